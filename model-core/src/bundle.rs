@@ -1,0 +1,191 @@
+//! A trained model as one file that other software can open: safetensors, with all that is needed
+//! to use it in the file's metadata.
+
+use std::collections::HashMap;
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::weights::{Array, Weights, check_weights};
+use crate::{Error, PreprocessConfig, Result, Task, UNetConfig};
+
+/// The version that this code writes, and the highest that it reads.
+pub const BUNDLE_VERSION: u32 = 1;
+
+/// The largest bundle that is read: above every network of the field.
+pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
+
+/// The metadata's one key; its value is the [`Card`] and the checksum, as JSON.
+const METADATA_KEY: &str = "rewind";
+
+/// A trained model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bundle {
+    /// What the model is, and where it comes from.
+    pub card: Card,
+    /// Its parameters.
+    pub weights: Weights,
+}
+
+/// What a model is, what it was trained on and how well it did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// The model's name, as the page shows it.
+    pub name: String,
+    /// A sentence that the user must read before trusting a result; empty when there is none.
+    #[serde(default)]
+    pub warning: String,
+    /// What it was asked.
+    pub task: Task,
+    /// The network.
+    pub network: UNetConfig,
+    /// How its input is made from a scan.
+    pub preprocess: PreprocessConfig,
+    /// Where it comes from.
+    pub provenance: Provenance,
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of the code that trained it.
+    pub code_version: String,
+    /// The data set's name.
+    pub data: String,
+    /// The data set's licence.
+    pub licence: String,
+    /// SHA-256 over the data set's files, in hexadecimal.
+    pub data_fingerprint: String,
+    /// Number of training cases.
+    pub training_cases: usize,
+    /// Number of optimizer steps.
+    pub steps: usize,
+    /// Scores on cases that it was not trained on, by region.
+    pub held_out: Vec<Score>,
+}
+
+/// One region's score on held-out cases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The region's name.
+    pub region: String,
+    /// Mean Dice over the cases.
+    pub dice: f64,
+    /// Number of cases.
+    pub n: usize,
+}
+
+/// What stands in the file's metadata.
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    version: u32,
+    card: Card,
+    /// SHA-256 over the tensors, in hexadecimal: see [`Bundle::hash`].
+    sha256: String,
+}
+
+impl Bundle {
+    /// The model as the bytes of a `.safetensors` file.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when the weights are not those of the card's network.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        check_weights(&self.card.network, &self.weights)?;
+        let sha256 = self.hash();
+        let metadata = Metadata { version: BUNDLE_VERSION, card: self.card.clone(), sha256 };
+        let json = serde_json::to_string(&metadata).expect("a card is plain data");
+        let bytes: Vec<(&String, &Array, Vec<u8>)> = (self.weights.iter())
+            .map(|(name, array)| (name, array, little_endian(&array.values)))
+            .collect();
+        let tensors = bytes.iter().map(|(name, array, bytes)| {
+            let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes);
+            (name.as_str(), view.expect("check_weights compared shape and length"))
+        });
+        let metadata = HashMap::from([(METADATA_KEY.to_string(), json)]);
+        safetensors::serialize(tensors, Some(metadata))
+            .map_err(|e| Error::bundle("valid tensors", e))
+    }
+
+    /// Reads a model and checks it whole: sizes, card, configuration, weights, checksum.
+    ///
+    /// # Errors
+    /// [`Error::Bundle`], [`Error::Task`], [`Error::Network`] or [`Error::TooLarge`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Bundle> {
+        let found_bytes = bytes.len() as u64;
+        if found_bytes > MAX_BUNDLE_BYTES {
+            let limit_bytes = MAX_BUNDLE_BYTES;
+            return Err(Error::TooLarge { what: "the bundle", limit_bytes, found_bytes });
+        }
+        let not_safetensors = |e| Error::bundle("a complete safetensors file", format!("{e}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_safetensors)?;
+        let json = (header.metadata().as_ref())
+            .and_then(|metadata| metadata.get(METADATA_KEY))
+            .ok_or_else(|| Error::bundle("Rewind's card in the metadata", "none"))?;
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let unreadable = |e| Error::bundle("a card as this version writes it", format!("{e}"));
+        let Version { version } = serde_json::from_str(json).map_err(unreadable)?;
+        if version == 0 || version > BUNDLE_VERSION {
+            let expected =
+                format!("version 1 to {BUNDLE_VERSION} (a newer Rewind reads newer ones)");
+            return Err(Error::bundle(expected, version));
+        }
+        let metadata: Metadata = serde_json::from_str(json).map_err(unreadable)?;
+        let card = metadata.card;
+        card.check()?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
+        let mut weights = Weights::new();
+        for (name, view) in tensors.iter() {
+            if view.dtype() != Dtype::F32 {
+                let found = format!("{:?} in {name}", view.dtype());
+                return Err(Error::bundle("tensors of type F32", found));
+            }
+            let values = view.data().chunks_exact(4);
+            let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            weights.insert(name.to_string(), Array { shape: view.shape().to_vec(), values });
+        }
+        check_weights(&card.network, &weights)?;
+        let bundle = Bundle { card, weights };
+        let hash = bundle.hash();
+        if hash != metadata.sha256 {
+            let expected = format!("tensors with SHA-256 {}", metadata.sha256);
+            return Err(Error::bundle(expected, format!("{hash}: the file is damaged")));
+        }
+        Ok(bundle)
+    }
+
+    /// SHA-256 over names, shapes and values, in hexadecimal; what a share link names the model by.
+    pub fn hash(&self) -> String {
+        let mut hasher = Sha256::new();
+        for (name, array) in &self.weights {
+            hasher.update(format!("{name} {:?} ", array.shape));
+            hasher.update(little_endian(&array.values));
+        }
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Card {
+    /// Refuses a card whose task and network do not fit together.
+    ///
+    /// # Errors
+    /// [`Error::Task`] or [`Error::Network`].
+    pub fn check(&self) -> Result<()> {
+        self.task.check()?;
+        self.network.check()?;
+        let expected = (self.task.channels.len(), self.task.num_outputs());
+        let found = (self.network.in_channels, self.network.out_channels);
+        if expected != found {
+            let text = |(channels, outputs)| format!("{channels} channels and {outputs} outputs");
+            return Err(Error::network(text(expected), text(found)));
+        }
+        self.preprocess.check()
+    }
+}
+
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
