@@ -1,1 +1,3 @@
-//! x
+//! What Rewind promises across its crates, one file a promise.
+
+mod harness;
