@@ -7,6 +7,10 @@ mod affine;
 mod bundle;
 pub mod config;
 mod error;
+#[cfg(feature = "burn")]
+pub mod kernels;
+#[cfg(feature = "burn")]
+pub mod nets;
 mod preprocess;
 mod program;
 mod task;

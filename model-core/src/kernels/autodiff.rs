@@ -1,0 +1,141 @@
+//! One way to put a hand-written gradient into burn's autodiff graph.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use burn::Tensor;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
+
+/// Runs a block with `$B` naming the backend that holds `$tensor`.
+///
+/// Every backend that a feature compiles in has an arm here, and nowhere else.
+macro_rules! on_backend {
+    ($tensor:expr, $B:ident => $body:expr) => {{
+        use burn::backend::{DispatchDevice, Flex};
+        let device = $tensor.device().inner();
+        match device.as_dispatch() {
+            DispatchDevice::Flex(_) => {
+                type $B = Flex;
+                $body
+            }
+            #[cfg(feature = "gpu")]
+            DispatchDevice::Cube(_) => {
+                type $B = burn::backend::Cube;
+                $body
+            }
+            #[allow(unreachable_patterns)]
+            other => panic!("no kernels for {other:?}; use a flex, wgpu or cuda device"),
+        }
+    }};
+}
+pub(crate) use on_backend;
+
+/// The gradients that a rule gives its parents, in their order; `None` where a parent needs none.
+pub(crate) type ParentGradients<B, const N: usize> = [Option<FloatTensor<B>>; N];
+
+type Rule<B, const N: usize> =
+    Box<dyn FnOnce(FloatTensor<B>, [bool; N], &mut Gradients) -> ParentGradients<B, N> + Send>;
+
+/// A rule that is used once; burn wants its state to be cloneable, so it is shared.
+struct Once<B: Backend, const N: usize>(Arc<Mutex<Option<Rule<B, N>>>>);
+
+impl<B: Backend, const N: usize> Clone for Once<B, N> {
+    fn clone(&self) -> Self {
+        Once(self.0.clone())
+    }
+}
+
+impl<B: Backend, const N: usize> fmt::Debug for Once<B, N> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("Once")
+    }
+}
+
+#[derive(Debug)]
+struct Step;
+
+impl<B: Backend, const N: usize> Backward<B, N> for Step {
+    type State = Once<B, N>;
+
+    fn backward(self, ops: Ops<Once<B, N>, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let output_gradient = grads.consume::<B>(&ops.node);
+        let rule = ops.state.0.lock().expect("a rule does not panic half-way").take();
+        let rule = rule.expect("a graph is walked back once");
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let gradients = rule(output_gradient, wanted, grads);
+        for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(parent.id, gradient);
+            }
+        }
+    }
+}
+
+/// An input of a recorded operation: its value without autodiff, and its place in the graph.
+pub(crate) struct Parent<B: Backend, const D: usize> {
+    pub value: Tensor<D>,
+    pub guard: NodeGuard,
+    backend: std::marker::PhantomData<B>,
+}
+
+impl<B: Backend, const D: usize> Parent<B, D>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    /// # Panics
+    /// When the tensor is on an autodiff device with burn's balanced checkpointing: our steps keep
+    /// what they need themselves.
+    pub fn new(tensor: Tensor<D>) -> Self {
+        let (primitive, guard) = tensor
+            .try_into_primitive::<Autodiff<B>>()
+            .expect("an autodiff tensor without gradient checkpointing")
+            .into_parts();
+        let value = Tensor::from_primitive::<B>(primitive);
+        Parent { value, guard, backend: std::marker::PhantomData }
+    }
+}
+
+/// Puts `output`, computed without autodiff, into the graph as a function of `parents`.
+///
+/// `rule` gets the gradient of the output and which parents need one; it may also register
+/// gradients of its own. It is kept only while some parent is tracked.
+pub(crate) fn record<B: Backend, const N: usize, const D: usize>(
+    parents: [NodeGuard; N],
+    output: Tensor<D>,
+    rule: impl FnOnce(FloatTensor<B>, [bool; N], &mut Gradients) -> ParentGradients<B, N>
+    + Send
+    + 'static,
+) -> Tensor<D>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    let output = output.try_into_primitive::<B>().expect("an output on its parents' backend");
+    let output = match Step.prepare::<NoCheckpointing>(parents).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => {
+            prepared.finish(Once(Arc::new(Mutex::new(Some(Box::new(rule))))), output)
+        }
+        OpsKind::UnTracked(prepared) => prepared.finish(output),
+    };
+    Tensor::from_primitive::<Autodiff<B>>(output)
+}
+
+/// A scalar whose backward pass gives `output` the gradient `seed`: the end of a local graph, with
+/// no product of the two.
+///
+/// # Shapes
+/// - output, seed: `[b, c, k, j, i]`
+pub(crate) fn seeded_loss<B: Backend>(output: Tensor<5>, seed: Tensor<5>) -> Tensor<1>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    let parent = Parent::<B, 5>::new(output);
+    let loss = Tensor::<1>::zeros([1], &parent.value.device());
+    record::<B, 1, 1>([parent.guard], loss, move |_, _, _| {
+        [Some(seed.try_into_primitive::<B>().expect("a seed on its output's backend"))]
+    })
+}

@@ -1,0 +1,227 @@
+//! Group norm with activation on the CPU. Sums run in f32 lanes over short runs, then in f64.
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::super::cpu::{LANES, RUN, sum_lanes};
+use crate::config::NORM_EPSILON;
+
+/// How a tensor `[b, c, voxels]` falls into groups.
+#[derive(Clone, Copy)]
+pub struct Layout {
+    pub groups: usize,
+    pub channels: usize,
+    pub voxels: usize,
+}
+
+impl Layout {
+    fn channels_per_group(self) -> usize {
+        self.channels / self.groups
+    }
+
+    /// Elements of one group of one sample, which lie together.
+    fn group_size(self) -> usize {
+        self.channels_per_group() * self.voxels
+    }
+}
+
+/// Mean and 1 / standard deviation of a group.
+#[derive(Clone, Copy)]
+pub struct Statistics {
+    mean: f32,
+    inverse_deviation: f32,
+}
+
+/// Sums over one channel of one sample, of the gradient before the activation.
+#[derive(Clone, Copy, Default)]
+pub struct Sums {
+    /// Σ g: the gradient of beta.
+    pub plain: f64,
+    /// Σ g · x̂: the gradient of gamma.
+    pub times_normalized: f64,
+}
+
+/// Mean and deviation of every group: two passes, since E[x²] − E[x]² loses digits.
+pub fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
+    let size = layout.group_size() as f64;
+    let of_group = |x: &[f32]| {
+        let mean = x.chunks(RUN).map(sum_run).sum::<f64>() / size;
+        let variance = x.chunks(RUN).map(|x| squares_run(x, mean as f32)).sum::<f64>() / size;
+        let inverse_deviation = 1.0 / (variance + f64::from(NORM_EPSILON)).sqrt();
+        Statistics { mean: mean as f32, inverse_deviation: inverse_deviation as f32 }
+    };
+    x.par_chunks(layout.group_size()).map(of_group).collect()
+}
+
+/// `activation(x̂ · gamma + beta)`.
+pub fn apply(
+    x: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    statistics: &[Statistics],
+    layout: Layout,
+    slope: f32,
+) -> Vec<f32> {
+    let mut output = vec![0.0; x.len()];
+    output.par_chunks_mut(layout.voxels).enumerate().for_each(|(map, output)| {
+        let channel = map % layout.channels;
+        let Statistics { mean, inverse_deviation } = statistics[map / layout.channels_per_group()];
+        let scale = gamma[channel] * inverse_deviation;
+        let shift = beta[channel] - mean * scale;
+        apply_map(output, &x[map * layout.voxels..][..layout.voxels], scale, shift, slope);
+    });
+    output
+}
+
+/// The sums that both gradients are made from, for every channel of every sample.
+pub fn channel_sums(
+    x: &[f32],
+    gradient: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    statistics: &[Statistics],
+    layout: Layout,
+    slope: f32,
+) -> Vec<Sums> {
+    let maps = x.par_chunks(layout.voxels).zip(gradient.par_chunks(layout.voxels)).enumerate();
+    maps.map(|(map, (x, gradient))| {
+        let channel = map % layout.channels;
+        let statistics = statistics[map / layout.channels_per_group()];
+        let mut sums = Sums::default();
+        for (x, gradient) in x.chunks(RUN).zip(gradient.chunks(RUN)) {
+            add_sums(&mut sums, x, gradient, statistics, gamma[channel], beta[channel], slope);
+        }
+        sums
+    })
+    .collect()
+}
+
+/// The gradient of the input: `(gamma · g − mean(gamma · g) − x̂ · mean(gamma · g · x̂)) / deviation`,
+/// the means over the group.
+pub fn input_gradient(
+    x: &[f32],
+    gradient: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    statistics: &[Statistics],
+    sums: &[Sums],
+    layout: Layout,
+    slope: f32,
+) -> Vec<f32> {
+    let mut output = vec![0.0; x.len()];
+    let per_group = layout.channels_per_group();
+    output.par_chunks_mut(layout.voxels).enumerate().for_each(|(map, output)| {
+        let channel = map % layout.channels;
+        let first = map / per_group * per_group;
+        let (mut plain, mut times_normalized) = (0.0, 0.0);
+        for (sums, map) in sums[first..first + per_group].iter().zip(first..) {
+            let gamma = f64::from(gamma[map % layout.channels]);
+            plain += gamma * sums.plain;
+            times_normalized += gamma * sums.times_normalized;
+        }
+        let size = layout.group_size() as f64;
+        let means = ((plain / size) as f32, (times_normalized / size) as f32);
+        let range = map * layout.voxels..(map + 1) * layout.voxels;
+        let (x, gradient) = (&x[range.clone()], &gradient[range]);
+        let statistics = statistics[map / per_group];
+        gradient_map(output, x, gradient, statistics, gamma[channel], beta[channel], means, slope);
+    });
+    output
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn sum_run(x: &[f32]) -> f64 {
+    let mut lanes = [0.0f32; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest: f64 = chunks.remainder().iter().map(|&value| f64::from(value)).sum();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] += chunk[lane];
+        }
+    }
+    sum_lanes(&lanes) + rest
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn squares_run(x: &[f32], mean: f32) -> f64 {
+    let mut lanes = [0.0f32; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest: f64 = chunks.remainder().iter().map(|value| f64::from(value - mean).powi(2)).sum();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            let difference = chunk[lane] - mean;
+            lanes[lane] += difference * difference;
+        }
+    }
+    sum_lanes(&lanes) + rest
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn apply_map(output: &mut [f32], x: &[f32], scale: f32, shift: f32, slope: f32) {
+    for (output, x) in output.iter_mut().zip(x) {
+        let z = x * scale + shift;
+        *output = if z > 0.0 { z } else { z * slope };
+    }
+}
+
+/// The gradient before the activation, and the normalised input.
+#[inline(always)]
+fn before_activation(
+    x: f32,
+    gradient: f32,
+    statistics: Statistics,
+    gamma: f32,
+    beta: f32,
+    slope: f32,
+) -> (f32, f32) {
+    let normalized = (x - statistics.mean) * statistics.inverse_deviation;
+    let positive = normalized * gamma + beta > 0.0;
+    (if positive { gradient } else { gradient * slope }, normalized)
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn add_sums(
+    sums: &mut Sums,
+    x: &[f32],
+    gradient: &[f32],
+    statistics: Statistics,
+    gamma: f32,
+    beta: f32,
+    slope: f32,
+) {
+    let mut plain = [0.0f32; LANES];
+    let mut times_normalized = [0.0f32; LANES];
+    let (xs, gradients) = (x.chunks_exact(LANES), gradient.chunks_exact(LANES));
+    for (&x, &gradient) in xs.remainder().iter().zip(gradients.remainder()) {
+        let (g, normalized) = before_activation(x, gradient, statistics, gamma, beta, slope);
+        sums.plain += f64::from(g);
+        sums.times_normalized += f64::from(g * normalized);
+    }
+    for (x, gradient) in xs.zip(gradients) {
+        for lane in 0..LANES {
+            let (g, normalized) =
+                before_activation(x[lane], gradient[lane], statistics, gamma, beta, slope);
+            plain[lane] += g;
+            times_normalized[lane] += g * normalized;
+        }
+    }
+    sums.plain += sum_lanes(&plain);
+    sums.times_normalized += sum_lanes(&times_normalized);
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn gradient_map(
+    output: &mut [f32],
+    x: &[f32],
+    gradient: &[f32],
+    statistics: Statistics,
+    gamma: f32,
+    beta: f32,
+    means: (f32, f32),
+    slope: f32,
+) {
+    for ((output, &x), &gradient) in output.iter_mut().zip(x).zip(gradient) {
+        let (g, normalized) = before_activation(x, gradient, statistics, gamma, beta, slope);
+        *output = (gamma * g - means.0 - normalized * means.1) * statistics.inverse_deviation;
+    }
+}

@@ -1,0 +1,55 @@
+//! Max pooling over 2³ voxels on the CPU. The backward pass looks for the maximum again: reading
+//! eight values costs less than storing an index for each output.
+
+use rayon::prelude::*;
+
+/// # Shapes
+/// - x: `[maps, k, j, i]` with `dims` = (i, j, k), all even
+/// - output: `[maps, k/2, j/2, i/2]`
+pub fn forward(x: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
+    let (mi, mj, mk) = (ni / 2, nj / 2, nk / 2);
+    let mut output = vec![0.0; x.len() / 8];
+    output.par_chunks_mut(mi * mj).enumerate().for_each(|(n, output)| {
+        let x = &x[(n / mk * nk + n % mk * 2) * ni * nj..][..2 * ni * nj];
+        for (j, output) in output.chunks_exact_mut(mi).enumerate() {
+            let rows = four_rows(x, ni, nj, j);
+            for (i, output) in output.iter_mut().enumerate() {
+                let pairs = rows.map(|row| row[2 * i].max(row[2 * i + 1]));
+                *output = pairs[0].max(pairs[1]).max(pairs[2].max(pairs[3]));
+            }
+        }
+    });
+    output
+}
+
+/// The gradient of the input: each output's goes to the first voxel that holds the maximum.
+pub fn input_gradient(x: &[f32], gradient: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
+    let (mi, mj, mk) = (ni / 2, nj / 2, nk / 2);
+    let mut output = vec![0.0; x.len()];
+    output.par_chunks_mut(2 * ni * nj).enumerate().for_each(|(n, output)| {
+        let x = &x[n * 2 * ni * nj..][..2 * ni * nj];
+        let gradient = &gradient[n * mi * mj..][..mi * mj];
+        debug_assert!(n / mk * nk + n % mk * 2 == 2 * n);
+        for j in 0..mj {
+            let rows = four_rows(x, ni, nj, j);
+            for i in 0..mi {
+                let (mut best, mut place) = (f32::NEG_INFINITY, 0);
+                for (r, row) in rows.iter().enumerate() {
+                    for d in 0..2 {
+                        if row[2 * i + d] > best {
+                            (best, place) = (row[2 * i + d], r * 2 + d);
+                        }
+                    }
+                }
+                let (dk, dj, di) = (place / 4, place / 2 % 2, place % 2);
+                output[(dk * nj + 2 * j + dj) * ni + 2 * i + di] = gradient[j * mi + i];
+            }
+        }
+    });
+    output
+}
+
+/// The rows of two planes that row `j` of the output is made from, in the order of memory.
+fn four_rows(x: &[f32], ni: usize, nj: usize, j: usize) -> [&[f32]; 4] {
+    [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(dk, dj)| &x[(dk * nj + 2 * j + dj) * ni..][..ni])
+}

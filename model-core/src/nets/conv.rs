@@ -1,0 +1,92 @@
+//! The three convolutions of the networks: 1³, depthwise 3³, dense 3³. None changes the size.
+
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::module::conv3d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor};
+
+use crate::kernels::depthwise_conv3;
+
+/// Weights for layers followed by rectifiers keep the variance of what passes (He et al. 2015).
+fn he_normal<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    let fan_in: usize = match shape[1..] {
+        // Depthwise: [c, 3, 3, 3], each output sees one channel's taps.
+        [3, 3, 3] => 27,
+        ref rest => rest.iter().product(),
+    };
+    Initializer::Normal { mean: 0.0, std: (2.0 / fan_in as f64).sqrt() }.init(shape, device)
+}
+
+/// 1³ convolution: a matrix product over the channels.
+#[derive(Module, Debug)]
+pub struct PointwiseConv {
+    /// `[out, in]`
+    pub weight: Param<Tensor<2>>,
+    /// `[out]`; none before a norm, which would take it away again.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl PointwiseConv {
+    /// From `input` to `output` channels.
+    pub fn new(input: usize, output: usize, bias: bool, device: &Device) -> Self {
+        let bias = bias.then(|| Initializer::Zeros.init([output], device));
+        PointwiseConv { weight: he_normal([output, input], device), bias }
+    }
+
+    /// # Shapes
+    /// - x: `[b, in, k, j, i]`
+    /// - output: `[b, out, k, j, i]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let [b, c, k, j, i] = x.dims();
+        let weight = self.weight.val();
+        let output = weight.dims()[0];
+        // [1, out, in] × [b, in, voxels]
+        let y = weight.unsqueeze::<3>().matmul(x.reshape([b, c, k * j * i]));
+        let y = match &self.bias {
+            Some(bias) => y + bias.val().reshape([1, output, 1]),
+            None => y,
+        };
+        y.reshape([b, output, k, j, i])
+    }
+}
+
+/// Depthwise 3³ convolution, zero padding 1, without bias.
+#[derive(Module, Debug)]
+pub struct DepthwiseConv {
+    /// `[c, 3, 3, 3]`
+    pub weight: Param<Tensor<4>>,
+}
+
+impl DepthwiseConv {
+    /// On `channels` channels.
+    pub fn new(channels: usize, device: &Device) -> Self {
+        DepthwiseConv { weight: he_normal([channels, 3, 3, 3], device) }
+    }
+
+    /// # Shapes
+    /// - x, output: `[b, c, k, j, i]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        depthwise_conv3(x, self.weight.val())
+    }
+}
+
+/// Dense 3³ convolution, zero padding 1, without bias.
+#[derive(Module, Debug)]
+pub struct Conv3 {
+    /// `[out, in, 3, 3, 3]`
+    pub weight: Param<Tensor<5>>,
+}
+
+impl Conv3 {
+    /// From `input` to `output` channels.
+    pub fn new(input: usize, output: usize, device: &Device) -> Self {
+        Conv3 { weight: he_normal([output, input, 3, 3, 3], device) }
+    }
+
+    /// # Shapes
+    /// - x: `[b, in, k, j, i]`
+    /// - output: `[b, out, k, j, i]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        conv3d(x, self.weight.val(), None, ConvOptions::new([1; 3], [1; 3], [1; 3], 1))
+    }
+}

@@ -1,0 +1,46 @@
+//! Group norm, and the pair of a convolution and its norm that every block is made of.
+
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::config::Activation;
+use crate::kernels::group_norm;
+
+/// Group norm with activation.
+#[derive(Module, Debug)]
+pub struct GroupNorm {
+    /// Scale, `[c]`.
+    pub gamma: Param<Tensor<1>>,
+    /// Shift, `[c]`.
+    pub beta: Param<Tensor<1>>,
+    /// Number of groups.
+    #[module(skip)]
+    pub groups: usize,
+    /// What follows.
+    #[module(skip)]
+    pub activation: Activation,
+}
+
+impl GroupNorm {
+    /// On `channels` channels.
+    pub fn new(channels: usize, groups: usize, activation: Activation, device: &Device) -> Self {
+        let gamma = Initializer::Ones.init([channels], device);
+        let beta = Initializer::Zeros.init([channels], device);
+        GroupNorm { gamma, beta, groups, activation }
+    }
+
+    /// # Shapes
+    /// - x, output: `[b, c, k, j, i]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        group_norm(x, self.gamma.val(), self.beta.val(), self.groups, self.activation)
+    }
+}
+
+/// A convolution without bias, then its norm with activation.
+#[derive(Module, Debug)]
+pub struct ConvNorm<C: Module> {
+    /// The convolution.
+    pub conv: C,
+    /// Its norm.
+    pub norm: GroupNorm,
+}
