@@ -15,6 +15,14 @@ pub enum Error {
         /// What this file has.
         found: String,
     },
+    /// A scan that can be read, but not used.
+    #[error("the scan cannot be used: expected {expected}, found {found}")]
+    Scan {
+        /// What was needed.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
     /// Affines, dimensions or spacings that do not fit.
     #[error("the geometry does not fit: expected {expected}, found {found}")]
     Geometry {
@@ -99,6 +107,6 @@ macro_rules! expected_found {
     };
 }
 expected_found! {
-    nifti => Nifti, geometry => Geometry, labels => Labels,
+    nifti => Nifti, scan => Scan, geometry => Geometry, labels => Labels,
     task => Task, network => Network, bundle => Bundle,
 }

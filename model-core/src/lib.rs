@@ -5,23 +5,38 @@
 
 mod affine;
 mod bundle;
+mod case;
 pub mod config;
+pub mod dataset;
 mod error;
+mod intensity;
 #[cfg(feature = "burn")]
 pub mod kernels;
+pub mod metrics;
 #[cfg(feature = "burn")]
 pub mod nets;
+pub mod nifti;
+mod orientation;
+pub mod phantom;
+mod placement;
+mod postprocess;
 mod preprocess;
 mod program;
+mod resample;
 mod task;
 mod volume;
 mod weights;
 
 pub use affine::Affine;
 pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};
+pub use case::Case;
 pub use config::{Activation, Decoder, UNetConfig};
 pub use error::{Error, Result};
-pub use preprocess::{Foreground, PreprocessConfig};
+pub use metrics::EmptyRule;
+pub use orientation::Orientation;
+pub use placement::Placement;
+pub use postprocess::{decide, postprocess};
+pub use preprocess::{Foreground, Input, MAX_INPUT_BYTES, PreprocessConfig, preprocess};
 pub use program::{Buffer, Op, Program, View};
 pub use task::{Head, Label, Region, Task};
 pub use volume::{AFFINE_TOLERANCE, Forms, Grid, LabelMap, Volume};

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::case::check_channels;
+use crate::intensity::{foreground, normalize};
+use crate::{Error, Placement, Result, UNetConfig, Volume, resample};
 
 /// How intensities are normalised and what counts as foreground; the same for training and viewing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,4 +45,137 @@ impl PreprocessConfig {
             _ => Ok(()),
         }
     }
+}
+
+/// A network's input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Channels, in the task's order.
+    pub channels: usize,
+    /// Voxels along right, front, top: i, j, k of the tensor.
+    pub dims: [usize; 3],
+    /// Intensities, `[channel][k][j][i]`.
+    pub values: Vec<f32>,
+}
+
+/// The largest input that is made: what a 32-bit browser can hold.
+pub const MAX_INPUT_BYTES: u64 = 2 << 30;
+
+/// The input of a network, and where it lies on the source: canonical order (RAS+), z-score over
+/// the foreground, crop, resampling, zeros around it up to a size that the network takes.
+///
+/// Statistics are taken in canonical order in f64, one voxel behind the other: the same numbers
+/// for the same scan in whatever axis order it is stored, on every machine.
+///
+/// # Errors
+/// [`Error::Scan`] when channels and network do not fit or nothing is foreground;
+/// [`Error::Geometry`]; [`Error::TooLarge`].
+pub fn preprocess(
+    channels: &[Volume],
+    config: &PreprocessConfig,
+    network: &UNetConfig,
+) -> Result<(Input, Placement)> {
+    config.check()?;
+    check_channels(channels)?;
+    if channels.len() != network.in_channels {
+        let expected = format!("{} channels", network.in_channels);
+        return Err(Error::scan(expected, channels.len()));
+    }
+    let source = &channels[0].grid;
+    let orientation = source.orientation();
+    let canonical: Vec<Vec<f32>> = channels
+        .iter()
+        .map(|volume| orientation.to_canonical(source.dims, &volume.voxels))
+        .collect();
+    let mask = foreground(&canonical, config.foreground);
+    let whole = orientation.canonical_dims(source.dims);
+    let (start, crop_dims) = match bounding_box(&mask, whole) {
+        None => return Err(Error::scan("some foreground", "an empty scan")),
+        Some(found) if config.crop => found,
+        Some(_) => ([0; 3], whole),
+    };
+    let spacing_mm = orientation.axes.map(|axis| source.world_from_voxel.spacing_mm()[axis]);
+    let scaled_dims = scaled_dims(crop_dims, spacing_mm, config.spacing_mm);
+    let dims = check_input_size(channels.len(), scaled_dims, network)?;
+    let placement = Placement::new(source.clone(), start, crop_dims, scaled_dims, dims)?;
+
+    let num_voxels: usize = dims.iter().product();
+    let mut values = vec![0.0; channels.len() * num_voxels];
+    for (mut voxels, out) in canonical.into_iter().zip(values.chunks_exact_mut(num_voxels)) {
+        let zero_outside = config.foreground == Foreground::Nonzero;
+        normalize(&mut voxels, &mask, zero_outside);
+        let cropped = crop(&voxels, whole, start, crop_dims);
+        drop(voxels);
+        match placement.is_resampled() {
+            true => placement.pad(&resample::linear(&cropped, crop_dims, scaled_dims), out),
+            false => placement.pad(&cropped, out),
+        }
+    }
+    Ok((Input { channels: channels.len(), dims, values }, placement))
+}
+
+/// The network's size for a crop, refused before anything of that size is allocated.
+fn check_input_size(
+    channels: usize,
+    scaled_dims: [usize; 3],
+    network: &UNetConfig,
+) -> Result<[usize; 3]> {
+    let bytes = |dims: [usize; 3]| {
+        dims.iter().fold(channels as u64 * 4, |bytes, &n| bytes.saturating_mul(n as u64))
+    };
+    let too_large = |found_bytes| Error::TooLarge {
+        what: "the network's input",
+        limit_bytes: MAX_INPUT_BYTES,
+        found_bytes,
+    };
+    if bytes(scaled_dims) > MAX_INPUT_BYTES {
+        return Err(too_large(bytes(scaled_dims)));
+    }
+    let dims = network.padded(scaled_dims);
+    match bytes(dims) {
+        found if found > MAX_INPUT_BYTES => Err(too_large(found)),
+        _ => Ok(dims),
+    }
+}
+
+/// A crop's extent at the wanted spacing, at least one voxel on each axis. Spacings that differ by
+/// less than a thousandth are the same.
+fn scaled_dims(dims: [usize; 3], spacing_mm: [f64; 3], wanted_mm: Option<[f64; 3]>) -> [usize; 3] {
+    let Some(wanted_mm) = wanted_mm else { return dims };
+    std::array::from_fn(|a| {
+        let ratio = spacing_mm[a] / wanted_mm[a];
+        match (ratio - 1.0).abs() < 1e-3 {
+            true => dims[a],
+            // A float becomes the nearest integer that a usize holds.
+            false => (dims[a] as f64 * ratio).round().max(1.0) as usize,
+        }
+    })
+}
+
+/// First voxel and extent of the box around a mask; none where the mask is empty.
+fn bounding_box(mask: &[bool], [ni, nj, _]: [usize; 3]) -> Option<([usize; 3], [usize; 3])> {
+    let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
+    for (row, voxels) in mask.chunks_exact(ni).enumerate() {
+        let Some(first) = voxels.iter().position(|&m| m) else { continue };
+        let last = voxels.iter().rposition(|&m| m).unwrap_or(first);
+        for (a, (from, to)) in
+            [(first, last), (row % nj, row % nj), (row / nj, row / nj)].into_iter().enumerate()
+        {
+            low[a] = low[a].min(from);
+            high[a] = high[a].max(to);
+        }
+    }
+    let extent = || std::array::from_fn(|a| high[a] - low[a] + 1);
+    (low[0] != usize::MAX).then(|| (low, extent()))
+}
+
+fn crop(values: &[f32], [ni, nj, _]: [usize; 3], start: [usize; 3], dims: [usize; 3]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(dims.iter().product());
+    for k in start[2]..start[2] + dims[2] {
+        for j in start[1]..start[1] + dims[1] {
+            let row = ni * (j + nj * k) + start[0];
+            out.extend_from_slice(&values[row..row + dims[0]]);
+        }
+    }
+    out
 }

@@ -1,0 +1,114 @@
+//! A case: the channels of one subject at one time, and the labels that are known of it.
+
+use crate::{Error, LabelMap, Result, Task, Volume};
+
+/// What a network sees of one subject, and the expert's answer where there is one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// The case's name in its data set.
+    pub name: String,
+    /// One volume a channel, in the task's order, all on one grid.
+    pub channels: Vec<Volume>,
+    /// The reference labels, on the same grid.
+    pub labels: Option<LabelMap>,
+}
+
+impl Case {
+    /// A case that fits its task: as many channels, one grid, label codes of the task's scheme.
+    ///
+    /// # Errors
+    /// [`Error::Scan`], [`Error::Geometry`] or [`Error::Labels`]; each ends with the case's name.
+    pub fn new(
+        name: impl Into<String>,
+        channels: Vec<Volume>,
+        labels: Option<LabelMap>,
+        task: &Task,
+    ) -> Result<Case> {
+        let case = Case { name: name.into(), channels, labels };
+        match case.check(task) {
+            Ok(()) => Ok(case),
+            Err(error) => Err(error.in_file(case.name)),
+        }
+    }
+
+    fn check(&self, task: &Task) -> Result<()> {
+        check_channels(&self.channels)?;
+        if self.channels.len() != task.channels.len() {
+            let expected =
+                format!("{} ({})", channels(task.channels.len()), task.channels.join(", "));
+            return Err(Error::scan(expected, channels(self.channels.len())));
+        }
+        let Some(map) = &self.labels else { return Ok(()) };
+        self.channels[0].grid.check_same(&map.grid)?;
+        if map.labels.len() != map.grid.num_voxels() {
+            let expected = format!("{} labels", map.grid.num_voxels());
+            return Err(Error::labels(expected, map.labels.len()));
+        }
+        check_codes(&map.labels, task)
+    }
+}
+
+fn channels(n: usize) -> String {
+    if n == 1 { "1 channel".to_string() } else { format!("{n} channels") }
+}
+
+/// Refuses channels that are none, or that do not share one grid.
+pub(crate) fn check_channels(channels: &[Volume]) -> Result<()> {
+    let Some(first) = channels.first() else {
+        return Err(Error::scan("at least one channel", "none"));
+    };
+    for volume in channels {
+        first.grid.check_same(&volume.grid)?;
+        if volume.voxels.len() != volume.grid.num_voxels() || volume.voxels.is_empty() {
+            let expected = format!("{} voxels, at least 1", volume.grid.num_voxels());
+            return Err(Error::scan(expected, volume.voxels.len()));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses codes that the task's scheme does not name: they are never guessed.
+fn check_codes(labels: &[u8], task: &Task) -> Result<()> {
+    let mut present = [false; 256];
+    labels.iter().for_each(|&label| present[usize::from(label)] = true);
+    let known = |code: u8| code == 0 || task.labels.iter().any(|label| label.code == code);
+    let unknown: Vec<u8> = (0..=255).filter(|&c| present[usize::from(c)] && !known(c)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let scheme: Vec<String> =
+        task.labels.iter().map(|label| format!("{} {}", label.code, label.name)).collect();
+    Err(Error::labels(
+        format!("{}: 0 background, {}", task.name, scheme.join(", ")),
+        format!("{unknown:?}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Affine, Grid};
+
+    fn volume(dims: [usize; 3]) -> Volume {
+        let grid = Grid::new(dims, Affine::IDENTITY);
+        Volume { voxels: vec![1.0; grid.num_voxels()], grid }
+    }
+
+    fn labels(code: u8) -> Option<LabelMap> {
+        Some(LabelMap { grid: volume([2; 3]).grid, labels: vec![code; 8] })
+    }
+
+    #[test]
+    fn a_case_fits_its_task_or_is_refused_by_name() {
+        let task = Task::builtin("brats2021").unwrap();
+        let case = |n, labels| Case::new("case-7", vec![volume([2; 3]); n], labels, &task);
+        assert!(case(4, None).is_ok());
+        assert!(case(4, labels(4)).is_ok());
+        let message = case(4, labels(3)).unwrap_err().to_string();
+        assert!(message.contains("[3]") && message.ends_with("(in case-7)"), "{message}");
+        assert!(matches!(case(3, None), Err(Error::InFile { .. })));
+        assert!(case(0, None).is_err());
+        let mixed = vec![volume([2; 3]), volume([2; 3]), volume([2; 3]), volume([2, 2, 3])];
+        assert!(Case::new("", mixed, None, &task).is_err());
+    }
+}

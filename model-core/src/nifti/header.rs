@@ -1,0 +1,300 @@
+//! The header of NIfTI-1 and NIfTI-2, checked field by field before anything is made of it.
+
+use std::io::Read;
+
+use super::geometry::StoredForms;
+use crate::{Error, Forms, Grid, Result};
+
+/// What a header says, as far as it is used.
+pub(super) struct Header {
+    pub grid: Grid,
+    /// Volumes in the file, one behind the other.
+    pub num_channels: usize,
+    pub datatype: Datatype,
+    pub big_endian: bool,
+    /// Where the first voxel stands.
+    pub voxel_offset: u64,
+    /// How far the source was read to get this header.
+    pub bytes_read: u64,
+    /// `scl_slope` and `scl_inter`, where they change anything.
+    pub scale: Option<(f64, f64)>,
+}
+
+impl Header {
+    /// Voxels of all channels; [`read`] made sure that this is no overflow.
+    pub fn num_values(&self) -> u64 {
+        self.grid.num_voxels() as u64 * self.num_channels as u64
+    }
+}
+
+/// The voxel types that are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Datatype {
+    U8,
+    I8,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
+    F32,
+    F64,
+}
+
+impl Datatype {
+    /// From NIfTI's code, or the name of what is not read.
+    fn from_code(code: i16) -> Result<Self, String> {
+        Ok(match code {
+            2 => Datatype::U8,
+            4 => Datatype::I16,
+            8 => Datatype::I32,
+            16 => Datatype::F32,
+            64 => Datatype::F64,
+            256 => Datatype::I8,
+            512 => Datatype::U16,
+            768 => Datatype::U32,
+            1024 => Datatype::I64,
+            1280 => Datatype::U64,
+            1 => return Err("single bits (code 1)".into()),
+            32 => return Err("complex numbers (code 32)".into()),
+            128 => return Err("RGB colors (code 128)".into()),
+            1536 => return Err("128-bit floats (code 1536)".into()),
+            1792 => return Err("complex numbers (code 1792)".into()),
+            2048 => return Err("complex numbers (code 2048)".into()),
+            2304 => return Err("RGBA colors (code 2304)".into()),
+            other => return Err(format!("code {other}")),
+        })
+    }
+
+    /// Bytes of one voxel.
+    pub fn size(self) -> usize {
+        match self {
+            Datatype::U8 | Datatype::I8 => 1,
+            Datatype::I16 | Datatype::U16 => 2,
+            Datatype::I32 | Datatype::U32 | Datatype::F32 => 4,
+            Datatype::I64 | Datatype::U64 | Datatype::F64 => 8,
+        }
+    }
+}
+
+/// Numbers at given places of the header, in its byte order. Every place used is inside.
+struct Fields {
+    bytes: Vec<u8>,
+    big_endian: bool,
+}
+
+impl Fields {
+    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
+        let mut bytes: [u8; N] = self.bytes[at..at + N].try_into().expect("N bytes");
+        if self.big_endian {
+            bytes.reverse();
+        }
+        bytes
+    }
+
+    fn i16(&self, at: usize) -> i16 {
+        i16::from_le_bytes(self.array(at))
+    }
+
+    fn i32(&self, at: usize) -> i32 {
+        i32::from_le_bytes(self.array(at))
+    }
+
+    fn i64(&self, at: usize) -> i64 {
+        i64::from_le_bytes(self.array(at))
+    }
+
+    fn f32(&self, at: usize) -> f64 {
+        f32::from_le_bytes(self.array(at)) as f64
+    }
+
+    fn f64(&self, at: usize) -> f64 {
+        f64::from_le_bytes(self.array(at))
+    }
+}
+
+/// The fields of either version, unchecked.
+struct Raw {
+    dim: [i64; 8],
+    datatype: i16,
+    bitpix: i16,
+    voxel_offset: f64,
+    slope: f64,
+    intercept: f64,
+    forms: StoredForms,
+}
+
+const NIFTI1_BYTES: usize = 348;
+const NIFTI2_BYTES: usize = 540;
+
+/// NIfTI-2's magic guards against text-mode transfer, as PNG's does.
+const NIFTI2_MAGIC: &[u8] = b"n+2\0\r\n\x1a\n";
+
+/// Reads and checks a header.
+pub(super) fn read(mut source: &mut dyn Read) -> Result<Header> {
+    let mut bytes = Vec::new();
+    let mut extend_to = |bytes: &mut Vec<u8>, length: usize| {
+        let wanted = (length - bytes.len()) as u64;
+        Read::by_ref(&mut source).take(wanted).read_to_end(bytes).map_err(super::unreadable)?;
+        match bytes.len() == length {
+            true => Ok(()),
+            false => Err(Error::nifti(format!("a header of {length} bytes"), bytes.len())),
+        }
+    };
+    extend_to(&mut bytes, NIFTI1_BYTES)?;
+    let size: [u8; 4] = bytes[..4].try_into().expect("four bytes");
+    let (little, big) = (i32::from_le_bytes(size), i32::from_be_bytes(size));
+    let raw = match (little, big) {
+        (348, _) | (_, 348) => nifti1(&Fields { bytes, big_endian: big == 348 })?,
+        (540, _) | (_, 540) => {
+            extend_to(&mut bytes, NIFTI2_BYTES)?;
+            nifti2(&Fields { bytes, big_endian: big == 540 })?
+        }
+        _ => return Err(Error::nifti("a header that starts with its size, 348 or 540", little)),
+    };
+    let big_endian = big == 348 || big == 540;
+    let bytes_read = if little == 348 || big == 348 { NIFTI1_BYTES } else { NIFTI2_BYTES };
+    raw.check(big_endian, bytes_read)
+}
+
+fn nifti1(fields: &Fields) -> Result<Raw> {
+    match &fields.bytes[344..348] {
+        b"n+1\0" => {}
+        b"ni1\0" => {
+            let found = "the header of a .hdr/.img pair: convert the pair to one .nii file";
+            return Err(Error::nifti("header and voxels in one file", found));
+        }
+        [0, 0, 0, 0] => {
+            let found = "none (an Analyze 7.5 header?): convert the scan to one .nii file";
+            return Err(Error::nifti("the signature n+1", found));
+        }
+        other => {
+            let found = other.escape_ascii().to_string();
+            return Err(Error::nifti("the signature n+1", found));
+        }
+    }
+    let f32s = |at: usize, n: usize| fields.f32(at + 4 * n);
+    Ok(Raw {
+        dim: std::array::from_fn(|n| i64::from(fields.i16(40 + 2 * n))),
+        datatype: fields.i16(70),
+        bitpix: fields.i16(72),
+        voxel_offset: fields.f32(108),
+        slope: fields.f32(112),
+        intercept: fields.f32(116),
+        forms: StoredForms {
+            qfac: fields.f32(76),
+            spacing: std::array::from_fn(|n| f32s(80, n)),
+            qform_code: i32::from(fields.i16(252)),
+            quaternion: std::array::from_fn(|n| f32s(256, n)),
+            offset: std::array::from_fn(|n| f32s(268, n)),
+            sform_code: i32::from(fields.i16(254)),
+            rows: std::array::from_fn(|r| std::array::from_fn(|n| f32s(280 + 16 * r, n))),
+            units: fields.bytes[123],
+        },
+    })
+}
+
+fn nifti2(fields: &Fields) -> Result<Raw> {
+    match &fields.bytes[4..12] {
+        magic if magic == NIFTI2_MAGIC => {}
+        magic if magic.starts_with(b"ni2") => {
+            let found = "the header of a .hdr/.img pair: convert the pair to one .nii file";
+            return Err(Error::nifti("header and voxels in one file", found));
+        }
+        other => {
+            let found = other.escape_ascii().to_string();
+            return Err(Error::nifti("the signature n+2", found));
+        }
+    }
+    let f64s = |at: usize, n: usize| fields.f64(at + 8 * n);
+    Ok(Raw {
+        dim: std::array::from_fn(|n| fields.i64(16 + 8 * n)),
+        datatype: fields.i16(12),
+        bitpix: fields.i16(14),
+        voxel_offset: fields.i64(168) as f64,
+        slope: fields.f64(176),
+        intercept: fields.f64(184),
+        forms: StoredForms {
+            qfac: fields.f64(104),
+            spacing: std::array::from_fn(|n| f64s(112, n)),
+            qform_code: fields.i32(344),
+            quaternion: std::array::from_fn(|n| f64s(352, n)),
+            offset: std::array::from_fn(|n| f64s(376, n)),
+            sform_code: fields.i32(348),
+            rows: std::array::from_fn(|r| std::array::from_fn(|n| f64s(400 + 32 * r, n))),
+            units: fields.i32(500) as u8,
+        },
+    })
+}
+
+impl Raw {
+    fn check(self, big_endian: bool, bytes_read: usize) -> Result<Header> {
+        let (dims, num_channels) = self.dims()?;
+        let num_axes = self.dim[0] as usize;
+        let datatype = Datatype::from_code(self.datatype)
+            .map_err(|found| Error::nifti("integers or floats of 8 to 64 bits", found))?;
+        if i64::from(self.bitpix) != 8 * datatype.size() as i64 {
+            let expected = format!("{} bits a voxel ({datatype:?})", 8 * datatype.size());
+            return Err(Error::nifti(expected, self.bitpix));
+        }
+        // Four bytes behind the header say whether extensions follow.
+        let least = bytes_read as f64 + 4.0;
+        let offset = self.voxel_offset;
+        if !(offset >= least && offset.fract() == 0.0 && offset < (1u64 << 40) as f64) {
+            return Err(Error::nifti(format!("voxels from byte {least} or later"), offset));
+        }
+        let forms: Forms = self.forms.checked(num_axes)?;
+        let world_from_voxel = self.forms.world_from_voxel(&forms)?;
+        Ok(Header {
+            grid: Grid { dims, world_from_voxel, forms },
+            num_channels,
+            datatype,
+            big_endian,
+            voxel_offset: offset as u64,
+            bytes_read: bytes_read as u64,
+            scale: self.scale()?,
+        })
+    }
+
+    /// Voxels along i, j, k, and the number of channels.
+    fn dims(&self) -> Result<([usize; 3], usize)> {
+        let num_axes = self.dim[0];
+        if !(2..=7).contains(&num_axes) {
+            return Err(Error::nifti("2 to 7 axes", num_axes));
+        }
+        let mut extents = [1u64; 7];
+        for (extent, &dim) in extents.iter_mut().zip(&self.dim[1..=num_axes as usize]) {
+            if !(1..=i64::from(i16::MAX)).contains(&dim) {
+                let found = format!("{:?}", &self.dim[1..=num_axes as usize]);
+                return Err(Error::nifti("axes of 1 to 32767 voxels", found));
+            }
+            *extent = dim as u64;
+        }
+        let further = &extents[3..];
+        if further.iter().filter(|&&extent| extent > 1).count() > 1 {
+            let found = format!("{:?}", &extents[..num_axes as usize]);
+            return Err(Error::nifti("three axes and one of channels", found));
+        }
+        let num_channels: u64 = further.iter().product();
+        // Three extents below 2^15 and one more: no overflow in u64.
+        let found_bytes = extents[..3].iter().product::<u64>() * num_channels * 4;
+        if found_bytes > super::MAX_VOXEL_BYTES {
+            let limit_bytes = super::MAX_VOXEL_BYTES;
+            return Err(Error::TooLarge { what: "the scan", limit_bytes, found_bytes });
+        }
+        let dims = std::array::from_fn(|axis| extents[axis] as usize);
+        Ok((dims, num_channels as usize))
+    }
+
+    /// Slope and intercept where they change anything; a slope of 0 says that there are none.
+    fn scale(&self) -> Result<Option<(f64, f64)>> {
+        let (slope, intercept) = (self.slope, self.intercept);
+        if !slope.is_finite() || (slope != 0.0 && !intercept.is_finite()) {
+            let found = format!("{slope} and {intercept}");
+            return Err(Error::nifti("a finite slope and intercept", found));
+        }
+        let is_plain = slope == 0.0 || (slope == 1.0 && intercept == 0.0);
+        Ok(if is_plain { None } else { Some((slope, intercept)) })
+    }
+}

@@ -1,0 +1,94 @@
+//! Last step of viewing: volumes and label maps as `.nii.gz`, on the grid that they came with.
+
+use std::io::Write;
+
+use flate2::{Compression, GzBuilder};
+
+use crate::{Error, Forms, Grid, LabelMap, Result, Volume};
+
+/// Where voxels start: header, and four bytes that say that no extension follows.
+const VOXEL_OFFSET: usize = 352;
+
+/// A label map as `.nii.gz`: uint8, slope 1; dimensions, both forms and their codes as the grid
+/// holds them. Every field that can name a person or a time is empty.
+///
+/// # Panics
+/// When there are not as many labels as voxels, or an axis is longer than NIfTI-1 can say (32767).
+pub fn write_labels(map: &LabelMap) -> Vec<u8> {
+    assert_eq!(map.labels.len(), map.grid.num_voxels(), "one label a voxel");
+    let mut bytes = header(&map.grid, 1, Stored { code: 2, bits: 8 });
+    bytes.extend_from_slice(&map.labels);
+    compress(&bytes)
+}
+
+/// Volumes of one grid as the channels of one `.nii.gz`: float32, 3-D for one volume, else 4-D.
+///
+/// # Errors
+/// [`Error::Geometry`] when grids differ, or there is nothing to write.
+///
+/// # Panics
+/// As [`write_labels`].
+pub fn write_volumes(volumes: &[Volume]) -> Result<Vec<u8>> {
+    let Some(first) = volumes.first() else {
+        return Err(Error::geometry("at least one volume", "none"));
+    };
+    let mut bytes = header(&first.grid, volumes.len(), Stored { code: 16, bits: 32 });
+    bytes.reserve_exact(volumes.len() * first.voxels.len() * 4);
+    for volume in volumes {
+        first.grid.check_same(&volume.grid)?;
+        assert_eq!(volume.voxels.len(), volume.grid.num_voxels(), "one value a voxel");
+        bytes.extend(volume.voxels.iter().flat_map(|voxel| voxel.to_le_bytes()));
+    }
+    Ok(compress(&bytes))
+}
+
+/// A voxel type by its code.
+struct Stored {
+    code: i16,
+    bits: i16,
+}
+
+/// A NIfTI-1 header, little-endian, and the empty extension flag.
+fn header(grid: &Grid, num_channels: usize, stored: Stored) -> Vec<u8> {
+    let mut bytes = vec![0u8; VOXEL_OFFSET];
+    let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+    let extent = |n: usize| i16::try_from(n).expect("axes of at most 32767 voxels");
+    let [i, j, k] = grid.dims.map(extent);
+    let num_axes = if num_channels == 1 { 3 } else { 4 };
+    let dim = [num_axes, i, j, k, extent(num_channels), 1, 1, 1];
+    let Forms { qform_code, quaternion, offset_mm, qfac, spacing_mm, sform_code, rows, units } =
+        grid.forms;
+    let [si, sj, sk] = spacing_mm;
+    let floats: [(usize, &[f32]); 7] = [
+        (76, &[qfac, si, sj, sk, 1.0, 1.0, 1.0, 1.0]),
+        (108, &[VOXEL_OFFSET as f32, 1.0, 0.0]), // vox_offset, scl_slope, scl_inter
+        (256, &quaternion),
+        (268, &offset_mm),
+        (280, &rows[0]),
+        (296, &rows[1]),
+        (312, &rows[2]),
+    ];
+    put(0, &348i32.to_le_bytes());
+    for (n, extent) in dim.iter().enumerate() {
+        put(40 + 2 * n, &extent.to_le_bytes());
+    }
+    put(70, &stored.code.to_le_bytes());
+    put(72, &stored.bits.to_le_bytes());
+    for (at, values) in floats {
+        for (n, value) in values.iter().enumerate() {
+            put(at + 4 * n, &value.to_le_bytes());
+        }
+    }
+    put(123, &[units]);
+    put(252, &qform_code.to_le_bytes());
+    put(254, &sform_code.to_le_bytes());
+    put(344, b"n+1\0");
+    bytes
+}
+
+/// Gzip with neither file name nor time.
+fn compress(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
+    encoder.write_all(bytes).expect("writing to memory");
+    encoder.finish().expect("writing to memory")
+}

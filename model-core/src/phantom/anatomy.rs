@@ -1,0 +1,207 @@
+//! A head as shapes in the unit cube: x to the right, y to the front, z to the top.
+
+use super::noise::{Random, Smooth};
+
+/// What a voxel is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tissue {
+    Outside,
+    White,
+    Gray,
+    Fluid,
+    Vessel,
+    Lesion,
+    Necrosis,
+    Edema,
+    Enhancing,
+}
+
+impl Tissue {
+    pub const COUNT: usize = 9;
+
+    /// The label's code in the BraTS 2023 scheme.
+    pub fn label(self) -> u8 {
+        match self {
+            Tissue::Necrosis => 1,
+            Tissue::Edema => 2,
+            Tissue::Enhancing => 3,
+            _ => 0,
+        }
+    }
+}
+
+/// The center of a voxel in the unit cube; voxels are stored left, back, top.
+pub(super) fn point(voxel: [usize; 3], size: usize) -> [f32; 3] {
+    let [x, y, z] = voxel.map(|n| (2 * n + 1) as f32 / size as f32 - 1.0);
+    [-x, -y, z]
+}
+
+/// An ellipsoid along the axes.
+#[derive(Clone, Copy)]
+struct Ellipsoid {
+    center: [f32; 3],
+    radii: [f32; 3],
+}
+
+impl Ellipsoid {
+    /// Distance from the center as a share of the radius: 1 on the surface.
+    fn distance(&self, point: [f32; 3]) -> f32 {
+        let share = |a: usize| (point[a] - self.center[a]) / self.radii[a];
+        let [x, y, z] = [share(0), share(1), share(2)];
+        (x * x + y * y + z * z).sqrt()
+    }
+}
+
+/// A tumor: three nested shapes about one center, each rough in its own way.
+struct Tumor {
+    whole: Ellipsoid,
+    /// Surfaces of core and necrosis as shares of the whole's radius.
+    core: f32,
+    necrosis: f32,
+    roughness: f32,
+    shape: Smooth,
+    core_shape: Smooth,
+}
+
+impl Tumor {
+    /// Somewhere inside the brain, at most `roughness` away from an ellipsoid.
+    fn draw(brain: &Ellipsoid, roughness: f32, random: &mut Random) -> Self {
+        let offset = loop {
+            let offset: [f32; 3] = std::array::from_fn(|_| random.between(-0.6, 0.6));
+            let [x, y, z] = offset;
+            let square = x * x + y * y + z * z;
+            // Not in the middle, where the ventricles are; not across the surface.
+            if (0.04..0.36).contains(&square) {
+                break offset;
+            }
+        };
+        let radius = random.between(0.24, 0.4);
+        let whole = Ellipsoid {
+            center: std::array::from_fn(|a| brain.center[a] + brain.radii[a] * offset[a]),
+            radii: std::array::from_fn(|_| radius * random.between(0.85, 1.2)),
+        };
+        let core = random.between(0.58, 0.74);
+        let necrosis = core * random.between(0.5, 0.66);
+        let (shape, core_shape) = (Smooth::draw(7, random), Smooth::draw(10, random));
+        Tumor { whole, core, necrosis, roughness, shape, core_shape }
+    }
+
+    fn tissue(&self, point: [f32; 3]) -> Option<Tissue> {
+        let distance = self.whole.distance(point);
+        if distance > 1.0 + self.roughness {
+            return None;
+        }
+        let rough = distance * (1.0 + self.roughness * self.shape.at(point));
+        let core = distance * (1.0 + self.roughness * self.core_shape.at(point));
+        if rough > 1.0 {
+            None
+        } else if core > self.core {
+            Some(Tissue::Edema)
+        } else if core > self.necrosis {
+            Some(Tissue::Enhancing)
+        } else {
+            Some(Tissue::Necrosis)
+        }
+    }
+}
+
+/// A head with everything that varies from case to case.
+pub(super) struct Head {
+    brain: Ellipsoid,
+    surface: Smooth,
+    folds: Smooth,
+    ventricles: [Ellipsoid; 2],
+    vessels: Vec<Ellipsoid>,
+    lesions: Vec<Ellipsoid>,
+    tumor: Tumor,
+}
+
+impl Head {
+    pub fn draw(random: &mut Random) -> Self {
+        let brain = Ellipsoid {
+            center: std::array::from_fn(|_| random.between(-0.05, 0.05)),
+            radii: [0.7, 0.86, 0.68].map(|r| r * random.between(0.94, 1.06)),
+        };
+        let (surface, folds) = (Smooth::draw(5, random), Smooth::draw(14, random));
+        let width = random.between(0.06, 0.11);
+        let length = random.between(0.24, 0.36);
+        let ventricles = [-1.0f32, 1.0].map(|side| {
+            let [x, y, z] = brain.center;
+            let away = side * (width + 0.03);
+            Ellipsoid {
+                center: [x + away, y + random.between(-0.04, 0.04), z + 0.06],
+                radii: [width * random.between(0.85, 1.15), length, width * 1.3],
+            }
+        });
+        let within = |reach: f32, random: &mut Random| -> [f32; 3] {
+            std::array::from_fn(|a| {
+                brain.center[a] + brain.radii[a] * random.between(-reach, reach)
+            })
+        };
+        let vessels = (0..6 + random.below(5))
+            .map(|_| {
+                let center = within(0.55, random);
+                let along = random.below(3) as usize;
+                let radii = std::array::from_fn(|a| match a == along {
+                    true => random.between(0.15, 0.35),
+                    false => random.between(0.035, 0.06),
+                });
+                Ellipsoid { center, radii }
+            })
+            .collect();
+        let lesions = (0..2 + random.below(4))
+            .map(|_| {
+                let center = within(0.45, random);
+                Ellipsoid { center, radii: std::array::from_fn(|_| random.between(0.05, 0.1)) }
+            })
+            .collect();
+        let tumor = Tumor::draw(&brain, 0.32, random);
+        Head { brain, surface, folds, ventricles, vessels, lesions, tumor }
+    }
+
+    /// Another tumor, rounder than the last: after enough of them it is an ellipsoid, whose parts
+    /// all catch voxels.
+    pub fn redraw_tumor(&mut self, random: &mut Random) {
+        self.tumor = Tumor::draw(&self.brain, 0.7 * self.tumor.roughness, random);
+    }
+
+    /// What every voxel of a grid of `size`³ is made of.
+    pub fn tissues(&self, size: usize) -> Vec<Tissue> {
+        let mut tissues = Vec::with_capacity(size * size * size);
+        for k in 0..size {
+            for j in 0..size {
+                tissues.extend((0..size).map(|i| self.tissue(point([i, j, k], size))));
+            }
+        }
+        tissues
+    }
+
+    fn tissue(&self, point: [f32; 3]) -> Tissue {
+        let depth = self.brain.distance(point);
+        if depth > 1.1 {
+            return Tissue::Outside;
+        }
+        let depth = depth * (1.0 + 0.06 * self.surface.at(point));
+        if depth > 1.0 {
+            return Tissue::Outside;
+        }
+        if let Some(tissue) = self.tumor.tissue(point) {
+            return tissue;
+        }
+        let in_any = |shapes: &[Ellipsoid]| shapes.iter().any(|s| s.distance(point) < 1.0);
+        let folded = depth + 0.07 * self.folds.at(point);
+        if in_any(&self.ventricles) {
+            Tissue::Fluid
+        } else if in_any(&self.vessels) {
+            Tissue::Vessel
+        } else if in_any(&self.lesions) {
+            Tissue::Lesion
+        } else if folded > 0.95 {
+            Tissue::Fluid
+        } else if folded > 0.78 || (folded < 0.3 && point[2] < self.brain.center[2]) {
+            Tissue::Gray
+        } else {
+            Tissue::White
+        }
+    }
+}

@@ -1,0 +1,55 @@
+use super::*;
+use crate::metrics::{EmptyRule, dice};
+
+fn labels(case: &Case) -> &[u8] {
+    &case.labels.as_ref().unwrap().labels
+}
+
+#[test]
+fn every_phantom_has_every_label_inside_its_brain() {
+    for seed in 0..50 {
+        let case = phantom(seed, 32);
+        Case::new("", case.channels.clone(), case.labels.clone(), &task()).unwrap();
+        for code in 1..=3 {
+            let count = labels(&case).iter().filter(|&&label| label == code).count();
+            assert!(count >= LEAST_VOXELS, "seed {seed}: {count} voxels of label {code}");
+        }
+        for channel in &case.channels {
+            let mut pairs = channel.voxels.iter().zip(labels(&case));
+            assert!(pairs.all(|(v, label)| *v >= 0.0 && (*label == 0 || *v > 0.0)));
+            let brain = channel.voxels.iter().filter(|v| **v > 0.0).count();
+            assert!((6_000..16_000).contains(&brain), "seed {seed}: {brain} voxels of brain");
+        }
+    }
+}
+
+#[test]
+fn a_phantom_is_a_function_of_its_seed() {
+    assert_eq!(phantom(7, 32), phantom(7, 32));
+    assert_ne!(phantom(7, 32).labels, phantom(8, 32).labels);
+}
+
+/// A network must look at channels together and at shapes: the best of 64 thresholds on any one
+/// channel, chosen with the answer in hand, finds no region well.
+#[test]
+fn no_threshold_on_one_channel_solves_it() {
+    for region in task().regions {
+        let mut mean_best = 0.0;
+        for seed in 0..8 {
+            let case = phantom(seed, 32);
+            let mut best = 0.0f64;
+            for channel in &case.channels {
+                let highest = channel.voxels.iter().copied().fold(0.0, f32::max);
+                for step in 1..64 {
+                    let threshold = highest * step as f32 / 64.0;
+                    let above = |v: &f32| if *v > threshold { region.writes } else { 0 };
+                    let found: Vec<u8> = channel.voxels.iter().map(above).collect();
+                    let score = dice(&found, labels(&case), &region.labels, EmptyRule::Brats2023);
+                    best = best.max(score);
+                }
+            }
+            mean_best += best / 8.0;
+        }
+        assert!(mean_best < 0.85, "{}: {mean_best}", region.name);
+    }
+}
