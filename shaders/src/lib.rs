@@ -1,1 +1,19 @@
-//! TODO
+//! The inference engine: WGSL kernels, each beside its plain-Rust reference, and the host code that
+//! runs a [`Program`](model_core::Program) on wgpu, natively and in the browser.
+//!
+//! Steps of a run: a program is checked and laid out as a [`Plan`] (no GPU needed), its buffers are
+//! allocated, its steps are submitted a few at a time, and the result is read back.
+
+mod engine;
+mod error;
+mod footprint;
+pub mod kernels;
+mod plan;
+pub mod reference;
+mod resources;
+mod signal;
+
+pub use engine::{Engine, Output, Progress};
+pub use error::Error;
+pub use footprint::Footprint;
+pub use plan::{MAX_BINDING_BYTES, Plan, Slot, Step};

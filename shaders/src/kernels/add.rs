@@ -1,0 +1,35 @@
+//! Addition in place.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Dispatch, Kernel, spread};
+
+/// The kernel.
+pub const KERNEL: Kernel = Kernel {
+    name: "add",
+    source: include_str!("add.wgsl"),
+    entries: &["main"],
+    params_bytes: size_of::<Params>(),
+};
+
+/// See the WGSL struct.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Params {
+    pub stride: u32,
+    pub from_offset: u32,
+    pub to_offset: u32,
+}
+
+/// The dispatch for `num_channels`.
+pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
+    Dispatch { params, workgroups: spread(params.stride as usize, num_channels) }
+}
+
+/// `to += from`.
+pub fn reference(from: &[f32], to: &mut [f32]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}

@@ -1,0 +1,67 @@
+//! Dense 3³ convolution, zero padding 1.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{BLOCK, Dispatch, Kernel, correlate, for_each_voxel, pack_blocks, pieces, spread};
+
+/// The kernel.
+pub const KERNEL: Kernel = Kernel {
+    name: "conv3",
+    source: include_str!("conv3.wgsl"),
+    entries: &["main"],
+    params_bytes: size_of::<Params>(),
+};
+
+/// See the WGSL struct.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Params {
+    pub dims: [u32; 3],
+    pub stride: u32,
+    pub from_offset: u32,
+    pub to_offset: u32,
+    pub num_from: u32,
+    pub num_to: u32,
+    pub first_block: u32,
+    pub padding: [u32; 3],
+}
+
+/// The dispatches, each of at most `most_cost` multiply-adds where that can be; `first_block` is
+/// set here.
+pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
+    let [ni, nj, nk] = params.dims.map(|d| d as usize);
+    let row_cost = 27 * BLOCK as u64 * params.num_from as u64 * (ni * nj * nk) as u64;
+    pieces((params.num_to as usize).div_ceil(BLOCK), row_cost, most_cost)
+        .map(|blocks| Dispatch {
+            params: Params { first_block: blocks.start as u32, ..params },
+            workgroups: spread(ni.div_ceil(4) * nj * nk, blocks.len()),
+        })
+        .collect()
+}
+
+/// Numbers that [`pack`] gives.
+pub fn packed_len(num_to: usize, num_from: usize) -> usize {
+    num_to.div_ceil(BLOCK) * BLOCK * num_from * 27
+}
+
+/// `weight` `[to, from, 3, 3, 3]` as the kernel reads it.
+pub fn pack(weight: &[f32], num_to: usize, num_from: usize) -> Vec<f32> {
+    pack_blocks(weight, num_to, num_from, 27)
+}
+
+/// `to[o] = Σ weight[o][c] ⋆ from[c]`.
+///
+/// # Shapes
+/// `from` `[num_from][k][j][i]`, `to` `[num_to][k][j][i]`, `weight` `[num_to][num_from][3][3][3]`.
+pub fn reference(from: &[f32], to: &mut [f32], weight: &[f32], dims: [usize; 3]) {
+    let voxels = dims.iter().product();
+    let num_from = from.len() / voxels;
+    for (o, to) in to.chunks_exact_mut(voxels).enumerate() {
+        to.fill(0.0);
+        for (c, from) in from.chunks_exact(voxels).enumerate() {
+            let taps = &weight[(o * num_from + c) * 27..][..27];
+            for_each_voxel(dims, |at, place| to[at] += correlate(from, dims, place, taps));
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The label code of every voxel.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Dispatch, Kernel, spread};
+
+/// The kernel.
+pub const KERNEL: Kernel = Kernel {
+    name: "decide",
+    source: include_str!("decide.wgsl"),
+    entries: &["main"],
+    params_bytes: size_of::<Params>(),
+};
+
+/// See the WGSL struct.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Params {
+    pub stride: u32,
+    pub from_offset: u32,
+    pub num_from: u32,
+    pub exclusive: u32,
+}
+
+/// The dispatch.
+pub fn dispatch(params: Params) -> Dispatch<Params> {
+    Dispatch { params, workgroups: spread(params.stride as usize, 1) }
+}
+
+/// With `exclusive` the code of the first largest logit; else the code of the last positive one,
+/// else 0.
+///
+/// # Shapes
+/// `from` `[codes][voxels]`, `to` `[voxels]`.
+pub fn reference(from: &[f32], to: &mut [u8], codes: &[u8], exclusive: bool) {
+    let voxels = to.len();
+    for (at, to) in to.iter_mut().enumerate() {
+        let logit = |c: usize| from[c * voxels + at];
+        let chosen = if exclusive {
+            (1..codes.len()).fold(Some(0), |best, c| {
+                best.map(|best| if logit(c) > logit(best) { c } else { best })
+            })
+        } else {
+            (0..codes.len()).rev().find(|&c| logit(c) > 0.0)
+        };
+        *to = chosen.map_or(0, |c| codes[c]);
+    }
+}

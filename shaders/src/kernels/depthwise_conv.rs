@@ -1,0 +1,63 @@
+//! Depthwise 3³ convolution, zero padding 1.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Dispatch, Kernel, correlate, for_each_voxel, pieces, spread};
+
+/// The kernel.
+pub const KERNEL: Kernel = Kernel {
+    name: "depthwise_conv",
+    source: include_str!("depthwise_conv.wgsl"),
+    entries: &["main"],
+    params_bytes: size_of::<Params>(),
+};
+
+/// Planes along k that an invocation computes, as in the WGSL.
+const PLANES: usize = 8;
+
+/// See the WGSL struct.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Params {
+    pub dims: [u32; 3],
+    pub stride: u32,
+    pub from_offset: u32,
+    pub to_offset: u32,
+    pub first_channel: u32,
+    pub padding: u32,
+}
+
+/// The dispatches for `num_channels`, each of at most `most_cost` multiply-adds where that can be;
+/// `first_channel` is set here.
+pub fn dispatches(params: Params, num_channels: usize, most_cost: u64) -> Vec<Dispatch<Params>> {
+    let [ni, nj, nk] = params.dims.map(|d| d as usize);
+    pieces(num_channels, 27 * (ni * nj * nk) as u64, most_cost)
+        .map(|channels| Dispatch {
+            params: Params { first_channel: channels.start as u32, ..params },
+            workgroups: spread(ni.div_ceil(4) * nj * nk.div_ceil(PLANES), channels.len()),
+        })
+        .collect()
+}
+
+/// Numbers that [`pack`] gives.
+pub fn packed_len(num_channels: usize) -> usize {
+    num_channels * 36
+}
+
+/// `weight` `[c, 3, 3, 3]` as the kernel reads it: a fourth, unused tap along i.
+pub fn pack(weight: &[f32]) -> Vec<f32> {
+    weight.chunks_exact(3).flat_map(|row| [row[0], row[1], row[2], 0.0]).collect()
+}
+
+/// `to[c] = weight[c] ⋆ from[c]`.
+///
+/// # Shapes
+/// `from`, `to` `[c][k][j][i]`, `weight` `[c][3][3][3]`.
+pub fn reference(from: &[f32], to: &mut [f32], weight: &[f32], dims: [usize; 3]) {
+    let voxels = dims.iter().product();
+    let channels = from.chunks_exact(voxels).zip(to.chunks_exact_mut(voxels));
+    for ((from, to), taps) in channels.zip(weight.chunks_exact(27)) {
+        for_each_voxel(dims, |at, place| to[at] = correlate(from, dims, place, taps));
+    }
+}

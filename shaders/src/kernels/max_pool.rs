@@ -1,0 +1,50 @@
+//! Maximum over 2³ voxels.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Dispatch, Kernel, for_each_voxel, spread};
+
+/// The kernel.
+pub const KERNEL: Kernel = Kernel {
+    name: "max_pool",
+    source: include_str!("max_pool.wgsl"),
+    entries: &["main"],
+    params_bytes: size_of::<Params>(),
+};
+
+/// See the WGSL struct.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Params {
+    pub dims: [u32; 3],
+    pub from_stride: u32,
+    pub to_stride: u32,
+    pub from_offset: u32,
+    pub to_offset: u32,
+    pub padding: u32,
+}
+
+/// The dispatch for `num_channels`.
+pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
+    let voxels = params.dims.iter().map(|&d| d as usize).product();
+    Dispatch { params, workgroups: spread(voxels, num_channels) }
+}
+
+/// The maximum of each 2³ voxels.
+///
+/// # Shapes
+/// `to` `[c][k][j][i]` of `dims`, `from` `[c][2k][2j][2i]`.
+pub fn reference(from: &[f32], to: &mut [f32], dims: [usize; 3]) {
+    let voxels: usize = dims.iter().product();
+    let [ni, nj, _] = dims.map(|d| 2 * d);
+    for (from, to) in from.chunks_exact(8 * voxels).zip(to.chunks_exact_mut(voxels)) {
+        for_each_voxel(dims, |at, [i, j, k]| {
+            let corners = (0..8).map(|n| {
+                let [i, j, k] = [2 * i + n % 2, 2 * j + n / 2 % 2, 2 * k + n / 4];
+                from[(k * nj + j) * ni + i]
+            });
+            to[at] = corners.fold(f32::NEG_INFINITY, f32::max);
+        });
+    }
+}

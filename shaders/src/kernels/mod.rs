@@ -1,0 +1,138 @@
+//! The kernels, each a WGSL file beside its host side: `Params` (the WGSL struct, byte for byte),
+//! the dispatches it needs, and `reference`, the same arithmetic in plain Rust.
+//!
+//! A reference takes unpadded channels `[channel][k][j][i]`. On the GPU a channel begins at a
+//! multiple of four values, so that kernels without neighbors read `vec4`s; [`stride`] is its
+//! length. The values past a channel's end are never read as voxels.
+
+use std::ops::Range;
+
+pub mod add;
+pub mod conv3;
+pub mod decide;
+pub mod depthwise_conv;
+pub mod group_norm;
+pub mod max_pool;
+pub mod pointwise_conv;
+pub mod upsample;
+
+/// A WGSL source and its entry points.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// The file's name.
+    pub name: &'static str,
+    /// The WGSL source.
+    pub source: &'static str,
+    /// Its compute entry points.
+    pub entries: &'static [&'static str],
+    /// Bytes of its `Params`.
+    pub params_bytes: usize,
+}
+
+/// All kernels.
+pub const KERNELS: [&Kernel; 8] = [
+    &add::KERNEL,
+    &conv3::KERNEL,
+    &decide::KERNEL,
+    &depthwise_conv::KERNEL,
+    &group_norm::KERNEL,
+    &max_pool::KERNEL,
+    &pointwise_conv::KERNEL,
+    &upsample::KERNEL,
+];
+
+/// One dispatch of an entry point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatch<P> {
+    /// What the kernel reads as `params`.
+    pub params: P,
+    /// Workgroups along x, y, z.
+    pub workgroups: [u32; 3],
+}
+
+/// Output channels that an invocation of the convolutions computes.
+pub const BLOCK: usize = 8;
+
+/// Invocations of a workgroup.
+const LANES: usize = 64;
+
+/// No more workgroups along an axis (WebGPU's default limit).
+pub const MAX_WORKGROUPS: u32 = 65_535;
+
+/// vec4s that one channel takes.
+pub fn stride(num_voxels: usize) -> u32 {
+    num_voxels.div_ceil(4) as u32
+}
+
+/// Workgroups for `num_invocations` of each of `rows`; x spills over into z at the limit of an
+/// axis, as the kernels' `(group.z * groups.x + group.x)` undoes.
+pub fn spread(num_invocations: usize, rows: usize) -> [u32; 3] {
+    let groups = num_invocations.div_ceil(LANES).max(1) as u32;
+    let z = groups.div_ceil(MAX_WORKGROUPS);
+    [groups.div_ceil(z), rows as u32, z]
+}
+
+/// `0..rows` in pieces of at most `most_cost`, where a row costs `row_cost`; never less than a
+/// row.
+pub fn pieces(rows: usize, row_cost: u64, most_cost: u64) -> impl Iterator<Item = Range<usize>> {
+    let step = (most_cost / row_cost.max(1)).clamp(1, rows.max(1) as u64) as usize;
+    (0..rows).step_by(step).map(move |start| start..(start + step).min(rows))
+}
+
+/// `[output][input][taps]` as the convolution kernels read it, `[block][input][tap][BLOCK]`, with
+/// zeros for the outputs that fill up the last block.
+fn pack_blocks(weight: &[f32], num_to: usize, num_from: usize, taps: usize) -> Vec<f32> {
+    let mut packed = vec![0.0; num_to.div_ceil(BLOCK) * num_from * taps * BLOCK];
+    for to in 0..num_to {
+        for at in 0..num_from * taps {
+            let place = (to / BLOCK * num_from * taps + at) * BLOCK + to % BLOCK;
+            packed[place] = weight[to * num_from * taps + at];
+        }
+    }
+    packed
+}
+
+/// Calls `voxel(index, [i, j, k])` for every voxel of `dims`.
+fn for_each_voxel(dims: [usize; 3], mut voxel: impl FnMut(usize, [usize; 3])) {
+    for k in 0..dims[2] {
+        for j in 0..dims[1] {
+            for i in 0..dims[0] {
+                voxel((k * dims[1] + j) * dims[0] + i, [i, j, k]);
+            }
+        }
+    }
+}
+
+/// The 3³ correlation at one voxel of one channel, zeros outside; `taps` is `[k][j][i]`.
+fn correlate(from: &[f32], dims: [usize; 3], [i, j, k]: [usize; 3], taps: &[f32]) -> f32 {
+    let mut sum = 0.0;
+    for (tap, weight) in taps.iter().enumerate() {
+        // One more than the place read, so that no place is negative.
+        let [ii, jj, kk] = [i + tap % 3, j + tap / 3 % 3, k + tap / 9];
+        let inside = |place: usize, size: usize| (1..=size).contains(&place);
+        if inside(ii, dims[0]) && inside(jj, dims[1]) && inside(kk, dims[2]) {
+            sum += weight * from[((kk - 1) * dims[1] + jj - 1) * dims[0] + ii - 1];
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workgroups_stay_within_the_limit_of_an_axis() {
+        for num in [1, 63, 64, 65, 64 * 65_535, 64 * 65_535 + 1, 33_554_432] {
+            let [x, _, z] = spread(num, 1);
+            assert!(x <= MAX_WORKGROUPS && (x * z) as usize * LANES >= num, "{num}: {x} {z}");
+        }
+    }
+
+    #[test]
+    fn pieces_cover_every_row_once() {
+        let rows: Vec<usize> = pieces(7, 10, 25).flatten().collect();
+        assert_eq!(rows, [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(pieces(3, 100, 25).count(), 3);
+    }
+}

@@ -1,0 +1,76 @@
+//! 1³ convolution with bias.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{BLOCK, Dispatch, Kernel, pack_blocks, pieces, spread};
+
+/// The kernel.
+pub const KERNEL: Kernel = Kernel {
+    name: "pointwise_conv",
+    source: include_str!("pointwise_conv.wgsl"),
+    entries: &["main"],
+    params_bytes: size_of::<Params>(),
+};
+
+/// See the WGSL struct.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Params {
+    pub stride: u32,
+    pub from_offset: u32,
+    pub to_offset: u32,
+    pub num_from: u32,
+    pub num_to: u32,
+    pub first_block: u32,
+}
+
+/// The dispatches, each of at most `most_cost` multiply-adds where that can be; `first_block` is
+/// set here.
+pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
+    let voxels = 4 * params.stride as u64;
+    let row_cost = BLOCK as u64 * params.num_from as u64 * voxels;
+    pieces((params.num_to as usize).div_ceil(BLOCK), row_cost, most_cost)
+        .map(|blocks| Dispatch {
+            params: Params { first_block: blocks.start as u32, ..params },
+            workgroups: spread(params.stride as usize, blocks.len()),
+        })
+        .collect()
+}
+
+/// Numbers that [`pack`] gives.
+pub fn packed_len(num_to: usize, num_from: usize) -> usize {
+    num_to.div_ceil(BLOCK) * BLOCK * (num_from + 1)
+}
+
+/// `weight` `[to, from]` and the bias, as the kernel reads them.
+pub fn pack(weight: &[f32], bias: Option<&[f32]>, num_to: usize, num_from: usize) -> Vec<f32> {
+    let mut joined = Vec::with_capacity(num_to * (num_from + 1));
+    for to in 0..num_to {
+        joined.push(bias.map_or(0.0, |bias| bias[to]));
+        joined.extend_from_slice(&weight[to * num_from..][..num_from]);
+    }
+    pack_blocks(&joined, num_to, num_from + 1, 1)
+}
+
+/// `to[o] = bias[o] + Σ weight[o][c] · from[c]` for every voxel.
+///
+/// # Shapes
+/// `from` `[num_from][voxels]`, `to` `[num_to][voxels]`, `weight` `[num_to][num_from]`.
+pub fn reference(
+    from: &[f32],
+    to: &mut [f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    voxels: usize,
+) {
+    let num_from = from.len() / voxels;
+    for (o, to) in to.chunks_exact_mut(voxels).enumerate() {
+        to.fill(bias.map_or(0.0, |bias| bias[o]));
+        for (c, from) in from.chunks_exact(voxels).enumerate() {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to += weight[o * num_from + c] * from;
+            }
+        }
+    }
+}

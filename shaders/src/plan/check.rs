@@ -1,0 +1,193 @@
+//! Refuses programs that contradict themselves, and those too large to run.
+
+use model_core::{Op, Program, View};
+
+use crate::Error;
+use crate::footprint::{buffer_sizes, packed_bytes};
+use crate::kernels::MAX_WORKGROUPS;
+use crate::plan::MAX_BINDING_BYTES;
+
+pub fn check(program: &Program) -> Result<(), Error> {
+    for view in [&program.input, &program.output] {
+        check_view(program, view)?;
+    }
+    for op in &program.ops {
+        let (from, to) = views(op);
+        check_view(program, from)?;
+        check_view(program, to)?;
+    }
+    check_sizes(program)?;
+    for (index, op) in program.ops.iter().enumerate() {
+        check_op(program, index, op)?;
+    }
+    Ok(())
+}
+
+/// What an operation reads and writes.
+fn views(op: &Op) -> (&View, &View) {
+    match op {
+        Op::Pointwise { from, to, .. }
+        | Op::Conv3 { from, to, .. }
+        | Op::Depthwise3 { from, to, .. }
+        | Op::AddInPlace { from, to }
+        | Op::MaxPool { from, to }
+        | Op::Upsample { from, to }
+        | Op::Decide { from, to, .. } => (from, to),
+        Op::GroupNorm { on, .. } => (on, on),
+    }
+}
+
+fn check_view(program: &Program, view: &View) -> Result<(), Error> {
+    let Some(buffer) = program.buffers.get(view.buffer) else {
+        let expected = format!("views of {} buffers", program.buffers.len());
+        return Err(Error::program(expected, format!("one of buffer {}", view.buffer)));
+    };
+    if view.channels.is_empty() || view.channels.end > buffer.channels {
+        let expected =
+            format!("some of the {} channels of buffer {}", buffer.channels, view.buffer);
+        return Err(Error::program(expected, format!("channels {:?}", view.channels)));
+    }
+    if buffer.dims.contains(&0) {
+        return Err(Error::program(
+            "at least one voxel on each axis",
+            format!("{:?}", buffer.dims),
+        ));
+    }
+    Ok(())
+}
+
+fn check_sizes(program: &Program) -> Result<(), Error> {
+    for (index, bytes) in buffer_sizes(program).into_iter().enumerate() {
+        let buffer = &program.buffers[index];
+        if bytes > MAX_BINDING_BYTES {
+            return Err(Error::TooLarge {
+                tensor: describe(program, index),
+                channels: buffer.channels,
+                dims: buffer.dims,
+                bytes,
+                limit_bytes: MAX_BINDING_BYTES,
+            });
+        }
+        if buffer.channels > MAX_WORKGROUPS as usize {
+            let expected = format!("at most {MAX_WORKGROUPS} channels");
+            return Err(Error::program(expected, buffer.channels));
+        }
+    }
+    match program.ops.iter().find(|op| packed_bytes(op) > MAX_BINDING_BYTES) {
+        None => Ok(()),
+        Some(op) => Err(Error::program(
+            format!("at most {MAX_BINDING_BYTES} bytes of parameters of one operation"),
+            format!("{} bytes in {op:?}", packed_bytes(op)),
+        )),
+    }
+}
+
+/// A buffer's name for messages: by the parameter of the first operation that writes it.
+fn describe(program: &Program, buffer: usize) -> String {
+    if buffer == program.input.buffer {
+        return "the input".into();
+    }
+    let writer = program.ops.iter().find(|op| views(op).1.buffer == buffer);
+    match writer {
+        Some(Op::Pointwise { weight, .. })
+        | Some(Op::Conv3 { weight, .. })
+        | Some(Op::Depthwise3 { weight, .. }) => {
+            let path = weight.trim_end_matches(".weight").trim_end_matches(".conv");
+            format!("the output of {path}")
+        }
+        Some(Op::MaxPool { .. }) => "a pooled map".into(),
+        Some(Op::Upsample { .. }) => "an up-sampled map".into(),
+        Some(Op::Decide { .. }) => "the label map".into(),
+        Some(Op::GroupNorm { .. } | Op::AddInPlace { .. }) | None => format!("buffer {buffer}"),
+    }
+}
+
+fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
+    let (from, to) = views(op);
+    let dims = |view: &View| program.buffers[view.buffer].dims;
+    let (num_from, num_to) = (from.channels.len(), to.channels.len());
+    let fail =
+        |expected: &str| Err(Error::program(expected, format!("{op:?} (operation {index})")));
+    if from.buffer == to.buffer && !matches!(op, Op::GroupNorm { .. }) {
+        return fail("an operation between two buffers");
+    }
+    let doubled = |view: &View| dims(view).map(|d| d * 2);
+    let (fits, expected) = match op {
+        Op::MaxPool { .. } => (dims(from) == doubled(to), "an output of half the size"),
+        Op::Upsample { .. } => (doubled(from) == dims(to), "an output of twice the size"),
+        _ => (dims(from) == dims(to), "an output of the input's size"),
+    };
+    if !fits {
+        return fail(expected);
+    }
+    match op {
+        Op::Pointwise { .. } | Op::Conv3 { .. } => Ok(()),
+        Op::GroupNorm { groups, .. } => match num_to.checked_rem(*groups) {
+            Some(0) => Ok(()),
+            _ => fail("groups that divide the channels"),
+        },
+        Op::Decide { codes, .. } => {
+            let is_last = index + 1 == program.ops.len() && program.output == *to;
+            // Codes are a byte a voxel: no other operation can use their buffer.
+            let others = &program.ops[..index];
+            let is_shared = program.input.buffer == to.buffer
+                || others
+                    .iter()
+                    .any(|o| views(o).0.buffer == to.buffer || views(o).1.buffer == to.buffer);
+            if codes.len() != num_from {
+                return fail("a code for each channel");
+            }
+            if !is_last || is_shared || program.buffers[to.buffer].channels != 1 {
+                return fail("label codes at the end, in one channel of their own");
+            }
+            Ok(())
+        }
+        _ if num_from == num_to => Ok(()),
+        _ => fail("as many channels out as in"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model_core::UNetConfig;
+
+    fn demo(size: usize) -> Program {
+        let config = UNetConfig::preset("demo", 4, 3).unwrap();
+        Program::new(&config, [size; 3]).unwrap()
+    }
+
+    #[test]
+    fn a_tensor_beyond_a_binding_is_named_with_its_size() {
+        assert_eq!(check(&demo(128)), Ok(()));
+        let error = check(&demo(192)).unwrap_err();
+        assert!(matches!(&error, Error::TooLarge { bytes: 452_984_832, .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("encoder.0.pointwise") && text.contains("16 channels"), "{text}");
+        assert!(text.contains("192 × 192 × 192") && text.contains("128 MiB"), "{text}");
+    }
+
+    #[test]
+    fn contradictory_programs_are_refused() {
+        let refused = |change: fn(&mut Program)| {
+            let mut program = demo(16);
+            change(&mut program);
+            assert!(matches!(check(&program), Err(Error::Program { .. })), "{:?}", program.ops[0]);
+        };
+        refused(|p| p.input.buffer = 1000);
+        refused(|p| p.output.channels = 2..7);
+        refused(|p| p.buffers[0].dims[1] = 0);
+        refused(|p| p.buffers[0].dims[1] = 8);
+        refused(|p| p.ops.swap(0, 1));
+        refused(|p| {
+            for op in &mut p.ops {
+                if let Op::GroupNorm { groups, .. } = op {
+                    *groups = 0;
+                }
+            }
+        });
+        let mut huge = demo(16);
+        huge.buffers[0].dims = [usize::MAX; 3];
+        assert!(matches!(check(&huge), Err(Error::TooLarge { bytes: u64::MAX, .. })));
+    }
+}
