@@ -3,6 +3,8 @@
 
 mod command;
 mod page;
+mod steps;
+mod test;
 mod tools;
 mod workspace;
 
@@ -29,6 +31,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Check everything: format, lints, documentation, tests, the page in a browser
+    Test,
 }
 
 fn main() -> Result<()> {
@@ -39,5 +43,6 @@ fn main() -> Result<()> {
             let out = out.unwrap_or_else(|| workspace.page());
             page::build(&workspace, &out)
         }
+        Command::Test => test::test(&workspace),
     }
 }

@@ -6,6 +6,11 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command::cargo;
 
+/// What every native build names, with whatever targets: cargo unifies the features of the packages
+/// named, so that another selection could compile burn a second time. This package is left out,
+/// since it runs while the others are built.
+pub const NATIVE: &[&str] = &["--workspace", "--exclude", "xtask"];
+
 /// The folders that the commands read and write.
 pub struct Workspace {
     /// The folder of the root `Cargo.toml`.
@@ -34,5 +39,10 @@ impl Workspace {
     /// The page's folder.
     pub fn page(&self) -> PathBuf {
         self.target.join("rewind-page")
+    }
+
+    /// A program of the workspace, as the profile `dev` builds it.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 }
