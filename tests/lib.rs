@@ -1,8 +1,10 @@
 //! What the promises share: where real data lies, and work measured alone in a process of its own.
 
 mod alone;
+mod counting;
 
 pub use alone::{Outcome, alone, peak_bytes};
+pub use counting::{held_bytes, most_held_bytes};
 
 use std::env;
 use std::io::Write;

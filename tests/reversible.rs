@@ -70,9 +70,8 @@ fn rewound_gradients_are_those_of_plain_autodiff() {
         let (rewound, rewound_x) = gradients(&rewinding, &x, &seed);
         let (stored, stored_x) = gradients(&plain, &x, &seed);
         assert_eq!(rewound.len(), model_core::config::parameters(&config).len());
-        let largest = |w: &Weights| {
-            w.values().flat_map(|a| &a.values).fold(0.0f32, |m, v| m.max(v.abs()))
-        };
+        let largest =
+            |w: &Weights| w.values().flat_map(|a| &a.values).fold(0.0f32, |m, v| m.max(v.abs()));
         let largest = largest(&stored);
         for (name, array) in &stored {
             let differences = array.values.iter().zip(&rewound[name].values);
@@ -82,4 +81,47 @@ fn rewound_gradients_are_those_of_plain_autodiff() {
         let difference = relative(&rewound_x, &stored_x);
         assert!(difference <= 1e-4, "{decoder:?} input: {difference}");
     }
+}
+
+/// Bytes kept between the passes, and the most held during the backward pass, for one sequence.
+fn kept_and_most(blocks: usize, reversible: bool) -> (usize, usize) {
+    let device = Device::flex().autodiff();
+    let config = UNetConfig { reversible, ..config(blocks) };
+    let sequence = ReversibleSequence::new(&config, 32, &device);
+    let x = random([1, 32, 16, 16, 16], &device);
+    // The first pass starts thread pools and buffers that stay.
+    let _ = sequence.forward(x.clone()).sum().backward();
+    let before = promises::held_bytes();
+    let y = sequence.forward(x);
+    let kept = promises::held_bytes() - before;
+    promises::most_held_bytes();
+    let gradients = y.sum().backward();
+    let most = promises::most_held_bytes() - before;
+    drop(gradients);
+    (kept, most)
+}
+
+/// Counted in a process of its own, where nothing else allocates.
+#[test]
+fn bytes_kept_for_backward_are_flat_in_depth() {
+    let name = "reversible::bytes_kept_for_backward_are_flat_in_depth";
+    let outcome = promises::alone(name, "", |_| {
+        let measure = |reversible| {
+            [1, 2, 4, 8]
+                .map(|blocks| kept_and_most(blocks, reversible))
+                .map(|(kept, most)| format!("{kept} {most}"))
+        };
+        [measure(true), measure(false)].concat().join(" ")
+    });
+    let answer = outcome.answer.unwrap();
+    let numbers: Vec<usize> = answer.split(' ').map(|word| word.parse().unwrap()).collect();
+    let (rewound, stored) = numbers.split_at(8);
+    // The output of 32 × 16³ voxels, and room for the graph's own entries.
+    let output = 4 * 32 * 16 * 16 * 16;
+    for pair in rewound.chunks(2) {
+        assert!(pair[0] < output + output / 4, "kept {} of output {output}: {answer}", pair[0]);
+        assert!(pair[1] < rewound[1] + rewound[1] / 10, "the peak grows with depth: {answer}");
+    }
+    assert!(stored[6] > 6 * stored[0], "plain autodiff should grow with depth: {answer}");
+    assert!(stored[0] > 3 * rewound[0], "plain autodiff should keep more: {answer}");
 }

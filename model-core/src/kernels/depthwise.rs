@@ -22,8 +22,7 @@ pub fn depthwise_conv3(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
     let shape @ [batch, channels, ..] = x.dims();
     assert_eq!(weight.dims(), [channels, 3, 3, 3], "one 3³ kernel a channel");
     if !is_cpu(&x) {
-        let weight = weight.reshape([channels, 1, 3, 3, 3]);
-        return conv3d(x, weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], channels));
+        return composed(x, weight);
     }
     let dims = [shape[4], shape[3], shape[2]];
     if !x.device().is_autodiff() {
@@ -48,4 +47,30 @@ pub fn depthwise_conv3(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
         });
         [of_x, of_weight]
     })
+}
+
+/// The same by burn's own operation, whose gradients it then uses.
+fn composed(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
+    let channels = x.dims()[1];
+    let weight = weight.reshape([channels, 1, 3, 3, 3]);
+    conv3d(x, weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], channels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_same, random};
+    use super::*;
+
+    #[test]
+    fn equals_burns_operation() {
+        for shape in [[2, 3, 5, 4, 37], [1, 16, 1, 2, 3], [1, 2, 3, 1, 1], [3, 1, 7, 6, 16]] {
+            let weight = random([shape[1], 3, 3, 3]);
+            let inputs = (random(shape), weight);
+            assert_same(
+                &inputs,
+                |(x, weight)| depthwise_conv3(x, weight),
+                |(x, weight)| composed(x, weight),
+            );
+        }
+    }
 }

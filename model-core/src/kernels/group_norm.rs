@@ -91,3 +91,48 @@ fn composed(
         other => leaky_relu(x, f64::from(other.negative_slope())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_same, random};
+    use super::*;
+
+    #[test]
+    fn equals_burns_operations() {
+        let activations = [Activation::Relu, Activation::LeakyRelu, Activation::Identity];
+        for (shape, groups) in [([2, 6, 3, 4, 9], 3), ([1, 4, 2, 2, 2], 4), ([1, 8, 5, 7, 33], 2)] {
+            for activation in activations {
+                let channels = shape[1];
+                let inputs = (random(shape), random([2, channels, 1, 1]));
+                let parts = |p: Tensor<4>| {
+                    let row = |n| p.clone().narrow(0, n, 1).reshape([channels]);
+                    (row(0) + 1.0, row(1))
+                };
+                let own = |(x, p)| {
+                    let (gamma, beta) = parts(p);
+                    group_norm(x, gamma, beta, groups, activation)
+                };
+                let stock = |(x, p)| {
+                    let (gamma, beta) = parts(p);
+                    composed(x, gamma, beta, groups, activation)
+                };
+                assert_same(&inputs, own, stock);
+            }
+        }
+    }
+
+    /// Ten million voxels far from zero: sums in plain f32 would lose the deviation.
+    #[test]
+    fn statistics_hold_for_many_voxels_far_from_zero() {
+        let x = Tensor::<5>::random(
+            [1, 1, 100, 320, 320],
+            burn::tensor::Distribution::Normal(1000.0, 1.0),
+            &burn::tensor::Device::flex(),
+        );
+        let ones = Tensor::<1>::ones([1], &x.device());
+        let y = group_norm(x, ones.clone(), ones.zeros_like(), 1, Activation::Identity);
+        let (variance, mean) = y.reshape([1, -1]).var_mean_bias(1);
+        let (variance, mean): (f32, f32) = (variance.into_scalar(), mean.into_scalar());
+        assert!((variance - 1.0).abs() < 1e-3 && mean.abs() < 1e-3, "{variance} {mean}");
+    }
+}

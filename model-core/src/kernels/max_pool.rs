@@ -19,10 +19,7 @@ pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
     assert!([k, j, i].iter().all(|n| n % 2 == 0), "even axes, found {shape:?}");
     let pooled = [b, c, k / 2, j / 2, i / 2];
     if !is_cpu(&x) {
-        // Axis by axis: each step keeps six or fewer axes, as the GPU backends want.
-        let x = x.reshape([b * c, k, j, i / 2, 2]).max_dim(4);
-        let x = x.reshape([b * c, k, j / 2, 2, i / 2]).max_dim(3);
-        return x.reshape([b * c, k / 2, 2, j / 2, i / 2]).max_dim(2).reshape(pooled);
+        return composed(x);
     }
     let dims = [i, j, k];
     if !x.device().is_autodiff() {
@@ -35,4 +32,27 @@ pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
         let gradient = Values::from_primitive(gradient);
         [Some(primitive(cpu::input_gradient(values.slice(), gradient.slice(), dims), shape))]
     })
+}
+
+/// The same by burn's own operations, axis by axis.
+fn composed(x: Tensor<5>) -> Tensor<5> {
+    let [b, c, k, j, i] = x.dims();
+    let x = x.reshape([b * c, k, j, i / 2, 2]).max_dim(4);
+    let x = x.reshape([b * c, k, j / 2, 2, i / 2]).max_dim(3);
+    let x = x.reshape([b * c, k / 2, 2, j / 2, i / 2]).max_dim(2);
+    x.reshape([b, c, k / 2, j / 2, i / 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_same, random};
+    use super::*;
+
+    #[test]
+    fn equals_burns_operations() {
+        for shape in [[2, 3, 4, 6, 10], [1, 1, 2, 2, 2], [1, 5, 8, 2, 34]] {
+            let inputs = (random(shape), random([1; 4]));
+            assert_same(&inputs, |(x, _)| max_pool2(x), |(x, _)| composed(x));
+        }
+    }
 }

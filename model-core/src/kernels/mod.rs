@@ -16,3 +16,56 @@ pub use depthwise::depthwise_conv3;
 pub use group_norm::group_norm;
 pub use max_pool::max_pool2;
 pub use upsample::upsample2;
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution, Tensor};
+
+    pub fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+    }
+
+    type Inputs = (Tensor<5>, Tensor<4>);
+
+    fn values<const D: usize>(tensor: Option<Tensor<D>>) -> Vec<f32> {
+        tensor.map_or(Vec::new(), |t| t.into_data().try_into_vec::<f32>().unwrap())
+    }
+
+    /// The output and both inputs' gradients, for a random gradient of the output.
+    fn run(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) -> [Vec<f32>; 3] {
+        let x = inputs.0.clone().autodiff().require_grad();
+        let parameters = inputs.1.clone().autodiff().require_grad();
+        let y = op((x.clone(), parameters.clone()));
+        let plain = op(inputs.clone());
+        assert_eq!(
+            values(Some(plain)),
+            values(Some(y.clone().inner())),
+            "with and without autodiff"
+        );
+        // burn's generator is one for all threads; the two runs need the same gradient.
+        let wave =
+            (0..y.shape().num_elements()).map(|n| (n as f32 * 0.7).sin()).collect::<Vec<_>>();
+        let wave = burn::tensor::TensorData::new::<f32, _>(wave, y.shape());
+        let seed = Tensor::from_data(wave, &y.device());
+        let mut gradients = (y.clone() * seed).sum().backward();
+        let of_x = x.grad_remove(&mut gradients);
+        let of_parameters = parameters.grad_remove(&mut gradients);
+        [values(Some(y.inner())), values(of_x), values(of_parameters)]
+    }
+
+    /// Holds an op to another one of the same function: output and gradients.
+    pub fn assert_same(
+        inputs: &Inputs,
+        own: impl Fn(Inputs) -> Tensor<5>,
+        stock: impl Fn(Inputs) -> Tensor<5>,
+    ) {
+        let (own, stock) = (run(inputs, own), run(inputs, stock));
+        for (what, (a, b)) in ["output", "of x", "of parameters"].iter().zip(own.iter().zip(&stock))
+        {
+            assert_eq!(a.len(), b.len(), "{what}");
+            let largest = b.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+            let worst = a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(worst / largest < 2e-5, "{what}: {worst} of {largest}, {:?}", inputs.0.dims());
+        }
+    }
+}

@@ -18,8 +18,7 @@ pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
     let shape @ [b, c, k, j, i] = x.dims();
     let doubled = [b, c, 2 * k, 2 * j, 2 * i];
     if !is_cpu(&x) {
-        let x = x.reshape([b * c, k, j, i]);
-        return (1..4).fold(x, double_axis).reshape(doubled);
+        return composed(x);
     }
     let dims = [i, j, k];
     if !x.device().is_autodiff() {
@@ -33,7 +32,13 @@ pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
     })
 }
 
-/// One axis by burn's own operations.
+/// The same by burn's own operations, axis by axis.
+fn composed(x: Tensor<5>) -> Tensor<5> {
+    let [b, c, k, j, i] = x.dims();
+    let x = (1..4).fold(x.reshape([b * c, k, j, i]), double_axis);
+    x.reshape([b, c, 2 * k, 2 * j, 2 * i])
+}
+
 fn double_axis(x: Tensor<4>, axis: usize) -> Tensor<4> {
     let n = x.dims()[axis];
     let first = x.clone().narrow(axis, 0, 1);
@@ -51,4 +56,26 @@ fn double_axis(x: Tensor<4>, axis: usize) -> Tensor<4> {
     let even: Tensor<5> = (near.clone() + before * 0.25).unsqueeze_dim(axis + 1);
     let odd: Tensor<5> = (near + after * 0.25).unsqueeze_dim(axis + 1);
     Tensor::cat(vec![even, odd], axis + 1).reshape(shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_same, random};
+    use super::*;
+
+    #[test]
+    fn equals_burns_operations() {
+        for shape in [[2, 3, 4, 5, 7], [1, 1, 1, 1, 1], [1, 2, 2, 1, 17]] {
+            let inputs = (random(shape), random([1; 4]));
+            assert_same(&inputs, |(x, _)| upsample2(x), |(x, _)| composed(x));
+        }
+    }
+
+    /// By hand: the two voxels 0 and 4 along i.
+    #[test]
+    fn blends_a_quarter_of_the_neighbor() {
+        let x = Tensor::<1>::from_floats([0.0, 4.0], &burn::tensor::Device::flex());
+        let y = upsample2(x.reshape([1, 1, 1, 1, 2])).narrow(2, 0, 1).narrow(3, 0, 1);
+        assert_eq!(y.into_data().try_into_vec::<f32>().unwrap(), [0.0, 1.0, 3.0, 4.0]);
+    }
 }
