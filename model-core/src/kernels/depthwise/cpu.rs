@@ -1,9 +1,13 @@
-//! Depthwise 3³ convolution on the CPU: planes in parallel, three rows of nine taps at a time.
+//! Depthwise 3³ convolution on the CPU: slabs of planes in parallel, on a copy padded with zeros,
+//! where a whole plane is one run for every tap, however short its rows are.
 
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::super::cpu::{LANES, sum_lanes};
+
+/// Voxels of a slab: its padded copy stays in a core's own cache.
+const SLAB_VOXELS: usize = 1 << 15;
 
 /// `output[v] = Σ_t weight[t] · x[v + t − 1]`, per channel.
 ///
@@ -11,14 +15,23 @@ use super::super::cpu::{LANES, sum_lanes};
 /// - x, output: `[b, c, k, j, i]` with `dims` = (i, j, k)
 /// - weight: `[c, 3, 3, 3]`
 pub fn forward(x: &[f32], weight: &[f32], channels: usize, dims: [usize; 3]) -> Vec<f32> {
-    let [ni, nj, nk] = dims;
-    let plane = ni * nj;
+    let plane = dims[0] * dims[1];
+    let slab = (SLAB_VOXELS / plane).clamp(1, dims[2]);
     let mut output = vec![0.0; x.len()];
-    output.par_chunks_mut(plane).enumerate().for_each(|(n, output)| {
-        let (map, k) = (n / nk, n % nk);
-        let x = &x[map * plane * nk..][..plane * nk];
+    output.par_chunks_mut(plane * dims[2]).enumerate().for_each(|(map, output)| {
+        let x = &x[map * plane * dims[2]..][..plane * dims[2]];
         let weight = &weight[map % channels * 27..][..27];
-        convolve_plane(output, x, weight, dims, k);
+        output.par_chunks_mut(plane * slab).enumerate().for_each(|(n, output)| {
+            let padded = Padded::new(x, dims, n * slab, output.len() / plane);
+            let mut sums = vec![0.0; padded.run()];
+            for (k, output) in output.chunks_exact_mut(plane).enumerate() {
+                convolve_plane(&mut sums, &padded, weight, k);
+                let rows = output.chunks_exact_mut(dims[0]);
+                for (output, sums) in rows.zip(sums.chunks_exact(padded.stride)) {
+                    output.copy_from_slice(&sums[..dims[0]]);
+                }
+            }
+        });
     });
     output
 }
@@ -47,15 +60,26 @@ pub fn weight_gradient(
     channels: usize,
     dims: [usize; 3],
 ) -> Vec<f32> {
-    let voxels: usize = dims.iter().product();
+    let [ni, nj, nk] = dims;
+    let (plane, slab) = (ni * nj, (SLAB_VOXELS / (ni * nj)).clamp(1, nk));
     let mut output = vec![0.0; channels * 27];
     output.par_chunks_mut(27).enumerate().for_each(|(channel, taps)| {
         let mut sums = [0.0f64; 27];
-        for n in 0..batch {
-            let map = (n * channels + channel) * voxels;
-            let (x, gradient) = (&x[map..][..voxels], &gradient[map..][..voxels]);
-            for k in 0..dims[2] {
-                correlate_plane(&mut sums, x, gradient, dims, k);
+        // The two columns beyond a row stay zero, as the padding's products must be.
+        let mut rows = vec![0.0; nj * (ni + 2)];
+        for map in (0..batch).map(|n| n * channels + channel) {
+            let x = &x[map * plane * nk..][..plane * nk];
+            for first in (0..nk).step_by(slab) {
+                let planes = slab.min(nk - first);
+                let padded = Padded::new(x, dims, first, planes);
+                for k in 0..planes {
+                    let gradient = &gradient[(map * nk + first + k) * plane..][..plane];
+                    let from = gradient.chunks_exact(ni);
+                    for (row, from) in rows.chunks_exact_mut(ni + 2).zip(from) {
+                        row[..ni].copy_from_slice(from);
+                    }
+                    correlate_plane(&mut sums, &padded, &rows, k);
+                }
             }
         }
         taps.iter_mut().zip(sums).for_each(|(tap, sum)| *tap = sum as f32);
@@ -63,81 +87,78 @@ pub fn weight_gradient(
     output
 }
 
-/// Row `j` of plane `k`, or none beyond the border, where the padding is zero. Indices are one
-/// more than the row's, so that −1 can be named.
-#[inline(always)]
-fn row(x: &[f32], [ni, nj, nk]: [usize; 3], j1: usize, k1: usize) -> Option<&[f32]> {
-    let inside = (1..=nj).contains(&j1) && (1..=nk).contains(&k1);
-    inside.then(|| &x[((k1 - 1) * nj + j1 - 1) * ni..][..ni])
+/// Some planes of a map with a border of zeros. The first voxel of output row (j, k) has its first
+/// tap at `(k · (nj + 2) + j) · stride`.
+struct Padded {
+    values: Vec<f32>,
+    /// Voxels from row to row.
+    stride: usize,
+    /// Voxels from plane to plane.
+    plane: usize,
 }
 
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn convolve_plane(output: &mut [f32], x: &[f32], weight: &[f32], dims: [usize; 3], k: usize) {
-    for (j, output) in output.chunks_exact_mut(dims[0]).enumerate() {
-        for dk in 0..3 {
-            for dj in 0..3 {
-                if let Some(row) = row(x, dims, j + dj, k + dk) {
-                    let taps = &weight[(dk * 3 + dj) * 3..][..3];
-                    add_row(output, row, taps[0], taps[1], taps[2]);
-                }
+impl Padded {
+    fn new(x: &[f32], [ni, nj, nk]: [usize; 3], first: usize, planes: usize) -> Self {
+        let (stride, plane) = (ni + 2, (ni + 2) * (nj + 2));
+        // The last row's taps reach two voxels beyond its plane.
+        let mut values = vec![0.0; (planes + 2) * plane + 2];
+        for k in first.saturating_sub(1)..(first + planes + 1).min(nk) {
+            let padded = &mut values[(k + 1 - first) * plane + stride..][..nj * stride];
+            let rows = x[k * ni * nj..][..ni * nj].chunks_exact(ni);
+            for (padded, row) in padded.chunks_exact_mut(stride).zip(rows) {
+                padded[1..=ni].copy_from_slice(row);
             }
         }
+        Padded { values, stride, plane }
     }
-}
 
-/// `output[i] += a · x[i − 1] + b · x[i] + c · x[i + 1]`, zero beyond the ends.
-#[inline(always)]
-fn add_row(output: &mut [f32], x: &[f32], a: f32, b: f32, c: f32) {
-    let n = x.len();
-    if n == 1 {
-        output[0] += b * x[0];
-        return;
+    /// Voxels of a plane's output rows, with the two between them that mean nothing.
+    fn run(&self) -> usize {
+        self.plane - 2 * self.stride
     }
-    output[0] += b * x[0] + c * x[1];
-    output[n - 1] += a * x[n - 2] + b * x[n - 1];
-    let inner = &mut output[1..n - 1];
-    let (left, middle, right) = (&x[..n - 2], &x[1..n - 1], &x[2..]);
-    for (((o, l), m), r) in inner.iter_mut().zip(left).zip(middle).zip(right) {
-        *o += a * l + b * m + c * r;
+
+    /// What tap (di, dj, dk) sees of output plane `k`.
+    #[inline(always)]
+    fn tap(&self, k: usize, [di, dj, dk]: [usize; 3]) -> &[f32] {
+        &self.values[(k + dk) * self.plane + dj * self.stride + di..][..self.run()]
     }
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn correlate_plane(sums: &mut [f64; 27], x: &[f32], gradient: &[f32], dims: [usize; 3], k: usize) {
-    let ni = dims[0];
+fn convolve_plane(sums: &mut [f32], x: &Padded, weight: &[f32], k: usize) {
+    sums.fill(0.0);
     for dk in 0..3 {
         for dj in 0..3 {
-            let mut lanes = [[0.0f32; LANES]; 3];
-            let mut ends = [0.0f32; 3];
-            for j in 0..dims[1] {
-                let gradient = &gradient[(k * dims[1] + j) * ni..][..ni];
-                if let Some(row) = row(x, dims, j + dj, k + dk) {
-                    correlate_row(&mut lanes, &mut ends, row, gradient);
-                }
-            }
-            for di in 0..3 {
-                sums[(dk * 3 + dj) * 3 + di] += sum_lanes(&lanes[di]) + f64::from(ends[di]);
+            let taps: [&[f32]; 3] = std::array::from_fn(|di| &x.tap(k, [di, dj, dk])[..sums.len()]);
+            let w = &weight[(dk * 3 + dj) * 3..][..3];
+            for (((sum, a), b), c) in sums.iter_mut().zip(taps[0]).zip(taps[1]).zip(taps[2]) {
+                *sum += w[0] * a + w[1] * b + w[2] * c;
             }
         }
     }
 }
 
-/// Adds `Σ gradient[i] · x[i + d]` for d = −1, 0, 1; what fills no vector goes to `ends`.
-#[inline(always)]
-fn correlate_row(lanes: &mut [[f32; LANES]; 3], ends: &mut [f32; 3], x: &[f32], gradient: &[f32]) {
-    let n = x.len();
-    for (d, (lanes, end)) in lanes.iter_mut().zip(ends).enumerate() {
-        let (from_x, from_gradient) =
-            (&x[d.saturating_sub(1).min(n)..], &gradient[(d == 0) as usize..]);
-        let length = from_x.len().min(from_gradient.len());
-        let (from_x, from_gradient) = (&from_x[..length], &from_gradient[..length]);
-        let (xs, gs) = (from_x.chunks_exact(LANES), from_gradient.chunks_exact(LANES));
-        for (x, g) in xs.remainder().iter().zip(gs.remainder()) {
-            *end += x * g;
-        }
-        for (x, g) in xs.zip(gs) {
-            for lane in 0..LANES {
-                lanes[lane] += x[lane] * g[lane];
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn correlate_plane(sums: &mut [f64; 27], x: &Padded, gradient: &[f32], k: usize) {
+    for dk in 0..3 {
+        for dj in 0..3 {
+            let taps: [&[f32]; 3] =
+                std::array::from_fn(|di| &x.tap(k, [di, dj, dk])[..gradient.len()]);
+            let mut lanes = [[0.0f32; LANES]; 3];
+            let gradients = gradient.chunks_exact(LANES);
+            let rest = gradient.len() - gradients.remainder().len();
+            for (n, gradient) in gradients.enumerate() {
+                for (lanes, tap) in lanes.iter_mut().zip(taps) {
+                    let tap = &tap[n * LANES..][..LANES];
+                    for lane in 0..LANES {
+                        lanes[lane] += tap[lane] * gradient[lane];
+                    }
+                }
+            }
+            for (di, (lanes, tap)) in lanes.iter().zip(taps).enumerate() {
+                let ends = tap[rest..].iter().zip(&gradient[rest..]);
+                let ends: f64 = ends.map(|(x, g)| f64::from(x * g)).sum();
+                sums[(dk * 3 + dj) * 3 + di] += sum_lanes(lanes) + ends;
             }
         }
     }
