@@ -1,1 +1,32 @@
-//! TODO
+//! The command `rewind`: trains, evaluates and exports reversible 3D U-Nets.
+//!
+//! The path of training, one step a module: a [`data_set`] is read and preprocessed, [`patches`]
+//! are drawn from it and changed by [`augment`], the [`loss`] compares, [`adam`] steps by the
+//! [`schedule`], [`validate`] measures, and [`checkpoint`] keeps, all driven by [`mod@train`].
+
+pub mod adam;
+pub mod augment;
+pub mod checkpoint;
+pub mod cli;
+pub mod config;
+pub mod data_set;
+pub mod device;
+pub mod draws;
+pub mod evaluate;
+pub mod export;
+pub mod files;
+pub mod initial;
+pub mod loss;
+pub mod metrics_log;
+pub mod model;
+pub mod patches;
+pub mod phantom;
+pub mod predict;
+pub mod progress;
+pub mod run_folder;
+pub mod schedule;
+pub mod train;
+pub mod validate;
+
+/// Stands on every screen, report and export.
+pub const DISCLAIMER: &str = "Research use only, not a medical device";

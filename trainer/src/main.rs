@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The command `rewind`.
+
+fn main() -> std::process::ExitCode {
+    trainer::cli::run()
+}

@@ -1,0 +1,421 @@
+//! The settings of a training run: `train.toml`. Every field has a default, so that a file names
+//! only what it changes.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use model_core::config::PRESETS;
+use model_core::{Activation, Decoder, Foreground, PreprocessConfig, Task, UNetConfig};
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides the result of a run, besides the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// A network by name: `mbconv-base`, `mbconv-slim` or `demo`. Left out where `[network]`
+    /// describes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Decides the split, the initial weights and every draw.
+    pub seed: u64,
+    /// The fraction of the cases that is held out for validation. With 0 the training cases
+    /// themselves are measured, which says nothing about others.
+    pub held_out: f64,
+    /// Number of optimizer steps.
+    pub steps: usize,
+    /// Patches a step.
+    pub batch: usize,
+    /// Voxels of a patch along right, front, top.
+    pub patch: [usize; 3],
+    /// The fraction of the patches that is centred on a foreground voxel, each label as often.
+    pub foreground_fraction: f64,
+    /// The highest learning rate of Adam.
+    pub learning_rate: f64,
+    /// Steps over which the learning rate rises to its highest.
+    pub warm_up: usize,
+    /// How the learning rate falls afterwards.
+    pub decay: Decay,
+    /// Decoupled weight decay (Loshchilov and Hutter 2019); 0 is plain Adam.
+    pub weight_decay: f64,
+    /// The gradient is scaled down to this norm where it is longer; 0 turns that off.
+    pub clip_norm: f64,
+    /// The validated and exported weights are a moving average of those that are trained, with
+    /// this factor a step; 0 turns that off.
+    pub average: f64,
+    /// Steps between validations.
+    pub validate_every: usize,
+    /// Steps between checkpoints; a validation is followed by one too.
+    pub checkpoint_every: usize,
+    /// Steps between lines in metrics.csv.
+    pub log_every: usize,
+    /// Preprocessed cases are kept in memory up to this size, and read again beyond it.
+    pub cache_gib: f64,
+    /// A network in full, instead of a preset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkSettings>,
+    /// How a scan becomes the network's input.
+    pub preprocess: PreprocessSettings,
+    /// Random changes of the patches.
+    pub augment: AugmentSettings,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        TrainConfig {
+            preset: None,
+            seed: 0,
+            held_out: 0.2,
+            steps: 5000,
+            batch: 2,
+            patch: [32; 3],
+            foreground_fraction: 1.0 / 3.0,
+            learning_rate: 2e-3,
+            warm_up: 50,
+            decay: Decay::Polynomial,
+            weight_decay: 0.0,
+            clip_norm: 12.0,
+            average: 0.99,
+            validate_every: 500,
+            checkpoint_every: 250,
+            log_every: 10,
+            cache_gib: 8.0,
+            network: None,
+            preprocess: PreprocessSettings::default(),
+            augment: AugmentSettings::default(),
+        }
+    }
+}
+
+/// How the learning rate falls after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// As (1 − t)^0.9 with t from 0 to 1, as nnU-Net does.
+    Polynomial,
+    /// As half a cosine wave.
+    Cosine,
+    /// Not at all.
+    Constant,
+}
+
+/// [`UNetConfig`] without what the task decides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSettings {
+    /// Channels at each level, from full resolution down; each level halves every axis.
+    pub widths: Vec<usize>,
+    /// Channels inside an MBConv, as a multiple of its own.
+    #[serde(default = "two")]
+    pub expand_ratio: usize,
+    /// Reversible blocks at each level.
+    #[serde(default = "one")]
+    pub blocks: usize,
+    /// `conv2` or `reversible_mbconv`.
+    pub decoder: Decoder,
+    /// Groups of every group norm; divides half of every width.
+    pub groups: usize,
+    /// `relu` or `leaky_relu`.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Whether blocks are rewound in the backward pass.
+    #[serde(default = "yes")]
+    pub reversible: bool,
+}
+
+fn two() -> usize {
+    2
+}
+
+fn one() -> usize {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How intensities are normalised; see [`PreprocessConfig`]. The default, `whole`, is right for
+/// any scan; skull-stripped scans (BraTS, the phantoms) want `nonzero` with `crop`. What a data
+/// set needs is never guessed from its voxels: background can be a constant that is not zero.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PreprocessSettings {
+    /// `whole`, `nonzero` or `otsu`: the voxels that normalisation takes its statistics from.
+    pub foreground: Foreground,
+    /// Whether a scan is cropped to its foreground.
+    pub crop: bool,
+    /// The spacing along right, front, top that scans are resampled to; left out: their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spacing_mm: Option<[f64; 3]>,
+}
+
+impl Default for PreprocessSettings {
+    fn default() -> Self {
+        PreprocessSettings { foreground: Foreground::Whole, crop: false, spacing_mm: None }
+    }
+}
+
+/// Random changes of the patches; each 0 turns one off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AugmentSettings {
+    /// Whether a patch is mirrored, half of the time, left to right, back to front, bottom to top.
+    pub flip: [bool; 3],
+    /// Each channel is multiplied by a factor within 1 ± this.
+    pub gain: f32,
+    /// Each channel is shifted by up to this, in standard deviations.
+    pub shift: f32,
+    /// Gaussian noise with a standard deviation of up to this, in those of the channel.
+    pub noise: f32,
+    /// Rotation about the three axes by up to this angle.
+    pub rotate_degrees: f32,
+    /// Scaling by a factor within 1 ± this.
+    pub scale: f32,
+    /// The fraction of the patches that is rotated and scaled.
+    pub spatial_fraction: f64,
+}
+
+impl Default for AugmentSettings {
+    fn default() -> Self {
+        AugmentSettings {
+            flip: [true; 3],
+            gain: 0.1,
+            shift: 0.1,
+            noise: 0.0,
+            rotate_degrees: 0.0,
+            scale: 0.0,
+            spatial_fraction: 0.5,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Reads settings as TOML.
+    ///
+    /// # Errors
+    /// What is wrong and where; for a misspelt key, the one that was probably meant.
+    pub fn parse(text: &str) -> Result<TrainConfig> {
+        toml::from_str(text).map_err(|error| {
+            let advice = suggestion(error.message());
+            anyhow::anyhow!("{}{advice}", error.to_string().trim_end())
+        })
+    }
+
+    /// Reads a file of settings.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::parse`], with the file's name.
+    pub fn read(file: &Path) -> Result<TrainConfig> {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the settings {}", file.display()))?;
+        TrainConfig::parse(&text).with_context(|| format!("in the settings {}", file.display()))
+    }
+
+    /// The network for a task.
+    ///
+    /// # Errors
+    /// When neither or both of `preset` and `[network]` are given, or it cannot be built.
+    pub fn network(&self, task: &Task) -> Result<UNetConfig> {
+        let (inputs, outputs) = (task.channels.len(), task.num_outputs());
+        let network = match (&self.preset, &self.network) {
+            (Some(name), None) => UNetConfig::preset(name, inputs, outputs)?,
+            (None, Some(network)) => UNetConfig {
+                in_channels: inputs,
+                out_channels: outputs,
+                widths: network.widths.clone(),
+                expand_ratio: network.expand_ratio,
+                blocks: network.blocks,
+                decoder: network.decoder,
+                groups: network.groups,
+                activation: network.activation,
+                reversible: network.reversible,
+            },
+            (Some(_), Some(_)) => bail!("settings: expected a preset or [network], found both"),
+            (None, None) => bail!(
+                "settings: expected a network, found none; give --preset (one of {}) or [network] \
+                 in the settings",
+                PRESETS.join(", ")
+            ),
+        };
+        network.check()?;
+        network.check_size(self.patch).context("settings: patch")?;
+        Ok(network)
+    }
+
+    /// How a scan becomes the network's input, as it travels in the bundle.
+    pub fn preprocess(&self) -> PreprocessConfig {
+        let PreprocessSettings { foreground, crop, spacing_mm } = self.preprocess.clone();
+        PreprocessConfig { spacing_mm, foreground, crop }
+    }
+
+    /// Refuses values that mean nothing.
+    ///
+    /// # Errors
+    /// Names the first such setting.
+    pub fn check(&self) -> Result<()> {
+        let fraction = |name: &str, value: f64| {
+            ensure!(
+                (0.0..=1.0).contains(&value),
+                "settings: expected {name} from 0 to 1, found {value}"
+            );
+            Ok(())
+        };
+        let at_least_one = |name: &str, value: usize| {
+            ensure!(value >= 1, "settings: expected {name} of at least 1, found {value}");
+            Ok(())
+        };
+        let not_negative = |name: &str, value: f64| {
+            ensure!(
+                value >= 0.0 && value.is_finite(),
+                "settings: expected {name} of at least 0, found {value}"
+            );
+            Ok(())
+        };
+        fraction("foreground_fraction", self.foreground_fraction)?;
+        fraction("augment.spatial_fraction", self.augment.spatial_fraction)?;
+        ensure!(
+            (0.0..=0.9).contains(&self.held_out),
+            "settings: expected held_out from 0 to 0.9, found {}",
+            self.held_out
+        );
+        ensure!(
+            (0.0..1.0).contains(&self.average),
+            "settings: expected average from 0 to below 1, found {}",
+            self.average
+        );
+        ensure!(
+            self.learning_rate > 0.0 && self.learning_rate < 10.0,
+            "settings: expected a learning_rate above 0 and below 10, found {}",
+            self.learning_rate
+        );
+        at_least_one("steps", self.steps)?;
+        at_least_one("batch", self.batch)?;
+        at_least_one("validate_every", self.validate_every)?;
+        at_least_one("checkpoint_every", self.checkpoint_every)?;
+        at_least_one("log_every", self.log_every)?;
+        not_negative("weight_decay", self.weight_decay)?;
+        not_negative("clip_norm", self.clip_norm)?;
+        not_negative("cache_gib", self.cache_gib)?;
+        not_negative("augment.gain", self.augment.gain.into())?;
+        not_negative("augment.shift", self.augment.shift.into())?;
+        not_negative("augment.noise", self.augment.noise.into())?;
+        not_negative("augment.rotate_degrees", self.augment.rotate_degrees.into())?;
+        ensure!(
+            (0.0..=0.9).contains(&self.augment.scale),
+            "settings: expected augment.scale from 0 to 0.9, found {}",
+            self.augment.scale
+        );
+        let voxels = self.patch.iter().try_fold(self.batch, |product, &p| product.checked_mul(p));
+        ensure!(
+            voxels.is_some_and(|voxels| voxels <= 1 << 31),
+            "settings: expected at most 2^31 voxels a step, found {} patches of {:?}",
+            self.batch,
+            self.patch
+        );
+        self.preprocess().check()?;
+        Ok(())
+    }
+
+    /// The settings whose value differs, as "name: this one's, the other's"; those that only
+    /// decide what is logged and kept are left out.
+    pub fn differences(&self, other: &TrainConfig) -> Vec<String> {
+        let table = |config: &TrainConfig| {
+            let config = TrainConfig { log_every: 1, cache_gib: 0.0, ..config.clone() };
+            toml::Table::try_from(config).expect("settings are plain values")
+        };
+        let mut found = Vec::new();
+        differing("", &table(self), &table(other), &mut found);
+        found
+    }
+}
+
+fn differing(path: &str, a: &toml::Table, b: &toml::Table, found: &mut Vec<String>) {
+    let mut keys: Vec<&String> = a.keys().chain(b.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    for key in keys {
+        let path = format!("{path}{key}");
+        match (a.get(key), b.get(key)) {
+            (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) => {
+                differing(&format!("{path}."), a, b, found);
+            }
+            (a, b) if a != b => {
+                let text = |v: Option<&toml::Value>| v.map_or("none".into(), |v| v.to_string());
+                found.push(format!("{path}: {}, {}", text(a), text(b)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// "did you mean …?" from serde's message about an unknown name, which lists the known ones in
+/// backticks after the unknown one.
+fn suggestion(message: &str) -> String {
+    if !message.starts_with("unknown ") {
+        return String::new();
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = quoted.next() else { return String::new() };
+    match quoted.map(|known| (edit_distance(unknown, known), known)).min() {
+        Some((distance, known)) if distance <= 1 + unknown.len() / 3 => {
+            format!("\ndid you mean `{known}`?")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Insertions, deletions and substitutions between two words (Levenshtein 1966).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, &y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_is_refused_with_a_suggestion() {
+        let error = TrainConfig::parse("lerning_rate = 0.1").unwrap_err().to_string();
+        assert!(error.contains("did you mean `learning_rate`?"), "{error}");
+        let error = TrainConfig::parse("[augment]\nflips = [true, true, true]").unwrap_err();
+        assert!(error.to_string().contains("did you mean `flip`?"), "{error}");
+        let error = TrainConfig::parse("[preprocess]\nforeground = \"nonzro\"").unwrap_err();
+        assert!(error.to_string().contains("did you mean `nonzero`?"), "{error}");
+    }
+
+    #[test]
+    fn settings_survive_being_written() {
+        let config = TrainConfig { preset: Some("demo".into()), ..TrainConfig::default() };
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(TrainConfig::parse(&text).unwrap(), config);
+        assert!(config.check().is_ok());
+    }
+
+    #[test]
+    fn differences_name_the_setting() {
+        let a = TrainConfig::default();
+        let mut b = TrainConfig { steps: 7, log_every: 99, ..a.clone() };
+        b.augment.gain = 0.5;
+        assert_eq!(a.differences(&b), ["augment.gain: 0.10000000149011612, 0.5", "steps: 5000, 7"]);
+        assert!(a.differences(&a).is_empty());
+    }
+
+    #[test]
+    fn values_that_mean_nothing_are_refused() {
+        for text in ["steps = 0", "held_out = 1.5", "learning_rate = nan", "batch = 4000000"] {
+            let config = TrainConfig::parse(text).unwrap();
+            assert!(config.check().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Where tensors live: `--device cpu`, `wgpu`, `wgpu:1`, `cuda`, `cuda:1`.
+
+use anyhow::{Result, bail};
+use burn::tensor::Device;
+
+/// The device of a name, or the best one that is compiled in and present.
+///
+/// # Errors
+/// For an unknown name, one that is not compiled in (with the feature to build with), or one that
+/// this machine lacks.
+pub fn device(name: Option<&str>) -> Result<Device> {
+    let Some(name) = name else { return Ok(best()) };
+    let (kind, number) = match name.split_once(':') {
+        None => (name, 0),
+        Some((kind, number)) => match number.parse() {
+            Ok(number) => (kind, number),
+            Err(_) => bail!("--device: expected a number after {kind}:, found {number:?}"),
+        },
+    };
+    match kind {
+        "cpu" if number == 0 => Ok(Device::flex()),
+        "wgpu" | "cuda" => {
+            let present = enumerate(kind)?;
+            match present.get(number) {
+                Some(device) => Ok(device.clone()),
+                None => bail!("--device {name}: expected such a device, found {}", present.len()),
+            }
+        }
+        _ => bail!("--device: expected cpu, wgpu, wgpu:N, cuda or cuda:N, found {name:?}"),
+    }
+}
+
+/// A device's name for the run's records.
+pub fn describe(device: &Device) -> String {
+    let text = format!("{device:?}");
+    if text.contains("Flex") { "cpu".into() } else { text }
+}
+
+fn best() -> Device {
+    let first = |kind| enumerate(kind).ok().and_then(|devices| devices.into_iter().next());
+    first("cuda").or_else(|| first("wgpu")).unwrap_or_else(Device::flex)
+}
+
+/// The devices of a kind that are present; software adapters count only when they are asked for
+/// through the graphics driver's own settings.
+fn enumerate(kind: &str) -> Result<Vec<Device>> {
+    match kind {
+        #[cfg(feature = "cuda")]
+        "cuda" => Ok(listed(burn::tensor::DeviceType::Cuda)),
+        #[cfg(feature = "wgpu")]
+        "wgpu" => Ok(listed(burn::tensor::DeviceType::Wgpu)),
+        _ => bail!(
+            "--device {kind}: this build has no {kind}; build with `cargo build -p trainer \
+             --features {kind}`"
+        ),
+    }
+}
+
+/// What the driver lists; none where there is no driver, which its loader reports by a panic.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn listed(kind: burn::tensor::DeviceType) -> Vec<Device> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = std::panic::catch_unwind(|| Device::enumerate(kind).into_vec());
+    std::panic::set_hook(hook);
+    found.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_is_always_there_and_others_name_their_feature() {
+        assert_eq!(describe(&device(Some("cpu")).unwrap()), "cpu");
+        if !cfg!(feature = "cuda") {
+            let error = device(Some("cuda:1")).err().unwrap().to_string();
+            assert!(error.contains("--features cuda"), "{error}");
+        }
+        for name in ["gpu", "cpu:1", "cuda:x", ""] {
+            assert!(device(Some(name)).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Random draws. Each draw's generator is a pure function of the seed, of what it is for and of a
+//! number, so that nothing depends on what was drawn before: a resumed run draws what it would
+//! have drawn.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// What a draw is for; each has streams of its own.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose {
+    /// Which cases are held out.
+    Split = 0,
+    /// The initial weights of one parameter.
+    Weights = 1,
+    /// The order of the cases in one epoch.
+    Order = 2,
+    /// Place and augmentation of one patch.
+    Patch = 3,
+}
+
+/// The generator of the `number`th draw of a purpose.
+pub fn generator(seed: u64, purpose: Purpose, number: u64) -> ChaCha8Rng {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    generator.set_stream(number * 4 + purpose as u64);
+    generator
+}
+
+/// The numbers below `count` in a random order (Fisher and Yates).
+pub fn permutation(generator: &mut ChaCha8Rng, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for last in (1..count).rev() {
+        order.swap(last, generator.random_range(0..=last));
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_depend_on_seed_purpose_and_number_only() {
+        let draw = |seed, purpose, number| generator(seed, purpose, number).random::<u64>();
+        assert_eq!(draw(1, Purpose::Patch, 5), draw(1, Purpose::Patch, 5));
+        let other =
+            [draw(2, Purpose::Patch, 5), draw(1, Purpose::Order, 5), draw(1, Purpose::Patch, 6)];
+        assert!(!other.contains(&draw(1, Purpose::Patch, 5)));
+    }
+
+    #[test]
+    fn a_permutation_holds_every_number_once() {
+        let mut order = permutation(&mut generator(3, Purpose::Order, 0), 50);
+        assert_ne!(order, (0..50).collect::<Vec<_>>());
+        order.sort_unstable();
+        assert_eq!(order, (0..50).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,51 @@
+//! Writes synthetic cases as a data set in the Decathlon's form.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use model_core::dataset::{Manifest, Pair};
+use model_core::{nifti, phantom};
+use rayon::prelude::*;
+
+use crate::{files, progress};
+
+/// Writes phantoms of the seeds `seed..seed + cases` into a new folder.
+///
+/// # Errors
+/// When the size is none that a phantom can have, or the folder is not empty or cannot be written
+/// to.
+pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
+    let sizes = phantom::SIZES;
+    ensure!(
+        sizes.contains(&size),
+        "--size: expected {} to {} voxels, found {size}",
+        sizes.start(),
+        sizes.end()
+    );
+    ensure!(cases >= 1, "--cases: expected at least 1, found 0");
+    let end = seed.checked_add(cases as u64).context("--seed: expected a smaller number")?;
+    files::new_folder(out)?;
+    for folder in ["imagesTr", "labelsTr"] {
+        std::fs::create_dir(out.join(folder))?;
+    }
+    let bar = progress::bar("writing phantoms", cases as u64);
+    let pair = |seed: u64| -> Result<Pair> {
+        let case = phantom::phantom(seed, size);
+        let image = format!("imagesTr/phantom_{seed:05}.nii.gz");
+        let label = format!("labelsTr/phantom_{seed:05}.nii.gz");
+        files::write(&out.join(&image), &nifti::write_volumes(&case.channels)?)?;
+        let labels = case.labels.context("expected a phantom with labels")?;
+        files::write(&out.join(&label), &nifti::write_labels(&labels))?;
+        bar.inc(1);
+        Ok(Pair { image, label })
+    };
+    let training = (seed..end).into_par_iter().map(pair).collect::<Result<Vec<Pair>>>()?;
+    bar.finish_and_clear();
+    let manifest = Manifest {
+        name: phantom::task().name,
+        licence: "CC0 1.0 (synthetic)".into(),
+        task: phantom::task(),
+        training,
+    };
+    files::write(&out.join("dataset.json"), manifest.to_json().as_bytes())
+}

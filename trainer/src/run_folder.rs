@@ -1,0 +1,152 @@
+//! A run's folder: `run.json` says what the run is, `last.safetensors` and
+//! `previous.safetensors` are its checkpoints, `best.safetensors` is the bundle of its best
+//! validation, `metrics.csv` its history.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use model_core::{Bundle, Task, UNetConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::config::TrainConfig;
+use crate::data_set::{Cases, DataSet};
+use crate::files;
+
+/// The bundle of the best validation.
+pub const BEST: &str = "best.safetensors";
+const RUN: &str = "run.json";
+/// The version that this code writes and reads.
+const VERSION: u32 = 1;
+/// The largest `run.json` that is read: the names of very many cases.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// What a run is: written when it starts, compared when it is resumed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Version of this file's form.
+    pub version: u32,
+    /// Version of the code that started the run.
+    pub code_version: String,
+    /// The settings.
+    pub config: TrainConfig,
+    /// The task.
+    pub task: Task,
+    /// The network.
+    pub network: UNetConfig,
+    /// The data set's name.
+    pub data: String,
+    /// The data set's licence.
+    pub licence: String,
+    /// SHA-256 over the data set's files.
+    pub data_fingerprint: String,
+    /// The names of the cases that it trains on.
+    pub training: Vec<String>,
+    /// The names of the cases that are held out.
+    pub held_out: Vec<String>,
+}
+
+impl Run {
+    /// Describes a run on a data set.
+    pub fn new(
+        config: &TrainConfig,
+        data_set: &DataSet,
+        cases: &Cases,
+        network: &UNetConfig,
+        (training, held_out): (&[usize], &[usize]),
+    ) -> Run {
+        let names = |numbers: &[usize]| numbers.iter().map(|n| data_set.name(*n)).collect();
+        Run {
+            version: VERSION,
+            code_version: env!("CARGO_PKG_VERSION").into(),
+            config: config.clone(),
+            task: data_set.task().clone(),
+            network: network.clone(),
+            data: data_set.manifest.name.clone(),
+            licence: data_set.manifest.licence.clone(),
+            data_fingerprint: cases.fingerprint.clone(),
+            training: names(training),
+            held_out: names(held_out),
+        }
+    }
+
+    /// Writes the description.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self).expect("a run is plain data");
+        files::write(&folder.join(RUN), json.as_bytes())
+    }
+
+    /// Reads the description of a run; none where the folder holds no run.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn find(folder: &Path) -> Result<Option<Run>> {
+        let file = folder.join(RUN);
+        if !file.exists() {
+            return Ok(None);
+        }
+        let about = || format!("cannot read {} as a run of Rewind", file.display());
+        let bytes = files::read(&file, MAX_BYTES)?;
+        let run: Run = serde_json::from_slice(&bytes).with_context(about)?;
+        ensure!(
+            run.version == VERSION,
+            "cannot read {}: expected version {VERSION}, found {}",
+            file.display(),
+            run.version
+        );
+        Ok(Some(run))
+    }
+
+    /// Reads the description of a run.
+    ///
+    /// # Errors
+    /// When the folder holds no run.
+    pub fn read(folder: &Path) -> Result<Run> {
+        let none =
+            || format!("expected the folder of a run, found no {RUN} in {}", folder.display());
+        Run::find(folder)?.with_context(none)
+    }
+
+    /// Refuses to go on with anything but the run that was started here.
+    ///
+    /// # Errors
+    /// Names what changed.
+    pub fn check_same(&self, started: &Run, folder: &Path) -> Result<()> {
+        let mut changed = started.config.differences(&self.config);
+        if started.task != self.task || started.data != self.data {
+            changed.push("the task".into());
+        }
+        if started.network != self.network && started.config == self.config {
+            changed.push("the preset's network".into());
+        }
+        if started.data_fingerprint != self.data_fingerprint {
+            changed.push("the data set's files".into());
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "the run in {} was started with other settings (then, now):\n  {}\nto resume it, give \
+             the settings that it was started with; to start another, give another --out",
+            folder.display(),
+            changed.join("\n  ")
+        )
+    }
+}
+
+/// Reads a bundle from a file, or from the folder of a run the bundle of its best validation.
+///
+/// # Errors
+/// When there is none, or it cannot be used.
+pub fn read_bundle(model: &Path) -> Result<Bundle> {
+    let file = match model.is_dir() {
+        true => model.join(BEST),
+        false => model.to_path_buf(),
+    };
+    let bytes = files::read(&file, files::MAX_BUNDLE_BYTES).context(
+        "expected a model: a bundle, or the folder of a run that has been validated once",
+    )?;
+    Ok(Bundle::from_bytes(&bytes).map_err(|error| error.in_file(file.display().to_string()))?)
+}
