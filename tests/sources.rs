@@ -12,11 +12,11 @@ pub fn root() -> PathBuf {
     found.expect("a Cargo.lock in this folder or above it").to_path_buf()
 }
 
-/// Paths of the files that git tracks or would, with `/`, from the root.
+/// Paths of the files that git tracks, with `/`, from the root.
 pub fn files() -> Vec<String> {
     let mut git = Command::new("git");
-    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    let output = git.current_dir(root()).output().expect("git lists the files");
+    let output = git.args(["ls-files", "-z"]).current_dir(root()).output();
+    let output = output.expect("git lists the files");
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "git cannot list the files: {error}");
     let listed = String::from_utf8(output.stdout).expect("file names in UTF-8");

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -42,8 +43,12 @@ pub fn line(command: &Command) -> String {
     let added = command
         .get_envs()
         .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quoted(value?))));
-    let program = command.get_program();
-    let program = std::path::Path::new(program).file_name().unwrap_or(program);
+    let program = match command.get_program() {
+        cargo if Path::new(cargo).file_stem().is_some_and(|name| name == "cargo") => {
+            "cargo".as_ref()
+        }
+        program => program,
+    };
     let words = std::iter::once(program).chain(command.get_args()).map(quoted);
     added.chain(words).collect::<Vec<_>>().join(" ")
 }
@@ -65,7 +70,8 @@ mod tests {
     fn a_command_is_shown_as_one_would_type_it() {
         let mut command = Command::new("/usr/bin/echo");
         command.args(["a b", "it's", "--x=1"]).env("FLAG", "-D warnings");
-        assert_eq!(line(&command), r"FLAG='-D warnings' echo 'a b' 'it'\''s' --x=1");
+        assert_eq!(line(&command), r"FLAG='-D warnings' /usr/bin/echo 'a b' 'it'\''s' --x=1");
+        assert_eq!(line(Command::new("/opt/bin/cargo").arg("doc")), "cargo doc");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! same. It spawns commands and uses none of the project's crates.
 
 mod command;
+mod demo;
 mod page;
 mod steps;
 mod test;
@@ -31,6 +32,27 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Train a small network in about two minutes, and show it in the page
+    Demo {
+        /// A data set in the Decathlon's form, to train on instead of phantoms
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Voxels of a phantom along each axis
+        #[arg(long, default_value_t = 64)]
+        size: usize,
+        /// Optimizer steps [default: about two minutes on two cores]
+        #[arg(long)]
+        steps: Option<usize>,
+        /// Where the page is served
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+        listen: String,
+        /// Stop before serving the page
+        #[arg(long)]
+        no_serve: bool,
+        /// Remove what earlier runs have made
+        #[arg(long)]
+        fresh: bool,
+    },
     /// Check everything: format, lints, documentation, tests, the page in a browser
     Test,
 }
@@ -42,6 +64,10 @@ fn main() -> Result<()> {
         Command::Page { out } => {
             let out = out.unwrap_or_else(|| workspace.page());
             page::build(&workspace, &out)
+        }
+        Command::Demo { data, size, steps, listen, no_serve, fresh } => {
+            let listen = (!no_serve).then_some(listen);
+            demo::demo(&workspace, demo::Demo { data, size, steps, listen, fresh })
         }
         Command::Test => test::test(&workspace),
     }

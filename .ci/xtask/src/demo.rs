@@ -1,0 +1,235 @@
+//! The whole path in one command: data, training, evaluation, export, and the page that shows it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::command::{cargo, run};
+use crate::page;
+use crate::steps::Steps;
+use crate::workspace::{NATIVE, Workspace};
+
+/// Phantoms to train on; every fifth is held out, to choose the best weights by.
+const TRAINING_CASES: u64 = 20;
+/// Phantoms that neither training nor the choice of weights has seen.
+const UNSEEN_CASES: u64 = 4;
+/// A phantom is a function of its seed; these two ranges never meet.
+const TRAINING_SEED: u64 = 1;
+const UNSEEN_SEED: u64 = 1_000_001;
+/// About two minutes on two cores, at 32³ voxels a patch.
+const STEPS: usize = 300;
+
+const NAME: &str = "Demonstration model (synthetic phantoms)";
+const WARNING: &str = "Trained on synthetic phantoms for two minutes, to show how the page works. \
+                       What it says about a real scan means nothing.";
+
+/// What the command line asks for.
+pub struct Demo {
+    /// A data set to train on, instead of phantoms.
+    pub data: Option<PathBuf>,
+    /// Voxels of a phantom along each axis.
+    pub size: usize,
+    /// Optimizer steps, if not about two minutes' worth.
+    pub steps: Option<usize>,
+    /// Where the page is served; `None` stops before.
+    pub listen: Option<String>,
+    /// Whether what was made before is removed first.
+    pub fresh: bool,
+}
+
+/// Where one demonstration's parts lie; a second demonstration, of another data set or size, has
+/// its own.
+struct Folders {
+    training: PathBuf,
+    /// Phantoms that are not trained on; none with real data, where the run holds cases out.
+    unseen: Option<PathBuf>,
+    run: PathBuf,
+    predictions: PathBuf,
+    show: PathBuf,
+}
+
+/// Goes the whole path. What an earlier run has made is used again, and a training that was
+/// stopped goes on.
+///
+/// # Errors
+/// When a step fails; the error says how to run it again.
+pub fn demo(workspace: &Workspace, demo: Demo) -> Result<()> {
+    let all = workspace.target.join("rewind-demo");
+    if demo.fresh && all.exists() {
+        fs::remove_dir_all(&all).with_context(|| format!("cannot remove {}", all.display()))?;
+    }
+    let folders = folders(&all, &demo)?;
+    let rewind = || {
+        let mut command = Command::new(workspace.program("rewind"));
+        command.current_dir(&workspace.root);
+        command
+    };
+    let steps = &mut Steps::new();
+
+    steps.run("Build the page", || page::build(workspace, &workspace.page()))?;
+    steps.run("Build the programs", || {
+        let build = [&["build", "--bins"], NATIVE].concat();
+        run(cargo(build).current_dir(&workspace.root))
+    })?;
+    if let Some(unseen) = &folders.unseen {
+        steps.run("Make phantoms", || {
+            let make = |folder: &Path, cases: u64, seed: u64| {
+                let mut command = rewind();
+                let numbers = [("--cases", cases), ("--seed", seed), ("--size", demo.size as u64)];
+                command.arg("phantom");
+                numbers.iter().for_each(|(name, n)| {
+                    command.args([name, n.to_string().as_str()]);
+                });
+                make_whole(folder, |partial| run(command.arg("--out").arg(partial)))
+            };
+            make(&folders.training, TRAINING_CASES, TRAINING_SEED)?;
+            make(unseen, UNSEEN_CASES, UNSEEN_SEED)
+        })?;
+    }
+    steps.run("Train", || {
+        let mut command = rewind();
+        let steps = demo.steps.unwrap_or(STEPS).to_string();
+        command.args(["train", "--preset", "demo", "--steps", &steps]);
+        if folders.unseen.is_some() {
+            command.args(["--foreground", "nonzero"]);
+        }
+        run(command.arg("--data").arg(&folders.training).arg("--out").arg(&folders.run))
+            .context("`cargo xtask demo --fresh` starts over where an earlier run is in the way")
+    })?;
+    let test_cases = folders.unseen.as_ref().unwrap_or(&folders.training);
+    let data_set = DataSet::read(test_cases)?;
+    steps.run("Segment cases that were not trained on, and score them", || {
+        if folders.predictions.exists() {
+            fs::remove_dir_all(&folders.predictions)?;
+        }
+        let mut predict = rewind();
+        predict.arg("predict").arg("--model").arg(&folders.run).arg("--data").arg(test_cases);
+        if folders.unseen.is_none() {
+            predict.args(["--split", "held-out"]);
+        }
+        run(predict.arg("--out").arg(&folders.predictions))?;
+        let mut evaluate = rewind();
+        evaluate.arg("evaluate").arg(&folders.predictions).arg(data_set.labels_folder()?);
+        run(evaluate.arg("--task").arg(&folders.run))
+    })?;
+    steps.run("Export the model and pack the demonstration", || {
+        fs::create_dir_all(&folders.show)?;
+        let mut export = rewind();
+        export.arg("export").arg("--run").arg(&folders.run);
+        export.arg("--out").arg(folders.show.join("model.safetensors"));
+        if folders.unseen.is_some() {
+            export.args(["--name", NAME, "--warning", WARNING]);
+        }
+        run(&mut export)?;
+        pack(&data_set, &folders)
+    })?;
+    steps.summary();
+
+    let page = workspace.page();
+    let mut serve = Command::new(workspace.program("rewind-serve"));
+    serve.arg("--page").arg(&page).arg("--demo").arg(&folders.show);
+    let Some(listen) = demo.listen else {
+        println!("\nto open the page:\n  {}", crate::command::line(&serve));
+        return Ok(());
+    };
+    println!("\nOpen http://{listen}/ in a browser with WebGPU; Ctrl-C ends the server.");
+    run(serve.args(["--listen", &listen]))
+}
+
+fn folders(all: &Path, demo: &Demo) -> Result<Folders> {
+    let (name, data) = match &demo.data {
+        None => (format!("phantoms-{}", demo.size), None),
+        Some(data) => {
+            let found = data.canonicalize();
+            let data = found.with_context(|| format!("no data set in {}", data.display()))?;
+            let name = data.file_name().context("expected a folder with a name, found none")?;
+            (name.to_string_lossy().into_owned(), Some(data))
+        }
+    };
+    let own = all.join(name);
+    Ok(Folders {
+        unseen: data.is_none().then(|| own.join("unseen")),
+        training: data.unwrap_or_else(|| own.join("training")),
+        run: own.join(format!("run-{}", demo.steps.unwrap_or(STEPS))),
+        predictions: own.join("predictions"),
+        show: own.join("page"),
+    })
+}
+
+/// Makes a folder under another name first, so that one with this name is whole.
+fn make_whole(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if folder.exists() {
+        println!("  {} is there already", folder.display());
+        return Ok(());
+    }
+    let partial = folder.with_extension("partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial)?;
+    }
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    make(&partial)?;
+    Ok(fs::rename(&partial, folder)?)
+}
+
+/// Copies a case that was not trained on beside the model, and writes what the page reads.
+fn pack(data_set: &DataSet, folders: &Folders) -> Result<()> {
+    let predicted = fs::read_dir(&folders.predictions)?;
+    let mut names = predicted
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>>>()?;
+    names.sort();
+    let first = names.first().context("expected a prediction, found none")?;
+    let name = first.trim_end_matches(".gz").trim_end_matches(".nii");
+    let image = data_set.image(name)?;
+    let file = image.file_name().context("a file has a name")?.to_string_lossy().into_owned();
+    fs::copy(&image, folders.show.join(&file))
+        .with_context(|| format!("cannot copy {}", image.display()))?;
+    let case = json!({ "name": name, "files": [file] });
+    let manifest = json!({ "bundle": "model.safetensors", "case": case });
+    fs::write(folders.show.join("manifest.json"), format!("{manifest:#}\n"))?;
+    println!("  the page shows {name}");
+    Ok(())
+}
+
+/// A data set's `dataset.json`, which `rewind` has checked by the time that it is read here.
+struct DataSet {
+    folder: PathBuf,
+    pairs: Vec<(String, String)>,
+}
+
+impl DataSet {
+    fn read(folder: &Path) -> Result<DataSet> {
+        let file = folder.join("dataset.json");
+        let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let json: Value = serde_json::from_slice(&text)?;
+        let text = |pair: &Value, key: &str| Some(pair[key].as_str()?.to_string());
+        let pairs = json["training"].as_array().into_iter().flatten();
+        let pairs = pairs.filter_map(|pair| Some((text(pair, "image")?, text(pair, "label")?)));
+        Ok(DataSet { folder: folder.to_path_buf(), pairs: pairs.collect() })
+    }
+
+    /// The folder of the label maps.
+    fn labels_folder(&self) -> Result<PathBuf> {
+        let (_, label) =
+            self.pairs.first().context("expected cases in dataset.json, found none")?;
+        let file = self.folder.join(label);
+        Ok(file.parent().unwrap_or(&self.folder).to_path_buf())
+    }
+
+    /// The scan of a case by name.
+    fn image(&self, name: &str) -> Result<PathBuf> {
+        let is = |image: &str| {
+            let file = image.rsplit('/').next().unwrap_or(image);
+            file.trim_end_matches(".gz").trim_end_matches(".nii") == name
+        };
+        match self.pairs.iter().find(|(image, _)| is(image)) {
+            Some((image, _)) => Ok(self.folder.join(image)),
+            None => bail!("expected the case {name} in dataset.json, found none of that name"),
+        }
+    }
+}
