@@ -2,9 +2,11 @@
 
 mod alone;
 mod counting;
+mod gpu;
 
 pub use alone::{Outcome, alone, peak_bytes};
 pub use counting::{held_bytes, most_held_bytes};
+pub use gpu::engine;
 
 use std::env;
 use std::io::Write;

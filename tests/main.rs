@@ -2,6 +2,7 @@
 
 mod harness;
 mod layering;
+mod program_matches_model;
 mod reversible;
 mod sources;
 mod tidy;

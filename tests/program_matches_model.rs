@@ -1,0 +1,81 @@
+//! The two executions of one description agree: the burn module that trains, and the program that
+//! the page runs.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use model_core::config::{PRESETS, parameters};
+use model_core::nets::UNet3d;
+use model_core::{Activation, Array, Program, UNetConfig, Weights};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use shaders::Output;
+use std::ops::ControlFlow;
+
+fn uniform(random: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
+    (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
+}
+
+/// Weights that leave no parameter at a value that would hide it, such as a scale of 1.
+fn random_weights(config: &UNetConfig, random: &mut ChaCha8Rng) -> Weights {
+    let array = |parameter: model_core::config::Parameter| {
+        let count: usize = parameter.shape.iter().product();
+        let fan_in = (count / parameter.shape[0]).max(1) as f32;
+        let scale = if parameter.shape.len() == 1 { 1.0 } else { (3.0 / fan_in).sqrt() };
+        let values = uniform(random, count).into_iter().map(|v| v * scale).collect();
+        (parameter.name, Array { shape: parameter.shape, values })
+    };
+    parameters(config).into_iter().map(array).collect()
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |most, value| most.max(value.abs()))
+}
+
+/// The module's own parameters are those that the bundle names.
+#[test]
+fn parameters_are_the_modules_own() {
+    for preset in PRESETS {
+        let config = UNetConfig::preset(preset, 4, 3).unwrap();
+        let own = UNet3d::new(&config, &Device::flex()).weights();
+        let mut own: Vec<_> = own.into_iter().map(|(name, array)| (name, array.shape)).collect();
+        let mut named: Vec<_> =
+            parameters(&config).into_iter().map(|p| (p.name, p.shape)).collect();
+        own.sort();
+        named.sort();
+        assert_eq!(own, named, "{preset}");
+    }
+}
+
+/// Every preset, with a rectangular input, and with the other activation.
+#[test]
+fn program_matches_model() {
+    let Some(engine) = promises::engine() else { return };
+    for preset in PRESETS {
+        let mut config = UNetConfig::preset(preset, 4, 3).unwrap();
+        if preset == "demo" {
+            config.activation = Activation::LeakyRelu;
+            config.blocks = 2;
+        }
+        let least = config.min_size();
+        let dims = [least + config.size_multiple(), least, least];
+        let mut random = ChaCha8Rng::seed_from_u64(5);
+        let weights = random_weights(&config, &mut random);
+        let input = uniform(&mut random, 4 * dims.iter().product::<usize>());
+
+        let device = Device::flex();
+        let network = UNet3d::new(&config, &device).load(&weights).unwrap();
+        let x = TensorData::new(input.clone(), [1, 4, dims[2], dims[1], dims[0]]);
+        let module = network.forward(Tensor::<5>::from_data(x, &device));
+        let module = module.into_data().try_into_vec::<f32>().unwrap();
+
+        let program = Program::new(&config, dims).unwrap();
+        let go_on = &mut |_| ControlFlow::Continue(());
+        let output = pollster::block_on(engine.run(&program, &weights, &input, go_on)).unwrap();
+        let Output::Logits(engine) = output else { panic!("{preset}: expected logits") };
+
+        assert_eq!(engine.len(), module.len(), "{preset}");
+        let differences: Vec<f32> = engine.iter().zip(&module).map(|(a, b)| a - b).collect();
+        let difference = largest(&differences) / largest(&module);
+        assert!(difference <= 1e-4, "{preset} at {dims:?}: {difference}");
+        assert!(largest(&module) > 0.1, "{preset}: logits that say nothing");
+    }
+}
