@@ -1,6 +1,9 @@
 //! What Rewind promises across its crates, one file a promise.
 
+mod bundle;
+mod geometry;
 mod harness;
+mod hostile_input;
 mod layering;
 mod program_matches_model;
 mod reversible;

@@ -39,7 +39,7 @@ const CONTRASTS: [Contrast; 4] = [
     Contrast { white: 0.80, gray: 0.58, fluid: 0.22, vessel: 0.50, lesion: 0.55, necrosis: 0.34, edema: 0.54, enhancing: 0.56 },
     Contrast { white: 0.74, gray: 0.56, fluid: 0.22, vessel: 0.98, lesion: 0.52, necrosis: 0.32, edema: 0.52, enhancing: 0.95 },
     Contrast { white: 0.36, gray: 0.52, fluid: 0.98, vessel: 0.30, lesion: 0.70, necrosis: 0.84, edema: 0.78, enhancing: 0.64 },
-    Contrast { white: 0.44, gray: 0.56, fluid: 0.18, vessel: 0.34, lesion: 0.88, necrosis: 0.46, edema: 0.88, enhancing: 0.72 },
+    Contrast { white: 0.46, gray: 0.60, fluid: 0.18, vessel: 0.34, lesion: 0.84, necrosis: 0.44, edema: 0.80, enhancing: 0.68 },
 ];
 
 impl Contrast {
@@ -113,7 +113,7 @@ fn image(tissues: &[Tissue], size: usize, contrast: &Contrast, random: &mut Rand
     let variation: [f32; Tissue::COUNT] =
         std::array::from_fn(|_| 1.0 + random.between(-0.06, 0.06));
     let scale = random.between(300.0, 1500.0);
-    let deviation = random.between(0.03, 0.06);
+    let deviation = random.between(0.04, 0.08);
     let bias = Smooth::draw(3, random);
     let bias_strength = random.between(0.1, 0.3);
     let texture = Smooth::draw(24, random);

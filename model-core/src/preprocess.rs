@@ -76,6 +76,7 @@ pub fn preprocess(
     network: &UNetConfig,
 ) -> Result<(Input, Placement)> {
     config.check()?;
+    network.check()?;
     check_channels(channels)?;
     if channels.len() != network.in_channels {
         let expected = format!("{} channels", network.in_channels);
@@ -179,3 +180,6 @@ fn crop(values: &[f32], [ni, nj, _]: [usize; 3], start: [usize; 3], dims: [usize
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,13 @@
 //! Where a header says its voxels lie: sform before qform before spacing.
 
+use std::ops::RangeInclusive;
+
 use glam::{DMat3, DQuat, DVec3};
 
 use crate::{AFFINE_TOLERANCE, Affine, Error, Forms, Result};
+
+/// Microscopes and satellites are outside; a header with such numbers is damaged.
+const SPACINGS_MM: RangeInclusive<f64> = 1e-4..=1e4;
 
 /// The geometry fields of a header as numbers, unchecked.
 pub(super) struct StoredForms {
@@ -79,7 +84,13 @@ impl StoredForms {
         };
         let map = in_millimetres(map, forms.units);
         map.check()?;
-        Ok(map)
+        match map.spacing_mm().iter().all(|s| SPACINGS_MM.contains(s)) {
+            true => Ok(map),
+            false => {
+                let found = format!("{:?}", map.spacing_mm());
+                Err(Error::geometry("voxels of 0.0001 to 10000 mm", found))
+            }
+        }
     }
 }
 

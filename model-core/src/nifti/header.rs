@@ -125,6 +125,9 @@ struct Raw {
     forms: StoredForms,
 }
 
+/// Above every scan with channels; a volume has a cost even where its voxels are few.
+const MAX_CHANNELS: u64 = 1024;
+
 const NIFTI1_BYTES: usize = 348;
 const NIFTI2_BYTES: usize = 540;
 
@@ -277,6 +280,9 @@ impl Raw {
             return Err(Error::nifti("three axes and one of channels", found));
         }
         let num_channels: u64 = further.iter().product();
+        if num_channels > MAX_CHANNELS {
+            return Err(Error::nifti(format!("at most {MAX_CHANNELS} channels"), num_channels));
+        }
         // Three extents below 2^15 and one more: no overflow in u64.
         let found_bytes = extents[..3].iter().product::<u64>() * num_channels * 4;
         if found_bytes > super::MAX_VOXEL_BYTES {

@@ -52,6 +52,9 @@ impl Ellipsoid {
     }
 }
 
+/// Nothing of a tumor is farther from its center, as a share of its radius.
+const MOST_REACH: f32 = 1.7;
+
 /// A tumor: three nested shapes about one center, each rough in its own way.
 struct Tumor {
     whole: Ellipsoid,
@@ -60,11 +63,12 @@ struct Tumor {
     necrosis: f32,
     roughness: f32,
     shape: Smooth,
+    fine_shape: Smooth,
     core_shape: Smooth,
 }
 
 impl Tumor {
-    /// Somewhere inside the brain, at most `roughness` away from an ellipsoid.
+    /// Somewhere inside the brain, about `roughness` away from an ellipsoid at most.
     fn draw(brain: &Ellipsoid, roughness: f32, random: &mut Random) -> Self {
         let offset = loop {
             let offset: [f32; 3] = std::array::from_fn(|_| random.between(-0.6, 0.6));
@@ -82,16 +86,17 @@ impl Tumor {
         };
         let core = random.between(0.58, 0.74);
         let necrosis = core * random.between(0.5, 0.66);
-        let (shape, core_shape) = (Smooth::draw(7, random), Smooth::draw(10, random));
-        Tumor { whole, core, necrosis, roughness, shape, core_shape }
+        let [shape, core_shape, fine_shape] = [7, 10, 16].map(|cells| Smooth::draw(cells, random));
+        Tumor { whole, core, necrosis, roughness, shape, fine_shape, core_shape }
     }
 
     fn tissue(&self, point: [f32; 3]) -> Option<Tissue> {
         let distance = self.whole.distance(point);
-        if distance > 1.0 + self.roughness {
+        if distance > MOST_REACH {
             return None;
         }
-        let rough = distance * (1.0 + self.roughness * self.shape.at(point));
+        let uneven = 0.8 * self.shape.at(point) + 0.4 * self.fine_shape.at(point);
+        let rough = distance * (1.0 + self.roughness * uneven);
         let core = distance * (1.0 + self.roughness * self.core_shape.at(point));
         if rough > 1.0 {
             None
@@ -122,7 +127,7 @@ impl Head {
             center: std::array::from_fn(|_| random.between(-0.05, 0.05)),
             radii: [0.7, 0.86, 0.68].map(|r| r * random.between(0.94, 1.06)),
         };
-        let (surface, folds) = (Smooth::draw(5, random), Smooth::draw(14, random));
+        let (surface, folds) = (Smooth::draw(5, random), Smooth::draw(20, random));
         let width = random.between(0.06, 0.11);
         let length = random.between(0.24, 0.36);
         let ventricles = [-1.0f32, 1.0].map(|side| {
@@ -189,14 +194,14 @@ impl Head {
             return tissue;
         }
         let in_any = |shapes: &[Ellipsoid]| shapes.iter().any(|s| s.distance(point) < 1.0);
-        let folded = depth + 0.07 * self.folds.at(point);
+        let folded = depth + 0.13 * self.folds.at(point);
         if in_any(&self.ventricles) {
             Tissue::Fluid
         } else if in_any(&self.vessels) {
             Tissue::Vessel
         } else if in_any(&self.lesions) {
             Tissue::Lesion
-        } else if folded > 0.95 {
+        } else if folded > 0.96 {
             Tissue::Fluid
         } else if folded > 0.78 || (folded < 0.3 && point[2] < self.brain.center[2]) {
             Tissue::Gray

@@ -1,5 +1,6 @@
 use super::*;
 use crate::metrics::{EmptyRule, dice};
+use sha2::{Digest, Sha256};
 
 fn labels(case: &Case) -> &[u8] {
     &case.labels.as_ref().unwrap().labels
@@ -27,6 +28,19 @@ fn every_phantom_has_every_label_inside_its_brain() {
 fn a_phantom_is_a_function_of_its_seed() {
     assert_eq!(phantom(7, 32), phantom(7, 32));
     assert_ne!(phantom(7, 32).labels, phantom(8, 32).labels);
+}
+
+/// The bytes that a browser makes are the same: a change of this number changes the demonstration.
+#[test]
+fn a_phantoms_bytes_are_fixed() {
+    let case = phantom(1, 32);
+    let mut hasher = Sha256::new();
+    for channel in &case.channels {
+        channel.voxels.iter().for_each(|voxel| hasher.update(voxel.to_le_bytes()));
+    }
+    hasher.update(labels(&case));
+    let hash: String = hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, "dd8e4ae4b71fc1db");
 }
 
 /// A network must look at channels together and at shapes: the best of 64 thresholds on any one

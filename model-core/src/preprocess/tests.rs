@@ -1,0 +1,113 @@
+use super::*;
+use crate::{Affine, Grid, LabelMap, phantom};
+
+fn network(in_channels: usize) -> UNetConfig {
+    UNetConfig::preset("demo", in_channels, 3).unwrap()
+}
+
+fn config(foreground: Foreground, crop: bool) -> PreprocessConfig {
+    PreprocessConfig { spacing_mm: None, foreground, crop }
+}
+
+/// A volume of zeros with a few voxels set.
+fn volume(dims: [usize; 3], set: &[([usize; 3], f32)]) -> Volume {
+    let grid = Grid::new(dims, Affine::IDENTITY);
+    let mut voxels = vec![0.0; grid.num_voxels()];
+    set.iter().for_each(|(voxel, value)| voxels[grid.index(*voxel)] = *value);
+    Volume { grid, voxels }
+}
+
+#[test]
+fn the_foregrounds_box_lies_in_the_middle_of_the_input() {
+    let channel = volume([20, 6, 7], &[([3, 1, 2], 1.0), ([5, 4, 2], 3.0)]);
+    let (input, placement) =
+        preprocess(&[channel], &config(Foreground::Nonzero, true), &network(1)).unwrap();
+    assert_eq!(placement.crop(), ([3, 1, 2], [3, 4, 1]));
+    assert_eq!(input.dims, [16; 3]);
+    let at = |i: usize, j: usize, k: usize| input.values[i + 16 * (j + 16 * k)];
+    // (16 − 3) / 2, (16 − 4) / 2 and (16 − 1) / 2 voxels of padding come first.
+    assert_eq!([at(6, 6, 7), at(8, 9, 7), at(7, 7, 7)], [-1.0, 1.0, 0.0]);
+    assert_eq!(input.values.iter().filter(|v| **v != 0.0).count(), 2);
+}
+
+#[test]
+fn statistics_come_from_the_foreground_alone() {
+    let [a, b, c] = [[0, 0, 0], [1, 0, 0], [2, 0, 0]];
+    let first = volume([16; 3], &[(a, 2.0), (b, 4.0)]);
+    let second = volume([16; 3], &[(a, 5.0), (b, 5.0), (c, 5.0)]);
+    let channels = [first, second];
+    let (input, _) =
+        preprocess(&channels, &config(Foreground::Nonzero, false), &network(2)).unwrap();
+    // Foreground is a, b and c: 2, 4, 0 with mean 2; a constant channel becomes 0.
+    let deviation = (8.0f64 / 3.0).sqrt();
+    let z = (2.0 / deviation) as f32;
+    assert_eq!(input.values[..4], [0.0, z, -z, 0.0]);
+    assert!(input.values[16 * 16 * 16..].iter().all(|v| *v == 0.0));
+
+    let (input, _) =
+        preprocess(&channels[..1], &config(Foreground::Whole, false), &network(1)).unwrap();
+    let mean: f64 = input.values.iter().map(|v| f64::from(*v)).sum::<f64>() / 4096.0;
+    assert!(mean.abs() < 1e-6 && input.values[100] < 0.0, "the background is normalised too");
+}
+
+#[test]
+fn a_scan_without_foreground_is_refused() {
+    let zeros = [volume([16; 3], &[])];
+    for foreground in [Foreground::Nonzero, Foreground::Otsu] {
+        let error = preprocess(&zeros, &config(foreground, true), &network(1)).unwrap_err();
+        assert!(matches!(error, Error::Scan { .. }), "{error}");
+    }
+    // All of a constant is the subject where everything is.
+    let (input, _) = preprocess(&zeros, &config(Foreground::Whole, true), &network(1)).unwrap();
+    assert!(input.values.iter().all(|v| *v == 0.0));
+}
+
+#[test]
+fn what_does_not_fit_the_network_or_itself_is_refused() {
+    let scan = |dims| volume(dims, &[([0; 3], 1.0)]);
+    let config = config(Foreground::Nonzero, false);
+    assert!(preprocess(&[], &config, &network(1)).is_err());
+    assert!(preprocess(&[scan([4; 3])], &config, &network(2)).is_err());
+    let result = preprocess(&[scan([4; 3]), scan([4, 4, 5])], &config, &network(2));
+    assert!(matches!(result, Err(Error::Geometry { .. })));
+    let mut cut = scan([4; 3]);
+    cut.voxels.pop();
+    assert!(matches!(preprocess(&[cut], &config, &network(1)), Err(Error::Scan { .. })));
+}
+
+#[test]
+fn an_absurd_input_is_refused_before_it_is_made() {
+    let mut channel = volume([8; 3], &[([0; 3], 1.0)]);
+    for spacing in [500.0, 1e30] {
+        channel.grid = Grid::new([8; 3], Affine::from_spacing([spacing; 3]));
+        let config =
+            PreprocessConfig { spacing_mm: Some([0.05; 3]), ..config(Foreground::Nonzero, false) };
+        let result = preprocess(std::slice::from_ref(&channel), &config, &network(1));
+        assert!(matches!(result, Err(Error::TooLarge { .. })), "{spacing}");
+    }
+}
+
+#[test]
+fn resampling_takes_the_wanted_spacing() {
+    let case = phantom::phantom(1, 32); // 6 mm
+    let config =
+        PreprocessConfig { spacing_mm: Some([3.0, 6.0, 12.0]), ..config(Foreground::Whole, false) };
+    let (input, placement) = preprocess(&case.channels, &config, &network(4)).unwrap();
+    assert_eq!(placement.scaled_dims(), [64, 32, 16]);
+    assert_eq!(input.dims, [64, 32, 16]);
+    let same = PreprocessConfig { spacing_mm: Some([6.001, 6.0, 5.999]), ..config };
+    let (_, placement) = preprocess(&case.channels, &same, &network(4)).unwrap();
+    assert!(!placement.is_resampled(), "a difference of rounding is none");
+}
+
+#[test]
+fn labels_go_to_the_network_and_back() {
+    let case = phantom::phantom(2, 40);
+    let labels = case.labels.unwrap();
+    for crop in [false, true] {
+        let config = config(Foreground::Nonzero, crop);
+        let (_, placement) = preprocess(&case.channels, &config, &network(4)).unwrap();
+        let restored: LabelMap = placement.restore(&placement.place_labels(&labels));
+        assert!(restored == labels);
+    }
+}

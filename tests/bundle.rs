@@ -1,0 +1,206 @@
+//! A bundle that is read is the bundle that was written, whole; everything else is refused.
+
+use std::fmt::Write;
+
+use model_core::{
+    Array, BUNDLE_VERSION, Bundle, Card, Decoder, Error, Foreground, Head, PreprocessConfig,
+    Provenance, Score, Task, UNetConfig, Weights, config,
+};
+
+/// The smallest network that can be configured.
+fn network() -> UNetConfig {
+    UNetConfig {
+        in_channels: 1,
+        out_channels: 2,
+        widths: vec![2],
+        expand_ratio: 1,
+        blocks: 1,
+        decoder: Decoder::ReversibleMbconv,
+        groups: 1,
+        activation: config::Activation::Relu,
+        reversible: true,
+    }
+}
+
+/// A bundle of it: a multiple of 1/8 in every place.
+pub(crate) fn small_bundle() -> Bundle {
+    let labels = vec![(7, "lesion".to_string())];
+    let task = Task::exclusive("Lesions", vec!["T1".to_string()], labels);
+    let mut weights: Weights = config::parameters(&network())
+        .into_iter()
+        .map(|parameter| {
+            let values = vec![0.0; parameter.shape.iter().product()];
+            (parameter.name, Array { shape: parameter.shape, values })
+        })
+        .collect();
+    let places = weights.values_mut().flat_map(|array| &mut array.values);
+    places.enumerate().for_each(|(n, value)| *value = n as f32 * 0.125 - 2.0);
+    let provenance = Provenance {
+        code_version: "0.1.0".to_string(),
+        data: "Twelve scans".to_string(),
+        licence: "CC0".to_string(),
+        data_fingerprint: "00ff".to_string(),
+        training_cases: 9,
+        steps: 100,
+        held_out: vec![Score { region: "lesion".to_string(), dice: 0.5, n: 3 }],
+    };
+    let card = Card {
+        name: "Small \"model\"".to_string(),
+        warning: "It knows nothing.".to_string(),
+        task,
+        network: network(),
+        preprocess: PreprocessConfig {
+            spacing_mm: Some([1.0, 1.0, 2.5]),
+            foreground: Foreground::Otsu,
+            crop: true,
+        },
+        provenance,
+    };
+    Bundle { card, weights }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let bundle = small_bundle();
+    let bytes = bundle.to_bytes().unwrap();
+    assert_eq!(Bundle::from_bytes(&bytes).unwrap(), bundle);
+    assert_eq!(bytes, bundle.to_bytes().unwrap(), "the same bytes each time");
+}
+
+#[test]
+fn a_changed_weight_is_seen() {
+    let bytes = small_bundle().to_bytes().unwrap();
+    let data_start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    assert_eq!(bytes.len() - data_start, 4 * 152, "the weights are the end of the file");
+    for place in data_start..bytes.len() {
+        for bit in [0, 7] {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1 << bit;
+            let error = Bundle::from_bytes(&damaged).unwrap_err();
+            // An exponent of ones is no finite number, and refused before the checksum.
+            let is_named = matches!(error, Error::Bundle { .. } | Error::Network { .. });
+            assert!(is_named, "byte {place}, bit {bit}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_newer_version_is_refused_by_its_number() {
+    let bytes = file_by_hand(CARD_VERSION_1, 0);
+    for version in [0, BUNDLE_VERSION + 1, u32::MAX] {
+        let card = CARD_VERSION_1.replacen("\"version\":1", &format!("\"version\":{version}"), 1);
+        let error = Bundle::from_bytes(&file_by_hand(&card, 0)).unwrap_err().to_string();
+        assert!(error.contains(&format!("found {version}")), "{error}");
+    }
+    // The card of a version to come need not be readable for that.
+    let card = format!(r#"{{"version":{}}}"#, BUNDLE_VERSION + 1);
+    let error = Bundle::from_bytes(&file_by_hand(&card, 0)).unwrap_err().to_string();
+    assert!(error.contains("a newer Rewind"), "{error}");
+    assert!(Bundle::from_bytes(&bytes).is_ok());
+}
+
+/// What version 1 writes, word for word. The checksum comes from Python:
+///
+/// ```text
+/// import hashlib, math, struct
+/// h, n = hashlib.sha256(), 0
+/// for name, shape in sorted(tensors):  # names and shapes as in `tensors` below
+///     h.update(f"{name} {shape} ".encode())
+///     for _ in range(math.prod(shape)):
+///         h.update(struct.pack("<f", n * 0.125 - 2)); n += 1
+/// print(h.hexdigest())
+/// ```
+const CARD_VERSION_1: &str = r#"{"version":1,"card":{"name":"Small \"model\"","warning":"It knows nothing.","task":{"name":"Lesions","channels":["T1"],"labels":[{"name":"lesion","code":7}],"regions":[{"name":"lesion","labels":[7],"writes":7,"color":[230,159,0]}],"head":"softmax"},"network":{"in_channels":1,"out_channels":2,"widths":[2],"expand_ratio":1,"blocks":1,"decoder":"reversible_mbconv","groups":1,"activation":"relu","reversible":true},"preprocess":{"spacing_mm":[1.0,1.0,2.5],"foreground":"otsu","crop":true},"provenance":{"code_version":"0.1.0","data":"Twelve scans","licence":"CC0","data_fingerprint":"00ff","training_cases":9,"steps":100,"held_out":[{"region":"lesion","dice":0.5,"n":3}]}},"sha256":"9682df930324cfd2719d453a7483d391270a39c2e199381e220e0b79a5623ebc"}"#;
+
+/// Names and shapes of the small network's tensors, in the order of names.
+fn tensors() -> Vec<(String, &'static [usize])> {
+    let mut list: Vec<(String, &'static [usize])> = vec![
+        ("encoder.0.pointwise.conv.weight".into(), &[2, 1]),
+        ("encoder.0.pointwise.norm.beta".into(), &[2]),
+        ("encoder.0.pointwise.norm.gamma".into(), &[2]),
+        ("head.bias".into(), &[2]),
+        ("head.weight".into(), &[2, 2]),
+    ];
+    for side in ["decoder", "encoder"] {
+        for part in ["f", "g"] {
+            for layer in ["expand", "depthwise", "project"] {
+                let path = format!("{side}.0.sequence.blocks.0.{part}.{layer}");
+                let weight: &[usize] = if layer == "depthwise" { &[1, 3, 3, 3] } else { &[1, 1] };
+                list.push((format!("{path}.conv.weight"), weight));
+                list.push((format!("{path}.norm.beta"), &[1]));
+                list.push((format!("{path}.norm.gamma"), &[1]));
+            }
+        }
+    }
+    list.sort();
+    list
+}
+
+/// A safetensors file as its specification says: the header's length, the header as JSON, the
+/// tensors. The first weight is raised by `change` eighths.
+fn file_by_hand(card: &str, change: u32) -> Vec<u8> {
+    let card = serde_json::Value::from(card).to_string();
+    let mut header = format!(r#"{{"__metadata__":{{"rewind":{card}}}"#);
+    let mut at = 0;
+    for (name, shape) in tensors() {
+        let end = at + 4 * shape.iter().product::<usize>();
+        let entry = format!(r#"{{"dtype":"F32","shape":{shape:?},"data_offsets":[{at},{end}]}}"#);
+        write!(header, r#","{name}":{entry}"#).unwrap();
+        at = end;
+    }
+    header.push('}');
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.bytes());
+    for n in 0..at / 4 {
+        let steps = n as f32 + if n == 0 { change as f32 } else { 0.0 };
+        bytes.extend((steps * 0.125 - 2.0).to_le_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn the_file_of_version_1_is_read() {
+    assert_eq!(Bundle::from_bytes(&file_by_hand(CARD_VERSION_1, 0)).unwrap(), small_bundle());
+    let error = Bundle::from_bytes(&file_by_hand(CARD_VERSION_1, 1)).unwrap_err().to_string();
+    assert!(error.contains("damaged"), "{error}");
+}
+
+#[test]
+fn parts_that_contradict_each_other_are_refused() {
+    type Change = fn(&mut Card);
+    let changes: [(&str, Change); 8] = [
+        ("a channel more than the network's", |card| card.task.channels.push("T2".into())),
+        ("regions instead of labels", |card| card.task.head = Head::Sigmoid),
+        ("a region of an unknown label", |card| card.task.regions[0].labels = vec![7, 8]),
+        ("a region that writes another's code", |card| card.task.regions[0].writes = 1),
+        ("background as a label", |card| card.task.labels[0].code = 0),
+        ("no regions", |card| card.task.regions.clear()),
+        ("a spacing of zero", |card| card.preprocess.spacing_mm = Some([1.0, 0.0, 1.0])),
+        ("another network's weights", |card| card.network.blocks = 2),
+    ];
+    let plain = serde_json::to_value(&small_bundle().card).unwrap().to_string();
+    let file_with = |card: &Card| {
+        let card = serde_json::to_string(card).unwrap();
+        let start = CARD_VERSION_1.find("{\"name\"").unwrap();
+        let end = CARD_VERSION_1.find(",\"sha256\"").unwrap();
+        let changed = CARD_VERSION_1[..start].to_string() + &card + &CARD_VERSION_1[end..];
+        file_by_hand(&changed, 0)
+    };
+    assert!(Bundle::from_bytes(&file_with(&small_bundle().card)).is_ok(), "{plain}");
+    for (what, change) in changes {
+        let mut card = small_bundle().card;
+        change(&mut card);
+        let result = Bundle::from_bytes(&file_with(&card));
+        assert!(result.is_err(), "{what}");
+    }
+}
+
+#[test]
+fn weights_that_are_not_the_networks_are_never_written() {
+    let mut bundle = small_bundle();
+    bundle.weights.remove("head.bias");
+    assert!(matches!(bundle.to_bytes(), Err(Error::Network { .. })));
+    let mut bundle = small_bundle();
+    bundle.weights.get_mut("head.bias").unwrap().values[0] = f32::NAN;
+    assert!(bundle.to_bytes().is_err());
+}

@@ -1,0 +1,248 @@
+//! A voxel keeps its place in the patient, whatever the file's axis order, and what is written
+//! lies where the source lies.
+
+use std::fs;
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+use model_core::metrics::{EmptyRule, dice};
+use model_core::{
+    Affine, Case, Foreground, Forms, Grid, Head, LabelMap, PreprocessConfig, Task, UNetConfig,
+    Volume, nifti, phantom, postprocess, preprocess,
+};
+use nifti_rs::{InMemNiftiObject, NiftiObject, NiftiVolume, RandomAccessNiftiVolume};
+use promises::data;
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return bytes.to_vec();
+    }
+    let mut plain = Vec::new();
+    MultiGzDecoder::new(bytes).read_to_end(&mut plain).unwrap();
+    plain
+}
+
+fn config(foreground: Foreground, crop: bool) -> PreprocessConfig {
+    PreprocessConfig { spacing_mm: None, foreground, crop }
+}
+
+/// Logits that say exactly these labels.
+fn logits_of(labels: &[u8], task: &Task) -> Vec<f32> {
+    let yes = |is: bool| if is { 4.0 } else { -4.0 };
+    let outputs: Vec<Vec<u8>> = match task.head {
+        Head::Sigmoid => task.regions.iter().map(|region| region.labels.clone()).collect(),
+        Head::Softmax => task.output_codes().into_iter().map(|code| vec![code]).collect(),
+    };
+    outputs.iter().flat_map(|codes| labels.iter().map(|l| yes(codes.contains(l)))).collect()
+}
+
+/// One scan, stored in 24 axis orders.
+#[test]
+fn all_axis_orders_of_one_scan_agree() {
+    let Some(folder) = data("orient") else { return };
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    assert_eq!(paths.len(), 24);
+    let network = UNetConfig::preset("demo", 1, 1).unwrap();
+    let config = config(Foreground::Otsu, true);
+    let mut first: Option<(Volume, Vec<f32>)> = None;
+    for path in paths {
+        let name = path.file_name().unwrap().to_str().unwrap()[..3].to_string();
+        let volume = nifti::read(&fs::read(&path).unwrap()).unwrap().remove(0);
+        let orientation = volume.grid.orientation();
+        assert_eq!(String::from_iter(orientation.letters()), name);
+        let (input, placement) =
+            preprocess(std::slice::from_ref(&volume), &config, &network).unwrap();
+        let canonical = Volume {
+            grid: volume.grid.canonical(),
+            voxels: orientation.to_canonical(volume.grid.dims, &volume.voxels),
+        };
+        let back = orientation.from_canonical(volume.grid.dims, &canonical.voxels);
+        assert!(back == volume.voxels, "{name}: there and back");
+        assert_eq!(placement.source(), &volume.grid);
+        let Some((reference, values)) = &first else {
+            first = Some((canonical, input.values));
+            continue;
+        };
+        reference.grid.check_same(&canonical.grid).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(reference.voxels == canonical.voxels, "{name}: voxels differ");
+        // The same bits: statistics are taken in canonical order.
+        assert!(*values == input.values, "{name}: inputs differ");
+    }
+}
+
+/// Both forms with different content, every field distinct.
+fn two_forms() -> Grid {
+    let rows = [[-1.5, 0.0, 0.25, 30.0], [0.0, -2.0, 0.0, 40.0], [0.25, 0.0, 3.0, -50.0]];
+    let mut grid = Grid::new([4, 3, 2], Affine::from_rows(rows));
+    grid.forms = Forms {
+        qform_code: 1,
+        quaternion: [0.0, 0.0, 1.0],
+        offset_mm: [7.0, 8.0, 9.0],
+        qfac: -1.0,
+        spacing_mm: [1.5, 2.0, 3.0],
+        sform_code: 4,
+        rows: rows.map(|row| row.map(|x| x as f32)),
+        units: 10,
+    };
+    grid
+}
+
+#[test]
+fn written_files_keep_both_forms_and_name_nobody() {
+    let grid = two_forms();
+    let map = LabelMap { grid: grid.clone(), labels: (0..24).collect() };
+    let volume = Volume { grid: grid.clone(), voxels: (0..24).map(|n| n as f32 - 5.5).collect() };
+    let labels = nifti::write_labels(&map);
+    assert_eq!(nifti::read_labels(&labels).unwrap(), map);
+    let one = nifti::write_volumes(std::slice::from_ref(&volume)).unwrap();
+    assert_eq!(nifti::read(&one).unwrap(), std::slice::from_ref(&volume));
+    let two = nifti::write_volumes(&[volume.clone(), volume.clone()]).unwrap();
+    assert_eq!(nifti::read(&two).unwrap(), [volume.clone(), volume]);
+    for file in [&labels, &one, &two] {
+        assert_eq!(file[3], 0, "the gzip header has no file name, no comment");
+        assert_eq!(file[4..8], [0; 4], "nor a time");
+        let plain = unpacked(file);
+        // data_type, db_name, extents, session_error, regular, dim_info; descrip, aux_file;
+        // intent_name; no extension.
+        for field in [4..40, 148..252, 328..344, 348..352] {
+            assert!(plain[field.clone()].iter().all(|&byte| byte == 0), "bytes {field:?}");
+        }
+    }
+    let plain = unpacked(&labels);
+    let f32_at = |at: usize| f32::from_le_bytes(plain[at..at + 4].try_into().unwrap());
+    let i16_at = |at: usize| i16::from_le_bytes(plain[at..at + 2].try_into().unwrap());
+    assert_eq!([40, 42, 44, 46, 48].map(i16_at), [3, 4, 3, 2, 1]);
+    assert_eq!([70, 72, 252, 254].map(i16_at), [2, 8, 1, 4]);
+    assert_eq!([76, 80, 84, 88].map(f32_at), [-1.0, 1.5, 2.0, 3.0]);
+    assert_eq!([256, 260, 264, 268, 272, 276].map(f32_at), [0., 0., 1., 7., 8., 9.]);
+    assert_eq!([280, 288, 292, 312, 324].map(f32_at), [-1.5, 0.25, 30.0, 0.25, -50.0]);
+    assert_eq!((plain[123], f32_at(112), f32_at(116)), (10, 1.0, 0.0));
+    assert_eq!(plain.len(), 352 + 24);
+}
+
+#[test]
+fn the_sform_wins_then_the_qform_then_the_spacing() {
+    let read = |change: fn(&mut Grid)| {
+        let mut grid = two_forms();
+        change(&mut grid);
+        let map = LabelMap { labels: vec![0; 24], grid };
+        let grid = nifti::read_labels(&nifti::write_labels(&map)).unwrap().grid;
+        assert_eq!(grid.forms, map.grid.forms, "the forms are kept, whichever is used");
+        (grid.world_from_voxel.rows(), nifti::warnings(&grid.forms).len())
+    };
+    let sform = two_forms().world_from_voxel.rows();
+    assert_eq!(read(|_| ()), (sform, 1));
+    let (qform, num_warnings) = read(|grid| grid.forms.sform_code = 0);
+    let wanted = [[-1.5, 0., 0., 7.], [0., -2., 0., 8.], [0., 0., -3., 9.]];
+    assert!(Affine::from_rows(qform).max_abs_difference(&Affine::from_rows(wanted)) < 1e-6);
+    assert_eq!(num_warnings, 0);
+    let (spacing, num_warnings) =
+        read(|grid| (grid.forms.sform_code, grid.forms.qform_code) = (0, 0));
+    assert_eq!(spacing, [[1.5, 0., 0., 0.], [0., 2., 0., 0.], [0., 0., 3., 0.]]);
+    assert_eq!(num_warnings, 1);
+    // Metres are scaled, and stay metres in the file.
+    let (metres, _) = read(|grid| grid.forms.units = 1);
+    assert_eq!(metres, sform.map(|row| row.map(|x| x * 1000.0)));
+}
+
+/// BraTS as it comes: left, back, top; the label file is float32 and has only a qform.
+#[test]
+fn a_brats_case_goes_through_the_network_and_back() {
+    let Some(folder) = data("brats/BraTS-GLI-00000-000") else { return };
+    let file =
+        |part: &str| fs::read(folder.join(format!("BraTS-GLI-00000-000-{part}.nii.gz"))).unwrap();
+    let task = Task::builtin("brats2023").unwrap();
+    let channels: Vec<Volume> = ["t1n", "t1c", "t2w", "t2f"]
+        .iter()
+        .flat_map(|part| nifti::read(&file(part)).unwrap())
+        .collect();
+    let labels = nifti::read_labels(&file("seg")).unwrap();
+    assert_eq!((labels.grid.forms.sform_code, labels.grid.forms.qform_code > 0), (0, true));
+    assert_eq!(labels.grid.orientation().letters(), ['L', 'P', 'S']);
+    let case = Case::new("BraTS-GLI-00000-000", channels, Some(labels), &task).unwrap();
+    let labels = case.labels.as_ref().unwrap();
+    assert!(
+        Case::new("", case.channels.clone(), Some(labels.clone()), &{
+            Task::builtin("brats2021").unwrap()
+        })
+        .is_err()
+    );
+
+    let network = UNetConfig::preset("mbconv-base", 4, 3).unwrap();
+    let (input, placement) =
+        preprocess(&case.channels, &config(Foreground::Nonzero, true), &network).unwrap();
+    network.check_size(input.dims).unwrap();
+    assert!(input.values.iter().all(|v| v.is_finite()));
+    let logits = logits_of(&placement.place_labels(labels), &task);
+    let restored = postprocess(&logits, &task, &placement);
+    assert!(restored.labels == labels.labels, "labels come back as they were");
+    assert_eq!(restored.grid, case.channels[0].grid, "on the images' grid, with their forms");
+    let written = nifti::read_labels(&nifti::write_labels(&restored)).unwrap();
+    assert!(written == restored);
+    assert!(written.volume_ml(&[1, 2, 3]) > 1.0);
+}
+
+/// Spacings finer, coarser and uneven: labels come back nearly as they were, on the source's grid.
+#[test]
+fn resampled_labels_come_back() {
+    let case = phantom::phantom(4, 48); // 4 mm
+    let (task, labels) = (phantom::task(), case.labels.as_ref().unwrap());
+    let network = UNetConfig::preset("demo", 4, 3).unwrap();
+    for (spacing_mm, least_dice) in [([2.0; 3], 0.99), ([3.0, 4.0, 2.5], 0.96), ([5.0; 3], 0.8)] {
+        let config =
+            PreprocessConfig { spacing_mm: Some(spacing_mm), ..config(Foreground::Nonzero, true) };
+        let (input, placement) = preprocess(&case.channels, &config, &network).unwrap();
+        assert!(placement.is_resampled());
+        network.check_size(input.dims).unwrap();
+        let logits = logits_of(&placement.place_labels(labels), &task);
+        let restored = postprocess(&logits, &task, &placement);
+        assert_eq!(restored.grid, labels.grid);
+        for region in &task.regions {
+            let score =
+                dice(&restored.labels, &labels.labels, &region.labels, EmptyRule::Brats2023);
+            assert!(score >= least_dice, "{} at {spacing_mm:?}: {score}", region.name);
+        }
+    }
+}
+
+/// The `nifti` crate is another implementation: where it reads a file, it reads the same voxels.
+#[test]
+fn another_reader_finds_the_same_voxels() {
+    let files = [
+        "edge/nifti-rs/27/int8.nii",
+        "edge/nifti-rs/27/uint8.nii",
+        "edge/nifti-rs/27/int16.nii",
+        "edge/nifti-rs/27/uint16.nii",
+        "edge/nifti-rs/27/int32.nii",
+        "edge/nifti-rs/27/uint32.nii",
+        "edge/nifti-rs/27/int64.nii",
+        "edge/nifti-rs/27/uint64.nii",
+        "edge/nifti-rs/27/float32.nii",
+        "edge/nifti-rs/27/float64.nii",
+        "edge/nifti-rs/f32.nii.gz",
+        "edge/nifti-rs/minimal.nii.gz",
+        "edge/rii_big.nii.gz",
+        "edge/rii_little.nii.gz",
+        "edge/dmri_oeslle.nii.gz",
+        "orient/RPI.nii.gz",
+    ];
+    for file in files {
+        let Some(path) = data(file) else { return };
+        let bytes = fs::read(path).unwrap();
+        let ours = nifti::read(&bytes).unwrap();
+        let theirs = InMemNiftiObject::from_reader(&unpacked(&bytes)[..]).unwrap();
+        let volume = theirs.volume();
+        let [di, dj, dk] = ours[0].grid.dims;
+        assert_eq!(volume.dim()[..3], [di as u16, dj as u16, dk as u16], "{file}");
+        let mut worst = 0.0f64;
+        for (channel, mine) in ours.iter().enumerate() {
+            for (n, &voxel) in mine.voxels.iter().enumerate() {
+                let place = [n % di, n / di % dj, n / di / dj, channel].map(|x| x as u16);
+                let wanted = volume.get_f64(&place[..volume.dimensionality()]).unwrap();
+                worst = worst.max((f64::from(voxel) - wanted).abs() / wanted.abs().max(1.0));
+            }
+        }
+        assert!(worst < 1e-6, "{file}: {worst}");
+    }
+}
