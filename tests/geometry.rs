@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
+use model_core::dataset::Manifest;
 use model_core::metrics::{EmptyRule, dice};
 use model_core::{
     Affine, Case, Foreground, Forms, Grid, Head, LabelMap, PreprocessConfig, Task, UNetConfig,
@@ -181,6 +182,28 @@ fn a_brats_case_goes_through_the_network_and_back() {
     let written = nifti::read_labels(&nifti::write_labels(&restored)).unwrap();
     assert!(written == restored);
     assert!(written.volume_ml(&[1, 2, 3]) > 1.0);
+}
+
+/// Data sets as they are: 3-D and 4-D files, images of uint8 and float32, labels of float32.
+#[test]
+fn real_data_sets_become_cases_that_go_there_and_back() {
+    for (folder, foreground) in [("hippocampus", Foreground::Whole), ("lgg64", Foreground::Otsu)] {
+        let Some(folder) = data(folder) else { return };
+        let manifest = Manifest::parse(&fs::read(folder.join("dataset.json")).unwrap()).unwrap();
+        let task = &manifest.task;
+        let network = UNetConfig::preset("demo", task.channels.len(), task.num_outputs()).unwrap();
+        for pair in &manifest.training {
+            let channels = nifti::read(&fs::read(folder.join(&pair.image)).unwrap()).unwrap();
+            let labels = nifti::read_labels(&fs::read(folder.join(&pair.label)).unwrap()).unwrap();
+            let case = Case::new(pair.name(), channels, Some(labels), task).unwrap();
+            let config = config(foreground, false);
+            let (input, placement) = preprocess(&case.channels, &config, &network).unwrap();
+            assert!(input.values.iter().all(|v| v.is_finite()), "{}", case.name);
+            let labels = case.labels.unwrap();
+            let restored = placement.restore(&placement.place_labels(&labels));
+            assert!(restored.labels == labels.labels, "{}", case.name);
+        }
+    }
 }
 
 /// Spacings finer, coarser and uneven: labels come back nearly as they were, on the source's grid.

@@ -108,11 +108,6 @@ fn open(bytes: &[u8]) -> Result<(Header, Box<dyn Read + '_>)> {
         false => Box::new(bytes),
     };
     let header = header::read(&mut source)?;
-    let found_bytes = header.num_values() * 4;
-    if found_bytes > MAX_VOXEL_BYTES {
-        let limit_bytes = MAX_VOXEL_BYTES;
-        return Err(Error::TooLarge { what: "the scan", limit_bytes, found_bytes });
-    }
     let length = bytes.len() as u64;
     let most = if is_gzip { length.saturating_mul(MAX_DEFLATE_RATIO) } else { length };
     let needed = header.voxel_offset + header.num_values() * header.datatype.size() as u64;
