@@ -1,0 +1,10 @@
+//! Slices of a volume as pictures: pure functions from voxels to pixels, so that what a screen
+//! shows is tested without one.
+
+mod frame;
+mod overlay;
+mod window;
+
+pub use frame::{Convention, Frame, Plane, SliceView};
+pub use overlay::{Colors, draw_overlay};
+pub use window::{Window, draw_gray};

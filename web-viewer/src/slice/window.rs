@@ -1,0 +1,93 @@
+//! Intensities as grays.
+
+/// The intensities that are shown as black and as white, as radiology states them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// The intensity of middle gray.
+    pub level: f32,
+    /// From black to white; positive.
+    pub width: f32,
+}
+
+/// The share of voxels that robust percentiles leave out on either side.
+const OUTLIERS: f64 = 0.005;
+/// Enough voxels for percentiles: the estimate's error stays below what an eye sees.
+const MOST_SAMPLES: usize = 200_000;
+
+impl Window {
+    /// From one intensity to another; equal ones get a narrow window.
+    pub fn between(black: f32, white: f32) -> Window {
+        let width = (white - black).max(f32::EPSILON * white.abs()).max(1e-6);
+        Window { level: black + width / 2.0, width }
+    }
+
+    /// The window that shows what is not background: from the 0.5th to the 99.5th percentile of
+    /// the voxels that are finite and not zero, and zero itself where none is below.
+    pub fn robust(voxels: &[f32]) -> Window {
+        let step = voxels.len().div_ceil(MOST_SAMPLES).max(1);
+        let mut samples: Vec<f32> = voxels.iter().copied().step_by(step).collect();
+        samples.retain(|v| v.is_finite() && *v != 0.0);
+        if samples.is_empty() {
+            return Window::between(0.0, 1.0);
+        }
+        samples.sort_by(f32::total_cmp);
+        let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
+        let (low, high) = (at(OUTLIERS), at(1.0 - OUTLIERS));
+        Window::between(low.min(0.0), high.max(low))
+    }
+
+    /// The gray of an intensity; black where it is not a number.
+    pub fn gray(self, intensity: f32) -> u8 {
+        let black = self.level - self.width / 2.0;
+        // A float becomes an integer saturating, and NaN becomes 0.
+        ((intensity - black) / self.width * 255.0 + 0.5) as u8
+    }
+}
+
+/// The pixels of a slice in gray, as RGBA.
+pub fn draw_gray(voxels: &[f32], indices: impl Iterator<Item = usize>, window: Window) -> Vec<u8> {
+    indices
+        .flat_map(|n| {
+            let gray = window.gray(voxels[n]);
+            [gray, gray, gray, 255]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_runs_from_black_to_white() {
+        let window = Window { level: 50.0, width: 100.0 };
+        let grays =
+            [-10.0, 0.0, 50.0, 100.0, 1e30, f32::NAN, f32::INFINITY].map(|v| window.gray(v));
+        assert_eq!(grays, [0, 0, 128, 255, 255, 0, 255]);
+    }
+
+    #[test]
+    fn a_few_outliers_do_not_darken_the_rest() {
+        let mut voxels: Vec<f32> = (0..10_000).map(|n| (n % 100) as f32).collect();
+        voxels[5] = 1e9;
+        voxels[6] = f32::NAN;
+        let window = Window::robust(&voxels);
+        assert!((0.0..=1.0).contains(&(window.level - window.width / 2.0)), "{window:?}");
+        assert!((98.0..=100.0).contains(&(window.level + window.width / 2.0)), "{window:?}");
+    }
+
+    #[test]
+    fn empty_constant_and_negative_volumes_have_a_window() {
+        for voxels in [vec![], vec![0.0; 9], vec![7.0; 9], vec![f32::NAN; 3], vec![-4.0, -2.0]] {
+            let window = Window::robust(&voxels);
+            assert!(window.width > 0.0 && window.level.is_finite(), "{voxels:?}: {window:?}");
+        }
+    }
+
+    #[test]
+    fn a_slice_is_drawn_in_the_order_of_its_indices() {
+        let window = Window::between(0.0, 255.0);
+        let pixels = draw_gray(&[0.0, 10.0, 20.0], [2, 0].into_iter(), window);
+        assert_eq!(pixels, [20, 20, 20, 255, 0, 0, 0, 255]);
+    }
+}
