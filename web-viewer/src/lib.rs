@@ -5,5 +5,23 @@
 
 #[cfg(all(not(target_arch = "wasm32"), feature = "server"))]
 pub mod server;
+pub mod demo;
+pub mod hints;
+#[cfg(target_arch = "wasm32")]
+mod page;
+pub mod protocol;
 pub mod share;
 pub mod slice;
+#[cfg(target_arch = "wasm32")]
+mod worker;
+
+/// Starts the page, or its worker: one WebAssembly is both.
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen::prelude::wasm_bindgen(start)]
+pub fn start() {
+    use wasm_bindgen::JsCast;
+    match js_sys::global().is_instance_of::<web_sys::DedicatedWorkerGlobalScope>() {
+        true => worker::start(),
+        false => page::start(),
+    }
+}

@@ -5,6 +5,6 @@ mod frame;
 mod overlay;
 mod window;
 
-pub use frame::{Convention, Frame, Plane, SliceView};
+pub use frame::{Convention, Frame, Placed, Plane, SliceView};
 pub use overlay::{Colors, draw_overlay};
 pub use window::{Window, draw_gray};

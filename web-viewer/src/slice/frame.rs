@@ -1,7 +1,7 @@
 //! Where a volume's voxels lie on the screen: axes turned to right, front, top (RAS) from the
 //! affine, and the three planes in a clinician's convention.
 
-use model_core::{Affine, Grid};
+use model_core::{Grid, Orientation};
 use serde::{Deserialize, Serialize};
 
 /// Which side of the patient the left side of the screen shows.
@@ -39,46 +39,44 @@ impl Plane {
     }
 }
 
-/// A volume's axes turned to RAS without touching a voxel: strides instead of copies.
+/// A volume's axes turned to RAS without moving a voxel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Frame {
     /// Number of voxels along right, front, top.
     pub dims: [usize; 3],
     /// Distance of neighbors along right, front, top.
     pub spacing_mm: [f64; 3],
-    /// Which source axis runs along right, front, top.
-    source_axis: [usize; 3],
-    /// Whether it runs the other way.
-    reversed: [bool; 3],
+    orientation: Orientation,
     source_dims: [usize; 3],
 }
 
 impl Frame {
     /// The frame of a grid; oblique axes go to the nearest direction.
     pub fn new(grid: &Grid) -> Frame {
-        let source_axis = nearest_axes(&grid.world_from_voxel);
-        let rows = grid.world_from_voxel.rows();
+        let orientation = grid.orientation();
         let spacing_mm = grid.world_from_voxel.spacing_mm();
         Frame {
-            dims: source_axis.map(|a| grid.dims[a]),
-            spacing_mm: source_axis.map(|a| spacing_mm[a]),
-            source_axis,
-            reversed: std::array::from_fn(|w| rows[w][source_axis[w]] < 0.0),
+            dims: orientation.canonical_dims(grid.dims),
+            spacing_mm: orientation.axes.map(|axis| spacing_mm[axis]),
+            orientation,
             source_dims: grid.dims,
         }
     }
 
     /// The source voxel at a place in RAS order.
     pub fn source_voxel(&self, at: [usize; 3]) -> [usize; 3] {
-        let mut voxel = [0; 3];
-        for w in 0..3 {
-            let along = if self.reversed[w] { self.dims[w] - 1 - at[w] } else { at[w] };
-            voxel[self.source_axis[w]] = along;
-        }
-        voxel
+        self.orientation.source_voxel(self.source_dims, at)
     }
 
-    /// The index of that voxel among the volume's values.
+    /// The place in RAS order of a source voxel; undoes [`Frame::source_voxel`].
+    pub fn place_of(&self, voxel: [usize; 3]) -> [usize; 3] {
+        std::array::from_fn(|world| {
+            let along = voxel[self.orientation.axes[world]];
+            if self.orientation.flips[world] { self.dims[world] - 1 - along } else { along }
+        })
+    }
+
+    /// The index among the volume's values of the voxel at a place in RAS order.
     pub fn index(&self, at: [usize; 3]) -> usize {
         let [i, j, k] = self.source_voxel(at);
         i + self.source_dims[0] * (j + self.source_dims[1] * k)
@@ -101,21 +99,6 @@ impl Frame {
         let at = std::array::from_fn(|w| at[w].min(self.dims[w] - 1));
         SliceView { frame: self, at, axes, mirrored }
     }
-}
-
-/// For right, front, top the voxel axis nearest to it, each axis once, the clearest first.
-fn nearest_axes(world_from_voxel: &Affine) -> [usize; 3] {
-    let (rows, spacing) = (world_from_voxel.rows(), world_from_voxel.spacing_mm());
-    let cosine = |w: usize, a: usize| (rows[w][a] / spacing[a]).abs();
-    let mut pairs: Vec<(usize, usize)> = (0..9).map(|n| (n / 3, n % 3)).collect();
-    pairs.sort_by(|&(w, a), &(v, b)| cosine(v, b).total_cmp(&cosine(w, a)));
-    let mut axes = [None; 3];
-    for (w, a) in pairs {
-        if axes[w].is_none() && !axes.contains(&Some(a)) {
-            axes[w] = Some(a);
-        }
-    }
-    axes.map(|a| a.expect("nine pairs leave no axis out"))
 }
 
 /// One slice: pixels counted from the top left, one a voxel.
@@ -173,10 +156,50 @@ impl SliceView<'_> {
         let [width, height] = self.size();
         (0..width * height).map(move |n| self.frame.index(self.voxel_at([n % width, n / width])))
     }
+
+    /// Where the slice lies on a canvas of the given size: centered, as large as fits, in the
+    /// true proportions of the body.
+    pub fn placed(&self, canvas: [f64; 2]) -> Placed {
+        let (pixels, mm) = (self.size(), self.size_mm());
+        let scale = (canvas[0] / mm[0]).min(canvas[1] / mm[1]).max(0.0);
+        let size = mm.map(|x| x * scale);
+        Placed { left_top: [0, 1].map(|n| (canvas[n] - size[n]) / 2.0), size, pixels }
+    }
+}
+
+/// A slice on a canvas.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placed {
+    /// The canvas point of its top left corner.
+    pub left_top: [f64; 2],
+    /// Its size on the canvas.
+    pub size: [f64; 2],
+    pixels: [usize; 2],
+}
+
+impl Placed {
+    /// The pixel of the slice under a point of the canvas; beyond an edge, the nearest.
+    pub fn pixel_at(&self, point: [f64; 2]) -> [usize; 2] {
+        [0, 1].map(|n| {
+            let along = (point[n] - self.left_top[n]) / self.size[n].max(1e-9);
+            // A float becomes an integer saturating at 0.
+            ((along * self.pixels[n] as f64) as usize).min(self.pixels[n] - 1)
+        })
+    }
+
+    /// The canvas point of a pixel's middle.
+    pub fn middle_of(&self, pixel: [usize; 2]) -> [f64; 2] {
+        [0, 1].map(|n| {
+            let along = (pixel[n] as f64 + 0.5) / self.pixels[n] as f64;
+            self.left_top[n] + along * self.size[n]
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use model_core::Affine;
+
     use super::*;
 
     /// 2 × 3 × 4 voxels along left, back, top (LPS), 1 × 2 × 3 mm.
@@ -197,6 +220,7 @@ mod tests {
         assert_eq!(frame.spacing_mm.map(|s| s.round()), [1.0, 2.0, 3.0]);
         assert_eq!(frame.source_voxel([0, 1, 2]), [1, 2, 1]);
         assert_eq!(frame.index([0, 1, 2]), 1 + 3 * (2 + 4));
+        assert_eq!(frame.place_of([1, 2, 1]), [0, 1, 2]);
     }
 
     #[test]
@@ -214,8 +238,8 @@ mod tests {
         }
     }
 
-    /// The file's first voxel is the patient's right, front, bottom... in LPS: so in the
-    /// radiological axial slice it is the top left pixel, as the file's rows are read.
+    /// An LPS file's first voxel is at the patient's right front: in the radiological convention
+    /// the top left pixel.
     #[test]
     fn an_axial_slice_of_an_lps_file_shows_its_rows_as_they_are_stored() {
         let frame = Frame::new(&lps());
@@ -237,5 +261,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_slice_fills_a_canvas_in_true_proportions() {
+        let frame = Frame::new(&lps());
+        // 2 mm across, 6 mm down, on a canvas of 100 × 120.
+        let placed = frame.view(Plane::Axial, Convention::Radiological, [0, 0, 0]).placed([100., 120.]);
+        assert_eq!(placed.size, [40.0, 120.0]);
+        assert_eq!(placed.left_top, [30.0, 0.0]);
+        for pixel in [[0, 0], [1, 2]] {
+            assert_eq!(placed.pixel_at(placed.middle_of(pixel)), pixel);
+        }
+        assert_eq!(placed.pixel_at([-5.0, 500.0]), [0, 2]);
     }
 }

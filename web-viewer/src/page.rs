@@ -1,0 +1,103 @@
+//! The page: what a person sees and does. Its parts hold no state of their own; they show
+//! [`state::Page`] and call [`actions`].
+
+mod actions;
+mod browser;
+mod canvas;
+mod client;
+mod display_panel;
+mod model_panel;
+mod result_panel;
+mod run_panel;
+mod scan_panel;
+mod scans;
+mod state;
+mod views;
+
+use leptos::prelude::*;
+use web_sys::DragEvent;
+
+use state::{Page, Phase};
+
+/// Puts the page into the document, and opens what the address asks for.
+pub fn start() {
+    let page = Page::new();
+    let root = browser::element("app");
+    root.set_inner_html("");
+    mount_to(root, move || view! { <App page /> }).forget();
+    client::start(page);
+    actions::begin(page);
+}
+
+#[component]
+fn App(page: Page) -> impl IntoView {
+    let is_over = RwSignal::new(false);
+    let on_drop = move |event: DragEvent| {
+        event.prevent_default();
+        is_over.set(false);
+        let files = event.data_transfer().and_then(|data| data.files());
+        actions::files_dropped(page, browser::list(files));
+    };
+    view! {
+        <div
+            class="page"
+            class:over=is_over
+            on:dragover=move |event| {
+                event.prevent_default();
+                is_over.set(true);
+            }
+            on:dragleave=move |_| is_over.set(false)
+            on:drop=on_drop
+        >
+            <Header page />
+            <main>
+                <aside class="left">
+                    <model_panel::ModelPanel page />
+                    <scan_panel::ScanPanel page />
+                    <run_panel::RunPanel page />
+                </aside>
+                <views::Views page />
+                <aside class="right">
+                    <result_panel::ResultPanel page />
+                </aside>
+            </main>
+        </div>
+    }
+}
+
+#[component]
+fn Header(page: Page) -> impl IntoView {
+    let status = page.status;
+    view! {
+        <header>
+            <div class="brand">
+                <span class="mark"></span>
+                <h1>"Rewind"</h1>
+                <span class="tagline">"Segmentation in your browser"</span>
+            </div>
+            <p
+                id="status"
+                role="status"
+                aria-live="polite"
+                data-state=move || status.get().phase.name()
+                title=move || status.get().text
+            >
+                {move || status.get().text}
+            </p>
+            <p class="private" title="Nothing is uploaded. The network runs on this computer.">
+                "Scans stay on this computer"
+            </p>
+        </header>
+        <Show when=move || status.get().phase == Phase::Error>
+            <div class="error" role="alert">
+                <p>{move || status.get().text}</p>
+                <button class="quiet" on:click=move |_| page.dismiss_error()>"Close"</button>
+            </div>
+        </Show>
+    }
+}
+
+/// The first characters of a hash, enough to compare by eye.
+fn short_hash(hash: &str) -> String {
+    hash.chars().take(12).collect()
+}

@@ -1,0 +1,109 @@
+//! The model: its name, its warning, and what it was trained on.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use web_sys::HtmlInputElement;
+
+use super::state::{Model, Page, Phase};
+use super::{actions, browser};
+
+#[component]
+pub fn ModelPanel(page: Page) -> impl IntoView {
+    let is_running = move || page.status.with(|status| status.phase == Phase::Running);
+    let on_file = move |event| {
+        let input: HtmlInputElement = event_target(&event);
+        let file = browser::list(input.files()).into_iter().next();
+        input.set_value("");
+        if let Some(file) = file {
+            actions::open_bundle(page, file);
+        }
+    };
+    view! {
+        <section class="panel model">
+            <h2>"Model"</h2>
+            {move || match page.model.get() {
+                Some(model) => view! { <Card model /> }.into_any(),
+                None => view! { <p class="hint">"No model is open."</p> }.into_any(),
+            }}
+            <div class="buttons">
+                <label class="button" class:disabled=is_running>
+                    "Open a model bundle"
+                    <input
+                        type="file"
+                        accept=".safetensors"
+                        disabled=is_running
+                        on:change=on_file
+                    />
+                </label>
+                <button
+                    id="demo"
+                    disabled=is_running
+                    title="Opens the server's model and an example scan"
+                    on:click=move |_| actions::demo(page)
+                >
+                    "Open the demo case"
+                </button>
+            </div>
+        </section>
+    }
+}
+
+#[component]
+fn Card(model: Arc<Model>) -> impl IntoView {
+    let card = &model.card;
+    let provenance = &card.provenance;
+    let or_unknown = |text: &str| if text.is_empty() { "not stated" } else { text }.to_string();
+    let scores = provenance.held_out.iter().map(|score| {
+        view! {
+            <tr>
+                <td>{score.region.clone()}</td>
+                <td class="number">{format!("{:.3}", score.dice)}</td>
+                <td class="number">{score.n}</td>
+            </tr>
+        }
+    });
+    let scores = match provenance.held_out.is_empty() {
+        true => view! { <p class="hint">"No held-out scores are stated."</p> }.into_any(),
+        false => view! {
+            <table class="scores">
+                <thead>
+                    <tr>
+                        <th>"Held-out Dice"</th>
+                        <th class="number">"mean"</th>
+                        <th class="number">"n"</th>
+                    </tr>
+                </thead>
+                <tbody>{scores.collect_view()}</tbody>
+            </table>
+        }
+        .into_any(),
+    };
+    let warning = (!card.warning.is_empty())
+        .then(|| view! { <p class="warning" role="note">{card.warning.clone()}</p> });
+    view! {
+        <p class="name">{card.name.clone()}</p>
+        {warning}
+        <dl>
+            <dt>"Task"</dt>
+            <dd>{card.task.name.clone()}</dd>
+            <dt>"Data"</dt>
+            <dd>{or_unknown(&provenance.data)}</dd>
+            <dt>"License"</dt>
+            <dd>{or_unknown(&provenance.licence)}</dd>
+            <dt>"Trained on"</dt>
+            <dd>{cases(provenance.training_cases)}</dd>
+            <dt>"Hash"</dt>
+            <dd class="hash" title=model.hash.clone()>{super::short_hash(&model.hash)}</dd>
+        </dl>
+        {scores}
+    }
+}
+
+fn cases(n: usize) -> String {
+    match n {
+        0 => "not stated".into(),
+        1 => "1 case".into(),
+        n => format!("{n} cases"),
+    }
+}

@@ -1,0 +1,74 @@
+//! The scan: one slot for each channel that the model asks for.
+
+use leptos::prelude::*;
+use web_sys::{DragEvent, HtmlInputElement};
+
+use super::state::{Page, Phase, Slot};
+use super::{actions, browser};
+
+#[component]
+pub fn ScanPanel(page: Page) -> impl IntoView {
+    let slots = move || page.slots.get().into_iter().enumerate();
+    let hint = move || match (page.is_from_link.get(), page.slots.with(Vec::len)) {
+        (true, _) => "The scan is compared with the result's dimensions and position.",
+        (false, 0) => "The model says which scans it needs.",
+        (false, 1) => "Choose a file, or drop it anywhere.",
+        _ => "Choose files, or drop all at once: their names tell the channel. Click to change.",
+    };
+    view! {
+        <section class="panel scan">
+            <h2>"Scan"</h2>
+            <div class="slots">
+                {move || slots().map(|(n, slot)| view! { <SlotView page n content=slot /> }).collect_view()}
+            </div>
+            <p class="hint">{hint}</p>
+        </section>
+    }
+}
+
+#[component]
+fn SlotView(page: Page, n: usize, content: Slot) -> impl IntoView {
+    let is_running = move || page.status.with(|status| status.phase == Phase::Running);
+    let on_file = move |event| {
+        let input: HtmlInputElement = event_target(&event);
+        let files = browser::list(input.files());
+        input.set_value("");
+        choose(page, files, n);
+    };
+    let on_drop = move |event: DragEvent| {
+        event.prevent_default();
+        event.stop_propagation();
+        choose(page, browser::list(event.data_transfer().and_then(|data| data.files())), n);
+    };
+    let is_filled = content.filled.is_some();
+    let text = match &content.filled {
+        None => "Choose a file".to_string(),
+        Some(filled) => filled.file.clone(),
+    };
+    let title = text.clone();
+    let detail = content.filled.as_ref().map(|filled| {
+        let [i, j, k] = filled.volume.grid.dims;
+        let letters: String = filled.volume.grid.orientation().letters().iter().collect();
+        format!("{i} × {j} × {k}, {letters}")
+    });
+    view! {
+        <label class="slot" class:filled=is_filled on:drop=on_drop title=title>
+            <span class="channel">{content.name}</span>
+            <span class="file">{text}</span>
+            <span class="detail">{detail}</span>
+            <input
+                type="file"
+                multiple
+                accept=".nii,.gz,.nii.gz"
+                disabled=is_running
+                on:change=on_file
+            />
+        </label>
+    }
+}
+
+/// One file is for this slot; several find their own.
+fn choose(page: Page, files: Vec<web_sys::File>, n: usize) {
+    let slot = (files.len() == 1).then_some(n);
+    actions::choose(page, files, slot);
+}

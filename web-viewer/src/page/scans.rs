@@ -1,0 +1,158 @@
+//! Files become the channels of a scan: read by the worker, put into slots, checked against each
+//! other, and planned once all are there.
+
+use std::sync::Arc;
+
+use js_sys::Float32Array;
+use leptos::prelude::*;
+use model_core::{Grid, Volume};
+use wasm_bindgen::JsValue;
+
+use super::actions::{Stop, check};
+use super::client::ask;
+use super::state::{Filled, Page, Phase, Slot, Turn};
+use crate::hints;
+use crate::protocol::{Answer, Ask};
+use crate::slice::Window;
+
+/// A file's bytes with its name.
+pub struct Source {
+    /// The name.
+    pub name: String,
+    /// An `ArrayBuffer`, which goes to the worker.
+    pub bytes: JsValue,
+}
+
+/// Reads files into one slot, or where their names and channels say; then plans a run.
+pub async fn load(
+    page: Page,
+    turn: Turn,
+    sources: Vec<Source>,
+    slot: Option<usize>,
+) -> Result<(), Stop> {
+    if page.is_from_link.get_untracked() {
+        return load_linked(page, turn, sources).await;
+    }
+    let names: Vec<String> = page.slots.with_untracked(|s| s.iter().map(|s| s.name.clone()).collect());
+    let files: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
+    let hints = hints::channels_of(&files, &names);
+    // A whole new case replaces the old one, so that its files are not compared with others.
+    if files.len() >= names.len() && slot.is_none() {
+        page.set_slots(names.clone());
+    }
+    for (source, hint) in sources.into_iter().zip(hints) {
+        let file = source.name.clone();
+        let read = read(page, source).await?;
+        check(page.is_current(turn))?;
+        page.drop_result();
+        match read.len() {
+            1 => {
+                let target = slot.or(hint).or_else(|| first_empty(page));
+                let target = target.ok_or_else(|| {
+                    format!(
+                        "every channel has its scan already: click one to replace it (in {file})"
+                    )
+                })?;
+                read.into_iter().for_each(|filled| page.fill(target, filled));
+            }
+            n if n == names.len() => {
+                page.set_slots(names.clone());
+                read.into_iter().enumerate().for_each(|(n, filled)| page.fill(n, filled));
+            }
+            n => {
+                let wanted = match names.len() {
+                    1 => "one".to_string(),
+                    wanted => format!("one, or all {wanted} ({})", names.join(", ")),
+                };
+                let message = format!("expected a file with {wanted}, found {n} channels (in {file})");
+                return Err(Some(message));
+            }
+        }
+    }
+    plan(page, turn).await
+}
+
+fn first_empty(page: Page) -> Option<usize> {
+    page.slots.with_untracked(|slots| slots.iter().position(|slot| slot.filled.is_none()))
+}
+
+/// The channels of one file.
+async fn read(page: Page, source: Source) -> Result<Vec<Filled>, String> {
+    page.say(Phase::Loading, format!("Reading {}", source.name));
+    let scan = page.next_scan();
+    let file = source.name;
+    let asked = Ask::ReadScan { scan, file: file.clone() };
+    let (Answer::Scan { grid }, arrays) = ask(&asked, Some(source.bytes)).await? else {
+        return Err(format!("the worker did not answer with a scan (in {file})"));
+    };
+    let voxels = arrays.iter().map(|array| Float32Array::from(array).to_vec());
+    let filled = voxels.enumerate().map(|(n, voxels)| Filled {
+        source: (scan, n),
+        file: file.clone(),
+        robust: Window::robust(&voxels),
+        volume: Arc::new(Volume { grid: grid.clone(), voxels }),
+    });
+    Ok(filled.collect())
+}
+
+/// A scan for a result that came with a link: it must lie where the result lies.
+async fn load_linked(page: Page, turn: Turn, sources: Vec<Source>) -> Result<(), Stop> {
+    let Some(result) = page.result.get_untracked() else { return Err(None) };
+    let mut slots = Vec::new();
+    for source in sources {
+        for filled in read(page, source).await? {
+            let name = match filled.source.1 {
+                0 => filled.file.clone(),
+                n => format!("{}, channel {}", filled.file, n + 1),
+            };
+            result.labels.grid.check_same(&filled.volume.grid).map_err(|error| {
+                format!(
+                    "this is not the scan of the linked result: {error} (in {}). Choose the scan \
+                     that was segmented, or one of the same series on the same grid.",
+                    filled.file
+                )
+            })?;
+            slots.push(Slot { name, filled: Some(filled) });
+        }
+    }
+    check(page.is_current(turn))?;
+    page.windows.set(vec![None; slots.len()]);
+    page.channel.set(0);
+    page.slots.set(slots);
+    page.say_what_is_next();
+    Ok(())
+}
+
+/// Once every channel is chosen, has the worker make the network's input.
+async fn plan(page: Page, turn: Turn) -> Result<(), Stop> {
+    let filled = page.slots.with_untracked(|slots| {
+        slots.iter().filter_map(|s| Some((s.name.clone(), s.filled.clone()?))).collect::<Vec<_>>()
+    });
+    let mut scans: Vec<u32> = filled.iter().map(|(_, filled)| filled.source.0).collect();
+    scans.dedup();
+    ask(&Ask::Keep { scans }, None).await?;
+    if let Some((name, first)) = filled.first() {
+        let grid: &Grid = &first.volume.grid;
+        for (other, filled) in &filled[1..] {
+            grid.check_same(&filled.volume.grid).map_err(|error| {
+                format!(
+                    "{other} ({}) does not lie on {name} ({}): {error}. Choose scans of one \
+                     examination that are resampled to one grid.",
+                    filled.file, first.file
+                )
+            })?;
+        }
+    }
+    if first_empty(page).is_none() && !filled.is_empty() {
+        page.say(Phase::Loading, "Preparing the scan for the network");
+        let channels = filled.iter().map(|(_, filled)| filled.source).collect();
+        let answer = ask(&Ask::Plan { channels }, None).await?;
+        check(page.is_current(turn))?;
+        if let (Answer::Plan(plan), _) = answer {
+            page.plan.set(Some(plan));
+        }
+    }
+    check(page.is_current(turn))?;
+    page.say_what_is_next();
+    Ok(())
+}

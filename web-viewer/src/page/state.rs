@@ -1,0 +1,313 @@
+//! What the page knows. Everything shown follows from these signals.
+
+use std::sync::Arc;
+
+use leptos::prelude::*;
+use model_core::{Card, Grid, Volume};
+
+use crate::protocol::{Plan, Progress, Step};
+use crate::share::Shared;
+use crate::slice::{Colors, Convention, Frame, Window};
+
+/// What the page is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It waits for a model or for scans.
+    Idle,
+    /// Files are being read.
+    Loading,
+    /// A run can start.
+    Ready,
+    /// A run is going on.
+    Running,
+    /// A result is shown.
+    Done,
+    /// Something went wrong, and the person should know.
+    Error,
+}
+
+impl Phase {
+    /// As the attribute `data-state` says it.
+    pub fn name(self) -> &'static str {
+        ["idle", "loading", "ready", "running", "done", "error"][self as usize]
+    }
+
+    /// Whether new files must wait.
+    pub fn is_busy(self) -> bool {
+        matches!(self, Phase::Loading | Phase::Running)
+    }
+}
+
+/// The page's state in a line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Its kind.
+    pub phase: Phase,
+    /// Its words.
+    pub text: String,
+}
+
+/// An open model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// What it says of itself.
+    pub card: Card,
+    /// SHA-256 of its tensors.
+    pub hash: String,
+}
+
+/// A place for one channel of a scan.
+#[derive(Debug, Clone)]
+pub struct Slot {
+    /// What belongs there.
+    pub name: String,
+    /// What has been chosen.
+    pub filled: Option<Filled>,
+}
+
+/// A chosen channel.
+#[derive(Debug, Clone)]
+pub struct Filled {
+    /// The worker's number for the file, and which of its channels.
+    pub source: (u32, usize),
+    /// The file's name.
+    pub file: String,
+    /// The voxels.
+    pub volume: Arc<Volume>,
+    /// The window that shows them well.
+    pub robust: Window,
+}
+
+/// All signals; copied into every part of the page.
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Page {
+    pub status: RwSignal<Status>,
+    pub model: RwSignal<Option<Arc<Model>>>,
+    pub slots: RwSignal<Vec<Slot>>,
+    pub plan: RwSignal<Option<Plan>>,
+    pub progress: RwSignal<Option<Progress>>,
+    pub result: RwSignal<Option<Arc<Shared>>>,
+    /// Whether the result came with a link, and waits for its scan or has it.
+    pub is_from_link: RwSignal<bool>,
+    /// Whether each of the result's regions is shown.
+    pub visible: RwSignal<Vec<bool>>,
+    /// How the result was made, in a line.
+    pub made: RwSignal<String>,
+    pub link: RwSignal<String>,
+    /// Which slot is shown.
+    pub channel: RwSignal<usize>,
+    /// The crosshair, in RAS order.
+    pub cursor: RwSignal<[usize; 3]>,
+    pub windows: RwSignal<Vec<Option<Window>>>,
+    pub opacity: RwSignal<f32>,
+    pub convention: RwSignal<Convention>,
+    turn: RwSignal<u32>,
+    last_scan: RwSignal<u32>,
+}
+
+/// An action's right to change the page, until another action begins.
+#[derive(Clone, Copy)]
+pub struct Turn(u32);
+
+impl Page {
+    /// A page that knows nothing yet.
+    pub fn new() -> Page {
+        Page {
+            status: RwSignal::new(Status { phase: Phase::Loading, text: "Starting".into() }),
+            model: RwSignal::new(None),
+            slots: RwSignal::new(Vec::new()),
+            plan: RwSignal::new(None),
+            progress: RwSignal::new(None),
+            result: RwSignal::new(None),
+            is_from_link: RwSignal::new(false),
+            visible: RwSignal::new(Vec::new()),
+            made: RwSignal::new(String::new()),
+            link: RwSignal::new(String::new()),
+            channel: RwSignal::new(0),
+            cursor: RwSignal::new([0; 3]),
+            windows: RwSignal::new(Vec::new()),
+            opacity: RwSignal::new(0.45),
+            convention: RwSignal::new(Convention::Radiological),
+            turn: RwSignal::new(0),
+            last_scan: RwSignal::new(0),
+        }
+    }
+
+    /// A number for the next file that the worker reads.
+    pub fn next_scan(self) -> u32 {
+        self.last_scan.update_untracked(|scan| *scan += 1);
+        self.last_scan.get_untracked()
+    }
+
+    /// Begins an action; what earlier ones still wait for will change nothing.
+    pub fn begin(self) -> Turn {
+        self.turn.update_untracked(|turn| *turn += 1);
+        Turn(self.turn.get_untracked())
+    }
+
+    /// Whether no other action has begun since.
+    pub fn is_current(self, turn: Turn) -> bool {
+        self.turn.get_untracked() == turn.0
+    }
+
+    /// Says what the page is doing.
+    pub fn say(self, phase: Phase, text: impl Into<String>) {
+        self.status.set(Status { phase, text: text.into() });
+    }
+
+    /// Says what went wrong.
+    pub fn fail(self, text: impl Into<String>) {
+        let text: String = text.into();
+        self.progress.set(None);
+        let mut letters = text.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        self.say(Phase::Error, first.chain(letters).collect::<String>());
+    }
+
+    /// Goes on after an error.
+    pub fn dismiss_error(self) {
+        self.say_what_is_next();
+    }
+
+    /// Says what can be done next, from what is there.
+    pub fn say_what_is_next(self) {
+        let has_result = self.result.with_untracked(Option::is_some);
+        let missing = self.slots.with_untracked(|slots| {
+            let empty = slots.iter().filter(|slot| slot.filled.is_none());
+            empty.map(|slot| slot.name.clone()).collect::<Vec<_>>()
+        });
+        if self.is_from_link.get_untracked() {
+            match missing.is_empty() {
+                true => self.say(Phase::Done, "The linked result lies on its scan"),
+                false => {
+                    self.say(Phase::Done, "Result opened from a link: choose its scan to see it")
+                }
+            }
+        } else if has_result {
+            self.say(Phase::Done, "Segmentation done");
+        } else if self.plan.with_untracked(Option::is_some) {
+            self.say(Phase::Ready, "Ready to segment");
+        } else if self.model.with_untracked(Option::is_none) {
+            self.say(Phase::Idle, "Open a model bundle to begin");
+        } else {
+            self.say(Phase::Idle, format!("Choose {}", missing.join(", ")));
+        }
+    }
+
+    /// Shows how far a run is.
+    pub fn progress(self, progress: Progress) {
+        let text = match progress.step {
+            Step::OpenGpu => "Opening the GPU".to_string(),
+            Step::Network => format!("Segmenting: {:.0} %", 100.0 * progress.share),
+            Step::PlaceLabels => "Placing the labels on the scan".to_string(),
+        };
+        self.say(Phase::Running, text);
+        self.progress.set(Some(progress));
+    }
+
+    /// The channel that is shown, if it is chosen; else the first that is.
+    pub fn shown(self) -> Option<Filled> {
+        let channel = self.channel.get();
+        self.slots.with(|slots| {
+            let chosen = slots.get(channel).and_then(|slot| slot.filled.clone());
+            chosen.or_else(|| slots.iter().find_map(|slot| slot.filled.clone()))
+        })
+    }
+
+    /// The window of the shown channel.
+    pub fn window(self) -> Option<Window> {
+        let shown = self.shown()?;
+        let own = self.windows.with(|windows| windows.get(self.channel.get()).copied().flatten());
+        Some(own.unwrap_or(shown.robust))
+    }
+
+    /// Changes the window of the shown channel.
+    pub fn set_window(self, window: Window) {
+        let channel = self.channel.get_untracked();
+        self.windows.update(|windows| {
+            windows.resize(windows.len().max(channel + 1), None);
+            windows[channel] = Some(window);
+        });
+    }
+
+    /// Chooses a slot's content; the first scan brings the crosshair to its middle.
+    pub fn fill(self, slot: usize, filled: Filled) {
+        let frame = Frame::new(&filled.volume.grid);
+        let is_new = !self.slots.with_untracked(|slots| {
+            let mut others = slots.iter().filter_map(|s| s.filled.as_ref());
+            others.any(|other| Frame::new(&other.volume.grid) == frame)
+        });
+        if is_new {
+            self.cursor.set(frame.center());
+        }
+        self.windows.update(|windows| {
+            if let Some(window) = windows.get_mut(slot) {
+                *window = None;
+            }
+        });
+        self.slots.update(|slots| slots[slot].filled = Some(filled));
+        self.plan.set(None);
+    }
+
+    /// Empty slots of these names, and nothing that came from others.
+    pub fn set_slots(self, names: Vec<String>) {
+        self.drop_result();
+        self.windows.set(vec![None; names.len()]);
+        self.channel.set(0);
+        self.plan.set(None);
+        self.slots.set(names.into_iter().map(|name| Slot { name, filled: None }).collect());
+    }
+
+    /// Forgets the result, and the address that holds it.
+    pub fn drop_result(self) {
+        self.result.set(None);
+        self.visible.set(Vec::new());
+        self.link.set(String::new());
+        self.made.set(String::new());
+        let (address, fragment) = super::browser::address();
+        if !self.is_from_link.get_untracked() && !fragment.is_empty() {
+            super::browser::set_address(&address);
+        }
+    }
+
+    /// Shows a result, all of its regions visible, the crosshair in the middle of what it found.
+    pub fn show_result(self, result: Shared) {
+        let frame = Frame::new(&result.labels.grid);
+        if let Some(middle) = middle_of(&result, &frame) {
+            self.cursor.set(middle);
+        }
+        self.visible.set(vec![true; result.regions.len()]);
+        self.result.set(Some(Arc::new(result)));
+    }
+
+    /// The colors of the visible regions' labels.
+    pub fn colors(self) -> Colors {
+        let visible = self.visible.get();
+        self.result.with(|result| {
+            let regions = result.iter().flat_map(|result| result.regions.iter());
+            let shown = regions.zip(visible).filter(|(_, is_visible)| *is_visible);
+            Colors::new(shown.map(|(region, _)| (&region.codes[..], region.color)))
+        })
+    }
+}
+
+/// The labelled voxel nearest to the center of all, in RAS order: a center may lie outside.
+fn middle_of(result: &Shared, frame: &Frame) -> Option<[usize; 3]> {
+    let labels = &result.labels.labels;
+    let Grid { dims, .. } = result.labels.grid;
+    let labelled = || {
+        let voxels = labels.iter().enumerate().filter(|(_, label)| **label != 0);
+        voxels.map(|(n, _)| [n % dims[0], n / dims[0] % dims[1], n / dims[0] / dims[1]])
+    };
+    let (mut sum, mut count) = ([0u64; 3], 0u64);
+    for voxel in labelled() {
+        (0..3).for_each(|a| sum[a] += voxel[a] as u64);
+        count += 1;
+    }
+    let center = sum.map(|s| s.checked_div(count).unwrap_or(0) as usize);
+    let nearest = labelled().min_by_key(|voxel| -> usize {
+        (0..3).map(|a| voxel[a].abs_diff(center[a]).pow(2)).sum()
+    })?;
+    Some(frame.place_of(nearest))
+}

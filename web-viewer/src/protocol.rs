@@ -1,0 +1,107 @@
+//! What the page and its worker say to each other. Voxels travel beside these messages, as arrays
+//! that change hands without being copied.
+
+use model_core::{Card, Grid};
+use serde::{Deserialize, Serialize};
+
+/// What the page asks of its worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Ask {
+    /// Open the model bundle sent along.
+    OpenBundle {
+        /// Its name, for messages.
+        file: String,
+    },
+    /// Decode the scan sent along and keep it under a number.
+    ReadScan {
+        /// The number.
+        scan: u32,
+        /// Its name, for messages.
+        file: String,
+    },
+    /// Drop all scans but these.
+    Keep {
+        /// Their numbers.
+        scans: Vec<u32>,
+    },
+    /// Make the network's input of these channels, and say what a run will take.
+    Plan {
+        /// For each channel of the task, the scan and which of its channels.
+        channels: Vec<(u32, usize)>,
+    },
+    /// Run the network on what was planned.
+    Segment,
+    /// Stop that.
+    Cancel,
+}
+
+/// What the worker answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// The worker can be asked.
+    Ready,
+    /// Done; nothing to tell.
+    Done,
+    /// The bundle is open.
+    Bundle {
+        /// What it says of itself.
+        card: Box<Card>,
+        /// SHA-256 of its tensors.
+        hash: String,
+    },
+    /// The scan is decoded; one array of f32 a channel is sent along.
+    Scan {
+        /// Where its voxels lie.
+        grid: Grid,
+    },
+    /// What a run will take.
+    Plan(Plan),
+    /// How far a run is; more answers follow.
+    Progress(Progress),
+    /// The label map is made; its codes are sent along.
+    Segmented {
+        /// Where the voxels lie: the source's grid.
+        grid: Grid,
+        /// How long it took.
+        elapsed_secs: f64,
+        /// The GPU that did it.
+        adapter: String,
+    },
+    /// The run was stopped, as asked.
+    Cancelled,
+    /// What went wrong, in words for the person at the page.
+    Failed(String),
+}
+
+/// What a run will take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The network's input along right, front, top.
+    pub dims: [usize; 3],
+    /// Multiply-adds of the run.
+    pub multiply_adds: u64,
+    /// Bytes on the GPU.
+    pub gpu_bytes: u64,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done.
+    pub step: Step,
+    /// Operations of the network done, and in all.
+    pub ops: [usize; 2],
+    /// Multiply-adds done, of all: 0 to 1.
+    pub share: f64,
+}
+
+/// The steps of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// The GPU is opened and its kernels compiled.
+    OpenGpu,
+    /// The network's operations run.
+    Network,
+    /// Logits become labels on the scan's grid.
+    PlaceLabels,
+}
