@@ -29,7 +29,7 @@ impl Manifest {
         let manifest: Manifest = serde_json::from_slice(json)
             .map_err(|e| format!("expected a demonstration's manifest, found {e}"))?;
         let is_plain = |name: &str| !name.is_empty() && !name.contains(['/', '\\', ':', '?', '#']);
-        let mut names = manifest.case.files.iter().chain([&manifest.bundle]);
+        let mut names = std::iter::once(&manifest.bundle).chain(&manifest.case.files);
         if let Some(name) = names.find(|name| !is_plain(name)) {
             return Err(format!("expected names of files in the folder, found {name:?}"));
         }

@@ -42,7 +42,8 @@ fn is_same(word: &str, channel: &str) -> bool {
     let channel: String =
         channel.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
     !word.is_empty()
-        && (word == channel || SAME.iter().any(|set| set.contains(&word) && set.contains(&&*channel)))
+        && (word == channel
+            || SAME.iter().any(|set| set.contains(&word) && set.contains(&&*channel)))
 }
 
 #[cfg(test)]
@@ -70,7 +71,8 @@ mod tests {
     #[test]
     fn a_name_that_tells_nothing_is_left_to_the_user() {
         let channels = strings(&["T1", "FLAIR"]);
-        let files = strings(&["scan.nii.gz", "t1_a.nii.gz", "t1_b.nii.gz", "x_t2.nii", "x_0009.nii"]);
+        let files =
+            strings(&["scan.nii.gz", "t1_a.nii.gz", "t1_b.nii.gz", "x_t2.nii", "x_0009.nii"]);
         assert_eq!(channels_of(&files, &channels), [None, Some(0), None, None, None]);
     }
 

@@ -7,7 +7,8 @@ use crate::slice::{Convention, Frame, Window};
 
 #[component]
 pub fn DisplayPanel(page: Page, frame: Memo<Option<Frame>>) -> impl IntoView {
-    let slots = move || page.slots.get().into_iter().enumerate().filter(|(_, s)| s.filled.is_some());
+    let slots =
+        move || page.slots.get().into_iter().enumerate().filter(|(_, s)| s.filled.is_some());
     let channel = move |(n, slot): (usize, super::state::Slot)| {
         view! {
             <button
@@ -68,7 +69,8 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<Frame>>) -> impl IntoView {
 /// Sliders that reach from half a window below the robust one to twice its width.
 #[component]
 fn WindowSliders(page: Page) -> impl IntoView {
-    let robust = move || page.shown().map(|shown| shown.robust).unwrap_or(Window { level: 0.5, width: 1.0 });
+    let robust =
+        move || page.shown().map(|shown| shown.robust).unwrap_or(Window { level: 0.5, width: 1.0 });
     let window = move || page.window().unwrap_or_else(robust);
     let level = move || f64::from((window().level - robust().level) / robust().width * 100.0);
     let width = move || f64::from(window().width / robust().width * 100.0);

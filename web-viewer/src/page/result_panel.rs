@@ -98,7 +98,7 @@ fn milliliters(volume_ml: f64) -> String {
 
 #[component]
 fn SharePanel(page: Page) -> impl IntoView {
-    let select = |event| {
+    let select = |event: web_sys::FocusEvent| {
         let input: HtmlInputElement = event_target(&event);
         input.select();
     };

@@ -33,7 +33,8 @@ pub async fn load(
     if page.is_from_link.get_untracked() {
         return load_linked(page, turn, sources).await;
     }
-    let names: Vec<String> = page.slots.with_untracked(|s| s.iter().map(|s| s.name.clone()).collect());
+    let names: Vec<String> =
+        page.slots.with_untracked(|s| s.iter().map(|s| s.name.clone()).collect());
     let files: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
     let hints = hints::channels_of(&files, &names);
     // A whole new case replaces the old one, so that its files are not compared with others.
@@ -64,7 +65,8 @@ pub async fn load(
                     1 => "one".to_string(),
                     wanted => format!("one, or all {wanted} ({})", names.join(", ")),
                 };
-                let message = format!("expected a file with {wanted}, found {n} channels (in {file})");
+                let message =
+                    format!("expected a file with {wanted}, found {n} channels (in {file})");
                 return Err(Some(message));
             }
         }

@@ -41,11 +41,9 @@ fn Welcome(page: Page) -> impl IntoView {
         false => "Drop scans here",
     };
     let text = move || match page.is_from_link.get() {
-        true => {
-            "The link holds the result, not the scan. It is checked against the result's \
+        true => "The link holds the result, not the scan. It is checked against the result's \
              dimensions and position, and stays on this computer."
-                .to_string()
-        }
+            .to_string(),
         false => page.model.with(|model| match model {
             Some(model) => {
                 let channels = model.card.task.channels.join(", ");
@@ -131,7 +129,8 @@ fn SliceView(
     let on_wheel = move |event: WheelEvent| {
         event.prevent_default();
         // Lines and pages count as notches; touch pads send many small pixels.
-        let notch = if event.delta_mode() == 0 { event.delta_y() / WHEEL_NOTCH } else { event.delta_y() };
+        let notch =
+            if event.delta_mode() == 0 { event.delta_y() / WHEEL_NOTCH } else { event.delta_y() };
         let turned = wheel.get_value() + notch.clamp(-3.0, 3.0);
         let slices = turned.trunc();
         wheel.set_value(turned - slices);
@@ -160,13 +159,18 @@ fn SliceView(
             let at = page.cursor.get_untracked();
             let view = frame.view(plane, page.convention.get_untracked(), at);
             let pixel = view.crosshair();
-            page.cursor.set(view.voxel_at([0, 1].map(|n| pixel[n].saturating_add_signed(moved[n]))));
+            page.cursor
+                .set(view.voxel_at([0, 1].map(|n| pixel[n].saturating_add_signed(moved[n]))));
         });
     };
     let place = move || {
         frame.get().map(|frame| {
             let axis = plane.normal();
-            format!("{} / {}", page.cursor.get()[axis].min(frame.dims[axis] - 1) + 1, frame.dims[axis])
+            format!(
+                "{} / {}",
+                page.cursor.get()[axis].min(frame.dims[axis] - 1) + 1,
+                frame.dims[axis]
+            )
         })
     };
     view! {
@@ -190,11 +194,7 @@ fn SliceView(
 }
 
 /// How far the pointer moved since `last`, as a share of the canvas.
-fn drag(
-    last: &StoredValue<[f64; 2]>,
-    event: &MouseEvent,
-    canvas: &HtmlCanvasElement,
-) -> [f64; 2] {
+fn drag(last: &StoredValue<[f64; 2]>, event: &MouseEvent, canvas: &HtmlCanvasElement) -> [f64; 2] {
     let now = [event.client_x(), event.client_y()].map(f64::from);
     let before = last.get_value();
     last.set_value(now);

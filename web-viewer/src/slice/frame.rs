@@ -267,7 +267,8 @@ mod tests {
     fn a_slice_fills_a_canvas_in_true_proportions() {
         let frame = Frame::new(&lps());
         // 2 mm across, 6 mm down, on a canvas of 100 × 120.
-        let placed = frame.view(Plane::Axial, Convention::Radiological, [0, 0, 0]).placed([100., 120.]);
+        let placed =
+            frame.view(Plane::Axial, Convention::Radiological, [0, 0, 0]).placed([100., 120.]);
         assert_eq!(placed.size, [40.0, 120.0]);
         assert_eq!(placed.left_top, [30.0, 0.0]);
         for pixel in [[0, 0], [1, 2]] {
