@@ -17,6 +17,7 @@ pub mod export;
 pub mod files;
 pub mod initial;
 pub mod loss;
+pub mod memory;
 pub mod metrics_log;
 pub mod model;
 pub mod patches;
