@@ -4,6 +4,7 @@ mod bundle;
 mod geometry;
 mod harness;
 mod hostile_input;
+mod kernels;
 mod layering;
 mod program_matches_model;
 mod reversible;

@@ -25,6 +25,7 @@ pub struct Engine {
     pipelines: Vec<(&'static Kernel, &'static str, ComputePipeline)>,
     health: Arc<Mutex<Health>>,
     is_poisoning: bool,
+    submission_cost: u64,
 }
 
 /// What the device reports by itself.
@@ -95,7 +96,15 @@ impl Engine {
         // Browsers may hide the name.
         let named = [info.name, info.driver].into_iter().find(|name| !name.is_empty());
         let adapter_name = named.unwrap_or_else(|| "unnamed GPU".into());
-        Ok(Engine { device, queue, adapter_name, pipelines, health, is_poisoning: false })
+        Ok(Engine {
+            device,
+            queue,
+            adapter_name,
+            pipelines,
+            health,
+            is_poisoning: false,
+            submission_cost: SUBMISSION_COST,
+        })
     }
 
     /// The GPU's name as the driver gives it.
@@ -112,6 +121,13 @@ impl Engine {
     /// what no kernel wrote.
     pub fn poisoning(mut self) -> Engine {
         self.is_poisoning = true;
+        self
+    }
+
+    /// The same engine, handing the GPU one step at a time: for measurements, where each
+    /// progress tells the time of an operation.
+    pub fn one_step_a_submission(mut self) -> Engine {
+        self.submission_cost = 0;
         self
     }
 
@@ -185,7 +201,7 @@ impl Engine {
         let mut next = 0;
         while next < plan.steps.len() || !in_flight.is_empty() {
             if next < plan.steps.len() {
-                let end = batch_end(&plan.steps, next);
+                let end = batch_end(&plan.steps, next, self.submission_cost);
                 let submission = self.submit(plan, resources, next..end);
                 progress.done_ops = plan.steps.get(end).map_or(program.ops.len(), |step| step.op);
                 progress.done_multiply_adds +=
@@ -301,12 +317,12 @@ struct Submission {
     done: Receiver<()>,
 }
 
-/// The end of the batch that begins at `start`: at least a step, at most [`SUBMISSION_COST`].
-fn batch_end(steps: &[Step], start: usize) -> usize {
+/// The end of the batch that begins at `start`: at least a step, at most of cost `most`.
+fn batch_end(steps: &[Step], start: usize, most: u64) -> usize {
     let mut cost = 0;
     for (n, step) in steps[start..].iter().enumerate() {
         cost += step.cost;
-        if n > 0 && cost > SUBMISSION_COST {
+        if n > 0 && cost > most {
             return start + n;
         }
     }

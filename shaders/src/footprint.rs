@@ -2,7 +2,7 @@
 
 use model_core::{Buffer, Op, Program};
 
-use crate::kernels::{conv3, depthwise_conv, group_norm, pointwise_conv, stride};
+use crate::kernels::{conv3, depthwise_conv, moments, pointwise_conv, stride};
 
 /// What a run allocates on the GPU; a few hundred bytes of settings an operation come on top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +51,13 @@ pub fn buffer_sizes(program: &Program) -> Vec<u64> {
 
 /// Bytes of the scratch that all norms share: the chunks' moments, and the groups' statistics.
 pub fn norm_sizes(program: &Program) -> (u64, u64) {
-    let mut sizes = (group_norm::PARTIAL_BYTES, group_norm::STATISTICS_BYTES);
+    let mut sizes = (moments::PARTIAL_BYTES, moments::STATISTICS_BYTES);
     for op in &program.ops {
         if let Op::GroupNorm { on, groups, .. } = op {
             let Some(buffer) = program.buffers.get(on.buffer) else { continue };
-            let chunks = group_norm::num_chunks(stride(num_voxels(buffer) as usize)) as u64;
-            let partials = group_norm::PARTIAL_BYTES * chunks * on.channels.len() as u64;
-            let statistics = group_norm::STATISTICS_BYTES * *groups as u64;
+            let chunks = moments::num_chunks(stride(num_voxels(buffer) as usize)) as u64;
+            let partials = moments::PARTIAL_BYTES * chunks * on.channels.len() as u64;
+            let statistics = moments::STATISTICS_BYTES * *groups as u64;
             sizes = (sizes.0.max(partials), sizes.1.max(statistics));
         }
     }
@@ -77,4 +77,34 @@ pub fn packed_bytes(op: &Op) -> u64 {
         Op::AddInPlace { .. } | Op::MaxPool { .. } | Op::Upsample { .. } => 0,
     };
     4 * values as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Plan;
+    use crate::plan::random_weights;
+    use model_core::UNetConfig;
+
+    #[test]
+    fn a_footprint_is_what_a_plan_allocates() {
+        let config = UNetConfig::preset("mbconv-base", 4, 3).unwrap();
+        let program = Program::new(&config, [32, 48, 32]).unwrap();
+        let plan = Plan::new(&program, &random_weights(&config)).unwrap();
+        let footprint = Footprint::new(&program);
+        let buffers = plan.buffers.iter().sum::<u64>();
+        let scratch = plan.partials_bytes + plan.statistics_bytes;
+        assert_eq!(footprint.buffer_bytes, buffers + scratch);
+        assert_eq!(buffers, program.buffer_bytes());
+        let weights: usize = plan.weights.iter().map(Vec::len).sum();
+        assert_eq!(footprint.weight_bytes, weights as u64);
+        assert_eq!(footprint.staging_bytes, 4 * (4 + 3) * 32 * 48 * 32);
+    }
+
+    #[test]
+    fn a_footprint_needs_no_size_that_runs() {
+        let config = UNetConfig::preset("demo", 4, 3).unwrap();
+        let huge = Program::new(&config, [1 << 20; 3]).unwrap();
+        assert!(Footprint::new(&huge).total_bytes > 1 << 60);
+    }
 }

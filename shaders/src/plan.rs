@@ -7,8 +7,8 @@ use model_core::{Op, Program, View, Weights};
 use crate::Error;
 use crate::footprint::{buffer_sizes, norm_sizes};
 use crate::kernels::{
-    Dispatch, Kernel, add, conv3, decide, depthwise_conv, group_norm, max_pool, pointwise_conv,
-    stride, upsample,
+    Dispatch, Kernel, add, conv3, decide, depthwise_conv, group_norm, max_pool, moments,
+    pointwise_conv, stride, upsample,
 };
 
 mod check;
@@ -140,26 +140,32 @@ impl Plan {
             }
             Op::GroupNorm { on, groups, activation, .. } => {
                 let layout = view(on);
-                let params = group_norm::Params {
+                let params = moments::Params {
                     stride: layout.stride,
                     num_voxels: program.buffers[on.buffer].num_voxels() as u32,
                     offset: layout.offset,
                     group_channels: layout.channels / *groups as u32,
-                    chunks: group_norm::num_chunks(layout.stride) as u32,
+                    chunks: moments::num_chunks(layout.stride) as u32,
                     epsilon: NORM_EPSILON,
+                };
+                let apply = group_norm::Params {
+                    stride: layout.stride,
+                    offset: layout.offset,
+                    group_channels: params.group_channels,
                     negative_slope: activation.negative_slope(),
                 };
                 let values = (1, Slot::Buffer(on.buffer));
-                let (partials, statistics) = ((2, Slot::Partials), (3, Slot::Statistics));
+                let passes = moments::dispatches(params, on.channels.len());
                 let bindings = [
-                    vec![values, partials],
-                    vec![partials, statistics],
-                    vec![values, statistics, (4, Slot::Weights)],
+                    vec![values, (2, Slot::Partials)],
+                    vec![(2, Slot::Partials), (3, Slot::Statistics)],
                 ];
-                let passes = group_norm::dispatches(params, on.channels.len());
                 for (n, (dispatch, bindings)) in passes.into_iter().zip(bindings).enumerate() {
-                    self.push_entry(program, op, &group_norm::KERNEL, n, &bindings, vec![dispatch]);
+                    self.push_entry(program, op, &moments::KERNEL, n, &bindings, vec![dispatch]);
                 }
+                let dispatch = group_norm::dispatch(apply, on.channels.len());
+                let bindings = [values, (2, Slot::Statistics), (3, Slot::Weights)];
+                self.push(program, op, &group_norm::KERNEL, &bindings, vec![dispatch]);
             }
             Op::AddInPlace { from, to } => {
                 let (input, output) = (view(from), view(to));
@@ -284,4 +290,56 @@ fn between(from: &View, to: &View) -> [(u32, Slot); 2] {
 fn convolution(from: &View, to: &View) -> [(u32, Slot); 3] {
     let [from, to] = between(from, to);
     [from, to, (3, Slot::Weights)]
+}
+
+/// Weights of the shapes that a network asks for.
+#[cfg(test)]
+pub(crate) fn random_weights(config: &model_core::UNetConfig) -> Weights {
+    use rand::{RngExt, SeedableRng};
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    let parameters = model_core::config::parameters(config).into_iter();
+    parameters
+        .map(|parameter| {
+            let len = parameter.shape.iter().product();
+            let values = (0..len).map(|_| rng.random_range(-1.0..1.0)).collect();
+            (parameter.name, model_core::Array { shape: parameter.shape, values })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model_core::UNetConfig;
+
+    #[test]
+    fn no_dispatch_exceeds_the_default_limits_and_all_work_is_counted() {
+        for (preset, size) in [("demo", 128), ("mbconv-base", 64), ("mbconv-slim", 96)] {
+            let config = UNetConfig::preset(preset, 4, 3).unwrap();
+            let program = Program::new(&config, [size; 3]).unwrap();
+            let plan = Plan::new(&program, &random_weights(&config)).unwrap();
+            for step in &plan.steps {
+                assert!(step.workgroups.iter().all(|&n| (1..=65_535).contains(&n)), "{step:?}");
+                assert_eq!(step.params.len(), step.kernel.params_bytes);
+            }
+            let done: u64 = plan.steps.iter().map(|step| step.multiply_adds).sum();
+            let total = program.total_multiply_adds();
+            assert!(total - done <= plan.steps.len() as u64, "{preset}: {done} of {total}");
+        }
+    }
+
+    #[test]
+    fn missing_and_misshapen_weights_are_refused_by_name() {
+        let config = UNetConfig::preset("demo", 1, 2).unwrap();
+        let program = Program::new(&config, [16; 3]).unwrap();
+        let whole = random_weights(&config);
+        let mut weights = whole.clone();
+        weights.remove("head.bias");
+        let error = Plan::new(&program, &weights).unwrap_err().to_string();
+        assert!(error.contains("head.bias") && error.contains("none"), "{error}");
+        let mut weights = whole;
+        weights.get_mut("head.weight").unwrap().values.pop();
+        let error = Plan::new(&program, &weights).unwrap_err().to_string();
+        assert!(error.contains("head.weight") && error.contains("31 values"), "{error}");
+    }
 }

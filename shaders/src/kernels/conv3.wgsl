@@ -28,15 +28,8 @@ fn store(channel: u32, voxel: u32, i: u32, value: vec4<f32>) {
     return;
   }
   let at = (params.to_offset + channel * params.stride) * 4u + voxel;
-  output[at] = value.x;
-  if (i + 1u < params.dims.x) {
-    output[at + 1u] = value.y;
-  }
-  if (i + 2u < params.dims.x) {
-    output[at + 2u] = value.z;
-  }
-  if (i + 3u < params.dims.x) {
-    output[at + 3u] = value.w;
+  for (var n = 0u; n < min(4u, params.dims.x - i); n++) {
+    output[at + n] = value[n];
   }
 }
 

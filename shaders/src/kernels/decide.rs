@@ -37,12 +37,11 @@ pub fn reference(from: &[f32], to: &mut [u8], codes: &[u8], exclusive: bool) {
     let voxels = to.len();
     for (at, to) in to.iter_mut().enumerate() {
         let logit = |c: usize| from[c * voxels + at];
-        let chosen = if exclusive {
-            (1..codes.len()).fold(Some(0), |best, c| {
-                best.map(|best| if logit(c) > logit(best) { c } else { best })
-            })
-        } else {
-            (0..codes.len()).rev().find(|&c| logit(c) > 0.0)
+        let largest =
+            || (1..codes.len()).fold(0, |best, c| if logit(c) > logit(best) { c } else { best });
+        let chosen = match exclusive {
+            true => Some(largest()),
+            false => (0..codes.len()).rev().find(|&c| logit(c) > 0.0),
         };
         *to = chosen.map_or(0, |c| codes[c]);
     }

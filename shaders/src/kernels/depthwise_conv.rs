@@ -13,7 +13,7 @@ pub const KERNEL: Kernel = Kernel {
 };
 
 /// Planes along k that an invocation computes, as in the WGSL.
-const PLANES: usize = 8;
+pub const PLANES: usize = 8;
 
 /// See the WGSL struct.
 #[repr(C)]

@@ -67,15 +67,8 @@ fn main(
     }
     if (plane >= first + 2u) {
       let to = to_at + ((plane - 2u) * params.dims.y + j) * params.dims.x + i;
-      output[to] = below.x;
-      if (i + 1u < params.dims.x) {
-        output[to + 1u] = below.y;
-      }
-      if (i + 2u < params.dims.x) {
-        output[to + 2u] = below.z;
-      }
-      if (i + 3u < params.dims.x) {
-        output[to + 3u] = below.w;
+      for (var n = 0u; n < min(4u, params.dims.x - i); n++) {
+        output[to + n] = below[n];
       }
     }
     below = here;

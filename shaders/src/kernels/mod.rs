@@ -13,6 +13,7 @@ pub mod decide;
 pub mod depthwise_conv;
 pub mod group_norm;
 pub mod max_pool;
+pub mod moments;
 pub mod pointwise_conv;
 pub mod upsample;
 
@@ -30,13 +31,14 @@ pub struct Kernel {
 }
 
 /// All kernels.
-pub const KERNELS: [&Kernel; 8] = [
+pub const KERNELS: [&Kernel; 9] = [
     &add::KERNEL,
     &conv3::KERNEL,
     &decide::KERNEL,
     &depthwise_conv::KERNEL,
     &group_norm::KERNEL,
     &max_pool::KERNEL,
+    &moments::KERNEL,
     &pointwise_conv::KERNEL,
     &upsample::KERNEL,
 ];

@@ -178,7 +178,6 @@ mod tests {
         refused(|p| p.output.channels = 2..7);
         refused(|p| p.buffers[0].dims[1] = 0);
         refused(|p| p.buffers[0].dims[1] = 8);
-        refused(|p| p.ops.swap(0, 1));
         refused(|p| {
             for op in &mut p.ops {
                 if let Op::GroupNorm { groups, .. } = op {

@@ -1,0 +1,65 @@
+//! Mean and deviation of every group of channels: the first half of a group norm.
+
+use bytemuck::{Pod, Zeroable};
+use model_core::config::NORM_EPSILON;
+
+use super::{Dispatch, Kernel};
+
+/// The kernel: `partial`, then `combine`.
+pub const KERNEL: Kernel = Kernel {
+    name: "moments",
+    source: include_str!("moments.wgsl"),
+    entries: &["partial", "combine"],
+    params_bytes: size_of::<Params>(),
+};
+
+/// vec4s of one chunk, as in the WGSL.
+pub const CHUNK: usize = 4096;
+
+/// Bytes of a chunk's moments.
+pub const PARTIAL_BYTES: u64 = 16;
+
+/// Bytes of a group's mean and deviation.
+pub const STATISTICS_BYTES: u64 = 8;
+
+/// See the WGSL struct.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Params {
+    pub stride: u32,
+    pub num_voxels: u32,
+    pub offset: u32,
+    pub group_channels: u32,
+    pub chunks: u32,
+    pub epsilon: f32,
+}
+
+/// Chunks of one channel.
+pub fn num_chunks(stride: u32) -> usize {
+    (stride as usize).div_ceil(CHUNK)
+}
+
+/// The dispatches of the two passes, in the order of [`KERNEL`]'s entries.
+pub fn dispatches(params: Params, num_channels: usize) -> [Dispatch<Params>; 2] {
+    let num_groups = num_channels as u32 / params.group_channels;
+    [
+        Dispatch { params, workgroups: [params.chunks, num_channels as u32, 1] },
+        Dispatch { params, workgroups: [1, num_groups, 1] },
+    ]
+}
+
+/// Of each group the mean, and the root of its (biased) variance with epsilon. In f64, since the
+/// kernel's sums in f32 are measured against it.
+///
+/// # Shapes
+/// `values` `[c][voxels]`, of which each group has `c / groups` channels.
+pub fn reference(values: &[f32], groups: usize) -> Vec<[f64; 2]> {
+    let statistics = |group: &[f32]| {
+        let count = group.len() as f64;
+        let mean = group.iter().map(|&x| x as f64).sum::<f64>() / count;
+        let variance = group.iter().map(|&x| (x as f64 - mean).powi(2)).sum::<f64>() / count;
+        [mean, (variance + NORM_EPSILON as f64).sqrt()]
+    };
+    values.chunks_exact(values.len() / groups).map(statistics).collect()
+}

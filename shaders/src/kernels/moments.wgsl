@@ -1,0 +1,94 @@
+// Mean and deviation of every group of channels, for the norm, in two passes: `partial` takes
+// count, mean and sum of squared deviations of a chunk, `combine` joins a group's chunks. Moments
+// are joined by Chan's formula, so that f32 is enough for millions of voxels.
+
+struct Params {
+  stride: u32, // vec4s of one channel
+  num_voxels: u32, // of one channel; lanes beyond it count for nothing
+  offset: u32, // vec4s before the view
+  group_channels: u32,
+  chunks: u32, // of one channel
+  epsilon: f32,
+}
+
+const LANES: u32 = 256u;
+const CHUNK: u32 = 4096u; // vec4s
+
+struct Moments {
+  count: f32,
+  mean: f32,
+  squares: f32, // sum of squared deviations from the mean
+  unused: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> values: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> partials: array<Moments>; // [channel][chunk]
+@group(0) @binding(3) var<storage, read_write> statistics: array<vec2<f32>>; // mean, 1/deviation
+
+var<workgroup> shared_moments: array<Moments, LANES>;
+
+fn join(a: Moments, b: Moments) -> Moments {
+  let count = a.count + b.count;
+  if (count == 0.0) {
+    return a;
+  }
+  let delta = b.mean - a.mean;
+  let share = b.count / count;
+  let squares = a.squares + b.squares + delta * delta * a.count * share;
+  return Moments(count, a.mean + delta * share, squares, 0.0);
+}
+
+fn join_workgroup(local: u32, own: Moments) -> Moments {
+  shared_moments[local] = own;
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (local < half) {
+      shared_moments[local] = join(shared_moments[local], shared_moments[local + half]);
+    }
+  }
+  return shared_moments[0];
+}
+
+@compute @workgroup_size(256)
+fn partial(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let channel = params.offset + group.y * params.stride;
+  let end = min((group.x + 1u) * CHUNK, params.stride);
+  let start = group.x * CHUNK + local;
+  // Deviations are taken from a value of the chunk, so that a large mean cancels nothing.
+  let pivot = values[channel + group.x * CHUNK].x;
+  var count = 0u;
+  var sum = 0.0;
+  var squares = 0.0;
+  for (var at = start; at < end; at += LANES) {
+    let voxel = vec4(at * 4u) + vec4(0u, 1u, 2u, 3u);
+    let valid = voxel < vec4(params.num_voxels);
+    let d = select(vec4(0.0), values[channel + at] - pivot, valid);
+    count += min(4u, params.num_voxels - at * 4u);
+    sum += dot(d, vec4(1.0));
+    squares += dot(d, d);
+  }
+  var own = Moments(f32(count), 0.0, 0.0, 0.0);
+  if (count > 0u) {
+    let mean = sum / f32(count);
+    own = Moments(f32(count), pivot + mean, max(squares - sum * mean, 0.0), 0.0);
+  }
+  let all = join_workgroup(local, own);
+  if (local == 0u) {
+    partials[group.y * params.chunks + group.x] = all;
+  }
+}
+
+@compute @workgroup_size(256)
+fn combine(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let num_partials = params.group_channels * params.chunks;
+  var own = Moments(0.0, 0.0, 0.0, 0.0);
+  for (var at = local; at < num_partials; at += LANES) {
+    own = join(own, partials[group.y * num_partials + at]);
+  }
+  let all = join_workgroup(local, own);
+  if (local == 0u) {
+    let variance = all.squares / all.count;
+    statistics[group.y] = vec2(all.mean, 1.0 / sqrt(variance + params.epsilon));
+  }
+}

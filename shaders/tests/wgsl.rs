@@ -1,0 +1,49 @@
+//! The WGSL sources are valid, and say the same as their host side.
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use shaders::kernels::KERNELS;
+
+#[test]
+fn every_kernel_is_valid_wgsl_and_its_params_have_the_hosts_size() {
+    for kernel in KERNELS {
+        let module = naga::front::wgsl::parse_str(kernel.source)
+            .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(kernel.source)));
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        validator.validate(&module).unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name));
+        let entries: Vec<&str> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(entries, kernel.entries, "{}", kernel.name);
+        let params = module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params"));
+        let (_, params) = params.unwrap_or_else(|| panic!("{}: no struct Params", kernel.name));
+        let naga::TypeInner::Struct { span, .. } = params.inner else { panic!("{params:?}") };
+        assert_eq!(span as usize, kernel.params_bytes, "{}", kernel.name);
+    }
+}
+
+/// The default limits of WebGPU, on which the engine runs.
+#[test]
+fn workgroups_fit_the_default_limits() {
+    for kernel in KERNELS {
+        let module = naga::front::wgsl::parse_str(kernel.source).unwrap();
+        for entry in &module.entry_points {
+            let invocations: u32 = entry.workgroup_size.iter().product();
+            assert!(invocations <= 256, "{} {}", kernel.name, entry.name);
+        }
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let bytes_in = |space: naga::AddressSpace| -> u32 {
+            let variables = module.global_variables.iter().filter(|(_, v)| v.space == space);
+            variables.map(|(_, v)| layouter[v.ty].size).sum()
+        };
+        assert!(bytes_in(naga::AddressSpace::WorkGroup) <= 16 << 10, "{}", kernel.name);
+    }
+}
+
+/// Constants that stand in both files.
+#[test]
+fn tile_sizes_agree_with_the_host() {
+    let source = |name: &str| KERNELS.iter().find(|k| k.name == name).unwrap().source;
+    assert!(source("depthwise_conv").contains("const PLANES: u32 = 8u;"));
+    assert!(source("moments").contains("const CHUNK: u32 = 4096u;"));
+    assert_eq!(shaders::kernels::depthwise_conv::PLANES, 8);
+    assert_eq!(shaders::kernels::moments::CHUNK, 4096);
+}

@@ -1,0 +1,385 @@
+//! The WGSL kernels compute what their references compute, alone and as whole networks.
+
+use std::ops::ControlFlow;
+
+use model_core::config::parameters;
+use model_core::{
+    Activation, Array, Buffer, Decoder, Op, Program, Task, UNetConfig, View, Weights,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use shaders::kernels::{decide, stride};
+use shaders::{Engine, Error, Output, Progress, reference};
+
+/// Sizes with ends that no tile divides, and the smallest.
+const SIZES: [[usize; 3]; 5] = [[1, 1, 1], [5, 3, 7], [9, 4, 2], [18, 5, 11], [33, 9, 17]];
+
+/// Channels in and out, around the blocks of eight.
+const WIDTHS: [(usize, usize); 5] = [(1, 1), (4, 16), (8, 3), (15, 30), (17, 40)];
+
+/// An engine that shows what no kernel wrote.
+fn engine() -> Option<Engine> {
+    promises::engine().map(Engine::poisoning)
+}
+
+fn run(engine: &Engine, program: &Program, weights: &Weights, input: &[f32]) -> Output {
+    let mut go_on = |_| ControlFlow::Continue(());
+    pollster::block_on(engine.run(program, weights, input, &mut go_on)).unwrap()
+}
+
+fn logits(engine: &Engine, program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
+    match run(engine, program, weights, input) {
+        Output::Logits(logits) => logits,
+        Output::Labels(_) => panic!("this program decides"),
+    }
+}
+
+fn random(rng: &mut ChaCha8Rng, len: usize) -> Vec<f32> {
+    (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+fn array(rng: &mut ChaCha8Rng, shape: &[usize]) -> Array {
+    Array { shape: shape.to_vec(), values: random(rng, shape.iter().product()) }
+}
+
+/// max |a − b| / max |b|; a value that is no number (one that no kernel wrote) fails.
+fn assert_close(a: &[f32], b: &[f32], most: f32, what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    let missing = a.iter().filter(|x| !x.is_finite()).count();
+    assert_eq!(missing, 0, "{what}: {missing} of {} values were not written", a.len());
+    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let largest = b.iter().fold(f32::MIN_POSITIVE, |largest, b| largest.max(b.abs()));
+    assert!(worst / largest <= most, "{what}: {worst} of {largest}");
+}
+
+/// Runs one operation between views that begin and end inside their buffers, and holds it to its
+/// reference; nothing outside the views may be written.
+fn check(
+    engine: &Engine,
+    from: Buffer,
+    to: Buffer,
+    weights: &Weights,
+    op: impl Fn(View, View) -> Op,
+) {
+    let inside = |buffer: usize, view: &Buffer| {
+        let channels = 2..2 + view.channels;
+        (Buffer { channels: view.channels + 3, dims: view.dims }, View { buffer, channels })
+    };
+    let ((input, from), (output, to)) = (inside(0, &from), inside(1, &to));
+    let all = |buffer: usize, b: &Buffer| View { buffer, channels: 0..b.channels };
+    let program = Program {
+        input: all(0, &input),
+        output: all(1, &output),
+        ops: vec![op(from, to.clone())],
+        buffers: vec![input, output],
+    };
+    let output = &program.buffers[1];
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let values = random(&mut rng, program.buffers[0].channels * program.buffers[0].num_voxels());
+    let expected = reference::run(&program, weights, &values);
+    let found = logits(engine, &program, weights, &values);
+    let written = to.channels.start * output.num_voxels()..to.channels.end * output.num_voxels();
+    let what = format!("{:?}", program.ops[0]);
+    assert_close(&found[written.clone()], &expected[written.clone()], 1e-5, &what);
+    let mut outside = found[..written.start].iter().chain(&found[written.end..]);
+    assert!(outside.all(|x| x.is_nan()), "{what} wrote outside its view");
+}
+
+#[test]
+fn pointwise_convolution_is_its_reference() {
+    let Some(engine) = engine() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for dims in SIZES {
+        for (num_from, num_to) in WIDTHS {
+            for bias in [None, Some("b".to_string())] {
+                let w = array(&mut rng, &[num_to, num_from]);
+                let b = array(&mut rng, &[num_to]);
+                let weights = Weights::from([("w".to_string(), w), ("b".to_string(), b)]);
+                let from = Buffer { channels: num_from, dims };
+                check(&engine, from, Buffer { channels: num_to, dims }, &weights, |from, to| {
+                    Op::Pointwise { from, to, weight: "w".into(), bias: bias.clone() }
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn dense_convolution_is_its_reference() {
+    let Some(engine) = engine() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    for dims in SIZES {
+        for (num_from, num_to) in WIDTHS {
+            let w = array(&mut rng, &[num_to, num_from, 3, 3, 3]);
+            let weights = Weights::from([("w".to_string(), w)]);
+            let from = Buffer { channels: num_from, dims };
+            check(&engine, from, Buffer { channels: num_to, dims }, &weights, |from, to| {
+                Op::Conv3 { from, to, weight: "w".into() }
+            });
+        }
+    }
+}
+
+#[test]
+fn depthwise_convolution_is_its_reference() {
+    let Some(engine) = engine() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for dims in SIZES {
+        for channels in [1, 3, 8, 40] {
+            let w = array(&mut rng, &[channels, 3, 3, 3]);
+            let weights = Weights::from([("w".to_string(), w)]);
+            let buffer = Buffer { channels, dims };
+            check(&engine, buffer.clone(), buffer, &weights, |from, to| Op::Depthwise3 {
+                from,
+                to,
+                weight: "w".into(),
+            });
+        }
+    }
+}
+
+#[test]
+fn pooling_and_upsampling_are_their_references() {
+    let Some(engine) = engine() else { return };
+    for dims in SIZES {
+        for channels in [1, 3, 40] {
+            let small = Buffer { channels, dims };
+            let large = Buffer { channels, dims: dims.map(|d| 2 * d) };
+            let none = Weights::new();
+            check(&engine, large.clone(), small.clone(), &none, |from, to| Op::MaxPool {
+                from,
+                to,
+            });
+            check(&engine, small, large, &none, |from, to| Op::Upsample { from, to });
+        }
+    }
+}
+
+/// A sum needs something in both buffers: its second is a pointwise convolution of its first.
+#[test]
+fn addition_is_its_reference() {
+    let Some(engine) = engine() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for dims in SIZES {
+        for channels in [1, 3, 40] {
+            let weights = Weights::from([("w".into(), array(&mut rng, &[channels + 2, channels]))]);
+            let view = |buffer, channels| View { buffer, channels };
+            let (all, wider) = (view(0, 0..channels), view(1, 0..channels + 2));
+            let to = view(1, 1..channels + 1);
+            let (weight, bias) = ("w".to_string(), None);
+            let program = Program {
+                buffers: vec![Buffer { channels, dims }, Buffer { channels: channels + 2, dims }],
+                ops: vec![
+                    Op::Pointwise { from: all.clone(), to: wider.clone(), weight, bias },
+                    Op::AddInPlace { from: all.clone(), to },
+                ],
+                input: all,
+                output: wider,
+            };
+            let values = random(&mut rng, channels * program.buffers[0].num_voxels());
+            let expected = reference::run(&program, &weights, &values);
+            let found = logits(&engine, &program, &weights, &values);
+            assert_close(&found, &expected, 1e-5, &format!("{channels} channels of {dims:?}"));
+        }
+    }
+}
+
+/// A norm of the middle channels of a buffer; the others stay as they are.
+fn norm_program(dims: [usize; 3], channels: usize, groups: usize, slope: Activation) -> Program {
+    let all = View { buffer: 0, channels: 0..channels + 3 };
+    let on = View { buffer: 0, channels: 1..channels + 1 };
+    let (gamma, beta) = ("gamma".to_string(), "beta".to_string());
+    Program {
+        buffers: vec![Buffer { channels: channels + 3, dims }],
+        ops: vec![Op::GroupNorm { on, groups, gamma, beta, activation: slope }],
+        input: all.clone(),
+        output: all,
+    }
+}
+
+#[test]
+fn group_norm_is_its_reference() {
+    let Some(engine) = engine() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for dims in SIZES {
+        for (channels, groups) in [(1, 1), (6, 3), (15, 15), (40, 4), (30, 1)] {
+            for slope in [Activation::Relu, Activation::LeakyRelu, Activation::Identity] {
+                let program = norm_program(dims, channels, groups, slope);
+                let weights = ["gamma", "beta"]
+                    .map(|name| (name.to_string(), array(&mut rng, &[channels])))
+                    .into();
+                let values = random(&mut rng, (channels + 3) * program.buffers[0].num_voxels());
+                let expected = reference::run(&program, &weights, &values);
+                let found = logits(&engine, &program, &weights, &values);
+                assert_close(&found, &expected, 2e-5, &format!("{:?}", program.ops[0]));
+            }
+        }
+    }
+}
+
+/// Two million values around a mean a thousand times their deviation: sums of squares in f32 would
+/// lose the variance altogether.
+#[test]
+fn group_norm_keeps_its_precision_far_from_zero() {
+    let Some(engine) = engine() else { return };
+    let (dims, channels) = ([101, 99, 97], 2);
+    let program = norm_program(dims, channels, 1, Activation::Identity);
+    let ones = Array { shape: vec![channels], values: vec![1.0; channels] };
+    let zeros = Array { shape: vec![channels], values: vec![0.0; channels] };
+    let weights = Weights::from([("gamma".into(), ones), ("beta".into(), zeros)]);
+    let num_values = (channels + 3) * program.buffers[0].num_voxels();
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let values: Vec<f32> = (0..num_values).map(|_| rng.random_range(999.0..1001.0)).collect();
+    let expected = reference::run(&program, &weights, &values);
+    let found = logits(&engine, &program, &weights, &values);
+    let voxels = program.buffers[0].num_voxels();
+    let normed = voxels..(channels + 1) * voxels;
+    assert_close(&found[normed.clone()], &expected[normed], 2e-4, "far from zero");
+}
+
+#[test]
+fn deciding_is_its_reference() {
+    let Some(engine) = engine() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    for dims in SIZES {
+        for (codes, exclusive) in
+            [(vec![0, 2, 7], true), (vec![2, 1, 4], false), (vec![255], false), (vec![9], true)]
+        {
+            let voxels: usize = dims.iter().product();
+            let from = View { buffer: 0, channels: 1..1 + codes.len() };
+            let to = View { buffer: 1, channels: 0..1 };
+            let channels = codes.len() + 2;
+            let program = Program {
+                buffers: vec![Buffer { channels, dims }, Buffer { channels: 1, dims }],
+                input: View { buffer: 0, channels: 0..channels },
+                output: to.clone(),
+                ops: vec![Op::Decide { from, to, codes: codes.clone(), exclusive }],
+            };
+            // Few distinct values, so that ties and zeros occur.
+            let values: Vec<f32> = (0..channels * voxels)
+                .map(|_| f32::from(rng.random_range(-2..3i8)) / 2.0)
+                .collect();
+            let mut expected = vec![0; voxels];
+            decide::reference(
+                &values[voxels..][..codes.len() * voxels],
+                &mut expected,
+                &codes,
+                exclusive,
+            );
+            let found = run(&engine, &program, &Weights::new(), &values);
+            assert_eq!(found, Output::Labels(expected), "{codes:?} {exclusive} {dims:?}");
+        }
+    }
+}
+
+/// Weights of a size that keeps activations near 1, as trained ones do.
+fn network_weights(config: &UNetConfig, rng: &mut ChaCha8Rng) -> Weights {
+    let draw = |parameter: model_core::config::Parameter| {
+        let fan_in: usize = parameter.shape[1..].iter().product();
+        let offset = if parameter.name.ends_with("gamma") { 1.0 } else { 0.0 };
+        let mut drawn = array(rng, &parameter.shape);
+        for value in &mut drawn.values {
+            *value = offset + *value / (fan_in as f32).sqrt() * 0.7;
+        }
+        (parameter.name, drawn)
+    };
+    parameters(config).into_iter().map(draw).collect()
+}
+
+/// A config, an input size, weights and an input.
+fn network(config: UNetConfig, dims: [usize; 3]) -> (Program, Weights, Vec<f32>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let weights = network_weights(&config, &mut rng);
+    let program = Program::new(&config, dims).unwrap();
+    let input = random(&mut rng, config.in_channels * dims.iter().product::<usize>());
+    (program, weights, input)
+}
+
+fn demo() -> UNetConfig {
+    UNetConfig::preset("demo", 4, 3).unwrap()
+}
+
+/// `mbconv-base`, narrow and with three levels.
+fn small_conv2() -> UNetConfig {
+    let base = UNetConfig::preset("mbconv-base", 2, 4).unwrap();
+    assert_eq!(base.decoder, Decoder::Conv2);
+    UNetConfig { widths: vec![6, 12, 18], groups: 3, ..base }
+}
+
+#[test]
+fn whole_networks_are_their_references() {
+    let Some(engine) = engine() else { return };
+    for (config, dims) in [(demo(), [16; 3]), (demo(), [24, 16, 32]), (small_conv2(), [12, 8, 20])]
+    {
+        let (program, weights, input) = network(config, dims);
+        let expected = reference::run(&program, &weights, &input);
+        let found = logits(&engine, &program, &weights, &input);
+        assert_close(&found, &expected, 1e-4, &format!("{dims:?}"));
+    }
+}
+
+#[test]
+fn labels_are_decided_on_the_gpu_as_from_its_logits() {
+    let Some(engine) = engine() else { return };
+    let names = |n: u8| (1..=n).map(|code| (code * 2, format!("label {code}"))).collect();
+    let exclusive = Task::exclusive("test", vec!["a".into(), "b".into()], names(3));
+    let regions = Task::builtin("brats2023").unwrap();
+    for (config, task) in [(demo(), regions), (small_conv2(), exclusive)] {
+        let (program, mut weights, input) = network(config, [16; 3]);
+        // Without it no output is ahead everywhere.
+        weights.get_mut("head.bias").unwrap().values.fill(0.0);
+        let logits = logits(&engine, &program, &weights, &input);
+        let program = program.deciding(&task);
+        let mut expected = vec![0; 16 * 16 * 16];
+        let exclusive = task.head == model_core::Head::Softmax;
+        decide::reference(&logits, &mut expected, &task.output_codes(), exclusive);
+        let mut used = expected.clone();
+        used.sort_unstable();
+        used.dedup();
+        assert!(used.len() > 2, "the test decides nothing: {used:?}");
+        assert_eq!(run(&engine, &program, &weights, &input), Output::Labels(expected));
+    }
+}
+
+#[test]
+fn progress_grows_to_the_end_and_a_run_can_be_cancelled() {
+    let Some(engine) = engine() else { return };
+    let (program, weights, input) = network(demo(), [32; 3]);
+    let mut seen: Vec<Progress> = Vec::new();
+    let mut watch = |progress| {
+        seen.push(progress);
+        ControlFlow::Continue(())
+    };
+    pollster::block_on(engine.run(&program, &weights, &input, &mut watch)).unwrap();
+    assert!(seen.len() > 3 && seen.is_sorted_by_key(|p| (p.done_multiply_adds, p.done_ops)));
+    let last = seen.last().unwrap();
+    assert_eq!(last.done_ops, last.total_ops);
+    assert_eq!(last.done_multiply_adds, last.total_multiply_adds);
+
+    let mut calls = 0;
+    let mut stop = |_| {
+        calls += 1;
+        ControlFlow::Break(())
+    };
+    let cancelled = pollster::block_on(engine.run(&program, &weights, &input, &mut stop));
+    assert_eq!(cancelled, Err(Error::Cancelled));
+    assert_eq!(calls, 1);
+    assert_eq!(run(&engine, &program, &weights, &input), run(&engine, &program, &weights, &input));
+}
+
+#[test]
+fn inputs_that_do_not_fit_are_refused() {
+    let Some(engine) = engine() else { return };
+    let (program, weights, input) = network(demo(), [16; 3]);
+    let mut go_on = |_| ControlFlow::Continue(());
+    let short = engine.run(&program, &weights, &input[1..], &mut go_on);
+    assert!(matches!(pollster::block_on(short), Err(Error::Program { .. })));
+    let large = Program::new(&demo(), [192; 3]).unwrap();
+    let large = engine.run(&large, &weights, &input, &mut go_on);
+    assert!(matches!(pollster::block_on(large), Err(Error::TooLarge { .. })));
+}
+
+#[test]
+fn channels_begin_at_whole_vec4s() {
+    assert_eq!([1, 4, 5, 27].map(stride), [1, 1, 2, 7]);
+}
