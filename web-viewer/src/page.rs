@@ -17,6 +17,7 @@ mod views;
 use leptos::prelude::*;
 use web_sys::DragEvent;
 
+use crate::share;
 use state::{Page, Phase};
 
 /// Puts the page into the document, and opens what the address asks for.
@@ -27,6 +28,12 @@ pub fn start() {
     mount_to(root, move || view! { <App page /> }).forget();
     client::start(page);
     actions::begin(page);
+    // A link put into the address of an open page changes only the fragment.
+    window_event_listener_untyped("hashchange", |_| {
+        if share::is_shared(&browser::address().1) {
+            let _ = window().location().reload();
+        }
+    });
 }
 
 #[component]
@@ -52,13 +59,17 @@ fn App(page: Page) -> impl IntoView {
             <Header page />
             <main>
                 <aside class="left">
-                    <model_panel::ModelPanel page />
-                    <scan_panel::ScanPanel page />
+                    <div class="scrolling">
+                        <scan_panel::ScanPanel page />
+                        <model_panel::ModelPanel page />
+                    </div>
                     <run_panel::RunPanel page />
                 </aside>
                 <views::Views page />
                 <aside class="right">
-                    <result_panel::ResultPanel page />
+                    <div class="scrolling">
+                        <result_panel::ResultPanel page />
+                    </div>
                 </aside>
             </main>
         </div>

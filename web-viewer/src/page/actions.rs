@@ -62,7 +62,7 @@ fn open_link(page: Page, fragment: &str) {
         Ok(shared) => {
             page.is_from_link.set(true);
             page.convention.set(shared.convention);
-            page.set_slots(vec!["The scan of this result".into()]);
+            page.set_slots(vec!["Scan".into()]);
             page.show_result(shared);
             page.say_what_is_next();
         }
@@ -173,7 +173,12 @@ pub fn segment(page: Page) {
         page.progress.set(None);
         if let Answer::Segmented { grid, elapsed_secs, adapter } = answer {
             let labels = Uint8Array::from(arrays.get(0)).to_vec();
-            page.made.set(format!("Computed in {elapsed_secs:.1} s on {adapter}"));
+            // Browsers may hide the GPU's name.
+            let place = match adapter.starts_with("unnamed") {
+                true => "your GPU",
+                false => &adapter,
+            };
+            page.made.set(format!("Computed in {elapsed_secs:.1} s on {place}"));
             page.show_result(result(&model, LabelMap { grid, labels }));
         }
         page.say_what_is_next();

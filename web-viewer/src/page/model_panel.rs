@@ -26,7 +26,6 @@ pub fn ModelPanel(page: Page) -> impl IntoView {
                 Some(model) => view! { <Card model /> }.into_any(),
                 None => view! { <p class="hint">"No model is open."</p> }.into_any(),
             }}
-            <div class="buttons">
                 <label class="button" class:disabled=is_running>
                     "Open a model bundle"
                     <input
@@ -36,15 +35,6 @@ pub fn ModelPanel(page: Page) -> impl IntoView {
                         on:change=on_file
                     />
                 </label>
-                <button
-                    id="demo"
-                    disabled=is_running
-                    title="Opens the server's model and an example scan"
-                    on:click=move |_| actions::demo(page)
-                >
-                    "Open the demo case"
-                </button>
-            </div>
         </section>
     }
 }
@@ -79,11 +69,8 @@ fn Card(model: Arc<Model>) -> impl IntoView {
         }
         .into_any(),
     };
-    let warning = (!card.warning.is_empty())
-        .then(|| view! { <p class="warning" role="note">{card.warning.clone()}</p> });
     view! {
         <p class="name">{card.name.clone()}</p>
-        {warning}
         <dl>
             <dt>"Task"</dt>
             <dd>{card.task.name.clone()}</dd>

@@ -12,9 +12,15 @@ pub fn RunPanel(page: Page) -> impl IntoView {
     let is_running = move || phase.get() == Phase::Running;
     let can_run = move || page.plan.with(Option::is_some) && !phase.get().is_busy();
     let has_webgpu = browser::has_webgpu();
+    let warning = move || {
+        let warning = page.model.with(|model| model.as_ref().map(|m| m.card.warning.clone()));
+        let warning = warning.filter(|text| !text.is_empty());
+        warning.map(|text| view! { <p class="warning" role="note">{text}</p> })
+    };
     view! {
         <section class="panel run" class:hidden=move || page.is_from_link.get()>
             <h2>"Segmentation"</h2>
+            {warning}
             {(!has_webgpu).then(no_webgpu)}
             {move || page.plan.get().map(|plan| view! { <PlanView plan /> })}
             <Show
@@ -39,7 +45,7 @@ pub fn RunPanel(page: Page) -> impl IntoView {
             </Show>
         </section>
         <Show when=move || page.is_from_link.get()>
-            <section class="panel">
+            <section class="panel run">
                 <h2>"Your own scans"</h2>
                 <button on:click=move |_| actions::leave_link(page)>"Leave this result"</button>
             </section>
@@ -69,8 +75,8 @@ fn PlanView(plan: Plan) -> impl IntoView {
         <dl class="plan">
             <dt>"Network input"</dt>
             <dd>{format!("{i} × {j} × {k}")}</dd>
-            <dt>"Work"</dt>
-            <dd>{format!("{} multiply-adds", count(plan.multiply_adds))}</dd>
+            <dt>"Multiply-adds"</dt>
+            <dd>{count(plan.multiply_adds)}</dd>
             <dt>"GPU memory"</dt>
             <dd>{bytes(plan.gpu_bytes)}</dd>
         </dl>

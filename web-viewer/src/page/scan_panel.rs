@@ -1,6 +1,7 @@
 //! The scan: one slot for each channel that the model asks for.
 
 use leptos::prelude::*;
+use model_core::Grid;
 use web_sys::{DragEvent, HtmlInputElement};
 
 use super::state::{Page, Phase, Slot};
@@ -8,6 +9,7 @@ use super::{actions, browser};
 
 #[component]
 pub fn ScanPanel(page: Page) -> impl IntoView {
+    let is_running = move || page.status.with(|status| status.phase == Phase::Running);
     let slots = move || page.slots.get().into_iter().enumerate();
     let hint = move || match (page.is_from_link.get(), page.slots.with(Vec::len)) {
         (true, _) => "The scan is compared with the result's dimensions and position.",
@@ -21,9 +23,37 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
             <div class="slots">
                 {move || slots().map(|(n, slot)| view! { <SlotView page n content=slot /> }).collect_view()}
             </div>
-            <p class="hint">{hint}</p>
+            <Show when=move || page.shown().is_some() fallback=move || view! { <p class="hint">{hint}</p> }>
+                <p class="hint">{move || page.shown().map(|shown| lies(&shown.volume.grid))}</p>
+            </Show>
+            <button
+                id="demo"
+                disabled=is_running
+                title="Opens the server's model and an example scan"
+                on:click=move |_| actions::demo(page)
+            >
+                "Open the demo case"
+            </button>
         </section>
     }
+}
+
+/// A file's name in the width of a slot; its end tells the channel.
+fn shortened(name: &str) -> String {
+    const CHARS: usize = 23;
+    match name.chars().count().checked_sub(CHARS) {
+        None | Some(0) => name.to_string(),
+        Some(over) => format!("…{}", name.chars().skip(over + 1).collect::<String>()),
+    }
+}
+
+/// A grid in a line: voxels, their size, and where the file's axes point.
+fn lies(grid: &Grid) -> String {
+    let [i, j, k] = grid.dims;
+    let letters: String = grid.orientation().letters().iter().collect();
+    let spacing = grid.world_from_voxel.spacing_mm();
+    let [x, y, z] = spacing.map(|mm| format!("{}", (mm * 100.0).round() / 100.0));
+    format!("{i} × {j} × {k} voxels of {x} × {y} × {z} mm, stored {letters}")
 }
 
 #[component]
@@ -46,16 +76,10 @@ fn SlotView(page: Page, n: usize, content: Slot) -> impl IntoView {
         Some(filled) => filled.file.clone(),
     };
     let title = text.clone();
-    let detail = content.filled.as_ref().map(|filled| {
-        let [i, j, k] = filled.volume.grid.dims;
-        let letters: String = filled.volume.grid.orientation().letters().iter().collect();
-        format!("{i} × {j} × {k}, {letters}")
-    });
     view! {
         <label class="slot" class:filled=is_filled on:drop=on_drop title=title>
             <span class="channel">{content.name}</span>
-            <span class="file">{text}</span>
-            <span class="detail">{detail}</span>
+            <span class="file">{shortened(&text)}</span>
             <input
                 type="file"
                 multiple

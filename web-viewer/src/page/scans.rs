@@ -103,10 +103,7 @@ async fn load_linked(page: Page, turn: Turn, sources: Vec<Source>) -> Result<(),
     let mut slots = Vec::new();
     for source in sources {
         for filled in read(page, source).await? {
-            let name = match filled.source.1 {
-                0 => filled.file.clone(),
-                n => format!("{}, channel {}", filled.file, n + 1),
-            };
+            let name = format!("Scan {}", slots.len() + 1);
             result.labels.grid.check_same(&filled.volume.grid).map_err(|error| {
                 format!(
                     "this is not the scan of the linked result: {error} (in {}). Choose the scan \

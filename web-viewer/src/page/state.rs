@@ -240,6 +240,7 @@ impl Page {
         });
         if is_new {
             self.cursor.set(frame.center());
+            self.channel.set(slot);
         }
         self.windows.update(|windows| {
             if let Some(window) = windows.get_mut(slot) {

@@ -1,0 +1,250 @@
+//! A link carries a result whole or not at all, and a hostile one costs nothing.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use model_core::{Affine, Grid, LabelMap, Task, nifti};
+use promises::alone;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use web_viewer::share::{
+    self, MAX_FRAGMENT_CHARS, PREFIX, ShareError, Shared, SharedModel, SharedRegion,
+};
+use web_viewer::slice::Convention;
+
+/// A result for a label map in BraTS 2023's scheme.
+fn shared(labels: LabelMap) -> Shared {
+    let regions = Task::builtin("brats2023").unwrap().regions;
+    let regions = regions.into_iter().map(|region| SharedRegion {
+        volume_ml: (labels.volume_ml(&region.labels) * 1000.0).round() / 1000.0,
+        name: region.name,
+        color: region.color,
+        codes: region.labels,
+    });
+    Shared {
+        convention: Convention::Neurological,
+        regions: regions.collect(),
+        model: SharedModel {
+            name: "A model".into(),
+            warning: "Means nothing.".into(),
+            hash: "0123456789abcdef".repeat(4),
+        },
+        labels,
+    }
+}
+
+/// Two nested balls with a core, on an oblique grid.
+fn small() -> Shared {
+    let rows = [[-1.0, 0.1, 0., 9.25], [0.1, -2.0, 0., 1e-7], [0., 0., 3.3, -1234.5]];
+    let grid = Grid::new([14, 9, 7], Affine::from_rows(rows));
+    let distance = |n: usize, center: [f64; 3]| {
+        let at = [n % 14, n / 14 % 9, n / 126].map(|x| x as f64);
+        (0..3).map(|a| (at[a] - center[a]).powi(2)).sum::<f64>()
+    };
+    let label = |n| match distance(n, [6.0, 4.0, 3.0]) {
+        d if d <= 2.0 => 3,
+        d if d <= 5.0 => 1,
+        d if d <= 11.0 => 2,
+        _ => 0,
+    };
+    let labels = (0..grid.num_voxels()).map(label).collect();
+    shared(LabelMap { grid, labels })
+}
+
+/// The card of a fragment, and the coded labels behind it.
+fn opened(fragment: &str) -> (Value, Vec<u8>) {
+    let body = share::open(fragment).unwrap();
+    let length = u32::from_le_bytes(body[..4].try_into().unwrap()) as usize;
+    let mut json = Vec::new();
+    DeflateDecoder::new(&body[4..4 + length]).read_to_end(&mut json).unwrap();
+    (serde_json::from_slice(&json).unwrap(), body[4 + length..].to_vec())
+}
+
+/// A fragment whose checksum is right, with another card.
+fn resealed(card: &[u8], coded: &[u8]) -> String {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(card).unwrap();
+    let deflated = encoder.finish().unwrap();
+    let length = (deflated.len() as u32).to_le_bytes();
+    share::seal(&[&length[..], &deflated, coded].concat())
+}
+
+/// The valid result with one field of its card replaced.
+fn altered(path: &str, value: Value) -> Result<Shared, ShareError> {
+    let (mut card, coded) = opened(&share::encode(&small()).unwrap());
+    *card.pointer_mut(path).unwrap_or_else(|| panic!("the card has {path}")) = value;
+    share::decode(&resealed(card.to_string().as_bytes(), &coded))
+}
+
+#[test]
+fn a_result_comes_back_whole() {
+    let shared = small();
+    let fragment = share::encode(&shared).unwrap();
+    assert!(fragment.starts_with("research-use-only."), "{fragment}");
+    assert!(fragment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
+    assert_eq!(share::decode(&fragment).unwrap(), shared);
+    assert_eq!(share::decode(&format!("#{fragment}")).unwrap(), shared);
+}
+
+#[test]
+fn an_empty_result_comes_back_too() {
+    let grid = small().labels.grid;
+    let shared = shared(LabelMap { labels: vec![0; grid.num_voxels()], grid });
+    assert_eq!(share::decode(&share::encode(&shared).unwrap()).unwrap(), shared);
+}
+
+/// A header field that means nothing may hold NaN, which must not spoil the link.
+#[test]
+fn meaningless_header_fields_do_not_spoil_a_link() {
+    let mut shared = small();
+    shared.labels.grid.forms.quaternion[1] = f32::NAN;
+    let back = share::decode(&share::encode(&shared).unwrap()).unwrap();
+    assert_eq!(back.labels.labels, shared.labels.labels);
+}
+
+/// 240 × 240 × 155 voxels with a tumor: a link that any messenger takes. Deflate alone needs
+/// 19333 bytes for these labels, 8302 when cropped.
+#[test]
+fn a_full_size_tumor_fits_into_a_short_link() {
+    let case = "brats/BraTS-GLI-00000-000/BraTS-GLI-00000-000-seg.nii.gz";
+    let Some(path) = promises::data(case) else { return };
+    let shared = shared(nifti::read_labels(&std::fs::read(path).unwrap()).unwrap());
+    assert_eq!(shared.labels.grid.dims, [240, 240, 155]);
+    let fragment = share::encode(&shared).unwrap();
+    assert!(fragment.len() < 5500, "{} characters", fragment.len());
+    assert_eq!(share::decode(&fragment).unwrap(), shared);
+}
+
+#[test]
+fn a_full_size_map_of_phantom_tissue_comes_back() {
+    let labels = model_core::phantom::phantom(3, 128).labels.unwrap();
+    let shared = shared(labels);
+    let fragment = share::encode(&shared).unwrap();
+    assert!(fragment.len() < 30_000, "{} characters", fragment.len());
+    assert_eq!(share::decode(&fragment).unwrap(), shared);
+}
+
+/// Links of version 1 are out in the world: this one must open in every version to come.
+#[test]
+fn a_link_of_version_1_still_opens() {
+    let opened = share::decode(LINK_OF_VERSION_1).unwrap();
+    assert_eq!(opened, small());
+}
+
+#[test]
+fn a_link_that_lost_a_character_is_refused() {
+    let fragment = share::encode(&small()).unwrap();
+    for length in 0..fragment.len() {
+        assert!(share::decode(&fragment[..length]).is_err(), "the first {length} characters");
+    }
+}
+
+#[test]
+fn a_link_with_other_characters_is_refused() {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let fragment = share::encode(&small()).unwrap();
+    for _ in 0..3000 {
+        let mut bytes = fragment.clone().into_bytes();
+        let at = random.random_range(0..bytes.len());
+        bytes[at] = random.random_range(0x20..0x7f);
+        let mutated = String::from_utf8(bytes).unwrap();
+        assert!(mutated == fragment || share::decode(&mutated).is_err(), "{mutated}");
+    }
+}
+
+/// Whoever changes a link on purpose can compute the checksum.
+#[test]
+fn bodies_mutated_behind_the_checksum_never_panic() {
+    let mut random = ChaCha8Rng::seed_from_u64(2);
+    let fragment = share::encode(&small()).unwrap();
+    let body = share::open(&fragment).unwrap();
+    let (card, coded) = opened(&fragment);
+    let card = card.to_string().into_bytes();
+    for n in 0..6000 {
+        let mut bytes = if n % 2 == 0 { body.clone() } else { card.clone() };
+        for _ in 0..random.random_range(1..4) {
+            let at = random.random_range(0..bytes.len());
+            bytes[at] = (random.next_u32() >> 24) as u8;
+        }
+        let mutated =
+            if n % 2 == 0 { share::seal(&bytes) } else { resealed(&bytes, &coded) };
+        if let Ok(shared) = share::decode(&mutated) {
+            assert_eq!(shared.labels.labels.len(), shared.labels.grid.num_voxels());
+        }
+    }
+    for length in 0..body.len() {
+        let _ = share::decode(&share::seal(&body[..length]));
+    }
+}
+
+#[test]
+fn contradictions_are_refused_by_name() {
+    let content = |path, value, part: &str| match altered(path, value) {
+        Err(ShareError::Content { expected, .. }) if expected.contains(part) => {}
+        other => panic!("{path}: expected a contradiction about {part}, found {other:?}"),
+    };
+    content("/grid/dims", json!([0, 9, 7]), "voxels");
+    content("/grid/dims", json!([14, 9, -7]), "card");
+    content("/grid/dims", json!([4, 9, 7]), "inside the grid");
+    content("/grid/world_from_voxel", json!([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]), "space");
+    content("/start", json!([u64::MAX, 0, 0]), "");
+    content("/extent", json!([100, 1, 1]), "inside the grid");
+    content("/codes", json!([3, 2, 1, 0]), "codes");
+    content("/regions/0/volume_ml", json!(12345.0), "ml of its map");
+    content("/regions/0/codes", json!([0, 1]), "region");
+    content("/model/hash", json!("abc"), "SHA-256");
+    content("/convention", json!("sideways"), "card");
+}
+
+#[test]
+fn absurd_sizes_are_refused_before_anything_is_allocated() {
+    let too_large = |path, value| match altered(path, value) {
+        Err(ShareError::TooLarge { .. }) => {}
+        other => panic!("{path}: expected too large, found {other:?}"),
+    };
+    too_large("/grid/dims", json!([1u64 << 20, 1u64 << 20, 1]));
+    too_large("/grid/dims", json!([u32::MAX, u32::MAX, u32::MAX]));
+    too_large("/grid/dims", json!([513, 512, 512]));
+    too_large("/model/name", json!("x".repeat(500)));
+    let long = format!("{PREFIX}1.{}", "A".repeat(MAX_FRAGMENT_CHARS));
+    assert!(matches!(share::decode(&long), Err(ShareError::TooLarge { .. })));
+}
+
+#[test]
+fn other_versions_and_other_fragments_are_refused() {
+    let fragment = share::encode(&small()).unwrap();
+    let newer = fragment.replacen("rewind-v1.", "rewind-v2.", 1);
+    assert!(share::is_shared(&newer));
+    assert_eq!(share::decode(&newer), Err(ShareError::Version { found: "2".into() }));
+    for other in ["", "#", "section-2", "research-use-only", "rewind-v1.AAAA"] {
+        assert_eq!(share::decode(other), Err(ShareError::NotALink), "{other:?}");
+    }
+}
+
+/// A gigabyte of spaces deflates to a megabyte; it is not inflated.
+#[test]
+fn a_bomb_is_refused_within_bounded_memory() {
+    let outcome = alone("share::a_bomb_is_refused_within_bounded_memory", "", |_| {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+        let spaces = vec![b' '; 1 << 20];
+        for _ in 0..1024 {
+            encoder.write_all(&spaces).unwrap();
+        }
+        let deflated = encoder.finish().unwrap();
+        let length = (deflated.len() as u32).to_le_bytes();
+        let bomb = share::seal(&[&length[..], &deflated].concat());
+        match share::decode(&bomb) {
+            Err(ShareError::TooLarge { what, .. }) => format!("refused: {what}"),
+            other => format!("{other:?}"),
+        }
+    });
+    assert_eq!(outcome.answer.unwrap(), "refused: the card in bytes");
+    if let Some(peak_bytes) = outcome.peak_bytes {
+        assert!(peak_bytes < 200 << 20, "{peak_bytes} bytes at most");
+    }
+}
+
+const LINK_OF_VERSION_1: &str = "research-use-only.rewind-v1.sNoMhMnnCzR5AQAArZLbjqMwDIZfpfK1i3KAUrjbB9gnqCqUhXCQctiG0I5U8e7r0J1RZ3o10lxExL_x5z-W79B6d9UuTt5BDU4vwRs_TK0ygDCEqYP6Dt1kZ6hPPMcKyzPCzQfTNX3wtrn6N20od9rzjCHLOB2GVSaKM55SuBebzpDrfblpj1BmEvdcyDwrzoTsfUg97nBJt6b1nYaaIVwWFXVwm72PWjpU4vt-1rGx9iVz6VULdTIE81_VTm54_EUKy6tjeUAyxQRd8-SDKuanrhwh-Nv8A49a3BSJI9aVOkQVIjElEo1y-i3S2EkosdyGmpqnpgRFgclU0AO9O2l3cMqSNbiN3uhdXKwPkEoMfeuTkFRUVBv3HfMOuXqzWN1YkwZC1lb8gG2YXeuDfmIdD8iPDIWUn2BfUCyTZf6E0m5ULg361RuXWOWfrL2wuChW0izlTdqB_9Bfu4dCC6doBdxA2m-t3LxzPo4UZ5Qa1TySztLUi0N5rNSfttP9d2NY138-EUdeoAJCO9EHq-zlL-VoKV_bFw4dSNxHOJThAOanF7dFTI3tSkFD9whvElGTwC98CZM";
