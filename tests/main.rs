@@ -8,5 +8,6 @@ mod kernels;
 mod layering;
 mod program_matches_model;
 mod reversible;
+mod share;
 mod sources;
 mod tidy;

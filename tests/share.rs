@@ -169,8 +169,7 @@ fn bodies_mutated_behind_the_checksum_never_panic() {
             let at = random.random_range(0..bytes.len());
             bytes[at] = (random.next_u32() >> 24) as u8;
         }
-        let mutated =
-            if n % 2 == 0 { share::seal(&bytes) } else { resealed(&bytes, &coded) };
+        let mutated = if n % 2 == 0 { share::seal(&bytes) } else { resealed(&bytes, &coded) };
         if let Ok(shared) = share::decode(&mutated) {
             assert_eq!(shared.labels.labels.len(), shared.labels.grid.num_voxels());
         }
