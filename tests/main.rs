@@ -1,5 +1,6 @@
 //! What Rewind promises across its crates, one file a promise.
 
+mod browser;
 mod bundle;
 mod geometry;
 mod harness;

@@ -1,0 +1,104 @@
+//! A headless Chromium with software WebGPU, and the processes around it.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use fantoccini::error::NewSessionError;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+
+/// A process, with all that it starts, that ends when this is dropped, on a panic too.
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts a program in a group of its own; what it writes goes to the file `log`.
+    pub fn start(command: &mut Command, log: &Path) -> Running {
+        let file = File::create(log).expect("a log file");
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(command, 0);
+        let child = command.spawn().unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        Running { child, log: log.to_path_buf() }
+    }
+
+    /// What the program has written.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits for a line that has `before`, and gives what follows up to one of `ends`.
+    pub fn wait_for(&mut self, before: &str, ends: &[char]) -> String {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(30) {
+            let log = self.log();
+            if let Some((_, rest)) = log.split_once(before)
+                && let Some((found, _)) = rest.split_once(ends)
+            {
+                return found.to_string();
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("expected {before:?}, but the program ended ({status}):\n{log}");
+            }
+            sleep(Duration::from_millis(50));
+        }
+        panic!("expected {before:?} within 30 s, found:\n{}", self.log());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A negative id is the group: a browser would outlive its driver.
+        #[cfg(unix)]
+        let _ = Command::new("kill").args(["-9", "--", &format!("-{}", self.child.id())]).status();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts `chromedriver` on a free port; gives it with its address.
+pub fn start_driver(driver: &Path, log: &Path) -> (Running, String) {
+    let mut command = Command::new(driver);
+    let mut running = Running::start(command.args(["--port=0", "--enable-chrome-logs"]), log);
+    let port = running.wait_for("was started successfully on port ", &['.', '\n']);
+    (running, format!("http://localhost:{port}"))
+}
+
+/// Opens a browser that computes in software: these switches give WebGPU and canvas on a machine
+/// without a GPU (without `--use-angle` the canvas stays empty).
+pub async fn open(driver: &str, browser: &Path, profile: &Path) -> Result<Client, NewSessionError> {
+    let profile = format!("--user-data-dir={}", profile.display());
+    let switches = [
+        "--headless=new",
+        "--no-sandbox",
+        "--enable-unsafe-webgpu",
+        "--enable-features=Vulkan",
+        "--use-vulkan=swiftshader",
+        "--use-angle=swiftshader",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-dev-shm-usage",
+        "--disable-sync",
+        "--disable-quic",
+        "--no-first-run",
+        "--enable-logging=stderr",
+        "--window-size=1440,960",
+        &profile,
+    ];
+    let options = json!({ "binary": browser, "args": switches });
+    let capabilities = json!({ "goog:chromeOptions": options });
+    let serde_json::Value::Object(capabilities) = capabilities else { unreachable!("an object") };
+    let mut builder = ClientBuilder::new(HttpConnector::new());
+    builder.capabilities(capabilities).connect(driver).await
+}
+
+/// The lines that the page wrote to its console.
+pub fn console(log: &str) -> Vec<&str> {
+    log.lines().filter(|line| line.contains("CONSOLE")).collect()
+}
