@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Read;
 
+use ::nifti::{InMemNiftiObject, NiftiObject, NiftiVolume, RandomAccessNiftiVolume};
 use flate2::read::MultiGzDecoder;
 use model_core::dataset::Manifest;
 use model_core::metrics::{EmptyRule, dice};
@@ -11,7 +12,6 @@ use model_core::{
     Affine, Case, Foreground, Forms, Grid, Head, LabelMap, PreprocessConfig, Task, UNetConfig,
     Volume, nifti, phantom, postprocess, preprocess,
 };
-use nifti_rs::{InMemNiftiObject, NiftiObject, NiftiVolume, RandomAccessNiftiVolume};
 use promises::data;
 
 fn unpacked(bytes: &[u8]) -> Vec<u8> {

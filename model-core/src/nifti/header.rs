@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use nifti::NiftiHeader;
+
 use super::geometry::StoredForms;
 use crate::{Error, Forms, Grid, Result};
 
@@ -78,7 +80,7 @@ impl Datatype {
     }
 }
 
-/// Numbers at given places of the header, in its byte order. Every place used is inside.
+/// Numbers at given places of a NIfTI-2 header, in its byte order. Every place used is inside.
 struct Fields {
     bytes: Vec<u8>,
     big_endian: bool,
@@ -103,10 +105,6 @@ impl Fields {
 
     fn i64(&self, at: usize) -> i64 {
         i64::from_le_bytes(self.array(at))
-    }
-
-    fn f32(&self, at: usize) -> f64 {
-        f32::from_le_bytes(self.array(at)) as f64
     }
 
     fn f64(&self, at: usize) -> f64 {
@@ -149,7 +147,7 @@ pub(super) fn read(mut source: &mut dyn Read) -> Result<Header> {
     let size: [u8; 4] = bytes[..4].try_into().expect("four bytes");
     let (little, big) = (i32::from_le_bytes(size), i32::from_be_bytes(size));
     let raw = match (little, big) {
-        (348, _) | (_, 348) => nifti1(&Fields { bytes, big_endian: big == 348 })?,
+        (348, _) | (_, 348) => nifti1(&bytes)?,
         (540, _) | (_, 540) => {
             extend_to(&mut bytes, NIFTI2_BYTES)?;
             nifti2(&Fields { bytes, big_endian: big == 540 })?
@@ -161,8 +159,9 @@ pub(super) fn read(mut source: &mut dyn Read) -> Result<Header> {
     raw.check(big_endian, bytes_read)
 }
 
-fn nifti1(fields: &Fields) -> Result<Raw> {
-    match &fields.bytes[344..348] {
+/// By the `nifti` crate, which reads the fields; what they mean is checked here.
+fn nifti1(bytes: &[u8]) -> Result<Raw> {
+    match &bytes[344..348] {
         b"n+1\0" => {}
         b"ni1\0" => {
             let found = "the header of a .hdr/.img pair: convert the pair to one .nii file";
@@ -177,23 +176,29 @@ fn nifti1(fields: &Fields) -> Result<Raw> {
             return Err(Error::nifti("the signature n+1", found));
         }
     }
-    let f32s = |at: usize, n: usize| fields.f32(at + 4 * n);
+    let header =
+        NiftiHeader::from_reader(bytes).map_err(|error| Error::nifti("a NIfTI-1 header", error))?;
+    // The crate tells the byte order by the number of axes; ours is told by the size field.
+    if header.sizeof_hdr != NIFTI1_BYTES as i32 {
+        return Err(Error::nifti("1 to 7 axes in the header's byte order", header.dim[0]));
+    }
+    let numbers = |values: [f32; 3]| values.map(f64::from);
     Ok(Raw {
-        dim: std::array::from_fn(|n| i64::from(fields.i16(40 + 2 * n))),
-        datatype: fields.i16(70),
-        bitpix: fields.i16(72),
-        voxel_offset: fields.f32(108),
-        slope: fields.f32(112),
-        intercept: fields.f32(116),
+        dim: header.dim.map(|extent| i64::from(extent as i16)),
+        datatype: header.datatype,
+        bitpix: header.bitpix,
+        voxel_offset: header.vox_offset.into(),
+        slope: header.scl_slope.into(),
+        intercept: header.scl_inter.into(),
         forms: StoredForms {
-            qfac: fields.f32(76),
-            spacing: std::array::from_fn(|n| f32s(80, n)),
-            qform_code: i32::from(fields.i16(252)),
-            quaternion: std::array::from_fn(|n| f32s(256, n)),
-            offset: std::array::from_fn(|n| f32s(268, n)),
-            sform_code: i32::from(fields.i16(254)),
-            rows: std::array::from_fn(|r| std::array::from_fn(|n| f32s(280 + 16 * r, n))),
-            units: fields.bytes[123],
+            qfac: header.pixdim[0].into(),
+            spacing: numbers([header.pixdim[1], header.pixdim[2], header.pixdim[3]]),
+            qform_code: header.qform_code.into(),
+            quaternion: numbers([header.quatern_b, header.quatern_c, header.quatern_d]),
+            offset: numbers([header.quatern_x, header.quatern_y, header.quatern_z]),
+            sform_code: header.sform_code.into(),
+            rows: [header.srow_x, header.srow_y, header.srow_z].map(|row| row.map(f64::from)),
+            units: header.xyzt_units,
         },
     })
 }
