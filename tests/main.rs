@@ -12,3 +12,4 @@ mod reversible;
 mod share;
 mod sources;
 mod tidy;
+mod training_path;

@@ -66,11 +66,9 @@ fn rotation_and_scale(angles: [f32; 3], scale: f32) -> [[f32; 3]; 3] {
     for (axis, angle) in angles.into_iter().enumerate() {
         let (sine, cosine) = angle.sin_cos();
         let (a, b) = ((axis + 1) % 3, (axis + 2) % 3);
-        for column in 0..3 {
-            let (x, y) = (map[a][column], map[b][column]);
-            map[a][column] = cosine * x - sine * y;
-            map[b][column] = sine * x + cosine * y;
-        }
+        let (x, y) = (map[a], map[b]);
+        map[a] = std::array::from_fn(|n| cosine * x[n] - sine * y[n]);
+        map[b] = std::array::from_fn(|n| sine * x[n] + cosine * y[n]);
     }
     map
 }

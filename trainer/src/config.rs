@@ -8,6 +8,8 @@ use model_core::config::PRESETS;
 use model_core::{Activation, Decoder, Foreground, PreprocessConfig, Task, UNetConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::suggest;
+
 /// Everything that decides the result of a run, besides the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -196,7 +198,7 @@ impl TrainConfig {
     /// What is wrong and where; for a misspelt key, the one that was probably meant.
     pub fn parse(text: &str) -> Result<TrainConfig> {
         toml::from_str(text).map_err(|error| {
-            let advice = suggestion(error.message());
+            let advice = suggest::did_you_mean(error.message());
             anyhow::anyhow!("{}{advice}", error.to_string().trim_end())
         })
     }
@@ -346,38 +348,6 @@ fn differing(path: &str, a: &toml::Table, b: &toml::Table, found: &mut Vec<Strin
             _ => {}
         }
     }
-}
-
-/// "did you mean …?" from serde's message about an unknown name, which lists the known ones in
-/// backticks after the unknown one.
-fn suggestion(message: &str) -> String {
-    if !message.starts_with("unknown ") {
-        return String::new();
-    }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let Some(unknown) = quoted.next() else { return String::new() };
-    match quoted.map(|known| (edit_distance(unknown, known), known)).min() {
-        Some((distance, known)) if distance <= 1 + unknown.len() / 3 => {
-            format!("\ndid you mean `{known}`?")
-        }
-        _ => String::new(),
-    }
-}
-
-/// Insertions, deletions and substitutions between two words (Levenshtein 1966).
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

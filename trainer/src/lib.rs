@@ -26,6 +26,7 @@ pub mod predict;
 pub mod progress;
 pub mod run_folder;
 pub mod schedule;
+mod suggest;
 pub mod train;
 pub mod validate;
 

@@ -79,7 +79,7 @@ impl MetricsLog {
             let bytes = files::read(&file, MAX_BYTES)?;
             let mut reader = csv::Reader::from_reader(&bytes[..]);
             let found = reader.headers().with_context(about)?;
-            ensure!(found == &header, "{}: expected the columns {header:?}", about());
+            ensure!(*found == header, "{}: expected the columns {header:?}", about());
             // A row that a kill cut short does not parse, and belongs to a later step.
             for record in reader.records().map_while(Result::ok) {
                 let at: Option<usize> = record.get(0).and_then(|step| step.parse().ok());
