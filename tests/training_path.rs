@@ -28,7 +28,7 @@ fn settings() -> TrainConfig {
         }),
         preprocess: PreprocessSettings {
             foreground: model_core::Foreground::Nonzero,
-            crop: true,
+            crop: false,
             spacing_mm: None,
         },
         ..TrainConfig::default()

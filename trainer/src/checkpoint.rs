@@ -44,7 +44,7 @@ pub struct Checkpoint {
 }
 
 /// A validation's result.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Best {
     /// After how many steps.
     pub steps: usize,
@@ -57,7 +57,8 @@ struct Metadata {
     version: u32,
     steps: usize,
     validation_is_due: bool,
-    best: Option<Best>,
+    /// Steps and Dice; that as text, which comes back exactly, as a number in JSON need not.
+    best: Option<(usize, String)>,
     /// SHA-256 over all of the above and all tensors, in hexadecimal.
     sha256: String,
 }
@@ -76,7 +77,8 @@ impl Checkpoint {
             (name.as_str(), view.expect("each array has as many values as its shape says"))
         });
         let sha256 = self.hash();
-        let Checkpoint { steps, validation_is_due, best, .. } = *self;
+        let Checkpoint { steps, validation_is_due, .. } = *self;
+        let best = self.best.map(|best| (best.steps, best.dice.to_string()));
         let metadata = Metadata { version: VERSION, steps, validation_is_due, best, sha256 };
         let metadata = serde_json::to_string(&metadata).expect("metadata is plain data");
         let metadata = HashMap::from([(METADATA_KEY.to_string(), metadata)]);
@@ -143,10 +145,16 @@ impl Checkpoint {
             metadata.version
         );
         let tensors = SafeTensors::deserialize(bytes).context("its tensors")?;
+        let best = match metadata.best {
+            None => None,
+            Some((steps, dice)) => {
+                Some(Best { steps, dice: dice.parse().context("its best Dice")? })
+            }
+        };
         let mut checkpoint = Checkpoint {
             steps: metadata.steps,
             validation_is_due: metadata.validation_is_due,
-            best: metadata.best,
+            best,
             weights: Weights::new(),
             average: Weights::new(),
             moments: Default::default(),
@@ -242,7 +250,7 @@ mod tests {
         Checkpoint {
             steps,
             validation_is_due: true,
-            best: Some(Best { steps, dice: 1.0 / 3.0 }),
+            best: Some(Best { steps, dice: 0.6872903225806451 + steps as f64 / 7.0 }),
             weights: initial_weights(&network(), 1),
             average: initial_weights(&network(), 2),
             moments: [moments.clone(), moments],

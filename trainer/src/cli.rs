@@ -104,7 +104,7 @@ Examples:
   rewind train --data Task04_Hippocampus --config train.toml --out run
   rewind train --data Task04_Hippocampus --out run      # resumes the run
 
-In the run's folder: run.json (what it is), metrics.csv (its history), last.safetensors (to resume
+In the run's folder: run.json and train.toml (what it is), metrics.csv (its history), last.safetensors (to resume
 from), best.safetensors (the bundle of the best validation). Ctrl-C ends at a checkpoint.
 
 Research use only, not a medical device";

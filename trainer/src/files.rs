@@ -61,19 +61,23 @@ pub fn sync_folder(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder for output, refusing one that holds something already.
+/// Makes a folder for output, refusing one that holds something already; `besides` are files that
+/// do not matter.
 ///
 /// # Errors
 /// With the folder's name.
-pub fn new_folder(folder: &Path) -> Result<()> {
+pub fn new_folder(folder: &Path, besides: &[&str]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut entries =
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    ensure!(
-        entries.next().is_none(),
-        "expected --out to name a new or empty folder, found files in {}",
-        folder.display()
-    );
+    let about = || format!("cannot read {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(about)? {
+        let name = entry.with_context(about)?.file_name();
+        let name = name.to_string_lossy();
+        ensure!(
+            besides.contains(&name.strip_suffix(".part").unwrap_or(&name)),
+            "expected --out to name a new or empty folder, found {name} in {}",
+            folder.display()
+        );
+    }
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
     );
     ensure!(cases >= 1, "--cases: expected at least 1, found 0");
     let end = seed.checked_add(cases as u64).context("--seed: expected a smaller number")?;
-    files::new_folder(out)?;
+    files::new_folder(out, &[])?;
     for folder in ["imagesTr", "labelsTr"] {
         std::fs::create_dir(out.join(folder))?;
     }

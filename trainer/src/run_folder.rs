@@ -1,4 +1,4 @@
-//! A run's folder: `run.json` says what the run is, `last.safetensors` and
+//! A run's folder: `run.json` says what the run is, `train.toml` holds its settings, `last.safetensors` and
 //! `previous.safetensors` are its checkpoints, `best.safetensors` is the bundle of its best
 //! validation, `metrics.csv` its history.
 
@@ -14,7 +14,10 @@ use crate::files;
 
 /// The bundle of the best validation.
 pub const BEST: &str = "best.safetensors";
-const RUN: &str = "run.json";
+/// What a run is.
+pub const RUN: &str = "run.json";
+/// The settings of a run.
+pub const SETTINGS: &str = "train.toml";
 /// The version that this code writes and reads.
 const VERSION: u32 = 1;
 /// The largest `run.json` that is read: the names of very many cases.
@@ -27,7 +30,8 @@ pub struct Run {
     pub version: u32,
     /// Version of the code that started the run.
     pub code_version: String,
-    /// The settings.
+    /// The settings, in a file of their own, which can start another run.
+    #[serde(skip)]
     pub config: TrainConfig,
     /// The task.
     pub task: Task,
@@ -74,6 +78,9 @@ impl Run {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn save(&self, folder: &Path) -> Result<()> {
+        let settings = toml::to_string(&self.config).expect("settings are plain values");
+        files::write(&folder.join(SETTINGS), settings.as_bytes())?;
+        // Last, since this file says that the folder holds a run.
         let json = serde_json::to_string_pretty(self).expect("a run is plain data");
         files::write(&folder.join(RUN), json.as_bytes())
     }
@@ -89,13 +96,14 @@ impl Run {
         }
         let about = || format!("cannot read {} as a run of Rewind", file.display());
         let bytes = files::read(&file, MAX_BYTES)?;
-        let run: Run = serde_json::from_slice(&bytes).with_context(about)?;
+        let mut run: Run = serde_json::from_slice(&bytes).with_context(about)?;
         ensure!(
             run.version == VERSION,
             "cannot read {}: expected version {VERSION}, found {}",
             file.display(),
             run.version
         );
+        run.config = TrainConfig::read(&folder.join(SETTINGS))?;
         Ok(Some(run))
     }
 

@@ -20,7 +20,7 @@ use crate::initial::initial_weights;
 use crate::loss::{Loss, Report};
 use crate::metrics_log::{MetricsLog, Row, Values};
 use crate::patches::{Batch, batches};
-use crate::run_folder::{BEST, Run};
+use crate::run_folder::{BEST, RUN, Run, SETTINGS};
 use crate::schedule::learning_rate;
 use crate::validate::validate;
 use crate::{device, files, model, progress};
@@ -56,7 +56,6 @@ pub fn train(
     let split = (&training[..], &held_out[..]);
     let run = Run::new(config, &data_set, &cases, &network, split);
 
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let started = Run::find(out)?;
     if let Some(started) = &started {
         run.check_same(started, out)?;
@@ -65,7 +64,8 @@ pub fn train(
     let checkpoint = match started {
         Some(_) => Checkpoint::newest(out, &network)?,
         None => {
-            files::new_folder(out)?;
+            // A kill while the run was being described leaves less than a run.
+            files::new_folder(out, &[RUN, SETTINGS])?;
             run.save(out)?;
             None
         }
