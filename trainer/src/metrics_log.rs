@@ -143,7 +143,7 @@ mod tests {
         std::fs::create_dir_all(&run).unwrap();
         let regions = ["core".to_string()];
         let mut log = MetricsLog::open(&run, &regions, 0, false).unwrap();
-        [10, 20, 30].map(|steps| log.append(&validation(steps)).unwrap());
+        [10, 20, 30].iter().for_each(|&steps| log.append(&validation(steps)).unwrap());
         drop(log);
         let mut text = std::fs::read_to_string(run.join(NAME)).unwrap();
         text.push_str("40,1.0e-3,0.7");
