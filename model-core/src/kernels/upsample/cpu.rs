@@ -31,7 +31,7 @@ pub fn input_gradient(gradient: &[f32], dims: [usize; 3]) -> Vec<f32> {
 #[inline(always)]
 fn sources(place: usize, n: usize) -> [(usize, f32); 2] {
     let near = place / 2;
-    let far = if place % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(n - 1) };
+    let far = if place.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(n - 1) };
     [(near, 0.75), (far, 0.25)]
 }
 
