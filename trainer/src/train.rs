@@ -168,7 +168,7 @@ impl<'a> Trainer<'a> {
                 batches.recv().context("the thread that prepares patches has stopped")??;
             self.step(batch)?;
             let is_last = self.steps == config.steps;
-            let is_due = |every: usize| self.steps % every == 0 || is_last;
+            let is_due = |every: usize| self.steps.is_multiple_of(every) || is_last;
             let validation = is_due(config.validate_every);
             let checkpoint = validation || is_due(config.checkpoint_every);
             if checkpoint || is_due(config.log_every) {
