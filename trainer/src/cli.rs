@@ -26,7 +26,7 @@ struct Cli {
 }
 
 const ALL_EXAMPLES: &str = "\
-From nothing to a model, on synthetic cases:
+Example, from nothing to a model on synthetic cases:
   rewind phantom --out phantoms --cases 24 --size 64
   rewind train --data phantoms --preset demo --foreground nonzero --out run
   rewind export --run run --out model.safetensors --name \"Demonstration model\"
@@ -105,7 +105,8 @@ Examples:
   rewind train --data Task04_Hippocampus --out run      # resumes the run
 
 In the run's folder: run.json and train.toml (what it is), metrics.csv (its history), last.safetensors (to resume
-from), best.safetensors (the bundle of the best validation). Ctrl-C ends at a checkpoint.
+from), best.safetensors (the bundle of the best validation). Ctrl-C ends at a checkpoint. The best
+validation is chosen by the held-out cases, so their Dice is a little higher than that of new ones.
 
 Research use only, not a medical device";
 

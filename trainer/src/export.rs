@@ -50,5 +50,8 @@ pub fn describe(bundle: &Bundle) -> String {
     for score in &provenance.held_out {
         text += &format!("\nheld-out Dice\t{} {:.4} (n = {})", score.region, score.dice, score.n);
     }
+    if !provenance.held_out.is_empty() {
+        text += "\n\t(the weights were chosen by these cases too)";
+    }
     text + &format!("\nSHA-256\t{}", bundle.hash())
 }

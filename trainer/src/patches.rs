@@ -188,3 +188,105 @@ fn interpolate(case: &Prepared, place: [f32; 3], values: &mut [f32], stride: usi
     let nearest = place.map(|x| x.round() as isize);
     index(case.input.dims, nearest).map_or(0, |from| case.labels[from])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_set::prepare;
+    use model_core::{Affine, Case, Grid, LabelMap, Task, UNetConfig, Volume};
+
+    const DIMS: [usize; 3] = [8, 12, 16];
+
+    /// Two channels of distinct values, with one voxel of label 1 and a slab of label 2.
+    fn case() -> Prepared {
+        let grid = Grid::new(DIMS, Affine::IDENTITY);
+        let value = |n: usize| ((n * 7919) % 1009) as f32;
+        let channel = |c: usize| Volume {
+            voxels: (0..grid.num_voxels()).map(|n| value(n + c * 5)).collect(),
+            grid: grid.clone(),
+        };
+        let mut labels = vec![0; grid.num_voxels()];
+        labels[grid.index([6, 2, 13])] = 1;
+        labels[..96].fill(2);
+        let labels = LabelMap { grid: grid.clone(), labels };
+        let names = vec![(1, "one".to_string()), (2, "two".to_string())];
+        let task = Task::exclusive("test", vec!["a".into(), "b".into()], names);
+        let case = Case::new("test", vec![channel(0), channel(1)], Some(labels), &task).unwrap();
+        let mut network = UNetConfig::preset("demo", 2, 3).unwrap();
+        network.widths.truncate(2);
+        prepare(case, &TrainConfig::default().preprocess(), &network).unwrap()
+    }
+
+    fn draw(start: [isize; 3]) -> PatchDraw {
+        let augmentation = Augmentation {
+            flip: [false; 3],
+            scan_from_patch: None,
+            intensity: vec![(1.0, 0.0); 2],
+            noise: (0.0, 0),
+        };
+        PatchDraw { start, augmentation }
+    }
+
+    #[test]
+    fn a_patch_is_the_case_from_its_start_on_and_nothing_outside() {
+        let case = case();
+        assert_eq!(case.input.dims, DIMS);
+        let (values, labels) = cut(&case, &draw([-1, 2, 10]), [4, 4, 8]);
+        let at = |[i, j, k]: [usize; 3]| i + 4 * (j + 4 * k);
+        let scan = |[i, j, k]: [usize; 3], c: usize| {
+            case.input.values[c * 1536 + i + DIMS[0] * (j + DIMS[1] * k)]
+        };
+        assert_eq!(values[at([3, 1, 2])], scan([2, 3, 12], 0));
+        assert_eq!(values[128 + at([1, 0, 5])], scan([0, 2, 15], 1));
+        assert_eq!((values[at([0, 1, 2])], values[at([3, 1, 6])]), (0.0, 0.0));
+        assert!(labels.iter().all(|&label| label == 0));
+        assert_eq!(cut(&case, &draw([4, 0, 10]), [4, 4, 8]).1[at([2, 2, 3])], 1);
+    }
+
+    #[test]
+    fn a_flip_mirrors_values_and_labels_alike() {
+        let case = case();
+        let mut mirrored = draw([4, 0, 10]);
+        mirrored.augmentation.flip = [true, false, false];
+        let (plain, flipped) =
+            (cut(&case, &draw([4, 0, 10]), [4; 3]), cut(&case, &mirrored, [4; 3]));
+        for n in 0..64 {
+            let other = n - n % 4 + 3 - n % 4;
+            assert_eq!(plain.1[n], flipped.1[other]);
+            assert_eq!(plain.0[64 + n], flipped.0[64 + other]);
+        }
+    }
+
+    /// No rotation, and a quarter turn about the third axis, which moves voxels onto voxels.
+    #[test]
+    fn turning_is_exact_where_voxels_meet_voxels() {
+        let case = case();
+        let plain = cut(&case, &draw([2, 3, 8]), [4; 3]);
+        let mut turned = draw([2, 3, 8]);
+        turned.augmentation.scan_from_patch = Some([[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]]);
+        assert_eq!(cut(&case, &turned, [4; 3]), plain);
+        turned.augmentation.scan_from_patch = Some([[0., -1., 0.], [1., 0., 0.], [0., 0., 1.]]);
+        let (values, labels) = cut(&case, &turned, [4; 3]);
+        for n in 0..64 {
+            let [i, j, k] = [n % 4, n / 4 % 4, n / 16];
+            let from = (3 - j) + 4 * (i + 4 * k);
+            assert_eq!((values[n], labels[n]), (plain.0[from], plain.1[from]));
+        }
+    }
+
+    #[test]
+    fn centered_patches_hold_each_label_as_often() {
+        let case = case();
+        let config =
+            TrainConfig { patch: [4; 3], foreground_fraction: 1.0, ..TrainConfig::default() };
+        let mut with_one = 0;
+        for number in 0..200 {
+            let mut random = generator(0, Purpose::Patch, number);
+            let draw = PatchDraw::draw(&mut random, &config, &case);
+            let labels = cut(&case, &draw, config.patch).1;
+            assert!(labels.iter().any(|&label| label != 0));
+            with_one += usize::from(labels.contains(&1));
+        }
+        assert!((70..130).contains(&with_one), "{with_one}");
+    }
+}
