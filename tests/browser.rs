@@ -74,7 +74,10 @@ impl Setup {
     fn train(&self, folder: &Path) -> LabelMap {
         let start = Instant::now();
         self.rewind(folder, &format!("phantom --out data --cases 10 --seed 1 --size {SIZE}"));
-        self.rewind(folder, &format!("phantom --out unseen --cases 1 --seed 1000001 --size {SIZE}"));
+        self.rewind(
+            folder,
+            &format!("phantom --out unseen --cases 1 --seed 1000001 --size {SIZE}"),
+        );
         let options = format!("--preset demo --foreground nonzero --steps {STEPS}");
         self.rewind(folder, &format!("train --data data {options} --out run"));
         println!("trained in {:.0} s", start.elapsed().as_secs_f64());

@@ -81,6 +81,28 @@ fn the_projects_own_commands_only_spawn_commands() {
     check("xtask", "", "", &["model-core", "shaders", "trainer", "web-viewer", "promises"]);
 }
 
+/// Each package's features in a build with these kinds of dependencies, as `cargo xtask` selects
+/// packages.
+fn features(edges: &str) -> BTreeSet<String> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["tree", "--locked", "--workspace", "--exclude=xtask", "--prefix=none"]);
+    let output = cargo.args(["--format={p} [{f}]", "--edges", edges]).current_dir(root()).output();
+    let output = output.expect("cargo runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree: {error}");
+    let lines = String::from_utf8(output.stdout).expect("names in UTF-8");
+    lines.lines().map(|line| line.trim_end_matches(" (*)").to_string()).collect()
+}
+
+/// In one build with features that the other does not have: compiled twice, with all that uses it.
+#[test]
+fn the_programs_and_the_tests_share_every_dependency() {
+    let (programs, tests) = (features("normal,build"), features("normal,build,dev"));
+    assert!(programs.iter().any(|line| line.starts_with("burn ")), "{programs:?}");
+    let twice = programs.difference(&tests).cloned().collect();
+    none(twice, "tests add no features to what the programs use");
+}
+
 /// Lines of code, up to a file's tests, that name something forbidden.
 fn mentions(file: &str, text: &str, names: &[&str]) -> Vec<String> {
     let tests = text.find("#[cfg(test)]").unwrap_or(text.len());
