@@ -3,9 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::command::{cargo, run};
+use crate::command::{cargo, line, run};
 use crate::page;
 use crate::steps::Steps;
 use crate::tools::{Tools, WASM, wasm_target};
@@ -87,4 +87,5 @@ fn rules(workspace: &Workspace) -> Result<()> {
     compile.args(["--edition=2024", "--test", "tests/rules.rs", "-o"]).arg(&program);
     run(compile.current_dir(&workspace.root))?;
     run(Command::new(&program).arg("--quiet").current_dir(&workspace.root))
+        .with_context(|| format!("after a change, first: {}", line(&compile)))
 }

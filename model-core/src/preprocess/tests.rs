@@ -47,7 +47,7 @@ fn statistics_come_from_the_foreground_alone() {
     let (input, _) =
         preprocess(&channels[..1], &config(Foreground::Whole, false), &network(1)).unwrap();
     let mean: f64 = input.values.iter().map(|v| f64::from(*v)).sum::<f64>() / 4096.0;
-    assert!(mean.abs() < 1e-6 && input.values[100] < 0.0, "the background is normalised too");
+    assert!(mean.abs() < 1e-6 && input.values[100] < 0.0, "the background is normalized too");
 }
 
 #[test]
