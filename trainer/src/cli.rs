@@ -266,7 +266,8 @@ fn train(args: TrainArgs) -> Result<()> {
             config.steps,
             args.data.display()
         );
-        return Ok(());
+        // What a shell gives for a command that Ctrl-C ended: a script does not go on.
+        std::process::exit(130);
     }
     let bundle = run_folder::read_bundle(&args.out)?;
     println!(
