@@ -8,16 +8,18 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use model_core::{Bundle, Decoder};
+use model_core::{Bundle, Decoder, PreprocessConfig, UNetConfig};
 use trainer::checkpoint::{Checkpoint, LAST, PREVIOUS};
-use trainer::config::{AugmentSettings, NetworkSettings, PreprocessSettings, TrainConfig};
+use trainer::config::{AugmentSettings, TrainConfig};
 use trainer::run_folder::{BEST, Run};
 use trainer::train::Outcome;
 
 /// Settings for 32³ phantoms and a network of two levels.
 fn settings() -> TrainConfig {
     TrainConfig {
-        network: Some(NetworkSettings {
+        network: Some(UNetConfig {
+            in_channels: 0,
+            out_channels: 0,
             widths: vec![8, 16],
             expand_ratio: 2,
             blocks: 1,
@@ -26,7 +28,7 @@ fn settings() -> TrainConfig {
             activation: Default::default(),
             reversible: true,
         }),
-        preprocess: PreprocessSettings {
+        preprocess: PreprocessConfig {
             foreground: model_core::Foreground::Nonzero,
             crop: false,
             spacing_mm: None,

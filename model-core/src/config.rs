@@ -3,19 +3,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, Task};
 
 /// A 3D U-Net with reversible MBConv blocks (Pendse et al. 2020, section 2).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UNetConfig {
-    /// Channels of the input.
+    /// Channels of the input; 0, or left out, in settings that are yet to meet their task.
+    #[serde(default, skip_serializing_if = "is_open")]
     pub in_channels: usize,
-    /// Channels of the output: regions, or labels and background.
+    /// Channels of the output: regions, or labels and background; 0 as above.
+    #[serde(default, skip_serializing_if = "is_open")]
     pub out_channels: usize,
     /// Channels at each level, from full resolution down; each level halves every axis.
     pub widths: Vec<usize>,
     /// Channels inside an MBConv, as a multiple of its own (t in the paper).
+    #[serde(default = "two")]
     pub expand_ratio: usize,
     /// Reversible blocks at each level of the encoder, and of a reversible decoder. The paper: 1.
     #[serde(default = "one")]
@@ -34,8 +37,16 @@ pub struct UNetConfig {
     pub reversible: bool,
 }
 
+fn is_open(channels: &usize) -> bool {
+    *channels == 0
+}
+
 fn one() -> usize {
     1
+}
+
+fn two() -> usize {
+    2
 }
 
 fn yes() -> bool {
@@ -109,6 +120,23 @@ impl UNetConfig {
             activation: Activation::Relu,
             reversible: true,
         })
+    }
+
+    /// The same network for a task's channels and outputs.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when the configuration states others.
+    pub fn for_task(&self, task: &Task) -> Result<Self> {
+        let wanted = [task.channels.len(), task.num_outputs()];
+        let stated = [self.in_channels, self.out_channels];
+        if stated.iter().zip(&wanted).any(|(stated, wanted)| !is_open(stated) && stated != wanted) {
+            let text = |[inputs, outputs]: [usize; 2]| {
+                format!("{inputs} input and {outputs} output channels")
+            };
+            return Err(Error::network(text(wanted), text(stated)));
+        }
+        let [in_channels, out_channels] = wanted;
+        Ok(UNetConfig { in_channels, out_channels, ..self.clone() })
     }
 
     /// Number of levels; the bottom is 2^(levels − 1) times smaller than the input on each axis.

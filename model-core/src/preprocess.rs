@@ -11,7 +11,7 @@ use crate::{Error, Placement, Result, UNetConfig, Volume, resample};
 #[serde(deny_unknown_fields)]
 pub struct PreprocessConfig {
     /// The spacing along right, front, top that the network sees; the source's own if none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spacing_mm: Option<[f64; 3]>,
     /// Which voxels are the subject.
     pub foreground: Foreground,
@@ -30,6 +30,13 @@ pub enum Foreground {
     Otsu,
     /// The whole volume.
     Whole,
+}
+
+/// Right for any scan: nothing is cropped, every voxel counts.
+impl Default for PreprocessConfig {
+    fn default() -> Self {
+        PreprocessConfig { spacing_mm: None, foreground: Foreground::Whole, crop: false }
+    }
 }
 
 impl PreprocessConfig {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use model_core::config::PRESETS;
-use model_core::{Activation, Decoder, Foreground, PreprocessConfig, Task, UNetConfig};
+use model_core::{PreprocessConfig, Task, UNetConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::suggest;
@@ -52,11 +52,13 @@ pub struct TrainConfig {
     pub log_every: usize,
     /// Preprocessed cases are kept in memory up to this size, and read again beyond it.
     pub cache_gib: f64,
-    /// A network in full, instead of a preset.
+    /// A network in full, instead of a preset; its channels and outputs are the task's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub network: Option<NetworkSettings>,
-    /// How a scan becomes the network's input.
-    pub preprocess: PreprocessSettings,
+    pub network: Option<UNetConfig>,
+    /// How a scan becomes the network's input; as it is, unless given. Skull-stripped scans (BraTS,
+    /// the phantoms) want `foreground = "nonzero"` with `crop = true`. What a data set needs is
+    /// never guessed from its voxels: background can be a constant that is not zero.
+    pub preprocess: PreprocessConfig,
     /// Random changes of the patches.
     pub augment: AugmentSettings,
 }
@@ -82,7 +84,7 @@ impl Default for TrainConfig {
             log_every: 10,
             cache_gib: 8.0,
             network: None,
-            preprocess: PreprocessSettings::default(),
+            preprocess: PreprocessConfig::default(),
             augment: AugmentSettings::default(),
         }
     }
@@ -98,63 +100,6 @@ pub enum Decay {
     Cosine,
     /// Not at all.
     Constant,
-}
-
-/// [`UNetConfig`] without what the task decides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkSettings {
-    /// Channels at each level, from full resolution down; each level halves every axis.
-    pub widths: Vec<usize>,
-    /// Channels inside an MBConv, as a multiple of its own.
-    #[serde(default = "two")]
-    pub expand_ratio: usize,
-    /// Reversible blocks at each level.
-    #[serde(default = "one")]
-    pub blocks: usize,
-    /// `conv2` or `reversible_mbconv`.
-    pub decoder: Decoder,
-    /// Groups of every group norm; divides half of every width.
-    pub groups: usize,
-    /// `relu` or `leaky_relu`.
-    #[serde(default)]
-    pub activation: Activation,
-    /// Whether blocks are rewound in the backward pass.
-    #[serde(default = "yes")]
-    pub reversible: bool,
-}
-
-fn two() -> usize {
-    2
-}
-
-fn one() -> usize {
-    1
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// How intensities are normalised; see [`PreprocessConfig`]. The default, `whole`, is right for
-/// any scan; skull-stripped scans (BraTS, the phantoms) want `nonzero` with `crop`. What a data
-/// set needs is never guessed from its voxels: background can be a constant that is not zero.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PreprocessSettings {
-    /// `whole`, `nonzero` or `otsu`: the voxels that normalisation takes its statistics from.
-    pub foreground: Foreground,
-    /// Whether a scan is cropped to its foreground.
-    pub crop: bool,
-    /// The spacing along right, front, top that scans are resampled to; left out: their own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub spacing_mm: Option<[f64; 3]>,
-}
-
-impl Default for PreprocessSettings {
-    fn default() -> Self {
-        PreprocessSettings { foreground: Foreground::Whole, crop: false, spacing_mm: None }
-    }
 }
 
 /// Random changes of the patches; each 0 turns one off.
@@ -221,17 +166,7 @@ impl TrainConfig {
         let (inputs, outputs) = (task.channels.len(), task.num_outputs());
         let network = match (&self.preset, &self.network) {
             (Some(name), None) => UNetConfig::preset(name, inputs, outputs)?,
-            (None, Some(network)) => UNetConfig {
-                in_channels: inputs,
-                out_channels: outputs,
-                widths: network.widths.clone(),
-                expand_ratio: network.expand_ratio,
-                blocks: network.blocks,
-                decoder: network.decoder,
-                groups: network.groups,
-                activation: network.activation,
-                reversible: network.reversible,
-            },
+            (None, Some(network)) => network.for_task(task)?,
             (Some(_), Some(_)) => bail!("settings: expected a preset or [network], found both"),
             (None, None) => bail!(
                 "settings: expected a network, found none; give --preset (one of {}) or [network] \
@@ -242,12 +177,6 @@ impl TrainConfig {
         network.check()?;
         network.check_size(self.patch).context("settings: patch")?;
         Ok(network)
-    }
-
-    /// How a scan becomes the network's input, as it travels in the bundle.
-    pub fn preprocess(&self) -> PreprocessConfig {
-        let PreprocessSettings { foreground, crop, spacing_mm } = self.preprocess.clone();
-        PreprocessConfig { spacing_mm, foreground, crop }
     }
 
     /// Refuses values that mean nothing.
@@ -314,7 +243,7 @@ impl TrainConfig {
             self.batch,
             self.patch
         );
-        self.preprocess().check()?;
+        self.preprocess.check()?;
         Ok(())
     }
 

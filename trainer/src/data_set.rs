@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn every_missing_file_is_named() {
         let network = UNetConfig::preset("demo", 1, 2).unwrap();
-        let preprocess = crate::config::TrainConfig::default().preprocess();
+        let preprocess = crate::config::TrainConfig::default().preprocess;
         let error = Cases::read_all(data_set(2), &preprocess, &network, 0).err().unwrap();
         let text = error.to_string();
         assert!(text.contains("c0.nii.gz") && text.contains("c1.nii.gz"), "{text}");

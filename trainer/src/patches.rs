@@ -214,7 +214,7 @@ mod tests {
         let case = Case::new("test", vec![channel(0), channel(1)], Some(labels), &task).unwrap();
         let mut network = UNetConfig::preset("demo", 2, 3).unwrap();
         network.widths.truncate(2);
-        prepare(case, &TrainConfig::default().preprocess(), &network).unwrap()
+        prepare(case, &TrainConfig::default().preprocess, &network).unwrap()
     }
 
     fn draw(start: [isize; 3]) -> PatchDraw {

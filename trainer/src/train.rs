@@ -52,7 +52,7 @@ pub fn train(
     let network = config.network(data_set.task())?;
     let (training, held_out) = data_set.split(config.seed, config.held_out)?;
     let cache_bytes = (config.cache_gib * (1u64 << 30) as f64) as u64;
-    let cases = Cases::read_all(data_set.clone(), &config.preprocess(), &network, cache_bytes)?;
+    let cases = Cases::read_all(data_set.clone(), &config.preprocess, &network, cache_bytes)?;
     let split = (&training[..], &held_out[..]);
     let run = Run::new(config, &data_set, &cases, &network, split);
 
@@ -367,7 +367,7 @@ impl<'a> Trainer<'a> {
             warning: String::new(),
             task: run.task.clone(),
             network: run.network.clone(),
-            preprocess: run.config.preprocess(),
+            preprocess: run.config.preprocess.clone(),
             provenance: Provenance {
                 code_version: run.code_version.clone(),
                 data: run.data.clone(),
