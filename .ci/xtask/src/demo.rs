@@ -20,7 +20,7 @@ const UNSEEN_CASES: u64 = 4;
 const TRAINING_SEED: u64 = 1;
 const UNSEEN_SEED: u64 = 1_000_001;
 /// About two minutes on two cores, at 32³ voxels a patch.
-const STEPS: usize = 900;
+const STEPS: usize = 650;
 
 const NAME: &str = "Demonstration model (synthetic phantoms)";
 const WARNING: &str = "Trained on synthetic phantoms for two minutes, to show how the page works. \
