@@ -140,9 +140,8 @@ fn the_page_gives_the_trainers_result() {
         }
         Err(_) => panic!("expected an end within 600 s; console:\n{}", console.join("\n")),
     }
-    let errors = |line: &&&str| line.contains("ERROR") || line.contains("panicked");
-    let errors: Vec<_> = console.iter().filter(errors).collect();
-    assert!(errors.is_empty(), "errors on the page's console: {errors:#?}");
+    let complaints = chrome::complaints(&console);
+    assert!(complaints.is_empty(), "on the page's console: {complaints:#?}");
 }
 
 /// What a person does with the page.

@@ -200,9 +200,17 @@ fn every_dependency_says_what_it_is_for() {
     none(unexplained(&text("Cargo.toml").unwrap()), "a dependency is a decision");
 }
 
-/// Where the disclaimer must stand, and in which form; reports take it from the one constant.
-const SAYS_SO: [(&str, &str); 2] =
-    [("README.md", DISCLAIMER), ("web-viewer/index.html", DISCLAIMER)];
+/// Where the disclaimer must stand, and in which form: the page, the server's first lines, the
+/// trainer's reports and exports (from its one constant), every link.
+const SAYS_SO: [(&str, &str); 7] = [
+    ("README.md", DISCLAIMER),
+    ("web-viewer/index.html", DISCLAIMER),
+    ("web-viewer/src/bin/rewind-serve.rs", DISCLAIMER),
+    ("web-viewer/src/share.rs", "PREFIX: &str = \"research-use-only."),
+    ("trainer/src/lib.rs", DISCLAIMER),
+    ("trainer/src/cli.rs", "{DISCLAIMER}\", result.report()"),
+    ("trainer/src/cli.rs", "{DISCLAIMER}\", args.out.display(), export::describe"),
+];
 
 fn silent(file: &str, text: &str, form: &str) -> Option<String> {
     let joined = text.split_whitespace().collect::<Vec<_>>().join(" ");

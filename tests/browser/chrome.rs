@@ -100,5 +100,24 @@ pub async fn open(driver: &str, browser: &Path, profile: &Path) -> Result<Client
 
 /// The lines that the page wrote to its console.
 pub fn console(log: &str) -> Vec<&str> {
-    log.lines().filter(|line| line.contains("CONSOLE")).collect()
+    log.lines().filter(|line| line.contains(":CONSOLE:")).collect()
+}
+
+/// Those among them that complain; Chromium writes all of them alike, whatever their level.
+pub fn complaints<'a>(console: &[&'a str]) -> Vec<&'a str> {
+    let words = ["error", "panicked", "uncaught", "refused", "violates", "failed", "invalid"];
+    let complains = |line: &&&str| {
+        let line = line.to_lowercase();
+        words.iter().any(|word| line.contains(word))
+    };
+    console.iter().filter(complains).copied().collect()
+}
+
+#[test]
+fn complaints_are_found_on_the_console() {
+    let log = "[1:1:0101/000000.000000:INFO:CONSOLE:1] \"Uncaught Error: boom\", source: a (1)\n\
+               [1:1:0101/000000.000000:INFO:CONSOLE:1] \"plain\", source: a (1)\n\
+               [1:1:0101/000000.000000:ERROR:dbus/bus.cc:405] Failed to connect to the bus\n";
+    assert_eq!(console(log).len(), 2);
+    assert_eq!(complaints(&console(log)), [log.lines().next().unwrap()]);
 }
