@@ -251,8 +251,11 @@ async fn click(client: &Client, css: &str) {
 }
 
 async fn status(client: &Client) -> String {
-    let state = state(client).await;
-    format!("the page is {state:?} and says {:?}", text(client, "#status").await)
+    let Ok(element) = client.find(Locator::Css("#status")).await else {
+        return "the page has no #status".into();
+    };
+    let (state, text) = (state(client).await, element.text().await.unwrap_or_default());
+    format!("the page is {state:?} and says {text:?}")
 }
 
 async fn state(client: &Client) -> String {
