@@ -1,11 +1,24 @@
 //! The only description of a network: from it come the trainable module, the program that the
-//! engine runs, and the list of parameters.
+//! engine runs, the list of parameters, and the plan of a training step's memory.
+//!
+//! What a paper leaves open is a field here; its default, or its presets' value, is the reading
+//! that the field's comment gives.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Task};
 
-/// A 3D U-Net with reversible MBConv blocks (Pendse et al. 2020, section 2).
+mod check;
+mod presets;
+
+pub use crate::layers::{Parameter, parameters};
+pub use presets::{PRESETS, published_size};
+
+/// A 3D U-Net, reversible or not.
+///
+/// The papers: Pendse et al. 2020, "Memory efficient 3D U-Net with reversible mobile inverted
+/// bottlenecks for brain tumor segmentation"; Brügger et al. 2019, "A partially reversible U-Net
+/// for memory-efficient volumetric image segmentation"; "Partially- and Fully-InvRes", 2022.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UNetConfig {
@@ -17,28 +30,70 @@ pub struct UNetConfig {
     pub out_channels: usize,
     /// Channels at each level, from full resolution down; each level halves every axis.
     pub widths: Vec<usize>,
+    /// What brings the input to the first width. Pendse do not describe their first layer: it is
+    /// read as that of every level. Brügger: `conv`. Fully-InvRes, read: `pointwise`.
+    #[serde(default)]
+    pub first: Entry,
+    /// What brings the channels to the other levels' widths. Pendse: `pointwise_norm`; Brügger:
+    /// `pointwise`; Partially-InvRes does not say and is read as `conv_norm`, as a plain U-Net has.
+    #[serde(default)]
+    pub entry: Entry,
+    /// What an encoder level is made of, after its entry.
+    #[serde(default)]
+    pub body: Body,
+    /// F and G of the encoder's reversible blocks.
+    #[serde(default)]
+    pub half: Half,
     /// Channels inside an MBConv, as a multiple of its own (t in the paper).
     #[serde(default = "two")]
     pub expand_ratio: usize,
-    /// Reversible blocks at each level of the encoder, and of a reversible decoder. The paper: 1.
+    /// Reversible blocks at each level of the encoder. Pendse: 1.
     #[serde(default = "one")]
     pub blocks: usize,
-    /// What a decoder level is made of. The paper does not say; its presets read `conv2`.
+    /// Reversible blocks at each level of a reversible decoder; as many as the encoder's, unless
+    /// given. Brügger: 1 for every encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_blocks: Option<usize>,
+    /// What a decoder level is made of. Pendse do not say; their presets read `conv2`.
     pub decoder: Decoder,
-    /// Groups of every group norm. The paper does not say; half the first width divides every
-    /// width, half width and expanded width of its networks.
+    /// How the levels are joined.
+    #[serde(default)]
+    pub resampling: Resampling,
+    /// Reflections that make the orthogonal 1³ convolution beside a pixel shuffle; 0 leaves it
+    /// out. The paper says "learnable", no more: read as a product of Householder reflections.
+    #[serde(default = "sixteen")]
+    pub reflections: usize,
+    /// How a skip joins the decoder; a pixel shuffle keeps halves, whatever stands here.
+    #[serde(default)]
+    pub skip: Skip,
+    /// Groups of every group norm; 0 for as many as there are channels, which is instance norm.
+    /// Pendse do not say; half the first width divides every width, half width and expanded width
+    /// of their networks. Brügger: 30, and their baseline is read likewise.
     pub groups: usize,
-    /// The activation after every norm but the projections'. The paper names only ReLU.
+    /// The activation beside every norm but the projections'. Pendse name only ReLU; the others
+    /// use a leaky one.
     #[serde(default)]
     pub activation: Activation,
     /// Whether blocks are rewound in the backward pass, or stored as plain autodiff does. The
     /// function computed is the same.
     #[serde(default = "yes")]
     pub reversible: bool,
+    /// With `reversible = false`: of n layers between two skips only every √n-th input is stored,
+    /// and the rest computed again (Chen et al. 2016, "Training deep nets with sublinear memory
+    /// cost"). For comparison.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub checkpointed: bool,
+    /// A variational branch that reconstructs the input from the bottom, in training only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae: Option<Vae>,
 }
 
 fn is_open(channels: &usize) -> bool {
     *channels == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn one() -> usize {
@@ -49,23 +104,109 @@ fn two() -> usize {
     2
 }
 
+fn sixteen() -> usize {
+    16
+}
+
 fn yes() -> bool {
     true
 }
 
-/// The regular part of the decoder, at one level's resolution.
+/// What brings the channels to a level's width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// 1³ convolution, norm, activation.
+    #[default]
+    PointwiseNorm,
+    /// 1³ convolution with bias.
+    Pointwise,
+    /// 3³ convolution, norm, activation.
+    ConvNorm,
+    /// 3³ convolution, without bias.
+    Conv,
+}
+
+/// What an encoder level is made of, after its entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// Reversible blocks.
+    #[default]
+    Reversible,
+    /// 3³ convolution, norm, activation; none at the bottom, where the decoder has the second one
+    /// (and only that one): a plain U-Net of two convolutions a level.
+    Conv,
+}
+
+/// F and G of a reversible block, on half of the channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Half {
+    /// Expand, filter depthwise, project, each with a norm (Pendse et al. 2020, figure 1).
+    #[default]
+    Mbconv,
+    /// 3³ convolution, norm, activation.
+    Conv,
+    /// Norm, activation, 3³ convolution (Brügger et al. 2019, section 2.1).
+    Preactivation,
+}
+
+/// What a decoder level is made of, at its own resolution, before it goes up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decoder {
-    /// Two dense 3³ convolutions, each with norm and activation: c → c and c → next width.
+    /// One 3³ convolution with norm and activation: c → next width.
+    Conv1,
+    /// Two of them: c → c and c → next width.
     Conv2,
-    /// A reversible sequence of MBConv blocks, then a 1³ convolution with bias c → next width
-    /// (none at the top).
+    /// Reversible blocks of 3³ convolution, norm, activation; then a 1³ convolution with bias
+    /// c → next width (none at the top, and none beside a pixel shuffle).
+    Reversible,
+    /// The same with MBConv halves.
     ReversibleMbconv,
+    /// The same with halves whose norm comes first.
+    ReversiblePreactivation,
+}
+
+impl Decoder {
+    /// The halves of a reversible decoder.
+    pub fn half(self) -> Option<Half> {
+        match self {
+            Decoder::Conv1 | Decoder::Conv2 => None,
+            Decoder::Reversible => Some(Half::Conv),
+            Decoder::ReversibleMbconv => Some(Half::Mbconv),
+            Decoder::ReversiblePreactivation => Some(Half::Preactivation),
+        }
+    }
+}
+
+/// How a level is joined to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resampling {
+    /// Maximum over 2³ voxels down, trilinear ×2 up.
+    #[default]
+    PoolTrilinear,
+    /// Half of the channels is the skip; of the other half every 2³ voxels become 8 channels, mixed
+    /// by a learned orthogonal 1³ convolution; and back. Nothing is lost, so that the whole path is
+    /// rewound (Fully-InvRes).
+    PixelShuffle,
+}
+
+/// How a skip joins what comes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skip {
+    /// Added to it.
+    #[default]
+    Add,
+    /// Put before it, as channels (Çiçek et al. 2016); for decoders of convolutions.
+    Concat,
 }
 
 /// An activation function.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// max(x, 0).
@@ -88,40 +229,38 @@ impl Activation {
     }
 }
 
+/// The variational branch (Myronenko 2018, section 2.3, as the 2022 paper refers to it): norm,
+/// activation and a 3³ convolution of stride 2 from the bottom; a dense layer to the latent's mean
+/// and log-variance; and from a draw of it a decoder that mirrors the network's widths, one block a
+/// level.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vae {
+    /// Units of the latent.
+    #[serde(default = "latent_units")]
+    pub units: usize,
+    /// Channels between the bottom and the dense layers.
+    #[serde(default = "sixteen")]
+    pub channels: usize,
+    /// The patch size (i, j, k) that the dense layers are made for.
+    pub patch: [usize; 3],
+}
+
+fn latent_units() -> usize {
+    128
+}
+
+impl Vae {
+    /// Groups of the branch's norms: 8, or the largest power of two below that divides the width.
+    pub fn groups(width: usize) -> usize {
+        1 << width.trailing_zeros().min(3)
+    }
+}
+
 /// Added to every variance before its root.
 pub const NORM_EPSILON: f32 = 1e-5;
 
-/// The names of the presets, for messages and help.
-pub const PRESETS: [&str; 3] = ["mbconv-base", "mbconv-slim", "demo"];
-
 impl UNetConfig {
-    /// A named network for a task's channels and outputs.
-    ///
-    /// # Errors
-    /// [`Error::Network`] for a name that is not among [`PRESETS`].
-    pub fn preset(name: &str, in_channels: usize, out_channels: usize) -> Result<Self> {
-        let (widths, decoder, groups): (&[usize], _, _) = match name {
-            "mbconv-base" => (&[30, 60, 120, 180, 240], Decoder::Conv2, 15),
-            "mbconv-slim" => (&[30, 60, 120, 180, 240], Decoder::ReversibleMbconv, 15),
-            "demo" => (&[16, 32, 48, 64], Decoder::ReversibleMbconv, 8),
-            _ => {
-                let expected = format!("a preset, one of {}", PRESETS.join(", "));
-                return Err(Error::network(expected, format!("{name:?}")));
-            }
-        };
-        Ok(UNetConfig {
-            in_channels,
-            out_channels,
-            widths: widths.to_vec(),
-            expand_ratio: 2,
-            blocks: 1,
-            decoder,
-            groups,
-            activation: Activation::Relu,
-            reversible: true,
-        })
-    }
-
     /// The same network for a task's channels and outputs.
     ///
     /// # Errors
@@ -137,6 +276,11 @@ impl UNetConfig {
         }
         let [in_channels, out_channels] = wanted;
         Ok(UNetConfig { in_channels, out_channels, ..self.clone() })
+    }
+
+    /// The same network without what only training has: what a bundle holds and the engine runs.
+    pub fn for_inference(&self) -> Self {
+        UNetConfig { vae: None, ..self.clone() }
     }
 
     /// Number of levels; the bottom is 2^(levels − 1) times smaller than the input on each axis.
@@ -160,34 +304,6 @@ impl UNetConfig {
         dims.map(|d| d.next_multiple_of(self.size_multiple()).max(self.min_size()))
     }
 
-    /// Refuses a configuration that cannot be built. The bounds are far above any network of the
-    /// field; they keep a hostile bundle from asking for absurd sizes.
-    ///
-    /// # Errors
-    /// [`Error::Network`], naming the setting.
-    pub fn check(&self) -> Result<()> {
-        let within = |name: &str, value: usize, most: usize| {
-            if (1..=most).contains(&value) {
-                return Ok(());
-            }
-            Err(Error::network(format!("{name} from 1 to {most}"), value))
-        };
-        within("in_channels", self.in_channels, 64)?;
-        within("out_channels", self.out_channels, 256)?;
-        within("the number of widths", self.widths.len(), 8)?;
-        within("expand_ratio", self.expand_ratio, 16)?;
-        within("blocks", self.blocks, 64)?;
-        within("groups", self.groups, 1024)?;
-        for &width in &self.widths {
-            within("each width", width, 4096)?;
-            if width % 2 != 0 || (width / 2) % self.groups != 0 {
-                let expected = format!("widths whose halves are multiples of {}", self.groups);
-                return Err(Error::network(expected, format!("{:?}", self.widths)));
-            }
-        }
-        Ok(())
-    }
-
     /// Refuses an input size that the network does not take.
     ///
     /// # Errors
@@ -202,94 +318,9 @@ impl UNetConfig {
     }
 }
 
-/// A parameter's name, as in the bundle and in the module's path, and its shape.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parameter {
-    /// Path in the module tree, with dots.
-    pub name: String,
-    /// Output channels first; then input channels, except for depthwise; then the kernel's k, j, i.
-    pub shape: Vec<usize>,
-}
-
-/// All parameters of a network, in the order data passes them.
-pub fn parameters(config: &UNetConfig) -> Vec<Parameter> {
-    let mut list = Parameters(Vec::new());
-    let mut before = config.in_channels;
-    for (level, &width) in config.widths.iter().enumerate() {
-        let path = format!("encoder.{level}");
-        list.conv_norm(&format!("{path}.pointwise"), &[width, before]);
-        list.blocks(&format!("{path}.sequence"), config, width);
-        before = width;
-    }
-    // The decoder is stored from the top down, as the encoder is; data passes it bottom first.
-    for (level, &width) in config.widths.iter().enumerate().rev() {
-        let path = format!("decoder.{level}");
-        let next = config.widths[level.saturating_sub(1)];
-        match config.decoder {
-            Decoder::Conv2 => {
-                list.conv_norm(&format!("{path}.convs.0"), &[width, width, 3, 3, 3]);
-                list.conv_norm(&format!("{path}.convs.1"), &[next, width, 3, 3, 3]);
-            }
-            Decoder::ReversibleMbconv => {
-                list.blocks(&format!("{path}.sequence"), config, width);
-                if level > 0 {
-                    list.push(&format!("{path}.out.weight"), &[next, width]);
-                    list.push(&format!("{path}.out.bias"), &[next]);
-                }
-            }
-        }
-    }
-    list.push("head.weight", &[config.out_channels, config.widths[0]]);
-    list.push("head.bias", &[config.out_channels]);
-    list.0
-}
-
-struct Parameters(Vec<Parameter>);
-
-impl Parameters {
-    fn push(&mut self, name: &str, shape: &[usize]) {
-        self.0.push(Parameter { name: name.to_string(), shape: shape.to_vec() });
-    }
-
-    fn norm(&mut self, path: &str, channels: usize) {
-        self.push(&format!("{path}.gamma"), &[channels]);
-        self.push(&format!("{path}.beta"), &[channels]);
-    }
-
-    fn conv_norm(&mut self, path: &str, weight: &[usize]) {
-        self.push(&format!("{path}.conv.weight"), weight);
-        self.norm(&format!("{path}.norm"), weight[0]);
-    }
-
-    fn blocks(&mut self, path: &str, config: &UNetConfig, width: usize) {
-        let (half, expanded) = (width / 2, width / 2 * config.expand_ratio);
-        for block in 0..config.blocks {
-            for part in ["f", "g"] {
-                let path = format!("{path}.blocks.{block}.{part}");
-                self.conv_norm(&format!("{path}.expand"), &[expanded, half]);
-                self.conv_norm(&format!("{path}.depthwise"), &[expanded, 3, 3, 3]);
-                self.conv_norm(&format!("{path}.project"), &[half, expanded]);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn num_parameters(preset: &str) -> usize {
-        let config = UNetConfig::preset(preset, 4, 3).unwrap();
-        config.check().unwrap();
-        parameters(&config).iter().map(|p| p.shape.iter().product::<usize>()).sum()
-    }
-
-    /// The counts of the published reading, four channels in and three regions out.
-    #[test]
-    fn parameter_counts_are_the_published_ones() {
-        assert_eq!(num_parameters("mbconv-base"), 5_292_693);
-        assert_eq!(num_parameters("mbconv-slim"), 665_703);
-    }
 
     #[test]
     fn sizes_are_padded_to_the_networks_multiple() {
@@ -297,13 +328,5 @@ mod tests {
         assert_eq!(config.padded([240, 240, 155]), [240, 240, 160]);
         assert_eq!(config.padded([5, 33, 32]), [32, 48, 32]);
         assert!(config.check_size([240, 240, 155]).is_err());
-    }
-
-    #[test]
-    fn unknown_presets_and_odd_widths_are_refused() {
-        assert!(UNetConfig::preset("mbconv", 4, 3).is_err());
-        let mut config = UNetConfig::preset("demo", 4, 3).unwrap();
-        config.widths[1] = 36;
-        assert!(config.check().is_err());
     }
 }

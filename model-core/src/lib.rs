@@ -12,6 +12,7 @@ mod error;
 mod intensity;
 #[cfg(feature = "burn")]
 pub mod kernels;
+pub mod layers;
 pub mod metrics;
 #[cfg(feature = "burn")]
 pub mod nets;
@@ -30,7 +31,7 @@ mod weights;
 pub use affine::Affine;
 pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};
 pub use case::Case;
-pub use config::{Activation, Decoder, UNetConfig};
+pub use config::{Activation, Decoder, UNetConfig, Vae};
 pub use error::{Error, Result};
 pub use metrics::EmptyRule;
 pub use orientation::Orientation;

@@ -124,6 +124,44 @@ where
     Tensor::from_primitive::<Autodiff<B>>(output)
 }
 
+/// A tensor as its backend's own.
+pub(crate) fn primitive<B: Backend, const D: usize>(tensor: Tensor<D>) -> FloatTensor<B>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    tensor.try_into_primitive::<B>().expect("a tensor on its graph's backend, without autodiff")
+}
+
+/// Records `f`, made of burn's operations, so that it keeps its input alone: the backward pass
+/// computes it again. For devices without kernels of our own.
+///
+/// # Shapes
+/// - x: `[b, c, k, j, i]`; parameters: `[c]`
+pub(crate) fn recomputed(
+    x: Tensor<5>,
+    parameters: [Tensor<1>; 2],
+    f: impl Fn(Tensor<5>, [Tensor<1>; 2]) -> Tensor<5> + Send + 'static,
+) -> Tensor<5> {
+    if !x.device().is_autodiff() {
+        return f(x, parameters);
+    }
+    on_backend!(x, B => {
+        let x = Parent::<B, 5>::new(x);
+        let [p, q] = parameters.map(Parent::<B, 1>::new);
+        let (x_value, values) = (x.value, [p.value, q.value]);
+        let output = f(x_value.clone(), values.clone());
+        record::<B, 3, 5>([x.guard, p.guard, q.guard], output, move |gradient, _, _| {
+            let x = x_value.autodiff().require_grad();
+            let [p, q] = values.map(|value| value.autodiff().require_grad());
+            let output = f(x.clone(), [p.clone(), q.clone()]);
+            let seed = Tensor::from_primitive::<B>(gradient);
+            let mut gradients = seeded_loss::<B>(output, seed).backward();
+            let [p, q] = [p, q].map(|p| p.grad_remove(&mut gradients).map(primitive::<B, 1>));
+            [x.grad_remove(&mut gradients).map(primitive::<B, 5>), p, q]
+        })
+    })
+}
+
 /// A scalar whose backward pass gives `output` the gradient `seed`: the end of a local graph, with
 /// no product of the two.
 ///

@@ -3,26 +3,22 @@
 use burn::Tensor;
 use burn::backend::flex::FlexTensor;
 use burn::backend::{DispatchDevice, Flex};
-use burn::tensor::TensorData;
+use burn::tensor::{FloatDType, TensorData};
 
 /// Whether a tensor is held by burn's CPU backend, with or without autodiff.
 pub(super) fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     matches!(tensor.device().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// A tensor's f32 values, contiguous in memory; copied only if they are not.
+/// A tensor's values in f32, contiguous in memory; copied only if they are not.
 pub(super) struct Values(FlexTensor);
 
 impl Values {
     /// # Panics
-    /// When the tensor is not f32 on burn's CPU backend, without autodiff.
-    pub fn new<const D: usize>(tensor: Tensor<D>) -> Self {
-        let tensor = tensor.try_into_primitive::<Flex>().expect("a CPU tensor without autodiff");
-        Values(tensor.to_contiguous())
-    }
-
-    pub fn from_primitive(tensor: FlexTensor) -> Self {
-        Values(tensor.to_contiguous())
+    /// When the tensor is not on burn's CPU backend, or under autodiff.
+    pub fn new<const D: usize>(tensor: &Tensor<D>) -> Self {
+        let tensor = tensor.clone().cast(FloatDType::F32).try_into_primitive::<Flex>();
+        Values(tensor.expect("a CPU tensor without autodiff").to_contiguous())
     }
 
     pub fn slice(&self) -> &[f32] {
@@ -31,14 +27,15 @@ impl Values {
     }
 }
 
-/// A CPU tensor of these values.
-pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-    Tensor::from_primitive::<Flex>(primitive(values, shape))
-}
-
-/// A CPU tensor of these values, as burn's primitive.
-pub(super) fn primitive<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
+/// A CPU tensor of these values, in the type of `like`.
+pub(super) fn tensor<const D: usize, const E: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    like: &Tensor<E>,
+) -> Tensor<D> {
+    let tensor = FlexTensor::from_data(TensorData::new(values, shape));
+    let tensor: Tensor<D> = Tensor::from_primitive::<Flex>(tensor);
+    tensor.cast(FloatDType::from(like.dtype()))
 }
 
 /// Partial sums in as many lanes as the widest vector has; added up at the end in a fixed order,

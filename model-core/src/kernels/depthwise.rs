@@ -9,8 +9,8 @@ use burn::backend::Flex;
 use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
 
-use super::cpu::{Values, is_cpu, primitive, tensor};
-use super::{Parent, record};
+use super::cpu::{Values, is_cpu, tensor};
+use super::{Parent, primitive, record};
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1.
 ///
@@ -25,25 +25,28 @@ pub fn depthwise_conv3(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
         return composed(x, weight);
     }
     let dims = [shape[4], shape[3], shape[2]];
+    let forward = move |x: &Tensor<5>, weight: &Tensor<4>| {
+        let values = (Values::new(x), Values::new(weight));
+        tensor(cpu::forward(values.0.slice(), values.1.slice(), channels, dims), shape, x)
+    };
     if !x.device().is_autodiff() {
-        let (x, weight) = (Values::new(x), Values::new(weight));
-        return tensor(cpu::forward(x.slice(), weight.slice(), channels, dims), shape);
+        return forward(&x, &weight);
     }
     let (x, weight) = (Parent::<Flex, 5>::new(x), Parent::<Flex, 4>::new(weight));
-    let (x_values, weight_values) = (Values::new(x.value), Values::new(weight.value));
-    let output = cpu::forward(x_values.slice(), weight_values.slice(), channels, dims);
-    let parents = [x.guard, weight.guard];
-    record::<Flex, 2, 5>(parents, tensor(output, shape), move |gradient, wanted, _| {
-        let gradient = Values::from_primitive(gradient);
+    let (x_value, weight_value) = (x.value, weight.value);
+    let output = forward(&x_value, &weight_value);
+    record::<Flex, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
+        let gradient = Values::new(&Tensor::<5>::from_primitive::<Flex>(gradient));
         let of_x = wanted[0].then(|| {
-            let gradient =
-                cpu::input_gradient(gradient.slice(), weight_values.slice(), channels, dims);
-            primitive(gradient, shape)
+            let weight = Values::new(&weight_value);
+            let of_x = cpu::input_gradient(gradient.slice(), weight.slice(), channels, dims);
+            primitive::<Flex, 5>(tensor(of_x, shape, &x_value))
         });
         let of_weight = wanted[1].then(|| {
-            let gradient =
-                cpu::weight_gradient(x_values.slice(), gradient.slice(), batch, channels, dims);
-            primitive(gradient, [channels, 3, 3, 3])
+            let x = Values::new(&x_value);
+            let of_weight =
+                cpu::weight_gradient(x.slice(), gradient.slice(), batch, channels, dims);
+            primitive::<Flex, 4>(tensor(of_weight, [channels, 3, 3, 3], &weight_value))
         });
         [of_x, of_weight]
     })

@@ -4,10 +4,11 @@ mod cpu;
 
 use burn::Tensor;
 use burn::backend::Flex;
+use burn::tensor::FloatDType;
 use burn::tensor::activation::leaky_relu;
 
-use super::cpu::{Values, is_cpu, primitive, tensor};
-use super::{Parent, record};
+use super::cpu::{Values, is_cpu, tensor};
+use super::{Parent, primitive, recomputed, record};
 use crate::config::{Activation, NORM_EPSILON};
 
 /// Normalises every group of channels of every sample to mean 0 and variance 1 (biased, as the
@@ -29,44 +30,41 @@ pub fn group_norm(
     let shape @ [b, c, k, j, i] = x.dims();
     assert!(groups > 0 && c % groups == 0, "{groups} groups do not divide {c} channels");
     if !is_cpu(&x) {
-        return composed(x, gamma, beta, groups, activation);
+        return recomputed(x, [gamma, beta], move |x, [gamma, beta]| {
+            composed(x, gamma, beta, groups, activation)
+        });
     }
     let layout = cpu::Layout { groups, channels: c, voxels: k * j * i };
     let slope = activation.negative_slope();
+    let forward = move |x: &Tensor<5>, gamma: &Tensor<1>, beta: &Tensor<1>| {
+        let (values, gamma, beta) = (Values::new(x), Values::new(gamma), Values::new(beta));
+        let statistics = cpu::statistics(values.slice(), layout);
+        let (gamma, beta) = (gamma.slice(), beta.slice());
+        let output = cpu::apply(values.slice(), gamma, beta, &statistics, layout, slope);
+        (tensor(output, shape, x), statistics)
+    };
     if !x.device().is_autodiff() {
-        let (x, gamma, beta) = (Values::new(x), Values::new(gamma), Values::new(beta));
-        let statistics = cpu::statistics(x.slice(), layout);
-        let output = cpu::apply(x.slice(), gamma.slice(), beta.slice(), &statistics, layout, slope);
-        return tensor(output, shape);
+        return forward(&x, &gamma, &beta).0;
     }
     let x = Parent::<Flex, 5>::new(x);
     let (gamma, beta) = (Parent::<Flex, 1>::new(gamma), Parent::<Flex, 1>::new(beta));
-    let values = Values::new(x.value);
-    let (gammas, betas) = (Values::new(gamma.value), Values::new(beta.value));
-    let statistics = cpu::statistics(values.slice(), layout);
-    let output =
-        cpu::apply(values.slice(), gammas.slice(), betas.slice(), &statistics, layout, slope);
+    let (x_value, gamma_value, beta_value) = (x.value, gamma.value, beta.value);
+    let (output, statistics) = forward(&x_value, &gamma_value, &beta_value);
     let parents = [x.guard, gamma.guard, beta.guard];
-    record::<Flex, 3, 5>(parents, tensor(output, shape), move |gradient, _, _| {
-        let gradient = Values::from_primitive(gradient);
-        let (x, gamma, beta) = (values.slice(), gammas.slice(), betas.slice());
-        let sums = cpu::channel_sums(x, gradient.slice(), gamma, beta, &statistics, layout, slope);
-        let of_x = cpu::input_gradient(
-            x,
-            gradient.slice(),
-            gamma,
-            beta,
-            &statistics,
-            &sums,
-            layout,
-            slope,
-        );
+    record::<Flex, 3, 5>(parents, output, move |gradient, _, _| {
+        let gradient = Values::new(&Tensor::<5>::from_primitive::<Flex>(gradient));
+        let (x, gamma, beta) =
+            (Values::new(&x_value), Values::new(&gamma_value), Values::new(&beta_value));
+        let (x, gradient) = (x.slice(), gradient.slice());
+        let (gamma, beta) = (gamma.slice(), beta.slice());
+        let sums = cpu::channel_sums(x, gradient, gamma, beta, &statistics, layout, slope);
+        let of_x = cpu::input_gradient(x, gradient, gamma, beta, &statistics, &sums, layout, slope);
         let of_channels = |sum: fn(&cpu::Sums) -> f64| {
             let total = |channel| (0..b).map(|n| sum(&sums[n * c + channel])).sum::<f64>() as f32;
-            primitive((0..c).map(total).collect(), [c])
+            primitive::<Flex, 1>(tensor((0..c).map(total).collect(), [c], &gamma_value))
         };
         [
-            Some(primitive(of_x, shape)),
+            Some(primitive::<Flex, 5>(tensor(of_x, shape, &x_value))),
             Some(of_channels(|sums| sums.times_normalized)),
             Some(of_channels(|sums| sums.plain)),
         ]
@@ -82,14 +80,17 @@ fn composed(
     activation: Activation,
 ) -> Tensor<5> {
     let shape @ [b, c, ..] = x.dims();
-    let x = x.reshape([(b * groups) as i32, -1]);
+    let float = FloatDType::from(x.dtype());
+    // Statistics of half precision lose their digits; burn widens f16 sums, but not bf16's.
+    let x = x.cast(FloatDType::F32).reshape([(b * groups) as i32, -1]);
     let (variance, mean) = x.clone().var_mean_bias(1);
     let x = (x - mean) / (variance + NORM_EPSILON).sqrt();
     let x = x.reshape(shape) * gamma.reshape([1, c, 1, 1, 1]) + beta.reshape([1, c, 1, 1, 1]);
-    match activation {
+    let x = match activation {
         Activation::Identity => x,
         other => leaky_relu(x, f64::from(other.negative_slope())),
-    }
+    };
+    x.cast(float)
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ mod cpu;
 use burn::Tensor;
 use burn::backend::Flex;
 
-use super::cpu::{Values, is_cpu, primitive, tensor};
-use super::{Parent, record};
+use super::cpu::{Values, is_cpu, tensor};
+use super::{Parent, primitive, recomputed, record};
 
 /// The maximum over every 2³ voxels; all axes are even. The gradient goes to the first of equal
 /// maxima.
@@ -19,18 +19,22 @@ pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
     assert!([k, j, i].iter().all(|n| n % 2 == 0), "even axes, found {shape:?}");
     let pooled = [b, c, k / 2, j / 2, i / 2];
     if !is_cpu(&x) {
-        return composed(x);
+        let none = Tensor::zeros([1], &x.device());
+        return recomputed(x, [none.clone(), none], |x, _| composed(x));
     }
     let dims = [i, j, k];
+    let forward =
+        move |x: &Tensor<5>| tensor(cpu::forward(Values::new(x).slice(), dims), pooled, x);
     if !x.device().is_autodiff() {
-        return tensor(cpu::forward(Values::new(x).slice(), dims), pooled);
+        return forward(&x);
     }
     let x = Parent::<Flex, 5>::new(x);
-    let values = Values::new(x.value);
-    let output = tensor(cpu::forward(values.slice(), dims), pooled);
+    let value = x.value;
+    let output = forward(&value);
     record::<Flex, 1, 5>([x.guard], output, move |gradient, _, _| {
-        let gradient = Values::from_primitive(gradient);
-        [Some(primitive(cpu::input_gradient(values.slice(), gradient.slice(), dims), shape))]
+        let gradient = Values::new(&Tensor::<5>::from_primitive::<Flex>(gradient));
+        let of_x = cpu::input_gradient(Values::new(&value).slice(), gradient.slice(), dims);
+        [Some(primitive::<Flex, 5>(tensor(of_x, shape, &value)))]
     })
 }
 

@@ -9,12 +9,14 @@ mod cpu;
 mod depthwise;
 mod group_norm;
 mod max_pool;
+mod squeeze;
 mod upsample;
 
-pub(crate) use autodiff::{Parent, on_backend, record, seeded_loss};
+pub(crate) use autodiff::{Parent, on_backend, primitive, recomputed, record, seeded_loss};
 pub use depthwise::depthwise_conv3;
 pub use group_norm::group_norm;
 pub use max_pool::max_pool2;
+pub use squeeze::{squeeze2, unsqueeze2};
 pub use upsample::upsample2;
 
 #[cfg(test)]

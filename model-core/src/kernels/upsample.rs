@@ -5,8 +5,8 @@ mod cpu;
 use burn::Tensor;
 use burn::backend::Flex;
 
-use super::cpu::{Values, is_cpu, primitive, tensor};
-use super::{Parent, record};
+use super::cpu::{Values, is_cpu, tensor};
+use super::{Parent, primitive, record};
 
 /// Doubles every axis. An output at even place 2m is ¾ of input m and ¼ of m − 1, at odd place
 /// ¾ of m and ¼ of m + 1; beyond the border the border's value holds.
@@ -21,14 +21,16 @@ pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
         return composed(x);
     }
     let dims = [i, j, k];
+    let forward =
+        move |x: &Tensor<5>| tensor(cpu::forward(Values::new(x).slice(), dims), doubled, x);
     if !x.device().is_autodiff() {
-        return tensor(cpu::forward(Values::new(x).slice(), dims), doubled);
+        return forward(&x);
     }
     let x = Parent::<Flex, 5>::new(x);
-    let output = tensor(cpu::forward(Values::new(x.value).slice(), dims), doubled);
-    record::<Flex, 1, 5>([x.guard], output, move |gradient, _, _| {
-        let gradient = Values::from_primitive(gradient);
-        [Some(primitive(cpu::input_gradient(gradient.slice(), dims), shape))]
+    record::<Flex, 1, 5>([x.guard], forward(&x.value), move |gradient, _, _| {
+        let gradient = Tensor::<5>::from_primitive::<Flex>(gradient);
+        let of_x = cpu::input_gradient(Values::new(&gradient).slice(), dims);
+        [Some(primitive::<Flex, 5>(tensor(of_x, shape, &gradient)))]
     })
 }
 

@@ -1,10 +1,12 @@
-//! The three convolutions of the networks: 1³, depthwise 3³, dense 3³. None changes the size.
+//! The three convolutions of the networks: 1³, depthwise 3³, dense 3³. None changes the size. Each
+//! computes in its input's precision.
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
+use super::like;
 use crate::kernels::depthwise_conv3;
 
 /// Weights for layers followed by rectifiers keep the variance of what passes (He et al. 2015).
@@ -38,12 +40,15 @@ impl PointwiseConv {
     /// - output: `[b, out, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         let [b, c, k, j, i] = x.dims();
-        let weight = self.weight.val();
+        let weight = like(self.weight.val(), &x);
         let output = weight.dims()[0];
         // [1, out, in] × [b, in, voxels]
         let y = weight.unsqueeze::<3>().matmul(x.reshape([b, c, k * j * i]));
         let y = match &self.bias {
-            Some(bias) => y + bias.val().reshape([1, output, 1]),
+            Some(bias) => {
+                let bias = like(bias.val(), &y);
+                y + bias.reshape([1, output, 1])
+            }
             None => y,
         };
         y.reshape([b, output, k, j, i])
@@ -66,7 +71,8 @@ impl DepthwiseConv {
     /// # Shapes
     /// - x, output: `[b, c, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        depthwise_conv3(x, self.weight.val())
+        let weight = like(self.weight.val(), &x);
+        depthwise_conv3(x, weight)
     }
 }
 
@@ -87,6 +93,7 @@ impl Conv3 {
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        conv3d(x, self.weight.val(), None, ConvOptions::new([1; 3], [1; 3], [1; 3], 1))
+        let weight = like(self.weight.val(), &x);
+        conv3d(x, weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], 1))
     }
 }

@@ -1,4 +1,4 @@
-//! Group norm, and the pair of a convolution and its norm that every block is made of.
+//! Group norm with its activation.
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -34,13 +34,4 @@ impl GroupNorm {
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         group_norm(x, self.gamma.val(), self.beta.val(), self.groups, self.activation)
     }
-}
-
-/// A convolution without bias, then its norm with activation.
-#[derive(Module, Debug)]
-pub struct ConvNorm<C: Module> {
-    /// The convolution.
-    pub conv: C,
-    /// Its norm.
-    pub norm: GroupNorm,
 }

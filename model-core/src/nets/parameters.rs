@@ -1,17 +1,20 @@
-//! A module's parameters as plain numbers under the names of [`crate::config::parameters`].
+//! A module's parameters as plain numbers. The module holds them in the order data passes them, as
+//! [`crate::config::parameters`] lists them: so they get their names by their place.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
 use super::UNet3d;
+use crate::config::{Parameter, parameters};
 use crate::{Array, Error, Result, Weights};
 
 impl UNet3d {
     /// The parameters, read back from the device.
     pub fn weights(&self) -> Weights {
-        let mut reader = Reader::default();
+        let mut reader = Reader { arrays: Vec::new() };
         self.visit(&mut reader);
-        reader.weights
+        let names = parameters(&self.config).into_iter().map(|parameter| parameter.name);
+        names.zip(reader.arrays).collect()
     }
 
     /// The same network with other parameters, each on the device that it was on.
@@ -19,62 +22,42 @@ impl UNet3d {
     /// # Errors
     /// [`Error::Network`] when a parameter is missing, has another shape, or is not the network's.
     pub fn load(self, weights: &Weights) -> Result<UNet3d> {
-        let mut writer = Writer { path: Vec::new(), weights, used: 0, error: None };
+        let list = parameters(&self.config);
+        if list.len() != weights.len() {
+            return Err(Error::network(format!("{} parameters", list.len()), weights.len()));
+        }
+        let mut writer = Writer { list: list.into_iter(), weights, error: None };
         let network = self.map(&mut writer);
-        if let Some(error) = writer.error {
-            return Err(error);
+        match writer.error {
+            Some(error) => Err(error),
+            None => Ok(network),
         }
-        if writer.used != weights.len() {
-            let expected = format!("{} parameters", writer.used);
-            return Err(Error::network(expected, weights.len()));
-        }
-        Ok(network)
     }
 }
 
-#[derive(Default)]
 struct Reader {
-    path: Vec<String>,
-    weights: Weights,
+    arrays: Vec<Array>,
 }
 
 impl ModuleVisitor for Reader {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let data = param.val().into_data();
         let shape = data.shape().to_vec();
         let values = data.convert::<f32>().try_into_vec::<f32>().expect("converted to f32");
-        self.weights.insert(self.path.join("."), Array { shape, values });
+        self.arrays.push(Array { shape, values });
     }
 }
 
 struct Writer<'a> {
-    path: Vec<String>,
+    list: std::vec::IntoIter<Parameter>,
     weights: &'a Weights,
-    used: usize,
     error: Option<Error>,
 }
 
 impl ModuleMapper for Writer<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.join(".");
+        let name = self.list.next().map_or("none".into(), |parameter| parameter.name);
         let shape = param.lazy_shape().to_vec();
-        self.used += 1;
         match self.weights.get(&name) {
             Some(array) if array.shape == shape => {
                 let data = TensorData::new(array.values.clone(), shape);

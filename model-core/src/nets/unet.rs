@@ -1,138 +1,93 @@
-//! The 3D U-Net of Pendse et al. 2020: reversible MBConv blocks, additive skips.
+//! A network from end to end, built from its description.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Conv3, ConvNorm, GroupNorm, PointwiseConv, ReversibleSequence};
-use crate::config::{Decoder, UNetConfig};
-use crate::kernels::{max_pool2, upsample2};
+use super::{Parts, Precision, Segment, Tap, VaeBranch, cast};
+use crate::config::UNetConfig;
+use crate::kernels::{on_backend, seeded_loss};
+use crate::layers::{self, Step, segments};
 
-/// A U-Net from logits' point of view: encoder down, decoder up, one pointwise head.
+/// A U-Net from logits' point of view.
 #[derive(Module, Debug)]
 pub struct UNet3d {
-    /// From full resolution down.
-    pub encoder: Vec<EncoderLevel>,
-    /// From full resolution down too; data passes it from the bottom.
-    pub decoder: Vec<DecoderLevel>,
-    /// To the regions' or labels' logits.
-    pub head: PointwiseConv,
-}
-
-/// To the level's width, then its reversible blocks.
-#[derive(Module, Debug)]
-pub struct EncoderLevel {
-    /// 1³ to the level's width.
-    pub pointwise: ConvNorm<PointwiseConv>,
-    /// Its reversible blocks.
-    pub sequence: ReversibleSequence,
-}
-
-/// The regular blocks of a level, the last of which maps to the next level's width. Which of the
-/// fields are there is the configuration's [`Decoder`].
-#[derive(Module, Debug)]
-pub struct DecoderLevel {
-    /// Dense 3³ convolutions, of `conv2`.
-    pub convs: Vec<ConvNorm<Conv3>>,
-    /// Reversible blocks, of `reversible_mbconv`.
-    pub sequence: Option<ReversibleSequence>,
-    /// 1³ with bias to the next level's width, of `reversible_mbconv`; none at the top.
-    pub out: Option<PointwiseConv>,
-}
-
-impl EncoderLevel {
-    fn new(config: &UNetConfig, from: usize, width: usize, device: &Device) -> Self {
-        let pointwise = ConvNorm {
-            conv: PointwiseConv::new(from, width, false, device),
-            norm: GroupNorm::new(width, config.groups, config.activation, device),
-        };
-        EncoderLevel { pointwise, sequence: ReversibleSequence::new(config, width, device) }
-    }
-
-    /// # Shapes
-    /// - x: `[b, in, k, j, i]`
-    /// - output: `[b, width, k, j, i]`
-    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let x = self.pointwise.norm.forward(self.pointwise.conv.forward(x));
-        self.sequence.forward(x)
-    }
-}
-
-impl DecoderLevel {
-    fn new(config: &UNetConfig, level: usize, device: &Device) -> Self {
-        let width = config.widths[level];
-        let next = config.widths[level.saturating_sub(1)];
-        let conv = |output| ConvNorm {
-            conv: Conv3::new(width, output, device),
-            norm: GroupNorm::new(output, config.groups, config.activation, device),
-        };
-        match config.decoder {
-            Decoder::Conv2 => {
-                DecoderLevel { convs: vec![conv(width), conv(next)], sequence: None, out: None }
-            }
-            Decoder::ReversibleMbconv => DecoderLevel {
-                convs: Vec::new(),
-                sequence: Some(ReversibleSequence::new(config, width, device)),
-                out: (level > 0).then(|| PointwiseConv::new(width, next, true, device)),
-            },
-        }
-    }
-
-    /// # Shapes
-    /// - x: `[b, width, k, j, i]`
-    /// - output: `[b, next, k, j, i]`
-    pub fn forward(&self, mut x: Tensor<5>) -> Tensor<5> {
-        for conv in &self.convs {
-            x = conv.norm.forward(conv.conv.forward(x));
-        }
-        if let Some(sequence) = &self.sequence {
-            x = sequence.forward(x);
-        }
-        match &self.out {
-            Some(out) => out.forward(x),
-            None => x,
-        }
-    }
+    /// All layers but the head, in the order data passes them.
+    pub segments: Vec<Segment>,
+    /// 1³ to the regions' or labels' logits.
+    pub head: Segment,
+    /// The variational branch, in training.
+    pub vae: Option<VaeBranch>,
+    /// What it was built from.
+    #[module(skip)]
+    pub config: UNetConfig,
+    /// In which it computes.
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 impl UNet3d {
-    /// With random weights from the device's seed.
+    /// With random weights from the device's seed, in f32.
     ///
     /// # Panics
     /// When [`UNetConfig::check`] refuses the configuration.
     pub fn new(config: &UNetConfig, device: &Device) -> Self {
+        Self::in_precision(config, Precision::F32, device)
+    }
+
+    /// The same, computing in a precision of choice; parameters and logits stay f32.
+    ///
+    /// # Panics
+    /// When [`UNetConfig::check`] refuses the configuration.
+    pub fn in_precision(config: &UNetConfig, precision: Precision, device: &Device) -> Self {
         config.check().expect("a configuration that was checked");
-        let from = |level: usize| match level {
-            0 => config.in_channels,
-            _ => config.widths[level - 1],
-        };
-        let levels = || config.widths.iter().copied().enumerate();
-        let encoder = levels()
-            .map(|(level, width)| EncoderLevel::new(config, from(level), width, device))
-            .collect();
-        let decoder = levels().map(|(level, _)| DecoderLevel::new(config, level, device)).collect();
-        let head = PointwiseConv::new(config.widths[0], config.out_channels, true, device);
-        UNet3d { encoder, decoder, head }
+        let mut described = segments(config);
+        let end: Vec<Step> = described.last_mut().and_then(|s| s.steps.pop()).into_iter().collect();
+        let head = layers::Segment { backward: layers::Backward::Stored, steps: end };
+        let segment = |segment: &layers::Segment| Segment::new(segment, precision, device);
+        UNet3d {
+            segments: described.iter().filter(|s| !s.steps.is_empty()).map(segment).collect(),
+            head: Segment::new(&head, Precision::F32, device),
+            vae: config.vae.as_ref().map(|vae| VaeBranch::new(config, vae, device)),
+            config: config.clone(),
+            precision,
+        }
     }
 
     /// # Shapes
     /// - x: `[b, in, k, j, i]`, each axis as [`UNetConfig::check_size`] wants it
     /// - output: `[b, out, k, j, i]`, logits
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let mut skips: Vec<Tensor<5>> = Vec::new();
-        for level in &self.encoder {
-            let x = match skips.last() {
-                None => x.clone(),
-                Some(above) => max_pool2(above.clone()),
-            };
-            skips.push(level.forward(x));
-        }
-        let mut x = skips.pop().expect("at least one level");
-        for level in self.decoder.iter().rev() {
-            x = level.forward(x);
-            if let Some(skip) = skips.pop() {
-                x = upsample2(x) + skip;
-            }
-        }
-        self.head.forward(x)
+        self.run(x, None)
     }
+
+    /// The same, and where the variational branch finds the bottom.
+    ///
+    /// # Shapes
+    /// As [`UNet3d::forward`].
+    pub fn forward_with_tap(&self, x: Tensor<5>) -> (Tensor<5>, Tap) {
+        let tap = Tap::default();
+        (self.run(x, Some(&tap)), tap)
+    }
+
+    fn run(&self, x: Tensor<5>, tap: Option<&Tap>) -> Tensor<5> {
+        let mut kept = Vec::new();
+        let x = Parts::Whole(cast(x, self.precision.compute));
+        let segments = self.segments.iter();
+        let x = segments.fold(x, |x, segment| segment.forward(x, &mut kept, tap));
+        self.head.forward(x, &mut kept, None).whole()
+    }
+}
+
+/// The gradients of a sum of outputs, each times the gradient that is given for it; nothing is
+/// multiplied.
+///
+/// # Shapes
+/// - outputs with their gradients: `[b, c, k, j, i]`
+pub fn backward(outputs: Vec<(Tensor<5>, Tensor<5>)>) -> burn::tensor::Gradients {
+    let mut losses = outputs.into_iter().map(|(output, gradient)| {
+        let gradient = gradient.inner();
+        on_backend!(output, B => seeded_loss::<B>(output, gradient))
+    });
+    let first = losses.next().expect("at least one output");
+    losses.fold(first, |sum, loss| sum + loss).backward()
 }

@@ -1,0 +1,142 @@
+//! The published networks, and two of our own, by name.
+
+use super::{Activation, Body, Decoder, Entry, Half, Resampling, Skip, UNetConfig};
+use crate::{Error, Result};
+
+/// The names of the presets, for messages and help.
+pub const PRESETS: [&str; 14] = [
+    "pendse-baseline",
+    "mbconv-base",
+    "mbconv-deeper",
+    "mbconv-wider",
+    "mbconv-slim",
+    "brugger-baseline",
+    "brugger-1-1",
+    "brugger-2-1",
+    "brugger-3-1",
+    "brugger-4-1",
+    "unet3d",
+    "partially-invres",
+    "fully-invres",
+    "demo",
+];
+
+impl UNetConfig {
+    /// A named network for a task's channels and outputs.
+    ///
+    /// # Errors
+    /// [`Error::Network`] for a name that is not among [`PRESETS`].
+    pub fn preset(name: &str, in_channels: usize, out_channels: usize) -> Result<Self> {
+        let preset = match name {
+            "pendse-baseline" => {
+                UNetConfig { half: Half::Conv, ..pendse(&[60, 120, 180, 240, 480], 30) }
+            }
+            "mbconv-base" => pendse(&[30, 60, 120, 180, 240], 15),
+            "mbconv-deeper" => pendse(&[30, 60, 120, 180, 240, 480], 15),
+            "mbconv-wider" => {
+                UNetConfig { expand_ratio: 8, ..pendse(&[30, 60, 120, 180, 240], 15) }
+            }
+            // The network for the browser: the decoder's dense convolutions, 93 % of the
+            // multiply-adds of `mbconv-base`, are replaced by its own reversible blocks.
+            "mbconv-slim" => UNetConfig {
+                decoder: Decoder::ReversibleMbconv,
+                ..pendse(&[30, 60, 120, 180, 240], 15)
+            },
+            "demo" => {
+                UNetConfig { decoder: Decoder::ReversibleMbconv, ..pendse(&[16, 32, 48, 64], 8) }
+            }
+            "brugger-1-1" => brugger(1),
+            "brugger-2-1" => brugger(2),
+            "brugger-3-1" => brugger(3),
+            "brugger-4-1" => brugger(4),
+            "brugger-baseline" => plain(&[30, 60, 120, 240, 480], 30, Skip::Add),
+            "unet3d" => plain(&[32, 64, 128, 256], 0, Skip::Concat),
+            "partially-invres" => UNetConfig {
+                body: Body::Reversible,
+                half: Half::Conv,
+                decoder: Decoder::Reversible,
+                reversible: true,
+                ..plain(&[32, 64, 128, 256], 0, Skip::Add)
+            },
+            "fully-invres" => UNetConfig {
+                first: Entry::Pointwise,
+                body: Body::Reversible,
+                half: Half::Conv,
+                decoder: Decoder::Reversible,
+                resampling: Resampling::PixelShuffle,
+                reversible: true,
+                ..plain(&[16, 64, 256, 1024], 0, Skip::Add)
+            },
+            _ => {
+                let expected = format!("a preset, one of {}", PRESETS.join(", "));
+                return Err(Error::network(expected, format!("{name:?}")));
+            }
+        };
+        Ok(UNetConfig { in_channels, out_channels, ..preset })
+    }
+}
+
+/// The size (i, j, k) that a preset's paper trains on; for presets of our own and where a paper
+/// names several, the one that its memory is discussed for.
+pub fn published_size(preset: &str) -> [usize; 3] {
+    match preset {
+        "pendse-baseline" | "mbconv-base" | "mbconv-slim" => [256, 256, 160],
+        "brugger-1-1" | "brugger-2-1" | "brugger-3-1" | "brugger-4-1" => [160, 192, 160],
+        "demo" => [64; 3],
+        _ => [128; 3],
+    }
+}
+
+/// Pendse et al. 2020, section 2.
+fn pendse(widths: &[usize], groups: usize) -> UNetConfig {
+    UNetConfig {
+        in_channels: 0,
+        out_channels: 0,
+        widths: widths.to_vec(),
+        first: Entry::PointwiseNorm,
+        entry: Entry::PointwiseNorm,
+        body: Body::Reversible,
+        half: Half::Mbconv,
+        expand_ratio: 2,
+        blocks: 1,
+        decoder_blocks: None,
+        decoder: Decoder::Conv2,
+        resampling: Resampling::PoolTrilinear,
+        reflections: super::sixteen(),
+        skip: Skip::Add,
+        groups,
+        activation: Activation::Relu,
+        reversible: true,
+        checkpointed: false,
+        vae: None,
+    }
+}
+
+/// Brügger et al. 2019, section 2.1, with `blocks` in each encoder sequence and one in each of the
+/// decoder's.
+fn brugger(blocks: usize) -> UNetConfig {
+    UNetConfig {
+        first: Entry::Conv,
+        entry: Entry::Pointwise,
+        half: Half::Preactivation,
+        blocks,
+        decoder_blocks: Some(1),
+        decoder: Decoder::ReversiblePreactivation,
+        activation: Activation::LeakyRelu,
+        ..pendse(&[60, 120, 240, 360, 480], 30)
+    }
+}
+
+/// A U-Net of two convolutions a level: Brügger's baseline (Isensee's No New-Net, as in their
+/// public code: convolution, norm, activation), and the 2022 paper's.
+fn plain(widths: &[usize], groups: usize, skip: Skip) -> UNetConfig {
+    UNetConfig {
+        first: Entry::ConvNorm,
+        entry: Entry::ConvNorm,
+        body: Body::Conv,
+        skip,
+        activation: Activation::LeakyRelu,
+        reversible: false,
+        ..pendse(widths, groups)
+    }
+}

@@ -1,0 +1,103 @@
+//! Space to depth and back (pixel shuffle; Shi et al. 2016): nothing is lost, so it can be rewound.
+
+mod cpu;
+
+use burn::Tensor;
+use burn::backend::Flex;
+
+use super::cpu::{Values, is_cpu, tensor};
+use super::{Parent, primitive, record};
+
+/// Makes channels of every 2³ voxels: channel 8c + 4dk + 2dj + di holds the voxels
+/// (2k + dk, 2j + dj, 2i + di) of channel c. All axes are even.
+///
+/// # Shapes
+/// - x: `[b, c, k, j, i]`
+/// - output: `[b, 8c, k/2, j/2, i/2]`
+pub fn squeeze2(x: Tensor<5>) -> Tensor<5> {
+    let [.., k, j, i] = x.dims();
+    assert!([k, j, i].iter().all(|n| n % 2 == 0), "even axes, found {:?}", x.dims());
+    shuffle(x, true)
+}
+
+/// The inverse of [`squeeze2`].
+///
+/// # Shapes
+/// - x: `[b, 8c, k, j, i]`
+/// - output: `[b, c, 2k, 2j, 2i]`
+pub fn unsqueeze2(x: Tensor<5>) -> Tensor<5> {
+    assert!(x.dims()[1] % 8 == 0, "a multiple of 8 channels, found {:?}", x.dims());
+    shuffle(x, false)
+}
+
+fn shuffle(x: Tensor<5>, squeeze: bool) -> Tensor<5> {
+    if !is_cpu(&x) {
+        return composed(x, squeeze);
+    }
+    if !x.device().is_autodiff() {
+        return on_cpu(&x, squeeze);
+    }
+    let x = Parent::<Flex, 5>::new(x);
+    // A permutation: its gradient is its inverse.
+    record::<Flex, 1, 5>([x.guard], on_cpu(&x.value, squeeze), move |gradient, _, _| {
+        let gradient = Tensor::<5>::from_primitive::<Flex>(gradient);
+        [Some(primitive::<Flex, 5>(on_cpu(&gradient, !squeeze)))]
+    })
+}
+
+fn on_cpu(x: &Tensor<5>, squeeze: bool) -> Tensor<5> {
+    let [b, c, k, j, i] = x.dims();
+    let values = Values::new(x);
+    match squeeze {
+        true => {
+            let output = cpu::squeeze(values.slice(), [i, j, k]);
+            tensor(output, [b, 8 * c, k / 2, j / 2, i / 2], x)
+        }
+        false => {
+            let output = cpu::unsqueeze(values.slice(), [i, j, k]);
+            tensor(output, [b, c / 8, 2 * k, 2 * j, 2 * i], x)
+        }
+    }
+}
+
+/// The same by burn's own operations, two axes at a time.
+fn composed(x: Tensor<5>, squeeze: bool) -> Tensor<5> {
+    let [b, c, k, j, i] = x.dims();
+    if squeeze {
+        // [b·c, k/2, dk, j/2, dj, i/2, di] → [b·c, dk, dj, di, k/2, j/2, i/2]
+        let x = x.reshape([b * c, k / 2, 2, j / 2, 2, i / 2, 2]);
+        let x = x.permute([0, 2, 4, 6, 1, 3, 5]);
+        x.reshape([b, 8 * c, k / 2, j / 2, i / 2])
+    } else {
+        let x = x.reshape([b * c / 8, 2, 2, 2, k, j, i]);
+        let x = x.permute([0, 4, 1, 5, 2, 6, 3]);
+        x.reshape([b, c / 8, 2 * k, 2 * j, 2 * i])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_same, random};
+    use super::*;
+
+    #[test]
+    fn equals_burns_operations() {
+        for shape in [[2, 3, 4, 6, 10], [1, 1, 2, 2, 2], [1, 2, 8, 2, 34]] {
+            let inputs = (random(shape), random([1; 4]));
+            assert_same(&inputs, |(x, _)| squeeze2(x), |(x, _)| composed(x, true));
+            let inputs = (squeeze2(random(shape)), random([1; 4]));
+            assert_same(&inputs, |(x, _)| unsqueeze2(x), |(x, _)| composed(x, false));
+        }
+    }
+
+    /// By hand: eight voxels become eight channels in the order k, j, i.
+    #[test]
+    fn voxels_become_channels_and_come_back() {
+        let x = Tensor::<1>::from_floats([0., 1., 2., 3., 4., 5., 6., 7.], &Default::default());
+        let x = x.reshape([1, 1, 2, 2, 2]);
+        let y = squeeze2(x.clone());
+        assert_eq!(y.dims(), [1, 8, 1, 1, 1]);
+        assert_eq!(y.clone().into_data().try_into_vec::<f32>().unwrap()[5], 5.0);
+        assert_eq!(unsqueeze2(y).into_data(), x.into_data());
+    }
+}

@@ -1,0 +1,115 @@
+//! A learned orthogonal 1³ convolution, as a product of Householder reflections.
+
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, FloatDType, Tensor};
+
+use super::{cast, like};
+
+/// y = W x over the channels, with W = H₁ H₂ … Hᵣ and Hₘ = I − 2 u uᵀ for the normalised rows u of
+/// `vectors`. Its inverse is its transpose.
+///
+/// W is never formed: with U the normalised rows, W = I − Uᵀ T U (the compact WY form; Joffrain et
+/// al. 2006, "Accumulating Householder transformations, revisited"), which takes 2rc + r² instead
+/// of c² multiply-adds a voxel.
+#[derive(Module, Debug)]
+pub struct Reflection {
+    /// `[r, c]`; their lengths mean nothing.
+    pub vectors: Param<Tensor<2>>,
+}
+
+impl Reflection {
+    /// `reflections` random ones on `channels` channels.
+    pub fn new(reflections: usize, channels: usize, device: &Device) -> Self {
+        let normal = Initializer::Normal { mean: 0.0, std: 1.0 };
+        Reflection { vectors: normal.init([reflections, channels], device) }
+    }
+
+    /// # Shapes
+    /// - x, output: `[b, c, k, j, i]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        self.apply(x, false)
+    }
+
+    /// # Shapes
+    /// - y, output: `[b, c, k, j, i]`
+    pub fn inverse(&self, y: Tensor<5>) -> Tensor<5> {
+        self.apply(y, true)
+    }
+
+    fn apply(&self, x: Tensor<5>, transposed: bool) -> Tensor<5> {
+        let shape @ [b, c, k, j, i] = x.dims();
+        let vectors = cast(self.vectors.val(), FloatDType::F32);
+        let lengths = vectors.clone().square().sum_dim(1).sqrt();
+        // A zero vector is no reflection.
+        let u = vectors / lengths.clamp_min(1e-30);
+        let t = factor(u.clone());
+        let t = if transposed { t.transpose() } else { t };
+        let (u, t) = (like(u, &x).unsqueeze::<3>(), like(t, &x).unsqueeze::<3>());
+        let x = x.reshape([b, c, k * j * i]);
+        let projected = t.matmul(u.clone().matmul(x.clone()));
+        (x - u.transpose().matmul(projected)).reshape(shape)
+    }
+}
+
+/// T of I − Uᵀ T U: the upper triangular matrix with T⁻¹ = ½ I + the part of U Uᵀ above its
+/// diagonal. So T = 2 (I − M)⁻¹ with M nilpotent, and (I − M)⁻¹ = (I + M)(I + M²)(I + M⁴)…, which
+/// is exact after log₂ r factors.
+///
+/// # Shapes
+/// - u: `[r, c]`
+/// - output: `[r, r]`
+fn factor(u: Tensor<2>) -> Tensor<2> {
+    let r = u.dims()[0];
+    let lengths = u.clone().square().sum_dim(1);
+    let mut m = u.clone().matmul(u.transpose()).triu(1).mul_scalar(-2.0);
+    let mut t = Tensor::eye(r, &m.device()) + m.clone();
+    let mut power = 2;
+    while power < r {
+        m = m.clone().matmul(m);
+        t = t.clone() + t.matmul(m.clone());
+        power *= 2;
+    }
+    // Rows of length 0 were left out by their zeros in U; this only keeps T finite.
+    t.mul_scalar(2.0) * lengths.clamp_max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Distribution;
+
+    fn largest(x: Tensor<5>) -> f32 {
+        x.abs().max().into_scalar()
+    }
+
+    #[test]
+    fn inverse_recovers_the_input_and_lengths_are_kept() {
+        let device = Device::flex();
+        device.seed(3);
+        for (reflections, channels) in [(1, 4), (3, 8), (16, 64)] {
+            let layer = Reflection::new(reflections, channels, &device);
+            let x = Tensor::<5>::random([2, channels, 2, 3, 2], Distribution::Default, &device);
+            let y = layer.forward(x.clone());
+            assert!(largest(layer.inverse(y.clone()) - x.clone()) < 1e-5);
+            let difference = y.clone().square().sum_dim(1) - x.clone().square().sum_dim(1);
+            assert!(largest(difference) < 1e-4);
+            assert!(largest(y - x) > 0.1, "{reflections} of {channels}: nothing was mixed");
+        }
+    }
+
+    /// Step by step: the last row's reflection comes first.
+    #[test]
+    fn reflects_by_each_row_in_turn() {
+        let device = Device::flex();
+        let layer = Reflection::new(3, 4, &device);
+        let x = Tensor::<5>::random([1, 4, 1, 1, 5], Distribution::Default, &device);
+        let mut expected = x.clone().reshape([4, 5]);
+        for row in (0..3).rev() {
+            let v = layer.vectors.val().narrow(0, row, 1);
+            let length: f32 = v.clone().square().sum().into_scalar();
+            let along = v.clone().matmul(expected.clone());
+            expected = expected - v.transpose().matmul(along).mul_scalar(2.0 / length);
+        }
+        assert!(largest(layer.forward(x) - expected.reshape([1, 4, 1, 1, 5])) < 1e-5);
+    }
+}

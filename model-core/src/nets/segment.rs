@@ -1,0 +1,199 @@
+//! Layers in a row that the backward pass treats alike, and the one step in burn's graph that
+//! stands for those it does not store.
+
+use std::collections::HashMap;
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::NodeGuard;
+use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::tensor::{Device, Tensor};
+
+use super::reversible::rewind;
+use super::{Layer, Parts, Precision, Tap};
+use crate::kernels::{Parent, on_backend, primitive, record, seeded_loss};
+use crate::layers::{self, Backward};
+
+/// Layers in a row. Of those that are rewound the backward pass keeps the output alone, of those
+/// that are computed again the input alone, however many there are.
+#[derive(Module, Debug)]
+pub struct Segment {
+    /// First to last.
+    pub layers: Vec<Layer>,
+    /// How the backward pass treats them.
+    #[module(skip)]
+    pub backward: Backward,
+}
+
+impl Segment {
+    /// With random weights.
+    pub fn new(segment: &layers::Segment, precision: Precision, device: &Device) -> Self {
+        let steps = segment.steps.iter();
+        let layers = steps.map(|step| Layer::new(&step.layer, precision, device)).collect();
+        Segment { layers, backward: segment.backward }
+    }
+
+    /// Takes x, gives the next; `kept` are the tensors kept aside for the decoder, and `tap` is
+    /// where a branch takes the bottom from.
+    pub fn forward(&self, x: Parts, kept: &mut Vec<Tensor<5>>, tap: Option<&Tap>) -> Parts {
+        let Parts::Whole(x) = x else { return self.run(x, kept, tap) };
+        if self.backward == Backward::Stored || !x.device().is_autodiff() {
+            return self.run(Parts::Whole(x), kept, tap);
+        }
+        Parts::Whole(on_backend!(x, B => self.record::<B>(x, tap)))
+    }
+
+    fn run(&self, x: Parts, kept: &mut Vec<Tensor<5>>, tap: Option<&Tap>) -> Parts {
+        self.layers.iter().fold(x, |x, layer| layer.forward(x, kept, tap))
+    }
+
+    /// From one tensor to one tensor.
+    fn through(&self, x: Tensor<5>, tap: Option<&Tap>) -> Tensor<5> {
+        self.run(Parts::Whole(x), &mut Vec::new(), tap).whole()
+    }
+
+    /// One step in the graph for the whole segment. Its parents are the input and one parameter:
+    /// so the step is recorded even when the input is a constant. The other parameters' gradients
+    /// are registered under their own nodes.
+    fn record<B: Backend>(&self, x: Tensor<5>, tap: Option<&Tap>) -> Tensor<5>
+    where
+        DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+    {
+        let mut nodes = Nodes::<B>::default();
+        self.visit(&mut nodes);
+        let anchor = nodes.anchor.take().expect("what is not stored has parameters");
+        let x = Parent::<B, 5>::new(x);
+        let plain = self.valid();
+        let (guard, x) = (x.guard, x.value);
+        let tap = tap.cloned();
+        let (y, kept) = match self.backward {
+            Backward::Rewound => {
+                let y = plain.through(x, tap.as_ref());
+                (y.clone(), y)
+            }
+            _ => (plain.through(x.clone(), tap.as_ref()), x),
+        };
+        record::<B, 2, 5>([guard, anchor], y, move |gradient, wanted, gradients| {
+            let gradient = Tensor::<5>::from_primitive::<B>(gradient);
+            let of_x = match plain.backward {
+                Backward::Rewound => {
+                    let tap = tap.as_ref();
+                    rewind::<B>(plain.layers, kept, gradient, tap, &nodes, gradients)
+                }
+                _ => {
+                    let forward = |plain: &Segment, x| plain.through(x, None);
+                    differentiate(plain, forward, kept, gradient, &nodes, gradients).gradient
+                }
+            };
+            // The anchor's gradient went the way of all parameters'.
+            [wanted[0].then(|| primitive::<B, 5>(of_x)), None]
+        })
+    }
+
+    /// The input that an output came from, where all layers are invertible.
+    ///
+    /// # Shapes
+    /// - y, output: `[b, c, k, j, i]`
+    ///
+    /// # Panics
+    /// When a layer is neither a block nor an orthogonal convolution.
+    pub fn inverse(&self, y: Tensor<5>) -> Tensor<5> {
+        let back = |y: Parts, layer: &Layer| match layer {
+            Layer::Block(block) => {
+                let (x1, x2) = block.inverse(y.halves());
+                Parts::Halves(x1, x2)
+            }
+            Layer::Reflect(reflection) => Parts::Whole(reflection.inverse(y.whole())),
+            other => panic!("{other:?} has no inverse by itself"),
+        };
+        self.layers.iter().rev().fold(Parts::Whole(y), back).whole()
+    }
+}
+
+/// A module's output, and the gradient of its input.
+pub(super) struct Differentiated {
+    pub output: Tensor<5>,
+    pub gradient: Tensor<5>,
+}
+
+/// Runs a module in a graph of its own and registers its parameters' gradients.
+pub(super) fn differentiate<B: Backend, M: Module>(
+    module: M,
+    forward: impl Fn(&M, Tensor<5>) -> Tensor<5>,
+    x: Tensor<5>,
+    seed: Tensor<5>,
+    nodes: &Nodes<B>,
+    gradients: &mut Gradients,
+) -> Differentiated
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    let module = module.map(&mut Leaves);
+    let x = x.autodiff().require_grad();
+    let y = forward(&module, x.clone());
+    let output = y.clone().inner();
+    let mut local = seeded_loss::<B>(y, seed).backward();
+    module.visit(&mut Register { nodes, local: &mut local, gradients });
+    let gradient = x.grad_remove(&mut local).expect("the output depends on the input");
+    Differentiated { output, gradient }
+}
+
+/// The graph node of every tracked parameter, and a hold on the first.
+pub(super) struct Nodes<B> {
+    of: HashMap<ParamId, NodeId>,
+    anchor: Option<NodeGuard>,
+    backend: std::marker::PhantomData<fn() -> B>,
+}
+
+impl<B> Default for Nodes<B> {
+    fn default() -> Self {
+        Nodes { of: HashMap::new(), anchor: None, backend: std::marker::PhantomData }
+    }
+}
+
+impl<B: Backend> ModuleVisitor for Nodes<B>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        if self.anchor.is_none() {
+            self.anchor = Some(Parent::<B, D>::new(tensor.clone()).guard);
+        }
+        if tensor.is_require_grad() {
+            let tensor = tensor.try_into_primitive::<Autodiff<B>>();
+            self.of.insert(param.id, tensor.expect("parameters on their input's device").id());
+        }
+    }
+}
+
+/// Makes every parameter a leaf of a new graph.
+struct Leaves;
+
+impl ModuleMapper for Leaves {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (id, tensor, _) = param.consume();
+        Param::initialized(id, tensor.autodiff().require_grad())
+    }
+}
+
+/// Moves the parameters' gradients from a local graph to the outer one.
+struct Register<'a, B> {
+    nodes: &'a Nodes<B>,
+    local: &'a mut burn::tensor::Gradients,
+    gradients: &'a mut Gradients,
+}
+
+impl<B: Backend> ModuleVisitor for Register<'_, B>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let gradient = param.val().grad_remove(self.local);
+        if let (Some(&node), Some(gradient)) = (self.nodes.of.get(&param.id), gradient) {
+            let gradient = gradient.try_into_primitive::<B>();
+            self.gradients.register::<B>(node, gradient.expect("a gradient on its backend"));
+        }
+    }
+}

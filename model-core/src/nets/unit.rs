@@ -1,0 +1,101 @@
+//! A convolution with its norm, and the halves of reversible blocks that are made of them.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Conv3, DepthwiseConv, GroupNorm, PointwiseConv, Precision, cast};
+use crate::layers::{self, Kernel};
+
+/// One of the convolutions.
+#[derive(Module, Debug)]
+pub enum Conv {
+    /// 1³.
+    Pointwise(PointwiseConv),
+    /// 3³, every channel by itself.
+    Depthwise(DepthwiseConv),
+    /// 3³.
+    Dense(Conv3),
+}
+
+impl Conv {
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        match self {
+            Conv::Pointwise(conv) => conv.forward(x),
+            Conv::Depthwise(conv) => conv.forward(x),
+            Conv::Dense(conv) => conv.forward(x),
+        }
+    }
+}
+
+/// A convolution with the norm that belongs to it, as [`layers::Unit`] describes it.
+#[derive(Module, Debug)]
+pub struct Unit {
+    /// The norm and activation before the convolution.
+    pub before: Option<GroupNorm>,
+    /// The convolution.
+    pub conv: Conv,
+    /// The norm and activation after it.
+    pub after: Option<GroupNorm>,
+    /// Computes in this type, whatever comes in.
+    #[module(skip)]
+    pub precision: Precision,
+}
+
+impl Unit {
+    /// With random weights.
+    pub fn new(unit: &layers::Unit, precision: Precision, device: &Device) -> Self {
+        let norm = |first: bool, channels: usize| {
+            let norm = unit.norm.filter(|norm| norm.first == first)?;
+            Some(GroupNorm::new(channels, norm.groups, norm.activation, device))
+        };
+        let conv = match unit.kernel {
+            Kernel::Pointwise => {
+                Conv::Pointwise(PointwiseConv::new(unit.from, unit.to, unit.bias, device))
+            }
+            Kernel::Depthwise3 => Conv::Depthwise(DepthwiseConv::new(unit.to, device)),
+            Kernel::Conv3 => Conv::Dense(Conv3::new(unit.from, unit.to, device)),
+        };
+        Unit { before: norm(true, unit.from), conv, after: norm(false, unit.to), precision }
+    }
+
+    /// # Shapes
+    /// - x: `[b, from, k, j, i]`
+    /// - output: `[b, to, k, j, i]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let x = cast(x, self.precision.compute);
+        let x = match &self.before {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        let x = self.conv.forward(x);
+        match &self.after {
+            Some(norm) => norm.forward(x),
+            None => x,
+        }
+    }
+}
+
+/// F or G of a reversible block. It has no residual inside: the coupling is the residual.
+#[derive(Module, Debug)]
+pub struct Half {
+    /// In order.
+    pub units: Vec<Unit>,
+    /// Gives its result in the streams' type.
+    #[module(skip)]
+    pub precision: Precision,
+}
+
+impl Half {
+    /// With random weights.
+    pub fn new(units: &[layers::Unit], precision: Precision, device: &Device) -> Self {
+        let units = units.iter().map(|unit| Unit::new(unit, precision, device)).collect();
+        Half { units, precision }
+    }
+
+    /// # Shapes
+    /// - x, output: `[b, c/2, k, j, i]`
+    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let x = self.units.iter().fold(x, |x, unit| unit.forward(x));
+        cast(x, self.precision.stream)
+    }
+}
