@@ -31,6 +31,8 @@ pub struct TrainConfig {
     pub patch: [usize; 3],
     /// The fraction of the patches that is centred on a foreground voxel, each label as often.
     pub foreground_fraction: f64,
+    /// What the optimizer lessens.
+    pub loss: LossKind,
     /// The highest learning rate of Adam.
     pub learning_rate: f64,
     /// Steps over which the learning rate rises to its highest.
@@ -73,6 +75,7 @@ impl Default for TrainConfig {
             batch: 2,
             patch: [32; 3],
             foreground_fraction: 1.0 / 3.0,
+            loss: LossKind::DiceCe,
             learning_rate: 2e-3,
             warm_up: 50,
             decay: Decay::Polynomial,
@@ -88,6 +91,26 @@ impl Default for TrainConfig {
             augment: AugmentSettings::default(),
         }
     }
+}
+
+/// What a network's answer is compared with the reference by. Regions are answered by sigmoids,
+/// exclusive labels by a softmax; Dice is the soft one, smoothed by 1 and with plain sums, not
+/// squares, in the denominator; for exclusive labels background is left out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossKind {
+    /// One minus Dice, averaged over regions or labels, plus cross-entropy, averaged over voxels
+    /// and regions, as nnU-Net does (Isensee et al. 2021).
+    DiceCe,
+    /// The sum, not the mean, of one minus Dice over regions or labels (Brügger et al. 2019,
+    /// section 2, "Training"; what the paper leaves open is as in its code).
+    Dice,
+    /// Focal loss, averaged as cross-entropy is, with γ = 2 and for regions α = 0.25 (Lin et al.
+    /// 2017). For exclusive labels its form for many classes, without α.
+    Focal,
+    /// As `dice_ce`, with focal loss for cross-entropy; AnatomyNet adds the two so (Zhu et al.
+    /// 2019).
+    DiceFocal,
 }
 
 /// How the learning rate falls after the warm-up.
@@ -299,6 +322,26 @@ mod tests {
         let text = toml::to_string(&config).unwrap();
         assert_eq!(TrainConfig::parse(&text).unwrap(), config);
         assert!(config.check().is_ok());
+    }
+
+    #[test]
+    fn losses_are_named_in_the_settings() {
+        let names = [
+            (LossKind::DiceCe, "dice_ce"),
+            (LossKind::Dice, "dice"),
+            (LossKind::Focal, "focal"),
+            (LossKind::DiceFocal, "dice_focal"),
+        ];
+        for (loss, name) in names {
+            let config = TrainConfig { loss, ..TrainConfig::default() };
+            let line = format!("loss = \"{name}\"");
+            assert!(toml::to_string(&config).unwrap().lines().any(|written| written == line));
+            assert_eq!(TrainConfig::parse(&line).unwrap(), config);
+        }
+        // Settings that were written before there was a choice.
+        assert_eq!(TrainConfig::parse("").unwrap().loss, LossKind::DiceCe);
+        let error = TrainConfig::parse("loss = \"focl\"").unwrap_err().to_string();
+        assert!(error.contains("did you mean `focal`?"), "{error}");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub enum Values {
         learning_rate: f64,
         /// Mean loss.
         loss: f64,
-        /// Mean cross-entropy.
+        /// Mean cross-entropy, whichever the loss is.
         cross_entropy: f64,
         /// Mean Dice of the patches.
         patch_dice: f64,

@@ -138,7 +138,7 @@ impl<'a> Trainer<'a> {
             network: model::build(&run.network, &checkpoint.weights, &tracked)?,
             average: model::build(&run.network, &checkpoint.average, &plain)?,
             adam: Adam::resumed(steps, checkpoint.moments, &plain)?,
-            loss: Loss::new(&run.task),
+            loss: Loss::new(&run.task, run.config.loss),
             log: MetricsLog::open(out, &regions, steps, validation_is_due)?,
             measured: if held_out.is_empty() { training.clone() } else { held_out },
             bar: progress::bar("training", run.config.steps as u64),

@@ -1,0 +1,63 @@
+//! Soft Dice, and Dice of the decided voxels, from sums over voxels.
+
+/// Added to both sides of the Dice fraction (code of Brügger et al. 2019), so that an absent region
+/// is learnt too.
+const SMOOTHING: f64 = 1.0;
+
+/// One output's sums over voxels.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sums {
+    /// Probability where the reference is.
+    overlap: f64,
+    predicted: f64,
+    reference: f64,
+    decided_overlap: u64,
+    decided: u64,
+}
+
+impl Sums {
+    /// Counts a voxel: its probability, whether that decides for the output, and whether the
+    /// reference is there.
+    pub(super) fn count(&mut self, probability: f32, decided: bool, there: bool) {
+        self.predicted += f64::from(probability);
+        self.decided += u64::from(decided);
+        if there {
+            self.overlap += f64::from(probability);
+            self.reference += 1.0;
+            self.decided_overlap += u64::from(decided);
+        }
+    }
+
+    /// Adds the sums of other voxels.
+    pub(super) fn add(&mut self, other: &Sums) {
+        self.overlap += other.overlap;
+        self.predicted += other.predicted;
+        self.reference += other.reference;
+        self.decided_overlap += other.decided_overlap;
+        self.decided += other.decided;
+    }
+
+    /// Soft Dice: 2 Σ p t / (Σ p + Σ t), smoothed.
+    pub(super) fn dice(&self) -> f64 {
+        (2.0 * self.overlap + SMOOTHING) / (self.predicted + self.reference + SMOOTHING)
+    }
+
+    /// The derivatives of `weight · (1 − dice)` by a probability: anywhere, and what is added to
+    /// it where the reference is.
+    pub(super) fn slopes(&self, weight: f64) -> (f32, f32) {
+        let total = self.predicted + self.reference + SMOOTHING;
+        ((weight * self.dice() / total) as f32, (-weight * 2.0 / total) as f32)
+    }
+}
+
+/// Dice of the decided voxels, averaged over the outputs that are decided for or in the reference
+/// anywhere; 1 where none is.
+pub(super) fn decided_dice(sums: &[Sums]) -> f64 {
+    let dice: Vec<f64> = sums
+        .iter()
+        .map(|sums| (2.0 * sums.decided_overlap as f64, sums.decided as f64 + sums.reference))
+        .filter(|(_, total)| *total > 0.0)
+        .map(|(overlap, total)| overlap / total)
+        .collect();
+    if dice.is_empty() { 1.0 } else { dice.iter().sum::<f64>() / dice.len() as f64 }
+}
