@@ -8,6 +8,7 @@ mod dice;
 mod focal;
 #[cfg(test)]
 mod tests;
+pub mod variational;
 
 use std::ops::Range;
 
