@@ -41,4 +41,4 @@ pub use preprocess::{Foreground, Input, MAX_INPUT_BYTES, PreprocessConfig, prepr
 pub use program::{Buffer, Op, Program, View};
 pub use task::{Head, Label, Region, Task};
 pub use volume::{AFFINE_TOLERANCE, Forms, Grid, LabelMap, Volume};
-pub use weights::{Array, Weights, check_weights};
+pub use weights::{Array, Weights, check_weights, orthogonal};
