@@ -53,10 +53,10 @@ pub fn buffer_sizes(program: &Program) -> Vec<u64> {
 pub fn norm_sizes(program: &Program) -> (u64, u64) {
     let mut sizes = (moments::PARTIAL_BYTES, moments::STATISTICS_BYTES);
     for op in &program.ops {
-        if let Op::GroupNorm { on, groups, .. } = op {
-            let Some(buffer) = program.buffers.get(on.buffer) else { continue };
+        if let Op::GroupNorm { from, groups, .. } = op {
+            let Some(buffer) = program.buffers.get(from.buffer) else { continue };
             let chunks = moments::num_chunks(stride(num_voxels(buffer) as usize)) as u64;
-            let partials = moments::PARTIAL_BYTES * chunks * on.channels.len() as u64;
+            let partials = moments::PARTIAL_BYTES * chunks * from.channels.len() as u64;
             let statistics = moments::STATISTICS_BYTES * *groups as u64;
             sizes = (sizes.0.max(partials), sizes.1.max(statistics));
         }
@@ -72,7 +72,7 @@ pub fn packed_bytes(op: &Op) -> u64 {
         }
         Op::Conv3 { from, to, .. } => conv3::packed_len(to.channels.len(), from.channels.len()),
         Op::Depthwise3 { to, .. } => depthwise_conv::packed_len(to.channels.len()),
-        Op::GroupNorm { on, .. } => 2 * on.channels.len(),
+        Op::GroupNorm { to, .. } => 2 * to.channels.len(),
         Op::Decide { codes, .. } => codes.len(),
         Op::AddInPlace { .. } | Op::MaxPool { .. } | Op::Upsample { .. } => 0,
     };

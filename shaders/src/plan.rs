@@ -1,25 +1,19 @@
 //! First step of a run: a program, checked and laid out as dispatches. A value; needs no GPU.
 
-use bytemuck::Pod;
-use model_core::config::NORM_EPSILON;
-use model_core::{Op, Program, View, Weights};
+use model_core::{Program, Weights};
 
 use crate::Error;
 use crate::footprint::{buffer_sizes, norm_sizes};
-use crate::kernels::{
-    Dispatch, Kernel, add, conv3, decide, depthwise_conv, group_norm, max_pool, moments,
-    pointwise_conv, stride, upsample,
-};
+use crate::kernels::Kernel;
 
 mod check;
+mod lay_out;
 mod pack;
+
+pub(crate) use check::views;
 
 /// The most bytes of one storage binding under WebGPU's default limits.
 pub const MAX_BINDING_BYTES: u64 = 128 << 20;
-
-/// No step does more multiply-adds where its operation can be split, so that a slow GPU is not
-/// held for seconds (browsers reset one that is) and a cancelled run ends soon.
-const MAX_STEP_COST: u64 = 1 << 30;
 
 /// What is bound to a kernel beside its `params`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,204 +86,6 @@ impl Plan {
         }
         Ok(plan)
     }
-
-    fn lay_out(&mut self, program: &Program, op: usize) {
-        let view = |view: &View| Layout::new(program, view);
-        match &program.ops[op] {
-            Op::Pointwise { from, to, .. } => {
-                let (input, output) = (view(from), view(to));
-                let params = pointwise_conv::Params {
-                    stride: input.stride,
-                    from_offset: input.offset,
-                    to_offset: output.offset,
-                    num_from: input.channels,
-                    num_to: output.channels,
-                    first_block: 0,
-                };
-                let dispatches = pointwise_conv::dispatches(params, MAX_STEP_COST);
-                self.push(program, op, &pointwise_conv::KERNEL, &convolution(from, to), dispatches);
-            }
-            Op::Conv3 { from, to, .. } => {
-                let (input, output) = (view(from), view(to));
-                let params = conv3::Params {
-                    dims: input.dims,
-                    stride: input.stride,
-                    from_offset: input.offset,
-                    to_offset: output.offset,
-                    num_from: input.channels,
-                    num_to: output.channels,
-                    first_block: 0,
-                    padding: [0; 3],
-                };
-                let dispatches = conv3::dispatches(params, MAX_STEP_COST);
-                self.push(program, op, &conv3::KERNEL, &convolution(from, to), dispatches);
-            }
-            Op::Depthwise3 { from, to, .. } => {
-                let (input, output) = (view(from), view(to));
-                let params = depthwise_conv::Params {
-                    dims: input.dims,
-                    stride: input.stride,
-                    from_offset: input.offset,
-                    to_offset: output.offset,
-                    first_channel: 0,
-                    padding: 0,
-                };
-                let channels = to.channels.len();
-                let dispatches = depthwise_conv::dispatches(params, channels, MAX_STEP_COST);
-                self.push(program, op, &depthwise_conv::KERNEL, &convolution(from, to), dispatches);
-            }
-            Op::GroupNorm { on, groups, activation, .. } => {
-                let layout = view(on);
-                let params = moments::Params {
-                    stride: layout.stride,
-                    num_voxels: program.buffers[on.buffer].num_voxels() as u32,
-                    offset: layout.offset,
-                    group_channels: layout.channels / *groups as u32,
-                    chunks: moments::num_chunks(layout.stride) as u32,
-                    epsilon: NORM_EPSILON,
-                };
-                let apply = group_norm::Params {
-                    stride: layout.stride,
-                    offset: layout.offset,
-                    group_channels: params.group_channels,
-                    negative_slope: activation.negative_slope(),
-                };
-                let values = (1, Slot::Buffer(on.buffer));
-                let passes = moments::dispatches(params, on.channels.len());
-                let bindings = [
-                    vec![values, (2, Slot::Partials)],
-                    vec![(2, Slot::Partials), (3, Slot::Statistics)],
-                ];
-                for (n, (dispatch, bindings)) in passes.into_iter().zip(bindings).enumerate() {
-                    self.push_entry(program, op, &moments::KERNEL, n, &bindings, vec![dispatch]);
-                }
-                let dispatch = group_norm::dispatch(apply, on.channels.len());
-                let bindings = [values, (2, Slot::Statistics), (3, Slot::Weights)];
-                self.push(program, op, &group_norm::KERNEL, &bindings, vec![dispatch]);
-            }
-            Op::AddInPlace { from, to } => {
-                let (input, output) = (view(from), view(to));
-                let params = add::Params {
-                    stride: input.stride,
-                    from_offset: input.offset,
-                    to_offset: output.offset,
-                };
-                let dispatch = add::dispatch(params, to.channels.len());
-                self.push(program, op, &add::KERNEL, &between(from, to), vec![dispatch]);
-            }
-            Op::MaxPool { from, to } => {
-                let (input, output) = (view(from), view(to));
-                let params = max_pool::Params {
-                    dims: output.dims,
-                    from_stride: input.stride,
-                    to_stride: output.stride,
-                    from_offset: input.offset,
-                    to_offset: output.offset,
-                    padding: 0,
-                };
-                let dispatch = max_pool::dispatch(params, to.channels.len());
-                self.push(program, op, &max_pool::KERNEL, &between(from, to), vec![dispatch]);
-            }
-            Op::Upsample { from, to } => {
-                let (input, output) = (view(from), view(to));
-                let params = upsample::Params {
-                    dims: input.dims,
-                    from_stride: input.stride,
-                    to_stride: output.stride,
-                    from_offset: input.offset,
-                    to_offset: output.offset,
-                    padding: 0,
-                };
-                let dispatch = upsample::dispatch(params, to.channels.len());
-                self.push(program, op, &upsample::KERNEL, &between(from, to), vec![dispatch]);
-            }
-            Op::Decide { from, to, exclusive, .. } => {
-                let input = view(from);
-                let params = decide::Params {
-                    stride: input.stride,
-                    from_offset: input.offset,
-                    num_from: input.channels,
-                    exclusive: u32::from(*exclusive),
-                };
-                let dispatch = decide::dispatch(params);
-                self.push(program, op, &decide::KERNEL, &convolution(from, to), vec![dispatch]);
-            }
-        }
-    }
-
-    fn push<P: Pod>(
-        &mut self,
-        program: &Program,
-        op: usize,
-        kernel: &'static Kernel,
-        bindings: &[(u32, Slot)],
-        dispatches: Vec<Dispatch<P>>,
-    ) {
-        self.push_entry(program, op, kernel, 0, bindings, dispatches);
-    }
-
-    fn push_entry<P: Pod>(
-        &mut self,
-        program: &Program,
-        op: usize,
-        kernel: &'static Kernel,
-        entry: usize,
-        bindings: &[(u32, Slot)],
-        dispatches: Vec<Dispatch<P>>,
-    ) {
-        let all = program.multiply_adds(&program.ops[op]);
-        let moved: u64 = bindings
-            .iter()
-            .map(|(_, slot)| match slot {
-                Slot::Buffer(buffer) => self.buffers[*buffer],
-                _ => 0,
-            })
-            .sum();
-        let rows: u64 = dispatches.iter().map(|d| u64::from(d.workgroups[1])).sum();
-        for dispatch in dispatches {
-            let share = |whole: u64| whole * u64::from(dispatch.workgroups[1]) / rows;
-            self.steps.push(Step {
-                op,
-                kernel,
-                entry: kernel.entries[entry],
-                params: bytemuck::bytes_of(&dispatch.params).to_vec(),
-                bindings: bindings.to_vec(),
-                workgroups: dispatch.workgroups,
-                cost: share(all) + share(moved),
-                multiply_adds: share(all),
-            });
-        }
-    }
-}
-
-/// Where a view lies, as the kernels count.
-struct Layout {
-    dims: [u32; 3],
-    stride: u32,
-    offset: u32,
-    channels: u32,
-}
-
-impl Layout {
-    fn new(program: &Program, view: &View) -> Layout {
-        let buffer = &program.buffers[view.buffer];
-        let stride = stride(buffer.num_voxels());
-        Layout {
-            dims: buffer.dims.map(|d| d as u32),
-            stride,
-            offset: view.channels.start as u32 * stride,
-            channels: view.channels.len() as u32,
-        }
-    }
-}
-
-fn between(from: &View, to: &View) -> [(u32, Slot); 2] {
-    [(1, Slot::Buffer(from.buffer)), (2, Slot::Buffer(to.buffer))]
-}
-
-fn convolution(from: &View, to: &View) -> [(u32, Slot); 3] {
-    let [from, to] = between(from, to);
-    [from, to, (3, Slot::Weights)]
 }
 
 /// Weights of the shapes that a network asks for.

@@ -6,6 +6,7 @@ use model_core::{Op, Program, View, Weights};
 use crate::kernels::{
     add, conv3, decide, depthwise_conv, group_norm, max_pool, pointwise_conv, upsample,
 };
+use crate::plan::views;
 
 /// The values of the program's output; label codes are whole numbers.
 ///
@@ -21,47 +22,42 @@ pub fn run(program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
         program.buffers.iter().map(|b| vec![0.0; b.channels * b.num_voxels()]).collect();
     buffers[program.input.buffer][range(&program.input)].copy_from_slice(input);
     for op in &program.ops {
-        let to = match op {
-            Op::Pointwise { to, .. }
-            | Op::Conv3 { to, .. }
-            | Op::Depthwise3 { to, .. }
-            | Op::AddInPlace { to, .. }
-            | Op::MaxPool { to, .. }
-            | Op::Upsample { to, .. }
-            | Op::Decide { to, .. } => to,
-            Op::GroupNorm { on, .. } => on,
-        };
+        let (from, to) = views(op);
         let dims = program.buffers[to.buffer].dims;
         let voxels = voxels_of(to);
         let value = |name: &String| &weights[name].values[..];
         // Taken out so that the others can be read meanwhile.
         let mut target = std::mem::take(&mut buffers[to.buffer]);
         let to_values = &mut target[range(to)];
-        let read = |from: &View| &buffers[from.buffer][range(from)];
+        // Nothing where an operation is done in place.
+        let from_values = buffers[from.buffer].get(range(from)).unwrap_or_default();
         match op {
-            Op::Pointwise { from, weight, bias, .. } => {
+            Op::Pointwise { weight, bias, .. } => {
                 let bias = bias.as_ref().map(value);
-                pointwise_conv::reference(read(from), to_values, value(weight), bias, voxels);
+                pointwise_conv::reference(from_values, to_values, value(weight), bias, voxels);
             }
-            Op::Conv3 { from, weight, .. } => {
-                conv3::reference(read(from), to_values, value(weight), dims);
+            Op::Conv3 { weight, .. } => {
+                conv3::reference(from_values, to_values, value(weight), dims);
             }
-            Op::Depthwise3 { from, weight, .. } => {
-                depthwise_conv::reference(read(from), to_values, value(weight), dims);
+            Op::Depthwise3 { weight, .. } => {
+                depthwise_conv::reference(from_values, to_values, value(weight), dims);
             }
             Op::GroupNorm { groups, gamma, beta, activation, .. } => {
                 let slope = activation.negative_slope();
                 let (gamma, beta) = (value(gamma), value(beta));
+                if from != to {
+                    to_values.copy_from_slice(from_values);
+                }
                 group_norm::reference(to_values, *groups, gamma, beta, slope, voxels);
             }
-            Op::AddInPlace { from, .. } => add::reference(read(from), to_values),
-            Op::MaxPool { from, .. } => max_pool::reference(read(from), to_values, dims),
-            Op::Upsample { from, .. } => {
-                upsample::reference(read(from), to_values, dims.map(|d| d / 2));
+            Op::AddInPlace { .. } => add::reference(from_values, to_values),
+            Op::MaxPool { .. } => max_pool::reference(from_values, to_values, dims),
+            Op::Upsample { .. } => {
+                upsample::reference(from_values, to_values, dims.map(|d| d / 2));
             }
-            Op::Decide { from, codes, exclusive, .. } => {
+            Op::Decide { codes, exclusive, .. } => {
                 let mut labels = vec![0; voxels];
-                decide::reference(read(from), &mut labels, codes, *exclusive);
+                decide::reference(from_values, &mut labels, codes, *exclusive);
                 for (value, label) in to_values.iter_mut().zip(labels) {
                     *value = f32::from(label);
                 }

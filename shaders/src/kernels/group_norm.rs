@@ -1,14 +1,14 @@
-//! Group norm (Wu and He 2018) with activation, in place.
+//! Group norm (Wu and He 2018) with activation, in place or into another buffer.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::{Dispatch, Kernel, moments, spread};
 
-/// The kernel, which follows [`moments`].
+/// The kernel, which follows [`moments`]: `main` in place, `apart` into another buffer.
 pub const KERNEL: Kernel = Kernel {
     name: "group_norm",
     source: include_str!("group_norm.wgsl"),
-    entries: &["main"],
+    entries: &["main", "apart"],
     params_bytes: size_of::<Params>(),
 };
 
@@ -18,12 +18,13 @@ pub const KERNEL: Kernel = Kernel {
 #[allow(missing_docs)]
 pub struct Params {
     pub stride: u32,
-    pub offset: u32,
+    pub from_offset: u32,
+    pub to_offset: u32,
     pub group_channels: u32,
     pub negative_slope: f32,
 }
 
-/// The dispatch for `num_channels`.
+/// The dispatch of either entry, for `num_channels`.
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
     Dispatch { params, workgroups: spread(params.stride as usize, num_channels) }
 }

@@ -24,8 +24,8 @@ pub fn pack(op: &Op, weights: &Weights) -> Result<Vec<u8>, Error> {
         Op::Depthwise3 { to, weight, .. } => {
             depthwise_conv::pack(find(weights, weight, &[to.channels.len(), 3, 3, 3])?)
         }
-        Op::GroupNorm { on, gamma, beta, .. } => {
-            let shape = [on.channels.len()];
+        Op::GroupNorm { to, gamma, beta, .. } => {
+            let shape = [to.channels.len()];
             group_norm::pack(find(weights, gamma, &shape)?, find(weights, beta, &shape)?)
         }
         Op::Decide { codes, .. } => {
@@ -43,11 +43,10 @@ pub fn pack(op: &Op, weights: &Weights) -> Result<Vec<u8>, Error> {
 /// [`Error::Program`] when it is missing or of another shape.
 pub fn find<'a>(weights: &'a Weights, name: &str, shape: &[usize]) -> Result<&'a [f32], Error> {
     let expected = || format!("parameter {name} of shape {shape:?}");
+    let num_values = shape.iter().fold(1_usize, |a, &b| a.saturating_mul(b));
     match weights.get(name) {
         None => Err(Error::program(expected(), "none")),
-        Some(array)
-            if array.shape == shape && array.values.len() == shape.iter().product::<usize>() =>
-        {
+        Some(array) if array.shape == shape && array.values.len() == num_values => {
             Ok(&array.values)
         }
         Some(array) => {
