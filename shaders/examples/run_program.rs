@@ -74,6 +74,8 @@ fn kind(op: &Op) -> &'static str {
         Op::AddInPlace { .. } => "add",
         Op::MaxPool { .. } => "max pool",
         Op::Upsample { .. } => "upsample",
+        Op::Squeeze { .. } | Op::Unsqueeze { .. } => "squeeze",
+        Op::Reflect { .. } => "reflect",
         Op::Decide { .. } => "decide",
     }
 }

@@ -67,14 +67,18 @@ pub fn norm_sizes(program: &Program) -> (u64, u64) {
 /// Bytes of an operation's parameters as its kernel reads them.
 pub fn packed_bytes(op: &Op) -> u64 {
     let values = match op {
-        Op::Pointwise { from, to, .. } => {
+        Op::Pointwise { from, to, .. } | Op::Reflect { from, to, .. } => {
             pointwise_conv::packed_len(to.channels.len(), from.channels.len())
         }
         Op::Conv3 { from, to, .. } => conv3::packed_len(to.channels.len(), from.channels.len()),
         Op::Depthwise3 { to, .. } => depthwise_conv::packed_len(to.channels.len()),
         Op::GroupNorm { to, .. } => 2 * to.channels.len(),
         Op::Decide { codes, .. } => codes.len(),
-        Op::AddInPlace { .. } | Op::MaxPool { .. } | Op::Upsample { .. } => 0,
+        Op::AddInPlace { .. }
+        | Op::MaxPool { .. }
+        | Op::Upsample { .. }
+        | Op::Squeeze { .. }
+        | Op::Unsqueeze { .. } => 0,
     };
     4 * values as u64
 }

@@ -1,10 +1,10 @@
 //! A whole program in plain Rust, from the kernels' references: slow, and what the engine is held
 //! to.
 
-use model_core::{Op, Program, View, Weights};
+use model_core::{Array, Op, Program, View, Weights};
 
 use crate::kernels::{
-    add, conv3, decide, depthwise_conv, group_norm, max_pool, pointwise_conv, upsample,
+    add, conv3, decide, depthwise_conv, group_norm, max_pool, pointwise_conv, squeeze, upsample,
 };
 use crate::plan::views;
 
@@ -55,6 +55,14 @@ pub fn run(program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
             Op::Upsample { .. } => {
                 upsample::reference(from_values, to_values, dims.map(|d| d / 2));
             }
+            Op::Squeeze { .. } => squeeze::reference(from_values, to_values, dims),
+            Op::Unsqueeze { .. } => {
+                squeeze::inverse_reference(from_values, to_values, dims.map(|d| d / 2));
+            }
+            Op::Reflect { vectors, transposed, .. } => {
+                to_values.copy_from_slice(from_values);
+                reflect(to_values, &weights[vectors], *transposed, voxels);
+            }
             Op::Decide { codes, exclusive, .. } => {
                 let mut labels = vec![0; voxels];
                 decide::reference(from_values, &mut labels, codes, *exclusive);
@@ -66,4 +74,28 @@ pub fn run(program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
         buffers[to.buffer] = target;
     }
     buffers[program.output.buffer][range(&program.output)].to_vec()
+}
+
+/// Every voxel in one vector after the other, without the matrix that the engine takes: the last
+/// vector first, or the first where the product is transposed.
+///
+/// # Shapes
+/// `on` `[c][voxels]`, `vectors` `[r, c]`.
+fn reflect(on: &mut [f32], vectors: &Array, transposed: bool, voxels: usize) {
+    let mut rows: Vec<&[f32]> = vectors.values.chunks_exact(vectors.shape[1]).collect();
+    if !transposed {
+        rows.reverse();
+    }
+    for at in 0..voxels {
+        for v in &rows {
+            let values = on[at..].iter().step_by(voxels).zip(*v);
+            let along: f64 = values.map(|(&x, &v)| x as f64 * v as f64).sum();
+            let squared: f64 = v.iter().map(|&v| (v as f64).powi(2)).sum();
+            if squared > 0.0 {
+                for (x, &v) in on[at..].iter_mut().step_by(voxels).zip(*v) {
+                    *x -= (2.0 * along / squared * v as f64) as f32;
+                }
+            }
+        }
+    }
 }

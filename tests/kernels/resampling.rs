@@ -1,8 +1,12 @@
-//! Smaller maps from larger ones and back: pooling and up-sampling.
+//! Smaller maps from larger ones and back: pooling, up-sampling, squeezing, and the orthogonal
+//! mixing that follows a squeeze.
 
-use model_core::{Buffer, Op, Weights};
+use model_core::{Array, Buffer, Op, Program, View, Weights};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use shaders::reference;
 
-use super::{SIZES, check, engine};
+use super::{SIZES, array, assert_close, check, engine, logits, random};
 
 #[test]
 fn pooling_and_upsampling_are_their_references() {
@@ -19,4 +23,93 @@ fn pooling_and_upsampling_are_their_references() {
             check(&engine, small, large, &none, |from, to| Op::Upsample { from, to });
         }
     }
+}
+
+#[test]
+fn squeezing_and_its_inverse_are_their_references() {
+    let Some(engine) = engine() else { return };
+    for dims in SIZES {
+        for channels in [1, 3, 17] {
+            let narrow = Buffer { channels: 8 * channels, dims };
+            let wide = Buffer { channels, dims: dims.map(|d| 2 * d) };
+            let none = Weights::new();
+            check(&engine, wide.clone(), narrow.clone(), &none, |from, to| Op::Squeeze {
+                from,
+                to,
+            });
+            check(&engine, narrow, wide, &none, |from, to| Op::Unsqueeze { from, to });
+        }
+    }
+}
+
+fn reflect(from: View, to: View, transposed: bool) -> Op {
+    Op::Reflect { from, to, vectors: "v".into(), transposed }
+}
+
+/// The reference reflects in one vector after the other; the engine multiplies by their matrix.
+#[test]
+fn an_orthogonal_convolution_is_its_reference() {
+    let Some(engine) = engine() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(13);
+    for dims in SIZES {
+        for (num_vectors, channels) in [(1, 1), (1, 8), (3, 15), (40, 24)] {
+            let mut vectors = array(&mut rng, &[num_vectors, channels]);
+            if num_vectors > 1 {
+                vectors.values[..channels].fill(0.0);
+            }
+            let weights = Weights::from([("v".to_string(), vectors)]);
+            for transposed in [false, true] {
+                let buffer = Buffer { channels, dims };
+                check(&engine, buffer.clone(), buffer, &weights, |from, to| {
+                    reflect(from, to, transposed)
+                });
+            }
+        }
+    }
+}
+
+/// A level that can be rewound: half of the channels stay as they are, the others go down, are
+/// mixed, and come back beside them.
+fn there_and_back(channels: usize, dims: [usize; 3]) -> Program {
+    let view = |buffer: usize, channels| View { buffer, channels };
+    let (all, below) = (view(0, 0..2 * channels), 0..8 * channels);
+    let goes_down = view(0, channels..2 * channels);
+    let [squeezed, mixed] = [1, 2].map(|buffer| view(buffer, below.clone()));
+    let narrow = Buffer { channels: 8 * channels, dims };
+    let wide = Buffer { channels: 2 * channels, dims: dims.map(|d| 2 * d) };
+    Program {
+        buffers: vec![wide, narrow.clone(), narrow],
+        ops: vec![
+            Op::Squeeze { from: goes_down.clone(), to: squeezed.clone() },
+            reflect(squeezed.clone(), mixed.clone(), false),
+            reflect(mixed, squeezed.clone(), true),
+            Op::Unsqueeze { from: squeezed, to: goes_down },
+        ],
+        input: all.clone(),
+        output: all,
+    }
+}
+
+#[test]
+fn a_squeezed_and_mixed_map_comes_back() {
+    let Some(engine) = engine() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(14);
+    let (channels, dims) = (3, [5, 3, 7]);
+    let program = there_and_back(channels, dims);
+    let vectors = array(&mut rng, &[8, 8 * channels]);
+    let values = random(&mut rng, 2 * channels * program.buffers[0].num_voxels());
+    let run = |program: &Program, vectors: Array| {
+        logits(&engine, program, &Weights::from([("v".into(), vectors)]), &values)
+    };
+    assert_close(&run(&program, vectors.clone()), &values, 1e-5, "there and back");
+    let zero = Array { shape: vec![1, 8 * channels], values: vec![0.0; 8 * channels] };
+    assert_eq!(run(&program, zero), values, "a move changes no value");
+
+    // Halfway it is another map, the one of the reference.
+    let mut program = program;
+    program.ops.truncate(2);
+    program.output = View { buffer: 2, channels: 0..8 * channels };
+    let weights = Weights::from([("v".into(), vectors.clone())]);
+    let expected = reference::run(&program, &weights, &values);
+    assert_close(&run(&program, vectors), &expected, 1e-5, "halfway");
 }

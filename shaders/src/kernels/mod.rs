@@ -15,6 +15,7 @@ pub mod group_norm;
 pub mod max_pool;
 pub mod moments;
 pub mod pointwise_conv;
+pub mod squeeze;
 pub mod upsample;
 
 /// A WGSL source and its entry points.
@@ -31,7 +32,7 @@ pub struct Kernel {
 }
 
 /// All kernels.
-pub const KERNELS: [&Kernel; 9] = [
+pub const KERNELS: [&Kernel; 10] = [
     &add::KERNEL,
     &conv3::KERNEL,
     &decide::KERNEL,
@@ -40,6 +41,7 @@ pub const KERNELS: [&Kernel; 9] = [
     &max_pool::KERNEL,
     &moments::KERNEL,
     &pointwise_conv::KERNEL,
+    &squeeze::KERNEL,
     &upsample::KERNEL,
 ];
 

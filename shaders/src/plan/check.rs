@@ -33,6 +33,9 @@ pub fn views(op: &Op) -> (&View, &View) {
         | Op::AddInPlace { from, to }
         | Op::MaxPool { from, to }
         | Op::Upsample { from, to }
+        | Op::Squeeze { from, to }
+        | Op::Unsqueeze { from, to }
+        | Op::Reflect { from, to, .. }
         | Op::Decide { from, to, .. } => (from, to),
     }
 }
@@ -92,12 +95,15 @@ fn describe(program: &Program, buffer: usize) -> String {
         Some(Op::Pointwise { weight: name, .. })
         | Some(Op::Conv3 { weight: name, .. })
         | Some(Op::Depthwise3 { weight: name, .. })
-        | Some(Op::GroupNorm { gamma: name, .. }) => {
+        | Some(Op::GroupNorm { gamma: name, .. })
+        | Some(Op::Reflect { vectors: name, .. }) => {
             let path = name.rsplit_once('.').map_or(&**name, |(path, _)| path);
             format!("the output of {}", path.trim_end_matches(".conv"))
         }
         Some(Op::MaxPool { .. }) => "a pooled map".into(),
         Some(Op::Upsample { .. }) => "an up-sampled map".into(),
+        Some(Op::Squeeze { .. }) => "a squeezed map".into(),
+        Some(Op::Unsqueeze { .. }) => "an un-squeezed map".into(),
         Some(Op::Decide { .. }) => "the label map".into(),
         Some(Op::AddInPlace { .. }) | None => format!("buffer {buffer}"),
     }
@@ -115,8 +121,12 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
     }
     let doubled = |view: &View| dims(view).map(|d| d * 2);
     let (fits, expected) = match op {
-        Op::MaxPool { .. } => (dims(from) == doubled(to), "an output of half the size"),
-        Op::Upsample { .. } => (doubled(from) == dims(to), "an output of twice the size"),
+        Op::MaxPool { .. } | Op::Squeeze { .. } => {
+            (dims(from) == doubled(to), "an output of half the size")
+        }
+        Op::Upsample { .. } | Op::Unsqueeze { .. } => {
+            (doubled(from) == dims(to), "an output of twice the size")
+        }
         _ => (dims(from) == dims(to), "an output of the input's size"),
     };
     if !fits {
@@ -124,6 +134,9 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
     }
     match op {
         Op::Pointwise { .. } | Op::Conv3 { .. } => Ok(()),
+        Op::Squeeze { .. } if num_to != 8 * num_from => fail("eight channels for each"),
+        Op::Unsqueeze { .. } if num_from != 8 * num_to => fail("a channel for each eight"),
+        Op::Squeeze { .. } | Op::Unsqueeze { .. } => Ok(()),
         Op::GroupNorm { groups, .. } if num_to.checked_rem(*groups) != Some(0) => {
             fail("groups that divide the channels")
         }
@@ -215,6 +228,48 @@ mod tests {
         Op::GroupNorm { from, to, groups: 2, gamma, beta, activation: Default::default() }
     }
 
+    fn reflect(from: View, to: View) -> Op {
+        Op::Reflect { from, to, vectors: "mix.vectors".into(), transposed: false }
+    }
+
+    #[test]
+    fn maps_that_do_not_fit_an_operation_are_refused() {
+        let [down, up, norm, reflect]: [fn(View, View) -> Op; 4] = [
+            |from, to| Op::Squeeze { from, to },
+            |from, to| Op::Unsqueeze { from, to },
+            norm,
+            reflect,
+        ];
+        let (wide, narrow) = ((2, [4, 2, 6]), (16, [2, 1, 3]));
+        for fits in [
+            program(wide, narrow, down),
+            program(narrow, wide, up),
+            program(wide, wide, norm),
+            program(wide, wide, reflect),
+        ] {
+            assert_eq!(check(&fits), Ok(()));
+        }
+        for (from, to, op) in [
+            (narrow, wide, down),
+            (wide, (2, [2, 1, 3]), down),
+            (wide, (15, [2, 1, 3]), down),
+            (wide, (16, [4, 2, 6]), down),
+            ((2, [5, 2, 6]), narrow, down),
+            (wide, narrow, up),
+            (narrow, (1, [4, 2, 6]), up),
+            (narrow, (16, [4, 2, 6]), up),
+            (narrow, (2, [4, 2, 7]), up),
+            (wide, (4, [4, 2, 6]), norm),
+            (wide, (2, [4, 2, 5]), norm),
+            ((3, [4, 2, 6]), (3, [4, 2, 6]), norm),
+            (wide, (3, [4, 2, 6]), reflect),
+            (wide, (2, [4, 2, 5]), reflect),
+        ] {
+            let refused = check(&program(from, to, op));
+            assert!(matches!(refused, Err(Error::Program { .. })), "{from:?} {to:?} {refused:?}");
+        }
+    }
+
     /// WebGPU binds no buffer for reading and for writing at once, be its channels others.
     #[test]
     fn only_a_norm_of_one_view_is_done_in_place() {
@@ -228,5 +283,8 @@ mod tests {
         for channels in [2..4, 1..3] {
             assert!(matches!(check(&with(0, 0, channels)), Err(Error::Program { .. })));
         }
+        let view = View { buffer: 0, channels: 0..4 };
+        let in_place = Program { ops: vec![reflect(view.clone(), view)], ..apart };
+        assert!(matches!(check(&in_place), Err(Error::Program { .. })));
     }
 }

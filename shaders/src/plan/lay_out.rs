@@ -7,7 +7,7 @@ use model_core::{Op, Program, View};
 use super::{Plan, Slot, Step, views};
 use crate::kernels::{
     Dispatch, Kernel, add, conv3, decide, depthwise_conv, group_norm, max_pool, moments,
-    pointwise_conv, stride, upsample,
+    pointwise_conv, squeeze, stride, upsample,
 };
 
 /// No step does more multiply-adds where its operation can be split, so that a slow GPU is not
@@ -27,7 +27,7 @@ impl Plan {
         let maps = [(1, source), (2, target)];
         let weighted = [(1, source), (2, target), (3, Slot::Weights)];
         match &program.ops[op] {
-            Op::Pointwise { .. } => {
+            Op::Pointwise { .. } | Op::Reflect { .. } => {
                 let params = pointwise_conv::Params {
                     stride: from_stride,
                     from_offset,
@@ -122,6 +122,20 @@ impl Plan {
                 };
                 let dispatch = upsample::dispatch(params, channels);
                 self.push(program, op, (&upsample::KERNEL, 0), &maps, vec![dispatch]);
+            }
+            Op::Squeeze { .. } | Op::Unsqueeze { .. } => {
+                let is_back = matches!(program.ops[op], Op::Unsqueeze { .. });
+                let params = squeeze::Params {
+                    dims: if is_back { input.dims } else { output.dims },
+                    from_stride,
+                    to_stride,
+                    from_offset,
+                    to_offset,
+                    padding: 0,
+                };
+                let dispatch = squeeze::dispatch(params, num_from.min(num_to) as usize);
+                let kernel = (&squeeze::KERNEL, usize::from(is_back));
+                self.push(program, op, kernel, &maps, vec![dispatch]);
             }
             Op::Decide { exclusive, .. } => {
                 let exclusive = u32::from(*exclusive);

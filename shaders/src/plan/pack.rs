@@ -1,6 +1,6 @@
 //! An operation's parameters as its kernel reads them.
 
-use model_core::{Op, Weights};
+use model_core::{Op, Weights, orthogonal};
 
 use crate::Error;
 use crate::kernels::{conv3, depthwise_conv, group_norm, pointwise_conv};
@@ -28,13 +28,31 @@ pub fn pack(op: &Op, weights: &Weights) -> Result<Vec<u8>, Error> {
             let shape = [to.channels.len()];
             group_norm::pack(find(weights, gamma, &shape)?, find(weights, beta, &shape)?)
         }
+        Op::Reflect { to, vectors, transposed, .. } => {
+            let channels = to.channels.len();
+            // There may be any number of reflections.
+            let rows = weights.get(vectors).and_then(|array| array.shape.first());
+            find(weights, vectors, &[rows.copied().unwrap_or(channels), channels])?;
+            let matrix = orthogonal(&weights[vectors]);
+            let matrix = if *transposed { transpose(&matrix, channels) } else { matrix };
+            pointwise_conv::pack(&matrix, None, channels, channels)
+        }
         Op::Decide { codes, .. } => {
             let codes: Vec<u32> = codes.iter().map(|&code| u32::from(code)).collect();
             return Ok(bytemuck::cast_slice(&codes).to_vec());
         }
-        Op::AddInPlace { .. } | Op::MaxPool { .. } | Op::Upsample { .. } => Vec::new(),
+        Op::AddInPlace { .. }
+        | Op::MaxPool { .. }
+        | Op::Upsample { .. }
+        | Op::Squeeze { .. }
+        | Op::Unsqueeze { .. } => Vec::new(),
     };
     Ok(bytemuck::cast_slice(&packed).to_vec())
+}
+
+/// The transpose of a matrix `[size, size]`.
+fn transpose(matrix: &[f32], size: usize) -> Vec<f32> {
+    (0..size * size).map(|at| matrix[at % size * size + at / size]).collect()
 }
 
 /// The values of a parameter.
@@ -52,6 +70,42 @@ pub fn find<'a>(weights: &'a Weights, name: &str, shape: &[usize]) -> Result<&'a
         Some(array) => {
             let found = format!("shape {:?} with {} values", array.shape, array.values.len());
             Err(Error::program(expected(), found))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model_core::{Array, View};
+
+    #[test]
+    fn misshapen_reflections_are_refused_by_name() {
+        let view = |buffer| View { buffer, channels: 0..3 };
+        let (from, to) = (view(0), view(1));
+        let op = Op::Reflect { from, to, vectors: "mix.vectors".into(), transposed: true };
+        let packed = |shape: &[usize], len: usize| {
+            let array = Array { shape: shape.to_vec(), values: vec![1.0; len] };
+            pack(&op, &Weights::from([("mix.vectors".into(), array)]))
+        };
+        for rows in [0, 1, 3, 5] {
+            let packed = packed(&[rows, 3], 3 * rows).unwrap();
+            assert_eq!(packed.len() as u64, crate::footprint::packed_bytes(&op));
+        }
+        let mut errors = vec![pack(&op, &Weights::new())];
+        for (shape, len) in [
+            (&[3][..], 3),
+            (&[], 1),
+            (&[3, 1], 3),
+            (&[1, 3, 1], 3),
+            (&[2, 3], 5),
+            (&[usize::MAX, 3], 3),
+        ] {
+            errors.push(packed(shape, len));
+        }
+        for error in errors {
+            let text = error.unwrap_err().to_string();
+            assert!(text.contains("mix.vectors of shape") && text.contains("3]"), "{text}");
         }
     }
 }
