@@ -3,22 +3,17 @@
 use std::fmt::Write;
 
 use model_core::{
-    Array, BUNDLE_VERSION, Bundle, Card, Decoder, Error, Foreground, Head, PreprocessConfig,
-    Provenance, Score, Task, UNetConfig, Weights, config,
+    Array, BUNDLE_VERSION, Bundle, Card, Error, Foreground, Head, PreprocessConfig, Provenance,
+    Score, Task, UNetConfig, Weights, config,
 };
 
 /// The smallest network that can be configured.
 fn network() -> UNetConfig {
     UNetConfig {
-        in_channels: 1,
-        out_channels: 2,
         widths: vec![2],
         expand_ratio: 1,
-        blocks: 1,
-        decoder: Decoder::ReversibleMbconv,
         groups: 1,
-        activation: config::Activation::Relu,
-        reversible: true,
+        ..UNetConfig::preset("demo", 1, 2).unwrap()
     }
 }
 

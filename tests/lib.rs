@@ -1,12 +1,13 @@
 //! What the promises share: where real data lies, and work measured alone in a process of its own.
 
 mod alone;
-mod counting;
 mod gpu;
+mod networks;
 
 pub use alone::{Outcome, alone, peak_bytes};
-pub use counting::{held_bytes, most_held_bytes};
 pub use gpu::engine;
+pub use networks::shrunk;
+pub use trainer::counting::{held_bytes, most_held_bytes};
 
 use std::env;
 use std::io::Write;

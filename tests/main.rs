@@ -7,6 +7,7 @@ mod harness;
 mod hostile_input;
 mod kernels;
 mod layering;
+mod memory;
 mod program_matches_model;
 mod reversible;
 mod share;

@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
-use model_core::{Bundle, Decoder, PreprocessConfig, UNetConfig};
+use model_core::{Bundle, PreprocessConfig, UNetConfig};
 use trainer::checkpoint::{Checkpoint, LAST, PREVIOUS};
 use trainer::config::{AugmentSettings, TrainConfig};
 use trainer::run_folder::{BEST, Run};
@@ -18,15 +18,9 @@ use trainer::train::Outcome;
 fn settings() -> TrainConfig {
     TrainConfig {
         network: Some(UNetConfig {
-            in_channels: 0,
-            out_channels: 0,
             widths: vec![8, 16],
-            expand_ratio: 2,
-            blocks: 1,
-            decoder: Decoder::ReversibleMbconv,
             groups: 4,
-            activation: Default::default(),
-            reversible: true,
+            ..UNetConfig::preset("demo", 0, 0).unwrap()
         }),
         preprocess: PreprocessConfig {
             foreground: model_core::Foreground::Nonzero,

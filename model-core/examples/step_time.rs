@@ -1,5 +1,5 @@
 //! Times a training step (forward, backward) of a preset on the CPU, rewinding and stored side by
-//! side, and the depthwise kernel beside burn's own operation.
+//! side, and the kernels of the convolutions beside burn's own operations.
 //!
 //! `cargo run -p model-core --features burn --example step_time -- demo 32`
 
@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
-use model_core::kernels::{depthwise_conv3, group_norm, max_pool2, upsample2};
+use model_core::kernels::{conv3, depthwise_conv3, group_norm, max_pool2, upsample2};
 use model_core::nets::UNet3d;
 use model_core::{Activation, UNetConfig};
 
@@ -49,13 +49,23 @@ fn main() {
     let ones = Tensor::<1>::ones([32], &device).require_grad();
     let x = x.require_grad();
     type Op<'a> = Box<dyn Fn() -> Tensor<5> + 'a>;
-    let ops: [(&str, Op); 5] = [
+    let dense = Tensor::<5>::random([32, 32, 3, 3, 3], Distribution::Default, &device);
+    let dense = dense.require_grad();
+    let ops: [(&str, Op); 7] = [
         ("depthwise", Box::new(|| depthwise_conv3(x.clone(), weight.clone()))),
         (
             "burn's depthwise",
             Box::new(|| {
                 let weight = weight.clone().reshape([32, 1, 3, 3, 3]);
                 conv3d(x.clone(), weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], 32))
+            }),
+        ),
+        ("dense 3³", Box::new(|| conv3(x.clone(), dense.clone()))),
+        (
+            "burn's dense 3³",
+            Box::new(|| {
+                let options = ConvOptions::new([1; 3], [1; 3], [1; 3], 1);
+                conv3d(x.clone(), dense.clone(), None, options)
             }),
         ),
         (

@@ -20,6 +20,8 @@ pub mod nifti;
 mod orientation;
 pub mod phantom;
 mod placement;
+#[cfg(feature = "burn")]
+pub mod plan;
 mod postprocess;
 mod preprocess;
 mod program;

@@ -13,7 +13,7 @@ use model_core::EmptyRule;
 use crate::config::TrainConfig;
 use crate::predict::{Predictor, Split};
 use crate::run_folder::{self, Run};
-use crate::{DISCLAIMER, device, evaluate, export, phantom, progress, train};
+use crate::{DISCLAIMER, bench, device, evaluate, export, phantom, plan, progress, train};
 
 /// Trains reversible 3D U-Nets that segment volumetric scans, and uses them.
 ///
@@ -43,7 +43,23 @@ enum Command {
     Evaluate(EvaluateArgs),
     Export(ExportArgs),
     Phantom(PhantomArgs),
+    Plan(plan::PlanArgs),
+    /// Measure.
+    #[command(subcommand, after_help = BENCH_EXAMPLES)]
+    Bench(Bench),
 }
+
+/// Measurements.
+#[derive(Subcommand)]
+enum Bench {
+    Memory(bench::MemoryArgs),
+}
+
+const BENCH_EXAMPLES: &str = "\
+Example:
+  rewind bench memory --preset mbconv-slim
+
+Research use only, not a medical device";
 
 /// Train a network, or resume a run.
 ///
@@ -242,6 +258,8 @@ pub fn run() -> ExitCode {
         Command::Evaluate(args) => evaluate(args),
         Command::Export(args) => export(args),
         Command::Phantom(args) => phantom(args),
+        Command::Plan(args) => plan::run(args),
+        Command::Bench(Bench::Memory(args)) => bench::memory(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

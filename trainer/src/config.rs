@@ -202,6 +202,23 @@ impl TrainConfig {
         Ok(network)
     }
 
+    /// The network alone; its channels and outputs are these where the settings leave them open.
+    ///
+    /// # Errors
+    /// When neither or both of `preset` and `[network]` are given.
+    pub fn network_of(&self, inputs: usize, outputs: usize) -> Result<UNetConfig> {
+        let open = |stated: usize, given| if stated == 0 { given } else { stated };
+        match (&self.preset, &self.network) {
+            (Some(name), None) => Ok(UNetConfig::preset(name, inputs, outputs)?),
+            (None, Some(network)) => Ok(UNetConfig {
+                in_channels: open(network.in_channels, inputs),
+                out_channels: open(network.out_channels, outputs),
+                ..network.clone()
+            }),
+            _ => bail!("settings: expected either a preset or [network]"),
+        }
+    }
+
     /// Refuses values that mean nothing.
     ///
     /// # Errors

@@ -6,9 +6,11 @@
 
 pub mod adam;
 pub mod augment;
+pub mod bench;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod counting;
 pub mod data_set;
 pub mod device;
 pub mod draws;
@@ -22,6 +24,7 @@ pub mod metrics_log;
 pub mod model;
 pub mod patches;
 pub mod phantom;
+pub mod plan;
 pub mod predict;
 pub mod progress;
 pub mod run_folder;

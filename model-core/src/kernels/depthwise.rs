@@ -10,7 +10,7 @@ use burn::tensor::module::conv3d;
 use burn::tensor::ops::ConvOptions;
 
 use super::cpu::{Values, is_cpu, tensor};
-use super::{Parent, primitive, record};
+use super::{Call, Memory, Parent, primitive, record};
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1.
 ///
@@ -50,6 +50,17 @@ pub fn depthwise_conv3(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
         });
         [of_x, of_weight]
     })
+}
+
+/// What [`depthwise_conv3`] holds.
+pub fn memory(call: &Call) -> Memory {
+    let widened = call.widened(2 * call.num_inputs());
+    Memory {
+        keeps_input: true,
+        kept_bytes: 0,
+        forward_bytes: widened,
+        backward_bytes: widened + call.widened(call.num_inputs()),
+    }
 }
 
 /// The same by burn's own operation, whose gradients it then uses.

@@ -8,7 +8,7 @@ use burn::tensor::FloatDType;
 use burn::tensor::activation::leaky_relu;
 
 use super::cpu::{Values, is_cpu, tensor};
-use super::{Parent, primitive, recomputed, record};
+use super::{Call, Memory, Parent, Place, primitive, recomputed, record};
 use crate::config::{Activation, NORM_EPSILON};
 
 /// Normalises every group of channels of every sample to mean 0 and variance 1 (biased, as the
@@ -69,6 +69,27 @@ pub fn group_norm(
             Some(of_channels(|sums| sums.plain)),
         ]
     })
+}
+
+/// What [`group_norm`] holds. Composed on a GPU, it works on two f32 copies; its backward pass
+/// computes them again in a graph, which stores three of them beside their gradients.
+pub fn memory(call: &Call) -> Memory {
+    let sums = (call.batch * call.from) as u64;
+    let widened = call.widened(2 * call.num_inputs());
+    match call.place {
+        Place::Cpu => Memory {
+            keeps_input: true,
+            kept_bytes: 8 * sums,
+            forward_bytes: widened,
+            backward_bytes: 16 * sums + widened + call.widened(call.num_inputs()),
+        },
+        Place::Gpu => Memory {
+            keeps_input: true,
+            kept_bytes: 0,
+            forward_bytes: 8 * call.num_inputs(),
+            backward_bytes: 20 * call.num_inputs(),
+        },
+    }
 }
 
 /// The same by burn's own operations, whose gradients it then uses.

@@ -6,7 +6,7 @@ use burn::Tensor;
 use burn::backend::Flex;
 
 use super::cpu::{Values, is_cpu, tensor};
-use super::{Parent, primitive, recomputed, record};
+use super::{Call, Memory, Parent, Place, primitive, recomputed, record};
 
 /// The maximum over every 2³ voxels; all axes are even. The gradient goes to the first of equal
 /// maxima.
@@ -36,6 +36,22 @@ pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
         let of_x = cpu::input_gradient(Values::new(&value).slice(), gradient.slice(), dims);
         [Some(primitive::<Flex, 5>(tensor(of_x, shape, &value)))]
     })
+}
+
+/// What [`max_pool2`] holds. Composed on a GPU, its backward pass goes through the halved maps of
+/// two axes, each with the indices of its maxima.
+pub fn memory(call: &Call) -> Memory {
+    let n = call.num_inputs();
+    let scratch = match call.place {
+        Place::Cpu => call.widened(n + n / 8),
+        Place::Gpu => (n / 2 + n / 4) * (call.float_bytes + 4),
+    };
+    Memory {
+        keeps_input: true,
+        kept_bytes: 0,
+        forward_bytes: scratch,
+        backward_bytes: scratch + call.widened(n),
+    }
 }
 
 /// The same by burn's own operations, axis by axis.

@@ -5,17 +5,21 @@
 //! a fixed order, so that a run can be repeated bit for bit.
 
 mod autodiff;
+pub mod conv3;
 mod cpu;
-mod depthwise;
-mod group_norm;
-mod max_pool;
-mod squeeze;
-mod upsample;
+pub mod depthwise;
+pub mod group_norm;
+pub mod max_pool;
+mod memory;
+pub mod squeeze;
+pub mod upsample;
 
 pub(crate) use autodiff::{Parent, on_backend, primitive, recomputed, record, seeded_loss};
+pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
 pub use group_norm::group_norm;
 pub use max_pool::max_pool2;
+pub use memory::{Call, Memory, Place};
 pub use squeeze::{squeeze2, unsqueeze2};
 pub use upsample::upsample2;
 

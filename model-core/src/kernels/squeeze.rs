@@ -6,7 +6,7 @@ use burn::Tensor;
 use burn::backend::Flex;
 
 use super::cpu::{Values, is_cpu, tensor};
-use super::{Parent, primitive, record};
+use super::{Call, Memory, Parent, primitive, record};
 
 /// Makes channels of every 2³ voxels: channel 8c + 4dk + 2dj + di holds the voxels
 /// (2k + dk, 2j + dj, 2i + di) of channel c. All axes are even.
@@ -28,6 +28,12 @@ pub fn squeeze2(x: Tensor<5>) -> Tensor<5> {
 pub fn unsqueeze2(x: Tensor<5>) -> Tensor<5> {
     assert!(x.dims()[1] % 8 == 0, "a multiple of 8 channels, found {:?}", x.dims());
     shuffle(x, false)
+}
+
+/// What [`squeeze2`] and [`unsqueeze2`] hold: nothing, since they move numbers about.
+pub fn memory(call: &Call) -> Memory {
+    let scratch = call.widened(2 * call.num_inputs());
+    Memory { forward_bytes: scratch, backward_bytes: scratch, ..Memory::default() }
 }
 
 fn shuffle(x: Tensor<5>, squeeze: bool) -> Tensor<5> {

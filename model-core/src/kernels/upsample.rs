@@ -6,7 +6,7 @@ use burn::Tensor;
 use burn::backend::Flex;
 
 use super::cpu::{Values, is_cpu, tensor};
-use super::{Parent, primitive, record};
+use super::{Call, Memory, Parent, Place, primitive, record};
 
 /// Doubles every axis. An output at even place 2m is ¾ of input m and ¼ of m − 1, at odd place
 /// ¾ of m and ¼ of m + 1; beyond the border the border's value holds.
@@ -32,6 +32,17 @@ pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
         let of_x = cpu::input_gradient(Values::new(&gradient).slice(), dims);
         [Some(primitive::<Flex, 5>(tensor(of_x, shape, &gradient)))]
     })
+}
+
+/// What [`upsample2`] holds: nothing, since it is linear. Composed on a GPU, it makes the even and
+/// the odd half of each axis before it joins them.
+pub fn memory(call: &Call) -> Memory {
+    let n = call.num_inputs();
+    let scratch = match call.place {
+        Place::Cpu => call.widened(9 * n),
+        Place::Gpu => 12 * n * call.float_bytes,
+    };
+    Memory { forward_bytes: scratch, backward_bytes: scratch, ..Memory::default() }
 }
 
 /// The same by burn's own operations, axis by axis.

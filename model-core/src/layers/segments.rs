@@ -27,9 +27,11 @@ pub struct Segment {
 ///
 /// Reversible: every longest run of layers that can be rewound is one segment, so that a sequence
 /// of blocks, or the whole path between pixel shuffles, keeps its end alone. Checkpointed: every
-/// run of n layers between skips falls into about √n segments (Chen et al. 2016, section 4.1).
+/// run of n layers between skips falls into about √n segments (Chen et al. 2016, section 4.1). The
+/// last segment is the head.
 pub fn segments(config: &UNetConfig) -> Vec<Segment> {
-    let steps = steps(config);
+    let mut steps = steps(config);
+    let head = steps.split_off(steps.len() - 1);
     let kind = |step: &Step| match config.reversible {
         true => step.layer.is_invertible(),
         false => config.checkpointed && is_between_skips(&step.layer),
@@ -54,6 +56,7 @@ pub fn segments(config: &UNetConfig) -> Vec<Segment> {
             }
         }
     }
+    list.push(Segment { backward: Backward::Stored, steps: head });
     list
 }
 
@@ -94,6 +97,6 @@ mod tests {
         assert_eq!(count(&fully, Backward::Rewound), 1);
         assert_eq!(segments(&fully).len(), 3);
         let plain = UNetConfig { reversible: false, ..fully };
-        assert_eq!(segments(&plain).len(), 1);
+        assert_eq!(segments(&plain).len(), 2);
     }
 }

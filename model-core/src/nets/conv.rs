@@ -2,12 +2,10 @@
 //! computes in its input's precision.
 
 use burn::module::{Initializer, Module, Param};
-use burn::tensor::module::conv3d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::like;
-use crate::kernels::depthwise_conv3;
+use crate::kernels::{Call, Memory, conv3, depthwise_conv3};
 
 /// Weights for layers followed by rectifiers keep the variance of what passes (He et al. 2015).
 fn he_normal<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
@@ -55,6 +53,11 @@ impl PointwiseConv {
     }
 }
 
+/// What [`PointwiseConv`] holds: a matrix product keeps its input.
+pub fn pointwise_memory(_: &Call) -> Memory {
+    Memory { keeps_input: true, ..Memory::default() }
+}
+
 /// Depthwise 3³ convolution, zero padding 1, without bias.
 #[derive(Module, Debug)]
 pub struct DepthwiseConv {
@@ -94,6 +97,6 @@ impl Conv3 {
     /// - output: `[b, out, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         let weight = like(self.weight.val(), &x);
-        conv3d(x, weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], 1))
+        conv3(x, weight)
     }
 }

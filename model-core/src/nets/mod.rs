@@ -12,12 +12,12 @@ mod unet;
 mod unit;
 mod vae;
 
-pub use conv::{Conv3, DepthwiseConv, PointwiseConv};
+pub use conv::{Conv3, DepthwiseConv, PointwiseConv, pointwise_memory};
 pub use layer::{Layer, Parts, Plain, Tap};
 pub use norm::GroupNorm;
 pub use precision::Precision;
 pub(crate) use precision::{cast, like};
-pub use reflection::Reflection;
+pub use reflection::{Reflection, reflection_memory};
 pub use reversible::ReversibleBlock;
 pub use segment::Segment;
 pub use unet::{UNet3d, backward};

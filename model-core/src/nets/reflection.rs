@@ -4,6 +4,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::{cast, like};
+use crate::kernels::{Call, Memory};
 
 /// y = W x over the channels, with W = H₁ H₂ … Hᵣ and Hₘ = I − 2 u uᵀ for the normalised rows u of
 /// `vectors`. Its inverse is its transpose.
@@ -48,6 +49,18 @@ impl Reflection {
         let x = x.reshape([b, c, k * j * i]);
         let projected = t.matmul(u.clone().matmul(x.clone()));
         (x - u.transpose().matmul(projected)).reshape(shape)
+    }
+}
+
+/// What [`Reflection`] holds: the matrix products keep their inputs, and the backward pass the
+/// negated gradient.
+pub fn reflection_memory(call: &Call, reflections: usize) -> Memory {
+    let projections = 2 * call.numbers(reflections) * call.float_bytes;
+    Memory {
+        keeps_input: true,
+        kept_bytes: projections,
+        forward_bytes: 0,
+        backward_bytes: call.num_inputs() * call.float_bytes + projections,
     }
 }
 

@@ -8,10 +8,10 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::NodeGuard;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::reversible::rewind;
-use super::{Layer, Parts, Precision, Tap};
+use super::{Layer, Parts, Precision, Tap, cast};
 use crate::kernels::{Parent, on_backend, primitive, record, seeded_loss};
 use crate::layers::{self, Backward};
 
@@ -66,7 +66,7 @@ impl Segment {
         let x = Parent::<B, 5>::new(x);
         let plain = self.valid();
         let (guard, x) = (x.guard, x.value);
-        let tap = tap.cloned();
+        let (tap, float) = (tap.cloned(), FloatDType::from(x.dtype()));
         let (y, kept) = match self.backward {
             Backward::Rewound => {
                 let y = plain.through(x, tap.as_ref());
@@ -86,8 +86,9 @@ impl Segment {
                     differentiate(plain, forward, kept, gradient, &nodes, gradients).gradient
                 }
             };
-            // The anchor's gradient went the way of all parameters'.
-            [wanted[0].then(|| primitive::<B, 5>(of_x)), None]
+            // The streams' type may be another; the anchor's gradient went the way of all
+            // parameters'.
+            [wanted[0].then(|| primitive::<B, 5>(cast(of_x, float))), None]
         })
     }
 

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Parts, Precision, Segment, Tap, VaeBranch, cast};
 use crate::config::UNetConfig;
 use crate::kernels::{on_backend, seeded_loss};
-use crate::layers::{self, Step, segments};
+use crate::layers::{self, segments};
 
 /// A U-Net from logits' point of view.
 #[derive(Module, Debug)]
@@ -41,11 +41,10 @@ impl UNet3d {
     pub fn in_precision(config: &UNetConfig, precision: Precision, device: &Device) -> Self {
         config.check().expect("a configuration that was checked");
         let mut described = segments(config);
-        let end: Vec<Step> = described.last_mut().and_then(|s| s.steps.pop()).into_iter().collect();
-        let head = layers::Segment { backward: layers::Backward::Stored, steps: end };
+        let head = described.pop().expect("a network ends with its head");
         let segment = |segment: &layers::Segment| Segment::new(segment, precision, device);
         UNet3d {
-            segments: described.iter().filter(|s| !s.steps.is_empty()).map(segment).collect(),
+            segments: described.iter().map(segment).collect(),
             head: Segment::new(&head, Precision::F32, device),
             vae: config.vae.as_ref().map(|vae| VaeBranch::new(config, vae, device)),
             config: config.clone(),

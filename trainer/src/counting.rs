@@ -1,4 +1,5 @@
-//! An allocator that counts: how many bytes the process holds, and the most it has held.
+//! An allocator that counts: how many bytes this process holds, and the most it has held. It costs
+//! two additions a tensor, and is what the CPU's memory is measured by.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -23,6 +24,13 @@ unsafe impl GlobalAlloc for Counting {
         let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
         MOST.fetch_max(held, Relaxed);
         unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let held = HELD.fetch_add(size, Relaxed) + size - layout.size();
+        HELD.fetch_sub(layout.size(), Relaxed);
+        MOST.fetch_max(held, Relaxed);
+        unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {

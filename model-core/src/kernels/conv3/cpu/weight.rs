@@ -1,0 +1,171 @@
+//! The gradient of the weight: a block of outputs and three taps at a time, whose sums stay in
+//! registers while a tile's positions go by.
+
+use multiversion::{multiversion, target::match_target};
+use rayon::prelude::*;
+
+use super::tile::{BLOCK, Shape, Tile, multiply_add};
+
+/// Positions summed in f32 before the sum goes on in f64. A block of gradients and one channel's
+/// planes of as many positions stay in the cache nearest to the core.
+const RUN: usize = 1024;
+
+/// Channels in and out that one task sums the gradient for, at most.
+const GROUP: usize = 16;
+
+/// The gradient of the weight. Each is summed by one task, tile after tile, so that its value does
+/// not depend on the number of threads.
+///
+/// # Shapes
+/// - x: `[b, in, k, j, i]`
+/// - gradient: `[b, out, k, j, i]`
+/// - output: `[out, in, 3, 3, 3]`
+pub fn weight_gradient(x: &[f32], gradient: &[f32], shape: Shape) -> Vec<f32> {
+    let Shape { input, output, .. } = shape;
+    let out_groups = output.div_ceil(GROUP);
+    let group = (input * out_groups / (4 * rayon::current_num_threads())).clamp(1, GROUP);
+    let in_groups = input.div_ceil(group);
+    let mut weight = vec![0.0; output * input * 27];
+    // A task's weights, a slice of each of its outputs.
+    let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
+    tasks.resize_with(out_groups * in_groups, Vec::new);
+    for (o, weight) in weight.chunks_exact_mut(input * 27).enumerate() {
+        for (n, weight) in weight.chunks_mut(group * 27).enumerate() {
+            tasks[o / GROUP * in_groups + n].push(weight);
+        }
+    }
+    tasks.into_par_iter().enumerate().for_each(|(n, mut weights)| {
+        let (o, c) = (n / in_groups * GROUP, n % in_groups * group);
+        correlate(&mut weights, x, gradient, shape, [o, c]);
+    });
+    weight
+}
+
+/// A group's gradients of the weight, from output and input channel `from` on.
+fn correlate(
+    weights: &mut [&mut [f32]],
+    x: &[f32],
+    gradient: &[f32],
+    shape: Shape,
+    from: [usize; 2],
+) {
+    let (nk, map) = (shape.dims[2], shape.plane() * shape.dims[2]);
+    let blocks = weights.len().div_ceil(BLOCK);
+    let channels = weights[0].len() / 27;
+    // A part of a large plane, or some small planes.
+    let room = shape.room(RUN);
+    let depth = (RUN / room).clamp(1, nk);
+    let reach = shape.tile(room, 0).reach();
+    // [block, in, output of the block, tap]
+    let mut sums = vec![0.0f64; blocks * channels * BLOCK * 27];
+    let mut padded = vec![0.0; (depth + 2) * reach];
+    let mut gradients = vec![0.0; blocks * BLOCK * depth * room];
+    for item in 0..x.len() / (shape.input * map) {
+        let x = &x[(item * shape.input + from[1]) * map..];
+        let gradient = &gradient[(item * shape.output + from[0]) * map..];
+        let firsts = (0..shape.positions()).step_by(room);
+        for (k, first) in (0..nk).step_by(depth).flat_map(|k| firsts.clone().map(move |n| (k, n))) {
+            // The last planes may be fewer; their tile is then filled up with zeros.
+            let outputs = gradients.chunks_exact_mut(depth * room);
+            for (to, map) in outputs.zip(gradient.chunks_exact(map)).take(weights.len()) {
+                for (n, to) in to.chunks_exact_mut(room).enumerate() {
+                    shape.pad(to, map, k + 1 + n, first + shape.stride() + 1);
+                }
+            }
+            for (c, map) in x.chunks_exact(map).take(channels).enumerate() {
+                for (n, to) in padded.chunks_exact_mut(reach).enumerate() {
+                    shape.pad(to, map, k + n, first);
+                }
+                for (block, gradients) in gradients.chunks_exact(BLOCK * depth * room).enumerate() {
+                    let sums = &mut sums[(block * channels + c) * BLOCK * 27..][..BLOCK * 27];
+                    correlate_tile(sums, &padded, gradients, shape.tile(room, first));
+                }
+            }
+        }
+    }
+    for (o, weight) in weights.iter_mut().enumerate() {
+        for (n, weight) in weight.iter_mut().enumerate() {
+            let (block, c) = (o / BLOCK, n / 27);
+            let at = ((block * channels + c) * BLOCK + o % BLOCK) * 27 + n % 27;
+            *weight = sums[at] as f32;
+        }
+    }
+}
+
+/// Adds one input channel's products with a block of outputs' gradients, one vector of each. Arrays
+/// of 16 lanes the compiler takes apart, so wider machines also run the version for 8.
+#[multiversion(targets("x86_64+avx2+fma", "aarch64+neon"))]
+fn correlate_tile(sums: &mut [f64], x: &[f32], gradient: &[f32], tile: Tile) {
+    match_target! {
+        "x86_64+avx2+fma" => correlate_runs::<8, true>(sums, x, gradient, tile),
+        "aarch64+neon" => correlate_runs::<4, true>(sums, x, gradient, tile),
+        _ => correlate_runs::<4, false>(sums, x, gradient, tile),
+    }
+}
+
+/// # Shapes
+/// - sums: `[output of the block, tap]`
+/// - x: `[plane, position]`, two planes more than the gradient
+/// - gradient: `[output of the block, plane, position]`
+#[inline(always)]
+fn correlate_runs<const WIDTH: usize, const FUSED: bool>(
+    sums: &mut [f64],
+    x: &[f32],
+    gradient: &[f32],
+    tile: Tile,
+) {
+    let depth = gradient.len() / (BLOCK * tile.room);
+    let vectors = tile.positions.div_ceil(WIDTH);
+    // Added up at the end: sums across lanes in the loop would tempt the compiler to short vectors.
+    let mut all = [[0.0f32; WIDTH]; BLOCK * 27];
+    for (dk, di) in (0..9).map(|n| (n / 3, n % 3)) {
+        let mut lanes = [[[0.0f32; WIDTH]; 3]; BLOCK];
+        for k in 0..depth {
+            let x = &x[(k + dk) * tile.reach() + di..];
+            // Loops, as a closure of `array::from_fn` would be called, once a plane and tap.
+            let mut taps: [&[[f32; WIDTH]]; 3] = [&[]; 3];
+            for (dj, tap) in taps.iter_mut().enumerate() {
+                *tap = &x[dj * tile.stride..].as_chunks().0[..vectors];
+            }
+            let mut gradients: [&[[f32; WIDTH]]; BLOCK] = [&[]; BLOCK];
+            for (o, to) in gradients.iter_mut().enumerate() {
+                *to = &gradient[(o * depth + k) * tile.room..].as_chunks().0[..vectors];
+            }
+            for n in 0..vectors {
+                let x = [taps[0][n], taps[1][n], taps[2][n]];
+                for o in 0..BLOCK {
+                    for dj in 0..3 {
+                        for lane in 0..WIDTH {
+                            lanes[o][dj][lane] = multiply_add::<FUSED>(
+                                x[dj][lane],
+                                gradients[o][n][lane],
+                                lanes[o][dj][lane],
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        for o in 0..BLOCK {
+            for dj in 0..3 {
+                all[o * 27 + (dk * 3 + dj) * 3 + di] = lanes[o][dj];
+            }
+        }
+    }
+    for (sum, lanes) in sums.iter_mut().zip(&all) {
+        *sum += f64::from(halved(*lanes));
+    }
+}
+
+/// The sum of the lanes, one half added to the other until one is left.
+#[inline(always)]
+fn halved<const WIDTH: usize>(mut lanes: [f32; WIDTH]) -> f32 {
+    let mut width = WIDTH;
+    while width > 1 {
+        width /= 2;
+        for lane in 0..width {
+            lanes[lane] += lanes[lane + width];
+        }
+    }
+    lanes[0]
+}

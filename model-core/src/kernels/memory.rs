@@ -1,0 +1,59 @@
+//! What an operation of the training path holds in memory. Each op declares it beside its kernel,
+//! and [`crate::plan`] adds the declarations up.
+
+/// Where an op runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Kernels of our own.
+    #[default]
+    Cpu,
+    /// Composed of burn's operations.
+    Gpu,
+}
+
+/// One call of an op.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// Where.
+    pub place: Place,
+    /// Bytes of one number of its input and output.
+    pub float_bytes: u64,
+    /// Samples.
+    pub batch: usize,
+    /// Channels of the input.
+    pub from: usize,
+    /// Channels of the output.
+    pub to: usize,
+    /// Voxels of the input along i, j, k.
+    pub dims: [usize; 3],
+}
+
+impl Call {
+    /// Numbers in the input.
+    pub fn num_inputs(&self) -> u64 {
+        (self.batch * self.from * self.dims.iter().product::<usize>()) as u64
+    }
+
+    /// Numbers in as many channels at the input's size.
+    pub fn numbers(&self, channels: usize) -> u64 {
+        (self.batch * channels * self.dims.iter().product::<usize>()) as u64
+    }
+
+    /// Bytes of f32 copies that the CPU's kernels make of this many numbers in half precision.
+    pub fn widened(&self, numbers: u64) -> u64 {
+        if self.place == Place::Cpu && self.float_bytes < 4 { 4 * numbers } else { 0 }
+    }
+}
+
+/// Bytes beside the input, the output and the gradients of input and parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// Whether the input is kept for the backward pass.
+    pub keeps_input: bool,
+    /// What else is kept.
+    pub kept_bytes: u64,
+    /// Scratch of the forward pass.
+    pub forward_bytes: u64,
+    /// Scratch of the backward pass.
+    pub backward_bytes: u64,
+}

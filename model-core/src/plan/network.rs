@@ -1,0 +1,311 @@
+//! A training step of a network on tensors without numbers. Every function here mirrors one of
+//! [`crate::nets`], down to what is cloned, moved and dropped.
+
+use std::rc::Rc;
+
+use super::heap::Shadow;
+use super::tape::{Gradients, Machine, Tape, Unary, Var};
+use crate::kernels::{self, depthwise, group_norm, max_pool, squeeze, upsample};
+use crate::layers::{Backward, Kernel, Layer, Segment, Step, Unit};
+use crate::nets::{pointwise_memory, reflection_memory};
+
+/// x, whole or as halves.
+pub enum Parts {
+    Whole(Var),
+    Halves(Var, Var),
+}
+
+impl Machine {
+    fn whole(&self, tape: &mut Tape, x: Parts) -> Var {
+        match x {
+            Parts::Whole(x) => x,
+            Parts::Halves(x1, x2) => self.join(tape, x1, x2),
+        }
+    }
+
+    fn halves(&self, tape: &mut Tape, x: Parts) -> (Var, Var) {
+        match x {
+            Parts::Whole(x) => self.split(tape, x),
+            Parts::Halves(x1, x2) => (x1, x2),
+        }
+    }
+
+    /// Segments in a row.
+    pub fn segments(&self, tape: &mut Tape, mut x: Parts, segments: &[Segment]) -> Var {
+        let mut kept = Vec::new();
+        for segment in segments {
+            self.heap.enter(segment.steps[0].level);
+            x = match (segment.backward, x) {
+                (Backward::Rewound | Backward::Recomputed, Parts::Whole(x)) if !tape.is_none() => {
+                    Parts::Whole(self.recorded(tape, x, segment))
+                }
+                (_, x) => self.steps(tape, x, &segment.steps, &mut kept),
+            };
+        }
+        self.whole(tape, x)
+    }
+
+    fn steps(&self, tape: &mut Tape, x: Parts, steps: &[Step], kept: &mut Vec<Var>) -> Parts {
+        steps.iter().fold(x, |x, step| {
+            self.heap.enter(step.level);
+            self.layer(tape, x, &step.layer, kept)
+        })
+    }
+
+    fn through(&self, tape: &mut Tape, x: Var, steps: &[Step]) -> Var {
+        let x = self.steps(tape, Parts::Whole(x), steps, &mut Vec::new());
+        self.whole(tape, x)
+    }
+
+    /// One step in the graph for the whole segment.
+    fn recorded(&self, tape: &mut Tape, x: Var, segment: &Segment) -> Var {
+        let (parent, float_bytes) = (x.node, x.shadow.float_bytes);
+        let x = Var { node: None, ..x };
+        let mut none = Tape::none();
+        let rewound = segment.backward == Backward::Rewound;
+        let kept = (!rewound).then(|| x.shadow.clone());
+        let y = self.through(&mut none, x, &segment.steps).shadow;
+        let kept = kept.unwrap_or_else(|| y.clone());
+        let steps = segment.steps.clone();
+        let node = tape.record(self, move |machine, gradient, gradients| {
+            let of_x = match rewound {
+                true => machine.rewind(&steps, kept, gradient),
+                false => {
+                    let forward = |tape: &mut Tape, x| machine.through(tape, x, &steps);
+                    machine.differentiate(forward, kept, gradient).1
+                }
+            };
+            if let Some(parent) = parent {
+                let of_x = Var { shadow: of_x, node: None };
+                let of_x = machine.cast(&mut Tape::none(), of_x, float_bytes).shadow;
+                machine.register(gradients, parent, of_x);
+            }
+        });
+        Var { shadow: y, node: Some(node) }
+    }
+
+    /// A part of the network in a graph of its own: its output, and the gradient of its input.
+    fn differentiate(
+        &self,
+        forward: impl FnOnce(&mut Tape, Var) -> Var,
+        x: Shadow,
+        seed: Shadow,
+    ) -> (Shadow, Shadow) {
+        let mut tape = Tape::default();
+        let x = tape.leaf(x);
+        let leaf = x.node.expect("a leaf has a node");
+        let y = forward(&mut tape, x.clone());
+        let output = y.shadow.clone();
+        let mut local: Gradients = tape.backward(self, y, seed);
+        drop(x);
+        (output, local.remove(&leaf).expect("the output depends on the input"))
+    }
+
+    fn rewind(&self, steps: &[Step], y: Shadow, gradient: Shadow) -> Shadow {
+        let none = &mut Tape::none();
+        let plain = |shadow| Var { shadow, node: None };
+        let (mut value, mut gradient) = (Parts::Whole(plain(y)), Parts::Whole(plain(gradient)));
+        let (mut kept_values, mut kept_gradients) = (Vec::new(), Vec::new());
+        for step in steps.iter().rev() {
+            self.heap.enter(step.level);
+            (value, gradient) = match &step.layer {
+                Layer::Block { f, g } => {
+                    let (y1, y2) = self.halves(none, value);
+                    let (g1, g2) = self.halves(none, gradient);
+                    let (y1, y2) = (y1.shadow, y2.shadow);
+                    let (g1, g2) =
+                        (self.cast(none, g1, self.stream), self.cast(none, g2, self.stream));
+                    let (g1, g2) = (g1.shadow, g2.shadow);
+                    let half = |units: &[Unit], x: &Shadow, seed: &Shadow| {
+                        let forward = |tape: &mut Tape, x| self.half(tape, x, units);
+                        self.differentiate(forward, x.clone(), seed.clone())
+                    };
+                    let (output, of_y1) = half(g, &y1, &g2);
+                    let y2 = self.sum(y2, output);
+                    let g1 = self.sum(g1, of_y1);
+                    let (output, of_y2) = half(f, &y2, &g1);
+                    let y1 = self.sum(y1, output);
+                    let g2 = self.sum(g2, of_y2);
+                    (Parts::Halves(plain(y1), plain(y2)), Parts::Halves(plain(g1), plain(g2)))
+                }
+                Layer::Reflect { reflections, channels, .. } => {
+                    let y = self.whole(none, value);
+                    let x = self.reflect(none, y, *channels, *reflections).shadow;
+                    let seed = self.whole(none, gradient).shadow;
+                    let forward =
+                        |tape: &mut Tape, x| self.reflect(tape, x, *channels, *reflections);
+                    let (_, of_x) = self.differentiate(forward, x.clone(), seed);
+                    (Parts::Whole(plain(x)), Parts::Whole(plain(of_x)))
+                }
+                Layer::Squeeze | Layer::Unsqueeze => {
+                    let squeeze = step.layer == Layer::Unsqueeze;
+                    let mut both = |x| {
+                        let x = self.whole(none, x);
+                        Parts::Whole(self.shuffle(none, x, squeeze))
+                    };
+                    (both(value), both(gradient))
+                }
+                Layer::JoinHalf => {
+                    let (v1, v2) = self.halves(none, value);
+                    let (g1, g2) = self.halves(none, gradient);
+                    kept_values.push(v1);
+                    kept_gradients.push(g1);
+                    (Parts::Whole(v2), Parts::Whole(g2))
+                }
+                Layer::KeepHalf => {
+                    let last = |kept: &mut Vec<Var>| kept.pop().expect("joined further on");
+                    let (v1, g1) = (last(&mut kept_values), last(&mut kept_gradients));
+                    let (v2, g2) = (self.whole(none, value), self.whole(none, gradient));
+                    (Parts::Halves(v1, v2), Parts::Halves(g1, g2))
+                }
+                _ => (value, gradient),
+            };
+        }
+        self.whole(none, gradient).shadow
+    }
+
+    fn layer(&self, tape: &mut Tape, x: Parts, layer: &Layer, kept: &mut Vec<Var>) -> Parts {
+        let mut last = || kept.pop().expect("every join has its Keep");
+        Parts::Whole(match layer {
+            Layer::Unit(unit) => {
+                let x = self.whole(tape, x);
+                self.unit(tape, x, unit)
+            }
+            Layer::Block { f, g } => {
+                let (x1, x2) = self.halves(tape, x);
+                let (x1, x2) = (self.cast(tape, x1, self.stream), self.cast(tape, x2, self.stream));
+                let fx = self.half(tape, x2.clone(), f);
+                let y1 = self.add(tape, x1, fx);
+                let gy = self.half(tape, y1.clone(), g);
+                let y2 = self.add(tape, x2, gy);
+                return Parts::Halves(y1, y2);
+            }
+            Layer::Pool => {
+                let x = self.whole(tape, x);
+                let call = self.call(&x.shadow, x.shadow.channels);
+                let output = (call.from, call.dims.map(|d| d / 2), call.float_bytes);
+                let memory = max_pool::memory(&call);
+                self.unary(tape, x, Unary { memory, output, num_parameters: 0, work: 0 })
+            }
+            Layer::Upsample => {
+                let x = self.whole(tape, x);
+                self.upsample(tape, x)
+            }
+            Layer::Squeeze | Layer::Unsqueeze => {
+                let x = self.whole(tape, x);
+                self.shuffle(tape, x, *layer == Layer::Squeeze)
+            }
+            Layer::Reflect { channels, reflections, .. } => {
+                let x = self.whole(tape, x);
+                self.reflect(tape, x, *channels, *reflections)
+            }
+            Layer::Keep => {
+                let x = self.whole(tape, x);
+                kept.push(x.clone());
+                x
+            }
+            Layer::Add => {
+                let x = self.whole(tape, x);
+                let skip = self.cast(tape, last(), x.shadow.float_bytes);
+                self.add(tape, x, skip)
+            }
+            Layer::Concat => {
+                let x = self.whole(tape, x);
+                let skip = self.cast(tape, last(), x.shadow.float_bytes);
+                self.join(tape, skip, x)
+            }
+            Layer::KeepHalf => {
+                let (x1, x2) = self.halves(tape, x);
+                kept.push(x1);
+                x2
+            }
+            Layer::JoinHalf => {
+                let x = self.whole(tape, x);
+                let skip = self.cast(tape, last(), x.shadow.float_bytes);
+                return Parts::Halves(skip, x);
+            }
+            Layer::Tap => return x,
+        })
+    }
+
+    /// F or G of a block.
+    fn half(&self, tape: &mut Tape, x: Var, units: &[Unit]) -> Var {
+        let x = units.iter().fold(x, |x, unit| self.unit(tape, x, unit));
+        self.cast(tape, x, self.stream)
+    }
+
+    /// A convolution with its norm.
+    pub fn unit(&self, tape: &mut Tape, x: Var, unit: &Unit) -> Var {
+        // The head's logits are f32 whatever the rest computes.
+        let float_bytes = if unit.path == "head" { 4 } else { self.compute };
+        let mut x = self.cast(tape, x, float_bytes);
+        if unit.norm.is_some_and(|norm| norm.first) {
+            x = self.norm(tape, x);
+        }
+        let call = self.call(&x.shadow, unit.to);
+        let (memory, taps) = match unit.kernel {
+            Kernel::Pointwise => (pointwise_memory(&call), 1),
+            Kernel::Depthwise3 => (depthwise::memory(&call), 27),
+            Kernel::Conv3 => (kernels::conv3::memory(&call), 27 * unit.from),
+        };
+        let inner = if unit.kernel == Kernel::Pointwise { unit.from } else { 1 };
+        let weights = unit.to * taps * inner;
+        let num_parameters = weights + if unit.bias { unit.to } else { 0 };
+        let work = call.numbers(weights);
+        let output = (unit.to, call.dims, call.float_bytes);
+        x = self.unary(tape, x, Unary { memory, output, num_parameters, work });
+        if unit.norm.is_some_and(|norm| !norm.first) {
+            x = self.norm(tape, x);
+        }
+        x
+    }
+
+    /// A norm with its activation.
+    pub fn norm(&self, tape: &mut Tape, x: Var) -> Var {
+        let call = self.call(&x.shadow, x.shadow.channels);
+        let (memory, output) =
+            (group_norm::memory(&call), (call.from, call.dims, call.float_bytes));
+        let num_parameters = 2 * call.from;
+        self.unary(tape, x, Unary { memory, output, num_parameters, work: 0 })
+    }
+
+    /// Trilinear ×2.
+    pub fn upsample(&self, tape: &mut Tape, x: Var) -> Var {
+        let call = self.call(&x.shadow, x.shadow.channels);
+        let output = (call.from, call.dims.map(|d| 2 * d), call.float_bytes);
+        let (memory, work) = (upsample::memory(&call), 8 * 8 * call.num_inputs());
+        self.unary(tape, x, Unary { memory, output, num_parameters: 0, work })
+    }
+
+    fn shuffle(&self, tape: &mut Tape, x: Var, squeeze: bool) -> Var {
+        let call = self.call(&x.shadow, x.shadow.channels);
+        let output = match squeeze {
+            true => (8 * call.from, call.dims.map(|d| d / 2), call.float_bytes),
+            false => (call.from / 8, call.dims.map(|d| 2 * d), call.float_bytes),
+        };
+        let memory = squeeze::memory(&call);
+        self.unary(tape, x, Unary { memory, output, num_parameters: 0, work: 0 })
+    }
+
+    fn reflect(&self, tape: &mut Tape, x: Var, channels: usize, reflections: usize) -> Var {
+        let call = self.call(&x.shadow, channels);
+        let memory = reflection_memory(&call, reflections);
+        let output = (channels, call.dims, call.float_bytes);
+        let num_parameters = channels * reflections;
+        let work = call.numbers(reflections * (2 * channels + reflections));
+        self.unary(tape, x, Unary { memory, output, num_parameters, work })
+    }
+
+    /// The input of a network.
+    pub fn input(&self, channels: usize, dims: [usize; 3]) -> Var {
+        let shadow = self.tensor(channels, dims, self.compute);
+        Var { shadow, node: None }
+    }
+}
+
+/// Drops the parameters' gradients, as the optimizer does once it has used them.
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _: Vec<Rc<_>> = self.gradients.take();
+    }
+}

@@ -1,0 +1,156 @@
+//! `rewind bench memory`: what real steps hold, beside what [`model_core::plan`] says they will.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use model_core::UNetConfig;
+use model_core::plan::{Mode, Settings, can_rewind, plan};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{NetworkArgs, bytes, place};
+use crate::{DISCLAIMER, device};
+
+mod measure;
+
+pub use measure::{Measured, measure};
+
+/// Measure the memory of training steps, beside the plan.
+///
+/// Runs real steps (forward and backward pass) of a network with 1, 2, 4 and 8 blocks a level,
+/// rewinding, storing everything, and with √n checkpointing, each in a process of its own with
+/// nothing else running, and prints what was held beside what `rewind plan` says. On the CPU an
+/// allocator counts every byte; on a GPU the device's own pool is asked.
+///
+/// Research use only, not a medical device.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct MemoryArgs {
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Blocks a level.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8")]
+    blocks: Vec<usize>,
+    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
+    #[arg(long)]
+    device: Option<String>,
+    /// Prints JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Measures one step in this process: what the command starts itself with.
+    #[arg(long, hide = true)]
+    alone: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rewind bench memory --preset mbconv-slim --size 64x64x64
+  rewind bench memory --preset brugger-1-1 --size 32x32x32 --blocks 1,8 --json
+
+Research use only, not a medical device";
+
+/// A step, planned and measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Blocks a level.
+    pub blocks: usize,
+    /// How the backward pass gets its activations.
+    pub mode: Mode,
+    /// What the plan says.
+    pub planned: Measured,
+    /// What a real step held.
+    pub measured: Measured,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// For a network that cannot be built, or a step that does not come through.
+pub fn memory(args: MemoryArgs) -> Result<()> {
+    let (name, config, dims) = args.network.network(32)?;
+    let precision = args.network.precision()?;
+    if args.alone {
+        let device = device::device(args.device.as_deref())?;
+        println!("{}", serde_json::to_string(&measure(&config, dims, precision, &device)?)?);
+        return Ok(());
+    }
+    let place = place(args.device.as_deref())?;
+    let settings = Settings { place, batch: 1, precision };
+    let mut rows = Vec::new();
+    for &blocks in &args.blocks {
+        let config = UNetConfig { blocks, ..config.clone() };
+        let plan = plan(&config, dims, settings)?;
+        for run in plan.runs {
+            if !args.json {
+                eprint!("\r\x1b[K{name}, {blocks} blocks, {} …", run.mode.name());
+            }
+            let planned = Measured { stored_bytes: run.stored_bytes, peak_bytes: run.peak_bytes };
+            let measured = measured_alone(&run.mode.of(&config), dims, &args)
+                .with_context(|| format!("{blocks} blocks a level, {}", run.mode.name()))?;
+            rows.push(Row { blocks, mode: run.mode, planned, measured });
+        }
+        if !can_rewind(&config) && args.blocks.len() > 1 {
+            eprintln!("\r\x1b[K{name} has no reversible blocks: measured once");
+            break;
+        }
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(());
+    }
+    eprint!("\r\x1b[K");
+    let [i, j, k] = dims;
+    println!(
+        "{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n",
+        args.network.describe_precision()
+    );
+    print!("{}", table(&rows));
+    println!("\n{DISCLAIMER}");
+    Ok(())
+}
+
+/// As a Markdown table.
+fn table(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| blocks | backward | stored: plan | measured | ratio | peak: plan | measured | ratio |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        let pair = |planned: u64, measured: u64| {
+            let ratio = planned as f64 / measured.max(1) as f64;
+            format!("{} | {} | {ratio:.2}", bytes(planned), bytes(measured))
+        };
+        text += &format!(
+            "| {} | {} | {} | {} |\n",
+            row.blocks,
+            row.mode.name(),
+            pair(row.planned.stored_bytes, row.measured.stored_bytes),
+            pair(row.planned.peak_bytes, row.measured.peak_bytes)
+        );
+    }
+    text
+}
+
+/// What the child process is told.
+#[derive(Serialize, Deserialize)]
+struct Described {
+    network: UNetConfig,
+}
+
+fn measured_alone(config: &UNetConfig, dims: [usize; 3], args: &MemoryArgs) -> Result<Measured> {
+    let described = toml::to_string(&Described { network: config.clone() })?;
+    let file = std::env::temp_dir().join(format!("rewind-bench-{}.toml", std::process::id()));
+    crate::files::write(&file, described.as_bytes())?;
+    let [i, j, k] = dims;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["bench", "memory", "--alone", "--config"]).arg(&file);
+    command.args(["--size", &format!("{k}x{j}x{i}")]);
+    command.args(["--precision", &args.network.precision]);
+    command.args(args.device.iter().flat_map(|device| ["--device", device]));
+    let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output();
+    let _ = std::fs::remove_file(&file);
+    let output = output.context("cannot start the process that is measured")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the step ended with {}: {text}", output.status);
+    serde_json::from_slice(&output.stdout).context("the step's process did not answer")
+}
