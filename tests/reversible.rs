@@ -134,29 +134,32 @@ fn gradients_are_those_of_plain_autodiff() {
 }
 
 /// Layers in half precision inside the blocks, streams in f32: rewinding gives the gradients that
-/// storing gives in the same precision, near those of f32.
+/// storing gives. How far these are from f32's is the precision's own; measured without rectifiers,
+/// since a value that falls on their other side is no matter of rounding.
 #[test]
 fn blocks_rewind_in_mixed_precision() {
     let device = Device::flex();
-    for (float, near) in [(FloatDType::F16, 0.05), (FloatDType::BF16, 0.3)] {
-        device.seed(3);
-        let config = UNetConfig { blocks: 4, ..shrunk("mbconv-slim") };
-        let x = random([1, 4, 32, 32, 32], &device);
-        // A loss's gradient is small; sums of larger ones leave f16's range.
-        let seed = random([1, 3, 32, 32, 32], &device) * 1e-3;
-        let tracked = device.clone().autodiff();
-        let exact = UNet3d::new(&Mode::Stored.of(&config), &tracked);
-        let mixed = |mode: Mode| {
-            let precision = Precision::mixed(float);
-            let network = UNet3d::in_precision(&mode.of(&config), precision, &tracked);
-            gradients(&network.load(&exact.weights()).unwrap(), &x, &seed).0
-        };
-        let expected = gradients(&exact, &x, &seed).0;
-        let (rewound, stored) = (mixed(Mode::Reversible), mixed(Mode::Stored));
-        let [by_rewinding, by_storing] = [&rewound, &stored].map(|g| distance(g, &expected));
-        eprintln!("{float:?}: {by_rewinding} {by_storing} {}", distance(&rewound, &stored));
-        assert!(by_rewinding <= near, "{float:?}: {by_rewinding} from f32");
-        assert!(by_rewinding <= 1.5 * by_storing, "{float:?}: {by_rewinding}, {by_storing} stored");
+    for (float, near) in [(FloatDType::F16, 0.1), (FloatDType::BF16, 0.25)] {
+        for activation in [Activation::Relu, Activation::Identity] {
+            device.seed(3);
+            let config = UNetConfig { blocks: 4, activation, ..shrunk("mbconv-slim") };
+            let x = random([1, 4, 32, 32, 32], &device);
+            // A loss's gradient is small; sums of larger ones leave f16's range.
+            let seed = random([1, 3, 32, 32, 32], &device) * 0.1;
+            let tracked = device.clone().autodiff();
+            let exact = UNet3d::new(&Mode::Stored.of(&config), &tracked);
+            let mixed = |mode: Mode| {
+                let precision = Precision::mixed(float);
+                let network = UNet3d::in_precision(&mode.of(&config), precision, &tracked);
+                gradients(&network.load(&exact.weights()).unwrap(), &x, &seed).0
+            };
+            let (rewound, stored) = (mixed(Mode::Reversible), mixed(Mode::Stored));
+            let apart = distance(&rewound, &stored);
+            assert!(apart <= 1e-3, "{float:?} {activation:?}: {apart} from storing");
+            let apart = distance(&rewound, &gradients(&exact, &x, &seed).0);
+            let is_near = apart <= near || activation == Activation::Relu;
+            assert!(is_near, "{float:?}: {apart} from f32");
+        }
     }
 }
 

@@ -249,12 +249,15 @@ fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Found 
     let mut tape = Tape::default();
     let x = machine.cast(&mut tape, machine.input(config.in_channels, dims), machine.compute);
     let logits = machine.segments(&mut tape, Parts::Whole(x), &segments(config));
+    let logits = machine.cast(&mut tape, logits, 4);
     let forward = machine.work.borrow().clone();
     let stored = machine.heap.live_by_level();
     machine.heap.enter(0);
     let seed = machine.tensor(config.out_channels, dims, 4);
     let branch = config.vae.as_ref().map(|vae| machine.branch(config, vae, dims));
-    drop(tape.backward(&machine, logits, seed));
+    let node = logits.node;
+    drop(logits);
+    drop(tape.backward(&machine, node, seed));
     drop(branch);
     let (step, peak) = (machine.work.borrow().clone(), machine.heap.peak_by_level());
     Found { forward, step, stored, peak }

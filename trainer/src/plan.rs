@@ -13,8 +13,8 @@ use model_core::plan::{Fit, Plan, Run, Settings, fit, plan};
 use model_core::{UNetConfig, Vae};
 use serde::Serialize;
 
-use crate::DISCLAIMER;
 use crate::config::TrainConfig;
+use crate::{DISCLAIMER, device};
 
 /// Tell the memory and the work of a training step before it runs.
 ///
@@ -32,9 +32,9 @@ pub struct PlanArgs {
     /// Volumes a step.
     #[arg(long, default_value_t = 1)]
     batch: usize,
-    /// Whose kernels: cpu, wgpu or cuda.
-    #[arg(long, default_value = "cuda")]
-    device: String,
+    /// Whose kernels: cpu, wgpu or cuda; by default the best that is compiled in and present.
+    #[arg(long)]
+    device: Option<String>,
     /// Tells the largest cube, depth and width that train within this much memory, such as 16GiB.
     #[arg(long, value_name = "MEMORY")]
     fit: Option<String>,
@@ -137,15 +137,20 @@ impl NetworkArgs {
     }
 }
 
-/// Whose kernels a device of this name runs.
+/// Whose kernels a device of this name runs; it need not be present.
 ///
 /// # Errors
 /// For an unknown name.
 pub fn place(device: Option<&str>) -> Result<Place> {
-    match device.unwrap_or("cpu").split(':').next() {
+    let name = match device {
+        Some(name) => name.to_string(),
+        None => device::describe(&device::device(None)?),
+    };
+    match name.split([':', '(']).next() {
         Some("cpu") => Ok(Place::Cpu),
-        Some("wgpu" | "cuda" | "gpu") => Ok(Place::Gpu),
-        _ => bail!("--device: expected cpu, wgpu or cuda, found {:?}", device.unwrap_or("")),
+        Some("wgpu" | "cuda") => Ok(Place::Gpu),
+        _ if device.is_none() => Ok(Place::Gpu),
+        _ => bail!("--device: expected cpu, wgpu or cuda, found {name:?}"),
     }
 }
 
@@ -194,7 +199,7 @@ pub fn run(args: PlanArgs) -> Result<()> {
     let (name, config, dims) = args.network.network(0)?;
     let precision = args.network.precision()?;
     ensure!((1..=1024).contains(&args.batch), "--batch: expected 1 to 1024, found {}", args.batch);
-    let settings = Settings { place: place(Some(&args.device))?, batch: args.batch, precision };
+    let settings = Settings { place: place(args.device.as_deref())?, batch: args.batch, precision };
     let found = plan(&config, dims, settings)?;
     let fits = match &args.fit {
         None => None,
@@ -216,7 +221,8 @@ pub fn run(args: PlanArgs) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
-    println!("{}", head(&name, &config, &found, args.network.describe_precision()));
+    let precision = args.network.describe_precision();
+    println!("{}", head(&name, &config, &found, precision, settings.place));
     println!("{}", levels(&found));
     if let (Some(fits), Some(budget)) = (&fits, &args.fit) {
         println!("{}", fitting(fits, budget, dims));
@@ -225,15 +231,16 @@ pub fn run(args: PlanArgs) -> Result<()> {
     Ok(())
 }
 
-fn head(name: &str, config: &UNetConfig, plan: &Plan, precision: &str) -> String {
+fn head(name: &str, config: &UNetConfig, plan: &Plan, precision: &str, place: Place) -> String {
     let [i, j, k] = plan.size;
     let mut text = format!(
-        "{name}: {} channels in, {} out, {} of {k}×{j}×{i} voxels (k, j, i), {precision}\n\
+        "{name}: {} channels in, {} out, {} of {k}×{j}×{i} voxels (k, j, i), {precision}, {}\n\
          {} parameters; with the optimizer's state and their average {}\n\
          forward pass {} multiply-adds\n",
         config.in_channels,
         config.out_channels,
         if plan.batch == 1 { "one volume".into() } else { format!("{} volumes", plan.batch) },
+        if place == Place::Cpu { "on the CPU" } else { "on a GPU" },
         HumanCount(plan.parameters),
         bytes(plan.state_bytes),
         giga(plan.forward_multiply_adds),

@@ -62,6 +62,17 @@ impl Parts {
             Parts::Halves(x1, x2) => (x1, x2),
         }
     }
+
+    /// Split; the halves are copies, so that neither keeps the memory of both.
+    pub(super) fn owned_halves(self) -> (Tensor<5>, Tensor<5>) {
+        match self {
+            Parts::Whole(_) => {
+                let (x1, x2) = self.halves();
+                (x1.mul_scalar(1.0), x2.mul_scalar(1.0))
+            }
+            Parts::Halves(x1, x2) => (x1, x2),
+        }
+    }
 }
 
 /// Where a branch takes a tensor from inside a network, and gives its gradient back. The tensor

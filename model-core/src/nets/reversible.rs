@@ -6,7 +6,7 @@ use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::segment::{Nodes, differentiate};
+use super::segment::{Local, Nodes};
 use super::{Half, Layer, Parts, Precision, Tap, cast};
 use crate::kernels::{squeeze2, unsqueeze2};
 use crate::layers;
@@ -64,10 +64,12 @@ struct Walk {
 /// Walks layers back: recovers every layer's input from its output, and takes the gradients on the
 /// way. Each half is computed once, which serves both.
 ///
-/// Alive at its peak, in halves of the stream's width: the output `y` and its gradient, as they
-/// came in, until both their halves are replaced (4); the half and the gradient that were replaced
-/// already (2); and what the one half being differentiated stores and needs for its own backward
-/// pass. Nothing of it grows with the number of blocks, and no block copies its whole width.
+/// Alive at the peak, for a sequence of blocks whose streams are h wide: both streams and both
+/// gradients (4h), and what the one half being differentiated stores and needs for its own backward
+/// pass: for an MBConv of expansion t the outputs of its convolutions and of its first two norms
+/// (4t + 1, in h), and the gradients of the one being passed (up to 2t). The two copies that a
+/// sequence makes of its whole width are at its ends: the output is split before the first half,
+/// and the gradients are joined after the last. Nothing grows with the number of blocks.
 ///
 /// # Shapes
 /// - y, gradient, output: `[b, c, k, j, i]`
@@ -95,9 +97,10 @@ where
                 let x = reflection.inverse(walk.value.whole());
                 let seed = walk.gradient.whole();
                 let forward = |layer: &super::Reflection, x| layer.forward(x);
-                let found =
-                    differentiate::<B, _>(reflection, forward, x.clone(), seed, nodes, gradients);
-                Walk { value: Parts::Whole(x), gradient: Parts::Whole(found.gradient), ..walk }
+                let (local, output) = Local::forward::<B>(reflection, forward, x.clone(), seed);
+                drop(output);
+                let gradient = Parts::Whole(local.backward(nodes, gradients));
+                Walk { value: Parts::Whole(x), gradient, ..walk }
             }
             Layer::Plain(plain) => walk.plain(&plain.layer, tap),
             Layer::Unit(_) => unreachable!("a convolution is not rewound"),
@@ -118,17 +121,17 @@ impl Walk {
     {
         let forward = |half: &Half, x| half.forward(x);
         let stream = block.f.precision.stream;
-        let (mut y1, mut y2) = self.value.halves();
-        let (gradient1, gradient2) = self.gradient.halves();
+        let (mut y1, mut y2) = self.value.owned_halves();
+        let (gradient1, gradient2) = self.gradient.owned_halves();
         let (mut gradient1, mut gradient2) = (cast(gradient1, stream), cast(gradient2, stream));
         let seed = gradient2.clone();
-        let g = differentiate::<B, _>(block.g, forward, y1.clone(), seed, nodes, gradients);
-        y2 = y2 - g.output;
-        gradient1 = gradient1 + g.gradient;
+        let (g, output) = Local::forward::<B>(block.g, forward, y1.clone(), seed);
+        y2 = y2 - output;
+        gradient1 = gradient1 + g.backward(nodes, gradients);
         let seed = gradient1.clone();
-        let f = differentiate::<B, _>(block.f, forward, y2.clone(), seed, nodes, gradients);
-        y1 = y1 - f.output;
-        gradient2 = gradient2 + f.gradient;
+        let (f, output) = Local::forward::<B>(block.f, forward, y2.clone(), seed);
+        y1 = y1 - output;
+        gradient2 = gradient2 + f.backward(nodes, gradients);
         let (value, gradient) = (Parts::Halves(y1, y2), Parts::Halves(gradient1, gradient2));
         Walk { value, gradient, ..self }
     }

@@ -83,7 +83,9 @@ impl Segment {
                 }
                 _ => {
                     let forward = |plain: &Segment, x| plain.through(x, None);
-                    differentiate(plain, forward, kept, gradient, &nodes, gradients).gradient
+                    let (local, output) = Local::forward::<B>(plain, forward, kept, gradient);
+                    drop(output);
+                    local.backward(&nodes, gradients)
                 }
             };
             // The streams' type may be another; the anchor's gradient went the way of all
@@ -112,32 +114,42 @@ impl Segment {
     }
 }
 
-/// A module's output, and the gradient of its input.
-pub(super) struct Differentiated {
-    pub output: Tensor<5>,
-    pub gradient: Tensor<5>,
+/// A module run in a graph of its own, whose backward pass is still to come.
+pub(super) struct Local<M> {
+    module: M,
+    x: Tensor<5>,
+    loss: Tensor<1>,
 }
 
-/// Runs a module in a graph of its own and registers its parameters' gradients.
-pub(super) fn differentiate<B: Backend, M: Module>(
-    module: M,
-    forward: impl Fn(&M, Tensor<5>) -> Tensor<5>,
-    x: Tensor<5>,
-    seed: Tensor<5>,
-    nodes: &Nodes<B>,
-    gradients: &mut Gradients,
-) -> Differentiated
-where
-    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
-{
-    let module = module.map(&mut Leaves);
-    let x = x.autodiff().require_grad();
-    let y = forward(&module, x.clone());
-    let output = y.clone().inner();
-    let mut local = seeded_loss::<B>(y, seed).backward();
-    module.visit(&mut Register { nodes, local: &mut local, gradients });
-    let gradient = x.grad_remove(&mut local).expect("the output depends on the input");
-    Differentiated { output, gradient }
+impl<M: Module> Local<M> {
+    /// The forward pass, and the module's output; `seed` is the output's gradient. Nothing in the
+    /// graph holds the output: what it is taken away from may use its memory, or it may be freed,
+    /// before the backward pass needs more.
+    pub fn forward<B: Backend>(
+        module: M,
+        forward: impl Fn(&M, Tensor<5>) -> Tensor<5>,
+        x: Tensor<5>,
+        seed: Tensor<5>,
+    ) -> (Local<M>, Tensor<5>)
+    where
+        DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+    {
+        let module = module.map(&mut Leaves);
+        let x = x.autodiff().require_grad();
+        let y = forward(&module, x.clone());
+        let output = y.clone().inner();
+        (Local { module, x, loss: seeded_loss::<B>(y, seed) }, output)
+    }
+
+    /// The backward pass: registers the parameters' gradients, gives the input's.
+    pub fn backward<B: Backend>(self, nodes: &Nodes<B>, gradients: &mut Gradients) -> Tensor<5>
+    where
+        DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+    {
+        let mut local = self.loss.backward();
+        self.module.visit(&mut Register { nodes, local: &mut local, gradients });
+        self.x.grad_remove(&mut local).expect("the output depends on the input")
+    }
 }
 
 /// The graph node of every tracked parameter, and a hold on the first.

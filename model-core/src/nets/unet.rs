@@ -1,7 +1,7 @@
 //! A network from end to end, built from its description.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::{Parts, Precision, Segment, Tap, VaeBranch, cast};
 use crate::config::UNetConfig;
@@ -45,7 +45,7 @@ impl UNet3d {
         let segment = |segment: &layers::Segment| Segment::new(segment, precision, device);
         UNet3d {
             segments: described.iter().map(segment).collect(),
-            head: Segment::new(&head, Precision::F32, device),
+            head: segment(&head),
             vae: config.vae.as_ref().map(|vae| VaeBranch::new(config, vae, device)),
             config: config.clone(),
             precision,
@@ -73,7 +73,7 @@ impl UNet3d {
         let x = Parts::Whole(cast(x, self.precision.compute));
         let segments = self.segments.iter();
         let x = segments.fold(x, |x, segment| segment.forward(x, &mut kept, tap));
-        self.head.forward(x, &mut kept, None).whole()
+        cast(self.head.forward(x, &mut kept, None).whole(), FloatDType::F32)
     }
 }
 

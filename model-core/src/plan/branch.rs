@@ -51,7 +51,7 @@ impl Machine {
         }
         x = self.dense(&mut tape, x, config.in_channels);
         let seed = self.tensor(config.in_channels, dims, 4);
-        let mut gradients = tape.backward(self, x, seed);
+        let mut gradients = tape.backward(self, x.node, seed);
         gradients.remove(&node).expect("the branch depends on the bottom")
     }
 

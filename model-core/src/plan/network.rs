@@ -9,6 +9,13 @@ use crate::kernels::{self, depthwise, group_norm, max_pool, squeeze, upsample};
 use crate::layers::{Backward, Kernel, Layer, Segment, Step, Unit};
 use crate::nets::{pointwise_memory, reflection_memory};
 
+/// A graph whose backward pass is still to come.
+struct Local {
+    tape: Tape,
+    x: Var,
+    node: Option<usize>,
+}
+
 /// x, whole or as halves.
 pub enum Parts {
     Whole(Var),
@@ -27,6 +34,17 @@ impl Machine {
         match x {
             Parts::Whole(x) => self.split(tape, x),
             Parts::Halves(x1, x2) => (x1, x2),
+        }
+    }
+
+    /// Halves that are copies.
+    fn owned_halves(&self, x: Parts) -> (Shadow, Shadow) {
+        match x {
+            Parts::Whole(Var { shadow, .. }) => {
+                let half = || self.tensor(shadow.channels / 2, shadow.dims, shadow.float_bytes);
+                (half(), half())
+            }
+            Parts::Halves(x1, x2) => (x1.shadow, x2.shadow),
         }
     }
 
@@ -72,7 +90,9 @@ impl Machine {
                 true => machine.rewind(&steps, kept, gradient),
                 false => {
                     let forward = |tape: &mut Tape, x| machine.through(tape, x, &steps);
-                    machine.differentiate(forward, kept, gradient).1
+                    let (local, output) = machine.local(forward, kept);
+                    drop(output);
+                    machine.finish(local, gradient)
                 }
             };
             if let Some(parent) = parent {
@@ -84,21 +104,20 @@ impl Machine {
         Var { shadow: y, node: Some(node) }
     }
 
-    /// A part of the network in a graph of its own: its output, and the gradient of its input.
-    fn differentiate(
-        &self,
-        forward: impl FnOnce(&mut Tape, Var) -> Var,
-        x: Shadow,
-        seed: Shadow,
-    ) -> (Shadow, Shadow) {
+    /// A part of the network in a graph of its own, and its output.
+    fn local(&self, forward: impl FnOnce(&mut Tape, Var) -> Var, x: Shadow) -> (Local, Shadow) {
         let mut tape = Tape::default();
         let x = tape.leaf(x);
-        let leaf = x.node.expect("a leaf has a node");
         let y = forward(&mut tape, x.clone());
-        let output = y.shadow.clone();
-        let mut local: Gradients = tape.backward(self, y, seed);
-        drop(x);
-        (output, local.remove(&leaf).expect("the output depends on the input"))
+        (Local { tape, x, node: y.node }, y.shadow)
+    }
+
+    /// Its backward pass: the gradient of its input.
+    fn finish(&self, local: Local, seed: Shadow) -> Shadow {
+        let Local { tape, x, node } = local;
+        let leaf = x.node.expect("a leaf has a node");
+        let mut gradients: Gradients = tape.backward(self, node, seed);
+        gradients.remove(&leaf).expect("the output depends on the input")
     }
 
     fn rewind(&self, steps: &[Step], y: Shadow, gradient: Shadow) -> Shadow {
@@ -110,22 +129,19 @@ impl Machine {
             self.heap.enter(step.level);
             (value, gradient) = match &step.layer {
                 Layer::Block { f, g } => {
-                    let (y1, y2) = self.halves(none, value);
-                    let (g1, g2) = self.halves(none, gradient);
-                    let (y1, y2) = (y1.shadow, y2.shadow);
-                    let (g1, g2) =
-                        (self.cast(none, g1, self.stream), self.cast(none, g2, self.stream));
-                    let (g1, g2) = (g1.shadow, g2.shadow);
-                    let half = |units: &[Unit], x: &Shadow, seed: &Shadow| {
-                        let forward = |tape: &mut Tape, x| self.half(tape, x, units);
-                        self.differentiate(forward, x.clone(), seed.clone())
+                    let (y1, y2) = self.owned_halves(value);
+                    let (g1, g2) = self.owned_halves(gradient);
+                    let cast = |g| self.cast(&mut Tape::none(), plain(g), self.stream).shadow;
+                    let (g1, g2) = (cast(g1), cast(g2));
+                    let half = |units: &[Unit], x: &Shadow| {
+                        self.local(|tape: &mut Tape, x| self.half(tape, x, units), x.clone())
                     };
-                    let (output, of_y1) = half(g, &y1, &g2);
+                    let (local, output) = half(g, &y1);
                     let y2 = self.sum(y2, output);
-                    let g1 = self.sum(g1, of_y1);
-                    let (output, of_y2) = half(f, &y2, &g1);
+                    let g1 = self.sum(g1, self.finish(local, g2.clone()));
+                    let (local, output) = half(f, &y2);
                     let y1 = self.sum(y1, output);
-                    let g2 = self.sum(g2, of_y2);
+                    let g2 = self.sum(g2, self.finish(local, g1.clone()));
                     (Parts::Halves(plain(y1), plain(y2)), Parts::Halves(plain(g1), plain(g2)))
                 }
                 Layer::Reflect { reflections, channels, .. } => {
@@ -134,7 +150,9 @@ impl Machine {
                     let seed = self.whole(none, gradient).shadow;
                     let forward =
                         |tape: &mut Tape, x| self.reflect(tape, x, *channels, *reflections);
-                    let (_, of_x) = self.differentiate(forward, x.clone(), seed);
+                    let (local, output) = self.local(forward, x.clone());
+                    drop(output);
+                    let of_x = self.finish(local, seed);
                     (Parts::Whole(plain(x)), Parts::Whole(plain(of_x)))
                 }
                 Layer::Squeeze | Layer::Unsqueeze => {
@@ -236,9 +254,7 @@ impl Machine {
 
     /// A convolution with its norm.
     pub fn unit(&self, tape: &mut Tape, x: Var, unit: &Unit) -> Var {
-        // The head's logits are f32 whatever the rest computes.
-        let float_bytes = if unit.path == "head" { 4 } else { self.compute };
-        let mut x = self.cast(tape, x, float_bytes);
+        let mut x = self.cast(tape, x, self.compute);
         if unit.norm.is_some_and(|norm| norm.first) {
             x = self.norm(tape, x);
         }

@@ -240,13 +240,9 @@ impl Tape {
         node
     }
 
-    /// The backward pass, from an output and its gradient.
-    pub fn backward(mut self, machine: &Machine, from: Var, seed: Shadow) -> Gradients {
-        let mut gradients = Gradients::new();
-        if let Some(node) = from.node {
-            gradients.insert(node, seed);
-        }
-        drop(from.shadow);
+    /// The backward pass, from the node of an output and its gradient.
+    pub fn backward(mut self, machine: &Machine, from: Option<usize>, seed: Shadow) -> Gradients {
+        let mut gradients: Gradients = from.map(|node| (node, seed)).into_iter().collect();
         while let Some(Step { node, level, rule }) = self.steps.pop() {
             if let Some(gradient) = gradients.remove(&node) {
                 machine.heap.enter(level);
