@@ -4,7 +4,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::config::{PRESETS, parameters};
 use model_core::nets::UNet3d;
-use model_core::{Activation, Array, Program, UNetConfig, Weights};
+use model_core::{Array, Program, UNetConfig, Weights};
+use promises::shrunk;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shaders::Output;
@@ -45,16 +46,15 @@ fn parameters_are_the_modules_own() {
     }
 }
 
-/// Every preset, with a rectangular input, and with the other activation.
+/// Every preset with its widths cut down, two blocks a level and a rectangular input, and those
+/// that the page is used with as they are.
 #[test]
 fn program_matches_model() {
     let Some(engine) = promises::engine() else { return };
-    for preset in PRESETS {
-        let mut config = UNetConfig::preset(preset, 4, 3).unwrap();
-        if preset == "demo" {
-            config.activation = Activation::LeakyRelu;
-            config.blocks = 2;
-        }
+    let narrow = PRESETS.map(|preset| (preset, UNetConfig { blocks: 2, ..shrunk(preset) }));
+    let whole = ["demo", "mbconv-slim", "mbconv-base"]
+        .map(|preset| (preset, UNetConfig::preset(preset, 4, 3).unwrap()));
+    for (preset, config) in narrow.into_iter().chain(whole) {
         let least = config.min_size();
         let dims = [least + config.size_multiple(), least, least];
         let mut random = ChaCha8Rng::seed_from_u64(5);

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, Subcommand};
 use model_core::UNetConfig;
 use model_core::plan::{Mode, Settings, can_rewind, plan};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,21 @@ use crate::{DISCLAIMER, device};
 mod measure;
 
 pub use measure::{Measured, measure};
+
+/// Measure what a network takes.
+///
+/// Research use only, not a medical device.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Memory(MemoryArgs),
+}
 
 /// Measure the memory of training steps, beside the plan.
 ///
@@ -66,7 +81,12 @@ pub struct Row {
 ///
 /// # Errors
 /// For a network that cannot be built, or a step that does not come through.
-pub fn memory(args: MemoryArgs) -> Result<()> {
+pub fn run(args: BenchArgs) -> Result<()> {
+    let What::Memory(args) = args.what;
+    memory(args)
+}
+
+fn memory(args: MemoryArgs) -> Result<()> {
     let (name, config, dims) = args.network.network(32)?;
     let precision = args.network.precision()?;
     if args.alone {

@@ -44,22 +44,8 @@ enum Command {
     Export(ExportArgs),
     Phantom(PhantomArgs),
     Plan(plan::PlanArgs),
-    /// Measure.
-    #[command(subcommand, after_help = BENCH_EXAMPLES)]
-    Bench(Bench),
+    Bench(bench::BenchArgs),
 }
-
-/// Measurements.
-#[derive(Subcommand)]
-enum Bench {
-    Memory(bench::MemoryArgs),
-}
-
-const BENCH_EXAMPLES: &str = "\
-Example:
-  rewind bench memory --preset mbconv-slim
-
-Research use only, not a medical device";
 
 /// Train a network, or resume a run.
 ///
@@ -259,7 +245,7 @@ pub fn run() -> ExitCode {
         Command::Export(args) => export(args),
         Command::Phantom(args) => phantom(args),
         Command::Plan(args) => plan::run(args),
-        Command::Bench(Bench::Memory(args)) => bench::memory(args),
+        Command::Bench(args) => bench::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -23,8 +23,8 @@ impl UNetConfig {
         within("expand_ratio", self.expand_ratio, 16)?;
         within("blocks", self.blocks, 64)?;
         within("decoder_blocks", self.decoder_blocks.unwrap_or(1), 64)?;
-        within("groups + 1", self.groups + 1, 1025)?;
-        within("reflections + 1", self.reflections + 1, 65)?;
+        within("groups", self.groups.max(1), 1024)?;
+        within("reflections", self.reflections.max(1), 64)?;
         for &width in &self.widths {
             within("each width", width, 4096)?;
         }

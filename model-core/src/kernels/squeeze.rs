@@ -26,7 +26,7 @@ pub fn squeeze2(x: Tensor<5>) -> Tensor<5> {
 /// - x: `[b, 8c, k, j, i]`
 /// - output: `[b, c, 2k, 2j, 2i]`
 pub fn unsqueeze2(x: Tensor<5>) -> Tensor<5> {
-    assert!(x.dims()[1] % 8 == 0, "a multiple of 8 channels, found {:?}", x.dims());
+    assert!(x.dims()[1].is_multiple_of(8), "a multiple of 8 channels, found {:?}", x.dims());
     shuffle(x, false)
 }
 

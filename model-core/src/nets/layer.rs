@@ -14,6 +14,7 @@ use crate::layers;
 
 /// A layer, as [`layers::Layer`] describes it.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // a network has tens of them
 pub enum Layer {
     /// A convolution with its norm.
     Unit(Unit),
@@ -36,6 +37,7 @@ pub struct Plain {
 /// x: whole, or as the halves that reversible blocks work on. A sequence of blocks is entered by
 /// one split and left by one join.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // one exists at a time
 pub enum Parts {
     /// `[b, c, k, j, i]`
     Whole(Tensor<5>),

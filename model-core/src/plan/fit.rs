@@ -64,7 +64,7 @@ fn largest(first: usize, last: usize, passes: impl Fn(usize) -> bool) -> Option<
 fn widths(config: &UNetConfig) -> Vec<(f64, UNetConfig)> {
     let first = config.widths[0];
     let scaled = |n: usize| {
-        let exact = config.widths.iter().all(|width| width * n % first == 0);
+        let exact = config.widths.iter().all(|width| (width * n).is_multiple_of(first));
         let widths = config.widths.iter().map(|width| width * n / first).collect();
         let config = UNetConfig { widths, ..config.clone() };
         (exact && config.check().is_ok()).then_some((n as f64 / first as f64, config))

@@ -8,8 +8,11 @@ use multiversion::{multiversion, target::match_target};
 use rayon::prelude::*;
 
 pub use tile::Shape;
-use tile::{BLOCK, Tile, multiply_add};
+use tile::{Tile, multiply_add};
 pub use weight::weight_gradient;
+
+/// Outputs that share each loaded voxel.
+const BLOCK: usize = 6;
 
 /// Values of a tile, those of all channels padded and the sums of a block: they stay in a core's
 /// own cache.

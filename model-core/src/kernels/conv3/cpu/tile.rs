@@ -4,9 +4,6 @@
 //! are the same. *Position* `j · (ni + 1) + i` is voxel (j, i); the taps of output plane k see the
 //! padded planes k to k + 2 at that place plus `dj · (ni + 1) + di`.
 
-/// Outputs that share each loaded voxel.
-pub const BLOCK: usize = 4;
-
 /// Every number of lanes in the kernels divides it.
 const WIDEST: usize = 32;
 

@@ -4,7 +4,10 @@
 use multiversion::{multiversion, target::match_target};
 use rayon::prelude::*;
 
-use super::tile::{BLOCK, Shape, Tile, multiply_add};
+use super::tile::{Shape, Tile, multiply_add};
+
+/// Outputs that share each loaded voxel.
+const BLOCK: usize = 4;
 
 /// Positions summed in f32 before the sum goes on in f64. A block of gradients and one channel's
 /// planes of as many positions stay in the cache nearest to the core.
