@@ -259,7 +259,7 @@ impl Machine {
             x = self.norm(tape, x);
         }
         let call = self.call(&x.shadow, unit.to);
-        let (memory, taps) = match unit.kernel {
+        let (mut memory, taps) = match unit.kernel {
             Kernel::Pointwise => (pointwise_memory(&call), 1),
             Kernel::Depthwise3 => (depthwise::memory(&call), 27),
             Kernel::Conv3 => (kernels::conv3::memory(&call), 27 * unit.from),
@@ -267,6 +267,10 @@ impl Machine {
         let inner = if unit.kernel == Kernel::Pointwise { unit.from } else { 1 };
         let weights = unit.to * taps * inner;
         let num_parameters = weights + if unit.bias { unit.to } else { 0 };
+        if call.float_bytes < 4 {
+            // Parameters are f32; the convolution keeps its copy of them in its own type.
+            memory.kept_bytes += call.float_bytes * weights as u64;
+        }
         let work = call.numbers(weights);
         let output = (unit.to, call.dims, call.float_bytes);
         x = self.unary(tape, x, Unary { memory, output, num_parameters, work });
