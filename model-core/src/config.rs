@@ -92,6 +92,10 @@ fn is_open(channels: &usize) -> bool {
     *channels == 0
 }
 
+fn is_without_size(patch: &[usize; 3]) -> bool {
+    *patch == [0; 3]
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -242,8 +246,16 @@ pub struct Vae {
     /// Channels between the bottom and the dense layers.
     #[serde(default = "sixteen")]
     pub channels: usize,
-    /// The patch size (i, j, k) that the dense layers are made for.
+    /// The patch size (i, j, k) that the dense layers are made for; zeros, or left out, in settings
+    /// that are yet to meet their patch.
+    #[serde(default, skip_serializing_if = "is_without_size")]
     pub patch: [usize; 3],
+}
+
+impl Default for Vae {
+    fn default() -> Self {
+        Vae { units: latent_units(), channels: sixteen(), patch: [0; 3] }
+    }
 }
 
 fn latent_units() -> usize {

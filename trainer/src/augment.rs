@@ -4,6 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::config::AugmentSettings;
+use crate::draws::normal;
 
 /// One patch's changes.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,15 +48,8 @@ impl Augmentation {
         }
         let (deviation, seed) = self.noise;
         if deviation > 0.0 {
-            let mut random = ChaCha8Rng::seed_from_u64(seed);
-            for pair in values.chunks_mut(2) {
-                // Box and Muller 1958; 1 − u is never 0.
-                let radius = (-2.0 * (1.0 - random.random::<f32>()).ln()).sqrt();
-                let (sine, cosine) = (std::f32::consts::TAU * random.random::<f32>()).sin_cos();
-                for (value, factor) in pair.iter_mut().zip([sine, cosine]) {
-                    *value += deviation * radius * factor;
-                }
-            }
+            let noise = normal(ChaCha8Rng::seed_from_u64(seed));
+            values.iter_mut().zip(noise).for_each(|(value, noise)| *value += deviation * noise);
         }
     }
 }

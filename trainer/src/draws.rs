@@ -16,13 +16,30 @@ pub enum Purpose {
     Order = 2,
     /// Place and augmentation of one patch.
     Patch = 3,
+    /// The draw from the variational branch's latent at one step.
+    Latent = 4,
 }
 
 /// The generator of the `number`th draw of a purpose.
 pub fn generator(seed: u64, purpose: Purpose, number: u64) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream(number * 4 + purpose as u64);
+    generator.set_stream(match purpose {
+        // The streams below are dealt out to the other four, whose draws must stay what they are.
+        Purpose::Latent => 1 << 63 | number,
+        _ => number * 4 + purpose as u64,
+    });
     generator
+}
+
+/// Standard normal numbers without end (Box and Muller 1958).
+pub fn normal(mut random: ChaCha8Rng) -> impl Iterator<Item = f32> {
+    let pair = move || {
+        // 1 − u is never 0.
+        let radius = (-2.0 * (1.0 - random.random::<f32>()).ln()).sqrt();
+        let (sine, cosine) = (std::f32::consts::TAU * random.random::<f32>()).sin_cos();
+        [radius * sine, radius * cosine]
+    };
+    std::iter::repeat_with(pair).flatten()
 }
 
 /// The numbers below `count` in a random order (Fisher and Yates).
@@ -42,8 +59,12 @@ mod tests {
     fn draws_depend_on_seed_purpose_and_number_only() {
         let draw = |seed, purpose, number| generator(seed, purpose, number).random::<u64>();
         assert_eq!(draw(1, Purpose::Patch, 5), draw(1, Purpose::Patch, 5));
-        let other =
-            [draw(2, Purpose::Patch, 5), draw(1, Purpose::Order, 5), draw(1, Purpose::Patch, 6)];
+        let other = [
+            draw(2, Purpose::Patch, 5),
+            draw(1, Purpose::Order, 5),
+            draw(1, Purpose::Patch, 6),
+            draw(1, Purpose::Latent, 5),
+        ];
         assert!(!other.contains(&draw(1, Purpose::Patch, 5)));
     }
 
