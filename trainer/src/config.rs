@@ -3,21 +3,27 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use model_core::config::PRESETS;
-use model_core::{PreprocessConfig, Task, UNetConfig};
+use anyhow::{Context, Result, ensure};
+use model_core::{PreprocessConfig, UNetConfig, Vae};
 use serde::{Deserialize, Serialize};
 
 use crate::suggest;
+
+mod network;
+
+pub use network::Backward;
 
 /// Everything that decides the result of a run, besides the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// A network by name: `mbconv-base`, `mbconv-slim` or `demo`. Left out where `[network]`
-    /// describes one.
+    /// A network by name, one of [`PRESETS`](model_core::config::PRESETS); `rewind train --help`
+    /// lists them. Left out where `[network]` describes one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
+    /// What the backward pass keeps of the network, in place of what the network itself says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backward: Option<Backward>,
     /// Decides the split, the initial weights and every draw.
     pub seed: u64,
     /// The fraction of the cases that is held out for validation. With 0 the training cases
@@ -57,6 +63,10 @@ pub struct TrainConfig {
     /// A network in full, instead of a preset; its channels and outputs are the task's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<UNetConfig>,
+    /// A variational branch for the network, preset or not; `[vae]` alone gives the one of the 2022
+    /// paper. Its patch is that of the training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vae: Option<Vae>,
     /// How a scan becomes the network's input; as it is, unless given. Skull-stripped scans (BraTS,
     /// the phantoms) want `foreground = "nonzero"` with `crop = true`. What a data set needs is
     /// never guessed from its voxels: background can be a constant that is not zero.
@@ -69,6 +79,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         TrainConfig {
             preset: None,
+            backward: None,
             seed: 0,
             held_out: 0.2,
             steps: 5000,
@@ -87,6 +98,7 @@ impl Default for TrainConfig {
             log_every: 10,
             cache_gib: 8.0,
             network: None,
+            vae: None,
             preprocess: PreprocessConfig::default(),
             augment: AugmentSettings::default(),
         }
@@ -179,44 +191,6 @@ impl TrainConfig {
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("cannot read the settings {}", file.display()))?;
         TrainConfig::parse(&text).with_context(|| format!("in the settings {}", file.display()))
-    }
-
-    /// The network for a task.
-    ///
-    /// # Errors
-    /// When neither or both of `preset` and `[network]` are given, or it cannot be built.
-    pub fn network(&self, task: &Task) -> Result<UNetConfig> {
-        let (inputs, outputs) = (task.channels.len(), task.num_outputs());
-        let network = match (&self.preset, &self.network) {
-            (Some(name), None) => UNetConfig::preset(name, inputs, outputs)?,
-            (None, Some(network)) => network.for_task(task)?,
-            (Some(_), Some(_)) => bail!("settings: expected a preset or [network], found both"),
-            (None, None) => bail!(
-                "settings: expected a network, found none; give --preset (one of {}) or [network] \
-                 in the settings",
-                PRESETS.join(", ")
-            ),
-        };
-        network.check()?;
-        network.check_size(self.patch).context("settings: patch")?;
-        Ok(network)
-    }
-
-    /// The network alone; its channels and outputs are these where the settings leave them open.
-    ///
-    /// # Errors
-    /// When neither or both of `preset` and `[network]` are given.
-    pub fn network_of(&self, inputs: usize, outputs: usize) -> Result<UNetConfig> {
-        let open = |stated: usize, given| if stated == 0 { given } else { stated };
-        match (&self.preset, &self.network) {
-            (Some(name), None) => Ok(UNetConfig::preset(name, inputs, outputs)?),
-            (None, Some(network)) => Ok(UNetConfig {
-                in_channels: open(network.in_channels, inputs),
-                out_channels: open(network.out_channels, outputs),
-                ..network.clone()
-            }),
-            _ => bail!("settings: expected either a preset or [network]"),
-        }
     }
 
     /// Refuses values that mean nothing.

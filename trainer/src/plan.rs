@@ -103,7 +103,10 @@ impl NetworkArgs {
             None => usual,
         };
         if self.vae {
-            config.vae = Some(Vae { units: 128, channels: 16, patch: dims });
+            config.vae.get_or_insert_with(Vae::default);
+        }
+        if let Some(vae) = &mut config.vae {
+            vae.patch = dims;
         }
         config.check()?;
         config.check_size(dims).with_context(|| {
