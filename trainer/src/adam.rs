@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use model_core::config::Parameter;
 
 /// β₁, β₂ and ε as the paper proposes.
 const BETA: [f32; 2] = [0.9, 0.999];
@@ -19,10 +20,11 @@ const EPSILON: f32 = 1e-8;
 pub type Moments = BTreeMap<String, Vec<f32>>;
 
 /// The optimizer's state.
-#[derive(Default)]
 pub struct Adam {
     /// Steps done.
     steps: usize,
+    /// The module's parameters, in its order.
+    parameters: Vec<Parameter>,
     /// First and second moment by parameter, flat.
     moments: BTreeMap<String, [Tensor<1>; 2]>,
 }
@@ -32,13 +34,19 @@ pub struct Adam {
 pub struct StepSettings {
     /// The learning rate.
     pub learning_rate: f64,
-    /// Decoupled weight decay; applied to weights, not to norms and biases.
+    /// Decoupled weight decay; applied to weights, not to norms and biases, nor to the vectors of
+    /// reflections, whose lengths mean nothing.
     pub weight_decay: f64,
     /// The gradient's longest norm; 0 for any.
     pub clip_norm: f64,
 }
 
 impl Adam {
+    /// Before the first step; `parameters` are the module's, in the order in which it holds them.
+    pub fn new(parameters: Vec<Parameter>) -> Adam {
+        Adam { steps: 0, parameters, moments: BTreeMap::new() }
+    }
+
     /// Steps a module's parameters against their gradients; gives the gradient's norm too.
     pub fn step<M: Module>(
         &mut self,
@@ -52,8 +60,15 @@ impl Adam {
         let too_long = settings.clip_norm > 0.0 && norm > settings.clip_norm;
         let factor = if too_long { settings.clip_norm / norm } else { 1.0 };
         self.steps += 1;
-        let mut update =
-            Update { path: Vec::new(), adam: self, gradients: &mut gradients, settings, factor };
+        let Adam { steps, parameters, moments } = self;
+        let mut update = Update {
+            parameters: parameters.iter(),
+            moments,
+            steps: *steps as i32,
+            gradients: &mut gradients,
+            settings,
+            factor,
+        };
         (module.map(&mut update), norm)
     }
 
@@ -67,11 +82,17 @@ impl Adam {
         })
     }
 
-    /// The optimizer after `steps` steps, with a state that [`Adam::state`] gave.
+    /// The optimizer of these parameters after `steps` steps, with a state that [`Adam::state`]
+    /// gave.
     ///
     /// # Errors
-    /// When the two moments do not hold the same parameters.
-    pub fn resumed(steps: usize, state: [Moments; 2], device: &Device) -> Result<Adam> {
+    /// When the two moments do not hold the same parameters, or others than the module.
+    pub fn resumed(
+        parameters: Vec<Parameter>,
+        steps: usize,
+        state: [Moments; 2],
+        device: &Device,
+    ) -> Result<Adam> {
         let [first, mut second] = state;
         ensure!(first.len() == second.len(), "expected both moments of each parameter");
         let mut moments = BTreeMap::new();
@@ -79,13 +100,19 @@ impl Adam {
             let second = second.remove(&name).filter(|second| second.len() == first.len());
             ensure!(second.is_some(), "expected both moments of the parameter {name}");
             let second = second.expect("checked in the line above");
+            let is_known = |known: &Parameter| known.name == name && known.len() == first.len();
+            ensure!(
+                parameters.iter().any(is_known),
+                "expected moments of the network's parameters, found {} of {name}",
+                first.len()
+            );
             let tensor = |v: Vec<f32>| {
                 let count = v.len();
                 Tensor::from_data(TensorData::new(v, [count]), &device.clone().without_autodiff())
             };
             moments.insert(name, [tensor(first), tensor(second)]);
         }
-        Ok(Adam { steps, moments })
+        Ok(Adam { steps, parameters, moments })
     }
 }
 
@@ -108,32 +135,26 @@ impl ModuleVisitor for Squares<'_> {
     }
 }
 
+/// The module's order tells which parameter is whose, since a path in the module is no name.
 struct Update<'a> {
-    path: Vec<String>,
-    adam: &'a mut Adam,
+    parameters: std::slice::Iter<'a, Parameter>,
+    moments: &'a mut BTreeMap<String, [Tensor<1>; 2]>,
+    steps: i32,
     gradients: &'a mut GradientsParams,
     settings: StepSettings,
     factor: f64,
 }
 
 impl ModuleMapper for Update<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_string());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = &self.parameters.next().expect("the optimizer knows every parameter").name;
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
         let (id, tensor, mapper) = param.consume();
         let (tracked, tensor) = (tensor.is_require_grad(), tensor.inner());
         let shape = tensor.shape();
         let count = shape.num_elements();
         let gradient = gradient.reshape([count]).mul_scalar(self.factor);
-        let name = self.path.join(".");
-        let [first, second] = match self.adam.moments.remove(&name) {
+        let [first, second] = match self.moments.remove(name) {
             Some(moments) => moments,
             None => [0; 2].map(|_| Tensor::zeros([count], &gradient.device())),
         };
@@ -141,21 +162,21 @@ impl ModuleMapper for Update<'_> {
         let first = first.mul_scalar(b1) + gradient.clone().mul_scalar(1.0 - b1);
         let second = second.mul_scalar(b2) + gradient.square().mul_scalar(1.0 - b2);
         // Both moments start from 0: the corrections undo that bias.
-        let steps = self.adam.steps as i32;
-        let [c1, c2] = [1.0 - f64::from(b1).powi(steps), 1.0 - f64::from(b2).powi(steps)];
+        let [c1, c2] = BETA.map(|beta| 1.0 - f64::from(beta).powi(self.steps));
         let rate = self.settings.learning_rate;
         let change = first.clone().mul_scalar(rate / c1)
             / (second.clone().div_scalar(c2).sqrt().add_scalar(EPSILON));
-        let kept = if D > 1 { 1.0 - rate * self.settings.weight_decay } else { 1.0 };
+        let decays = name.ends_with(".weight");
+        let kept = if decays { 1.0 - rate * self.settings.weight_decay } else { 1.0 };
         let tensor = tensor.reshape([count]).mul_scalar(kept) - change;
-        self.adam.moments.insert(name, [first, second]);
+        self.moments.insert(name.clone(), [first, second]);
         let tensor = Tensor::from_inner(tensor.reshape(shape));
         Param::from_mapped_value(id, tensor.set_require_grad(tracked), mapper)
     }
 }
 
 /// Moves the average's weights towards a module's: `average = factor · average + (1 − factor) ·
-/// weights`.
+/// weights`. The module may have more parameters, after those of the average.
 pub fn average_towards<M: Module>(average: M, module: &M, factor: f64) -> M {
     let mut weights = Collect { weights: Vec::new() };
     module.visit(&mut weights);
@@ -183,7 +204,7 @@ struct Blend {
 impl ModuleMapper for Blend {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let towards = self.weights.next().expect("both modules have the same parameters");
+        let towards = self.weights.next().expect("the module has the average's parameters");
         let shape = tensor.shape();
         let tensor =
             tensor.mul_scalar(self.factor) + towards.reshape(shape).mul_scalar(1.0 - self.factor);
@@ -206,6 +227,10 @@ mod tests {
         Point { x: Param::initialized(ParamId::new(), x) }
     }
 
+    fn parameters() -> Vec<Parameter> {
+        vec![Parameter { name: "x".into(), shape: vec![2] }]
+    }
+
     fn stepped(adam: &mut Adam, point: Point) -> Point {
         let gradients = (point.x.val() - 1.0).square().sum().backward();
         let gradients = GradientsParams::from_grads(gradients, &point);
@@ -216,7 +241,7 @@ mod tests {
     /// Adam's first step has the length of the learning rate, whatever the gradient.
     #[test]
     fn the_first_step_has_the_length_of_the_rate() {
-        let point = stepped(&mut Adam::default(), point(&Device::flex().autodiff()));
+        let point = stepped(&mut Adam::new(parameters()), point(&Device::flex().autodiff()));
         let x = numbers(point.x.val().inner());
         assert!((x[0] - 2.9).abs() < 1e-6 && (x[1] + 1.9).abs() < 1e-6, "{x:?}");
     }
@@ -224,20 +249,30 @@ mod tests {
     #[test]
     fn steps_lead_to_the_minimum_and_resume_exactly() {
         let device = Device::flex().autodiff();
-        let (mut adam, mut straight) = (Adam::default(), point(&device));
+        let (mut adam, mut straight) = (Adam::new(parameters()), point(&device));
         for step in 0..200 {
             if step == 100 {
-                adam = Adam::resumed(100, adam.state(), &device).unwrap();
+                adam = Adam::resumed(parameters(), 100, adam.state(), &device).unwrap();
             }
             straight = stepped(&mut adam, straight);
         }
-        let (mut adam, mut unbroken) = (Adam::default(), point(&device));
+        let (mut adam, mut unbroken) = (Adam::new(parameters()), point(&device));
         for _ in 0..200 {
             unbroken = stepped(&mut adam, unbroken);
         }
         let (x, y) = (numbers(straight.x.val().inner()), numbers(unbroken.x.val().inner()));
         assert_eq!(x, y);
         assert!(x.iter().all(|x| (x - 1.0).abs() < 0.01), "{x:?}");
+    }
+
+    #[test]
+    fn moments_of_another_network_are_refused() {
+        let resumed = |name: &str, count: usize| {
+            let moments = Moments::from([(name.to_string(), vec![0.0; count])]);
+            Adam::resumed(parameters(), 1, [moments.clone(), moments], &Device::flex())
+        };
+        assert!(resumed("x", 2).is_ok());
+        assert!(resumed("y", 2).is_err() && resumed("x", 3).is_err());
     }
 
     #[test]

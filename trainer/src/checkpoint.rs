@@ -37,7 +37,7 @@ pub struct Checkpoint {
     pub best: Option<Best>,
     /// The weights that are trained.
     pub weights: Weights,
-    /// Their moving average.
+    /// Their moving average, of the network without what only training has.
     pub average: Weights,
     /// Adam's moments.
     pub moments: [Moments; 2],
@@ -182,7 +182,7 @@ impl Checkpoint {
             }
         }
         check_weights(network, &checkpoint.weights)?;
-        check_weights(network, &checkpoint.average)?;
+        check_weights(&network.for_inference(), &checkpoint.average)?;
         let hash = checkpoint.hash();
         ensure!(
             hash == metadata.sha256,

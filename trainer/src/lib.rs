@@ -2,7 +2,7 @@
 //!
 //! The path of training, one step a module: a [`data_set`] is read and preprocessed, [`patches`]
 //! are drawn from it and changed by [`augment`], the [`loss`] compares, [`adam`] steps by the
-//! [`schedule`], [`validate`] measures, and [`checkpoint`] keeps, all driven by [`mod@train`].
+//! [`schedule`], all three in one [`step`], [`validate`] measures, and [`checkpoint`] keeps, all driven by [`mod@train`].
 
 pub mod adam;
 pub mod augment;
@@ -29,6 +29,7 @@ pub mod predict;
 pub mod progress;
 pub mod run_folder;
 pub mod schedule;
+pub mod step;
 mod suggest;
 pub mod train;
 pub mod validate;

@@ -10,6 +10,8 @@ use crate::files;
 const NAME: &str = "metrics.csv";
 /// The column of the mean held-out Dice.
 const DICE: usize = 6;
+/// The variational branch's terms, the last columns; histories of before it have none.
+const BRANCH: [&str; 2] = ["vae_l2", "vae_kl"];
 /// The largest history that is read when a run is resumed.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -38,7 +40,7 @@ pub enum Values {
     Training {
         /// The learning rate of the last of them.
         learning_rate: f64,
-        /// Mean loss.
+        /// Mean loss, the branch's part included.
         loss: f64,
         /// Mean cross-entropy, whichever the loss is.
         cross_entropy: f64,
@@ -46,6 +48,8 @@ pub enum Values {
         patch_dice: f64,
         /// The gradient's norm at the last of them.
         gradient_norm: f64,
+        /// The branch's mean L2 and KL, as they are before they are weighted; none without one.
+        branch: Option<[f64; 2]>,
     },
     /// Held-out Dice by region.
     Validation(Vec<f64>),
@@ -72,6 +76,8 @@ impl MetricsLog {
             .collect();
         header.extend(regions.iter().map(|region| format!("held_out_dice {region}")));
         header.push("elapsed_secs".into());
+        let before = header.clone();
+        header.extend(BRANCH.map(String::from));
         let about = || format!("cannot use {}", file.display());
         let mut kept = csv::Writer::from_writer(Vec::new());
         kept.write_record(&header)?;
@@ -79,12 +85,16 @@ impl MetricsLog {
             let bytes = files::read(&file, MAX_BYTES)?;
             let mut reader = csv::Reader::from_reader(&bytes[..]);
             let found = reader.headers().with_context(about)?;
-            ensure!(*found == header, "{}: expected the columns {header:?}", about());
+            let is_old = *found == before;
+            ensure!(is_old || *found == header, "{}: expected the columns {header:?}", about());
             // A row that a kill cut short does not parse, and belongs to a later step.
-            for record in reader.records().map_while(Result::ok) {
+            for mut record in reader.records().map_while(Result::ok) {
                 let at: Option<usize> = record.get(0).and_then(|step| step.parse().ok());
                 let is_due = validation_is_due && at == Some(steps) && !record[DICE].is_empty();
                 if at.is_some_and(|at| at <= steps) && !is_due {
+                    if is_old {
+                        record.extend(BRANCH.map(|_| ""));
+                    }
                     kept.write_record(&record)?;
                 }
             }
@@ -101,9 +111,20 @@ impl MetricsLog {
     /// When the file cannot be written to.
     pub fn append(&mut self, row: &Row) -> Result<()> {
         let mut fields = vec![row.steps.to_string()];
+        let mut of_branch = BRANCH.map(|_| String::new());
         match &row.values {
-            Values::Training { learning_rate, loss, cross_entropy, patch_dice, gradient_norm } => {
+            Values::Training {
+                learning_rate,
+                loss,
+                cross_entropy,
+                patch_dice,
+                gradient_norm,
+                branch,
+            } => {
                 fields.push(format!("{learning_rate:.6e}"));
+                if let Some(terms) = branch {
+                    of_branch = terms.map(|term| format!("{term:.6e}"));
+                }
                 let numbers = [loss, cross_entropy, patch_dice, gradient_norm];
                 fields.extend(numbers.map(|number| format!("{number:.6}")));
                 fields.extend(vec![String::new(); 1 + self.regions]);
@@ -115,6 +136,7 @@ impl MetricsLog {
             }
         }
         fields.push(format!("{:.1}", row.elapsed_secs));
+        fields.extend(of_branch);
         self.writer.write_record(&fields)?;
         self.writer.flush().with_context(|| format!("cannot write {}", self.file.display()))
     }
@@ -157,6 +179,35 @@ mod tests {
         assert_eq!(steps(), ["step", "10", "20", "30"]);
         drop(MetricsLog::open(&run, &regions, 30, true).unwrap());
         assert_eq!(steps(), ["step", "10", "20"]);
+        std::fs::remove_dir_all(run).unwrap();
+    }
+
+    /// The header and a row as they were written before there was a variational branch.
+    #[test]
+    fn a_history_without_the_branchs_columns_goes_on_with_them() {
+        let run = std::env::temp_dir().join(format!("rewind-old-metrics-{}", std::process::id()));
+        std::fs::create_dir_all(&run).unwrap();
+        let old = "step,learning_rate,loss,cross_entropy,patch_dice,gradient_norm,held_out_dice,\
+                   held_out_dice core,elapsed_secs\n10,1e-3,0.5,0.4,0.3,2.0,,,7.5\n";
+        std::fs::write(run.join(NAME), old).unwrap();
+        let mut log = MetricsLog::open(&run, &["core".to_string()], 10, false).unwrap();
+        let (learning_rate, loss, cross_entropy, patch_dice) = (1e-3, 0.5, 0.4, 0.3);
+        let branch = Some([0.25, 1e-5]);
+        let values = Values::Training {
+            learning_rate,
+            loss,
+            cross_entropy,
+            patch_dice,
+            gradient_norm: 2.0,
+            branch,
+        };
+        log.append(&Row { steps: 20, values, elapsed_secs: 1.0 }).unwrap();
+        log.append(&validation(20)).unwrap();
+        let text = std::fs::read_to_string(run.join(NAME)).unwrap();
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+        assert!(rows.iter().all(|row| row.len() == 11), "{text}");
+        let ends: Vec<&[&str]> = rows.iter().map(|row| &row[9..]).collect();
+        assert_eq!(ends, [&BRANCH[..], &["", ""], &["2.500000e-1", "1.000000e-5"], &["", ""]]);
         std::fs::remove_dir_all(run).unwrap();
     }
 }

@@ -5,25 +5,23 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use burn::optim::GradientsParams;
+use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
-use model_core::nets::UNet3d;
-use model_core::{Bundle, Card, Provenance, Score};
+use model_core::config::{Parameter, parameters};
+use model_core::{Bundle, Card, Provenance, Score, UNetConfig};
 
-use crate::adam::{Adam, StepSettings, average_towards, numbers};
 use crate::checkpoint::{Best, Checkpoint, remove_leftovers};
 use crate::config::TrainConfig;
 use crate::data_set::{Cases, DataSet};
-use crate::initial::initial_weights;
-use crate::loss::{Loss, Report};
+use crate::loss::Loss;
 use crate::metrics_log::{MetricsLog, Row, Values};
-use crate::patches::{Batch, batches};
+use crate::patches::batches;
 use crate::run_folder::{BEST, RUN, Run, SETTINGS};
 use crate::schedule::learning_rate;
+use crate::step::{Learner, StepReport};
 use crate::validate::validate;
-use crate::{device, files, model, progress};
+use crate::{device, files, progress};
 
 /// How a training went.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,10 +80,7 @@ struct Trainer<'a> {
     measured: Vec<usize>,
     device: Device,
     out: &'a Path,
-    network: UNet3d,
-    average: UNet3d,
-    adam: Adam,
-    loss: Loss,
+    learner: Learner,
     steps: usize,
     validation_is_due: bool,
     best: Option<Best>,
@@ -99,8 +94,7 @@ struct Trainer<'a> {
 /// What happened since the last row of the log.
 #[derive(Default)]
 struct Recent {
-    reports: Vec<Report>,
-    gradient_norm: f64,
+    reports: Vec<StepReport>,
     /// Over a longer time, for the bar.
     dice: VecDeque<f64>,
 }
@@ -115,35 +109,18 @@ impl<'a> Trainer<'a> {
         checkpoint: Option<Checkpoint>,
         out: &'a Path,
     ) -> Result<Trainer<'a>> {
-        let tracked = device.clone().autodiff();
-        let plain = device.clone().without_autodiff();
-        let checkpoint = match checkpoint {
-            Some(checkpoint) => checkpoint,
-            None => {
-                let weights = initial_weights(&run.network, run.config.seed);
-                let (average, moments) = (weights.clone(), Default::default());
-                Checkpoint {
-                    steps: 0,
-                    validation_is_due: false,
-                    best: None,
-                    weights,
-                    average,
-                    moments,
-                }
-            }
-        };
-        let (steps, validation_is_due) = (checkpoint.steps, checkpoint.validation_is_due);
+        let checkpoint =
+            checkpoint.unwrap_or_else(|| Checkpoint::initial(&run.network, run.config.seed));
+        let Checkpoint { steps, validation_is_due, best, .. } = checkpoint;
+        let loss = Loss::new(&run.task, run.config.loss);
         let regions: Vec<String> = run.task.regions.iter().map(|r| r.name.clone()).collect();
         Ok(Trainer {
-            network: model::build(&run.network, &checkpoint.weights, &tracked)?,
-            average: model::build(&run.network, &checkpoint.average, &plain)?,
-            adam: Adam::resumed(steps, checkpoint.moments, &plain)?,
-            loss: Loss::new(&run.task, run.config.loss),
+            learner: Learner::new(&run.network, loss, checkpoint, device)?,
             log: MetricsLog::open(out, &regions, steps, validation_is_due)?,
             measured: if held_out.is_empty() { training.clone() } else { held_out },
             bar: progress::bar("training", run.config.steps as u64),
-            device: plain,
-            best: checkpoint.best,
+            device: device.clone().without_autodiff(),
+            best,
             recent: Recent::default(),
             started: Instant::now(),
             first_step: steps,
@@ -166,7 +143,10 @@ impl<'a> Trainer<'a> {
         while self.steps < config.steps && !stop.load(Ordering::Relaxed) {
             let batch =
                 batches.recv().context("the thread that prepares patches has stopped")??;
-            self.step(batch)?;
+            let step = batch.step;
+            let report = self.learner.step(&config, batch)?;
+            self.steps = step + 1;
+            self.show(report);
             let is_last = self.steps == config.steps;
             let is_due = |every: usize| self.steps.is_multiple_of(every) || is_last;
             let validation = is_due(config.validate_every);
@@ -193,16 +173,20 @@ impl<'a> Trainer<'a> {
 
     fn introduce(&self) {
         let Run { network, config, .. } = &self.run;
-        let num_parameters: usize = model_core::config::parameters(network)
-            .iter()
-            .map(|parameter| parameter.shape.iter().product::<usize>())
-            .sum();
+        let num_parameters = |network: &UNetConfig| -> usize {
+            parameters(network).iter().map(Parameter::len).sum()
+        };
+        let exported = num_parameters(&network.for_inference());
+        let of_branch = match num_parameters(network) - exported {
+            0 => String::new(),
+            count => format!(" and {count} of its variational branch, which is not exported"),
+        };
         let count = self.cases.num_kept();
         progress::line(
             &self.bar,
             format!(
                 "{}: {} training cases, {} held out; {count} kept in memory\n\
-                 network of {num_parameters} parameters, widths {:?}, on {}\n\
+                 network of {exported} parameters{of_branch}, widths {:?}, on {}\n\
                  {} steps of {} patches of {:?} voxels{}",
                 self.run.data,
                 self.run.training.len(),
@@ -227,48 +211,9 @@ impl<'a> Trainer<'a> {
         self.bar.set_position(self.steps as u64);
     }
 
-    /// One optimizer step.
-    fn step(&mut self, batch: Batch) -> Result<()> {
-        let config = &self.run.config;
-        let rate = learning_rate(config, batch.step);
-        let tracked = self.device.clone().autodiff();
-        let channels = self.run.network.in_channels;
-        let x = model::tensor(batch.values, channels, config.patch, &tracked);
-        let logits = self.network.forward(x);
-        let values = numbers(logits.clone().inner());
-        let (report, gradient) = self.loss.of(&values, &batch.labels, batch.cases.len());
-        if !report.loss.is_finite() {
-            bail!(
-                "the loss is no longer a finite number, at step {} on patches of {}: look at these \
-                 scans, or try a lower learning_rate; the last checkpoint is kept",
-                batch.step + 1,
-                batch.cases.join(", ")
-            );
-        }
-        let outputs = self.run.network.out_channels;
-        let gradient = model::tensor(gradient, outputs, config.patch, &tracked);
-        // The derivative of this sum by the logits is `gradient`.
-        let gradients = (logits * gradient).sum().backward();
-        let gradients = GradientsParams::from_grads(gradients, &self.network);
-        let settings = StepSettings {
-            learning_rate: rate,
-            weight_decay: config.weight_decay,
-            clip_norm: config.clip_norm,
-        };
-        let network = self.network.clone();
-        (self.network, self.recent.gradient_norm) = self.adam.step(settings, network, gradients);
-        self.steps = batch.step + 1;
-        // Early on the average follows faster, so that it forgets the random start.
-        let early = (1 + self.steps) as f64 / (10 + self.steps) as f64;
-        let factor = if config.average > 0.0 { config.average.min(early) } else { 0.0 };
-        self.average = average_towards(self.average.clone(), &self.network, factor);
-        self.show(report);
-        Ok(())
-    }
-
     /// Moves the bar.
-    fn show(&mut self, report: Report) {
-        self.recent.dice.push_back(report.dice);
+    fn show(&mut self, report: StepReport) {
+        self.recent.dice.push_back(report.report.dice);
         if self.recent.dice.len() > 50 {
             self.recent.dice.pop_front();
         }
@@ -277,7 +222,7 @@ impl<'a> Trainer<'a> {
             self.best.map_or(String::new(), |best| format!(", held-out Dice {:.3}", best.dice));
         self.bar.set_message(format!(
             "loss {:.3}, patch Dice {dice:.3}{best}, {} left",
-            report.loss,
+            report.report.loss,
             progress::duration(self.time_left())
         ));
         self.bar.set_position(self.steps as u64);
@@ -293,10 +238,13 @@ impl<'a> Trainer<'a> {
     /// Writes what happened since the last row.
     fn log(&mut self) -> Result<()> {
         let reports = std::mem::take(&mut self.recent.reports);
-        let mean = |value: fn(&Report) -> f64| {
+        let mean = |value: &dyn Fn(&StepReport) -> f64| {
             reports.iter().map(value).sum::<f64>() / reports.len() as f64
         };
-        let (loss, patch_dice) = (mean(|report| report.loss), mean(|report| report.dice));
+        let (loss, patch_dice) = (mean(&|r| r.report.loss), mean(&|r| r.report.dice));
+        // All steps have a branch, or none has.
+        let has_branch = self.run.network.vae.is_some();
+        let term = |n: usize| mean(&|r| r.branch.map_or(f64::NAN, |terms| terms[n]));
         if !progress::is_terminal() {
             let (steps, all) = (self.steps, self.run.config.steps);
             let left = progress::duration(self.time_left());
@@ -306,9 +254,10 @@ impl<'a> Trainer<'a> {
         self.append(Values::Training {
             learning_rate: learning_rate(&self.run.config, self.steps - 1),
             loss,
-            cross_entropy: mean(|report| report.cross_entropy),
+            cross_entropy: mean(&|r| r.report.cross_entropy),
             patch_dice,
-            gradient_norm: self.recent.gradient_norm,
+            gradient_norm: reports.last().map_or(0.0, |r| r.gradient_norm),
+            branch: has_branch.then(|| [term(0), term(1)]),
         })
     }
 
@@ -322,7 +271,7 @@ impl<'a> Trainer<'a> {
         let count = self.measured.len();
         let bar = self.bar.clone();
         let validation = validate(
-            &self.average,
+            &self.learner.average,
             &self.run.task,
             &self.cases,
             &self.measured,
@@ -366,7 +315,7 @@ impl<'a> Trainer<'a> {
             name: run.data.clone(),
             warning: String::new(),
             task: run.task.clone(),
-            network: run.network.clone(),
+            network: run.network.for_inference(),
             preprocess: run.config.preprocess.clone(),
             provenance: Provenance {
                 code_version: run.code_version.clone(),
@@ -378,7 +327,7 @@ impl<'a> Trainer<'a> {
                 held_out,
             },
         };
-        let bundle = Bundle { card, weights: self.average.weights() };
+        let bundle = Bundle { card, weights: self.learner.average.weights() };
         files::write(&self.out.join(BEST), &bundle.to_bytes()?)
     }
 
@@ -388,9 +337,9 @@ impl<'a> Trainer<'a> {
             steps: self.steps,
             validation_is_due: self.validation_is_due,
             best: self.best,
-            weights: self.network.weights(),
-            average: self.average.weights(),
-            moments: self.adam.state(),
+            weights: self.learner.network.weights(),
+            average: self.learner.average.weights(),
+            moments: self.learner.adam.state(),
         };
         checkpoint.save(self.out)
     }
