@@ -89,6 +89,8 @@ struct Trainer<'a> {
     bar: ProgressBar,
     started: Instant,
     first_step: usize,
+    /// Steps in the newest checkpoint.
+    saved: usize,
 }
 
 /// What happened since the last row of the log.
@@ -124,6 +126,7 @@ impl<'a> Trainer<'a> {
             recent: Recent::default(),
             started: Instant::now(),
             first_step: steps,
+            saved: steps,
             run,
             cases,
             training,
@@ -165,6 +168,8 @@ impl<'a> Trainer<'a> {
         let finished = self.steps == config.steps && !self.validation_is_due;
         if !finished && !self.recent.reports.is_empty() {
             self.log()?;
+        }
+        if self.steps > self.saved {
             self.save()?;
         }
         self.bar.finish_and_clear();
@@ -341,6 +346,8 @@ impl<'a> Trainer<'a> {
             average: self.learner.average.weights(),
             moments: self.learner.adam.state(),
         };
-        checkpoint.save(self.out)
+        checkpoint.save(self.out)?;
+        self.saved = self.steps;
+        Ok(())
     }
 }
