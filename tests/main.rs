@@ -13,4 +13,5 @@ mod reversible;
 mod share;
 mod sources;
 mod tidy;
+mod training_networks;
 mod training_path;

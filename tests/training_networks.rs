@@ -1,0 +1,220 @@
+//! Every network is trained, whichever way its backward pass goes, and the variational branch with
+//! it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use burn::tensor::Device;
+use model_core::config::PRESETS;
+use model_core::{
+    Bundle, Foreground, PreprocessConfig, Task, UNetConfig, Vae, Weights, check_weights,
+};
+use trainer::checkpoint::{Checkpoint, LAST};
+use trainer::config::{AugmentSettings, Backward, LossKind, TrainConfig};
+use trainer::draws::{Purpose, generator, normal};
+use trainer::loss::Loss;
+use trainer::patches::Batch;
+use trainer::predict::Predictor;
+use trainer::run_folder::{BEST, Run};
+use trainer::step::Learner;
+
+/// A preset at two levels, narrow, with a branch.
+fn narrow(preset: &str) -> TrainConfig {
+    let network = UNetConfig::preset(preset, 0, 0).unwrap();
+    // Squeezing asks for four times the width.
+    let widths = if preset == "fully-invres" { vec![8, 32] } else { vec![8, 16] };
+    let groups = network.groups.min(2);
+    TrainConfig {
+        network: Some(UNetConfig { widths, groups, ..network }),
+        vae: Some(Vae { units: 8, channels: 4, ..Vae::default() }),
+        preprocess: PreprocessConfig {
+            foreground: Foreground::Nonzero,
+            crop: false,
+            spacing_mm: None,
+        },
+        ..TrainConfig::default()
+    }
+}
+
+/// Random values, the right half labeled.
+fn batch(patch: [usize; 3]) -> Batch {
+    let num_voxels: usize = patch.iter().product();
+    let values = normal(generator(1, Purpose::Patch, 0)).take(2 * 4 * num_voxels).collect();
+    let labels = (0..2 * num_voxels).map(|voxel| u8::from(voxel % patch[0] >= patch[0] / 2));
+    let cases = vec!["a".into(), "b".into()];
+    Batch { step: 0, values, labels: labels.collect(), cases }
+}
+
+/// Every parameter of every network has a gradient that moves it, and all three ways of the
+/// backward pass find the same.
+#[test]
+fn a_step_moves_every_parameter_of_every_network_in_every_mode() {
+    let task = Task::builtin("brats2021").unwrap();
+    for preset in PRESETS {
+        let mut found = Vec::new();
+        for backward in [Backward::Stored, Backward::Rewound, Backward::Checkpointed] {
+            let patch = [8, 12, 16];
+            let config = TrainConfig { patch, backward: Some(backward), ..narrow(preset) };
+            let network = config.network(&task).unwrap();
+            let loss = Loss::new(&task, LossKind::DiceCe);
+            let start = Checkpoint::initial(&network, 3);
+            let before = start.weights.clone();
+            let mut learner = Learner::new(&network, loss, start, &Device::flex()).unwrap();
+            let report = learner.step(&config, batch(patch)).unwrap();
+            let after = learner.network.weights();
+            check_weights(&network, &after).unwrap();
+            let stuck: Vec<&String> =
+                before.keys().filter(|name| before[*name] == after[*name]).collect();
+            assert!(stuck.is_empty(), "{preset}, {backward:?}: {stuck:?} did not move");
+            check_weights(&network.for_inference(), &learner.average.weights()).unwrap();
+            let moments = learner.adam.state();
+            assert!(moments.iter().all(|moments| moments.keys().eq(before.keys())), "{preset}");
+            let [l2, kl] = report.branch.unwrap();
+            found.push([report.report.loss, l2, kl, report.gradient_norm]);
+        }
+        for (mode, numbers) in found.iter().enumerate() {
+            for (a, b) in numbers.iter().zip(&found[0]) {
+                assert!((a - b).abs() <= 1e-3 * b.abs(), "{preset}, mode {mode}: {found:?}");
+            }
+        }
+    }
+}
+
+/// Along the gradient of the layers before the bottom, where the branch's gradient meets that of
+/// the network, the loss rises as steeply as that gradient is long.
+#[test]
+fn the_gradient_is_that_of_all_the_losses_together() {
+    let task = Task::builtin("brats2021").unwrap();
+    let patch = [8, 12, 16];
+    for preset in ["unet3d", "partially-invres", "fully-invres"] {
+        for backward in [Backward::Stored, Backward::Rewound, Backward::Checkpointed] {
+            let config =
+                TrainConfig { patch, backward: Some(backward), clip_norm: 0.0, ..narrow(preset) };
+            let network = config.network(&task).unwrap();
+            let start = Checkpoint::initial(&network, 3);
+            // Intensities so large that most of the loss is the reconstruction's.
+            let step = |weights: &Weights| {
+                let start = Checkpoint { weights: weights.clone(), ..start.clone() };
+                let loss = Loss::new(&task, LossKind::DiceCe);
+                let mut learner = Learner::new(&network, loss, start, &Device::flex()).unwrap();
+                let mut batch = batch(patch);
+                batch.values.iter_mut().for_each(|value| *value = 5.0 * *value + 1.0);
+                let found = learner.step(&config, batch).unwrap();
+                let [first, _] = learner.adam.state();
+                (found.report.loss, first)
+            };
+            // Adam's first moment after one step is a tenth of the gradient.
+            let mut gradient = step(&start.weights).1;
+            gradient.retain(|name, _| name.starts_with("encoder."));
+            let squares = gradient.values().flatten().map(|g| (10.0 * f64::from(*g)).powi(2));
+            let length = squares.sum::<f64>().sqrt();
+            let loss_at = |distance: f64| {
+                let mut weights = start.weights.clone();
+                for (name, slopes) in &gradient {
+                    let values = &mut weights.get_mut(name).unwrap().values;
+                    for (value, slope) in values.iter_mut().zip(slopes) {
+                        *value += (distance * 10.0 / length) as f32 * slope;
+                    }
+                }
+                step(&weights).0
+            };
+            let numeric = (loss_at(0.01) - loss_at(-0.01)) / 0.02;
+            let difference = (numeric - length).abs() / length;
+            assert!(difference < 0.02, "{preset}, {backward:?}: {numeric} and {length}");
+        }
+    }
+}
+
+fn train(data: &Path, out: &Path, config: &TrainConfig, stop: &AtomicBool) {
+    trainer::train::train(data, out, config, &Device::flex(), stop).unwrap();
+}
+
+/// metrics.csv by its columns' names, where they have numbers.
+fn metrics(run: &Path) -> BTreeMap<String, Vec<f64>> {
+    let text = fs::read_to_string(run.join("metrics.csv")).unwrap_or_default();
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let mut columns = BTreeMap::<String, Vec<f64>>::new();
+    for line in lines {
+        for (name, field) in names.iter().zip(line.split(',')) {
+            let column = columns.entry(name.to_string()).or_default();
+            column.extend(field.parse::<f64>());
+        }
+    }
+    columns
+}
+
+#[test]
+fn a_stopped_run_with_a_branch_ends_with_the_same_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (data, stopped, unbroken) = (path("data"), path("stopped"), path("unbroken"));
+    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    let config = TrainConfig {
+        held_out: 0.4,
+        steps: 24,
+        patch: [16; 3],
+        validate_every: 12,
+        log_every: 1,
+        ..narrow("partially-invres")
+    };
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| train(&data, &stopped, &config, &stop));
+        while metrics(&stopped).get("loss").is_none_or(|rows| rows.len() < 5) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let network = Run::read(&stopped).unwrap().network;
+    let steps = Checkpoint::newest(&stopped, &network).unwrap().unwrap().steps;
+    assert!((5..24).contains(&steps), "expected a run that was stopped on its way: {steps}");
+    let go = AtomicBool::new(false);
+    train(&data, &stopped, &config, &go);
+    train(&data, &unbroken, &config, &go);
+    for file in [LAST, BEST] {
+        let read = |run: &Path| fs::read(run.join(file)).unwrap();
+        assert!(read(&stopped) == read(&unbroken), "{file} differs");
+    }
+    let (a, b) = (metrics(&stopped), metrics(&unbroken));
+    for name in ["step", "loss", "vae_l2", "vae_kl"] {
+        assert_eq!(a[name], b[name], "{name}");
+    }
+    assert_eq!((a["vae_l2"].len(), a["vae_kl"].len()), (24, 24));
+
+    // The branch stays behind: the bundle is of the network that predicts.
+    assert!(network.vae.is_some());
+    let bundle = Bundle::from_bytes(&fs::read(stopped.join(BEST)).unwrap()).unwrap();
+    assert_eq!(bundle.card.network, network.for_inference());
+    assert!(bundle.weights.keys().all(|name| !name.starts_with("vae.")));
+    Predictor::new(bundle, &Device::flex()).unwrap();
+}
+
+#[test]
+fn a_fully_invertible_network_learns_with_its_branch() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    trainer::phantom::write(&data, 1, 7, 32).unwrap();
+    let config = TrainConfig {
+        held_out: 0.0,
+        steps: 60,
+        batch: 1,
+        learning_rate: 1e-2,
+        warm_up: 5,
+        validate_every: 60,
+        log_every: 10,
+        augment: AugmentSettings { flip: [false; 3], gain: 0.0, shift: 0.0, ..Default::default() },
+        ..narrow("fully-invres")
+    };
+    train(&data, &out, &config, &AtomicBool::new(false));
+    let metrics = metrics(&out);
+    for (name, factor) in [("loss", 0.5), ("vae_l2", 0.8)] {
+        let column = &metrics[name];
+        let (first, last) = (column[0], column[column.len() - 1]);
+        assert!(last < factor * first, "{name} went from {first} to {last}: {column:?}");
+    }
+}
