@@ -205,3 +205,38 @@ fn bytes_kept_for_backward_are_flat_in_depth() {
     assert!(stored[6] > 6 * stored[0], "plain autodiff should grow with depth: {answer}");
     assert!(stored[0] > 3 * rewound[0], "plain autodiff should keep more: {answer}");
 }
+
+/// Counted in halves of the stream's width, as `nets/reversible.rs` says: two streams and their
+/// gradients; of an MBConv of expansion 2 four tensors of 2, and the gradients of its projection's
+/// output and input; of a half of one convolution, two tensors.
+#[test]
+fn the_tensors_alive_at_the_peak_are_those_that_the_docs_name() {
+    let name = "reversible::the_tensors_alive_at_the_peak_are_those_that_the_docs_name";
+    let half = 4 * 16 * 32 * 32 * 32;
+    for (preset, most) in [("demo", 4 + 4 * 2 + 3), ("partially-invres", 4 + 2)] {
+        let outcome = promises::alone(name, preset, |preset| {
+            let config = UNetConfig::preset(preset, 2, 3).unwrap();
+            let widths = (0..config.num_levels()).map(|level| 32 << level).collect();
+            let config = UNetConfig { widths, blocks: 4, groups: 2, ..config };
+            let device = Device::flex().autodiff();
+            let sequence = sequence(&config, Precision::F32, &device);
+            let step = || {
+                let before = promises::held_bytes();
+                let y = forward(&sequence, random([1, 32, 32, 32, 32], &device));
+                let seed = random([1, 32, 32, 32, 32], &device);
+                promises::most_held_bytes();
+                let gradients = backward(vec![(y, seed)]);
+                let most = promises::most_held_bytes() - before;
+                drop(gradients);
+                most
+            };
+            // The first starts threads and buffers that stay.
+            step();
+            step().to_string()
+        });
+        let held: usize = outcome.answer.unwrap().parse().unwrap();
+        let halves = held as f64 / half as f64;
+        eprintln!("{preset}: {halves}");
+        assert!(halves < most as f64 + 0.5, "{preset}: {halves} of {most}");
+    }
+}

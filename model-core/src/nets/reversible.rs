@@ -66,10 +66,13 @@ struct Walk {
 ///
 /// Alive at the peak, for a sequence of blocks whose streams are h wide: both streams and both
 /// gradients (4h), and what the one half being differentiated stores and needs for its own backward
-/// pass: for an MBConv of expansion t the outputs of its convolutions and of its first two norms
-/// (4t + 1, in h), and the gradients of the one being passed (up to 2t). The two copies that a
-/// sequence makes of its whole width are at its ends: the output is split before the first half,
-/// and the gradients are joined after the last. Nothing grows with the number of blocks.
+/// pass. For an MBConv of expansion t these are the outputs of its first two convolutions and of
+/// their norms (4t), and the gradients of the projection's output and input (t + 1), all in h; for
+/// a half of one convolution, its output and that one's gradient (2). What the half gives is not
+/// among them: it is taken away from a stream, in place, before the backward pass begins.
+///
+/// A sequence copies its whole width twice: its output and the gradient are split before the first
+/// half, and the gradients are joined after the last. Nothing grows with the number of blocks.
 ///
 /// # Shapes
 /// - y, gradient, output: `[b, c, k, j, i]`
