@@ -48,15 +48,15 @@ impl Default for Settings {
 pub enum Mode {
     /// Blocks are rewound.
     Reversible,
-    /// Everything is stored: the twin.
-    Stored,
+    /// Everything is stored: the twin of the reversible network.
+    Twin,
     /// Of n layers √n inputs are stored, the rest is computed again.
     Checkpointed,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Mode; 3] = [Mode::Reversible, Mode::Stored, Mode::Checkpointed];
+    pub const ALL: [Mode; 3] = [Mode::Reversible, Mode::Twin, Mode::Checkpointed];
 
     /// The same network, run in this mode.
     pub fn of(self, config: &UNetConfig) -> UNetConfig {
@@ -68,7 +68,7 @@ impl Mode {
     pub fn name(self) -> &'static str {
         match self {
             Mode::Reversible => "reversible",
-            Mode::Stored => "stored",
+            Mode::Twin => "twin",
             Mode::Checkpointed => "checkpointed",
         }
     }
@@ -145,7 +145,7 @@ pub struct LevelRun {
 /// [`Error::Network`] when the configuration cannot be built or does not take `dims`.
 pub fn plan(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Result<Plan> {
     check(config, dims)?;
-    let stored = simulate(&Mode::Stored.of(config), dims, settings);
+    let stored = simulate(&Mode::Twin.of(config), dims, settings);
     let forward: u64 = stored.forward.iter().sum();
     let twin: u64 = stored.step.iter().sum();
     let runs = Mode::ALL.into_iter().filter(|&mode| mode != Mode::Reversible || can_rewind(config));

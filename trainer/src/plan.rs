@@ -9,7 +9,7 @@ use indicatif::HumanCount;
 use model_core::config::{PRESETS, published_size};
 use model_core::kernels::Place;
 use model_core::nets::Precision;
-use model_core::plan::{Fit, Plan, Run, Settings, fit, plan};
+use model_core::plan::{Fit, LevelRun, Plan, Run, Settings, fit, plan};
 use model_core::{UNetConfig, Vae};
 use serde::Serialize;
 
@@ -111,7 +111,7 @@ impl NetworkArgs {
         config.check()?;
         config.check_size(dims).with_context(|| {
             let [i, j, k] = config.padded(dims);
-            format!("--size; the next that it takes is {k}x{j}x{i}")
+            format!("--size (the next that it takes is {k}x{j}x{i})")
         })?;
         Ok((name, config, dims))
     }
@@ -190,8 +190,10 @@ pub fn bytes(bytes: u64) -> String {
     if mib >= 1000.0 { format!("{:.2} GiB", mib / 1024.0) } else { format!("{mib:.1} MiB") }
 }
 
-fn giga(count: u64) -> String {
-    format!("{:.2} G", count as f64 / 1e9)
+/// Multiply-adds, for tables.
+fn work(count: u64) -> String {
+    let giga = count as f64 / 1e9;
+    if giga >= 1000.0 { format!("{:.3} T", giga / 1e3) } else { format!("{giga:.2} G") }
 }
 
 /// Runs the command.
@@ -237,70 +239,97 @@ pub fn run(args: PlanArgs) -> Result<()> {
 fn head(name: &str, config: &UNetConfig, plan: &Plan, precision: &str, place: Place) -> String {
     let [i, j, k] = plan.size;
     let mut text = format!(
-        "{name}: {} channels in, {} out, {} of {k}×{j}×{i} voxels (k, j, i), {precision}, {}\n\
-         {} parameters; with the optimizer's state and their average {}\n\
-         forward pass {} multiply-adds\n",
+        "{name}: {} channels in, {} out; {} of {k}×{j}×{i} voxels (k, j, i), {precision}, {}\n\
+         {} parameters; with the optimizer's state and their average {}\n\n\
+         {:>12} {:>12} {:>12} {:>12} {:>14}  computed again\n",
         config.in_channels,
         config.out_channels,
         if plan.batch == 1 { "one volume".into() } else { format!("{} volumes", plan.batch) },
         if place == Place::Cpu { "on the CPU" } else { "on a GPU" },
         HumanCount(plan.parameters),
         bytes(plan.state_bytes),
-        giga(plan.forward_multiply_adds),
+        "a step",
+        "stored",
+        "peak",
+        "in all",
+        "multiply-adds",
     );
     for run in &plan.runs {
         text += &format!(
-            "{:>13}: {} stored for backward, peak {}, in all {}; a step {} multiply-adds, \
-             {:.2} forward passes more than the twin\n",
+            "{:>12} {:>12} {:>12} {:>12} {:>14}  {:.2} forward passes\n",
             run.mode.name(),
             bytes(run.stored_bytes),
             bytes(run.peak_bytes),
             bytes(run.peak_bytes + plan.state_bytes),
-            giga(run.step_multiply_adds),
+            work(run.step_multiply_adds),
             run.extra_forward
         );
     }
-    text
+    text + "\
+        stored: bytes kept for the backward pass. peak: the most held, without the parameters, the\n\
+        optimizer's state and their average; in all: with them. twin: the same network, storing\n\
+        everything; checkpointed: the twin storing every √n-th of n layers.\n"
 }
 
-/// Level by level.
+/// Level by level: the network, then the step.
 fn levels(plan: &Plan) -> String {
-    let mut text = String::from("level        voxels width  parameters     forward");
-    for run in &plan.runs {
-        text += &format!(" | {:^36}", run.mode.name());
-    }
-    text += &format!("\n{:50}", "");
-    for _ in &plan.runs {
-        text += &format!(" | {:>11} {:>11} {:>12}", "stored", "peak", "step");
-    }
+    let total = |text: &str| format!("{text:>5}");
+    let mut text = format!(
+        "{:>5} {:>13} {:>6} {:>12} {:>14}\n",
+        "level", "voxels", "width", "parameters", "forward"
+    );
     for (number, level) in plan.levels.iter().enumerate() {
         let [i, j, k] = level.size;
         text += &format!(
-            "\n{number:>5} {:>13} {:>5} {:>11} {:>11}",
+            "{number:>5} {:>13} {:>6} {:>12} {:>14}\n",
             format!("{k}×{j}×{i}"),
             level.width,
             HumanCount(level.parameters).to_string(),
-            giga(level.forward_multiply_adds)
+            work(level.forward_multiply_adds)
         );
-        for run in &plan.runs {
-            let of = &run.levels[number];
-            text += &cells(of.stored_bytes, of.peak_bytes, of.step_multiply_adds);
-        }
     }
     text += &format!(
-        "\ntotal {:>31} {:>11}",
+        "{} {:>20} {:>12} {:>14}\n\n",
+        total("total"),
+        "",
         HumanCount(plan.parameters).to_string(),
-        giga(plan.forward_multiply_adds)
+        work(plan.forward_multiply_adds)
     );
-    for Run { stored_bytes, peak_bytes, step_multiply_adds, .. } in &plan.runs {
-        text += &cells(*stored_bytes, *peak_bytes, *step_multiply_adds);
+    let columns: [(&str, Column); 3] = [
+        ("stored", |of| bytes(of.stored_bytes)),
+        ("peak while there", |of| bytes(of.peak_bytes)),
+        ("multiply-adds", |of| work(of.step_multiply_adds)),
+    ];
+    text += &total("");
+    for (name, _) in columns {
+        let width = 11 * plan.runs.len() - 1;
+        text += &format!(" | {name:^width$}");
     }
-    text + "\n"
+    text += &format!("\n{}", total("level"));
+    for _ in columns {
+        let names = plan.runs.iter().map(|run| format!("{:>10.10}", run.mode.name()));
+        text += &format!(" | {}", names.collect::<Vec<_>>().join(" "));
+    }
+    let row = |of: &dyn Fn(&Run) -> LevelRun| {
+        columns.map(|(_, column)| {
+            let cells = plan.runs.iter().map(|run| format!("{:>10}", column(&of(run))));
+            format!(" | {}", cells.collect::<Vec<_>>().join(" "))
+        })
+    };
+    for number in 0..plan.levels.len() {
+        let cells = row(&|run: &Run| run.levels[number].clone()).concat();
+        text += &format!("\n{number:>5}{cells}");
+    }
+    let all = |run: &Run| LevelRun {
+        stored_bytes: run.stored_bytes,
+        peak_bytes: run.peak_bytes,
+        step_multiply_adds: run.step_multiply_adds,
+    };
+    text + &format!("\n{}{}\n", total("total"), row(&all).concat())
 }
 
-fn cells(stored: u64, peak: u64, step: u64) -> String {
-    format!(" | {:>11} {:>11} {:>12}", bytes(stored), bytes(peak), giga(step))
-}
+/// What a column shows of a level.
+type Column = fn(&LevelRun) -> String;
 
 fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
     let mut text = format!(
