@@ -79,6 +79,8 @@ impl TrainConfig {
 
 #[cfg(test)]
 mod tests {
+    use std::path::{Path, PathBuf};
+
     use super::*;
 
     fn network(text: &str) -> Result<UNetConfig> {
@@ -102,6 +104,23 @@ mod tests {
         assert_eq!(network("backward = \"rewound\""), plain);
         let vae = network("patch = [32, 64, 96]\n[vae]\nunits = 16").vae.unwrap();
         assert_eq!((vae.units, vae.channels, vae.patch), (16, 16, [32, 64, 96]));
+    }
+
+    /// The files of settings that come with the trainer.
+    #[test]
+    fn the_settings_files_describe_networks() {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let of = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
+        let files = of(configs.clone()).chain(of(configs.join("experiment")));
+        let mut count = 0;
+        for file in files.filter(|file| file.extension().is_some_and(|end| end == "toml")) {
+            let config = TrainConfig::read(&file).unwrap();
+            config.check().unwrap();
+            let network = config.network(&Task::builtin("brats2021").unwrap());
+            network.unwrap_or_else(|error| panic!("{}: {error:#}", file.display()));
+            count += 1;
+        }
+        assert!(count > 0);
     }
 
     #[test]
