@@ -52,7 +52,8 @@ pub struct NetworkArgs {
     /// Settings whose network is meant, as TOML.
     #[arg(long, conflicts_with = "preset")]
     config: Option<PathBuf>,
-    /// Voxels of the input, slowest axis first; by default the preset's published size.
+    /// Voxels of the input, slowest axis first. By default `plan` takes the preset's published size
+    /// or the settings' patch, `bench` 32 or the network's least along each axis.
     #[arg(long, value_name = "KxJxI")]
     size: Option<String>,
     /// Channels of the input, where the settings leave them open.
@@ -61,7 +62,7 @@ pub struct NetworkArgs {
     /// Regions or labels of the output, where the settings leave them open.
     #[arg(long, default_value_t = 3)]
     outputs: usize,
-    /// f32; mixed: layers in f16, reversible streams in f32; f16: streams too.
+    /// f32; mixed: layers in f16, reversible streams in f32; f16 or bf16: streams too.
     #[arg(long, default_value = "f32", value_parser = ["f32", "mixed", "f16", "bf16"])]
     pub precision: String,
     /// With the variational branch.
