@@ -213,6 +213,11 @@ fn a_hostile_bundle_costs_no_more_than_its_bytes() {
             with(r#"\"groups\":1"#, r#"\"groups\":18446744073709551615"#),
             with(r#"\"reflections\":16"#, r#"\"reflections\":18446744073709551615"#),
             with(r#"\"expand_ratio\":1"#, r#"\"expand_ratio\":0"#),
+            with(
+                r#"\"groups\":1"#,
+                r#"\"vae\":{\"units\":4096,\"patch\":[4096,4096,4096]},\"groups\":1"#,
+            ),
+            with(r#"\"groups\":1"#, r#"\"checkpointed\":true,\"groups\":1"#),
             with(r#""shape":[2]"#, r#""shape":[4611686018427387904,4]"#),
             with(r#""data_offsets":[0,"#, r#""data_offsets":[18446744073709551615,"#),
             bytes[..4].to_vec(),

@@ -13,6 +13,9 @@ use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+#[global_allocator]
+static ALLOCATOR: trainer::counting::Counting = trainer::counting::Counting;
+
 /// The folder of the root `Cargo.toml`.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the workspace")

@@ -1,5 +1,6 @@
 //! A step's memory is what the plan says, and does not grow with the number of blocks.
 
+use burn::tensor::FloatDType;
 use model_core::UNetConfig;
 use model_core::config::Vae;
 use model_core::nets::Precision;
@@ -7,24 +8,29 @@ use model_core::plan::{Mode, Settings, can_rewind, plan};
 use trainer::bench::measure;
 
 /// What to measure, as the child process is told: preset, blocks, mode, size, whether with the
-/// variational branch.
-fn parse(argument: &str) -> (UNetConfig, [usize; 3]) {
+/// variational branch, precision.
+fn parse(argument: &str) -> (UNetConfig, [usize; 3], Precision) {
     let words: Vec<&str> = argument.split(' ').collect();
     let number = |n: usize| words[n].parse().unwrap();
     let mut config = promises::shrunk(words[0]);
     config.blocks = number(1);
     let dims = [number(3), number(3), number(3) + 2 * config.size_multiple()];
-    config.vae = (words[4] == "vae").then_some(Vae { units: 8, channels: 4, patch: dims });
+    config.vae =
+        (words[4] == "vae").then_some(Vae { units: 8, channels: 4, patch: dims, ..Vae::default() });
     let mode = Mode::ALL.into_iter().find(|mode| mode.name() == words[2]).unwrap();
-    (mode.of(&config), dims)
+    let precision = match words[5] {
+        "mixed" => Precision::mixed(FloatDType::F16),
+        _ => Precision::F32,
+    };
+    (mode.of(&config), dims, precision)
 }
 
 /// In a process of its own, where nothing else allocates.
 fn alone(test: &str, argument: &str) -> [u64; 2] {
     let outcome = promises::alone(test, argument, |argument| {
-        let (config, dims) = parse(argument);
+        let (config, dims, precision) = parse(argument);
         let device = burn::tensor::Device::flex();
-        let found = measure(&config, dims, Precision::F32, &device).unwrap();
+        let found = measure(&config, dims, precision, &device).unwrap();
         format!("{} {}", found.stored_bytes, found.peak_bytes)
     });
     let answer = outcome.answer.unwrap();
@@ -37,25 +43,28 @@ fn alone(test: &str, argument: &str) -> [u64; 2] {
 fn a_step_holds_what_the_plan_says() {
     let name = "memory::a_step_holds_what_the_plan_says";
     let cases = [
-        "pendse-baseline 1 S 32 -",
-        "mbconv-base 2 S 32 -",
-        "mbconv-slim 2 S 48 -",
-        "brugger-1-1 2 S 32 -",
-        "brugger-baseline 1 S 32 -",
-        "unet3d 1 S 32 -",
-        "partially-invres 1 S 32 vae",
-        "fully-invres 2 S 32 -",
-        "fully-invres 1 S 32 vae",
+        "pendse-baseline 1 S 32 - f32",
+        "mbconv-base 2 S 32 - f32",
+        "mbconv-slim 2 S 48 - f32",
+        "brugger-1-1 2 S 32 - f32",
+        "brugger-baseline 1 S 32 - f32",
+        "unet3d 1 S 32 - f32",
+        "partially-invres 1 S 32 vae f32",
+        "fully-invres 2 S 32 - f32",
+        "fully-invres 1 S 32 vae f32",
+        "mbconv-slim 2 S 48 - mixed",
+        "brugger-1-1 1 S 48 - mixed",
     ];
     let mut worst = Vec::new();
     for case in cases {
         for mode in Mode::ALL {
             let argument = case.replace('S', mode.name());
-            let (config, dims) = parse(&argument);
+            let (config, dims, precision) = parse(&argument);
             if mode == Mode::Reversible && !can_rewind(&config) {
                 continue;
             }
-            let run = plan(&config, dims, Settings::default()).unwrap().runs;
+            let run =
+                plan(&config, dims, Settings { precision, ..Settings::default() }).unwrap().runs;
             let run = run.into_iter().find(|run| run.mode == mode).unwrap();
             let [stored, peak] = alone(name, &argument);
             let ratios =

@@ -102,9 +102,9 @@ fn distance(found: &Weights, expected: &Weights) -> f64 {
 #[test]
 fn gradients_are_those_of_plain_autodiff() {
     let device = Device::flex();
-    for (n, preset) in PRESETS.iter().enumerate() {
+    let twice = PRESETS.iter().flat_map(|preset| [(preset, true), (preset, false)]);
+    for (preset, rectified) in twice {
         device.seed(2);
-        let rectified = n % 2 == 0;
         let mut config = UNetConfig { blocks: 2, ..shrunk(preset) };
         if !rectified {
             config.activation = Activation::Identity;
@@ -156,9 +156,10 @@ fn blocks_rewind_in_mixed_precision() {
             let (rewound, stored) = (mixed(Mode::Reversible), mixed(Mode::Twin));
             let apart = distance(&rewound, &stored);
             assert!(apart <= 1e-3, "{float:?} {activation:?}: {apart} from storing");
-            let apart = distance(&rewound, &gradients(&exact, &x, &seed).0);
-            let is_near = apart <= near || activation == Activation::Relu;
-            assert!(is_near, "{float:?}: {apart} from f32");
+            if activation == Activation::Identity {
+                let apart = distance(&rewound, &gradients(&exact, &x, &seed).0);
+                assert!(apart <= near, "{float:?}: {apart} from f32");
+            }
         }
     }
 }

@@ -176,6 +176,10 @@ impl Card {
     pub fn check(&self) -> Result<()> {
         self.task.check()?;
         self.network.check()?;
+        if self.network.vae.is_some() {
+            let expected = "a network without a variational branch, which only training has";
+            return Err(Error::network(expected, "one"));
+        }
         let expected = (self.task.channels.len(), self.task.num_outputs());
         let found = (self.network.in_channels, self.network.out_channels);
         if expected != found {

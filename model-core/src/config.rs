@@ -17,8 +17,11 @@ pub use presets::{PRESETS, published_size};
 /// A 3D U-Net, reversible or not.
 ///
 /// The papers: Pendse et al. 2020, "Memory efficient 3D U-Net with reversible mobile inverted
-/// bottlenecks for brain tumor segmentation"; Brügger et al. 2019, "A partially reversible U-Net
-/// for memory-efficient volumetric image segmentation"; "Partially- and Fully-InvRes", 2022.
+/// bottlenecks for brain tumor segmentation" (<https://arxiv.org/abs/2104.09648>); Brügger et al.
+/// 2019, "A partially reversible U-Net for memory-efficient volumetric image segmentation"
+/// (<https://arxiv.org/abs/1906.06148>); Yamazaki et al. 2022, "Invertible residual network with
+/// regularization for effective volumetric segmentation" (<https://arxiv.org/abs/2103.09042>),
+/// whose networks are Partially- and Fully-InvRes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UNetConfig {
@@ -60,7 +63,7 @@ pub struct UNetConfig {
     #[serde(default)]
     pub resampling: Resampling,
     /// Reflections that make the orthogonal 1³ convolution beside a pixel shuffle; 0 leaves it
-    /// out. The paper says "learnable", no more: read as a product of Householder reflections.
+    /// out. Yamazaki et al. say "learnable", no more: read as a product of 16 Householder reflections.
     #[serde(default = "sixteen")]
     pub reflections: usize,
     /// How a skip joins the decoder; a pixel shuffle keeps halves, whatever stands here.
@@ -233,19 +236,22 @@ impl Activation {
     }
 }
 
-/// The variational branch (Myronenko 2018, section 2.3, as the 2022 paper refers to it): norm,
-/// activation and a 3³ convolution of stride 2 from the bottom; a dense layer to the latent's mean
-/// and log-variance; and from a draw of it a decoder that mirrors the network's widths, one block a
-/// level.
+/// The variational branch of Yamazaki et al., who refer to Myronenko 2018 for it
+/// (<https://arxiv.org/abs/1810.11654>, section 2.3), and is read so: norm, activation and a 3³
+/// convolution of stride 2 from the bottom; a dense layer to the latent's mean and log-variance; and
+/// from a draw of it a decoder that mirrors the network's widths, one block a level.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vae {
-    /// Units of the latent.
+    /// Units of the latent: as many means, and as many log-variances. Myronenko: 128.
     #[serde(default = "latent_units")]
     pub units: usize,
-    /// Channels between the bottom and the dense layers.
+    /// Channels between the bottom and the dense layers. Myronenko: 16.
     #[serde(default = "sixteen")]
     pub channels: usize,
+    /// Groups of its norms, or the largest power of two below that divides the width. Myronenko: 8.
+    #[serde(default = "eight")]
+    pub groups: usize,
     /// The patch size (i, j, k) that the dense layers are made for; zeros, or left out, in settings
     /// that are yet to meet their patch.
     #[serde(default, skip_serializing_if = "is_without_size")]
@@ -254,8 +260,12 @@ pub struct Vae {
 
 impl Default for Vae {
     fn default() -> Self {
-        Vae { units: latent_units(), channels: sixteen(), patch: [0; 3] }
+        Vae { units: latent_units(), channels: sixteen(), groups: eight(), patch: [0; 3] }
     }
+}
+
+fn eight() -> usize {
+    8
 }
 
 fn latent_units() -> usize {
@@ -263,9 +273,10 @@ fn latent_units() -> usize {
 }
 
 impl Vae {
-    /// Groups of the branch's norms: 8, or the largest power of two below that divides the width.
-    pub fn groups(width: usize) -> usize {
-        1 << width.trailing_zeros().min(3)
+    /// Groups of the branch's norm on this many channels.
+    pub fn groups_of(&self, width: usize) -> usize {
+        let power = 1 << width.trailing_zeros();
+        if width.is_multiple_of(self.groups) { self.groups } else { power.min(self.groups) }
     }
 }
 
@@ -313,7 +324,8 @@ impl UNetConfig {
 
     /// The smallest size that the network takes and that holds `dims`.
     pub fn padded(&self, dims: [usize; 3]) -> [usize; 3] {
-        dims.map(|d| d.next_multiple_of(self.size_multiple()).max(self.min_size()))
+        let (multiple, least) = (self.size_multiple(), self.min_size());
+        dims.map(|d| d.checked_next_multiple_of(multiple).unwrap_or(0).max(least))
     }
 
     /// Refuses an input size that the network does not take.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::config::{UNetConfig, parameters};
 use crate::kernels::Place;
-use crate::layers::{Backward, Layer, Parameter, segments, steps, units};
+use crate::layers::{Backward, segments, steps};
 use crate::nets::Precision;
 use crate::{Error, Result};
 
@@ -19,7 +19,7 @@ mod heap;
 mod network;
 mod tape;
 
-pub use fit::{Fit, fit};
+pub use fit::{Fit, Largest, fit};
 
 use heap::Heap;
 use network::Parts;
@@ -81,10 +81,15 @@ pub struct Plan {
     pub size: [usize; 3],
     /// Volumes a step.
     pub batch: usize,
+    /// Whose kernels.
+    pub place: Place,
     /// Bytes of a number between layers, and in the reversible streams.
     pub float_bytes: [u64; 2],
     /// From full resolution down.
     pub levels: Vec<Level>,
+    /// The variational branch; what it stores and computes in a step is in its levels' shares.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<Branch>,
     /// Numbers in all parameters.
     pub parameters: u64,
     /// Bytes of the parameters, Adam's two moments and the moving average: f32, whatever the
@@ -104,6 +109,15 @@ pub struct Level {
     /// Channels.
     pub width: usize,
     /// Numbers in its parameters; the first level has those of the head.
+    pub parameters: u64,
+    /// Multiply-adds of its forward pass.
+    pub forward_multiply_adds: u64,
+}
+
+/// The variational branch.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Branch {
+    /// Numbers in its parameters.
     pub parameters: u64,
     /// Multiply-adds of its forward pass.
     pub forward_multiply_adds: u64,
@@ -144,38 +158,38 @@ pub struct LevelRun {
 /// # Errors
 /// [`Error::Network`] when the configuration cannot be built or does not take `dims`.
 pub fn plan(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Result<Plan> {
-    check(config, dims)?;
-    let stored = simulate(&Mode::Twin.of(config), dims, settings);
-    let forward: u64 = stored.forward.iter().sum();
-    let twin: u64 = stored.step.iter().sum();
-    let runs = Mode::ALL.into_iter().filter(|&mode| mode != Mode::Reversible || can_rewind(config));
-    let runs =
-        runs.map(|mode| {
-            let found = simulate(&mode.of(config), dims, settings);
-            let step_multiply_adds: u64 = found.step.iter().sum();
-            let levels = found.stored.iter().zip(&found.peak).zip(&found.step);
-            let levels = levels.map(|((&stored_bytes, &peak_bytes), &step_multiply_adds)| {
-                LevelRun { stored_bytes, peak_bytes, step_multiply_adds }
-            });
-            Run {
-                mode,
-                levels: levels.collect(),
-                stored_bytes: found.stored.iter().sum(),
-                peak_bytes: found.peak.iter().copied().max().unwrap_or(0),
-                step_multiply_adds,
-                extra_forward: (step_multiply_adds - twin) as f64 / forward as f64,
-            }
-        });
+    check(config, dims, settings.batch)?;
+    let modes =
+        Mode::ALL.into_iter().filter(|&mode| mode != Mode::Reversible || can_rewind(config));
+    let found: Vec<(Mode, Found)> =
+        modes.map(|mode| (mode, simulate(&mode.of(config), dims, settings))).collect();
+    let (_, twin) = found.iter().find(|(mode, _)| *mode == Mode::Twin).expect("among all modes");
+    let forward = twin.forward.iter().fold(twin.branch, |sum, work| sum.saturating_add(*work));
+    let run = |(mode, found): &(Mode, Found)| Run {
+        mode: *mode,
+        levels: found.levels(),
+        stored_bytes: found.stored.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
+        peak_bytes: found.peak.iter().copied().max().unwrap_or(0),
+        step_multiply_adds: found.work(),
+        extra_forward: found.work().saturating_sub(twin.work()) as f64 / forward as f64,
+    };
+    let levels = levels(config, dims, &twin.forward);
     let parameters = num_parameters(config);
+    let branch = config.vae.is_some().then(|| Branch {
+        parameters: parameters - levels.iter().map(|level| level.parameters).sum::<u64>(),
+        forward_multiply_adds: twin.branch,
+    });
     Ok(Plan {
         size: dims,
         batch: settings.batch,
+        place: settings.place,
         float_bytes: [settings.precision.compute, settings.precision.stream].map(float_bytes),
-        levels: levels(config, dims, &stored.forward),
+        levels,
+        branch,
         parameters,
         state_bytes: state_bytes(parameters),
         forward_multiply_adds: forward,
-        runs: runs.collect(),
+        runs: found.iter().map(run).collect(),
     })
 }
 
@@ -185,9 +199,16 @@ pub fn can_rewind(config: &UNetConfig) -> bool {
     segments.iter().any(|segment| segment.backward == Backward::Rewound)
 }
 
-fn check(config: &UNetConfig, dims: [usize; 3]) -> Result<()> {
+/// No axis of a plan is longer, and no step has more volumes: beyond it nothing can be counted.
+const MOST: usize = 1 << 14;
+
+fn check(config: &UNetConfig, dims: [usize; 3], batch: usize) -> Result<()> {
     config.check()?;
     config.check_size(dims)?;
+    if dims.iter().chain([&batch]).any(|&n| n > MOST) {
+        let found = format!("{dims:?}, batch {batch}");
+        return Err(Error::network(format!("axes and a batch of at most {MOST}"), found));
+    }
     if let Some(vae) = config.vae.as_ref().filter(|vae| vae.patch != dims) {
         return Err(Error::network(format!("the vae.patch {:?}", vae.patch), format!("{dims:?}")));
     }
@@ -200,7 +221,7 @@ fn num_parameters(config: &UNetConfig) -> u64 {
 
 /// Parameters, two moments, moving average.
 fn state_bytes(parameters: u64) -> u64 {
-    4 * 4 * parameters
+    parameters.saturating_mul(4 * 4)
 }
 
 fn float_bytes(float: burn::tensor::FloatDType) -> u64 {
@@ -210,12 +231,8 @@ fn float_bytes(float: burn::tensor::FloatDType) -> u64 {
 fn levels(config: &UNetConfig, dims: [usize; 3], work: &[u64]) -> Vec<Level> {
     let mut parameters = vec![0; config.num_levels()];
     for step in steps(config) {
-        parameters[step.level] += match &step.layer {
-            Layer::Reflect { channels, reflections, .. } => channels * reflections,
-            layer => {
-                units(layer).iter().flat_map(|u| u.parameters()).map(|p: Parameter| p.len()).sum()
-            }
-        } as u64;
+        parameters[step.level] +=
+            step.layer.parameters().iter().map(|p| p.len() as u64).sum::<u64>();
     }
     let levels = config.widths.iter().zip(parameters).zip(work).enumerate();
     levels
@@ -230,10 +247,29 @@ fn levels(config: &UNetConfig, dims: [usize; 3], work: &[u64]) -> Vec<Level> {
 
 /// What a step came to, by level.
 struct Found {
+    /// Multiply-adds of the network's forward pass.
     forward: Vec<u64>,
+    /// Of the branch's, on all levels.
+    branch: u64,
     step: Vec<u64>,
     stored: Vec<u64>,
     peak: Vec<u64>,
+}
+
+impl Found {
+    fn work(&self) -> u64 {
+        self.step.iter().fold(0, |sum, work| sum.saturating_add(*work))
+    }
+
+    fn levels(&self) -> Vec<LevelRun> {
+        let levels = self.stored.iter().zip(&self.peak).zip(&self.step);
+        let level = |((&stored_bytes, &peak_bytes), &step_multiply_adds)| LevelRun {
+            stored_bytes,
+            peak_bytes,
+            step_multiply_adds,
+        };
+        levels.map(level).collect()
+    }
 }
 
 fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Found {
@@ -244,6 +280,7 @@ fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Found 
         stream: float_bytes(settings.precision.stream),
         batch: settings.batch,
         gradients: Default::default(),
+        bottom: Default::default(),
         work: vec![0; config.num_levels()].into(),
     };
     let mut tape = Tape::default();
@@ -254,11 +291,16 @@ fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Found 
     let stored = machine.heap.live_by_level();
     machine.heap.enter(0);
     let seed = machine.tensor(config.out_channels, dims, 4);
-    let branch = config.vae.as_ref().map(|vae| machine.branch(config, vae, dims));
+    let branch = match &config.vae {
+        Some(vae) => machine.branch(config, vae, dims),
+        None => {
+            machine.bottom.take();
+            0
+        }
+    };
     let node = logits.node;
     drop(logits);
     drop(tape.backward(&machine, node, seed));
-    drop(branch);
     let (step, peak) = (machine.work.borrow().clone(), machine.heap.peak_by_level());
-    Found { forward, step, stored, peak }
+    Found { forward, branch, step, stored, peak }
 }

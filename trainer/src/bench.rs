@@ -8,7 +8,7 @@ use model_core::UNetConfig;
 use model_core::plan::{Mode, Settings, can_rewind, plan};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{NetworkArgs, bytes, place};
+use crate::plan::{Chosen, NetworkArgs, bytes, place};
 use crate::{DISCLAIMER, device};
 
 mod measure;
@@ -87,7 +87,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
 }
 
 fn memory(args: MemoryArgs) -> Result<()> {
-    let (name, config, dims) = args.network.network(32)?;
+    let Chosen { name, config, dims, .. } = args.network.network(32)?;
     let precision = args.network.precision()?;
     if args.alone {
         let device = device::device(args.device.as_deref())?;

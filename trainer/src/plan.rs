@@ -5,16 +5,20 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::FloatDType;
 use clap::Args;
-use indicatif::HumanCount;
 use model_core::config::{PRESETS, published_size};
 use model_core::kernels::Place;
 use model_core::nets::Precision;
-use model_core::plan::{Fit, LevelRun, Plan, Run, Settings, fit, plan};
+use model_core::plan::{Fit, Plan, Settings, fit, plan};
 use model_core::{UNetConfig, Vae};
 use serde::Serialize;
 
 use crate::config::TrainConfig;
 use crate::{DISCLAIMER, device};
+
+mod print;
+
+pub use print::bytes;
+use print::{fitting, head, levels};
 
 /// Tell the memory and the work of a training step before it runs.
 ///
@@ -29,9 +33,9 @@ use crate::{DISCLAIMER, device};
 pub struct PlanArgs {
     #[command(flatten)]
     network: NetworkArgs,
-    /// Volumes a step.
-    #[arg(long, default_value_t = 1)]
-    batch: usize,
+    /// Volumes a step; by default the settings' batch, or 1 for a preset.
+    #[arg(long)]
+    batch: Option<usize>,
     /// Whose kernels: cpu, wgpu or cuda; by default the best that is compiled in and present.
     #[arg(long)]
     device: Option<String>,
@@ -49,11 +53,12 @@ pub struct NetworkArgs {
     /// A network by name.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(PRESETS))]
     preset: Option<String>,
-    /// Settings whose network is meant, as TOML.
+    /// Takes the network of these settings for training (TOML).
     #[arg(long, conflicts_with = "preset")]
     config: Option<PathBuf>,
-    /// Voxels of the input, slowest axis first. By default `plan` takes the preset's published size
-    /// or the settings' patch, `bench` 32 or the network's least along each axis.
+    /// Voxels of the input along top, front, right, the slowest axis of the file first (a training
+    /// patch is named the other way round). By default `plan` takes the preset's published size
+    /// or the settings' patch, `bench` 32³ or a small size that the network takes.
     #[arg(long, value_name = "KxJxI")]
     size: Option<String>,
     /// Channels of the input, where the settings leave them open.
@@ -79,30 +84,47 @@ Examples:
 
 Research use only, not a medical device";
 
+/// A network and what a step of it takes.
+pub struct Chosen {
+    /// The preset's, or the settings' file.
+    pub name: String,
+    /// The network.
+    pub config: UNetConfig,
+    /// Voxels of the input along i, j, k.
+    pub dims: [usize; 3],
+    /// Volumes a step.
+    pub batch: usize,
+}
+
 impl NetworkArgs {
-    /// Its name, its description, and the size (i, j, k); `size` is the edge to take for measured
-    /// steps where none is given, 0 for the published size.
+    /// What is meant. Where no size is given, it is a cube of the edge `smallest`, or of the
+    /// network's least; with 0 the published size, or the settings' patch.
     ///
     /// # Errors
     /// For a network that cannot be built or does not take the size.
-    pub fn network(&self, smallest: usize) -> Result<(String, UNetConfig, [usize; 3])> {
-        let (name, mut config, usual) = match (&self.preset, &self.config) {
+    pub fn network(&self, smallest: usize) -> Result<Chosen> {
+        let (name, mut config, usual, batch) = match (&self.preset, &self.config) {
             (Some(name), _) => {
                 let config = UNetConfig::preset(name, self.channels, self.outputs)?;
-                (name.clone(), config, published_size(name))
+                (name.clone(), config, published_size(name), 1)
             }
             (None, Some(file)) => {
                 let settings = TrainConfig::read(file)?;
+                settings.check()?;
                 let config = settings.network_of(self.channels, self.outputs)?;
-                (file.display().to_string(), config, settings.patch)
+                (file.display().to_string(), config, settings.patch, settings.batch)
             }
             (None, None) => bail!("expected --preset (one of {}) or --config", PRESETS.join(", ")),
         };
-        let dims = match &self.size {
-            Some(text) => size(text)?,
-            None if smallest > 0 => [smallest.max(config.min_size()); 3],
-            None => usual,
+        config.for_inference().check()?;
+        let (dims, whose) = match &self.size {
+            Some(text) => (size(text)?, "--size"),
+            None if smallest > 0 => ([smallest.max(2 * config.min_size()); 3], "the size"),
+            None => (usual, "the usual size"),
         };
+        let [i, j, k] = config.padded(dims);
+        let next = format!("{whose} (the next that the network takes is {k}x{j}x{i})");
+        config.check_size(dims).context(next)?;
         if self.vae {
             config.vae.get_or_insert_with(Vae::default);
         }
@@ -110,11 +132,7 @@ impl NetworkArgs {
             vae.patch = dims;
         }
         config.check()?;
-        config.check_size(dims).with_context(|| {
-            let [i, j, k] = config.padded(dims);
-            format!("--size (the next that it takes is {k}x{j}x{i})")
-        })?;
-        Ok((name, config, dims))
+        Ok(Chosen { name, config, dims, batch })
     }
 
     /// The precision of a name.
@@ -178,23 +196,12 @@ fn memory(text: &str) -> Result<u64> {
         "mib" => 1 << 20,
         "gb" => 1_000_000_000,
         "mb" => 1_000_000,
-        _ => bail!("--fit: expected memory such as 16GiB, found {text:?}"),
+        _ => bail!("--fit: expected memory in GiB, MiB, GB or MB, such as 16GiB, found {text:?}"),
     };
-    let number: f64 = number.parse().with_context(|| format!("--fit: found {text:?}"))?;
-    ensure!(number.is_finite() && number < 1e9, "--fit: found {text:?}");
+    let number: f64 = (number.parse())
+        .with_context(|| format!("--fit: expected memory such as 16GiB, found {text:?}"))?;
+    ensure!(number < 1e9, "--fit: expected less memory than {text}");
     Ok((number * factor as f64) as u64)
-}
-
-/// Bytes, for tables: MiB below one GiB.
-pub fn bytes(bytes: u64) -> String {
-    let mib = bytes as f64 / (1u64 << 20) as f64;
-    if mib >= 1000.0 { format!("{:.2} GiB", mib / 1024.0) } else { format!("{mib:.1} MiB") }
-}
-
-/// Multiply-adds, for tables.
-fn work(count: u64) -> String {
-    let giga = count as f64 / 1e9;
-    if giga >= 1000.0 { format!("{:.3} T", giga / 1e3) } else { format!("{giga:.2} G") }
 }
 
 /// Runs the command.
@@ -202,10 +209,11 @@ fn work(count: u64) -> String {
 /// # Errors
 /// For a network that cannot be built or does not take the size.
 pub fn run(args: PlanArgs) -> Result<()> {
-    let (name, config, dims) = args.network.network(0)?;
+    let Chosen { name, config, dims, batch } = args.network.network(0)?;
     let precision = args.network.precision()?;
-    ensure!((1..=1024).contains(&args.batch), "--batch: expected 1 to 1024, found {}", args.batch);
-    let settings = Settings { place: place(args.device.as_deref())?, batch: args.batch, precision };
+    let batch = args.batch.unwrap_or(batch);
+    ensure!(batch >= 1, "--batch: expected at least 1, found {batch}");
+    let settings = Settings { place: place(args.device.as_deref())?, batch, precision };
     let found = plan(&config, dims, settings)?;
     let fits = match &args.fit {
         None => None,
@@ -237,127 +245,31 @@ pub fn run(args: PlanArgs) -> Result<()> {
     Ok(())
 }
 
-fn head(name: &str, config: &UNetConfig, plan: &Plan, precision: &str, place: Place) -> String {
-    let [i, j, k] = plan.size;
-    let mut text = format!(
-        "{name}: {} channels in, {} out; {} of {k}×{j}×{i} voxels (k, j, i), {precision}, {}\n\
-         {} parameters; with the optimizer's state and their average {}\n\n\
-         {:>12} {:>12} {:>12} {:>12} {:>14}  computed again\n",
-        config.in_channels,
-        config.out_channels,
-        if plan.batch == 1 { "one volume".into() } else { format!("{} volumes", plan.batch) },
-        if place == Place::Cpu { "on the CPU" } else { "on a GPU" },
-        HumanCount(plan.parameters),
-        bytes(plan.state_bytes),
-        "a step",
-        "stored",
-        "peak",
-        "in all",
-        "multiply-adds",
-    );
-    for run in &plan.runs {
-        text += &format!(
-            "{:>12} {:>12} {:>12} {:>12} {:>14}  {:.2} forward passes\n",
-            run.mode.name(),
-            bytes(run.stored_bytes),
-            bytes(run.peak_bytes),
-            bytes(run.peak_bytes + plan.state_bytes),
-            work(run.step_multiply_adds),
-            run.extra_forward
-        );
-    }
-    text + "\
-        stored: bytes kept for the backward pass. peak: the most held, without the parameters, the\n\
-        optimizer's state and their average; in all: with them. twin: the same network, storing\n\
-        everything; checkpointed: the twin storing every √n-th of n layers.\n"
-}
-
-/// Level by level: the network, then the step.
-fn levels(plan: &Plan) -> String {
-    let total = |text: &str| format!("{text:>5}");
-    let mut text = format!(
-        "{:>5} {:>13} {:>6} {:>12} {:>14}\n",
-        "level", "voxels", "width", "parameters", "forward"
-    );
-    for (number, level) in plan.levels.iter().enumerate() {
-        let [i, j, k] = level.size;
-        text += &format!(
-            "{number:>5} {:>13} {:>6} {:>12} {:>14}\n",
-            format!("{k}×{j}×{i}"),
-            level.width,
-            HumanCount(level.parameters).to_string(),
-            work(level.forward_multiply_adds)
-        );
-    }
-    text += &format!(
-        "{} {:>20} {:>12} {:>14}\n\n",
-        total("total"),
-        "",
-        HumanCount(plan.parameters).to_string(),
-        work(plan.forward_multiply_adds)
-    );
-    let columns: [(&str, Column); 3] = [
-        ("stored", |of| bytes(of.stored_bytes)),
-        ("peak while there", |of| bytes(of.peak_bytes)),
-        ("multiply-adds", |of| work(of.step_multiply_adds)),
-    ];
-    text += &total("");
-    for (name, _) in columns {
-        let width = 11 * plan.runs.len() - 1;
-        text += &format!(" | {name:^width$}");
-    }
-    text += &format!("\n{}", total("level"));
-    for _ in columns {
-        let names = plan.runs.iter().map(|run| format!("{:>10.10}", run.mode.name()));
-        text += &format!(" | {}", names.collect::<Vec<_>>().join(" "));
-    }
-    let row = |of: &dyn Fn(&Run) -> LevelRun| {
-        columns.map(|(_, column)| {
-            let cells = plan.runs.iter().map(|run| format!("{:>10}", column(&of(run))));
-            format!(" | {}", cells.collect::<Vec<_>>().join(" "))
-        })
-    };
-    for number in 0..plan.levels.len() {
-        let cells = row(&|run: &Run| run.levels[number].clone()).concat();
-        text += &format!("\n{number:>5}{cells}");
-    }
-    let all = |run: &Run| LevelRun {
-        stored_bytes: run.stored_bytes,
-        peak_bytes: run.peak_bytes,
-        step_multiply_adds: run.step_multiply_adds,
-    };
-    text + &format!("\n{}{}\n", total("total"), row(&all).concat())
-}
-
-/// What a column shows of a level.
-type Column = fn(&LevelRun) -> String;
-
-fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
-    let mut text = format!(
-        "Within {budget}, the optimizer's state included (depth and width at {k}×{j}×{i}):\n\
-         {:>13}  {:>12}  {:>15}  {:>12}\n",
-        "", "largest cube", "blocks a level", "widths"
-    );
-    let none = || "none".to_string();
-    for fit in fits {
-        text += &format!(
-            "{:>13}  {:>12}  {:>15}  {:>12}\n",
-            fit.mode.name(),
-            fit.cube.map_or_else(none, |n| format!("{n}³")),
-            fit.blocks.map_or_else(none, |n| if n == 64 {
-                "64 or more".into()
-            } else {
-                n.to_string()
-            }),
-            fit.width.map_or_else(none, |n| format!("{n:.2} ×")),
-        );
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a user can type, however absurd, is an answer or an error.
+    #[test]
+    fn absurd_requests_are_refused_or_counted() {
+        let requested = |options: &[&str]| {
+            #[derive(clap::Parser)]
+            struct Line {
+                #[command(flatten)]
+                plan: PlanArgs,
+            }
+            let line = ["plan"].iter().chain(options);
+            run(<Line as clap::Parser>::try_parse_from(line).unwrap().plan)
+        };
+        let deep = ["--preset", "brugger-4-1", "--fit", "999999999GiB", "--json"];
+        requested(&deep).unwrap();
+        for size in ["18446744073709551615x32x32", "1048576", "0", "32x0x32", "33"] {
+            assert!(requested(&["--preset", "demo", "--size", size]).is_err(), "{size}");
+        }
+        assert!(requested(&["--preset", "demo", "--batch", "0"]).is_err());
+        assert!(requested(&["--preset", "demo", "--batch", "18446744073709551615"]).is_err());
+        requested(&["--preset", "mbconv-wider", "--size", "16384", "--batch", "16384"]).unwrap();
+    }
 
     #[test]
     fn sizes_and_memories_are_read() {

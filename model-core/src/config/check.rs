@@ -34,6 +34,10 @@ impl UNetConfig {
         if let Some(vae) = &self.vae {
             within("vae.units", vae.units, 4096)?;
             within("vae.channels", vae.channels, 256)?;
+            let (groups, power) = (vae.groups, vae.groups.is_power_of_two());
+            if !power || groups > 256 {
+                return Err(Error::network("vae.groups a power of two up to 256", groups));
+            }
             let multiple = 2 * self.size_multiple();
             if vae.patch.iter().any(|&d| d % multiple != 0 || !(multiple..=1 << 12).contains(&d)) {
                 let expected = format!("a vae.patch of multiples of {multiple}, at most 4096");
@@ -98,7 +102,7 @@ mod tests {
         refused(UNetConfig { resampling: Resampling::PixelShuffle, ..base.clone() }, "4 times");
         refused(UNetConfig { skip: Skip::Concat, ..base.clone() }, "conv1 or conv2");
         refused(UNetConfig { checkpointed: true, ..base.clone() }, "both");
-        let vae = Some(Vae { units: 128, channels: 16, patch: [24; 3] });
+        let vae = Some(Vae { patch: [24; 3], ..Vae::default() });
         refused(UNetConfig { vae, ..base }, "multiples of 16");
         assert!(UNetConfig::preset("mbconv", 4, 3).is_err());
     }

@@ -1,8 +1,11 @@
 //! What an operation of the training path holds in memory. Each op declares it beside its kernel,
 //! and [`crate::plan`] adds the declarations up.
 
+use serde::Serialize;
+
 /// Where an op runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Place {
     /// Kernels of our own.
     #[default]
@@ -31,18 +34,25 @@ pub struct Call {
 impl Call {
     /// Numbers in the input.
     pub fn num_inputs(&self) -> u64 {
-        (self.batch * self.from * self.dims.iter().product::<usize>()) as u64
+        self.numbers(self.from)
     }
 
     /// Numbers in as many channels at the input's size.
     pub fn numbers(&self, channels: usize) -> u64 {
-        (self.batch * channels * self.dims.iter().product::<usize>()) as u64
+        numbers(self.batch, channels, self.dims)
     }
 
     /// Bytes of f32 copies that the CPU's kernels make of this many numbers in half precision.
     pub fn widened(&self, numbers: u64) -> u64 {
-        if self.place == Place::Cpu && self.float_bytes < 4 { 4 * numbers } else { 0 }
+        let is_wider = self.place == Place::Cpu && self.float_bytes < 4;
+        if is_wider { numbers.saturating_mul(4) } else { 0 }
     }
+}
+
+/// Numbers in a tensor, or the most that can be counted: a plan's sizes may be absurd.
+pub(crate) fn numbers(batch: usize, channels: usize, dims: [usize; 3]) -> u64 {
+    let axes = [batch, channels].into_iter().chain(dims);
+    axes.fold(1, |product, axis| product.saturating_mul(axis as u64))
 }
 
 /// Bytes beside the input, the output and the gradients of input and parameters.

@@ -19,6 +19,7 @@ pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
 pub use group_norm::group_norm;
 pub use max_pool::max_pool2;
+pub(crate) use memory::numbers;
 pub use memory::{Call, Memory, Place};
 pub use squeeze::{squeeze2, unsqueeze2};
 pub use upsample::upsample2;

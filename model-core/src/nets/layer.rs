@@ -46,6 +46,11 @@ pub enum Parts {
 }
 
 impl Parts {
+    pub(super) fn is_autodiff(&self) -> bool {
+        let (Parts::Whole(x) | Parts::Halves(x, _)) = self;
+        x.device().is_autodiff()
+    }
+
     /// Joined.
     pub fn whole(self) -> Tensor<5> {
         match self {
@@ -108,7 +113,10 @@ impl Tap {
     /// A gradient, and what the branch added to it.
     pub(super) fn add_to(&self, gradient: Tensor<5>) -> Tensor<5> {
         match self.gradient.lock().expect("no one panics here").take() {
-            Some(given) => gradient.clone() + like(given, &gradient),
+            Some(given) => {
+                let given = like(given, &gradient);
+                gradient + given
+            }
             None => gradient,
         }
     }

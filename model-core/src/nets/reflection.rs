@@ -6,10 +6,10 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use super::{cast, like};
 use crate::kernels::{Call, Memory};
 
-/// y = W x over the channels, with W = H₁ H₂ … Hᵣ and Hₘ = I − 2 u uᵀ for the normalised rows u of
+/// y = W x over the channels, with W = H₁ H₂ … Hᵣ and Hₘ = I − 2 u uᵀ for the normalized rows u of
 /// `vectors`. Its inverse is its transpose.
 ///
-/// W is never formed: with U the normalised rows, W = I − Uᵀ T U (the compact WY form; Joffrain et
+/// W is never formed: with U the normalized rows, W = I − Uᵀ T U (the compact WY form; Joffrain et
 /// al. 2006, "Accumulating Householder transformations, revisited"), which takes 2rc + r² instead
 /// of c² multiply-adds a voxel.
 #[derive(Module, Debug)]
@@ -40,9 +40,9 @@ impl Reflection {
     fn apply(&self, x: Tensor<5>, transposed: bool) -> Tensor<5> {
         let shape @ [b, c, k, j, i] = x.dims();
         let vectors = cast(self.vectors.val(), FloatDType::F32);
-        let lengths = vectors.clone().square().sum_dim(1).sqrt();
         // A zero vector is no reflection.
-        let u = vectors / lengths.clamp_min(1e-30);
+        let lengths = vectors.clone().square().sum_dim(1).clamp_min(1e-30).sqrt();
+        let u = vectors / lengths;
         let t = factor(u.clone());
         let t = if transposed { t.transpose() } else { t };
         let (u, t) = (like(u, &x).unsqueeze::<3>(), like(t, &x).unsqueeze::<3>());
@@ -73,7 +73,6 @@ pub fn reflection_memory(call: &Call, reflections: usize) -> Memory {
 /// - output: `[r, r]`
 fn factor(u: Tensor<2>) -> Tensor<2> {
     let r = u.dims()[0];
-    let lengths = u.clone().square().sum_dim(1);
     let mut m = u.clone().matmul(u.transpose()).triu(1).mul_scalar(-2.0);
     let mut t = Tensor::eye(r, &m.device()) + m.clone();
     let mut power = 2;
@@ -82,8 +81,7 @@ fn factor(u: Tensor<2>) -> Tensor<2> {
         t = t.clone() + t.matmul(m.clone());
         power *= 2;
     }
-    // Rows of length 0 were left out by their zeros in U; this only keeps T finite.
-    t.mul_scalar(2.0) * lengths.clamp_max(1.0)
+    t.mul_scalar(2.0)
 }
 
 #[cfg(test)]

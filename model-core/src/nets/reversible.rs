@@ -71,8 +71,10 @@ struct Walk {
 /// a half of one convolution, its output and that one's gradient (2). What the half gives is not
 /// among them: it is taken away from a stream, in place, before the backward pass begins.
 ///
-/// A sequence copies its whole width twice: its output and the gradient are split before the first
-/// half, and the gradients are joined after the last. Nothing grows with the number of blocks.
+/// A sequence copies its whole width at its ends alone: its output and the gradient are split
+/// before the first half, and the gradients are joined after the last. An orthogonal convolution on
+/// the way works on the whole width, and so ends one sequence and begins another. Nothing grows with
+/// the number of blocks.
 ///
 /// # Shapes
 /// - y, gradient, output: `[b, c, k, j, i]`
@@ -97,13 +99,15 @@ where
         walk = match layer {
             Layer::Block(block) => walk.block::<B>(block, nodes, gradients),
             Layer::Reflect(reflection) => {
-                let x = reflection.inverse(walk.value.whole());
-                let seed = walk.gradient.whole();
-                let forward = |layer: &super::Reflection, x| layer.forward(x);
-                let (local, output) = Local::forward::<B>(reflection, forward, x.clone(), seed);
-                drop(output);
-                let gradient = Parts::Whole(local.backward(nodes, gradients));
-                Walk { value: Parts::Whole(x), gradient, ..walk }
+                let (y, gradient) = (walk.value.whole(), walk.gradient.whole());
+                let gradient = reflection.inverse(gradient);
+                // The input is recovered in the graph that gives the vectors' gradients: since W is
+                // orthogonal, δW x = −W δWᵀ y, and so g · δW x = −Wᵀg · δWᵀ y.
+                let back = |layer: &super::Reflection, y| layer.inverse(y);
+                let seed = gradient.clone().neg();
+                let (local, x) = Local::forward::<B>(reflection, back, y, false, seed);
+                local.backward(nodes, gradients);
+                Walk { value: Parts::Whole(x), gradient: Parts::Whole(gradient), ..walk }
             }
             Layer::Plain(plain) => walk.plain(&plain.layer, tap),
             Layer::Unit(_) => unreachable!("a convolution is not rewound"),
@@ -128,13 +132,13 @@ impl Walk {
         let (gradient1, gradient2) = self.gradient.owned_halves();
         let (mut gradient1, mut gradient2) = (cast(gradient1, stream), cast(gradient2, stream));
         let seed = gradient2.clone();
-        let (g, output) = Local::forward::<B>(block.g, forward, y1.clone(), seed);
+        let (g, output) = Local::forward::<B>(block.g, forward, y1.clone(), true, seed);
         y2 = y2 - output;
-        gradient1 = gradient1 + g.backward(nodes, gradients);
+        gradient1 = gradient1 + g.backward(nodes, gradients).expect("wanted");
         let seed = gradient1.clone();
-        let (f, output) = Local::forward::<B>(block.f, forward, y2.clone(), seed);
+        let (f, output) = Local::forward::<B>(block.f, forward, y2.clone(), true, seed);
         y1 = y1 - output;
-        gradient2 = gradient2 + f.backward(nodes, gradients);
+        gradient2 = gradient2 + f.backward(nodes, gradients).expect("wanted");
         let (value, gradient) = (Parts::Halves(y1, y2), Parts::Halves(gradient1, gradient2));
         Walk { value, gradient, ..self }
     }

@@ -37,10 +37,10 @@ impl Segment {
     /// Takes x, gives the next; `kept` are the tensors kept aside for the decoder, and `tap` is
     /// where a branch takes the bottom from.
     pub fn forward(&self, x: Parts, kept: &mut Vec<Tensor<5>>, tap: Option<&Tap>) -> Parts {
-        let Parts::Whole(x) = x else { return self.run(x, kept, tap) };
-        if self.backward == Backward::Stored || !x.device().is_autodiff() {
-            return self.run(Parts::Whole(x), kept, tap);
+        if self.backward == Backward::Stored || !x.is_autodiff() {
+            return self.run(x, kept, tap);
         }
+        let x = x.whole();
         Parts::Whole(on_backend!(x, B => self.record::<B>(x, tap)))
     }
 
@@ -79,18 +79,20 @@ impl Segment {
             let of_x = match plain.backward {
                 Backward::Rewound => {
                     let tap = tap.as_ref();
-                    rewind::<B>(plain.layers, kept, gradient, tap, &nodes, gradients)
+                    Some(rewind::<B>(plain.layers, kept, gradient, tap, &nodes, gradients))
                 }
                 _ => {
                     let forward = |plain: &Segment, x| plain.through(x, None);
-                    let (local, output) = Local::forward::<B>(plain, forward, kept, gradient);
+                    let (local, output) =
+                        Local::forward::<B>(plain, forward, kept, wanted[0], gradient);
                     drop(output);
                     local.backward(&nodes, gradients)
                 }
             };
             // The streams' type may be another; the anchor's gradient went the way of all
             // parameters'.
-            [wanted[0].then(|| primitive::<B, 5>(cast(of_x, float))), None]
+            let of_x = of_x.filter(|_| wanted[0]);
+            [of_x.map(|of_x| primitive::<B, 5>(cast(of_x, float))), None]
         })
     }
 
@@ -118,37 +120,44 @@ impl Segment {
 pub(super) struct Local<M> {
     module: M,
     x: Tensor<5>,
+    is_wanted: bool,
     loss: Tensor<1>,
 }
 
 impl<M: Module> Local<M> {
-    /// The forward pass, and the module's output; `seed` is the output's gradient. Nothing in the
-    /// graph holds the output: what it is taken away from may use its memory, or it may be freed,
+    /// The forward pass, and the module's output; `seed` is the output's gradient, and the input's
+    /// is computed where it is wanted. Nothing in the graph holds the output: what it is taken away from may use its memory, or it may be freed,
     /// before the backward pass needs more.
     pub fn forward<B: Backend>(
         module: M,
         forward: impl Fn(&M, Tensor<5>) -> Tensor<5>,
         x: Tensor<5>,
+        is_wanted: bool,
         seed: Tensor<5>,
     ) -> (Local<M>, Tensor<5>)
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
         let module = module.map(&mut Leaves);
-        let x = x.autodiff().require_grad();
+        let x = x.autodiff().set_require_grad(is_wanted);
         let y = forward(&module, x.clone());
         let output = y.clone().inner();
-        (Local { module, x, loss: seeded_loss::<B>(y, seed) }, output)
+        (Local { module, x, is_wanted, loss: seeded_loss::<B>(y, seed) }, output)
     }
 
-    /// The backward pass: registers the parameters' gradients, gives the input's.
-    pub fn backward<B: Backend>(self, nodes: &Nodes<B>, gradients: &mut Gradients) -> Tensor<5>
+    /// The backward pass: registers the parameters' gradients, gives the input's if it is wanted.
+    pub fn backward<B: Backend>(
+        self,
+        nodes: &Nodes<B>,
+        gradients: &mut Gradients,
+    ) -> Option<Tensor<5>>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
         let mut local = self.loss.backward();
         self.module.visit(&mut Register { nodes, local: &mut local, gradients });
-        self.x.grad_remove(&mut local).expect("the output depends on the input")
+        self.is_wanted
+            .then(|| self.x.grad_remove(&mut local).expect("the output depends on the input"))
     }
 }
 

@@ -65,7 +65,7 @@ pub struct Branch {
 impl VaeBranch {
     /// With random weights.
     pub fn new(config: &UNetConfig, vae: &Vae, device: &Device) -> Self {
-        let norm = |width| GroupNorm::new(width, Vae::groups(width), config.activation, device);
+        let norm = |width| GroupNorm::new(width, vae.groups_of(width), config.activation, device);
         let dense = |from, to| PointwiseConv::new(from, to, true, device);
         let bottom = config.widths[config.num_levels() - 1];
         let halved = vae.patch.map(|d| d / (2 * config.size_multiple()));

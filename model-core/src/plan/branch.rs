@@ -7,23 +7,24 @@ use crate::kernels::{Memory, conv3};
 use crate::nets::pointwise_memory;
 
 impl Machine {
-    /// Forward and backward pass of the branch; gives the gradient of the bottom, which stays until
-    /// the network's backward pass has come by.
-    pub fn branch(&self, config: &UNetConfig, vae: &Vae, dims: [usize; 3]) -> Shadow {
+    /// Forward and backward pass of the branch; gives the multiply-adds of the forward pass. The
+    /// gradient of the bottom stays until the network's backward pass has come by.
+    pub fn branch(&self, config: &UNetConfig, vae: &Vae, dims: [usize; 3]) -> u64 {
+        let total = || self.work.borrow().iter().fold(0u64, |sum, work| sum.saturating_add(*work));
+        let before = total();
         let bottom = config.num_levels() - 1;
         self.heap.enter(bottom);
         let mut tape = Tape::default();
-        let leaf = {
-            let bottom = self.tensor(config.widths[bottom], dims.map(|d| d >> bottom), 4);
-            tape.leaf(bottom)
-        };
+        let shadow = self.bottom.take().expect("the forward pass left the bottom");
+        let leaf = tape.leaf(shadow);
         let node = leaf.node.expect("a leaf has a node");
-        let mut x = self.norm(&mut tape, leaf);
+        let mut x = self.cast(&mut tape, leaf, 4);
+        x = self.norm(&mut tape, x);
         let halved = x.shadow.dims.map(|d| d / 2);
         let call = self.call(&x.shadow, vae.channels);
         let weights = 27 * call.from * vae.channels;
         let op = Unary {
-            // burn's own convolution, at the bottom of the network.
+            // burn's own convolution; small, at the bottom of the network.
             memory: Memory { keeps_input: true, ..Memory::default() },
             output: (vae.channels, halved, 4),
             num_parameters: weights,
@@ -50,9 +51,11 @@ impl Machine {
             x = self.add(&mut tape, x, y);
         }
         x = self.dense(&mut tape, x, config.in_channels);
+        let forward = total() - before;
         let seed = self.tensor(config.in_channels, dims, 4);
         let mut gradients = tape.backward(self, x.node, seed);
-        gradients.remove(&node).expect("the branch depends on the bottom")
+        self.bottom.replace(gradients.remove(&node));
+        forward
     }
 
     fn dense(&self, tape: &mut Tape, x: Var, to: usize) -> Var {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Mode, Settings, check, num_parameters, simulate, state_bytes};
+use super::{MOST, Mode, Settings, can_rewind, check, num_parameters, simulate, state_bytes};
 use crate::Result;
 use crate::config::UNetConfig;
 
@@ -11,15 +11,28 @@ use crate::config::UNetConfig;
 pub struct Fit {
     /// In which mode.
     pub mode: Mode,
+    /// Within how much memory.
+    pub budget_bytes: u64,
     /// The edge of the largest cube, in voxels.
-    pub cube: Option<usize>,
-    /// The most blocks a level, up to 64, at the size given.
-    pub blocks: Option<usize>,
-    /// The largest multiple of the widths, up to 16, at the size given.
-    pub width: Option<f64>,
+    pub cube: Option<Largest<usize>>,
+    /// The most blocks a level of the encoder, and of a decoder that has as many, at the size given;
+    /// nothing too where a network has no blocks.
+    pub blocks: Option<Largest<usize>>,
+    /// The largest multiple of the widths, at the size given.
+    pub width: Option<Largest<f64>>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Largest<T> {
+    /// The largest that fits.
+    pub value: T,
+    /// Whether no larger one was tried.
+    pub or_more: bool,
 }
 
 /// Finds the largest cube, depth and width whose step, with the optimizer's state, fits a budget.
+/// The variational branch is left out: it is made for one size.
 ///
 /// # Errors
 /// [`crate::Error::Network`] when the configuration cannot be built or does not take `dims`.
@@ -30,24 +43,33 @@ pub fn fit(
     budget_bytes: u64,
     mode: Mode,
 ) -> Result<Fit> {
-    check(config, dims)?;
-    // The branch's size is tied to its patch; the question is about the network.
+    check(config, dims, settings.batch)?;
     let config = mode.of(&config.for_inference());
     let fits = |config: &UNetConfig, dims| {
         let peak = simulate(config, dims, settings).peak.into_iter().max().unwrap_or(0);
-        peak + state_bytes(num_parameters(config)) <= budget_bytes
+        peak.saturating_add(state_bytes(num_parameters(config))) <= budget_bytes
     };
     let multiple = config.size_multiple();
-    let cube = largest(2, 1 << 10, |n| fits(&config, [n * multiple; 3])).map(|n| n * multiple);
+    let cube = largest(2, MOST / multiple, |n| fits(&config, [n * multiple; 3]));
     let deep = |blocks| UNetConfig { blocks, ..config.clone() };
-    let blocks = largest(1, 64, |blocks| fits(&deep(blocks), dims));
+    let blocks = match can_rewind(&config) {
+        true => largest(1, 64, |blocks| fits(&deep(blocks), dims)),
+        false => None,
+    };
     let wide: Vec<(f64, UNetConfig)> = widths(&config);
-    let width = largest(1, wide.len(), |n| fits(&wide[n - 1].1, dims)).map(|n| wide[n - 1].0);
-    Ok(Fit { mode, cube, blocks, width })
+    let width = largest(1, wide.len(), |n| fits(&wide[n - 1].1, dims));
+    Ok(Fit {
+        mode,
+        budget_bytes,
+        cube: cube.map(|found| Largest { value: found.value * multiple, ..found }),
+        blocks,
+        width: width
+            .map(|Largest { value, or_more }| Largest { value: wide[value - 1].0, or_more }),
+    })
 }
 
 /// The largest number of a range that passes, where all below it pass.
-fn largest(first: usize, last: usize, passes: impl Fn(usize) -> bool) -> Option<usize> {
+fn largest(first: usize, last: usize, passes: impl Fn(usize) -> bool) -> Option<Largest<usize>> {
     if first > last || !passes(first) {
         return None;
     }
@@ -57,7 +79,7 @@ fn largest(first: usize, last: usize, passes: impl Fn(usize) -> bool) -> Option<
         let middle = (good + (bad - good) / 2).min(2 * good);
         if passes(middle) { good = middle } else { bad = middle }
     }
-    Some(good)
+    Some(Largest { value: good, or_more: good == last })
 }
 
 /// The networks with other widths in the same proportion that can be built, narrowest first.
@@ -78,8 +100,9 @@ mod tests {
 
     #[test]
     fn the_largest_that_passes_is_found() {
-        assert_eq!(largest(1, 100, |n| n <= 37), Some(37));
-        assert_eq!(largest(1, 100, |_| true), Some(100));
+        let found = |value, or_more| Some(Largest { value, or_more });
+        assert_eq!(largest(1, 100, |n| n <= 37), found(37, false));
+        assert_eq!(largest(1, 100, |_| true), found(100, true));
         assert_eq!(largest(2, 100, |_| false), None);
     }
 }

@@ -4,11 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// What is held, in bytes, and the most that was; by level too.
+/// What is held, in bytes, and the most that was, by level. Counts end at the largest number.
 #[derive(Default)]
 pub struct Heap {
     live: Cell<u64>,
-    peak: Cell<u64>,
     level: Cell<usize>,
     live_by_level: RefCell<Vec<u64>>,
     peak_by_level: RefCell<Vec<u64>>,
@@ -33,20 +32,20 @@ impl Heap {
     }
 
     fn note(&self, bytes: u64) {
-        self.peak.set(self.peak.get().max(bytes));
         let most = &mut self.peak_by_level.borrow_mut()[self.level.get()];
         *most = bytes.max(*most);
     }
 
     /// Scratch: taken, and given back at once.
     pub fn touch(&self, bytes: u64) {
-        self.note(self.live.get() + bytes);
+        self.note(self.live.get().saturating_add(bytes));
     }
 
     /// Takes bytes until the block is dropped.
     pub fn take(self: &Rc<Heap>, bytes: u64) -> Rc<Block> {
-        self.live.set(self.live.get() + bytes);
-        self.live_by_level.borrow_mut()[self.level.get()] += bytes;
+        self.live.set(self.live.get().saturating_add(bytes));
+        let at_level = &mut self.live_by_level.borrow_mut()[self.level.get()];
+        *at_level = at_level.saturating_add(bytes);
         self.note(self.live.get());
         Rc::new(Block { heap: self.clone(), bytes, level: self.level.get() })
     }
@@ -71,8 +70,9 @@ pub struct Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.heap.live.set(self.heap.live.get() - self.bytes);
-        self.heap.live_by_level.borrow_mut()[self.level] -= self.bytes;
+        self.heap.live.set(self.heap.live.get().saturating_sub(self.bytes));
+        let at_level = &mut self.heap.live_by_level.borrow_mut()[self.level];
+        *at_level = at_level.saturating_sub(self.bytes);
     }
 }
 

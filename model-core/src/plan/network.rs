@@ -1,8 +1,6 @@
 //! A training step of a network on tensors without numbers. Every function here mirrors one of
 //! [`crate::nets`], down to what is cloned, moved and dropped.
 
-use std::rc::Rc;
-
 use super::heap::Shadow;
 use super::tape::{Gradients, Machine, Tape, Unary, Var};
 use crate::kernels::{self, depthwise, group_norm, max_pool, squeeze, upsample};
@@ -53,11 +51,12 @@ impl Machine {
         let mut kept = Vec::new();
         for segment in segments {
             self.heap.enter(segment.steps[0].level);
-            x = match (segment.backward, x) {
-                (Backward::Rewound | Backward::Recomputed, Parts::Whole(x)) if !tape.is_none() => {
+            x = match segment.backward {
+                Backward::Stored => self.steps(tape, x, &segment.steps, &mut kept),
+                Backward::Rewound | Backward::Recomputed => {
+                    let x = self.whole(tape, x);
                     Parts::Whole(self.recorded(tape, x, segment))
                 }
-                (_, x) => self.steps(tape, x, &segment.steps, &mut kept),
             };
         }
         self.whole(tape, x)
@@ -87,16 +86,16 @@ impl Machine {
         let steps = segment.steps.clone();
         let node = tape.record(self, move |machine, gradient, gradients| {
             let of_x = match rewound {
-                true => machine.rewind(&steps, kept, gradient),
+                true => Some(machine.rewind(&steps, kept, gradient)),
                 false => {
                     let forward = |tape: &mut Tape, x| machine.through(tape, x, &steps);
-                    let (local, output) = machine.local(forward, kept);
+                    let (local, output) = machine.local(forward, kept, parent.is_some());
                     drop(output);
                     machine.finish(local, gradient)
                 }
             };
-            if let Some(parent) = parent {
-                let of_x = Var { shadow: of_x, node: None };
+            if let (Some(parent), Some(shadow)) = (parent, of_x) {
+                let of_x = Var { shadow, node: None };
                 let of_x = machine.cast(&mut Tape::none(), of_x, float_bytes).shadow;
                 machine.register(gradients, parent, of_x);
             }
@@ -105,19 +104,23 @@ impl Machine {
     }
 
     /// A part of the network in a graph of its own, and its output.
-    fn local(&self, forward: impl FnOnce(&mut Tape, Var) -> Var, x: Shadow) -> (Local, Shadow) {
+    fn local(
+        &self,
+        forward: impl FnOnce(&mut Tape, Var) -> Var,
+        x: Shadow,
+        is_wanted: bool,
+    ) -> (Local, Shadow) {
         let mut tape = Tape::default();
-        let x = tape.leaf(x);
+        let x = if is_wanted { tape.leaf(x) } else { Var { shadow: x, node: None } };
         let y = forward(&mut tape, x.clone());
         (Local { tape, x, node: y.node }, y.shadow)
     }
 
-    /// Its backward pass: the gradient of its input.
-    fn finish(&self, local: Local, seed: Shadow) -> Shadow {
+    /// Its backward pass: the gradient of its input, where it is wanted.
+    fn finish(&self, local: Local, seed: Shadow) -> Option<Shadow> {
         let Local { tape, x, node } = local;
-        let leaf = x.node.expect("a leaf has a node");
         let mut gradients: Gradients = tape.backward(self, node, seed);
-        gradients.remove(&leaf).expect("the output depends on the input")
+        x.node.and_then(|leaf| gradients.remove(&leaf))
     }
 
     fn rewind(&self, steps: &[Step], y: Shadow, gradient: Shadow) -> Shadow {
@@ -134,26 +137,25 @@ impl Machine {
                     let cast = |g| self.cast(&mut Tape::none(), plain(g), self.stream).shadow;
                     let (g1, g2) = (cast(g1), cast(g2));
                     let half = |units: &[Unit], x: &Shadow| {
-                        self.local(|tape: &mut Tape, x| self.half(tape, x, units), x.clone())
+                        self.local(|tape: &mut Tape, x| self.half(tape, x, units), x.clone(), true)
                     };
                     let (local, output) = half(g, &y1);
                     let y2 = self.sum(y2, output);
-                    let g1 = self.sum(g1, self.finish(local, g2.clone()));
+                    let g1 = self.sum(g1, self.finish(local, g2.clone()).expect("wanted"));
                     let (local, output) = half(f, &y2);
                     let y1 = self.sum(y1, output);
-                    let g2 = self.sum(g2, self.finish(local, g1.clone()));
+                    let g2 = self.sum(g2, self.finish(local, g1.clone()).expect("wanted"));
                     (Parts::Halves(plain(y1), plain(y2)), Parts::Halves(plain(g1), plain(g2)))
                 }
                 Layer::Reflect { reflections, channels, .. } => {
-                    let y = self.whole(none, value);
-                    let x = self.reflect(none, y, *channels, *reflections).shadow;
-                    let seed = self.whole(none, gradient).shadow;
-                    let forward =
-                        |tape: &mut Tape, x| self.reflect(tape, x, *channels, *reflections);
-                    let (local, output) = self.local(forward, x.clone());
-                    drop(output);
-                    let of_x = self.finish(local, seed);
-                    (Parts::Whole(plain(x)), Parts::Whole(plain(of_x)))
+                    let (channels, reflections) = (*channels, *reflections);
+                    let (y, g) = (self.whole(none, value), self.whole(none, gradient));
+                    let gradient = self.reflect(none, g, channels, reflections).shadow;
+                    let back = |tape: &mut Tape, y| self.reflect(tape, y, channels, reflections);
+                    let seed = self.tensor(channels, gradient.dims, gradient.float_bytes);
+                    let (local, x) = self.local(back, y.shadow, false);
+                    self.finish(local, seed);
+                    (Parts::Whole(plain(x)), Parts::Whole(plain(gradient)))
                 }
                 Layer::Squeeze | Layer::Unsqueeze => {
                     let squeeze = step.layer == Layer::Unsqueeze;
@@ -175,6 +177,14 @@ impl Machine {
                     let (v1, g1) = (last(&mut kept_values), last(&mut kept_gradients));
                     let (v2, g2) = (self.whole(none, value), self.whole(none, gradient));
                     (Parts::Halves(v1, v2), Parts::Halves(g1, g2))
+                }
+                Layer::Tap => {
+                    let gradient = self.whole(none, gradient).shadow;
+                    let gradient = match self.bottom.take() {
+                        Some(given) => self.sum(gradient, given),
+                        None => gradient,
+                    };
+                    (value, Parts::Whole(plain(gradient)))
                 }
                 _ => (value, gradient),
             };
@@ -242,7 +252,11 @@ impl Machine {
                 let skip = self.cast(tape, last(), x.shadow.float_bytes);
                 return Parts::Halves(skip, x);
             }
-            Layer::Tap => return x,
+            Layer::Tap => {
+                let x = self.whole(tape, x);
+                self.bottom.replace(Some(x.shadow.clone()));
+                x
+            }
         })
     }
 
@@ -316,16 +330,8 @@ impl Machine {
         self.unary(tape, x, Unary { memory, output, num_parameters, work })
     }
 
-    /// The input of a network.
+    /// The input of a network, in f32.
     pub fn input(&self, channels: usize, dims: [usize; 3]) -> Var {
-        let shadow = self.tensor(channels, dims, self.compute);
-        Var { shadow, node: None }
-    }
-}
-
-/// Drops the parameters' gradients, as the optimizer does once it has used them.
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _: Vec<Rc<_>> = self.gradients.take();
+        Var { shadow: self.tensor(channels, dims, 4), node: None }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::heap::{Block, Heap, Shadow};
-use crate::kernels::{Call, Memory, Place};
+use crate::kernels::{Call, Memory, Place, numbers};
 
 /// A tensor and its place in the graph; none where nothing before it has parameters.
 #[derive(Clone)]
@@ -49,6 +49,8 @@ pub struct Machine {
     pub batch: usize,
     /// The parameters' gradients, which stay.
     pub gradients: std::cell::RefCell<Vec<Rc<Block>>>,
+    /// Where the variational branch finds the bottom.
+    pub bottom: std::cell::RefCell<Option<Shadow>>,
     /// Multiply-adds done, by level.
     pub work: std::cell::RefCell<Vec<u64>>,
 }
@@ -68,8 +70,7 @@ pub struct Unary {
 impl Machine {
     /// A new tensor.
     pub fn tensor(&self, channels: usize, dims: [usize; 3], float_bytes: u64) -> Shadow {
-        let numbers = (self.batch * channels * dims.iter().product::<usize>()) as u64;
-        let block = self.heap.take(numbers * float_bytes);
+        let block = self.heap.take(numbers(self.batch, channels, dims).saturating_mul(float_bytes));
         Shadow { block, at_start: true, channels, dims, float_bytes }
     }
 
@@ -85,7 +86,8 @@ impl Machine {
     }
 
     fn work(&self, multiply_adds: u64) {
-        self.work.borrow_mut()[self.heap.level()] += multiply_adds;
+        let work = &mut self.work.borrow_mut()[self.heap.level()];
+        *work = work.saturating_add(multiply_adds);
     }
 
     /// a + b, or a − b, in place where one of them is free.
@@ -215,11 +217,6 @@ impl Tape {
     /// For passes without autodiff.
     pub fn none() -> Tape {
         Tape { is_none: true, ..Tape::default() }
-    }
-
-    /// Whether nothing is recorded.
-    pub fn is_none(&self) -> bool {
-        self.is_none
     }
 
     /// A leaf of the graph.

@@ -62,7 +62,10 @@ fn step(network: &UNet3d, [i, j, k]: [usize; 3], device: &Device) -> Result<Meas
         None => most_held_bytes() as u64,
     };
     drop((gradients, branch));
-    Ok(Measured { stored_bytes: stored - before, peak_bytes: most - before })
+    Ok(Measured {
+        stored_bytes: stored.saturating_sub(before),
+        peak_bytes: most.saturating_sub(before),
+    })
 }
 
 /// Bytes that the device holds now.

@@ -1,7 +1,7 @@
 //! Soft Dice, and Dice of the decided voxels, from sums over voxels.
 
 /// Added to both sides of the Dice fraction (code of Brügger et al. 2019), so that an absent region
-/// is learnt too.
+/// is learned too.
 const SMOOTHING: f64 = 1.0;
 
 /// One output's sums over voxels.

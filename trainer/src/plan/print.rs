@@ -1,0 +1,150 @@
+//! A plan as text.
+
+use indicatif::HumanCount;
+use model_core::UNetConfig;
+use model_core::kernels::Place;
+use model_core::plan::{Fit, Largest, LevelRun, Plan, Run};
+
+/// Bytes, for tables: MiB below one GiB.
+pub fn bytes(bytes: u64) -> String {
+    let mib = bytes as f64 / (1u64 << 20) as f64;
+    if mib >= 1000.0 { format!("{:.2} GiB", mib / 1024.0) } else { format!("{mib:.1} MiB") }
+}
+
+/// Multiply-adds, for tables.
+fn work(count: u64) -> String {
+    let giga = count as f64 / 1e9;
+    if giga >= 1000.0 { format!("{:.3} T", giga / 1e3) } else { format!("{giga:.2} G") }
+}
+
+/// The network and its step in short.
+pub fn head(name: &str, config: &UNetConfig, plan: &Plan, precision: &str, place: Place) -> String {
+    let [i, j, k] = plan.size;
+    let mut text = format!(
+        "{name}: {} channels in, {} out; {} of {k}×{j}×{i} voxels (k, j, i), {precision}, {}\n\
+         {} parameters; with the optimizer's state and their average {}\n\n\
+         {:>12} {:>12} {:>12} {:>12} {:>14}  computed again\n",
+        config.in_channels,
+        config.out_channels,
+        if plan.batch == 1 { "one volume".into() } else { format!("{} volumes", plan.batch) },
+        if place == Place::Cpu { "on the CPU" } else { "on a GPU" },
+        HumanCount(plan.parameters),
+        bytes(plan.state_bytes),
+        "a step",
+        "stored",
+        "peak",
+        "in all",
+        "multiply-adds",
+    );
+    for run in &plan.runs {
+        text += &format!(
+            "{:>12} {:>12} {:>12} {:>12} {:>14}  {:.2} forward passes\n",
+            run.mode.name(),
+            bytes(run.stored_bytes),
+            bytes(run.peak_bytes),
+            bytes(run.peak_bytes + plan.state_bytes),
+            work(run.step_multiply_adds),
+            run.extra_forward
+        );
+    }
+    text + "\
+        stored: bytes kept for the backward pass. peak: the most held, without the parameters, the\n\
+        optimizer's state and their average; in all: with them. twin: the same network, storing\n\
+        everything; checkpointed: the twin storing every √n-th of n layers.\n"
+}
+
+/// Level by level: the network, then the step.
+pub fn levels(plan: &Plan) -> String {
+    let total = |text: &str| format!("{text:>5}");
+    let mut text = format!(
+        "{:>5} {:>13} {:>6} {:>12} {:>14}  (forward)\n",
+        "level", "voxels", "width", "parameters", "multiply-adds"
+    );
+    for (number, level) in plan.levels.iter().enumerate() {
+        let [i, j, k] = level.size;
+        text += &format!(
+            "{number:>5} {:>13} {:>6} {:>12} {:>14}\n",
+            format!("{k}×{j}×{i}"),
+            level.width,
+            HumanCount(level.parameters).to_string(),
+            work(level.forward_multiply_adds)
+        );
+    }
+    if let Some(branch) = &plan.branch {
+        text += &format!(
+            "{:>19} {:>6} {:>12} {:>14}\n",
+            "branch",
+            "",
+            HumanCount(branch.parameters).to_string(),
+            work(branch.forward_multiply_adds)
+        );
+    }
+    text += &format!(
+        "{} {:>20} {:>12} {:>14}\n\n",
+        total("total"),
+        "",
+        HumanCount(plan.parameters).to_string(),
+        work(plan.forward_multiply_adds)
+    );
+    let columns: [(&str, Column); 3] = [
+        ("stored", |of| bytes(of.stored_bytes)),
+        ("peak while there", |of| bytes(of.peak_bytes)),
+        ("multiply-adds", |of| work(of.step_multiply_adds)),
+    ];
+    text += &total("");
+    for (name, _) in columns {
+        let width = 13 * plan.runs.len() - 1;
+        text += &format!(" | {name:^width$}");
+    }
+    text += &format!("\n{}", total("level"));
+    for _ in columns {
+        let names = plan.runs.iter().map(|run| format!("{:>12}", run.mode.name()));
+        text += &format!(" | {}", names.collect::<Vec<_>>().join(" "));
+    }
+    let row = |of: &dyn Fn(&Run) -> LevelRun| {
+        columns.map(|(_, column)| {
+            let cells = plan.runs.iter().map(|run| format!("{:>12}", column(&of(run))));
+            format!(" | {}", cells.collect::<Vec<_>>().join(" "))
+        })
+    };
+    for number in 0..plan.levels.len() {
+        let cells = row(&|run: &Run| run.levels[number].clone()).concat();
+        text += &format!("\n{number:>5}{cells}");
+    }
+    let all = |run: &Run| LevelRun {
+        stored_bytes: run.stored_bytes,
+        peak_bytes: run.peak_bytes,
+        step_multiply_adds: run.step_multiply_adds,
+    };
+    text + &format!("\n{}{}\n", total("total"), row(&all).concat())
+}
+
+/// What a column shows of a level.
+type Column = fn(&LevelRun) -> String;
+
+/// What would fit.
+pub fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
+    let mut text = format!(
+        "Within {budget}, the optimizer's state included, a variational branch left out (depth and\n\
+         width at {k}×{j}×{i}):\n\
+         {:>12} {:>14} {:>16} {:>14}\n",
+        "", "largest cube", "blocks a level", "widths"
+    );
+    fn cell<T>(found: &Option<Largest<T>>, text: impl Fn(&T) -> String) -> String {
+        match found {
+            None => "none".to_string(),
+            Some(Largest { value, or_more: false }) => text(value),
+            Some(Largest { value, or_more: true }) => format!("{} or more", text(value)),
+        }
+    }
+    for fit in fits {
+        text += &format!(
+            "{:>12} {:>14} {:>16} {:>14}\n",
+            fit.mode.name(),
+            cell(&fit.cube, |n| format!("{n}³")),
+            cell(&fit.blocks, |n| n.to_string()),
+            cell(&fit.width, |n| format!("{n:.2} ×")),
+        );
+    }
+    text
+}
