@@ -136,28 +136,22 @@ where
 /// computes it again. For devices without kernels of our own.
 ///
 /// # Shapes
-/// - x: `[b, c, k, j, i]`; parameters: `[c]`
+/// - x: `[b, c, k, j, i]`
 pub(crate) fn recomputed(
     x: Tensor<5>,
-    parameters: [Tensor<1>; 2],
-    f: impl Fn(Tensor<5>, [Tensor<1>; 2]) -> Tensor<5> + Send + 'static,
+    f: impl Fn(Tensor<5>) -> Tensor<5> + Send + 'static,
 ) -> Tensor<5> {
     if !x.device().is_autodiff() {
-        return f(x, parameters);
+        return f(x);
     }
     on_backend!(x, B => {
-        let x = Parent::<B, 5>::new(x);
-        let [p, q] = parameters.map(Parent::<B, 1>::new);
-        let (x_value, values) = (x.value, [p.value, q.value]);
-        let output = f(x_value.clone(), values.clone());
-        record::<B, 3, 5>([x.guard, p.guard, q.guard], output, move |gradient, _, _| {
-            let x = x_value.autodiff().require_grad();
-            let [p, q] = values.map(|value| value.autodiff().require_grad());
-            let output = f(x.clone(), [p.clone(), q.clone()]);
+        let Parent { value, guard, .. } = Parent::<B, 5>::new(x);
+        let output = f(value.clone());
+        record::<B, 1, 5>([guard], output, move |gradient, _, _| {
+            let x = value.autodiff().require_grad();
             let seed = Tensor::from_primitive::<B>(gradient);
-            let mut gradients = seeded_loss::<B>(output, seed).backward();
-            let [p, q] = [p, q].map(|p| p.grad_remove(&mut gradients).map(primitive::<B, 1>));
-            [x.grad_remove(&mut gradients).map(primitive::<B, 5>), p, q]
+            let mut gradients = seeded_loss::<B>(f(x.clone()), seed).backward();
+            [x.grad_remove(&mut gradients).map(primitive::<B, 5>)]
         })
     })
 }

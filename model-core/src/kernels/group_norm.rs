@@ -8,7 +8,7 @@ use burn::tensor::FloatDType;
 use burn::tensor::activation::leaky_relu;
 
 use super::cpu::{Values, is_cpu, tensor};
-use super::{Call, Memory, Parent, Place, primitive, recomputed, record};
+use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
 use crate::config::{Activation, NORM_EPSILON};
 
 /// Normalises every group of channels of every sample to mean 0 and variance 1 (biased, as the
@@ -30,9 +30,7 @@ pub fn group_norm(
     let shape @ [b, c, k, j, i] = x.dims();
     assert!(groups > 0 && c % groups == 0, "{groups} groups do not divide {c} channels");
     if !is_cpu(&x) {
-        return recomputed(x, [gamma, beta], move |x, [gamma, beta]| {
-            composed(x, gamma, beta, groups, activation)
-        });
+        return on_gpu(x, gamma, beta, groups, activation);
     }
     let layout = cpu::Layout { groups, channels: c, voxels: k * j * i };
     let slope = activation.negative_slope();
@@ -71,8 +69,8 @@ pub fn group_norm(
     })
 }
 
-/// What [`group_norm`] holds. Composed on a GPU, it works on two f32 copies; its backward pass
-/// computes them again in a graph, which stores three of them beside their gradients.
+/// What [`group_norm`] holds. Composed on a GPU, it works on f32 copies: two on the way forward, and
+/// two beside the gradient on the way back.
 pub fn memory(call: &Call) -> Memory {
     let sums = (call.batch * call.from) as u64;
     let widened = call.widened(2 * call.num_inputs());
@@ -87,9 +85,90 @@ pub fn memory(call: &Call) -> Memory {
             keeps_input: true,
             kept_bytes: 0,
             forward_bytes: 8 * call.num_inputs(),
-            backward_bytes: 20 * call.num_inputs(),
+            backward_bytes: 9 * call.num_inputs(),
         },
     }
+}
+
+/// Made of burn's operations, keeping the input alone for the backward pass: autodiff would keep
+/// what lies between.
+fn on_gpu(
+    x: Tensor<5>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    groups: usize,
+    activation: Activation,
+) -> Tensor<5> {
+    if !x.device().is_autodiff() {
+        return composed(x, gamma, beta, groups, activation);
+    }
+    on_backend!(x, B => {
+        let x = Parent::<B, 5>::new(x);
+        let (gamma, beta) = (Parent::<B, 1>::new(gamma), Parent::<B, 1>::new(beta));
+        let values = (x.value, gamma.value, beta.value);
+        let (x_value, gamma_value, beta_value) = values.clone();
+        let output = composed(x_value, gamma_value, beta_value, groups, activation);
+        let parents = [x.guard, gamma.guard, beta.guard];
+        record::<B, 3, 5>(parents, output, move |gradient, _, _| {
+            let gradient = Tensor::<5>::from_primitive::<B>(gradient);
+            let (x, gamma, beta) = values;
+            let found = composed_gradients(x, gamma, beta, gradient, groups, activation);
+            let (of_x, of_gamma, of_beta) = found;
+            [
+                Some(primitive::<B, 5>(of_x)),
+                Some(primitive::<B, 1>(of_gamma)),
+                Some(primitive::<B, 1>(of_beta)),
+            ]
+        })
+    })
+}
+
+/// The gradients of x, gamma and beta, by burn's operations; the formulas are those of
+/// [`cpu::input_gradient`].
+///
+/// # Shapes
+/// - x, gradient: `[b, c, k, j, i]`
+/// - gamma, beta: `[c]`
+fn composed_gradients(
+    x: Tensor<5>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    gradient: Tensor<5>,
+    groups: usize,
+    activation: Activation,
+) -> (Tensor<5>, Tensor<1>, Tensor<1>) {
+    let shape @ [b, c, k, j, i] = x.dims();
+    let float = FloatDType::from(x.dtype());
+    let of_group = c / groups;
+    let size = (of_group * k * j * i) as f32;
+    // [b, groups, channels of a group, voxels]
+    let split = [b, groups, of_group, k * j * i];
+    let x = x.cast(FloatDType::F32).reshape([b, groups, of_group * k * j * i]);
+    let (variance, mean) = x.clone().var_mean_bias(2);
+    let inverse_deviation = (variance + NORM_EPSILON).sqrt().recip();
+    let normalized = ((x - mean) * inverse_deviation.clone()).reshape(split);
+    let gamma = gamma.reshape([1, groups, of_group, 1]);
+    let mut gradient = gradient.cast(FloatDType::F32).reshape(split);
+    if activation != Activation::Identity {
+        let beta = beta.reshape([1, groups, of_group, 1]);
+        let negative = (normalized.clone() * gamma.clone() + beta).lower_equal_elem(0.0);
+        gradient = match activation {
+            Activation::Relu => gradient.mask_fill(negative, 0.0),
+            _ => {
+                let smaller = gradient.clone().mul_scalar(activation.negative_slope());
+                gradient.mask_where(negative, smaller)
+            }
+        };
+    }
+    // Of every channel of every sample, [b, groups, channels of a group, 1].
+    let plain = gradient.clone().sum_dim(3);
+    let times_normalized = (gradient.clone() * normalized.clone()).sum_dim(3);
+    let mean_of = |sums: &Tensor<4>| (sums.clone() * gamma.clone()).sum_dim(2).div_scalar(size);
+    let (first, second) = (mean_of(&plain), mean_of(&times_normalized));
+    let inner = gradient * gamma.clone() - normalized * second - first;
+    let of_x = inner * inverse_deviation.reshape([b, groups, 1, 1]);
+    let of_channels = |sums: Tensor<4>| sums.sum_dim(0).reshape([c]);
+    (of_x.reshape(shape).cast(float), of_channels(times_normalized), of_channels(plain))
 }
 
 /// The same by burn's own operations, whose gradients it then uses.
@@ -139,6 +218,11 @@ mod tests {
                     composed(x, gamma, beta, groups, activation)
                 };
                 assert_same(&inputs, own, stock);
+                let on_gpu = |(x, p)| {
+                    let (gamma, beta) = parts(p);
+                    on_gpu(x, gamma, beta, groups, activation)
+                };
+                assert_same(&inputs, on_gpu, stock);
             }
         }
     }
