@@ -1,6 +1,6 @@
 //! The memory and the work of a training step, told before it runs.
 //!
-//! A step is run on tensors that know their size and nothing else ([`heap`]), by functions that
+//! A step is run on tensors that know their size and nothing else (`plan/heap.rs`), by functions that
 //! mirror [`crate::nets`] and on the same list of layers; what each op holds it declares beside its
 //! kernel ([`crate::kernels::Memory`]). So the plan follows the network, and the order in which
 //! things are freed, and not a formula.

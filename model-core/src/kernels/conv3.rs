@@ -72,7 +72,8 @@ pub fn memory(call: &Call) -> Memory {
     let scratch = match call.place {
         Place::Cpu => {
             let threads = rayon::current_num_threads() as u64;
-            4 * 27 * (call.from * call.to) as u64 + threads * (3 << 17)
+            let rows = 4 * 12 * (call.from * (call.dims[0] + 2)) as u64;
+            4 * 27 * (call.from * call.to) as u64 + threads * rows.max(3 << 17)
         }
         Place::Gpu => (call.num_inputs() + outputs) * call.float_bytes,
     };

@@ -39,7 +39,7 @@ pub fn reference(from: &[f32], to: &mut [f32], dims: [usize; 3]) {
     for_each_pair(dims, from.len(), |wide, narrow| to[narrow] = from[wide]);
 }
 
-/// The inverse of [`reference`].
+/// The inverse of [`reference()`].
 ///
 /// # Shapes
 /// `from` `[8c][k][j][i]` of `dims`, `to` `[c][2k][2j][2i]`.
