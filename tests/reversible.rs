@@ -122,7 +122,7 @@ fn gradients_are_those_of_plain_autodiff() {
             let network = network.load(&stored.weights()).unwrap();
             let (found, found_x) = gradients(&network, &x, &seed);
             let apart = distance(&found, &expected);
-            assert!(apart <= if rectified { 2e-3 } else { 2e-5 }, "{preset} {mode:?}: {apart}");
+            assert!(apart <= if rectified { 1e-2 } else { 2e-5 }, "{preset} {mode:?}: {apart}");
             if !rectified {
                 let (difference, name) = worst(&found, &expected);
                 assert!(difference <= 1e-4, "{preset} {mode:?} {name}: {difference}");
