@@ -42,7 +42,7 @@ pub fn head(name: &str, config: &UNetConfig, plan: &Plan, precision: &str, place
             run.mode.name(),
             bytes(run.stored_bytes),
             bytes(run.peak_bytes),
-            bytes(run.peak_bytes + plan.state_bytes),
+            bytes(run.peak_bytes.saturating_add(plan.state_bytes)),
             work(run.step_multiply_adds),
             run.extra_forward
         );
