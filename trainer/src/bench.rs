@@ -6,10 +6,10 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use model_core::UNetConfig;
 use model_core::plan::{Mode, Settings, can_rewind, plan};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::plan::{Chosen, NetworkArgs, bytes, place};
-use crate::{DISCLAIMER, device};
+use crate::{DISCLAIMER, device, progress};
 
 mod measure;
 
@@ -101,7 +101,7 @@ fn memory(args: MemoryArgs) -> Result<()> {
         let config = UNetConfig { blocks, ..config.clone() };
         let plan = plan(&config, dims, settings)?;
         for run in plan.runs {
-            if !args.json {
+            if progress::is_terminal() {
                 eprint!("\r\x1b[K{name}, {blocks} blocks, {} …", run.mode.name());
             }
             let planned = Measured { stored_bytes: run.stored_bytes, peak_bytes: run.peak_bytes };
@@ -110,15 +110,16 @@ fn memory(args: MemoryArgs) -> Result<()> {
             rows.push(Row { blocks, mode: run.mode, planned, measured });
         }
         if !can_rewind(&config) && args.blocks.len() > 1 {
-            eprintln!("\r\x1b[K{name} has no reversible blocks: measured once");
+            clear_line();
+            eprintln!("{name} has no reversible blocks: measured once");
             break;
         }
     }
+    clear_line();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
-    eprint!("\r\x1b[K");
     let [i, j, k] = dims;
     println!(
         "{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n",
@@ -127,6 +128,13 @@ fn memory(args: MemoryArgs) -> Result<()> {
     print!("{}", table(&rows));
     println!("\n{DISCLAIMER}");
     Ok(())
+}
+
+/// Takes the line away that says what is being measured.
+fn clear_line() {
+    if progress::is_terminal() {
+        eprint!("\r\x1b[K");
+    }
 }
 
 /// As a Markdown table.
@@ -152,7 +160,7 @@ fn table(rows: &[Row]) -> String {
 }
 
 /// What the child process is told.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Described {
     network: UNetConfig,
 }

@@ -1,7 +1,7 @@
 //! The operations that training spends its time in, as our own ops inside burn, with gradients.
 //!
 //! On the CPU each is a kernel of ours (rayon over channels and planes, inner loops that the
-//! compiler vectorises); on other devices it is composed of burn's own operations. Reductions have
+//! compiler vectorizes); on other devices it is composed of burn's own operations. Reductions have
 //! a fixed order, so that a run can be repeated bit for bit.
 
 mod autodiff;
