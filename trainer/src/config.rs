@@ -1,7 +1,7 @@
 //! The settings of a training run: `train.toml`. Every field has a default, so that a file names
 //! only what it changes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use model_core::{PreprocessConfig, UNetConfig, Vae};
@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::suggest;
 
+mod augment;
 mod network;
 
+pub use augment::AugmentSettings;
 pub use network::Backward;
 
 /// Everything that decides the result of a run, besides the data.
@@ -58,8 +60,13 @@ pub struct TrainConfig {
     pub checkpoint_every: usize,
     /// Steps between lines in metrics.csv.
     pub log_every: usize,
-    /// Preprocessed cases are kept in memory up to this size, and read again beyond it.
-    pub cache_gib: f64,
+    /// The folder of preprocessed cases, shared by runs; the user's cache folder unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Preprocessed cases are kept in memory up to this size, and read from the cache beyond it.
+    pub memory_gib: f64,
+    /// Threads that prepare patches while the device trains; 0 for as many as the machine suits.
+    pub workers: usize,
     /// A network in full, instead of a preset; its channels and outputs are the task's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<UNetConfig>,
@@ -96,7 +103,9 @@ impl Default for TrainConfig {
             validate_every: 500,
             checkpoint_every: 250,
             log_every: 10,
-            cache_gib: 8.0,
+            cache: None,
+            memory_gib: 8.0,
+            workers: 0,
             network: None,
             vae: None,
             preprocess: PreprocessConfig::default(),
@@ -135,40 +144,6 @@ pub enum Decay {
     Cosine,
     /// Not at all.
     Constant,
-}
-
-/// Random changes of the patches; each 0 turns one off.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AugmentSettings {
-    /// Whether a patch is mirrored, half of the time, left to right, back to front, bottom to top.
-    pub flip: [bool; 3],
-    /// Each channel is multiplied by a factor within 1 ± this.
-    pub gain: f32,
-    /// Each channel is shifted by up to this, in standard deviations.
-    pub shift: f32,
-    /// Gaussian noise with a standard deviation of up to this, in those of the channel.
-    pub noise: f32,
-    /// Rotation about the three axes by up to this angle.
-    pub rotate_degrees: f32,
-    /// Scaling by a factor within 1 ± this.
-    pub scale: f32,
-    /// The fraction of the patches that is rotated and scaled.
-    pub spatial_fraction: f64,
-}
-
-impl Default for AugmentSettings {
-    fn default() -> Self {
-        AugmentSettings {
-            flip: [true; 3],
-            gain: 0.1,
-            shift: 0.1,
-            noise: 0.0,
-            rotate_degrees: 0.0,
-            scale: 0.0,
-            spatial_fraction: 0.5,
-        }
-    }
 }
 
 impl TrainConfig {
@@ -240,7 +215,7 @@ impl TrainConfig {
         at_least_one("log_every", self.log_every)?;
         not_negative("weight_decay", self.weight_decay)?;
         not_negative("clip_norm", self.clip_norm)?;
-        not_negative("cache_gib", self.cache_gib)?;
+        not_negative("memory_gib", self.memory_gib)?;
         not_negative("augment.gain", self.augment.gain.into())?;
         not_negative("augment.shift", self.augment.shift.into())?;
         not_negative("augment.noise", self.augment.noise.into())?;
@@ -265,7 +240,13 @@ impl TrainConfig {
     /// decide what is logged and kept are left out.
     pub fn differences(&self, other: &TrainConfig) -> Vec<String> {
         let table = |config: &TrainConfig| {
-            let config = TrainConfig { log_every: 1, cache_gib: 0.0, ..config.clone() };
+            let config = TrainConfig {
+                log_every: 1,
+                cache: None,
+                memory_gib: 0.0,
+                workers: 0,
+                ..config.clone()
+            };
             toml::Table::try_from(config).expect("settings are plain values")
         };
         let mut found = Vec::new();

@@ -86,7 +86,7 @@ pub fn regions(task: Option<&str>, reference: &Path) -> Result<Option<Vec<Region
                  dataset.json, found {name:?}"
             );
             if path.file_name().is_some_and(|file| file == "dataset.json") {
-                DataSet::open(path.parent().unwrap_or(Path::new(".")))?.task().clone()
+                DataSet::open(path.parent().unwrap_or(Path::new(".")))?.task
             } else {
                 run_folder::read_bundle(path)?.card.task
             }
@@ -98,7 +98,7 @@ pub fn regions(task: Option<&str>, reference: &Path) -> Result<Option<Vec<Region
             };
             match folder.parent() {
                 Some(folder) if folder.join("dataset.json").is_file() => {
-                    DataSet::open(folder)?.task().clone()
+                    DataSet::open(folder)?.task
                 }
                 _ => return Ok(None),
             }

@@ -1,12 +1,13 @@
 //! The command `rewind`: trains, evaluates and exports reversible 3D U-Nets.
 //!
-//! The path of training, one step a module: a [`data_set`] is read and preprocessed, [`patches`]
-//! are drawn from it and changed by [`augment`], the [`loss`] compares, [`adam`] steps by the
+//! The path of training, one step a module: the [`cases`] of a [`data_set`] are preprocessed,
+//! [`patches`] are drawn from them and changed by [`augment`], the [`loss`] compares, [`adam`] steps by the
 //! [`schedule`], all three in one [`step`], [`validate`] measures, and [`checkpoint`] keeps, all driven by [`mod@train`].
 
 pub mod adam;
 pub mod augment;
 pub mod bench;
+pub mod cases;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

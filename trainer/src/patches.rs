@@ -8,8 +8,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::augment::Augmentation;
+use crate::cases::{Cases, Prepared};
 use crate::config::TrainConfig;
-use crate::data_set::{Cases, Prepared};
 use crate::draws::{Purpose, generator, permutation};
 
 /// What one step is trained on.
@@ -192,7 +192,7 @@ fn interpolate(case: &Prepared, place: [f32; 3], values: &mut [f32], stride: usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data_set::prepare;
+    use crate::cases::prepare;
     use model_core::{Affine, Case, Grid, LabelMap, Task, UNetConfig, Volume};
 
     const DIMS: [usize; 3] = [8, 12, 16];

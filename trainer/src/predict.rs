@@ -116,10 +116,9 @@ impl Predictor {
                 Some(if split == Split::HeldOut { run.held_out } else { run.training })
             }
         };
-        let pairs = &data_set.manifest.training;
-        let scans: Vec<Scan> = (pairs.iter().map(|pair| (pair, pair.name().to_string())))
-            .filter(|(_, name)| wanted.as_ref().is_none_or(|wanted| wanted.contains(name)))
-            .map(|(pair, name)| Scan { name, files: vec![data.join(&pair.image)] })
+        let scans: Vec<Scan> = (data_set.cases.into_iter())
+            .filter(|case| wanted.as_ref().is_none_or(|wanted| wanted.contains(&case.name)))
+            .map(|case| Scan { name: case.name, files: case.images })
             .collect();
         if let Some(wanted) = wanted
             && wanted.len() != scans.len()

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use model_core::{Bundle, Task, UNetConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::cases::Cases;
 use crate::config::TrainConfig;
-use crate::data_set::{Cases, DataSet};
+use crate::data_set::DataSet;
 use crate::files;
 
 /// The bundle of the best validation.
@@ -58,15 +59,16 @@ impl Run {
         network: &UNetConfig,
         (training, held_out): (&[usize], &[usize]),
     ) -> Run {
-        let names = |numbers: &[usize]| numbers.iter().map(|n| data_set.name(*n)).collect();
+        let names =
+            |numbers: &[usize]| numbers.iter().map(|n| data_set.cases[*n].name.clone()).collect();
         Run {
             version: VERSION,
             code_version: env!("CARGO_PKG_VERSION").into(),
             config: config.clone(),
-            task: data_set.task().clone(),
+            task: data_set.task.clone(),
             network: network.clone(),
-            data: data_set.manifest.name.clone(),
-            licence: data_set.manifest.licence.clone(),
+            data: data_set.name.clone(),
+            licence: data_set.licence.clone(),
             data_fingerprint: cases.fingerprint.clone(),
             training: names(training),
             held_out: names(held_out),

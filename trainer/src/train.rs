@@ -11,9 +11,10 @@ use indicatif::ProgressBar;
 use model_core::config::{Parameter, parameters};
 use model_core::{Bundle, Card, Provenance, Score, UNetConfig};
 
+use crate::cases::Cases;
 use crate::checkpoint::{Best, Checkpoint, remove_leftovers};
 use crate::config::TrainConfig;
-use crate::data_set::{Cases, DataSet};
+use crate::data_set::DataSet;
 use crate::loss::Loss;
 use crate::metrics_log::{MetricsLog, Row, Values};
 use crate::patches::batches;
@@ -47,9 +48,9 @@ pub fn train(
 ) -> Result<Outcome> {
     config.check()?;
     let data_set = DataSet::open(data)?;
-    let network = config.network(data_set.task())?;
+    let network = config.network(&data_set.task)?;
     let (training, held_out) = data_set.split(config.seed, config.held_out)?;
-    let cache_bytes = (config.cache_gib * (1u64 << 30) as f64) as u64;
+    let cache_bytes = (config.memory_gib * (1u64 << 30) as f64) as u64;
     let cases = Cases::read_all(data_set.clone(), &config.preprocess, &network, cache_bytes)?;
     let split = (&training[..], &held_out[..]);
     let run = Run::new(config, &data_set, &cases, &network, split);

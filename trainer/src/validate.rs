@@ -8,7 +8,7 @@ use model_core::metrics::dice;
 use model_core::nets::UNet3d;
 use model_core::{EmptyRule, Score, Task, postprocess};
 
-use crate::data_set::Cases;
+use crate::cases::Cases;
 use crate::model;
 
 /// The rule for empty regions in every number that training reports: an absent region that is

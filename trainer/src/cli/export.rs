@@ -1,0 +1,43 @@
+//! `rewind export`: its options.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{DISCLAIMER, export};
+
+/// Export a run's best weights as a bundle, for the viewer and for other software.
+///
+/// Research use only, not a medical device.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ExportArgs {
+    /// The run's folder.
+    #[arg(long)]
+    run: PathBuf,
+    /// The file to write, *.safetensors.
+    #[arg(long)]
+    out: PathBuf,
+    /// The model's name, as the viewer shows it; by default the data set's.
+    #[arg(long)]
+    name: Option<String>,
+    /// A sentence that the user must read before trusting a result.
+    #[arg(long)]
+    warning: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Example:
+  rewind export --run run --out model.safetensors --name \"Hippocampus\" \\
+    --warning \"Trained on 160 scans of one center\"
+
+Research use only, not a medical device";
+
+/// Runs the command.
+pub(super) fn run(args: ExportArgs) -> Result<()> {
+    let (name, warning) = (args.name.as_deref(), args.warning.as_deref());
+    let bundle = export::export(&args.run, &args.out, name, warning)?;
+    println!("wrote {}\n{}\n{DISCLAIMER}", args.out.display(), export::describe(&bundle));
+    Ok(())
+}
