@@ -12,7 +12,7 @@ use model_core::{Bundle, PreprocessConfig, UNetConfig};
 use trainer::checkpoint::{Checkpoint, LAST, PREVIOUS};
 use trainer::config::{AugmentSettings, TrainConfig};
 use trainer::run_folder::{BEST, Run};
-use trainer::train::Outcome;
+use trainer::train::{Job, Outcome};
 
 /// Settings for 32³ phantoms and a network of two levels.
 fn settings() -> TrainConfig {
@@ -32,7 +32,7 @@ fn settings() -> TrainConfig {
 }
 
 fn train(data: &Path, out: &Path, config: &TrainConfig) -> anyhow::Result<Outcome> {
-    trainer::train::train(data, out, config, &Device::flex(), &AtomicBool::new(false))
+    trainer::train::train(Job::new(data, out), config, &Device::flex(), &AtomicBool::new(false))
 }
 
 #[test]
@@ -42,12 +42,12 @@ fn a_network_learns_one_phantom_by_heart() {
     trainer::phantom::write(&data, 1, 7, 32).unwrap();
     let mut config = TrainConfig {
         held_out: 0.0,
-        steps: 160,
+        steps: 160.into(),
         batch: 1,
         learning_rate: 1e-2,
-        warm_up: 10,
+        warm_up: 10.into(),
         average: 0.9,
-        validate_every: 160,
+        validate_every: 160.into(),
         augment: AugmentSettings { flip: [false; 3], gain: 0.0, shift: 0.0, ..Default::default() },
         ..settings()
     };
@@ -74,12 +74,12 @@ fn column(run: &Path, number: usize) -> Vec<f64> {
 fn short() -> TrainConfig {
     TrainConfig {
         held_out: 0.4,
-        steps: 40,
+        steps: 40.into(),
         batch: 2,
         patch: [16; 3],
-        validate_every: 10,
-        checkpoint_every: 3,
-        log_every: 1,
+        validate_every: 10.into(),
+        checkpoint_every: 3.into(),
+        log_every: 1.into(),
         augment: AugmentSettings { noise: 0.1, rotate_degrees: 10.0, ..Default::default() },
         ..settings()
     }
@@ -144,7 +144,7 @@ fn what_a_run_cannot_go_on_from_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
     trainer::phantom::write(&data, 3, 7, 32).unwrap();
-    let config = TrainConfig { steps: 6, validate_every: 6, ..short() };
+    let config = TrainConfig { steps: 6.into(), validate_every: 6.into(), ..short() };
     train(&data, &out, &config).unwrap();
     let refused = |config: &TrainConfig| train(&data, &out, config).unwrap_err().to_string();
 
@@ -180,7 +180,8 @@ fn the_bundle_of_a_run_predicts_what_the_run_measured() {
     let path = |name: &str| folder.path().join(name);
     let (data, run) = (path("data"), path("run"));
     trainer::phantom::write(&data, 3, 7, 32).unwrap();
-    train(&data, &run, &TrainConfig { steps: 20, validate_every: 20, ..short() }).unwrap();
+    train(&data, &run, &TrainConfig { steps: 20.into(), validate_every: 20.into(), ..short() })
+        .unwrap();
     let (file, warning) = (path("model.safetensors"), "Synthetic cases only");
     trainer::export::export(&run, &file, Some("Test"), Some(warning)).unwrap();
     let bundle = Bundle::from_bytes(&fs::read(&file).unwrap()).unwrap();

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{bench, plan};
 
+mod completions;
 mod evaluate;
 mod export;
 mod phantom;
@@ -42,6 +43,7 @@ enum Command {
     Phantom(phantom::PhantomArgs),
     Plan(plan::PlanArgs),
     Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs the command line of this process.
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Phantom(args) => phantom::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Completions(args) => completions::run(args, Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,7 +71,6 @@ pub fn run() -> ExitCode {
 mod tests {
     use super::*;
     use crate::DISCLAIMER;
-    use clap::CommandFactory;
 
     #[test]
     fn every_help_page_has_an_example_and_the_disclaimer() {
