@@ -8,6 +8,7 @@ mod hostile_input;
 mod kernels;
 mod layering;
 mod memory;
+mod metrics;
 mod never_lost;
 mod program_matches_model;
 mod reversible;

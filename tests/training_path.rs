@@ -6,8 +6,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::Device;
+use model_core::metrics::Settings;
 use model_core::{Bundle, PreprocessConfig, UNetConfig};
 use trainer::config::{AugmentSettings, TrainConfig};
+use trainer::evaluate::{Missing, Options, evaluate, find_task};
 use trainer::train::{Job, Outcome};
 
 /// Settings for 32³ phantoms and a network of two levels.
@@ -110,10 +112,14 @@ fn the_bundle_of_a_run_predicts_what_the_run_measured() {
     let scans = trainer::predict::Predictor::scans_of(&data, split, &run).unwrap();
     predictor.write_all(&scans, &path("predicted")).unwrap();
     let references = data.join("labelsTr");
-    let regions = trainer::evaluate::regions(None, &references).unwrap();
-    let rule = trainer::validate::RULE;
-    let result =
-        trainer::evaluate::evaluate(&path("predicted"), &references, regions, rule).unwrap();
+    let settings = Settings { rule: trainer::validate::RULE, ..Settings::default() };
+    let options = Options {
+        task: find_task(None, &references).unwrap(),
+        settings,
+        missing: Missing::Skip,
+        ..Options::default()
+    };
+    let result = evaluate(&path("predicted"), &references, &options).unwrap();
     for (score, summary) in bundle.card.provenance.held_out.iter().zip(result.summaries()) {
         assert_eq!((score.n, summary.n), (1, 1));
         assert!((score.dice - summary.mean).abs() < 1e-9, "{score:?}, {summary:?}");

@@ -32,7 +32,7 @@ mod weights;
 
 pub use affine::Affine;
 pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};
-pub use case::Case;
+pub use case::{Case, check_codes};
 pub use config::{Activation, Decoder, UNetConfig, Vae};
 pub use error::{Error, Result};
 pub use metrics::EmptyRule;
