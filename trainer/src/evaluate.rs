@@ -182,8 +182,9 @@ fn score_case(
     })
 }
 
-fn in_file(file: &Path) -> impl Fn(model_core::Error) -> model_core::Error {
-    move |error| error.in_file(file.display().to_string())
+/// As a message that ends with the file, without a source that would be told once more.
+fn in_file(file: &Path) -> impl Fn(model_core::Error) -> anyhow::Error {
+    move |error| anyhow::Error::msg(error.in_file(file.display().to_string()).to_string())
 }
 
 /// A label map whose codes are of the task's scheme, where there is a task.

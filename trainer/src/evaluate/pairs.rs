@@ -14,6 +14,9 @@ const MAX_DEPTH: usize = 2;
 /// What a label map's name may end in beside the case's name, in BraTS's folders.
 const SEGMENTATION: [&str; 2] = ["-seg", "_seg"];
 
+/// A name that says nothing else: the case is named by its folder.
+const SEGMENTATION_ALONE: &str = "seg";
+
 /// A case's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Files {
@@ -126,6 +129,10 @@ fn scans_in(folder: &Path, depth: usize, scans: &mut Vec<PathBuf>) -> Result<()>
 /// A file's name without what says that it is a segmentation.
 fn case_name(file: &Path) -> String {
     let name = files::case_name(file);
+    if name == SEGMENTATION_ALONE {
+        let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
+        return folder.to_string_lossy().into_owned();
+    }
     let case = SEGMENTATION.iter().find_map(|ending| name.strip_suffix(ending));
     case.filter(|case| !case.is_empty()).unwrap_or(&name).to_string()
 }
@@ -146,12 +153,12 @@ mod tests {
     fn predictions_meet_the_segmentations_of_brats_folders() {
         let folder = std::env::temp_dir().join(format!("rewind-pairs-{}", std::process::id()));
         let (predicted, reference) = (folder.join("predicted"), folder.join("reference"));
-        touch(&predicted, &["B1.nii.gz", "B2.nii.gz", "._B1.nii.gz"]);
+        touch(&predicted, &["B1.nii.gz", "B2.nii.gz", "B4.nii.gz", "._B1.nii.gz"]);
         touch(&reference, &["HGG/B1/B1_seg.nii.gz", "HGG/B1/B1_t1.nii.gz", "B2/B2-seg.nii"]);
-        touch(&reference, &["LGG/B3/B3_seg.nii.gz"]);
+        touch(&reference, &["LGG/B3/B3_seg.nii.gz", "B4/seg.nii.gz", "B4/t1.nii.gz"]);
         let found = find(&predicted, &reference).unwrap();
         let names: Vec<_> = found.iter().map(|f| (&f.name[..], f.predicted.is_some())).collect();
-        assert_eq!(names, [("B1", true), ("B2", true), ("B3", false)]);
+        assert_eq!(names, [("B1", true), ("B2", true), ("B3", false), ("B4", true)]);
 
         touch(&predicted, &["C1.nii.gz", "C2.nii.gz"]);
         let error = find(&predicted, &reference).unwrap_err().to_string();

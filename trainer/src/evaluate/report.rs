@@ -15,9 +15,14 @@ impl Evaluation {
     /// numbers mean.
     pub fn report(&self) -> String {
         let mut text = self.head();
-        text += &self.summary_table();
+        match &self.cases[..] {
+            [case] => text += &self.only_case(case),
+            _ => text += &self.summary_table(),
+        }
         text += &self.lesion_counts();
-        text += &self.lowest_cases();
+        if self.cases.len() > 1 {
+            text += &self.lowest_cases();
+        }
         text += &self.missing();
         text + &self.meanings()
     }
@@ -31,9 +36,38 @@ impl Evaluation {
         )
     }
 
-    fn summary_table(&self) -> String {
+    /// A case's scores, a line for each region.
+    fn only_case(&self, case: &CaseScores) -> String {
+        let width = self.region_width();
+        let lesions = case.lesions.as_ref();
+        let mut text = format!("{:width$}", cut(&case.name));
+        let of_lesions = LESION_MEASURES.iter().map(|m| m.title).filter(|_| lesions.is_some());
+        let titles = MEASURES.iter().map(|measure| measure.title).chain(of_lesions);
+        titles.for_each(|title| text += &format!("  {title:>8}"));
+        for (n, region) in self.regions.iter().enumerate() {
+            text += &format!("\n{:width$}", cut(&region.name));
+            let mut add = |value: f64, title: &str, digits: usize| {
+                text += &format!("  {}", cell(value, digits, length(title).max(8)));
+            };
+            MEASURES.iter().for_each(|m| add((m.of)(&case.scores[n]), m.title, m.digits));
+            if let Some(lesions) = lesions {
+                LESION_MEASURES.iter().for_each(|m| add((m.of)(&lesions[n]), m.title, m.digits));
+            }
+        }
+        if self.regions.len() > 1 {
+            let mean = cell(self.mean_dice(), 4, 8);
+            text += &format!("\n{:width$}  {mean}", "mean of the regions");
+        }
+        text + "\n"
+    }
+
+    fn region_width(&self) -> usize {
         let names = self.regions.iter().map(|region| &region.name[..]);
-        let width = width("mean of the regions", names);
+        width("mean of the regions", names)
+    }
+
+    fn summary_table(&self) -> String {
+        let width = self.region_width();
         let mut text = format!(
             "{:width$}  {:14} {:>9} {:>9} {:>9} {:>9} {:>9} {:>6}\n",
             "region", "", "mean", "median", "sd", "min", "max", "n"
