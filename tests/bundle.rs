@@ -37,6 +37,7 @@ pub(crate) fn small_bundle() -> Bundle {
         data_fingerprint: "00ff".to_string(),
         training_cases: 9,
         steps: 100,
+        patch: None,
         held_out: vec![Score { region: "lesion".to_string(), dice: 0.5, n: 3 }],
     };
     let card = Card {

@@ -102,15 +102,17 @@ fn the_bundle_of_a_run_predicts_what_the_run_measured() {
     train(&data, &run, &TrainConfig { steps: 20.into(), validate_every: 20.into(), ..short() })
         .unwrap();
     let (file, warning) = (path("model.safetensors"), "Synthetic cases only");
-    trainer::export::export(&run, &file, Some("Test"), Some(warning)).unwrap();
+    let storage = trainer::export::Storage::F32;
+    trainer::export::export(&run, &file, Some("Test"), Some(warning), storage).unwrap();
     let bundle = Bundle::from_bytes(&fs::read(&file).unwrap()).unwrap();
     assert_eq!((&bundle.card.name[..], &bundle.card.warning[..]), ("Test", warning));
     assert_eq!(bundle.card.provenance.data_fingerprint.len(), 64);
 
     let predictor = trainer::predict::Predictor::new(bundle.clone(), &Device::flex()).unwrap();
-    let split = trainer::predict::Split::HeldOut;
-    let scans = trainer::predict::Predictor::scans_of(&data, split, &run).unwrap();
-    predictor.write_all(&scans, &path("predicted")).unwrap();
+    use trainer::predict::inputs::{self, Split};
+    let task = &bundle.card.task;
+    let scans = inputs::find(&[data.clone()], Split::HeldOut, &[run.clone()], task).unwrap();
+    predictor.write_all(&scans, &path("predicted"), None, false).unwrap();
     let references = data.join("labelsTr");
     let settings = Settings { rule: trainer::validate::RULE, ..Settings::default() };
     let options = Options {

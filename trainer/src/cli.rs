@@ -11,6 +11,7 @@ mod evaluate;
 mod export;
 mod phantom;
 mod predict;
+mod profile;
 mod train;
 
 /// Trains reversible 3D U-Nets that segment volumetric scans, and uses them.
@@ -38,6 +39,7 @@ Research use only, not a medical device";
 enum Command {
     Train(train::TrainArgs),
     Predict(predict::PredictArgs),
+    Profile(profile::ProfileArgs),
     Evaluate(evaluate::EvaluateArgs),
     Export(export::ExportArgs),
     Phantom(phantom::PhantomArgs),
@@ -51,6 +53,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Profile(args) => profile::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Export(args) => export::run(args),
         Command::Phantom(args) => phantom::run(args),

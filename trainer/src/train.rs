@@ -370,6 +370,7 @@ impl<'a> Trainer<'a> {
                 data_fingerprint: run.data_fingerprint.clone(),
                 training_cases: run.training.len(),
                 steps: self.steps,
+                patch: Some(run.config.patch),
                 held_out,
             },
         };
