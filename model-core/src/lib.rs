@@ -41,6 +41,6 @@ pub use placement::Placement;
 pub use postprocess::{decide, postprocess};
 pub use preprocess::{Foreground, Input, MAX_INPUT_BYTES, PreprocessConfig, preprocess};
 pub use program::{Buffer, Op, Program, View};
-pub use task::{Head, Label, Region, Task};
+pub use task::{BUILTIN_TASKS, Head, Label, Region, Task};
 pub use volume::{AFFINE_TOLERANCE, Forms, Grid, LabelMap, Volume};
 pub use weights::{Array, Weights, check_weights, orthogonal};

@@ -8,6 +8,7 @@ use crate::{bench, plan};
 
 mod evaluate;
 mod export;
+mod inspect;
 mod phantom;
 mod predict;
 mod train;
@@ -35,6 +36,7 @@ Research use only, not a medical device";
 
 #[derive(Subcommand)]
 enum Command {
+    Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
     Predict(predict::PredictArgs),
     Evaluate(evaluate::EvaluateArgs),
@@ -47,6 +49,7 @@ enum Command {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Inspect(args) => inspect::run(args),
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Evaluate(args) => evaluate::run(args),

@@ -86,7 +86,7 @@ pub fn regions(task: Option<&str>, reference: &Path) -> Result<Option<Vec<Region
                  dataset.json, found {name:?}"
             );
             if path.file_name().is_some_and(|file| file == "dataset.json") {
-                DataSet::open(path.parent().unwrap_or(Path::new(".")))?.task
+                DataSet::open(path.parent().unwrap_or(Path::new(".")), None)?.task
             } else {
                 run_folder::read_bundle(path)?.card.task
             }
@@ -98,7 +98,7 @@ pub fn regions(task: Option<&str>, reference: &Path) -> Result<Option<Vec<Region
             };
             match folder.parent() {
                 Some(folder) if folder.join("dataset.json").is_file() => {
-                    DataSet::open(folder)?.task
+                    DataSet::open(folder, None)?.task
                 }
                 _ => return Ok(None),
             }

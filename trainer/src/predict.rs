@@ -104,7 +104,7 @@ impl Predictor {
     /// # Errors
     /// When the data set cannot be used, or the split is not known.
     pub fn scans_of(data: &Path, split: Split, model: &Path) -> Result<Vec<Scan>> {
-        let data_set = DataSet::open(data)?;
+        let data_set = DataSet::open(data, None)?;
         let wanted = match split {
             Split::All => None,
             _ => {

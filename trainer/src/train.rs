@@ -47,7 +47,7 @@ pub fn train(
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     config.check()?;
-    let data_set = DataSet::open(data)?;
+    let data_set = DataSet::open_for_training(data, None, false)?;
     let network = config.network(&data_set.task)?;
     let (training, held_out) = data_set.split(config.seed, config.held_out)?;
     let cache_bytes = (config.memory_gib * (1u64 << 30) as f64) as u64;
