@@ -5,6 +5,7 @@ mod bundle;
 mod geometry;
 mod harness;
 mod hostile_input;
+mod inference;
 mod kernels;
 mod layering;
 mod memory;

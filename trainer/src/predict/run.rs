@@ -25,8 +25,8 @@ pub struct Outcome {
     pub kept: usize,
     /// What is wrong with the others, each with its file.
     pub faults: Vec<String>,
-    /// For each way that networks were shown scans, how many scans.
-    pub shown: BTreeMap<String, usize>,
+    /// For each way that networks were shown scans, how often, and why at first.
+    pub shown: BTreeMap<String, (usize, String)>,
     /// What a sliding window means, where there was one.
     pub note: String,
 }
@@ -158,7 +158,8 @@ impl Outcome {
             false => self.kept += 1,
         }
         for choice in &record.shown {
-            *self.shown.entry(choice.to_string()).or_default() += 1;
+            let first = || (0, format!("{}: {}", record.case, choice.why));
+            self.shown.entry(choice.extent.to_string()).or_insert_with(first).0 += 1;
         }
         if !record.note.is_empty() {
             self.note.clone_from(&record.note);
@@ -167,19 +168,15 @@ impl Outcome {
 
     /// How it went, for a person.
     pub fn summary(&self) -> String {
-        let mut text = format!("{} scans segmented", self.segmented);
+        let scans = if self.segmented == 1 { "scan" } else { "scans" };
+        let mut text = format!("{} {scans} segmented", self.segmented);
         if self.kept > 0 {
             let kept = self.kept;
             text += &format!(", {kept} were there already by the same models and settings");
         }
-        let mut shown: Vec<(&String, &usize)> = self.shown.iter().collect();
-        shown.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let most = 3;
-        for (choice, count) in shown.iter().take(most) {
-            text += &format!("\nshown: {choice}: {count} times");
-        }
-        if shown.len() > most {
-            text += &format!("\nshown: and {} others; the records tell", shown.len() - most);
+        for (extent, (count, why)) in &self.shown {
+            let times = if *count == 1 { "once" } else { &format!("{count} times") };
+            text += &format!("\n{extent}: {times} ({why})");
         }
         if !self.note.is_empty() {
             text += &format!("\n{}", self.note);
