@@ -6,6 +6,7 @@ mod geometry;
 mod harness;
 mod hostile_input;
 mod inference;
+mod inference_files;
 mod kernels;
 mod layering;
 mod memory;

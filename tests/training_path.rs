@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::slice::from_ref;
 use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -191,7 +192,7 @@ fn the_bundle_of_a_run_predicts_what_the_run_measured() {
     let predictor = trainer::predict::Predictor::new(bundle.clone(), &Device::flex()).unwrap();
     use trainer::predict::inputs::{self, Split};
     let task = &bundle.card.task;
-    let scans = inputs::find(&[data.clone()], Split::HeldOut, &[run.clone()], task).unwrap();
+    let scans = inputs::find(from_ref(&data), Split::HeldOut, from_ref(&run), task).unwrap();
     predictor.write_all(&scans, &path("predicted"), None, false).unwrap();
     let references = data.join("labelsTr");
     let regions = trainer::evaluate::regions(None, &references).unwrap();

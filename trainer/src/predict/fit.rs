@@ -81,10 +81,10 @@ pub fn choose(
         (Mode::Full, _) => return full("as asked for".into()),
         (Mode::Auto, None) => return full("how much memory is free is not known".into()),
         (Mode::Auto, Some(most)) if of_full <= most => {
-            return full(format!("needs about {} of {}", amount(of_full), amount(most)));
+            return full(format!("needs about {}, may take {}", amount(of_full), amount(most)));
         }
         (Mode::Auto, Some(most)) => {
-            format!("the full volume needs about {} of {}", amount(of_full), amount(most))
+            format!("the full volume needs about {}, may take {}", amount(of_full), amount(most))
         }
         (Mode::Sliding, _) => "as asked for".into(),
     };

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail, ensure};
 use model_core::nifti;
 
+use super::fit::Extent;
 use super::inputs::Inputs;
 use super::record::{MadeBy, Record, RegionVolume, hexadecimal, sha256_of};
 use super::{Prediction, Predictor};
@@ -63,6 +64,9 @@ impl Predictor {
             let tell = |text: String| bar.set_message(format!("{}{text}", case.name));
             match self.one(case, out, &made_by, overwrite, tell) {
                 Ok((record, is_new)) => {
+                    if outcome.note.is_empty() && !record.note.is_empty() {
+                        progress::line(&bar, told(&record));
+                    }
                     outcome.note(&record, is_new);
                     let volumes = record.volumes.iter().map(|v| format!("{:.3}", v.volume_ml));
                     let volumes = volumes.collect::<Vec<_>>().join("\t");
@@ -183,6 +187,14 @@ impl Outcome {
         }
         text
     }
+}
+
+/// That a scan was not shown whole, as it is told when it first happens.
+fn told(record: &Record) -> String {
+    let slides = record.shown.iter().find(|choice| choice.extent != Extent::FullVolume);
+    slides.map_or(String::new(), |choice| {
+        format!("{}: {} ({})", record.case, choice.extent, choice.why)
+    })
 }
 
 /// Where a scan's labels and record go.
