@@ -5,6 +5,8 @@ mod bundle;
 mod geometry;
 mod harness;
 mod hostile_input;
+mod inference;
+mod inference_files;
 mod kernels;
 mod layering;
 mod memory;

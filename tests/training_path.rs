@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::slice::from_ref;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -111,7 +112,7 @@ fn the_bundle_of_a_run_predicts_what_the_run_measured() {
     let predictor = trainer::predict::Predictor::new(bundle.clone(), &Device::flex()).unwrap();
     use trainer::predict::inputs::{self, Split};
     let task = &bundle.card.task;
-    let scans = inputs::find(&[data.clone()], Split::HeldOut, &[run.clone()], task).unwrap();
+    let scans = inputs::find(from_ref(&data), Split::HeldOut, from_ref(&run), task).unwrap();
     predictor.write_all(&scans, &path("predicted"), None, false).unwrap();
     let references = data.join("labelsTr");
     let settings = Settings { rule: trainer::validate::RULE, ..Settings::default() };

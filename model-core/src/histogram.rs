@@ -18,7 +18,7 @@ const RANGE: f32 = 4.0;
 /// depend on the foreground's rule alone, not on crop or spacing.
 ///
 /// # Errors
-/// As [`crate::preprocess`], where the scan itself is at fault.
+/// As [`preprocess`](fn@crate::preprocess), where the scan itself is at fault.
 pub fn histograms(channels: &[Volume], config: &PreprocessConfig) -> Result<Vec<Vec<f64>>> {
     config.check()?;
     check_channels(channels)?;

@@ -4,7 +4,7 @@ use crate::postprocess::decide_above;
 use crate::{Head, Placement, Task, resample};
 
 /// Logits on the source grid: where the network saw another spacing, interpolated linearly at the
-/// source's voxels, as [`crate::postprocess`] does. Outside the crop the logits say background.
+/// source's voxels, as [`postprocess`](fn@crate::postprocess) does. Outside the crop the logits say background.
 ///
 /// # Shapes
 /// - logits: `[output][k][j][i]` on the placement's network grid

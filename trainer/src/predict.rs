@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use model_core::kernels::Place;
 use model_core::{
@@ -101,6 +101,15 @@ impl Predictor {
                 Some(profile.of_models(&ids, rules[0])?)
             }
         };
+        for member in &members {
+            let known = settings.window.or(member.bundle.card.provenance.patch);
+            ensure!(
+                known.is_some() || settings.mode != Mode::Sliding,
+                "--mode sliding: the model {} does not tell the patch that it was trained on; name a \
+                 --window",
+                member.id.name
+            );
+        }
         let on_cpu = crate::device::describe(&device) == "cpu";
         let most_bytes = match settings.memory_bytes {
             None if on_cpu => fit::free_bytes(),
@@ -138,10 +147,10 @@ impl Predictor {
             let card = &member.bundle.card;
             let (input, placement) = preprocess(&case.channels, &card.preprocess, &card.network)?;
             let mut choice = self.choose(member, &placement)?;
-            for (m, flips) in flips.iter().enumerate() {
-                let place = place_of(n * flips_len(&self.settings) + m, count);
+            for (m, flip) in flips.iter().enumerate() {
+                let place = place_of(n * flips.len() + m, count);
                 let tell = |text: String| tell(format!("{place}{text}"));
-                let mut logits = self.logits(member, &input, *flips, &mut choice, tell)?;
+                let mut logits = self.logits(member, &input, *flip, &mut choice, tell)?;
                 if count == 1 {
                     alone = Some(postprocess(&logits, self.task(), &placement));
                 }
@@ -212,24 +221,15 @@ impl Predictor {
         };
         if choice.extent == Extent::FullVolume {
             tell(String::new());
-            // A graphics card does not tell what it has free: it is tried, in `auto` alone.
-            let may_fail = self.settings.mode == Mode::Auto && !self.on_cpu();
-            let run = || member.logits(&flipped, &self.device);
-            match if may_fail { catch_unwind(AssertUnwindSafe(run)).ok() } else { Some(run()) } {
+            match self.full(member, &flipped) {
                 Some(logits) => return Ok(flips::flipped(&logits, input.dims, flips)),
-                None => {
-                    let num_voxels = input.dims.iter().product::<usize>();
-                    self.refused.set(self.refused.get().min(num_voxels));
-                    *choice = self.after_refusal(member, input.dims)?;
-                    ensure!(
-                        choice.extent != Extent::FullVolume,
-                        "the device could not run the full volume; name a smaller --window"
-                    );
-                }
+                None => *choice = self.after_refusal(member, input.dims)?,
             }
         }
         let Extent::SlidingWindow { window, overlap } = choice.extent else {
-            unreachable!("a full volume has returned")
+            bail!(
+                "the device could not run the full volume, nor would a window be smaller; name a --window"
+            )
         };
         let tiling = tiles::Tiling::new(input.dims, window, overlap);
         let count = tiling.num_windows();
@@ -241,10 +241,21 @@ impl Predictor {
         );
         Ok(flips::flipped(&logits, input.dims, flips))
     }
-}
 
-fn flips_len(settings: &Settings) -> usize {
-    flips::combinations(settings.flips).len()
+    /// The logits of a full volume; none where the device cannot run it. A graphics card does not
+    /// tell what it has free: in `auto` alone it is tried, and burn reports its refusal by a panic.
+    fn full(&self, member: &Member, input: &Input) -> Option<Vec<f32>> {
+        let run = || member.logits(input, &self.device);
+        if self.settings.mode != Mode::Auto || self.on_cpu() {
+            return Some(run());
+        }
+        let logits = catch_unwind(AssertUnwindSafe(run)).ok();
+        if logits.is_none() {
+            let num_voxels = input.dims.iter().product::<usize>();
+            self.refused.set(self.refused.get().min(num_voxels));
+        }
+        logits
+    }
 }
 
 /// For the bar, where a case takes several passes.

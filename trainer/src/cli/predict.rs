@@ -154,3 +154,39 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Shown {
+        #[command(flatten)]
+        args: ShownArgs,
+    }
+
+    fn settings(args: &[&str]) -> Result<Settings> {
+        let args = std::iter::once(&"predict").chain(args);
+        Shown::try_parse_from(args)?.args.settings()
+    }
+
+    #[test]
+    fn windows_flips_and_memory_are_read_as_they_are_written() {
+        let found = settings(&["--window", "64,48,16", "--flip", "right,top"]).unwrap();
+        assert_eq!((found.window, found.flips), (Some([64, 48, 16]), [true, false, true]));
+        let found = settings(&["--window", "64", "--tta", "--memory", "1.5GiB"]).unwrap();
+        assert_eq!((found.window, found.flips), (Some([64; 3]), [true; 3]));
+        assert_eq!(found.memory_bytes, Some(3 << 29));
+        assert_eq!(settings(&[]).unwrap(), Settings::default());
+        for bad in [
+            &["--window", "64,64"][..],
+            &["--flip", "left"],
+            &["--tta", "--flip", "top"],
+            &["--memory", "8"],
+            &["--mode", "half"],
+        ] {
+            assert!(settings(bad).is_err(), "{bad:?}");
+        }
+    }
+}

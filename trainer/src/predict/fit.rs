@@ -19,7 +19,7 @@ const SHARE: f64 = 0.9;
 
 /// What a network was shown at once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "shown")]
+#[serde(rename_all = "snake_case", tag = "extent")]
 pub enum Extent {
     /// The full volume.
     FullVolume,
@@ -42,13 +42,12 @@ pub struct Choice {
     pub why: String,
 }
 
-impl std::fmt::Display for Choice {
+impl std::fmt::Display for Extent {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self.extent {
-            Extent::FullVolume => write!(f, "full volume ({})", self.why),
+        match self {
+            Extent::FullVolume => write!(f, "full volume"),
             Extent::SlidingWindow { window: [i, j, k], overlap } => {
-                let why = &self.why;
-                write!(f, "sliding window of {i} × {j} × {k} voxels, overlap {overlap} ({why})")
+                write!(f, "sliding window of {i} × {j} × {k} voxels, overlap {overlap}")
             }
         }
     }
@@ -82,10 +81,10 @@ pub fn choose(
         (Mode::Full, _) => return full("as asked for".into()),
         (Mode::Auto, None) => return full("how much memory is free is not known".into()),
         (Mode::Auto, Some(most)) if of_full <= most => {
-            return full(format!("needs about {} of {}", amount(of_full), amount(most)));
+            return full(format!("needs about {}, may take {}", amount(of_full), amount(most)));
         }
         (Mode::Auto, Some(most)) => {
-            format!("the full volume needs about {} of {}", amount(of_full), amount(most))
+            format!("the full volume needs about {}, may take {}", amount(of_full), amount(most))
         }
         (Mode::Sliding, _) => "as asked for".into(),
     };
@@ -128,9 +127,9 @@ pub fn window(
     })
 }
 
-/// What segmenting takes beside the parameters: the scan as it was read, the input and the logits
-/// on this machine, two copies of the result on the source grid for means, and the forward pass on
-/// `shown` voxels.
+/// What segmenting takes beside the parameters: the scan as it was read, the input and the logits,
+/// as they are and mirrored, two copies of the result on the source grid for means, and the forward
+/// pass on `shown` voxels.
 fn needed_bytes(
     bundle: &Bundle,
     placement: &Placement,
@@ -142,6 +141,6 @@ fn needed_bytes(
     let forward = forward_bytes(network, shown, settings)?;
     let (channels, outputs) = (network.in_channels as u64, network.out_channels as u64);
     let on_source = (channels + 2 * outputs) * placement.source().num_voxels() as u64;
-    let on_grid = (channels + outputs) * placement.dims().iter().product::<usize>() as u64;
+    let on_grid = 2 * (channels + outputs) * placement.dims().iter().product::<usize>() as u64;
     Ok(forward.saturating_add(4 * (on_source + on_grid)))
 }

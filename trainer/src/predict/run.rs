@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail, ensure};
 use model_core::nifti;
 
+use super::fit::Extent;
 use super::inputs::Inputs;
 use super::record::{MadeBy, Record, RegionVolume, hexadecimal, sha256_of};
 use super::{Prediction, Predictor};
@@ -25,8 +26,8 @@ pub struct Outcome {
     pub kept: usize,
     /// What is wrong with the others, each with its file.
     pub faults: Vec<String>,
-    /// For each way that networks were shown scans, how many scans.
-    pub shown: BTreeMap<String, usize>,
+    /// For each way that networks were shown scans, how often, and why at first.
+    pub shown: BTreeMap<String, (usize, String)>,
     /// What a sliding window means, where there was one.
     pub note: String,
 }
@@ -63,6 +64,9 @@ impl Predictor {
             let tell = |text: String| bar.set_message(format!("{}{text}", case.name));
             match self.one(case, out, &made_by, overwrite, tell) {
                 Ok((record, is_new)) => {
+                    if outcome.note.is_empty() && !record.note.is_empty() {
+                        progress::line(&bar, told(&record));
+                    }
                     outcome.note(&record, is_new);
                     let volumes = record.volumes.iter().map(|v| format!("{:.3}", v.volume_ml));
                     let volumes = volumes.collect::<Vec<_>>().join("\t");
@@ -158,7 +162,8 @@ impl Outcome {
             false => self.kept += 1,
         }
         for choice in &record.shown {
-            *self.shown.entry(choice.to_string()).or_default() += 1;
+            let first = || (0, format!("{}: {}", record.case, choice.why));
+            self.shown.entry(choice.extent.to_string()).or_insert_with(first).0 += 1;
         }
         if !record.note.is_empty() {
             self.note.clone_from(&record.note);
@@ -167,25 +172,29 @@ impl Outcome {
 
     /// How it went, for a person.
     pub fn summary(&self) -> String {
-        let mut text = format!("{} scans segmented", self.segmented);
+        let scans = if self.segmented == 1 { "scan" } else { "scans" };
+        let mut text = format!("{} {scans} segmented", self.segmented);
         if self.kept > 0 {
             let kept = self.kept;
             text += &format!(", {kept} were there already by the same models and settings");
         }
-        let mut shown: Vec<(&String, &usize)> = self.shown.iter().collect();
-        shown.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let most = 3;
-        for (choice, count) in shown.iter().take(most) {
-            text += &format!("\nshown: {choice}: {count} times");
-        }
-        if shown.len() > most {
-            text += &format!("\nshown: and {} others; the records tell", shown.len() - most);
+        for (extent, (count, why)) in &self.shown {
+            let times = if *count == 1 { "once" } else { &format!("{count} times") };
+            text += &format!("\n{extent}: {times} ({why})");
         }
         if !self.note.is_empty() {
             text += &format!("\n{}", self.note);
         }
         text
     }
+}
+
+/// That a scan was not shown whole, as it is told when it first happens.
+fn told(record: &Record) -> String {
+    let slides = record.shown.iter().find(|choice| choice.extent != Extent::FullVolume);
+    slides.map_or(String::new(), |choice| {
+        format!("{}: {} ({})", record.case, choice.extent, choice.why)
+    })
 }
 
 /// Where a scan's labels and record go.
