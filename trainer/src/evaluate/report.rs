@@ -1,6 +1,6 @@
 //! An evaluation as text for a person.
 
-use model_core::metrics::{DEFINITIONS, LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, Summary};
+use model_core::metrics::{LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, Summary};
 
 use super::{CaseScores, Evaluation, LESION_MEASURES, MEASURES};
 
@@ -177,7 +177,7 @@ impl Evaluation {
             self.rule.name(),
             self.rule.describe()
         );
-        for (name, meaning) in DEFINITIONS {
+        for (name, meaning) in self.surface.definitions() {
             let at =
                 if name == "NSD" { format!(" at {} mm", self.tolerance_mm) } else { String::new() };
             text += &format!("{name}{at}: {meaning}\n");
