@@ -44,7 +44,7 @@ pub(super) fn elements(mask: &[bool], dims: [usize; 3], space: &Space) -> (Vec<V
             };
             for i in 0..num_places(0) {
                 let [before, behind] = layers(0, i);
-                let code = bits(before) | bits(behind) << 4;
+                let code = bits(before) | (bits(behind) << 4);
                 if code != 0 && code != 255 {
                     places.push([i, j, k].map(|x| x as u32));
                     areas.push(table[code] as f32);
@@ -57,7 +57,7 @@ pub(super) fn elements(mask: &[bool], dims: [usize; 3], space: &Space) -> (Vec<V
 
 /// The place of a code's bit in the cube.
 fn corner(bit: usize) -> Point {
-    [bit >> 2 & 1, bit & 1, bit >> 1 & 1].map(|x| x as u8)
+    [(bit >> 2) & 1, bit & 1, (bit >> 1) & 1].map(|x| x as u8)
 }
 
 /// For each of the 256 ways in which eight voxels are in a mask the area of the surface between
@@ -72,7 +72,7 @@ fn areas_mm2(spacing_mm: [f64; 3]) -> [f64; 256] {
 
 /// The closed polygons between the voxels that are in the mask and those that are not.
 fn polygons(code: usize) -> Vec<Vec<Point>> {
-    let is_inside = |at: Point| (0..8).any(|bit| code >> bit & 1 == 1 && corner(bit) == at);
+    let is_inside = |at: Point| (0..8).any(|bit| (code >> bit) & 1 == 1 && corner(bit) == at);
     let middle = |a: Point, b: Point| -> Point { std::array::from_fn(|axis| a[axis] + b[axis]) };
     // From each middle of an edge the next one.
     let mut steps: Vec<(Point, Point)> = Vec::new();

@@ -31,7 +31,7 @@ pub const LESION_PENALTY_MM: f64 = 374.0;
 ///   count Dice 0 and HD95 374 mm. Where there is neither lesion nor false positive, Dice is 1 and
 ///   HD95 0 mm.
 ///
-/// Dice and HD95 are defined as in [`super::Scores`]; BraTS takes the surface as [`Surface::Areas`].
+/// Dice and HD95 are defined as in [`super::Scores`]; BraTS 2023 takes [`Surface::Areas`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LesionScores {
     /// Mean Dice over lesions and false positives.

@@ -20,7 +20,7 @@ pub enum Surface {
     #[default]
     Voxels,
     /// Elements between the voxels, wherever eight voxels are partly inside, each counting by its
-    /// area: as DeepMind's surface-distance, by which BraTS ranks since 2023. A percentile is the
+    /// area: as DeepMind's surface-distance, by which BraTS 2023 ranks. A percentile is the
     /// least distance within which lies that share of the area.
     Areas,
 }
@@ -50,7 +50,7 @@ impl Surface {
             ],
             Surface::Areas => [
                 "the larger of the two directed 95th percentiles (by area) of the distances between \
-                 surfaces, as DeepMind's surface-distance and BraTS since 2023",
+                 surfaces, as DeepMind's surface-distance and BraTS 2023",
                 "the share of the area of both surfaces within the tolerance of the other, as \
                  DeepMind's surface-distance",
                 "between the voxels, where eight of them are partly inside, with its area by \

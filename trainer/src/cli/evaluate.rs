@@ -18,7 +18,7 @@ use crate::evaluate::{Missing, Options, evaluate, find_task};
 ///
 /// Two files are compared with each other, two folders by their files' names: a.nii.gz with
 /// a.nii.gz, a-seg.nii.gz or a_seg.nii.gz, in the folder or, as BraTS has them, in folders below
-/// it. The references may also be a data set's folder, with dataset.json. Files of one case must lie
+/// it; a file that is named seg.nii.gz alone has its folder's name. The references may also be a data set's folder, with dataset.json. Files of one case must lie
 /// on the same grid (dimensions, and affines within 1e-3), and hold no label that the task does not
 /// name.
 ///
@@ -45,7 +45,7 @@ pub(super) struct EvaluateArgs {
     tolerance: f64,
     /// What a surface is, for HD95, HD and NSD: "voxels" on the rim, each counting the same, as in
     /// MONAI; or "areas" between voxels, counting by their size, as in DeepMind's surface-distance,
-    /// by which BraTS ranks since 2023.
+    /// by which BraTS 2023 ranks.
     #[arg(long, value_name = "KIND", default_value = "voxels")]
     surface: Surface,
     /// Scores lesions one by one too, as BraTS 2023 (GLI) ranks.
