@@ -1,6 +1,6 @@
 //! An evaluation as text for a person.
 
-use model_core::metrics::{DEFINITIONS, LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, Summary};
+use model_core::metrics::{LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, Summary, Surface};
 
 use super::{CaseScores, Evaluation, LESION_MEASURES, MEASURES};
 
@@ -177,7 +177,7 @@ impl Evaluation {
             self.rule.name(),
             self.rule.describe()
         );
-        for (name, meaning) in DEFINITIONS {
+        for (name, meaning) in self.surface.definitions() {
             let at =
                 if name == "NSD" { format!(" at {} mm", self.tolerance_mm) } else { String::new() };
             text += &format!("{name}{at}: {meaning}\n");
@@ -185,7 +185,8 @@ impl Evaluation {
         if self.cases.iter().any(|case| case.lesions.is_some()) {
             text += &format!(
                 "lesions: as BraTS 2023 (GLI), mean over lesions and false positives; a missed one \
-                 counts Dice 0 and HD95 {LESION_PENALTY_MM} mm\n"
+                 counts Dice 0 and HD95 {LESION_PENALTY_MM} mm{}\n",
+                if self.surface == Surface::Areas { "" } else { " (BraTS: --surface areas)" }
             );
         }
         text.trim_end().to_string()
