@@ -2,6 +2,7 @@
 
 mod browser;
 mod bundle;
+mod data_sets;
 mod geometry;
 mod harness;
 mod hostile_input;

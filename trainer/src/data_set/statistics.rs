@@ -25,6 +25,8 @@ pub struct Intensities {
     pub deviation: f64,
     /// Voxels that are NaN or infinite in the file, and count as 0.
     pub num_non_finite: u64,
+    /// The mean on the volume's outer faces.
+    pub border_mean: f64,
     /// The value that nearly all of the volume's outer faces have, where one has.
     pub background: Option<f32>,
     /// The share of all voxels that have this value.
@@ -41,6 +43,11 @@ impl Intensities {
         let count = voxels.len() as f64;
         let mean = voxels.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
         let squares = voxels.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
+        let (mut border_sum, mut border_count) = (0.0, 0u64);
+        on_border(volume, |voxel| {
+            border_sum += f64::from(voxel);
+            border_count += 1;
+        });
         let background = border_value(volume);
         let same = |value: f32| voxels.iter().filter(|&&v| v == value).count() as f64 / count;
         let background_share = background.map_or(0.0, same);
@@ -58,6 +65,7 @@ impl Intensities {
             mean,
             deviation: (squares / count).sqrt(),
             num_non_finite,
+            border_mean: border_sum / border_count as f64,
             background,
             background_share,
         }
@@ -124,6 +132,7 @@ mod tests {
         let inside = |n: usize| [n % 5, n / 5 % 5, n / 25].iter().all(|x| (1..4).contains(x));
         let found = Intensities::of(&cube(|n| if inside(n) { 9.0 } else { -1.0 }), 0);
         assert_eq!(found.background, Some(-1.0));
+        assert_eq!(found.border_mean, -1.0);
         assert!((found.background_share - 98.0 / 125.0).abs() < 1e-12);
     }
 }
