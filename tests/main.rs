@@ -2,6 +2,7 @@
 
 mod browser;
 mod bundle;
+mod cache;
 mod geometry;
 mod harness;
 mod hostile_input;

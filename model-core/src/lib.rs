@@ -39,7 +39,9 @@ pub use metrics::EmptyRule;
 pub use orientation::Orientation;
 pub use placement::Placement;
 pub use postprocess::{decide, postprocess};
-pub use preprocess::{Foreground, Input, MAX_INPUT_BYTES, PreprocessConfig, preprocess};
+pub use preprocess::{
+    Foreground, Input, MAX_INPUT_BYTES, PreprocessConfig, preprocess, working_bytes,
+};
 pub use program::{Buffer, Op, Program, View};
 pub use task::{Head, Label, Region, Task};
 pub use volume::{AFFINE_TOLERANCE, Forms, Grid, LabelMap, Volume};

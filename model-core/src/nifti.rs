@@ -96,19 +96,32 @@ pub fn read_labels(bytes: &[u8]) -> Result<LabelMap> {
 /// # Errors
 /// As [`read`], except for what is wrong with the voxels themselves.
 pub fn read_grid(bytes: &[u8]) -> Result<(Grid, usize)> {
-    let (header, _) = open(bytes)?;
+    read_head(bytes, bytes.len() as u64)
+}
+
+/// As [`read_grid`], from a file's first bytes (64 KiB are enough for any usual file) and its
+/// length.
+///
+/// # Errors
+/// As [`read_grid`].
+pub fn read_head(start: &[u8], file_bytes: u64) -> Result<(Grid, usize)> {
+    let (header, _) = open_part(start, file_bytes)?;
     Ok((header.grid, header.num_channels))
 }
 
 /// Reads and checks the header, and leaves the source at the first voxel.
 fn open(bytes: &[u8]) -> Result<(Header, Box<dyn Read + '_>)> {
+    open_part(bytes, bytes.len() as u64)
+}
+
+/// As [`open`], of a file of `length` bytes that begins so.
+fn open_part(bytes: &[u8], length: u64) -> Result<(Header, Box<dyn Read + '_>)> {
     let is_gzip = bytes.starts_with(&[0x1f, 0x8b]);
     let mut source: Box<dyn Read + '_> = match is_gzip {
         true => Box::new(MultiGzDecoder::new(bytes)),
         false => Box::new(bytes),
     };
     let header = header::read(&mut source)?;
-    let length = bytes.len() as u64;
     let most = if is_gzip { length.saturating_mul(MAX_DEFLATE_RATIO) } else { length };
     let needed = header.voxel_offset + header.num_values() * header.datatype.size() as u64;
     if needed > most {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::plan::{Chosen, NetworkArgs, bytes, place};
 use crate::{DISCLAIMER, device, progress};
 
+mod augment;
 mod measure;
 
 pub use measure::{Measured, measure};
@@ -28,6 +29,7 @@ pub struct BenchArgs {
 #[derive(Subcommand)]
 enum What {
     Memory(MemoryArgs),
+    Augment(augment::AugmentArgs),
 }
 
 /// Measure the memory of training steps, beside the plan.
@@ -80,10 +82,12 @@ pub struct Row {
 /// Runs the command.
 ///
 /// # Errors
-/// For a network that cannot be built, or a step that does not come through.
+/// For what cannot be measured: a network that cannot be built, a step that does not come through.
 pub fn run(args: BenchArgs) -> Result<()> {
-    let What::Memory(args) = args.what;
-    memory(args)
+    match args.what {
+        What::Memory(args) => memory(args),
+        What::Augment(args) => augment::run(&args),
+    }
 }
 
 fn memory(args: MemoryArgs) -> Result<()> {

@@ -72,6 +72,11 @@ impl DataSet {
 }
 
 impl CaseFiles {
+    /// Every file that the case is read from, the labels' last.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.images.iter().chain(&self.label).map(PathBuf::as_path)
+    }
+
     /// Reads the case, and gives the SHA-256 over its files.
     ///
     /// # Errors
