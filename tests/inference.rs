@@ -43,7 +43,8 @@ pub(crate) fn models() -> Vec<Bundle> {
         };
         let (data, out) = (folder.join("data"), folder.join(format!("seed-{seed}")));
         let go = AtomicBool::new(false);
-        trainer::train::train(trainer::train::Job::new(&data, &out), &config, &Device::flex(), &go).unwrap();
+        trainer::train::train(trainer::train::Job::new(&data, &out), &config, &Device::flex(), &go)
+            .unwrap();
         trainer::run_folder::read_bundle(&out).unwrap()
     };
     let all = || {
@@ -203,7 +204,7 @@ fn the_selected_model_answers_alone_and_the_record_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer::phantom::write(&path("data"), 3, 30, 32).unwrap();
-    let cases = inputs::of_data_set(&path("data"), Split::All, &[], &model_core::phantom::task()).unwrap();
+    let cases = inputs::of_data_set(&path("data"), Split::All, &[], &phantom::task()).unwrap();
     let (device, default) = (Device::flex(), Settings::default());
     let make = |cases: &[_]| {
         measure::measure(models(), &default, cases, &device, &path("profile.json")).unwrap()

@@ -2,6 +2,7 @@
 
 mod browser;
 mod bundle;
+mod cache;
 mod data_sets;
 mod geometry;
 mod harness;

@@ -234,6 +234,13 @@ fn open_by_names(folder: &Path, wanted: Wanted) -> Result<DataSet> {
 }
 
 impl CaseFiles {
+    /// Every file that the case is read from, the labels' last.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        // What a pair lacks is said when it is read.
+        let parts = |file: &PathBuf| scan_bytes::parts(file).unwrap_or(vec![file.clone()]);
+        self.images.iter().chain(&self.label).flat_map(parts)
+    }
+
     /// Reads the case, and gives the SHA-256 over its files.
     ///
     /// # Errors
