@@ -8,6 +8,7 @@
 mod areas;
 mod components;
 mod distance;
+mod kind;
 mod lesions;
 mod overlap;
 mod pair;
@@ -17,6 +18,7 @@ mod summary;
 mod surface;
 
 pub use components::{Components, Connectivity, components};
+pub use kind::Surface;
 pub use lesions::{
     LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, lesion_scores, missing_lesions,
 };
@@ -24,4 +26,4 @@ pub use overlap::dice;
 pub use rule::EmptyRule;
 pub use score::{Scores, Settings, missing, score};
 pub use summary::Summary;
-pub use surface::{Element, Surface, SurfaceDistances, surface_distances};
+pub use surface::{Element, SurfaceDistances, surface_distances};

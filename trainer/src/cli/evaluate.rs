@@ -89,12 +89,13 @@ pub(super) fn run(args: EvaluateArgs) -> Result<()> {
         missing: args.missing,
     };
     let result = evaluate(&args.predicted, &args.reference, &options)?;
+    // Before the files: what cannot be written takes nothing from the screen.
+    println!("{}\n{DISCLAIMER}", result.report());
     if let Some(file) = &args.csv {
         result.write_csv(file)?;
     }
     if let Some(file) = &args.json {
         result.write_json(file)?;
     }
-    println!("{}\n{DISCLAIMER}", result.report());
     Ok(())
 }
