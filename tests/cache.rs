@@ -20,7 +20,7 @@ const DATA: &str = "REWIND_CACHE_TEST_DATA";
 const SIZE: usize = 40;
 
 fn network() -> UNetConfig {
-    UNetConfig { widths: vec![8, 16], ..UNetConfig::preset("demo", 4, 3).unwrap() }
+    UNetConfig { widths: vec![8, 16], groups: 4, ..UNetConfig::preset("demo", 4, 3).unwrap() }
 }
 
 fn config(data: &Path) -> TrainConfig {
@@ -51,7 +51,7 @@ fn phantoms(count: usize) -> (tempfile::TempDir, PathBuf) {
 /// The cases in the cache, with the time of their making.
 fn cached(data: &Path) -> Vec<(PathBuf, SystemTime)> {
     let entries = fs::read_dir(data.with_file_name("cache/cases")).into_iter().flatten().flatten();
-    let whole = entries.filter(|entry| !entry.path().to_string_lossy().ends_with(".part"));
+    let whole = entries.filter(|entry| entry.path().extension().is_some());
     let mut found: Vec<_> =
         whole.map(|e| (e.path(), e.metadata().unwrap().modified().unwrap())).collect();
     found.sort();
@@ -194,7 +194,7 @@ fn every_bad_case_is_named_at_once() {
     assert_eq!(cached(&data).len(), 2);
 }
 
-/// A fifth of what the cases take together.
+/// A quarter of what the cases take together.
 #[test]
 fn memory_stays_within_its_bound_however_many_cases_there_are() {
     let bound = 8 << 20;
@@ -222,7 +222,7 @@ fn memory_stays_within_its_bound_however_many_cases_there_are() {
     let answer = outcome.answer.unwrap();
     let numbers: Vec<usize> = answer.split(' ').map(|n| n.parse().unwrap()).collect();
     let [filling, training, all] = numbers[..] else { panic!("{answer}") };
-    assert!(all > 4 * bound, "expected more than fits, found {all}");
+    assert!(10 * all > 35 * bound, "expected more than fits, found {all}");
     // Besides cases: two threads' chunks of files, patches, and what decoding holds.
     let most = bound + (4 << 20);
     assert!(filling < most && training < most, "{filling} and {training} beside {bound}");

@@ -79,6 +79,8 @@ impl Cases {
         network: &UNetConfig,
         stop: &AtomicBool,
     ) -> Result<Option<Cases>> {
+        network.check()?;
+        config.preprocess.check()?;
         let folder = Folder::open(config.cache.as_deref())?;
         // A float becomes the nearest integer that a u64 holds.
         let bound = (config.memory_gib * (1u64 << 30) as f64) as u64;

@@ -132,6 +132,7 @@ fn case(dims: [usize; 3], channels: usize) -> Result<Prepared> {
     let names = (0..channels).map(|n| n.to_string()).collect();
     let task = Task::exclusive("noise", names, vec![(1, "some".to_string())]);
     let case = Case::new("noise", volumes, labels, &task)?;
-    let network = UNetConfig { widths: vec![8], ..UNetConfig::preset("demo", channels, 2)? };
+    let network =
+        UNetConfig { widths: vec![8], groups: 4, ..UNetConfig::preset("demo", channels, 2)? };
     Ok(prepare(case, &PreprocessConfig::default(), &network)?.0)
 }

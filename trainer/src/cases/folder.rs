@@ -4,7 +4,6 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -20,6 +19,9 @@ const VARIABLE: &str = "REWIND_CACHE";
 /// What decides a preprocessed case besides its files and settings; another number for every change
 /// of what preprocessing does or of the files' form, so that nothing old is taken for new.
 const VERSION: u32 = 1;
+
+/// What the name of a case's file ends in; other names are temporary.
+const ENDING: &str = "safetensors";
 
 /// Tells programs that make backups what this folder is (<https://bford.info/cachedir/>).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
@@ -66,7 +68,8 @@ impl Folder {
 
     /// How many cases it holds, and their bytes.
     pub fn size(&self) -> [u64; 2] {
-        let sizes = self.files().map(|file| file.metadata().map_or(0, |metadata| metadata.len()));
+        let whole = self.files().filter(|file| is_case(file));
+        let sizes = whole.map(|file| file.metadata().map_or(0, |metadata| metadata.len()));
         sizes.fold([0, 0], |[count, bytes], size| [count + 1, bytes + size])
     }
 
@@ -76,7 +79,7 @@ impl Folder {
     }
 
     fn remove_leftovers(&self) {
-        for file in self.files().filter(|file| file.extension().is_some_and(|e| e == "part")) {
+        for file in self.files().filter(|file| !is_case(file)) {
             let changed = file.metadata().and_then(|metadata| metadata.modified());
             let age = changed.ok().and_then(|changed| changed.elapsed().ok());
             if age.is_some_and(|age| age > LEFT_OVER) {
@@ -97,31 +100,18 @@ impl Folder {
         let sizes = (network.in_channels, network.size_multiple(), network.min_size());
         let key = serde_json::to_vec(&(VERSION, digest, task, preprocess, sizes));
         let key = Sha256::digest(key.expect("settings are plain values"));
-        self.0.join("cases").join(format!("{}.safetensors", hexadecimal(&key)))
+        self.0.join("cases").join(format!("{}.{ENDING}", hexadecimal(&key)))
     }
 
-    /// Writes a case, whole or not at all. What a loss of power leaves is found by its checksum, so
-    /// nothing waits for the disk.
+    /// Writes a case. What a loss of power leaves is found by its checksum, so nothing waits for the
+    /// disk.
     ///
     /// # Errors
     /// With the file's name.
     pub fn write(&self, file: &Path, prepared: &Prepared, reference: &LabelMap) -> Result<()> {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Relaxed);
-        // Two runs, or two cases of the same contents, may write the same file at once.
-        let part = file.with_extension(format!("{}-{number}.part", std::process::id()));
-        let written = form::write(&part, prepared, reference)
-            .and_then(|()| Ok(fs::rename(&part, file)?))
-            .with_context(|| {
-                format!(
-                    "cannot write {} (the cache is another with cache = \"FOLDER\")",
-                    file.display()
-                )
-            });
-        if written.is_err() {
-            let _ = fs::remove_file(&part);
-        }
-        written
+        form::write(file, prepared, reference).with_context(|| {
+            format!("cannot write {} (`cache` names another folder)", file.display())
+        })
     }
 
     /// SHA-256 over a case's files, remembered for as long as they keep place, size and time.
@@ -149,6 +139,10 @@ impl Folder {
             _ => Ok(digest),
         }
     }
+}
+
+fn is_case(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == ENDING)
 }
 
 /// Place, size and time of a case's files, without their names being readable from it.

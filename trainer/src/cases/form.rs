@@ -1,7 +1,7 @@
 //! The form of a preprocessed case on disk: a safetensors file with the input, its labels, places
 //! to center patches on, and the reference; checked whenever it is read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -16,9 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Prepared;
 
+/// The key of the description, behind its CRC-32.
 const DESCRIPTION: &str = "rewind-case";
-/// CRC-32 of the description.
-const CHECK: &str = "rewind-case-crc32";
 /// The largest header that is read.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 
@@ -33,10 +32,10 @@ struct Description {
     /// How many places there are of each label that is present.
     centers: Vec<usize>,
     /// CRC-32 of each tensor.
-    crc32: HashMap<String, u32>,
+    crc32: BTreeMap<String, u32>,
 }
 
-/// Writes a case.
+/// Writes a case, whole or not at all: safetensors writes to a temporary name, and renames.
 pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> Result<()> {
     let Prepared { input, labels, foreground, placement } = prepared;
     let [ni, nj, nk] = input.dims;
@@ -54,9 +53,8 @@ pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> R
         crc32: tensors.iter().map(|(name, _, _, bytes)| (name.to_string(), crc32(bytes))).collect(),
     };
     let description = serde_json::to_string(&description)?;
-    let check = crc32(description.as_bytes()).to_string();
-    let metadata =
-        HashMap::from([(DESCRIPTION.to_string(), description), (CHECK.to_string(), check)]);
+    let description = format!("{:08x} {description}", crc32(description.as_bytes()));
+    let metadata = HashMap::from([(DESCRIPTION.to_string(), description)]);
     let views = tensors.into_iter().map(|(name, dtype, shape, bytes)| {
         let view = TensorView::new(dtype, shape, bytes);
         (name, view.expect("each tensor has as many values as its shape says"))
@@ -138,10 +136,11 @@ impl Opened {
         let start = 8 + header_bytes;
         let expected = start + metadata.data_len() as u64;
         ensure!(length == expected, "expected {expected} bytes, found {length}");
-        let text = |key| metadata.metadata().as_ref().and_then(|texts| texts.get(key));
-        let description = text(DESCRIPTION).context("expected a preprocessed case")?;
-        let check = text(CHECK).and_then(|check| check.parse().ok());
-        ensure!(check == Some(crc32(description.as_bytes())), "damaged description");
+        let text = metadata.metadata().as_ref().and_then(|texts| texts.get(DESCRIPTION));
+        let (check, description) =
+            text.and_then(|text| text.split_once(' ')).context("expected a preprocessed case")?;
+        let is_whole = check == format!("{:08x}", crc32(description.as_bytes()));
+        ensure!(is_whole, "damaged description");
         let description = serde_json::from_str(description).context("damaged description")?;
         Ok(Opened { file, metadata, description, start })
     }
