@@ -156,7 +156,7 @@ fn all_faults_are_told_at_once_with_their_files() {
         "{report}"
     );
     assert!(report.contains("background only (case-3)"), "{report}");
-    assert!(report.contains("of the 3 cases without faults"), "{report}");
+    assert!(report.contains("cases without faults, which what follows is of: 3"), "{report}");
     assert_eq!(inspection.json()["faults"].as_array().unwrap().len(), 5);
     let csv = folder.path().join("cases.csv");
     inspection.write_csv(&csv).unwrap();

@@ -13,8 +13,9 @@ const MAX_PATCH: usize = 128;
 /// Cases with voxels so much longer one way than another are resampled with care.
 const ANISOTROPIC: f64 = 2.0;
 
-/// Outer faces that are darker than this share of the mean show air, noise and all.
-const AIR_SHARE: f64 = 0.25;
+/// Outer faces that are dark on more than this share show air, noise and all; the first and last
+/// slices of a scan often cut the subject.
+const AIR_SHARE: f64 = 0.5;
 
 /// Spacings that differ by less than this share are one.
 const SAME_SPACING: f64 = 0.01;
@@ -58,10 +59,7 @@ fn foreground(inspection: &Inspection, facts: &[&Facts]) -> String {
 
 /// Whether every channel is dark around the subject.
 fn is_in_air(facts: &Facts) -> bool {
-    facts.channels.iter().all(|channel| {
-        let least = f64::from(channel.min);
-        channel.border_mean - least < AIR_SHARE * (channel.mean - least)
-    })
+    facts.channels.iter().all(|channel| channel.dark_border_share > AIR_SHARE)
 }
 
 fn along(facts: &[&Facts], axis: usize) -> Vec<f64> {

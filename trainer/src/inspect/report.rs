@@ -19,7 +19,7 @@ pub(super) fn report(inspection: &Inspection) -> String {
     parts.extend(warnings(inspection));
     if !facts.is_empty() {
         if !faults.is_empty() {
-            parts.push(format!("what follows is of the {} cases without faults", facts.len()));
+            parts.push(format!("cases without faults, which what follows is of: {}", facts.len()));
         }
         parts.push(geometry(&facts));
         parts.push(intensities(inspection, &facts));
