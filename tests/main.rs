@@ -10,6 +10,8 @@ mod inference_files;
 mod kernels;
 mod layering;
 mod memory;
+mod metrics;
+mod never_lost;
 mod program_matches_model;
 mod reversible;
 mod share;

@@ -21,6 +21,7 @@ use trainer::patches::Batch;
 use trainer::predict::Predictor;
 use trainer::run_folder::{BEST, Run};
 use trainer::step::Learner;
+use trainer::train::Job;
 
 /// A preset at two levels, narrow, with a branch.
 fn narrow(preset: &str) -> TrainConfig {
@@ -46,7 +47,7 @@ fn batch(patch: [usize; 3]) -> Batch {
     let values = normal(generator(1, Purpose::Patch, 0)).take(2 * 4 * num_voxels).collect();
     let labels = (0..2 * num_voxels).map(|voxel| u8::from(voxel % patch[0] >= patch[0] / 2));
     let cases = vec!["a".into(), "b".into()];
-    Batch { step: 0, values, labels: labels.collect(), cases }
+    Batch { number: 0, values, labels: labels.collect(), cases }
 }
 
 /// Every parameter of every network has a gradient that moves it, and all three ways of the
@@ -64,7 +65,7 @@ fn a_step_moves_every_parameter_of_every_network_in_every_mode() {
             let start = Checkpoint::initial(&network, 3);
             let before = start.weights.clone();
             let mut learner = Learner::new(&network, loss, start, &Device::flex()).unwrap();
-            let report = learner.step(&config, batch(patch)).unwrap();
+            let report = learner.step(&config, 1e-3, vec![batch(patch)]).unwrap();
             let after = learner.network.weights();
             check_weights(&network, &after).unwrap();
             let stuck: Vec<&String> =
@@ -103,7 +104,7 @@ fn the_gradient_is_that_of_all_the_losses_together() {
                 let mut learner = Learner::new(&network, loss, start, &Device::flex()).unwrap();
                 let mut batch = batch(patch);
                 batch.values.iter_mut().for_each(|value| *value = 5.0 * *value + 1.0);
-                let found = learner.step(&config, batch).unwrap();
+                let found = learner.step(&config, 1e-3, vec![batch]).unwrap();
                 let [first, _] = learner.adam.state();
                 (found.report.loss, first)
             };
@@ -130,7 +131,7 @@ fn the_gradient_is_that_of_all_the_losses_together() {
 }
 
 fn train(data: &Path, out: &Path, config: &TrainConfig, stop: &AtomicBool) {
-    trainer::train::train(data, out, config, &Device::flex(), stop).unwrap();
+    trainer::train::train(Job::new(data, out), config, &Device::flex(), stop).unwrap();
 }
 
 /// metrics.csv by its columns' names, where they have numbers.
@@ -156,10 +157,10 @@ fn a_stopped_run_with_a_branch_ends_with_the_same_weights() {
     trainer::phantom::write(&data, 3, 7, 32).unwrap();
     let config = TrainConfig {
         held_out: 0.4,
-        steps: 24,
+        steps: 24.into(),
         patch: [16; 3],
-        validate_every: 12,
-        log_every: 1,
+        validate_every: 12.into(),
+        log_every: 1.into(),
         ..narrow("partially-invres")
     };
     let stop = AtomicBool::new(false);
@@ -201,12 +202,12 @@ fn a_fully_invertible_network_learns_with_its_branch() {
     trainer::phantom::write(&data, 1, 7, 32).unwrap();
     let config = TrainConfig {
         held_out: 0.0,
-        steps: 60,
+        steps: 60.into(),
         batch: 1,
         learning_rate: 1e-2,
-        warm_up: 5,
-        validate_every: 60,
-        log_every: 10,
+        warm_up: 5.into(),
+        validate_every: 60.into(),
+        log_every: 10.into(),
         augment: AugmentSettings { flip: [false; 3], gain: 0.0, shift: 0.0, ..Default::default() },
         ..narrow("fully-invres")
     };

@@ -68,7 +68,10 @@ pub(crate) fn check_channels(channels: &[Volume]) -> Result<()> {
 }
 
 /// Refuses codes that the task's scheme does not name: they are never guessed.
-fn check_codes(labels: &[u8], task: &Task) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Labels`], listing the scheme and the codes that are not in it.
+pub fn check_codes(labels: &[u8], task: &Task) -> Result<()> {
     let mut present = [false; 256];
     labels.iter().for_each(|&label| present[usize::from(label)] = true);
     let known = |code: u8| code == 0 || task.labels.iter().any(|label| label.code == code);

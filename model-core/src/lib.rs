@@ -6,7 +6,6 @@
 mod affine;
 mod bundle;
 mod case;
-mod components;
 pub mod config;
 pub mod dataset;
 mod error;
@@ -14,6 +13,7 @@ mod histogram;
 mod intensity;
 #[cfg(feature = "burn")]
 pub mod kernels;
+mod largest;
 pub mod layers;
 pub mod metrics;
 #[cfg(feature = "burn")]
@@ -35,11 +35,11 @@ mod weights;
 
 pub use affine::Affine;
 pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};
-pub use case::Case;
-pub use components::{keep_largest_of_foreground, keep_largest_of_regions};
+pub use case::{Case, check_codes};
 pub use config::{Activation, Decoder, UNetConfig, Vae};
 pub use error::{Error, Result};
 pub use histogram::{NUM_BINS, chi_square, histograms};
+pub use largest::{keep_largest_of_foreground, keep_largest_of_regions};
 pub use metrics::EmptyRule;
 pub use orientation::Orientation;
 pub use placement::Placement;

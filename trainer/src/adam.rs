@@ -1,5 +1,5 @@
-//! Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019), and the
-//! moving average of the weights.
+//! Adam (Kingma and Ba 2015) with either kind of weight decay, and the moving average of the
+//! weights.
 //!
 //! Burn has an Adam too; this one names its state by parameter, so that a checkpoint holds plain
 //! named arrays, and steps are resumed exactly.
@@ -11,6 +11,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::config::Parameter;
+
+use crate::config::Optimizer;
 
 /// β₁, β₂ and ε as the paper proposes.
 const BETA: [f32; 2] = [0.9, 0.999];
@@ -32,10 +34,12 @@ pub struct Adam {
 /// One step's numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct StepSettings {
+    /// Which Adam.
+    pub optimizer: Optimizer,
     /// The learning rate.
     pub learning_rate: f64,
-    /// Decoupled weight decay; applied to weights, not to norms and biases, nor to the vectors of
-    /// reflections, whose lengths mean nothing.
+    /// Weight decay. Decoupled, it is applied to weights, not to norms and biases, nor to the
+    /// vectors of reflections, whose lengths mean nothing.
     pub weight_decay: f64,
     /// The gradient's longest norm; 0 for any.
     pub clip_norm: f64,
@@ -47,16 +51,14 @@ impl Adam {
         Adam { steps: 0, parameters, moments: BTreeMap::new() }
     }
 
-    /// Steps a module's parameters against their gradients; gives the gradient's norm too.
+    /// Steps a module's parameters against their gradients, whose norm, [`norm`], is given.
     pub fn step<M: Module>(
         &mut self,
         settings: StepSettings,
         module: M,
         mut gradients: GradientsParams,
-    ) -> (M, f64) {
-        let mut squares = Squares { gradients: &gradients, sum: 0.0 };
-        module.visit(&mut squares);
-        let norm = squares.sum.sqrt();
+        norm: f64,
+    ) -> M {
         let too_long = settings.clip_norm > 0.0 && norm > settings.clip_norm;
         let factor = if too_long { settings.clip_norm / norm } else { 1.0 };
         self.steps += 1;
@@ -69,7 +71,7 @@ impl Adam {
             settings,
             factor,
         };
-        (module.map(&mut update), norm)
+        module.map(&mut update)
     }
 
     /// The state as plain numbers: both moments by parameter.
@@ -121,6 +123,13 @@ pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().expect("converted to f32 in this line")
 }
 
+/// The norm of all gradients of a module.
+pub fn norm<M: Module>(module: &M, gradients: &GradientsParams) -> f64 {
+    let mut squares = Squares { gradients, sum: 0.0 };
+    module.visit(&mut squares);
+    squares.sum.sqrt()
+}
+
 /// Sums the squares of all gradients, in f64 in the module's order.
 struct Squares<'a> {
     gradients: &'a GradientsParams,
@@ -153,7 +162,11 @@ impl ModuleMapper for Update<'_> {
         let (tracked, tensor) = (tensor.is_require_grad(), tensor.inner());
         let shape = tensor.shape();
         let count = shape.num_elements();
-        let gradient = gradient.reshape([count]).mul_scalar(self.factor);
+        let mut gradient = gradient.reshape([count]).mul_scalar(self.factor);
+        let StepSettings { optimizer, learning_rate: rate, weight_decay, .. } = self.settings;
+        if optimizer == Optimizer::Adam && weight_decay > 0.0 {
+            gradient = gradient + tensor.clone().reshape([count]).mul_scalar(weight_decay);
+        }
         let [first, second] = match self.moments.remove(name) {
             Some(moments) => moments,
             None => [0; 2].map(|_| Tensor::zeros([count], &gradient.device())),
@@ -163,11 +176,10 @@ impl ModuleMapper for Update<'_> {
         let second = second.mul_scalar(b2) + gradient.square().mul_scalar(1.0 - b2);
         // Both moments start from 0: the corrections undo that bias.
         let [c1, c2] = BETA.map(|beta| 1.0 - f64::from(beta).powi(self.steps));
-        let rate = self.settings.learning_rate;
         let change = first.clone().mul_scalar(rate / c1)
             / (second.clone().div_scalar(c2).sqrt().add_scalar(EPSILON));
-        let decays = name.ends_with(".weight");
-        let kept = if decays { 1.0 - rate * self.settings.weight_decay } else { 1.0 };
+        let decays = optimizer == Optimizer::Adamw && name.ends_with(".weight");
+        let kept = if decays { 1.0 - rate * weight_decay } else { 1.0 };
         let tensor = tensor.reshape([count]).mul_scalar(kept) - change;
         self.moments.insert(name.clone(), [first, second]);
         let tensor = Tensor::from_inner(tensor.reshape(shape));
@@ -234,8 +246,31 @@ mod tests {
     fn stepped(adam: &mut Adam, point: Point) -> Point {
         let gradients = (point.x.val() - 1.0).square().sum().backward();
         let gradients = GradientsParams::from_grads(gradients, &point);
-        let settings = StepSettings { learning_rate: 0.1, weight_decay: 0.0, clip_norm: 0.0 };
-        adam.step(settings, point, gradients).0
+        let norm = norm(&point, &gradients);
+        adam.step(settings(Optimizer::Adamw, 0.0), point, gradients, norm)
+    }
+
+    fn settings(optimizer: Optimizer, weight_decay: f64) -> StepSettings {
+        StepSettings { optimizer, learning_rate: 0.1, weight_decay, clip_norm: 0.0 }
+    }
+
+    /// With no gradient but the decay's: decoupled it shrinks a weight by rate × decay; as L2 it is
+    /// a gradient like any other, which Adam's first step scales to the rate.
+    #[test]
+    fn weight_decay_is_decoupled_or_l2() {
+        let stepped = |optimizer, name: &str| {
+            let parameters = vec![Parameter { name: name.into(), shape: vec![2] }];
+            let point = point(&Device::flex().autodiff());
+            let gradients = (point.x.val() * 0.0).sum().backward();
+            let gradients = GradientsParams::from_grads(gradients, &point);
+            let mut adam = Adam::new(parameters);
+            let stepped = adam.step(settings(optimizer, 0.5), point, gradients, 0.0);
+            numbers(stepped.x.val().inner())
+        };
+        assert_eq!(stepped(Optimizer::Adamw, "x.weight"), [3.0 * 0.95, -2.0 * 0.95]);
+        assert_eq!(stepped(Optimizer::Adamw, "x.bias"), [3.0, -2.0]);
+        let l2 = stepped(Optimizer::Adam, "x.bias");
+        assert!((l2[0] - 2.9).abs() < 1e-6 && (l2[1] + 1.9).abs() < 1e-6, "{l2:?}");
     }
 
     /// Adam's first step has the length of the learning rate, whatever the gradient.

@@ -20,8 +20,8 @@ pub const LAST: &str = "last.safetensors";
 /// The one before it, kept until the next is written.
 pub const PREVIOUS: &str = "previous.safetensors";
 
-/// The version that this code writes and reads.
-const VERSION: u32 = 1;
+/// The version that this code writes; it reads the one before too, which has no validations.
+const VERSION: u32 = 2;
 const METADATA_KEY: &str = "rewind-checkpoint";
 /// Four arrays a parameter, of a network as large as a bundle may be.
 const MAX_BYTES: u64 = 4 * files::MAX_BUNDLE_BYTES;
@@ -35,6 +35,8 @@ pub struct Checkpoint {
     pub validation_is_due: bool,
     /// The best validation so far.
     pub best: Option<Best>,
+    /// Every validation so far: after how many steps, and mean Dice over regions and cases.
+    pub validations: Vec<(usize, f64)>,
     /// The weights that are trained.
     pub weights: Weights,
     /// Their moving average, of the network without what only training has.
@@ -59,6 +61,9 @@ struct Metadata {
     validation_is_due: bool,
     /// Steps and Dice; that as text, which comes back exactly, as a number in JSON need not.
     best: Option<(usize, String)>,
+    /// Likewise.
+    #[serde(default)]
+    validations: Vec<(usize, String)>,
     /// SHA-256 over all of the above and all tensors, in hexadecimal.
     sha256: String,
 }
@@ -67,7 +72,7 @@ impl Checkpoint {
     /// Writes the checkpoint as the run's newest; the one that was newest stays as the previous.
     ///
     /// # Errors
-    /// When the folder cannot be written to.
+    /// When the folder cannot be written to; the checkpoints that it holds are then as they were.
     pub fn save(&self, run: &Path) -> Result<()> {
         let arrays = self.arrays();
         let bytes = arrays.iter().map(|(name, shape, values)| (name, shape, little_endian(values)));
@@ -78,17 +83,26 @@ impl Checkpoint {
         });
         let sha256 = self.hash();
         let Checkpoint { steps, validation_is_due, .. } = *self;
-        let best = self.best.map(|best| (best.steps, best.dice.to_string()));
-        let metadata = Metadata { version: VERSION, steps, validation_is_due, best, sha256 };
+        let text = |(steps, dice): &(usize, f64)| (*steps, dice.to_string());
+        let metadata = Metadata {
+            version: VERSION,
+            steps,
+            validation_is_due,
+            best: self.best.map(|best| text(&(best.steps, best.dice))),
+            validations: self.validations.iter().map(text).collect(),
+            sha256,
+        };
         let metadata = serde_json::to_string(&metadata).expect("metadata is plain data");
         let metadata = HashMap::from([(METADATA_KEY.to_string(), metadata)]);
         let file = safetensors::serialize(views, Some(metadata)).context("checkpoint")?;
         let (last, previous) = (run.join(LAST), run.join(PREVIOUS));
+        // Whole on the disk before the others are touched: a full disk leaves both.
+        let part = files::write_part(&last, &file)?;
         if last.exists() {
             fs::rename(&last, &previous)
                 .with_context(|| format!("cannot write {}", previous.display()))?;
         }
-        files::write(&last, &file)
+        files::name_part(&part, &last)
     }
 
     /// Reads a run's newest checkpoint; none where there is none yet.
@@ -140,21 +154,21 @@ impl Checkpoint {
         let metadata = metadata.context("expected a checkpoint of Rewind, found another file")?;
         let metadata: Metadata = serde_json::from_str(metadata).context("its description")?;
         ensure!(
-            metadata.version == VERSION,
-            "expected version {VERSION}, found {}",
+            [1, VERSION].contains(&metadata.version),
+            "expected version 1 or {VERSION}, found {}",
             metadata.version
         );
         let tensors = SafeTensors::deserialize(bytes).context("its tensors")?;
-        let best = match metadata.best {
-            None => None,
-            Some((steps, dice)) => {
-                Some(Best { steps, dice: dice.parse().context("its best Dice")? })
-            }
+        let number = |(steps, dice): (usize, String)| -> Result<(usize, f64)> {
+            Ok((steps, dice.parse().context("its Dice")?))
         };
+        let best = metadata.best.map(number).transpose()?;
+        let validations = metadata.validations.into_iter().map(number);
         let mut checkpoint = Checkpoint {
             steps: metadata.steps,
             validation_is_due: metadata.validation_is_due,
-            best,
+            best: best.map(|(steps, dice)| Best { steps, dice }),
+            validations: validations.collect::<Result<_>>()?,
             weights: Weights::new(),
             average: Weights::new(),
             moments: Default::default(),
@@ -211,6 +225,9 @@ impl Checkpoint {
     fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         hasher.update(format!("{} {} {:?} ", self.steps, self.validation_is_due, self.best));
+        if !self.validations.is_empty() {
+            hasher.update(format!("{:?} ", self.validations));
+        }
         for (name, shape, values) in self.arrays() {
             hasher.update(format!("{name} {shape:?} "));
             hasher.update(little_endian(values));
@@ -251,6 +268,7 @@ mod tests {
             steps,
             validation_is_due: true,
             best: Some(Best { steps, dice: 0.6872903225806451 + steps as f64 / 7.0 }),
+            validations: vec![(steps - 1, 1.0 / 3.0), (steps, 2.0 / 7.0)],
             weights: initial_weights(&network(), 1),
             average: initial_weights(&network(), 2),
             moments: [moments.clone(), moments],

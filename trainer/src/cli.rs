@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{bench, plan};
 
+mod completions;
 mod evaluate;
 mod export;
 mod phantom;
@@ -44,6 +45,7 @@ enum Command {
     Phantom(phantom::PhantomArgs),
     Plan(plan::PlanArgs),
     Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs the command line of this process.
@@ -57,6 +59,7 @@ pub fn run() -> ExitCode {
         Command::Phantom(args) => phantom::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Completions(args) => completions::run(args, Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,7 +74,6 @@ pub fn run() -> ExitCode {
 mod tests {
     use super::*;
     use crate::DISCLAIMER;
-    use clap::CommandFactory;
 
     #[test]
     fn every_help_page_has_an_example_and_the_disclaimer() {

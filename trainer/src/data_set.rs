@@ -3,12 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use model_core::dataset::{Manifest, Pair};
 use model_core::{Case, Task, nifti};
 use sha2::{Digest, Sha256};
 
-use crate::draws::{Purpose, generator, permutation};
 use crate::files;
 
 /// The largest `dataset.json` that is read.
@@ -70,30 +69,6 @@ impl DataSet {
     pub fn read(&self, number: usize) -> Result<(Case, [u8; 32])> {
         self.cases[number].read(&self.task)
     }
-
-    /// The numbers of the cases to train on and of those held out, a function of the seed.
-    ///
-    /// # Errors
-    /// When nothing would remain to train on.
-    pub fn split(&self, seed: u64, held_out: f64) -> Result<(Vec<usize>, Vec<usize>)> {
-        let count = self.num_cases();
-        ensure!(count > 0, "expected at least one case in dataset.json, found none");
-        let mut num_held_out = (held_out * count as f64).round() as usize;
-        if held_out > 0.0 {
-            num_held_out = num_held_out.max(1);
-        }
-        if num_held_out >= count {
-            bail!(
-                "expected more cases than are held out, found {count}; add cases, or set held_out \
-                 = 0 to measure on the training cases"
-            );
-        }
-        let mut order = permutation(&mut generator(seed, Purpose::Split, 0), count);
-        let mut training = order.split_off(num_held_out);
-        training.sort_unstable();
-        order.sort_unstable();
-        Ok((training, order))
-    }
 }
 
 impl CaseFiles {
@@ -124,35 +99,5 @@ impl CaseFiles {
         let image = self.images.first().map(|image| image.display().to_string());
         let case = case.map_err(|error| error.in_file(image.unwrap_or_default()))?;
         Ok((case, digest.finalize().into()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn data_set(count: usize) -> DataSet {
-        let case = |n| CaseFiles { name: format!("c{n}"), images: Vec::new(), label: None };
-        let labels = vec![(1, "one".to_string())];
-        let task = Task::exclusive("Test", vec!["MRI".into()], labels);
-        let cases = (0..count).map(case).collect();
-        DataSet { name: "Test".into(), licence: String::new(), task, cases }
-    }
-
-    #[test]
-    fn the_split_is_fixed_and_parts_the_cases() {
-        let data_set = data_set(20);
-        let (training, held_out) = data_set.split(0, 0.2).unwrap();
-        assert_eq!((training.len(), held_out.len()), (16, 4));
-        assert!(held_out.iter().all(|number| !training.contains(number)));
-        assert_eq!(data_set.split(0, 0.2).unwrap().1, held_out);
-        assert_ne!(data_set.split(1, 0.2).unwrap().1, held_out);
-    }
-
-    #[test]
-    fn a_split_leaves_something_to_train_on() {
-        assert!(data_set(1).split(0, 0.2).is_err());
-        assert_eq!(data_set(1).split(0, 0.0).unwrap(), (vec![0], vec![]));
-        assert_eq!(data_set(3).split(0, 0.1).unwrap().1.len(), 1);
     }
 }

@@ -1,7 +1,9 @@
 //! Where tensors live: `--device cpu`, `wgpu`, `wgpu:1`, `cuda`, `cuda:1`.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::Device;
+
+use crate::config::TrainConfig;
 
 /// The device of a name, or the best one that is compiled in and present.
 ///
@@ -28,6 +30,20 @@ pub fn device(name: Option<&str>) -> Result<Device> {
         }
         _ => bail!("--device: expected cpu, wgpu, wgpu:N, cuda or cuda:N, found {name:?}"),
     }
+}
+
+/// Refuses a device that does not give the same bytes twice, where the settings want that.
+///
+/// # Errors
+/// On a GPU: its library picks kernels by timing them, and their sums differ in the last digit.
+pub fn check_deterministic(config: &TrainConfig, device: &Device) -> Result<()> {
+    ensure!(
+        !config.deterministic || describe(device) == "cpu",
+        "settings: expected the device cpu with deterministic = true, the only one that promises \
+         the same bytes twice; found {}",
+        describe(device)
+    );
+    Ok(())
 }
 
 /// A device's name for the run's records.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -35,14 +35,36 @@ pub fn read(file: &Path, most_bytes: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// With the file's name.
 pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    let part = write_part(file, bytes)?;
+    name_part(&part, file)
+}
+
+/// The first half of [`write`]: the file lies whole on the disk, under a temporary name.
+///
+/// # Errors
+/// With the file's name; what was written of it is removed again, since a full disk needs the room.
+pub fn write_part(file: &Path, bytes: &[u8]) -> Result<PathBuf> {
     let mut name = file.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     let part = file.with_file_name(name);
-    let about = || format!("cannot write {}", file.display());
-    let mut out = File::create(&part).with_context(about)?;
-    out.write_all(bytes).with_context(about)?;
-    out.sync_all().with_context(about)?;
-    fs::rename(&part, file).with_context(about)?;
+    let written = File::create(&part).and_then(|mut out| {
+        out.write_all(bytes)?;
+        out.sync_all()
+    });
+    if let Err(error) = written {
+        // That it stays is no reason to hide why it could not be written.
+        let _ = fs::remove_file(&part);
+        return Err(error).with_context(|| format!("cannot write {}", file.display()));
+    }
+    Ok(part)
+}
+
+/// The second half of [`write`]: gives the file its name, for good.
+///
+/// # Errors
+/// With the file's name.
+pub fn name_part(part: &Path, file: &Path) -> Result<()> {
+    fs::rename(part, file).with_context(|| format!("cannot write {}", file.display()))?;
     sync_folder(file)
 }
 

@@ -1,5 +1,6 @@
 //! Patches: which are drawn at each step, and how they are cut from a preprocessed case.
 
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -14,8 +15,8 @@ use crate::draws::{Purpose, generator, permutation};
 
 /// What one step is trained on.
 pub struct Batch {
-    /// The step.
-    pub step: usize,
+    /// Its number: the batches of one step follow each other.
+    pub number: usize,
     /// `[batch, channel, k, j, i]`.
     pub values: Vec<f32>,
     /// `[batch, k, j, i]`, codes.
@@ -33,19 +34,19 @@ pub struct PatchDraw {
     pub augmentation: Augmentation,
 }
 
-/// The batches of steps `from..config.steps`, prepared on a thread of its own while the network
-/// trains; `training` are the numbers of the cases to draw from.
+/// The batches of these numbers, prepared on a thread of its own while the network trains;
+/// `training` are the numbers of the cases to draw from.
 pub fn batches(
     config: &TrainConfig,
     cases: &Cases,
     training: &[usize],
-    from: usize,
+    numbers: Range<usize>,
 ) -> Receiver<Result<Batch>> {
     let (sender, receiver) = sync_channel(2);
     let (config, cases, training) = (config.clone(), cases.clone(), training.to_vec());
     thread::spawn(move || {
-        for step in from..config.steps {
-            let batch = batch(&config, &cases, &training, step);
+        for number in numbers {
+            let batch = batch(&config, &cases, &training, number);
             let failed = batch.is_err();
             // The other end hangs up when training stops early.
             if sender.send(batch).is_err() || failed {
@@ -56,7 +57,7 @@ pub fn batches(
     receiver
 }
 
-/// The batch of one step, a function of the settings, the cases and the step.
+/// The batch of a number, a function of the settings, the cases and that.
 ///
 /// # Errors
 /// When a case that is not kept in memory cannot be read again.
@@ -64,11 +65,11 @@ pub fn batch(
     config: &TrainConfig,
     cases: &Cases,
     training: &[usize],
-    step: usize,
+    number: usize,
 ) -> Result<Batch> {
-    let mut batch = Batch { step, values: Vec::new(), labels: Vec::new(), cases: Vec::new() };
-    for number in step * config.batch..(step + 1) * config.batch {
-        // Every epoch passes through all cases in an order of its own.
+    let mut batch = Batch { number, values: Vec::new(), labels: Vec::new(), cases: Vec::new() };
+    for number in number * config.batch..(number + 1) * config.batch {
+        // Every pass goes through all cases in an order of its own.
         let (epoch, place) = (number / training.len(), number % training.len());
         let mut random = generator(config.seed, Purpose::Order, epoch as u64);
         let case = cases.load(training[permutation(&mut random, training.len())[place]])?;

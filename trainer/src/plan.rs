@@ -177,7 +177,7 @@ pub fn place(device: Option<&str>) -> Result<Place> {
 }
 
 /// "160x192x160", slowest axis first, as (i, j, k).
-fn size(text: &str) -> Result<[usize; 3]> {
+pub(crate) fn size(text: &str) -> Result<[usize; 3]> {
     let axes: Vec<usize> = text.split(['x', '×']).map_while(|axis| axis.parse().ok()).collect();
     let found = text.split(['x', '×']).count();
     match axes[..] {

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use model_core::{Bundle, Task, UNetConfig};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub const RUN: &str = "run.json";
 /// The settings of a run.
 pub const SETTINGS: &str = "train.toml";
 /// The version that this code writes and reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The largest `run.json` that is read: the names of very many cases.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -36,6 +36,9 @@ pub struct Run {
     pub config: TrainConfig,
     /// The task.
     pub task: Task,
+    /// What `--task` said, where the data set needed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_name: Option<String>,
     /// The network.
     pub network: UNetConfig,
     /// The data set's name.
@@ -54,6 +57,7 @@ impl Run {
     /// Describes a run on a data set.
     pub fn new(
         config: &TrainConfig,
+        task_name: Option<&str>,
         data_set: &DataSet,
         cases: &Cases,
         network: &UNetConfig,
@@ -66,6 +70,7 @@ impl Run {
             code_version: env!("CARGO_PKG_VERSION").into(),
             config: config.clone(),
             task: data_set.task.clone(),
+            task_name: task_name.map(String::from),
             network: network.clone(),
             data: data_set.name.clone(),
             licence: data_set.licence.clone(),
@@ -119,30 +124,48 @@ impl Run {
         Run::find(folder)?.with_context(none)
     }
 
-    /// Refuses to go on with anything but the run that was started here.
+    /// Refuses to go on with anything but the run that was started here; with `accept_changes`,
+    /// settings may differ as long as the weights fit and the held-out cases stay unseen.
     ///
     /// # Errors
-    /// Names what changed.
-    pub fn check_same(&self, started: &Run, folder: &Path) -> Result<()> {
+    /// Names what changed, and what cannot be accepted.
+    pub fn check_same(&self, started: &Run, folder: &Path, accept_changes: bool) -> Result<()> {
+        let mut never = Vec::new();
+        if started.task != self.task {
+            never.push("the task".to_string());
+        }
+        if started.network != self.network {
+            never.push("the network".into());
+        }
+        if (&started.training, &started.held_out) != (&self.training, &self.held_out) {
+            never.push("which cases are trained on and which are held out".into());
+        }
         let mut changed = started.config.differences(&self.config);
-        if started.task != self.task || started.data != self.data {
-            changed.push("the task".into());
-        }
-        if started.network != self.network && started.config == self.config {
-            changed.push("the preset's network".into());
-        }
         if started.data_fingerprint != self.data_fingerprint {
             changed.push("the data set's files".into());
         }
-        if changed.is_empty() {
+        let folder = folder.display();
+        if accept_changes {
+            ensure!(
+                never.is_empty(),
+                "the run in {folder} cannot go on with another:\n  {}\nto start another run, give \
+                 another --out",
+                never.join("\n  ")
+            );
             return Ok(());
         }
-        bail!(
-            "the run in {} was started with other settings (then, now):\n  {}\nto resume it, give \
-             the settings that it was started with; to start another, give another --out",
-            folder.display(),
+        // A difference of the settings explains one of the network or the split.
+        if changed.is_empty() {
+            changed = never;
+        }
+        ensure!(
+            changed.is_empty(),
+            "the run in {folder} was started with other settings (then, now):\n  {}\nto resume it, \
+             give the settings that it was started with, or --accept-changes to go on with these; \
+             to start another, give another --out",
             changed.join("\n  ")
-        )
+        );
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use model_core::UNetConfig;
 use model_core::config::parameters;
 use model_core::nets::{Tap, UNet3d, VaeBranch, backward};
 
-use crate::adam::{Adam, StepSettings, average_towards, numbers};
+use crate::adam::{Adam, StepSettings, average_towards, norm, numbers};
 use crate::checkpoint::Checkpoint;
 use crate::config::TrainConfig;
 use crate::draws::{Purpose, generator, normal};
@@ -17,7 +17,6 @@ use crate::loss::variational::{Terms, terms};
 use crate::loss::{Loss, Report};
 use crate::model;
 use crate::patches::Batch;
-use crate::schedule::learning_rate;
 
 /// The weights in training, and all that changes with them.
 pub struct Learner {
@@ -49,6 +48,7 @@ impl Checkpoint {
             steps: 0,
             validation_is_due: false,
             best: None,
+            validations: Vec::new(),
             weights: initial_weights(network, seed),
             average: initial_weights(&network.for_inference(), seed),
             moments: Default::default(),
@@ -78,26 +78,53 @@ impl Learner {
         })
     }
 
-    /// Steps the weights and moves their average.
+    /// Steps the weights against the mean gradient of one or more batches, and moves their average.
     ///
     /// # Errors
-    /// When the loss is no longer finite.
-    pub fn step(&mut self, config: &TrainConfig, batch: Batch) -> Result<StepReport> {
-        let step = batch.step;
-        let (report, branch, gradients) = self.gradients(config, batch)?;
+    /// When a loss or the gradient is no longer finite; the weights are then as they were.
+    pub fn step(
+        &mut self,
+        config: &TrainConfig,
+        learning_rate: f64,
+        batches: Vec<Batch>,
+    ) -> Result<StepReport> {
+        let count = batches.len();
+        let step = batches.first().expect("at least one batch").number / count;
+        let cases: Vec<String> = batches.iter().flat_map(|batch| batch.cases.clone()).collect();
+        let mut total: Option<(StepReport, GradientsParams)> = None;
+        for batch in batches {
+            let (report, mut gradients) = self.gradients(config, batch)?;
+            total = Some(match total {
+                None => (report, gradients),
+                Some((sum, mut gradients_sum)) => {
+                    let mut add = Add { from: &mut gradients, to: &mut gradients_sum };
+                    self.network.visit(&mut add);
+                    (sum.plus(&report), gradients_sum)
+                }
+            });
+        }
+        let (mut report, mut gradients) = total.expect("at least one batch");
+        if count > 1 {
+            let factor = 1.0 / count as f64;
+            report.scale(factor);
+            self.network.visit(&mut Scale { gradients: &mut gradients, factor });
+        }
+        report.gradient_norm = norm(&self.network, &gradients);
+        ensure_finite("gradient", report.gradient_norm, step, &cases)?;
         let settings = StepSettings {
-            learning_rate: learning_rate(config, step),
+            optimizer: config.optimizer,
+            learning_rate,
             weight_decay: config.weight_decay,
             clip_norm: config.clip_norm,
         };
-        let gradient_norm;
-        (self.network, gradient_norm) = self.adam.step(settings, self.network.clone(), gradients);
+        let network = self.network.clone();
+        self.network = self.adam.step(settings, network, gradients, report.gradient_norm);
         // Early on the average follows faster, so that it forgets the random start.
         let done = (step + 1) as f64;
         let early = (1.0 + done) / (10.0 + done);
         let factor = if config.average > 0.0 { config.average.min(early) } else { 0.0 };
         self.average = average_towards(self.average.clone(), &self.network, factor);
-        Ok(StepReport { report, branch, gradient_norm })
+        Ok(report)
     }
 
     /// The losses of a batch, and every parameter's gradient.
@@ -105,8 +132,8 @@ impl Learner {
         &self,
         config: &TrainConfig,
         batch: Batch,
-    ) -> Result<(Report, Option<[f64; 2]>, GradientsParams)> {
-        let Batch { step, values, labels, cases } = batch;
+    ) -> Result<(StepReport, GradientsParams)> {
+        let Batch { number, values, labels, cases } = batch;
         let UNetConfig { in_channels, out_channels, .. } = self.network.config;
         let input = self.network.vae.as_ref().map(|vae| (vae, values.clone()));
         let x = model::tensor(values, in_channels, config.patch, &self.tracked);
@@ -114,19 +141,14 @@ impl Learner {
         let found = numbers(logits.clone().inner());
         let (mut report, gradient) = self.loss.of(&found, &labels, cases.len());
         let branch = input.map(|(vae, input)| {
-            let noise = normal(generator(config.seed, Purpose::Latent, step as u64));
+            let noise = normal(generator(config.seed, Purpose::Latent, number as u64));
             branch(vae, &tap, &input, noise, config.patch)
         });
         if let Some((terms, _)) = &branch {
             report.loss += terms.loss();
         }
-        ensure!(
-            report.loss.is_finite(),
-            "the loss is no longer a finite number, at step {} on patches of {}: look at these \
-             scans, or try a lower learning_rate; the last checkpoint is kept",
-            step + 1,
-            cases.join(", ")
-        );
+        let step = number / config.accumulate;
+        ensure_finite("loss", report.loss, step, &culprits(&found, cases))?;
         let gradient = model::tensor(gradient, out_channels, config.patch, &self.tracked);
         let gradients = backward(vec![(logits, gradient)]);
         let mut gradients = GradientsParams::from_grads(gradients, &self.network);
@@ -134,7 +156,45 @@ impl Learner {
             self.network.visit(&mut Move { from: &mut of_branch, to: &mut gradients });
             [terms.reconstruction, terms.divergence]
         });
-        Ok((report, branch, gradients))
+        Ok((StepReport { report, branch, gradient_norm: 0.0 }, gradients))
+    }
+}
+
+/// The cases whose logits are no numbers; all, where that does not tell them apart.
+fn culprits(logits: &[f32], cases: Vec<String>) -> Vec<String> {
+    let samples = logits.chunks_exact(logits.len() / cases.len());
+    let is_culprit = |sample: &[f32]| sample.iter().any(|logit| !logit.is_finite());
+    let found = samples.zip(&cases).filter(|(sample, _)| is_culprit(sample));
+    let found: Vec<String> = found.map(|(_, case)| case.clone()).collect();
+    if found.is_empty() { cases } else { found }
+}
+
+/// Refuses to go on from a number that is none, and names the cases that it came from.
+fn ensure_finite(what: &str, value: f64, step: usize, cases: &[String]) -> Result<()> {
+    ensure!(
+        value.is_finite(),
+        "the {what} is no longer a finite number, at step {} on patches of {}: look at these scans \
+         (`rewind inspect`), or try a lower learning_rate; the last checkpoint is kept",
+        step + 1,
+        cases.join(", ")
+    );
+    Ok(())
+}
+
+impl StepReport {
+    fn plus(mut self, other: &StepReport) -> StepReport {
+        self.report.loss += other.report.loss;
+        self.report.cross_entropy += other.report.cross_entropy;
+        self.report.dice += other.report.dice;
+        self.branch = (self.branch.zip(other.branch)).map(|([a, b], [c, d])| [a + c, b + d]);
+        self
+    }
+
+    fn scale(&mut self, factor: f64) {
+        self.report.loss *= factor;
+        self.report.cross_entropy *= factor;
+        self.report.dice *= factor;
+        self.branch = self.branch.map(|terms| terms.map(|term| term * factor));
     }
 }
 
@@ -178,6 +238,38 @@ impl ModuleVisitor for Move<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.from.remove::<D>(param.id) {
             self.to.register(param.id, gradient);
+        }
+    }
+}
+
+/// Adds a module's gradients to those of another list.
+struct Add<'a> {
+    from: &'a mut GradientsParams,
+    to: &'a mut GradientsParams,
+}
+
+impl ModuleVisitor for Add<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.from.remove::<D>(param.id) {
+            let sum = match self.to.remove::<D>(param.id) {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            };
+            self.to.register(param.id, sum);
+        }
+    }
+}
+
+/// Multiplies a module's gradients by a factor.
+struct Scale<'a> {
+    gradients: &'a mut GradientsParams,
+    factor: f64,
+}
+
+impl ModuleVisitor for Scale<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            self.gradients.register(param.id, gradient.mul_scalar(self.factor));
         }
     }
 }

@@ -17,58 +17,82 @@ use crate::config::TrainConfig;
 use crate::data_set::DataSet;
 use crate::loss::Loss;
 use crate::metrics_log::{MetricsLog, Row, Values};
-use crate::patches::batches;
+use crate::patches::{Batch, batches};
 use crate::run_folder::{BEST, RUN, Run, SETTINGS};
-use crate::schedule::learning_rate;
+use crate::schedule::Schedule;
 use crate::step::{Learner, StepReport};
 use crate::validate::validate;
 use crate::{device, files, progress};
+
+/// What is trained on, and where the run's folder is.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// The data set.
+    pub data: &'a Path,
+    /// The run's folder.
+    pub out: &'a Path,
+    /// The task by name, for data sets that do not say it.
+    pub task: Option<&'a str>,
+    /// Whether cases that cannot be used are left out.
+    pub skip_bad: bool,
+    /// Whether a run goes on with settings that it was not started with.
+    pub accept_changes: bool,
+}
+
+impl<'a> Job<'a> {
+    /// A data set that says its task, all of whose cases can be used.
+    pub fn new(data: &'a Path, out: &'a Path) -> Job<'a> {
+        Job { data, out, task: None, skip_bad: false, accept_changes: false }
+    }
+}
 
 /// How a training went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Steps done in all.
     pub steps: usize,
-    /// Whether these are all; else it was stopped and can be resumed.
+    /// Whether it is at its end; else it was stopped and can be resumed.
     pub finished: bool,
     /// The best validation.
     pub best: Option<Best>,
 }
 
-/// Trains, or goes on with the run in `out`, until the last step or until `stop` is set.
+/// Trains, or goes on with the run in the job's folder, until the last step, until the validations
+/// no longer rise, or until `stop` is set.
 ///
 /// # Errors
-/// A data set, settings or a checkpoint that cannot be used; a loss that is no longer finite.
+/// A data set, settings or a checkpoint that cannot be used; a loss that is no longer finite; a
+/// full disk. The last checkpoint is kept.
 pub fn train(
-    data: &Path,
-    out: &Path,
+    job: Job,
     config: &TrainConfig,
     device: &Device,
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     config.check()?;
-    let data_set = DataSet::open(data)?;
+    let out = job.out;
+    device::check_deterministic(config, device)?;
+    let data_set = DataSet::open(job.data)?;
     let network = config.network(&data_set.task)?;
-    let (training, held_out) = data_set.split(config.seed, config.held_out)?;
-    let cache_bytes = (config.memory_gib * (1u64 << 30) as f64) as u64;
-    let cases = Cases::read_all(data_set.clone(), &config.preprocess, &network, cache_bytes)?;
+    let (training, held_out) = config.split(data_set.num_cases())?;
+    let memory_bytes = (config.memory_gib * (1u64 << 30) as f64) as u64;
+    let cases = Cases::read_all(data_set.clone(), &config.preprocess, &network, memory_bytes)?;
     let split = (&training[..], &held_out[..]);
-    let run = Run::new(config, &data_set, &cases, &network, split);
+    let run = Run::new(config, job.task, &data_set, &cases, &network, split);
 
     let started = Run::find(out)?;
-    if let Some(started) = &started {
-        run.check_same(started, out)?;
-        remove_leftovers(out);
-    }
-    let checkpoint = match started {
-        Some(_) => Checkpoint::newest(out, &network)?,
-        None => {
-            // A kill while the run was being described leaves less than a run.
-            files::new_folder(out, &[RUN, SETTINGS])?;
-            run.save(out)?;
-            None
+    let checkpoint = match &started {
+        Some(started) => {
+            run.check_same(started, out, job.accept_changes)?;
+            remove_leftovers(out);
+            Checkpoint::newest(out, &network)?
         }
+        // A kill while the run was being described leaves less than a run.
+        None => files::new_folder(out, &[RUN, SETTINGS]).map(|()| None)?,
     };
+    if started.is_none_or(|started| started != run) {
+        run.save(out)?;
+    }
     let trainer = Trainer::new(run, cases, training, held_out, device, checkpoint, out)?;
     trainer.run(stop)
 }
@@ -81,10 +105,12 @@ struct Trainer<'a> {
     measured: Vec<usize>,
     device: Device,
     out: &'a Path,
+    schedule: Schedule,
     learner: Learner,
     steps: usize,
     validation_is_due: bool,
     best: Option<Best>,
+    validations: Vec<(usize, f64)>,
     log: MetricsLog,
     recent: Recent,
     bar: ProgressBar,
@@ -115,13 +141,16 @@ impl<'a> Trainer<'a> {
         let checkpoint =
             checkpoint.unwrap_or_else(|| Checkpoint::initial(&run.network, run.config.seed));
         let Checkpoint { steps, validation_is_due, best, .. } = checkpoint;
+        let schedule = Schedule::new(&run.config, training.len());
         let loss = Loss::new(&run.task, run.config.loss);
         let regions: Vec<String> = run.task.regions.iter().map(|r| r.name.clone()).collect();
         Ok(Trainer {
+            validations: checkpoint.validations.clone(),
             learner: Learner::new(&run.network, loss, checkpoint, device)?,
             log: MetricsLog::open(out, &regions, steps, validation_is_due)?,
             measured: if held_out.is_empty() { training.clone() } else { held_out },
-            bar: progress::bar("training", run.config.steps as u64),
+            bar: progress::bar("training", schedule.steps as u64),
+            schedule,
             device: device.clone().without_autodiff(),
             best,
             recent: Recent::default(),
@@ -140,22 +169,25 @@ impl<'a> Trainer<'a> {
     fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
         let config = self.run.config.clone();
         self.introduce();
-        let batches = batches(&config, &self.cases, &self.training, self.steps);
+        let range = self.steps * config.accumulate..self.schedule.steps * config.accumulate;
+        let batches = batches(&config, &self.cases, &self.training, range);
         if self.validation_is_due {
             self.validate(stop)?;
         }
-        while self.steps < config.steps && !stop.load(Ordering::Relaxed) {
-            let batch =
-                batches.recv().context("the thread that prepares patches has stopped")??;
-            let step = batch.step;
-            let report = self.learner.step(&config, batch)?;
-            self.steps = step + 1;
+        while !self.is_over() && !stop.load(Ordering::Relaxed) {
+            let next = || -> Result<Batch> {
+                batches.recv().context("the threads that prepare patches have stopped")?
+            };
+            let batches = (0..config.accumulate).map(|_| next()).collect::<Result<Vec<_>>>()?;
+            let rate = self.schedule.learning_rate(self.steps);
+            let report = self.learner.step(&config, rate, batches)?;
+            self.steps += 1;
             self.show(report);
-            let is_last = self.steps == config.steps;
+            let is_last = self.steps == self.schedule.steps;
             let is_due = |every: usize| self.steps.is_multiple_of(every) || is_last;
-            let validation = is_due(config.validate_every);
-            let checkpoint = validation || is_due(config.checkpoint_every);
-            if checkpoint || is_due(config.log_every) {
+            let validation = is_due(self.schedule.validate_every);
+            let checkpoint = validation || is_due(self.schedule.checkpoint_every);
+            if checkpoint || is_due(self.schedule.log_every) {
                 self.log()?;
             }
             if checkpoint {
@@ -166,7 +198,7 @@ impl<'a> Trainer<'a> {
                 self.validate(stop)?;
             }
         }
-        let finished = self.steps == config.steps && !self.validation_is_due;
+        let finished = self.is_over();
         if !finished && !self.recent.reports.is_empty() {
             self.log()?;
         }
@@ -175,6 +207,12 @@ impl<'a> Trainer<'a> {
         }
         self.bar.finish_and_clear();
         Ok(Outcome { steps: self.steps, finished, best: self.best })
+    }
+
+    /// Whether nothing is left to do.
+    fn is_over(&self) -> bool {
+        let is_last = self.steps == self.schedule.steps;
+        !self.validation_is_due && (is_last || self.schedule.is_converged(&self.validations))
     }
 
     fn introduce(&self) {
@@ -193,14 +231,15 @@ impl<'a> Trainer<'a> {
             format!(
                 "{}: {} training cases, {} held out; {count} kept in memory\n\
                  network of {exported} parameters{of_branch}, widths {:?}, on {}\n\
-                 {} steps of {} patches of {:?} voxels{}",
+                 {} steps ({:.1} epochs) of {} patches of {:?} voxels{}",
                 self.run.data,
                 self.run.training.len(),
                 self.run.held_out.len(),
                 network.widths,
                 device::describe(&self.device),
-                config.steps,
-                config.batch,
+                self.schedule.steps,
+                self.schedule.steps as f64 / self.schedule.epoch_steps as f64,
+                config.batch * config.accumulate,
                 config.patch,
                 match self.steps {
                     0 => String::new(),
@@ -237,7 +276,7 @@ impl<'a> Trainer<'a> {
 
     fn time_left(&self) -> Duration {
         let done = (self.steps - self.first_step).max(1) as f64;
-        let left = (self.run.config.steps - self.steps) as f64;
+        let left = (self.schedule.steps - self.steps) as f64;
         self.started.elapsed().mul_f64(left / done)
     }
 
@@ -252,13 +291,13 @@ impl<'a> Trainer<'a> {
         let has_branch = self.run.network.vae.is_some();
         let term = |n: usize| mean(&|r| r.branch.map_or(f64::NAN, |terms| terms[n]));
         if !progress::is_terminal() {
-            let (steps, all) = (self.steps, self.run.config.steps);
+            let (steps, all) = (self.steps, self.schedule.steps);
             let left = progress::duration(self.time_left());
             let text = format!("step {steps}/{all}: loss {loss:.3}, patch Dice {patch_dice:.3}");
             progress::line(&self.bar, format!("{text}, {left} left"));
         }
         self.append(Values::Training {
-            learning_rate: learning_rate(&self.run.config, self.steps - 1),
+            learning_rate: self.schedule.learning_rate(self.steps - 1),
             loss,
             cross_entropy: mean(&|r| r.report.cross_entropy),
             patch_dice,
@@ -288,6 +327,7 @@ impl<'a> Trainer<'a> {
         // Stopped on the way: the checkpoint says that this validation is still due.
         let Some(validation) = validation else { return Ok(()) };
         let dice = validation.mean();
+        self.validations.push((self.steps, dice));
         let is_best = self.best.is_none_or(|best| dice > best.dice);
         if is_best {
             self.best = Some(Best { steps: self.steps, dice });
@@ -344,6 +384,7 @@ impl<'a> Trainer<'a> {
             steps: self.steps,
             validation_is_due: self.validation_is_due,
             best: self.best,
+            validations: self.validations.clone(),
             weights: self.learner.network.weights(),
             average: self.learner.average.weights(),
             moments: self.learner.adam.state(),

@@ -124,7 +124,7 @@ Research use only, not a medical device";
 /// Runs the command.
 pub(super) fn run(args: PredictArgs) -> Result<()> {
     let device = device::device(args.device.as_deref())?;
-    let paths = members::expand(&args.model)?;
+    let paths = members::expand(&args.model);
     let bundles = members::read(&paths)?;
     let inputs = inputs::find(&args.data, args.split, &paths, &bundles[0].card.task)?;
     let text = match &args.profile {

@@ -49,7 +49,7 @@ Research use only, not a medical device";
 /// Runs the command.
 pub(super) fn run(args: ProfileArgs) -> Result<()> {
     let device = device::device(args.device.as_deref())?;
-    let paths = members::expand(&args.models)?;
+    let paths = members::expand(&args.models);
     let bundles = members::read(&paths)?;
     let cases = inputs::of_data_set(&args.data, args.split, &paths)?;
     let settings = args.shown.settings()?;

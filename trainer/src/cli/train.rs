@@ -1,44 +1,78 @@
 //! `rewind train`: its options, and the settings that come of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use burn::tensor::Device;
 use clap::Args;
+use model_core::Foreground;
 use model_core::config::PRESETS;
 
-use crate::config::TrainConfig;
+use crate::config::{RECIPES, Sources, Span, TrainConfig, printed};
 use crate::run_folder::{self, Run};
-use crate::train::train;
-use crate::{DISCLAIMER, device, export, progress};
+use crate::train::{Job, train};
+use crate::{DISCLAIMER, cross_validation, device, export, progress};
 
 /// Train a network, or resume a run.
 ///
-/// The data set is a folder in the Decathlon's form: dataset.json, images (3-D, or 4-D with the
-/// channels along the fourth axis) and label files. A fixed part of its cases is held out and
-/// measured during training.
+/// A fixed part of the cases is held out and measured during training. Stopped or killed at any
+/// moment, the same command goes on from the last checkpoint, to the same numbers.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
-#[command(after_help = TRAIN_EXAMPLES)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct TrainArgs {
-    /// The data set's folder.
-    #[arg(long)]
-    data: PathBuf,
+    /// The data set: a folder in the form of the Decathlon, nnU-Net, BraTS or iSeg, or a CSV of
+    /// paths; `rewind inspect` tells what it is.
+    #[arg(long, required_unless_present = "print_config")]
+    data: Option<PathBuf>,
     /// The run's folder. If it holds a run, that run is resumed exactly where it was.
+    #[arg(long, required_unless_present = "print_config")]
+    out: Option<PathBuf>,
+    /// What the labels mean, where the data set does not say so itself: brats2018 to brats2024,
+    /// iseg2019, or a file that describes a task.
     #[arg(long)]
-    out: PathBuf,
+    task: Option<String>,
+    /// Goes on without the cases that cannot be used.
+    #[arg(long)]
+    skip_bad: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Goes on with a run although its settings changed; its network and its split cannot.
+    #[arg(long)]
+    accept_changes: bool,
+    /// Prints the settings in force, each with what it means, and ends.
+    #[arg(long)]
+    print_config: bool,
+    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
+    #[arg(long)]
+    device: Option<String>,
+}
+
+/// The most used settings, and any other.
+#[derive(Args)]
+#[command(
+    next_help_heading = "Settings (each goes before those of --config, that before --recipe)"
+)]
+struct SettingsArgs {
+    /// Settings to start from: modern (the defaults) or those of a paper.
+    #[arg(long, value_parser = RECIPES.map(|(name, _)| name))]
+    recipe: Option<String>,
+    /// A file of settings (TOML).
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Any setting by its name in the file, such as augment.noise=0.1; can be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// A network by name.
     #[arg(long, value_parser = PRESETS)]
     preset: Option<String>,
-    /// Settings as TOML; every setting has a default. The options below go before it.
+    /// How long to train: optimizer steps, or "250 epochs".
     #[arg(long)]
-    config: Option<PathBuf>,
-    /// Number of optimizer steps.
-    #[arg(long)]
-    steps: Option<usize>,
+    steps: Option<Span>,
     /// Decides the split, the initial weights and every random draw.
     #[arg(long)]
     seed: Option<u64>,
@@ -51,36 +85,48 @@ pub(super) struct TrainArgs {
     /// The highest learning rate.
     #[arg(long)]
     lr: Option<f64>,
-    /// The fraction of the cases that is held out.
+    /// The cases that are held out: a fraction, or from 1 on a number.
     #[arg(long)]
     held_out: Option<f64>,
-    /// Steps between validations.
+    /// Parts for cross-validation; without --fold, all folds are trained one after the other, in
+    /// OUT/fold-0, OUT/fold-1, …
     #[arg(long)]
-    validate_every: Option<usize>,
-    /// The voxels that intensities are normalised by: whole, nonzero (skull-stripped scans; also
+    folds: Option<usize>,
+    /// The part that is held out, counted from 0.
+    #[arg(long)]
+    fold: Option<usize>,
+    /// Steps or epochs between validations.
+    #[arg(long)]
+    validate_every: Option<Span>,
+    /// The voxels that intensities are normalized by: whole, nonzero (skull-stripped scans; also
     /// crops to them) or otsu.
     #[arg(long, value_parser = ["whole", "nonzero", "otsu"])]
     foreground: Option<String>,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
+    /// The same bytes twice; on the CPU only.
     #[arg(long)]
-    device: Option<String>,
+    deterministic: bool,
 }
 
-const TRAIN_EXAMPLES: &str = "\
+const EXAMPLES: &str = "\
 Examples:
+  rewind inspect Task04_Hippocampus                     # look before you train
   rewind train --data Task04_Hippocampus --preset demo --out run
-  rewind train --data brats --preset mbconv-slim --foreground nonzero --patch 96 --out run
-  rewind train --data Task04_Hippocampus --config train.toml --out run
   rewind train --data Task04_Hippocampus --out run      # resumes the run
+  rewind train --data BraTS2023 --task brats2023 --preset mbconv-slim --foreground nonzero \\
+    --patch 96 --out run
+  rewind train --data BraTS2018 --task brats2018 --recipe brugger --out run
+  rewind train --data Task04_Hippocampus --preset demo --folds 5 --out runs
+  rewind train --recipe pendse --print-config > train.toml
+  rewind train --data Task04_Hippocampus --config train.toml --set augment.noise=0.1 --out run
 
-Besides these options, settings may describe a network of your own ([network] in place of a preset),
-its decoder, the loss, the augmentation; and for any network
-  backward = \"stored\"      what the backward pass keeps: \"rewound\", \"stored\", \"checkpointed\"
-  [vae]                     a variational branch, in training only
+Recipes: modern (AdamW, warm-up, polynomial decay, clipped gradients, averaged weights), pendse,
+brugger, invres (those of the papers; whole volumes need a GPU).
 
-In the run's folder: run.json and train.toml (what it is), metrics.csv (its history), last.safetensors (to resume
-from), best.safetensors (the bundle of the best validation). Ctrl-C ends at a checkpoint. The best
-validation is chosen by the held-out cases, so their Dice is a little higher than that of new ones.
+In the run's folder: run.json and train.toml (what it is), metrics.csv and events.out.tfevents.*
+(its history; the latter for TensorBoard), last.safetensors (to resume from), best.safetensors (the
+bundle of the best validation), and at its end report.html and held_out.json (each held-out case).
+Ctrl-C ends at a checkpoint. The best validation is chosen by the held-out cases, so their Dice is a
+little higher than that of new ones.
 
 Research use only, not a medical device";
 
@@ -89,67 +135,107 @@ Research use only, not a medical device";
 /// # Errors
 /// As [`train`].
 pub(super) fn run(args: TrainArgs) -> Result<()> {
-    let started = Instant::now();
-    let config = settings(&args)?;
+    let out = args.out.as_deref();
+    let started = match out {
+        Some(out) => Run::find(out)?,
+        None => None,
+    };
+    let config = args.settings.in_force(started.as_ref())?;
+    if args.print_config {
+        print!("{}", printed(&config));
+        return Ok(());
+    }
+    let (data, out) = (args.data.as_deref().expect("required"), out.expect("required"));
+    // What a run needed to be told once, it knows.
+    let task = args.task.clone().or(started.and_then(|run| run.task_name));
+    let job = Job {
+        task: task.as_deref(),
+        skip_bad: args.skip_bad,
+        accept_changes: args.accept_changes,
+        ..Job::new(data, out)
+    };
     let device = device::device(args.device.as_deref())?;
     let stop = stop_at_ctrl_c()?;
-    let outcome = train(&args.data, &args.out, &config, &device, &stop)?;
-    let out = args.out.display();
+    match config.folds > 0 && config.fold.is_none() {
+        false => train_one(job, &config, &device, &stop),
+        true => {
+            for fold in 0..config.folds {
+                eprintln!("fold {fold} of {}", config.folds);
+                let config = TrainConfig { fold: Some(fold), ..config.clone() };
+                let out = cross_validation::folder(out, fold);
+                train_one(Job { out: &out, ..job }, &config, &device, &stop)?;
+            }
+            println!("{}\n{DISCLAIMER}", cross_validation::summary(out, config.folds)?);
+            Ok(())
+        }
+    }
+}
+
+fn train_one(job: Job, config: &TrainConfig, device: &Device, stop: &AtomicBool) -> Result<()> {
+    let started = Instant::now();
+    let outcome = train(job, config, device, stop)?;
+    let (data, out) = (job.data.display(), job.out.display());
     if !outcome.finished {
-        println!(
-            "stopped after step {} of {}; to resume:\n  rewind train --data {} --out {out}",
-            outcome.steps,
-            config.steps,
-            args.data.display()
-        );
+        println!("stopped after step {}; to resume, give the same command again", outcome.steps);
         // What a shell gives for a command that Ctrl-C ended: a script does not go on.
         std::process::exit(130);
     }
-    let bundle = run_folder::read_bundle(&args.out)?;
+    let bundle = run_folder::read_bundle(job.out)?;
     println!(
         "{} steps in {}; the best validation is that after step {}\n{}\n\
-         next: rewind predict --model {out} --data {} --split held-out --out predictions\n\
+         next: look at {out}/report.html\n\
+         or:   rewind predict --model {out} --data {data} --split held-out --out predictions\n\
          or:   rewind export --run {out} --out model.safetensors\n{DISCLAIMER}",
         outcome.steps,
         progress::duration(started.elapsed()),
         bundle.card.provenance.steps,
         export::describe(&bundle),
-        args.data.display()
     );
     Ok(())
 }
 
-/// The settings of a run: of the run in --out where nothing else is given, else of --config and
-/// the options.
-fn settings(args: &TrainArgs) -> Result<TrainConfig> {
-    let mut config = match (&args.config, Run::find(&args.out)?) {
-        (Some(file), _) => TrainConfig::read(file)?,
-        (None, Some(run)) => run.config,
-        (None, None) => TrainConfig::default(),
-    };
-    if let Some(preset) = &args.preset {
-        (config.preset, config.network) = (Some(preset.clone()), None);
-    }
-    config.steps = args.steps.unwrap_or(config.steps);
-    config.seed = args.seed.unwrap_or(config.seed);
-    config.batch = args.batch.unwrap_or(config.batch);
-    config.learning_rate = args.lr.unwrap_or(config.learning_rate);
-    config.held_out = args.held_out.unwrap_or(config.held_out);
-    config.validate_every = args.validate_every.unwrap_or(config.validate_every);
-    if let Some(patch) = &args.patch {
-        ensure!(patch.len() != 2, "--patch: expected one number or three, found two");
-        config.patch = std::array::from_fn(|axis| patch[axis % patch.len()]);
-    }
-    if let Some(foreground) = &args.foreground {
-        use model_core::Foreground;
-        config.preprocess.foreground = match foreground.as_str() {
-            "nonzero" => Foreground::Nonzero,
-            "otsu" => Foreground::Otsu,
-            _ => Foreground::Whole,
+impl SettingsArgs {
+    /// The settings of a run: of one that was started where nothing else is given, else of
+    /// --recipe, --config and the options.
+    fn in_force(&self, started: Option<&Run>) -> Result<TrainConfig> {
+        let base = match (&self.recipe, &self.config) {
+            (None, None) => started.map(|run| &run.config),
+            _ => None,
         };
-        config.preprocess.crop = config.preprocess.foreground == Foreground::Nonzero;
+        let mut single: Vec<String> = self.set.clone();
+        if let Some(preset) = &self.preset {
+            single.push(format!("preset={preset}"));
+        }
+        let sources = Sources {
+            recipe: self.recipe.as_deref(),
+            base,
+            file: self.config.as_deref().map(Path::new),
+            single: &single,
+        };
+        let mut config = sources.settings()?;
+        config.steps = self.steps.unwrap_or(config.steps);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config.batch = self.batch.unwrap_or(config.batch);
+        config.learning_rate = self.lr.unwrap_or(config.learning_rate);
+        config.held_out = self.held_out.unwrap_or(config.held_out);
+        config.folds = self.folds.unwrap_or(config.folds);
+        config.fold = self.fold.or(config.fold);
+        config.validate_every = self.validate_every.unwrap_or(config.validate_every);
+        config.deterministic |= self.deterministic;
+        if let Some(patch) = &self.patch {
+            ensure!(patch.len() != 2, "--patch: expected one number or three, found two");
+            config.patch = std::array::from_fn(|axis| patch[axis % patch.len()]);
+        }
+        if let Some(foreground) = &self.foreground {
+            config.preprocess.foreground = match foreground.as_str() {
+                "nonzero" => Foreground::Nonzero,
+                "otsu" => Foreground::Otsu,
+                _ => Foreground::Whole,
+            };
+            config.preprocess.crop = config.preprocess.foreground == Foreground::Nonzero;
+        }
+        Ok(config)
     }
-    Ok(config)
 }
 
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.

@@ -1,6 +1,9 @@
 //! The settings of augmentation.
 
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
+
+use super::check::{fraction, not_negative};
 
 /// Random changes of the patches; each 0 turns one off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,5 +36,25 @@ impl Default for AugmentSettings {
             scale: 0.0,
             spatial_fraction: 0.5,
         }
+    }
+}
+
+impl AugmentSettings {
+    /// Refuses values that mean nothing.
+    ///
+    /// # Errors
+    /// Names the first such setting.
+    pub fn check(&self) -> Result<()> {
+        fraction("augment.spatial_fraction", self.spatial_fraction)?;
+        not_negative("augment.gain", self.gain.into())?;
+        not_negative("augment.shift", self.shift.into())?;
+        not_negative("augment.noise", self.noise.into())?;
+        not_negative("augment.rotate_degrees", self.rotate_degrees.into())?;
+        ensure!(
+            (0.0..=0.9).contains(&self.scale),
+            "settings: expected augment.scale from 0 to 0.9, found {}",
+            self.scale
+        );
+        Ok(())
     }
 }

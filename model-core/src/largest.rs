@@ -1,6 +1,7 @@
 //! The largest-component rule: what a result keeps where a subject has one lesion, or one organ.
 //! Voxels that share a corner are connected (26 neighbors).
 
+use crate::metrics::{Connectivity, components};
 use crate::{LabelMap, Task};
 
 /// Leaves of all that is labeled the connected part with the most voxels, the first of equals; the
@@ -44,40 +45,9 @@ pub fn keep_largest_of_regions(map: &mut LabelMap, task: &Task) {
 
 /// Leaves of a mask of `dims` voxels (i fastest) its largest component.
 fn keep_largest(mask: &mut [bool], dims: [usize; 3]) {
-    let mut found = vec![0u32; mask.len()];
-    let (mut largest, mut most, mut number) = (0, 0, 0);
-    let mut stack = Vec::new();
-    for first in 0..mask.len() {
-        if !mask[first] || found[first] != 0 {
-            continue;
-        }
-        number += 1;
-        found[first] = number;
-        stack.push(first);
-        let mut count = 0u64;
-        while let Some(at) = stack.pop() {
-            count += 1;
-            for next in neighbors(at, dims) {
-                if mask[next] && found[next] == 0 {
-                    found[next] = number;
-                    stack.push(next);
-                }
-            }
-        }
-        if count > most {
-            (largest, most) = (number, count);
-        }
-    }
-    mask.iter_mut().zip(found).for_each(|(voxel, number)| *voxel &= number == largest);
-}
-
-/// A voxel and those that touch it, within the grid.
-fn neighbors(at: usize, [ni, nj, nk]: [usize; 3]) -> impl Iterator<Item = usize> {
-    let (i, j, k) = (at % ni, at / ni % nj, at / ni / nj);
-    let around = |n: usize, length: usize| n.saturating_sub(1)..(n + 2).min(length);
-    around(k, nk).flat_map(move |k| {
-        around(j, nj).flat_map(move |j| around(i, ni).map(move |i| i + ni * (j + nj * k)))
-    })
+    let found = components(mask, dims, Connectivity::Corner);
+    let Some(largest) = found.largest() else { return };
+    mask.iter_mut().zip(found.labels).for_each(|(voxel, label)| *voxel = label == largest);
 }
 
 #[cfg(test)]

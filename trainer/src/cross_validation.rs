@@ -1,0 +1,41 @@
+//! The folds of a cross-validation: where each is, and what they say together.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use model_core::metrics::Summary;
+
+use crate::run_folder;
+
+/// The run's folder of a fold.
+pub fn folder(out: &Path, fold: usize) -> PathBuf {
+    out.join(format!("fold-{fold}"))
+}
+
+/// The folds' folders below `out`, in order; none where it holds no cross-validation.
+pub fn folders(out: &Path) -> Vec<PathBuf> {
+    (0..).map(|fold| folder(out, fold)).take_while(|folder| folder.is_dir()).collect()
+}
+
+/// Each region's Dice in every fold and over the folds, as a table.
+///
+/// # Errors
+/// When a fold has no validated model.
+pub fn summary(out: &Path, folds: usize) -> Result<String> {
+    let mut text = String::from("held-out Dice of the cross-validation\nregion");
+    let mut by_fold = Vec::new();
+    for fold in 0..folds {
+        text += &format!("\tfold {fold}");
+        by_fold.push(run_folder::read_bundle(&folder(out, fold))?.card.provenance.held_out);
+    }
+    text += "\tmean\tstandard deviation\tn";
+    for (number, region) in by_fold[0].iter().enumerate() {
+        let scores: Vec<f64> = by_fold.iter().map(|scores| scores[number].dice).collect();
+        let n: usize = by_fold.iter().map(|scores| scores[number].n).sum();
+        text += &format!("\n{}", region.region);
+        scores.iter().for_each(|dice| text += &format!("\t{dice:.4}"));
+        let Summary { mean, deviation, .. } = Summary::of(&scores);
+        text += &format!("\t{mean:.4}\t{deviation:.4}\t{n}");
+    }
+    Ok(text + "\n(each fold's weights were chosen by its own held-out cases)")
+}
