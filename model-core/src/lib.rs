@@ -35,7 +35,7 @@ mod weights;
 
 pub use affine::Affine;
 pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};
-pub use case::{Case, check_codes};
+pub use case::Case;
 pub use config::{Activation, Decoder, UNetConfig, Vae};
 pub use error::{Error, Result};
 pub use histogram::{NUM_BINS, chi_square, histograms};
@@ -49,6 +49,6 @@ pub use probabilities::{
     decide_probabilities, probabilities, region_probabilities, restore_logits,
 };
 pub use program::{Buffer, Op, Program, View};
-pub use task::{Head, Label, Region, Task};
+pub use task::{BUILTIN_TASKS, Head, Label, Region, Task};
 pub use volume::{AFFINE_TOLERANCE, Forms, Grid, LabelMap, Volume};
 pub use weights::{Array, Weights, check_weights, orthogonal};

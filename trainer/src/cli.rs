@@ -9,6 +9,7 @@ use crate::{bench, plan};
 mod completions;
 mod evaluate;
 mod export;
+mod inspect;
 mod phantom;
 mod predict;
 mod profile;
@@ -37,6 +38,7 @@ Research use only, not a medical device";
 
 #[derive(Subcommand)]
 enum Command {
+    Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
     Predict(predict::PredictArgs),
     Profile(profile::ProfileArgs),
@@ -51,6 +53,7 @@ enum Command {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Inspect(args) => inspect::run(args),
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Profile(args) => profile::run(args),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use model_core::metrics::{
     self, LesionScores, Scores, Settings, Summary, lesion_scores, missing_lesions, score,
 };
-use model_core::{EmptyRule, LabelMap, Region, Task, check_codes, nifti};
+use model_core::{EmptyRule, LabelMap, Region, Task, nifti};
 use rayon::prelude::*;
 
 use crate::{files, progress};
@@ -191,7 +191,7 @@ fn in_file(file: &Path) -> impl Fn(model_core::Error) -> anyhow::Error {
 fn read_labels(bytes: &[u8], file: &Path, options: &Options) -> Result<LabelMap> {
     let map = nifti::read_labels(bytes).map_err(in_file(file))?;
     if let Some(task) = &options.task {
-        check_codes(&map.labels, task).map_err(in_file(file))?;
+        task.check_codes(&map.labels).map_err(in_file(file))?;
     }
     Ok(map)
 }

@@ -51,7 +51,7 @@ pub(super) fn run(args: ProfileArgs) -> Result<()> {
     let device = device::device(args.device.as_deref())?;
     let paths = members::expand(&args.models);
     let bundles = members::read(&paths)?;
-    let cases = inputs::of_data_set(&args.data, args.split, &paths)?;
+    let cases = inputs::of_data_set(&args.data, args.split, &paths, &bundles[0].card.task)?;
     let settings = args.shown.settings()?;
     let profile = measure::measure(bundles, &settings, &cases, &device, &args.out)?;
     println!("wrote {}\nmodel\tmean Dice\tn", args.out.display());

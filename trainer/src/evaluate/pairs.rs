@@ -74,7 +74,7 @@ fn references(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     if !folder.join("dataset.json").is_file() {
         return label_maps(folder);
     }
-    let cases = DataSet::open(folder)?.cases.into_iter();
+    let cases = DataSet::open(folder, None)?.cases.into_iter();
     Ok(cases.filter_map(|case| Some((case.name, case.label?))).collect())
 }
 

@@ -7,8 +7,8 @@ use model_core::{Region, Task};
 
 use super::pairs::Files;
 use super::{Options, for_all, read_labels};
-use crate::data_set::DataSet;
-use crate::{files, run_folder};
+use crate::data_set::resolve_task;
+use crate::files;
 
 /// The task to score by: built in, of a bundle, of a run's folder or of a dataset.json; without a
 /// name, of the dataset.json in or beside the folder of the references, if there is one.
@@ -17,23 +17,7 @@ use crate::{files, run_folder};
 /// When the name leads to no task.
 pub fn find_task(name: Option<&str>, reference: &Path) -> Result<Option<Task>> {
     let Some(name) = name else { return task_of(reference) };
-    if let Ok(task) = Task::builtin(name) {
-        return Ok(Some(task));
-    }
-    let path = Path::new(name);
-    ensure!(
-        path.exists(),
-        "--task: expected a built-in task such as brats2023, a bundle, a run's folder or a \
-         dataset.json, found {name:?}"
-    );
-    let task = if path.file_name().is_some_and(|file| file == "dataset.json") {
-        DataSet::open(path.parent().unwrap_or(Path::new(".")))?.task
-    } else if path.join("dataset.json").is_file() {
-        DataSet::open(path)?.task
-    } else {
-        run_folder::read_bundle(path)?.card.task
-    };
-    Ok(Some(task))
+    resolve_task(name).map(Some)
 }
 
 /// The task of the data set that references belong to.
@@ -44,7 +28,7 @@ fn task_of(reference: &Path) -> Result<Option<Task>> {
     };
     let mut folders = std::iter::once(&*labels).chain(labels.parent());
     match folders.find(|folder| folder.join("dataset.json").is_file()) {
-        Some(folder) => Ok(Some(DataSet::open(folder)?.task)),
+        Some(folder) => resolve_task(&folder.join("dataset.json").to_string_lossy()).map(Some),
         None => Ok(None),
     }
 }

@@ -39,8 +39,8 @@ pub struct Inputs {
 pub fn find(data: &[PathBuf], split: Split, models: &[PathBuf], task: &Task) -> Result<Inputs> {
     let mut found = Inputs::default();
     match data {
-        [folder] if folder.join("dataset.json").is_file() => {
-            found.cases = of_data_set(folder, split, models)?;
+        [path] if split != Split::All || is_described(path) => {
+            found.cases = of_data_set(path, split, models, task)?;
         }
         paths => {
             ensure!(split == Split::All, "--split is for the folder of a data set");
@@ -72,13 +72,25 @@ pub fn find(data: &[PathBuf], split: Split, models: &[PathBuf], task: &Task) -> 
     Ok(found)
 }
 
+/// Whether a file says what is in a data set; else the names of the scans do.
+fn is_described(path: &Path) -> bool {
+    let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    is_table || path.join("dataset.json").is_file()
+}
+
 /// The cases of a data set. They keep their labels, which predictions do not read.
 ///
 /// # Errors
 /// When the data set cannot be used, or the split is not known.
-pub fn of_data_set(folder: &Path, split: Split, models: &[PathBuf]) -> Result<Vec<CaseFiles>> {
-    let mut cases = DataSet::open(folder)?.cases;
+pub fn of_data_set(
+    path: &Path,
+    split: Split,
+    models: &[PathBuf],
+    task: &Task,
+) -> Result<Vec<CaseFiles>> {
+    let DataSet { mut cases, unlabeled, .. } = DataSet::open_for_model(path, task)?;
     if split == Split::All {
+        cases.extend(unlabeled);
         return Ok(cases);
     }
     let mut wanted: Option<Vec<String>> = None;
@@ -107,7 +119,7 @@ pub fn of_data_set(folder: &Path, split: Split, models: &[PathBuf]) -> Result<Ve
         "expected the data set of the run with {} such cases, found {} of them in {}",
         wanted.len(),
         cases.len(),
-        folder.display()
+        path.display()
     );
     Ok(cases)
 }
