@@ -202,7 +202,8 @@ fn the_selected_model_answers_alone_and_the_record_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer::phantom::write(&path("data"), 3, 30, 32).unwrap();
-    let cases = inputs::of_data_set(&path("data"), Split::All, &[]).unwrap();
+    let task = phantom::task();
+    let cases = inputs::of_data_set(&path("data"), Split::All, &[], &task).unwrap().cases;
     let (device, default) = (Device::flex(), Settings::default());
     let make = |cases: &[_]| {
         measure::measure(models(), &default, cases, &device, &path("profile.json")).unwrap()

@@ -36,7 +36,7 @@ pub(super) struct PredictArgs {
     /// Where the label maps go.
     #[arg(long)]
     out: PathBuf,
-    /// Which cases of a data set; all but `all` need runs' folders as --model.
+    /// Which cases of a data set; `training` and `held-out` need runs' folders as --model.
     #[arg(long, value_enum, default_value = "all")]
     split: Split,
     #[command(flatten)]
