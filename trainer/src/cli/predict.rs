@@ -36,7 +36,7 @@ pub(super) struct PredictArgs {
     /// Where the label maps go.
     #[arg(long)]
     out: PathBuf,
-    /// Which cases of a data set; all but `all` need runs' folders as --model.
+    /// Which cases of a data set; `training` and `held-out` need runs' folders as --model.
     #[arg(long, value_enum, default_value = "all")]
     split: Split,
     #[command(flatten)]
@@ -124,7 +124,7 @@ Research use only, not a medical device";
 /// Runs the command.
 pub(super) fn run(args: PredictArgs) -> Result<()> {
     let device = device::device(args.device.as_deref())?;
-    let paths = members::expand(&args.model)?;
+    let paths = members::expand(&args.model);
     let bundles = members::read(&paths)?;
     let inputs = inputs::find(&args.data, args.split, &paths, &bundles[0].card.task)?;
     let text = match &args.profile {

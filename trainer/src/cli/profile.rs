@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::predict::ShownArgs;
-use crate::predict::inputs::{self, Split};
+use crate::predict::inputs::{self, Inputs, Split};
 use crate::predict::{measure, members};
 use crate::{DISCLAIMER, device};
 
@@ -49,9 +49,13 @@ Research use only, not a medical device";
 /// Runs the command.
 pub(super) fn run(args: ProfileArgs) -> Result<()> {
     let device = device::device(args.device.as_deref())?;
-    let paths = members::expand(&args.models)?;
+    let paths = members::expand(&args.models);
     let bundles = members::read(&paths)?;
-    let cases = inputs::of_data_set(&args.data, args.split, &paths, &bundles[0].card.task)?;
+    let task = &bundles[0].card.task;
+    let Inputs { mut cases, faults } = inputs::of_data_set(&args.data, args.split, &paths, task)?;
+    ensure!(faults.is_empty(), "cases that cannot be used:\n  {}", faults.join("\n  "));
+    cases.retain(|case| case.label.is_some());
+    ensure!(!cases.is_empty(), "expected cases with labels, found none");
     let settings = args.shown.settings()?;
     let profile = measure::measure(bundles, &settings, &cases, &device, &args.out)?;
     println!("wrote {}\nmodel\tmean Dice\tn", args.out.display());

@@ -19,7 +19,7 @@ pub enum Part {
         /// The channel.
         channel: usize,
     },
-    /// `CASE_seg`: the expert's labels, which a prediction does not see.
+    /// `CASE_seg`, `CASE-label`: the expert's labels, which a prediction does not see.
     Labels,
     /// Anything else: all channels, as far as its name tells.
     Whole,
@@ -45,7 +45,7 @@ pub fn part(stem: &str, task: &Task) -> Part {
     if task.channels.len() == 1 || case.is_empty() {
         return Part::Whole;
     }
-    if end == "seg" {
+    if end == "seg" || end == "label" {
         return Part::Labels;
     }
     let is_called = |channel: &String| {
@@ -72,6 +72,8 @@ mod tests {
         assert_eq!(part("BraTS-GLI-00000-000-t2f", &task), named("BraTS-GLI-00000-000", 3));
         assert_eq!(part("case_T1Gd", &task), named("case", 1));
         assert_eq!(part("BraTS-GLI-00000-000-seg", &task), Part::Labels);
+        assert_eq!(part("subject-1-label", &task), Part::Labels);
+        assert_eq!(part("subject-1-T1", &task), named("subject-1", 0));
         let numbered = |channel| Part::Numbered { case: "BRATS_001".into(), channel };
         assert_eq!(part("BRATS_001_0003", &task), numbered(3));
         for whole in ["BRATS_001_0004", "BRATS_001", "t1", "_t1", "case_00001", "x-0001", ""] {

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::{Task, nifti};
+use model_core::Task;
 
 use super::channels::{Part, part};
-use crate::data_set::{CaseFiles, DataSet};
+use crate::data_set::{CaseFiles, DataSet, ScanBytes};
 use crate::files;
 use crate::run_folder::Run;
 
 /// Which cases of a data set are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Split {
-    /// All cases of dataset.json.
+    /// All cases, with labels and without.
     All,
+    /// Those without labels, such as nnU-Net's imagesTs.
+    Unlabeled,
     /// Those that the run trained on; of several runs, that all of them did.
     Training,
     /// Those that the run did not train on; of several runs, that none of them did.
@@ -40,7 +42,7 @@ pub fn find(data: &[PathBuf], split: Split, models: &[PathBuf], task: &Task) -> 
     let mut found = Inputs::default();
     match data {
         [path] if split != Split::All || is_described(path) => {
-            found.cases = of_data_set(path, split, models, task)?;
+            found = of_data_set(path, split, models, task)?;
         }
         paths => {
             ensure!(split == Split::All, "--split is for the folder of a data set");
@@ -78,21 +80,33 @@ fn is_described(path: &Path) -> bool {
     is_table || path.join("dataset.json").is_file()
 }
 
-/// The cases of a data set. They keep their labels, which predictions do not read.
+/// The cases of a data set, and those that lack a file. They keep their labels, which predictions
+/// do not read.
 ///
 /// # Errors
 /// When the data set cannot be used, or the split is not known.
-pub fn of_data_set(
-    path: &Path,
+pub fn of_data_set(path: &Path, split: Split, models: &[PathBuf], task: &Task) -> Result<Inputs> {
+    let DataSet { mut cases, unlabeled, faults, .. } = DataSet::open_for_model(path, task)?;
+    let faults = faults.iter().map(ToString::to_string).collect();
+    match split {
+        Split::All => cases.extend(unlabeled),
+        Split::Unlabeled => cases = unlabeled,
+        Split::Training | Split::HeldOut => {
+            // Of the run's own cases none may be missing, whatever is wrong with others.
+            let cases = of_runs(cases, split, models, path)?;
+            return Ok(Inputs { cases, faults: Vec::new() });
+        }
+    }
+    Ok(Inputs { cases, faults })
+}
+
+/// Those of a data set's cases that all runs trained on, or that none did.
+fn of_runs(
+    mut cases: Vec<CaseFiles>,
     split: Split,
     models: &[PathBuf],
-    task: &Task,
+    path: &Path,
 ) -> Result<Vec<CaseFiles>> {
-    let DataSet { mut cases, unlabeled, .. } = DataSet::open_for_model(path, task)?;
-    if split == Split::All {
-        cases.extend(unlabeled);
-        return Ok(cases);
-    }
     let mut wanted: Option<Vec<String>> = None;
     for model in models {
         ensure!(
@@ -129,7 +143,7 @@ fn of_files(given: &[PathBuf], task: &Task) -> Result<Vec<CaseFiles>> {
     let expected = task.channels.len();
     let counts: Vec<usize> = given.iter().map(|file| num_channels(file)).collect::<Result<_>>()?;
     let case = |images: &[PathBuf]| CaseFiles {
-        name: files::case_name(&images[0]),
+        name: name_of(&images[0]),
         images: images.to_vec(),
         label: None,
     };
@@ -147,9 +161,18 @@ fn of_files(given: &[PathBuf], task: &Task) -> Result<Vec<CaseFiles>> {
 }
 
 fn num_channels(file: &Path) -> Result<usize> {
-    let bytes = files::read(file, files::MAX_SCAN_BYTES)?;
-    let read = nifti::read_grid(&bytes);
-    Ok(read.map_err(|error| error.in_file(file.display().to_string()))?.1)
+    let bytes = ScanBytes::read(file)?;
+    let read = bytes.open().map(|reader| reader.num_channels());
+    Ok(read.map_err(|error| error.in_file(file.display().to_string()))?)
+}
+
+/// What a scan's name ends in; of a pair the header's.
+const ENDINGS: [&str; 3] = [".nii", ".nii.gz", ".hdr"];
+
+/// A scan's name without folder and ending.
+fn name_of(scan: &Path) -> String {
+    let name = files::case_name(scan);
+    name.strip_suffix(".hdr").map_or(name.clone(), String::from)
 }
 
 /// Case folders may lie this deep, as in BraTS 2018: HGG/CASE/.
@@ -166,7 +189,7 @@ fn of_folder(folder: &Path, task: &Task, depth: usize, found: &mut Inputs) -> Re
         match name.starts_with('.') {
             true => {}
             false if path.is_dir() => folders.push(path),
-            false if name.ends_with(".nii") || name.ends_with(".nii.gz") => scans.push(path),
+            false if ENDINGS.iter().any(|ending| name.ends_with(ending)) => scans.push(path),
             false => {}
         }
     }
@@ -184,7 +207,7 @@ fn of_folder(folder: &Path, task: &Task, depth: usize, found: &mut Inputs) -> Re
 /// Parts the scans of one folder into cases by their names.
 fn grouped(scans: Vec<PathBuf>, task: &Task, found: &mut Inputs) {
     let expected = task.channels.len();
-    let parts: Vec<Part> = scans.iter().map(|scan| part(&files::case_name(scan), task)).collect();
+    let parts: Vec<Part> = scans.iter().map(|scan| part(&name_of(scan), task)).collect();
     // A number at the end is a channel in nnU-Net's form, but it may as well be the case's own.
     let is_numbered = |part: &Part| matches!(part, Part::Numbered { .. });
     let numbers_are_channels = match parts.iter().position(is_numbered) {
@@ -203,7 +226,7 @@ fn grouped(scans: Vec<PathBuf>, task: &Task, found: &mut Inputs) {
                 by_case.entry(case).or_default().insert(channel, scan);
             }
             Part::Numbered { .. } | Part::Whole => found.cases.push(CaseFiles {
-                name: files::case_name(&scan),
+                name: name_of(&scan),
                 images: vec![scan],
                 label: None,
             }),

@@ -1,14 +1,14 @@
 //! The models that segment: one, or several that share a task.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use model_core::nets::UNet3d;
 use model_core::{Bundle, Input, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::{model, run_folder};
+use crate::{cross_validation, model, run_folder};
 
 /// A model on a device.
 pub struct Member {
@@ -45,37 +45,14 @@ impl Member {
     }
 }
 
-/// The folders of runs that paths name: themselves, or the `fold-0`, `fold-1`, … in them; files as
-/// they are.
-///
-/// # Errors
-/// When a folder cannot be read.
-pub fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for path in paths {
-        let mut folds = if path.is_dir() { folds(path)? } else { Vec::new() };
-        match folds.is_empty() {
-            true => found.push(path.clone()),
-            false => found.append(&mut folds),
-        }
-    }
-    Ok(found)
-}
-
-/// The runs of a cross-validation, in the order of their numbers.
-fn folds(folder: &Path) -> Result<Vec<PathBuf>> {
-    let about = || format!("cannot read {}", folder.display());
-    let mut folds = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(about)? {
-        let path = entry.with_context(about)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let number = name.strip_prefix("fold-").and_then(|number| number.parse::<u32>().ok());
-        if let Some(number) = number.filter(|_| path.is_dir()) {
-            folds.push((number, path));
-        }
-    }
-    folds.sort();
-    Ok(folds.into_iter().map(|(_, path)| path).collect())
+/// The folders of runs that paths name: themselves, or the folds of the cross-validation in them;
+/// files as they are.
+pub fn expand(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let runs = |path: &PathBuf| match cross_validation::folders(path) {
+        folds if folds.is_empty() => vec![path.clone()],
+        folds => folds,
+    };
+    paths.iter().flat_map(runs).collect()
 }
 
 /// Reads models that are to answer together.

@@ -13,6 +13,7 @@ use super::fit::{Choice, Extent, SLIDING_NOTE};
 use super::members::ModelId;
 use super::profile::Selection;
 use super::settings::{Ensemble, Largest, Mode, Settings};
+use crate::data_set::ScanBytes;
 use crate::{DISCLAIMER, files};
 
 /// The largest record that is read.
@@ -162,7 +163,7 @@ impl Record {
 pub fn sha256_of(paths: &[PathBuf]) -> Result<String> {
     let mut digest = Sha256::new();
     for path in paths {
-        digest.update(files::read(path, files::MAX_SCAN_BYTES)?);
+        ScanBytes::read(path)?.update(&mut digest);
     }
     Ok(hexadecimal(digest.finalize().into()))
 }
