@@ -132,6 +132,7 @@ mod tests {
             spacing_mm: Some([12.0; 3]),
             foreground: crate::Foreground::Nonzero,
             crop: true,
+            size: None,
         };
         let network = UNetConfig::preset("demo", 4, task.num_outputs()).unwrap();
         let (_, placement) = preprocess(&case.channels, &config, &network).unwrap();

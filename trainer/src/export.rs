@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use model_core::Bundle;
+use model_core::{Bundle, Card};
 
-use crate::{files, run_folder};
+use crate::{DISCLAIMER, files, run_folder};
 
 /// Writes the bundle of a run's best validation to a file, under a name and with a warning; gives
 /// the bundle, as it is used: in f16 with rounded weights.
@@ -76,4 +76,26 @@ pub fn describe(bundle: &Bundle) -> String {
         text += "\n\t(the weights were chosen by these cases too)";
     }
     text + &format!("\nSHA-256\t{}", bundle.hash())
+}
+
+/// A bundle's card as Markdown, to lie beside it.
+pub fn card(bundle: &Bundle) -> String {
+    let Card { name, warning, task, network, preprocess, .. } = &bundle.card;
+    let list = |values: &[String]| values.join(", ");
+    let regions: Vec<String> = task.regions.iter().map(|region| region.name.clone()).collect();
+    let rows = describe(bundle);
+    let rows =
+        rows.lines().filter(|line| !line.starts_with("name") && !line.starts_with("warning"));
+    let rows: Vec<String> = rows.map(|line| format!("| {} |", line.replace('\t', " | "))).collect();
+    let num_parameters: usize = bundle.weights.values().map(|array| array.values.len()).sum();
+    let warning = if warning.is_empty() { String::new() } else { format!("**{warning}**\n\n") };
+    format!(
+        "# {name}\n\n_{DISCLAIMER}_\n\n{warning}| | |\n|---|---|\n| channels | {} |\n| regions | {} |\n\
+         | network | {num_parameters} parameters, widths {:?} |\n| intensities | {:?} |\n{}\n",
+        list(&task.channels),
+        list(&regions),
+        network.widths,
+        preprocess.foreground,
+        rows.join("\n")
+    )
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::DISCLAIMER;
 use crate::export::{self, Storage};
+use crate::{DISCLAIMER, files};
 
 /// Export a run's best weights as a bundle, for the viewer and for other software.
 ///
@@ -30,6 +30,9 @@ pub(super) struct ExportArgs {
     /// weight. They are used, and their SHA-256 taken, as rounded; networks compute in f32.
     #[arg(long)]
     f16: bool,
+    /// Writes the model's card to this file too, as Markdown.
+    #[arg(long)]
+    card: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
@@ -46,6 +49,9 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
     let bundle = export::export(&args.run, &args.out, name, warning, storage)?;
     if args.f16 {
         println!("in half precision; the Dice below is that of the weights before rounding");
+    }
+    if let Some(file) = &args.card {
+        files::write(file, export::card(&bundle).as_bytes())?;
     }
     println!("wrote {}\n{}\n{DISCLAIMER}", args.out.display(), export::describe(&bundle));
     Ok(())

@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_year_that_the_values_cannot_tell_is_told_by_the_names() {
-        let case = |suffix| Group {
+        let case = |suffix: &'static str| Group {
             name: suffix.to_string(),
             files: vec![(suffix, PathBuf::from(suffix)), ("seg", PathBuf::from("seg"))],
             strays: Vec::new(),
