@@ -49,6 +49,7 @@ pub(crate) fn small_bundle() -> Bundle {
             spacing_mm: Some([1.0, 1.0, 2.5]),
             foreground: Foreground::Otsu,
             crop: true,
+            size: None,
         },
         provenance,
     };

@@ -24,7 +24,7 @@ fn unpacked(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn config(foreground: Foreground, crop: bool) -> PreprocessConfig {
-    PreprocessConfig { spacing_mm: None, foreground, crop }
+    PreprocessConfig { foreground, crop, ..PreprocessConfig::default() }
 }
 
 /// Logits that say exactly these labels.

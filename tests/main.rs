@@ -2,6 +2,8 @@
 
 mod browser;
 mod bundle;
+mod cache;
+mod data_sets;
 mod geometry;
 mod harness;
 mod hostile_input;

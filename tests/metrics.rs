@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use model_core::metrics::{
-    Connectivity, EmptyRule, Scores, Settings, components, lesion_scores, score, surface_distances,
+    Connectivity, EmptyRule, Scores, Settings, Surface, components, lesion_scores, score,
+    surface_distances,
 };
 use model_core::{Affine, Grid, LabelMap, Task, nifti};
 use promises::data;
@@ -75,8 +76,9 @@ fn dice_distances_and_volumes_are_those_of_other_tools() {
     let tolerances: [f64; 3] = numbers(&golden()["tolerances_mm"]);
     let mut num_compared = 0;
     for_all(|about, predicted, reference, codes, wanted| {
-        for (n, tolerance_mm) in tolerances.into_iter().enumerate() {
-            let settings = Settings { rule: EmptyRule::Nnunet, tolerance_mm };
+        for (surface, n) in Surface::ALL.into_iter().flat_map(|s| [(s, 0), (s, 1), (s, 2)]) {
+            let tolerance_mm = tolerances[n];
+            let settings = Settings { rule: EmptyRule::Nnunet, tolerance_mm, surface };
             let found = score(predicted, reference, codes, &settings);
             near(about, "predicted ml", found.predicted_ml, &wanted["predicted_ml"], 1e-8);
             near(about, "reference ml", found.reference_ml, &wanted["reference_ml"], 1e-8);
@@ -84,28 +86,35 @@ fn dice_distances_and_volumes_are_those_of_other_tools() {
             assert_eq!(both, wanted.get("dice").is_some(), "{about}");
             if both {
                 near(about, "Dice", found.dice, &wanted["dice"], 1e-8);
-                near(about, "HD95", found.hd95_mm, &wanted["hd95_mm"], TOLERANCE_MM);
-                near(about, "HD", found.hd_mm, &wanted["hd_mm"], TOLERANCE_MM);
-                near(about, "NSD", found.nsd, &wanted["nsd"][n], 1e-6);
+                if surface == Surface::Voxels {
+                    near(about, "HD", found.hd_mm, &wanted["hd_mm"], TOLERANCE_MM);
+                }
+                let wanted = &wanted[surface.name()];
+                let about = format!("{about} by {}", surface.name());
+                near(&about, "HD95", found.hd95_mm, &wanted["hd95_mm"], TOLERANCE_MM);
+                near(&about, "NSD", found.nsd, &wanted["nsd"][n], 1e-6);
                 num_compared += 1;
             }
         }
     });
-    assert!(num_compared > 80, "{num_compared}");
+    assert!(num_compared > 200, "{num_compared}");
 }
 
 #[test]
 fn lesions_are_scored_as_the_rule_of_brats_says() {
     let mut seen = [0; 4];
     for_all(|about, predicted, reference, codes, wanted| {
-        let found = lesion_scores(predicted, reference, codes);
         let wanted = &wanted["lesions"];
-        near(about, "lesion Dice", found.dice, &wanted["dice"], 1e-8);
-        near(about, "lesion HD95", found.hd95_mm, &wanted["hd95_mm"], TOLERANCE_MM);
-        let counts =
-            [found.num_lesions, found.num_missed, found.num_false_positives, found.num_small];
-        assert_eq!(counts.map(|n| n as f64), numbers(&wanted["counts"]), "{about}");
-        seen = std::array::from_fn(|n| seen[n] + counts[n]);
+        for surface in Surface::ALL {
+            let found = lesion_scores(predicted, reference, codes, surface);
+            let hd95_mm = &wanted["hd95_mm"][surface.name()];
+            near(about, "lesion Dice", found.dice, &wanted["dice"], 1e-8);
+            near(about, "lesion HD95", found.hd95_mm, hd95_mm, TOLERANCE_MM);
+            let counts =
+                [found.num_lesions, found.num_missed, found.num_false_positives, found.num_small];
+            assert_eq!(counts.map(|n| n as f64), numbers(&wanted["counts"]), "{about}");
+            seen = std::array::from_fn(|n| seen[n] + counts[n]);
+        }
     });
     assert!(seen.iter().all(|&count| count > 0), "{seen:?}");
 }
@@ -126,15 +135,17 @@ fn full_size(moved: f64) -> LabelMap {
 #[test]
 fn a_case_of_full_size_is_measured_in_under_a_second() {
     let (predicted, reference) = (full_size(3.0), full_size(0.0));
-    let time = |_| {
+    let time = |surface| {
         let started = Instant::now();
-        let found = surface_distances(&predicted, &reference, &[1]).unwrap();
+        let found = surface_distances(&predicted, &reference, &[1], surface).unwrap();
         assert!((2.0..6.0).contains(&found.hd95_mm()), "{}", found.hd95_mm());
         started.elapsed().as_secs_f64()
     };
-    // The least of three: the machine may have other work.
-    let seconds = (0..3).map(time).fold(f64::INFINITY, f64::min);
-    assert!(seconds < 1.0, "{seconds} s");
+    for surface in Surface::ALL {
+        // The least of three: the machine may have other work.
+        let seconds = (0..3).map(|_| time(surface)).fold(f64::INFINITY, f64::min);
+        assert!(seconds < 1.0, "{seconds} s by {}", surface.name());
+    }
     let mask: Vec<bool> = predicted.labels.iter().map(|&label| label == 1).collect();
     assert_eq!(components(&mask, predicted.grid.dims, Connectivity::Corner).count(), 3);
 }
@@ -147,7 +158,8 @@ fn a_real_tumor_moved_by_two_voxels_is_two_millimetres_away() {
     let mut moved = reference.clone();
     moved.labels.rotate_right(2);
     for region in Task::builtin("brats2023").unwrap().regions {
-        let found = surface_distances(&moved, &reference, &region.labels).unwrap();
+        let codes = &region.labels;
+        let found = surface_distances(&moved, &reference, codes, Surface::Voxels).unwrap();
         assert!((found.hd_mm() - 2.0).abs() < TOLERANCE_MM, "{}: {}", region.name, found.hd_mm());
         assert_eq!(found.nsd(2.0), 1.0, "{}", region.name);
         assert!(found.nsd(1.0) < 1.0, "{}", region.name);
@@ -201,7 +213,8 @@ fn reports_state_their_rules_and_hold_no_nan() {
     for case in ["b", "c"] {
         write(&folder.path().join(format!("predicted/{case}.nii.gz")), &[0, 0, 0, 0]);
     }
-    let settings = Settings { rule: EmptyRule::Monai, tolerance_mm: 1.5 };
+    let rule = EmptyRule::Monai;
+    let settings = Settings { rule, tolerance_mm: 1.5, surface: Surface::Areas };
     let options = Options { settings, lesion_wise: true, ..Options::default() };
     let result = evaluated(folder.path(), options).unwrap();
     let Scores { dice, hd95_mm, .. } = result.cases[1].scores[0];
@@ -222,7 +235,7 @@ fn reports_state_their_rules_and_hold_no_nan() {
     assert_eq!(value["regions"][0]["summary"]["dice"]["n"], 2);
     assert_eq!(value["cases"][0]["regions"][0]["lesions"]["num_small"], 1);
     for text in [&csv, &json, &result.report()] {
-        assert!(text.contains("monai") && text.contains("1.5"), "{text}");
+        assert!(["monai", "1.5", "area"].iter().all(|part| text.contains(part)), "{text}");
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     }
 }

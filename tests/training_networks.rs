@@ -23,6 +23,8 @@ use trainer::run_folder::{BEST, Run};
 use trainer::step::Learner;
 use trainer::train::Job;
 
+use crate::training_path::cache;
+
 /// A preset at two levels, narrow, with a branch.
 fn narrow(preset: &str) -> TrainConfig {
     let network = UNetConfig::preset(preset, 0, 0).unwrap();
@@ -34,9 +36,9 @@ fn narrow(preset: &str) -> TrainConfig {
         vae: Some(Vae { units: 8, channels: 4, ..Vae::default() }),
         preprocess: PreprocessConfig {
             foreground: Foreground::Nonzero,
-            crop: false,
-            spacing_mm: None,
+            ..PreprocessConfig::default()
         },
+        cache: cache(),
         ..TrainConfig::default()
     }
 }
@@ -208,7 +210,7 @@ fn a_fully_invertible_network_learns_with_its_branch() {
         warm_up: 5.into(),
         validate_every: 60.into(),
         log_every: 10.into(),
-        augment: AugmentSettings { flip: [false; 3], gain: 0.0, shift: 0.0, ..Default::default() },
+        augment: AugmentSettings::none(),
         ..narrow("fully-invres")
     };
     train(&data, &out, &config, &AtomicBool::new(false));

@@ -1,7 +1,7 @@
 //! Training learns, and what it learned is what its bundle predicts.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -13,6 +13,11 @@ use trainer::config::{AugmentSettings, TrainConfig};
 use trainer::evaluate::{Missing, Options, evaluate, find_task};
 use trainer::train::{Job, Outcome};
 
+/// Preprocessed cases of the tests, beside what cargo built.
+pub(crate) fn cache() -> Option<PathBuf> {
+    Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cases"))
+}
+
 /// Settings for 32³ phantoms and a network of two levels.
 pub(crate) fn settings() -> TrainConfig {
     TrainConfig {
@@ -23,9 +28,9 @@ pub(crate) fn settings() -> TrainConfig {
         }),
         preprocess: PreprocessConfig {
             foreground: model_core::Foreground::Nonzero,
-            crop: false,
-            spacing_mm: None,
+            ..PreprocessConfig::default()
         },
+        cache: cache(),
         ..TrainConfig::default()
     }
 }
@@ -47,7 +52,7 @@ fn a_network_learns_one_phantom_by_heart() {
         warm_up: 10.into(),
         average: 0.9,
         validate_every: 160.into(),
-        augment: AugmentSettings { flip: [false; 3], gain: 0.0, shift: 0.0, ..Default::default() },
+        augment: AugmentSettings::none(),
         ..settings()
     };
     if let Some(network) = &mut config.network {
@@ -79,7 +84,7 @@ pub(crate) fn short() -> TrainConfig {
         validate_every: 10.into(),
         checkpoint_every: 3.into(),
         log_every: 1.into(),
-        augment: AugmentSettings { noise: 0.1, rotate_degrees: 10.0, ..Default::default() },
+        augment: AugmentSettings { noise: 0.1, ..AugmentSettings::default() },
         ..settings()
     }
 }

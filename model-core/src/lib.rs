@@ -44,7 +44,9 @@ pub use metrics::EmptyRule;
 pub use orientation::Orientation;
 pub use placement::Placement;
 pub use postprocess::{decide, postprocess};
-pub use preprocess::{Foreground, Input, MAX_INPUT_BYTES, PreprocessConfig, preprocess};
+pub use preprocess::{
+    Foreground, Input, MAX_INPUT_BYTES, PreprocessConfig, preprocess, working_bytes,
+};
 pub use probabilities::{
     decide_probabilities, probabilities, region_probabilities, restore_logits,
 };

@@ -85,6 +85,15 @@ impl Placement {
         self.0.dims
     }
 
+    /// The spacing along right, front, top of the network's input.
+    pub fn spacing_mm(&self) -> [f64; 3] {
+        let source = self.0.source.world_from_voxel.spacing_mm();
+        let axes = self.0.source.orientation().axes;
+        std::array::from_fn(|a| {
+            source[axes[a]] * self.0.crop_dims[a] as f64 / self.0.scaled_dims[a] as f64
+        })
+    }
+
     /// The crop that the network sees: its first voxel and its extent, in canonical voxels.
     pub fn crop(&self) -> ([usize; 3], [usize; 3]) {
         (self.0.crop_start, self.0.crop_dims)

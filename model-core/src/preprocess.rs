@@ -6,6 +6,10 @@ use crate::case::check_channels;
 use crate::intensity::{foreground, normalize};
 use crate::{Error, Placement, Result, UNetConfig, Volume, resample};
 
+mod cost;
+
+pub use cost::working_bytes;
+
 /// How intensities are normalised and what counts as foreground; the same for training and viewing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +22,10 @@ pub struct PreprocessConfig {
     /// Whether the input is cropped to the foreground's bounding box.
     #[serde(default)]
     pub crop: bool,
+    /// The input's voxels along right, front, top: what is larger is cut to that around its
+    /// center, after cropping and resampling, and what is smaller padded with zeros.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<[usize; 3]>,
 }
 
 /// Which voxels are the subject: those that normalisation takes its statistics from.
@@ -35,19 +43,27 @@ pub enum Foreground {
 /// Right for any scan: nothing is cropped, every voxel counts.
 impl Default for PreprocessConfig {
     fn default() -> Self {
-        PreprocessConfig { spacing_mm: None, foreground: Foreground::Whole, crop: false }
+        PreprocessConfig {
+            spacing_mm: None,
+            foreground: Foreground::Whole,
+            crop: false,
+            size: None,
+        }
     }
 }
 
 impl PreprocessConfig {
-    /// Refuses spacings that mean nothing.
+    /// Refuses spacings and sizes that mean nothing.
     ///
     /// # Errors
     /// [`Error::Geometry`].
     pub fn check(&self) -> Result<()> {
-        match self.spacing_mm {
-            Some(spacing) if !spacing.iter().all(|s| (0.05..=50.0).contains(s)) => {
+        match (self.spacing_mm, self.size) {
+            (Some(spacing), _) if !spacing.iter().all(|s| (0.05..=50.0).contains(s)) => {
                 Err(Error::geometry("a spacing from 0.05 to 50 mm", format!("{spacing:?}")))
+            }
+            (_, Some(size)) if !size.iter().all(|n| (1..=MAX_SIZE).contains(n)) => {
+                Err(Error::geometry(format!("a size from 1 to {MAX_SIZE}"), format!("{size:?}")))
             }
             _ => Ok(()),
         }
@@ -68,8 +84,14 @@ pub struct Input {
 /// The largest input that is made: what a 32-bit browser can hold.
 pub const MAX_INPUT_BYTES: u64 = 2 << 30;
 
+/// The most voxels along an axis that an input can be asked to have.
+const MAX_SIZE: usize = 4096;
+
 /// The input of a network, and where it lies on the source: canonical order (RAS+), z-score over
 /// the foreground, crop, resampling, zeros around it up to a size that the network takes.
+///
+/// Where the input's size is given, the crop is narrowed around its center until it fits; the
+/// statistics are those of the whole foreground all the same.
 ///
 /// Statistics are taken in canonical order in f64, one voxel behind the other: the same numbers
 /// for the same scan in whatever axis order it is stored, on every machine.
@@ -103,8 +125,9 @@ pub fn preprocess(
         Some(_) => ([0; 3], whole),
     };
     let spacing_mm = orientation.axes.map(|axis| source.world_from_voxel.spacing_mm()[axis]);
+    let (start, crop_dims) = narrow(start, crop_dims, spacing_mm, config);
     let scaled_dims = scaled_dims(crop_dims, spacing_mm, config.spacing_mm);
-    let dims = check_input_size(channels.len(), scaled_dims, network)?;
+    let dims = check_input_size(channels.len(), config.size.unwrap_or(scaled_dims), network)?;
     let placement = Placement::new(source.clone(), start, crop_dims, scaled_dims, dims)?;
 
     let num_voxels: usize = dims.iter().product();
@@ -158,6 +181,29 @@ fn scaled_dims(dims: [usize; 3], spacing_mm: [f64; 3], wanted_mm: Option<[f64; 3
             false => (dims[a] as f64 * ratio).round().max(1.0) as usize,
         }
     })
+}
+
+/// The middle of a crop, as much of it as fits the wanted size at the wanted spacing.
+fn narrow(
+    mut start: [usize; 3],
+    mut dims: [usize; 3],
+    spacing_mm: [f64; 3],
+    config: &PreprocessConfig,
+) -> ([usize; 3], [usize; 3]) {
+    let Some(size) = config.size else { return (start, dims) };
+    for axis in 0..3 {
+        let scaled = |n: usize| scaled_dims([n; 3], spacing_mm, config.spacing_mm)[axis];
+        let ratio = spacing_mm[axis] / config.spacing_mm.unwrap_or(spacing_mm)[axis];
+        // The largest extent that is not above the size, but for rounding; then exactly.
+        let most = (size[axis] as f64 / ratio).ceil().max(1.0) as usize + 1;
+        let mut fits = dims[axis].min(most);
+        while fits > 1 && scaled(fits) > size[axis] {
+            fits -= 1;
+        }
+        start[axis] += (dims[axis] - fits) / 2;
+        dims[axis] = fits;
+    }
+    (start, dims)
 }
 
 /// First voxel and extent of the box around a mask; none where the mask is empty.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::plan::{Chosen, NetworkArgs, bytes, place};
 use crate::{DISCLAIMER, device, progress};
 
+mod augment;
 mod measure;
 mod metrics;
 
@@ -31,6 +32,7 @@ pub struct BenchArgs {
 enum What {
     Memory(MemoryArgs),
     Metrics(metrics::MetricsArgs),
+    Augment(augment::AugmentArgs),
 }
 
 /// Measure the memory of training steps, beside the plan.
@@ -89,6 +91,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
     match args.what {
         What::Memory(args) => memory(args),
         What::Metrics(args) => metrics::run(&args),
+        What::Augment(args) => augment::run(&args),
     }
 }
 

@@ -1,22 +1,36 @@
-//! The preprocessed cases of a data set, kept in memory up to a bound.
+//! The preprocessed cases of a data set: made once, kept in a cache on disk that runs share, and in
+//! memory up to a bound.
 
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, bail};
-use model_core::{Case, Input, LabelMap, Placement, PreprocessConfig, UNetConfig, preprocess};
-use rayon::prelude::*;
+use anyhow::{Context, Result, ensure};
+use indicatif::ProgressBar;
+use model_core::{
+    Case, Input, LabelMap, Placement, PreprocessConfig, UNetConfig, preprocess, working_bytes,
+};
 use sha2::{Digest, Sha256};
 
-use crate::data_set::DataSet;
+use crate::config::TrainConfig;
+use crate::data_set::{DataSet, ScanBytes};
 use crate::progress;
+
+mod fill;
+mod folder;
+mod form;
+mod store;
+
+use folder::{Folder, hexadecimal};
+pub use store::Loaded;
+use store::Store;
 
 /// Foreground voxels that are kept for each label to center patches on.
 const MAX_CENTERS: usize = 20_000;
 
 /// A case ready for training and for being measured.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
-    /// The image's name without ending.
-    pub name: String,
     /// The network's input.
     pub input: Input,
     /// Labels on the input's grid, codes.
@@ -25,138 +39,230 @@ pub struct Prepared {
     pub foreground: Vec<Vec<u32>>,
     /// Leads predictions back to the scan's grid.
     pub placement: Placement,
-    /// Labels on the scan's grid.
-    pub reference: LabelMap,
 }
 
-/// The preprocessed cases of a data set: those that fit are kept in memory, the others are read
-/// again when they are needed.
+/// The preprocessed cases of a data set.
 #[derive(Clone)]
 pub struct Cases {
-    data_set: Arc<DataSet>,
-    preprocess: PreprocessConfig,
-    network: UNetConfig,
-    kept: Arc<Vec<Option<Arc<Prepared>>>>,
+    shared: Arc<Shared>,
     /// SHA-256 over every file, in the data set's order, in hexadecimal.
     pub fingerprint: String,
 }
 
+struct Shared {
+    data_set: DataSet,
+    preprocess: PreprocessConfig,
+    network: UNetConfig,
+    folder: Folder,
+    cached: Vec<Cached>,
+    store: Arc<Store<Prepared>>,
+}
+
+/// A case in the cache.
+struct Cached {
+    digest: [u8; 32],
+    file: PathBuf,
+    /// What it takes in memory.
+    bytes: u64,
+}
+
 impl Cases {
-    /// Reads every case in parallel, so that a bad file is named before training starts; keeps up
-    /// to `cache_bytes`.
+    /// Preprocesses the cases that the cache does not hold yet, in parallel, so that a bad file is
+    /// named before training starts; none when stopped on the way, and what is done by then stays
+    /// done.
     ///
     /// # Errors
-    /// Names every bad file.
-    pub fn read_all(
+    /// Names every bad file; a cache that cannot be used; a bound on memory that no case fits.
+    pub fn open(
         data_set: DataSet,
-        preprocess: &PreprocessConfig,
+        config: &TrainConfig,
         network: &UNetConfig,
-        cache_bytes: u64,
-    ) -> Result<Cases> {
-        let count = data_set.num_cases();
-        let bar = progress::bar("reading cases", count as u64);
-        let used_bytes = Mutex::new(0);
-        let read = |number: usize| -> Result<(Option<Arc<Prepared>>, [u8; 32])> {
-            let (case, digest) = data_set.read(number)?;
-            let prepared = prepare(case, preprocess, network)
-                .with_context(|| format!("in the case {}", data_set.cases[number].name))?;
-            bar.inc(1);
-            let mut used_bytes = used_bytes.lock().expect("no thread panics while it holds this");
-            *used_bytes += prepared.bytes();
-            Ok(((*used_bytes <= cache_bytes).then(|| Arc::new(prepared)), digest))
-        };
-        let results: Vec<Result<_>> = (0..count).into_par_iter().map(read).collect();
-        bar.finish_and_clear();
-        let mut kept = Vec::with_capacity(count);
-        let mut all = Sha256::new();
-        let mut bad = Vec::new();
-        for result in results {
-            match result {
-                Ok((prepared, digest)) => {
-                    kept.push(prepared);
-                    all.update(digest);
-                }
-                Err(error) => bad.push(format!("  {error:#}")),
-            }
-        }
-        if !bad.is_empty() {
-            bail!("{} of {count} cases cannot be used:\n{}", bad.len(), bad.join("\n"));
-        }
-        let fingerprint = all.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Cases {
-            data_set: Arc::new(data_set),
-            preprocess: preprocess.clone(),
+        stop: &AtomicBool,
+    ) -> Result<Option<Cases>> {
+        network.check()?;
+        config.preprocess.check()?;
+        let folder = Folder::open(config.cache.as_deref())?;
+        // A float becomes the nearest integer that a u64 holds.
+        let bound = (config.memory_gib * (1u64 << 30) as f64) as u64;
+        let shared = Shared {
+            data_set,
+            preprocess: config.preprocess.clone(),
             network: network.clone(),
-            kept: Arc::new(kept),
-            fingerprint,
+            folder,
+            cached: Vec::new(),
+            store: Store::new(bound),
+        };
+        let Some(cached) = fill::fill(&shared, stop)? else { return Ok(None) };
+        let mut all = Sha256::new();
+        cached.iter().for_each(|cached| all.update(cached.digest));
+        let fingerprint = hexadecimal(&all.finalize());
+        Ok(Some(Cases { shared: Arc::new(Shared { cached, ..shared }), fingerprint }))
+    }
+
+    /// Number of cases.
+    pub fn len(&self) -> usize {
+        self.shared.cached.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A case's name.
+    pub fn name(&self, number: usize) -> &str {
+        &self.shared.data_set.cases[number].name
+    }
+
+    /// What the cases take in memory together, were all of them kept.
+    pub fn bytes(&self) -> u64 {
+        self.shared.cached.iter().map(|cached| cached.bytes).sum()
+    }
+
+    /// A case, from memory or from the cache; its part of the bound is in use until it is dropped.
+    /// A thread holds one at a time: with more it could wait for itself.
+    ///
+    /// # Errors
+    /// When the cache no longer holds it whole, and its files can no longer be read either.
+    pub fn load(&self, number: usize) -> Result<Loaded<Prepared>> {
+        let Shared { cached, store, .. } = &*self.shared;
+        let Cached { file, bytes, .. } = &cached[number];
+        let read = || Ok((form::read(file)?, *bytes));
+        store.get(number, *bytes, read).or_else(|error| {
+            self.say_again(number, &error);
+            let working_bytes = self.shared.working_bytes(number)?;
+            store.get(number, working_bytes, || {
+                let (prepared, _) = self.shared.make(number, file)?;
+                let bytes = prepared.bytes();
+                Ok((prepared, bytes))
+            })
         })
     }
 
-    /// A case, from memory or from its files.
+    /// A case's labels on its scan's grid, from the cache.
     ///
     /// # Errors
-    /// When its files can no longer be read.
-    pub fn load(&self, number: usize) -> Result<Arc<Prepared>> {
-        if let Some(kept) = &self.kept[number] {
-            return Ok(kept.clone());
-        }
-        let (case, _) = self.data_set.read(number)?;
-        Ok(Arc::new(prepare(case, &self.preprocess, &self.network)?))
+    /// As [`Cases::load`].
+    pub fn reference(&self, number: usize) -> Result<LabelMap> {
+        let file = &self.shared.cached[number].file;
+        form::read_reference(file).or_else(|error| {
+            self.say_again(number, &error);
+            let _room = self.shared.store.reserve(self.shared.working_bytes(number)?);
+            Ok(self.shared.make(number, file)?.1)
+        })
     }
 
-    /// How many cases are kept in memory.
-    pub fn num_kept(&self) -> usize {
-        self.kept.iter().flatten().count()
+    fn say_again(&self, number: usize, error: &anyhow::Error) {
+        let name = self.name(number);
+        let text = format!("{name} is made again, since its cache cannot be used: {error:#}");
+        progress::line(&ProgressBar::hidden(), text);
     }
+}
+
+impl Shared {
+    /// Preprocesses a case and writes it to the cache.
+    fn make(&self, number: usize, file: &std::path::Path) -> Result<(Prepared, LabelMap)> {
+        let case_files = &self.data_set.cases[number];
+        let before = folder::stamp(case_files)?;
+        let (case, _) = self.data_set.read(number)?;
+        let prepared = prepare(case, &self.preprocess, &self.network)
+            .with_context(|| format!("in the case {}", case_files.name));
+        let (prepared, reference) = prepared?;
+        ensure!(
+            folder::stamp(case_files)? == before,
+            "expected files that stay as they are, found some that changed while they were read \
+             (in {})",
+            case_files.name
+        );
+        self.folder.write(file, &prepared, &reference)?;
+        Ok((prepared, reference))
+    }
+
+    /// What preprocessing a case takes in memory, from its header; refused where the bound is less.
+    fn working_bytes(&self, number: usize) -> Result<u64> {
+        let case_files = &self.data_set.cases[number];
+        let (mut largest, mut all, mut channels, mut grid) = (0, 0, 0, None);
+        for image in &case_files.images {
+            let (head, length) = ScanBytes::head(image)?;
+            (largest, all) = (length.max(largest), all + length);
+            // What is wrong with a header is said when the file is read.
+            if let Some((found, count)) = head {
+                channels += count;
+                grid.get_or_insert(found);
+            }
+        }
+        let bytes = match grid {
+            // While the last file is read, the other channels are there, but no copies yet.
+            Some(grid) => working_bytes(&grid, channels, &self.preprocess, &self.network)
+                .max(largest + 4 * (channels * grid.num_voxels()) as u64),
+            None => 16 * all,
+        };
+        self.check_fits(number, bytes)?;
+        Ok(bytes)
+    }
+
+    fn check_fits(&self, number: usize, bytes: u64) -> Result<()> {
+        let name = &self.data_set.cases[number].name;
+        let fits = bytes <= self.store.bound();
+        ensure!(
+            fits,
+            TooSmall { needed_bytes: bytes, bound: self.store.bound(), name: name.clone() }
+        );
+        Ok(())
+    }
+}
+
+/// A bound on memory that a case does not fit.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "expected memory_gib of at least {}, found {} (for {name})",
+    gib(.needed_bytes.div_ceil(1 << 20)), gib(.bound >> 20)
+)]
+struct TooSmall {
+    needed_bytes: u64,
+    bound: u64,
+    name: String,
+}
+
+/// MiB as GiB, not rounded down.
+fn gib(mib: u64) -> f64 {
+    (mib as f64 / 1.024).ceil() / 1000.0
 }
 
 impl Prepared {
     fn bytes(&self) -> u64 {
         let centers: usize = self.foreground.iter().map(Vec::len).sum();
-        let bytes = 4 * self.input.values.len() + self.labels.len() + 4 * centers;
-        (bytes + self.reference.labels.len()) as u64
+        (4 * self.input.values.len() + self.labels.len() + 4 * centers) as u64
     }
 }
 
-/// Preprocesses a case that has labels.
+/// Preprocesses a case that has labels, and gives these as they are on the scan's grid too.
 ///
 /// # Errors
 /// When the preprocessing cannot be applied to it.
-pub fn prepare(case: Case, config: &PreprocessConfig, network: &UNetConfig) -> Result<Prepared> {
+pub fn prepare(
+    case: Case,
+    config: &PreprocessConfig,
+    network: &UNetConfig,
+) -> Result<(Prepared, LabelMap)> {
     let reference = case.labels.context("expected labels, found none")?;
     let (input, placement) = preprocess(&case.channels, config, network)?;
+    drop(case.channels);
     let labels = placement.place_labels(&reference);
+    let mut counts = [0usize; 256];
+    labels.iter().for_each(|&code| counts[usize::from(code)] += 1);
+    // Every so many voxels of a label, the first one in any case.
+    let steps = counts.map(|count| count.div_ceil(MAX_CENTERS));
+    let mut seen = [0usize; 256];
     let mut foreground: Vec<Vec<u32>> = vec![Vec::new(); 256];
     for (place, &code) in labels.iter().enumerate().filter(|(_, code)| **code != 0) {
-        foreground[code as usize].push(place as u32);
+        let code = usize::from(code);
+        if seen[code].is_multiple_of(steps[code]) {
+            foreground[code].push(place as u32);
+        }
+        seen[code] += 1;
     }
     foreground.retain(|places| !places.is_empty());
-    for places in &mut foreground {
-        let step = places.len().div_ceil(MAX_CENTERS);
-        *places = places.iter().copied().step_by(step).collect();
-    }
-    Ok(Prepared { name: case.name, input, labels, foreground, placement, reference })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data_set::CaseFiles;
-    use model_core::Task;
-
-    #[test]
-    fn every_missing_file_is_named() {
-        let case = |n| CaseFiles {
-            name: format!("c{n}"),
-            images: vec![format!("nowhere/c{n}.nii.gz").into()],
-            label: None,
-        };
-        let task = Task::exclusive("Test", vec!["MRI".into()], vec![(1, "one".to_string())]);
-        let cases = (0..2).map(case).collect();
-        let data_set = DataSet::new("Test", task, cases);
-        let network = UNetConfig::preset("demo", 1, 2).unwrap();
-        let error = Cases::read_all(data_set, &PreprocessConfig::default(), &network, 0).err();
-        let text = error.unwrap().to_string();
-        assert!(text.contains("c0.nii.gz") && text.contains("c1.nii.gz"), "{text}");
-    }
+    foreground.iter_mut().for_each(Vec::shrink_to_fit);
+    Ok((Prepared { input, labels, foreground, placement }, reference))
 }

@@ -14,7 +14,7 @@ mod print;
 mod read;
 mod span;
 
-pub use augment::AugmentSettings;
+pub use augment::{AUGMENTATIONS, AugmentSettings};
 pub use network::Backward;
 pub use print::printed;
 pub use read::{RECIPES, Sources};
@@ -56,6 +56,9 @@ pub struct TrainConfig {
     pub patches_per_case: usize,
     /// Voxels of a patch along right, front, top.
     pub patch: [usize; 3],
+    /// Whether a patch is the middle of its case, cut or padded to `patch`, and not placed at
+    /// random: the whole of a case that is no larger.
+    pub full_volume: bool,
     /// The fraction of the patches that is centred on a foreground voxel, each label as often.
     pub foreground_fraction: f64,
     /// What the optimizer lessens.
@@ -132,6 +135,7 @@ impl Default for TrainConfig {
             accumulate: 1,
             patches_per_case: 1,
             patch: [32; 3],
+            full_volume: false,
             foreground_fraction: 1.0 / 3.0,
             loss: LossKind::DiceCe,
             optimizer: Optimizer::Adamw,

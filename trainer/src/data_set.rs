@@ -17,7 +17,7 @@ mod task;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use model_core::{Case, Task};
+use model_core::{Case, Error, Grid, Task, Volume};
 use sha2::{Digest, Sha256};
 
 pub use check::{Checked, Facts, Warning};
@@ -149,6 +149,7 @@ impl DataSet {
     /// As [`DataSet::open`]; without `skip_bad` names every case that lacks a file.
     pub fn open_for_training(path: &Path, task: Option<&str>, skip_bad: bool) -> Result<DataSet> {
         let mut data_set = DataSet::open(path, task)?;
+        data_set.notes.iter().for_each(|note| eprintln!("note: {note}"));
         let mut faults = std::mem::take(&mut data_set.faults);
         if skip_bad {
             let checked = check::check(&data_set.task, &data_set.cases);
@@ -233,25 +234,42 @@ fn open_by_names(folder: &Path, wanted: Wanted) -> Result<DataSet> {
 }
 
 impl CaseFiles {
+    /// Every file that the case is read from, the labels' last.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        // What a pair lacks is said when it is read.
+        let parts = |file: &PathBuf| scan_bytes::parts(file).unwrap_or(vec![file.clone()]);
+        self.images.iter().chain(&self.label).flat_map(parts)
+    }
+
     /// Reads the case, and gives the SHA-256 over its files.
     ///
     /// # Errors
     /// What is wrong, with the file.
     pub fn read(&self, task: &Task) -> Result<(Case, [u8; 32])> {
         let mut digest = Sha256::new();
-        let mut channels = Vec::new();
+        let mut channels: Vec<Volume> = Vec::new();
+        let fits = |channels: &[Volume], grid: &Grid| match channels.first() {
+            Some(first) => first.grid.check_same(grid),
+            None => Ok(()),
+        };
         for image in &self.images {
+            let about = |error: Error| error.in_file(image.display().to_string());
             let bytes = ScanBytes::read(image)?;
             bytes.update(&mut digest);
-            let volumes = bytes.volumes().map_err(|e| e.in_file(image.display().to_string()))?;
+            let volumes = bytes.volumes().map_err(about)?;
+            fits(&channels, &volumes[0].grid).map_err(about)?;
             channels.extend(volumes);
         }
         let labels = match &self.label {
             None => None,
             Some(file) => {
+                let about = |error: Error| error.in_file(file.display().to_string());
                 let bytes = ScanBytes::read(file)?;
                 bytes.update(&mut digest);
-                Some(bytes.labels().map_err(|e| e.in_file(file.display().to_string()))?)
+                let map = bytes.labels().map_err(about)?;
+                fits(&channels, &map.grid).map_err(about)?;
+                task.check_codes(&map.labels).map_err(about)?;
+                Some(map)
             }
         };
         let case = Case::new(self.name.clone(), channels, labels, task);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use model_core::metrics::{
-    self, LesionScores, Scores, Settings, Summary, lesion_scores, missing_lesions, score,
+    self, LesionScores, Scores, Settings, Summary, Surface, lesion_scores, missing_lesions, score,
 };
 use model_core::{EmptyRule, LabelMap, Region, Task, nifti};
 use rayon::prelude::*;
@@ -29,7 +29,7 @@ use pairs::Files;
 pub struct Options {
     /// What the labels and regions are; without it each label that is found is a region.
     pub task: Option<Task>,
-    /// The rule for empty regions and the tolerance of surfaces.
+    /// The rule for empty regions, the kind of surface and its tolerance.
     pub settings: Settings,
     /// Whether lesions are scored one by one too.
     pub lesion_wise: bool,
@@ -60,6 +60,8 @@ pub struct Evaluation {
     pub rule: EmptyRule,
     /// How far apart surfaces may be for NSD.
     pub tolerance_mm: f64,
+    /// What the surface of a region is.
+    pub surface: Surface,
     /// The cases by name.
     pub cases: Vec<CaseScores>,
     /// References without a prediction that were left out.
@@ -113,9 +115,9 @@ pub fn evaluate(predicted: &Path, reference: &Path, options: &Options) -> Result
     };
     let budget = Budget::default();
     let cases = for_all("scoring", &files, |files| score_case(files, &regions, options, &budget))?;
-    let Settings { rule, tolerance_mm } = options.settings;
+    let Settings { rule, tolerance_mm, surface } = options.settings;
     let task = options.task.as_ref().map(|task| task.name.clone());
-    Ok(Evaluation { task, regions, rule, tolerance_mm, cases, skipped })
+    Ok(Evaluation { task, regions, rule, tolerance_mm, surface, cases, skipped })
 }
 
 /// Does something for every case in parallel, and lists all that fail.
@@ -173,7 +175,8 @@ fn score_case(
     let predicted = read_labels(&bytes, file, options)?;
     drop(bytes);
     let scores = regions.iter().map(|r| score(&predicted, &reference, &r.labels, settings));
-    let lesions = regions.iter().map(|r| lesion_scores(&predicted, &reference, &r.labels));
+    let lesions =
+        regions.iter().map(|r| lesion_scores(&predicted, &reference, &r.labels, settings.surface));
     Ok(CaseScores {
         name: files.name.clone(),
         has_prediction: true,

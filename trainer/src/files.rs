@@ -1,7 +1,7 @@
 //! Reading and writing files: whole, checked and never half written.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -27,6 +27,19 @@ pub fn read(file: &Path, most_bytes: u64) -> Result<Vec<u8>> {
         metadata.len()
     );
     fs::read(file).with_context(about)
+}
+
+/// A file's first 64 KiB, and its length.
+///
+/// # Errors
+/// With the file's name.
+pub fn start(file: &Path) -> Result<(Vec<u8>, u64)> {
+    let about = || format!("cannot read {}", file.display());
+    let source = File::open(file).with_context(about)?;
+    let length = source.metadata().with_context(about)?.len();
+    let mut start = Vec::new();
+    source.take(1 << 16).read_to_end(&mut start).with_context(about)?;
+    Ok((start, length))
 }
 
 /// Writes a file so that a kill at any moment leaves the old one or the new one: to a temporary

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::Device;
 use indicatif::ProgressBar;
 use model_core::config::{Parameter, parameters};
@@ -17,7 +17,7 @@ use crate::config::TrainConfig;
 use crate::data_set::DataSet;
 use crate::loss::Loss;
 use crate::metrics_log::{MetricsLog, Row, Values};
-use crate::patches::{Batch, batches};
+use crate::patches::{batches, num_workers};
 use crate::run_folder::{BEST, RUN, Run, SETTINGS};
 use crate::schedule::Schedule;
 use crate::step::{Learner, StepReport};
@@ -75,8 +75,11 @@ pub fn train(
     let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
     let network = config.network(&data_set.task)?;
     let (training, held_out) = config.split(data_set.num_cases())?;
-    let memory_bytes = (config.memory_gib * (1u64 << 30) as f64) as u64;
-    let cases = Cases::read_all(data_set.clone(), &config.preprocess, &network, memory_bytes)?;
+    let Some(cases) = Cases::open(data_set.clone(), config, &network, stop)? else {
+        let done = Checkpoint::newest(out, &network)?;
+        let (steps, best) = done.map_or((0, None), |done| (done.steps, done.best));
+        return Ok(Outcome { steps, finished: false, best });
+    };
     let split = (&training[..], &held_out[..]);
     let run = Run::new(config, job.task, &data_set, &cases, &network, split);
 
@@ -170,15 +173,13 @@ impl<'a> Trainer<'a> {
         let config = self.run.config.clone();
         self.introduce();
         let range = self.steps * config.accumulate..self.schedule.steps * config.accumulate;
-        let batches = batches(&config, &self.cases, &self.training, range);
+        let workers = num_workers(config.workers, &self.device);
+        let mut pool = batches(&config, &self.cases, &self.training, range, workers);
         if self.validation_is_due {
             self.validate(stop)?;
         }
         while !self.is_over() && !stop.load(Ordering::Relaxed) {
-            let next = || -> Result<Batch> {
-                batches.recv().context("the threads that prepare patches have stopped")?
-            };
-            let batches = (0..config.accumulate).map(|_| next()).collect::<Result<Vec<_>>>()?;
+            let batches = pool.by_ref().take(config.accumulate).collect::<Result<Vec<_>>>()?;
             let rate = self.schedule.learning_rate(self.steps);
             let report = self.learner.step(&config, rate, batches)?;
             self.steps += 1;
@@ -225,11 +226,11 @@ impl<'a> Trainer<'a> {
             0 => String::new(),
             count => format!(" and {count} of its variational branch, which is not exported"),
         };
-        let count = self.cases.num_kept();
+        let gib = self.cases.bytes() as f64 / (1u64 << 30) as f64;
         progress::line(
             &self.bar,
             format!(
-                "{}: {} training cases, {} held out; {count} kept in memory\n\
+                "{}: {} training cases, {} held out; {gib:.2} GiB when preprocessed\n\
                  network of {exported} parameters{of_branch}, widths {:?}, on {}\n\
                  {} steps ({:.1} epochs) of {} patches of {:?} voxels{}",
                 self.run.data,

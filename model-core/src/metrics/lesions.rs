@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::overlap::Counts;
-use super::pair::{Bounds, Pair, Space};
-use super::surface::surface;
-use super::{Components, Connectivity, EmptyRule, SurfaceDistances, components};
+use super::pair::{Bounds, Pair};
+use super::surface::surface_voxels;
+use super::{Components, Connectivity, EmptyRule, Surface, SurfaceDistances, components};
 use crate::LabelMap;
 
 /// How often a reference lesion is dilated, each time by the 18 neighbors that share a face or an
@@ -31,7 +31,7 @@ pub const LESION_PENALTY_MM: f64 = 374.0;
 ///   count Dice 0 and HD95 374 mm. Where there is neither lesion nor false positive, Dice is 1 and
 ///   HD95 0 mm.
 ///
-/// Dice and HD95 are defined as in [`super::Scores`].
+/// Dice and HD95 are defined as in [`super::Scores`]; BraTS 2023 takes [`Surface::Areas`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LesionScores {
     /// Mean Dice over lesions and false positives.
@@ -52,7 +52,12 @@ pub struct LesionScores {
 ///
 /// # Panics
 /// When the two have not the same dimensions, or not as many labels as those say.
-pub fn lesion_scores(predicted: &LabelMap, reference: &LabelMap, codes: &[u8]) -> LesionScores {
+pub fn lesion_scores(
+    predicted: &LabelMap,
+    reference: &LabelMap,
+    codes: &[u8],
+    surface: Surface,
+) -> LesionScores {
     let pair = Pair::new(predicted, reference, codes, DILATIONS);
     let voxel_mm3 = reference.grid.world_from_voxel.voxel_volume_mm3();
     let parts = Parts::of(&pair);
@@ -63,7 +68,7 @@ pub fn lesion_scores(predicted: &LabelMap, reference: &LabelMap, codes: &[u8]) -
     let (mut dice, mut hd95_mm) = (Vec::new(), Vec::new());
     let mut num_missed = 0;
     for lesion in (0..count).filter(|&lesion| !is_small(lesion)) {
-        let (lesion_dice, lesion_hd95_mm) = match parts.compare(lesion, &pair) {
+        let (lesion_dice, lesion_hd95_mm) = match parts.compare(lesion, &pair, surface) {
             Some((counts, distances)) => (counts.dice(EmptyRule::Brats2023), distances.hd95_mm()),
             None => {
                 num_missed += 1;
@@ -94,7 +99,7 @@ pub fn lesion_scores(predicted: &LabelMap, reference: &LabelMap, codes: &[u8]) -
 pub fn missing_lesions(reference: &LabelMap, codes: &[u8]) -> LesionScores {
     let labels = vec![0; reference.labels.len()];
     let nothing = LabelMap { grid: reference.grid.clone(), labels };
-    let found = lesion_scores(&nothing, reference, codes);
+    let found = lesion_scores(&nothing, reference, codes, Surface::Voxels);
     LesionScores { dice: 0.0, hd95_mm: LESION_PENALTY_MM, ..found }
 }
 
@@ -153,7 +158,12 @@ impl Parts {
     }
 
     /// A lesion against all that touches it; none where nothing does.
-    fn compare(&self, lesion: usize, pair: &Pair) -> Option<(Counts, SurfaceDistances)> {
+    fn compare(
+        &self,
+        lesion: usize,
+        pair: &Pair,
+        surface: Surface,
+    ) -> Option<(Counts, SurfaceDistances)> {
         let mut is_merged = vec![false; self.predicted.count() + 1];
         let mut bounds = self.boxes[0][lesion];
         for &(_, component) in self.touches.iter().filter(|(other, _)| *other == lesion) {
@@ -167,8 +177,8 @@ impl Parts {
         is_lesion.iter_mut().zip(reference).for_each(|(lesion, inside)| *lesion &= inside);
         let mut counts = Counts::default();
         merged.iter().zip(&is_lesion).for_each(|(&p, &r)| counts.add(p, r));
-        let space: &Space = &pair.space;
-        let distances = SurfaceDistances::between(&merged, &is_lesion, bounds.dims(), space)?;
+        let dims = bounds.dims();
+        let distances = SurfaceDistances::between(&merged, &is_lesion, dims, &pair.space, surface)?;
         Some((counts, distances))
     }
 }
@@ -177,7 +187,7 @@ impl Parts {
 fn dilate(mask: &[bool], dims: [usize; 3]) -> Vec<bool> {
     let mut dilated = mask.to_vec();
     // What a voxel within reaches, those of the surface reach too.
-    let mut front = surface(mask, dims, [false; 3]);
+    let mut front = surface_voxels(mask, dims, [false; 3]);
     let neighbors: Vec<[i64; 3]> = (0..27)
         .map(|n| [n % 3 - 1, n / 3 % 3 - 1, n / 9 - 1])
         .filter(|step| step.iter().filter(|x| **x != 0).count() <= 2)
@@ -225,7 +235,7 @@ mod tests {
     fn a_missed_lesion_and_a_false_positive_count_in_the_mean() {
         let reference = map(&[([2, 2, 2], 4), ([14, 2, 2], 4), ([26, 2, 2], 3)]);
         let predicted = map(&[([2, 2, 2], 4), ([34, 8, 8], 1)]);
-        let found = lesion_scores(&predicted, &reference, &[1]);
+        let found = lesion_scores(&predicted, &reference, &[1], Surface::Voxels);
         // One found, one missed, one of 27 mm³ left out, one false positive.
         assert_eq!(found.dice, 1.0 / 3.0);
         assert_eq!(found.hd95_mm, 2.0 * LESION_PENALTY_MM / 3.0);
@@ -238,13 +248,13 @@ mod tests {
         // Gaps of 6 voxels close, of 7 do not; 3 voxels away touches, 4 do not.
         let count = |gap: usize| {
             let reference = map(&[([2, 2, 2], 4), ([6 + gap, 2, 2], 4)]);
-            lesion_scores(&reference, &reference, &[1]).num_lesions
+            lesion_scores(&reference, &reference, &[1], Surface::Voxels).num_lesions
         };
         assert_eq!([count(6), count(7)], [1, 2]);
         let away = |gap: usize| {
             let reference = map(&[([2, 2, 2], 4)]);
             let predicted = map(&[([2, 2, 2], 4), ([6 + gap, 2, 2], 1)]);
-            let found = lesion_scores(&predicted, &reference, &[1]);
+            let found = lesion_scores(&predicted, &reference, &[1], Surface::Voxels);
             (found.num_false_positives, found.dice)
         };
         assert_eq!(away(2), (0, 128.0 / 129.0));
@@ -254,9 +264,9 @@ mod tests {
     #[test]
     fn nothing_to_find_and_nothing_found_is_right_but_no_prediction_is_not() {
         let (some, none) = (map(&[([2, 2, 2], 4)]), map(&[]));
-        let found = lesion_scores(&none, &none, &[1]);
+        let found = lesion_scores(&none, &none, &[1], Surface::Voxels);
         assert_eq!((found.dice, found.hd95_mm, found.num_lesions), (1.0, 0.0, 0));
-        assert_eq!(lesion_scores(&some, &none, &[1]).dice, 0.0);
+        assert_eq!(lesion_scores(&some, &none, &[1], Surface::Voxels).dice, 0.0);
         for reference in [&some, &none] {
             let found = missing_lesions(reference, &[1]);
             assert_eq!((found.dice, found.hd95_mm), (0.0, LESION_PENALTY_MM));

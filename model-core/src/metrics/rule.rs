@@ -21,7 +21,7 @@ use crate::{Error, Result};
 pub enum EmptyRule {
     /// BraTS up to 2022; the distance is the diagonal of its 240 × 240 × 155 mm.
     Brats2021,
-    /// BraTS 2023 and later.
+    /// BraTS 2023.
     #[default]
     Brats2023,
     /// nnU-Net: no score where both are empty.

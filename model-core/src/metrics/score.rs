@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::pair::Pair;
-use super::{EmptyRule, SurfaceDistances};
+use super::{EmptyRule, Surface, SurfaceDistances};
 use crate::LabelMap;
 
 /// What scores depend on.
@@ -13,11 +13,13 @@ pub struct Settings {
     pub rule: EmptyRule,
     /// How far apart surfaces may be for NSD.
     pub tolerance_mm: f64,
+    /// What the surface of a region is.
+    pub surface: Surface,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { rule: EmptyRule::default(), tolerance_mm: 1.0 }
+        Settings { rule: EmptyRule::default(), tolerance_mm: 1.0, surface: Surface::default() }
     }
 }
 
@@ -50,8 +52,9 @@ pub fn score(
 ) -> Scores {
     let pair = Pair::new(predicted, reference, codes, 0);
     let voxel_ml = reference.grid.world_from_voxel.voxel_volume_mm3() / 1000.0;
+    let masks = (&pair.predicted, &pair.reference);
     let distances =
-        SurfaceDistances::between(&pair.predicted, &pair.reference, pair.dims, &pair.space);
+        SurfaceDistances::between(masks.0, masks.1, pair.dims, &pair.space, settings.surface);
     let (hd95_mm, hd_mm, nsd) = match distances {
         Some(found) => (found.hd95_mm(), found.hd_mm(), found.nsd(settings.tolerance_mm)),
         None => {

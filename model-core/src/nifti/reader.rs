@@ -51,9 +51,18 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Error::Nifti`], [`Error::Geometry`] or [`Error::TooLarge`].
     pub fn open(bytes: &'a [u8]) -> Result<Reader<'a>> {
+        Reader::open_start(bytes, bytes.len() as u64)
+    }
+
+    /// As [`Reader::open`], of a file of `length` bytes that begins so, for what its header says:
+    /// 64 KiB are enough of any usual file.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_start(bytes: &'a [u8], length: u64) -> Result<Reader<'a>> {
         let mut source = plain(bytes);
         let header = header::read(&mut source, false)?;
-        Reader { header, source }.at_the_voxels(bytes)
+        Reader { header, source }.at_the_voxels(bytes, length)
     }
 
     /// Reads the header of a `.hdr`/`.img` pair, NIfTI or Analyze 7.5, each part compressed or not.
@@ -61,13 +70,21 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_pair(header: &[u8], voxels: &'a [u8]) -> Result<Reader<'a>> {
+        Reader::open_pair_start(header, voxels, voxels.len() as u64)
+    }
+
+    /// As [`Reader::open_pair`], of voxels in a file of `length` bytes that begins so.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_pair_start(header: &[u8], voxels: &'a [u8], length: u64) -> Result<Reader<'a>> {
         let header = header::read(&mut plain(header), true)?;
-        Reader { header, source: plain(voxels) }.at_the_voxels(voxels)
+        Reader { header, source: plain(voxels) }.at_the_voxels(voxels, length)
     }
 
     /// Refuses bytes that cannot hold the voxels, and goes to the first.
-    fn at_the_voxels(mut self, bytes: &[u8]) -> Result<Reader<'a>> {
-        let (header, length) = (&self.header, bytes.len() as u64);
+    fn at_the_voxels(mut self, bytes: &[u8], length: u64) -> Result<Reader<'a>> {
+        let header = &self.header;
         let is_gzip = is_gzip(bytes);
         let most = if is_gzip { length.saturating_mul(MAX_DEFLATE_RATIO) } else { length };
         let needed = header.voxel_offset + header.num_values() * header.datatype.size() as u64;

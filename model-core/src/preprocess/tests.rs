@@ -6,7 +6,7 @@ fn network(in_channels: usize) -> UNetConfig {
 }
 
 fn config(foreground: Foreground, crop: bool) -> PreprocessConfig {
-    PreprocessConfig { spacing_mm: None, foreground, crop }
+    PreprocessConfig { foreground, crop, ..PreprocessConfig::default() }
 }
 
 /// A volume of zeros with a few voxels set.
@@ -109,5 +109,36 @@ fn labels_go_to_the_network_and_back() {
         let (_, placement) = preprocess(&case.channels, &config, &network(4)).unwrap();
         let restored: LabelMap = placement.restore(&placement.place_labels(&labels));
         assert!(restored == labels);
+    }
+}
+
+/// The middle of a box that is too long on one axis, and zeros around it where it is too short.
+#[test]
+fn an_input_of_a_given_size_is_cut_and_padded_around_its_center() {
+    let set: Vec<_> = (2..18).map(|i| ([i, 5, 7], i as f32)).collect();
+    let channel = volume([20, 12, 12], &set);
+    let config = PreprocessConfig { size: Some([9, 3, 5]), ..config(Foreground::Nonzero, true) };
+    let mut network = network(1);
+    network.widths.truncate(1);
+    let (input, placement) = preprocess(&[channel.clone()], &config, &network).unwrap();
+    // The box is 16 × 1 × 1 from voxel 2 on; (16 − 9) / 2 voxels are cut off before.
+    assert_eq!(placement.crop(), ([5, 5, 7], [9, 1, 1]));
+    assert_eq!(input.dims, network.padded([9, 3, 5]));
+    let nonzero = input.values.iter().filter(|value| **value != 0.0).count();
+    assert_eq!(nonzero, 9);
+    // Half the spacing: four and a half voxels of the scan are nine of the input.
+    let config = PreprocessConfig { spacing_mm: Some([0.5, 1.0, 1.0]), ..config };
+    let (_, placement) = preprocess(&[channel], &config, &network).unwrap();
+    assert_eq!((placement.crop().1, placement.scaled_dims()), ([4, 1, 1], [8, 1, 1]));
+    assert_eq!(placement.spacing_mm(), [0.5, 1.0, 1.0]);
+}
+
+#[test]
+fn settings_from_before_there_was_a_size_are_read() {
+    let json = r#"{"foreground":"nonzero","crop":true}"#;
+    let read: PreprocessConfig = serde_json::from_str(json).unwrap();
+    assert_eq!((read.size, serde_json::to_string(&read).unwrap().as_str()), (None, json));
+    for size in [[0, 1, 1], [1, 1, 5000]] {
+        assert!(PreprocessConfig { size: Some(size), ..read.clone() }.check().is_err());
     }
 }

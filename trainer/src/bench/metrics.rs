@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use model_core::metrics::{self, Connectivity, EmptyRule, Settings};
+use model_core::metrics::{self, Connectivity, EmptyRule, Settings, Surface};
 use model_core::{Affine, Grid, LabelMap, Region, nifti};
 
 use crate::evaluate::find_task;
@@ -89,20 +89,19 @@ fn table(predicted: &LabelMap, reference: &LabelMap, regions: &[Region], repeats
     let mask = |region: &Region| -> Vec<bool> {
         p.iter().map(|code| region.labels.contains(code)).collect()
     };
-    let steps: [Step; 5] = [
+    let distances = |region: &Region, surface: Surface| {
+        let found = metrics::surface_distances(predicted, reference, &region.labels, surface);
+        black_box(found.map(|found| (found.hd95_mm(), found.hd_mm(), found.nsd(1.0))));
+    };
+    let steps: [Step; 6] = [
         (
             "Dice",
             Box::new(|region| {
                 black_box(metrics::dice(p, r, &region.labels, EmptyRule::Brats2023));
             }),
         ),
-        (
-            "HD95, HD, NSD",
-            Box::new(|region| {
-                let found = metrics::surface_distances(predicted, reference, &region.labels);
-                black_box(found.map(|found| (found.hd95_mm(), found.hd_mm(), found.nsd(1.0))));
-            }),
-        ),
+        ("HD95, HD, NSD", Box::new(|region| distances(region, Surface::Voxels))),
+        ("the same by area", Box::new(|region| distances(region, Surface::Areas))),
         (
             "all scores",
             Box::new(|region| {
@@ -119,7 +118,12 @@ fn table(predicted: &LabelMap, reference: &LabelMap, regions: &[Region], repeats
         (
             "lesion-wise",
             Box::new(|region| {
-                black_box(metrics::lesion_scores(predicted, reference, &region.labels));
+                black_box(metrics::lesion_scores(
+                    predicted,
+                    reference,
+                    &region.labels,
+                    Surface::Voxels,
+                ));
             }),
         ),
     ];

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 use model_core::EmptyRule;
-use model_core::metrics::Settings;
+use model_core::metrics::{Settings, Surface};
 
 use crate::DISCLAIMER;
 use crate::evaluate::{Missing, Options, evaluate, find_task};
@@ -18,7 +18,7 @@ use crate::evaluate::{Missing, Options, evaluate, find_task};
 ///
 /// Two files are compared with each other, two folders by their files' names: a.nii.gz with
 /// a.nii.gz, a-seg.nii.gz or a_seg.nii.gz, in the folder or, as BraTS has them, in folders below
-/// it. The references may also be a data set's folder, with dataset.json. Files of one case must lie
+/// it; a file that is named seg.nii.gz alone has its folder's name. The references may also be a data set's folder, with dataset.json. Files of one case must lie
 /// on the same grid (dimensions, and affines within 1e-3), and hold no label that the task does not
 /// name.
 ///
@@ -43,6 +43,11 @@ pub(super) struct EvaluateArgs {
     /// How far apart two surfaces may be for NSD, in mm.
     #[arg(long, value_name = "MM", default_value_t = 1.0)]
     tolerance: f64,
+    /// What a surface is, for HD95, HD and NSD: "voxels" on the rim, each counting the same, as in
+    /// MONAI; or "areas" between voxels, counting by their size, as in DeepMind's surface-distance,
+    /// by which BraTS 2023 ranks.
+    #[arg(long, value_name = "KIND", default_value = "voxels")]
+    surface: Surface,
     /// Scores lesions one by one too, as BraTS 2023 (GLI) ranks.
     #[arg(long)]
     lesion_wise: bool,
@@ -60,7 +65,8 @@ pub(super) struct EvaluateArgs {
 const EXAMPLES: &str = "\
 Examples:
   rewind evaluate predictions Task04_Hippocampus/labelsTr --csv scores.csv
-  rewind evaluate predictions BraTS2023 --task brats2023 --lesion-wise --missing worst
+  rewind evaluate predictions BraTS2023 --task brats2023 --lesion-wise --surface areas \
+    --missing worst
   rewind evaluate predicted.nii.gz expert.nii.gz --empty nnunet --tolerance 2 --json scores.json
 
 Research use only, not a medical device";
@@ -74,17 +80,22 @@ pub(super) fn run(args: EvaluateArgs) -> Result<()> {
     );
     let options = Options {
         task: find_task(args.task.as_deref(), &args.reference)?,
-        settings: Settings { rule: args.empty, tolerance_mm: args.tolerance },
+        settings: Settings {
+            rule: args.empty,
+            tolerance_mm: args.tolerance,
+            surface: args.surface,
+        },
         lesion_wise: args.lesion_wise,
         missing: args.missing,
     };
     let result = evaluate(&args.predicted, &args.reference, &options)?;
+    // Before the files: what cannot be written takes nothing from the screen.
+    println!("{}\n{DISCLAIMER}", result.report());
     if let Some(file) = &args.csv {
         result.write_csv(file)?;
     }
     if let Some(file) = &args.json {
         result.write_json(file)?;
     }
-    println!("{}\n{DISCLAIMER}", result.report());
     Ok(())
 }

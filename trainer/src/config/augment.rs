@@ -1,60 +1,276 @@
-//! The settings of augmentation.
+//! The settings of augmentation, and the sets of them that have a name.
 
 use anyhow::{Result, ensure};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::check::{fraction, not_negative};
 
-/// Random changes of the patches; each 0 turns one off.
+/// Random changes of the patches; an amount of 0 turns one off. In a file, `preset` names the set
+/// that the other settings start from; what is written out has every number instead.
+///
+/// Axes are right, front, top. What changes intensities is drawn for each channel by itself, and
+/// leaves voxels that are 0 in every channel as they are: background, and what is outside of the
+/// scan, are exactly 0 in use too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct AugmentSettings {
     /// Whether a patch is mirrored, half of the time, left to right, back to front, bottom to top.
     pub flip: [bool; 3],
-    /// Each channel is multiplied by a factor within 1 ± this.
-    pub gain: f32,
-    /// Each channel is shifted by up to this, in standard deviations.
-    pub shift: f32,
+    /// Rotation about each axis by up to this angle, in mm: scans of thick slices are not sheared.
+    #[serde(deserialize_with = "one_or_three")]
+    pub rotate_degrees: [f64; 3],
+    /// The fraction of the patches that is rotated.
+    pub rotate_fraction: f64,
+    /// Scaling by a factor from 1 / (1 + this) to 1 + this, as often up as down; one factor for all
+    /// axes with the same number.
+    #[serde(deserialize_with = "one_or_three")]
+    pub scale: [f64; 3],
+    /// The fraction of the patches that is scaled.
+    pub scale_fraction: f64,
+    /// Elastic deformation: the displacements' standard deviation along each axis, in voxels.
+    #[serde(deserialize_with = "one_or_three")]
+    pub elastic_voxels: [f64; 3],
+    /// The grid of displacements that a patch is spanned by, cubic in between; with 1 along an axis
+    /// they do not change along it.
+    pub elastic_grid: [usize; 3],
+    /// The fraction of the patches that is deformed.
+    pub elastic_fraction: f64,
+    /// Intensities are multiplied by a smooth field: exp of a cubic through 4 × 4 × 4 normal numbers
+    /// with this standard deviation. The patch's lowest intensity stands for the scanner's 0.
+    pub bias: f64,
+    /// The fraction of the channels that gets a bias field.
+    pub bias_fraction: f64,
+    /// Between the patch's lowest and highest, intensities are taken to a power from 1 / (1 + this)
+    /// to 1 + this; mean and standard deviation stay.
+    pub gamma: f64,
+    /// The fraction of the channels that is taken to a power.
+    pub gamma_fraction: f64,
+    /// Intensities are multiplied by a factor within 1 ± this.
+    pub gain: f64,
+    /// The fraction of the channels that is multiplied.
+    pub gain_fraction: f64,
+    /// Intensities are shifted by up to this, in standard deviations.
+    pub shift: f64,
+    /// The fraction of the channels that is shifted.
+    pub shift_fraction: f64,
     /// Gaussian noise with a standard deviation of up to this, in those of the channel.
-    pub noise: f32,
-    /// Rotation about the three axes by up to this angle.
-    pub rotate_degrees: f32,
-    /// Scaling by a factor within 1 ± this.
-    pub scale: f32,
-    /// The fraction of the patches that is rotated and scaled.
-    pub spatial_fraction: f64,
+    pub noise: f64,
+    /// The fraction of the channels that gets noise.
+    pub noise_fraction: f64,
 }
 
-impl Default for AugmentSettings {
-    fn default() -> Self {
-        AugmentSettings {
-            flip: [true; 3],
-            gain: 0.1,
-            shift: 0.1,
-            noise: 0.0,
-            rotate_degrees: 0.0,
-            scale: 0.0,
-            spatial_fraction: 0.5,
-        }
-    }
-}
+/// The names of the sets.
+pub const AUGMENTATIONS: [&str; 4] = ["default", "none", "pendse", "brugger"];
 
 impl AugmentSettings {
+    /// The set of a name, one of [`AUGMENTATIONS`].
+    pub fn preset(name: &str) -> Option<AugmentSettings> {
+        match name {
+            "default" => Some(AugmentSettings::default()),
+            "none" => Some(AugmentSettings::none()),
+            "pendse" => Some(AugmentSettings::pendse()),
+            "brugger" => Some(AugmentSettings::brugger()),
+            _ => None,
+        }
+    }
+
+    /// No change; whatever gets an amount is done to every patch.
+    pub fn none() -> AugmentSettings {
+        AugmentSettings {
+            flip: [false; 3],
+            rotate_degrees: [0.0; 3],
+            rotate_fraction: 1.0,
+            scale: [0.0; 3],
+            scale_fraction: 1.0,
+            elastic_voxels: [0.0; 3],
+            elastic_grid: [3; 3],
+            elastic_fraction: 1.0,
+            bias: 0.0,
+            bias_fraction: 1.0,
+            gamma: 0.0,
+            gamma_fraction: 1.0,
+            gain: 0.0,
+            gain_fraction: 1.0,
+            shift: 0.0,
+            shift_fraction: 1.0,
+            noise: 0.0,
+            noise_fraction: 1.0,
+        }
+    }
+
+    /// Pendse et al. 2020: rotation about the longitudinal axis by ±20°, scaling and intensity by
+    /// ±10 %, flips, elastic deformation. Read: all of it for every patch, intensity as a factor,
+    /// and the deformation, of which nothing is said, as that of Brügger et al.
+    pub fn pendse() -> AugmentSettings {
+        AugmentSettings { scale: [0.1; 3], gain: 0.1, shift: 0.0, ..AugmentSettings::brugger() }
+    }
+
+    /// Brügger et al. 2019: in the axial plane, since BraTS is interpolated along the other axis,
+    /// rotation by ±20°, scaling by 1/1.1 to 1.1, displacements of 10 voxels on a grid of 3 × 3; a
+    /// shift of ±0.1 a channel; flips. Read: all of it for every patch.
+    pub fn brugger() -> AugmentSettings {
+        AugmentSettings {
+            flip: [true; 3],
+            rotate_degrees: [0.0, 0.0, 20.0],
+            scale: [0.1, 0.1, 0.0],
+            elastic_voxels: [10.0, 10.0, 0.0],
+            elastic_grid: [3, 3, 1],
+            shift: 0.1,
+            ..AugmentSettings::none()
+        }
+    }
+
     /// Refuses values that mean nothing.
     ///
     /// # Errors
     /// Names the first such setting.
     pub fn check(&self) -> Result<()> {
-        fraction("augment.spatial_fraction", self.spatial_fraction)?;
-        not_negative("augment.gain", self.gain.into())?;
-        not_negative("augment.shift", self.shift.into())?;
-        not_negative("augment.noise", self.noise.into())?;
-        not_negative("augment.rotate_degrees", self.rotate_degrees.into())?;
+        let [degrees, scale, elastic] = [self.rotate_degrees, self.scale, self.elastic_voxels];
+        // Of what is no number, or below 0, the refusal is certain.
+        let most = |values: [f64; 3]| match values.iter().all(|value| *value >= 0.0) {
+            true => values.into_iter().fold(0.0, f64::max),
+            false => f64::NAN,
+        };
+        for (name, value, limit) in [
+            ("rotate_degrees", most(degrees), 180.0),
+            ("scale", most(scale), 9.0),
+            ("elastic_voxels", most(elastic), 1000.0),
+            ("bias", self.bias, 3.0),
+            ("gamma", self.gamma, 9.0),
+        ] {
+            ensure!(
+                (0.0..=limit).contains(&value),
+                "settings: expected augment.{name} from 0 to {limit}"
+            );
+        }
+        for (name, value) in [
+            ("rotate", self.rotate_fraction),
+            ("scale", self.scale_fraction),
+            ("elastic", self.elastic_fraction),
+            ("bias", self.bias_fraction),
+            ("gamma", self.gamma_fraction),
+            ("gain", self.gain_fraction),
+            ("shift", self.shift_fraction),
+            ("noise", self.noise_fraction),
+        ] {
+            fraction(&format!("augment.{name}_fraction"), value)?;
+        }
         ensure!(
-            (0.0..=0.9).contains(&self.scale),
-            "settings: expected augment.scale from 0 to 0.9, found {}",
-            self.scale
+            self.elastic_grid.iter().all(|n| (1..=32).contains(n)),
+            "settings: expected augment.elastic_grid from 1 to 32, found {:?}",
+            self.elastic_grid
         );
-        Ok(())
+        not_negative("augment.gain", self.gain)?;
+        not_negative("augment.shift", self.shift)?;
+        not_negative("augment.noise", self.noise)
+    }
+}
+
+/// A modern set, near that of nnU-Net (Isensee et al. 2021) without its blur and low resolution:
+/// rotation by ±30° and scaling by 1/1.4 to 1.4 for a fifth of the patches each, and for a part of
+/// the channels a factor, a shift, a power and noise; flips.
+impl Default for AugmentSettings {
+    fn default() -> Self {
+        AugmentSettings {
+            flip: [true; 3],
+            rotate_degrees: [30.0; 3],
+            rotate_fraction: 0.2,
+            scale: [0.4; 3],
+            scale_fraction: 0.2,
+            gamma: 0.5,
+            gamma_fraction: 0.3,
+            gain: 0.25,
+            gain_fraction: 0.3,
+            shift: 0.1,
+            shift_fraction: 0.3,
+            noise: 0.3,
+            noise_fraction: 0.1,
+            ..AugmentSettings::none()
+        }
+    }
+}
+
+impl Serialize for AugmentSettings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        AugmentSettings::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for AugmentSettings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut given = toml::Table::deserialize(deserializer)?;
+        let base = match given.remove("preset") {
+            None => AugmentSettings::default(),
+            Some(preset) => preset.as_str().and_then(AugmentSettings::preset).ok_or_else(|| {
+                let found = preset.as_str().map_or(preset.to_string(), String::from);
+                let known = AUGMENTATIONS.map(|name| format!("`{name}`")).join(", ");
+                D::Error::custom(format!("unknown preset `{found}`, expected one of {known}"))
+            })?,
+        };
+        let mut all = toml::Table::try_from(base).expect("settings are plain values");
+        all.extend(given);
+        AugmentSettings::deserialize(all).map_err(|error| D::Error::custom(error.message()))
+    }
+}
+
+/// Three numbers, along right, front, top, or one for all.
+fn one_or_three<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[f64; 3], D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected one number, or three along right, front, top")]
+    enum Given {
+        One(f64),
+        Three([f64; 3]),
+    }
+    Ok(match Given::deserialize(deserializer)? {
+        Given::One(number) => [number; 3],
+        Given::Three(numbers) => numbers,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<AugmentSettings, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn single_settings_go_before_those_of_the_preset() {
+        let settings = parse("preset = \"brugger\"\nscale = 0.2\nnoise = 1").unwrap();
+        let expected =
+            AugmentSettings { scale: [0.2; 3], noise: 1.0, ..AugmentSettings::brugger() };
+        assert_eq!(settings, expected);
+        assert_eq!(parse("").unwrap(), AugmentSettings::default());
+    }
+
+    #[test]
+    fn every_set_is_legal_and_written_out_in_numbers() {
+        for name in AUGMENTATIONS {
+            let settings = AugmentSettings::preset(name).unwrap();
+            settings.check().unwrap();
+            let text = toml::to_string(&settings).unwrap();
+            assert!(!text.contains("preset") && text.contains("rotate_degrees = ["), "{text}");
+            assert_eq!(parse(&text).unwrap(), settings);
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        let error = parse("preset = \"bruger\"").unwrap_err().to_string();
+        assert!(error.contains("unknown preset `bruger`") && error.contains("`brugger`"));
+        assert!(parse("flips = true").unwrap_err().to_string().contains("unknown field `flips`"));
+        let error = parse("scale = [1, 2]").unwrap_err().to_string();
+        assert!(error.contains("one number, or three"), "{error}");
+        for text in [
+            "rotate_degrees = -1",
+            "scale = [0.1, nan, 0.1]",
+            "elastic_grid = [0, 1, 1]",
+            "noise = inf",
+            "gain_fraction = 2",
+        ] {
+            assert!(parse(text).unwrap().check().is_err(), "{text}");
+        }
     }
 }

@@ -256,7 +256,7 @@ mod tests {
         let mut b = TrainConfig { steps: 7.into(), log_every: 99.into(), workers: 9, ..a.clone() };
         b.augment.gain = 0.5;
         b.memory_gib = 1.0;
-        assert_eq!(a.differences(&b), ["augment.gain: 0.1, 0.5", "steps: 5000, 7"]);
+        assert_eq!(a.differences(&b), ["augment.gain: 0.25, 0.5", "steps: 5000, 7"]);
         assert!(a.differences(&a).is_empty());
     }
 

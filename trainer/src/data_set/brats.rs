@@ -9,7 +9,7 @@ use model_core::Task;
 
 use super::by_suffix::{self, Channel, Found, Group};
 use super::listing::folder_name;
-use super::{DataSet, Layout, Wanted};
+use super::{DataSet, Fault, Layout, Wanted};
 
 /// Each contrast's names: in files until 2022, in files since 2023, and further in tasks.
 const CONTRASTS: [[&str; 4]; 4] = [
@@ -47,9 +47,8 @@ pub(super) fn is_same_channel(a: &str, b: &str) -> bool {
 
 /// Lists the cases.
 pub(super) fn open(folder: &Path, groups: Vec<Group>, wanted: Wanted) -> Result<DataSet> {
-    let suffixes = || groups.iter().flat_map(|group| group.files.iter().map(|(suffix, _)| *suffix));
-    let count = |names: [&str; 2]| suffixes().filter(|suffix| names.contains(suffix)).count();
-    let is_old = count(["t1ce", "flair"]) >= count(["t1c", "t2f"]);
+    let num_old = groups.iter().filter(|group| is_old(group)).count();
+    let is_old = 2 * num_old >= groups.len();
     let layout = if is_old { Layout::BratsUntil2022 } else { Layout::BratsSince2023 };
     let (Wanted::Named(task) | Wanted::Model(task)) = wanted else {
         let names = match is_old {
@@ -72,23 +71,61 @@ pub(super) fn open(folder: &Path, groups: Vec<Group>, wanted: Wanted) -> Result<
     let channels = task.channels.iter().map(channel).collect::<Result<Vec<_>>>()?;
     let channels: Vec<Channel> =
         channels.iter().map(|(name, suffixes)| Channel { name, suffixes }).collect();
-    let Found { cases, unlabeled, faults } = by_suffix::cases(groups, &channels, "seg");
-    let notes = other_year(&task, is_old).into_iter().collect();
+    let (groups, other) = by_year(&task, groups);
+    let Found { cases, unlabeled, mut faults } = by_suffix::cases(groups, &channels, "seg");
+    let mut notes = Vec::new();
+    match other {
+        Other::Faults(other) => faults.extend(other),
+        Other::Note(note) => notes.extend(note),
+    }
     let name = folder_name(folder);
     Ok(DataSet { name, licence: String::new(), task, layout, cases, unlabeled, faults, notes })
 }
 
-/// A warning where the task's year does not go with the files' names: every value of one year's
-/// labels may stand in another's scheme.
-fn other_year(task: &Task, is_old: bool) -> Option<String> {
-    let year: u32 = task.name.strip_prefix("BraTS ")?.get(..4)?.parse().ok()?;
-    let names = if is_old { "until 2022 (t1ce, flair)" } else { "since 2023 (t1c, t2f)" };
-    ((year <= 2022) != is_old).then(|| {
+/// Whether a case's files are named as until 2022.
+fn is_old(group: &Group) -> bool {
+    let count = |names: &[&str]| group.files.iter().filter(|(s, _)| names.contains(s)).count();
+    count(&["t1ce", "flair"]) >= count(&["t1c", "t2f", "t1n", "t2w"])
+}
+
+/// What is said of cases whose files' names are not of the task's year.
+enum Other {
+    Faults(Vec<Fault>),
+    Note(Option<String>),
+}
+
+/// Parts off the cases of another year, where the task would take their labels for others without
+/// a value that shows it: until 2022, 4 was enhancing tumor. Else the cases stay, and a note says
+/// so.
+fn by_year(task: &Task, groups: Vec<Group>) -> (Vec<Group>, Other) {
+    let year = task.name.strip_prefix("BraTS ").and_then(|name| name.get(..4)?.parse().ok());
+    let Some(year): Option<u32> = year else { return (groups, Other::Note(None)) };
+    let is_other = |group: &Group| is_old(group) != (year <= 2022);
+    let names = if year <= 2022 { "since 2023 (t1c, t2f)" } else { "until 2022 (t1ce, flair)" };
+    if year >= 2024 {
+        let (other, groups) = groups.into_iter().partition(is_other);
+        let what = format!(
+            "expected files of {}, found names as {names}, when label 4 was enhancing tumor; a task \
+             from a file takes any names",
+            task.name
+        );
+        let fault = |group: &Group| {
+            let file = group.files.first().map(|(_, file)| file.clone());
+            Fault::new(&group.name, &what, file)
+        };
+        let other: Vec<Group> = other;
+        return (groups, Other::Faults(other.iter().map(fault).collect()));
+    }
+    let other = groups.iter().filter(|group| is_other(group)).count();
+    let note = (other > 0).then(|| {
         format!(
-            "the files are named as {names}, but the task is {}: make sure that its labels are meant",
+            "{other} of {} cases have files named as {names}, but the task is {}: make sure that its \
+             labels are meant",
+            groups.len(),
             task.name
         )
-    })
+    });
+    (groups, Other::Note(note))
 }
 
 #[cfg(test)]
@@ -103,10 +140,19 @@ mod tests {
     }
 
     #[test]
-    fn a_task_of_another_year_is_told() {
-        let task = |name| Task::builtin(name).unwrap();
-        assert!(other_year(&task("brats2024"), true).unwrap().contains("until 2022"));
-        assert_eq!(other_year(&task("brats2024"), false), None);
-        assert_eq!(other_year(&task("brats2021"), true), None);
+    fn a_year_that_the_values_cannot_tell_is_told_by_the_names() {
+        let case = |suffix| Group {
+            name: suffix.to_string(),
+            files: vec![(suffix, PathBuf::from(suffix)), ("seg", PathBuf::from("seg"))],
+            strays: Vec::new(),
+        };
+        let sort = |task: &str| {
+            by_year(&Task::builtin(task).unwrap(), vec![case("t1ce"), case("t1c"), case("t1c")])
+        };
+        let (kept, Other::Faults(faults)) = sort("brats2024") else { panic!("expected a fault") };
+        assert_eq!((kept.len(), faults.len(), &faults[0].case[..]), (2, 1, "t1ce"));
+        let (kept, Other::Note(note)) = sort("brats2021") else { panic!("expected a note") };
+        assert_eq!(kept.len(), 3);
+        assert!(note.unwrap().starts_with("2 of 3 cases have files named as since 2023"));
     }
 }

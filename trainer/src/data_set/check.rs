@@ -206,7 +206,9 @@ impl<'a> Look<'a> {
         let first = self.case.images.first().cloned().unwrap_or_default();
         if self.found.faults.is_empty() && expected != found {
             let names = self.task.channels.join(", ");
-            let what = format!("expected {expected} channels ({names}), found {found}");
+            let channels =
+                if expected == 1 { "1 channel".into() } else { format!("{expected} channels") };
+            let what = format!("expected {channels} ({names}), found {found}");
             self.found.faults.push(Fault::new(&self.case.name, what, Some(first)));
             return;
         }

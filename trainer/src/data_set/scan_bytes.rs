@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use model_core::nifti::Reader;
-use model_core::{LabelMap, Volume};
+use model_core::{Grid, LabelMap, Volume};
 use sha2::{Digest, Sha256};
 
 use crate::files;
@@ -34,6 +34,26 @@ impl ScanBytes {
                 bytes: files::read(&voxels, files::MAX_SCAN_BYTES)?,
             }),
         }
+    }
+
+    /// Reads a scan's header: where its voxels lie, and how many channels they are. Gives the
+    /// length of the files too; none for the header where that cannot be used.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn head(file: &Path) -> Result<(Option<(Grid, usize)>, u64)> {
+        let said = |reader: Reader| (reader.grid().clone(), reader.num_channels());
+        Ok(match pair(file)? {
+            None => {
+                let (start, length) = files::start(file)?;
+                (Reader::open_start(&start, length).ok().map(said), length)
+            }
+            Some((header, voxels)) => {
+                let header = files::read(&header, MAX_HEADER_BYTES)?;
+                let (start, length) = files::start(&voxels)?;
+                (Reader::open_pair_start(&header, &start, length).ok().map(said), length)
+            }
+        })
     }
 
     /// Reads the header, and refuses what cannot be a scan.
@@ -68,6 +88,17 @@ impl ScanBytes {
         self.header.iter().for_each(|header| digest.update(header));
         digest.update(&self.bytes);
     }
+}
+
+/// The files that a scan lies in: its own, or both of a pair.
+///
+/// # Errors
+/// When a pair's other file is missing.
+pub(super) fn parts(file: &Path) -> Result<Vec<PathBuf>> {
+    Ok(match pair(file)? {
+        None => vec![file.to_path_buf()],
+        Some((header, voxels)) => vec![header, voxels],
+    })
 }
 
 /// Header and voxels of a pair; none where a file's name is that of a scan in one file.

@@ -6,6 +6,9 @@ use serde::Serialize;
 /// The share of a volume's outer faces that one value has to have to be its background.
 const BORDER_SHARE: f64 = 0.95;
 
+/// Up to this part of the way from the smallest value to the 99th percentile is dark.
+const DARK: f32 = 0.1;
+
 /// A channel's intensities.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Intensities {
@@ -25,6 +28,8 @@ pub struct Intensities {
     pub deviation: f64,
     /// Voxels that are NaN or infinite in the file, and count as 0.
     pub num_non_finite: u64,
+    /// The share of the volume's outer faces that is dark.
+    pub dark_border_share: f64,
     /// The value that nearly all of the volume's outer faces have, where one has.
     pub background: Option<f32>,
     /// The share of all voxels that have this value.
@@ -39,27 +44,28 @@ impl Intensities {
     pub fn of(volume: &Volume, num_non_finite: u64) -> Intensities {
         let voxels = &volume.voxels;
         let count = voxels.len() as f64;
-        let mean = voxels.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+        let (mut sum, mut min, mut max) = (0.0, f32::INFINITY, f32::NEG_INFINITY);
+        for &voxel in voxels {
+            sum += f64::from(voxel);
+            (min, max) = (min.min(voxel), max.max(voxel));
+        }
+        let mean = sum / count;
         let squares = voxels.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
+        let [percentile_1, median, percentile_99] = percentiles(voxels.clone());
         let background = border_value(volume);
         let same = |value: f32| voxels.iter().filter(|&&v| v == value).count() as f64 / count;
-        let background_share = background.map_or(0.0, same);
-        let mut sorted = voxels.clone();
-        let mut quantile = |share: f64| {
-            let place = (share * (count - 1.0)).round() as usize;
-            *sorted.select_nth_unstable_by(place, f32::total_cmp).1
-        };
         Intensities {
-            min: quantile(0.0),
-            percentile_1: quantile(0.01),
-            median: quantile(0.5),
-            percentile_99: quantile(0.99),
-            max: quantile(1.0),
+            min,
+            percentile_1,
+            median,
+            percentile_99,
+            max,
             mean,
             deviation: (squares / count).sqrt(),
             num_non_finite,
+            dark_border_share: border_share(volume, |v| v < min + DARK * (percentile_99 - min)),
             background,
-            background_share,
+            background_share: background.map_or(0.0, same),
         }
     }
 
@@ -91,12 +97,34 @@ fn border_value(volume: &Volume) -> Option<f32> {
         (_, true) => lead += 1,
         (_, false) => lead -= 1,
     });
-    let (mut same, mut all) = (0u64, 0u64);
+    (border_share(volume, |voxel| voxel == candidate) >= BORDER_SHARE).then_some(candidate)
+}
+
+/// The share of the outer faces' voxels that are so.
+fn border_share(volume: &Volume, is_so: impl Fn(f32) -> bool) -> f64 {
+    let (mut so, mut all) = (0u64, 0u64);
     on_border(volume, |voxel| {
-        same += u64::from(voxel == candidate);
+        so += u64::from(is_so(voxel));
         all += 1;
     });
-    (same as f64 >= BORDER_SHARE * all as f64).then_some(candidate)
+    so as f64 / all as f64
+}
+
+/// The 1st, 50th and 99th percentile, each the nearest voxel's.
+fn percentiles(mut voxels: Vec<f32>) -> [f32; 3] {
+    let last = (voxels.len() - 1) as f64;
+    let [low, middle, high] = [0.01, 0.5, 0.99].map(|share| (share * last).round() as usize);
+    let (below, &mut median, above) = voxels.select_nth_unstable_by(middle, f32::total_cmp);
+    // The outer two are in the parts that the median leaves, unless they are the median.
+    let low = match below.is_empty() || low == middle {
+        true => median,
+        false => *below.select_nth_unstable_by(low, f32::total_cmp).1,
+    };
+    let high = match above.is_empty() || high == middle {
+        true => median,
+        false => *above.select_nth_unstable_by(high - middle - 1, f32::total_cmp).1,
+    };
+    [low, median, high]
 }
 
 #[cfg(test)]
@@ -120,10 +148,18 @@ mod tests {
     }
 
     #[test]
+    fn percentiles_of_few_voxels_are_among_them() {
+        assert_eq!(percentiles(vec![7.0]), [7.0; 3]);
+        assert_eq!(percentiles(vec![7.0, 1.0]), [1.0, 7.0, 7.0]);
+        assert_eq!(percentiles(vec![3.0, 1.0, 2.0]), [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
     fn a_background_is_the_value_of_the_outer_faces() {
         let inside = |n: usize| [n % 5, n / 5 % 5, n / 25].iter().all(|x| (1..4).contains(x));
         let found = Intensities::of(&cube(|n| if inside(n) { 9.0 } else { -1.0 }), 0);
         assert_eq!(found.background, Some(-1.0));
+        assert_eq!(found.dark_border_share, 1.0);
         assert!((found.background_share - 98.0 / 125.0).abs() < 1e-12);
     }
 }

@@ -1,11 +1,10 @@
 //! An evaluation as text for a person.
 
-use model_core::metrics::{DEFINITIONS, LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, Summary};
+use model_core::metrics::{LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, Summary, Surface};
 
 use super::{CaseScores, Evaluation, LESION_MEASURES, MEASURES};
 
-/// So many cases are shown all; of more, the lowest so many.
-const SHOWN: (usize, usize) = (20, 10);
+mod cases;
 
 /// Names are cut to this many characters, so that columns stay on a screen.
 const MAX_NAME: usize = 40;
@@ -117,41 +116,6 @@ impl Evaluation {
         if text.is_empty() { text } else { format!("\n{text}") }
     }
 
-    fn lowest_cases(&self) -> String {
-        let mut cases: Vec<&CaseScores> = self.cases.iter().collect();
-        cases.sort_by(|a, b| mean_dice(a).total_cmp(&mean_dice(b)));
-        let shown = if cases.len() <= SHOWN.0 { cases.len() } else { SHOWN.1 };
-        let mut text = match shown == cases.len() {
-            true => "\nThe cases, the lowest Dice first:\n".to_string(),
-            false => {
-                format!("\nThe lowest {shown} of {} (--csv has all):\n", count(cases.len(), "case"))
-            }
-        };
-        let width = width("", cases[..shown].iter().map(|case| &case.name[..]));
-        let titles: Vec<String> = self.regions.iter().map(|region| cut(&region.name)).collect();
-        let columns: Vec<usize> = titles.iter().map(|title| length(title).max(15)).collect();
-        text += &" ".repeat(width);
-        titles
-            .iter()
-            .zip(&columns)
-            .for_each(|(title, column)| text += &format!("  {title:>column$}"));
-        text += &format!("\n{:width$}", "case");
-        columns.iter().for_each(|&column| {
-            text += &format!("  {:>rest$} {:>8}", "Dice", "HD95 mm", rest = column - 9);
-        });
-        for case in &cases[..shown] {
-            text += &format!("\n{:width$}", cut(&case.name));
-            for (scores, column) in case.scores.iter().zip(&columns) {
-                let (dice, hd95) = (cell(scores.dice, 4, column - 9), cell(scores.hd95_mm, 2, 8));
-                text += &format!("  {dice} {hd95}");
-            }
-            if !case.has_prediction {
-                text += "  no prediction";
-            }
-        }
-        text + "\n"
-    }
-
     fn missing(&self) -> String {
         let mut text = String::new();
         let worst = self.cases.iter().filter(|case| !case.has_prediction).count();
@@ -177,7 +141,7 @@ impl Evaluation {
             self.rule.name(),
             self.rule.describe()
         );
-        for (name, meaning) in DEFINITIONS {
+        for (name, meaning) in self.surface.definitions() {
             let at =
                 if name == "NSD" { format!(" at {} mm", self.tolerance_mm) } else { String::new() };
             text += &format!("{name}{at}: {meaning}\n");
@@ -185,18 +149,12 @@ impl Evaluation {
         if self.cases.iter().any(|case| case.lesions.is_some()) {
             text += &format!(
                 "lesions: as BraTS 2023 (GLI), mean over lesions and false positives; a missed one \
-                 counts Dice 0 and HD95 {LESION_PENALTY_MM} mm\n"
+                 counts Dice 0 and HD95 {LESION_PENALTY_MM} mm{}\n",
+                if self.surface == Surface::Areas { "" } else { " (BraTS: --surface areas)" }
             );
         }
         text.trim_end().to_string()
     }
-}
-
-/// Over the regions that have a score; a case without any stands last.
-fn mean_dice(case: &CaseScores) -> f64 {
-    let dice = case.scores.iter().map(|scores| scores.dice).collect::<Vec<f64>>();
-    // A NaN may come with a minus, and would stand first.
-    Summary::of(&dice).mean.abs()
 }
 
 fn cell(value: f64, digits: usize, width: usize) -> String {
@@ -221,4 +179,61 @@ fn length(text: &str) -> usize {
 /// Of a column that holds these names.
 fn width<'a>(least: &str, names: impl Iterator<Item = &'a str>) -> usize {
     names.map(|name| length(&cut(name))).fold(length(least).max(6), usize::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model_core::metrics::Scores;
+    use model_core::{EmptyRule, Region};
+
+    fn evaluation(num_regions: usize, num_cases: usize) -> Evaluation {
+        let region = |n: usize| Region {
+            name: format!("region {n}"),
+            labels: vec![n as u8 + 1],
+            writes: n as u8 + 1,
+            color: [255; 3],
+        };
+        let case = |n: usize| CaseScores {
+            name: format!("case {n}"),
+            has_prediction: true,
+            scores: (0..num_regions)
+                .map(|region| Scores {
+                    dice: if n == 1 { f64::NAN } else { 0.9 - 0.01 * (n + region) as f64 },
+                    hd95_mm: 2.0,
+                    hd_mm: 3.0,
+                    nsd: 0.5,
+                    predicted_ml: 1.0,
+                    reference_ml: 1.0,
+                })
+                .collect(),
+            lesions: None,
+        };
+        Evaluation {
+            task: None,
+            regions: (0..num_regions).map(region).collect(),
+            rule: EmptyRule::Monai,
+            tolerance_mm: 1.0,
+            surface: Surface::Voxels,
+            cases: (0..num_cases).map(case).collect(),
+            skipped: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_lowest_cases_come_first_and_fit_a_screen() {
+        for num_regions in [2, 20] {
+            let report = evaluation(num_regions, 30).report();
+            assert!(report.contains("lowest 10 of 30 cases") && !report.contains("case 19 "));
+            let place = |name: &str| report.find(name).unwrap();
+            assert!(place("case 29 ") < place("case 20 "), "{report}");
+            let definitions = report.find("empty regions").unwrap();
+            let widest = report[..definitions].lines().map(length).max().unwrap();
+            assert!(widest <= 100, "{widest}\n{report}");
+        }
+        let report = evaluation(2, 3).report();
+        // What has no score stands last, and is counted.
+        assert!(report.find("case 1 ").unwrap() > report.find("case 0 ").unwrap(), "{report}");
+        assert!(report.lines().any(|l| l.contains("Dice") && l.ends_with("     2")), "{report}");
+    }
 }

@@ -1,7 +1,7 @@
 //! An evaluation as CSV and as JSON.
 
 use anyhow::Result;
-use model_core::metrics::{DEFINITIONS, LesionScores, Scores, Summary};
+use model_core::metrics::{LesionScores, Scores, Summary};
 use serde::Serialize;
 
 use super::{Evaluation, LESION_MEASURES, MEASURES};
@@ -19,6 +19,7 @@ pub(super) struct Json<'a> {
     empty_rule: &'static str,
     empty_rule_means: &'static str,
     tolerance_mm: f64,
+    surface: &'static str,
     definitions: serde_json::Map<String, serde_json::Value>,
     regions: Vec<JsonRegion<'a>>,
     mean_dice: f64,
@@ -86,7 +87,8 @@ impl Evaluation {
                 })
                 .collect(),
         });
-        let definitions = DEFINITIONS.iter().map(|(name, text)| (name.to_string(), (*text).into()));
+        let definitions =
+            self.surface.definitions().map(|(name, text)| (name.to_string(), text.into()));
         Json {
             version: VERSION,
             disclaimer: DISCLAIMER,
@@ -95,7 +97,8 @@ impl Evaluation {
             empty_rule: self.rule.name(),
             empty_rule_means: self.rule.describe(),
             tolerance_mm: self.tolerance_mm,
-            definitions: definitions.collect(),
+            surface: self.surface.name(),
+            definitions: definitions.into_iter().collect(),
             regions: regions.collect(),
             mean_dice: self.mean_dice(),
             skipped: &self.skipped,
@@ -112,7 +115,7 @@ impl Evaluation {
             header.extend(LESION_MEASURES.iter().map(|measure| measure.name));
             header.extend(["num_lesions", "num_missed", "num_false_positives", "num_small"]);
         }
-        header.extend(["has_prediction", "empty_rule", "tolerance_mm"]);
+        header.extend(["has_prediction", "empty_rule", "tolerance_mm", "surface"]);
         csv.write_record(&header)?;
         for case in &self.cases {
             for (n, (region, scores)) in self.regions.iter().zip(&case.scores).enumerate() {
@@ -130,7 +133,9 @@ impl Evaluation {
                     fields.extend(counts.map(|count| count.to_string()));
                 }
                 fields.push(case.has_prediction.to_string());
-                fields.extend([self.rule.name().to_string(), self.tolerance_mm.to_string()]);
+                let settings =
+                    [self.rule.name(), &self.tolerance_mm.to_string(), self.surface.name()];
+                fields.extend(settings.map(String::from));
                 csv.write_record(&fields)?;
             }
         }

@@ -13,6 +13,10 @@ const MAX_PATCH: usize = 128;
 /// Cases with voxels so much longer one way than another are resampled with care.
 const ANISOTROPIC: f64 = 2.0;
 
+/// Outer faces that are dark on more than this share show air, noise and all; the first and last
+/// slices of a scan often cut the subject.
+const AIR_SHARE: f64 = 0.5;
+
 /// Spacings that differ by less than this share are one.
 const SAME_SPACING: f64 = 0.01;
 
@@ -46,11 +50,16 @@ fn foreground(inspection: &Inspection, facts: &[&Facts]) -> String {
             .into()
     } else if facts.iter().all(constant) {
         "--foreground otsu: around the subject all voxels are the same, but not 0".into()
+    } else if facts.iter().filter(|facts| is_in_air(facts)).count() * 2 > facts.len() {
+        "--foreground otsu: around the subject is air, dark but not one value".into()
     } else {
-        "--foreground whole, or otsu where air is around the subject: no value stands for the \
-         background"
-            .into()
+        "--foreground whole: the subject reaches to the borders".into()
     }
+}
+
+/// Whether every channel is dark around the subject.
+fn is_in_air(facts: &Facts) -> bool {
+    facts.channels.iter().all(|channel| channel.dark_border_share > AIR_SHARE)
 }
 
 fn along(facts: &[&Facts], axis: usize) -> Vec<f64> {

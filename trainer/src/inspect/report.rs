@@ -18,6 +18,9 @@ pub(super) fn report(inspection: &Inspection) -> String {
     parts.push(if faults.is_empty() { "no faults".into() } else { list_faults(&faults) });
     parts.extend(warnings(inspection));
     if !facts.is_empty() {
+        if !faults.is_empty() {
+            parts.push(format!("cases without faults, which what follows is of: {}", facts.len()));
+        }
         parts.push(geometry(&facts));
         parts.push(intensities(inspection, &facts));
         parts.extend(volumes(inspection, &facts));

@@ -1,0 +1,191 @@
+//! The cache's folder: where a case lies in it, and what is remembered of files so that they need
+//! not be read again to be known.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use model_core::{LabelMap, PreprocessConfig, Task, UNetConfig};
+use sha2::{Digest, Sha256};
+
+use super::{Prepared, form};
+use crate::data_set::CaseFiles;
+
+/// Names the folder where the settings do not.
+const VARIABLE: &str = "REWIND_CACHE";
+
+/// What decides a preprocessed case besides its files and settings; another number for every change
+/// of what preprocessing does or of the files' form, so that nothing old is taken for new.
+const VERSION: u32 = 1;
+
+/// What the name of a case's file ends in; other names are temporary.
+const ENDING: &str = "safetensors";
+
+/// Tells programs that make backups what this folder is (<https://bford.info/cachedir/>).
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # Scans that rewind has preprocessed, so that training need not wait for them. Removing this\n\
+    # folder is always safe; what is needed of it is made again.\n";
+
+/// A temporary file as old as this was left by a process that was killed.
+const LEFT_OVER: Duration = Duration::from_secs(24 * 3600);
+
+/// The cache's folder.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder that is given, or else `$REWIND_CACHE`, or else the user's own; made where there
+    /// is none.
+    ///
+    /// # Errors
+    /// When there is none and none can be made.
+    pub fn open(given: Option<&Path>) -> Result<Folder> {
+        let own = || dirs::cache_dir().map(|folder| folder.join("rewind"));
+        let variable = || std::env::var_os(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let folder =
+            given.map(PathBuf::from).or_else(variable).or_else(own).with_context(|| {
+                format!("expected a folder for preprocessed cases: set cache, or ${VARIABLE}")
+            })?;
+        for part in ["cases", "digests"] {
+            let part = folder.join(part);
+            fs::create_dir_all(&part)
+                .with_context(|| format!("cannot make the cache {}", part.display()))?;
+        }
+        let tag = folder.join("CACHEDIR.TAG");
+        if !tag.exists() {
+            fs::write(&tag, TAG).with_context(|| format!("cannot write {}", tag.display()))?;
+        }
+        let folder = Folder(folder);
+        folder.remove_leftovers();
+        Ok(folder)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// How many cases it holds, and their bytes.
+    pub fn size(&self) -> [u64; 2] {
+        let whole = self.files().filter(|file| is_case(file));
+        let sizes = whole.map(|file| file.metadata().map_or(0, |metadata| metadata.len()));
+        sizes.fold([0, 0], |[count, bytes], size| [count + 1, bytes + size])
+    }
+
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = fs::read_dir(self.0.join("cases"));
+        entries.into_iter().flatten().flatten().map(|entry| entry.path())
+    }
+
+    fn remove_leftovers(&self) {
+        for file in self.files().filter(|file| !is_case(file)) {
+            let changed = file.metadata().and_then(|metadata| metadata.modified());
+            let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+            if age.is_some_and(|age| age > LEFT_OVER) {
+                // Another process may have been first.
+                let _ = fs::remove_file(file);
+            }
+        }
+    }
+
+    /// Where a case lies: named by all that decides what is in it.
+    pub fn case_file(
+        &self,
+        digest: &[u8; 32],
+        task: &Task,
+        preprocess: &PreprocessConfig,
+        network: &UNetConfig,
+    ) -> PathBuf {
+        let sizes = (network.in_channels, network.size_multiple(), network.min_size());
+        let key = serde_json::to_vec(&(VERSION, digest, task, preprocess, sizes));
+        let key = Sha256::digest(key.expect("settings are plain values"));
+        self.0.join("cases").join(format!("{}.{ENDING}", hexadecimal(&key)))
+    }
+
+    /// Writes a case. What a loss of power leaves is found by its checksum, so nothing waits for the
+    /// disk.
+    ///
+    /// # Errors
+    /// With the file's name.
+    pub fn write(&self, file: &Path, prepared: &Prepared, reference: &LabelMap) -> Result<()> {
+        form::write(file, prepared, reference).with_context(|| {
+            format!("cannot write {} (`cache` names another folder)", file.display())
+        })
+    }
+
+    /// SHA-256 over a case's files, remembered for as long as they keep place, size and time.
+    ///
+    /// # Errors
+    /// With the file that cannot be read.
+    pub fn digest(&self, case: &CaseFiles) -> Result<[u8; 32]> {
+        let stamp = stamp(case)?;
+        let file = self.0.join("digests").join(hexadecimal(&stamp));
+        let check =
+            |digest: &[u8]| Sha256::new().chain_update(stamp).chain_update(digest).finalize();
+        if let Ok(bytes) = fs::read(&file)
+            && let Some((digest, sum)) = bytes.split_first_chunk::<32>()
+            && check(digest)[..] == *sum
+        {
+            return Ok(*digest);
+        }
+        let digest = hash(case)?;
+        let bytes = [&digest[..], &check(&digest)].concat();
+        match fs::write(&file, bytes) {
+            // Half of it would not fit its sum.
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot write {}", file.display()))
+            }
+            _ => Ok(digest),
+        }
+    }
+}
+
+fn is_case(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == ENDING)
+}
+
+/// Place, size and time of a case's files, without their names being readable from it.
+///
+/// # Errors
+/// With the file that is missing.
+pub(super) fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
+    let mut all = Sha256::new();
+    for file in case.files() {
+        let about = || format!("cannot read {}", file.display());
+        let metadata = fs::metadata(&file).with_context(about)?;
+        let changed = metadata.modified().with_context(about)?;
+        let changed = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let path = std::path::absolute(&file).with_context(about)?;
+        let path = path.as_os_str().as_encoded_bytes();
+        all.update((path.len() as u64).to_le_bytes());
+        all.update(path);
+        all.update(metadata.len().to_le_bytes());
+        all.update(changed.to_le_bytes());
+    }
+    Ok(all.finalize().into())
+}
+
+/// SHA-256 over the files' contents, one behind the other.
+fn hash(case: &CaseFiles) -> Result<[u8; 32]> {
+    let mut all = Sha256::new();
+    let mut chunk = vec![0; 1 << 20];
+    for file in case.files() {
+        let about = || format!("cannot read {}", file.display());
+        let mut source = File::open(&file).with_context(about)?;
+        loop {
+            match source.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => all.update(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).with_context(about),
+            }
+        }
+    }
+    Ok(all.finalize().into())
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,236 @@
+//! What is kept in memory, up to a bound: what was not used for longest goes first.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use anyhow::{Result, ensure};
+
+/// Values by number, within a bound that counts those that are in use or being read too.
+pub(super) struct Store<T> {
+    bound: u64,
+    state: Mutex<State<T>>,
+    /// Something was given back, or a value is there now.
+    changed: Condvar,
+}
+
+struct State<T> {
+    used_bytes: u64,
+    /// Counts uses.
+    clock: u64,
+    kept: HashMap<usize, Kept<T>>,
+    /// Numbers that a thread is reading right now.
+    loading: HashSet<usize>,
+}
+
+struct Kept<T> {
+    value: Arc<T>,
+    bytes: u64,
+    last_used: u64,
+    /// How often it is in use.
+    users: usize,
+}
+
+/// A value in use, whose memory is not given to others until this is dropped.
+pub struct Loaded<T> {
+    /// There until the end.
+    value: Option<Arc<T>>,
+    number: usize,
+    store: Arc<Store<T>>,
+}
+
+/// A part of the bound.
+pub(super) struct Room<T> {
+    bytes: u64,
+    /// The number that is read into it.
+    loading: Option<usize>,
+    store: Arc<Store<T>>,
+}
+
+impl<T> Store<T> {
+    /// Empty, with a bound in bytes.
+    pub fn new(bound: u64) -> Arc<Store<T>> {
+        let state =
+            State { used_bytes: 0, clock: 0, kept: HashMap::new(), loading: HashSet::new() };
+        Arc::new(Store { bound, state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    /// The bound in bytes.
+    pub fn bound(&self) -> u64 {
+        self.bound
+    }
+
+    /// A value, kept or else made in room for so many bytes; `make` says how many it keeps.
+    ///
+    /// # Errors
+    /// Those of `make`; where the room is larger than the bound.
+    pub fn get(
+        self: &Arc<Self>,
+        number: usize,
+        bytes: u64,
+        make: impl FnOnce() -> Result<(T, u64)>,
+    ) -> Result<Loaded<T>> {
+        ensure!(bytes <= self.bound, "expected memory for {bytes} bytes, found {}", self.bound);
+        let mut state = self.state();
+        loop {
+            state.clock += 1;
+            let clock = state.clock;
+            if let Some(kept) = state.kept.get_mut(&number) {
+                (kept.last_used, kept.users) = (clock, kept.users + 1);
+                let value = Some(kept.value.clone());
+                return Ok(Loaded { value, number, store: self.clone() });
+            }
+            if !state.loading.contains(&number) && state.make_room(bytes, self.bound) {
+                break;
+            }
+            state = self.wait(state);
+        }
+        state.loading.insert(number);
+        drop(state);
+        // Given back in any case; what is kept is counted by itself.
+        let _room = Room { bytes, loading: Some(number), store: self.clone() };
+        let (value, bytes) = make()?;
+        let value = Arc::new(value);
+        let mut state = self.state();
+        state.clock += 1;
+        state.used_bytes += bytes;
+        let kept = Kept { value: value.clone(), bytes, last_used: state.clock, users: 1 };
+        state.kept.insert(number, kept);
+        Ok(Loaded { value: Some(value), number, store: self.clone() })
+    }
+
+    /// Room for so many bytes, waiting for it; at most all there is.
+    pub fn reserve(self: &Arc<Self>, bytes: u64) -> Room<T> {
+        let bytes = bytes.min(self.bound);
+        let mut state = self.state();
+        while !state.make_room(bytes, self.bound) {
+            state = self.wait(state);
+        }
+        Room { bytes, loading: None, store: self.clone() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().expect("no thread panics while it holds this")
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+        self.changed.wait(state).expect("no thread panics while it holds this")
+    }
+}
+
+impl<T> State<T> {
+    /// Takes so many bytes, dropping what was not used for longest; whether there were so many.
+    fn make_room(&mut self, bytes: u64, bound: u64) -> bool {
+        while self.used_bytes + bytes > bound {
+            let unused = self.kept.iter().filter(|(_, kept)| kept.users == 0);
+            let oldest = unused.min_by_key(|(_, kept)| kept.last_used);
+            let Some(number) = oldest.map(|(number, _)| *number) else { return false };
+            let dropped = self.kept.remove(&number).expect("just found");
+            self.used_bytes -= dropped.bytes;
+        }
+        self.used_bytes += bytes;
+        true
+    }
+}
+
+impl<T> Deref for Loaded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl<T> Drop for Loaded<T> {
+    fn drop(&mut self) {
+        // First, so that whoever drops what is kept then gives its memory back.
+        self.value = None;
+        let mut state = self.store.state();
+        if let Some(kept) = state.kept.get_mut(&self.number) {
+            kept.users -= 1;
+        }
+        self.store.changed.notify_all();
+    }
+}
+
+impl<T> Drop for Room<T> {
+    fn drop(&mut self) {
+        let mut state = self.store.state();
+        state.used_bytes -= self.bytes;
+        if let Some(number) = self.loading {
+            state.loading.remove(&number);
+        }
+        self.store.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+    use std::thread;
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let store = Store::new(30);
+        let made = AtomicUsize::new(0);
+        let get = |number: usize| {
+            let make = || {
+                made.fetch_add(1, SeqCst);
+                Ok((number, 10))
+            };
+            assert_eq!(*store.get(number, 10, make).unwrap(), number);
+        };
+        for number in [0, 1, 2, 0, 3] {
+            get(number);
+        }
+        assert_eq!(made.load(SeqCst), 4);
+        get(0);
+        get(2);
+        get(3);
+        assert_eq!(made.load(SeqCst), 4, "0 was used after 1");
+        get(1);
+        assert_eq!(made.load(SeqCst), 5);
+    }
+
+    #[test]
+    fn threads_stay_within_the_bound_and_make_a_value_once() {
+        let (held, most) = (AtomicU64::new(0), AtomicU64::new(0));
+        let store = Store::new(35);
+        struct Value<'a>(&'a AtomicU64);
+        impl Drop for Value<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(10, SeqCst);
+            }
+        }
+        thread::scope(|scope| {
+            for start in 0..8 {
+                let (store, held, most) = (&store, &held, &most);
+                scope.spawn(move || {
+                    for n in 0..200 {
+                        let make = || {
+                            most.fetch_max(held.fetch_add(10, SeqCst) + 10, SeqCst);
+                            Ok((Value(held), 10))
+                        };
+                        let loaded = store.get((start * 3 + n * 7) % 11, 10, make).unwrap();
+                        thread::yield_now();
+                        drop(loaded);
+                        drop(store.reserve(5));
+                    }
+                });
+            }
+        });
+        assert_eq!(most.load(SeqCst), 30);
+    }
+
+    #[test]
+    fn room_is_given_back_after_an_error_and_too_much_is_refused() {
+        let store: Arc<Store<u8>> = Store::new(10);
+        assert!(store.get(0, 11, || Ok((1, 1))).is_err());
+        assert!(store.get(0, 10, || anyhow::bail!("no")).is_err());
+        assert_eq!(*store.get(0, 10, || Ok((3, 1))).unwrap(), 3);
+        // What is made in much room keeps little of it.
+        assert_eq!(*store.get(1, 9, || Ok((4, 9))).unwrap(), 4);
+        assert_eq!(*store.get(0, 10, || Ok((5, 1))).unwrap(), 3);
+    }
+}

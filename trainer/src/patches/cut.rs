@@ -1,0 +1,179 @@
+//! Cuts a patch from a case: copied where voxels fall on voxels, else interpolated once, whatever
+//! was drawn for it.
+
+use crate::augment::Augmentation;
+use crate::cases::Prepared;
+
+use super::PatchDraw;
+
+/// Cuts a patch: values `[channel, k, j, i]` and labels `[k, j, i]`. Outside of the case values
+/// are 0, the foreground's mean, and labels background.
+pub fn cut(case: &Prepared, draw: &PatchDraw, patch: [usize; 3]) -> (Vec<f32>, Vec<u8>) {
+    let num_voxels: usize = patch.iter().product();
+    let mut values = vec![0.0; case.input.channels * num_voxels];
+    let mut labels = vec![0; num_voxels];
+    let Augmentation { flip, scan_from_patch, elastic, .. } = &draw.augmentation;
+    match scan_from_patch.is_some() || elastic.is_some() {
+        false => copy(case, draw.start, patch, &mut values, &mut labels),
+        true => interpolate(case, draw, patch, &mut values, &mut labels),
+    }
+    for values in values.chunks_exact_mut(num_voxels) {
+        mirror(values, patch, *flip);
+    }
+    mirror(&mut labels, patch, *flip);
+    draw.augmentation.change_intensities(&mut values, patch);
+    (values, labels)
+}
+
+/// Mirrors a patch along some of its axes.
+fn mirror<T>(values: &mut [T], [ni, nj, nk]: [usize; 3], flip: [bool; 3]) {
+    if flip[0] {
+        values.chunks_exact_mut(ni).for_each(|row| row.reverse());
+    }
+    let mut swap = |row: usize, other: usize| {
+        let (before, after) = values.split_at_mut(ni * other);
+        before[ni * row..ni * (row + 1)].swap_with_slice(&mut after[..ni]);
+    };
+    if flip[1] {
+        for k in 0..nk {
+            (0..nj / 2).for_each(|j| swap(nj * k + j, nj * k + nj - 1 - j));
+        }
+    }
+    if flip[2] {
+        for k in 0..nk / 2 {
+            (0..nj).for_each(|j| swap(nj * k + j, nj * (nk - 1 - k) + j));
+        }
+    }
+}
+
+fn copy(
+    case: &Prepared,
+    start: [isize; 3],
+    patch: [usize; 3],
+    values: &mut [f32],
+    labels: &mut [u8],
+) {
+    let dims = case.input.dims;
+    // The part of each axis of the patch that lies in the case.
+    let inside = |axis: usize| {
+        let from = (-start[axis]).clamp(0, patch[axis] as isize) as usize;
+        let to = (dims[axis] as isize - start[axis]).clamp(0, patch[axis] as isize) as usize;
+        from..to.max(from)
+    };
+    let row = inside(0);
+    for k in inside(2) {
+        for j in inside(1) {
+            let in_case = [row.start, j, k];
+            let [i0, j0, k0]: [usize; 3] =
+                std::array::from_fn(|a| (start[a] + in_case[a] as isize) as usize);
+            let from = i0 + dims[0] * (j0 + dims[1] * k0);
+            let to = row.start + patch[0] * (j + patch[1] * k);
+            labels[to..to + row.len()].copy_from_slice(&case.labels[from..from + row.len()]);
+            let scans = case.input.values.chunks_exact(case.labels.len());
+            for (scan, values) in scans.zip(values.chunks_exact_mut(patch.iter().product())) {
+                values[to..to + row.len()].copy_from_slice(&scan[from..from + row.len()]);
+            }
+        }
+    }
+}
+
+/// The voxels around a place, and what each counts; the same for every channel.
+#[derive(Clone, Copy, Default)]
+struct Corners {
+    at: [u32; 8],
+    weights: [f32; 8],
+}
+
+/// Trilinear intensities, and the nearest voxels' labels.
+fn interpolate(
+    case: &Prepared,
+    draw: &PatchDraw,
+    patch: [usize; 3],
+    values: &mut [f32],
+    labels: &mut [u8],
+) {
+    const IDENTITY: [[f32; 3]; 3] = [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]];
+    let map = draw.augmentation.scan_from_patch.unwrap_or(IDENTITY);
+    let mut elastic = draw.augmentation.elastic.as_ref().map(|elastic| elastic.over(patch));
+    let center = patch.map(|n| (n as f32 - 1.0) / 2.0);
+    let num_voxels = labels.len();
+    let mut places = [(); 3].map(|()| vec![0.0f32; patch[0]]);
+    let mut displacements = vec![0.0; patch[0]];
+    let mut corners = vec![Corners::default(); patch[0]];
+    for (row, labels) in labels.chunks_exact_mut(patch[0]).enumerate() {
+        let (j, k) = (row % patch[1], row / patch[1]);
+        let offset = [j as f32 - center[1], k as f32 - center[2]];
+        for axis in 0..3 {
+            let [by_i, by_j, by_k] = map[axis];
+            let base = draw.start[axis] as f32 + center[axis] + by_j * offset[0] + by_k * offset[1];
+            for (i, place) in places[axis].iter_mut().enumerate() {
+                *place = base + by_i * (i as f32 - center[0]);
+            }
+            if let Some(Some(elastic)) = elastic.as_mut().map(|elastic| &mut elastic[axis]) {
+                elastic.row(j, k, &mut displacements);
+                places[axis].iter_mut().zip(&displacements).for_each(|(place, d)| *place += d);
+            }
+        }
+        for (i, (corners, label)) in corners.iter_mut().zip(labels).enumerate() {
+            let place = [places[0][i], places[1][i], places[2][i]];
+            *corners = Corners::around(place, case.input.dims);
+            *label = nearest(place, case.input.dims).map_or(0, |at| case.labels[at]);
+        }
+        let scans = case.input.values.chunks_exact(case.labels.len());
+        for (scan, values) in scans.zip(values.chunks_exact_mut(num_voxels)) {
+            let values = &mut values[row * patch[0]..(row + 1) * patch[0]];
+            for (value, corners) in values.iter_mut().zip(&corners) {
+                *value = corners.mix(scan);
+            }
+        }
+    }
+}
+
+impl Corners {
+    /// Around a place between voxels; those outside count nothing.
+    fn around(place: [f32; 3], dims: [usize; 3]) -> Corners {
+        let mut ends = [[0u32; 2]; 3];
+        let mut shares = [[0.0f32; 2]; 3];
+        for axis in 0..3 {
+            let low = floor(place[axis]);
+            let fraction = place[axis] - low as f32;
+            let both = [(low, 1.0 - fraction), (low.saturating_add(1), fraction)];
+            for (n, (at, share)) in both.into_iter().enumerate() {
+                if at >= 0 && at < dims[axis] as i32 {
+                    ends[axis][n] = at as u32;
+                    shares[axis][n] = share;
+                }
+            }
+        }
+        let [ni, nj, _] = dims.map(|n| n as u32);
+        let mut corners = Corners::default();
+        for n in 0..8 {
+            let [a, b, c] = [n & 1, n >> 1 & 1, n >> 2];
+            corners.at[n] = ends[0][a] + ni * (ends[1][b] + nj * ends[2][c]);
+            corners.weights[n] = shares[0][a] * shares[1][b] * shares[2][c];
+        }
+        corners
+    }
+
+    fn mix(&self, scan: &[f32]) -> f32 {
+        let corners = self.at.iter().zip(&self.weights);
+        corners.map(|(at, weight)| weight * scan[*at as usize]).sum()
+    }
+}
+
+/// The largest whole number that is not above `x`; far ones are cut to what fits.
+fn floor(x: f32) -> i32 {
+    // `f32::floor` is a call where the processor is not known to have an instruction for it.
+    let truncated = x as i32;
+    truncated.saturating_sub(i32::from(x < truncated as f32))
+}
+
+/// Where the voxel stands whose center is nearest; none outside.
+fn nearest(place: [f32; 3], dims: [usize; 3]) -> Option<usize> {
+    let [i, j, k] = place.map(|x| floor(x + 0.5));
+    let inside = [i, j, k].iter().zip(dims).all(|(&at, n)| at >= 0 && (at as usize) < n);
+    inside.then(|| i as usize + dims[0] * (j as usize + dims[1] * k as usize))
+}
+
+#[cfg(test)]
+mod tests;
