@@ -9,7 +9,8 @@ use trainer::predict::settings::{Largest, Mode, Settings};
 
 use crate::inference::{find, models, predictor};
 
-/// One file with four channels, a file a channel in nnU-Net's form, and BraTS's folders.
+/// One file with four channels, a file a channel in nnU-Net's form, and BraTS's folders, whose files
+/// may name the channel alone.
 #[test]
 fn a_scan_is_the_same_in_every_form() {
     let folder = tempfile::tempdir().unwrap();
@@ -26,12 +27,13 @@ fn a_scan_is_the_same_in_every_form() {
             write(&format!("nnunet/x_000{n}.nii.gz"), volume);
         }
         write(&format!("brats/HGG/x/x-{}.nii.gz", brats[n]), volume);
+        write(&format!("short/x/{}.nii.gz", brats[n]), volume);
     }
     write("whole/x.nii.gz", &case.channels);
     write("whole/._x.nii.gz", &case.channels[..1]);
     let predictor = predictor(Settings::default());
     let expected = predictor.segment(&case, |_| {}).unwrap().labels;
-    for form in ["nnunet", "brats", "whole"] {
+    for form in ["nnunet", "brats", "short", "whole"] {
         let found = find(&[path(form)]);
         assert_eq!((found.cases.len(), &found.faults[..]), (1, &[][..]), "{form}: {found:?}");
         predictor.write_all(&found, &path("out").join(form), None, false).unwrap();

@@ -78,7 +78,7 @@ pub enum Error {
     InFile {
         /// The file's name as the user gave it.
         file: String,
-        /// What is wrong with it.
+        /// What is wrong with it; not a source, which a chain of errors would print again.
         error: Box<Error>,
     },
 }

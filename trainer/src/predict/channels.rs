@@ -14,7 +14,7 @@ pub enum Part {
     },
     /// `CASE_flair`, `CASE-t2f`: a channel by its name.
     Named {
-        /// The case.
+        /// The case; empty where the file names the channel alone, and its folder the case.
         case: String,
         /// The channel.
         channel: usize,
@@ -31,18 +31,18 @@ const ALIASES: [(&str, &[&str]); 4] =
 
 /// What a file is, by its name without ending.
 pub fn part(stem: &str, task: &Task) -> Part {
-    let Some((place, _)) = stem.char_indices().rfind(|(_, c)| *c == '_' || *c == '-') else {
-        return Part::Whole;
-    };
-    let (case, end) = (stem[..place].to_string(), stem[place + 1..].to_ascii_lowercase());
+    let place = stem.rfind(['_', '-']);
+    let (case, end) = place.map_or(("", stem), |place| (&stem[..place], &stem[place + 1..]));
+    let (case, end) = (case.to_string(), end.to_ascii_lowercase());
     let is_number = end.len() == 4 && end.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some(channel) = end.parse().ok().filter(|_| is_number && stem[place..].starts_with('_'))
+    let is_numbered = is_number && place.is_some_and(|place| stem[place..].starts_with('_'));
+    if let Some(channel) = end.parse().ok().filter(|_| is_numbered && !case.is_empty())
         && channel < task.channels.len()
     {
         return Part::Numbered { case, channel };
     }
     // A task of one channel has no need for names, and a case may end in one by chance.
-    if task.channels.len() == 1 || case.is_empty() {
+    if task.channels.len() == 1 {
         return Part::Whole;
     }
     if end == "seg" || end == "label" {
@@ -76,7 +76,9 @@ mod tests {
         assert_eq!(part("subject-1-T1", &task), named("subject-1", 0));
         let numbered = |channel| Part::Numbered { case: "BRATS_001".into(), channel };
         assert_eq!(part("BRATS_001_0003", &task), numbered(3));
-        for whole in ["BRATS_001_0004", "BRATS_001", "t1", "_t1", "case_00001", "x-0001", ""] {
+        assert_eq!(part("t1ce", &task), named("", 1));
+        assert_eq!(part("seg", &task), Part::Labels);
+        for whole in ["BRATS_001_0004", "BRATS_001", "_0001", "case_00001", "x-0001", ""] {
             assert_eq!(part(whole, &task), Part::Whole, "{whole}");
         }
     }

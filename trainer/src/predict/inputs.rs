@@ -200,12 +200,18 @@ fn of_folder(folder: &Path, task: &Task, depth: usize, found: &mut Inputs) -> Re
             of_folder(&inner, task, depth + 1, found)?;
         }
     }
-    grouped(scans, task, found);
+    grouped(folder, scans, task, found);
     Ok(())
 }
 
+/// A folder's own name, also of ".".
+fn folder_name(folder: &Path) -> String {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// Parts the scans of one folder into cases by their names.
-fn grouped(scans: Vec<PathBuf>, task: &Task, found: &mut Inputs) {
+fn grouped(folder: &Path, scans: Vec<PathBuf>, task: &Task, found: &mut Inputs) {
     let expected = task.channels.len();
     let parts: Vec<Part> = scans.iter().map(|scan| part(&name_of(scan), task)).collect();
     // A number at the end is a channel in nnU-Net's form, but it may as well be the case's own.
@@ -223,6 +229,7 @@ fn grouped(scans: Vec<PathBuf>, task: &Task, found: &mut Inputs) {
                 by_case.entry(case).or_default().insert(channel, scan);
             }
             Part::Named { case, channel } => {
+                let case = if case.is_empty() { folder_name(folder) } else { case };
                 by_case.entry(case).or_default().insert(channel, scan);
             }
             Part::Numbered { .. } | Part::Whole => found.cases.push(CaseFiles {
