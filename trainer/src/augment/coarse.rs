@@ -63,7 +63,7 @@ impl Rows<'_> {
 /// ends the last value holds.
 fn weights(points: usize, voxels: usize) -> Vec<Vec<f32>> {
     let mut weights = vec![vec![0.0; voxels]; points];
-    for voxel in 0..voxels {
+    (0..voxels).for_each(|voxel| {
         let spread = (points - 1) as f64 / (voxels - 1).max(1) as f64;
         let place = voxel as f64 * spread;
         let before = (place as usize).min(points.saturating_sub(2));
@@ -78,7 +78,7 @@ fn weights(points: usize, voxels: usize) -> Vec<Vec<f32>> {
             let point = (before + n).saturating_sub(1).min(points - 1);
             weights[point][voxel] += weight as f32;
         }
-    }
+    });
     weights
 }
 

@@ -259,7 +259,7 @@ fn schemes(task: &Task, labels: &[u8]) -> String {
         let other = Task::builtin(name).ok();
         other.is_some_and(|o| o.channels == task.channels && o.check_codes(&codes).is_ok())
     };
-    let names: Vec<&str> = BUILTIN_TASKS.into_iter().filter(|name| knows(&name)).collect();
+    let names: Vec<&str> = BUILTIN_TASKS.into_iter().filter(knows).collect();
     match names.is_empty() {
         true => String::new(),
         false => format!("; all values are known to {}", names.join(", ")),
