@@ -37,7 +37,7 @@ fn config(data: &Path) -> TrainConfig {
 }
 
 fn open(data: &Path, config: &TrainConfig) -> anyhow::Result<Cases> {
-    let data_set = DataSet::open(data)?;
+    let data_set = DataSet::open(data, None)?;
     Ok(Cases::open(data_set, config, &network(), &AtomicBool::new(false))?.expect("not stopped"))
 }
 
@@ -74,7 +74,7 @@ fn what_was_preprocessed_once_is_not_again_and_is_the_same() {
     assert_eq!(second.fingerprint, first.fingerprint);
     for number in 0..3 {
         assert!(*first.load(number).unwrap() == *second.load(number).unwrap());
-        let (case, _) = DataSet::open(&data).unwrap().read(number).unwrap();
+        let (case, _) = DataSet::open(&data, None).unwrap().read(number).unwrap();
         assert!(second.reference(number).unwrap() == case.labels.unwrap());
     }
     // Elsewhere the same scans are the same cases; other settings are others.
@@ -168,7 +168,7 @@ fn a_killed_preprocessing_goes_on_where_it_was() {
     // Asked to stop, it does, and says so.
     fs::remove_dir_all(data.with_file_name("cache")).unwrap();
     let stop = AtomicBool::new(false);
-    let data_set = DataSet::open(&data).unwrap();
+    let data_set = DataSet::open(&data, None).unwrap();
     std::thread::scope(|scope| {
         let opened = scope.spawn(|| Cases::open(data_set, &config(&data), &network(), &stop));
         while cached(&data).is_empty() {

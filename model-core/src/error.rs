@@ -74,12 +74,12 @@ pub enum Error {
         found_bytes: u64,
     },
     /// An error, with the file it came from.
-    #[error("{source} (in {file})")]
+    #[error("{error} (in {file})")]
     InFile {
         /// The file's name as the user gave it.
         file: String,
         /// What is wrong with it.
-        source: Box<Error>,
+        error: Box<Error>,
     },
 }
 
@@ -91,7 +91,7 @@ impl Error {
     pub fn in_file(self, file: impl Into<String>) -> Self {
         match self {
             Error::InFile { .. } => self,
-            source => Error::InFile { file: file.into(), source: Box::new(source) },
+            error => Error::InFile { file: file.into(), error: Box::new(error) },
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `rewind bench memory`: what real steps hold, beside what [`model_core::plan`] says they will.
+//! `rewind bench`: what real steps hold, beside what [`model_core::plan`] says they will, and how long
+//! scores take.
 
 use std::process::{Command, Stdio};
 
@@ -13,10 +14,11 @@ use crate::{DISCLAIMER, device, progress};
 
 mod augment;
 mod measure;
+mod metrics;
 
 pub use measure::{Measured, measure};
 
-/// Measure what a network takes.
+/// Measure what a network takes, and how long scores take.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -29,6 +31,7 @@ pub struct BenchArgs {
 #[derive(Subcommand)]
 enum What {
     Memory(MemoryArgs),
+    Metrics(metrics::MetricsArgs),
     Augment(augment::AugmentArgs),
 }
 
@@ -82,10 +85,12 @@ pub struct Row {
 /// Runs the command.
 ///
 /// # Errors
-/// For what cannot be measured: a network that cannot be built, a step that does not come through.
+/// For a network that cannot be built, a step that does not come through, or label maps that cannot
+/// be compared.
 pub fn run(args: BenchArgs) -> Result<()> {
     match args.what {
         What::Memory(args) => memory(args),
+        What::Metrics(args) => metrics::run(&args),
         What::Augment(args) => augment::run(&args),
     }
 }

@@ -8,14 +8,13 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 use model_core::{
-    Case, Input, LabelMap, Placement, PreprocessConfig, UNetConfig, nifti, preprocess,
-    working_bytes,
+    Case, Input, LabelMap, Placement, PreprocessConfig, UNetConfig, preprocess, working_bytes,
 };
 use sha2::{Digest, Sha256};
 
 use crate::config::TrainConfig;
-use crate::data_set::DataSet;
-use crate::{files, progress};
+use crate::data_set::{DataSet, ScanBytes};
+use crate::progress;
 
 mod fill;
 mod folder;
@@ -187,10 +186,10 @@ impl Shared {
         let case_files = &self.data_set.cases[number];
         let (mut largest, mut all, mut channels, mut grid) = (0, 0, 0, None);
         for image in &case_files.images {
-            let (start, length) = files::start(image)?;
+            let (head, length) = ScanBytes::head(image)?;
             (largest, all) = (length.max(largest), all + length);
             // What is wrong with a header is said when the file is read.
-            if let Ok((found, count)) = nifti::read_head(&start, length) {
+            if let Some((found, count)) = head {
                 channels += count;
                 grid.get_or_insert(found);
             }

@@ -3,16 +3,22 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use model_core::Bundle;
+use model_core::{Bundle, Card};
 
-use crate::{files, run_folder};
+use crate::{DISCLAIMER, files, run_folder};
 
 /// Writes the bundle of a run's best validation to a file, under a name and with a warning; gives
-/// the bundle.
+/// the bundle, as it is used: in f16 with rounded weights.
 ///
 /// # Errors
 /// When the folder holds no validated run, or the file exists already or cannot be written.
-pub fn export(run: &Path, out: &Path, name: Option<&str>, warning: Option<&str>) -> Result<Bundle> {
+pub fn export(
+    run: &Path,
+    out: &Path,
+    name: Option<&str>,
+    warning: Option<&str>,
+    storage: Storage,
+) -> Result<Bundle> {
     run_folder::Run::read(run)?;
     let mut bundle = run_folder::read_bundle(run)?;
     if let Some(name) = name {
@@ -24,8 +30,24 @@ pub fn export(run: &Path, out: &Path, name: Option<&str>, warning: Option<&str>)
     if out.is_dir() {
         bail!("expected --out to name a file, found the folder {}", out.display());
     }
-    files::write(out, &bundle.to_bytes()?)?;
+    let bytes = match storage {
+        Storage::F32 => bundle.to_bytes()?,
+        Storage::F16 => {
+            bundle = bundle.rounded_to_f16();
+            bundle.to_f16_bytes()?
+        }
+    };
+    files::write(out, &bytes)?;
     Ok(bundle)
+}
+
+/// How a bundle's numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// As they were trained.
+    F32,
+    /// Rounded to half precision: half the size. The network still computes in f32.
+    F16,
 }
 
 /// A bundle's card, for a person.
@@ -54,4 +76,26 @@ pub fn describe(bundle: &Bundle) -> String {
         text += "\n\t(the weights were chosen by these cases too)";
     }
     text + &format!("\nSHA-256\t{}", bundle.hash())
+}
+
+/// A bundle's card as Markdown, to lie beside it.
+pub fn card(bundle: &Bundle) -> String {
+    let Card { name, warning, task, network, preprocess, .. } = &bundle.card;
+    let list = |values: &[String]| values.join(", ");
+    let regions: Vec<String> = task.regions.iter().map(|region| region.name.clone()).collect();
+    let rows = describe(bundle);
+    let rows =
+        rows.lines().filter(|line| !line.starts_with("name") && !line.starts_with("warning"));
+    let rows: Vec<String> = rows.map(|line| format!("| {} |", line.replace('\t', " | "))).collect();
+    let num_parameters: usize = bundle.weights.values().map(|array| array.values.len()).sum();
+    let warning = if warning.is_empty() { String::new() } else { format!("**{warning}**\n\n") };
+    format!(
+        "# {name}\n\n_{DISCLAIMER}_\n\n{warning}| | |\n|---|---|\n| channels | {} |\n| regions | {} |\n\
+         | network | {num_parameters} parameters, widths {:?} |\n| intensities | {:?} |\n{}\n",
+        list(&task.channels),
+        list(&regions),
+        network.widths,
+        preprocess.foreground,
+        rows.join("\n")
+    )
 }

@@ -20,6 +20,7 @@ pub mod evaluate;
 pub mod export;
 pub mod files;
 pub mod initial;
+pub mod inspect;
 pub mod loss;
 pub mod memory;
 pub mod metrics_log;

@@ -153,10 +153,10 @@ pub(super) fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
     let mut all = Sha256::new();
     for file in case.files() {
         let about = || format!("cannot read {}", file.display());
-        let metadata = fs::metadata(file).with_context(about)?;
+        let metadata = fs::metadata(&file).with_context(about)?;
         let changed = metadata.modified().with_context(about)?;
         let changed = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let path = std::path::absolute(file).with_context(about)?;
+        let path = std::path::absolute(&file).with_context(about)?;
         let path = path.as_os_str().as_encoded_bytes();
         all.update((path.len() as u64).to_le_bytes());
         all.update(path);
@@ -172,7 +172,7 @@ fn hash(case: &CaseFiles) -> Result<[u8; 32]> {
     let mut chunk = vec![0; 1 << 16];
     for file in case.files() {
         let about = || format!("cannot read {}", file.display());
-        let mut source = File::open(file).with_context(about)?;
+        let mut source = File::open(&file).with_context(about)?;
         loop {
             match source.read(&mut chunk) {
                 Ok(0) => break,

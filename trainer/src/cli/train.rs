@@ -39,8 +39,6 @@ pub(super) struct TrainArgs {
     /// Goes on without the cases that cannot be used.
     #[arg(long)]
     skip_bad: bool,
-    #[command(flatten)]
-    settings: SettingsArgs,
     /// Goes on with a run although its settings changed; its network and its split cannot.
     #[arg(long)]
     accept_changes: bool,
@@ -50,6 +48,8 @@ pub(super) struct TrainArgs {
     /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
     #[arg(long)]
     device: Option<String>,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// The most used settings, and any other.

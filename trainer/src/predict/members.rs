@@ -1,0 +1,113 @@
+//! The models that segment: one, or several that share a task.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use burn::tensor::Device;
+use model_core::nets::UNet3d;
+use model_core::{Bundle, Input, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::{cross_validation, model, run_folder};
+
+/// A model on a device.
+pub struct Member {
+    /// The model.
+    pub bundle: Bundle,
+    /// What records call it.
+    pub id: ModelId,
+    network: UNet3d,
+}
+
+/// Which model it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelId {
+    /// Its name.
+    pub name: String,
+    /// [`Bundle::hash`]: of its weights as they are used.
+    pub sha256: String,
+}
+
+impl Member {
+    /// Puts a model on a device.
+    ///
+    /// # Errors
+    /// When the bundle's weights are not those of its network.
+    pub fn new(bundle: Bundle, device: &Device) -> Result<Member> {
+        let network = model::build(&bundle.card.network, &bundle.weights, device)?;
+        let id = ModelId { name: bundle.card.name.clone(), sha256: bundle.hash() };
+        Ok(Member { bundle, id, network })
+    }
+
+    /// The logits of all of an input, `[output][k][j][i]`.
+    pub fn logits(&self, input: &Input, device: &Device) -> Vec<f32> {
+        model::logits(&self.network, input, device)
+    }
+}
+
+/// The folders of runs that paths name: themselves, or the folds of the cross-validation in them;
+/// files as they are.
+pub fn expand(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let runs = |path: &PathBuf| match cross_validation::folders(path) {
+        folds if folds.is_empty() => vec![path.clone()],
+        folds => folds,
+    };
+    paths.iter().flat_map(runs).collect()
+}
+
+/// Reads models that are to answer together.
+///
+/// # Errors
+/// When one cannot be read, or they do not share a task.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Bundle>> {
+    let bundles: Vec<Bundle> =
+        paths.iter().map(|path| run_folder::read_bundle(path)).collect::<Result<_>>()?;
+    for (n, bundle) in bundles.iter().enumerate() {
+        let (first, task) = (&bundles[0].card.task, &bundle.card.task);
+        ensure!(
+            same_question(first, task),
+            "expected models of one task, found {} and {} (in {})",
+            question(first),
+            question(task),
+            paths[n].display()
+        );
+        if let Some(twin) = bundles[..n].iter().position(|other| other.weights == bundle.weights) {
+            let (a, b) = (paths[twin].display(), paths[n].display());
+            anyhow::bail!("expected different models, found the same twice: {a} and {b}");
+        }
+    }
+    Ok(bundles)
+}
+
+/// Whether outputs of networks for these tasks mean the same. Names and colors do not matter.
+fn same_question(a: &Task, b: &Task) -> bool {
+    let regions = |task: &Task| -> Vec<(Vec<u8>, u8)> {
+        task.regions.iter().map(|region| (region.labels.clone(), region.writes)).collect()
+    };
+    a.channels == b.channels
+        && a.head == b.head
+        && a.output_codes() == b.output_codes()
+        && regions(a) == regions(b)
+}
+
+fn question(task: &Task) -> String {
+    let regions: Vec<String> =
+        task.regions.iter().map(|region| format!("{} {:?}", region.name, region.labels)).collect();
+    format!("{:?} ({}; {})", task.name, task.channels.join(", "), regions.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_with_other_codes_or_channels_are_other_questions() {
+        let [a, mut b] = ["brats2021", "brats2023"].map(|name| Task::builtin(name).unwrap());
+        assert!(!same_question(&a, &b), "the enhancing tumor is another code");
+        b = Task { name: "mine".into(), ..a.clone() };
+        assert!(same_question(&a, &b));
+        b.channels.swap(0, 1);
+        assert!(!same_question(&a, &b));
+        assert!(question(&a).contains("enhancing tumor [4]"), "{}", question(&a));
+    }
+}
