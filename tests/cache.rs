@@ -223,8 +223,8 @@ fn memory_stays_within_its_bound_however_many_cases_there_are() {
     let numbers: Vec<usize> = answer.split(' ').map(|n| n.parse().unwrap()).collect();
     let [filling, training, all] = numbers[..] else { panic!("{answer}") };
     assert!(10 * all > 35 * bound, "expected more than fits, found {all}");
-    // Besides cases: two threads' chunks of files, patches, and what decoding holds.
-    let most = bound + (4 << 20);
+    // Besides cases: chunks of files, patches, and what decoding holds.
+    let most = bound + (2 << 20);
     assert!(filling < most && training < most, "{filling} and {training} beside {bound}");
     // The bound is made use of, too.
     assert!(training > bound / 2, "{training}");

@@ -1,5 +1,6 @@
 //! What Rewind promises across its crates, one file a promise.
 
+mod augmentation;
 mod browser;
 mod bundle;
 mod cache;

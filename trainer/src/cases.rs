@@ -28,6 +28,9 @@ use store::Store;
 /// Foreground voxels that are kept for each label to center patches on.
 const MAX_CENTERS: usize = 20_000;
 
+/// What writing a case takes besides it: a buffer, and places to center patches on, once more.
+const WRITING_BYTES: u64 = 2 << 20;
+
 /// A case ready for training and for being measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
@@ -197,6 +200,7 @@ impl Shared {
                 .max(largest + 4 * (channels * grid.num_voxels()) as u64),
             None => 16 * all,
         };
+        let bytes = bytes + WRITING_BYTES;
         self.check_fits(number, bytes)?;
         Ok(bytes)
     }

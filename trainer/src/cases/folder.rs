@@ -169,7 +169,7 @@ pub(super) fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
 /// SHA-256 over the files' contents, one behind the other.
 fn hash(case: &CaseFiles) -> Result<[u8; 32]> {
     let mut all = Sha256::new();
-    let mut chunk = vec![0; 1 << 20];
+    let mut chunk = vec![0; 1 << 16];
     for file in case.files() {
         let about = || format!("cannot read {}", file.display());
         let mut source = File::open(&file).with_context(about)?;

@@ -132,12 +132,19 @@ fn interpolate(
 impl Corners {
     /// Around a place between voxels; those outside count nothing.
     fn around(place: [f32; 3], dims: [usize; 3]) -> Corners {
+        let low = place.map(floor);
+        let high: [f32; 3] = std::array::from_fn(|axis| place[axis] - low[axis] as f32);
+        let [ni, nj, _] = dims.map(|n| n as u32);
+        if (0..3).all(|axis| low[axis] >= 0 && low[axis] + 1 < dims[axis] as i32) {
+            let at = low[0] as u32 + ni * (low[1] as u32 + nj * low[2] as u32);
+            let shares = high.map(|share| [1.0 - share, share]);
+            let steps = [0, 1, ni, ni + 1].map(|step| [at + step, at + step + ni * nj]);
+            return Corners::of(|n| steps[n & 3][n >> 2], shares);
+        }
         let mut ends = [[0u32; 2]; 3];
         let mut shares = [[0.0f32; 2]; 3];
         for axis in 0..3 {
-            let low = floor(place[axis]);
-            let fraction = place[axis] - low as f32;
-            let both = [(low, 1.0 - fraction), (low.saturating_add(1), fraction)];
+            let both = [(low[axis], 1.0 - high[axis]), (low[axis].saturating_add(1), high[axis])];
             for (n, (at, share)) in both.into_iter().enumerate() {
                 if at >= 0 && at < dims[axis] as i32 {
                     ends[axis][n] = at as u32;
@@ -145,19 +152,22 @@ impl Corners {
                 }
             }
         }
-        let [ni, nj, _] = dims.map(|n| n as u32);
-        let mut corners = Corners::default();
-        for n in 0..8 {
-            let [a, b, c] = [n & 1, n >> 1 & 1, n >> 2];
-            corners.at[n] = ends[0][a] + ni * (ends[1][b] + nj * ends[2][c]);
-            corners.weights[n] = shares[0][a] * shares[1][b] * shares[2][c];
+        let at = |n: usize| ends[0][n & 1] + ni * (ends[1][n >> 1 & 1] + nj * ends[2][n >> 2]);
+        Corners::of(at, shares)
+    }
+
+    fn of(at: impl Fn(usize) -> u32, [i, j, k]: [[f32; 2]; 3]) -> Corners {
+        Corners {
+            at: std::array::from_fn(at),
+            weights: std::array::from_fn(|n| i[n & 1] * (j[n >> 1 & 1] * k[n >> 2])),
         }
-        corners
     }
 
     fn mix(&self, scan: &[f32]) -> f32 {
-        let corners = self.at.iter().zip(&self.weights);
-        corners.map(|(at, weight)| weight * scan[*at as usize]).sum()
+        let value = |n: usize| self.weights[n] * scan[self.at[n] as usize];
+        // In pairs, which do not wait for each other.
+        ((value(0) + value(1)) + (value(2) + value(3)))
+            + ((value(4) + value(5)) + (value(6) + value(7)))
     }
 }
 
