@@ -124,7 +124,7 @@ fn sets_are_named_in_settings_and_on_the_command_line() {
 #[test]
 fn real_scans_stay_finite_and_keep_their_labels() {
     let Some(folder) = data("hippocampus") else { return };
-    let data_set = DataSet::open(&folder).unwrap();
+    let data_set = DataSet::open(&folder, None).unwrap();
     for number in 0..3 {
         let (case, _) = data_set.read(number).unwrap();
         let case = prepare(case, &PreprocessConfig::default(), &network(1)).unwrap().0;
