@@ -10,6 +10,7 @@ mod layering;
 mod memory;
 mod never_lost;
 mod program_matches_model;
+mod report;
 mod reversible;
 mod share;
 mod sources;

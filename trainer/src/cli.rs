@@ -11,6 +11,7 @@ mod evaluate;
 mod export;
 mod phantom;
 mod predict;
+mod report;
 mod train;
 
 /// Trains reversible 3D U-Nets that segment volumetric scans, and uses them.
@@ -39,6 +40,7 @@ enum Command {
     Train(train::TrainArgs),
     Predict(predict::PredictArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Report(report::ReportArgs),
     Export(export::ExportArgs),
     Phantom(phantom::PhantomArgs),
     Plan(plan::PlanArgs),
@@ -52,6 +54,7 @@ pub fn run() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
         Command::Phantom(args) => phantom::run(args),
         Command::Plan(args) => plan::run(args),

@@ -16,7 +16,7 @@ use crate::checkpoint::{Best, Checkpoint, remove_leftovers};
 use crate::config::TrainConfig;
 use crate::data_set::DataSet;
 use crate::loss::Loss;
-use crate::metrics_log::{MetricsLog, Row, Values};
+use crate::metrics_log::{Clock, MetricsLog, Row, Values};
 use crate::patches::{Batch, batches};
 use crate::run_folder::{BEST, RUN, Run, SETTINGS};
 use crate::schedule::Schedule;
@@ -308,7 +308,8 @@ impl<'a> Trainer<'a> {
 
     fn append(&mut self, values: Values) -> Result<()> {
         let elapsed_secs = self.started.elapsed().as_secs_f64();
-        self.log.append(&Row { steps: self.steps, values, elapsed_secs })
+        let clock = Some(Clock { elapsed_secs, waited_secs: None });
+        self.log.append(&Row { steps: self.steps, values, clock })
     }
 
     /// Measures the averaged weights, keeps them if they are the best, and writes a checkpoint.
