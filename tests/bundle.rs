@@ -37,6 +37,7 @@ pub(crate) fn small_bundle() -> Bundle {
         data_fingerprint: "00ff".to_string(),
         training_cases: 9,
         steps: 100,
+        patch: None,
         held_out: vec![Score { region: "lesion".to_string(), dice: 0.5, n: 3 }],
     };
     let card = Card {
@@ -60,6 +61,31 @@ fn what_is_written_is_read_back() {
     let bytes = bundle.to_bytes().unwrap();
     assert_eq!(Bundle::from_bytes(&bytes).unwrap(), bundle);
     assert_eq!(bytes, bundle.to_bytes().unwrap(), "the same bytes each time");
+}
+
+/// Multiples of 1/8 are numbers of half precision too: nothing is rounded, and the checksum is that
+/// of the same values in f32.
+#[test]
+fn half_precision_is_read_back_with_the_checksum_of_its_values() {
+    let mut bundle = small_bundle();
+    let bytes = bundle.to_f16_bytes().unwrap();
+    assert_eq!(Bundle::from_bytes(&bytes).unwrap(), bundle);
+    let data_start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    assert_eq!(bytes.len() - data_start, 2 * 152);
+    let mut damaged = bytes.clone();
+    damaged[data_start] ^= 1;
+    assert!(Bundle::from_bytes(&damaged).unwrap_err().to_string().contains("damaged"));
+
+    let bias = &mut bundle.weights.get_mut("head.bias").unwrap().values[0];
+    *bias = 0.1;
+    let rounded = Bundle::from_bytes(&bundle.to_f16_bytes().unwrap()).unwrap();
+    assert_eq!(rounded, bundle.rounded_to_f16());
+    // 0.1 in half precision: 0x2e66.
+    assert_eq!(rounded.weights["head.bias"].values[0], 0.099_975_586);
+    assert!(rounded.hash() != bundle.hash() && rounded.hash() == rounded.rounded_to_f16().hash());
+    bundle.weights.get_mut("head.bias").unwrap().values[0] = 1e5;
+    assert!(matches!(bundle.to_f16_bytes(), Err(Error::Network { .. })), "beyond 65504");
+    assert!(bundle.to_bytes().is_ok());
 }
 
 #[test]

@@ -65,6 +65,8 @@ fn every_truncation_of_a_bundle_or_a_description_is_an_error() {
         licence: "CC0".to_string(),
         task: model_core::phantom::task(),
         training: Vec::new(),
+        test: Vec::new(),
+        by_name: None,
     }
     .to_json();
     for length in 0..json.len() {
@@ -141,7 +143,14 @@ fn mutated_compressed_bytes_bundles_and_descriptions_never_panic() {
         }
     }
     let task = model_core::phantom::task();
-    let manifest = Manifest { name: "x".into(), licence: "".into(), task, training: Vec::new() };
+    let manifest = Manifest {
+        name: "x".into(),
+        licence: "".into(),
+        task,
+        training: Vec::new(),
+        test: Vec::new(),
+        by_name: None,
+    };
     let json = manifest.to_json();
     for _ in 0..5_000 {
         let mut file = json.clone().into_bytes();

@@ -2,12 +2,16 @@
 
 mod browser;
 mod bundle;
+mod data_sets;
 mod geometry;
 mod harness;
 mod hostile_input;
+mod inference;
+mod inference_files;
 mod kernels;
 mod layering;
 mod memory;
+mod metrics;
 mod never_lost;
 mod program_matches_model;
 mod report;

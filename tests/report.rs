@@ -6,16 +6,16 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use model_core::{Bundle, Task, UNetConfig};
-use trainer::cases::prepare;
+use model_core::metrics::Settings;
+use model_core::{Bundle, LabelMap, Task, UNetConfig};
 use trainer::config::TrainConfig;
 use trainer::data_set::DataSet;
-use trainer::predict::Predictor;
-use trainer::report::{self, Collector, HeldOut, REPORT, Report};
+use trainer::report::{self, Collector, Gray, HeldOut, REPORT, Report};
 use trainer::run_folder::{BEST, Run};
-use trainer::validate::RULE;
+use trainer::train::{Job, train};
 
-/// Trains shortly on phantoms and measures the held-out ones, as the end of a training does.
+/// Trains shortly on phantoms, and takes for its prediction of the held-out ones their references,
+/// shifted.
 fn run(folder: &Path) -> Report {
     let (data, run) = (folder.join("data"), folder.join("run"));
     trainer::phantom::write(&data, 5, 7, 32).unwrap();
@@ -33,31 +33,29 @@ fn run(folder: &Path) -> Report {
         ..TrainConfig::default()
     };
     let stop = AtomicBool::new(false);
-    trainer::train::train(&data, &run, &config, &Device::flex(), &stop).unwrap();
+    train(Job::new(&data, &run), &config, &Device::flex(), &stop).unwrap();
 
     let described = Run::read(&run).unwrap();
     let bundle = Bundle::from_bytes(&fs::read(run.join(BEST)).unwrap()).unwrap();
-    let steps = bundle.card.provenance.steps;
-    let predictor = Predictor::new(bundle, &Device::flex()).unwrap();
-    let data_set = DataSet::open(&data).unwrap();
-    let mut collector = Collector::new(&described.task, RULE, 1);
+    let data_set = DataSet::open(&data, None).unwrap();
+    let mut collector = Collector::new(&described.task, Settings::default(), 1);
     for number in 0..data_set.num_cases() {
         let (case, _) = data_set.read(number).unwrap();
         if described.held_out.contains(&case.name) {
-            let predicted = predictor.segment(&case).unwrap();
-            let preprocess = &described.config.preprocess;
-            let prepared = prepare(case, preprocess, &described.network).unwrap();
-            collector.add(&prepared, &predicted).unwrap();
+            let reference = case.labels.unwrap();
+            let scan = &case.channels[report::channel(&described.task)];
+            let gray = || Ok(Gray::of_volume(scan));
+            collector.add(&case.name, &reference, &shifted(&reference), gray).unwrap();
         }
     }
     let (cases, pictures) = collector.finish();
     let held_out = HeldOut {
         version: report::VERSION,
-        steps,
+        steps: bundle.card.provenance.steps,
         are_training_cases: false,
         chose_weights: true,
-        empty_rule: RULE.name().into(),
-        nsd_tolerance_mm: None,
+        empty_rule: Settings::default().rule.name().into(),
+        nsd_tolerance_mm: Some(1.0),
         device: "cpu".into(),
         peak_bytes: Some(3 << 29),
         cases,
@@ -65,6 +63,12 @@ fn run(folder: &Path) -> Report {
     };
     held_out.save(&run).unwrap();
     Report::read(&run).unwrap()
+}
+
+fn shifted(map: &LabelMap) -> LabelMap {
+    let mut labels = map.labels.clone();
+    labels.rotate_right(1);
+    LabelMap { labels, ..map.clone() }
 }
 
 /// Tags of a page with their attributes; fails where a quote or a bracket is left open.
@@ -100,7 +104,9 @@ fn assert_inert(html: &str) {
                 assert!(is_inside, "{attribute} leads out of the page: {:.200}", tag);
             }
         }
-        let is_handler = tag.split_whitespace().any(|word| word.starts_with("on"));
+        // Every second part is a quoted value.
+        let bare: String = tag.split('"').step_by(2).collect();
+        let is_handler = bare.split_whitespace().any(|word| word.starts_with("on"));
         assert!(!is_handler, "a handler: {:.200}", tag);
         let names = ["<link", "<iframe", "<object", "<embed", "<base", "<form", "<b>", "<img/"];
         assert!(!names.iter().any(|name| tag.starts_with(name)), "{:.200}", tag);
@@ -122,11 +128,10 @@ fn a_report_is_one_file_that_says_what_the_run_measured() {
 
     let held_out = told.held_out.as_ref().unwrap();
     assert_eq!((held_out.cases.len(), held_out.pictures.len()), (2, 1));
-    let bundle = Bundle::from_bytes(&fs::read(folder.path().join("run").join(BEST)).unwrap());
-    for (n, score) in bundle.unwrap().card.provenance.held_out.iter().enumerate() {
+    for (n, region) in told.run.task.regions.iter().enumerate() {
         let mean = held_out.summary(n, |region| region.dice).mean;
-        assert!((mean - score.dice).abs() < 1e-9, "{score:?}, {mean}");
-        assert!(html.contains(&format!("{} {:.3}", score.region, score.dice)), "{score:?}");
+        assert!(mean > 0.5 && mean < 1.0, "{mean}");
+        assert!(html.contains(&format!("{} {mean:.3}", region.name)), "{}", region.name);
     }
     for case in told.run.training.iter().chain(&told.run.held_out) {
         assert!(html.contains(case.as_str()), "{case}");
@@ -143,7 +148,8 @@ fn a_report_is_one_file_that_says_what_the_run_measured() {
     ];
     parts.iter().for_each(|part| assert!(html.contains(part), "{part}"));
     assert!(html.matches(trainer::DISCLAIMER).count() >= 2 && html.len() < 1 << 20);
-    assert!(!html.contains("NaN"));
+    let drawn = tags(&html).into_iter().filter(|tag| !tag.starts_with("<img"));
+    assert!(drawn.into_iter().all(|tag| !tag.contains("NaN")) && !html.contains(">NaN"));
 
     let unfinished = Report { held_out: None, ..told.clone() }.to_html();
     assert_inert(&unfinished);

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::slice::from_ref;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::Device;
+use model_core::metrics::Settings;
 use model_core::{Bundle, PreprocessConfig, UNetConfig};
 use trainer::config::{AugmentSettings, TrainConfig};
+use trainer::evaluate::{Missing, Options, evaluate, find_task};
 use trainer::train::{Job, Outcome};
 
 /// Settings for 32³ phantoms and a network of two levels.
@@ -100,20 +103,26 @@ fn the_bundle_of_a_run_predicts_what_the_run_measured() {
     train(&data, &run, &TrainConfig { steps: 20.into(), validate_every: 20.into(), ..short() })
         .unwrap();
     let (file, warning) = (path("model.safetensors"), "Synthetic cases only");
-    trainer::export::export(&run, &file, Some("Test"), Some(warning)).unwrap();
+    let storage = trainer::export::Storage::F32;
+    trainer::export::export(&run, &file, Some("Test"), Some(warning), storage).unwrap();
     let bundle = Bundle::from_bytes(&fs::read(&file).unwrap()).unwrap();
     assert_eq!((&bundle.card.name[..], &bundle.card.warning[..]), ("Test", warning));
     assert_eq!(bundle.card.provenance.data_fingerprint.len(), 64);
 
     let predictor = trainer::predict::Predictor::new(bundle.clone(), &Device::flex()).unwrap();
-    let split = trainer::predict::Split::HeldOut;
-    let scans = trainer::predict::Predictor::scans_of(&data, split, &run).unwrap();
-    predictor.write_all(&scans, &path("predicted")).unwrap();
+    use trainer::predict::inputs::{self, Split};
+    let task = &bundle.card.task;
+    let scans = inputs::find(from_ref(&data), Split::HeldOut, from_ref(&run), task).unwrap();
+    predictor.write_all(&scans, &path("predicted"), None, false).unwrap();
     let references = data.join("labelsTr");
-    let regions = trainer::evaluate::regions(None, &references).unwrap();
-    let rule = trainer::validate::RULE;
-    let result =
-        trainer::evaluate::evaluate(&path("predicted"), &references, regions, rule).unwrap();
+    let settings = Settings { rule: trainer::validate::RULE, ..Settings::default() };
+    let options = Options {
+        task: find_task(None, &references).unwrap(),
+        settings,
+        missing: Missing::Skip,
+        ..Options::default()
+    };
+    let result = evaluate(&path("predicted"), &references, &options).unwrap();
     for (score, summary) in bundle.card.provenance.held_out.iter().zip(result.summaries()) {
         assert_eq!((score.n, summary.n), (1, 1));
         assert!((score.dice - summary.mean).abs() < 1e-9, "{score:?}, {summary:?}");

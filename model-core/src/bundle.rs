@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -61,6 +62,10 @@ pub struct Provenance {
     pub training_cases: usize,
     /// Number of optimizer steps.
     pub steps: usize,
+    /// Voxels along right, front, top of the patches that it was trained on, where that is known:
+    /// what a sliding window should show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<[usize; 3]>,
     /// Scores on cases that it was not trained on, by region.
     pub held_out: Vec<Score>,
 }
@@ -86,20 +91,46 @@ struct Metadata {
 }
 
 impl Bundle {
-    /// The model as the bytes of a `.safetensors` file.
+    /// The model as the bytes of a `.safetensors` file, in f32.
     ///
     /// # Errors
     /// [`Error::Network`] when the weights are not those of the card's network.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         check_weights(&self.card.network, &self.weights)?;
         let sha256 = self.hash();
+        self.store(sha256, Dtype::F32, little_endian)
+    }
+
+    /// The same in f16: the file of [`Bundle::rounded_to_f16`].
+    ///
+    /// # Errors
+    /// As [`Bundle::to_bytes`]; also when a weight is beyond what f16 holds (65504).
+    pub fn to_f16_bytes(&self) -> Result<Vec<u8>> {
+        let rounded = self.rounded_to_f16();
+        check_weights(&rounded.card.network, &rounded.weights)?;
+        let halves = |values: &[f32]| {
+            values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect::<Vec<u8>>()
+        };
+        rounded.store(rounded.hash(), Dtype::F16, halves)
+    }
+
+    /// The model with every weight at the nearest number of half precision: what is used, and
+    /// hashed, where the file holds f16.
+    pub fn rounded_to_f16(&self) -> Bundle {
+        let mut rounded = self.clone();
+        let values = rounded.weights.values_mut().flat_map(|array| &mut array.values);
+        values.for_each(|value| *value = f16::from_f32(*value).to_f32());
+        rounded
+    }
+
+    fn store(&self, sha256: String, dtype: Dtype, bytes: fn(&[f32]) -> Vec<u8>) -> Result<Vec<u8>> {
         let metadata = Metadata { version: BUNDLE_VERSION, card: self.card.clone(), sha256 };
         let json = serde_json::to_string(&metadata).expect("a card is plain data");
         let bytes: Vec<(&String, &Array, Vec<u8>)> = (self.weights.iter())
-            .map(|(name, array)| (name, array, little_endian(&array.values)))
+            .map(|(name, array)| (name, array, bytes(&array.values)))
             .collect();
         let tensors = bytes.iter().map(|(name, array, bytes)| {
-            let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes);
+            let view = TensorView::new(dtype, array.shape.clone(), bytes);
             (name.as_str(), view.expect("check_weights compared shape and length"))
         });
         let metadata = HashMap::from([(METADATA_KEY.to_string(), json)]);
@@ -139,12 +170,14 @@ impl Bundle {
         let tensors = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
         let mut weights = Weights::new();
         for (name, view) in tensors.iter() {
-            if view.dtype() != Dtype::F32 {
-                let found = format!("{:?} in {name}", view.dtype());
-                return Err(Error::bundle("tensors of type F32", found));
-            }
-            let values = view.data().chunks_exact(4);
-            let values = values.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let values = match view.dtype() {
+                Dtype::F32 => numbers(view.data(), f32::from_le_bytes),
+                Dtype::F16 => numbers(view.data(), |b| f16::from_le_bytes(b).to_f32()),
+                other => {
+                    let found = format!("{other:?} in {name}");
+                    return Err(Error::bundle("tensors of type F32 or F16", found));
+                }
+            };
             weights.insert(name.to_string(), Array { shape: view.shape().to_vec(), values });
         }
         check_weights(&card.network, &weights)?;
@@ -192,4 +225,8 @@ impl Card {
 
 fn little_endian(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|bytes| number(*bytes)).collect()
 }

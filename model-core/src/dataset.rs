@@ -1,4 +1,7 @@
-//! A data set's description: `dataset.json` in the Medical Segmentation Decathlon's form.
+//! A data set's description: `dataset.json` in the forms of the Medical Segmentation Decathlon and
+//! of nnU-Net.
+
+mod labels;
 
 use std::collections::BTreeMap;
 
@@ -6,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{Error, Result, Task};
+use labels::Ordered;
 
 /// What a folder of scans holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +22,30 @@ pub struct Manifest {
     pub task: Task,
     /// Scans with their labels.
     pub training: Vec<Pair>,
+    /// Scans without labels.
+    pub test: Vec<String>,
+    /// Where cases are found by their files' names: nnU-Net's second form.
+    pub by_name: Option<ByName>,
+}
+
+/// How nnU-Net's second form tells which cases there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByName {
+    /// What file names end in, `.nii.gz` or `.nii`.
+    pub file_ending: String,
+    /// Cases that are listed with their files, in place of those in `imagesTr`.
+    pub listed: Vec<Listed>,
+}
+
+/// A case with a file for each channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// A file for each channel.
+    pub images: Vec<String>,
+    /// Its labels.
+    pub label: String,
 }
 
 /// A scan and its labels: paths below the data set's folder, with `/`.
@@ -39,9 +67,10 @@ impl Pair {
 }
 
 /// The file's own form. Both spellings of the licence are in use; nnU-Net's second version names
-/// channels `channel_names` and turns the labels' map around.
+/// channels `channel_names`, turns the labels' map around and lists no files.
 #[derive(Serialize, Deserialize)]
 struct Stored {
+    #[serde(default)]
     name: String,
     #[serde(default, alias = "license")]
     licence: String,
@@ -49,13 +78,29 @@ struct Stored {
     tensor_image_size: Value,
     #[serde(alias = "channel_names")]
     modality: BTreeMap<String, String>,
-    labels: BTreeMap<String, Value>,
+    labels: Ordered,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    regions_class_order: Option<Value>,
     #[serde(rename = "numTraining", default)]
     num_training: Value,
-    training: Vec<Pair>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    training: Option<Vec<Pair>>,
+    /// Names in the Decathlon's files; where other things stand here, nothing is made of them.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    test: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_ending: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dataset: Option<BTreeMap<String, StoredCase>>,
     /// Ours: the whole task, where the Decathlon's fields cannot say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rewind_task: Option<Task>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCase {
+    images: Vec<String>,
+    label: String,
 }
 
 impl Manifest {
@@ -65,28 +110,23 @@ impl Manifest {
     /// [`Error::Task`], naming what is wrong.
     pub fn parse(json: &[u8]) -> Result<Manifest> {
         let stored: Stored = serde_json::from_slice(json)
-            .map_err(|e| Error::task("a dataset.json in the Decathlon's form", e))?;
-        let labels = labels(&stored.labels)?;
-        let task = Task::exclusive(&stored.name, channels(&stored.modality)?, labels);
-        task.check()?;
+            .map_err(|e| Error::task("a dataset.json of the Decathlon or of nnU-Net", e))?;
+        let channels = channels(&stored.modality)?;
+        let order = stored.regions_class_order.as_ref();
+        let task = labels::task(&stored.name, channels, &stored.labels, order)?;
         let task = match stored.rewind_task {
             None => task,
             Some(own) => {
                 own.check()?;
-                let codes = |task: &Task| {
-                    let mut codes: Vec<u8> = task.labels.iter().map(|label| label.code).collect();
-                    codes.sort_unstable();
-                    (task.channels.len(), codes)
-                };
-                if codes(&own) != codes(&task) {
-                    let expected =
-                        format!("rewind_task with channels and codes {:?}", codes(&task));
-                    return Err(Error::task(expected, format!("{:?}", codes(&own))));
-                }
+                own.check_agrees(&task)?;
                 own
             }
         };
-        let mut training = stored.training;
+        let by_name = match &stored.training {
+            None => Some(by_name(stored.file_ending, stored.dataset)?),
+            Some(_) => None,
+        };
+        let mut training = stored.training.unwrap_or_default();
         for pair in &mut training {
             pair.image = relative(&pair.image)?;
             pair.label = relative(&pair.label)?;
@@ -97,13 +137,20 @@ impl Manifest {
         if let Some(twice) = images.windows(2).find(|two| two[0] == two[1]) {
             return Err(Error::task("every scan once", format!("{:?} twice", twice[0])));
         }
-        Ok(Manifest { name: stored.name, licence: stored.licence, task, training })
+        let test = stored.test.as_array().map(Vec::as_slice).unwrap_or_default();
+        let test = test.iter().filter_map(Value::as_str).map(relative).collect::<Result<_>>()?;
+        Ok(Manifest { name: stored.name, licence: stored.licence, task, training, test, by_name })
     }
 
     /// The description as the text of a `dataset.json`, which [`Manifest::parse`] reads back and
     /// other software knows.
     pub fn to_json(&self) -> String {
-        let Manifest { name, licence, task, training } = self;
+        let Manifest { name, licence, task, training, test, by_name } = self;
+        let listed = |case: &Listed| {
+            let Listed { name, images, label } = case.clone();
+            (name, StoredCase { images, label })
+        };
+        let listed = by_name.iter().flat_map(|by_name| by_name.listed.iter().map(listed)).collect();
         let background = ("0".to_string(), Value::from("background"));
         let foreground =
             task.labels.iter().map(|l| (l.code.to_string(), Value::from(l.name.as_str())));
@@ -115,9 +162,13 @@ impl Manifest {
             licence: licence.clone(),
             tensor_image_size: (if task.channels.len() > 1 { "4D" } else { "3D" }).into(),
             modality: task.channels.iter().enumerate().map(numbered).collect(),
-            labels: std::iter::once(background).chain(foreground).collect(),
+            labels: Ordered(std::iter::once(background).chain(foreground).collect()),
+            regions_class_order: None,
             num_training: training.len().into(),
-            training: training.clone(),
+            training: by_name.is_none().then(|| training.clone()),
+            test: if test.is_empty() { Value::Null } else { test.clone().into() },
+            file_ending: by_name.as_ref().map(|by_name| by_name.file_ending.clone()),
+            dataset: Some(listed).filter(|listed: &BTreeMap<_, _>| !listed.is_empty()),
             rewind_task: (*task != derived).then(|| task.clone()),
         };
         serde_json::to_string_pretty(&stored).expect("a description is plain data")
@@ -134,25 +185,27 @@ fn channels(modality: &BTreeMap<String, String>) -> Result<Vec<String>> {
     })
 }
 
-/// Foreground labels by code, from either `{"1": "name"}` or `{"name": 1}`.
-fn labels(stored: &BTreeMap<String, Value>) -> Result<Vec<(u8, String)>> {
-    let mut labels = Vec::new();
-    for (key, value) in stored {
-        let label = match (key.parse::<u8>(), value) {
-            (Ok(code), Value::String(name)) => Some((code, name.clone())),
-            (_, Value::Number(code)) => code
-                .as_u64()
-                .and_then(|code| u8::try_from(code).ok())
-                .map(|code| (code, key.clone())),
-            _ => None,
-        };
-        labels.push(label.ok_or_else(|| {
-            Error::task("labels with codes from 0 to 255", format!("{key:?}: {value}"))
-        })?);
-    }
-    labels.sort();
-    labels.retain(|(code, _)| *code != 0);
-    Ok(labels)
+/// What nnU-Net's second form says of the cases.
+fn by_name(
+    file_ending: Option<String>,
+    dataset: Option<BTreeMap<String, StoredCase>>,
+) -> Result<ByName> {
+    let file_ending = match file_ending {
+        Some(ending) if [".nii.gz", ".nii"].contains(&ending.as_str()) => ending,
+        Some(other) => {
+            return Err(Error::task("file_ending .nii.gz or .nii", format!("{other:?}")));
+        }
+        None if dataset.is_some() => ".nii.gz".into(),
+        None => {
+            return Err(Error::task("training (Decathlon) or file_ending (nnU-Net)", "neither"));
+        }
+    };
+    let listed = |(name, StoredCase { images, label }): (String, StoredCase)| {
+        let images = images.iter().map(|path| relative(path)).collect::<Result<_>>()?;
+        Ok(Listed { name, images, label: relative(&label)? })
+    };
+    let listed = dataset.unwrap_or_default().into_iter().map(listed).collect::<Result<_>>()?;
+    Ok(ByName { file_ending, listed })
 }
 
 /// A path below the data set's folder; refused where it could lead out of it on any system.
@@ -198,6 +251,46 @@ mod tests {
         assert!(!manifest.to_json().contains("rewind_task"));
         manifest.task = Task::builtin("brats2023").unwrap();
         assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
+        manifest.test = vec!["imagesTs/x.nii.gz".into()];
+        assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
+        let listed =
+            Listed { name: "a".into(), images: vec!["i/a.nii".into()], label: "l/a.nii".into() };
+        manifest.by_name = Some(ByName { file_ending: ".nii".into(), listed: vec![listed] });
+        manifest.training.clear();
+        assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
+    }
+
+    /// Tumors in nnU-Net's second form, whose codes are 1 edema, 2 core, 3 enhancing.
+    const NNUNET: &str = r#"{"channel_names": {"0": "T1", "1": "FLAIR"}, "file_ending": ".nii.gz",
+        "labels": {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "ET": 3},
+        "regions_class_order": [1, 2, 3], "numTraining": 2}"#;
+
+    #[test]
+    fn regions_of_nnunet_nest_in_the_files_order() {
+        let manifest = Manifest::parse(NNUNET.as_bytes()).unwrap();
+        let task = &manifest.task;
+        assert_eq!((task.head, task.output_codes()), (Head::Sigmoid, vec![1, 2, 3]));
+        let regions: Vec<_> = task.regions.iter().map(|r| (&r.name[..], &r.labels[..])).collect();
+        let wanted = [("whole tumor", &[1, 2, 3][..]), ("tumor core", &[2, 3]), ("ET", &[3])];
+        assert_eq!(regions, wanted);
+        assert_eq!(task.labels[2].name, "ET");
+        assert_eq!(manifest.by_name.unwrap().file_ending, ".nii.gz");
+        let missing = NNUNET.replace("regions_class_order", "other");
+        let error = Manifest::parse(missing.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("regions_class_order"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_trained_on_is_said() {
+        let with = |from: &str, to: &str| {
+            Manifest::parse(NNUNET.replacen(from, to, 1).as_bytes()).unwrap_err().to_string()
+        };
+        assert!(with(r#""ET": 3"#, r#""ET": 3, "ignore": 4"#).contains("ignore"));
+        assert!(with(".nii.gz", ".nrrd").contains(".nrrd"));
+        assert!(with("[2, 3]", "[2, 300]").contains("300"));
+        assert!(
+            with("[1, 2, 3], \"numTraining\"", "[1, 2], \"numTraining\"").contains("3 regions")
+        );
     }
 
     #[test]

@@ -9,9 +9,11 @@ mod case;
 pub mod config;
 pub mod dataset;
 mod error;
+mod histogram;
 mod intensity;
 #[cfg(feature = "burn")]
 pub mod kernels;
+mod largest;
 pub mod layers;
 pub mod metrics;
 #[cfg(feature = "burn")]
@@ -24,6 +26,7 @@ mod placement;
 pub mod plan;
 mod postprocess;
 mod preprocess;
+mod probabilities;
 mod program;
 mod resample;
 mod task;
@@ -35,12 +38,17 @@ pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};
 pub use case::Case;
 pub use config::{Activation, Decoder, UNetConfig, Vae};
 pub use error::{Error, Result};
+pub use histogram::{NUM_BINS, chi_square, histograms};
+pub use largest::{keep_largest_of_foreground, keep_largest_of_regions};
 pub use metrics::EmptyRule;
 pub use orientation::Orientation;
 pub use placement::Placement;
 pub use postprocess::{decide, postprocess};
 pub use preprocess::{Foreground, Input, MAX_INPUT_BYTES, PreprocessConfig, preprocess};
+pub use probabilities::{
+    decide_probabilities, probabilities, region_probabilities, restore_logits,
+};
 pub use program::{Buffer, Op, Program, View};
-pub use task::{Head, Label, Region, Task};
+pub use task::{BUILTIN_TASKS, Head, Label, Region, Task};
 pub use volume::{AFFINE_TOLERANCE, Forms, Grid, LabelMap, Volume};
 pub use weights::{Array, Weights, check_weights, orthogonal};

@@ -156,13 +156,18 @@ impl Placement {
 
     /// Labels of the canonical crop on the source grid, background outside.
     pub(crate) fn restore_crop(&self, labels: &[u8]) -> LabelMap {
+        LabelMap { grid: self.0.source.clone(), labels: self.restore_values(labels, 0) }
+    }
+
+    /// Values of the canonical crop on the source grid; undoes [`Placement::crop_values`].
+    pub(crate) fn restore_values<T: Copy>(&self, values: &[T], outside: T) -> Vec<T> {
         let source = &self.0.source;
-        let mut out = vec![0; source.num_voxels()];
-        let mut labels = labels.iter();
+        let mut out = vec![outside; source.num_voxels()];
+        let mut values = values.iter();
         self.for_each_in_crop(&source.orientation(), |index| {
-            out[index] = *labels.next().expect("one label a voxel of the crop");
+            out[index] = *values.next().expect("one value a voxel of the crop");
         });
-        LabelMap { grid: source.clone(), labels: out }
+        out
     }
 
     fn for_each_in_crop(&self, orientation: &Orientation, mut visit: impl FnMut(usize)) {

@@ -15,11 +15,13 @@ use crate::{Error, Result};
 
 mod branch;
 mod fit;
+mod forward;
 mod heap;
 mod network;
 mod tape;
 
 pub use fit::{Fit, Largest, fit};
+pub use forward::forward_bytes;
 
 use heap::Heap;
 use network::Parts;

@@ -17,7 +17,7 @@ pub fn postprocess(logits: &[f32], task: &Task, placement: &Placement) -> LabelM
     }
     assert_eq!(logits.len(), num_voxels * task.num_outputs(), "one logit an output and voxel");
     let (_, crop_dims) = placement.crop();
-    let mut decision = Decision::new(crop_dims.iter().product(), task);
+    let mut decision = Decision::new(crop_dims.iter().product(), task, 0.0);
     for output in logits.chunks_exact(num_voxels) {
         let scaled = placement.unpad(output);
         decision.add(&resample::linear(&scaled, placement.scaled_dims(), crop_dims));
@@ -35,9 +35,19 @@ pub fn postprocess(logits: &[f32], task: &Task, placement: &Placement) -> LabelM
 /// # Panics
 /// When the logits are not of that size.
 pub fn decide(logits: &[f32], num_voxels: usize, task: &Task) -> Vec<u8> {
-    assert_eq!(logits.len(), num_voxels * task.num_outputs(), "one logit an output and voxel");
-    let mut decision = Decision::new(num_voxels, task);
-    logits.chunks_exact(num_voxels.max(1)).for_each(|output| decision.add(output));
+    decide_above(0.0, logits, num_voxels, task)
+}
+
+/// The same where a region is present above this threshold.
+pub(crate) fn decide_above(
+    threshold: f32,
+    outputs: &[f32],
+    num_voxels: usize,
+    task: &Task,
+) -> Vec<u8> {
+    assert_eq!(outputs.len(), num_voxels * task.num_outputs(), "one logit an output and voxel");
+    let mut decision = Decision::new(num_voxels, task, threshold);
+    outputs.chunks_exact(num_voxels.max(1)).for_each(|output| decision.add(output));
     decision.labels
 }
 
@@ -48,16 +58,19 @@ struct Decision {
     largest: Vec<f32>,
     codes: std::vec::IntoIter<u8>,
     head: Head,
+    /// Above it a region is present.
+    threshold: f32,
 }
 
 impl Decision {
-    fn new(num_voxels: usize, task: &Task) -> Self {
+    fn new(num_voxels: usize, task: &Task, threshold: f32) -> Self {
         let largest = match task.head {
             Head::Sigmoid => Vec::new(),
             Head::Softmax => vec![f32::NEG_INFINITY; num_voxels],
         };
         let codes = task.output_codes().into_iter();
-        Decision { labels: vec![0; num_voxels], largest, codes, head: task.head }
+        let labels = vec![0; num_voxels];
+        Decision { labels, largest, codes, head: task.head, threshold }
     }
 
     fn add(&mut self, logits: &[f32]) {
@@ -65,7 +78,8 @@ impl Decision {
         let voxels = self.labels.iter_mut().zip(logits);
         match self.head {
             Head::Sigmoid => {
-                voxels.filter(|(_, logit)| **logit > 0.0).for_each(|(label, _)| *label = code);
+                let present = voxels.filter(|(_, logit)| **logit > self.threshold);
+                present.for_each(|(label, _)| *label = code);
             }
             Head::Softmax => {
                 for ((label, &logit), largest) in voxels.zip(&mut self.largest) {

@@ -64,16 +64,43 @@ const COLORS: [[u8; 3]; 7] = [
     [204, 121, 167],
 ];
 
+/// The names of the built-in tasks.
+pub const BUILTIN_TASKS: [&str; 9] = [
+    "brats2018",
+    "brats2019",
+    "brats2020",
+    "brats2021",
+    "brats2022",
+    "brats2023",
+    "brats2024",
+    "iseg2017",
+    "iseg2019",
+];
+
 impl Task {
-    /// A built-in task by name: `brats2021` (enhancing tumor is label 4) or `brats2023` (label 3).
+    /// A built-in task by name, one of [`BUILTIN_TASKS`].
+    ///
+    /// Gliomas before treatment: enhancing tumor is label 4 in `brats2018` to `brats2022`, label 3
+    /// in `brats2023`. After treatment (`brats2024`): 3, and the resection cavity is 4. Infants'
+    /// brains: `iseg2017` and `iseg2019`.
     ///
     /// # Errors
     /// [`Error::Task`] for another name.
     pub fn builtin(name: &str) -> Result<Task> {
         match name {
+            "brats2018" => Ok(brats("BraTS 2018", 4)),
+            "brats2019" => Ok(brats("BraTS 2019", 4)),
+            "brats2020" => Ok(brats("BraTS 2020", 4)),
             "brats2021" => Ok(brats("BraTS 2021", 4)),
+            "brats2022" => Ok(brats("BraTS 2022", 4)),
             "brats2023" => Ok(brats("BraTS 2023", 3)),
-            _ => Err(Error::task("one of brats2021, brats2023", format!("{name:?}"))),
+            "brats2024" => Ok(brats2024()),
+            "iseg2017" => Ok(iseg("iSeg-2017")),
+            "iseg2019" => Ok(iseg("iSeg-2019")),
+            _ => {
+                let names = BUILTIN_TASKS.join(", ");
+                Err(Error::task(format!("one of {names}"), format!("{name:?}")))
+            }
         }
     }
 
@@ -113,6 +140,47 @@ impl Task {
         }
     }
 
+    /// Refuses codes that the task's scheme does not name: they are never guessed.
+    ///
+    /// # Errors
+    /// [`Error::Labels`], listing the codes and the scheme.
+    pub fn check_codes(&self, labels: &[u8]) -> Result<()> {
+        let mut present = [false; 256];
+        labels.iter().for_each(|&label| present[usize::from(label)] = true);
+        let known = |code: u8| code == 0 || self.labels.iter().any(|label| label.code == code);
+        let unknown = |code: &u8| present[usize::from(*code)] && !known(*code);
+        let unknown: Vec<u8> = (0..=255).filter(unknown).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let scheme = |label: &Label| format!("{} {}", label.code, label.name);
+        let scheme: Vec<String> = self.labels.iter().map(scheme).collect();
+        let expected = format!("{}: 0 background, {}", self.name, scheme.join(", "));
+        Err(Error::labels(expected, format!("{unknown:?}")))
+    }
+
+    /// Refuses to stand in for the task that a data set states, unless the channels have the same
+    /// number and the labels the same codes: nothing else could read its files.
+    ///
+    /// # Errors
+    /// [`Error::Task`].
+    pub fn check_agrees(&self, stated: &Task) -> Result<()> {
+        let form = |task: &Task| {
+            let mut codes: Vec<u8> = task.labels.iter().map(|label| label.code).collect();
+            codes.sort_unstable();
+            (task.channels.len(), codes)
+        };
+        let text =
+            |(channels, codes): (usize, Vec<u8>)| format!("{channels} channels, labels {codes:?}");
+        match form(self) == form(stated) {
+            true => Ok(()),
+            false => Err(Error::task(
+                format!("{}, as the data set says", text(form(stated))),
+                format!("{} in {}", text(form(self)), self.name),
+            )),
+        }
+    }
+
     /// Refuses a description that contradicts itself.
     ///
     /// # Errors
@@ -140,6 +208,31 @@ impl Task {
         }
         Ok(())
     }
+}
+
+/// Gliomas after treatment: labels 1 non-enhancing core (NETC), 2 surrounding FLAIR hyperintensity
+/// (SNFH), 3 enhancing tissue (ET), 4 resection cavity (RC). The whole tumor is ET, SNFH and NETC,
+/// its core ET and NETC; a cavity is no tumor and belongs to neither (BraTS 2024 post-treatment
+/// glioma, de Verdier et al. 2024, arXiv:2405.18368).
+fn brats2024() -> Task {
+    let mut task = brats("BraTS 2024 post-treatment glioma", 3);
+    let names = ["non-enhancing tumor core", "FLAIR hyperintensity", "enhancing tissue"];
+    for (label, name) in task.labels.iter_mut().zip(names) {
+        label.name = name.into();
+    }
+    task.regions[2].name = "enhancing tissue".into();
+    let name = "resection cavity";
+    task.labels.push(Label { name: name.into(), code: 4 });
+    task.regions.push(Region { name: name.into(), labels: vec![4], writes: 4, color: COLORS[3] });
+    task
+}
+
+/// Brains at six months: three tissues that exclude each other (Wang et al. 2019, iSeg-2017;
+/// Sun et al. 2021, iSeg-2019).
+fn iseg(name: &str) -> Task {
+    let tissues = [(10, "cerebrospinal fluid"), (150, "gray matter"), (250, "white matter")];
+    let labels = tissues.map(|(code, tissue)| (code, tissue.to_string())).to_vec();
+    Task::exclusive(name, vec!["T1".into(), "T2".into()], labels)
 }
 
 fn brats(name: &str, enhancing: u8) -> Task {
@@ -173,13 +266,23 @@ mod tests {
 
     #[test]
     fn builtin_tasks_are_consistent() {
-        for name in ["brats2021", "brats2023"] {
-            let task = Task::builtin(name).unwrap();
-            task.check().unwrap();
-            assert_eq!(task.num_outputs(), 3);
+        for name in BUILTIN_TASKS {
+            Task::builtin(name).unwrap().check().unwrap();
         }
-        assert_eq!(Task::builtin("brats2021").unwrap().output_codes(), [2, 1, 4]);
+        assert_eq!(Task::builtin("brats2018").unwrap().output_codes(), [2, 1, 4]);
+        assert_eq!(Task::builtin("brats2023").unwrap().output_codes(), [2, 1, 3]);
+        assert_eq!(Task::builtin("iseg2019").unwrap().output_codes(), [0, 10, 150, 250]);
         assert!(Task::builtin("brats").is_err());
+    }
+
+    #[test]
+    fn four_is_a_cavity_in_2024_and_no_part_of_the_tumor() {
+        let task = Task::builtin("brats2024").unwrap();
+        let codes: Vec<&[u8]> = task.regions.iter().map(|r| &r.labels[..]).collect();
+        assert_eq!(codes, [&[1, 2, 3][..], &[1, 3], &[3], &[4]]);
+        assert!(task.check_codes(&[0, 4]).is_ok());
+        let error = Task::builtin("brats2023").unwrap().check_codes(&[0, 4]).unwrap_err();
+        assert!(error.to_string().contains("found [4]"), "{error}");
     }
 
     #[test]

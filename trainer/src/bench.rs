@@ -1,4 +1,5 @@
-//! `rewind bench memory`: what real steps hold, beside what [`model_core::plan`] says they will.
+//! `rewind bench`: what real steps hold, beside what [`model_core::plan`] says they will, and how long
+//! scores take.
 
 use std::process::{Command, Stdio};
 
@@ -12,10 +13,11 @@ use crate::plan::{Chosen, NetworkArgs, bytes, place};
 use crate::{DISCLAIMER, device, progress};
 
 mod measure;
+mod metrics;
 
 pub use measure::{Measured, measure};
 
-/// Measure what a network takes.
+/// Measure what a network takes, and how long scores take.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -28,6 +30,7 @@ pub struct BenchArgs {
 #[derive(Subcommand)]
 enum What {
     Memory(MemoryArgs),
+    Metrics(metrics::MetricsArgs),
 }
 
 /// Measure the memory of training steps, beside the plan.
@@ -80,10 +83,13 @@ pub struct Row {
 /// Runs the command.
 ///
 /// # Errors
-/// For a network that cannot be built, or a step that does not come through.
+/// For a network that cannot be built, a step that does not come through, or label maps that cannot
+/// be compared.
 pub fn run(args: BenchArgs) -> Result<()> {
-    let What::Memory(args) = args.what;
-    memory(args)
+    match args.what {
+        What::Memory(args) => memory(args),
+        What::Metrics(args) => metrics::run(&args),
+    }
 }
 
 fn memory(args: MemoryArgs) -> Result<()> {

@@ -153,7 +153,7 @@ mod tests {
         };
         let task = Task::exclusive("Test", vec!["MRI".into()], vec![(1, "one".to_string())]);
         let cases = (0..2).map(case).collect();
-        let data_set = DataSet { name: "Test".into(), licence: String::new(), task, cases };
+        let data_set = DataSet::new("Test", task, cases);
         let network = UNetConfig::preset("demo", 1, 2).unwrap();
         let error = Cases::read_all(data_set, &PreprocessConfig::default(), &network, 0).err();
         let text = error.unwrap().to_string();

@@ -9,8 +9,10 @@ use crate::{bench, plan};
 mod completions;
 mod evaluate;
 mod export;
+mod inspect;
 mod phantom;
 mod predict;
+mod profile;
 mod report;
 mod train;
 
@@ -37,8 +39,10 @@ Research use only, not a medical device";
 
 #[derive(Subcommand)]
 enum Command {
+    Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
     Predict(predict::PredictArgs),
+    Profile(profile::ProfileArgs),
     Evaluate(evaluate::EvaluateArgs),
     Report(report::ReportArgs),
     Export(export::ExportArgs),
@@ -51,8 +55,10 @@ enum Command {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Inspect(args) => inspect::run(args),
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),
+        Command::Profile(args) => profile::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),

@@ -1,17 +1,30 @@
-//! Data sets in the Decathlon's form: a folder with `dataset.json`, images (3-D, or 4-D with the
-//! channels along the fourth axis) and label files.
+//! Data sets as they come: what is asked, and each case's files, from the field's folders or a
+//! table of paths. One file a layout.
+
+mod brats;
+mod by_suffix;
+mod check;
+mod dataset_json;
+mod fault;
+mod iseg;
+mod listing;
+mod nnunet;
+mod scan_bytes;
+mod statistics;
+mod table;
+mod task;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use model_core::dataset::{Manifest, Pair};
-use model_core::{Case, Task, nifti};
+use anyhow::{Result, bail, ensure};
+use model_core::{Case, Error, Grid, Task, Volume};
 use sha2::{Digest, Sha256};
 
-use crate::files;
-
-/// The largest `dataset.json` that is read.
-const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+pub use check::{Checked, Facts, Warning};
+pub use fault::{Fault, list as list_faults};
+pub use scan_bytes::ScanBytes;
+pub use statistics::Intensities;
+pub use task::{is_name as is_task_name, resolve as resolve_task};
 
 /// A data set: what is asked, and each case's files.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,8 +35,16 @@ pub struct DataSet {
     pub licence: String,
     /// What a network is asked.
     pub task: Task,
+    /// How its files are laid out.
+    pub layout: Layout,
     /// The cases with labels.
     pub cases: Vec<CaseFiles>,
+    /// The cases without.
+    pub unlabeled: Vec<CaseFiles>,
+    /// What is wrong with further cases, found while their files were listed.
+    pub faults: Vec<Fault>,
+    /// What a person should be told of it.
+    pub notes: Vec<String>,
 }
 
 /// Where a case lies.
@@ -31,30 +52,125 @@ pub struct DataSet {
 pub struct CaseFiles {
     /// The case's name, which no other case of the data set has.
     pub name: String,
-    /// One file with all channels, or one a channel in the task's order.
+    /// One file with all channels, or one a channel in the task's order; of a `.hdr`/`.img` pair
+    /// the header.
     pub images: Vec<PathBuf>,
     /// The labels, where they are known.
     pub label: Option<PathBuf>,
 }
 
+/// How a data set's files are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `dataset.json` that lists images and labels.
+    Decathlon,
+    /// The same, with a file for each channel that the list leaves out.
+    NnunetV1,
+    /// `dataset.json` without a list; cases are told by their files' names.
+    NnunetV2,
+    /// `ID_t1ce.nii.gz` and the like, as until 2022.
+    BratsUntil2022,
+    /// `ID-t1c.nii.gz` and the like, as since 2023.
+    BratsSince2023,
+    /// `subject-N-T1.hdr` and the like.
+    Iseg,
+    /// A CSV with a row for each case.
+    Table,
+}
+
+impl Layout {
+    /// The layout's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Layout::Decathlon => "Medical Segmentation Decathlon",
+            Layout::NnunetV1 => "nnU-Net raw (version 1)",
+            Layout::NnunetV2 => "nnU-Net raw (version 2)",
+            Layout::BratsUntil2022 => "BraTS, files named as until 2022",
+            Layout::BratsSince2023 => "BraTS, files named as since 2023",
+            Layout::Iseg => "iSeg",
+            Layout::Table => "CSV of paths",
+        }
+    }
+}
+
+/// The task that a data set is opened with.
+enum Wanted {
+    /// None was named: the data set has to say it.
+    Unnamed,
+    /// It was named: a data set that says it too has to agree.
+    Named(Task),
+    /// A model's: for a data set that does not say any.
+    Model(Task),
+}
+
 impl DataSet {
-    /// Reads `dataset.json`.
+    /// A data set of cases that are known already.
+    pub fn new(name: &str, task: Task, cases: Vec<CaseFiles>) -> DataSet {
+        DataSet {
+            name: name.to_string(),
+            licence: String::new(),
+            task,
+            layout: Layout::Table,
+            cases,
+            unlabeled: Vec::new(),
+            faults: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Lists a folder or a CSV; `task` names its task, as `--task` takes it. A BraTS folder and a
+    /// CSV need one, since they do not say what their labels mean.
+    ///
+    /// Cases that lack a file are left out, and are among its `faults`.
     ///
     /// # Errors
-    /// When the folder holds none, or it describes nothing that can be used.
-    pub fn open(folder: &Path) -> Result<DataSet> {
-        let file = folder.join("dataset.json");
-        let bytes = files::read(&file, MAX_MANIFEST_BYTES).context(
-            "expected a data set in the Decathlon's form: dataset.json, imagesTr/ and labelsTr/",
-        )?;
-        let Manifest { name, licence, task, training } =
-            Manifest::parse(&bytes).map_err(|error| error.in_file(file.display().to_string()))?;
-        let case = |pair: &Pair| CaseFiles {
-            name: pair.name().to_string(),
-            images: vec![folder.join(&pair.image)],
-            label: Some(folder.join(&pair.label)),
+    /// When it is none of the layouts, or describes nothing that can be used.
+    pub fn open(path: &Path, task: Option<&str>) -> Result<DataSet> {
+        let wanted = match task {
+            None => Wanted::Unnamed,
+            Some(name) => Wanted::Named(resolve_task(name)?),
         };
-        Ok(DataSet { name, licence, task, cases: training.iter().map(case).collect() })
+        open(path, wanted)
+    }
+
+    /// Lists a folder or a CSV for a model of this task, which counts where the data set does not
+    /// say its own.
+    ///
+    /// # Errors
+    /// As [`DataSet::open`].
+    pub fn open_for_model(path: &Path, task: &Task) -> Result<DataSet> {
+        open(path, Wanted::Model(task.clone()))
+    }
+
+    /// Lists a data set to train on: every case of it, or with `skip_bad` those without a fault,
+    /// for which each is read once; what is left out is printed.
+    ///
+    /// # Errors
+    /// As [`DataSet::open`]; without `skip_bad` names every case that lacks a file.
+    pub fn open_for_training(path: &Path, task: Option<&str>, skip_bad: bool) -> Result<DataSet> {
+        let mut data_set = DataSet::open(path, task)?;
+        data_set.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        let mut faults = std::mem::take(&mut data_set.faults);
+        if skip_bad {
+            let checked = check::check(&data_set.task, &data_set.cases);
+            let bad = |case: &CaseFiles| checked.iter().any(|c| c.name == case.name && c.is_bad());
+            data_set.cases.retain(|case| !bad(case));
+            faults.extend(checked.into_iter().flat_map(|checked| checked.faults));
+        }
+        if faults.is_empty() {
+            return Ok(data_set);
+        }
+        let text = list_faults(&faults);
+        ensure!(skip_bad, "{text}\n--skip-bad goes on without these cases");
+        eprintln!("{text}\ngoing on without these cases");
+        Ok(data_set)
+    }
+
+    /// Reads every case in parallel, first those with labels, and says what is in each and all that
+    /// is wrong with it. Its own `faults` are of further cases.
+    pub fn check(&self) -> Vec<Checked> {
+        let all: Vec<CaseFiles> = self.cases.iter().chain(&self.unlabeled).cloned().collect();
+        check::check(&self.task, &all)
     }
 
     /// Number of cases with labels.
@@ -71,6 +187,52 @@ impl DataSet {
     }
 }
 
+/// The data set at a path, in whichever layout it is.
+fn open(path: &Path, wanted: Wanted) -> Result<DataSet> {
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let file_name = path.file_name().unwrap_or_default();
+    let mut data_set = if path.is_file() && ending == "csv" {
+        table::open(path, wanted)?
+    } else if path.is_file() && file_name == "dataset.json" {
+        dataset_json::open(path.parent().unwrap_or(Path::new("")), wanted)?
+    } else {
+        ensure!(
+            path.is_dir(),
+            "expected the folder of a data set or a CSV of paths, found {} {}",
+            if path.exists() { "the file" } else { "nothing at" },
+            path.display()
+        );
+        if path.join("dataset.json").is_file() {
+            dataset_json::open(path, wanted)?
+        } else {
+            open_by_names(path, wanted)?
+        }
+    };
+    data_set.faults.extend(fault::doubled(&mut data_set.cases, &mut data_set.unlabeled));
+    Ok(data_set)
+}
+
+/// A folder that only its files' names describe.
+fn open_by_names(folder: &Path, wanted: Wanted) -> Result<DataSet> {
+    let files = listing::scans_below(folder)?;
+    if let Some(groups) = iseg::groups(folder, &files) {
+        return iseg::open(folder, groups, wanted);
+    }
+    if let Some(groups) = brats::groups(folder, &files) {
+        return brats::open(folder, groups, wanted);
+    }
+    let found = match files.first() {
+        None => "no scans (.nii, .nii.gz, .hdr)".to_string(),
+        Some(first) => format!("{} scans such as {}", files.len(), first.display()),
+    };
+    bail!(
+        "expected a data set: dataset.json with imagesTr/ and labelsTr/ (Decathlon, nnU-Net), \
+         ID/ID_t1ce.nii.gz … or ID/ID-t1c.nii.gz … (BraTS), subject-N-T1.hdr … (iSeg), or a CSV of \
+         paths, which describes any other layout; found {found} in {}",
+        folder.display()
+    )
+}
+
 impl CaseFiles {
     /// Reads the case, and gives the SHA-256 over its files.
     ///
@@ -78,21 +240,29 @@ impl CaseFiles {
     /// What is wrong, with the file.
     pub fn read(&self, task: &Task) -> Result<(Case, [u8; 32])> {
         let mut digest = Sha256::new();
-        let mut bytes_of = |file: &Path| -> Result<Vec<u8>> {
-            let bytes = files::read(file, files::MAX_SCAN_BYTES)?;
-            digest.update(&bytes);
-            Ok(bytes)
+        let mut channels: Vec<Volume> = Vec::new();
+        let fits = |channels: &[Volume], grid: &Grid| match channels.first() {
+            Some(first) => first.grid.check_same(grid),
+            None => Ok(()),
         };
-        let mut channels = Vec::new();
         for image in &self.images {
-            let volumes = nifti::read(&bytes_of(image)?);
-            channels.extend(volumes.map_err(|error| error.in_file(image.display().to_string()))?);
+            let about = |error: Error| error.in_file(image.display().to_string());
+            let bytes = ScanBytes::read(image)?;
+            bytes.update(&mut digest);
+            let volumes = bytes.volumes().map_err(about)?;
+            fits(&channels, &volumes[0].grid).map_err(about)?;
+            channels.extend(volumes);
         }
         let labels = match &self.label {
             None => None,
             Some(file) => {
-                let labels = nifti::read_labels(&bytes_of(file)?);
-                Some(labels.map_err(|error| error.in_file(file.display().to_string()))?)
+                let about = |error: Error| error.in_file(file.display().to_string());
+                let bytes = ScanBytes::read(file)?;
+                bytes.update(&mut digest);
+                let map = bytes.labels().map_err(about)?;
+                fits(&channels, &map.grid).map_err(about)?;
+                task.check_codes(&map.labels).map_err(about)?;
+                Some(map)
             }
         };
         let case = Case::new(self.name.clone(), channels, labels, task);

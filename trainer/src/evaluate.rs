@@ -1,262 +1,243 @@
-//! Compares label maps with references: Dice of every region and case, and their summary.
+//! Compares label maps with references: every score of every region and case, and their summary.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use model_core::metrics::{Summary, dice};
+use anyhow::{Context, Result, ensure};
+use model_core::metrics::{
+    self, LesionScores, Scores, Settings, Summary, Surface, lesion_scores, missing_lesions, score,
+};
 use model_core::{EmptyRule, LabelMap, Region, Task, nifti};
 use rayon::prelude::*;
 
-use crate::data_set::DataSet;
-use crate::{files, progress, run_folder};
+use crate::{files, progress};
 
-/// Dice of every case and region.
+mod budget;
+mod measure;
+mod pairs;
+mod report;
+mod tables;
+mod task;
+
+pub use measure::{LESION_MEASURES, MEASURES, Measure};
+pub use task::find_task;
+
+use budget::Budget;
+use pairs::Files;
+
+/// What an evaluation depends on.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What the labels and regions are; without it each label that is found is a region.
+    pub task: Option<Task>,
+    /// The rule for empty regions, the kind of surface and its tolerance.
+    pub settings: Settings,
+    /// Whether lesions are scored one by one too.
+    pub lesion_wise: bool,
+    /// What happens with a reference that has no prediction.
+    pub missing: Missing,
+}
+
+/// What happens with a reference that has no prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Missing {
+    /// An error that lists them.
+    #[default]
+    Refuse,
+    /// Scored as the rule's worst, also where the reference is empty.
+    Worst,
+    /// Left out; the report lists them.
+    Skip,
+}
+
+/// Every score of every region and case.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
+    /// The task's name, where there is a task.
+    pub task: Option<String>,
     /// The regions that were scored.
     pub regions: Vec<Region>,
     /// The rule for empty regions.
     pub rule: EmptyRule,
-    /// For each case its name and each region's Dice; NaN where the rule gives no score.
-    pub cases: Vec<(String, Vec<f64>)>,
-    /// References without a prediction.
-    pub num_without: usize,
+    /// How far apart surfaces may be for NSD.
+    pub tolerance_mm: f64,
+    /// What the surface of a region is.
+    pub surface: Surface,
+    /// The cases by name.
+    pub cases: Vec<CaseScores>,
+    /// References without a prediction that were left out.
+    pub skipped: Vec<String>,
 }
 
-/// A prediction and its reference.
-type PairOfFiles = (String, PathBuf, PathBuf);
+/// One case's scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaseScores {
+    /// The case's name.
+    pub name: String,
+    /// Whether there was a prediction; without one the scores are the rule's worst.
+    pub has_prediction: bool,
+    /// For each region its scores.
+    pub scores: Vec<Scores>,
+    /// For each region the scores over its lesions, where those were asked for.
+    pub lesions: Option<Vec<LesionScores>>,
+}
 
-/// Scores predictions against references, files or folders of files of the same names.
+/// Scores predictions against references: two files, or two folders that hold files of the same
+/// names (see `rewind evaluate --help`). Cases are scored in parallel, as many at once as memory
+/// allows.
 ///
 /// # Errors
-/// Names every pair that cannot be compared.
-pub fn evaluate(
-    predicted: &Path,
-    reference: &Path,
-    regions: Option<Vec<Region>>,
-    rule: EmptyRule,
-) -> Result<Evaluation> {
-    let (pairs, num_without) = pairs(predicted, reference)?;
-    let regions = match regions {
-        Some(regions) => regions,
-        None => regions_present(&pairs)?,
+/// Names every file that cannot be compared, every prediction without reference, and, unless
+/// [`Options::missing`] says otherwise, every reference without prediction.
+pub fn evaluate(predicted: &Path, reference: &Path, options: &Options) -> Result<Evaluation> {
+    let mut files = pairs::find(predicted, reference)?;
+    let without = |files: &Files| files.predicted.is_none();
+    let names: Vec<String> = files.iter().filter(|f| without(f)).map(|f| f.name.clone()).collect();
+    ensure!(names.len() < files.len(), "expected predictions of these references, found none");
+    let mut skipped = Vec::new();
+    match options.missing {
+        Missing::Worst => {}
+        Missing::Skip => {
+            files.retain(|files| !without(files));
+            skipped = names;
+        }
+        Missing::Refuse => ensure!(
+            names.is_empty(),
+            "expected a prediction for each of {} references, found none for {}:\n  {}\n\
+             --missing worst scores them as the worst, --missing skip leaves them out",
+            files.len(),
+            names.len(),
+            names.join("\n  ")
+        ),
+    }
+    let regions = match &options.task {
+        Some(task) => task.regions.clone(),
+        None => task::regions_present(&files)?,
     };
-    let bar = progress::bar("comparing", pairs.len() as u64);
-    let score = |(name, predicted, reference): &PairOfFiles| -> Result<(String, Vec<f64>)> {
-        let (predicted_map, reference_map) = (read(predicted)?, read(reference)?);
-        reference_map
-            .grid
-            .check_same(&predicted_map.grid)
-            .map_err(|error| error.in_file(predicted.display().to_string()))?;
+    let budget = Budget::default();
+    let cases = for_all("scoring", &files, |files| score_case(files, &regions, options, &budget))?;
+    let Settings { rule, tolerance_mm, surface } = options.settings;
+    let task = options.task.as_ref().map(|task| task.name.clone());
+    Ok(Evaluation { task, regions, rule, tolerance_mm, surface, cases, skipped })
+}
+
+/// Does something for every case in parallel, and lists all that fail.
+fn for_all<T: Send>(
+    what: &str,
+    files: &[Files],
+    work: impl Fn(&Files) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let bar = progress::bar(what, files.len() as u64);
+    let work = |files: &Files| {
+        let done = work(files);
         bar.inc(1);
-        let dice = |region: &Region| {
-            dice(&predicted_map.labels, &reference_map.labels, &region.labels, rule)
-        };
-        Ok((name.clone(), regions.iter().map(dice).collect()))
+        done
     };
-    let results: Vec<Result<_>> = pairs.par_iter().map(score).collect();
+    let results: Vec<Result<T>> = files.par_iter().map(work).collect();
     bar.finish_and_clear();
-    let bad: Vec<String> =
-        results.iter().filter_map(|r| r.as_ref().err()).map(|e| format!("  {e:#}")).collect();
+    let failed = results.iter().filter_map(|result| result.as_ref().err());
+    let failed: Vec<String> = failed.map(|error| format!("  {error:#}")).collect();
     ensure!(
-        bad.is_empty(),
+        failed.is_empty(),
         "{} of {} cases cannot be compared:\n{}",
-        bad.len(),
-        pairs.len(),
-        bad.join("\n")
+        failed.len(),
+        files.len(),
+        failed.join("\n")
     );
-    let cases = results.into_iter().collect::<Result<Vec<_>>>()?;
-    Ok(Evaluation { regions, rule, cases, num_without })
+    results.into_iter().collect()
 }
 
-/// The regions to score: of a built-in task by name, of a bundle, a run's folder or a
-/// dataset.json; without a name, of the dataset.json beside the folder of the references, if there
-/// is one.
-///
-/// # Errors
-/// When the name leads to no task.
-pub fn regions(task: Option<&str>, reference: &Path) -> Result<Option<Vec<Region>>> {
-    let task: Task = match task {
-        Some(name) if Task::builtin(name).is_ok() => Task::builtin(name)?,
-        Some(name) => {
-            let path = Path::new(name);
-            ensure!(
-                path.exists(),
-                "--task: expected brats2021, brats2023, a bundle, a run's folder or a \
-                 dataset.json, found {name:?}"
-            );
-            if path.file_name().is_some_and(|file| file == "dataset.json") {
-                DataSet::open(path.parent().unwrap_or(Path::new(".")))?.task
-            } else {
-                run_folder::read_bundle(path)?.card.task
-            }
-        }
-        None => {
-            let labels = if reference.is_dir() { Some(reference) } else { reference.parent() };
-            let Some(folder) = labels.and_then(|labels| labels.canonicalize().ok()) else {
-                return Ok(None);
-            };
-            match folder.parent() {
-                Some(folder) if folder.join("dataset.json").is_file() => {
-                    DataSet::open(folder)?.task
-                }
-                _ => return Ok(None),
-            }
-        }
+fn score_case(
+    files: &Files,
+    regions: &[Region],
+    options: &Options,
+    budget: &Budget,
+) -> Result<CaseScores> {
+    let bytes = files::read(&files.reference, files::MAX_SCAN_BYTES)?;
+    let (grid, _) = nifti::read_grid(&bytes).map_err(in_file(&files.reference))?;
+    let _held = budget.take(grid.num_voxels());
+    let reference = read_labels(&bytes, &files.reference, options)?;
+    drop(bytes);
+    let settings = &options.settings;
+    let Some(file) = &files.predicted else {
+        let scores = regions.iter().map(|r| metrics::missing(&reference, &r.labels, settings));
+        let lesions = regions.iter().map(|r| missing_lesions(&reference, &r.labels));
+        return Ok(CaseScores {
+            name: files.name.clone(),
+            has_prediction: false,
+            scores: scores.collect(),
+            lesions: options.lesion_wise.then(|| lesions.collect()),
+        });
     };
-    Ok(Some(task.regions))
+    let bytes = files::read(file, files::MAX_SCAN_BYTES)?;
+    // Before the voxels are read: another grid could be of any size.
+    let (grid, _) = nifti::read_grid(&bytes).map_err(in_file(file))?;
+    reference.grid.check_same(&grid).map_err(in_file(file))?;
+    let predicted = read_labels(&bytes, file, options)?;
+    drop(bytes);
+    let scores = regions.iter().map(|r| score(&predicted, &reference, &r.labels, settings));
+    let lesions =
+        regions.iter().map(|r| lesion_scores(&predicted, &reference, &r.labels, settings.surface));
+    Ok(CaseScores {
+        name: files.name.clone(),
+        has_prediction: true,
+        scores: scores.collect(),
+        lesions: options.lesion_wise.then(|| lesions.collect()),
+    })
+}
+
+/// As a message that ends with the file, without a source that would be told once more.
+fn in_file(file: &Path) -> impl Fn(model_core::Error) -> anyhow::Error {
+    move |error| anyhow::Error::msg(error.in_file(file.display().to_string()).to_string())
+}
+
+/// A label map whose codes are of the task's scheme, where there is a task.
+fn read_labels(bytes: &[u8], file: &Path, options: &Options) -> Result<LabelMap> {
+    let map = nifti::read_labels(bytes).map_err(in_file(file))?;
+    if let Some(task) = &options.task {
+        task.check_codes(&map.labels).map_err(in_file(file))?;
+    }
+    Ok(map)
 }
 
 impl Evaluation {
-    /// Each region's summary over the cases.
+    /// Each region's Dice over the cases.
     pub fn summaries(&self) -> Vec<Summary> {
-        let column = |n: usize| self.cases.iter().map(|(_, dice)| dice[n]).collect::<Vec<f64>>();
-        (0..self.regions.len()).map(|n| Summary::of(&column(n))).collect()
+        (0..self.regions.len()).map(|region| self.summary(region, &MEASURES[0])).collect()
     }
 
-    /// The report as text.
-    pub fn report(&self) -> String {
-        let mut text = String::from("Dice\ncase");
-        self.regions.iter().for_each(|region| text += &format!("\t{}", region.name));
-        for (name, dice) in &self.cases {
-            text += &format!("\n{name}");
-            dice.iter().for_each(|dice| text += &format!("\t{dice:.4}"));
-        }
-        text += "\n\nregion\tmean\tmedian\tstandard deviation\tn";
-        let summaries = self.summaries();
-        for (region, summary) in self.regions.iter().zip(&summaries) {
-            let Summary { n, mean, median, deviation } = summary;
-            text += &format!("\n{}\t{mean:.4}\t{median:.4}\t{deviation:.4}\t{n}", region.name);
-        }
-        let mean = summaries.iter().map(|s| s.mean).sum::<f64>() / summaries.len() as f64;
-        text += &format!("\nmean of the regions\t{mean:.4}");
-        text += &format!("\n\nempty regions are scored by the rule {}", self.rule.name());
-        if self.num_without > 0 {
-            text +=
-                &format!("\n{} references have no prediction and are not scored", self.num_without);
-        }
-        text
+    /// One measure of one region over the cases.
+    pub fn summary(&self, region: usize, measure: &Measure<Scores>) -> Summary {
+        let values = self.cases.iter().map(|case| (measure.of)(&case.scores[region]));
+        Summary::of(&values.collect::<Vec<f64>>())
     }
 
-    /// Writes every case's Dice as CSV, with the rule for empty regions in its last column.
+    /// One measure of one region over the cases' lesions; none where those were not scored.
+    pub fn lesion_summary(
+        &self,
+        region: usize,
+        measure: &Measure<LesionScores>,
+    ) -> Option<Summary> {
+        let value = |case: &CaseScores| Some((measure.of)(&case.lesions.as_ref()?[region]));
+        let values = self.cases.iter().map(value).collect::<Option<Vec<f64>>>()?;
+        Some(Summary::of(&values))
+    }
+
+    /// Writes every case's scores as CSV, a row for each case and region; a score that the rule does
+    /// not give is an empty field.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write_csv(&self, file: &Path) -> Result<()> {
-        let mut csv = csv::Writer::from_writer(Vec::new());
-        let mut header = vec!["case".to_string()];
-        header.extend(self.regions.iter().map(|region| format!("dice {}", region.name)));
-        header.push("empty_rule".into());
-        csv.write_record(&header)?;
-        for (name, dice) in &self.cases {
-            let mut fields = vec![name.clone()];
-            fields.extend(dice.iter().map(|dice| format!("{dice:.6}")));
-            fields.push(self.rule.name().into());
-            csv.write_record(&fields)?;
-        }
-        files::write(file, &csv.into_inner()?)
-    }
-}
-
-/// Pairs of files of the same name, and how many references have no prediction. A prediction
-/// without reference is an error.
-fn pairs(predicted: &Path, reference: &Path) -> Result<(Vec<PairOfFiles>, usize)> {
-    match (predicted.is_dir(), reference.is_dir()) {
-        (false, false) => {
-            let name = files::case_name(predicted);
-            Ok((vec![(name, predicted.into(), reference.into())], 0))
-        }
-        (true, true) => {
-            let (predicted, reference) = (scans_in(predicted)?, scans_in(reference)?);
-            ensure!(!predicted.is_empty(), "expected predictions (.nii or .nii.gz), found none");
-            let num_without = reference.len().saturating_sub(predicted.len());
-            let pairs = predicted.into_iter().map(|(name, file)| {
-                match reference.iter().find(|(other, _)| *other == name) {
-                    Some((_, reference)) => Ok((name, file, reference.clone())),
-                    None => bail!("expected a reference for {}, found none", file.display()),
-                }
-            });
-            Ok((pairs.collect::<Result<_>>()?, num_without))
-        }
-        _ => bail!(
-            "expected two files or two folders, found {} and {}",
-            predicted.display(),
-            reference.display()
-        ),
-    }
-}
-
-/// The scans in a folder by name.
-fn scans_in(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let about = || format!("cannot read {}", folder.display());
-    let mut scans = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(about)? {
-        let file = entry.with_context(about)?.path();
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Hidden files such as "._case.nii.gz" are a file system's own.
-        if !name.starts_with('.') && (name.ends_with(".nii") || name.ends_with(".nii.gz")) {
-            scans.push((files::case_name(&file), file));
-        }
-    }
-    scans.sort();
-    Ok(scans)
-}
-
-fn read(file: &Path) -> Result<LabelMap> {
-    let bytes = files::read(file, files::MAX_SCAN_BYTES)?;
-    Ok(nifti::read_labels(&bytes).map_err(|error| error.in_file(file.display().to_string()))?)
-}
-
-/// Without a task, each code that stands in a reference or a prediction is a region of its own.
-fn regions_present(pairs: &[PairOfFiles]) -> Result<Vec<Region>> {
-    let mut present = [false; 256];
-    for (_, predicted, reference) in pairs {
-        for file in [predicted, reference] {
-            read(file)?.labels.iter().for_each(|&code| present[usize::from(code)] = true);
-        }
-    }
-    let codes = (1..=255u8).filter(|&code| present[usize::from(code)]);
-    let region = |code| Region {
-        name: format!("label {code}"),
-        labels: vec![code],
-        writes: code,
-        color: [255; 3],
-    };
-    let regions: Vec<Region> = codes.map(region).collect();
-    ensure!(!regions.is_empty(), "expected labels, found only background; name the --task");
-    Ok(regions)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use model_core::{Affine, Grid};
-
-    fn write(file: &Path, labels: &[u8]) {
-        let grid = Grid::new([labels.len(), 1, 1], Affine::IDENTITY);
-        let map = LabelMap { grid, labels: labels.to_vec() };
-        std::fs::write(file, nifti::write_labels(&map)).unwrap();
+        files::write(file, &self.csv()?)
     }
 
-    #[test]
-    fn folders_are_compared_by_name_and_gaps_are_told() {
-        let folder = std::env::temp_dir().join(format!("rewind-evaluate-{}", std::process::id()));
-        let (predicted, reference) = (folder.join("predicted"), folder.join("reference"));
-        std::fs::create_dir_all(&predicted).unwrap();
-        std::fs::create_dir_all(&reference).unwrap();
-        write(&predicted.join("a.nii.gz"), &[1, 1, 0, 0]);
-        write(&reference.join("a.nii.gz"), &[1, 0, 0, 2]);
-        write(&reference.join("b.nii.gz"), &[1, 0, 0, 0]);
-        let rule = EmptyRule::Brats2023;
-        let result = evaluate(&predicted, &reference, None, rule).unwrap();
-        assert_eq!(result.cases, [("a".to_string(), vec![2.0 / 3.0, 0.0])]);
-        let report = result.report();
-        assert!(report.contains("brats2023") && report.contains("1 references have no prediction"));
-        write(&predicted.join("c.nii.gz"), &[1, 1, 0, 0]);
-        assert!(evaluate(&predicted, &reference, None, rule).is_err());
-        write(&reference.join("c.nii.gz"), &[1, 1, 0]);
-        let error = evaluate(&predicted, &reference, None, rule).unwrap_err().to_string();
-        assert!(error.contains("c.nii.gz"), "{error}");
-        std::fs::remove_dir_all(folder).unwrap();
+    /// Writes all scores, their summary and definitions as JSON; a score that the rule does not give
+    /// is null.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_json(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(&self.json()).context("cannot write as JSON")?;
+        files::write(file, text.as_bytes())
     }
 }

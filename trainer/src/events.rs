@@ -3,7 +3,7 @@
 //! Each process writes a file of its own, as TensorBoard expects; what an earlier process wrote
 //! after the checkpoint is cut off its file, and a restart mark tells a TensorBoard that is
 //! watching to forget it too. The crates for this format bring a whole protobuf stack and are no
-//! longer kept; a run needs three of its messages, and [`record`] writes those.
+//! longer kept; a run needs three of its messages, and `record` writes those.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;

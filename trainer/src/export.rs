@@ -8,11 +8,17 @@ use model_core::Bundle;
 use crate::{files, run_folder};
 
 /// Writes the bundle of a run's best validation to a file, under a name and with a warning; gives
-/// the bundle.
+/// the bundle, as it is used: in f16 with rounded weights.
 ///
 /// # Errors
 /// When the folder holds no validated run, or the file exists already or cannot be written.
-pub fn export(run: &Path, out: &Path, name: Option<&str>, warning: Option<&str>) -> Result<Bundle> {
+pub fn export(
+    run: &Path,
+    out: &Path,
+    name: Option<&str>,
+    warning: Option<&str>,
+    storage: Storage,
+) -> Result<Bundle> {
     run_folder::Run::read(run)?;
     let mut bundle = run_folder::read_bundle(run)?;
     if let Some(name) = name {
@@ -24,8 +30,24 @@ pub fn export(run: &Path, out: &Path, name: Option<&str>, warning: Option<&str>)
     if out.is_dir() {
         bail!("expected --out to name a file, found the folder {}", out.display());
     }
-    files::write(out, &bundle.to_bytes()?)?;
+    let bytes = match storage {
+        Storage::F32 => bundle.to_bytes()?,
+        Storage::F16 => {
+            bundle = bundle.rounded_to_f16();
+            bundle.to_f16_bytes()?
+        }
+    };
+    files::write(out, &bytes)?;
     Ok(bundle)
+}
+
+/// How a bundle's numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// As they were trained.
+    F32,
+    /// Rounded to half precision: half the size. The network still computes in f32.
+    F16,
 }
 
 /// A bundle's card, for a person.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model_core::config::{Half, UNetConfig, parameters};
+use model_core::config::{UNetConfig, parameters};
 use model_core::layers::{Layer, Unit, steps};
 use model_core::{Array, Weights};
 use rand::RngExt;
@@ -39,14 +39,9 @@ pub fn initial_weights(network: &UNetConfig, seed: u64) -> Weights {
 /// The weights between whose input and output neither an activation halves the squares nor a norm
 /// makes them 1 again, so that He's factor would double them at each: what brings the channels from
 /// level to level without a norm, the head of a reversible decoder, and the branch's linear layers.
-///
-/// The MBConv decoder keeps He's factor: what is published of the networks that have it was
-/// measured with it.
 fn unhalved(network: &UNetConfig) -> BTreeSet<String> {
-    let is_stream = |unit: &Unit| match network.decoder.half() {
-        Some(half) if half != Half::Mbconv => true,
-        _ => unit.path.starts_with("encoder."),
-    };
+    let is_stream =
+        |unit: &Unit| network.decoder.half().is_some() || unit.path.starts_with("encoder.");
     let of_network = steps(network).into_iter().filter_map(|step| match step.layer {
         Layer::Unit(unit) if unit.norm.is_none() && is_stream(&unit) => Some(unit.weight()),
         _ => None,

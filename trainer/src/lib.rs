@@ -21,6 +21,7 @@ pub mod events;
 pub mod export;
 pub mod files;
 pub mod initial;
+pub mod inspect;
 pub mod loss;
 pub mod memory;
 pub mod metrics_log;

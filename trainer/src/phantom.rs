@@ -46,6 +46,8 @@ pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
         licence: "CC0 1.0 (synthetic)".into(),
         task: phantom::task(),
         training,
+        test: Vec::new(),
+        by_name: None,
     };
     files::write(&out.join("dataset.json"), manifest.to_json().as_bytes())
 }

@@ -177,7 +177,7 @@ pub fn place(device: Option<&str>) -> Result<Place> {
 }
 
 /// "160x192x160", slowest axis first, as (i, j, k).
-fn size(text: &str) -> Result<[usize; 3]> {
+pub(crate) fn size(text: &str) -> Result<[usize; 3]> {
     let axes: Vec<usize> = text.split(['x', '×']).map_while(|axis| axis.parse().ok()).collect();
     let found = text.split(['x', '×']).count();
     match axes[..] {
@@ -188,7 +188,7 @@ fn size(text: &str) -> Result<[usize; 3]> {
 }
 
 /// "16GiB", "16 GB", "800MiB" in bytes.
-fn memory(text: &str) -> Result<u64> {
+pub(crate) fn memory(text: &str) -> Result<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let factor = match unit.trim().to_ascii_lowercase().as_str() {
@@ -196,11 +196,11 @@ fn memory(text: &str) -> Result<u64> {
         "mib" => 1 << 20,
         "gb" => 1_000_000_000,
         "mb" => 1_000_000,
-        _ => bail!("--fit: expected memory in GiB, MiB, GB or MB, such as 16GiB, found {text:?}"),
+        _ => bail!("expected memory in GiB, MiB, GB or MB, such as 16GiB, found {text:?}"),
     };
     let number: f64 = (number.parse())
-        .with_context(|| format!("--fit: expected memory such as 16GiB, found {text:?}"))?;
-    ensure!(number < 1e9, "--fit: expected less memory than {text}");
+        .with_context(|| format!("expected memory such as 16GiB, found {text:?}"))?;
+    ensure!(number < 1e9, "expected less memory than {text}");
     Ok((number * factor as f64) as u64)
 }
 
@@ -218,7 +218,7 @@ pub fn run(args: PlanArgs) -> Result<()> {
     let fits = match &args.fit {
         None => None,
         Some(text) => {
-            let budget = memory(text)?;
+            let budget = memory(text).context("--fit")?;
             let modes = found.runs.iter().map(|run| fit(&config, dims, settings, budget, run.mode));
             Some(modes.collect::<model_core::Result<Vec<Fit>>>()?)
         }

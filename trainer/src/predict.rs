@@ -1,41 +1,60 @@
-//! Segments scans with a trained model.
+//! Segments scans with a trained model, or with several.
+//!
+//! One step a module: [`inputs`] finds the scans; of the [`members`] of an ensemble all answer, or
+//! one that is chosen by a [`profile`]; [`fit`] decides whether a network is shown the full volume
+//! or [`tiles`] of it, also mirrored ([`flips`]); and [`run`] writes every result with its
+//! [`record`].
 
-use std::path::{Path, PathBuf};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
-use model_core::nets::UNet3d;
-use model_core::{Bundle, Case, LabelMap, nifti, postprocess, preprocess};
+use model_core::kernels::Place;
+use model_core::{
+    Bundle, Case, Input, LabelMap, Placement, Task, Volume, decide_probabilities, histograms,
+    keep_largest_of_foreground, keep_largest_of_regions, postprocess, preprocess, probabilities,
+    region_probabilities, restore_logits,
+};
 
-use crate::data_set::DataSet;
-use crate::run_folder::Run;
-use crate::{files, model, progress};
+mod channels;
+pub mod fit;
+pub mod flips;
+pub mod inputs;
+pub mod measure;
+pub mod members;
+pub mod profile;
+pub mod record;
+pub mod run;
+pub mod settings;
+pub mod tiles;
 
-/// A model on a device.
+use fit::{Choice, Extent};
+use members::{Member, ModelId};
+use profile::{Profile, Selection};
+use settings::{Ensemble, Largest, Mode, Settings};
+
+/// One or several models on a device, and how they segment.
 pub struct Predictor {
-    bundle: Bundle,
-    network: UNet3d,
+    members: Vec<Member>,
+    settings: Settings,
+    profile: Option<Profile>,
     device: Device,
+    most_bytes: Option<u64>,
+    /// Voxels of the smallest full volume that the device refused.
+    refused: Cell<usize>,
 }
 
-/// A scan's files.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scan {
-    /// What its result is called.
-    pub name: String,
-    /// One file with all channels, or one a channel in the task's order.
-    pub files: Vec<PathBuf>,
-}
-
-/// Which cases of a data set are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Split {
-    /// All cases of dataset.json.
-    All,
-    /// Those that the run trained on.
-    Training,
-    /// Those that the run did not train on.
-    HeldOut,
+/// A segmented case.
+pub struct Prediction {
+    /// The labels, on the case's grid.
+    pub labels: LabelMap,
+    /// For each region its probabilities, where they were asked for.
+    pub probabilities: Option<Vec<Volume>>,
+    /// What each model that ran was shown.
+    pub shown: Vec<Choice>,
+    /// Which model ran, where one was selected.
+    pub selection: Option<Selection>,
 }
 
 impl Predictor {
@@ -44,127 +63,209 @@ impl Predictor {
     /// # Errors
     /// When the bundle's weights are not those of its network.
     pub fn new(bundle: Bundle, device: &Device) -> Result<Predictor> {
+        Predictor::of(vec![bundle], Settings::default(), None, device)
+    }
+
+    /// Puts models of one task on a device; `profile` is what `similarity` and `literal` select by.
+    ///
+    /// # Errors
+    /// For settings that mean nothing, a profile that is missing or of other models, and as
+    /// [`Predictor::new`].
+    pub fn of(
+        bundles: Vec<Bundle>,
+        settings: Settings,
+        profile: Option<Profile>,
+        device: &Device,
+    ) -> Result<Predictor> {
+        settings.check()?;
+        ensure!(!bundles.is_empty(), "expected at least one model, found none");
         let device = device.clone().without_autodiff();
-        let network = model::build(&bundle.card.network, &bundle.weights, &device)?;
-        Ok(Predictor { bundle, network, device })
+        let members: Vec<Member> = bundles
+            .into_iter()
+            .map(|bundle| Member::new(bundle, &device))
+            .collect::<Result<_>>()?;
+        let profile = match settings.ensemble {
+            Ensemble::Mean => None,
+            rule => {
+                let name = format!("{rule:?}").to_lowercase();
+                let profile = profile.with_context(|| {
+                    format!("--ensemble {name} needs a --profile; `rewind profile` makes one")
+                })?;
+                let rules: Vec<_> =
+                    members.iter().map(|m| m.bundle.card.preprocess.foreground).collect();
+                ensure!(
+                    rules.iter().all(|rule| *rule == rules[0]),
+                    "expected models of one foreground to select among, found {rules:?}"
+                );
+                let ids: Vec<ModelId> = members.iter().map(|member| member.id.clone()).collect();
+                Some(profile.of_models(&ids, rules[0])?)
+            }
+        };
+        for member in &members {
+            let known = settings.window.or(member.bundle.card.provenance.patch);
+            ensure!(
+                known.is_some() || settings.mode != Mode::Sliding,
+                "--mode sliding: the model {} does not tell the patch that it was trained on; name a \
+                 --window",
+                member.id.name
+            );
+        }
+        let on_cpu = crate::device::describe(&device) == "cpu";
+        let most_bytes = match settings.memory_bytes {
+            None if on_cpu => fit::free_bytes(),
+            given => given,
+        };
+        let refused = Cell::new(usize::MAX);
+        Ok(Predictor { members, settings, profile, device, most_bytes, refused })
+    }
+
+    /// What all members were asked.
+    pub fn task(&self) -> &Task {
+        &self.members[0].bundle.card.task
+    }
+
+    /// The models, in order.
+    pub fn ids(&self) -> Vec<ModelId> {
+        self.members.iter().map(|member| member.id.clone()).collect()
     }
 
     /// Segments a case; the result lies on its grid.
     ///
     /// # Errors
-    /// When the case cannot be preprocessed.
-    pub fn segment(&self, case: &Case) -> Result<LabelMap> {
-        let card = &self.bundle.card;
-        let (input, placement) = preprocess(&case.channels, &card.preprocess, &card.network)?;
-        let logits = model::logits(&self.network, &input, &self.device);
-        Ok(postprocess(&logits, &card.task, &placement))
-    }
-
-    /// Segments scans one after the other, writes `NAME.nii.gz` for each into `out` and prints the
-    /// volumes of the regions.
-    ///
-    /// # Errors
-    /// At the first scan that cannot be used, with its file; earlier results stay.
-    pub fn write_all(&self, scans: &[Scan], out: &Path) -> Result<()> {
-        std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-        let regions = &self.bundle.card.task.regions;
-        let names: Vec<&str> = regions.iter().map(|region| region.name.as_str()).collect();
-        println!("volumes in ml\ncase\t{}", names.join("\t"));
-        let bar = progress::bar("segmenting", scans.len() as u64);
-        for scan in scans {
-            bar.set_message(scan.name.clone());
-            let labels = self.segment(&self.read(scan)?)?;
-            files::write(
-                &out.join(format!("{}.nii.gz", scan.name)),
-                &nifti::write_labels(&labels),
-            )?;
-            let volume =
-                |region: &model_core::Region| format!("{:.3}", labels.volume_ml(&region.labels));
-            let volumes: Vec<String> = regions.iter().map(volume).collect();
-            bar.suspend(|| println!("{}\t{}", scan.name, volumes.join("\t")));
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        Ok(())
-    }
-
-    /// Reads a scan's files as a case of the model's task.
-    fn read(&self, scan: &Scan) -> Result<Case> {
-        let mut channels = Vec::new();
-        for file in &scan.files {
-            let bytes = files::read(file, files::MAX_SCAN_BYTES)?;
-            let name = file.display().to_string();
-            channels.extend(nifti::read(&bytes).map_err(|error| error.in_file(name))?);
-        }
-        Ok(Case::new(scan.name.clone(), channels, None, &self.bundle.card.task)?)
-    }
-
-    /// The scans of a data set; `model` is what the model was read from, for its split.
-    ///
-    /// # Errors
-    /// When the data set cannot be used, or the split is not known.
-    pub fn scans_of(data: &Path, split: Split, model: &Path) -> Result<Vec<Scan>> {
-        let data_set = DataSet::open(data)?;
-        let wanted = match split {
-            Split::All => None,
-            _ => {
-                ensure!(
-                    model.is_dir(),
-                    "--split needs the folder of the run as --model: a bundle does not list cases"
-                );
-                let run = Run::read(model)?;
-                Some(if split == Split::HeldOut { run.held_out } else { run.training })
-            }
+    /// When the case cannot be preprocessed, or does not fit in memory even in windows.
+    pub fn segment(&self, case: &Case, mut tell: impl FnMut(String)) -> Result<Prediction> {
+        let selection = self.select(case)?;
+        let running: Vec<&Member> = match &selection {
+            Some(selection) => vec![&self.members[selection.chosen]],
+            None => self.members.iter().collect(),
         };
-        let scans: Vec<Scan> = (data_set.cases.into_iter())
-            .filter(|case| wanted.as_ref().is_none_or(|wanted| wanted.contains(&case.name)))
-            .map(|case| Scan { name: case.name, files: case.images })
-            .collect();
-        if let Some(wanted) = wanted
-            && wanted.len() != scans.len()
-        {
-            bail!(
-                "expected the data set of the run with {} such cases, found {} of them in {}",
-                wanted.len(),
-                scans.len(),
-                data.display()
-            );
+        let flips = flips::combinations(self.settings.flips);
+        let (num_voxels, count) = (case.channels[0].grid.num_voxels(), running.len() * flips.len());
+        let (mut shown, mut sum) = (Vec::new(), Vec::new());
+        let mut alone = None;
+        for (n, member) in running.iter().enumerate() {
+            let card = &member.bundle.card;
+            let (input, placement) = preprocess(&case.channels, &card.preprocess, &card.network)?;
+            let mut choice = self.choose(member, &placement)?;
+            for (m, flip) in flips.iter().enumerate() {
+                let place = place_of(n * flips.len() + m, count);
+                let tell = |text: String| tell(format!("{place}{text}"));
+                let mut logits = self.logits(member, &input, *flip, &mut choice, tell)?;
+                if count == 1 {
+                    alone = Some(postprocess(&logits, self.task(), &placement));
+                }
+                if count > 1 || self.settings.probabilities {
+                    logits = restore_logits(&logits, self.task(), &placement);
+                    probabilities(&mut logits, num_voxels, self.task());
+                    add(&mut sum, logits);
+                }
+            }
+            shown.push(choice);
         }
-        ensure!(!scans.is_empty(), "expected at least one case, found none");
-        Ok(scans)
+        sum.iter_mut().for_each(|p| *p /= count as f32);
+        let grid = case.channels[0].grid.clone();
+        let mut labels = alone.unwrap_or_else(|| LabelMap {
+            labels: decide_probabilities(&sum, num_voxels, self.task()),
+            grid: grid.clone(),
+        });
+        match self.settings.largest {
+            Some(Largest::Foreground) => keep_largest_of_foreground(&mut labels),
+            Some(Largest::Regions) => keep_largest_of_regions(&mut labels, self.task()),
+            None => {}
+        }
+        let volume = |voxels| Volume { grid: grid.clone(), voxels };
+        let probabilities = self.settings.probabilities.then(|| {
+            let regions = region_probabilities(&sum, num_voxels, self.task());
+            regions.into_iter().map(volume).collect()
+        });
+        Ok(Prediction { labels, probabilities, shown, selection })
     }
 
-    /// Files as scans: each that holds all channels is a scan of its own, else all together are
-    /// one.
-    ///
-    /// # Errors
-    /// When a file cannot be read, or the number of channels does not come out.
-    pub fn scans_from(&self, given: &[PathBuf]) -> Result<Vec<Scan>> {
-        let expected = self.bundle.card.task.channels.len();
-        let mut counts = Vec::new();
-        for file in given {
-            let bytes = files::read(file, files::MAX_SCAN_BYTES)?;
-            let name = file.display().to_string();
-            counts.push(nifti::read(&bytes).map_err(|error| error.in_file(name))?.len());
+    fn select(&self, case: &Case) -> Result<Option<Selection>> {
+        let Some(profile) = &self.profile else { return Ok(None) };
+        let config = &self.members[0].bundle.card.preprocess;
+        let histograms = histograms(&case.channels, config)?;
+        Ok(Some(profile.select(&histograms, self.settings.ensemble)?))
+    }
+
+    fn on_cpu(&self) -> bool {
+        crate::device::describe(&self.device) == "cpu"
+    }
+
+    fn choose(&self, member: &Member, placement: &Placement) -> Result<Choice> {
+        let place = if self.on_cpu() { Place::Cpu } else { Place::Gpu };
+        let num_voxels = placement.dims().iter().product::<usize>();
+        if self.settings.mode == Mode::Auto && num_voxels >= self.refused.get() {
+            return self.after_refusal(member, placement.dims());
         }
-        let scan =
-            |files: &[PathBuf]| Scan { name: files::case_name(&files[0]), files: files.to_vec() };
-        if counts.iter().all(|count| *count == expected) {
-            let scans: Vec<Scan> = given.chunks(1).map(scan).collect();
-            let mut names: Vec<&str> = scans.iter().map(|scan| scan.name.as_str()).collect();
-            names.sort_unstable();
-            if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
-                bail!("expected files of different names, found {:?} twice", twice[0]);
+        fit::choose(&self.settings, &member.bundle, placement, place, self.most_bytes)
+    }
+
+    fn after_refusal(&self, member: &Member, dims: [usize; 3]) -> Result<Choice> {
+        let why = "the device could not run the full volume".into();
+        fit::window(&self.settings, &member.bundle, dims, why)
+    }
+
+    /// The logits of an input that is mirrored before the network and back behind it.
+    fn logits(
+        &self,
+        member: &Member,
+        input: &Input,
+        flips: [bool; 3],
+        choice: &mut Choice,
+        mut tell: impl FnMut(String),
+    ) -> Result<Vec<f32>> {
+        let flipped = Input {
+            values: flips::flipped(&input.values, input.dims, flips),
+            ..Input { values: Vec::new(), ..*input }
+        };
+        if choice.extent == Extent::FullVolume {
+            tell(String::new());
+            match self.full(member, &flipped) {
+                Some(logits) => return Ok(flips::flipped(&logits, input.dims, flips)),
+                None => *choice = self.after_refusal(member, input.dims)?,
             }
-            return Ok(scans);
         }
-        let found: usize = counts.iter().sum();
-        ensure!(
-            found == expected,
-            "expected {expected} channels ({}), found {found} in {} files",
-            self.bundle.card.task.channels.join(", "),
-            given.len()
+        let Extent::SlidingWindow { window, overlap } = choice.extent else {
+            bail!(
+                "the device could not run the full volume, nor would a window be smaller; name a --window"
+            )
+        };
+        let tiling = tiles::Tiling::new(input.dims, window, overlap);
+        let count = tiling.num_windows();
+        let logits = tiling.run(
+            &flipped,
+            self.task().num_outputs(),
+            |window| member.logits(window, &self.device),
+            |number| tell(format!(", window {} of {count}", number + 1)),
         );
-        Ok(vec![scan(given)])
+        Ok(flips::flipped(&logits, input.dims, flips))
+    }
+
+    /// The logits of a full volume; none where the device cannot run it. A graphics card does not
+    /// tell what it has free: in `auto` alone it is tried, and burn reports its refusal by a panic.
+    fn full(&self, member: &Member, input: &Input) -> Option<Vec<f32>> {
+        let run = || member.logits(input, &self.device);
+        if self.settings.mode != Mode::Auto || self.on_cpu() {
+            return Some(run());
+        }
+        let logits = catch_unwind(AssertUnwindSafe(run)).ok();
+        if logits.is_none() {
+            let num_voxels = input.dims.iter().product::<usize>();
+            self.refused.set(self.refused.get().min(num_voxels));
+        }
+        logits
+    }
+}
+
+/// For the bar, where a case takes several passes.
+fn place_of(pass: usize, count: usize) -> String {
+    if count == 1 { String::new() } else { format!(", pass {} of {count}", pass + 1) }
+}
+
+fn add(sum: &mut Vec<f32>, values: Vec<f32>) {
+    match sum.is_empty() {
+        true => *sum = values,
+        false => sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
     }
 }

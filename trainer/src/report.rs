@@ -1,7 +1,7 @@
 //! What a person reads after training: `report.html`, one file that needs nothing else.
 //!
 //! Training gives each case's result to a [`Collector`], keeps what comes of it as [`HeldOut`] in
-//! the run's folder, and calls [`write`], which anyone can do again from the folder alone.
+//! the run's folder, and calls [`write()`], which anyone can do again from the folder alone.
 
 use std::path::{Path, PathBuf};
 

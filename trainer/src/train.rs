@@ -72,7 +72,7 @@ pub fn train(
     config.check()?;
     let out = job.out;
     device::check_deterministic(config, device)?;
-    let data_set = DataSet::open(job.data)?;
+    let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
     let network = config.network(&data_set.task)?;
     let (training, held_out) = config.split(data_set.num_cases())?;
     let memory_bytes = (config.memory_gib * (1u64 << 30) as f64) as u64;
@@ -371,6 +371,7 @@ impl<'a> Trainer<'a> {
                 data_fingerprint: run.data_fingerprint.clone(),
                 training_cases: run.training.len(),
                 steps: self.steps,
+                patch: Some(run.config.patch),
                 held_out,
             },
         };

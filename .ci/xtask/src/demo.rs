@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
+use anyhow::{Context, Result};
 
 use crate::command::{cargo, run};
 use crate::page;
+use crate::show::{DataSet, pack};
 use crate::steps::Steps;
 use crate::workspace::{NATIVE, Workspace};
 
@@ -124,7 +124,7 @@ pub fn demo(workspace: &Workspace, demo: Demo) -> Result<()> {
             export.args(["--name", NAME, "--warning", WARNING]);
         }
         run(&mut export)?;
-        pack(&data_set, &folders)
+        pack(&data_set, &folders.predictions, &folders.show)
     })?;
     steps.summary();
 
@@ -174,62 +174,4 @@ fn make_whole(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<(
     }
     make(&partial)?;
     Ok(fs::rename(&partial, folder)?)
-}
-
-/// Copies a case that was not trained on beside the model, and writes what the page reads.
-fn pack(data_set: &DataSet, folders: &Folders) -> Result<()> {
-    let predicted = fs::read_dir(&folders.predictions)?;
-    let mut names = predicted
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect::<Result<Vec<_>>>()?;
-    names.sort();
-    let first = names.first().context("expected a prediction, found none")?;
-    let name = first.trim_end_matches(".gz").trim_end_matches(".nii");
-    let image = data_set.image(name)?;
-    let file = image.file_name().context("a file has a name")?.to_string_lossy().into_owned();
-    fs::copy(&image, folders.show.join(&file))
-        .with_context(|| format!("cannot copy {}", image.display()))?;
-    let case = json!({ "name": name, "files": [file] });
-    let manifest = json!({ "bundle": "model.safetensors", "case": case });
-    fs::write(folders.show.join("manifest.json"), format!("{manifest:#}\n"))?;
-    println!("  the page shows {name}");
-    Ok(())
-}
-
-/// A data set's `dataset.json`, which `rewind` has checked by the time that it is read here.
-struct DataSet {
-    folder: PathBuf,
-    pairs: Vec<(String, String)>,
-}
-
-impl DataSet {
-    fn read(folder: &Path) -> Result<DataSet> {
-        let file = folder.join("dataset.json");
-        let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let json: Value = serde_json::from_slice(&text)?;
-        let text = |pair: &Value, key: &str| Some(pair[key].as_str()?.to_string());
-        let pairs = json["training"].as_array().into_iter().flatten();
-        let pairs = pairs.filter_map(|pair| Some((text(pair, "image")?, text(pair, "label")?)));
-        Ok(DataSet { folder: folder.to_path_buf(), pairs: pairs.collect() })
-    }
-
-    /// The folder of the label maps.
-    fn labels_folder(&self) -> Result<PathBuf> {
-        let (_, label) =
-            self.pairs.first().context("expected cases in dataset.json, found none")?;
-        let file = self.folder.join(label);
-        Ok(file.parent().unwrap_or(&self.folder).to_path_buf())
-    }
-
-    /// The scan of a case by name.
-    fn image(&self, name: &str) -> Result<PathBuf> {
-        let is = |image: &str| {
-            let file = image.rsplit('/').next().unwrap_or(image);
-            file.trim_end_matches(".gz").trim_end_matches(".nii") == name
-        };
-        match self.pairs.iter().find(|(image, _)| is(image)) {
-            Some((image, _)) => Ok(self.folder.join(image)),
-            None => bail!("expected the case {name} in dataset.json, found none of that name"),
-        }
-    }
 }

@@ -3,7 +3,9 @@
 
 mod command;
 mod demo;
+mod models;
 mod page;
+mod show;
 mod steps;
 mod test;
 mod tools;
@@ -54,6 +56,16 @@ enum Command {
         #[arg(long)]
         fresh: bool,
     },
+    /// Train models on real scans, and pack each for the page with a case it was not trained on
+    Models {
+        /// The folder that holds the data sets `hippocampus` (Medical Segmentation Decathlon, task
+        /// 4) and `lgg64` (TCGA lower-grade glioma at 64 × 64)
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Only this model
+        #[arg(long, value_parser = models::NAMES)]
+        only: Option<String>,
+    },
     /// Check everything: format, lints, documentation, tests, the page in a browser
     Test,
 }
@@ -79,6 +91,7 @@ fn run(command: Command) -> Result<()> {
             let listen = (!no_serve).then_some(listen);
             demo::demo(&workspace, demo::Demo { data, size, steps, listen, fresh })
         }
+        Command::Models { data, only } => models::models(&workspace, &data, only.as_deref()),
         Command::Test => test::test(&workspace),
     }
 }

@@ -5,18 +5,20 @@ use std::io::Read;
 use nifti::NiftiHeader;
 
 use super::geometry::StoredForms;
+use super::reader::{Format, unreadable};
 use crate::{Error, Forms, Grid, Result};
 
 /// What a header says, as far as it is used.
 pub(super) struct Header {
     pub grid: Grid,
+    pub format: Format,
     /// Volumes in the file, one behind the other.
     pub num_channels: usize,
     pub datatype: Datatype,
     pub big_endian: bool,
     /// Where the first voxel stands.
     pub voxel_offset: u64,
-    /// How far the source was read to get this header.
+    /// How far the voxels' source was read to get this header: not at all in a pair.
     pub bytes_read: u64,
     /// `scl_slope` and `scl_inter`, where they change anything.
     pub scale: Option<(f64, f64)>,
@@ -114,6 +116,7 @@ impl Fields {
 
 /// The fields of either version, unchecked.
 struct Raw {
+    format: Format,
     dim: [i64; 8],
     datatype: i16,
     bitpix: i16,
@@ -131,13 +134,14 @@ const NIFTI2_BYTES: usize = 540;
 
 /// NIfTI-2's magic guards against text-mode transfer, as PNG's does.
 const NIFTI2_MAGIC: &[u8] = b"n+2\0\r\n\x1a\n";
+const NIFTI2_PAIR_MAGIC: &[u8] = b"ni2\0\r\n\x1a\n";
 
-/// Reads and checks a header.
-pub(super) fn read(mut source: &mut dyn Read) -> Result<Header> {
+/// Reads and checks a header; `in_pair` says that the voxels are in a file of their own.
+pub(super) fn read(mut source: &mut dyn Read, in_pair: bool) -> Result<Header> {
     let mut bytes = Vec::new();
     let mut extend_to = |bytes: &mut Vec<u8>, length: usize| {
         let wanted = (length - bytes.len()) as u64;
-        Read::by_ref(&mut source).take(wanted).read_to_end(bytes).map_err(super::unreadable)?;
+        Read::by_ref(&mut source).take(wanted).read_to_end(bytes).map_err(unreadable)?;
         match bytes.len() == length {
             true => Ok(()),
             false => Err(Error::nifti(format!("a header of {length} bytes"), bytes.len())),
@@ -147,26 +151,64 @@ pub(super) fn read(mut source: &mut dyn Read) -> Result<Header> {
     let size: [u8; 4] = bytes[..4].try_into().expect("four bytes");
     let (little, big) = (i32::from_le_bytes(size), i32::from_be_bytes(size));
     let raw = match (little, big) {
-        (348, _) | (_, 348) => nifti1(&bytes)?,
+        (348, _) | (_, 348) if in_pair && !has_signature(&bytes) => analyze(&bytes)?,
+        (348, _) | (_, 348) => nifti1(&bytes, in_pair)?,
         (540, _) | (_, 540) => {
             extend_to(&mut bytes, NIFTI2_BYTES)?;
-            nifti2(&Fields { bytes, big_endian: big == 540 })?
+            nifti2(&Fields { bytes, big_endian: big == 540 }, in_pair)?
         }
         _ => return Err(Error::nifti("a header that starts with its size, 348 or 540", little)),
     };
     let big_endian = big == 348 || big == 540;
-    let bytes_read = if little == 348 || big == 348 { NIFTI1_BYTES } else { NIFTI2_BYTES };
+    let bytes_read = match (in_pair, raw.format) {
+        (true, _) => 0,
+        (false, Format::Nifti2) => NIFTI2_BYTES,
+        (false, _) => NIFTI1_BYTES,
+    };
     raw.check(big_endian, bytes_read)
 }
 
-/// By the `nifti` crate, which reads the fields; what they mean is checked here.
-fn nifti1(bytes: &[u8]) -> Result<Raw> {
-    match &bytes[344..348] {
-        b"n+1\0" => {}
-        b"ni1\0" => {
+/// Whether this is NIfTI-1: Analyze has a voxel's value there.
+fn has_signature(bytes: &[u8]) -> bool {
+    matches!(&bytes[344..348], b"n+1\0" | b"ni1\0")
+}
+
+/// What a header says of where its voxels are, against where they are.
+fn misplaced(in_pair: bool) -> Error {
+    match in_pair {
+        true => Error::nifti("the header of a .hdr/.img pair", "that of a scan in one file"),
+        false => {
             let found = "the header of a .hdr/.img pair: convert the pair to one .nii file";
-            return Err(Error::nifti("header and voxels in one file", found));
+            Error::nifti("header and voxels in one file", found)
         }
+    }
+}
+
+/// Analyze 7.5 as NIfTI-1, which has kept the places of the sizes, the spacing and the type, and
+/// has put its own statements over Analyze's: those are taken as empty. SPM's scale and its types
+/// of 8, 16 and 32 bits are known; whether x runs to the left is not stated, and not guessed.
+fn analyze(bytes: &[u8]) -> Result<Raw> {
+    let mut bytes = bytes.to_vec();
+    bytes[116..NIFTI1_BYTES].fill(0);
+    bytes[344..348].copy_from_slice(b"ni1\0");
+    let raw = nifti1(&bytes, true)?;
+    let datatype = match raw.datatype {
+        130 => 256,
+        132 => 512,
+        136 => 768,
+        code => code,
+    };
+    let slope = if raw.slope.is_finite() { raw.slope } else { 0.0 };
+    let forms = StoredForms { units: 2, ..raw.forms }; // millimetres
+    Ok(Raw { format: Format::Analyze, datatype, slope, forms, ..raw })
+}
+
+/// By the `nifti` crate, which reads the fields; what they mean is checked here.
+fn nifti1(bytes: &[u8], in_pair: bool) -> Result<Raw> {
+    match &bytes[344..348] {
+        b"n+1\0" if !in_pair => {}
+        b"ni1\0" if in_pair => {}
+        b"n+1\0" | b"ni1\0" => return Err(misplaced(in_pair)),
         [0, 0, 0, 0] => {
             let found = "none (an Analyze 7.5 header?): convert the scan to one .nii file";
             return Err(Error::nifti("the signature n+1", found));
@@ -184,6 +226,7 @@ fn nifti1(bytes: &[u8]) -> Result<Raw> {
     }
     let numbers = |values: [f32; 3]| values.map(f64::from);
     Ok(Raw {
+        format: Format::Nifti1,
         dim: header.dim.map(|extent| i64::from(extent as i16)),
         datatype: header.datatype,
         bitpix: header.bitpix,
@@ -203,12 +246,12 @@ fn nifti1(bytes: &[u8]) -> Result<Raw> {
     })
 }
 
-fn nifti2(fields: &Fields) -> Result<Raw> {
+fn nifti2(fields: &Fields, in_pair: bool) -> Result<Raw> {
     match &fields.bytes[4..12] {
-        magic if magic == NIFTI2_MAGIC => {}
-        magic if magic.starts_with(b"ni2") => {
-            let found = "the header of a .hdr/.img pair: convert the pair to one .nii file";
-            return Err(Error::nifti("header and voxels in one file", found));
+        magic if !in_pair && magic == NIFTI2_MAGIC => {}
+        magic if in_pair && magic == NIFTI2_PAIR_MAGIC => {}
+        magic if magic.starts_with(b"ni2") || magic == NIFTI2_MAGIC => {
+            return Err(misplaced(in_pair));
         }
         other => {
             let found = other.escape_ascii().to_string();
@@ -217,6 +260,7 @@ fn nifti2(fields: &Fields) -> Result<Raw> {
     }
     let f64s = |at: usize, n: usize| fields.f64(at + 8 * n);
     Ok(Raw {
+        format: Format::Nifti2,
         dim: std::array::from_fn(|n| fields.i64(16 + 8 * n)),
         datatype: fields.i16(12),
         bitpix: fields.i16(14),
@@ -246,8 +290,8 @@ impl Raw {
             let expected = format!("{} bits a voxel ({datatype:?})", 8 * datatype.size());
             return Err(Error::nifti(expected, self.bitpix));
         }
-        // Four bytes behind the header say whether extensions follow.
-        let least = bytes_read as f64 + 4.0;
+        // Four bytes behind the header say whether extensions follow; a pair's voxels stand alone.
+        let least = if bytes_read == 0 { 0.0 } else { bytes_read as f64 + 4.0 };
         let offset = self.voxel_offset;
         if !(offset >= least && offset.fract() == 0.0 && offset < (1u64 << 40) as f64) {
             return Err(Error::nifti(format!("voxels from byte {least} or later"), offset));
@@ -256,6 +300,7 @@ impl Raw {
         let world_from_voxel = self.forms.world_from_voxel(&forms)?;
         Ok(Header {
             grid: Grid { dims, world_from_voxel, forms },
+            format: self.format,
             num_channels,
             datatype,
             big_endian,

@@ -26,7 +26,7 @@ pub(super) fn decode<T>(
             std::io::ErrorKind::UnexpectedEof => {
                 Error::nifti(format!("{num_voxels} voxels a channel"), "the file's end before")
             }
-            _ => super::unreadable(e),
+            _ => super::reader::unreadable(e),
         })?;
         grow(out, count, num_voxels)?;
         if header.big_endian {

@@ -54,10 +54,12 @@ impl Sources<'_> {
         if let Some(name) = self.recipe {
             settings.insert("recipe".into(), name.into());
         }
+        let mut config = config_of(&settings)?;
         for single in self.single {
             overlay(&mut settings, single_table(single)?);
+            config = config_of(&settings).with_context(|| format!("in --set {single}"))?;
         }
-        Ok(settings.try_into()?)
+        Ok(config)
     }
 }
 
@@ -73,7 +75,7 @@ impl TrainConfig {
             None => Table::new(),
         };
         overlay(&mut settings, given);
-        Ok(settings.try_into()?)
+        config_of(&settings)
     }
 
     /// Reads a file of settings.
@@ -122,12 +124,17 @@ fn recipe_table(name: &str) -> Result<Table> {
     Ok(settings)
 }
 
+fn config_of(settings: &Table) -> Result<TrainConfig> {
+    settings.clone().try_into().map_err(readable)
+}
+
+fn readable(error: toml::de::Error) -> anyhow::Error {
+    let advice = suggest::did_you_mean(error.message());
+    anyhow::anyhow!("{}{advice}", error.to_string().trim_end())
+}
+
 /// A text's settings, found to be settings.
 fn table(text: &str) -> Result<Table> {
-    let readable = |error: toml::de::Error| {
-        let advice = suggest::did_you_mean(error.message());
-        anyhow::anyhow!("{}{advice}", error.to_string().trim_end())
-    };
     // Read as a whole for its errors, which name the line.
     toml::from_str::<TrainConfig>(text).map_err(readable)?;
     toml::from_str(text).map_err(readable)
@@ -149,7 +156,8 @@ fn single_table(single: &str) -> Result<Table> {
     let plain = format!("{key} = {value}\n");
     let is_one_value = !value.contains(['\n', '\r']) && toml::from_str::<Table>(&plain).is_ok();
     let quoted = format!("{key} = {}\n", Value::from(value));
-    table(if is_one_value { &plain } else { &quoted }).with_context(|| format!("in --set {single}"))
+    let text = if is_one_value { &plain } else { &quoted };
+    toml::from_str(text).map_err(readable).with_context(|| format!("in --set {single}"))
 }
 
 /// Puts settings over others. What can only be given in one of two ways replaces the other way.

@@ -1,16 +1,16 @@
 //! The results of a run, case by case: all scores, and pictures of the worst cases only.
 
 use anyhow::Result;
-use model_core::{EmptyRule, LabelMap, Task};
+use model_core::metrics::Settings;
+use model_core::{LabelMap, Task};
 
 use super::held_out::{CaseResult, Picture};
 use super::picture::{Gray, picture};
-use crate::cases::Prepared;
 
 /// Takes results one after the other.
 pub struct Collector<'a> {
     task: &'a Task,
-    rule: EmptyRule,
+    settings: Settings,
     num_pictures: usize,
     cases: Vec<CaseResult>,
     /// Mean Dice with the picture, the worst first.
@@ -19,22 +19,26 @@ pub struct Collector<'a> {
 
 impl<'a> Collector<'a> {
     /// Keeps pictures of so many cases.
-    pub fn new(task: &'a Task, rule: EmptyRule, num_pictures: usize) -> Collector<'a> {
-        Collector { task, rule, num_pictures, cases: Vec::new(), worst: Vec::new() }
+    pub fn new(task: &'a Task, settings: Settings, num_pictures: usize) -> Collector<'a> {
+        Collector { task, settings, num_pictures, cases: Vec::new(), worst: Vec::new() }
     }
 
-    /// Scores a prediction, and pictures it where it is among the worst so far.
+    /// Scores a prediction, and pictures it over the scan's [`channel`] where it is among the worst
+    /// so far.
     ///
     /// # Errors
-    /// When the prediction is not on the case's grid.
-    pub fn add(&mut self, case: &Prepared, predicted: &LabelMap) -> Result<()> {
-        case.reference.grid.check_same(&predicted.grid)?;
-        let result =
-            CaseResult::measure(&case.name, predicted, &case.reference, self.task, self.rule);
-        let channel = channel(self.task);
-        let gray = || Gray::of_input(&case.input, channel, &case.placement);
-        let caption = &self.task.channels[channel];
-        self.add_result(result, || picture(&gray(), caption, &case.reference, predicted, self.task))
+    /// When the three are not on one grid; those of `gray`.
+    pub fn add(
+        &mut self,
+        name: &str,
+        reference: &LabelMap,
+        predicted: &LabelMap,
+        gray: impl FnOnce() -> Result<Gray>,
+    ) -> Result<()> {
+        reference.grid.check_same(&predicted.grid)?;
+        let result = CaseResult::measure(name, predicted, reference, self.task, &self.settings);
+        let (task, shown) = (self.task, &self.task.channels[channel(self.task)]);
+        self.add_result(result, || picture(&gray()?, shown, reference, predicted, task))
     }
 
     /// Takes a case's scores; the picture (caption and PNG) is made only where it is among the
@@ -84,7 +88,7 @@ mod tests {
     fn only_the_worst_cases_are_pictured() {
         let task = Task::builtin("brats2023").unwrap();
         assert_eq!(channel(&task), 3);
-        let mut collector = Collector::new(&task, EmptyRule::Monai, 2);
+        let mut collector = Collector::new(&task, Settings::default(), 2);
         let mut num_pictured = 0;
         for (n, dice) in
             [Some(0.5), Some(0.9), None, Some(0.7), Some(0.8), Some(0.1)].into_iter().enumerate()

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use model_core::metrics::{Summary, dice};
-use model_core::{EmptyRule, LabelMap, Task};
+use model_core::metrics::{Settings, Summary, score};
+use model_core::{LabelMap, Task};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
@@ -134,7 +134,7 @@ impl HeldOut {
 }
 
 impl CaseResult {
-    /// Dice and volumes of a prediction.
+    /// Scores a prediction.
     ///
     /// # Panics
     /// When the two are not on one grid.
@@ -143,16 +143,17 @@ impl CaseResult {
         predicted: &LabelMap,
         reference: &LabelMap,
         task: &Task,
-        rule: EmptyRule,
+        settings: &Settings,
     ) -> CaseResult {
+        let finite = |value: f64| value.is_finite().then_some(value);
         let region = |region: &model_core::Region| {
-            let codes = &region.labels;
-            let dice = dice(&predicted.labels, &reference.labels, codes, rule);
+            let scores = score(predicted, reference, &region.labels, settings);
             RegionResult {
-                dice: dice.is_finite().then_some(dice),
-                predicted_ml: predicted.volume_ml(codes),
-                reference_ml: reference.volume_ml(codes),
-                ..RegionResult::default()
+                dice: finite(scores.dice),
+                hd95_mm: finite(scores.hd95_mm),
+                nsd: finite(scores.nsd),
+                predicted_ml: scores.predicted_ml,
+                reference_ml: scores.reference_ml,
             }
         };
         CaseResult { name: name.into(), regions: task.regions.iter().map(region).collect() }
@@ -211,7 +212,7 @@ mod tests {
         let cases = [
             (JSON.replace("\"version\": 1", "\"version\": 2"), "expected version 1, found 2"),
             (JSON.replace("\"pictures\": []", picture), "expected a PNG as the picture of a"),
-            (JSON.replace("[{\"dice\"", "[{\"dices\""), "dice"),
+            (JSON.replace("predicted_ml", "predicted"), "predicted_ml"),
             ("[]".into(), "expected struct Version"),
         ];
         for (json, expected) in cases {

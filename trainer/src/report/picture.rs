@@ -215,6 +215,12 @@ impl Panel<'_> {
             (below, middle[0], self.height.saturating_sub(TEXT_HEIGHT)),
         ];
         for (letter, x, y) in places {
+            // A dark ground, since the scan below can be of any shade.
+            for dy in 0..TEXT_HEIGHT.min(self.height) {
+                for dx in 0..text_width("R") {
+                    canvas.blend(self.left + x + dx, self.top + y + dy, BACKGROUND, 0.55);
+                }
+            }
             canvas.text(self.left + x, self.top + y, &letter.to_string(), TEXT);
         }
     }

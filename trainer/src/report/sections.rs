@@ -36,7 +36,13 @@ fn dice(value: f64) -> String {
 }
 
 fn number(value: f64, decimals: usize) -> String {
-    if value.is_finite() { format!("{value:.decimals$}") } else { NONE.into() }
+    if !value.is_finite() {
+        return NONE.into();
+    }
+    let text = format!("{value:.decimals$}");
+    // What rounds to nothing has no sign.
+    let is_nothing = text.chars().all(|c| matches!(c, '-' | '0' | '.'));
+    if is_nothing { text.replace('-', "") } else { text }
 }
 
 fn ml(value: f64) -> String {

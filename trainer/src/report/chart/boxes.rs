@@ -31,7 +31,7 @@ pub(in crate::report) fn boxes(
     if low > high {
         return None;
     }
-    let x = Scale::linear(range.unwrap_or([low.min(0.0), high]), ENDS);
+    let x = Scale::linear(range.unwrap_or([low.min(0.0), high + 0.02 * high.abs()]), ENDS);
     let bottom = rows.len() as f64 * ROW + 4.0;
     let quartiles: Vec<Option<[f64; 5]>> = rows.iter().map(|row| five(&row.cases)).collect();
     let words = rows.iter().zip(&quartiles).filter_map(|(row, five)| {

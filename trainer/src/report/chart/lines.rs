@@ -6,7 +6,7 @@ use crate::report::html::escape;
 /// The drawing's own units; the page scales it.
 const SIZE: [f64; 2] = [460.0, 236.0];
 /// The frame of the curves: left, top, right, bottom.
-const FRAME: [f64; 4] = [50.0, 10.0, 452.0, 208.0];
+const FRAME: [f64; 4] = [50.0, 10.0, 442.0, 208.0];
 /// No more points are drawn than the eye can part.
 const MOST_POINTS: usize = 400;
 /// Columns that tell their values when they are pointed at.

@@ -1,3 +1,5 @@
+use std::io::Read;
+
 use super::*;
 use model_core::{Affine, Grid};
 
@@ -17,11 +19,20 @@ fn case() -> (Gray, LabelMap, LabelMap, Task) {
     (Gray { grid: grid.clone(), voxels }, block(0), block(2), task)
 }
 
+/// The width, and the bytes of the pixels.
 fn decode(png: &[u8]) -> (usize, Vec<u8>) {
-    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
-    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
-    let info = reader.next_frame(&mut bytes).unwrap();
-    (info.width as usize, bytes)
+    let width = size(png).unwrap().0 as usize;
+    let mut rows = Vec::new();
+    flate2::read::ZlibDecoder::new(&png[41..]).read_to_end(&mut rows).unwrap();
+    let mut bytes: Vec<u8> = Vec::new();
+    for row in rows.chunks_exact(1 + 3 * width) {
+        let start = bytes.len();
+        for (n, difference) in row[1..].iter().enumerate() {
+            let above = if start == 0 { 0 } else { bytes[start - 3 * width + n] };
+            bytes.push(above.wrapping_add(*difference));
+        }
+    }
+    (width, bytes)
 }
 
 #[test]

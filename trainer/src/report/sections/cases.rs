@@ -36,8 +36,11 @@ pub(in crate::report) fn cases(report: &Report) -> String {
         return String::new();
     };
     let mut out = String::new();
-    let plots =
-        [("Dice", "Dice by region", Some([0.0, 1.0])), ("HD95, mm", "HD95 by region, mm", None)];
+    let scores = held_out.cases.iter().flat_map(|case| &case.regions).filter_map(|r| r.dice);
+    // Whole tenths, so that good results are told apart too.
+    let least = scores.fold(0.9, f64::min).max(0.0);
+    let range = [(10.0 * least).floor() / 10.0, 1.0];
+    let plots = [("Dice", "Dice by region", Some(range)), ("HD95, mm", "HD95 by region, mm", None)];
     for (head, title, range) in plots {
         let column = COLUMNS.iter().find(|column| column.head == head).expect("it stands above");
         if let Some(svg) = boxes(title, &rows(report, held_out, column), range, column.text) {
@@ -137,7 +140,7 @@ pub(in crate::report) fn worst(report: &Report) -> String {
         Some(article(report, &columns, case, picture))
     });
     format!(
-        "<ul class=\"legend\">{legend}</ul>\n<div class=\"worst\">\n{}</div>\n",
+        "<ul class=\"legend worst-legend\">{legend}</ul>\n<div class=\"worst\">\n{}</div>\n",
         articles.collect::<String>()
     )
 }

@@ -33,7 +33,7 @@ fn branch(values: &Values) -> Option<[f64; 2]> {
     }
 }
 
-const CURVES: [Curve; 6] = [
+const CURVES: [Curve; 7] = [
     Curve {
         title: "Loss",
         of: of_training!(loss),
@@ -46,6 +46,13 @@ const CURVES: [Curve; 6] = [
         of: of_training!(patch_dice),
         may_be_log: false,
         is_share: true,
+        is_noisy: true,
+    },
+    Curve {
+        title: "Cross-entropy of the training patches",
+        of: of_training!(cross_entropy),
+        may_be_log: true,
+        is_share: false,
         is_noisy: true,
     },
     Curve {
@@ -82,7 +89,7 @@ const CURVES: [Curve; 6] = [
 pub(in crate::report) fn curves(report: &Report) -> String {
     let history = &report.history;
     let steps = history.steps();
-    let mark = best_step(report).map(|(step, label)| (step, label));
+    let mark = best_step(report);
     let mark = mark.as_ref().map(|(step, label)| (*step, label.as_str()));
     let mut figures = vec![validation(report, steps, mark)];
     for Curve { title, of, may_be_log, is_share, is_noisy } in CURVES {

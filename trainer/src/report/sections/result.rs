@@ -117,7 +117,7 @@ fn table(report: &Report, held_out: &HeldOut, dice_of: &[Summary]) -> String {
         format!("<tr><th scope=\"row\" class=\"name\">{}</th>{cells}</tr>\n", region(report, n))
     };
     format!(
-        "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">region</th>{heads}</tr></thead>\n\
+        "<div class=\"scroll\"><table class=\"wrapped\">\n<thead><tr><th scope=\"col\">region</th>{heads}</tr></thead>\n\
          <tbody>\n{}</tbody></table></div>\n",
         regions.map(row).collect::<String>()
     )

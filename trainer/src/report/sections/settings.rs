@@ -48,6 +48,8 @@ pub(in crate::report) fn training(report: &Report) -> String {
     let network = &report.run.network;
     let settings = toml::Table::try_from(config).unwrap_or_default();
     let of = |name: &str| escape(&setting(&settings, name));
+    let preset = config.preset.as_deref().map(|preset| format!("{}, ", escape(preset)));
+    let preset = preset.unwrap_or_default();
     let inference = network.for_inference();
     let num_parameters = |network| parameters(network).iter().map(Parameter::len).sum::<usize>();
     let exported = num_parameters(&inference);
@@ -68,7 +70,7 @@ pub(in crate::report) fn training(report: &Report) -> String {
     let decay = |text: String| if text.is_empty() { text } else { format!(", {text} decay") };
     let entries = [
         ("Recipe", config.recipe.as_deref().map(escape).unwrap_or_default()),
-        ("Network", format!("{}, widths {:?}", self::network(report), network.widths)),
+        ("Network", format!("{}widths {:?}", preset, network.widths)),
         ("Parameters", format!("{}{branch}", grouped(exported as f64, 0))),
         ("Channels", escape(&report.run.task.channels.join(", "))),
         ("Patches", format!("{patches}, of {} voxels", extent(config.patch))),

@@ -1,0 +1,136 @@
+//! The labels of a `dataset.json`: exclusive codes, or nnU-Net's regions that unite some.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::{Error, Head, Label, Region, Result, Task};
+
+/// A JSON object in the file's own order, which says what nnU-Net's regions write.
+#[derive(Default)]
+pub(super) struct Ordered(pub Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Ordered {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Ordered;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object of labels")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Ordered(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+impl serde::Serialize for Ordered {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Map::from_iter(self.0.iter().cloned()).serialize(serializer)
+    }
+}
+
+/// The task that labels describe; `order` is nnU-Net's `regions_class_order`.
+pub(super) fn task(
+    name: &str,
+    channels: Vec<String>,
+    Ordered(labels): &Ordered,
+    order: Option<&Value>,
+) -> Result<Task> {
+    // Voxels that nobody annotated: a network that learns them as a class of their own, or as
+    // background, would be wrong in silence.
+    if let Some((key, code)) = labels.iter().find(|(key, _)| key == "ignore") {
+        let expected = "labels without one to ignore, which Rewind cannot leave out of the loss";
+        return Err(Error::task(expected, format!("{key:?}: {code}")));
+    }
+    let is_region = |value: &Value| value.as_array().is_some_and(|codes| codes.len() > 1);
+    let task = match labels.iter().any(|(_, value)| is_region(value)) {
+        true => regions(name, channels, labels, order)?,
+        false => Task::exclusive(name, channels, exclusive(labels)?),
+    };
+    task.check()?;
+    Ok(task)
+}
+
+/// A code of 8 bits, bare or alone in a list.
+fn code(value: &Value) -> Option<u8> {
+    match value {
+        Value::Array(codes) if codes.len() == 1 => code(&codes[0]),
+        value => value.as_u64().and_then(|code| u8::try_from(code).ok()),
+    }
+}
+
+fn no_label(key: &str, value: &Value) -> Error {
+    Error::task("labels with codes from 0 to 255", format!("{key:?}: {value}"))
+}
+
+/// Foreground labels by code, from either `{"1": "name"}` or `{"name": 1}`.
+fn exclusive(stored: &[(String, Value)]) -> Result<Vec<(u8, String)>> {
+    let label = |(key, value): &(String, Value)| match (key.parse::<u8>(), value) {
+        (Ok(code), Value::String(name)) => Ok((code, name.clone())),
+        _ => code(value).map(|code| (code, key.clone())).ok_or_else(|| no_label(key, value)),
+    };
+    let mut labels = stored.iter().map(label).collect::<Result<Vec<_>>>()?;
+    labels.sort();
+    labels.retain(|(code, _)| *code != 0);
+    Ok(labels)
+}
+
+/// Regions that overlap, `{"whole tumor": [1, 2, 3], …}`: in the file's order, each writes the code
+/// of `regions_class_order` at its place (nnU-Net, "Region-based training").
+fn regions(
+    name: &str,
+    channels: Vec<String>,
+    stored: &[(String, Value)],
+    order: Option<&Value>,
+) -> Result<Task> {
+    let mut regions: Vec<(String, Vec<u8>)> = Vec::new();
+    for (key, value) in stored {
+        let codes: Option<Vec<u8>> = match value {
+            Value::Array(codes) => codes.iter().map(code).collect(),
+            value => code(value).map(|code| vec![code]),
+        };
+        let codes = codes.ok_or_else(|| no_label(key, value))?;
+        if codes != [0] {
+            regions.push((key.clone(), codes));
+        }
+    }
+    let written: Option<Vec<u8>> = order
+        .and_then(Value::as_array)
+        .and_then(|order| order.iter().map(code).collect())
+        .filter(|order: &Vec<u8>| order.len() == regions.len());
+    let Some(written) = written else {
+        let expected =
+            format!("regions_class_order with a code for each of {} regions", regions.len());
+        return Err(Error::task(expected, order.map_or("none".into(), Value::to_string)));
+    };
+    let mut codes: Vec<u8> = regions.iter().flat_map(|(_, codes)| codes.clone()).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    // The file names no single label of these; a region that is one label does.
+    let named = |code: u8| {
+        let alone = regions.iter().find(|(_, codes)| codes[..] == [code]);
+        alone.map_or_else(|| format!("label {code}"), |(name, _)| name.clone())
+    };
+    let labels: Vec<(u8, String)> = codes.into_iter().map(|code| (code, named(code))).collect();
+    let colors =
+        Task::exclusive(name, Vec::new(), regions.iter().map(|r| (0, r.0.clone())).collect());
+    let region = |(((name, labels), writes), colored): (((String, Vec<u8>), u8), Region)| Region {
+        name,
+        labels,
+        writes,
+        color: colored.color,
+    };
+    let regions = regions.into_iter().zip(written).zip(colors.regions).map(region).collect();
+    let labels = labels.into_iter().map(|(code, name)| Label { name, code }).collect();
+    Ok(Task { name: name.to_string(), channels, labels, regions, head: Head::Sigmoid })
+}

@@ -1,0 +1,139 @@
+//! All scores of one region of one case.
+
+use serde::Serialize;
+
+use super::pair::Pair;
+use super::{EmptyRule, Surface, SurfaceDistances};
+use crate::LabelMap;
+
+/// What scores depend on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// What a score is where a region is empty.
+    pub rule: EmptyRule,
+    /// How far apart surfaces may be for NSD.
+    pub tolerance_mm: f64,
+    /// What the surface of a region is.
+    pub surface: Surface,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { rule: EmptyRule::default(), tolerance_mm: 1.0, surface: Surface::default() }
+    }
+}
+
+/// The scores of one region of one case; NaN says that the rule gives none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Scores {
+    /// Dice, from 0 to 1.
+    pub dice: f64,
+    /// The 95th percentile Hausdorff distance, see [`SurfaceDistances::hd95_mm`].
+    pub hd95_mm: f64,
+    /// The Hausdorff distance, see [`SurfaceDistances::hd_mm`].
+    pub hd_mm: f64,
+    /// Normalized surface distance at the tolerance, from 0 to 1, see [`SurfaceDistances::nsd`].
+    pub nsd: f64,
+    /// The prediction's volume; NaN only where there is no prediction.
+    pub predicted_ml: f64,
+    /// The reference's volume.
+    pub reference_ml: f64,
+}
+
+/// Scores the region that unites `codes`.
+///
+/// # Panics
+/// When the two have not the same dimensions, or not as many labels as those say.
+pub fn score(
+    predicted: &LabelMap,
+    reference: &LabelMap,
+    codes: &[u8],
+    settings: &Settings,
+) -> Scores {
+    let pair = Pair::new(predicted, reference, codes, 0);
+    let voxel_ml = reference.grid.world_from_voxel.voxel_volume_mm3() / 1000.0;
+    let masks = (&pair.predicted, &pair.reference);
+    let distances =
+        SurfaceDistances::between(masks.0, masks.1, pair.dims, &pair.space, settings.surface);
+    let (hd95_mm, hd_mm, nsd) = match distances {
+        Some(found) => (found.hd95_mm(), found.hd_mm(), found.nsd(settings.tolerance_mm)),
+        None => {
+            let (p, r) = (pair.counts.predicted == 0, pair.counts.reference == 0);
+            let distance_mm = settings.rule.distance_mm(p, r, diagonal_mm(reference));
+            (distance_mm, distance_mm, settings.rule.overlap(p, r))
+        }
+    };
+    Scores {
+        dice: pair.counts.dice(settings.rule),
+        hd95_mm,
+        hd_mm,
+        nsd,
+        predicted_ml: pair.counts.predicted as f64 * voxel_ml,
+        reference_ml: pair.counts.reference as f64 * voxel_ml,
+    }
+}
+
+/// The scores of a case that has no prediction: the rule's worst, also where the reference is empty,
+/// so that leaving a case out never pays. Where the rule scores nobody, it is no score here too.
+pub fn missing(reference: &LabelMap, codes: &[u8], settings: &Settings) -> Scores {
+    let reference_ml = reference.volume_ml(codes);
+    let is_empty = reference_ml == 0.0;
+    let distance_mm = settings.rule.distance_mm(!is_empty, is_empty, diagonal_mm(reference));
+    let overlap = settings.rule.overlap(!is_empty, is_empty);
+    Scores {
+        dice: overlap,
+        hd95_mm: distance_mm,
+        hd_mm: distance_mm,
+        nsd: overlap,
+        predicted_ml: f64::NAN,
+        reference_ml,
+    }
+}
+
+/// The diagonal of the whole volume.
+fn diagonal_mm(map: &LabelMap) -> f64 {
+    let spacing = map.grid.world_from_voxel.spacing_mm();
+    let squares = (0..3).map(|axis| (map.grid.dims[axis] as f64 * spacing[axis]).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Affine, Grid};
+
+    fn map(labels: &[u8]) -> LabelMap {
+        let grid = Grid::new([labels.len(), 1, 1], Affine::from_spacing([2.0, 1.0, 1.0]));
+        LabelMap { grid, labels: labels.to_vec() }
+    }
+
+    #[test]
+    fn an_empty_region_scores_by_the_rule_in_every_metric() {
+        let (some, none) = (map(&[0, 1, 1]), map(&[0, 0, 0]));
+        let score = |rule, predicted: &LabelMap| {
+            let settings = Settings { rule, ..Settings::default() };
+            let found = score(predicted, &some, &[1], &settings);
+            [found.dice, found.nsd, found.hd95_mm, found.hd_mm, found.predicted_ml]
+        };
+        assert_eq!(score(EmptyRule::Brats2023, &none), [0.0, 0.0, 374.0, 374.0, 0.0]);
+        let diagonal_mm = 38f64.sqrt();
+        assert_eq!(score(EmptyRule::Monai, &none), [0.0, 0.0, diagonal_mm, diagonal_mm, 0.0]);
+        assert_eq!(score(EmptyRule::Monai, &some), [1.0, 1.0, 0.0, 0.0, 0.004]);
+    }
+
+    #[test]
+    fn a_missing_case_never_gains() {
+        let settings = |rule| Settings { rule, ..Settings::default() };
+        for labels in [[0, 1, 1], [0, 0, 0]] {
+            let found = missing(&map(&labels), &[1], &settings(EmptyRule::Brats2023));
+            assert_eq!(
+                (found.dice, found.nsd, found.hd95_mm, found.hd_mm),
+                (0.0, 0.0, 374.0, 374.0)
+            );
+            assert!(found.predicted_ml.is_nan());
+        }
+        let found = missing(&map(&[0, 1, 1]), &[1], &settings(EmptyRule::Monai));
+        assert_eq!((found.dice, found.reference_ml), (0.0, 0.004));
+        assert!(missing(&map(&[0, 0, 0]), &[1], &settings(EmptyRule::Monai)).dice.is_nan());
+    }
+}

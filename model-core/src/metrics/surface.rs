@@ -1,0 +1,279 @@
+//! Distances between the surfaces of two masks, and what is measured by them.
+
+use std::str::FromStr;
+
+use super::areas::elements;
+use super::distance::{Voxel, distances_mm};
+use super::pair::{Pair, Space};
+use crate::{Error, LabelMap, Result};
+
+/// How much further than the tolerance still counts as within it: a spacing of 1 mm, rotated and
+/// stored in 32 bits, comes back as 1.0000001.
+const ROUNDING_MM: f32 = 1e-5;
+
+/// What the surface of a mask is. Tools differ, by parts of a voxel in distances and by more in NSD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Surface {
+    /// The voxels inside that have one of their 6 neighbors outside, each counting the same (SciPy's
+    /// `mask ^ binary_erosion(mask)`): as MONAI and MedPy. A percentile is interpolated linearly
+    /// between ranks.
+    #[default]
+    Voxels,
+    /// Elements between the voxels, wherever eight voxels are partly inside, each counting by its
+    /// area: as DeepMind's surface-distance, by which BraTS 2023 ranks. A percentile is the
+    /// least distance within which lies that share of the area.
+    Areas,
+}
+
+impl Surface {
+    /// Both.
+    pub const ALL: [Surface; 2] = [Surface::Voxels, Surface::Areas];
+
+    /// Its name, as on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Surface::Voxels => "voxels",
+            Surface::Areas => "areas",
+        }
+    }
+
+    /// The name of a score and its definition, in a line each, for reports.
+    pub fn definitions(self) -> [(&'static str, &'static str); 5] {
+        let [hd95, nsd, surface] = match self {
+            Surface::Voxels => [
+                "the larger of the two directed 95th percentiles (linear interpolation) of the \
+                 distances between surface voxels, as MONAI",
+                "the share of the surface voxels of both within the tolerance of the other's, as \
+                 MONAI",
+                "the voxels inside that have one of their 6 neighbors outside; beyond the volume is \
+                 outside",
+            ],
+            Surface::Areas => [
+                "the larger of the two directed 95th percentiles (by area) of the distances between \
+                 surfaces, as DeepMind's surface-distance and BraTS 2023",
+                "the share of the area of both surfaces within the tolerance of the other, as \
+                 DeepMind's surface-distance",
+                "between the voxels, where eight of them are partly inside, with its area by \
+                 marching cubes; beyond the volume is outside",
+            ],
+        };
+        [
+            ("Dice", "2 |A ∩ B| / (|A| + |B|), in voxels"),
+            ("HD95", hd95),
+            ("HD", "the largest of these distances"),
+            ("NSD", nsd),
+            ("surface", surface),
+        ]
+    }
+}
+
+impl FromStr for Surface {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Surface::ALL.into_iter().find(|surface| surface.name() == name).ok_or_else(|| {
+            let names = Surface::ALL.map(Surface::name).join(" or ");
+            Error::task(format!("a kind of surface, {names}"), format!("{name:?}"))
+        })
+    }
+}
+
+/// A part of a surface.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Element {
+    /// To the nearest element of the other surface.
+    pub distance_mm: f32,
+    /// How much it counts: its area in mm², or 1 for a voxel.
+    pub weight: f32,
+}
+
+/// The distances between the surfaces of a prediction and of a reference, neither empty.
+///
+/// A distance is that of voxel centers (or of places between voxels) in millimetres, along axes
+/// taken as perpendicular; beyond the volume is outside. Along an axis with a single voxel there is
+/// neither neighbor nor border, so that a slice is measured in its plane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SurfaceDistances {
+    surface: Surface,
+    /// The elements of the prediction's surface, the nearest to the reference's first.
+    pub predicted: Vec<Element>,
+    /// The elements of the reference's surface, the nearest to the prediction's first.
+    pub reference: Vec<Element>,
+}
+
+impl SurfaceDistances {
+    /// Between two masks of `dims` voxels; none where one of them is empty.
+    pub(super) fn between(
+        predicted: &[bool],
+        reference: &[bool],
+        dims: [usize; 3],
+        space: &Space,
+        surface: Surface,
+    ) -> Option<SurfaceDistances> {
+        let [predicted, reference] = [predicted, reference].map(|mask| match surface {
+            Surface::Voxels => {
+                let voxels = surface_voxels(mask, dims, space.is_flat);
+                let weights = vec![1.0; voxels.len()];
+                (voxels, weights)
+            }
+            Surface::Areas => elements(mask, dims, space),
+        });
+        if predicted.0.is_empty() || reference.0.is_empty() {
+            return None;
+        }
+        let sorted = |(from, weights): &(Vec<Voxel>, Vec<f32>), to: &[Voxel]| {
+            let distances = distances_mm(from, to, space.spacing_mm).into_iter().zip(weights);
+            let element = |(distance_mm, &weight)| Element { distance_mm, weight };
+            let mut elements: Vec<Element> = distances.map(element).collect();
+            elements.sort_unstable_by(|a, b| a.distance_mm.total_cmp(&b.distance_mm));
+            elements
+        };
+        Some(SurfaceDistances {
+            surface,
+            predicted: sorted(&predicted, &reference.0),
+            reference: sorted(&reference, &predicted.0),
+        })
+    }
+
+    /// The Hausdorff distance: the largest of all.
+    pub fn hd_mm(&self) -> f64 {
+        let last = |elements: &[Element]| elements.last().map_or(0.0, |e| f64::from(e.distance_mm));
+        last(&self.predicted).max(last(&self.reference))
+    }
+
+    /// The 95th percentile Hausdorff distance: the larger of the two directed 95th percentiles.
+    /// (MedPy and seg-metrics take one percentile of both sets together, which lies between the
+    /// two.)
+    pub fn hd95_mm(&self) -> f64 {
+        let percentile = match self.surface {
+            Surface::Voxels => interpolated,
+            Surface::Areas => weighted,
+        };
+        percentile(&self.predicted, 0.95).max(percentile(&self.reference, 0.95))
+    }
+
+    /// Normalized surface distance (surface Dice): the share of both surfaces that lies no further
+    /// than the tolerance from the other.
+    pub fn nsd(&self, tolerance_mm: f64) -> f64 {
+        let most = tolerance_mm as f32 + ROUNDING_MM;
+        let within = |elements: &[Element]| {
+            weight(&elements[..elements.partition_point(|e| e.distance_mm <= most)])
+        };
+        let all = weight(&self.predicted) + weight(&self.reference);
+        (within(&self.predicted) + within(&self.reference)) / all
+    }
+}
+
+/// The distances of the region that unites `codes`; none where prediction or reference is empty.
+///
+/// # Panics
+/// When the two have not the same dimensions.
+pub fn surface_distances(
+    predicted: &LabelMap,
+    reference: &LabelMap,
+    codes: &[u8],
+    surface: Surface,
+) -> Option<SurfaceDistances> {
+    let pair = Pair::new(predicted, reference, codes, 0);
+    SurfaceDistances::between(&pair.predicted, &pair.reference, pair.dims, &pair.space, surface)
+}
+
+fn weight(elements: &[Element]) -> f64 {
+    elements.iter().map(|element| f64::from(element.weight)).sum()
+}
+
+/// Of elements by distance, at least one; between two ranks linearly, as NumPy's default.
+fn interpolated(elements: &[Element], share: f64) -> f64 {
+    let rank = share * (elements.len() - 1) as f64;
+    let at = |rank: f64| f64::from(elements[rank as usize].distance_mm);
+    let (below, above) = (at(rank.floor()), at(rank.ceil()));
+    below + (above - below) * rank.fract()
+}
+
+/// Of elements by distance: the first distance up to which lies the share of their weight.
+fn weighted(elements: &[Element], share: f64) -> f64 {
+    let least = share * weight(elements);
+    let mut so_far = 0.0;
+    let reaches = |element: &&Element| {
+        so_far += f64::from(element.weight);
+        so_far >= least
+    };
+    let found = elements.iter().find(reaches).or(elements.last());
+    found.map_or(0.0, |element| f64::from(element.distance_mm))
+}
+
+/// The voxels of a mask that have one of their 6 neighbors outside, ordered by k, then j, then i.
+pub(super) fn surface_voxels(mask: &[bool], dims: [usize; 3], is_flat: [bool; 3]) -> Vec<Voxel> {
+    let [ni, nj, _] = dims;
+    let strides = [1, ni, ni * nj];
+    let mut voxels = Vec::new();
+    for (row, inside) in mask.chunks_exact(ni.max(1)).enumerate() {
+        let (j, k) = (row % nj, row / nj);
+        for i in (0..ni).filter(|&i| inside[i]) {
+            let at = row * ni + i;
+            let is_border = |axis: usize| {
+                let x = [i, j, k][axis];
+                x == 0
+                    || x + 1 == dims[axis]
+                    || !mask[at - strides[axis]]
+                    || !mask[at + strides[axis]]
+            };
+            if (0..3).any(|axis| !is_flat[axis] && is_border(axis)) {
+                voxels.push([i, j, k].map(|x| x as u32));
+            }
+        }
+    }
+    voxels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Affine, Grid};
+
+    fn map(dims: [usize; 3], spacing_mm: [f64; 3], inside: &[[usize; 3]]) -> LabelMap {
+        let grid = Grid::new(dims, Affine::from_spacing(spacing_mm));
+        let mut labels = vec![0; grid.num_voxels()];
+        inside.iter().for_each(|&voxel| labels[grid.index(voxel)] = 1);
+        LabelMap { grid, labels }
+    }
+
+    fn distances_mm(elements: &[Element]) -> Vec<f32> {
+        elements.iter().map(|element| element.distance_mm).collect()
+    }
+
+    #[test]
+    fn distances_are_in_millimetres() {
+        let one = map([9, 9, 9], [1.0, 2.0, 3.0], &[[1, 1, 1]]);
+        let other = map([9, 9, 9], [1.0, 2.0, 3.0], &[[1, 1, 1], [5, 1, 2]]);
+        let found = surface_distances(&one, &other, &[1], Surface::Voxels).unwrap();
+        assert_eq!((distances_mm(&found.predicted), found.hd_mm()), (vec![0.0], 5.0));
+        assert_eq!(distances_mm(&found.reference), [0.0, 5.0]);
+        assert!((found.hd95_mm() - 4.75).abs() < 1e-9, "{}", found.hd95_mm());
+        assert_eq!((found.nsd(1.0), found.nsd(5.0)), (2.0 / 3.0, 1.0));
+        let found = surface_distances(&one, &other, &[1], Surface::Areas).unwrap();
+        assert_eq!((found.predicted.len(), found.reference.len()), (8, 16));
+        assert_eq!(found.hd95_mm(), 5.0);
+        assert!((found.nsd(1.0) - 2.0 / 3.0).abs() < 1e-6, "{}", found.nsd(1.0));
+        assert_eq!(surface_distances(&one, &other, &[2], Surface::Voxels), None);
+    }
+
+    #[test]
+    fn a_slice_is_measured_in_its_plane() {
+        let all: Vec<[usize; 3]> = (0..25).map(|n| [n % 5, n / 5, 0]).collect();
+        let rim = all.iter().filter(|[i, j, _]| [0, 4].contains(i) || [0, 4].contains(j)).count();
+        let slice = map([5, 5, 1], [1.0; 3], &all);
+        let found = surface_distances(&slice, &slice, &[1], Surface::Voxels).unwrap();
+        assert_eq!(distances_mm(&found.predicted), vec![0.0; rim]);
+        let found = surface_distances(&slice, &slice, &[1], Surface::Areas).unwrap();
+        // Four corners are cut.
+        assert!((weight(&found.predicted) - (16.0 + 4.0 * 0.5f64.sqrt())).abs() < 1e-6);
+        for surface in Surface::ALL {
+            let voxel = map([1, 1, 1], [1.0; 3], &[[0, 0, 0]]);
+            let found = surface_distances(&voxel, &voxel, &[1], surface).unwrap();
+            assert_eq!((found.hd_mm(), found.hd95_mm(), found.nsd(0.0)), (0.0, 0.0, 1.0));
+            assert_eq!(surface.name().parse(), Ok(surface));
+        }
+        assert!("area".parse::<Surface>().is_err());
+    }
+}

@@ -1,0 +1,267 @@
+//! The field's data sets open as they come, and all that is wrong with one is told at once.
+
+mod trees;
+
+use std::fs;
+use std::path::Path;
+
+use model_core::{Head, Task, nifti};
+use promises::data;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use trainer::data_set::{DataSet, Layout};
+use trainer::inspect::Inspection;
+
+use trees::Source;
+
+/// Opens a data set, and holds every case's voxels and labels to the source's.
+fn same_cases(path: &Path, task: Option<&str>, layout: Layout, source: &Source) -> DataSet {
+    let data_set = DataSet::open(path, task).unwrap();
+    assert_eq!(data_set.layout, layout);
+    assert_eq!(data_set.faults, [], "{layout:?}");
+    let names: Vec<&str> = data_set.cases.iter().map(|case| case.name.as_str()).collect();
+    assert_eq!(names, source.names(), "{layout:?}");
+    for (n, wanted) in source.cases.iter().enumerate() {
+        let (case, _) = data_set.read(n).unwrap();
+        assert!(case.channels == wanted.channels, "{layout:?}: channels of {}", case.name);
+        let labels = |case: &model_core::Case| case.labels.as_ref().unwrap().labels.clone();
+        assert!(labels(&case) == labels(wanted), "{layout:?}: labels of {}", case.name);
+    }
+    data_set
+}
+
+#[test]
+fn every_layout_gives_the_same_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let source = Source::new(3);
+    source.write_brats_2018(&path("2018"));
+    source.write_brats_2023(&path("2023"));
+    source.write_nnunet(&path("v1"), true);
+    source.write_nnunet(&path("v2"), false);
+    source.write_csv(&path("table"));
+    let (since, until) = (Layout::BratsSince2023, Layout::BratsUntil2022);
+    let open = |name: &str, task, layout| same_cases(&path(name), task, layout, &source);
+
+    let brats = open("2023", Some("brats2023"), since);
+    assert_eq!(brats.unlabeled[0].name, "validation-1");
+    assert_eq!(brats.unlabeled[0].images.len(), 4);
+    // The phantoms' labels are those of 2023, under the names of 2018.
+    let old = open("2018", Some("brats2023"), until);
+    assert!(old.notes[0].contains("until 2022"), "{:?}", old.notes);
+    open("v1", None, Layout::NnunetV1);
+    let regions = open("v2", None, Layout::NnunetV2);
+    assert_eq!((regions.task.head, regions.task.regions.len()), (Head::Sigmoid, 3));
+    assert_eq!(regions.unlabeled.len(), 1);
+    let table = open("table/cases.csv", Some("brats2023"), Layout::Table);
+    assert_eq!(table.unlabeled[0].name, "unseen");
+}
+
+#[test]
+fn an_iseg_folder_of_analyze_pairs_is_read_and_its_lack_of_place_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, big_endian) in [(1, false), (2, true)] {
+        trees::write_iseg(folder.path(), number, big_endian);
+    }
+    let data_set = DataSet::open(folder.path(), None).unwrap();
+    assert_eq!((data_set.layout, data_set.cases.len()), (Layout::Iseg, 2));
+    let (first, second) = (data_set.read(0).unwrap(), data_set.read(1).unwrap());
+    assert!(first.0.channels == second.0.channels, "both byte orders");
+    assert_ne!(first.1, second.1, "the digest is over both files of a pair");
+    let grid = &first.0.channels[1].grid;
+    assert_eq!((grid.dims, grid.world_from_voxel.spacing_mm()), ([6, 5, 4], [1.0, 1.0, 2.0]));
+    assert_eq!(first.0.channels[1].voxels[7], 107.0);
+    let present = first.0.labels.unwrap();
+    assert_eq!(present.labels[..4], [0, 10, 150, 250]);
+    let report = Inspection::new(data_set).report();
+    assert!(report.contains("2 of 2: The file does not say how the scan lies"), "{report}");
+    assert!(report.contains("250 white matter") && report.contains("no faults"), "{report}");
+}
+
+#[test]
+fn mutated_analyze_headers_never_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    trees::write_iseg(folder.path(), 1, false);
+    let bytes =
+        |ending: &str| fs::read(folder.path().join(format!("subject-1-T1.{ending}"))).unwrap();
+    let (header, voxels) = (bytes("hdr"), bytes("img"));
+    let mut random = ChaCha8Rng::seed_from_u64(75);
+    let mut num_read = 0;
+    for _ in 0..20_000 {
+        let mut header = header.clone();
+        for _ in 0..1 + random.next_u32() % 3 {
+            let place = random.next_u32() as usize % 128;
+            header[place] = random.next_u32() as u8;
+        }
+        let scan = nifti::Reader::open_pair(&header, &voxels).and_then(|reader| reader.scan());
+        num_read += usize::from(scan.is_ok());
+    }
+    assert!((1_000..20_000).contains(&num_read), "{num_read} mutated headers were read");
+}
+
+#[test]
+fn a_case_that_does_not_fit_together_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    Source::new(2).write_brats_2023(folder.path());
+    let file = |name: &str| folder.path().join(name);
+    let (flair, seg) = (file("case-0/case-0-t2f.nii.gz"), file("case-1/case-1-seg.nii.gz"));
+    trees::shift(&flair, 2e-3);
+    trees::relabel(&seg, 1, 9);
+    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
+    for (number, file) in [flair, seg].iter().enumerate() {
+        let error = data_set.read(number).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("(in {})", file.display())), "{error}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Source::new(5);
+    source.write_brats_2023(folder.path());
+    let file = |case: usize, part: &str| {
+        let name = &source.names()[case][..];
+        folder.path().join(name).join(format!("{name}-{part}.nii.gz"))
+    };
+    // The first case lacks two files; the second one's FLAIR lies 2 µm off, and its labels have a
+    // value of another year; the third one's T1 is cut off; the fourth has NaN and no tumor.
+    fs::remove_file(file(0, "t1c")).unwrap();
+    fs::remove_file(file(0, "t2w")).unwrap();
+    trees::shift(&file(1, "t2f"), 2e-3);
+    trees::relabel(&file(1, "seg"), 3, 4);
+    let bytes = fs::read(file(2, "t1n")).unwrap();
+    fs::write(file(2, "t1n"), &bytes[..bytes.len() / 2]).unwrap();
+    trees::put_nan(&file(3, "t1n"), 5);
+    (1..=3).for_each(|code| trees::relabel(&file(3, "seg"), code, 0));
+
+    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
+    let inspection = Inspection::new(data_set);
+    let report = inspection.report();
+    let faults = [
+        "expected T1Gd (t1ce or t1c), found none",
+        "expected T2 (t2 or t2w), found none",
+        "affines that differ by 0.0020 (in",
+        "found [4]; all values are known to brats2018, brats2019, brats2020, brats2021, brats2022, brats2024 (in",
+        "cannot read this as a NIfTI scan",
+    ];
+    assert!(report.contains("5 faults in 3 cases"), "{report}");
+    for fault in faults {
+        assert!(report.contains(fault), "{fault}\n{report}");
+    }
+    for path in [file(1, "t2f"), file(1, "seg"), file(2, "t1n")] {
+        assert!(report.contains(&format!("(in {})", path.display())), "{report}");
+    }
+    assert!(
+        report.contains("NaN or infinite, which are read as 0 (case-3: 5 voxels, 0.02 %"),
+        "{report}"
+    );
+    assert!(report.contains("background only (case-3)"), "{report}");
+    assert!(report.contains("of the 3 cases without faults"), "{report}");
+    assert_eq!(inspection.json()["faults"].as_array().unwrap().len(), 5);
+    let csv = folder.path().join("cases.csv");
+    inspection.write_csv(&csv).unwrap();
+    let rows = fs::read_to_string(csv).unwrap();
+    assert!(rows.lines().next().unwrap().ends_with("edema ml,enhancing tumor ml"), "{rows}");
+
+    let open = |skip| DataSet::open_for_training(folder.path(), Some("brats2023"), skip);
+    let error = open(false).unwrap_err().to_string();
+    assert!(error.contains("T1Gd") && error.contains("--skip-bad"), "{error}");
+    let left: Vec<String> = open(true).unwrap().cases.into_iter().map(|case| case.name).collect();
+    assert_eq!(left, ["case-3", "case-4"]);
+}
+
+#[test]
+fn a_scheme_is_named_and_never_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Source::new(1);
+    source.write_brats_2018(folder.path());
+    let error = |task| DataSet::open(folder.path(), task).unwrap_err().to_string();
+    assert!(error(None).contains("--task") && error(None).contains("brats2018"));
+    assert!(error(Some("brats23")).contains("did you mean `brats2023`?"));
+    // 4 was enhancing tumor when files had these names; taken for a cavity nothing would show it.
+    let file = folder.path().join("HGG/case-0/case-0_seg.nii");
+    trees::relabel(&file, 3, 4);
+    let open = |task| DataSet::open(folder.path(), Some(task)).unwrap();
+    assert!(open("brats2018").check()[0].faults.is_empty());
+    let cavity = open("brats2024");
+    assert!(cavity.cases.is_empty() && cavity.faults[0].what.contains("until 2022"));
+}
+
+#[test]
+fn a_case_of_nnunet_needs_every_channel_and_its_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    Source::new(3).write_nnunet(folder.path(), false);
+    let remove = |file: &str| fs::remove_file(folder.path().join(file)).unwrap();
+    remove("imagesTr/case-0_0002.nii.gz");
+    remove("labelsTr/case-1.nii.gz");
+    fs::write(folder.path().join("imagesTr/case-2_0004.nii.gz"), b"").unwrap();
+    fs::write(folder.path().join("imagesTr/._case-2_0000.nii.gz"), b"").unwrap();
+    let data_set = DataSet::open(folder.path(), None).unwrap();
+    assert!(data_set.cases.is_empty());
+    let faults: Vec<String> = data_set.faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert!(faults[0].contains("expected T2 (case-0_0002), found none"), "{faults:?}");
+    assert!(faults[1].contains("labelsTr/case-1.nii.gz"), "{faults:?}");
+    assert!(faults[2].contains("below 0004, found 0004"), "{faults:?}");
+}
+
+#[test]
+fn a_table_that_could_be_misread_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cases.csv");
+    let task = folder.path().join("task.json");
+    let two = Task::exclusive("Two", vec!["T1".into(), "T2".into()], vec![(1, "one".into())]);
+    fs::write(&task, serde_json::to_string(&two).unwrap()).unwrap();
+    let open = |text: &str| {
+        fs::write(&file, text).unwrap();
+        DataSet::open(&file, task.to_str())
+    };
+    let refused = |text: &str, part: &str| {
+        let error = format!("{:#}", open(text).unwrap_err());
+        assert!(error.contains(part) && error.contains("cases.csv"), "{text}: {error}");
+    };
+    refused("case,T1,T2,lable\na,b,c,d", "unknown column \"lable\"");
+    refused("case,T1\na,b", "do not fit the task");
+    refused("case,T1,T2,image\na,b,c,d", "do not fit the task");
+    refused("T1,T2\nb,c", "no column names the cases");
+    refused("case,T1,t1w,T2\na,b,b,c", "stands twice");
+    refused("case,T1,T2\na,b,", "line 2: expected a path in column 3");
+    refused("case,T1,T2\na,b", "cases.csv");
+    let data_set =
+        open("T2, case ,T1,label\n b2.nii,a,b1.nii,\nc2.nii,../x,c1.nii,l.nii\n").unwrap();
+    let images = &data_set.unlabeled[0].images;
+    assert_eq!(images, &["b1.nii", "b2.nii"].map(|name| folder.path().join(name)));
+    assert!(data_set.faults[0].what.contains("a name that a file can have"), "results go by name");
+    let twice = open("case,T1,T2\na,1,2\nA,3,4\n").unwrap();
+    assert!(twice.unlabeled.len() == 1 && twice.faults.len() == 1);
+}
+
+#[test]
+fn a_pair_is_the_scan_that_its_single_file_is() {
+    let Some(folder) = data("edge/nifti-rs") else { return };
+    let bytes = |name: &str| fs::read(folder.join(name)).unwrap();
+    let single = nifti::read(&bytes("minimal.nii")).unwrap();
+    for (header, voxels) in [("minimal.hdr", "minimal.img"), ("minimal.hdr.gz", "minimal.img.gz")] {
+        let (header, voxels) = (bytes(header), bytes(voxels));
+        let pair = |voxels| nifti::Reader::open_pair(&header, voxels).and_then(|r| r.scan());
+        assert!(pair(&voxels).unwrap().volumes == single);
+        assert!(pair(&voxels[..voxels.len() - 9]).is_err());
+        assert!(pair(&[]).is_err());
+    }
+    assert!(nifti::read(&bytes("minimal.hdr")).unwrap_err().to_string().contains(".hdr/.img"));
+    let whole = bytes("minimal.nii");
+    assert!(nifti::Reader::open_pair(&whole, &whole).is_err(), "not the header of a pair");
+}
+
+#[test]
+fn the_decathlons_hippocampus_has_no_faults_and_one_label_file_of_floats() {
+    let Some(folder) = data("hippocampus") else { return };
+    let inspection = Inspection::new(DataSet::open(&folder, None).unwrap());
+    assert_eq!((inspection.checked.len(), inspection.faults().len()), (200, 0));
+    let report = inspection.report();
+    let parts = ["1 of 200: labels that are stored as floats", "--patch 48,64,48", "RAS in 200"];
+    for part in parts {
+        assert!(report.contains(part), "{part}\n{report}");
+    }
+    assert!(report.ends_with("Research use only, not a medical device"));
+}

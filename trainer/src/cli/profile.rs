@@ -1,0 +1,66 @@
+//! `rewind profile`: its options.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::predict::ShownArgs;
+use crate::predict::inputs::{self, Split};
+use crate::predict::{measure, members};
+use crate::{DISCLAIMER, device};
+
+/// Measure models on known cases, so that predict can select among them.
+///
+/// For `rewind predict --ensemble similarity` or `literal`: every model's Dice on every case, and
+/// the case's histograms. Stopped, the same command goes on.
+///
+/// Research use only, not a medical device.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ProfileArgs {
+    /// Bundles, or the folders of runs; a folder with fold-0, fold-1, … stands for all of those.
+    #[arg(long, num_args = 1.., required = true)]
+    models: Vec<PathBuf>,
+    /// The folder of a data set.
+    #[arg(long)]
+    data: PathBuf,
+    /// Which of its cases: the paper takes those that all models trained on.
+    #[arg(long, value_enum, default_value = "training")]
+    split: Split,
+    /// The file to write.
+    #[arg(long)]
+    out: PathBuf,
+    #[command(flatten)]
+    shown: ShownArgs,
+    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
+    #[arg(long)]
+    device: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Example:
+  rewind profile --models seed-1 seed-2 seed-3 --data DIR --out profile.json
+  rewind predict --model seed-1 seed-2 seed-3 --ensemble similarity --profile profile.json \\
+    --data imagesTs --out predictions
+
+Research use only, not a medical device";
+
+/// Runs the command.
+pub(super) fn run(args: ProfileArgs) -> Result<()> {
+    let device = device::device(args.device.as_deref())?;
+    let paths = members::expand(&args.models)?;
+    let bundles = members::read(&paths)?;
+    let cases = inputs::of_data_set(&args.data, args.split, &paths, &bundles[0].card.task)?;
+    let settings = args.shown.settings()?;
+    let profile = measure::measure(bundles, &settings, &cases, &device, &args.out)?;
+    println!("wrote {}\nmodel\tmean Dice\tn", args.out.display());
+    for (n, model) in profile.models.iter().enumerate() {
+        let sum: f64 = profile.cases.iter().map(|case| case.dice[n]).sum();
+        let count = profile.cases.len();
+        let path = paths[n].display();
+        println!("{} ({path})\t{:.4}\t{count}", model.name, sum / count as f64);
+    }
+    println!("{DISCLAIMER}");
+    Ok(())
+}

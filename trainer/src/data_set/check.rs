@@ -1,0 +1,291 @@
+//! Reads every case, and says what is in it and all that is wrong with it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex};
+
+use anyhow::{Error, Result};
+use model_core::nifti::Reader;
+use model_core::{BUILTIN_TASKS, Grid, LabelMap, Task, nifti};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{CaseFiles, Fault, Intensities, ScanBytes};
+use crate::progress;
+
+/// The most that the voxels in work take at once; a file that is larger goes alone.
+const MAX_VOXEL_BYTES: u64 = 2 << 30;
+
+/// What was found in a case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Checked {
+    /// The case's name.
+    pub name: String,
+    /// All that keeps it from being used.
+    pub faults: Vec<Fault>,
+    /// What does not, but should be known.
+    pub warnings: Vec<Warning>,
+    /// What is in it; none where its images cannot be read.
+    pub facts: Option<Facts>,
+}
+
+/// What is in a case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Facts {
+    /// Voxels along right, front, top.
+    pub dims: [usize; 3],
+    /// Spacing along right, front, top.
+    pub spacing_mm: [f64; 3],
+    /// Where the file's axes point, such as "LPS".
+    pub orientation: String,
+    /// The channels' intensities, in the task's order.
+    pub channels: Vec<Intensities>,
+    /// The volume of each of the task's labels; none where no labels are known or can be read.
+    pub volumes_ml: Option<Vec<f64>>,
+}
+
+/// Something of a case that should be known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What it is, the same for every case.
+    pub what: String,
+    /// What it is in this case; often nothing.
+    pub detail: String,
+    /// Where it stands.
+    pub file: PathBuf,
+}
+
+impl Checked {
+    /// Whether it cannot be used.
+    pub fn is_bad(&self) -> bool {
+        !self.faults.is_empty()
+    }
+}
+
+/// Checks cases in parallel.
+pub(super) fn check(task: &Task, cases: &[CaseFiles]) -> Vec<Checked> {
+    let bar = progress::bar("checking cases", cases.len() as u64);
+    let budget = Budget { free: Mutex::new(MAX_VOXEL_BYTES), freed: Condvar::new() };
+    let check = |case: &CaseFiles| {
+        let checked = Look::new(task, case, &budget).look();
+        bar.inc(1);
+        checked
+    };
+    // One case at a time to a thread: the cost of cases differs.
+    let checked = cases.par_iter().with_max_len(1).map(check).collect();
+    bar.finish_and_clear();
+    checked
+}
+
+/// Bytes that are free for voxels.
+struct Budget {
+    free: Mutex<u64>,
+    freed: Condvar,
+}
+
+impl Budget {
+    /// Does work once so many bytes are free.
+    fn with<T>(&self, bytes: u64, work: impl FnOnce() -> T) -> T {
+        let bytes = bytes.min(MAX_VOXEL_BYTES);
+        let lock = || self.free.lock().expect("no thread panics while it holds this");
+        let mut free = lock();
+        while *free < bytes {
+            free = self.freed.wait(free).expect("no thread panics while it holds this");
+        }
+        *free -= bytes;
+        drop(free);
+        let result = work();
+        *lock() += bytes;
+        self.freed.notify_all();
+        result
+    }
+}
+
+/// A case that is being looked at.
+struct Look<'a> {
+    task: &'a Task,
+    case: &'a CaseFiles,
+    budget: &'a Budget,
+    found: Checked,
+    /// Of the first image that could be read.
+    grid: Option<Grid>,
+    channels: Vec<Intensities>,
+}
+
+impl<'a> Look<'a> {
+    fn new(task: &'a Task, case: &'a CaseFiles, budget: &'a Budget) -> Look<'a> {
+        let name = case.name.clone();
+        let found = Checked { name, faults: Vec::new(), warnings: Vec::new(), facts: None };
+        Look { task, case, budget, found, grid: None, channels: Vec::new() }
+    }
+
+    fn look(mut self) -> Checked {
+        for file in &self.case.images {
+            if let Err(error) = self.image(file) {
+                self.fault(error, file);
+            }
+        }
+        self.check_channels();
+        let labels = self.case.label.as_ref().and_then(|file| match self.labels(file) {
+            Ok(labels) => labels,
+            Err(error) => {
+                self.fault(error, file);
+                None
+            }
+        });
+        let Some(grid) = self.grid else { return self.found };
+        let orientation = grid.orientation();
+        let spacing_mm = grid.world_from_voxel.spacing_mm();
+        let codes = self.task.labels.iter().map(|label| label.code);
+        self.found.facts = Some(Facts {
+            dims: orientation.canonical_dims(grid.dims),
+            spacing_mm: orientation.axes.map(|axis| spacing_mm[axis]),
+            orientation: orientation.letters().iter().collect(),
+            channels: self.channels,
+            volumes_ml: labels.map(|map| codes.map(|code| map.volume_ml(&[code])).collect()),
+        });
+        self.found
+    }
+
+    /// A file's error as a fault, which names the file once.
+    fn fault(&mut self, error: Error, file: &Path) {
+        let text = error.root_cause().to_string();
+        let text = if error.chain().len() > 1 { format!("cannot be read: {text}") } else { text };
+        let named = text.contains(&file.display().to_string());
+        let file = (!named).then(|| file.to_path_buf());
+        self.found.faults.push(Fault::new(&self.case.name, text, file));
+    }
+
+    fn warn(&mut self, what: &str, detail: String, file: &Path) {
+        if !self.found.warnings.iter().any(|warning| warning.what == what) {
+            let warning = Warning { what: what.to_string(), detail, file: file.to_path_buf() };
+            self.found.warnings.push(warning);
+        }
+    }
+
+    fn warn_of_forms(&mut self, reader: &Reader, file: &Path) {
+        for text in nifti::warnings(&reader.grid().forms) {
+            // "…, 0.053 apart; …": the number is the case's own.
+            let what: String = text.chars().filter(|c| !c.is_ascii_digit()).collect();
+            let what = what.replace(", . apart", "");
+            let detail = if what.len() == text.len() { String::new() } else { text };
+            self.warn(what.trim_end_matches('.'), detail, file);
+        }
+    }
+
+    fn image(&mut self, file: &Path) -> Result<()> {
+        let bytes = ScanBytes::read(file)?;
+        let reader = bytes.open()?;
+        self.warn_of_forms(&reader, file);
+        let one_copy = reader.decoded_bytes() / reader.num_channels() as u64;
+        let needed = reader.decoded_bytes() + one_copy;
+        let grid = reader.grid().clone();
+        let measured = self.budget.with(needed, || {
+            let scan = reader.scan()?;
+            let channels = scan.volumes.iter().zip(scan.num_non_finite);
+            let channels = channels.map(|(volume, count)| Intensities::of(volume, count));
+            Ok::<Vec<Intensities>, model_core::Error>(channels.collect())
+        })?;
+        let bad: u64 = measured.iter().map(|channel| channel.num_non_finite).sum();
+        if bad > 0 {
+            let all = grid.num_voxels() as u64 * measured.len() as u64;
+            let percent = 100.0 * bad as f64 / all as f64;
+            let what = "voxels that are NaN or infinite, which are read as 0";
+            self.warn(what, format!("{bad} voxels, {percent:.2} %"), file);
+        }
+        self.channels.extend(measured);
+        match &self.grid {
+            Some(first) => first.check_same(&grid)?,
+            None => self.grid = Some(grid),
+        }
+        Ok(())
+    }
+
+    fn check_channels(&mut self) {
+        let (expected, found) = (self.task.channels.len(), self.channels.len());
+        let first = self.case.images.first().cloned().unwrap_or_default();
+        if self.found.faults.is_empty() && expected != found {
+            let names = self.task.channels.join(", ");
+            let channels =
+                if expected == 1 { "1 channel".into() } else { format!("{expected} channels") };
+            let what = format!("expected {channels} ({names}), found {found}");
+            self.found.faults.push(Fault::new(&self.case.name, what, Some(first)));
+            return;
+        }
+        let names = self.task.channels.iter().zip(&self.channels);
+        let constant = names.filter(|(_, channel)| channel.is_constant());
+        let constant: Vec<&str> = constant.map(|(name, _)| name.as_str()).collect();
+        if constant.is_empty() {
+            return;
+        }
+        if constant.len() == found {
+            let what = "expected a scan, found one value in all voxels";
+            self.found.faults.push(Fault::new(&self.case.name, what, Some(first)));
+        } else {
+            self.warn("a channel with one value in all voxels", constant.join(", "), &first);
+        }
+    }
+
+    /// The labels, where they are of the task's scheme.
+    fn labels(&mut self, file: &Path) -> Result<Option<LabelMap>> {
+        let bytes = ScanBytes::read(file)?;
+        let reader = bytes.open()?;
+        if reader.is_float() {
+            self.warn("labels that are stored as floats", String::new(), file);
+        }
+        let num_voxels = reader.grid().num_voxels() as u64;
+        let map = self.budget.with(num_voxels, || reader.labels())?;
+        if let Some(grid) = &self.grid
+            && let Err(error) = grid.check_same(&map.grid)
+        {
+            self.fault(error.into(), file);
+        }
+        if let Err(error) = self.task.check_codes(&map.labels) {
+            let text = format!("{error}{}", schemes(self.task, &map.labels));
+            self.found.faults.push(Fault::new(&self.case.name, text, Some(file.to_path_buf())));
+            return Ok(None);
+        }
+        if map.labels.iter().all(|&label| label == 0) {
+            self.warn("labels that are background only", String::new(), file);
+        }
+        Ok(Some(map))
+    }
+}
+
+/// Which built-in tasks of the same channels know all codes of a map: for a person to choose from.
+fn schemes(task: &Task, labels: &[u8]) -> String {
+    let codes: Vec<u8> = labels.iter().copied().collect::<BTreeSet<u8>>().into_iter().collect();
+    let knows = |name: &&str| {
+        let other = Task::builtin(name).ok();
+        other.is_some_and(|o| o.channels == task.channels && o.check_codes(&codes).is_ok())
+    };
+    let names: Vec<&str> = BUILTIN_TASKS.into_iter().filter(|name| knows(&name)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("; all values are known to {}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_beyond_the_budget_waits_and_all_of_it_is_done() {
+        let budget = Budget { free: Mutex::new(MAX_VOXEL_BYTES), freed: Condvar::new() };
+        let in_work = Mutex::new((0u32, 0u32));
+        let work = |_| {
+            // More than half of the budget each: never two at once; the last wants more than all.
+            budget.with(MAX_VOXEL_BYTES / 2 + 1, || {
+                let mut now = in_work.lock().unwrap();
+                *now = (now.0 + 1, now.1.max(now.0 + 1));
+                drop(now);
+                std::thread::yield_now();
+                in_work.lock().unwrap().0 -= 1;
+            });
+        };
+        std::thread::scope(|scope| (0..8).for_each(|n| drop(scope.spawn(move || work(n)))));
+        assert_eq!(*in_work.lock().unwrap(), (0, 1));
+        assert_eq!(budget.with(u64::MAX, || 7), 7);
+    }
+}

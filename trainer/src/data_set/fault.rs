@@ -1,0 +1,84 @@
+//! What is wrong with a case of a data set, in words for the person who has to mend it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::CaseFiles;
+
+/// Why a case cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The case's name.
+    pub case: String,
+    /// What was expected, and what was found.
+    pub what: String,
+    /// The file that it stands in, where it stands in one.
+    pub file: Option<PathBuf>,
+}
+
+impl Fault {
+    pub(super) fn new(case: &str, what: impl ToString, file: Option<PathBuf>) -> Fault {
+        Fault { case: case.to_string(), what: what.to_string(), file }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.file {
+            None => write!(f, "{}: {}", self.case, self.what),
+            Some(file) => write!(f, "{}: {} (in {})", self.case, self.what, file.display()),
+        }
+    }
+}
+
+/// All faults, a line each, below how many there are.
+pub fn list(faults: &[Fault]) -> String {
+    let mut cases: Vec<&str> = faults.iter().map(|fault| fault.case.as_str()).collect();
+    cases.sort_unstable();
+    cases.dedup();
+    let faulty = match faults.len() {
+        1 => "1 fault".to_string(),
+        n => format!("{n} faults"),
+    };
+    let count = if cases.len() == 1 { "1 case".into() } else { format!("{} cases", cases.len()) };
+    let mut text = format!("{faulty} in {count} that cannot be used:");
+    faults.iter().for_each(|fault| text += &format!("\n  {fault}"));
+    text
+}
+
+/// Takes out cases whose name another has, and those whose name could not be a file's: results and
+/// splits go by the name.
+pub(super) fn doubled(cases: &mut Vec<CaseFiles>, unlabeled: &mut Vec<CaseFiles>) -> Vec<Fault> {
+    let mut seen: HashMap<String, Option<PathBuf>> = HashMap::new();
+    let mut faults = Vec::new();
+    let mut keep = |case: &CaseFiles| {
+        let image = case.images.first().cloned();
+        if !is_file_name(&case.name) {
+            let expected = "expected a name that a file can have, of at most 200 bytes";
+            faults.push(Fault::new(&case.name.escape_debug().to_string(), expected, image));
+            return false;
+        }
+        // Some file systems do not tell capitals.
+        match seen.insert(case.name.to_lowercase(), image.clone()) {
+            None => true,
+            Some(first) => {
+                let other = first.unwrap_or_default();
+                let what =
+                    format!("expected one case of a name, found another in {}", other.display());
+                faults.push(Fault::new(&case.name, what, image));
+                false
+            }
+        }
+    };
+    cases.retain(&mut keep);
+    unlabeled.retain(&mut keep);
+    faults
+}
+
+fn is_file_name(name: &str) -> bool {
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | ':');
+    (1..=200).contains(&name.len()) && !name.starts_with('.') && name.chars().all(is_plain)
+}

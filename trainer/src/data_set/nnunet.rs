@@ -1,0 +1,125 @@
+//! nnU-Net raw: a file for each channel, `imagesTr/CASE_0000.nii.gz`, and `labelsTr/CASE.nii.gz`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use model_core::dataset::{ByName, Listed, Pair};
+
+use super::by_suffix::Found;
+use super::listing::{self, entries};
+use super::{CaseFiles, Fault};
+
+/// Cases of the second form, from their files' names or as they are listed.
+pub(super) fn cases(folder: &Path, by_name: &ByName, channels: &[String]) -> Result<Found> {
+    let ending = &by_name.file_ending;
+    let mut found = match by_name.listed.is_empty() {
+        true => training(folder, ending, channels)?,
+        false => Found {
+            cases: by_name.listed.iter().map(|case| listed(folder, case)).collect(),
+            ..Found::default()
+        },
+    };
+    let test = folder.join("imagesTs");
+    if test.is_dir() {
+        for (name, files) in by_case(&test, ending)? {
+            match complete(&name, files, channels, &test) {
+                Ok(images) => found.unlabeled.push(CaseFiles { name, images, label: None }),
+                Err(faults) => found.faults.extend(faults),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn listed(folder: &Path, case: &Listed) -> CaseFiles {
+    CaseFiles {
+        name: case.name.clone(),
+        images: case.images.iter().map(|image| folder.join(image)).collect(),
+        label: Some(folder.join(&case.label)),
+    }
+}
+
+/// The cases of imagesTr and labelsTr, each of which has to be in both.
+fn training(folder: &Path, ending: &str, channels: &[String]) -> Result<Found> {
+    let (images, labels) = (folder.join("imagesTr"), folder.join("labelsTr"));
+    let mut found = Found::default();
+    let mut by_case = by_case(&images, ending)?;
+    let mut with_labels: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for (name, path) in entries(&labels)? {
+        if let Some(case) = name.strip_suffix(ending) {
+            with_labels.insert(case.to_string(), path);
+        }
+    }
+    let names: BTreeSet<String> = by_case.keys().chain(with_labels.keys()).cloned().collect();
+    for name in names {
+        let label = with_labels.remove(&name);
+        if label.is_none() {
+            let file = labels.join(format!("{name}{ending}"));
+            found.faults.push(Fault::new(&name, "expected labels, found no file", Some(file)));
+        }
+        let files = by_case.remove(&name).unwrap_or_default();
+        match (complete(&name, files, channels, &images), label) {
+            (Ok(images), Some(label)) => {
+                found.cases.push(CaseFiles { name, images, label: Some(label) });
+            }
+            (Ok(_), None) => {}
+            (Err(faults), _) => found.faults.extend(faults),
+        }
+    }
+    Ok(found)
+}
+
+/// A folder's files by case and channel number.
+fn by_case(folder: &Path, ending: &str) -> Result<BTreeMap<String, BTreeMap<usize, PathBuf>>> {
+    let mut cases: BTreeMap<String, BTreeMap<usize, PathBuf>> = BTreeMap::new();
+    for (name, path) in entries(folder)? {
+        let numbered = name.strip_suffix(ending).and_then(|stem| stem.rsplit_once('_'));
+        let Some((case, number)) = numbered else { continue };
+        if number.len() == 4
+            && let Ok(number) = number.parse()
+        {
+            cases.entry(case.to_string()).or_default().insert(number, path);
+        }
+    }
+    Ok(cases)
+}
+
+/// A case's files in the order of the channels, or a fault for each that is missing or too many.
+fn complete(
+    name: &str,
+    files: BTreeMap<usize, PathBuf>,
+    channels: &[String],
+    folder: &Path,
+) -> Result<Vec<PathBuf>, Vec<Fault>> {
+    let mut faults = Vec::new();
+    for (number, channel) in channels.iter().enumerate() {
+        if !files.contains_key(&number) {
+            let what = format!("expected {channel} ({name}_{number:04}), found none");
+            faults.push(Fault::new(name, what, Some(folder.to_path_buf())));
+        }
+    }
+    for (number, file) in files.range(channels.len()..) {
+        let count = channels.len();
+        let what = format!("expected channels numbered below {count:04}, found {number:04}");
+        faults.push(Fault::new(name, what, Some(file.clone())));
+    }
+    if faults.is_empty() { Ok(files.into_values().collect()) } else { Err(faults) }
+}
+
+/// The files of a listed image whose channels lie in files of their own: the first form lists
+/// `case.nii.gz` for `case_0000.nii.gz`, `case_0001.nii.gz`, …
+pub(super) fn channel_files(image: &Path, num_channels: usize) -> Vec<PathBuf> {
+    let name = listing::file_name(image);
+    let stem = listing::stem(&name).unwrap_or(&name);
+    let ending = &name[stem.len()..];
+    (0..num_channels).map(|n| image.with_file_name(format!("{stem}_{n:04}{ending}"))).collect()
+}
+
+/// Whether images are listed without their channels' numbers: no such file, but its first channel.
+pub(super) fn leaves_out_channels(folder: &Path, training: &[Pair]) -> bool {
+    training.iter().any(|pair| {
+        let image = folder.join(&pair.image);
+        !image.exists() && channel_files(&image, 1)[0].exists()
+    })
+}

@@ -1,0 +1,171 @@
+//! Which prediction belongs to which reference.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::data_set::DataSet;
+use crate::files;
+
+/// Folders below a folder that are searched: `HGG/ID/ID_seg.nii.gz` of BraTS 2018 lies two down.
+const MAX_DEPTH: usize = 2;
+
+/// What a label map's name may end in beside the case's name, in BraTS's folders.
+const SEGMENTATION: [&str; 2] = ["-seg", "_seg"];
+
+/// A name that says nothing else: the case is named by its folder.
+const SEGMENTATION_ALONE: &str = "seg";
+
+/// A case's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Files {
+    pub name: String,
+    pub predicted: Option<PathBuf>,
+    pub reference: PathBuf,
+}
+
+/// Pairs predictions with references by name, ordered by name.
+pub(super) fn find(predicted: &Path, reference: &Path) -> Result<Vec<Files>> {
+    for path in [predicted, reference] {
+        ensure!(path.exists(), "expected a file or folder, found nothing at {}", path.display());
+    }
+    match (predicted.is_dir(), reference.is_dir()) {
+        (false, false) => Ok(vec![Files {
+            name: case_name(predicted),
+            predicted: Some(predicted.into()),
+            reference: reference.into(),
+        }]),
+        (true, true) => {
+            let predicted = label_maps(predicted)?;
+            let mut references = references(reference)?;
+            let pair = |(name, predicted): (String, PathBuf)| match references.remove(&name) {
+                Some(reference) => Ok(Files { name, predicted: Some(predicted), reference }),
+                None => Err(format!("  {}", predicted.display())),
+            };
+            let (mut files, mut alone) = (Vec::new(), Vec::new());
+            for pair in predicted.into_iter().map(pair) {
+                match pair {
+                    Ok(pair) => files.push(pair),
+                    Err(file) => alone.push(file),
+                }
+            }
+            ensure!(
+                alone.is_empty(),
+                "expected a reference of the same name for each prediction, found none for {}:\n{}",
+                alone.len(),
+                alone.join("\n")
+            );
+            let missing = |(name, reference)| Files { name, predicted: None, reference };
+            files.extend(references.into_iter().map(missing));
+            files.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(files)
+        }
+        _ => bail!(
+            "expected two files or two folders, found {} and {}",
+            predicted.display(),
+            reference.display()
+        ),
+    }
+}
+
+/// The references in a folder: the label files of a data set, else the label maps in it.
+fn references(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    if !folder.join("dataset.json").is_file() {
+        return label_maps(folder);
+    }
+    let cases = DataSet::open(folder, None)?.cases.into_iter();
+    Ok(cases.filter_map(|case| Some((case.name, case.label?))).collect())
+}
+
+/// The label maps in a folder by the case's name: all scans that lie in it, else those below it that
+/// are named as segmentations.
+fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut scans = Vec::new();
+    scans_in(folder, 0, &mut scans)?;
+    if scans.is_empty() {
+        scans_in(folder, MAX_DEPTH, &mut scans)?;
+        scans.retain(|file| case_name(file) != files::case_name(file));
+    }
+    let found = scans.len();
+    ensure!(found > 0, "expected label maps (.nii or .nii.gz), found none in {}", folder.display());
+    let mut maps: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut twice = Vec::new();
+    for file in scans {
+        if let Some(other) = maps.insert(case_name(&file), file.clone()) {
+            twice.push(format!("  {} and {}", other.display(), file.display()));
+        }
+    }
+    ensure!(twice.is_empty(), "expected one label map a case, found two:\n{}", twice.join("\n"));
+    Ok(maps)
+}
+
+/// Collects the scans in a folder, and in folders down to a depth below it, ordered by path.
+fn scans_in(folder: &Path, depth: usize, scans: &mut Vec<PathBuf>) -> Result<()> {
+    let about = || format!("cannot read {}", folder.display());
+    let entries = std::fs::read_dir(folder).with_context(about)?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry.with_context(about)?.path());
+    }
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // Hidden files such as "._case.nii.gz" are a file system's own.
+        if name.starts_with('.') {
+            continue;
+        }
+        if path.is_dir() {
+            if depth > 0 {
+                scans_in(&path, depth - 1, scans)?;
+            }
+        } else if name.ends_with(".nii") || name.ends_with(".nii.gz") {
+            scans.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A file's name without what says that it is a segmentation.
+fn case_name(file: &Path) -> String {
+    let name = files::case_name(file);
+    if name == SEGMENTATION_ALONE {
+        let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
+        return folder.to_string_lossy().into_owned();
+    }
+    let case = SEGMENTATION.iter().find_map(|ending| name.strip_suffix(ending));
+    case.filter(|case| !case.is_empty()).unwrap_or(&name).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touch(folder: &Path, names: &[&str]) {
+        for name in names {
+            let file = folder.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, []).unwrap();
+        }
+    }
+
+    #[test]
+    fn predictions_meet_the_segmentations_of_brats_folders() {
+        let folder = std::env::temp_dir().join(format!("rewind-pairs-{}", std::process::id()));
+        let (predicted, reference) = (folder.join("predicted"), folder.join("reference"));
+        touch(&predicted, &["B1.nii.gz", "B2.nii.gz", "B4.nii.gz", "._B1.nii.gz"]);
+        touch(&reference, &["HGG/B1/B1_seg.nii.gz", "HGG/B1/B1_t1.nii.gz", "B2/B2-seg.nii"]);
+        touch(&reference, &["LGG/B3/B3_seg.nii.gz", "B4/seg.nii.gz", "B4/t1.nii.gz"]);
+        let found = find(&predicted, &reference).unwrap();
+        let names: Vec<_> = found.iter().map(|f| (&f.name[..], f.predicted.is_some())).collect();
+        assert_eq!(names, [("B1", true), ("B2", true), ("B3", false), ("B4", true)]);
+
+        touch(&predicted, &["C1.nii.gz", "C2.nii.gz"]);
+        let error = find(&predicted, &reference).unwrap_err().to_string();
+        assert!(error.contains("C1.nii.gz") && error.contains("C2.nii.gz"), "{error}");
+        touch(&reference, &["C1/C1-seg.nii.gz", "C2/C2-seg.nii.gz", "C2/C2_seg.nii"]);
+        let error = find(&predicted, &reference).unwrap_err().to_string();
+        assert!(error.contains("found two") && error.contains("C2_seg.nii"), "{error}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

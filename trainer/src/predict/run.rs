@@ -1,0 +1,234 @@
+//! Segments scans one after the other, and writes `NAME.nii.gz` with its `NAME.json` for each.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail, ensure};
+use model_core::nifti;
+
+use super::fit::Extent;
+use super::inputs::Inputs;
+use super::record::{MadeBy, Record, RegionVolume, hexadecimal, sha256_of};
+use super::{Prediction, Predictor};
+use crate::data_set::CaseFiles;
+use crate::{device, files, progress};
+
+/// The folder beside the label maps that probabilities go to.
+pub const PROBABILITIES: &str = "probabilities";
+
+/// What came of the scans.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outcome {
+    /// How many were segmented now.
+    pub segmented: usize,
+    /// How many were there already, by the same models and settings.
+    pub kept: usize,
+    /// What is wrong with the others, each with its file.
+    pub faults: Vec<String>,
+    /// For each way that networks were shown scans, how often, and why at first.
+    pub shown: BTreeMap<String, (usize, String)>,
+    /// What a sliding window means, where there was one.
+    pub note: String,
+}
+
+impl Predictor {
+    /// Segments scans, writes `NAME.nii.gz` and `NAME.json` for each into `out`, and prints the
+    /// volumes of the regions. All scans are tried. Results that are there already are kept where
+    /// the same models and settings made them of the same scan.
+    ///
+    /// `profile` is the text of the profile that models are selected by. With `overwrite` all
+    /// results are made again.
+    ///
+    /// # Errors
+    /// When a result that is there was made otherwise, or `out` cannot be written to. What is wrong
+    /// with a scan is a fault of the outcome.
+    pub fn write_all(
+        &self,
+        inputs: &Inputs,
+        out: &Path,
+        profile: Option<&str>,
+        overwrite: bool,
+    ) -> Result<Outcome> {
+        std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+        let made_by = MadeBy::new(self.ids(), &self.settings, profile);
+        if !overwrite {
+            refuse_others(&inputs.cases, out, &made_by)?;
+        }
+        let names: Vec<&str> = self.task().regions.iter().map(|r| r.name.as_str()).collect();
+        println!("volumes in ml\ncase\t{}", names.join("\t"));
+        let mut outcome = Outcome { faults: inputs.faults.clone(), ..Outcome::default() };
+        let bar = progress::bar("segmenting", inputs.cases.len() as u64);
+        for case in &inputs.cases {
+            bar.set_message(case.name.clone());
+            let tell = |text: String| bar.set_message(format!("{}{text}", case.name));
+            match self.one(case, out, &made_by, overwrite, tell) {
+                Ok((record, is_new)) => {
+                    if outcome.note.is_empty() && !record.note.is_empty() {
+                        progress::line(&bar, told(&record));
+                    }
+                    outcome.note(&record, is_new);
+                    let volumes = record.volumes.iter().map(|v| format!("{:.3}", v.volume_ml));
+                    let volumes = volumes.collect::<Vec<_>>().join("\t");
+                    bar.suspend(|| println!("{}\t{volumes}", case.name));
+                }
+                Err(error) => {
+                    progress::line(&bar, format!("{}: {error:#}", case.name));
+                    outcome.faults.push(format!("{}: {error:#}", case.name));
+                }
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(outcome)
+    }
+
+    /// Segments a scan, or finds the result that is there.
+    fn one(
+        &self,
+        case: &CaseFiles,
+        out: &Path,
+        made_by: &MadeBy,
+        overwrite: bool,
+        tell: impl FnMut(String),
+    ) -> Result<(Record, bool)> {
+        let [labels, json] = places(out, &case.name);
+        for image in &case.images {
+            let same = |a: &Path, b: &Path| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
+            ensure!(
+                same(image, &labels) != Some(true),
+                "expected --out to be another folder than the scan's: {} would be overwritten",
+                image.display()
+            );
+        }
+        if !overwrite && labels.exists() {
+            let scan_sha256 = sha256_of(&case.images)?;
+            match Record::find(&json) {
+                Some(record) if record.scan_sha256 == scan_sha256 => return Ok((record, false)),
+                _ => bail!(
+                    "expected the result of this scan, found another scan's in {}; --overwrite \
+                     replaces it",
+                    labels.display()
+                ),
+            }
+        }
+        let started = SystemTime::now();
+        let (scan, digest) = CaseFiles { label: None, ..case.clone() }.read(self.task())?;
+        let prediction = self.segment(&scan, tell)?;
+        let record = self.record(&case.name, hexadecimal(digest), made_by, &prediction, started);
+        // The label map goes first and comes last: where it is, its record is its own.
+        if labels.exists() {
+            std::fs::remove_file(&labels)
+                .with_context(|| format!("cannot replace {}", labels.display()))?;
+        }
+        if let Some(regions) = &prediction.probabilities {
+            let folder = out.join(PROBABILITIES);
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+            let bytes = nifti::write_volumes(regions)?;
+            files::write(&folder.join(format!("{}.nii.gz", case.name)), &bytes)?;
+        }
+        record.write(&json)?;
+        files::write(&labels, &nifti::write_labels(&prediction.labels))?;
+        Ok((record, true))
+    }
+
+    fn record(
+        &self,
+        case: &str,
+        scan_sha256: String,
+        made_by: &MadeBy,
+        prediction: &Prediction,
+        started: SystemTime,
+    ) -> Record {
+        let volume = |region: &model_core::Region| RegionVolume {
+            region: region.name.clone(),
+            volume_ml: prediction.labels.volume_ml(&region.labels),
+        };
+        let record = Record::new(case, scan_sha256, made_by.clone(), started);
+        Record {
+            selection: prediction.selection.clone(),
+            volumes: self.task().regions.iter().map(volume).collect(),
+            device: device::describe(&self.device),
+            ..record.with_shown(prediction.shown.clone())
+        }
+    }
+}
+
+impl Outcome {
+    fn note(&mut self, record: &Record, is_new: bool) {
+        match is_new {
+            true => self.segmented += 1,
+            false => self.kept += 1,
+        }
+        for choice in &record.shown {
+            let first = || (0, format!("{}: {}", record.case, choice.why));
+            self.shown.entry(choice.extent.to_string()).or_insert_with(first).0 += 1;
+        }
+        if !record.note.is_empty() {
+            self.note.clone_from(&record.note);
+        }
+    }
+
+    /// How it went, for a person.
+    pub fn summary(&self) -> String {
+        let scans = if self.segmented == 1 { "scan" } else { "scans" };
+        let mut text = format!("{} {scans} segmented", self.segmented);
+        if self.kept > 0 {
+            let kept = self.kept;
+            text += &format!(", {kept} were there already by the same models and settings");
+        }
+        for (extent, (count, why)) in &self.shown {
+            let times = if *count == 1 { "once" } else { &format!("{count} times") };
+            text += &format!("\n{extent}: {times} ({why})");
+        }
+        if !self.note.is_empty() {
+            text += &format!("\n{}", self.note);
+        }
+        text
+    }
+}
+
+/// That a scan was not shown whole, as it is told when it first happens.
+fn told(record: &Record) -> String {
+    let slides = record.shown.iter().find(|choice| choice.extent != Extent::FullVolume);
+    slides.map_or(String::new(), |choice| {
+        format!("{}: {} ({})", record.case, choice.extent, choice.why)
+    })
+}
+
+/// Where a scan's labels and record go.
+fn places(out: &Path, name: &str) -> [PathBuf; 2] {
+    ["nii.gz", "json"].map(|ending| out.join(format!("{name}.{ending}")))
+}
+
+/// Refuses to go on among results that were made otherwise: half of a folder by one model and half
+/// by another looks like one result.
+fn refuse_others(cases: &[CaseFiles], out: &Path, made_by: &MadeBy) -> Result<()> {
+    let mut others = Vec::new();
+    for case in cases {
+        let [labels, json] = places(out, &case.name);
+        if !labels.exists() {
+            continue;
+        }
+        match Record::find(&json) {
+            None => others.push(format!("{}: no record of how it was made", labels.display())),
+            Some(record) => {
+                let differences = record.made_by.differences(made_by);
+                if !differences.is_empty() {
+                    others.push(format!("{}: {}", labels.display(), differences.join("; ")));
+                }
+            }
+        }
+    }
+    let listed: Vec<&str> = others.iter().take(5).map(String::as_str).collect();
+    ensure!(
+        others.is_empty(),
+        "{} results are there that were made otherwise (then, now):\n  {}{}\n--overwrite makes them \
+         again; or give another --out",
+        others.len(),
+        listed.join("\n  "),
+        if others.len() > listed.len() { "\n  …" } else { "" }
+    );
+    Ok(())
+}
