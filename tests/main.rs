@@ -16,6 +16,7 @@ mod memory;
 mod metrics;
 mod never_lost;
 mod program_matches_model;
+mod report;
 mod reversible;
 mod share;
 mod sources;

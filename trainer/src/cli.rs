@@ -13,6 +13,7 @@ mod inspect;
 mod phantom;
 mod predict;
 mod profile;
+mod report;
 mod train;
 
 /// Trains reversible 3D U-Nets that segment volumetric scans, and uses them.
@@ -43,6 +44,7 @@ enum Command {
     Predict(predict::PredictArgs),
     Profile(profile::ProfileArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Report(report::ReportArgs),
     Export(export::ExportArgs),
     Phantom(phantom::PhantomArgs),
     Plan(plan::PlanArgs),
@@ -58,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Predict(args) => predict::run(args),
         Command::Profile(args) => profile::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
         Command::Phantom(args) => phantom::run(args),
         Command::Plan(args) => plan::run(args),

@@ -7,11 +7,28 @@ use anyhow::{Context, Result, ensure};
 
 use crate::files;
 
+mod history;
+
+pub use history::History;
+
 const NAME: &str = "metrics.csv";
+/// The first columns.
+const FIRST: [&str; 7] = [
+    "step",
+    "learning_rate",
+    "loss",
+    "cross_entropy",
+    "patch_dice",
+    "gradient_norm",
+    "held_out_dice",
+];
 /// The column of the mean held-out Dice.
-const DICE: usize = 6;
-/// The variational branch's terms, the last columns; histories of before it have none.
-const BRANCH: [&str; 2] = ["vae_l2", "vae_kl"];
+const DICE: usize = FIRST.len() - 1;
+/// The columns after those of the regions: time, the variational branch's terms, time again. Older
+/// histories have fewer.
+const LAST: [&str; 4] = ["elapsed_secs", "vae_l2", "vae_kl", "waited_secs"];
+/// How many of [`LAST`] every history has.
+const OLDEST: usize = 1;
 /// The largest history that is read when a run is resumed.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -23,18 +40,27 @@ pub struct MetricsLog {
 }
 
 /// One row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// Steps done.
     pub steps: usize,
     /// What was measured.
     pub values: Values,
+    /// When; none where the same run is to write the same bytes.
+    pub clock: Option<Clock>,
+}
+
+/// Times of one process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Clock {
     /// Seconds since this process began to train.
     pub elapsed_secs: f64,
+    /// Seconds of these that the device waited for patches, where they were counted.
+    pub waited_secs: Option<f64>,
 }
 
 /// A row is of training or of validation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Values {
     /// Over the steps since the last such row.
     Training {
@@ -69,15 +95,8 @@ impl MetricsLog {
         validation_is_due: bool,
     ) -> Result<MetricsLog> {
         let file = run.join(NAME);
-        let mut header: Vec<String> = "step,learning_rate,loss,cross_entropy,patch_dice,\
-                                       gradient_norm,held_out_dice"
-            .split(',')
-            .map(String::from)
-            .collect();
-        header.extend(regions.iter().map(|region| format!("held_out_dice {region}")));
-        header.push("elapsed_secs".into());
-        let before = header.clone();
-        header.extend(BRANCH.map(String::from));
+        let header = header(regions);
+        let oldest = header.len() - LAST.len() + OLDEST;
         let about = || format!("cannot use {}", file.display());
         let mut kept = csv::Writer::from_writer(Vec::new());
         kept.write_record(&header)?;
@@ -85,16 +104,14 @@ impl MetricsLog {
             let bytes = files::read(&file, MAX_BYTES)?;
             let mut reader = csv::Reader::from_reader(&bytes[..]);
             let found = reader.headers().with_context(about)?;
-            let is_old = *found == before;
-            ensure!(is_old || *found == header, "{}: expected the columns {header:?}", about());
+            let is_ours = found.len() >= oldest && header.iter().zip(found).all(|(a, b)| a == b);
+            ensure!(is_ours, "{}: expected the columns {header:?}", about());
             // A row that a kill cut short does not parse, and belongs to a later step.
             for mut record in reader.records().map_while(Result::ok) {
                 let at: Option<usize> = record.get(0).and_then(|step| step.parse().ok());
                 let is_due = validation_is_due && at == Some(steps) && !record[DICE].is_empty();
                 if at.is_some_and(|at| at <= steps) && !is_due {
-                    if is_old {
-                        record.extend(BRANCH.map(|_| ""));
-                    }
+                    record.extend(vec![""; header.len() - record.len().min(header.len())]);
                     kept.write_record(&record)?;
                 }
             }
@@ -111,7 +128,7 @@ impl MetricsLog {
     /// When the file cannot be written to.
     pub fn append(&mut self, row: &Row) -> Result<()> {
         let mut fields = vec![row.steps.to_string()];
-        let mut of_branch = BRANCH.map(|_| String::new());
+        let mut terms = None;
         match &row.values {
             Values::Training {
                 learning_rate,
@@ -121,22 +138,22 @@ impl MetricsLog {
                 gradient_norm,
                 branch,
             } => {
+                terms = *branch;
                 fields.push(format!("{learning_rate:.6e}"));
-                if let Some(terms) = branch {
-                    of_branch = terms.map(|term| format!("{term:.6e}"));
-                }
                 let numbers = [loss, cross_entropy, patch_dice, gradient_norm];
                 fields.extend(numbers.map(|number| format!("{number:.6}")));
                 fields.extend(vec![String::new(); 1 + self.regions]);
             }
             Values::Validation(dice) => {
                 fields.extend(vec![String::new(); DICE - 1]);
-                let mean = dice.iter().sum::<f64>() / dice.len() as f64;
-                fields.extend([&mean].into_iter().chain(dice).map(|dice| format!("{dice:.6}")));
+                fields.extend([&mean(dice)].into_iter().chain(dice).map(|d| format!("{d:.6}")));
             }
         }
-        fields.push(format!("{:.1}", row.elapsed_secs));
-        fields.extend(of_branch);
+        let secs = |secs: Option<f64>| secs.map_or(String::new(), |secs| format!("{secs:.1}"));
+        let term = |n: usize| terms.map_or(String::new(), |terms| format!("{:.6e}", terms[n]));
+        fields.push(secs(row.clock.map(|clock| clock.elapsed_secs)));
+        fields.extend([term(0), term(1)]);
+        fields.push(secs(row.clock.and_then(|clock| clock.waited_secs)));
         self.writer.write_record(&fields)?;
         self.writer.flush().with_context(|| format!("cannot write {}", self.file.display()))
     }
@@ -151,12 +168,23 @@ impl MetricsLog {
     }
 }
 
+fn header(regions: &[String]) -> Vec<String> {
+    let of_regions = regions.iter().map(|region| format!("{} {region}", FIRST[DICE]));
+    let first = FIRST.into_iter().map(String::from);
+    first.chain(of_regions).chain(LAST.map(String::from)).collect()
+}
+
+/// The mean of the regions' Dice.
+pub(crate) fn mean(dice: &[f64]) -> f64 {
+    dice.iter().sum::<f64>() / dice.len() as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn validation(steps: usize) -> Row {
-        Row { steps, values: Values::Validation(vec![0.5]), elapsed_secs: 1.0 }
+        Row { steps, values: Values::Validation(vec![0.5]), clock: None }
     }
 
     #[test]
@@ -182,32 +210,43 @@ mod tests {
         std::fs::remove_dir_all(run).unwrap();
     }
 
-    /// The header and a row as they were written before there was a variational branch.
+    /// Headers and a row as they were written before there was a variational branch, and before
+    /// it was counted how long the device waits.
     #[test]
-    fn a_history_without_the_branchs_columns_goes_on_with_them() {
-        let run = std::env::temp_dir().join(format!("rewind-old-metrics-{}", std::process::id()));
-        std::fs::create_dir_all(&run).unwrap();
-        let old = "step,learning_rate,loss,cross_entropy,patch_dice,gradient_norm,held_out_dice,\
-                   held_out_dice core,elapsed_secs\n10,1e-3,0.5,0.4,0.3,2.0,,,7.5\n";
-        std::fs::write(run.join(NAME), old).unwrap();
-        let mut log = MetricsLog::open(&run, &["core".to_string()], 10, false).unwrap();
+    fn an_older_history_goes_on_with_the_columns_of_today() {
+        let columns = FIRST.join(",");
+        for (more, rest, ends) in [("", "", 7.5), (",vae_l2,vae_kl", ",1e-1,1e-2", 7.5)] {
+            let name = format!("rewind-old-metrics-{}-{}", more.len(), std::process::id());
+            let run = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&run).unwrap();
+            let header = format!("{columns},held_out_dice core,elapsed_secs{more}");
+            let old = format!("{header}\n10,1e-3,0.5,0.4,0.3,2.0,,,7.5{rest}\n");
+            std::fs::write(run.join(NAME), old).unwrap();
+            let mut log = MetricsLog::open(&run, &["core".to_string()], 10, false).unwrap();
+            log.append(&training(20, Some([0.25, 1e-5]))).unwrap();
+            log.append(&validation(20)).unwrap();
+            let text = std::fs::read_to_string(run.join(NAME)).unwrap();
+            assert!(text.lines().all(|line| line.split(',').count() == 12), "{text}");
+            let History { rows, .. } = History::read(&run).unwrap();
+            let clock = Clock { elapsed_secs: ends, waited_secs: None };
+            assert_eq!((rows.len(), rows[0].clock), (3, Some(clock)));
+            assert_eq!(rows[1..], [training(20, Some([0.25, 1e-5])), validation(20)]);
+            std::fs::remove_dir_all(run).unwrap();
+        }
+    }
+
+    fn training(steps: usize, branch: Option<[f64; 2]>) -> Row {
         let (learning_rate, loss, cross_entropy, patch_dice) = (1e-3, 0.5, 0.4, 0.3);
-        let branch = Some([0.25, 1e-5]);
+        let gradient_norm = 2.0;
         let values = Values::Training {
             learning_rate,
             loss,
             cross_entropy,
             patch_dice,
-            gradient_norm: 2.0,
+            gradient_norm,
             branch,
         };
-        log.append(&Row { steps: 20, values, elapsed_secs: 1.0 }).unwrap();
-        log.append(&validation(20)).unwrap();
-        let text = std::fs::read_to_string(run.join(NAME)).unwrap();
-        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
-        assert!(rows.iter().all(|row| row.len() == 11), "{text}");
-        let ends: Vec<&[&str]> = rows.iter().map(|row| &row[9..]).collect();
-        assert_eq!(ends, [&BRANCH[..], &["", ""], &["2.500000e-1", "1.000000e-5"], &["", ""]]);
-        std::fs::remove_dir_all(run).unwrap();
+        let clock = Some(Clock { elapsed_secs: 9.0, waited_secs: Some(0.5) });
+        Row { steps, values, clock }
     }
 }

@@ -1,0 +1,185 @@
+//! A run's report is one file that loads nothing, whatever the names in it, and says what the run
+//! measured.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+use model_core::metrics::Settings;
+use model_core::{Bundle, LabelMap, Task, UNetConfig};
+use trainer::config::TrainConfig;
+use trainer::data_set::DataSet;
+use trainer::report::{self, Collector, Gray, HeldOut, REPORT, Report};
+use trainer::run_folder::{BEST, Run};
+use trainer::train::{Job, train};
+
+/// Trains shortly on phantoms, and takes for its prediction of the held-out ones their references,
+/// shifted.
+fn run(folder: &Path) -> Report {
+    let (data, run) = (folder.join("data"), folder.join("run"));
+    trainer::phantom::write(&data, 5, 7, 32).unwrap();
+    let config = TrainConfig {
+        network: Some(UNetConfig {
+            widths: vec![8, 16],
+            groups: 4,
+            ..UNetConfig::preset("demo", 0, 0).unwrap()
+        }),
+        held_out: 0.4,
+        steps: 4.into(),
+        patch: [16; 3],
+        validate_every: 2.into(),
+        log_every: 1.into(),
+        ..TrainConfig::default()
+    };
+    let stop = AtomicBool::new(false);
+    train(Job::new(&data, &run), &config, &Device::flex(), &stop).unwrap();
+
+    let described = Run::read(&run).unwrap();
+    let bundle = Bundle::from_bytes(&fs::read(run.join(BEST)).unwrap()).unwrap();
+    let data_set = DataSet::open(&data, None).unwrap();
+    let mut collector = Collector::new(&described.task, Settings::default(), 1);
+    for number in 0..data_set.num_cases() {
+        let (case, _) = data_set.read(number).unwrap();
+        if described.held_out.contains(&case.name) {
+            let reference = case.labels.unwrap();
+            let scan = &case.channels[report::channel(&described.task)];
+            let gray = || Ok(Gray::of_volume(scan));
+            collector.add(&case.name, &reference, &shifted(&reference), gray).unwrap();
+        }
+    }
+    let (cases, pictures) = collector.finish();
+    let held_out = HeldOut {
+        version: report::VERSION,
+        steps: bundle.card.provenance.steps,
+        are_training_cases: false,
+        chose_weights: true,
+        empty_rule: Settings::default().rule.name().into(),
+        nsd_tolerance_mm: Some(1.0),
+        device: "cpu".into(),
+        peak_bytes: Some(3 << 29),
+        cases,
+        pictures,
+    };
+    held_out.save(&run).unwrap();
+    Report::read(&run).unwrap()
+}
+
+fn shifted(map: &LabelMap) -> LabelMap {
+    let mut labels = map.labels.clone();
+    labels.rotate_right(1);
+    LabelMap { labels, ..map.clone() }
+}
+
+/// Tags of a page with their attributes; fails where a quote or a bracket is left open.
+fn tags(html: &str) -> Vec<&str> {
+    // The texts of the style and of the script are not tags.
+    let mut rest = html;
+    let mut found = Vec::new();
+    while let Some(start) = rest.find('<') {
+        let mut quoted = false;
+        let end = rest[start..].find(|c| {
+            quoted ^= c == '"';
+            c == '>' && !quoted
+        });
+        let end = start + end.expect("a tag ends");
+        let tag = &rest[start..=end];
+        found.push(tag);
+        rest = &rest[end + 1..];
+        for raw in ["style", "script"] {
+            if tag == format!("<{raw}>") {
+                rest = &rest[rest.find(&format!("</{raw}>")).expect("it ends")..];
+            }
+        }
+    }
+    found
+}
+
+/// Nothing is fetched, and no script runs but the page's own.
+fn assert_inert(html: &str) {
+    for tag in tags(html) {
+        for attribute in [" src=", " href=", " action=", " data=", " srcset=", " xlink:href="] {
+            if let Some((_, value)) = tag.split_once(attribute) {
+                let is_inside = value.starts_with("\"#") || value.starts_with("\"data:image/png;");
+                assert!(is_inside, "{attribute} leads out of the page: {:.200}", tag);
+            }
+        }
+        // Every second part is a quoted value.
+        let bare: String = tag.split('"').step_by(2).collect();
+        let is_handler = bare.split_whitespace().any(|word| word.starts_with("on"));
+        assert!(!is_handler, "a handler: {:.200}", tag);
+        let names = ["<link", "<iframe", "<object", "<embed", "<base", "<form", "<b>", "<img/"];
+        assert!(!names.iter().any(|name| tag.starts_with(name)), "{:.200}", tag);
+    }
+    assert_eq!(html.matches("<script").count(), 1);
+    assert!(!html.contains("http://") && !html.contains("https://") && !html.contains("@import"));
+    assert!(html.contains("default-src 'none'"));
+}
+
+#[test]
+fn a_report_is_one_file_that_says_what_the_run_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = run(folder.path());
+    let out = report::write(&folder.path().join("run"), None).unwrap();
+    assert_eq!(out, folder.path().join("run").join(REPORT));
+    let html = fs::read_to_string(&out).unwrap();
+    assert_eq!(html, told.to_html(), "the same report is the same bytes");
+    assert_inert(&html);
+
+    let held_out = told.held_out.as_ref().unwrap();
+    assert_eq!((held_out.cases.len(), held_out.pictures.len()), (2, 1));
+    for (n, region) in told.run.task.regions.iter().enumerate() {
+        let mean = held_out.summary(n, |region| region.dice).mean;
+        assert!(mean > 0.5 && mean < 1.0, "{mean}");
+        assert!(html.contains(&format!("{} {mean:.3}", region.name)), "{}", region.name);
+    }
+    for case in told.run.training.iter().chain(&told.run.held_out) {
+        assert!(html.contains(case.as_str()), "{case}");
+    }
+    let parts = [
+        "on 2 held-out cases",
+        "brats2023",
+        "lean to the good side",
+        "data:image/png;base64,iVBOR",
+        "1.50 GiB",
+        "best, step ",
+        "patch = [16, 16, 16]",
+        told.run.data_fingerprint.as_str(),
+    ];
+    parts.iter().for_each(|part| assert!(html.contains(part), "{part}"));
+    assert!(html.matches(trainer::DISCLAIMER).count() >= 2 && html.len() < 1 << 20);
+    let drawn = tags(&html).into_iter().filter(|tag| !tag.starts_with("<img"));
+    assert!(drawn.into_iter().all(|tag| !tag.contains("NaN")) && !html.contains(">NaN"));
+
+    let unfinished = Report { held_out: None, ..told.clone() }.to_html();
+    assert_inert(&unfinished);
+    assert!(unfinished.contains("has not ended") && unfinished.contains("best validation so far"));
+
+    let hostile = hostile(told).to_html();
+    assert_inert(&hostile);
+    assert!(hostile.contains("&lt;script&gt;alert"), "names are shown as they are");
+}
+
+/// A name that tries to leave its place.
+const NAME: &str = "x\"'><img/src=http:evil onerror=alert(1)></style><script>alert(2)</script><b>";
+
+/// The report with that name wherever a name from a file stands.
+fn hostile(mut report: Report) -> Report {
+    let run = &mut report.run;
+    let name = || NAME.to_string();
+    (run.data, run.licence, run.data_fingerprint, run.code_version) =
+        (name(), name(), name(), name());
+    run.training = vec![name()];
+    run.held_out = vec![name()];
+    let Task { name: task, channels, regions, .. } = &mut run.task;
+    (*task, *channels) = (name(), vec![name()]);
+    regions.iter_mut().for_each(|region| region.name = name());
+    report.history.regions.iter_mut().for_each(|region| *region = name());
+    let held_out = report.held_out.as_mut().unwrap();
+    (held_out.empty_rule, held_out.device) = (name(), name());
+    held_out.cases.iter_mut().for_each(|case| case.name = name());
+    for picture in &mut held_out.pictures {
+        (picture.case, picture.caption) = (name(), name());
+    }
+    report
+}

@@ -1,0 +1,360 @@
+//! The loop of training: steps, validations, checkpoints, the log.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use burn::tensor::Device;
+use indicatif::ProgressBar;
+use model_core::config::{Parameter, parameters};
+use model_core::{Bundle, Card, Provenance, Score, UNetConfig};
+
+use super::Outcome;
+use super::finish::finish;
+use crate::cases::Cases;
+use crate::checkpoint::{Best, Checkpoint};
+use crate::events::EventLog;
+use crate::loss::Loss;
+use crate::metrics_log::{Clock, MetricsLog, Row, Values};
+use crate::patches::{batches, num_workers};
+use crate::run_folder::{BEST, Run};
+use crate::schedule::Schedule;
+use crate::step::{Learner, StepReport};
+use crate::validate::validate;
+use crate::{device, files, progress};
+
+/// A run on its way.
+pub(super) struct Trainer<'a> {
+    run: Run,
+    cases: Cases,
+    training: Vec<usize>,
+    /// The cases that are measured: those held out, or where none are, the training cases.
+    measured: Vec<usize>,
+    device: Device,
+    out: &'a Path,
+    schedule: Schedule,
+    learner: Learner,
+    steps: usize,
+    validation_is_due: bool,
+    best: Option<Best>,
+    validations: Vec<(usize, f64)>,
+    log: MetricsLog,
+    events: EventLog,
+    recent: Recent,
+    bar: ProgressBar,
+    started: Instant,
+    /// How long the device waited for patches.
+    waited: Duration,
+    first_step: usize,
+    /// Steps in the newest checkpoint.
+    saved: usize,
+}
+
+/// What happened since the last row of the log.
+#[derive(Default)]
+struct Recent {
+    reports: Vec<StepReport>,
+    /// Over a longer time, for the bar.
+    dice: VecDeque<f64>,
+}
+
+impl<'a> Trainer<'a> {
+    /// At a checkpoint, or at the start.
+    ///
+    /// # Errors
+    /// When the checkpoint is not of the network, or the history cannot be written.
+    pub(super) fn new(
+        run: Run,
+        cases: Cases,
+        training: Vec<usize>,
+        held_out: Vec<usize>,
+        device: &Device,
+        checkpoint: Option<Checkpoint>,
+        out: &'a Path,
+    ) -> Result<Trainer<'a>> {
+        let checkpoint =
+            checkpoint.unwrap_or_else(|| Checkpoint::initial(&run.network, run.config.seed));
+        let Checkpoint { steps, validation_is_due, best, .. } = checkpoint;
+        let schedule = Schedule::new(&run.config, training.len());
+        let loss = Loss::new(&run.task, run.config.loss);
+        let regions: Vec<String> = run.task.regions.iter().map(|r| r.name.clone()).collect();
+        Ok(Trainer {
+            validations: checkpoint.validations.clone(),
+            learner: Learner::new(&run.network, loss, checkpoint, device)?,
+            log: MetricsLog::open(out, &regions, steps, validation_is_due)?,
+            events: EventLog::open(out, steps, validation_is_due, run.config.deterministic)?,
+            waited: Duration::ZERO,
+            measured: if held_out.is_empty() { training.clone() } else { held_out },
+            bar: progress::bar("training", schedule.steps as u64),
+            schedule,
+            device: device.clone().without_autodiff(),
+            best,
+            recent: Recent::default(),
+            started: Instant::now(),
+            first_step: steps,
+            saved: steps,
+            run,
+            cases,
+            training,
+            out,
+            steps,
+            validation_is_due,
+        })
+    }
+
+    /// Goes on until nothing is left to do, or until `stop` is set.
+    ///
+    /// # Errors
+    /// As [`train`](super::train).
+    pub(super) fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
+        let config = self.run.config.clone();
+        self.introduce();
+        let range = self.steps * config.accumulate..self.schedule.steps * config.accumulate;
+        let workers = num_workers(config.workers, &self.device);
+        let mut pool = batches(&config, &self.cases, &self.training, range, workers);
+        if self.validation_is_due {
+            self.validate(stop)?;
+        }
+        while !self.is_over() && !stop.load(Ordering::Relaxed) {
+            let batches = pool.by_ref().take(config.accumulate).collect::<Result<Vec<_>>>()?;
+            let rate = self.schedule.learning_rate(self.steps);
+            let report = self.learner.step(&config, rate, batches)?;
+            self.steps += 1;
+            self.waited = pool.waited();
+            self.show(report);
+            let is_last = self.steps == self.schedule.steps;
+            let is_due = |every: usize| self.steps.is_multiple_of(every) || is_last;
+            let validation = is_due(self.schedule.validate_every);
+            let checkpoint = validation || is_due(self.schedule.checkpoint_every);
+            if checkpoint || is_due(self.schedule.log_every) {
+                self.log()?;
+            }
+            if checkpoint {
+                self.validation_is_due = validation;
+                self.save()?;
+            }
+            if validation {
+                self.validate(stop)?;
+            }
+        }
+        drop(pool);
+        let mut finished = self.is_over();
+        if !finished && !self.recent.reports.is_empty() {
+            self.log()?;
+        }
+        if self.steps > self.saved {
+            self.save()?;
+        }
+        if finished {
+            let chose_weights = self.validations.len() > 1 && !self.run.held_out.is_empty();
+            let (run, cases, bar) = (&self.run, &self.cases, &self.bar);
+            finished = finish(
+                self.out,
+                run,
+                cases,
+                &self.measured,
+                chose_weights,
+                &self.device,
+                stop,
+                bar,
+            )?;
+        }
+        self.bar.finish_and_clear();
+        Ok(Outcome { steps: self.steps, finished, best: self.best })
+    }
+
+    /// Whether nothing is left to do.
+    fn is_over(&self) -> bool {
+        let is_last = self.steps == self.schedule.steps;
+        !self.validation_is_due && (is_last || self.schedule.is_converged(&self.validations))
+    }
+
+    fn introduce(&self) {
+        let Run { network, config, .. } = &self.run;
+        let num_parameters = |network: &UNetConfig| -> usize {
+            parameters(network).iter().map(Parameter::len).sum()
+        };
+        let exported = num_parameters(&network.for_inference());
+        let of_branch = match num_parameters(network) - exported {
+            0 => String::new(),
+            count => format!(" and {count} of its variational branch, which is not exported"),
+        };
+        let gib = self.cases.bytes() as f64 / (1u64 << 30) as f64;
+        progress::line(
+            &self.bar,
+            format!(
+                "{}: {} training cases, {} held out; {gib:.2} GiB when preprocessed\n\
+                 network of {exported} parameters{of_branch}, widths {:?}, on {}\n\
+                 {} steps ({:.1} epochs) of {} patches of {:?} voxels{}",
+                self.run.data,
+                self.run.training.len(),
+                self.run.held_out.len(),
+                network.widths,
+                device::describe(&self.device),
+                self.schedule.steps,
+                self.schedule.steps as f64 / self.schedule.epoch_steps as f64,
+                config.batch * config.accumulate,
+                config.patch,
+                match self.steps {
+                    0 => String::new(),
+                    steps => format!("; resuming after step {steps}"),
+                }
+            ),
+        );
+        if self.run.held_out.is_empty() {
+            progress::line(
+                &self.bar,
+                "held_out is 0: Dice is measured on the training cases and says nothing about others",
+            );
+        }
+        self.bar.set_position(self.steps as u64);
+    }
+
+    /// Moves the bar.
+    fn show(&mut self, report: StepReport) {
+        self.recent.dice.push_back(report.report.dice);
+        if self.recent.dice.len() > 50 {
+            self.recent.dice.pop_front();
+        }
+        let dice = self.recent.dice.iter().sum::<f64>() / self.recent.dice.len() as f64;
+        let best =
+            self.best.map_or(String::new(), |best| format!(", held-out Dice {:.3}", best.dice));
+        self.bar.set_message(format!(
+            "loss {:.3}, patch Dice {dice:.3}{best}, {} left",
+            report.report.loss,
+            progress::duration(self.time_left())
+        ));
+        self.bar.set_position(self.steps as u64);
+        self.recent.reports.push(report);
+    }
+
+    fn time_left(&self) -> Duration {
+        let done = (self.steps - self.first_step).max(1) as f64;
+        let left = (self.schedule.steps - self.steps) as f64;
+        self.started.elapsed().mul_f64(left / done)
+    }
+
+    /// Writes what happened since the last row.
+    fn log(&mut self) -> Result<()> {
+        let reports = std::mem::take(&mut self.recent.reports);
+        let mean = |value: &dyn Fn(&StepReport) -> f64| {
+            reports.iter().map(value).sum::<f64>() / reports.len() as f64
+        };
+        let (loss, patch_dice) = (mean(&|r| r.report.loss), mean(&|r| r.report.dice));
+        // All steps have a branch, or none has.
+        let has_branch = self.run.network.vae.is_some();
+        let term = |n: usize| mean(&|r| r.branch.map_or(f64::NAN, |terms| terms[n]));
+        if !progress::is_terminal() {
+            let (steps, all) = (self.steps, self.schedule.steps);
+            let left = progress::duration(self.time_left());
+            let text = format!("step {steps}/{all}: loss {loss:.3}, patch Dice {patch_dice:.3}");
+            progress::line(&self.bar, format!("{text}, {left} left"));
+        }
+        self.append(Values::Training {
+            learning_rate: self.schedule.learning_rate(self.steps - 1),
+            loss,
+            cross_entropy: mean(&|r| r.report.cross_entropy),
+            patch_dice,
+            gradient_norm: reports.last().map_or(0.0, |r| r.gradient_norm),
+            branch: has_branch.then(|| [term(0), term(1)]),
+        })
+    }
+
+    fn append(&mut self, values: Values) -> Result<()> {
+        let clock = Clock {
+            elapsed_secs: self.started.elapsed().as_secs_f64(),
+            waited_secs: Some(self.waited.as_secs_f64()),
+        };
+        let clock = (!self.run.config.deterministic).then_some(clock);
+        let row = Row { steps: self.steps, values, clock };
+        let regions: Vec<String> = self.run.task.regions.iter().map(|r| r.name.clone()).collect();
+        self.events.row(&row, &regions)?;
+        self.log.append(&row)
+    }
+
+    /// Measures the averaged weights, keeps them if they are the best, and writes a checkpoint.
+    fn validate(&mut self, stop: &AtomicBool) -> Result<()> {
+        let count = self.measured.len();
+        let bar = self.bar.clone();
+        let validation = validate(
+            &self.learner.average,
+            &self.run.task,
+            &self.cases,
+            &self.measured,
+            &self.device,
+            stop,
+            |done| bar.set_message(format!("measuring case {} of {count}", done + 1)),
+        )?;
+        // Stopped on the way: the checkpoint says that this validation is still due.
+        let Some(validation) = validation else { return Ok(()) };
+        let dice = validation.mean();
+        self.validations.push((self.steps, dice));
+        let is_best = self.best.is_none_or(|best| dice > best.dice);
+        if is_best {
+            self.best = Some(Best { steps: self.steps, dice });
+            let scores = match self.run.held_out.is_empty() {
+                true => Vec::new(),
+                false => validation.scores(&self.run.task),
+            };
+            self.save_best(scores)?;
+        }
+        let regions = self.run.task.regions.iter().zip(validation.means());
+        let regions: Vec<String> =
+            regions.map(|(region, dice)| format!("{} {dice:.4}", region.name)).collect();
+        let whose = if self.run.held_out.is_empty() { "training" } else { "held-out" };
+        progress::line(
+            &self.bar,
+            format!(
+                "step {}: Dice {dice:.4} on {count} {whose} cases ({}){}",
+                self.steps,
+                regions.join(", "),
+                if is_best { ", the best so far" } else { "" }
+            ),
+        );
+        self.append(Values::Validation(validation.means()))?;
+        self.validation_is_due = false;
+        self.save()
+    }
+
+    fn save_best(&self, held_out: Vec<Score>) -> Result<()> {
+        let run = &self.run;
+        let card = Card {
+            name: run.data.clone(),
+            warning: String::new(),
+            task: run.task.clone(),
+            network: run.network.for_inference(),
+            preprocess: run.config.preprocess.clone(),
+            provenance: Provenance {
+                code_version: run.code_version.clone(),
+                data: run.data.clone(),
+                licence: run.licence.clone(),
+                data_fingerprint: run.data_fingerprint.clone(),
+                training_cases: run.training.len(),
+                steps: self.steps,
+                patch: Some(run.config.patch),
+                held_out,
+            },
+        };
+        let bundle = Bundle { card, weights: self.learner.average.weights() };
+        files::write(&self.out.join(BEST), &bundle.to_bytes()?)
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.log.sync()?;
+        self.events.sync()?;
+        let checkpoint = Checkpoint {
+            steps: self.steps,
+            validation_is_due: self.validation_is_due,
+            best: self.best,
+            validations: self.validations.clone(),
+            weights: self.learner.network.weights(),
+            average: self.learner.average.weights(),
+            moments: self.learner.adam.state(),
+        };
+        checkpoint.save(self.out)?;
+        self.saved = self.steps;
+        Ok(())
+    }
+}
