@@ -40,7 +40,7 @@ pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cach
     let (made, [files, bytes]) = (made.into_inner(), shared.folder.size());
     let folder = shared.folder.path().display();
     eprintln!(
-        "{count} cases, {made} of them preprocessed now; the cache holds {files} in {:.1} GiB \
+        "cases: {count}, of which {made} were preprocessed now; the cache holds {files} in {:.1} GiB \
          (safe to remove: {folder})",
         bytes as f64 / (1u64 << 30) as f64,
     );
