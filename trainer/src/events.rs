@@ -215,6 +215,9 @@ mod tests {
             drop(EventLog::open(&run, 30, false, true).unwrap());
         }
         assert_eq!(event_files(&run).unwrap().len(), 3);
+        // Gone back to an older checkpoint, whose validation was done.
+        drop(EventLog::open(&run, 20, false, true).unwrap());
+        assert_eq!(values(&run), [whole(10), whole(20)].concat());
         // Started over.
         drop(EventLog::open(&run, 0, false, true).unwrap());
         assert_eq!((values(&run).len(), event_files(&run).unwrap().len()), (0, 1));
