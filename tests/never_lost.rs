@@ -1,6 +1,7 @@
 //! Nothing of a run is lost: killed at any moment, out of disk, with changed settings or broken
 //! numbers, it goes on from its last checkpoint or says why it cannot.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -290,4 +291,39 @@ fn folds_are_runs_of_their_own_that_are_summed_up() {
         summary.lines().any(|line| line.starts_with("whole tumor\t") && line.ends_with("\t3")),
         "{summary}"
     );
+}
+
+/// Every file of a folder by name, with its bytes.
+fn bytes_in(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let named = |file: std::path::PathBuf| {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        (name, fs::read(file).unwrap())
+    };
+    files.map(named).collect()
+}
+
+#[test]
+fn a_deterministic_run_writes_the_same_bytes_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    trainer::phantom::write(&path("data"), 3, 7, 32).unwrap();
+    let run = |name: &str| {
+        let config = TrainConfig {
+            deterministic: true,
+            steps: 6.into(),
+            validate_every: 3.into(),
+            ..short()
+        };
+        assert!(train(&path("data"), &path(name), &config).unwrap().finished);
+        bytes_in(&path(name))
+    };
+    let (one, other) = (run("one"), run("other"));
+    let names: Vec<&String> = one.keys().collect();
+    assert_eq!(names, other.keys().collect::<Vec<_>>());
+    assert!(names.iter().any(|name| *name == "report.html"), "{names:?}");
+    assert!(names.iter().any(|name| name.contains("tfevents")), "{names:?}");
+    for (name, bytes) in &one {
+        assert!(*bytes == other[name], "{name} differs");
+    }
 }
