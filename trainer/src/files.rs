@@ -52,7 +52,7 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     name_part(&part, file)
 }
 
-/// The first half of [`write`]: the file lies whole on the disk, under a temporary name.
+/// The first half of [`write()`]: the file lies whole on the disk, under a temporary name.
 ///
 /// # Errors
 /// With the file's name; what was written of it is removed again, since a full disk needs the room.
@@ -72,7 +72,7 @@ pub fn write_part(file: &Path, bytes: &[u8]) -> Result<PathBuf> {
     Ok(part)
 }
 
-/// The second half of [`write`]: gives the file its name, for good.
+/// The second half of [`write()`]: gives the file its name, for good.
 ///
 /// # Errors
 /// With the file's name.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
@@ -12,6 +12,7 @@ use model_core::Foreground;
 use model_core::config::PRESETS;
 
 use crate::config::{RECIPES, Sources, Span, TrainConfig, printed};
+use crate::metrics_log::History;
 use crate::run_folder::{self, Run};
 use crate::train::{Job, train};
 use crate::{DISCLAIMER, cross_validation, device, export, progress};
@@ -172,7 +173,6 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
 }
 
 fn train_one(job: Job, config: &TrainConfig, device: &Device, stop: &AtomicBool) -> Result<()> {
-    let started = Instant::now();
     let outcome = train(job, config, device, stop)?;
     let (data, out) = (job.data.display(), job.out.display());
     if !outcome.finished {
@@ -181,13 +181,15 @@ fn train_one(job: Job, config: &TrainConfig, device: &Device, stop: &AtomicBool)
         std::process::exit(130);
     }
     let bundle = run_folder::read_bundle(job.out)?;
+    let took = History::read(job.out)?.total_secs();
+    let took = took.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
     println!(
-        "{} steps in {}; the best validation is that after step {}\n{}\n\
+        "{} steps{}; the best validation is that after step {}\n{}\n\
          next: look at {out}/report.html\n\
          or:   rewind predict --model {out} --data {data} --split held-out --out predictions\n\
          or:   rewind export --run {out} --out model.safetensors\n{DISCLAIMER}",
         outcome.steps,
-        progress::duration(started.elapsed()),
+        took.map_or(String::new(), |took| format!(" in {}", progress::duration(took))),
         bundle.card.provenance.steps,
         export::describe(&bundle),
     );
