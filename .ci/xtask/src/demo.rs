@@ -6,11 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::command::{cargo, run};
-use crate::page;
-use crate::show::{DataSet, pack};
+use crate::command::run;
+use crate::show::{DataSet, build, pack};
 use crate::steps::Steps;
-use crate::workspace::{NATIVE, Workspace};
+use crate::workspace::Workspace;
 
 /// Phantoms to train on; every fifth is held out, to choose the best weights by.
 const TRAINING_CASES: u64 = 20;
@@ -69,11 +68,7 @@ pub fn demo(workspace: &Workspace, demo: Demo) -> Result<()> {
     };
     let steps = &mut Steps::new();
 
-    steps.run("Build the page", || page::build(workspace, &workspace.page()))?;
-    steps.run("Build the programs", || {
-        let build = [&["build", "--bins"], NATIVE].concat();
-        run(cargo(build).current_dir(&workspace.root))
-    })?;
+    build(workspace, steps)?;
     if let Some(unseen) = &folders.unseen {
         steps.run("Make phantoms", || {
             let make = |folder: &Path, cases: u64, seed: u64| {

@@ -6,11 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::command::{cargo, run};
-use crate::page;
-use crate::show::{DataSet, pack};
+use crate::command::run;
+use crate::show::{DataSet, build, pack};
 use crate::steps::Steps;
-use crate::workspace::{NATIVE, Workspace};
+use crate::workspace::Workspace;
 
 /// A model that can be made.
 struct Model {
@@ -53,11 +52,7 @@ pub fn models(workspace: &Workspace, data: &Path, only: Option<&str>) -> Result<
     let data =
         data.canonicalize().with_context(|| format!("no data sets in {}", data.display()))?;
     let steps = &mut Steps::new();
-    steps.run("Build the page", || page::build(workspace, &workspace.page()))?;
-    steps.run("Build the programs", || {
-        let build = [&["build", "--bins"], NATIVE].concat();
-        run(cargo(build).current_dir(&workspace.root))
-    })?;
+    build(workspace, steps)?;
     let wanted = |model: &&Model| only.is_none_or(|only| only == model.name);
     let mut made = Vec::new();
     for model in MODELS.iter().filter(wanted) {

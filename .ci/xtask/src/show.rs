@@ -6,6 +6,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::command::{cargo, run};
+use crate::page;
+use crate::steps::Steps;
+use crate::workspace::{NATIVE, Workspace};
+
+/// Builds the page, and the programs that make and serve what it shows.
+///
+/// # Errors
+/// When a build fails.
+pub fn build(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
+    steps.run("Build the page", || page::build(workspace, &workspace.page()))?;
+    steps.run("Build the programs", || {
+        let build = [&["build", "--bins"], NATIVE].concat();
+        run(cargo(build).current_dir(&workspace.root))
+    })
+}
+
 /// Copies a case that was not trained on beside the model, and writes what the page reads.
 ///
 /// # Errors
