@@ -39,6 +39,7 @@ pub(crate) fn small_bundle() -> Bundle {
         steps: 100,
         patch: None,
         held_out: vec![Score { region: "lesion".to_string(), dice: 0.5, n: 3 }],
+        chosen_by_held_out: true,
     };
     let card = Card {
         name: "Small \"model\"".to_string(),

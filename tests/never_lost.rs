@@ -180,8 +180,14 @@ fn changed_settings_are_accepted_when_they_are_asked_for_but_never_another_split
     let outcome = accepting(&longer).unwrap();
     assert!(outcome.finished && outcome.steps == 6);
     assert_eq!(Run::read(&out).unwrap().config, longer);
-    // What was accepted are the run's settings from then on.
+    // What was accepted are the run's settings from then on, and the report is of its new end.
     assert!(train(&data, &out, &longer).unwrap().finished);
+    let report = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("6 steps") && !report.contains("3 steps"));
+    let shorter = TrainConfig { steps: 4.into(), ..longer.clone() };
+    let error = accepting(&shorter).unwrap_err().to_string();
+    assert!(error.contains("at least 6") && error.contains("found 4"), "{error}");
+    assert_eq!(Run::read(&out).unwrap().config, longer);
 
     let error = accepting(&TrainConfig { seed: 1, ..longer.clone() }).unwrap_err().to_string();
     assert!(error.contains("held out"), "{error}");

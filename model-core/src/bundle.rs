@@ -68,6 +68,15 @@ pub struct Provenance {
     pub patch: Option<[usize; 3]>,
     /// Scores on cases that it was not trained on, by region.
     pub held_out: Vec<Score>,
+    /// Whether those cases chose these weights among others, by the best of several validations;
+    /// their scores then are a little higher than those of new cases.
+    #[serde(default = "yes")]
+    pub chosen_by_held_out: bool,
+}
+
+/// For bundles that do not say it: it was so for most.
+fn yes() -> bool {
+    true
 }
 
 /// One region's score on held-out cases.

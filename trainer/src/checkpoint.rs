@@ -20,7 +20,7 @@ pub const LAST: &str = "last.safetensors";
 /// The one before it, kept until the next is written.
 pub const PREVIOUS: &str = "previous.safetensors";
 
-/// The version that this code writes; it reads the one before too, which has no validations.
+/// The version that this code writes and reads.
 const VERSION: u32 = 2;
 const METADATA_KEY: &str = "rewind-checkpoint";
 /// Four arrays a parameter, of a network as large as a bundle may be.
@@ -62,7 +62,6 @@ struct Metadata {
     /// Steps and Dice; that as text, which comes back exactly, as a number in JSON need not.
     best: Option<(usize, String)>,
     /// Likewise.
-    #[serde(default)]
     validations: Vec<(usize, String)>,
     /// SHA-256 over all of the above and all tensors, in hexadecimal.
     sha256: String,
@@ -154,8 +153,8 @@ impl Checkpoint {
         let metadata = metadata.context("expected a checkpoint of Rewind, found another file")?;
         let metadata: Metadata = serde_json::from_str(metadata).context("its description")?;
         ensure!(
-            [1, VERSION].contains(&metadata.version),
-            "expected version 1 or {VERSION}, found {}",
+            metadata.version == VERSION,
+            "expected version {VERSION}, found {}",
             metadata.version
         );
         let tensors = SafeTensors::deserialize(bytes).context("its tensors")?;
@@ -225,9 +224,7 @@ impl Checkpoint {
     fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         hasher.update(format!("{} {} {:?} ", self.steps, self.validation_is_due, self.best));
-        if !self.validations.is_empty() {
-            hasher.update(format!("{:?} ", self.validations));
-        }
+        hasher.update(format!("{:?} ", self.validations));
         for (name, shape, values) in self.arrays() {
             hasher.update(format!("{name} {shape:?} "));
             hasher.update(little_endian(values));

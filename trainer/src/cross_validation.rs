@@ -23,10 +23,12 @@ pub fn folders(out: &Path) -> Vec<PathBuf> {
 /// When a fold has no validated model.
 pub fn summary(out: &Path, folds: usize) -> Result<String> {
     let mut text = String::from("held-out Dice of the cross-validation\nregion");
-    let mut by_fold = Vec::new();
+    let (mut by_fold, mut are_chosen) = (Vec::new(), false);
     for fold in 0..folds {
         text += &format!("\tfold {fold}");
-        by_fold.push(run_folder::read_bundle(&folder(out, fold))?.card.provenance.held_out);
+        let provenance = run_folder::read_bundle(&folder(out, fold))?.card.provenance;
+        are_chosen |= provenance.chosen_by_held_out;
+        by_fold.push(provenance.held_out);
     }
     text += "\tmean\tstandard deviation\tn";
     for (number, region) in by_fold[0].iter().enumerate() {
@@ -37,5 +39,8 @@ pub fn summary(out: &Path, folds: usize) -> Result<String> {
         let Summary { mean, deviation, .. } = Summary::of(&scores);
         text += &format!("\t{mean:.4}\t{deviation:.4}\t{n}");
     }
-    Ok(text + "\n(each fold's weights were chosen by its own held-out cases)")
+    if are_chosen {
+        text += "\n(each fold's weights were chosen by its own held-out cases)";
+    }
+    Ok(text)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use model_core::{Bundle, Card};
 
 use crate::{DISCLAIMER, files, run_folder};
@@ -11,7 +11,7 @@ use crate::{DISCLAIMER, files, run_folder};
 /// the bundle, as it is used: in f16 with rounded weights.
 ///
 /// # Errors
-/// When the folder holds no validated run, or the file exists already or cannot be written.
+/// When the folder holds no validated run, or the file is one of a run or cannot be written.
 pub fn export(
     run: &Path,
     out: &Path,
@@ -30,6 +30,13 @@ pub fn export(
     if out.is_dir() {
         bail!("expected --out to name a file, found the folder {}", out.display());
     }
+    let folder = out.parent().unwrap_or(Path::new(""));
+    ensure!(
+        !folder.join(run_folder::RUN).exists(),
+        "expected --out to name a file outside of a run's folder, whose own files it could replace, \
+         found {}",
+        out.display()
+    );
     let bytes = match storage {
         Storage::F32 => bundle.to_bytes()?,
         Storage::F16 => {
@@ -72,30 +79,52 @@ pub fn describe(bundle: &Bundle) -> String {
     for score in &provenance.held_out {
         text += &format!("\nheld-out Dice\t{} {:.4} (n = {})", score.region, score.dice, score.n);
     }
-    if !provenance.held_out.is_empty() {
+    if provenance.chosen_by_held_out {
         text += "\n\t(the weights were chosen by these cases too)";
     }
     text + &format!("\nSHA-256\t{}", bundle.hash())
 }
 
 /// A bundle's card as Markdown, to lie beside it.
-pub fn card(bundle: &Bundle) -> String {
+pub fn card(bundle: &Bundle, storage: Storage) -> String {
     let Card { name, warning, task, network, preprocess, .. } = &bundle.card;
-    let list = |values: &[String]| values.join(", ");
     let regions: Vec<String> = task.regions.iter().map(|region| region.name.clone()).collect();
-    let rows = describe(bundle);
-    let rows =
-        rows.lines().filter(|line| !line.starts_with("name") && !line.starts_with("warning"));
-    let rows: Vec<String> = rows.map(|line| format!("| {} |", line.replace('\t', " | "))).collect();
     let num_parameters: usize = bundle.weights.values().map(|array| array.values.len()).sum();
-    let warning = if warning.is_empty() { String::new() } else { format!("**{warning}**\n\n") };
-    format!(
-        "# {name}\n\n_{DISCLAIMER}_\n\n{warning}| | |\n|---|---|\n| channels | {} |\n| regions | {} |\n\
-         | network | {num_parameters} parameters, widths {:?} |\n| intensities | {:?} |\n{}\n",
-        list(&task.channels),
-        list(&regions),
-        network.widths,
-        preprocess.foreground,
-        rows.join("\n")
-    )
+    let mut rows = vec![
+        ("channels".to_string(), task.channels.join(", ")),
+        ("regions".into(), regions.join(", ")),
+        ("network".into(), format!("{num_parameters} parameters, widths {:?}", network.widths)),
+        ("intensities".into(), format!("normalized by {:?}", preprocess.foreground).to_lowercase()),
+    ];
+    let described = describe(bundle);
+    let described = described.lines().filter_map(|line| line.split_once('\t'));
+    let is_above = |(key, _): &(&str, &str)| ["name", "warning"].contains(key);
+    rows.extend(described.filter(|row| !is_above(row)).map(|(a, b)| (a.into(), b.into())));
+    if storage == Storage::F16 {
+        let text = "weights in half precision; Dice is that of the weights before rounding";
+        rows.push(("storage".into(), text.into()));
+    }
+    let rows = rows.iter().map(|(key, value)| format!("| {} | {} |\n", plain(key), plain(value)));
+    let warning = match warning.is_empty() {
+        true => String::new(),
+        false => format!("**{}**\n\n", plain(warning)),
+    };
+    let (name, rows) = (plain(name), rows.collect::<String>());
+    format!("# {name}\n\n_{DISCLAIMER}_\n\n{warning}| | |\n|---|---|\n{rows}")
+}
+
+/// Text that stays text in Markdown: it comes from data sets and the command line.
+fn plain(text: &str) -> String {
+    let text = text.replace(['\n', '\r'], " ").replace('&', "&amp;").replace('<', "&lt;");
+    text.replace('|', "\\|").replace('*', "\\*").replace('[', "\\[")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_outside_stays_text_in_a_card() {
+        assert_eq!(plain("a|b\n<script>*x*[y]"), "a\\|b &lt;script>\\*x\\*\\[y]");
+    }
 }

@@ -24,11 +24,8 @@ const FIRST: [&str; 7] = [
 ];
 /// The column of the mean held-out Dice.
 const DICE: usize = FIRST.len() - 1;
-/// The columns after those of the regions: time, the variational branch's terms, time again. Older
-/// histories have fewer.
+/// The columns after those of the regions: time, the variational branch's terms, time again.
 const LAST: [&str; 4] = ["elapsed_secs", "vae_l2", "vae_kl", "waited_secs"];
-/// How many of [`LAST`] every history has.
-const OLDEST: usize = 1;
 /// The largest history that is read when a run is resumed.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -53,10 +50,15 @@ pub struct Row {
 /// Times of one process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clock {
-    /// Seconds since this process began to train.
+    /// Seconds that the processes of the run have trained and measured so far.
     pub elapsed_secs: f64,
     /// Seconds of these that the device waited for patches, where they were counted.
     pub waited_secs: Option<f64>,
+}
+
+impl Clock {
+    /// Of a run that begins.
+    pub const ZERO: Clock = Clock { elapsed_secs: 0.0, waited_secs: Some(0.0) };
 }
 
 /// A row is of training or of validation.
@@ -96,7 +98,6 @@ impl MetricsLog {
     ) -> Result<MetricsLog> {
         let file = run.join(NAME);
         let header = header(regions);
-        let oldest = header.len() - LAST.len() + OLDEST;
         let about = || format!("cannot use {}", file.display());
         let mut kept = csv::Writer::from_writer(Vec::new());
         kept.write_record(&header)?;
@@ -104,14 +105,12 @@ impl MetricsLog {
             let bytes = files::read(&file, MAX_BYTES)?;
             let mut reader = csv::Reader::from_reader(&bytes[..]);
             let found = reader.headers().with_context(about)?;
-            let is_ours = found.len() >= oldest && header.iter().zip(found).all(|(a, b)| a == b);
-            ensure!(is_ours, "{}: expected the columns {header:?}", about());
+            ensure!(*found == header, "{}: expected the columns {header:?}", about());
             // A row that a kill cut short does not parse, and belongs to a later step.
-            for mut record in reader.records().map_while(Result::ok) {
+            for record in reader.records().map_while(Result::ok) {
                 let at: Option<usize> = record.get(0).and_then(|step| step.parse().ok());
                 let is_due = validation_is_due && at == Some(steps) && !record[DICE].is_empty();
                 if at.is_some_and(|at| at <= steps) && !is_due {
-                    record.extend(vec![""; header.len() - record.len().min(header.len())]);
                     kept.write_record(&record)?;
                 }
             }
@@ -210,29 +209,17 @@ mod tests {
         std::fs::remove_dir_all(run).unwrap();
     }
 
-    /// Headers and a row as they were written before there was a variational branch, and before
-    /// it was counted how long the device waits.
     #[test]
-    fn an_older_history_goes_on_with_the_columns_of_today() {
-        let columns = FIRST.join(",");
-        for (more, rest, ends) in [("", "", 7.5), (",vae_l2,vae_kl", ",1e-1,1e-2", 7.5)] {
-            let name = format!("rewind-old-metrics-{}-{}", more.len(), std::process::id());
-            let run = std::env::temp_dir().join(name);
-            std::fs::create_dir_all(&run).unwrap();
-            let header = format!("{columns},held_out_dice core,elapsed_secs{more}");
-            let old = format!("{header}\n10,1e-3,0.5,0.4,0.3,2.0,,,7.5{rest}\n");
-            std::fs::write(run.join(NAME), old).unwrap();
-            let mut log = MetricsLog::open(&run, &["core".to_string()], 10, false).unwrap();
-            log.append(&training(20, Some([0.25, 1e-5]))).unwrap();
-            log.append(&validation(20)).unwrap();
-            let text = std::fs::read_to_string(run.join(NAME)).unwrap();
-            assert!(text.lines().all(|line| line.split(',').count() == 12), "{text}");
-            let History { rows, .. } = History::read(&run).unwrap();
-            let clock = Clock { elapsed_secs: ends, waited_secs: None };
-            assert_eq!((rows.len(), rows[0].clock), (3, Some(clock)));
-            assert_eq!(rows[1..], [training(20, Some([0.25, 1e-5])), validation(20)]);
-            std::fs::remove_dir_all(run).unwrap();
-        }
+    fn a_history_of_other_columns_is_refused_and_rows_are_read_back() {
+        let run = std::env::temp_dir().join(format!("rewind-columns-{}", std::process::id()));
+        std::fs::create_dir_all(&run).unwrap();
+        let regions = ["core".to_string()];
+        let mut log = MetricsLog::open(&run, &regions, 0, false).unwrap();
+        let rows = [training(20, Some([0.25, 1e-5])), validation(20)];
+        rows.iter().for_each(|row| log.append(row).unwrap());
+        assert_eq!(History::read(&run).unwrap().rows, rows);
+        assert!(MetricsLog::open(&run, &["other".to_string()], 20, false).is_err());
+        std::fs::remove_dir_all(run).unwrap();
     }
 
     fn training(steps: usize, branch: Option<[f64; 2]>) -> Row {

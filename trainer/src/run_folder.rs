@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use model_core::{Bundle, Task, UNetConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::cases::Cases;
 use crate::config::TrainConfig;
 use crate::data_set::DataSet;
 use crate::files;
@@ -54,12 +53,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Describes a run on a data set.
+    /// Describes a run on a data set whose files' fingerprint is not known yet.
     pub fn new(
         config: &TrainConfig,
         task_name: Option<&str>,
         data_set: &DataSet,
-        cases: &Cases,
         network: &UNetConfig,
         (training, held_out): (&[usize], &[usize]),
     ) -> Run {
@@ -74,7 +72,7 @@ impl Run {
             network: network.clone(),
             data: data_set.name.clone(),
             licence: data_set.licence.clone(),
-            data_fingerprint: cases.fingerprint.clone(),
+            data_fingerprint: String::new(),
             training: names(training),
             held_out: names(held_out),
         }
@@ -141,25 +139,20 @@ impl Run {
             never.push("which cases are trained on and which are held out".into());
         }
         let mut changed = started.config.differences(&self.config);
-        if started.data_fingerprint != self.data_fingerprint {
+        let is_known = !self.data_fingerprint.is_empty();
+        if is_known && started.data_fingerprint != self.data_fingerprint {
             changed.push("the data set's files".into());
         }
         let folder = folder.display();
-        if accept_changes {
-            ensure!(
-                never.is_empty(),
-                "the run in {folder} cannot go on with another:\n  {}\nto start another run, give \
-                 another --out",
-                never.join("\n  ")
-            );
-            return Ok(());
-        }
-        // A difference of the settings explains one of the network or the split.
-        if changed.is_empty() {
-            changed = never;
-        }
+        // Where settings changed too, these explain the rest.
         ensure!(
-            changed.is_empty(),
+            never.is_empty() || !(accept_changes || changed.is_empty()),
+            "the run in {folder} cannot go on with another:\n  {}\nto start another run, give another \
+             --out",
+            never.join("\n  ")
+        );
+        ensure!(
+            changed.is_empty() || accept_changes,
             "the run in {folder} was started with other settings (then, now):\n  {}\nto resume it, \
              give the settings that it was started with, or --accept-changes to go on with these; \
              to start another, give another --out",

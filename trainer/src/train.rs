@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn::tensor::Device;
 
 use crate::cases::Cases;
@@ -11,11 +11,13 @@ use crate::checkpoint::{Best, Checkpoint, remove_leftovers};
 use crate::config::TrainConfig;
 use crate::data_set::DataSet;
 use crate::run_folder::{RUN, Run, SETTINGS};
+use crate::schedule::Schedule;
 use crate::{device, files};
 
 mod finish;
 mod trainer;
 
+use finish::remove_results;
 use trainer::Trainer;
 
 /// What is trained on, and where the run's folder is.
@@ -64,19 +66,15 @@ pub fn train(
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     config.check()?;
-    let out = job.out;
     device::check_deterministic(config, device)?;
     let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
     let network = config.network(&data_set.task)?;
     let (training, held_out) = config.split(data_set.num_cases())?;
-    let Some(cases) = Cases::open(data_set.clone(), config, &network, stop)? else {
-        let done = Checkpoint::newest(out, &network)?;
-        let (steps, best) = done.map_or((0, None), |done| (done.steps, done.best));
-        return Ok(Outcome { steps, finished: false, best });
-    };
     let split = (&training[..], &held_out[..]);
-    let run = Run::new(config, job.task, &data_set, &cases, &network, split);
+    let mut run = Run::new(config, job.task, &data_set, &network, split);
 
+    // What can be refused is refused before hours of preprocessing.
+    let out = job.out;
     let started = Run::find(out)?;
     let checkpoint = match &started {
         Some(started) => {
@@ -87,7 +85,22 @@ pub fn train(
         // A kill while the run was being described leaves less than a run.
         None => files::new_folder(out, &[RUN, SETTINGS]).map(|()| None)?,
     };
+    let (done, best) = checkpoint.as_ref().map_or((0, None), |at| (at.steps, at.best));
+    let steps = Schedule::new(config, training.len()).steps;
+    ensure!(
+        done <= steps,
+        "settings: expected steps of at least {done}, which the run in {} has done, found {steps}",
+        out.display()
+    );
+    let Some(cases) = Cases::open(data_set, config, &network, stop)? else {
+        return Ok(Outcome { steps: done, finished: false, best });
+    };
+    run.data_fingerprint = cases.fingerprint.clone();
+    if let Some(started) = &started {
+        run.check_same(started, out, job.accept_changes)?;
+    }
     if started.is_none_or(|started| started != run) {
+        remove_results(out)?;
         run.save(out)?;
     }
     let trainer = Trainer::new(run, cases, training, held_out, device, checkpoint, out)?;

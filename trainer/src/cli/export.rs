@@ -51,7 +51,7 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
         println!("in half precision; the Dice below is that of the weights before rounding");
     }
     if let Some(file) = &args.card {
-        files::write(file, export::card(&bundle).as_bytes())?;
+        files::write(file, export::card(&bundle, storage).as_bytes())?;
     }
     println!("wrote {}\n{}\n{DISCLAIMER}", args.out.display(), export::describe(&bundle));
     Ok(())

@@ -181,12 +181,16 @@ fn train_one(job: Job, config: &TrainConfig, device: &Device, stop: &AtomicBool)
         std::process::exit(130);
     }
     let bundle = run_folder::read_bundle(job.out)?;
+    let split = match bundle.card.provenance.held_out.is_empty() {
+        true => "",
+        false => " --split held-out",
+    };
     let took = History::read(job.out)?.total_secs();
     let took = took.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
     println!(
         "{} steps{}; the best validation is that after step {}\n{}\n\
          next: look at {out}/report.html\n\
-         or:   rewind predict --model {out} --data {data} --split held-out --out predictions\n\
+         or:   rewind predict --model {out} --data {data}{split} --out predictions\n\
          or:   rewind export --run {out} --out model.safetensors\n{DISCLAIMER}",
         outcome.steps,
         took.map_or(String::new(), |took| format!(" in {}", progress::duration(took))),

@@ -1,6 +1,6 @@
 //! The settings of augmentation, and the sets of them that have a name.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -127,22 +127,17 @@ impl AugmentSettings {
     /// Names the first such setting.
     pub fn check(&self) -> Result<()> {
         let [degrees, scale, elastic] = [self.rotate_degrees, self.scale, self.elastic_voxels];
-        // Of what is no number, or below 0, the refusal is certain.
-        let most = |values: [f64; 3]| match values.iter().all(|value| *value >= 0.0) {
-            true => values.into_iter().fold(0.0, f64::max),
-            false => f64::NAN,
-        };
-        for (name, value, limit) in [
-            ("rotate_degrees", most(degrees), 180.0),
-            ("scale", most(scale), 9.0),
-            ("elastic_voxels", most(elastic), 1000.0),
-            ("bias", self.bias, 3.0),
-            ("gamma", self.gamma, 9.0),
+        for (name, values, limit) in [
+            ("rotate_degrees", degrees, 180.0),
+            ("scale", scale, 9.0),
+            ("elastic_voxels", elastic, 1000.0),
+            ("bias", [self.bias; 3], 3.0),
+            ("gamma", [self.gamma; 3], 9.0),
         ] {
-            ensure!(
-                (0.0..=limit).contains(&value),
-                "settings: expected augment.{name} from 0 to {limit}"
-            );
+            let wrong = values.into_iter().find(|value| !(0.0..=limit).contains(value));
+            if let Some(wrong) = wrong {
+                bail!("settings: expected augment.{name} from 0 to {limit}, found {wrong}");
+            }
         }
         for (name, value) in [
             ("rotate", self.rotate_fraction),

@@ -109,7 +109,9 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_back() {
-        for text in ["", "recipe = \"brugger\"", "preset = \"demo\"\n[vae]\nunits = 16"] {
+        let own = "[network]\nwidths = [8, 16]\ndecoder = \"conv1\"\ngroups = 4\n[network.vae]\n";
+        let branch = "preset = \"demo\"\n[vae]\nunits = 16";
+        for text in ["", "recipe = \"brugger\"", branch, own] {
             let config = TrainConfig::parse(text).unwrap();
             let printed = printed(&config);
             assert_eq!(TrainConfig::parse(&printed).unwrap(), config, "{printed}");

@@ -56,7 +56,12 @@ impl Sources<'_> {
         }
         let mut config = config_of(&settings)?;
         for single in self.single {
-            overlay(&mut settings, single_table(single)?);
+            let single_setting = single_table(single)?;
+            ensure!(
+                !single_setting.contains_key("recipe"),
+                "--set: expected a single setting, found a recipe; --recipe takes its name"
+            );
+            overlay(&mut settings, single_setting);
             config = config_of(&settings).with_context(|| format!("in --set {single}"))?;
         }
         Ok(config)
@@ -289,6 +294,7 @@ mod tests {
             ("a b=1", "a setting's name"),
             ("steps=soon", "expected a number of steps"),
             ("seed=1\nsteps=3", "in --set"),
+            ("recipe=brugger", "--recipe"),
         ] {
             let single = [single.to_string()];
             let error = Sources { single: &single, ..Sources::default() }.settings().unwrap_err();

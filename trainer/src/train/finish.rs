@@ -1,16 +1,17 @@
 //! Last step of training: the best weights on every measured case, and the report.
 
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
 use model_core::metrics::Settings;
 use model_core::postprocess;
 
 use crate::cases::Cases;
-use crate::report::{self, Collector, Gray, HeldOut, NUM_PICTURES, REPORT, channel};
+use crate::report::{self, Collector, Gray, HELD_OUT, HeldOut, NUM_PICTURES, REPORT, channel};
 use crate::run_folder::{Run, read_bundle};
 use crate::validate::RULE;
 use crate::{counting, device as devices, model};
@@ -25,15 +26,15 @@ pub(super) fn finish(
     run: &Run,
     cases: &Cases,
     measured: &[usize],
-    chose_weights: bool,
     device: &Device,
     stop: &AtomicBool,
     bar: &ProgressBar,
 ) -> Result<bool> {
     let bundle = read_bundle(out)?;
     let (task, steps) = (&run.task, bundle.card.provenance.steps);
-    let is_done = HeldOut::find(out, task)?.is_some_and(|done| done.steps == steps);
-    if is_done && out.join(REPORT).exists() {
+    // A file that cannot be read is made again.
+    let done = HeldOut::find(out, task).ok().flatten();
+    if done.is_some_and(|done| done.steps == steps) && out.join(REPORT).exists() {
         return Ok(true);
     }
     let network = model::build(&bundle.card.network, &bundle.weights, device)?;
@@ -52,13 +53,15 @@ pub(super) fn finish(
         collector.add(cases.name(number), &reference, &predicted, gray)?;
     }
     let (cases, pictures) = collector.finish();
-    // What was held depends on the number of threads, so it is no part of the same bytes twice.
-    let peak_bytes = (!run.config.deterministic).then(|| counting::most_held_bytes() as u64);
+    // Of a GPU's memory the process knows nothing; and what was held depends on the number of
+    // threads, so it is no part of the same bytes twice.
+    let is_counted = !run.config.deterministic && devices::describe(device) == "cpu";
+    let peak_bytes = is_counted.then(|| counting::most_held_bytes() as u64);
     let held_out = HeldOut {
         version: report::VERSION,
         steps,
         are_training_cases: run.held_out.is_empty(),
-        chose_weights,
+        chose_weights: bundle.card.provenance.chosen_by_held_out,
         empty_rule: RULE.name().into(),
         nsd_tolerance_mm: Some(settings.tolerance_mm),
         device: devices::describe(device),
@@ -69,4 +72,18 @@ pub(super) fn finish(
     held_out.save(out)?;
     report::write(out, None)?;
     Ok(true)
+}
+
+/// Removes what an earlier end of the run wrote, which is no longer its end.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub(super) fn remove_results(out: &Path) -> Result<()> {
+    for name in [HELD_OUT, REPORT] {
+        let file = out.join(name);
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+    }
+    Ok(())
 }

@@ -12,12 +12,12 @@ use model_core::config::{Parameter, parameters};
 use model_core::{Bundle, Card, Provenance, Score, UNetConfig};
 
 use super::Outcome;
-use super::finish::finish;
+use super::finish::{finish, remove_results};
 use crate::cases::Cases;
 use crate::checkpoint::{Best, Checkpoint};
 use crate::events::EventLog;
 use crate::loss::Loss;
-use crate::metrics_log::{Clock, MetricsLog, Row, Values};
+use crate::metrics_log::{Clock, History, MetricsLog, Row, Values};
 use crate::patches::{batches, num_workers};
 use crate::run_folder::{BEST, Run};
 use crate::schedule::Schedule;
@@ -45,8 +45,10 @@ pub(super) struct Trainer<'a> {
     recent: Recent,
     bar: ProgressBar,
     started: Instant,
-    /// How long the device waited for patches.
+    /// How long the device waited for patches since then.
     waited: Duration,
+    /// The clock of the processes before this one.
+    before: Clock,
     first_step: usize,
     /// Steps in the newest checkpoint.
     saved: usize,
@@ -86,6 +88,7 @@ impl<'a> Trainer<'a> {
             log: MetricsLog::open(out, &regions, steps, validation_is_due)?,
             events: EventLog::open(out, steps, validation_is_due, run.config.deterministic)?,
             waited: Duration::ZERO,
+            before: History::read(out)?.clock().unwrap_or(Clock::ZERO),
             measured: if held_out.is_empty() { training.clone() } else { held_out },
             bar: progress::bar("training", schedule.steps as u64),
             schedule,
@@ -114,6 +117,9 @@ impl<'a> Trainer<'a> {
         let range = self.steps * config.accumulate..self.schedule.steps * config.accumulate;
         let workers = num_workers(config.workers, &self.device);
         let mut pool = batches(&config, &self.cases, &self.training, range, workers);
+        if !self.is_over() {
+            remove_results(self.out)?;
+        }
         if self.validation_is_due {
             self.validate(stop)?;
         }
@@ -148,18 +154,8 @@ impl<'a> Trainer<'a> {
             self.save()?;
         }
         if finished {
-            let chose_weights = self.validations.len() > 1 && !self.run.held_out.is_empty();
             let (run, cases, bar) = (&self.run, &self.cases, &self.bar);
-            finished = finish(
-                self.out,
-                run,
-                cases,
-                &self.measured,
-                chose_weights,
-                &self.device,
-                stop,
-                bar,
-            )?;
+            finished = finish(self.out, run, cases, &self.measured, &self.device, stop, bar)?;
         }
         self.bar.finish_and_clear();
         Ok(Outcome { steps: self.steps, finished, best: self.best })
@@ -167,8 +163,13 @@ impl<'a> Trainer<'a> {
 
     /// Whether nothing is left to do.
     fn is_over(&self) -> bool {
-        let is_last = self.steps == self.schedule.steps;
+        let is_last = self.steps >= self.schedule.steps;
         !self.validation_is_due && (is_last || self.schedule.is_converged(&self.validations))
+    }
+
+    /// Of which cases Dice is measured.
+    fn whose(&self) -> &'static str {
+        if self.run.held_out.is_empty() { "training" } else { "held-out" }
     }
 
     fn introduce(&self) {
@@ -219,8 +220,9 @@ impl<'a> Trainer<'a> {
             self.recent.dice.pop_front();
         }
         let dice = self.recent.dice.iter().sum::<f64>() / self.recent.dice.len() as f64;
+        let whose = self.whose();
         let best =
-            self.best.map_or(String::new(), |best| format!(", held-out Dice {:.3}", best.dice));
+            self.best.map_or(String::new(), |best| format!(", {whose} Dice {:.3}", best.dice));
         self.bar.set_message(format!(
             "loss {:.3}, patch Dice {dice:.3}{best}, {} left",
             report.report.loss,
@@ -264,8 +266,8 @@ impl<'a> Trainer<'a> {
 
     fn append(&mut self, values: Values) -> Result<()> {
         let clock = Clock {
-            elapsed_secs: self.started.elapsed().as_secs_f64(),
-            waited_secs: Some(self.waited.as_secs_f64()),
+            elapsed_secs: self.before.elapsed_secs + self.started.elapsed().as_secs_f64(),
+            waited_secs: self.before.waited_secs.map(|secs| secs + self.waited.as_secs_f64()),
         };
         let clock = (!self.run.config.deterministic).then_some(clock);
         let row = Row { steps: self.steps, values, clock };
@@ -303,7 +305,7 @@ impl<'a> Trainer<'a> {
         let regions = self.run.task.regions.iter().zip(validation.means());
         let regions: Vec<String> =
             regions.map(|(region, dice)| format!("{} {dice:.4}", region.name)).collect();
-        let whose = if self.run.held_out.is_empty() { "training" } else { "held-out" };
+        let whose = self.whose();
         progress::line(
             &self.bar,
             format!(
@@ -334,6 +336,8 @@ impl<'a> Trainer<'a> {
                 training_cases: run.training.len(),
                 steps: self.steps,
                 patch: Some(run.config.patch),
+                chosen_by_held_out: !held_out.is_empty()
+                    && self.schedule.steps > self.schedule.validate_every,
                 held_out,
             },
         };
