@@ -78,14 +78,15 @@ impl Setup {
             folder,
             &format!("phantom --out unseen --cases 1 --seed 1000001 --size {SIZE}"),
         );
-        let options = format!("--preset demo --foreground nonzero --steps {STEPS}");
+        let light = "--set augment.preset=none --set cache=cache";
+        let options = format!("--preset demo --foreground nonzero {light} --steps {STEPS}");
         self.rewind(folder, &format!("train --data data {options} --out run"));
         println!("trained in {:.0} s", start.elapsed().as_secs_f64());
         self.rewind(folder, "predict --model run --data unseen --out predictions");
         let demo = folder.join("demo");
         fs::create_dir(&demo).unwrap();
         self.rewind(folder, "export --run run --out demo/model.safetensors --name Test");
-        let name = only_file(&folder.join("predictions"));
+        let name = only_scan(&folder.join("predictions"));
         fs::copy(folder.join("unseen/imagesTr").join(&name), demo.join(&name)).unwrap();
         let manifest = json!({
             "bundle": "model.safetensors",
@@ -97,9 +98,10 @@ impl Setup {
     }
 }
 
-fn only_file(folder: &Path) -> String {
+fn only_scan(folder: &Path) -> String {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    let names = names.map(|name| name.into_string().unwrap());
+    let names: Vec<String> = names.filter(|name| name.ends_with(".nii.gz")).collect();
     assert_eq!(names.len(), 1, "{names:?}");
     names[0].clone()
 }

@@ -87,7 +87,7 @@ pub fn demo(workspace: &Workspace, demo: Demo) -> Result<()> {
     steps.run("Train", || {
         let mut command = rewind();
         let steps = demo.steps.unwrap_or(STEPS).to_string();
-        command.args(["train", "--preset", "demo", "--steps", &steps]);
+        command.args(["train", "--config", "trainer/configs/demo.toml", "--steps", &steps]);
         if folders.unseen.is_some() {
             command.args(["--foreground", "nonzero"]);
         }
@@ -108,6 +108,10 @@ pub fn demo(workspace: &Workspace, demo: Demo) -> Result<()> {
         run(predict.arg("--out").arg(&folders.predictions))?;
         let mut evaluate = rewind();
         evaluate.arg("evaluate").arg(&folders.predictions).arg(data_set.labels_folder()?);
+        if folders.unseen.is_none() {
+            // Only the cases that were held out have a prediction.
+            evaluate.args(["--missing", "skip"]);
+        }
         run(evaluate.arg("--task").arg(&folders.run))
     })?;
     steps.run("Export the model and pack the demonstration", || {
