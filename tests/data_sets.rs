@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use trainer::data_set::{DataSet, Layout};
 use trainer::inspect::Inspection;
+use trainer::predict::inputs::{self, Split};
 
 use trees::Source;
 
@@ -112,6 +113,63 @@ fn a_case_that_does_not_fit_together_names_the_file() {
         let error = data_set.read(number).unwrap_err().to_string();
         assert!(error.ends_with(&format!("(in {})", file.display())), "{error}");
     }
+}
+
+#[test]
+fn a_case_whose_files_do_not_fit_the_task_together_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    Source::new(1).write_nnunet(folder.path(), true);
+    let mut data_set = DataSet::open(folder.path(), None).unwrap();
+    let task = data_set.task.clone();
+    let mut error = |images: &[usize]| {
+        let image = |n: &usize| folder.path().join(format!("imagesTr/case-0_000{n}.nii.gz"));
+        data_set.cases[0].images = images.iter().map(image).collect();
+        data_set.cases[0].read(&task).unwrap_err().to_string()
+    };
+    let (few, sole) = (error(&[0, 1, 2]), error(&[3]));
+    assert!(few.ends_with("found 3 channels (case case-0)"), "none of three is to blame: {few}");
+    assert!(sole.contains("found 1 channel (case case-0) (in "), "{sole}");
+    assert!(sole.ends_with("case-0_0003.nii.gz)"), "{sole}");
+}
+
+/// Channels go into a network by their places: in another order it would answer all the same.
+#[test]
+fn a_data_set_whose_channels_are_not_the_models_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    Source::new(2).write_nnunet(folder.path(), true);
+    let mut task = Task::builtin("brats2023").unwrap();
+    let find = |task: &Task| inputs::find(&[folder.path().into()], Split::All, &[], task);
+    task.channels[0] = "t1n".into();
+    assert_eq!(find(&task).unwrap().cases.len(), 2, "another year's name is no other channel");
+    task.channels = ["FLAIR", "T1w", "t1gd", "T2w"].map(String::from).to_vec();
+    let error = find(&task).unwrap_err().to_string();
+    for part in ["channels FLAIR, T1w, t1gd, T2w in this order", "found T1, T1Gd, T2, FLAIR (in "] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    assert!(error.ends_with("dataset.json)"), "{error}");
+    task.channels.pop();
+    assert!(find(&task).is_err());
+}
+
+#[test]
+fn models_are_scored_by_labels_that_mean_what_they_were_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    Source::new(2).write_nnunet(folder.path(), true);
+    let of = |model: &str, named| {
+        let task = Task::builtin(model).unwrap();
+        let cases = inputs::labeled(folder.path(), Split::All, &[], &task, named);
+        cases.map(|cases| cases.len()).map_err(|error| error.to_string())
+    };
+    // Its codes are those of 2023; what they mean is known only where it is named.
+    let error = of("brats2023", None).unwrap_err();
+    assert!(error.contains("tumor core [1, 3]") && error.contains("core [1]"), "{error}");
+    assert_eq!(of("brats2023", Some("brats2023")), Ok(2));
+    let brats = tempfile::tempdir().unwrap();
+    Source::new(1).write_brats_2018(brats.path());
+    let task = Task::builtin("brats2021").unwrap();
+    let labeled = |named| inputs::labeled(brats.path(), Split::All, &[], &task, named);
+    assert_eq!(labeled(None).unwrap().len(), 1);
+    assert!(labeled(Some("brats2023")).is_err(), "4 is enhancing tumor in one of the two");
 }
 
 #[test]

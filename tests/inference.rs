@@ -38,6 +38,7 @@ pub(crate) fn models() -> Vec<Bundle> {
             average: 0.9,
             patch: [24; 3],
             validate_every: 50.into(),
+            cache: crate::training_path::cache(),
             ..TrainConfig::default()
         };
         let (data, out) = (folder.join("data"), folder.join(format!("seed-{seed}")));
@@ -209,10 +210,23 @@ fn the_selected_model_answers_alone_and_the_record_says_why() {
         measure::measure(models(), &default, cases, &device, &path("profile.json")).unwrap()
     };
     make(&cases[..2]);
+    let others = [
+        (Settings { flips: [true, false, false], ..default.clone() }, "flips: [], [\"right\"]"),
+        (Settings { mode: Mode::Sliding, ..default.clone() }, "mode: \"auto\", \"sliding\""),
+    ];
+    for (other, part) in others {
+        let mixed = measure::measure(models(), &other, &cases, &device, &path("profile.json"));
+        let error = mixed.unwrap_err().to_string();
+        assert!(error.contains(part) && error.ends_with("profile.json)"), "{error}");
+    }
     let profile = make(&cases);
     assert_eq!((profile.cases.len(), profile.cases[0].dice.len()), (3, 3));
     let text = fs::read_to_string(path("profile.json")).unwrap();
     assert!(text.contains("Research use only") && profile.is_complete);
+
+    let unused = Predictor::of(models(), Settings::default(), Some(profile.clone()), &device);
+    let error = unused.err().unwrap().to_string();
+    assert!(error.contains("--profile") && error.contains("--ensemble similarity"), "{error}");
 
     for ensemble in [Ensemble::Similarity, Ensemble::Literal] {
         let settings = Settings { ensemble, ..Settings::default() };

@@ -3,7 +3,8 @@
 
 use std::fs;
 
-use model_core::{nifti, phantom};
+use model_core::{Task, nifti, phantom};
+use trainer::predict::inputs::{self, Split};
 use trainer::predict::record::Record;
 use trainer::predict::settings::{Largest, Mode, Settings};
 
@@ -41,6 +42,23 @@ fn a_scan_is_the_same_in_every_form() {
         let labels = nifti::read_labels(&bytes).unwrap();
         assert!(labels == expected, "{form}: labels and grid");
     }
+}
+
+/// Also where a task of one channel takes any name as a scan's.
+#[test]
+fn the_experts_labels_are_no_scans() {
+    let folder = tempfile::tempdir().unwrap();
+    let task = Task::exclusive("MRI", vec!["T1".into()], vec![(1, "x".into())]);
+    let names = |form: &str, files: &[&str]| {
+        let folder = folder.path().join(form);
+        fs::create_dir(&folder).unwrap();
+        files.iter().for_each(|file| fs::write(folder.join(file), b"").unwrap());
+        let found = inputs::find(&[folder], Split::All, &[], &task).unwrap();
+        found.cases.into_iter().map(|case| case.name).collect::<Vec<_>>()
+    };
+    let pairs = ["x.nii.gz", "x_seg.nii.gz", "y.hdr.gz", "y.img.gz", "y-label.hdr"];
+    assert_eq!(names("whole", &pairs), ["x", "y"]);
+    assert_eq!(names("numbered", &["x_0000.nii.gz", "x_seg.nii.gz"]), ["x"]);
 }
 
 #[test]
@@ -113,6 +131,33 @@ fn a_result_never_takes_its_scans_place() {
     let outcome = predictor(Settings::default()).write_all(&found, folder.path(), None, true);
     assert!(outcome.unwrap().faults[0].contains("would be overwritten"));
     assert!(fs::read(&scan).unwrap() == bytes);
+}
+
+#[test]
+fn a_result_never_takes_the_experts_labels_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    trainer::phantom::write(&data, 1, 20, 32).unwrap();
+    let (out, file) = (data.join("labelsTr"), data.join("labelsTr/phantom_00020.nii.gz"));
+    let bytes = fs::read(&file).unwrap();
+    let outcome = predictor(Settings::default()).write_all(&find(&[data]), &out, None, true);
+    assert!(outcome.unwrap().faults[0].contains("would be overwritten"));
+    assert!(fs::read(&file).unwrap() == bytes);
+}
+
+#[test]
+fn probabilities_go_with_the_result_that_they_belong_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    trainer::phantom::write(&path("data"), 1, 50, 32).unwrap();
+    let found = find(&[path("data")]);
+    for probabilities in [true, false] {
+        let predictor = predictor(Settings { probabilities, ..Settings::default() });
+        let outcome = predictor.write_all(&found, &path("out"), None, true).unwrap();
+        assert_eq!((outcome.segmented, outcome.faults), (1, Vec::new()));
+        let file = path("out/probabilities/phantom_00050.nii.gz");
+        assert_eq!(file.exists(), probabilities, "with probabilities: {probabilities}");
+    }
 }
 
 #[test]

@@ -17,7 +17,8 @@ impl Case {
     /// A case that fits its task: as many channels, one grid, label codes of the task's scheme.
     ///
     /// # Errors
-    /// [`Error::Scan`], [`Error::Geometry`] or [`Error::Labels`]; each ends with the case's name.
+    /// [`Error::Scan`], [`Error::Geometry`] or [`Error::Labels`]; each in an
+    /// [`Error::InCase`].
     pub fn new(
         name: impl Into<String>,
         channels: Vec<Volume>,
@@ -27,7 +28,7 @@ impl Case {
         let case = Case { name: name.into(), channels, labels };
         match case.check(task) {
             Ok(()) => Ok(case),
-            Err(error) => Err(error.in_file(case.name)),
+            Err(error) => Err(Error::InCase { case: case.name, error: Box::new(error) }),
         }
     }
 
@@ -88,8 +89,9 @@ mod tests {
         assert!(case(4, None).is_ok());
         assert!(case(4, labels(4)).is_ok());
         let message = case(4, labels(3)).unwrap_err().to_string();
-        assert!(message.contains("[3]") && message.ends_with("(in case-7)"), "{message}");
-        assert!(matches!(case(3, None), Err(Error::InFile { .. })));
+        assert!(message.contains("[3]") && message.ends_with("(case case-7)"), "{message}");
+        let blamed = case(3, None).unwrap_err().in_file("t1.nii").to_string();
+        assert!(blamed.ends_with("(case case-7) (in t1.nii)"), "a file is named too: {blamed}");
         assert!(case(0, None).is_err());
         let mixed = vec![volume([2; 3]), volume([2; 3]), volume([2; 3]), volume([2, 2, 3])];
         assert!(Case::new("", mixed, None, &task).is_err());

@@ -73,6 +73,14 @@ pub enum Error {
         /// The size found.
         found_bytes: u64,
     },
+    /// An error of a case whose files may each be fine.
+    #[error("{error} (case {case})")]
+    InCase {
+        /// The case's name.
+        case: String,
+        /// What is wrong with it; not a source, which a chain of errors would print again.
+        error: Box<Error>,
+    },
     /// An error, with the file it came from.
     #[error("{error} (in {file})")]
     InFile {

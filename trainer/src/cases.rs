@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::TrainConfig;
 use crate::data_set::{DataSet, ScanBytes};
+use crate::files::hexadecimal;
 use crate::progress;
 
 mod fill;
@@ -21,7 +22,7 @@ mod folder;
 mod form;
 mod store;
 
-use folder::{Folder, hexadecimal};
+use folder::Folder;
 pub use store::Loaded;
 use store::Store;
 

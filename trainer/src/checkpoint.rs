@@ -229,7 +229,7 @@ impl Checkpoint {
             hasher.update(format!("{name} {shape:?} "));
             hasher.update(little_endian(values));
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        files::hexadecimal(&hasher.finalize())
     }
 }
 

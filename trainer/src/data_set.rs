@@ -7,7 +7,7 @@ mod check;
 mod dataset_json;
 mod fault;
 mod iseg;
-mod listing;
+pub(crate) mod listing;
 mod nnunet;
 mod scan_bytes;
 mod statistics;
@@ -20,6 +20,7 @@ use anyhow::{Result, bail, ensure};
 use model_core::{Case, Error, Grid, Task, Volume};
 use sha2::{Digest, Sha256};
 
+pub(crate) use brats::{are_same_channels, is_same_channel};
 pub use check::{Checked, Facts, Warning};
 pub use fault::{Fault, list as list_faults};
 pub use scan_bytes::ScanBytes;
@@ -99,7 +100,7 @@ enum Wanted {
     Unnamed,
     /// It was named: a data set that says it too has to agree.
     Named(Task),
-    /// A model's: for a data set that does not say any.
+    /// A model's: for a data set that does not say any; one that does has to have its channels.
     Model(Task),
 }
 
@@ -137,7 +138,8 @@ impl DataSet {
     /// say its own.
     ///
     /// # Errors
-    /// As [`DataSet::open`].
+    /// As [`DataSet::open`], and when the data set says that its channels are others, or in another
+    /// order, than the model's.
     pub fn open_for_model(path: &Path, task: &Task) -> Result<DataSet> {
         open(path, Wanted::Model(task.clone()))
     }
@@ -244,7 +246,7 @@ impl CaseFiles {
     /// Reads the case, and gives the SHA-256 over its files.
     ///
     /// # Errors
-    /// What is wrong, with the file.
+    /// What is wrong, with the file, or the case where its files do not fit the task together.
     pub fn read(&self, task: &Task) -> Result<(Case, [u8; 32])> {
         let mut digest = Sha256::new();
         let mut channels: Vec<Volume> = Vec::new();
@@ -252,12 +254,17 @@ impl CaseFiles {
             Some(first) => first.grid.check_same(grid),
             None => Ok(()),
         };
+        // Of several files none is to blame for a channel too few.
+        let mut blamed = self.images.first().filter(|_| self.images.len() == 1);
         for image in &self.images {
             let about = |error: Error| error.in_file(image.display().to_string());
             let bytes = ScanBytes::read(image)?;
             bytes.update(&mut digest);
             let volumes = bytes.volumes().map_err(about)?;
             fits(&channels, &volumes[0].grid).map_err(about)?;
+            if volumes.len() > 1 {
+                blamed = Some(image);
+            }
             channels.extend(volumes);
         }
         let labels = match &self.label {
@@ -273,8 +280,10 @@ impl CaseFiles {
             }
         };
         let case = Case::new(self.name.clone(), channels, labels, task);
-        let image = self.images.first().map(|image| image.display().to_string());
-        let case = case.map_err(|error| error.in_file(image.unwrap_or_default()))?;
+        let case = case.map_err(|error| match blamed {
+            Some(image) => error.in_file(image.display().to_string()),
+            None => error,
+        })?;
         Ok((case, digest.finalize().into()))
     }
 }

@@ -69,7 +69,7 @@ impl Predictor {
     /// Puts models of one task on a device; `profile` is what `similarity` and `literal` select by.
     ///
     /// # Errors
-    /// For settings that mean nothing, a profile that is missing or of other models, and as
+    /// For settings that mean nothing, a profile that is missing, not used or of other models, and as
     /// [`Predictor::new`].
     pub fn of(
         bundles: Vec<Bundle>,
@@ -85,7 +85,14 @@ impl Predictor {
             .map(|bundle| Member::new(bundle, &device))
             .collect::<Result<_>>()?;
         let profile = match settings.ensemble {
-            Ensemble::Mean => None,
+            Ensemble::Mean => {
+                ensure!(
+                    profile.is_none(),
+                    "--profile: expected --ensemble similarity or literal, which select by it, found \
+                     mean, which does not"
+                );
+                None
+            }
             rule => {
                 let name = format!("{rule:?}").to_lowercase();
                 let profile = profile.with_context(|| {

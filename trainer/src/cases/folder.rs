@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Prepared, form};
 use crate::data_set::CaseFiles;
+use crate::files::hexadecimal;
 
 /// Names the folder where the settings do not.
 const VARIABLE: &str = "REWIND_CACHE";
@@ -183,9 +184,4 @@ fn hash(case: &CaseFiles) -> Result<[u8; 32]> {
         }
     }
     Ok(all.finalize().into())
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -44,7 +44,8 @@ pub(super) struct PredictArgs {
     /// How several models become one answer.
     #[arg(long, value_enum, default_value = "mean")]
     ensemble: Ensemble,
-    /// What `similarity` and `literal` select by: a file that `rewind profile` wrote.
+    /// What `similarity` and `literal` select by: a file that `rewind profile` wrote. They alone take
+    /// one.
     #[arg(long)]
     profile: Option<PathBuf>,
     /// Keeps only the largest connected part (26 neighbors): of all that is labeled, or of every

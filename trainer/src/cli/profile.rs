@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 
 use super::predict::ShownArgs;
-use crate::predict::inputs::{self, Inputs, Split};
+use crate::predict::inputs::{self, Split};
 use crate::predict::{measure, members};
 use crate::{DISCLAIMER, device};
 
@@ -25,6 +25,10 @@ pub(super) struct ProfileArgs {
     /// The folder of a data set.
     #[arg(long)]
     data: PathBuf,
+    /// The data set's task, where the models were trained on it with --task although it says one of
+    /// its own.
+    #[arg(long)]
+    task: Option<String>,
     /// Which of its cases: the paper takes those that all models trained on.
     #[arg(long, value_enum, default_value = "training")]
     split: Split,
@@ -52,14 +56,12 @@ pub(super) fn run(args: ProfileArgs) -> Result<()> {
     let paths = members::expand(&args.models);
     let bundles = members::read(&paths)?;
     let task = &bundles[0].card.task;
-    let Inputs { mut cases, faults } = inputs::of_data_set(&args.data, args.split, &paths, task)?;
-    ensure!(faults.is_empty(), "cases that cannot be used:\n  {}", faults.join("\n  "));
-    cases.retain(|case| case.label.is_some());
-    ensure!(!cases.is_empty(), "expected cases with labels, found none");
+    let named = args.task.as_deref();
+    let cases = inputs::labeled(&args.data, args.split, &paths, task, named)?;
     let settings = args.shown.settings()?;
     let profile = measure::measure(bundles, &settings, &cases, &device, &args.out)?;
     println!("wrote {}\nmodel\tmean Dice\tn", args.out.display());
-    for (n, model) in profile.models.iter().enumerate() {
+    for (n, model) in profile.made_by.models.iter().enumerate() {
         let sum: f64 = profile.cases.iter().map(|case| case.dice[n]).sum();
         let count = profile.cases.len();
         let path = paths[n].display();

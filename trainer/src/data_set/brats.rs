@@ -37,12 +37,17 @@ fn contrast(channel: &str) -> Option<usize> {
 
 /// Whether two names mean the same channel: the same letters and digits, or the same contrast by
 /// the names of different years.
-pub(super) fn is_same_channel(a: &str, b: &str) -> bool {
+pub(crate) fn is_same_channel(a: &str, b: &str) -> bool {
     let plain = |name: &str| {
         let letters = name.chars().filter(|c| c.is_alphanumeric());
         letters.collect::<String>().to_lowercase()
     };
     plain(a) == plain(b) || contrast(a).is_some_and(|contrast_a| contrast(b) == Some(contrast_a))
+}
+
+/// Whether two lists mean the same channels in the same order.
+pub(crate) fn are_same_channels(a: &[String], b: &[String]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same_channel(a, b))
 }
 
 /// Lists the cases.

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use model_core::Task;
 use model_core::dataset::{Manifest, Pair};
 
-use super::brats::is_same_channel;
+use super::brats::are_same_channels;
 use super::by_suffix::Found;
 use super::listing::folder_name;
 use super::{CaseFiles, DataSet, Layout, Wanted, nnunet};
@@ -43,7 +43,11 @@ pub(super) fn open(folder: &Path, wanted: Wanted) -> Result<DataSet> {
     };
     let Manifest { name, licence, task, .. } = manifest;
     let task = match wanted {
-        Wanted::Unnamed | Wanted::Model(_) => task,
+        Wanted::Unnamed => task,
+        Wanted::Model(model) => {
+            check_channels(&model, &task, folder)?;
+            task
+        }
         Wanted::Named(named) => {
             check_agrees(&named, &task)?;
             notes.push(format!("the task is {}, in place of dataset.json's own", named.name));
@@ -58,13 +62,25 @@ pub(super) fn open(folder: &Path, wanted: Wanted) -> Result<DataSet> {
 /// channels the files hold.
 fn check_agrees(named: &Task, stated: &Task) -> Result<()> {
     named.check_agrees(stated)?;
-    let mut pairs = named.channels.iter().zip(&stated.channels);
     ensure!(
-        pairs.all(|(a, b)| is_same_channel(a, b)),
+        are_same_channels(&named.channels, &stated.channels),
         "expected a task with the channels {} in this order, as dataset.json says, found {} in {}",
         stated.channels.join(", "),
         named.channels.join(", "),
         named.name
+    );
+    Ok(())
+}
+
+/// A model takes its channels by their places: in another order it would answer all the same.
+fn check_channels(model: &Task, stated: &Task, folder: &Path) -> Result<()> {
+    ensure!(
+        are_same_channels(&model.channels, &stated.channels),
+        "expected a data set with the channels {} in this order, as the model takes them, found {} \
+         (in {})",
+        model.channels.join(", "),
+        stated.channels.join(", "),
+        folder.join("dataset.json").display()
     );
     Ok(())
 }

@@ -15,7 +15,7 @@ const MAX_DEPTH: usize = 3;
 
 /// A file's or a folder's name and path, sorted by name. Hidden ones, such as the `._case.nii.gz`
 /// of a file system, are left out.
-pub(super) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let about = || format!("cannot read {}", folder.display());
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).with_context(about)? {
@@ -63,17 +63,17 @@ pub(super) fn scans_below(folder: &Path) -> Result<Vec<PathBuf>> {
 const ENDINGS: [&str; 4] = [".nii.gz", ".nii", ".hdr.gz", ".hdr"];
 
 /// A scan's name without its ending; none where it ends otherwise.
-pub(super) fn stem(name: &str) -> Option<&str> {
+pub(crate) fn stem(name: &str) -> Option<&str> {
     ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).filter(|stem| !stem.is_empty())
 }
 
 /// A path's last part.
-pub(super) fn file_name(path: &Path) -> String {
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// What a data set is called that does not say it: its folder's name.
-pub(super) fn folder_name(folder: &Path) -> String {
+pub(crate) fn folder_name(folder: &Path) -> String {
     let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     file_name(&resolved)
 }

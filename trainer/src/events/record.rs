@@ -147,10 +147,7 @@ fn event(message: &[u8]) -> Option<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
+    use crate::files::hexadecimal as hex;
 
     const GOLDEN_VERSION: &str =
         "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c";

@@ -2,6 +2,8 @@
 
 use model_core::Task;
 
+use crate::data_set::is_same_channel;
+
 /// What a file is to its case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
@@ -25,10 +27,6 @@ pub enum Part {
     Whole,
 }
 
-/// The names that BraTS gives its channels, 2018–2021 and 2023–2024.
-const ALIASES: [(&str, &[&str]); 4] =
-    [("t1", &["t1n"]), ("t1gd", &["t1ce", "t1c"]), ("t2", &["t2w"]), ("flair", &["t2f"])];
-
 /// What a file is, by its name without ending.
 pub fn part(stem: &str, task: &Task) -> Part {
     let place = stem.rfind(['_', '-']);
@@ -41,19 +39,14 @@ pub fn part(stem: &str, task: &Task) -> Part {
     {
         return Part::Numbered { case, channel };
     }
+    if end == "seg" || end == "label" {
+        return Part::Labels;
+    }
     // A task of one channel has no need for names, and a case may end in one by chance.
     if task.channels.len() == 1 {
         return Part::Whole;
     }
-    if end == "seg" || end == "label" {
-        return Part::Labels;
-    }
-    let is_called = |channel: &String| {
-        let name = channel.to_ascii_lowercase();
-        let aliases = ALIASES.iter().find(|(known, _)| *known == name);
-        name == end || aliases.is_some_and(|(_, aliases)| aliases.contains(&end.as_str()))
-    };
-    match task.channels.iter().position(is_called) {
+    match task.channels.iter().position(|channel| is_same_channel(channel, &end)) {
         Some(channel) => Part::Named { case, channel },
         None => Part::Whole,
     }
@@ -84,9 +77,22 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_is_found_by_the_names_of_other_years_than_the_tasks() {
+        let channels = ["FLAIR", "T1w", "t1gd", "T2w"].map(String::from).to_vec();
+        let task = Task::exclusive("Decathlon", channels, vec![(1, "x".into())]);
+        let names = ["t1n", "t1", "T1CE", "t1c", "t2f", "t2w", "T2"];
+        let found = names.map(|name| match part(&format!("case-{name}"), &task) {
+            Part::Named { channel, .. } => channel,
+            other => panic!("{name}: {other:?}"),
+        });
+        assert_eq!(found, [1, 1, 2, 2, 0, 3, 3]);
+    }
+
+    #[test]
     fn one_channel_needs_no_name() {
         let task = Task::exclusive("MRI", vec!["T1".into()], vec![(1, "x".into())]);
         assert_eq!(part("subject_t1", &task), Part::Whole);
+        assert_eq!(part("subject_seg", &task), Part::Labels);
         assert_eq!(
             part("subject_0000", &task),
             Part::Numbered { case: "subject".into(), channel: 0 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use model_core::Task;
 
 use super::channels::{Part, part};
+use super::members;
+use crate::data_set::listing::{entries, file_name, folder_name, stem};
 use crate::data_set::{CaseFiles, DataSet, ScanBytes};
 use crate::files;
 use crate::run_folder::Run;
@@ -84,9 +86,38 @@ fn is_described(path: &Path) -> bool {
 /// do not read.
 ///
 /// # Errors
-/// When the data set cannot be used, or the split is not known.
+/// When the data set cannot be used, its channels are not the models', or the split is not known.
 pub fn of_data_set(path: &Path, split: Split, models: &[PathBuf], task: &Task) -> Result<Inputs> {
-    let DataSet { mut cases, unlabeled, faults, .. } = DataSet::open_for_model(path, task)?;
+    part_of(DataSet::open_for_model(path, task)?, split, models, path)
+}
+
+/// The cases of a data set whose labels answer what the models were asked, to score them by.
+/// `named` is the data set's task as `--task` takes it, where it is not the one that it says.
+///
+/// # Errors
+/// As [`of_data_set`]; when the labels or regions are not the models', a case lacks a file, or none
+/// has labels.
+pub fn labeled(
+    path: &Path,
+    split: Split,
+    models: &[PathBuf],
+    task: &Task,
+    named: Option<&str>,
+) -> Result<Vec<CaseFiles>> {
+    let data_set = match named {
+        None => DataSet::open_for_model(path, task)?,
+        Some(_) => DataSet::open(path, named)?,
+    };
+    members::check_answers(task, &data_set.task, path)?;
+    let Inputs { mut cases, faults } = part_of(data_set, split, models, path)?;
+    ensure!(faults.is_empty(), "cases that cannot be used:\n  {}", faults.join("\n  "));
+    cases.retain(|case| case.label.is_some());
+    ensure!(!cases.is_empty(), "expected cases with labels, found none in {}", path.display());
+    Ok(cases)
+}
+
+fn part_of(data_set: DataSet, split: Split, models: &[PathBuf], path: &Path) -> Result<Inputs> {
+    let DataSet { mut cases, unlabeled, faults, .. } = data_set;
     let faults = faults.iter().map(ToString::to_string).collect();
     match split {
         Split::All => cases.extend(unlabeled),
@@ -166,13 +197,9 @@ fn num_channels(file: &Path) -> Result<usize> {
     Ok(read.map_err(|error| error.in_file(file.display().to_string()))?)
 }
 
-/// What a scan's name ends in; of a pair the header's.
-const ENDINGS: [&str; 3] = [".nii", ".nii.gz", ".hdr"];
-
 /// A scan's name without folder and ending.
 fn name_of(scan: &Path) -> String {
-    let name = files::case_name(scan);
-    name.strip_suffix(".hdr").map_or(name.clone(), String::from)
+    stem(&file_name(scan)).map_or_else(|| files::case_name(scan), String::from)
 }
 
 /// Case folders may lie this deep, as in BraTS 2018: HGG/CASE/.
@@ -180,21 +207,14 @@ const MAX_DEPTH: usize = 2;
 
 /// The scans in a folder: files with all channels, files for each channel, or folders of those.
 fn of_folder(folder: &Path, task: &Task, depth: usize, found: &mut Inputs) -> Result<()> {
-    let about = || format!("cannot read {}", folder.display());
     let (mut scans, mut folders) = (Vec::new(), Vec::new());
-    for entry in std::fs::read_dir(folder).with_context(about)? {
-        let path = entry.with_context(about)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Hidden files such as "._case.nii.gz" are a file system's own.
-        match name.starts_with('.') {
-            true => {}
-            false if path.is_dir() => folders.push(path),
-            false if ENDINGS.iter().any(|ending| name.ends_with(ending)) => scans.push(path),
-            false => {}
+    for (name, path) in entries(folder)? {
+        if path.is_dir() {
+            folders.push(path);
+        } else if stem(&name).is_some() {
+            scans.push(path);
         }
     }
-    scans.sort();
-    folders.sort();
     if scans.is_empty() && depth < MAX_DEPTH {
         for inner in folders {
             of_folder(&inner, task, depth + 1, found)?;
@@ -204,12 +224,6 @@ fn of_folder(folder: &Path, task: &Task, depth: usize, found: &mut Inputs) -> Re
     Ok(())
 }
 
-/// A folder's own name, also of ".".
-fn folder_name(folder: &Path) -> String {
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
-    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
 /// Parts the scans of one folder into cases by their names.
 fn grouped(folder: &Path, scans: Vec<PathBuf>, task: &Task, found: &mut Inputs) {
     let expected = task.channels.len();
@@ -217,7 +231,8 @@ fn grouped(folder: &Path, scans: Vec<PathBuf>, task: &Task, found: &mut Inputs) 
     // A number at the end is a channel in nnU-Net's form, but it may as well be the case's own.
     let is_numbered = |part: &Part| matches!(part, Part::Numbered { .. });
     let numbers_are_channels = match parts.iter().position(is_numbered) {
-        _ if expected == 1 => parts.iter().all(is_numbered),
+        // Labels lie beside scans by other names.
+        _ if expected == 1 => parts.iter().all(|p| *p == Part::Labels || is_numbered(p)),
         Some(first) => num_channels(&scans[first]).is_ok_and(|count| count != expected),
         None => false,
     };

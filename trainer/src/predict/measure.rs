@@ -10,7 +10,7 @@ use model_core::{Bundle, histograms};
 use super::Predictor;
 use super::members::ModelId;
 use super::profile::{MAX_BYTES, Profile, Profiled};
-use super::record::{hexadecimal, sha256_of};
+use super::record::{MadeBy, sha256_of};
 use super::settings::{Ensemble, Settings};
 use crate::data_set::CaseFiles;
 use crate::validate::RULE;
@@ -20,8 +20,8 @@ use crate::{files, progress};
 /// profile goes on where it was.
 ///
 /// # Errors
-/// When models cannot be selected among, `out` is the profile of others, or a case is bad, with its
-/// file.
+/// When models cannot be selected among, `out` is the profile of others or by other settings, or a
+/// case is bad, with its file.
 pub fn measure(
     bundles: Vec<Bundle>,
     settings: &Settings,
@@ -39,15 +39,21 @@ pub fn measure(
     let alone = |bundle| Predictor::of(vec![bundle], settings.clone(), None, device);
     let models: Vec<Predictor> = bundles.into_iter().map(alone).collect::<Result<_>>()?;
     let ids: Vec<ModelId> = models.iter().flat_map(Predictor::ids).collect();
-    let mut profile = Profile::new(config.foreground, ids);
+    let mut profile = Profile::new(config.foreground, MadeBy::new(ids, &settings, None));
     if out.exists() {
         let bytes = files::read(out, MAX_BYTES)?;
         let found =
             Profile::parse(&bytes).map_err(|error| error.context(out.display().to_string()))?;
+        let mut differences = found.made_by.differences(&profile.made_by);
+        let (then, now) = (found.foreground, profile.foreground);
+        if then != now {
+            differences.push(format!("foreground: {then:?}, {now:?}"));
+        }
         ensure!(
-            found.models == profile.models && found.foreground == profile.foreground,
-            "expected --out to name a new file, or the profile of these models in this order, found \
-             another in {}",
+            differences.is_empty(),
+            "expected --out to name a new file, or the profile of these models in this order by these \
+             settings, found another (then, now): {} (in {})",
+            differences.join("; "),
             out.display()
         );
         profile.cases = found.cases;
@@ -75,10 +81,10 @@ pub fn measure(
     Ok(profile)
 }
 
-fn profiled(files: &CaseFiles, models: &[Predictor]) -> Result<Profiled> {
-    let (case, digest) = files.read(models[0].task())?;
+fn profiled(case_files: &CaseFiles, models: &[Predictor]) -> Result<Profiled> {
+    let (case, digest) = case_files.read(models[0].task())?;
     let Some(reference) = &case.labels else {
-        anyhow::bail!("expected labels, found none (case {})", files.name)
+        anyhow::bail!("expected labels, found none (case {})", case_files.name)
     };
     let dice_of = |model: &Predictor| -> Result<f64> {
         let labels = model.segment(&case, |_| {})?.labels.labels;
@@ -87,8 +93,8 @@ fn profiled(files: &CaseFiles, models: &[Predictor]) -> Result<Profiled> {
         Ok(scores.sum::<f64>() / regions.len() as f64)
     };
     Ok(Profiled {
-        name: files.name.clone(),
-        sha256: hexadecimal(digest),
+        name: case_files.name.clone(),
+        sha256: files::hexadecimal(&digest),
         dice: models.iter().map(dice_of).collect::<Result<_>>()?,
         histograms: histograms(&case.channels, &models[0].members[0].bundle.card.preprocess)?,
     })

@@ -1,6 +1,6 @@
 //! The models that segment: one, or several that share a task.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
@@ -8,6 +8,7 @@ use model_core::nets::UNet3d;
 use model_core::{Bundle, Input, Task};
 use serde::{Deserialize, Serialize};
 
+use crate::data_set::are_same_channels;
 use crate::{cross_validation, model, run_folder};
 
 /// A model on a device.
@@ -79,15 +80,33 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Bundle>> {
     Ok(bundles)
 }
 
+/// Refuses a data set whose labels answer another question than the models were asked: by its codes
+/// alone it would give scores that mean nothing.
+///
+/// # Errors
+/// Names both questions, and the data set.
+pub(super) fn check_answers(task: &Task, of_data_set: &Task, path: &Path) -> Result<()> {
+    ensure!(
+        are_same_channels(&task.channels, &of_data_set.channels) && same_answer(task, of_data_set),
+        "expected a data set of the models' task, {}, found {}; --task names a data set's task where \
+         it was trained on as another (in {})",
+        question(task),
+        question(of_data_set),
+        path.display()
+    );
+    Ok(())
+}
+
 /// Whether outputs of networks for these tasks mean the same. Names and colors do not matter.
 fn same_question(a: &Task, b: &Task) -> bool {
+    a.channels == b.channels && same_answer(a, b)
+}
+
+fn same_answer(a: &Task, b: &Task) -> bool {
     let regions = |task: &Task| -> Vec<(Vec<u8>, u8)> {
         task.regions.iter().map(|region| (region.labels.clone(), region.writes)).collect()
     };
-    a.channels == b.channels
-        && a.head == b.head
-        && a.output_codes() == b.output_codes()
-        && regions(a) == regions(b)
+    a.head == b.head && a.output_codes() == b.output_codes() && regions(a) == regions(b)
 }
 
 fn question(task: &Task) -> String {

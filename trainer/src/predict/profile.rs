@@ -11,6 +11,7 @@ use model_core::{Foreground, NUM_BINS, chi_square};
 use serde::{Deserialize, Serialize};
 
 use super::members::ModelId;
+use super::record::MadeBy;
 use super::settings::Ensemble;
 use crate::DISCLAIMER;
 
@@ -18,7 +19,7 @@ use crate::DISCLAIMER;
 const EPSILON: f64 = 1e-3;
 
 /// The version that this code writes and reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The largest profile that is read: thousands of cases of four channels.
 pub const MAX_BYTES: u64 = 256 << 20;
@@ -32,8 +33,8 @@ pub struct Profile {
     pub version: u32,
     /// Whose voxels the histograms count.
     pub foreground: Foreground,
-    /// The models, in the order of every case's `dice`.
-    pub models: Vec<ModelId>,
+    /// The models, in the order of every case's `dice`, and how each was run.
+    pub made_by: MadeBy,
     /// The cases.
     pub cases: Vec<Profiled>,
     /// Whether all cases that were asked for are there; else the profile was interrupted.
@@ -63,11 +64,11 @@ pub struct Selection {
 }
 
 impl Profile {
-    /// Of these models, without cases yet.
-    pub fn new(foreground: Foreground, models: Vec<ModelId>) -> Profile {
+    /// Of models that are run like this, without cases yet.
+    pub fn new(foreground: Foreground, made_by: MadeBy) -> Profile {
         let (version, disclaimer) = (VERSION, DISCLAIMER.to_string());
         let (cases, is_complete) = (Vec::new(), false);
-        Profile { disclaimer, version, foreground, models, cases, is_complete }
+        Profile { disclaimer, version, foreground, made_by, cases, is_complete }
     }
 
     /// Reads a profile, and checks all that is computed with.
@@ -75,17 +76,24 @@ impl Profile {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(json: &[u8]) -> Result<Profile> {
-        let profile: Profile =
-            serde_json::from_slice(json).context("expected a file that `rewind profile` wrote")?;
-        let found = profile.version;
-        ensure!(found == VERSION, "expected version {VERSION}, found {found}");
-        ensure!(!profile.models.is_empty(), "expected at least one model, found none");
+        #[derive(Deserialize)]
+        struct Form {
+            version: u32,
+        }
+        let about = "expected a file that `rewind profile` wrote";
+        let found = serde_json::from_slice::<Form>(json).context(about)?.version;
+        ensure!(
+            found == VERSION,
+            "expected a profile of version {VERSION}, found {found}; `rewind profile` makes a new one"
+        );
+        let profile: Profile = serde_json::from_slice(json).context(about)?;
+        ensure!(!profile.made_by.models.is_empty(), "expected at least one model, found none");
         let num_channels = profile.cases.first().map_or(0, |case| case.histograms.len());
         for case in &profile.cases {
             let shares = case.histograms.iter().flatten();
             let is_share = |x: &f64| (0.0..=1.0).contains(x);
             ensure!(
-                case.dice.len() == profile.models.len()
+                case.dice.len() == profile.made_by.models.len()
                     && case.histograms.len() == num_channels
                     && case.histograms.iter().all(|bins| bins.len() == NUM_BINS)
                     && case.dice.iter().chain(shares).all(is_share),
@@ -118,7 +126,8 @@ impl Profile {
             "expected histograms over the models' foreground ({foreground:?}), found {:?}",
             self.foreground
         );
-        let place = |id: &ModelId| self.models.iter().position(|m| m.sha256 == id.sha256);
+        let models = &self.made_by.models;
+        let place = |id: &ModelId| models.iter().position(|m| m.sha256 == id.sha256);
         let mut places = Vec::new();
         for id in ids {
             match place(id) {
@@ -133,7 +142,7 @@ impl Profile {
         for case in &mut self.cases {
             case.dice = places.iter().map(|&place| case.dice[place]).collect();
         }
-        self.models = ids.to_vec();
+        self.made_by.models = ids.to_vec();
         Ok(self)
     }
 
@@ -149,7 +158,7 @@ impl Profile {
             self.cases.iter().map(|case| chi_square(histograms, &case.histograms)).collect();
         let dice = |model: usize| self.cases.iter().map(move |case| case.dice[model]);
         let score = |model| score(rule, &distances, dice(model));
-        Ok(selection(rule, (0..self.models.len()).map(score).collect()))
+        Ok(selection(rule, (0..self.made_by.models.len()).map(score).collect()))
     }
 }
 
@@ -176,12 +185,14 @@ fn selection(rule: Ensemble, scores: Vec<f64>) -> Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::predict::settings::Settings;
 
     /// Two kinds of scans in two bins; the first model is good on the first kind, the second on the
     /// other.
     fn profile(dice: [[f64; 2]; 2]) -> Profile {
         let id = |n: usize| ModelId { name: format!("m{n}"), sha256: format!("{n}") };
-        let mut profile = Profile::new(Foreground::Whole, vec![id(0), id(1)]);
+        let made_by = MadeBy::new(vec![id(0), id(1)], &Settings::default(), None);
+        let mut profile = Profile::new(Foreground::Whole, made_by);
         for (n, dice) in dice.into_iter().enumerate() {
             profile.cases.push(Profiled {
                 name: format!("c{n}"),
@@ -241,7 +252,7 @@ mod tests {
         let written = profile([[0.9, 0.5], [0.5, 0.8]]);
         let read = Profile::parse(written.to_json().as_bytes()).unwrap();
         assert_eq!(read, written);
-        let swapped: Vec<ModelId> = written.models.iter().rev().cloned().collect();
+        let swapped: Vec<ModelId> = written.made_by.models.iter().rev().cloned().collect();
         let found = read.clone().of_models(&swapped, Foreground::Whole).unwrap();
         assert_eq!(found.cases[0].dice, [0.5, 0.9]);
         let other = ModelId { name: "other".into(), sha256: "x".into() };
@@ -256,7 +267,7 @@ mod tests {
     fn a_profile_that_cannot_be_computed_with_is_refused() {
         let good = profile([[0.9, 0.5], [0.5, 0.8]]).to_json();
         for (from, to) in [
-            ("\"version\":1", "\"version\":2"),
+            ("\"version\":2", "\"version\":1"),
             ("[0.9,0.5]", "[0.9]"),
             ("[0.9,0.5]", "[0.9,1.5]"),
             ("[[1.0,0.0,", "[[1.0,"),

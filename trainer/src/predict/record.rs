@@ -92,7 +92,7 @@ impl MadeBy {
             rewind: env!("CARGO_PKG_VERSION").into(),
             models,
             ensemble: settings.ensemble,
-            profile_sha256: profile.map(|json| hexadecimal(Sha256::digest(json).into())),
+            profile_sha256: profile.map(|json| files::hexadecimal(&Sha256::digest(json))),
             mode: settings.mode,
             window: settings.window,
             overlap: settings.overlap,
@@ -165,12 +165,7 @@ pub fn sha256_of(paths: &[PathBuf]) -> Result<String> {
     for path in paths {
         ScanBytes::read(path)?.update(&mut digest);
     }
-    Ok(hexadecimal(digest.finalize().into()))
-}
-
-/// A digest as text.
-pub fn hexadecimal(digest: [u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(files::hexadecimal(&digest.finalize()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Segments scans one after the other, and writes `NAME.nii.gz` with its `NAME.json` for each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -9,7 +10,7 @@ use model_core::nifti;
 
 use super::fit::Extent;
 use super::inputs::Inputs;
-use super::record::{MadeBy, Record, RegionVolume, hexadecimal, sha256_of};
+use super::record::{MadeBy, Record, RegionVolume, sha256_of};
 use super::{Prediction, Predictor};
 use crate::data_set::CaseFiles;
 use crate::{device, files, progress};
@@ -58,11 +59,14 @@ impl Predictor {
         let names: Vec<&str> = self.task().regions.iter().map(|r| r.name.as_str()).collect();
         println!("volumes in ml\ncase\t{}", names.join("\t"));
         let mut outcome = Outcome { faults: inputs.faults.clone(), ..Outcome::default() };
+        let sources = sources(&inputs.cases);
         let bar = progress::bar("segmenting", inputs.cases.len() as u64);
         for case in &inputs.cases {
             bar.set_message(case.name.clone());
             let tell = |text: String| bar.set_message(format!("{}{text}", case.name));
-            match self.one(case, out, &made_by, overwrite, tell) {
+            let result = refuse_sources(&sources, out, &case.name)
+                .and_then(|()| self.one(case, out, &made_by, overwrite, tell));
+            match result {
                 Ok((record, is_new)) => {
                     if outcome.note.is_empty() && !record.note.is_empty() {
                         progress::line(&bar, told(&record));
@@ -92,15 +96,7 @@ impl Predictor {
         overwrite: bool,
         tell: impl FnMut(String),
     ) -> Result<(Record, bool)> {
-        let [labels, json] = places(out, &case.name);
-        for image in &case.images {
-            let same = |a: &Path, b: &Path| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
-            ensure!(
-                same(image, &labels) != Some(true),
-                "expected --out to be another folder than the scan's: {} would be overwritten",
-                image.display()
-            );
-        }
+        let [labels, json, probabilities] = places(out, &case.name);
         if !overwrite && labels.exists() {
             let scan_sha256 = sha256_of(&case.images)?;
             match Record::find(&json) {
@@ -115,18 +111,17 @@ impl Predictor {
         let started = SystemTime::now();
         let (scan, digest) = CaseFiles { label: None, ..case.clone() }.read(self.task())?;
         let prediction = self.segment(&scan, tell)?;
-        let record = self.record(&case.name, hexadecimal(digest), made_by, &prediction, started);
+        let record =
+            self.record(&case.name, files::hexadecimal(&digest), made_by, &prediction, started);
         // The label map goes first and comes last: where it is, its record is its own.
-        if labels.exists() {
-            std::fs::remove_file(&labels)
-                .with_context(|| format!("cannot replace {}", labels.display()))?;
-        }
+        remove(&labels)?;
+        // Another result's would pass for this one's.
+        remove(&probabilities)?;
         if let Some(regions) = &prediction.probabilities {
             let folder = out.join(PROBABILITIES);
             std::fs::create_dir_all(&folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
-            let bytes = nifti::write_volumes(regions)?;
-            files::write(&folder.join(format!("{}.nii.gz", case.name)), &bytes)?;
+            files::write(&probabilities, &nifti::write_volumes(regions)?)?;
         }
         record.write(&json)?;
         files::write(&labels, &nifti::write_labels(&prediction.labels))?;
@@ -197,9 +192,38 @@ fn told(record: &Record) -> String {
     })
 }
 
-/// Where a scan's labels and record go.
-fn places(out: &Path, name: &str) -> [PathBuf; 2] {
-    ["nii.gz", "json"].map(|ending| out.join(format!("{name}.{ending}")))
+/// Where a scan's labels, record and probabilities go.
+fn places(out: &Path, name: &str) -> [PathBuf; 3] {
+    let scan = format!("{name}.nii.gz");
+    [out.join(&scan), out.join(format!("{name}.json")), out.join(PROBABILITIES).join(scan)]
+}
+
+/// Every file that belongs to the scans, the expert's labels too.
+fn sources(cases: &[CaseFiles]) -> HashSet<PathBuf> {
+    let files = cases.iter().flat_map(CaseFiles::files);
+    files.filter_map(|file| file.canonicalize().ok()).collect()
+}
+
+/// Refuses to write where a scan or its labels lie.
+fn refuse_sources(sources: &HashSet<PathBuf>, out: &Path, name: &str) -> Result<()> {
+    let is_source =
+        |place: &&PathBuf| place.canonicalize().is_ok_and(|place| sources.contains(&place));
+    if let Some(place) = places(out, name).iter().find(is_source) {
+        bail!(
+            "expected --out to be another folder than the scans' and their labels': {} would be \
+             overwritten",
+            place.display()
+        );
+    }
+    Ok(())
+}
+
+/// Removes a file, where there is one.
+fn remove(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result.with_context(|| format!("cannot replace {}", file.display())),
+    }
 }
 
 /// Refuses to go on among results that were made otherwise: half of a folder by one model and half
@@ -207,7 +231,7 @@ fn places(out: &Path, name: &str) -> [PathBuf; 2] {
 fn refuse_others(cases: &[CaseFiles], out: &Path, made_by: &MadeBy) -> Result<()> {
     let mut others = Vec::new();
     for case in cases {
-        let [labels, json] = places(out, &case.name);
+        let [labels, json, _] = places(out, &case.name);
         if !labels.exists() {
             continue;
         }
