@@ -216,7 +216,7 @@ fn the_selected_model_answers_alone_and_the_record_says_why() {
     ];
     for (other, part) in others {
         let mixed = measure::measure(models(), &other, &cases, &device, &path("profile.json"));
-        let error = mixed.unwrap_err().to_string();
+        let error = mixed.err().unwrap().to_string();
         assert!(error.contains(part) && error.ends_with("profile.json)"), "{error}");
     }
     let profile = make(&cases);

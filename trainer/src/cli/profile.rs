@@ -25,8 +25,8 @@ pub(super) struct ProfileArgs {
     /// The folder of a data set.
     #[arg(long)]
     data: PathBuf,
-    /// The data set's task, where the models were trained on it with --task although it says one of
-    /// its own.
+    /// What the labels mean, where the models were trained with a --task in place of what the data
+    /// set says: the same.
     #[arg(long)]
     task: Option<String>,
     /// Which of its cases: the paper takes those that all models trained on.

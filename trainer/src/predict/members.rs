@@ -88,8 +88,8 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Bundle>> {
 pub(super) fn check_answers(task: &Task, of_data_set: &Task, path: &Path) -> Result<()> {
     ensure!(
         are_same_channels(&task.channels, &of_data_set.channels) && same_answer(task, of_data_set),
-        "expected a data set of the models' task, {}, found {}; --task names a data set's task where \
-         it was trained on as another (in {})",
+        "expected a data set of the models' task, {}, found {}; a --task that training was given in \
+         place of the data set's own is needed here too (in {})",
         question(task),
         question(of_data_set),
         path.display()
