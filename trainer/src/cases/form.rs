@@ -227,16 +227,16 @@ mod tests {
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
         assert!(SafeTensors::deserialize(&fs::read(&path).unwrap()).is_ok());
 
-        let whole = std::fs::read(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
         for place in (0..whole.len()).step_by(83) {
             let mut damaged = whole.clone();
             damaged[place] ^= 4;
-            std::fs::write(&path, damaged).unwrap();
+            fs::write(&path, damaged).unwrap();
             let is_found = [read(&path).is_err(), read_reference(&path).is_err()];
             assert!(is_found.contains(&true), "at byte {place} of {}", whole.len());
         }
         for length in (0..whole.len()).step_by(977) {
-            std::fs::write(&path, &whole[..length]).unwrap();
+            fs::write(&path, &whole[..length]).unwrap();
             assert!(check(&path).is_err(), "cut to {length} bytes");
         }
     }

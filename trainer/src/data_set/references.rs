@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use model_core::Task;
 use model_core::dataset::Manifest;
 
-use super::{Fault, Wanted, dataset_json, iseg, list_faults, listing, table};
+use super::{Fault, Wanted, dataset_json, iseg, list_faults, listing};
 
 /// The label files of a data set's folder, its `dataset.json` or a CSV; none where a folder is only
 /// one of label maps.

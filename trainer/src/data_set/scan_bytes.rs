@@ -132,3 +132,28 @@ fn pair(file: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
     let (file, found) = (file.to_path_buf(), found.clone());
     Ok(Some(if other == "img" { (file, found) } else { (found, file) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model_core::{Affine, nifti};
+
+    #[test]
+    fn a_header_with_long_extensions_says_how_large_its_scan_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("scan.nii");
+        let grid = Grid::new([3, 2, 1], Affine::IDENTITY);
+        let written = nifti::write_labels(&LabelMap { grid, labels: vec![1; 6] });
+        let mut plain = Vec::new();
+        flate2::read::MultiGzDecoder::new(&written[..]).read_to_end(&mut plain).unwrap();
+        // vox_offset: the voxels begin behind a megabyte of what other tools say of a scan.
+        let behind = 1 << 20;
+        plain[108..112].copy_from_slice(&(352.0 + behind as f32).to_le_bytes());
+        plain.splice(352..352, vec![0; behind]);
+        std::fs::write(&file, &plain).unwrap();
+        let (head, length) = ScanBytes::head(&file).unwrap();
+        let (grid, channels) = head.expect("a header that can be used");
+        assert_eq!((grid.dims, channels, length), ([3, 2, 1], 1, plain.len() as u64));
+        assert_eq!(ScanBytes::read(&file).unwrap().labels().unwrap().labels, [1; 6]);
+    }
+}
