@@ -99,8 +99,9 @@ fn what_was_preprocessed_once_is_not_again_and_is_the_same() {
 fn damaged_and_missing_cache_files_are_made_again() {
     let (_folder, data) = phantoms(3);
     let config = TrainConfig { memory_gib: 0.02, ..config(&data) };
-    let wanted = open(&data, &config).unwrap();
-    let wanted: Vec<_> = (0..3).map(|number| wanted.load(number).unwrap().clone()).collect();
+    let cases = open(&data, &config).unwrap();
+    let wanted: Vec<_> = (0..3).map(|number| cases.load(number).unwrap().clone()).collect();
+    let references: Vec<_> = (0..3).map(|number| cases.reference(number).unwrap()).collect();
     let files: Vec<PathBuf> = cached(&data).into_iter().map(|(file, _)| file).collect();
     let whole: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     let break_all = || {
@@ -128,7 +129,34 @@ fn damaged_and_missing_cache_files_are_made_again() {
     check(&cases);
     let cases = open(&data, &config).unwrap();
     break_all();
-    (0..3).for_each(|number| assert!(cases.reference(number).is_ok()));
+    let again = (0..3).map(|number| cases.reference(number).unwrap());
+    assert!(again.eq(references));
+}
+
+#[test]
+fn what_others_files_became_is_never_kept_as_what_they_were() {
+    let (_folder, data) = phantoms(3);
+    let config = config(&data);
+    let cases = open(&data, &config).unwrap();
+    let before = cached(&data);
+    fs::remove_dir_all(data.with_file_name("cache/cases")).unwrap();
+    fs::create_dir(data.with_file_name("cache/cases")).unwrap();
+    let scan = |number: usize| data.join(format!("imagesTr/phantom_0000{number}.nii.gz"));
+    let name = cases.name(0).to_string();
+    let other = if scan(1).to_string_lossy().contains(&name) { scan(2) } else { scan(1) };
+    fs::copy(other, data.join(format!("imagesTr/{name}.nii.gz"))).unwrap();
+    for error in [cases.load(0).err().unwrap(), cases.reference(0).unwrap_err()] {
+        let error = format!("{error:#}");
+        assert!(error.contains("files that stay as they are") && error.contains(&name), "{error}");
+    }
+    assert_eq!(cached(&data), [], "nothing of the new files under the old ones' name");
+    assert!(cases.load(1).is_ok());
+    // Opened anew, the new files are cases of their own.
+    open(&data, &config).unwrap();
+    assert_eq!(
+        cached(&data).iter().filter(|(file, _)| before.iter().any(|b| b.0 == *file)).count(),
+        2
+    );
 }
 
 fn filling(data: &Path) -> Child {
@@ -185,6 +213,12 @@ fn every_bad_case_is_named_at_once() {
     let (_folder, data) = phantoms(4);
     fs::write(data.join("imagesTr/phantom_00001.nii.gz"), b"no scan").unwrap();
     fs::remove_file(data.join("labelsTr/phantom_00003.nii.gz")).unwrap();
+    // With bad files, those that memory is too little for are named too.
+    let tight = TrainConfig { memory_gib: 0.001, ..config(&data) };
+    let error = format!("{:#}", open(&data, &tight).err().unwrap());
+    for part in ["4 of 4 cases", "memory_gib of at least", "phantom_00002", "phantom_00003"] {
+        assert!(error.contains(part), "{error}");
+    }
     let error = format!("{:#}", open(&data, &config(&data)).err().unwrap());
     for part in ["2 of 4 cases", "imagesTr/phantom_00001.nii.gz", "labelsTr/phantom_00003.nii.gz"] {
         assert!(error.contains(part), "{error}");

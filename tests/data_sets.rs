@@ -10,6 +10,7 @@ use promises::data;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use trainer::data_set::{DataSet, Layout};
+use trainer::evaluate::{Options, evaluate};
 use trainer::inspect::Inspection;
 use trainer::predict::inputs::{self, Split};
 
@@ -108,10 +109,14 @@ fn a_case_that_does_not_fit_together_names_the_file() {
     let (flair, seg) = (file("case-0/case-0-t2f.nii.gz"), file("case-1/case-1-seg.nii.gz"));
     trees::shift(&flair, 2e-3);
     trees::relabel(&seg, 1, 9);
+    // Another grid could be of any size: that is seen before the voxels are decoded.
+    let shifted = fs::read(&flair).unwrap();
+    fs::write(&flair, &shifted[..shifted.len() / 2]).unwrap();
     let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
     for (number, file) in [flair, seg].iter().enumerate() {
         let error = data_set.read(number).unwrap_err().to_string();
         assert!(error.ends_with(&format!("(in {})", file.display())), "{error}");
+        assert!(error.contains(["affines that differ", "[9]"][number]), "{error}");
     }
 }
 
@@ -243,6 +248,94 @@ fn a_scheme_is_named_and_never_guessed() {
     assert!(open("brats2018").check()[0].faults.is_empty());
     let cavity = open("brats2024");
     assert!(cavity.cases.is_empty() && cavity.faults[0].what.contains("until 2022"));
+    // The other way round a cavity would be enhancing tumor. A task of a name of its own may be meant.
+    let new = folder.path().join("new");
+    source.write_brats_2023(&new);
+    let tumor = DataSet::open(&new, Some("brats2021")).unwrap();
+    assert!(tumor.cases.is_empty() && tumor.faults[0].what.contains("since 2023"));
+    assert_eq!(tumor.unlabeled.len(), 1, "without labels nothing is mistaken");
+    let own = Task { name: "Tumors".into(), ..Task::builtin("brats2021").unwrap() };
+    let file = folder.path().join("task.json");
+    fs::write(&file, serde_json::to_string(&own).unwrap()).unwrap();
+    assert_eq!(DataSet::open(&new, file.to_str()).unwrap().cases.len(), 1);
+    // A model of another year segments the scans, and does not see their labels.
+    let model = DataSet::open_for_model(&new, &Task::builtin("brats2021").unwrap()).unwrap();
+    assert_eq!((model.faults.len(), model.cases.len(), model.unlabeled.len()), (0, 0, 2));
+}
+
+#[test]
+fn subjects_of_brats_are_not_taken_for_isegs() {
+    let folder = tempfile::tempdir().unwrap();
+    Source::new(1).write_brats_2018(folder.path());
+    let old = folder.path().join("HGG/case-0");
+    for part in ["t1", "t1ce", "t2", "flair", "seg"] {
+        let new = folder.path().join(format!("subject-001_{part}.nii"));
+        fs::rename(old.join(format!("case-0_{part}.nii")), new).unwrap();
+    }
+    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
+    assert_eq!((data_set.layout, data_set.cases.len()), (Layout::BratsUntil2022, 1));
+}
+
+#[test]
+fn cases_without_labels_do_not_keep_others_from_training() {
+    let folder = tempfile::tempdir().unwrap();
+    Source::new(2).write_nnunet(folder.path(), false);
+    fs::remove_file(folder.path().join("imagesTs/unseen_0002.nii.gz")).unwrap();
+    assert_eq!(DataSet::open(folder.path(), None).unwrap().faults.len(), 1);
+    let data_set = DataSet::open_for_training(folder.path(), None, false).unwrap();
+    assert_eq!(data_set.cases.len(), 2);
+}
+
+/// Writes each case's own labels as its prediction, and compares them with the references.
+fn perfect(cases: &DataSet, references: &Path, task: Option<&Task>) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    for n in 0..cases.num_cases() {
+        let (case, _) = cases.read(n).unwrap();
+        let file = folder.path().join(format!("{}.nii.gz", case.name));
+        fs::write(file, nifti::write_labels(&case.labels.unwrap())).unwrap();
+    }
+    let options = Options { task: task.cloned(), ..Options::default() };
+    let result = evaluate(folder.path(), references, &options).unwrap();
+    assert!(result.cases.iter().all(|case| case.scores.iter().all(|score| score.dice == 1.0)));
+    result.cases.len()
+}
+
+#[test]
+fn what_can_be_trained_on_can_be_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let source = Source::new(2);
+    let brats = Task::builtin("brats2023").unwrap();
+    source.write_csv(&path("table"));
+    let table = path("table/cases.csv");
+    let cases = DataSet::open(&table, Some("brats2023")).unwrap();
+    assert_eq!(perfect(&cases, &table, Some(&brats)), 2);
+
+    fs::create_dir(path("iseg")).unwrap();
+    (1..=2).for_each(|number| trees::write_iseg(&path("iseg"), number, number == 1));
+    let cases = DataSet::open(&path("iseg"), None).unwrap();
+    assert_eq!(perfect(&cases, &path("iseg"), Some(&cases.task)), 2);
+
+    // No image is needed, and none that is missing takes a reference away.
+    for is_first in [true, false] {
+        let nnunet = path(if is_first { "v1" } else { "v2" });
+        source.write_nnunet(&nnunet, is_first);
+        let cases = DataSet::open(&nnunet, None).unwrap();
+        let labels_only = path("labels");
+        fs::create_dir(&labels_only).unwrap();
+        fs::rename(nnunet.join("labelsTr"), labels_only.join("labelsTr")).unwrap();
+        fs::copy(nnunet.join("dataset.json"), labels_only.join("dataset.json")).unwrap();
+        fs::create_dir(nnunet.join("labelsTr")).unwrap();
+        for case in source.names() {
+            let name = format!("labelsTr/{case}.nii.gz");
+            fs::copy(labels_only.join(&name), nnunet.join(&name)).unwrap();
+        }
+        assert_eq!(perfect(&cases, &labels_only, Some(&cases.task)), 2);
+        fs::remove_file(nnunet.join("imagesTr/case-1_0002.nii.gz")).unwrap();
+        let found = evaluate(&labels_only.join("labelsTr"), &nnunet, &Options::default()).unwrap();
+        assert_eq!(found.cases.len(), 2);
+        fs::remove_dir_all(labels_only).unwrap();
+    }
 }
 
 #[test]
@@ -283,8 +376,14 @@ fn a_table_that_could_be_misread_is_refused() {
     refused("case,T1,T2,image\na,b,c,d", "do not fit the task");
     refused("T1,T2\nb,c", "no column names the cases");
     refused("case,T1,t1w,T2\na,b,b,c", "stands twice");
-    refused("case,T1,T2\na,b,", "line 2: expected a path in column 3");
-    refused("case,T1,T2\na,b", "cases.csv");
+    let rows = open("case,T1,T2\na,b,\nc,d\n,e,f\ng,h,i\n").unwrap();
+    assert_eq!((rows.unlabeled.len(), &rows.unlabeled[0].name[..]), (1, "g"));
+    let faults: Vec<String> = rows.faults.iter().map(ToString::to_string).collect();
+    let parts = ["line 2: expected a path in column 3", "found record with 2", "a case's name"];
+    assert_eq!(faults.len(), parts.len(), "every bad row at once: {faults:?}");
+    for (fault, part) in faults.iter().zip(parts) {
+        assert!(fault.contains(part) && fault.contains("cases.csv"), "{fault}");
+    }
     let data_set =
         open("T2, case ,T1,label\n b2.nii,a,b1.nii,\nc2.nii,../x,c1.nii,l.nii\n").unwrap();
     let images = &data_set.unlabeled[0].images;

@@ -1,11 +1,11 @@
 //! The preprocessed cases of a data set: made once, kept in a cache on disk that runs share, and in
 //! memory up to a bound.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
 use model_core::{
     Case, Input, LabelMap, Placement, PreprocessConfig, UNetConfig, preprocess, working_bytes,
@@ -29,8 +29,11 @@ use store::Store;
 /// Foreground voxels that are kept for each label to center patches on.
 const MAX_CENTERS: usize = 20_000;
 
-/// What writing a case takes besides it: a buffer, and places to center patches on, once more.
-const WRITING_BYTES: u64 = 2 << 20;
+/// What writing a case takes besides it and its places: a buffer, and its description.
+const WRITING_BYTES: u64 = 1 << 20;
+
+/// What the places to center patches on take for each label: found, then written in one.
+const CENTERS_BYTES: u64 = 8 * MAX_CENTERS as u64;
 
 /// A case ready for training and for being measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,16 +130,17 @@ impl Cases {
     /// A thread holds one at a time: with more it could wait for itself.
     ///
     /// # Errors
-    /// When the cache no longer holds it whole, and its files can no longer be read either.
+    /// When the cache no longer holds it whole, and its files can no longer be read either, or are
+    /// others now.
     pub fn load(&self, number: usize) -> Result<Loaded<Prepared>> {
         let Shared { cached, store, .. } = &*self.shared;
-        let Cached { file, bytes, .. } = &cached[number];
+        let Cached { digest, file, bytes } = &cached[number];
         let read = || Ok((form::read(file)?, *bytes));
         store.get(number, *bytes, read).or_else(|error| {
             self.say_again(number, &error);
             let working_bytes = self.shared.working_bytes(number)?;
             store.get(number, working_bytes, || {
-                let (prepared, _) = self.shared.make(number, file)?;
+                let (prepared, _) = self.shared.make(number, file, digest)?;
                 let bytes = prepared.bytes();
                 Ok((prepared, bytes))
             })
@@ -148,11 +152,11 @@ impl Cases {
     /// # Errors
     /// As [`Cases::load`].
     pub fn reference(&self, number: usize) -> Result<LabelMap> {
-        let file = &self.shared.cached[number].file;
+        let Cached { digest, file, .. } = &self.shared.cached[number];
         form::read_reference(file).or_else(|error| {
             self.say_again(number, &error);
             let _room = self.shared.store.reserve(self.shared.working_bytes(number)?);
-            Ok(self.shared.make(number, file)?.1)
+            Ok(self.shared.make(number, file, digest)?.1)
         })
     }
 
@@ -164,20 +168,28 @@ impl Cases {
 }
 
 impl Shared {
-    /// Preprocesses a case and writes it to the cache.
-    fn make(&self, number: usize, file: &std::path::Path) -> Result<(Prepared, LabelMap)> {
+    /// Preprocesses a case and writes it to the cache, where its place is that of files with this
+    /// digest.
+    fn make(
+        &self,
+        number: usize,
+        file: &Path,
+        expected: &[u8; 32],
+    ) -> Result<(Prepared, LabelMap)> {
         let case_files = &self.data_set.cases[number];
-        let before = folder::stamp(case_files)?;
-        let (case, _) = self.data_set.read(number)?;
+        let (case, digest) = self.data_set.read(number)?;
+        if digest != *expected {
+            // What is remembered of them could be of the files before, under the same stamp.
+            self.folder.forget(case_files);
+            bail!(
+                "expected files that stay as they are, found others since they were first read (in \
+                 {})",
+                case_files.name
+            );
+        }
         let prepared = prepare(case, &self.preprocess, &self.network)
             .with_context(|| format!("in the case {}", case_files.name));
         let (prepared, reference) = prepared?;
-        ensure!(
-            folder::stamp(case_files)? == before,
-            "expected files that stay as they are, found some that changed while they were read \
-             (in {})",
-            case_files.name
-        );
         self.folder.write(file, &prepared, &reference)?;
         Ok((prepared, reference))
     }
@@ -185,23 +197,31 @@ impl Shared {
     /// What preprocessing a case takes in memory, from its header; refused where the bound is less.
     fn working_bytes(&self, number: usize) -> Result<u64> {
         let case_files = &self.data_set.cases[number];
-        let (mut largest, mut all, mut channels, mut grid) = (0, 0, 0, None);
+        let (mut largest, mut channels, mut grid) = (0, 0, None);
         for image in &case_files.images {
             let (head, length) = ScanBytes::head(image)?;
-            (largest, all) = (length.max(largest), all + length);
+            largest = length.max(largest);
             // What is wrong with a header is said when the file is read.
             if let Some((found, count)) = head {
                 channels += count;
                 grid.get_or_insert(found);
             }
         }
+        if let Some(label) = &case_files.label {
+            largest = ScanBytes::working_bytes(label, |voxels, _| voxels)?.max(largest);
+        }
         let bytes = match grid {
             // While the last file is read, the other channels are there, but no copies yet.
-            Some(grid) => working_bytes(&grid, channels, &self.preprocess, &self.network)
-                .max(largest + 4 * (channels * grid.num_voxels()) as u64),
-            None => 16 * all,
+            Some(grid) => {
+                let decoded = (4 * channels as u64).saturating_mul(grid.num_voxels() as u64);
+                working_bytes(&grid, channels, &self.preprocess, &self.network)
+                    .max(decoded.saturating_add(largest))
+            }
+            // Refused at its header.
+            None => largest,
         };
-        let bytes = bytes + WRITING_BYTES;
+        let num_labels = self.data_set.task.labels.len() as u64 + 1;
+        let bytes = bytes.saturating_add(WRITING_BYTES + CENTERS_BYTES * num_labels);
         self.check_fits(number, bytes)?;
         Ok(bytes)
     }

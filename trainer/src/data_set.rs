@@ -9,6 +9,7 @@ mod fault;
 mod iseg;
 pub(crate) mod listing;
 mod nnunet;
+mod references;
 mod scan_bytes;
 mod statistics;
 mod table;
@@ -23,6 +24,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use brats::{are_same_channels, is_same_channel};
 pub use check::{Checked, Facts, Warning};
 pub use fault::{Fault, list as list_faults};
+pub(crate) use references::{references, scan_name};
 pub use scan_bytes::ScanBytes;
 pub use statistics::Intensities;
 pub use task::{is_name as is_task_name, resolve as resolve_task};
@@ -145,14 +147,23 @@ impl DataSet {
     }
 
     /// Lists a data set to train on: every case of it, or with `skip_bad` those without a fault,
-    /// for which each is read once; what is left out is printed.
+    /// for which each is read once; what is left out is printed. Faults of cases without labels
+    /// are only noted.
     ///
     /// # Errors
-    /// As [`DataSet::open`]; without `skip_bad` names every case that lacks a file.
+    /// As [`DataSet::open`]; without `skip_bad` names every case with labels that lacks a file.
     pub fn open_for_training(path: &Path, task: Option<&str>, skip_bad: bool) -> Result<DataSet> {
         let mut data_set = DataSet::open(path, task)?;
         data_set.notes.iter().for_each(|note| eprintln!("note: {note}"));
-        let mut faults = std::mem::take(&mut data_set.faults);
+        let faults = std::mem::take(&mut data_set.faults);
+        let (unused, mut faults): (Vec<Fault>, Vec<Fault>) =
+            faults.into_iter().partition(|fault| fault.is_unlabeled);
+        if !unused.is_empty() {
+            eprintln!(
+                "note: of cases without labels, which training does not use: {}",
+                list_faults(&unused)
+            );
+        }
         if skip_bad {
             let checked = check::check(&data_set.task, &data_set.cases);
             let bad = |case: &CaseFiles| checked.iter().any(|c| c.name == case.name && c.is_bad());
@@ -260,8 +271,10 @@ impl CaseFiles {
             let about = |error: Error| error.in_file(image.display().to_string());
             let bytes = ScanBytes::read(image)?;
             bytes.update(&mut digest);
-            let volumes = bytes.volumes().map_err(about)?;
-            fits(&channels, &volumes[0].grid).map_err(about)?;
+            // Before its voxels are decoded: another grid could be of any size.
+            let reader = bytes.open().map_err(about)?;
+            fits(&channels, reader.grid()).map_err(about)?;
+            let volumes = reader.scan().map_err(about)?.volumes;
             if volumes.len() > 1 {
                 blamed = Some(image);
             }
@@ -273,8 +286,9 @@ impl CaseFiles {
                 let about = |error: Error| error.in_file(file.display().to_string());
                 let bytes = ScanBytes::read(file)?;
                 bytes.update(&mut digest);
-                let map = bytes.labels().map_err(about)?;
-                fits(&channels, &map.grid).map_err(about)?;
+                let reader = bytes.open().map_err(about)?;
+                fits(&channels, reader.grid()).map_err(about)?;
+                let map = reader.labels().map_err(about)?;
                 task.check_codes(&map.labels).map_err(about)?;
                 Some(map)
             }

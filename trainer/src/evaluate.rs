@@ -6,12 +6,13 @@ use anyhow::{Context, Result, ensure};
 use model_core::metrics::{
     self, LesionScores, Scores, Settings, Summary, Surface, lesion_scores, missing_lesions, score,
 };
-use model_core::{EmptyRule, LabelMap, Region, Task, nifti};
+use model_core::{EmptyRule, Grid, LabelMap, Region, Task};
 use rayon::prelude::*;
 
+use crate::budget::Budget;
+use crate::data_set::ScanBytes;
 use crate::{files, progress};
 
-mod budget;
 mod measure;
 mod pairs;
 mod report;
@@ -21,8 +22,14 @@ mod task;
 pub use measure::{LESION_MEASURES, MEASURES, Measure};
 pub use task::find_task;
 
-use budget::Budget;
 use pairs::Files;
+
+/// The most that the cases in work may take together; a larger case is scored alone.
+const WHOLE_BYTES: u64 = 4 << 30;
+
+/// What scoring takes for each voxel at most: two label maps, two masks, squared distances, a dilated
+/// mask, and components and surfaces, which of a ragged region are nearly as many as voxels.
+const BYTES_PER_VOXEL: u64 = 64;
 
 /// What an evaluation depends on.
 #[derive(Debug, Clone, Default)]
@@ -82,14 +89,14 @@ pub struct CaseScores {
 }
 
 /// Scores predictions against references: two files, or two folders that hold files of the same
-/// names (see `rewind evaluate --help`). Cases are scored in parallel, as many at once as memory
+/// names, or a folder and a data set (see `rewind evaluate --help`). Cases are scored in parallel, as many at once as memory
 /// allows.
 ///
 /// # Errors
 /// Names every file that cannot be compared, every prediction without reference, and, unless
 /// [`Options::missing`] says otherwise, every reference without prediction.
 pub fn evaluate(predicted: &Path, reference: &Path, options: &Options) -> Result<Evaluation> {
-    let mut files = pairs::find(predicted, reference)?;
+    let mut files = pairs::find(predicted, reference, options.task.as_ref())?;
     let without = |files: &Files| files.predicted.is_none();
     let names: Vec<String> = files.iter().filter(|f| without(f)).map(|f| f.name.clone()).collect();
     ensure!(names.len() < files.len(), "expected predictions of these references, found none");
@@ -109,11 +116,11 @@ pub fn evaluate(predicted: &Path, reference: &Path, options: &Options) -> Result
             names.join("\n  ")
         ),
     }
+    let budget = Budget::new(WHOLE_BYTES);
     let regions = match &options.task {
         Some(task) => task.regions.clone(),
-        None => task::regions_present(&files)?,
+        None => task::regions_present(&files, &budget)?,
     };
-    let budget = Budget::default();
     let cases = for_all("scoring", &files, |files| score_case(files, &regions, options, &budget))?;
     let Settings { rule, tolerance_mm, surface } = options.settings;
     let task = options.task.as_ref().map(|task| task.name.clone());
@@ -152,11 +159,14 @@ fn score_case(
     options: &Options,
     budget: &Budget,
 ) -> Result<CaseScores> {
-    let bytes = files::read(&files.reference, files::MAX_SCAN_BYTES)?;
-    let (grid, _) = nifti::read_grid(&bytes).map_err(in_file(&files.reference))?;
-    let _held = budget.take(grid.num_voxels());
-    let reference = read_labels(&bytes, &files.reference, options)?;
-    drop(bytes);
+    let scoring = |voxels: u64, _| voxels.saturating_mul(BYTES_PER_VOXEL);
+    let mut needed = ScanBytes::working_bytes(&files.reference, scoring)?;
+    if let Some(file) = &files.predicted {
+        // On the reference's grid, or refused.
+        needed += ScanBytes::working_bytes(file, |_, _| 0)?;
+    }
+    let _held = budget.take(needed);
+    let reference = read_labels(&files.reference, None, options.task.as_ref())?;
     let settings = &options.settings;
     let Some(file) = &files.predicted else {
         let scores = regions.iter().map(|r| metrics::missing(&reference, &r.labels, settings));
@@ -168,12 +178,7 @@ fn score_case(
             lesions: options.lesion_wise.then(|| lesions.collect()),
         });
     };
-    let bytes = files::read(file, files::MAX_SCAN_BYTES)?;
-    // Before the voxels are read: another grid could be of any size.
-    let (grid, _) = nifti::read_grid(&bytes).map_err(in_file(file))?;
-    reference.grid.check_same(&grid).map_err(in_file(file))?;
-    let predicted = read_labels(&bytes, file, options)?;
-    drop(bytes);
+    let predicted = read_labels(file, Some(&reference.grid), options.task.as_ref())?;
     let scores = regions.iter().map(|r| score(&predicted, &reference, &r.labels, settings));
     let lesions =
         regions.iter().map(|r| lesion_scores(&predicted, &reference, &r.labels, settings.surface));
@@ -190,10 +195,16 @@ fn in_file(file: &Path) -> impl Fn(model_core::Error) -> anyhow::Error {
     move |error| anyhow::Error::msg(error.in_file(file.display().to_string()).to_string())
 }
 
-/// A label map whose codes are of the task's scheme, where there is a task.
-fn read_labels(bytes: &[u8], file: &Path, options: &Options) -> Result<LabelMap> {
-    let map = nifti::read_labels(bytes).map_err(in_file(file))?;
-    if let Some(task) = &options.task {
+/// A label map on the grid that is given, whose codes are of the task's scheme, where there is one.
+fn read_labels(file: &Path, grid: Option<&Grid>, task: Option<&Task>) -> Result<LabelMap> {
+    let bytes = ScanBytes::read(file)?;
+    let reader = bytes.open().map_err(in_file(file))?;
+    if let Some(grid) = grid {
+        // Before the voxels are read: another grid could be of any size.
+        grid.check_same(reader.grid()).map_err(in_file(file))?;
+    }
+    let map = reader.labels().map_err(in_file(file))?;
+    if let Some(task) = task {
         task.check_codes(&map.labels).map_err(in_file(file))?;
     }
     Ok(map)

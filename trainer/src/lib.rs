@@ -7,6 +7,7 @@
 pub mod adam;
 pub mod augment;
 pub mod bench;
+mod budget;
 pub mod cases;
 pub mod checkpoint;
 pub mod cli;

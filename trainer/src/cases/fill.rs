@@ -106,7 +106,7 @@ impl Work<'_> {
                     bail!("stopped");
                 }
                 self.made.fetch_add(1, Relaxed);
-                self.shared.make(number, &file)?.0.bytes()
+                self.shared.make(number, &file, &digest)?.0.bytes()
             }
         };
         self.shared.check_fits(number, bytes)?;
@@ -118,26 +118,21 @@ impl Work<'_> {
 fn sort_out(results: Vec<Result<Cached>>) -> Result<Vec<Cached>> {
     let count = results.len();
     let mut cached = Vec::with_capacity(count);
-    let mut bad = Vec::new();
-    let mut largest: Option<TooSmall> = None;
+    let (mut bad, mut too_large) = (Vec::new(), Vec::new());
     for result in results {
         match result {
             Ok(case) => cached.push(case),
             Err(error) => match error.downcast::<TooSmall>() {
-                Ok(small) => {
-                    let needed = |small: &TooSmall| small.needed_bytes;
-                    if largest.as_ref().map(needed) < Some(needed(&small)) {
-                        largest = Some(small);
-                    }
-                }
+                Ok(small) => too_large.push(small),
                 Err(error) => bad.push(format!("  {error:#}")),
             },
         }
     }
     if !bad.is_empty() {
+        bad.extend(too_large.iter().map(|small| format!("  {small}")));
         bail!("{} of {count} cases cannot be used:\n{}", bad.len(), bad.join("\n"));
     }
-    match largest {
+    match too_large.into_iter().max_by_key(|small| small.needed_bytes) {
         Some(largest) => Err(largest.into()),
         None => Ok(cached),
     }

@@ -115,13 +115,13 @@ impl Folder {
         })
     }
 
-    /// SHA-256 over a case's files, remembered for as long as they keep place, size and time.
+    /// SHA-256 over a case's files, remembered for as long as they keep their stamp.
     ///
     /// # Errors
     /// With the file that cannot be read.
     pub fn digest(&self, case: &CaseFiles) -> Result<[u8; 32]> {
         let stamp = stamp(case)?;
-        let file = self.0.join("digests").join(hexadecimal(&stamp));
+        let file = self.remembered(&stamp);
         let check =
             |digest: &[u8]| Sha256::new().chain_update(stamp).chain_update(digest).finalize();
         if let Ok(bytes) = fs::read(&file)
@@ -140,17 +140,30 @@ impl Folder {
             _ => Ok(digest),
         }
     }
+
+    /// Has a case's files read again before their digest is known.
+    pub fn forget(&self, case: &CaseFiles) {
+        if let Ok(stamp) = stamp(case) {
+            // What is not there is forgotten.
+            let _ = fs::remove_file(self.remembered(&stamp));
+        }
+    }
+
+    fn remembered(&self, stamp: &[u8; 32]) -> PathBuf {
+        self.0.join("digests").join(hexadecimal(stamp))
+    }
 }
 
 fn is_case(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == ENDING)
 }
 
-/// Place, size and time of a case's files, without their names being readable from it.
+/// Place, size and times of a case's files, without their names being readable from it. A copy that
+/// keeps the time of a file's change is told by the inode's own, where there are inodes.
 ///
 /// # Errors
 /// With the file that is missing.
-pub(super) fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
+fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
     let mut all = Sha256::new();
     for file in case.files() {
         let about = || format!("cannot read {}", file.display());
@@ -163,6 +176,13 @@ pub(super) fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
         all.update(path);
         all.update(metadata.len().to_le_bytes());
         all.update(changed.to_le_bytes());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            all.update(metadata.ino().to_le_bytes());
+            all.update(metadata.ctime().to_le_bytes());
+            all.update(metadata.ctime_nsec().to_le_bytes());
+        }
     }
     Ok(all.finalize().into())
 }

@@ -2,16 +2,17 @@
 //! to center patches on, and the reference; checked whenever it is read.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anyhow::{Context, Result, ensure};
 use bytemuck::Pod;
 use flate2::Crc;
 use model_core::{Input, LabelMap, Placement};
-use safetensors::tensor::{Metadata, TensorView};
-use safetensors::{Dtype, serialize_to_file};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
 use super::Prepared;
@@ -35,16 +36,32 @@ struct Description {
     crc32: BTreeMap<String, u32>,
 }
 
-/// Writes a case, whole or not at all: safetensors writes to a temporary name, and renames.
+/// Writes a case, whole or not at all: to a temporary name, then renamed. Another user may read it
+/// where the folder lets them, so the file has the permissions that any has.
 pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Relaxed);
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let part = file.with_file_name(format!(".{stem}-{}-{count}", std::process::id()));
+    let written = write_to(&part, prepared, reference).and_then(|()| Ok(fs::rename(&part, file)?));
+    if written.is_err() {
+        // That it stays is no reason to hide why it could not be written.
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+/// Writes the file as it goes, since all of it would be in memory twice.
+fn write_to(file: &Path, prepared: &Prepared, reference: &LabelMap) -> Result<()> {
     let Prepared { input, labels, foreground, placement } = prepared;
     let [ni, nj, nk] = input.dims;
     let [si, sj, sk] = reference.grid.dims;
     let centers = foreground.concat();
+    // The widest values first, so that each tensor is aligned.
     let tensors: [(&str, Dtype, Vec<usize>, &[u8]); 4] = [
         (INPUT, Dtype::F32, vec![input.channels, nk, nj, ni], bytemuck::cast_slice(&input.values)),
-        (LABELS, Dtype::U8, vec![nk, nj, ni], labels),
         (CENTERS, Dtype::U32, vec![centers.len()], bytemuck::cast_slice(&centers)),
+        (LABELS, Dtype::U8, vec![nk, nj, ni], labels),
         (REFERENCE, Dtype::U8, vec![sk, sj, si], &reference.labels),
     ];
     let description = Description {
@@ -54,12 +71,24 @@ pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> R
     };
     let description = serde_json::to_string(&description)?;
     let description = format!("{:08x} {description}", crc32(description.as_bytes()));
-    let metadata = HashMap::from([(DESCRIPTION.to_string(), description)]);
-    let views = tensors.into_iter().map(|(name, dtype, shape, bytes)| {
-        let view = TensorView::new(dtype, shape, bytes);
-        (name, view.expect("each tensor has as many values as its shape says"))
+    let mut end = 0;
+    let infos = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        let start = end;
+        end += bytes.len();
+        let (dtype, shape) = (*dtype, shape.clone());
+        (name.to_string(), TensorInfo { dtype, shape, data_offsets: (start, end) })
     });
-    Ok(serialize_to_file(views, Some(metadata), file)?)
+    let texts = HashMap::from([(DESCRIPTION.to_string(), description)]);
+    let metadata = Metadata::new(Some(texts), infos.collect())?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut out = File::create(file)?;
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    for (_, _, _, bytes) in tensors {
+        out.write_all(bytes)?;
+    }
+    Ok(())
 }
 
 /// Reads a case.
@@ -175,6 +204,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use safetensors::SafeTensors;
+
     use crate::patches::tests::case;
 
     #[test]
@@ -188,17 +219,24 @@ mod tests {
         write(&path, &prepared, &reference).unwrap();
         assert!(read(&path).unwrap() == prepared && read_reference(&path).unwrap() == reference);
         assert_eq!(check(&path).unwrap(), prepared.bytes());
+        // A user who shares the cache can read it as any file, and nothing is left beside it.
+        let other = folder.path().join("other");
+        fs::write(&other, b"").unwrap();
+        let [found, usual] = [&path, &other].map(|p| fs::metadata(p).unwrap().permissions());
+        assert_eq!(found, usual);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        assert!(SafeTensors::deserialize(&fs::read(&path).unwrap()).is_ok());
 
-        let whole = std::fs::read(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
         for place in (0..whole.len()).step_by(83) {
             let mut damaged = whole.clone();
             damaged[place] ^= 4;
-            std::fs::write(&path, damaged).unwrap();
+            fs::write(&path, damaged).unwrap();
             let is_found = [read(&path).is_err(), read_reference(&path).is_err()];
             assert!(is_found.contains(&true), "at byte {place} of {}", whole.len());
         }
         for length in (0..whole.len()).step_by(977) {
-            std::fs::write(&path, &whole[..length]).unwrap();
+            fs::write(&path, &whole[..length]).unwrap();
             assert!(check(&path).is_err(), "cut to {length} bytes");
         }
     }

@@ -18,9 +18,10 @@ use crate::evaluate::{Missing, Options, evaluate, find_task};
 ///
 /// Two files are compared with each other, two folders by their files' names: a.nii.gz with
 /// a.nii.gz, a-seg.nii.gz or a_seg.nii.gz, in the folder or, as BraTS has them, in folders below
-/// it; a file that is named seg.nii.gz alone has its folder's name. The references may also be a data set's folder, with dataset.json. Files of one case must lie
-/// on the same grid (dimensions, and affines within 1e-3), and hold no label that the task does not
-/// name.
+/// it; a file that is named seg.nii.gz alone has its folder's name. The references may also be a
+/// data set: a folder with dataset.json, of which the labels are enough, one of iSeg, or a CSV of
+/// paths, which needs --task. Files of one case must lie on the same grid (dimensions, and affines
+/// within 1e-3), and hold no label that the task does not name.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]

@@ -19,8 +19,11 @@ const CONTRASTS: [[&str; 4]; 4] = [
     ["flair", "t2f", "t2flair", "fla"],
 ];
 
+/// What label files are called.
+const LABEL: &str = "seg";
+
 /// What files are called.
-const SUFFIXES: [&str; 9] = ["t1", "t1ce", "t2", "flair", "t1n", "t1c", "t2w", "t2f", "seg"];
+const SUFFIXES: [&str; 9] = ["t1", "t1ce", "t2", "flair", "t1n", "t1c", "t2w", "t2f", LABEL];
 
 /// The cases of a folder that looks like BraTS: one with two contrasts, or with one and labels.
 pub(super) fn groups(folder: &Path, files: &[PathBuf]) -> Option<Vec<Group>> {
@@ -55,6 +58,7 @@ pub(super) fn open(folder: &Path, groups: Vec<Group>, wanted: Wanted) -> Result<
     let num_old = groups.iter().filter(|group| is_old(group)).count();
     let is_old = 2 * num_old >= groups.len();
     let layout = if is_old { Layout::BratsUntil2022 } else { Layout::BratsSince2023 };
+    let is_model = matches!(wanted, Wanted::Model(_));
     let (Wanted::Named(task) | Wanted::Model(task)) = wanted else {
         let names = match is_old {
             true => "brats2018, brats2019, brats2020, brats2021 or brats2022",
@@ -76,13 +80,9 @@ pub(super) fn open(folder: &Path, groups: Vec<Group>, wanted: Wanted) -> Result<
     let channels = task.channels.iter().map(channel).collect::<Result<Vec<_>>>()?;
     let channels: Vec<Channel> =
         channels.iter().map(|(name, suffixes)| Channel { name, suffixes }).collect();
-    let (groups, other) = by_year(&task, groups);
-    let Found { cases, unlabeled, mut faults } = by_suffix::cases(groups, &channels, "seg");
-    let mut notes = Vec::new();
-    match other {
-        Other::Faults(other) => faults.extend(other),
-        Other::Note(note) => notes.extend(note),
-    }
+    let (groups, notes, of_other_year) = by_year(&task, groups, is_model);
+    let Found { cases, unlabeled, mut faults } = by_suffix::cases(groups, &channels, LABEL);
+    faults.extend(of_other_year);
     let name = folder_name(folder);
     Ok(DataSet { name, licence: String::new(), task, layout, cases, unlabeled, faults, notes })
 }
@@ -93,44 +93,51 @@ fn is_old(group: &Group) -> bool {
     count(&["t1ce", "flair"]) >= count(&["t1c", "t2f", "t1n", "t2w"])
 }
 
-/// What is said of cases whose files' names are not of the task's year.
-enum Other {
-    Faults(Vec<Fault>),
-    Note(Option<String>),
-}
-
-/// Parts off the cases of another year, where the task would take their labels for others without
-/// a value that shows it: until 2022, 4 was enhancing tumor. Else the cases stay, and a note says
-/// so.
-fn by_year(task: &Task, groups: Vec<Group>) -> (Vec<Group>, Other) {
+/// Sorts out the cases whose files' names are not of the task's year. Label 4 was enhancing tumor
+/// until 2022 and is resection cavity in 2024: taken for each other, no value would show it. So such
+/// cases are faults where they have labels; for a model they go without. In 2023 there is no 4: a
+/// note is enough. A task whose name is not that of a BraTS year takes any names.
+fn by_year(
+    task: &Task,
+    groups: Vec<Group>,
+    is_model: bool,
+) -> (Vec<Group>, Vec<String>, Vec<Fault>) {
     let year = task.name.strip_prefix("BraTS ").and_then(|name| name.get(..4)?.parse().ok());
-    let Some(year): Option<u32> = year else { return (groups, Other::Note(None)) };
+    let Some(year): Option<u32> = year else { return (groups, Vec::new(), Vec::new()) };
     let is_other = |group: &Group| is_old(group) != (year <= 2022);
-    let names = if year <= 2022 { "since 2023 (t1c, t2f)" } else { "until 2022 (t1ce, flair)" };
-    if year >= 2024 {
-        let (other, groups) = groups.into_iter().partition(is_other);
-        let what = format!(
-            "expected files of {}, found names as {names}, when label 4 was enhancing tumor; a task \
-             from a file takes any names",
-            task.name
-        );
-        let fault = |group: &Group| {
-            let file = group.files.first().map(|(_, file)| file.clone());
-            Fault::new(&group.name, &what, file)
-        };
-        let other: Vec<Group> = other;
-        return (groups, Other::Faults(other.iter().map(fault).collect()));
+    let num_other = groups.iter().filter(|group| is_other(group)).count();
+    if num_other == 0 {
+        return (groups, Vec::new(), Vec::new());
     }
-    let other = groups.iter().filter(|group| is_other(group)).count();
-    let note = (other > 0).then(|| {
-        format!(
-            "{other} of {} cases have files named as {names}, but the task is {}: make sure that its \
-             labels are meant",
-            groups.len(),
-            task.name
-        )
-    });
-    (groups, Other::Note(note))
+    let names = if year <= 2022 { "since 2023 (t1c, t2f)" } else { "until 2022 (t1ce, flair)" };
+    let note = format!(
+        "{num_other} of {} cases have files named as {names}, but the task is {}",
+        groups.len(),
+        task.name
+    );
+    if year == 2023 {
+        return (groups, vec![format!("{note}: make sure that its labels are meant")], Vec::new());
+    }
+    let what = format!(
+        "expected files of {}, found names as {names}; label 4 was enhancing tumor until 2022 and is \
+         resection cavity in 2024. A task from a file, of a name that is not a BraTS year's, takes \
+         any names",
+        task.name
+    );
+    let (mut kept, mut faults) = (Vec::new(), Vec::new());
+    for mut group in groups {
+        let label = group.files.iter().find(|(suffix, _)| *suffix == LABEL);
+        match label.filter(|_| is_other(&group)) {
+            None => kept.push(group),
+            Some(_) if is_model => {
+                group.files.retain(|(suffix, _)| *suffix != LABEL);
+                group.strays.clear();
+                kept.push(group);
+            }
+            Some((_, file)) => faults.push(Fault::new(&group.name, &what, Some(file.clone()))),
+        }
+    }
+    (kept, vec![format!("{note}: their labels cannot be used")], faults)
 }
 
 #[cfg(test)]
@@ -151,13 +158,25 @@ mod tests {
             files: vec![(suffix, PathBuf::from(suffix)), ("seg", PathBuf::from("seg"))],
             strays: Vec::new(),
         };
-        let sort = |task: &str| {
-            by_year(&Task::builtin(task).unwrap(), vec![case("t1ce"), case("t1c"), case("t1c")])
+        let sort = |task: &str, is_model: bool| {
+            let unlabeled = Group { files: vec![("t1c", PathBuf::from("t1c"))], ..case("none") };
+            let all = vec![case("t1ce"), case("t1c"), case("t1c"), unlabeled];
+            by_year(&Task::builtin(task).unwrap(), all, is_model)
         };
-        let (kept, Other::Faults(faults)) = sort("brats2024") else { panic!("expected a fault") };
-        assert_eq!((kept.len(), faults.len(), &faults[0].case[..]), (2, 1, "t1ce"));
-        let (kept, Other::Note(note)) = sort("brats2021") else { panic!("expected a note") };
-        assert_eq!(kept.len(), 3);
-        assert!(note.unwrap().starts_with("2 of 3 cases have files named as since 2023"));
+        let (kept, _, faults) = sort("brats2024", false);
+        assert_eq!((kept.len(), faults.len(), &faults[0].case[..]), (3, 1, "t1ce"));
+        assert!(faults[0].what.contains("until 2022 (t1ce"), "{}", faults[0]);
+        // 4 of 2024 would be taken for enhancing tumor; without labels nothing can be mistaken.
+        let (kept, notes, faults) = sort("brats2021", false);
+        assert_eq!((kept.len(), faults.len(), &kept[1].name[..]), (2, 2, "none"));
+        assert!(notes[0].starts_with("3 of 4 cases have files named as since 2023"), "{notes:?}");
+        // A model segments them all, without their labels.
+        let (kept, _, faults) = sort("brats2021", true);
+        let num_labels = |group: &Group| group.files.iter().filter(|(s, _)| *s == "seg").count();
+        assert_eq!(kept.iter().map(num_labels).collect::<Vec<_>>(), [1, 0, 0, 0]);
+        assert!(faults.is_empty());
+        // In 2023 the values tell.
+        let (kept, notes, faults) = sort("brats2023", false);
+        assert_eq!((kept.len(), notes.len(), faults.len()), (4, 1, 0));
     }
 }

@@ -65,8 +65,12 @@ pub(super) fn cases(groups: Vec<Group>, channels: &[Channel], label: &str) -> Fo
             named.map(|(_, file)| file.clone()).collect()
         };
         let before = found.faults.len();
+        let labels = of(&[label]);
+        // A label file under a name of its own, as one of BraTS 2020's, would be missed in silence.
+        let is_misnamed = labels.is_empty() && some_have_labels && !group.strays.is_empty();
+        let is_unlabeled = labels.is_empty() && !is_misnamed;
         let mut fault = |what: String, file: Option<PathBuf>| {
-            found.faults.push(Fault::new(&group.name, what, file))
+            found.faults.push(Fault { is_unlabeled, ..Fault::new(&group.name, what, file) })
         };
         let folder = || group.files[0].1.parent().map(Path::to_path_buf);
         let mut images = Vec::new();
@@ -85,12 +89,10 @@ pub(super) fn cases(groups: Vec<Group>, channels: &[Channel], label: &str) -> Fo
             }
             images.extend(files);
         }
-        let labels = of(&[label]);
         if labels.len() > 1 {
             fault(format!("expected one {label}, found {}", labels.len()), labels.first().cloned());
         }
-        // A label file under a name of its own, as one of BraTS 2020's, would be missed in silence.
-        if labels.is_empty() && some_have_labels && !group.strays.is_empty() {
+        if is_misnamed {
             let strays = group.strays.join(", ");
             fault(format!("expected {label}, found only files of other names: {strays}"), folder());
         }

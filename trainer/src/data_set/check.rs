@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex};
 
 use anyhow::{Error, Result};
 use model_core::nifti::Reader;
@@ -11,10 +10,11 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{CaseFiles, Fault, Intensities, ScanBytes};
+use crate::budget::Budget;
 use crate::progress;
 
-/// The most that the voxels in work take at once; a file that is larger goes alone.
-const MAX_VOXEL_BYTES: u64 = 2 << 30;
+/// The most that files and voxels in work take at once; a file that is larger goes alone.
+const WHOLE_BYTES: u64 = 4 << 30;
 
 /// What was found in a case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -65,9 +65,11 @@ impl Checked {
 /// Checks cases in parallel.
 pub(super) fn check(task: &Task, cases: &[CaseFiles]) -> Vec<Checked> {
     let bar = progress::bar("checking cases", cases.len() as u64);
-    let budget = Budget { free: Mutex::new(MAX_VOXEL_BYTES), freed: Condvar::new() };
+    let budget = Budget::new(WHOLE_BYTES);
     let check = |case: &CaseFiles| {
-        let checked = Look::new(task, case, &budget).look();
+        let mut checked = Look::new(task, case, &budget).look();
+        let is_unlabeled = case.label.is_none();
+        checked.faults.iter_mut().for_each(|fault| fault.is_unlabeled = is_unlabeled);
         bar.inc(1);
         checked
     };
@@ -75,30 +77,6 @@ pub(super) fn check(task: &Task, cases: &[CaseFiles]) -> Vec<Checked> {
     let checked = cases.par_iter().with_max_len(1).map(check).collect();
     bar.finish_and_clear();
     checked
-}
-
-/// Bytes that are free for voxels.
-struct Budget {
-    free: Mutex<u64>,
-    freed: Condvar,
-}
-
-impl Budget {
-    /// Does work once so many bytes are free.
-    fn with<T>(&self, bytes: u64, work: impl FnOnce() -> T) -> T {
-        let bytes = bytes.min(MAX_VOXEL_BYTES);
-        let lock = || self.free.lock().expect("no thread panics while it holds this");
-        let mut free = lock();
-        while *free < bytes {
-            free = self.freed.wait(free).expect("no thread panics while it holds this");
-        }
-        *free -= bytes;
-        drop(free);
-        let result = work();
-        *lock() += bytes;
-        self.freed.notify_all();
-        result
-    }
 }
 
 /// A case that is being looked at.
@@ -174,18 +152,17 @@ impl<'a> Look<'a> {
     }
 
     fn image(&mut self, file: &Path) -> Result<()> {
+        // The channels, and a copy of one.
+        let decoded = |voxels: u64, channels: u64| 4 * voxels * (channels + 1);
+        let _held = self.budget.take(ScanBytes::working_bytes(file, decoded)?);
         let bytes = ScanBytes::read(file)?;
         let reader = bytes.open()?;
         self.warn_of_forms(&reader, file);
-        let one_copy = reader.decoded_bytes() / reader.num_channels() as u64;
-        let needed = reader.decoded_bytes() + one_copy;
         let grid = reader.grid().clone();
-        let measured = self.budget.with(needed, || {
-            let scan = reader.scan()?;
-            let channels = scan.volumes.iter().zip(scan.num_non_finite);
-            let channels = channels.map(|(volume, count)| Intensities::of(volume, count));
-            Ok::<Vec<Intensities>, model_core::Error>(channels.collect())
-        })?;
+        let scan = reader.scan()?;
+        let channels = scan.volumes.iter().zip(scan.num_non_finite);
+        let channels = channels.map(|(volume, count)| Intensities::of(volume, count));
+        let measured: Vec<Intensities> = channels.collect();
         let bad: u64 = measured.iter().map(|channel| channel.num_non_finite).sum();
         if bad > 0 {
             let all = grid.num_voxels() as u64 * measured.len() as u64;
@@ -228,13 +205,13 @@ impl<'a> Look<'a> {
 
     /// The labels, where they are of the task's scheme.
     fn labels(&mut self, file: &Path) -> Result<Option<LabelMap>> {
+        let _held = self.budget.take(ScanBytes::working_bytes(file, |voxels, _| voxels)?);
         let bytes = ScanBytes::read(file)?;
         let reader = bytes.open()?;
         if reader.is_float() {
             self.warn("labels that are stored as floats", String::new(), file);
         }
-        let num_voxels = reader.grid().num_voxels() as u64;
-        let map = self.budget.with(num_voxels, || reader.labels())?;
+        let map = reader.labels()?;
         if let Some(grid) = &self.grid
             && let Err(error) = grid.check_same(&map.grid)
         {
@@ -263,29 +240,5 @@ fn schemes(task: &Task, labels: &[u8]) -> String {
     match names.is_empty() {
         true => String::new(),
         false => format!("; all values are known to {}", names.join(", ")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn work_beyond_the_budget_waits_and_all_of_it_is_done() {
-        let budget = Budget { free: Mutex::new(MAX_VOXEL_BYTES), freed: Condvar::new() };
-        let in_work = Mutex::new((0u32, 0u32));
-        let work = |_| {
-            // More than half of the budget each: never two at once; the last wants more than all.
-            budget.with(MAX_VOXEL_BYTES / 2 + 1, || {
-                let mut now = in_work.lock().unwrap();
-                *now = (now.0 + 1, now.1.max(now.0 + 1));
-                drop(now);
-                std::thread::yield_now();
-                in_work.lock().unwrap().0 -= 1;
-            });
-        };
-        std::thread::scope(|scope| (0..8).for_each(|n| drop(scope.spawn(move || work(n)))));
-        assert_eq!(*in_work.lock().unwrap(), (0, 1));
-        assert_eq!(budget.with(u64::MAX, || 7), 7);
     }
 }

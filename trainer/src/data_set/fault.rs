@@ -17,11 +17,18 @@ pub struct Fault {
     pub what: String,
     /// The file that it stands in, where it stands in one.
     pub file: Option<PathBuf>,
+    /// Whether the case has no labels, so that training does not need it.
+    pub is_unlabeled: bool,
 }
 
 impl Fault {
     pub(super) fn new(case: &str, what: impl ToString, file: Option<PathBuf>) -> Fault {
-        Fault { case: case.to_string(), what: what.to_string(), file }
+        Fault { case: case.to_string(), what: what.to_string(), file, is_unlabeled: false }
+    }
+
+    /// The same of a case without labels.
+    pub(super) fn of_unlabeled(self) -> Fault {
+        Fault { is_unlabeled: true, ..self }
     }
 }
 
@@ -56,9 +63,14 @@ pub(super) fn doubled(cases: &mut Vec<CaseFiles>, unlabeled: &mut Vec<CaseFiles>
     let mut faults = Vec::new();
     let mut keep = |case: &CaseFiles| {
         let image = case.images.first().cloned();
+        let is_unlabeled = case.label.is_none();
+        let new = |case: &str, what: &str| Fault {
+            is_unlabeled,
+            ..Fault::new(case, what, image.clone())
+        };
         if !is_file_name(&case.name) {
             let expected = "expected a name that a file can have, of at most 200 bytes";
-            faults.push(Fault::new(&case.name.escape_debug().to_string(), expected, image));
+            faults.push(new(&case.name.escape_debug().to_string(), expected));
             return false;
         }
         // Some file systems do not tell capitals.
@@ -68,7 +80,7 @@ pub(super) fn doubled(cases: &mut Vec<CaseFiles>, unlabeled: &mut Vec<CaseFiles>
                 let other = first.unwrap_or_default();
                 let what =
                     format!("expected one case of a name, found another in {}", other.display());
-                faults.push(Fault::new(&case.name, what, image));
+                faults.push(new(&case.name, &what));
                 false
             }
         }

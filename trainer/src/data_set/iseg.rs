@@ -10,10 +10,19 @@ use super::by_suffix::{self, Channel, Found, Group};
 use super::listing::folder_name;
 use super::{DataSet, Layout, Wanted};
 
-const SUFFIXES: [&str; 3] = ["t1", "t2", "label"];
+/// What label files are called.
+pub(super) const LABEL: &str = "label";
+
+const SUFFIXES: [&str; 3] = ["t1", "t2", LABEL];
+
+/// What only files of BraTS are called, whose subjects may be numbered in the same way.
+const OTHERS: [&str; 7] = ["t1ce", "flair", "t1n", "t1c", "t2w", "t2f", "seg"];
 
 /// The cases of a folder that looks like iSeg.
 pub(super) fn groups(folder: &Path, files: &[PathBuf]) -> Option<Vec<Group>> {
+    if !by_suffix::groups(folder, files, &OTHERS).is_empty() {
+        return None;
+    }
     let groups = by_suffix::groups(folder, files, &SUFFIXES);
     let is_subject = |group: &Group| group.name.to_lowercase().starts_with("subject-");
     let groups: Vec<Group> = groups.into_iter().filter(is_subject).collect();
@@ -36,7 +45,7 @@ pub(super) fn open(folder: &Path, groups: Vec<Group>, wanted: Wanted) -> Result<
         |(name, place): (&'static str, usize)| Channel { name, suffixes: &SUFFIXES[place..=place] };
     let names = places.iter().map(|&place| (["T1", "T2"][place], place));
     let channels: Vec<Channel> = names.map(channel).collect();
-    let Found { cases, unlabeled, faults } = by_suffix::cases(groups, &channels, "label");
+    let Found { cases, unlabeled, faults } = by_suffix::cases(groups, &channels, LABEL);
     Ok(DataSet {
         name: folder_name(folder),
         licence: String::new(),

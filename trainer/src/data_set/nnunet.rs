@@ -25,7 +25,7 @@ pub(super) fn cases(folder: &Path, by_name: &ByName, channels: &[String]) -> Res
         for (name, files) in by_case(&test, ending)? {
             match complete(&name, files, channels, &test) {
                 Ok(images) => found.unlabeled.push(CaseFiles { name, images, label: None }),
-                Err(faults) => found.faults.extend(faults),
+                Err(faults) => found.faults.extend(faults.into_iter().map(Fault::of_unlabeled)),
             }
         }
     }

@@ -1,15 +1,17 @@
 //! A scan's bytes from its file, or from both files of a `.hdr`/`.img` pair.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use model_core::nifti::Reader;
-use model_core::{Grid, LabelMap, Volume};
+use model_core::{Grid, LabelMap};
 use sha2::{Digest, Sha256};
 
 use crate::files;
 
-/// The largest header of a pair that is read; extensions may follow it.
+/// The largest header that is read, with the extensions behind it.
 const MAX_HEADER_BYTES: u64 = 64 << 20;
 
 /// What a scan's files hold.
@@ -46,6 +48,14 @@ impl ScanBytes {
         Ok(match pair(file)? {
             None => {
                 let (start, length) = files::start(file)?;
+                let found = Reader::open_start(&start, length).ok().map(said);
+                if found.is_some() || start.len() as u64 == length {
+                    return Ok((found, length));
+                }
+                let about = || format!("cannot read {}", file.display());
+                let mut start = Vec::new();
+                let source = File::open(file).with_context(about)?;
+                source.take(MAX_HEADER_BYTES).read_to_end(&mut start).with_context(about)?;
                 (Reader::open_start(&start, length).ok().map(said), length)
             }
             Some((header, voxels)) => {
@@ -54,6 +64,18 @@ impl ScanBytes {
                 (Reader::open_pair_start(&header, &start, length).ok().map(said), length)
             }
         })
+    }
+
+    /// What reading a scan takes in memory, known from its header: its files, and what `decoded`
+    /// says of so many voxels and channels; the files alone where the header cannot be used.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn working_bytes(file: &Path, decoded: impl Fn(u64, u64) -> u64) -> Result<u64> {
+        let (head, length) = ScanBytes::head(file)?;
+        let decoded =
+            head.map_or(0, |(grid, count)| decoded(grid.num_voxels() as u64, count as u64));
+        Ok(length.saturating_add(decoded))
     }
 
     /// Reads the header, and refuses what cannot be a scan.
@@ -65,14 +87,6 @@ impl ScanBytes {
             None => Reader::open(&self.bytes),
             Some(header) => Reader::open_pair(header, &self.bytes),
         }
-    }
-
-    /// The scan's channels.
-    ///
-    /// # Errors
-    /// What is wrong with the scan.
-    pub fn volumes(&self) -> model_core::Result<Vec<Volume>> {
-        Ok(self.open()?.scan()?.volumes)
     }
 
     /// The labels of a segmentation.
@@ -117,4 +131,29 @@ fn pair(file: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
     };
     let (file, found) = (file.to_path_buf(), found.clone());
     Ok(Some(if other == "img" { (file, found) } else { (found, file) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model_core::{Affine, nifti};
+
+    #[test]
+    fn a_header_with_long_extensions_says_how_large_its_scan_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("scan.nii");
+        let grid = Grid::new([3, 2, 1], Affine::IDENTITY);
+        let written = nifti::write_labels(&LabelMap { grid, labels: vec![1; 6] });
+        let mut plain = Vec::new();
+        flate2::read::MultiGzDecoder::new(&written[..]).read_to_end(&mut plain).unwrap();
+        // vox_offset: the voxels begin behind a megabyte of what other tools say of a scan.
+        let behind = 1 << 20;
+        plain[108..112].copy_from_slice(&(352.0 + behind as f32).to_le_bytes());
+        plain.splice(352..352, vec![0; behind]);
+        std::fs::write(&file, &plain).unwrap();
+        let (head, length) = ScanBytes::head(&file).unwrap();
+        let (grid, channels) = head.expect("a header that can be used");
+        assert_eq!((grid.dims, channels, length), ([3, 2, 1], 1, plain.len() as u64));
+        assert_eq!(ScanBytes::read(&file).unwrap().labels().unwrap().labels, [1; 6]);
+    }
 }

@@ -7,7 +7,7 @@ use model_core::Task;
 
 use super::brats::is_same_channel;
 use super::listing::{file_name, stem};
-use super::{CaseFiles, DataSet, Layout, Wanted};
+use super::{CaseFiles, DataSet, Fault, Layout, Wanted};
 use crate::files;
 
 /// The largest table that is read.
@@ -21,7 +21,14 @@ struct Columns {
     label: Option<usize>,
 }
 
-/// Lists the cases of a table.
+impl Columns {
+    /// The label's place among a row's columns, where the row names one.
+    fn label(&self, record: &csv::StringRecord) -> Option<usize> {
+        self.label.filter(|&place| record.get(place).is_some_and(|text| !text.is_empty()))
+    }
+}
+
+/// Lists the cases of a table; a row that cannot be used is a fault.
 pub(super) fn open(file: &Path, wanted: Wanted) -> Result<DataSet> {
     let (Wanted::Named(task) | Wanted::Model(task)) = wanted else {
         bail!(
@@ -36,10 +43,21 @@ pub(super) fn open(file: &Path, wanted: Wanted) -> Result<DataSet> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
     let columns = columns(reader.headers().with_context(about)?, &task).with_context(about)?;
-    let (mut cases, mut unlabeled) = (Vec::new(), Vec::new());
-    for record in reader.records() {
-        let case = case(&record.with_context(about)?, &columns, file).with_context(about)?;
-        if case.label.is_some() { &mut cases } else { &mut unlabeled }.push(case);
+    let (mut cases, mut unlabeled, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, record) in reader.records().enumerate() {
+        let row = format!("row {}", number + 1);
+        let fault = |what: String| Fault::new(&row, what, Some(file.to_path_buf()));
+        match record {
+            Err(error) => faults.push(fault(error.to_string())),
+            Ok(record) => match case(&record, &columns, file) {
+                Ok(case) if case.label.is_some() => cases.push(case),
+                Ok(case) => unlabeled.push(case),
+                Err(error) => {
+                    let is_unlabeled = columns.label(&record).is_none();
+                    faults.push(Fault { is_unlabeled, ..fault(error.to_string()) });
+                }
+            },
+        }
     }
     Ok(DataSet {
         name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -48,7 +66,7 @@ pub(super) fn open(file: &Path, wanted: Wanted) -> Result<DataSet> {
         layout: Layout::Table,
         cases,
         unlabeled,
-        faults: Vec::new(),
+        faults,
         notes: Vec::new(),
     })
 }
@@ -112,6 +130,6 @@ fn case(record: &csv::StringRecord, columns: &Columns, file: &Path) -> Result<Ca
             stem(&name).unwrap_or(&name).to_string()
         }
     };
-    let label = columns.label.filter(|&place| !field(place).is_empty()).map(path).transpose()?;
+    let label = columns.label(record).map(path).transpose()?;
     Ok(CaseFiles { name, images, label })
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use model_core::Task;
 
-use crate::data_set::DataSet;
+use crate::data_set;
 use crate::files;
 
 /// Folders below a folder that are searched: `HGG/ID/ID_seg.nii.gz` of BraTS 2018 lies two down.
@@ -25,12 +26,12 @@ pub(super) struct Files {
     pub reference: PathBuf,
 }
 
-/// Pairs predictions with references by name, ordered by name.
-pub(super) fn find(predicted: &Path, reference: &Path) -> Result<Vec<Files>> {
+/// Pairs predictions with references by name, ordered by name; a CSV of references needs the task.
+pub(super) fn find(predicted: &Path, reference: &Path, task: Option<&Task>) -> Result<Vec<Files>> {
     for path in [predicted, reference] {
         ensure!(path.exists(), "expected a file or folder, found nothing at {}", path.display());
     }
-    match (predicted.is_dir(), reference.is_dir()) {
+    match (predicted.is_dir(), reference.is_dir() || is_list(reference)) {
         (false, false) => Ok(vec![Files {
             name: case_name(predicted),
             predicted: Some(predicted.into()),
@@ -38,7 +39,7 @@ pub(super) fn find(predicted: &Path, reference: &Path) -> Result<Vec<Files>> {
         }]),
         (true, true) => {
             let predicted = label_maps(predicted)?;
-            let mut references = references(reference)?;
+            let mut references = references(reference, task)?;
             let pair = |(name, predicted): (String, PathBuf)| match references.remove(&name) {
                 Some(reference) => Ok(Files { name, predicted: Some(predicted), reference }),
                 None => Err(format!("  {}", predicted.display())),
@@ -62,20 +63,24 @@ pub(super) fn find(predicted: &Path, reference: &Path) -> Result<Vec<Files>> {
             Ok(files)
         }
         _ => bail!(
-            "expected two files or two folders, found {} and {}",
+            "expected two files, or two folders (for the references also a CSV), found {} and {}",
             predicted.display(),
             reference.display()
         ),
     }
 }
 
-/// The references in a folder: the label files of a data set, else the label maps in it.
-fn references(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    if !folder.join("dataset.json").is_file() {
-        return label_maps(folder);
-    }
-    let cases = DataSet::open(folder, None)?.cases.into_iter();
-    Ok(cases.filter_map(|case| Some((case.name, case.label?))).collect())
+/// Whether a file lists cases.
+fn is_list(file: &Path) -> bool {
+    let is_csv = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    file.is_file() && (is_csv || file.file_name().is_some_and(|name| name == "dataset.json"))
+}
+
+/// The references of a folder or a list: the label files of a data set, else the label maps in it.
+fn references(path: &Path, task: Option<&Task>) -> Result<BTreeMap<String, PathBuf>> {
+    let Some(found) = data_set::references(path, task)? else { return label_maps(path) };
+    ensure!(!found.is_empty(), "expected label files, found none in {}", path.display());
+    Ok(found)
 }
 
 /// The label maps in a folder by the case's name: all scans that lie in it, else those below it that
@@ -85,10 +90,14 @@ fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     scans_in(folder, 0, &mut scans)?;
     if scans.is_empty() {
         scans_in(folder, MAX_DEPTH, &mut scans)?;
-        scans.retain(|file| case_name(file) != files::case_name(file));
+        scans.retain(|file| case_name(file) != stem(file));
     }
     let found = scans.len();
-    ensure!(found > 0, "expected label maps (.nii or .nii.gz), found none in {}", folder.display());
+    ensure!(
+        found > 0,
+        "expected label maps (.nii, .nii.gz, .hdr), found none in {}",
+        folder.display()
+    );
     let mut maps: BTreeMap<String, PathBuf> = BTreeMap::new();
     let mut twice = Vec::new();
     for file in scans {
@@ -119,16 +128,21 @@ fn scans_in(folder: &Path, depth: usize, scans: &mut Vec<PathBuf>) -> Result<()>
             if depth > 0 {
                 scans_in(&path, depth - 1, scans)?;
             }
-        } else if name.ends_with(".nii") || name.ends_with(".nii.gz") {
+        } else if data_set::scan_name(&path).is_some() {
             scans.push(path);
         }
     }
     Ok(())
 }
 
+/// A scan's name without its ending.
+fn stem(file: &Path) -> String {
+    data_set::scan_name(file).unwrap_or_else(|| files::case_name(file))
+}
+
 /// A file's name without what says that it is a segmentation.
 fn case_name(file: &Path) -> String {
-    let name = files::case_name(file);
+    let name = stem(file);
     if name == SEGMENTATION_ALONE {
         let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
         return folder.to_string_lossy().into_owned();
@@ -156,15 +170,15 @@ mod tests {
         touch(&predicted, &["B1.nii.gz", "B2.nii.gz", "B4.nii.gz", "._B1.nii.gz"]);
         touch(&reference, &["HGG/B1/B1_seg.nii.gz", "HGG/B1/B1_t1.nii.gz", "B2/B2-seg.nii"]);
         touch(&reference, &["LGG/B3/B3_seg.nii.gz", "B4/seg.nii.gz", "B4/t1.nii.gz"]);
-        let found = find(&predicted, &reference).unwrap();
+        let found = find(&predicted, &reference, None).unwrap();
         let names: Vec<_> = found.iter().map(|f| (&f.name[..], f.predicted.is_some())).collect();
         assert_eq!(names, [("B1", true), ("B2", true), ("B3", false), ("B4", true)]);
 
         touch(&predicted, &["C1.nii.gz", "C2.nii.gz"]);
-        let error = find(&predicted, &reference).unwrap_err().to_string();
+        let error = find(&predicted, &reference, None).unwrap_err().to_string();
         assert!(error.contains("C1.nii.gz") && error.contains("C2.nii.gz"), "{error}");
         touch(&reference, &["C1/C1-seg.nii.gz", "C2/C2-seg.nii.gz", "C2/C2_seg.nii"]);
-        let error = find(&predicted, &reference).unwrap_err().to_string();
+        let error = find(&predicted, &reference, None).unwrap_err().to_string();
         assert!(error.contains("found two") && error.contains("C2_seg.nii"), "{error}");
         std::fs::remove_dir_all(folder).unwrap();
     }

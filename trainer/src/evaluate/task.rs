@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use model_core::{Region, Task};
 
 use super::pairs::Files;
-use super::{Options, for_all, read_labels};
-use crate::data_set::resolve_task;
-use crate::files;
+use super::{for_all, read_labels};
+use crate::budget::Budget;
+use crate::data_set::{ScanBytes, resolve_task};
 
 /// The task to score by: built in, of a bundle, of a run's folder or of a dataset.json; without a
 /// name, of the dataset.json in or beside the folder of the references, if there is one.
@@ -34,12 +34,12 @@ fn task_of(reference: &Path) -> Result<Option<Task>> {
 }
 
 /// Without a task, each code that stands in a reference or a prediction is a region of its own.
-pub(super) fn regions_present(files: &[Files]) -> Result<Vec<Region>> {
+pub(super) fn regions_present(files: &[Files], budget: &Budget) -> Result<Vec<Region>> {
     let of_case = |files: &Files| {
         let mut present = [false; 256];
         for file in files.predicted.iter().chain([&files.reference]) {
-            let bytes = files::read(file, files::MAX_SCAN_BYTES)?;
-            let map = read_labels(&bytes, file, &Options::default())?;
+            let _held = budget.take(ScanBytes::working_bytes(file, |voxels, _| voxels)?);
+            let map = read_labels(file, None, None)?;
             map.labels.iter().for_each(|&code| present[usize::from(code)] = true);
         }
         Ok(present)

@@ -105,7 +105,7 @@ fn power(n: i32, part: f64) -> String {
 /// A number as a reader of a chart wants it: three digits that count.
 pub(super) fn short(value: f64) -> String {
     match value.abs() {
-        size if size == 0.0 => "0".into(),
+        0.0 => "0".into(),
         size if size < 1e-3 => format!("{value:.2e}").replace('-', "\u{2212}"),
         size => grouped(value, (2.0 - size.log10().floor()).clamp(0.0, 5.0) as usize),
     }
