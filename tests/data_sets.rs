@@ -1,14 +1,12 @@
 //! The field's data sets open as they come, and all that is wrong with one is told at once.
 
-mod trees;
+pub(crate) mod trees;
 
 use std::fs;
 use std::path::Path;
 
 use model_core::{Head, Task, nifti};
 use promises::data;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use trainer::data_set::{DataSet, Layout};
 use trainer::evaluate::{Options, evaluate};
 use trainer::inspect::Inspection;
@@ -57,48 +55,6 @@ fn every_layout_gives_the_same_cases() {
     assert_eq!(regions.unlabeled.len(), 1);
     let table = open("table/cases.csv", Some("brats2023"), Layout::Table);
     assert_eq!(table.unlabeled[0].name, "unseen");
-}
-
-#[test]
-fn an_iseg_folder_of_analyze_pairs_is_read_and_its_lack_of_place_told() {
-    let folder = tempfile::tempdir().unwrap();
-    for (number, big_endian) in [(1, false), (2, true)] {
-        trees::write_iseg(folder.path(), number, big_endian);
-    }
-    let data_set = DataSet::open(folder.path(), None).unwrap();
-    assert_eq!((data_set.layout, data_set.cases.len()), (Layout::Iseg, 2));
-    let (first, second) = (data_set.read(0).unwrap(), data_set.read(1).unwrap());
-    assert!(first.0.channels == second.0.channels, "both byte orders");
-    assert_ne!(first.1, second.1, "the digest is over both files of a pair");
-    let grid = &first.0.channels[1].grid;
-    assert_eq!((grid.dims, grid.world_from_voxel.spacing_mm()), ([6, 5, 4], [1.0, 1.0, 2.0]));
-    assert_eq!(first.0.channels[1].voxels[7], 107.0);
-    let present = first.0.labels.unwrap();
-    assert_eq!(present.labels[..4], [0, 10, 150, 250]);
-    let report = Inspection::new(data_set).report();
-    assert!(report.contains("2 of 2: The file does not say how the scan lies"), "{report}");
-    assert!(report.contains("250 white matter") && report.contains("no faults"), "{report}");
-}
-
-#[test]
-fn mutated_analyze_headers_never_panic() {
-    let folder = tempfile::tempdir().unwrap();
-    trees::write_iseg(folder.path(), 1, false);
-    let bytes =
-        |ending: &str| fs::read(folder.path().join(format!("subject-1-T1.{ending}"))).unwrap();
-    let (header, voxels) = (bytes("hdr"), bytes("img"));
-    let mut random = ChaCha8Rng::seed_from_u64(75);
-    let mut num_read = 0;
-    for _ in 0..20_000 {
-        let mut header = header.clone();
-        for _ in 0..1 + random.next_u32() % 3 {
-            let place = random.next_u32() as usize % 128;
-            header[place] = random.next_u32() as u8;
-        }
-        let scan = nifti::Reader::open_pair(&header, &voxels).and_then(|reader| reader.scan());
-        num_read += usize::from(scan.is_ok());
-    }
-    assert!((1_000..20_000).contains(&num_read), "{num_read} mutated headers were read");
 }
 
 #[test]
@@ -391,23 +347,6 @@ fn a_table_that_could_be_misread_is_refused() {
     assert!(data_set.faults[0].what.contains("a name that a file can have"), "results go by name");
     let twice = open("case,T1,T2\na,1,2\nA,3,4\n").unwrap();
     assert!(twice.unlabeled.len() == 1 && twice.faults.len() == 1);
-}
-
-#[test]
-fn a_pair_is_the_scan_that_its_single_file_is() {
-    let Some(folder) = data("edge/nifti-rs") else { return };
-    let bytes = |name: &str| fs::read(folder.join(name)).unwrap();
-    let single = nifti::read(&bytes("minimal.nii")).unwrap();
-    for (header, voxels) in [("minimal.hdr", "minimal.img"), ("minimal.hdr.gz", "minimal.img.gz")] {
-        let (header, voxels) = (bytes(header), bytes(voxels));
-        let pair = |voxels| nifti::Reader::open_pair(&header, voxels).and_then(|r| r.scan());
-        assert!(pair(&voxels).unwrap().volumes == single);
-        assert!(pair(&voxels[..voxels.len() - 9]).is_err());
-        assert!(pair(&[]).is_err());
-    }
-    assert!(nifti::read(&bytes("minimal.hdr")).unwrap_err().to_string().contains(".hdr/.img"));
-    let whole = bytes("minimal.nii");
-    assert!(nifti::Reader::open_pair(&whole, &whole).is_err(), "not the header of a pair");
 }
 
 #[test]

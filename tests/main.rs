@@ -15,6 +15,7 @@ mod layering;
 mod memory;
 mod metrics;
 mod never_lost;
+mod pairs;
 mod program_matches_model;
 mod report;
 mod reversible;
