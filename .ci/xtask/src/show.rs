@@ -38,8 +38,12 @@ pub fn pack(data_set: &DataSet, predictions: &Path, show: &Path) -> Result<()> {
     let name = first.trim_end_matches(".gz").trim_end_matches(".nii");
     let image = data_set.image(name)?;
     let file = image.file_name().context("a file has a name")?.to_string_lossy().into_owned();
-    fs::copy(&image, show.join(&file))
-        .with_context(|| format!("cannot copy {}", image.display()))?;
+    // A copy has its original's permissions: that of a read-only scan cannot be written over.
+    let shown = show.join(&file);
+    if shown.exists() {
+        fs::remove_file(&shown)?;
+    }
+    fs::copy(&image, &shown).with_context(|| format!("cannot copy {}", image.display()))?;
     let case = json!({ "name": name, "files": [file] });
     let manifest = json!({ "bundle": "model.safetensors", "case": case });
     fs::write(show.join("manifest.json"), format!("{manifest:#}\n"))?;
