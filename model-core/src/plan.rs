@@ -23,7 +23,6 @@ mod tape;
 pub use fit::{Fit, Largest, fit};
 pub use forward::forward_bytes;
 
-use heap::Heap;
 use network::Parts;
 use tape::{Machine, Tape};
 
@@ -275,16 +274,7 @@ impl Found {
 }
 
 fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Found {
-    let machine = Machine {
-        heap: Heap::new(config.num_levels()),
-        place: settings.place,
-        compute: float_bytes(settings.precision.compute),
-        stream: float_bytes(settings.precision.stream),
-        batch: settings.batch,
-        gradients: Default::default(),
-        bottom: Default::default(),
-        work: vec![0; config.num_levels()].into(),
-    };
+    let machine = Machine::new(config, settings);
     let mut tape = Tape::default();
     let x = machine.cast(&mut tape, machine.input(config.in_channels, dims), machine.compute);
     let logits = machine.segments(&mut tape, Parts::Whole(x), &segments(config));

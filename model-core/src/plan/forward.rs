@@ -2,7 +2,7 @@
 
 use super::network::Parts;
 use super::tape::{Machine, Tape};
-use super::{Heap, Mode, Settings, check, float_bytes};
+use super::{Mode, Settings, check};
 use crate::Result;
 use crate::config::UNetConfig;
 use crate::layers::segments;
@@ -16,16 +16,7 @@ pub fn forward_bytes(config: &UNetConfig, dims: [usize; 3], settings: Settings) 
     check(config, dims, settings.batch)?;
     // Without autodiff every layer is run as one that is stored, and nothing is.
     let config = Mode::Twin.of(&config.for_inference());
-    let machine = Machine {
-        heap: Heap::new(config.num_levels()),
-        place: settings.place,
-        compute: float_bytes(settings.precision.compute),
-        stream: float_bytes(settings.precision.stream),
-        batch: settings.batch,
-        gradients: Default::default(),
-        bottom: Default::default(),
-        work: vec![0; config.num_levels()].into(),
-    };
+    let machine = Machine::new(&config, settings);
     let mut tape = Tape::none();
     let x = machine.cast(&mut tape, machine.input(config.in_channels, dims), machine.compute);
     let logits = machine.segments(&mut tape, Parts::Whole(x), &segments(&config));

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::heap::{Block, Heap, Shadow};
+use super::{Settings, float_bytes};
+use crate::config::UNetConfig;
 use crate::kernels::{Call, Memory, Place, numbers};
 
 /// A tensor and its place in the graph; none where nothing before it has parameters.
@@ -68,6 +70,20 @@ pub struct Unary {
 }
 
 impl Machine {
+    /// Before anything is computed.
+    pub fn new(config: &UNetConfig, settings: Settings) -> Machine {
+        Machine {
+            heap: Heap::new(config.num_levels()),
+            place: settings.place,
+            compute: float_bytes(settings.precision.compute),
+            stream: float_bytes(settings.precision.stream),
+            batch: settings.batch,
+            gradients: Default::default(),
+            bottom: Default::default(),
+            work: vec![0; config.num_levels()].into(),
+        }
+    }
+
     /// A new tensor.
     pub fn tensor(&self, channels: usize, dims: [usize; 3], float_bytes: u64) -> Shadow {
         let block = self.heap.take(numbers(self.batch, channels, dims).saturating_mul(float_bytes));
