@@ -33,8 +33,6 @@ pub struct Checkpoint {
     pub steps: usize,
     /// Whether the validation after the last of them is still to be made.
     pub validation_is_due: bool,
-    /// The best validation so far.
-    pub best: Option<Best>,
     /// Every validation so far: after how many steps, and mean Dice over regions and cases.
     pub validations: Vec<(usize, f64)>,
     /// The weights that are trained.
@@ -60,11 +58,17 @@ struct Metadata {
     steps: usize,
     validation_is_due: bool,
     /// Steps and Dice; that as text, which comes back exactly, as a number in JSON need not.
-    best: Option<(usize, String)>,
-    /// Likewise.
     validations: Vec<(usize, String)>,
     /// SHA-256 over all of the above and all tensors, in hexadecimal.
     sha256: String,
+}
+
+/// The best of validations in order, the first of equals.
+pub fn best(validations: &[(usize, f64)]) -> Option<Best> {
+    validations.iter().fold(None, |best: Option<Best>, &(steps, dice)| match best {
+        Some(best) if best.dice >= dice => Some(best),
+        _ => Some(Best { steps, dice }),
+    })
 }
 
 impl Checkpoint {
@@ -87,7 +91,6 @@ impl Checkpoint {
             version: VERSION,
             steps,
             validation_is_due,
-            best: self.best.map(|best| text(&(best.steps, best.dice))),
             validations: self.validations.iter().map(text).collect(),
             sha256,
         };
@@ -161,12 +164,10 @@ impl Checkpoint {
         let number = |(steps, dice): (usize, String)| -> Result<(usize, f64)> {
             Ok((steps, dice.parse().context("its Dice")?))
         };
-        let best = metadata.best.map(number).transpose()?;
         let validations = metadata.validations.into_iter().map(number);
         let mut checkpoint = Checkpoint {
             steps: metadata.steps,
             validation_is_due: metadata.validation_is_due,
-            best: best.map(|(steps, dice)| Best { steps, dice }),
             validations: validations.collect::<Result<_>>()?,
             weights: Weights::new(),
             average: Weights::new(),
@@ -223,8 +224,8 @@ impl Checkpoint {
 
     fn hash(&self) -> String {
         let mut hasher = Sha256::new();
-        hasher.update(format!("{} {} {:?} ", self.steps, self.validation_is_due, self.best));
-        hasher.update(format!("{:?} ", self.validations));
+        let Checkpoint { steps, validation_is_due, validations, .. } = self;
+        hasher.update(format!("{steps} {validation_is_due} {validations:?} "));
         for (name, shape, values) in self.arrays() {
             hasher.update(format!("{name} {shape:?} "));
             hasher.update(little_endian(values));
@@ -264,8 +265,7 @@ mod tests {
         Checkpoint {
             steps,
             validation_is_due: true,
-            best: Some(Best { steps, dice: 0.6872903225806451 + steps as f64 / 7.0 }),
-            validations: vec![(steps - 1, 1.0 / 3.0), (steps, 2.0 / 7.0)],
+            validations: vec![(1, 0.6872903225806451), (steps, 1.0 + steps as f64 / 7.0)],
             weights: initial_weights(&network(), 1),
             average: initial_weights(&network(), 2),
             moments: [moments.clone(), moments],
@@ -277,6 +277,13 @@ mod tests {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         folder
+    }
+
+    #[test]
+    fn the_first_of_the_best_validations_is_the_best() {
+        assert_eq!(best(&[]), None);
+        let found = best(&[(5, 0.25), (10, 0.75), (15, 0.5), (20, 0.75)]);
+        assert_eq!(found, Some(Best { steps: 10, dice: 0.75 }));
     }
 
     #[test]

@@ -47,7 +47,6 @@ impl Checkpoint {
         Checkpoint {
             steps: 0,
             validation_is_due: false,
-            best: None,
             validations: Vec::new(),
             weights: initial_weights(network, seed),
             average: initial_weights(&network.for_inference(), seed),

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use burn::tensor::Device;
 
 use crate::cases::Cases;
-use crate::checkpoint::{Best, Checkpoint, remove_leftovers};
+use crate::checkpoint::{Best, Checkpoint, best, remove_leftovers};
 use crate::config::TrainConfig;
 use crate::data_set::DataSet;
 use crate::run_folder::{RUN, Run, SETTINGS};
@@ -85,7 +85,8 @@ pub fn train(
         // A kill while the run was being described leaves less than a run.
         None => files::new_folder(out, &[RUN, SETTINGS]).map(|()| None)?,
     };
-    let (done, best) = checkpoint.as_ref().map_or((0, None), |at| (at.steps, at.best));
+    let (done, best) =
+        checkpoint.as_ref().map_or((0, None), |at| (at.steps, best(&at.validations)));
     let steps = Schedule::new(config, training.len()).steps;
     ensure!(
         done <= steps,

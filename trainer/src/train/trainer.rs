@@ -14,7 +14,7 @@ use model_core::{Bundle, Card, Provenance, Score, UNetConfig};
 use super::Outcome;
 use super::finish::{finish, remove_results};
 use crate::cases::Cases;
-use crate::checkpoint::{Best, Checkpoint};
+use crate::checkpoint::{Checkpoint, best};
 use crate::events::EventLog;
 use crate::loss::Loss;
 use crate::metrics_log::{Clock, History, MetricsLog, Row, Values};
@@ -38,7 +38,6 @@ pub(super) struct Trainer<'a> {
     learner: Learner,
     steps: usize,
     validation_is_due: bool,
-    best: Option<Best>,
     validations: Vec<(usize, f64)>,
     log: MetricsLog,
     events: EventLog,
@@ -78,7 +77,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Trainer<'a>> {
         let checkpoint =
             checkpoint.unwrap_or_else(|| Checkpoint::initial(&run.network, run.config.seed));
-        let Checkpoint { steps, validation_is_due, best, .. } = checkpoint;
+        let Checkpoint { steps, validation_is_due, .. } = checkpoint;
         let schedule = Schedule::new(&run.config, training.len());
         let loss = Loss::new(&run.task, run.config.loss);
         let regions: Vec<String> = run.task.regions.iter().map(|r| r.name.clone()).collect();
@@ -93,7 +92,6 @@ impl<'a> Trainer<'a> {
             bar: progress::bar("training", schedule.steps as u64),
             schedule,
             device: device.clone().without_autodiff(),
-            best,
             recent: Recent::default(),
             started: Instant::now(),
             first_step: steps,
@@ -158,7 +156,7 @@ impl<'a> Trainer<'a> {
             finished = finish(self.out, run, cases, &self.measured, &self.device, stop, bar)?;
         }
         self.bar.finish_and_clear();
-        Ok(Outcome { steps: self.steps, finished, best: self.best })
+        Ok(Outcome { steps: self.steps, finished, best: best(&self.validations) })
     }
 
     /// Whether nothing is left to do.
@@ -221,8 +219,8 @@ impl<'a> Trainer<'a> {
         }
         let dice = self.recent.dice.iter().sum::<f64>() / self.recent.dice.len() as f64;
         let whose = self.whose();
-        let best =
-            self.best.map_or(String::new(), |best| format!(", {whose} Dice {:.3}", best.dice));
+        let best = best(&self.validations)
+            .map_or(String::new(), |best| format!(", {whose} Dice {:.3}", best.dice));
         self.bar.set_message(format!(
             "loss {:.3}, patch Dice {dice:.3}{best}, {} left",
             report.report.loss,
@@ -292,10 +290,9 @@ impl<'a> Trainer<'a> {
         // Stopped on the way: the checkpoint says that this validation is still due.
         let Some(validation) = validation else { return Ok(()) };
         let dice = validation.mean();
+        let is_best = best(&self.validations).is_none_or(|best| dice > best.dice);
         self.validations.push((self.steps, dice));
-        let is_best = self.best.is_none_or(|best| dice > best.dice);
         if is_best {
-            self.best = Some(Best { steps: self.steps, dice });
             let scores = match self.run.held_out.is_empty() {
                 true => Vec::new(),
                 false => validation.scores(&self.run.task),
@@ -351,7 +348,6 @@ impl<'a> Trainer<'a> {
         let checkpoint = Checkpoint {
             steps: self.steps,
             validation_is_due: self.validation_is_due,
-            best: self.best,
             validations: self.validations.clone(),
             weights: self.learner.network.weights(),
             average: self.learner.average.weights(),
