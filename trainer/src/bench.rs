@@ -13,6 +13,9 @@ use crate::plan::{Chosen, NetworkArgs, bytes, place};
 use crate::{DISCLAIMER, device, progress};
 
 mod augment;
+mod correctness;
+mod gpu;
+mod kernels;
 mod measure;
 mod metrics;
 
@@ -33,6 +36,9 @@ enum What {
     Memory(MemoryArgs),
     Metrics(metrics::MetricsArgs),
     Augment(augment::AugmentArgs),
+    Kernels(kernels::KernelsArgs),
+    Correctness(correctness::CorrectnessArgs),
+    Gpu(gpu::GpuArgs),
 }
 
 /// Measure the memory of training steps, beside the plan.
@@ -92,6 +98,9 @@ pub fn run(args: BenchArgs) -> Result<()> {
         What::Memory(args) => memory(args),
         What::Metrics(args) => metrics::run(&args),
         What::Augment(args) => augment::run(&args),
+        What::Kernels(args) => kernels::run(&args),
+        What::Correctness(args) => correctness::run(&args),
+        What::Gpu(args) => gpu::run(&args),
     }
 }
 
