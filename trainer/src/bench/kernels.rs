@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DISCLAIMER, device, plan, progress};
 
+#[cfg(feature = "libtorch")]
+mod libtorch;
 pub(super) mod passes;
 mod peers;
 mod stopwatch;
