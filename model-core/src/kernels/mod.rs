@@ -7,6 +7,8 @@
 mod autodiff;
 pub mod conv3;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod cube;
 pub mod depthwise;
 pub mod group_norm;
 pub mod max_pool;
@@ -26,20 +28,21 @@ pub use upsample::upsample2;
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 
     pub fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
     }
 
-    type Inputs = (Tensor<5>, Tensor<4>);
+    pub type Inputs = (Tensor<5>, Tensor<4>);
 
     fn values<const D: usize>(tensor: Option<Tensor<D>>) -> Vec<f32> {
-        tensor.map_or(Vec::new(), |t| t.into_data().try_into_vec::<f32>().unwrap())
+        let data = |t: Tensor<D>| t.cast(FloatDType::F32).into_data();
+        tensor.map_or(Vec::new(), |t| data(t).try_into_vec::<f32>().unwrap())
     }
 
     /// The output and both inputs' gradients, for a random gradient of the output.
-    fn run(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) -> [Vec<f32>; 3] {
+    pub fn run(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) -> [Vec<f32>; 3] {
         let x = inputs.0.clone().autodiff().require_grad();
         let parameters = inputs.1.clone().autodiff().require_grad();
         let y = op((x.clone(), parameters.clone()));
@@ -53,7 +56,7 @@ mod tests {
         let wave =
             (0..y.shape().num_elements()).map(|n| (n as f32 * 0.7).sin()).collect::<Vec<_>>();
         let wave = burn::tensor::TensorData::new::<f32, _>(wave, y.shape());
-        let seed = Tensor::from_data(wave, &y.device());
+        let seed = Tensor::from_data(wave, &y.device()).cast(FloatDType::from(y.dtype()));
         let mut gradients = (y.clone() * seed).sum().backward();
         let of_x = x.grad_remove(&mut gradients);
         let of_parameters = parameters.grad_remove(&mut gradients);
