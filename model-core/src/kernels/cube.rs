@@ -4,6 +4,8 @@
 //! A kernel reads and writes its tensors in their own type and computes in f32. The least that all
 //! hardware has, and so the most that a kernel takes: 256 units a cube, 16 KiB of shared memory.
 
+mod sum;
+
 use burn::Tensor;
 use burn::backend::Cube;
 use burn::tensor::{DType, Shape};
@@ -12,6 +14,8 @@ use burn_cubecl::ops::numeric::{empty_device_contiguous_dtype, full_device_dtype
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
+
+pub(super) use sum::sum_units;
 
 /// Units of a cube.
 pub(super) const UNITS: usize = 256;
@@ -77,6 +81,12 @@ pub(super) fn cubes(count: usize, like: &CubeTensor) -> CubeCount {
     let z = count.div_ceil((x * y).max(1));
     assert!(z <= most[2], "expected work for at most {most:?} cubes, found {count}");
     CubeCount::Static(x as u32, y as u32, z as u32)
+}
+
+/// Numbers that a unit moves at once: as many as the hardware moves well, where they divide a run.
+pub(super) fn vector_size(run: usize, like: &CubeTensor) -> usize {
+    let mut sizes = like.client.io_optimized_vector_sizes(like.dtype.size());
+    sizes.find(|size| run.is_multiple_of(*size)).unwrap_or(1)
 }
 
 /// The second level of a reduction: adds the sums that cubes left, in their order.
