@@ -159,7 +159,7 @@ pub(super) mod tests {
     }
 
     fn on<const D: usize>(tensor: &Tensor<D>, device: &Device, float: FloatDType) -> Tensor<D> {
-        Tensor::from_data(tensor.to_data(), device).cast(float)
+        Tensor::<D>::from_data(tensor.to_data(), device).cast(float)
     }
 
     /// Holds an op on the GPU to itself on the CPU, in f32 and in f16: output and gradients.

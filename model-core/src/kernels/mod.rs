@@ -11,12 +11,13 @@ mod cpu;
 mod cube;
 pub mod depthwise;
 pub mod group_norm;
+pub mod loss;
 pub mod max_pool;
 mod memory;
 pub mod squeeze;
 pub mod upsample;
 
-pub(crate) use autodiff::{Parent, on_backend, primitive, recomputed, record, seeded_loss};
+pub(crate) use autodiff::{Parent, on_backend, primitive, record, seeded_loss};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
 pub use group_norm::group_norm;
@@ -24,7 +25,7 @@ pub use max_pool::max_pool2;
 pub(crate) use memory::numbers;
 pub use memory::{Call, Memory, Place};
 pub use squeeze::{squeeze2, unsqueeze2};
-pub use upsample::upsample2;
+pub use upsample::{upsample2, upsample2_add};
 
 #[cfg(test)]
 mod tests {
@@ -56,7 +57,7 @@ mod tests {
         let wave =
             (0..y.shape().num_elements()).map(|n| (n as f32 * 0.7).sin()).collect::<Vec<_>>();
         let wave = burn::tensor::TensorData::new::<f32, _>(wave, y.shape());
-        let seed = Tensor::from_data(wave, &y.device()).cast(FloatDType::from(y.dtype()));
+        let seed = Tensor::<5>::from_data(wave, &y.device()).cast(FloatDType::from(y.dtype()));
         let mut gradients = (y.clone() * seed).sum().backward();
         let of_x = x.grad_remove(&mut gradients);
         let of_parameters = parameters.grad_remove(&mut gradients);

@@ -159,8 +159,7 @@ impl GroupNormKernels for Cube {
                 float(x.dtype),
             );
         }
-        let of_parameter =
-            |of: CubeTensor| tensor::<1>(of).cast(FloatDType::from(gamma.dtype()));
+        let of_parameter = |of: CubeTensor| tensor::<1>(of).cast(FloatDType::from(gamma.dtype()));
         (tensor(output), of_parameter(of_gamma), of_parameter(of_beta))
     }
 }
@@ -316,7 +315,8 @@ fn totals_kernel(
 ) {
     let unit = ABSOLUTE_POS;
     if unit < batch * (channels / of_group) {
-        let (mut plain, mut times_normalized) = (0.0f32, 0.0f32);
+        let mut plain = 0.0f32;
+        let mut times_normalized = 0.0f32;
         for map in unit * of_group..(unit + 1) * of_group {
             let gamma = gamma[map % channels];
             plain += gamma * sums[2 * map];
@@ -326,7 +326,8 @@ fn totals_kernel(
         means[2 * unit + 1] = times_normalized * factor;
     }
     if unit < channels {
-        let (mut plain, mut times_normalized) = (0.0f32, 0.0f32);
+        let mut plain = 0.0f32;
+        let mut times_normalized = 0.0f32;
         for sample in 0..batch {
             let map = sample * channels + unit;
             plain += sums[2 * map];

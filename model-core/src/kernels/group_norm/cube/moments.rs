@@ -148,11 +148,8 @@ fn moments_kernel<F: Float, N: Size>(
         mean_of_all = both.mean;
         squares_of_all = both.squares;
     }
-    let all = merged_units(Moments {
-        count: count_of_all,
-        mean: mean_of_all,
-        squares: squares_of_all,
-    });
+    let all =
+        merged_units(Moments { count: count_of_all, mean: mean_of_all, squares: squares_of_all });
     if UNIT_POS == 0 {
         partials[3 * CUBE_POS] = all.count;
         partials[3 * CUBE_POS + 1] = all.mean;
