@@ -91,5 +91,8 @@ mod tests {
             let inputs = (random(shape).sign(), random([1; 4]));
             assert_twins(&inputs, |(x, _)| max_pool2(x));
         }
+        // A view, which begins where no vector does.
+        let inputs = (random([2, 3, 2, 6, 10]), random([1; 4]));
+        assert_twins(&inputs, |(x, _)| max_pool2(x.narrow(1, 1, 2).narrow(4, 3, 6)));
     }
 }

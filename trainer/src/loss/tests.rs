@@ -168,6 +168,13 @@ fn a_gpu_finds_what_the_host_finds() {
             let worst = gpu.iter().zip(&host).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
             assert!(worst < 2e-5 * largest, "{name}: {worst} of {largest}");
         }
+        let (_, labels) = batch();
+        for logit in [50.0, -50.0, 1e4, -1e4] {
+            let logits = answers(&loss, &labels, logit);
+            let (found, gradient) = tensor_way(&loss, &logits, &labels, &device);
+            let is_finite = found.loss.is_finite() && gradient.iter().all(|g| g.is_finite());
+            assert!(is_finite, "{name}, {logit}: {found:?}");
+        }
         for n in [100, 200] {
             let (mut logits, labels) = batch();
             logits[n] = f32::NAN;

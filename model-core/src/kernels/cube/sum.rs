@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use super::UNITS;
 
-/// The sum over a cube's units, for all of them. They must all come here.
+/// The sum over a cube's units, for the first of them. They must all come here.
 #[cube]
 pub(in super::super) fn sum_units(value: f32) -> f32 {
     let unit = UNIT_POS as usize;

@@ -97,6 +97,10 @@ fn a_gpu_finds_what_the_cpu_finds() {
             super::super::cube::tests::assert_twins(&inputs, own(groups, activation));
         }
     }
+    // A half of the channels, as reversible blocks take them.
+    let inputs = (random([2, 6, 3, 5, 7]), parameters(3));
+    let of_half = |(x, p): Inputs| own(3, Activation::Relu)((x.narrow(1, 3, 3), p));
+    super::super::cube::tests::assert_twins(&inputs, of_half);
 }
 
 #[cfg(feature = "gpu")]
