@@ -133,12 +133,11 @@ impl Learner {
         batch: Batch,
     ) -> Result<(StepReport, GradientsParams)> {
         let Batch { number, values, labels, cases } = batch;
-        let UNetConfig { in_channels, out_channels, .. } = self.network.config;
+        let UNetConfig { in_channels, .. } = self.network.config;
         let input = self.network.vae.as_ref().map(|vae| (vae, values.clone()));
         let x = model::tensor(values, in_channels, config.patch, &self.tracked);
         let (logits, tap) = self.network.forward_with_tap(x);
-        let found = numbers(logits.clone().inner());
-        let (mut report, gradient) = self.loss.of(&found, &labels, cases.len());
+        let (mut report, gradient) = self.loss.of_tensor(logits.clone().inner(), &labels);
         let branch = input.map(|(vae, input)| {
             let noise = normal(generator(config.seed, Purpose::Latent, number as u64));
             branch(vae, &tap, &input, noise, config.patch)
@@ -147,9 +146,11 @@ impl Learner {
             report.loss += terms.loss();
         }
         let step = number / config.accumulate;
-        ensure_finite("loss", report.loss, step, &culprits(&found, cases))?;
-        let gradient = model::tensor(gradient, out_channels, config.patch, &self.tracked);
-        let gradients = backward(vec![(logits, gradient)]);
+        if !report.loss.is_finite() {
+            let culprits = culprits(&numbers(logits.clone().inner()), cases);
+            ensure_finite("loss", report.loss, step, &culprits)?;
+        }
+        let gradients = backward(vec![(logits, gradient.autodiff())]);
         let mut gradients = GradientsParams::from_grads(gradients, &self.network);
         let branch = branch.map(|(terms, mut of_branch)| {
             self.network.visit(&mut Move { from: &mut of_branch, to: &mut gradients });

@@ -7,14 +7,17 @@
 mod autodiff;
 pub mod conv3;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod cube;
 pub mod depthwise;
 pub mod group_norm;
+pub mod loss;
 pub mod max_pool;
 mod memory;
 pub mod squeeze;
 pub mod upsample;
 
-pub(crate) use autodiff::{Parent, on_backend, primitive, recomputed, record, seeded_loss};
+pub(crate) use autodiff::{Parent, on_backend, primitive, record, seeded_loss};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
 pub use group_norm::group_norm;
@@ -22,24 +25,25 @@ pub use max_pool::max_pool2;
 pub(crate) use memory::numbers;
 pub use memory::{Call, Memory, Place};
 pub use squeeze::{squeeze2, unsqueeze2};
-pub use upsample::upsample2;
+pub use upsample::{upsample2, upsample2_add};
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 
     pub fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
     }
 
-    type Inputs = (Tensor<5>, Tensor<4>);
+    pub type Inputs = (Tensor<5>, Tensor<4>);
 
     fn values<const D: usize>(tensor: Option<Tensor<D>>) -> Vec<f32> {
-        tensor.map_or(Vec::new(), |t| t.into_data().try_into_vec::<f32>().unwrap())
+        let data = |t: Tensor<D>| t.cast(FloatDType::F32).into_data();
+        tensor.map_or(Vec::new(), |t| data(t).try_into_vec::<f32>().unwrap())
     }
 
     /// The output and both inputs' gradients, for a random gradient of the output.
-    fn run(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) -> [Vec<f32>; 3] {
+    pub fn run(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) -> [Vec<f32>; 3] {
         let x = inputs.0.clone().autodiff().require_grad();
         let parameters = inputs.1.clone().autodiff().require_grad();
         let y = op((x.clone(), parameters.clone()));
@@ -53,7 +57,7 @@ mod tests {
         let wave =
             (0..y.shape().num_elements()).map(|n| (n as f32 * 0.7).sin()).collect::<Vec<_>>();
         let wave = burn::tensor::TensorData::new::<f32, _>(wave, y.shape());
-        let seed = Tensor::from_data(wave, &y.device());
+        let seed = Tensor::<5>::from_data(wave, &y.device()).cast(FloatDType::from(y.dtype()));
         let mut gradients = (y.clone() * seed).sum().backward();
         let of_x = x.grad_remove(&mut gradients);
         let of_parameters = parameters.grad_remove(&mut gradients);
