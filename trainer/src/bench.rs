@@ -6,15 +6,18 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use model_core::UNetConfig;
+use model_core::nets::Precision;
 use model_core::plan::{Mode, Settings, can_rewind, plan};
 use serde::Serialize;
 
+use crate::config::{Float, describe};
 use crate::plan::{Chosen, NetworkArgs, bytes, place};
 use crate::{DISCLAIMER, device, progress};
 
 mod augment;
 mod measure;
 mod metrics;
+mod precision;
 
 pub use measure::{Measured, measure};
 
@@ -33,6 +36,7 @@ enum What {
     Memory(MemoryArgs),
     Metrics(metrics::MetricsArgs),
     Augment(augment::AugmentArgs),
+    Precision(precision::PrecisionArgs),
 }
 
 /// Measure the memory of training steps, beside the plan.
@@ -92,6 +96,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         What::Memory(args) => memory(args),
         What::Metrics(args) => metrics::run(&args),
         What::Augment(args) => augment::run(&args),
+        What::Precision(args) => precision::run(&args),
     }
 }
 
@@ -114,7 +119,7 @@ fn memory(args: MemoryArgs) -> Result<()> {
                 eprint!("\r\x1b[K{name}, {blocks} blocks, {} …", run.mode.name());
             }
             let planned = Measured { stored_bytes: run.stored_bytes, peak_bytes: run.peak_bytes };
-            let measured = measured_alone(&run.mode.of(&config), dims, &args)
+            let measured = measured_alone(&run.mode.of(&config), dims, precision, &args)
                 .with_context(|| format!("{blocks} blocks a level, {}", run.mode.name()))?;
             rows.push(Row { blocks, mode: run.mode, planned, measured });
         }
@@ -130,10 +135,7 @@ fn memory(args: MemoryArgs) -> Result<()> {
         return Ok(());
     }
     let [i, j, k] = dims;
-    println!(
-        "{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n",
-        args.network.describe_precision()
-    );
+    println!("{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n", describe(precision));
     print!("{}", table(&rows));
     println!("\n{DISCLAIMER}");
     Ok(())
@@ -174,7 +176,12 @@ struct Described {
     network: UNetConfig,
 }
 
-fn measured_alone(config: &UNetConfig, dims: [usize; 3], args: &MemoryArgs) -> Result<Measured> {
+fn measured_alone(
+    config: &UNetConfig,
+    dims: [usize; 3],
+    precision: Precision,
+    args: &MemoryArgs,
+) -> Result<Measured> {
     let described = toml::to_string(&Described { network: config.clone() })?;
     let file = std::env::temp_dir().join(format!("rewind-bench-{}.toml", std::process::id()));
     crate::files::write(&file, described.as_bytes())?;
@@ -182,7 +189,8 @@ fn measured_alone(config: &UNetConfig, dims: [usize; 3], args: &MemoryArgs) -> R
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", "memory", "--alone", "--config"]).arg(&file);
     command.args(["--size", &format!("{k}x{j}x{i}")]);
-    command.args(["--precision", &args.network.precision]);
+    command.args(["--precision", Float::of(precision.compute).name()]);
+    command.args(["--stream", Float::of(precision.stream).name()]);
     command.args(args.device.iter().flat_map(|device| ["--device", device]));
     let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output();
     let _ = std::fs::remove_file(&file);
