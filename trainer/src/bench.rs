@@ -6,9 +6,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use model_core::UNetConfig;
+use model_core::nets::Precision;
 use model_core::plan::{Mode, Settings, can_rewind, plan};
 use serde::Serialize;
 
+use crate::config::{Float, describe};
 use crate::plan::{Chosen, NetworkArgs, bytes, place};
 use crate::{DISCLAIMER, device, progress};
 
@@ -18,6 +20,7 @@ mod gpu;
 mod kernels;
 mod measure;
 mod metrics;
+mod precision;
 
 pub use measure::{Measured, measure};
 
@@ -39,6 +42,7 @@ enum What {
     Kernels(kernels::KernelsArgs),
     Correctness(correctness::CorrectnessArgs),
     Gpu(gpu::GpuArgs),
+    Precision(precision::PrecisionArgs),
 }
 
 /// Measure the memory of training steps, beside the plan.
@@ -101,6 +105,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         What::Kernels(args) => kernels::run(&args),
         What::Correctness(args) => correctness::run(&args),
         What::Gpu(args) => gpu::run(&args),
+        What::Precision(args) => precision::run(&args),
     }
 }
 
@@ -123,7 +128,7 @@ fn memory(args: MemoryArgs) -> Result<()> {
                 eprint!("\r\x1b[K{name}, {blocks} blocks, {} …", run.mode.name());
             }
             let planned = Measured { stored_bytes: run.stored_bytes, peak_bytes: run.peak_bytes };
-            let measured = measured_alone(&run.mode.of(&config), dims, &args)
+            let measured = measured_alone(&run.mode.of(&config), dims, precision, &args)
                 .with_context(|| format!("{blocks} blocks a level, {}", run.mode.name()))?;
             rows.push(Row { blocks, mode: run.mode, planned, measured });
         }
@@ -139,10 +144,7 @@ fn memory(args: MemoryArgs) -> Result<()> {
         return Ok(());
     }
     let [i, j, k] = dims;
-    println!(
-        "{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n",
-        args.network.describe_precision()
-    );
+    println!("{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n", describe(precision));
     print!("{}", table(&rows));
     println!("\n{DISCLAIMER}");
     Ok(())
@@ -183,7 +185,12 @@ struct Described {
     network: UNetConfig,
 }
 
-fn measured_alone(config: &UNetConfig, dims: [usize; 3], args: &MemoryArgs) -> Result<Measured> {
+fn measured_alone(
+    config: &UNetConfig,
+    dims: [usize; 3],
+    precision: Precision,
+    args: &MemoryArgs,
+) -> Result<Measured> {
     let described = toml::to_string(&Described { network: config.clone() })?;
     let file = std::env::temp_dir().join(format!("rewind-bench-{}.toml", std::process::id()));
     crate::files::write(&file, described.as_bytes())?;
@@ -191,7 +198,8 @@ fn measured_alone(config: &UNetConfig, dims: [usize; 3], args: &MemoryArgs) -> R
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", "memory", "--alone", "--config"]).arg(&file);
     command.args(["--size", &format!("{k}x{j}x{i}")]);
-    command.args(["--precision", &args.network.precision]);
+    command.args(["--precision", Float::of(precision.compute).name()]);
+    command.args(["--stream", Float::of(precision.stream).name()]);
     command.args(args.device.iter().flat_map(|device| ["--device", device]));
     let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output();
     let _ = std::fs::remove_file(&file);
