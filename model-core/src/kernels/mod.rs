@@ -1,8 +1,9 @@
 //! The operations that training spends its time in, as our own ops inside burn, with gradients.
 //!
-//! On the CPU each is a kernel of ours (rayon over channels and planes, inner loops that the
-//! compiler vectorizes); on other devices it is composed of burn's own operations. Reductions have
-//! a fixed order, so that a run can be repeated bit for bit.
+//! Each has a trait of the backend's kernels and one gradient for all: on the CPU the kernels are
+//! rayon over channels and planes, with inner loops that the compiler vectorizes; on a GPU they are
+//! CubeCL, one source for CUDA and wgpu. Reductions have a fixed order, so that a run can be
+//! repeated bit for bit.
 
 mod autodiff;
 pub mod conv3;
