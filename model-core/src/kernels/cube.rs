@@ -16,9 +16,6 @@ use cubecl::prelude::*;
 /// Units of a cube.
 pub(super) const UNITS: usize = 256;
 
-/// Cubes that keep any GPU busy: where the work's own parts are fewer, it is cut finer.
-pub(super) const BUSY_CUBES: usize = 1024;
-
 /// A tensor's buffer, contiguous in memory; copied only if it is not.
 ///
 /// # Panics
@@ -149,7 +146,7 @@ pub(super) mod tests {
     }
 
     fn on<const D: usize>(tensor: &Tensor<D>, device: &Device, float: FloatDType) -> Tensor<D> {
-        Tensor::from_data(tensor.to_data(), device).cast(float)
+        Tensor::<D>::from_data(tensor.to_data(), device).cast(float)
     }
 
     /// Holds an op on the GPU to itself on the CPU, in f32 and in f16: output and gradients.

@@ -1,7 +1,8 @@
 //! The operations that training spends its time in, as our own ops inside burn, with gradients.
 //!
 //! On the CPU each is a kernel of ours (rayon over channels and planes, inner loops that the
-//! compiler vectorizes); on other devices it is composed of burn's own operations. Reductions have
+//! compiler vectorizes), and so are the convolutions on a GPU; the other operations are composed of
+//! burn's own there. Reductions have
 //! a fixed order, so that a run can be repeated bit for bit.
 
 mod autodiff;
@@ -13,6 +14,7 @@ pub mod depthwise;
 pub mod group_norm;
 pub mod max_pool;
 mod memory;
+pub mod pointwise;
 pub mod squeeze;
 pub mod upsample;
 
@@ -23,6 +25,7 @@ pub use group_norm::group_norm;
 pub use max_pool::max_pool2;
 pub(crate) use memory::numbers;
 pub use memory::{Call, Memory, Place};
+pub use pointwise::pointwise_conv;
 pub use squeeze::{squeeze2, unsqueeze2};
 pub use upsample::upsample2;
 
@@ -56,7 +59,7 @@ mod tests {
         let wave =
             (0..y.shape().num_elements()).map(|n| (n as f32 * 0.7).sin()).collect::<Vec<_>>();
         let wave = burn::tensor::TensorData::new::<f32, _>(wave, y.shape());
-        let seed = Tensor::from_data(wave, &y.device()).cast(FloatDType::from(y.dtype()));
+        let seed = Tensor::<5>::from_data(wave, &y.device()).cast(FloatDType::from(y.dtype()));
         let mut gradients = (y.clone() * seed).sum().backward();
         let of_x = x.grad_remove(&mut gradients);
         let of_parameters = parameters.grad_remove(&mut gradients);
