@@ -20,9 +20,6 @@ pub(super) use sum::sum_units;
 /// Units of a cube.
 pub(super) const UNITS: usize = 256;
 
-/// Cubes that keep any GPU busy: where the work's own parts are fewer, it is cut finer.
-pub(super) const BUSY_CUBES: usize = 1024;
-
 /// A tensor's buffer, contiguous in memory; copied only if it is not.
 ///
 /// # Panics

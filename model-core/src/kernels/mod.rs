@@ -15,6 +15,7 @@ pub mod group_norm;
 pub mod loss;
 pub mod max_pool;
 mod memory;
+pub mod pointwise;
 pub mod squeeze;
 pub mod upsample;
 
@@ -25,6 +26,7 @@ pub use group_norm::group_norm;
 pub use max_pool::max_pool2;
 pub(crate) use memory::numbers;
 pub use memory::{Call, Memory, Place};
+pub use pointwise::pointwise_conv;
 pub use squeeze::{squeeze2, unsqueeze2};
 pub use upsample::{upsample2, upsample2_add};
 

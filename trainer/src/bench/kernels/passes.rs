@@ -3,7 +3,7 @@
 use anyhow::Result;
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use model_core::Activation;
-use model_core::kernels::{conv3, depthwise_conv3, group_norm, max_pool2, upsample2};
+use model_core::kernels::{conv3, depthwise_conv3, group_norm, max_pool2, pointwise_conv, upsample2};
 
 use super::peers::Against;
 use super::{Row, stopwatch};
@@ -245,10 +245,4 @@ pub fn scale_and_shift(weight: Tensor<5>) -> [Tensor<1>; 2] {
 /// Groups of a norm of c channels: those of the paper's presets where they divide, else one a pair.
 pub fn groups(channels: usize) -> usize {
     if channels.is_multiple_of(15) { 15 } else { channels / 2 }
-}
-
-fn pointwise_conv(x: Tensor<5>, weight: Tensor<2>, _bias: Option<Tensor<1>>) -> Tensor<5> {
-    let [b, c, k, j, i] = x.dims();
-    let output = weight.dims()[0];
-    weight.unsqueeze::<3>().matmul(x.reshape([b, c, k * j * i])).reshape([b, output, k, j, i])
 }
