@@ -12,6 +12,7 @@ pub mod variational;
 
 use std::ops::Range;
 
+use anyhow::Result;
 use model_core::{Head, Task};
 use rayon::prelude::*;
 
@@ -96,9 +97,31 @@ impl Loss {
     /// # Panics
     /// When the lengths do not fit.
     pub fn of(&self, logits: &[f32], labels: &[u8], batch: usize) -> (Report, Vec<f32>) {
+        self.of_part(logits, labels, batch, |_| Ok(())).expect("nothing is asked that could fail")
+    }
+
+    /// The loss of a batch of which only a part, perhaps nothing, is here: all that is summed over
+    /// the batch goes through `total`, which is given the part's sums and makes them the whole's. The
+    /// gradient is that of the whole loss, by the logits that are here.
+    ///
+    /// # Shapes
+    /// As [`Loss::of`]; `batch` counts the samples that are here.
+    ///
+    /// # Errors
+    /// Those of `total`.
+    ///
+    /// # Panics
+    /// When the lengths do not fit.
+    pub fn of_part(
+        &self,
+        logits: &[f32],
+        labels: &[u8],
+        batch: usize,
+        total: impl FnOnce(&mut [f64]) -> Result<()>,
+    ) -> Result<(Report, Vec<f32>)> {
         let num_outputs = self.members.len();
         assert_eq!(logits.len(), labels.len() * num_outputs);
-        let num_voxels = labels.len() / batch;
+        let num_voxels = labels.len() / batch.max(1);
         let chunks: Vec<(usize, Range<usize>)> = (0..batch)
             .flat_map(|b| {
                 let starts = (0..num_voxels).step_by(CHUNK);
@@ -127,11 +150,16 @@ impl Loss {
             focal += part.focal;
             sums.iter_mut().zip(&part.sums).for_each(|(sum, part)| sum.add(part));
         }
-        let terms = labels.len() * if self.exclusive { 1 } else { num_outputs };
-        cross_entropy /= terms as f64;
+        let mut numbers = vec![labels.len() as f64, cross_entropy, focal];
+        numbers.extend(sums.iter().flat_map(Sums::numbers));
+        total(&mut numbers)?;
+        let (first, of_outputs) = numbers.split_at(3);
+        let sums: Vec<Sums> = of_outputs.chunks_exact(Sums::LEN).map(Sums::of).collect();
+        let terms = first[0] * if self.exclusive { 1.0 } else { num_outputs as f64 };
+        let (cross_entropy, focal) = (first[1] / terms, first[2] / terms);
         let by_voxel = match self.voxel_part {
             Some(VoxelPart::CrossEntropy) => cross_entropy,
-            Some(VoxelPart::Focal) => focal / terms as f64,
+            Some(VoxelPart::Focal) => focal,
             None => 0.0,
         };
         let scored = self.scored();
@@ -157,7 +185,7 @@ impl Loss {
             }
         }
         let dice = decided_dice(&sums[scored]);
-        (Report { loss: by_voxel + dice_loss, cross_entropy, dice }, gradient)
+        Ok((Report { loss: by_voxel + dice_loss, cross_entropy, dice }, gradient))
     }
 
     /// The outputs that count for Dice.
