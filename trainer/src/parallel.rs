@@ -21,7 +21,7 @@ mod command;
 mod gradients;
 mod host;
 mod link;
-#[cfg(feature = "cuda")]
+#[cfg_attr(not(feature = "cuda"), path = "parallel/no_nccl.rs")]
 mod nccl;
 mod processes;
 mod ranks;
@@ -34,11 +34,9 @@ mod world;
 pub(crate) use broadcast::{check_alike, from_first};
 pub(crate) use command::{Command, announce, follow};
 pub(crate) use gradients::sum_gradients;
-pub use host::meeting;
 pub use processes::Processes;
 pub use ranks::{Ranks, Wrap};
 pub use share::Share;
-pub(crate) use threads::run as run_threads;
 pub(crate) use validation::validate;
 pub(crate) use work::Worker;
 pub use world::World;

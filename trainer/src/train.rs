@@ -10,7 +10,7 @@ use crate::cases::Cases;
 use crate::checkpoint::{Best, Checkpoint, best, remove_leftovers};
 use crate::config::TrainConfig;
 use crate::data_set::DataSet;
-use crate::parallel::{Processes, Ranks, Worker};
+use crate::parallel::{Processes, Ranks, Share, Worker};
 use crate::run_folder::{RUN, Run, SETTINGS};
 use crate::schedule::Schedule;
 use crate::{device, files};
@@ -135,6 +135,12 @@ fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Res
     }
     let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint::initial(&network, config.seed));
     let checkpoint = ranks.start(&alike(config, &cases)?, checkpoint, &network)?;
+    if ranks.count() > 1 {
+        let share = Share::new(config.batch, config.accumulate, 0, ranks.count());
+        let idle =
+            if share.leaves_ranks_idle() { "; batch is too small to occupy all" } else { "" };
+        eprintln!("{}{idle}", ranks.describe());
+    }
     let (task, measured) = (run.task.clone(), measured(&training, &held_out));
     let (shared, of_training) = (cases.clone(), training.clone());
     let first = ranks.devices()[0];

@@ -76,7 +76,7 @@ fn pack(bytes: &[u8]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::meeting;
+    use crate::parallel::host::tests::meeting;
     use std::thread;
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
         let found = thread::scope(|scope| {
             let ranks = meeting(3).into_iter().map(|reducer| {
                 let (own, network, device) = (checkpoint(reducer.rank() as u64), &network, &device);
-                scope.spawn(move || from_first(&*reducer, own, network, device).unwrap())
+                scope.spawn(move || from_first(&reducer, own, network, device).unwrap())
             });
             let ranks: Vec<_> = ranks.collect();
             ranks.into_iter().map(|rank| rank.join().unwrap()).collect::<Vec<_>>()
@@ -101,9 +101,7 @@ mod tests {
             thread::scope(|scope| {
                 let ranks = meeting(3).into_iter().zip(texts);
                 let ranks: Vec<_> = ranks
-                    .map(|(reducer, text)| {
-                        scope.spawn(move || check_alike(&*reducer, text).is_ok())
-                    })
+                    .map(|(reducer, text)| scope.spawn(move || check_alike(&reducer, text).is_ok()))
                     .collect();
                 ranks.into_iter().map(|rank| rank.join().unwrap()).collect::<Vec<_>>()
             })

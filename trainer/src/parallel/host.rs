@@ -36,13 +36,6 @@ pub(super) struct Host {
     pub rank: usize,
 }
 
-/// Reducers of so many ranks, for as many threads of this process.
-pub fn meeting(num_ranks: usize) -> Vec<Arc<dyn Reducer>> {
-    let meeting = Meeting::of(vec!["cpu".into(); num_ranks]);
-    let place = |rank| Arc::new(Host { meeting: meeting.clone(), rank }) as Arc<dyn Reducer>;
-    (0..num_ranks).map(place).collect()
-}
-
 impl Meeting {
     /// Of ranks that compute on these devices.
     pub fn of(devices: Vec<String>) -> Arc<Meeting> {
@@ -135,9 +128,15 @@ impl Reducer for Host {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::thread;
+
+    /// Ranks of this process.
+    pub(in crate::parallel) fn meeting(num_ranks: usize) -> Vec<Host> {
+        let meeting = Meeting::of(vec!["cpu".into(); num_ranks]);
+        (0..num_ranks).map(|rank| Host { meeting: meeting.clone(), rank }).collect()
+    }
 
     /// In f32, 1e8 + 1 is 1e8: the order of the sum shows.
     #[test]

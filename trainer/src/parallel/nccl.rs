@@ -41,44 +41,57 @@ struct Communicator(ncclComm_t);
 // SAFETY: NCCL's communicator may be used from any thread, by one at a time: it is behind a lock.
 unsafe impl Send for Communicator {}
 
+/// Refuses where there is no NCCL.
+///
+/// # Errors
+/// Names the library.
+pub(super) fn check(world: &World) -> Result<()> {
+    // SAFETY: it only tries to open the library.
+    let is_there = unsafe { cudarc::nccl::sys::is_culib_present() };
+    ensure!(is_there, "expected NCCL (libnccl.so) for {} processes, found none", world.size);
+    Ok(())
+}
+
 /// A new id, for the first rank to hand to the others.
 ///
 /// # Errors
-/// When NCCL is not installed or refuses.
+/// When NCCL refuses.
 pub(super) fn new_id() -> Result<Id> {
-    // SAFETY: it only tries to open the library.
-    let is_there = unsafe { cudarc::nccl::sys::is_culib_present() };
-    ensure!(is_there, "expected NCCL (libnccl.so) for several processes, found none");
     let id = nccl::get_uniqueid().map_err(|error| refused("an id", error))?;
     Ok(id.internal.map(|byte| byte as u8))
 }
 
-impl Nccl {
-    /// Joins the others, waiting for them.
-    ///
-    /// # Errors
-    /// When the device or NCCL refuses.
-    pub fn join(world: &World, device: usize, id: Id, link: Arc<Link>) -> Result<Nccl> {
-        let stream = CudaContext::new(device)?.new_stream()?;
-        let id = ncclUniqueId { internal: id.map(|byte| byte as _) };
-        let mut communicator = MaybeUninit::uninit();
-        // SAFETY: the pointer is valid; what it points to is read only after NCCL said that it wrote
-        // it. All ranks come with the first one's id, each with a number of its own.
-        let communicator = unsafe {
-            let (size, rank) = (world.size as i32, world.rank as i32);
-            nccl::comm_init_rank(communicator.as_mut_ptr(), size, id, rank)
-                .map_err(|error| refused("a communicator", error))?;
-            Communicator(communicator.assume_init())
-        };
-        Ok(Nccl {
-            rank: world.rank,
-            num_ranks: world.size,
-            communicator: Mutex::new(Some(communicator)),
-            stream,
-            link,
-        })
-    }
+/// Joins the others, waiting for them; `device` is the number of this process's GPU.
+///
+/// # Errors
+/// When the device or NCCL refuses.
+pub(super) fn join(
+    world: &World,
+    device: usize,
+    id: Id,
+    link: Arc<Link>,
+) -> Result<Arc<dyn Reducer>> {
+    let stream = CudaContext::new(device)?.new_stream()?;
+    let id = ncclUniqueId { internal: id.map(|byte| byte as _) };
+    let mut communicator = MaybeUninit::uninit();
+    // SAFETY: the pointer is valid; what it points to is read only after NCCL said that it wrote
+    // it. All ranks come with the first one's id, each with a number of its own.
+    let communicator = unsafe {
+        let (size, rank) = (world.size as i32, world.rank as i32);
+        nccl::comm_init_rank(communicator.as_mut_ptr(), size, id, rank)
+            .map_err(|error| refused("a communicator", error))?;
+        Communicator(communicator.assume_init())
+    };
+    Ok(Arc::new(Nccl {
+        rank: world.rank,
+        num_ranks: world.size,
+        communicator: Mutex::new(Some(communicator)),
+        stream,
+        link,
+    }))
+}
 
+impl Nccl {
     /// Sums numbers at a place on the device in place, and waits until it is done.
     ///
     /// # Safety

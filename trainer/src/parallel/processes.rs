@@ -4,14 +4,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use burn::tensor::Device;
+use sysinfo::System;
 
 use super::link::Link;
 use super::threads::{panic_message, watch};
-use super::{Reducer, World};
+use super::{Reducer, World, nccl};
 use crate::cases::Cases;
+use crate::device;
 
 /// This process among the others.
 pub struct Processes {
@@ -27,42 +30,24 @@ impl Processes {
     ///
     /// # Errors
     /// When the GPU or the other processes cannot be had.
-    #[cfg(feature = "cuda")]
     pub fn connect(world: World, name: Option<&str>) -> Result<Processes> {
-        use super::link::Id;
-        use super::nccl::{Nccl, new_id};
-        use anyhow::{Context, ensure};
-
+        nccl::check(&world)?;
         // A launcher may show each process its own GPU alone.
-        let sees_one = crate::device::device(Some("cuda:1")).is_err();
+        let sees_one = device::device(Some("cuda:1")).is_err();
         let number = if sees_one { 0 } else { world.local_rank };
-        let name = name.map_or_else(|| format!("cuda:{number}"), String::from);
-        let device = crate::device::device(Some(&name))?;
-        let number = match name.split_once(':') {
-            Some(("cuda", number)) => number.parse().context("a CUDA device's number")?,
-            _ => 0,
+        let number = match name.map(|name| name.split_once(':').unwrap_or((name, "0"))) {
+            None => number,
+            Some(("cuda", number)) => number.parse().context("--device: a number after cuda:")?,
+            Some(_) => bail!("--device: expected cuda:N with WORLD_SIZE, found {name:?}"),
         };
-        ensure!(name.starts_with("cuda"), "--device: expected cuda or cuda:N, found {name}");
-        let host = sysinfo::System::host_name().unwrap_or_else(|| "an unnamed machine".into());
+        let name = format!("cuda:{number}");
+        let device = device::device(Some(&name))?;
+        let host = System::host_name().unwrap_or_else(|| "an unnamed machine".into());
         let about = format!("{name} of {host}");
-        let (link, id): (Link, Id) = Link::connect(&world, &about, PATIENCE, new_id)?;
+        let (link, id) = Link::connect(&world, &about, PATIENCE, nccl::new_id)?;
         let link = Arc::new(link);
-        let reducer = watched(&link, || Nccl::join(&world, number, id, link.clone()))?;
-        let World { local_rank, .. } = world;
-        Ok(Processes { reducer: Arc::new(reducer), device, local_rank, link })
-    }
-
-    /// Refuses: without CUDA there is no NCCL.
-    ///
-    /// # Errors
-    /// Always.
-    #[cfg(not(feature = "cuda"))]
-    pub fn connect(world: World, _: Option<&str>) -> Result<Processes> {
-        anyhow::bail!(
-            "expected a build with CUDA for {} processes (WORLD_SIZE), since they add up by NCCL; \
-             build with `cargo build -p trainer --features cuda`",
-            world.size
-        )
+        let reducer = watched(&link, || nccl::join(&world, number, id, link.clone()))?;
+        Ok(Processes { reducer, device, local_rank: world.local_rank, link })
     }
 
     /// Runs this rank. What it fails with, all others are told.
@@ -104,8 +89,7 @@ impl Processes {
 }
 
 /// How long processes are waited for: a cluster starts them one after the other.
-#[cfg(feature = "cuda")]
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 fn watched<T>(link: &Link, run: impl FnOnce() -> Result<T>) -> Result<T> {
     let over = &AtomicBool::new(false);

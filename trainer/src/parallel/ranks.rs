@@ -119,7 +119,7 @@ impl Ranks {
     ///
     /// # Errors
     /// That of the rank that failed first.
-    pub(crate) fn run<T>(
+    pub fn run<T>(
         &self,
         first: impl FnOnce(Arc<dyn Reducer>) -> Result<T>,
         other: impl Fn(Arc<dyn Reducer>, &Device) -> Result<()> + Sync,
@@ -211,6 +211,6 @@ mod tests {
     }
 
     fn places_error(names: &str) -> String {
-        format!("{:#}", super::places(names).err().expect("refused"))
+        format!("{:#}", places(names).err().expect("refused"))
     }
 }

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// With the rank that failed or panicked first. Where others do not end then, the process does.
-pub(crate) fn run<T>(
+pub(super) fn run<T>(
     meeting: &Arc<Meeting>,
     reducers: Vec<Arc<dyn Reducer>>,
     first: impl FnOnce(Arc<dyn Reducer>) -> Result<T>,
