@@ -17,6 +17,7 @@ mod memory;
 mod metrics;
 mod never_lost;
 mod pairs;
+mod parallel;
 mod program_matches_model;
 mod report;
 mod reversible;
