@@ -149,7 +149,8 @@ pub(super) mod tests {
         Tensor::<D>::from_data(tensor.to_data(), device).cast(float)
     }
 
-    /// Holds an op on the GPU to itself on the CPU, in f32 and in f16: output and gradients.
+    /// Holds an op on the GPU, in f32 and in f16, to itself on the CPU in f32 on the same numbers:
+    /// output and gradients.
     ///
     /// # Shapes
     /// - inputs: on the CPU, in f32
