@@ -46,7 +46,7 @@ impl Share {
 
     /// This rank's patches of each of its batches; may be none, but not the first rank's.
     pub fn patches(&self) -> Range<usize> {
-        let part = |member| (member * self.batch).div_ceil(self.members);
+        let part = |member: usize| (member * self.batch).div_ceil(self.members);
         part(self.member)..part(self.member + 1)
     }
 
