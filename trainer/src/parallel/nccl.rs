@@ -12,7 +12,7 @@ use burn::backend::Cube;
 use burn::tensor::{DType, Tensor};
 use burn_cubecl::kernel::into_contiguous;
 use cubecl::cuda::CudaRuntime;
-use cubecl::__private::Runtime;
+use cubecl_runtime::runtime::Runtime;
 use cudarc::driver::{CudaContext, CudaStream, DevicePtrMut};
 use cudarc::nccl::result as nccl;
 use cudarc::nccl::sys::{
