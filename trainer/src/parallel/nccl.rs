@@ -45,10 +45,10 @@ unsafe impl Send for Communicator {}
 ///
 /// # Errors
 /// Names the library.
-pub(super) fn check(world: &World) -> Result<()> {
+pub(super) fn check(num_ranks: usize) -> Result<()> {
     // SAFETY: it only tries to open the library.
     let is_there = unsafe { cudarc::nccl::sys::is_culib_present() };
-    ensure!(is_there, "expected NCCL (libnccl.so) for {} processes, found none", world.size);
+    ensure!(is_there, "expected NCCL (libnccl.so) for {num_ranks} GPUs, found none");
     Ok(())
 }
 
