@@ -152,15 +152,15 @@ fn weights_stay_the_same_on_all_ranks_bit_for_bit() {
 #[test]
 fn the_rank_and_the_case_of_a_number_that_is_none_are_named() {
     let spoil = |batch: &mut Batch| {
-        if let Some(sample) = batch.cases.iter().position(|case| case == "case 5") {
+        if let Some(sample) = batch.cases.iter().position(|case| case == "case 6") {
             let length = batch.values.len() / batch.cases.len();
             batch.values[sample * length] = f32::NAN;
         }
     };
-    // Of the second step, whose samples are 4 to 7, the second rank has 5.
+    // Of the second step, whose samples are 4 to 7, the second rank has 6.
     let error = stepped(&config(4, 1, LossKind::DiceCe), 3, 3, spoil).err().unwrap().to_string();
     assert!(error.starts_with("rank 1 (cpu): the loss is no longer a finite number"), "{error}");
-    assert!(error.contains("step 2 on patches of case 5:"), "{error}");
+    assert!(error.contains("step 2 on patches of case 6:"), "{error}");
 }
 
 /// Lets something happen when a rank has summed the gradients of so many steps.

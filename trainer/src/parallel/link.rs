@@ -3,7 +3,7 @@
 //! process that dies closes it, in whatever way it dies.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,10 +64,12 @@ impl Link {
         id: impl FnOnce() -> Result<Id>,
     ) -> Result<(Link, Id)> {
         let (host, port) = &world.master;
-        let place = format!("{host}:{port}");
         let (streams, id) = match world.rank {
             0 => {
-                let listener = TcpListener::bind(("0.0.0.0", *port)).with_context(|| {
+                // The first of these also hears those of the second, where there is IPv6.
+                let any: [IpAddr; 2] = [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()];
+                let any = any.map(|address| SocketAddr::new(address, *port));
+                let listener = TcpListener::bind(&any[..]).with_context(|| {
                     format!("cannot listen on port {port}, which MASTER_PORT names")
                 })?;
                 let streams = gather(&listener, world, patience)?;
@@ -78,20 +80,20 @@ impl Link {
                 (streams, id)
             }
             _ => {
-                let stream = reach(&place, patience)?;
+                let stream = reach((host, *port), patience)?;
                 let (version, device) = (env!("CARGO_PKG_VERSION").into(), device.to_string());
                 let (size, rank) = (world.size, world.rank);
                 say(&stream, &Message::Hello { version, size, rank, device })?;
                 stream.set_read_timeout(Some(patience))?;
-                let id = match hear(&mut BufReader::new(&stream)) {
+                let id = match hear(&mut by_bytes(&stream)) {
                     Ok(Some(Message::Start(id))) => id.try_into().ok(),
                     _ => None,
                 };
                 let Some(id) = id else {
-                    bail!("expected rank 0 at {place} to start the ranks, but it ended; see there")
+                    bail!("expected rank 0 at {host} to start the ranks, but it ended; see there")
                 };
                 stream.set_read_timeout(None)?;
-                (vec![(0, place, stream)], id)
+                (vec![(0, format!("at {host}"), stream)], id)
             }
         };
         Ok((Link::of(world.rank, device, streams)?, id))
@@ -226,8 +228,7 @@ fn gather(
 fn greeted(stream: &TcpStream, world: &World) -> Result<Option<(usize, String)>> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(HELLO))?;
-    let Ok(Some(Message::Hello { version, size, rank, device })) =
-        hear(&mut BufReader::new(stream))
+    let Ok(Some(Message::Hello { version, size, rank, device })) = hear(&mut by_bytes(stream))
     else {
         return Ok(None);
     };
@@ -243,20 +244,22 @@ fn greeted(stream: &TcpStream, world: &World) -> Result<Option<(usize, String)>>
 }
 
 /// A connection to the first rank, which may start later than this one.
-fn reach(place: &str, patience: Duration) -> Result<TcpStream> {
+fn reach((host, port): (&str, u16), patience: Duration) -> Result<TcpStream> {
     let (started, mut said) = (Instant::now(), false);
     loop {
-        match TcpStream::connect(place) {
+        match TcpStream::connect((host, port)) {
             Ok(stream) => return Ok(stream),
             Err(error) if started.elapsed() > patience => {
                 return Err(error).with_context(|| {
-                    format!("cannot reach rank 0 at {place}, as MASTER_ADDR and MASTER_PORT say")
+                    format!(
+                        "cannot reach rank 0 at {host}:{port}, as MASTER_ADDR and MASTER_PORT say"
+                    )
                 });
             }
             Err(_) => thread::sleep(PAUSE),
         }
         if started.elapsed() > QUIET && !said {
-            eprintln!("waiting for rank 0 at {place}");
+            eprintln!("waiting for rank 0 at {host}:{port}");
             said = true;
         }
     }
@@ -266,6 +269,11 @@ fn say(mut stream: &TcpStream, message: &Message) -> Result<()> {
     let mut line = serde_json::to_string(message)?;
     line.push('\n');
     Ok(stream.write_all(line.as_bytes())?)
+}
+
+/// A stream of which nothing is read beyond what is asked for: it is listened to further on.
+fn by_bytes(stream: &TcpStream) -> BufReader<&TcpStream> {
+    BufReader::with_capacity(1, stream)
 }
 
 /// The next message; none at the end.

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail, ensure};
 use burn::backend::Cube;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use burn_cubecl::kernel::into_contiguous;
 use cubecl::cuda::CudaRuntime;
-use cubecl::prelude::Runtime;
+use cubecl_runtime::runtime::Runtime;
 use cudarc::driver::{CudaContext, CudaStream, DevicePtrMut};
 use cudarc::nccl::result as nccl;
 use cudarc::nccl::sys::{
@@ -45,10 +45,10 @@ unsafe impl Send for Communicator {}
 ///
 /// # Errors
 /// Names the library.
-pub(super) fn check(world: &World) -> Result<()> {
+pub(super) fn check(num_ranks: usize) -> Result<()> {
     // SAFETY: it only tries to open the library.
     let is_there = unsafe { cudarc::nccl::sys::is_culib_present() };
-    ensure!(is_there, "expected NCCL (libnccl.so) for {} processes, found none", world.size);
+    ensure!(is_there, "expected NCCL (libnccl.so) for {num_ranks} GPUs, found none");
     Ok(())
 }
 
@@ -132,7 +132,7 @@ impl Nccl {
     /// Waits for the stream, for as long as no rank has failed.
     fn wait(&self, communicator: ncclComm_t) -> Result<()> {
         let done = self.stream.record_event(None)?;
-        while !done.is_complete() {
+        while !done.try_is_complete()? {
             if let Some(failure) = self.link.failure() {
                 return Err(failure.into());
             }
@@ -178,7 +178,7 @@ impl Reducer for Nccl {
     }
 
     fn sum(&self, values: Tensor<1>) -> Result<Tensor<1>> {
-        let device = values.device();
+        let (device, count) = (values.device(), values.shape().num_elements());
         // A buffer of its own, since it is changed in place.
         let values = values.add_scalar(0.0);
         let values = values.try_into_primitive::<Cube>().map_err(|error| anyhow!("{error:?}"))?;
@@ -188,9 +188,8 @@ impl Reducer for Nccl {
         let held = found.map_err(|error| anyhow!("a tensor's place on the device: {error:?}"))?;
         // Burn's own work on it is done, and none is added until this returns.
         device.sync().map_err(|error| anyhow!("waiting for the device: {error:?}"))?;
-        let count = values.meta.shape().num_elements();
-        // SAFETY: `held` keeps the buffer in place; f32 is checked in the line above it.
-        ensure!(values.dtype == burn::tensor::DType::F32, "expected gradients in f32");
+        ensure!(values.dtype == DType::F32, "expected gradients in f32, found {:?}", values.dtype);
+        // SAFETY: `held` keeps the buffer in place, and it is of so many f32.
         unsafe { self.sum_at(held.resource().ptr, count, ncclDataType_t::ncclFloat32)? };
         drop(held);
         Ok(Tensor::from_primitive::<Cube>(values))

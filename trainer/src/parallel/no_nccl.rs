@@ -7,15 +7,14 @@ use anyhow::{Result, bail};
 use super::link::{Id, Link};
 use super::{Reducer, World};
 
-/// Refuses several processes.
+/// Refuses several processes; several GPUs of one are refused one by one.
 ///
 /// # Errors
 /// Always.
-pub(super) fn check(world: &World) -> Result<()> {
+pub(super) fn check(num_ranks: usize) -> Result<()> {
     bail!(
-        "expected a build with CUDA for {} processes (WORLD_SIZE), since they add up by NCCL; build \
-         with `cargo build -p trainer --features cuda`",
-        world.size
+        "expected a build with CUDA for {num_ranks} processes (WORLD_SIZE), since they add up by NCCL; \
+         build with `cargo build -p trainer --features cuda`"
     )
 }
 

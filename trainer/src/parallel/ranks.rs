@@ -7,7 +7,7 @@ use burn::tensor::Device;
 
 use super::collective::Collective;
 use super::host::{Host, Meeting};
-use super::{Alone, Processes, Reducer, World, check_alike, from_first, threads};
+use super::{Alone, Processes, Reducer, World, check_alike, from_first, nccl, threads};
 use crate::cases::Cases;
 use crate::checkpoint::Checkpoint;
 use crate::device;
@@ -155,7 +155,11 @@ fn places(names: &str) -> Result<Vec<(String, Device)>> {
         let device = device::device(Some(&name)).context("--devices")?;
         Ok((name, device))
     };
-    names.into_iter().map(place).collect()
+    let places: Vec<(String, Device)> = names.into_iter().map(place).collect::<Result<_>>()?;
+    if places.len() > 1 && places[0].0.starts_with("cuda") {
+        nccl::check(places.len())?;
+    }
+    Ok(places)
 }
 
 /// The names of such a list with kind and number, checked: of one kind, each GPU once.

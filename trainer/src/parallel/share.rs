@@ -44,9 +44,9 @@ impl Share {
         own * self.at_once + self.group
     }
 
-    /// This rank's patches of each of its batches; may be none.
+    /// This rank's patches of each of its batches; may be none, but not the first rank's.
     pub fn patches(&self) -> Range<usize> {
-        let part = |member| member * self.batch / self.members;
+        let part = |member: usize| (member * self.batch).div_ceil(self.members);
         part(self.member)..part(self.member + 1)
     }
 
@@ -115,6 +115,7 @@ mod tests {
         };
         assert_eq!((most(1, 4, 4), most(1, 4, 2), most(8, 1, 4)), (1, 2, 2));
         assert_eq!((most(2, 4, 8), most(5, 1, 3)), (1, 2));
-        assert!(Share::new(1, 1, 0, 2).leaves_ranks_idle());
+        let first = Share::new(1, 1, 0, 3);
+        assert!(first.leaves_ranks_idle() && first.patches() == (0..1));
     }
 }
