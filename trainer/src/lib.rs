@@ -23,6 +23,8 @@ pub mod export;
 pub mod files;
 pub mod initial;
 pub mod inspect;
+#[cfg(feature = "libtorch")]
+pub mod libtorch;
 pub mod loss;
 pub mod memory;
 pub mod metrics_log;

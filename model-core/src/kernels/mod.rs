@@ -5,6 +5,7 @@
 //! a fixed order, so that a run can be repeated bit for bit.
 
 mod autodiff;
+pub mod clock;
 pub mod conv3;
 mod cpu;
 pub mod depthwise;
