@@ -5,10 +5,10 @@
 //! load an operation.
 
 use std::cell::Cell;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 /// Kernels of one kind, forward and backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,12 +74,12 @@ struct Record {
 }
 
 thread_local! {
-    /// Whether this thread is inside of an operation, which may be made of others.
-    static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// The operation that this thread is in. It may be made of others.
+    static CURRENT: Cell<Option<Class>> = const { Cell::new(None) };
 }
 
-fn record() -> std::sync::MutexGuard<'static, Record> {
-    RECORD.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+fn record() -> MutexGuard<'static, Record> {
+    RECORD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts to record, from nothing; `now` tells seconds since some moment.
@@ -94,21 +94,53 @@ pub fn stop() -> Vec<(Class, f64)> {
     Class::ALL.into_iter().zip(record().seconds).collect()
 }
 
-/// Runs an operation on a device, and counts what it takes while the recorder is on. Of operations
-/// inside of operations, only the outermost counts.
-pub fn timed<T>(class: Class, device: &Device, operation: impl FnOnce() -> T) -> T {
-    if !IS_ON.load(Relaxed) || IS_INSIDE.replace(true) {
-        return operation();
+/// An operation that is timed until this is dropped.
+#[must_use = "what it times ends where it is dropped"]
+pub struct Timer(Option<Running>);
+
+struct Running {
+    class: Class,
+    device: Device,
+    now: fn() -> f64,
+    started: f64,
+}
+
+/// Times an operation on a tensor's device while the recorder is on; its backward rule too, where it
+/// records one. Of operations inside of operations, only the outermost counts.
+pub fn op<const D: usize>(class: Class, x: &Tensor<D>) -> Timer {
+    if IS_ON.load(Relaxed) { Timer::start(class, x.device()) } else { Timer(None) }
+}
+
+/// The operation that this thread is in, if it is timed.
+pub(crate) fn current() -> Option<Class> {
+    CURRENT.get()
+}
+
+/// Times the backward rule of an operation that was timed.
+pub(crate) fn rule(class: Class, device: Device) -> Timer {
+    if IS_ON.load(Relaxed) { Timer::start(class, device) } else { Timer(None) }
+}
+
+impl Timer {
+    fn start(class: Class, device: Device) -> Timer {
+        if CURRENT.get().is_some() {
+            return Timer(None);
+        }
+        CURRENT.set(Some(class));
+        let now = record().now;
+        // A device that failed says so where its results are read.
+        let _ = device.sync();
+        Timer(Some(Running { class, device, now, started: now() }))
     }
-    let now = record().now;
-    // A device that failed says so where its results are read.
-    let _ = device.sync();
-    let started = now();
-    let result = operation();
-    let _ = device.sync();
-    record().seconds[class as usize] += now() - started;
-    IS_INSIDE.set(false);
-    result
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        let Some(Running { class, device, now, started }) = self.0.take() else { return };
+        let _ = device.sync();
+        record().seconds[class as usize] += now() - started;
+        CURRENT.set(None);
+    }
 }
 
 #[cfg(test)]
@@ -123,16 +155,18 @@ mod tests {
     /// Every look at the clock is a second later. In one test, since the recorder is the process's.
     #[test]
     fn seconds_go_to_the_outermost_operation_and_only_while_it_is_on() {
-        let device = Device::flex();
+        let x = Tensor::<1>::zeros([1], &Device::flex());
         let run = || {
-            timed(Class::Loss, &device, || timed(Class::Optimizer, &device, || 1))
-                + timed(Class::Optimizer, &device, || 1)
+            let outer = op(Class::Loss, &x);
+            drop(op(Class::Optimizer, &x));
+            drop(outer);
+            drop(op(Class::Optimizer, &x));
         };
         let of = |seconds: &[(Class, f64)]| {
             let of = |class| seconds.iter().find(|(c, _)| *c == class).map(|(_, s)| *s);
             [Class::Loss, Class::Optimizer].map(of)
         };
-        assert_eq!(run(), 2);
+        run();
         assert_eq!(TICKS.get(), 0.0);
         start(|| TICKS.replace(TICKS.get() + 1.0));
         run();

@@ -5,6 +5,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::like;
+use crate::kernels::clock::{Class, op};
 use crate::kernels::{Call, Memory, conv3, depthwise_conv3};
 
 /// Weights for layers followed by rectifiers keep the variance of what passes (He et al. 2015).
@@ -37,6 +38,7 @@ impl PointwiseConv {
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let _timed = op(Class::Pointwise, &x);
         let [b, c, k, j, i] = x.dims();
         let weight = like(self.weight.val(), &x);
         let output = weight.dims()[0];
@@ -74,6 +76,7 @@ impl DepthwiseConv {
     /// # Shapes
     /// - x, output: `[b, c, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let _timed = op(Class::Depthwise, &x);
         let weight = like(self.weight.val(), &x);
         depthwise_conv3(x, weight)
     }
@@ -96,6 +99,7 @@ impl Conv3 {
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let _timed = op(Class::Conv3, &x);
         let weight = like(self.weight.val(), &x);
         conv3(x, weight)
     }

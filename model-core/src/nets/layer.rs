@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Precision, Reflection, ReversibleBlock, Unit, like};
+use crate::kernels::clock::{Class, op};
 use crate::kernels::{
     Parent, max_pool2, on_backend, primitive, record, squeeze2, unsqueeze2, upsample2,
 };
@@ -151,10 +152,10 @@ impl Layer {
         };
         let mut last = || kept.pop().expect("every join has its Keep");
         match layer {
-            L::Pool => Parts::Whole(max_pool2(x.whole())),
-            L::Upsample => Parts::Whole(upsample2(x.whole())),
-            L::Squeeze => Parts::Whole(squeeze2(x.whole())),
-            L::Unsqueeze => Parts::Whole(unsqueeze2(x.whole())),
+            L::Pool => timed(Class::Pool, max_pool2, x),
+            L::Upsample => timed(Class::Upsample, upsample2, x),
+            L::Squeeze => timed(Class::Squeeze, squeeze2, x),
+            L::Unsqueeze => timed(Class::Squeeze, unsqueeze2, x),
             L::Keep => {
                 let x = x.whole();
                 kept.push(x.clone());
@@ -188,6 +189,12 @@ impl Layer {
             }
         }
     }
+}
+
+fn timed(class: Class, f: fn(Tensor<5>) -> Tensor<5>, x: Parts) -> Parts {
+    let x = x.whole();
+    let _timed = op(class, &x);
+    Parts::Whole(f(x))
 }
 
 /// x itself; its gradient gets what the branch gives.

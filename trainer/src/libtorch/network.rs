@@ -52,17 +52,15 @@ impl Network {
         no_grad(|| logits(&forward(&self.parameters, &self.segments, x.shallow_clone())))
     }
 
-    /// Forward and backward pass: adds the parameters' gradients to those that are there, and gives
-    /// the logits; `gradient` gives the logits' gradient.
+    /// Forward and backward pass: adds the parameters' gradients to those that are there; `gradient`
+    /// is shown the logits, and gives their gradient.
     ///
     /// # Shapes
     /// As [`Network::logits`]; the gradient's is the output's.
-    pub fn differentiate(&self, x: &Tensor, gradient: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+    pub fn differentiate(&self, x: &Tensor, gradient: impl FnOnce(&Tensor) -> Tensor) {
         let pieces = forward(&self.parameters, &self.segments, x.shallow_clone());
-        let logits = logits(&pieces);
-        let gradient = gradient(&logits);
+        let gradient = gradient(&logits(&pieces));
         backward(&self.parameters, pieces, gradient);
-        logits
     }
 
     /// The parameters' gradients; zeros where there are none yet.

@@ -56,7 +56,7 @@ pub(super) fn steps(
 impl Steps for Theirs {
     fn step(&mut self) -> Result<()> {
         let seed = &self.seed;
-        drop(self.network.differentiate(&self.x, |_| seed.shallow_clone()));
+        self.network.differentiate(&self.x, |_| seed.shallow_clone());
         if let Some(adam) = &self.adam {
             adam.step()?;
         }
