@@ -179,17 +179,19 @@ struct Described {
 
 fn measured_alone(config: &UNetConfig, dims: [usize; 3], args: &MemoryArgs) -> Result<Measured> {
     let command = ["memory", "--alone"].map(String::from);
-    let answer = alone(&command, config, dims, &args.network, args.device.as_deref())?;
+    let answer = alone(&command, config, dims, &args.network, args.device.as_deref(), None)?;
     serde_json::from_str(&answer).context("the step's process did not answer")
 }
 
-/// What `rewind bench` answers in a process of its own, on this network and size.
+/// What `rewind bench` answers in a process of its own, on this network and size; of both libraries
+/// with so many threads, where that is asked for.
 fn alone(
     command: &[String],
     config: &UNetConfig,
     dims: [usize; 3],
     network: &NetworkArgs,
     device: Option<&str>,
+    threads: Option<usize>,
 ) -> Result<String> {
     let described = toml::to_string(&Described { network: config.clone() })?;
     let file = std::env::temp_dir().join(format!("rewind-bench-{}.toml", std::process::id()));
@@ -200,6 +202,9 @@ fn alone(
     process.args(["--size", &format!("{k}x{j}x{i}")]);
     process.args(["--precision", &network.precision]);
     process.args(device.iter().flat_map(|device| ["--device", device]));
+    for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"] {
+        process.envs(threads.map(|threads| (variable, threads.to_string())));
+    }
     let output = process.stdin(Stdio::null()).stderr(Stdio::piped()).output();
     let _ = std::fs::remove_file(&file);
     let output = output.context("cannot start the process that is measured")?;

@@ -19,12 +19,11 @@ use tch::{Cuda, Device, Kind};
 
 pub use network::{Network, numbers, tensor};
 
-/// libtorch's device of a name as `--device` takes it; none means the best there is.
+/// libtorch's device of a name as `--device` takes it.
 ///
 /// # Errors
 /// For a device that libtorch does not have here.
-pub fn device(name: Option<&str>) -> Result<Device> {
-    let Some(name) = name else { return Ok(Device::cuda_if_available()) };
+pub fn device(name: &str) -> Result<Device> {
     let (kind, number) = name.split_once(':').unwrap_or((name, "0"));
     match (kind, number.parse::<usize>()) {
         ("cpu", Ok(0)) => Ok(Device::Cpu),

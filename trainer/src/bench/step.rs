@@ -53,6 +53,10 @@ pub struct StepArgs {
     /// How often each measurement is made.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
+    /// Threads of both libraries on the CPU; by default as many as there are cores. libtorch's wait
+    /// for each other busily, and are slow on a machine that does other things too.
+    #[arg(long)]
+    threads: Option<usize>,
     /// With Adam's step.
     #[arg(long)]
     optimizer: bool,
@@ -115,7 +119,13 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
     if args.against.is_some() || args.alone.as_deref() == Some("libtorch") {
         ensure_libtorch()?;
     }
-    for (name, value) in [("batch", args.batch), ("steps", args.steps), ("rounds", args.rounds)] {
+    let threads = args.threads.unwrap_or(1);
+    for (name, value) in [
+        ("batch", args.batch),
+        ("steps", args.steps),
+        ("rounds", args.rounds),
+        ("threads", threads),
+    ] {
         ensure!((1..=1 << 20).contains(&value), "--{name}: expected 1 to 2^20, found {value}");
     }
     if let (Some(steps), Some(data)) = (args.curve, &args.data) {
@@ -135,10 +145,11 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
     }
     let [i, j, k] = dims;
     println!(
-        "{name}, a step on {} × {k}×{j}×{i} voxels (batch, k, j, i), {}: forward and backward \
+        "{name}, a step on {} × {k}×{j}×{i} voxels (batch, k, j, i), {}{}: forward and backward \
          pass{}\n",
         args.batch,
         args.network.describe_precision(),
+        args.threads.map_or(String::new(), |threads| format!(", {threads} CPU threads")),
         if args.optimizer { " and Adam's step" } else { "" }
     );
     println!("{}", table::table(&rows));
@@ -204,7 +215,8 @@ fn measured_alone(
     command.extend(["--learning-rate".to_string(), args.learning_rate.to_string()]);
     command.extend(args.optimizer.then(|| "--optimizer".to_string()));
     command.extend(split.then(|| "--split".to_string()));
-    let answer = alone(&command, config, dims, &args.network, args.device.as_deref())?;
+    let answer =
+        alone(&command, config, dims, &args.network, args.device.as_deref(), args.threads)?;
     // libtorch may have said something before.
     let line = answer.lines().last().unwrap_or_default();
     serde_json::from_str(line).context("the step's process did not answer")

@@ -28,6 +28,9 @@ pub(super) struct Measured {
     pub device: String,
     /// Each timed step.
     pub seconds: Vec<f64>,
+    /// What each took of the processors, all threads together, where the CPU does the work: on a
+    /// machine that does other things too, this says more.
+    pub processor_secs: Vec<f64>,
     /// The most bytes held, above those before the first step.
     pub peak_bytes: Option<u64>,
     /// How they were found.
@@ -47,6 +50,8 @@ pub(super) struct Row {
     pub median_secs: f64,
     /// The fastest and the slowest of them.
     pub range_secs: [f64; 2],
+    /// The median of the processors' time.
+    pub processor_median_secs: Option<f64>,
     /// All rounds together.
     #[serde(flatten)]
     pub measured: Measured,
@@ -58,15 +63,30 @@ pub(super) struct Row {
 impl Row {
     /// Of the first round.
     pub fn new(library: &str, reversible: bool, measured: Measured) -> Row {
-        let (library, split) = (library.to_string(), None);
-        let (median_secs, range_secs) = spread(&measured.seconds);
-        Row { library, reversible, median_secs, range_secs, measured, split }
+        let mut row = Row {
+            library: library.to_string(),
+            reversible,
+            median_secs: 0.0,
+            range_secs: [0.0; 2],
+            processor_median_secs: None,
+            measured,
+            split: None,
+        };
+        row.sum_up();
+        row
     }
 
     /// With a further round.
     pub fn add(&mut self, measured: Measured) {
         self.measured.seconds.extend(measured.seconds);
+        self.measured.processor_secs.extend(measured.processor_secs);
         self.measured.peak_bytes = self.measured.peak_bytes.max(measured.peak_bytes);
+        self.sum_up();
+    }
+
+    fn sum_up(&mut self) {
+        let processor = &self.measured.processor_secs;
+        self.processor_median_secs = (!processor.is_empty()).then(|| spread(processor).0);
         (self.median_secs, self.range_secs) = spread(&self.measured.seconds);
     }
 }
@@ -94,7 +114,7 @@ pub(super) fn measure(
         "libtorch" => super::theirs::steps(args, config, dims)?,
         _ => ours::steps(args, config, dims)?,
     };
-    let mut watch = Watch::start(&device, steps.pool_bytes());
+    let mut watch = Watch::start(&device, args.device.as_deref(), steps.pool_bytes());
     for _ in 0..args.warm_up {
         steps.step()?;
         watch.look(steps.pool_bytes());
@@ -107,18 +127,34 @@ pub(super) fn measure(
         }
         let all = started.elapsed().as_secs_f64();
         let split = Some(split(&clock::stop(), all, args.steps));
-        let (seconds, memory) = (vec![all / args.steps as f64], String::new());
-        return Ok(Measured { device, seconds, peak_bytes: None, memory, split });
+        let (seconds, processor_secs) = (vec![all / args.steps as f64], Vec::new());
+        let memory = String::new();
+        return Ok(Measured { device, seconds, processor_secs, peak_bytes: None, memory, split });
     }
-    let mut seconds = Vec::with_capacity(args.steps);
+    let (mut seconds, mut processor_secs) = (Vec::new(), Vec::new());
     for _ in 0..args.steps {
-        let started = Instant::now();
+        let (started, processor) = (Instant::now(), processor_now());
         steps.step()?;
         seconds.push(started.elapsed().as_secs_f64());
+        let processor = processor.zip(processor_now()).filter(|_| device == "cpu");
+        processor_secs.extend(processor.map(|(before, after)| after - before));
         watch.look(steps.pool_bytes());
     }
     let (peak_bytes, memory) = watch.most();
-    Ok(Measured { device, seconds, peak_bytes, memory: memory.into(), split: None })
+    Ok(Measured { device, seconds, processor_secs, peak_bytes, memory: memory.into(), split: None })
+}
+
+/// Seconds of the processors that this process has taken so far.
+fn processor_now() -> Option<f64> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the call writes one value of this type.
+        let error = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+        (error == 0).then_some(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 /// Seconds since the first call.
@@ -148,6 +184,7 @@ mod tests {
         let measured = |seconds: &[f64], bytes| Measured {
             device: "cpu".into(),
             seconds: seconds.to_vec(),
+            processor_secs: Vec::new(),
             peak_bytes: bytes,
             memory: String::new(),
             split: None,
@@ -156,7 +193,7 @@ mod tests {
         assert_eq!((row.median_secs, row.range_secs), (3.0, [1.0, 8.0]));
         row.add(measured(&[4.0], Some(7)));
         assert_eq!((row.median_secs, row.range_secs), (3.5, [1.0, 8.0]));
-        assert_eq!(row.measured.peak_bytes, Some(7));
+        assert_eq!((row.measured.peak_bytes, row.processor_median_secs), (Some(7), None));
     }
 
     #[test]

@@ -25,10 +25,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Before the first step, with the network on its device. `pool` is what its pool has reserved.
-    pub fn start(device: &str, pool: Option<u64>) -> Watch {
-        let number: String = device.chars().filter(char::is_ascii_digit).take(2).collect();
-        let number = if number.is_empty() { "0".into() } else { number };
+    /// Before the first step, with the network on its device, which was asked for by a name or is
+    /// the first of its kind. `pool` is what its pool has reserved.
+    pub fn start(device: &str, asked: Option<&str>, pool: Option<u64>) -> Watch {
+        let number = asked.and_then(|name| name.split_once(':')).map_or("0", |(_, number)| number);
+        let number = number.to_string();
         let is_cuda = device.to_lowercase().contains("cuda");
         let (method, before) = match device {
             "cpu" => {
@@ -110,7 +111,7 @@ mod tests {
     /// Other tests of this process may take memory too, never less than this one does.
     #[test]
     fn what_is_taken_and_given_back_is_seen() {
-        let mut watch = Watch::start("cpu", None);
+        let mut watch = Watch::start("cpu", None, None);
         if watch.method == Method::Nothing {
             return;
         }

@@ -8,17 +8,18 @@ use crate::plan::bytes;
 /// Times, memory, ratios, and the split of ours by kernel.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| backward | library | device | seconds a step (median) | fastest to slowest | peak |\n\
-         |---|---|---|---|---|---|\n",
+        "| backward | library | device | seconds a step (median) | fastest to slowest | of the \
+         processors | peak |\n|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let [least, most] = row.range_secs;
         text += &format!(
-            "| {} | {} | {} | {:.4} | {least:.4} to {most:.4} | {} |\n",
+            "| {} | {} | {} | {:.4} | {least:.4} to {most:.4} | {} | {} |\n",
             how(row.reversible),
             row.library,
             row.measured.device,
             row.median_secs,
+            row.processor_median_secs.map_or("–".into(), |seconds| format!("{seconds:.4}")),
             row.measured.peak_bytes.map_or("–".into(), bytes)
         );
     }
@@ -47,6 +48,9 @@ fn how(reversible: bool) -> &'static str {
 fn ratio(name: &str, a: Option<&Row>, b: Option<&Row>) -> String {
     let (Some(a), Some(b)) = (a, b) else { return String::new() };
     let mut text = format!("{name}: time {:.2}", a.median_secs / b.median_secs);
+    if let (Some(a), Some(b)) = (a.processor_median_secs, b.processor_median_secs) {
+        text += &format!(", of the processors {:.2}", a / b);
+    }
     if let (Some(a), Some(b)) = (a.measured.peak_bytes, b.measured.peak_bytes) {
         text += &format!(", peak {:.2}", a as f64 / b.max(1) as f64);
     }
@@ -87,8 +91,14 @@ mod tests {
     fn ratios_are_ours_to_theirs_and_reversible_to_plain() {
         let row = |library: &str, reversible, seconds, peak_bytes| {
             let (device, memory) = ("cpu".to_string(), "somehow".to_string());
-            let seconds = vec![seconds];
-            let measured = Measured { device, seconds, peak_bytes, memory, split: None };
+            let measured = Measured {
+                device,
+                seconds: vec![seconds],
+                processor_secs: Vec::new(),
+                peak_bytes,
+                memory,
+                split: None,
+            };
             Row::new(library, reversible, measured)
         };
         let rows = [

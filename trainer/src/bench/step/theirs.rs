@@ -8,6 +8,7 @@ use super::StepArgs;
 use super::curve::Learns;
 use super::measured::Steps;
 use super::ours::values;
+use crate::device;
 use crate::initial::initial_weights;
 use crate::libtorch::{self, Network, numbers, synchronize, tensor};
 use crate::loss::Loss;
@@ -22,6 +23,16 @@ struct Theirs {
     device: Device,
 }
 
+/// The device that ours takes too, where none is named.
+fn chosen(args: &StepArgs) -> Result<Device> {
+    let name = match &args.device {
+        Some(name) => name.clone(),
+        None => device::describe(&device::device(None)?).to_lowercase(),
+    };
+    let name = if args.device.is_none() && name.contains("cuda") { "cuda" } else { &name };
+    libtorch::device(name)
+}
+
 /// The device's name, and steps on it.
 ///
 /// # Errors
@@ -31,7 +42,7 @@ pub(super) fn steps(
     config: &UNetConfig,
     dims: [usize; 3],
 ) -> Result<(String, Box<dyn Steps>)> {
-    let device = libtorch::device(args.device.as_deref())?;
+    let device = chosen(args)?;
     let compute = libtorch::kind(args.network.precision()?.compute)?;
     let network = Network::new(config, &initial_weights(config, 0), compute, device)?;
     let tensor = |channels, number| {
@@ -84,7 +95,7 @@ pub(super) fn learner(
     weights: &Weights,
     dims: [usize; 3],
 ) -> Result<Box<dyn Learns>> {
-    let device = libtorch::device(args.device.as_deref())?;
+    let device = chosen(args)?;
     let compute = libtorch::kind(args.network.precision()?.compute)?;
     let network = Network::new(config, weights, compute, device)?;
     let adam = network.adam(args.learning_rate)?;
