@@ -6,15 +6,18 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use model_core::UNetConfig;
+use model_core::nets::Precision;
 use model_core::plan::{Mode, Settings, can_rewind, plan};
 use serde::Serialize;
 
+use crate::config::{Float, describe};
 use crate::plan::{Chosen, NetworkArgs, bytes, place};
 use crate::{DISCLAIMER, device, progress};
 
 mod augment;
 mod measure;
 mod metrics;
+mod precision;
 mod step;
 
 pub use measure::{Measured, measure};
@@ -35,6 +38,7 @@ enum What {
     Step(step::StepArgs),
     Metrics(metrics::MetricsArgs),
     Augment(augment::AugmentArgs),
+    Precision(precision::PrecisionArgs),
 }
 
 /// Measure the memory of training steps, beside the plan.
@@ -95,6 +99,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         What::Step(args) => step::run(&args),
         What::Metrics(args) => metrics::run(&args),
         What::Augment(args) => augment::run(&args),
+        What::Precision(args) => precision::run(&args),
     }
 }
 
@@ -117,7 +122,7 @@ fn memory(args: MemoryArgs) -> Result<()> {
                 eprint!("\r\x1b[K{name}, {blocks} blocks, {} …", run.mode.name());
             }
             let planned = Measured { stored_bytes: run.stored_bytes, peak_bytes: run.peak_bytes };
-            let measured = measured_alone(&run.mode.of(&config), dims, &args)
+            let measured = measured_alone(&run.mode.of(&config), dims, precision, &args)
                 .with_context(|| format!("{blocks} blocks a level, {}", run.mode.name()))?;
             rows.push(Row { blocks, mode: run.mode, planned, measured });
         }
@@ -133,10 +138,7 @@ fn memory(args: MemoryArgs) -> Result<()> {
         return Ok(());
     }
     let [i, j, k] = dims;
-    println!(
-        "{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n",
-        args.network.describe_precision()
-    );
+    println!("{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n", describe(precision));
     print!("{}", table(&rows));
     println!("\n{DISCLAIMER}");
     Ok(())
@@ -177,9 +179,14 @@ struct Described {
     network: UNetConfig,
 }
 
-fn measured_alone(config: &UNetConfig, dims: [usize; 3], args: &MemoryArgs) -> Result<Measured> {
+fn measured_alone(
+    config: &UNetConfig,
+    dims: [usize; 3],
+    precision: Precision,
+    args: &MemoryArgs,
+) -> Result<Measured> {
     let command = ["memory", "--alone"].map(String::from);
-    let answer = alone(&command, config, dims, &args.network, args.device.as_deref(), None)?;
+    let answer = alone(&command, config, dims, precision, args.device.as_deref(), None)?;
     serde_json::from_str(&answer).context("the step's process did not answer")
 }
 
@@ -189,7 +196,7 @@ fn alone(
     command: &[String],
     config: &UNetConfig,
     dims: [usize; 3],
-    network: &NetworkArgs,
+    precision: Precision,
     device: Option<&str>,
     threads: Option<usize>,
 ) -> Result<String> {
@@ -200,7 +207,8 @@ fn alone(
     let mut process = Command::new(std::env::current_exe()?);
     process.arg("bench").args(command).arg("--config").arg(&file);
     process.args(["--size", &format!("{k}x{j}x{i}")]);
-    process.args(["--precision", &network.precision]);
+    process.args(["--precision", Float::of(precision.compute).name()]);
+    process.args(["--stream", Float::of(precision.stream).name()]);
     process.args(device.iter().flat_map(|device| ["--device", device]));
     for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"] {
         process.envs(threads.map(|threads| (variable, threads.to_string())));

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::adam::Moments;
 use crate::files;
+use crate::loss_scale::LossScale;
 
 /// The newest checkpoint of a run.
 pub const LAST: &str = "last.safetensors";
@@ -21,7 +22,7 @@ pub const LAST: &str = "last.safetensors";
 pub const PREVIOUS: &str = "previous.safetensors";
 
 /// The version that this code writes and reads.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const METADATA_KEY: &str = "rewind-checkpoint";
 /// Four arrays a parameter, of a network as large as a bundle may be.
 const MAX_BYTES: u64 = 4 * files::MAX_BUNDLE_BYTES;
@@ -41,6 +42,8 @@ pub struct Checkpoint {
     pub average: Weights,
     /// Adam's moments.
     pub moments: [Moments; 2],
+    /// The loss's scale, and how many steps it skipped.
+    pub loss_scale: LossScale,
 }
 
 /// A validation's result.
@@ -59,6 +62,7 @@ struct Metadata {
     validation_is_due: bool,
     /// Steps and Dice; that as text, which comes back exactly, as a number in JSON need not.
     validations: Vec<(usize, String)>,
+    loss_scale: LossScale,
     /// SHA-256 over all of the above and all tensors, in hexadecimal.
     sha256: String,
 }
@@ -92,6 +96,7 @@ impl Checkpoint {
             steps,
             validation_is_due,
             validations: self.validations.iter().map(text).collect(),
+            loss_scale: self.loss_scale,
             sha256,
         };
         let metadata = serde_json::to_string(&metadata).expect("metadata is plain data");
@@ -160,6 +165,12 @@ impl Checkpoint {
             "expected version {VERSION}, found {}",
             metadata.version
         );
+        ensure!(
+            metadata.loss_scale.is_valid(metadata.steps),
+            "expected a loss scale of a run of {} steps, found {:?}",
+            metadata.steps,
+            metadata.loss_scale
+        );
         let tensors = SafeTensors::deserialize(bytes).context("its tensors")?;
         let number = |(steps, dice): (usize, String)| -> Result<(usize, f64)> {
             Ok((steps, dice.parse().context("its Dice")?))
@@ -172,6 +183,7 @@ impl Checkpoint {
             weights: Weights::new(),
             average: Weights::new(),
             moments: Default::default(),
+            loss_scale: metadata.loss_scale,
         };
         for (name, view) in tensors.iter() {
             ensure!(view.dtype() == Dtype::F32, "expected f32 in {name}, found {:?}", view.dtype());
@@ -224,8 +236,8 @@ impl Checkpoint {
 
     fn hash(&self) -> String {
         let mut hasher = Sha256::new();
-        let Checkpoint { steps, validation_is_due, validations, .. } = self;
-        hasher.update(format!("{steps} {validation_is_due} {validations:?} "));
+        let Checkpoint { steps, validation_is_due, validations, loss_scale, .. } = self;
+        hasher.update(format!("{steps} {validation_is_due} {validations:?} {loss_scale:?} "));
         for (name, shape, values) in self.arrays() {
             hasher.update(format!("{name} {shape:?} "));
             hasher.update(little_endian(values));
@@ -253,6 +265,9 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use burn::tensor::FloatDType;
+    use model_core::nets::Precision;
+
     use super::*;
     use crate::initial::initial_weights;
 
@@ -269,6 +284,7 @@ mod tests {
             weights: initial_weights(&network(), 1),
             average: initial_weights(&network(), 2),
             moments: [moments.clone(), moments],
+            loss_scale: LossScale::default().resumed(Precision::mixed(FloatDType::F16)),
         }
     }
 

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 mod augment;
 mod check;
 mod network;
+mod precision;
 mod print;
 mod read;
 mod span;
 
 pub use augment::{AUGMENTATIONS, AugmentSettings};
 pub use network::Backward;
+pub use precision::{Float, describe, precision};
 pub use print::printed;
 pub use read::{RECIPES, Sources};
 pub use span::Span;
@@ -35,6 +37,12 @@ pub struct TrainConfig {
     /// What the backward pass keeps of the network, in place of what the network itself says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backward: Option<Backward>,
+    /// What the layers compute in while the network is trained. Weights, their gradients, the
+    /// optimizer's moments, norms and losses are f32 in any case, and so is what is measured and
+    /// exported.
+    pub precision: Float,
+    /// Of the residual streams of reversible blocks: f32, or as `precision`.
+    pub stream: Float,
     /// Decides the split, the initial weights and every draw.
     pub seed: u64,
     /// The cases that are held out for validation: below 1 a fraction, from 1 on a number. With 0
@@ -93,6 +101,8 @@ pub struct TrainConfig {
     pub checkpoint_every: Span,
     /// How often to write a line of metrics.csv.
     pub log_every: Span,
+    /// How often to measure how far rewinding drifts; 0 for never.
+    pub drift_every: Span,
     /// The same bytes twice: refuses devices that do not promise that, and keeps clocks out of
     /// what is written.
     pub deterministic: bool,
@@ -126,6 +136,8 @@ impl Default for TrainConfig {
             recipe: None,
             preset: None,
             backward: None,
+            precision: Float::F32,
+            stream: Float::F32,
             seed: 0,
             held_out: 0.2,
             folds: 0,
@@ -152,6 +164,7 @@ impl Default for TrainConfig {
             stop_after: None,
             checkpoint_every: Span::Steps(250),
             log_every: Span::Steps(10),
+            drift_every: Span::Steps(500),
             deterministic: false,
             cache: None,
             memory_gib: 8.0,

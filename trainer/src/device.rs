@@ -46,6 +46,23 @@ pub fn check_deterministic(config: &TrainConfig, device: &Device) -> Result<()> 
     Ok(())
 }
 
+/// Refuses a device that does not compute in the types that the settings want.
+///
+/// # Errors
+/// Names the first such type: not every GPU has f16, and bf16 only some.
+pub fn check_precision(config: &TrainConfig, device: &Device) -> Result<()> {
+    let plain = device.clone().without_autodiff();
+    for float in [config.precision, config.stream] {
+        ensure!(
+            plain.supports_dtype(float.dtype()),
+            "settings: expected a precision that the device computes in, found {} on {}",
+            float.name(),
+            describe(device)
+        );
+    }
+    Ok(())
+}
+
 /// A device's name for the run's records.
 pub fn describe(device: &Device) -> String {
     let text = format!("{device:?}");

@@ -103,6 +103,8 @@ impl EventLog {
                 patch_dice,
                 gradient_norm,
                 branch,
+                scaling,
+                drift,
             } => {
                 scalar("training/loss", *loss)?;
                 scalar("training/cross_entropy", *cross_entropy)?;
@@ -112,6 +114,13 @@ impl EventLog {
                 if let Some([l2, kl]) = branch {
                     scalar("training/vae_l2", *l2)?;
                     scalar("training/vae_kl", *kl)?;
+                }
+                if let Some((factor, skipped)) = scaling {
+                    scalar("training/loss_scale", *factor)?;
+                    scalar("training/skipped_steps", *skipped as f64)?;
+                }
+                if let Some(drift) = drift {
+                    scalar("training/drift", *drift)?;
                 }
             }
             Values::Validation(dice) => {

@@ -17,6 +17,7 @@ pub mod cross_validation;
 pub mod data_set;
 pub mod device;
 pub mod draws;
+pub mod drift;
 pub mod evaluate;
 pub mod events;
 pub mod export;
@@ -26,6 +27,7 @@ pub mod inspect;
 #[cfg(feature = "libtorch")]
 pub mod libtorch;
 pub mod loss;
+pub mod loss_scale;
 pub mod memory;
 pub mod metrics_log;
 pub mod model;

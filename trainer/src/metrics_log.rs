@@ -24,8 +24,10 @@ const FIRST: [&str; 7] = [
 ];
 /// The column of the mean held-out Dice.
 const DICE: usize = FIRST.len() - 1;
-/// The columns after those of the regions: time, the variational branch's terms, time again.
-const LAST: [&str; 4] = ["elapsed_secs", "vae_l2", "vae_kl", "waited_secs"];
+/// The columns after those of the regions: time, the variational branch's terms, time again, and
+/// what reduced precision does.
+const LAST: [&str; 7] =
+    ["elapsed_secs", "vae_l2", "vae_kl", "waited_secs", "loss_scale", "skipped_steps", "drift"];
 /// The largest history that is read when a run is resumed.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -78,6 +80,11 @@ pub enum Values {
         gradient_norm: f64,
         /// The branch's mean L2 and KL, as they are before they are weighted; none without one.
         branch: Option<[f64; 2]>,
+        /// What the loss is multiplied by, and the run's steps so far whose gradient was not finite;
+        /// none where the loss is not scaled.
+        scaling: Option<(f64, usize)>,
+        /// The largest relative error of a rewound sequence's input, where it was measured.
+        drift: Option<f64>,
     },
     /// Held-out Dice by region.
     Validation(Vec<f64>),
@@ -127,7 +134,7 @@ impl MetricsLog {
     /// When the file cannot be written to.
     pub fn append(&mut self, row: &Row) -> Result<()> {
         let mut fields = vec![row.steps.to_string()];
-        let mut terms = None;
+        let (mut terms, mut last) = (None, [(); 3].map(|()| String::new()));
         match &row.values {
             Values::Training {
                 learning_rate,
@@ -136,8 +143,16 @@ impl MetricsLog {
                 patch_dice,
                 gradient_norm,
                 branch,
+                scaling,
+                drift,
             } => {
                 terms = *branch;
+                if let Some((factor, skipped)) = scaling {
+                    [last[0], last[1]] = [factor.to_string(), skipped.to_string()];
+                }
+                if let Some(drift) = drift {
+                    last[2] = format!("{drift:.6e}");
+                }
                 fields.push(format!("{learning_rate:.6e}"));
                 let numbers = [loss, cross_entropy, patch_dice, gradient_norm];
                 fields.extend(numbers.map(|number| format!("{number:.6}")));
@@ -153,6 +168,7 @@ impl MetricsLog {
         fields.push(secs(row.clock.map(|clock| clock.elapsed_secs)));
         fields.extend([term(0), term(1)]);
         fields.push(secs(row.clock.and_then(|clock| clock.waited_secs)));
+        fields.extend(last);
         self.writer.write_record(&fields)?;
         self.writer.flush().with_context(|| format!("cannot write {}", self.file.display()))
     }
@@ -215,7 +231,7 @@ mod tests {
         std::fs::create_dir_all(&run).unwrap();
         let regions = ["core".to_string()];
         let mut log = MetricsLog::open(&run, &regions, 0, false).unwrap();
-        let rows = [training(20, Some([0.25, 1e-5])), validation(20)];
+        let rows = [training(20, Some([0.25, 1e-5])), validation(20), training(30, None)];
         rows.iter().for_each(|row| log.append(row).unwrap());
         assert_eq!(History::read(&run).unwrap().rows, rows);
         assert!(MetricsLog::open(&run, &["other".to_string()], 20, false).is_err());
@@ -232,6 +248,8 @@ mod tests {
             patch_dice,
             gradient_norm,
             branch,
+            scaling: branch.map(|_| (32768.0, 3)),
+            drift: branch.map(|_| 0.015625),
         };
         let clock = Some(Clock { elapsed_secs: 9.0, waited_secs: Some(0.5) });
         Row { steps, values, clock }

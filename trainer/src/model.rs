@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
-use model_core::nets::UNet3d;
+use model_core::nets::{Precision, UNet3d};
 use model_core::{Input, UNetConfig, Weights};
 
 use crate::adam::numbers;
@@ -13,6 +13,19 @@ use crate::adam::numbers;
 /// When the weights are not those of the network.
 pub fn build(network: &UNetConfig, weights: &Weights, device: &Device) -> Result<UNet3d> {
     Ok(UNet3d::new(network, device).load(weights)?)
+}
+
+/// The same, computing in a precision; parameters and logits are f32 in any.
+///
+/// # Errors
+/// When the weights are not those of the network.
+pub fn build_in(
+    network: &UNetConfig,
+    weights: &Weights,
+    precision: Precision,
+    device: &Device,
+) -> Result<UNet3d> {
+    Ok(UNet3d::in_precision(network, precision, device).load(weights)?)
 }
 
 /// Values `[batch, channel, k, j, i]` on a device; `dims` are i, j, k.

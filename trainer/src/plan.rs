@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use burn::tensor::FloatDType;
 use clap::Args;
 use model_core::config::{PRESETS, published_size};
 use model_core::kernels::Place;
@@ -12,7 +11,7 @@ use model_core::plan::{Fit, Plan, Settings, fit, plan};
 use model_core::{UNetConfig, Vae};
 use serde::Serialize;
 
-use crate::config::TrainConfig;
+use crate::config::{Float, TrainConfig, describe, precision};
 use crate::{DISCLAIMER, device};
 
 mod print;
@@ -67,9 +66,12 @@ pub struct NetworkArgs {
     /// Regions or labels of the output, where the settings leave them open.
     #[arg(long, default_value_t = 3)]
     outputs: usize,
-    /// f32; mixed: layers in f16, reversible streams in f32; f16 or bf16: streams too.
-    #[arg(long, default_value = "f32", value_parser = ["f32", "mixed", "f16", "bf16"])]
-    pub precision: String,
+    /// What the layers compute in; by default as the settings say, or f32 for a preset.
+    #[arg(long)]
+    precision: Option<Float>,
+    /// Type of the streams of reversible blocks: f32, or as the precision.
+    #[arg(long)]
+    stream: Option<Float>,
     /// With the variational branch.
     #[arg(long)]
     vae: bool,
@@ -78,7 +80,8 @@ pub struct NetworkArgs {
 const EXAMPLES: &str = "\
 Examples:
   rewind plan --preset mbconv-base
-  rewind plan --preset brugger-4-1 --size 160x192x160 --precision mixed
+  rewind plan --preset brugger-4-1 --size 160x192x160 --precision f16
+  rewind plan --preset mbconv-base --precision f16 --stream f16
   rewind plan --preset mbconv-slim --fit 16GiB
   rewind plan --config train.toml --size 96x96x96 --json
 
@@ -135,27 +138,17 @@ impl NetworkArgs {
         Ok(Chosen { name, config, dims, batch })
     }
 
-    /// The precision of a name.
+    /// What the network is to compute in.
     ///
     /// # Errors
-    /// For an unknown one.
+    /// For settings that cannot be read, and streams that are neither f32 nor as the layers.
     pub fn precision(&self) -> Result<Precision> {
-        let half = |float| Precision { compute: float, stream: float };
-        Ok(match self.precision.as_str() {
-            "f32" => Precision::F32,
-            "mixed" => Precision::mixed(FloatDType::F16),
-            "f16" => half(FloatDType::F16),
-            "bf16" => half(FloatDType::BF16),
-            other => bail!("expected a precision f32, mixed, f16 or bf16, found {other}"),
-        })
-    }
-
-    /// In words.
-    pub fn describe_precision(&self) -> &str {
-        match self.precision.as_str() {
-            "mixed" => "layers in f16, reversible streams in f32",
-            other => other,
-        }
+        let settings = match &self.config {
+            Some(file) => TrainConfig::read(file)?,
+            None => TrainConfig::default(),
+        };
+        let compute = self.precision.unwrap_or(settings.precision);
+        precision(compute, self.stream.unwrap_or(settings.stream))
     }
 }
 
@@ -235,8 +228,8 @@ pub fn run(args: PlanArgs) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
-    let precision = args.network.describe_precision();
-    println!("{}", head(&name, &config, &found, precision, settings.place));
+    let precision = describe(precision);
+    println!("{}", head(&name, &config, &found, &precision, settings.place));
     println!("{}", levels(&found));
     if let (Some(fits), Some(budget)) = (&fits, &args.fit) {
         println!("{}", fitting(fits, budget, dims));

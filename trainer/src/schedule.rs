@@ -15,6 +15,8 @@ pub struct Schedule {
     pub checkpoint_every: usize,
     /// Steps between rows of the log.
     pub log_every: usize,
+    /// Steps between measurements of the drift, if there are any.
+    pub drift_every: Option<usize>,
     highest_rate: f64,
     warm_up: usize,
     decay: Decay,
@@ -38,6 +40,7 @@ impl Schedule {
             validate_every: every(config.validate_every),
             checkpoint_every: every(config.checkpoint_every),
             log_every: every(config.log_every),
+            drift_every: (!config.drift_every.is_zero()).then(|| every(config.drift_every)),
             highest_rate: config.learning_rate,
             warm_up: config.warm_up.steps(epoch_steps).min(steps / 2),
             decay: config.decay,

@@ -6,7 +6,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::UNetConfig;
 use model_core::config::parameters;
-use model_core::nets::{Tap, UNet3d, VaeBranch, backward};
+use model_core::nets::{Precision, Tap, UNet3d, VaeBranch, backward};
 
 use crate::adam::{Adam, StepSettings, average_towards, norm, numbers};
 use crate::checkpoint::Checkpoint;
@@ -15,6 +15,7 @@ use crate::draws::{Purpose, generator, normal};
 use crate::initial::initial_weights;
 use crate::loss::variational::{Terms, terms};
 use crate::loss::{Loss, Report};
+use crate::loss_scale::LossScale;
 use crate::model;
 use crate::patches::Batch;
 
@@ -26,6 +27,8 @@ pub struct Learner {
     pub average: UNet3d,
     /// The optimizer.
     pub adam: Adam,
+    /// What keeps gradients of half precision in its range.
+    pub loss_scale: LossScale,
     loss: Loss,
     tracked: Device,
 }
@@ -39,6 +42,8 @@ pub struct StepReport {
     pub branch: Option<[f64; 2]>,
     /// The gradient's norm, before it is clipped.
     pub gradient_norm: f64,
+    /// The cases of a step that changed nothing, since its scaled gradient was not finite.
+    pub skipped: Option<Vec<String>>,
 }
 
 impl Checkpoint {
@@ -51,12 +56,13 @@ impl Checkpoint {
             weights: initial_weights(network, seed),
             average: initial_weights(&network.for_inference(), seed),
             moments: Default::default(),
+            loss_scale: LossScale::default(),
         }
     }
 }
 
 impl Learner {
-    /// At a checkpoint, on a device.
+    /// At a checkpoint, on a device, in f32.
     ///
     /// # Errors
     /// When the checkpoint is not of the network.
@@ -66,21 +72,40 @@ impl Learner {
         checkpoint: Checkpoint,
         device: &Device,
     ) -> Result<Learner> {
+        Learner::in_precision(network, Precision::F32, loss, checkpoint, device)
+    }
+
+    /// The same, training in a precision; the average is measured in f32.
+    ///
+    /// # Errors
+    /// When the checkpoint is not of the network.
+    pub fn in_precision(
+        network: &UNetConfig,
+        precision: Precision,
+        loss: Loss,
+        checkpoint: Checkpoint,
+        device: &Device,
+    ) -> Result<Learner> {
         let (tracked, plain) = (device.clone().autodiff(), device.clone().without_autodiff());
-        let Checkpoint { steps, weights, average, moments, .. } = checkpoint;
+        let Checkpoint { steps, weights, average, moments, loss_scale, .. } = checkpoint;
+        // A step that was skipped is none of the optimizer's.
+        let taken = steps - loss_scale.skipped;
         Ok(Learner {
-            network: model::build(network, &weights, &tracked)?,
+            network: model::build_in(network, &weights, precision, &tracked)?,
             average: model::build(&network.for_inference(), &average, &plain)?,
-            adam: Adam::resumed(parameters(network), steps, moments, &plain)?,
+            adam: Adam::resumed(parameters(network), taken, moments, &plain)?,
+            loss_scale: loss_scale.resumed(precision),
             loss,
             tracked,
         })
     }
 
     /// Steps the weights against the mean gradient of one or more batches, and moves their average.
+    /// Where the loss is scaled and the gradient is not finite, the step is skipped.
     ///
     /// # Errors
-    /// When a loss or the gradient is no longer finite; the weights are then as they were.
+    /// When a loss or the gradient is no longer finite, and no smaller scale is left; the weights are
+    /// then as they were.
     pub fn step(
         &mut self,
         config: &TrainConfig,
@@ -103,12 +128,17 @@ impl Learner {
             });
         }
         let (mut report, mut gradients) = total.expect("at least one batch");
-        if count > 1 {
-            let factor = 1.0 / count as f64;
-            report.scale(factor);
+        report.scale(1.0 / count as f64);
+        let factor = 1.0 / (count as f64 * self.loss_scale.factor().unwrap_or(1.0));
+        if factor != 1.0 {
             self.network.visit(&mut Scale { gradients: &mut gradients, factor });
         }
         report.gradient_norm = norm(&self.network, &gradients);
+        if !report.gradient_norm.is_finite() && self.loss_scale.can_skip() {
+            self.loss_scale.skip();
+            report.skipped = Some(cases);
+            return Ok(report);
+        }
         ensure_finite("gradient", report.gradient_norm, step, &cases)?;
         let settings = StepSettings {
             optimizer: config.optimizer,
@@ -123,6 +153,7 @@ impl Learner {
         let early = (1.0 + done) / (10.0 + done);
         let factor = if config.average > 0.0 { config.average.min(early) } else { 0.0 };
         self.average = average_towards(self.average.clone(), &self.network, factor);
+        self.loss_scale.keep();
         Ok(report)
     }
 
@@ -141,21 +172,25 @@ impl Learner {
         let (mut report, gradient) = self.loss.of(&found, &labels, cases.len());
         let branch = input.map(|(vae, input)| {
             let noise = normal(generator(config.seed, Purpose::Latent, number as u64));
-            branch(vae, &tap, &input, noise, config.patch)
+            branch(vae, &tap, &input, noise, config.patch, &self.loss_scale)
         });
         if let Some((terms, _)) = &branch {
             report.loss += terms.loss();
         }
         let step = number / config.accumulate;
-        ensure_finite("loss", report.loss, step, &culprits(&found, cases))?;
+        // Where a step may be skipped, its gradient tells: it is no number either.
+        if !self.loss_scale.can_skip() {
+            ensure_finite("loss", report.loss, step, &culprits(&found, cases))?;
+        }
         let gradient = model::tensor(gradient, out_channels, config.patch, &self.tracked);
+        let gradient = self.loss_scale.seed(gradient);
         let gradients = backward(vec![(logits, gradient)]);
         let mut gradients = GradientsParams::from_grads(gradients, &self.network);
         let branch = branch.map(|(terms, mut of_branch)| {
             self.network.visit(&mut Move { from: &mut of_branch, to: &mut gradients });
             [terms.reconstruction, terms.divergence]
         });
-        Ok((StepReport { report, branch, gradient_norm: 0.0 }, gradients))
+        Ok((StepReport { report, branch, gradient_norm: 0.0, skipped: None }, gradients))
     }
 }
 
@@ -205,6 +240,7 @@ fn branch(
     input: &[f32],
     noise: impl Iterator<Item = f32>,
     patch: [usize; 3],
+    loss_scale: &LossScale,
 ) -> (Terms, GradientsParams) {
     let bottom = tap.take().autodiff().require_grad();
     let [batch, ..] = bottom.dims();
@@ -220,7 +256,7 @@ fn branch(
     let outputs = outputs.into_iter().zip(gradients).map(|(output, gradient)| {
         let gradient = TensorData::new(gradient.clone(), output.dims());
         let gradient = Tensor::from_data(gradient, &output.device());
-        (output, gradient)
+        (output, loss_scale.seed(gradient))
     });
     let mut gradients = backward(outputs.collect());
     tap.give(bottom.grad_remove(&mut gradients).expect("the branch depends on the bottom"));

@@ -67,6 +67,7 @@ pub fn train(
 ) -> Result<Outcome> {
     config.check()?;
     device::check_deterministic(config, device)?;
+    device::check_precision(config, device)?;
     let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
     let network = config.network(&data_set.task)?;
     let (training, held_out) = config.split(data_set.num_cases())?;

@@ -1,6 +1,7 @@
 //! The networks as burn modules, built from [`crate::layers`] in the order data passes them.
 
 mod conv;
+mod drift;
 mod layer;
 mod norm;
 mod parameters;

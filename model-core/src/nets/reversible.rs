@@ -143,37 +143,31 @@ impl Walk {
         Walk { value, gradient, ..self }
     }
 
-    /// The inverse of a permutation, or of a split, on values and gradients alike.
     fn plain(mut self, layer: &layers::Layer, tap: Option<&Tap>) -> Walk {
-        use layers::Layer as L;
-        let both = |walk: Walk, f: fn(Tensor<5>) -> Tensor<5>| Walk {
-            value: Parts::Whole(f(walk.value.whole())),
-            gradient: Parts::Whole(f(walk.gradient.whole())),
-            ..walk
-        };
-        match layer {
-            L::Squeeze => both(self, unsqueeze2),
-            L::Unsqueeze => both(self, squeeze2),
-            L::JoinHalf => {
-                let ((v1, v2), (g1, g2)) = (self.value.halves(), self.gradient.halves());
-                self.kept_values.push(v1);
-                self.kept_gradients.push(g1);
-                Walk { value: Parts::Whole(v2), gradient: Parts::Whole(g2), ..self }
-            }
-            L::KeepHalf => {
-                let last = |kept: &mut Vec<Tensor<5>>| kept.pop().expect("joined further on");
-                let (v1, g1) = (last(&mut self.kept_values), last(&mut self.kept_gradients));
-                let value = Parts::Halves(v1, self.value.whole());
-                Walk { value, gradient: Parts::Halves(g1, self.gradient.whole()), ..self }
-            }
-            L::Tap => match tap {
-                Some(tap) => {
-                    let gradient = Parts::Whole(tap.add_to(self.gradient.whole()));
-                    Walk { gradient, ..self }
-                }
-                None => self,
-            },
-            other => unreachable!("{other:?} is not rewound"),
+        let value = undo(layer, self.value, &mut self.kept_values);
+        let mut gradient = undo(layer, self.gradient, &mut self.kept_gradients);
+        if let (layers::Layer::Tap, Some(tap)) = (layer, tap) {
+            gradient = Parts::Whole(tap.add_to(gradient.whole()));
         }
+        Walk { value, gradient, ..self }
+    }
+}
+
+/// The way back through a layer without parameters: a permutation, a split or a join, all of them
+/// orthogonal, so that gradients go the same way. `kept` are the halves that a join gave back and
+/// that its split, further back, puts in again.
+pub(super) fn undo(layer: &layers::Layer, y: Parts, kept: &mut Vec<Tensor<5>>) -> Parts {
+    use layers::Layer as L;
+    match layer {
+        L::Squeeze => Parts::Whole(unsqueeze2(y.whole())),
+        L::Unsqueeze => Parts::Whole(squeeze2(y.whole())),
+        L::JoinHalf => {
+            let (x1, x2) = y.halves();
+            kept.push(x1);
+            Parts::Whole(x2)
+        }
+        L::KeepHalf => Parts::Halves(kept.pop().expect("joined further on"), y.whole()),
+        L::Tap => y,
+        other => unreachable!("{other:?} is not rewound"),
     }
 }

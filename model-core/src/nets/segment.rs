@@ -10,7 +10,7 @@ use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, FloatDType, Tensor};
 
-use super::reversible::rewind;
+use super::reversible::{rewind, undo};
 use super::{Layer, Parts, Precision, Tap, cast};
 use crate::kernels::{Parent, on_backend, primitive, record, seeded_loss};
 use crate::layers::{self, Backward};
@@ -96,21 +96,24 @@ impl Segment {
         })
     }
 
-    /// The input that an output came from, where all layers are invertible.
+    /// The input that an output came from, by the walk that the backward pass takes, without its
+    /// gradients.
     ///
     /// # Shapes
     /// - y, output: `[b, c, k, j, i]`
     ///
     /// # Panics
-    /// When a layer is neither a block nor an orthogonal convolution.
+    /// When a layer is not invertible: the segment is none that is rewound.
     pub fn inverse(&self, y: Tensor<5>) -> Tensor<5> {
+        let mut kept = Vec::new();
         let back = |y: Parts, layer: &Layer| match layer {
             Layer::Block(block) => {
                 let (x1, x2) = block.inverse(y.halves());
                 Parts::Halves(x1, x2)
             }
             Layer::Reflect(reflection) => Parts::Whole(reflection.inverse(y.whole())),
-            other => panic!("{other:?} has no inverse by itself"),
+            Layer::Plain(plain) => undo(&plain.layer, y, &mut kept),
+            Layer::Unit(_) => panic!("a convolution has no inverse"),
         };
         self.layers.iter().rev().fold(Parts::Whole(y), back).whole()
     }

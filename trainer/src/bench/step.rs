@@ -10,6 +10,7 @@ use model_core::plan::can_rewind;
 
 use super::alone;
 use crate::DISCLAIMER;
+use crate::config::describe;
 use crate::plan::{Chosen, NetworkArgs};
 use crate::progress;
 
@@ -90,7 +91,7 @@ pub struct StepArgs {
 const EXAMPLES: &str = "\
 Examples:
   rewind bench step --preset mbconv-slim --size 64
-  rewind bench step --preset mbconv-base --size 160x240x240 --precision mixed --device cuda
+  rewind bench step --preset mbconv-base --size 160x240x240 --precision f16 --device cuda
   rewind bench step --preset demo --size 64 --device cpu --against libtorch
   rewind bench step --preset demo --size 32 --curve 50 --data phantoms --against libtorch
 
@@ -139,6 +140,7 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
         return Ok(());
     }
     let rows = measured(args, &name, &config, dims)?;
+    let precision = describe(args.network.precision()?);
     if args.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
@@ -148,7 +150,7 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
         "{name}, a step on {} × {k}×{j}×{i} voxels (batch, k, j, i), {}{}: forward and backward \
          pass{}\n",
         args.batch,
-        args.network.describe_precision(),
+        precision,
         args.threads.map_or(String::new(), |threads| format!(", {threads} CPU threads")),
         if args.optimizer { " and Adam's step" } else { "" }
     );
@@ -215,8 +217,8 @@ fn measured_alone(
     command.extend(["--learning-rate".to_string(), args.learning_rate.to_string()]);
     command.extend(args.optimizer.then(|| "--optimizer".to_string()));
     command.extend(split.then(|| "--split".to_string()));
-    let answer =
-        alone(&command, config, dims, &args.network, args.device.as_deref(), args.threads)?;
+    let (precision, device) = (args.network.precision()?, args.device.as_deref());
+    let answer = alone(&command, config, dims, precision, device, args.threads)?;
     // libtorch may have said something before.
     let line = answer.lines().last().unwrap_or_default();
     serde_json::from_str(line).context("the step's process did not answer")

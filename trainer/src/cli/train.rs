@@ -11,7 +11,7 @@ use clap::Args;
 use model_core::Foreground;
 use model_core::config::PRESETS;
 
-use crate::config::{RECIPES, Sources, Span, TrainConfig, printed};
+use crate::config::{Float, RECIPES, Sources, Span, TrainConfig, printed};
 use crate::metrics_log::History;
 use crate::run_folder::{self, Run};
 use crate::train::{Job, train};
@@ -71,6 +71,12 @@ struct SettingsArgs {
     /// A network by name.
     #[arg(long, value_parser = PRESETS)]
     preset: Option<String>,
+    /// What the layers compute in while the network is trained; weights, norms and losses are f32.
+    #[arg(long)]
+    precision: Option<Float>,
+    /// Type of the streams of reversible blocks: f32, or as the precision.
+    #[arg(long)]
+    stream: Option<Float>,
     /// How long to train: optimizer steps, or "250 epochs".
     #[arg(long)]
     steps: Option<Span>,
@@ -117,6 +123,7 @@ Examples:
     --patch 96 --out run
   rewind train --data BraTS2018 --task brats2018 --recipe brugger --out run
   rewind train --data Task04_Hippocampus --preset demo --folds 5 --out runs
+  rewind train --data Task04_Hippocampus --preset demo --precision bf16 --out run
   rewind train --recipe pendse --print-config > train.toml
   rewind train --data Task04_Hippocampus --config train.toml --set augment.noise=0.1 --out run
 
@@ -219,6 +226,8 @@ impl SettingsArgs {
             single: &single,
         };
         let mut config = sources.settings()?;
+        config.precision = self.precision.unwrap_or(config.precision);
+        config.stream = self.stream.unwrap_or(config.stream);
         config.steps = self.steps.unwrap_or(config.steps);
         config.seed = self.seed.unwrap_or(config.seed);
         config.batch = self.batch.unwrap_or(config.batch);

@@ -1,6 +1,6 @@
 //! What settings cannot be.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::{Decay, Span, TrainConfig};
 
@@ -13,6 +13,7 @@ impl TrainConfig {
         self.check_split()?;
         self.check_lengths()?;
         self.check_rates()?;
+        self.precision().context("settings")?;
         fraction("foreground_fraction", self.foreground_fraction)?;
         not_negative("memory_gib", self.memory_gib)?;
         let voxels = self.patch.iter().try_fold(self.batch, |product, &p| product.checked_mul(p));
@@ -134,11 +135,19 @@ mod tests {
             "folds = 1\nfold = 0",
             "stop_after = \"0 epochs\"",
             "milestones = [\"1 epoch\"]",
+            "stream = \"f16\"",
+            "precision = \"f16\"\nstream = \"bf16\"",
         ];
         for text in refused {
             assert!(TrainConfig::parse(text).unwrap().check().is_err(), "{text}");
         }
-        for text in ["", "held_out = 40", "folds = 5\nfold = 4", "steps = \"500 epochs\""] {
+        for text in [
+            "",
+            "held_out = 40",
+            "folds = 5\nfold = 4",
+            "steps = \"500 epochs\"",
+            "drift_every = 0",
+        ] {
             TrainConfig::parse(text).unwrap().check().unwrap();
         }
     }

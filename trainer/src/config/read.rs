@@ -98,6 +98,7 @@ impl TrainConfig {
             let config = TrainConfig {
                 recipe: None,
                 log_every: Span::Steps(1),
+                drift_every: Span::Steps(1),
                 cache: None,
                 memory_gib: 0.0,
                 workers: 0,

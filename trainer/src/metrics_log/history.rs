@@ -7,6 +7,9 @@ use anyhow::{Context, Result, ensure};
 use super::{Clock, DICE, FIRST, LAST, MAX_BYTES, NAME, Row, Values};
 use crate::files;
 
+/// The place of `waited_secs` among the last columns.
+const WAITED: usize = 3;
+
 /// What metrics.csv says.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct History {
@@ -37,7 +40,8 @@ impl History {
         let regions = found[DICE + 1..].iter().map_while(|name| name.strip_prefix(&prefix));
         let regions: Vec<String> = regions.map(String::from).collect();
         let last = &found[DICE + 1 + regions.len()..];
-        ensure!(last == LAST, expected());
+        // Runs of before there was another precision than f32 have fewer.
+        ensure!(last == LAST || *last == LAST[..WAITED + 1], expected());
         // A row that a kill cut short does not parse, and nothing follows it.
         let rows = reader.records().map_while(Result::ok);
         let rows = rows.map_while(|record| row(&record, regions.len())).collect();
@@ -61,6 +65,15 @@ impl History {
     /// Steps after the last row.
     pub fn steps(&self) -> usize {
         self.rows.last().map_or(0, |row| row.steps)
+    }
+
+    /// Steps that changed nothing, since their scaled gradient was not finite.
+    pub fn skipped_steps(&self) -> usize {
+        let skipped = |row: &Row| match &row.values {
+            Values::Training { scaling, .. } => scaling.map(|(_, skipped)| skipped),
+            Values::Validation(_) => None,
+        };
+        self.rows.iter().rev().find_map(skipped).unwrap_or(0)
     }
 
     /// Seconds that all processes of the run trained and measured, as far as their rows were kept;
@@ -109,11 +122,13 @@ fn row(record: &csv::StringRecord, num_regions: usize) -> Option<Row> {
             patch_dice: number(4)?,
             gradient_norm: number(5)?,
             branch: number(rest + 1).zip(number(rest + 2)).map(|(l2, kl)| [l2, kl]),
+            scaling: number(rest + 4).zip(text(rest + 5).parse().ok()),
+            drift: number(rest + 6),
         },
         _ => Values::Validation((DICE + 1..rest).map(number).collect::<Option<_>>()?),
     };
-    let clock = number(rest)
-        .map(|elapsed_secs| Clock { elapsed_secs, waited_secs: number(rest + LAST.len() - 1) });
+    let clock =
+        number(rest).map(|elapsed_secs| Clock { elapsed_secs, waited_secs: number(rest + WAITED) });
     Some(Row { steps: text(0).parse().ok()?, values, clock })
 }
 
@@ -153,6 +168,22 @@ mod tests {
             (history.total_secs(), history.step_secs(), history.rows.len()),
             (None, None, 1)
         );
+    }
+
+    #[test]
+    fn skipped_steps_are_those_that_the_last_row_counts() {
+        assert_eq!(History::parse(TEXT.as_bytes()).unwrap().skipped_steps(), 0);
+        let head = TEXT.lines().next().unwrap();
+        let rows = "10,1e-3,0.5,0.4,0.3,2.0,,,4.0,,,1.0,65536,0,\n\
+            20,1e-3,0.4,0.4,0.3,2.0,,,6.0,,,2.0,16384,2,2.5e-3\n20,,,,,,0.5,0.5,7.0,,,2.0,,,\n";
+        let text = format!("{head},loss_scale,skipped_steps,drift\n{rows}");
+        let history = History::parse(text.as_bytes()).unwrap();
+        assert_eq!((history.skipped_steps(), history.rows.len()), (2, 3));
+        let drift = history.training(|values| match values {
+            Values::Training { drift, .. } => *drift,
+            Values::Validation(_) => None,
+        });
+        assert_eq!(drift, [(20, 2.5e-3)]);
     }
 
     #[test]

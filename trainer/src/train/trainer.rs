@@ -1,5 +1,7 @@
 //! The loop of training: steps, validations, checkpoints, the log.
 
+mod precision;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +25,7 @@ use crate::run_folder::{BEST, Run};
 use crate::schedule::Schedule;
 use crate::step::{Learner, StepReport};
 use crate::validate::validate;
-use crate::{device, files, progress};
+use crate::{files, progress};
 
 /// A run on its way.
 pub(super) struct Trainer<'a> {
@@ -59,6 +61,8 @@ struct Recent {
     reports: Vec<StepReport>,
     /// Over a longer time, for the bar.
     dice: VecDeque<f64>,
+    /// The largest drift, where it was measured.
+    drift: Option<f64>,
 }
 
 impl<'a> Trainer<'a> {
@@ -83,7 +87,13 @@ impl<'a> Trainer<'a> {
         let regions: Vec<String> = run.task.regions.iter().map(|r| r.name.clone()).collect();
         Ok(Trainer {
             validations: checkpoint.validations.clone(),
-            learner: Learner::new(&run.network, loss, checkpoint, device)?,
+            learner: Learner::in_precision(
+                &run.network,
+                run.config.precision()?,
+                loss,
+                checkpoint,
+                device,
+            )?,
             log: MetricsLog::open(out, &regions, steps, validation_is_due)?,
             events: EventLog::open(out, steps, validation_is_due, run.config.deterministic)?,
             waited: Duration::ZERO,
@@ -123,16 +133,18 @@ impl<'a> Trainer<'a> {
         }
         while !self.is_over() && !stop.load(Ordering::Relaxed) {
             let batches = pool.by_ref().take(config.accumulate).collect::<Result<Vec<_>>>()?;
+            let drift_is_due = self.watch_drift(&batches[0])?;
             let rate = self.schedule.learning_rate(self.steps);
             let report = self.learner.step(&config, rate, batches)?;
             self.steps += 1;
+            self.tell_skipped(&report);
             self.waited = pool.waited();
             self.show(report);
             let is_last = self.steps == self.schedule.steps;
             let is_due = |every: usize| self.steps.is_multiple_of(every) || is_last;
             let validation = is_due(self.schedule.validate_every);
             let checkpoint = validation || is_due(self.schedule.checkpoint_every);
-            if checkpoint || is_due(self.schedule.log_every) {
+            if checkpoint || drift_is_due || is_due(self.schedule.log_every) {
                 self.log()?;
             }
             if checkpoint {
@@ -191,7 +203,7 @@ impl<'a> Trainer<'a> {
                 self.run.training.len(),
                 self.run.held_out.len(),
                 network.widths,
-                device::describe(&self.device),
+                self.where_and_how(),
                 self.schedule.steps,
                 self.schedule.steps as f64 / self.schedule.epoch_steps as f64,
                 config.batch * config.accumulate,
@@ -239,8 +251,11 @@ impl<'a> Trainer<'a> {
     /// Writes what happened since the last row.
     fn log(&mut self) -> Result<()> {
         let reports = std::mem::take(&mut self.recent.reports);
+        let drift = self.recent.drift.take();
+        // Where the loss is scaled, that of a skipped step may be no number.
         let mean = |value: &dyn Fn(&StepReport) -> f64| {
-            reports.iter().map(value).sum::<f64>() / reports.len() as f64
+            let values: Vec<f64> = reports.iter().map(value).filter(|v| v.is_finite()).collect();
+            values.iter().sum::<f64>() / values.len() as f64
         };
         let (loss, patch_dice) = (mean(&|r| r.report.loss), mean(&|r| r.report.dice));
         // All steps have a branch, or none has.
@@ -258,6 +273,8 @@ impl<'a> Trainer<'a> {
             cross_entropy: mean(&|r| r.report.cross_entropy),
             patch_dice,
             gradient_norm: reports.last().map_or(0.0, |r| r.gradient_norm),
+            scaling: self.scaling(),
+            drift,
             branch: has_branch.then(|| [term(0), term(1)]),
         })
     }
@@ -352,6 +369,7 @@ impl<'a> Trainer<'a> {
             weights: self.learner.network.weights(),
             average: self.learner.average.weights(),
             moments: self.learner.adam.state(),
+            loss_scale: self.learner.loss_scale,
         };
         checkpoint.save(self.out)?;
         self.saved = self.steps;

@@ -33,7 +33,21 @@ fn branch(values: &Values) -> Option<[f64; 2]> {
     }
 }
 
-const CURVES: [Curve; 7] = [
+fn loss_scale(values: &Values) -> Option<f64> {
+    match values {
+        Values::Training { scaling, .. } => scaling.map(|(factor, _)| factor),
+        Values::Validation(_) => None,
+    }
+}
+
+fn drift(values: &Values) -> Option<f64> {
+    match values {
+        Values::Training { drift, .. } => *drift,
+        Values::Validation(_) => None,
+    }
+}
+
+const CURVES: [Curve; 9] = [
     Curve {
         title: "Loss",
         of: of_training!(loss),
@@ -82,6 +96,20 @@ const CURVES: [Curve; 7] = [
         may_be_log: true,
         is_share: false,
         is_noisy: true,
+    },
+    Curve {
+        title: "Loss scale",
+        of: loss_scale,
+        may_be_log: true,
+        is_share: false,
+        is_noisy: false,
+    },
+    Curve {
+        title: "Drift of rewound inputs (relative error)",
+        of: drift,
+        may_be_log: true,
+        is_share: false,
+        is_noisy: false,
     },
 ];
 

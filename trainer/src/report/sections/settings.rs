@@ -6,7 +6,7 @@ use model_core::BUNDLE_VERSION;
 use model_core::config::{Parameter, parameters};
 
 use super::{count, list};
-use crate::config::TrainConfig;
+use crate::config::{Float, TrainConfig, describe};
 use crate::progress::duration;
 use crate::report::Report;
 use crate::report::chart::grouped;
@@ -68,13 +68,26 @@ pub(in crate::report) fn training(report: &Report) -> String {
         None => String::new(),
     };
     let decay = |text: String| if text.is_empty() { text } else { format!(", {text} decay") };
+    // Of a run whose settings are f32 nothing is said that would not be expected.
+    let precision = match config.precision() {
+        Ok(precision) if config.precision != Float::F32 => describe(precision),
+        _ => String::new(),
+    };
+    let skipped = match report.history.skipped_steps() {
+        0 => String::new(),
+        skipped => format!(", {skipped} of them skipped, since their gradient left f16's range"),
+    };
     let entries = [
         ("Recipe", config.recipe.as_deref().map(escape).unwrap_or_default()),
         ("Network", format!("{}widths {:?}", preset, network.widths)),
         ("Parameters", format!("{}{branch}", grouped(exported as f64, 0))),
         ("Channels", escape(&report.run.task.channels.join(", "))),
         ("Patches", format!("{patches}, of {} voxels", extent(config.patch))),
-        ("Steps", format!("{} of {}", grouped(report.history.steps() as f64, 0), config.steps)),
+        ("Precision", precision),
+        (
+            "Steps",
+            format!("{} of {}{skipped}", grouped(report.history.steps() as f64, 0), config.steps),
+        ),
         ("Loss", of("loss")),
         ("Optimizer", of("optimizer")),
         ("Learning rate", format!("{}{}", of("learning_rate"), decay(of("decay")))),

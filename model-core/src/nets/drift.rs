@@ -1,0 +1,88 @@
+//! How far rewinding lands from where it came from.
+
+use burn::module::Module;
+use burn::tensor::{FloatDType, Tensor};
+
+use super::{Parts, UNet3d, cast};
+use crate::layers::Backward;
+
+impl UNet3d {
+    /// Of every sequence that is rewound, first to last: how far its input, as the backward pass
+    /// would recover it from the output, is from what it was, as the root mean square of the
+    /// difference over that of the input. No number where a value has left the type's range; empty
+    /// where nothing is rewound. Runs without autodiff.
+    ///
+    /// # Shapes
+    /// - x: `[b, in, k, j, i]`, each axis as
+    ///   [`UNetConfig::check_size`](crate::UNetConfig::check_size) wants it
+    pub fn drift(&self, x: Tensor<5>) -> Vec<f64> {
+        let network = self.valid();
+        let x = if x.device().is_autodiff() { x.inner() } else { x };
+        let mut x = Parts::Whole(cast(x, self.precision.compute));
+        let (mut kept, mut found) = (Vec::new(), Vec::new());
+        for segment in &network.segments {
+            if segment.backward != Backward::Rewound {
+                x = segment.forward(x, &mut kept, None);
+                continue;
+            }
+            let before = x.whole();
+            let y = segment.forward(Parts::Whole(before.clone()), &mut kept, None).whole();
+            found.push(relative_rms(segment.inverse(y.clone()), before));
+            x = Parts::Whole(y);
+        }
+        found
+    }
+}
+
+/// The root mean square of a difference over that of `expected`.
+fn relative_rms(found: Tensor<5>, expected: Tensor<5>) -> f64 {
+    let (found, expected) = (cast(found, FloatDType::F32), cast(expected, FloatDType::F32));
+    let apart = squares(found - expected.clone());
+    if apart == 0.0 { 0.0 } else { (apart / squares(expected)).sqrt() }
+}
+
+/// The sum of squares, by rows on the device and from there in f64: in a fixed order, whatever the
+/// number of threads.
+fn squares(x: Tensor<5>) -> f64 {
+    let rows = x.square().sum_dim(4).into_data().convert::<f32>();
+    let rows = rows.try_into_vec::<f32>().expect("converted to f32 in this function");
+    rows.into_iter().map(f64::from).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Distribution};
+
+    use super::*;
+    use crate::UNetConfig;
+    use crate::layers::segments;
+    use crate::nets::Precision;
+
+    fn drift(config: &UNetConfig, precision: Precision) -> Vec<f64> {
+        let device = Device::flex();
+        let network = UNet3d::in_precision(config, precision, &device.clone().autodiff());
+        let size = config.min_size();
+        let shape = [1, config.in_channels, size, size, size];
+        network.drift(Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device))
+    }
+
+    /// Split halves, joins, shuffles and reflections on the way included.
+    #[test]
+    fn every_rewound_sequence_finds_its_input_again_in_f32() {
+        for preset in ["demo", "partially-invres", "fully-invres"] {
+            let config = UNetConfig::preset(preset, 1, 2).unwrap();
+            let config = UNetConfig { blocks: 2, ..config };
+            let found = drift(&config, Precision::F32);
+            let rewound = |s: &&crate::layers::Segment| s.backward == Backward::Rewound;
+            assert_eq!(found.len(), segments(&config).iter().filter(rewound).count());
+            assert!(found.iter().all(|drift| (0.0..1e-4).contains(drift)), "{preset}: {found:?}");
+            assert!(found.iter().any(|drift| *drift > 0.0), "{preset}: nothing was measured");
+        }
+    }
+
+    #[test]
+    fn what_stores_everything_does_not_drift() {
+        let config = UNetConfig::preset("demo", 1, 2).unwrap();
+        assert!(drift(&UNetConfig { reversible: false, ..config }, Precision::F32).is_empty());
+    }
+}
