@@ -23,10 +23,9 @@ fn shrunk(preset: &str) -> UNetConfig {
     UNetConfig { widths, groups: config.groups.min(2), reflections: 2, ..config }
 }
 
-/// Numbers that change from voxel to voxel, and little from one to the next.
+/// Numbers that do not repeat.
 fn wave(count: usize, frequency: f32) -> Vec<f32> {
-    let f: f32 = std::env::var("WAVE").ok().and_then(|v| v.parse().ok()).unwrap_or(1.0);
-    (0..count).map(|n| (n as f64 * f64::from(frequency * f)).sin() as f32).collect()
+    (0..count).map(|n| (n as f32 * frequency).sin()).collect()
 }
 
 /// Weights none of which is 0 or 1 throughout.
@@ -91,7 +90,8 @@ impl Case {
             found = numbers(logits);
             seed
         });
-        assert_eq!(found, numbers(&network.logits(&x)), "with and without a graph");
+        let plain = difference(&numbers(&network.logits(&x)), &found);
+        assert!(plain < 1e-2, "without a graph: {plain}");
         (found, network.gradients())
     }
 }
@@ -112,27 +112,33 @@ impl ModuleVisitor for Collect {
     }
 }
 
+fn length(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(|value| f64::from(value).powi(2)).sum::<f64>().sqrt()
+}
+
 /// How long the difference is, as a share of `b`.
 fn difference(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
-    let length = |squares: f64| squares.sqrt();
-    let squares = |(a, b): (&f32, &f32)| f64::from(a - b).powi(2);
-    let of_b = length(b.iter().map(|&b| f64::from(b).powi(2)).sum());
-    length(a.iter().zip(b).map(squares).sum()) / of_b.max(1e-9)
+    length(a.iter().zip(b).map(|(a, b)| a - b)) / length(b.iter().copied()).max(1e-9)
 }
 
+/// A parameter whose change the next norm mostly takes away has a gradient that cancels to little:
+/// that one is held to the whole gradient, and loosely to itself.
 fn assert_same(what: &str, ours: &(Vec<f32>, Weights), theirs: &(Vec<f32>, Weights)) {
     let pairs = ours.0.iter().zip(&theirs.0);
     let worst = pairs.fold(0.0f32, |most, (a, b)| most.max((a - b).abs()));
     assert!(worst < 1e-4, "{what}: logits differ by {worst}");
     assert_eq!(ours.1.len(), theirs.1.len());
-    let by_name = ours
-        .1
-        .iter()
-        .map(|(name, gradient)| (difference(&gradient.values, &theirs.1[name].values), name));
-    let (most, name) = by_name.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
-    eprintln!("{what}: {worst:e} {most:e} {name}");
-    assert!(most < 1e-1, "{what}: the gradients of {name} differ by {most} of theirs");
+    let whole = length(theirs.1.values().flat_map(|array| array.values.iter().copied()));
+    for (name, gradient) in &ours.1 {
+        let theirs = &theirs.1[name].values;
+        let own = difference(&gradient.values, theirs);
+        let of_whole = own * length(theirs.iter().copied()) / whole;
+        assert!(
+            of_whole < 1e-3 && own < 0.05,
+            "{what}: the gradients of {name} differ by {of_whole} of the whole, {own} of their own"
+        );
+    }
 }
 
 #[test]
@@ -156,7 +162,7 @@ fn half_precision_gives_what_f32_gives_up_to_its_digits() {
     for (compute, bound) in [(tch::Kind::BFloat16, 0.15), (tch::Kind::Half, 0.03)] {
         let half = case.theirs(compute);
         let worst = difference(&half.0, &exact.0);
-        assert!(worst < bound && worst > 0.0, "{compute:?}: {worst}");
+        assert!(worst < bound && worst > 1e-5, "{compute:?}: {worst}");
     }
 }
 
