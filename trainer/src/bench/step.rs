@@ -186,16 +186,25 @@ fn measured(
         bar.inc(1);
         found.with_context(|| format!("{name}, {how}, in {library}"))
     };
-    let mut found: Vec<Row> = Vec::new();
+    let mut found: Vec<Result<Row>> = Vec::new();
     for round in 0..args.rounds {
         for (number, &(library, config)) in rows.iter().enumerate() {
-            let measured = alone(library, config, false)?;
-            match round {
-                0 => found.push(Row::new(library, config.reversible, measured)),
-                _ => found[number].add(measured),
+            if round == 0 {
+                let measured = alone(library, config, false);
+                found.push(measured.map(|measured| Row::new(library, config.reversible, measured)));
+            } else if let Ok(row) = &mut found[number] {
+                row.add(alone(library, config, false)?);
             }
         }
     }
+    // One that does not fit says something too, and leaves the others to be compared.
+    let (found, failed): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+    let mut found: Vec<Row> = found.into_iter().flatten().collect();
+    let mut failed = failed.into_iter().filter_map(Result::err);
+    if found.is_empty() {
+        return Err(failed.next().expect("at least one was measured"));
+    }
+    failed.for_each(|error| progress::line(&bar, format!("not measured: {error:#}")));
     for row in found.iter_mut().filter(|row| row.library == "rewind") {
         let config = configs.iter().find(|config| config.reversible == row.reversible);
         row.split = alone("rewind", config.expect("measured above"), true)?.split;
