@@ -6,6 +6,7 @@ mod bundle;
 mod cache;
 mod data_sets;
 mod geometry;
+mod gpu_training;
 mod harness;
 mod hostile_input;
 mod inference;

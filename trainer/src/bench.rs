@@ -15,6 +15,9 @@ use crate::plan::{Chosen, NetworkArgs, bytes, place};
 use crate::{DISCLAIMER, device, progress};
 
 mod augment;
+mod correctness;
+mod gpu;
+mod kernels;
 mod measure;
 mod metrics;
 mod precision;
@@ -38,6 +41,9 @@ enum What {
     Step(step::StepArgs),
     Metrics(metrics::MetricsArgs),
     Augment(augment::AugmentArgs),
+    Kernels(kernels::KernelsArgs),
+    Correctness(correctness::CorrectnessArgs),
+    Gpu(gpu::GpuArgs),
     Precision(precision::PrecisionArgs),
 }
 
@@ -99,6 +105,9 @@ pub fn run(args: BenchArgs) -> Result<()> {
         What::Step(args) => step::run(&args),
         What::Metrics(args) => metrics::run(&args),
         What::Augment(args) => augment::run(&args),
+        What::Kernels(args) => kernels::run(&args),
+        What::Correctness(args) => correctness::run(&args),
+        What::Gpu(args) => gpu::run(&args),
         What::Precision(args) => precision::run(&args),
     }
 }

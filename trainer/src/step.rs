@@ -164,12 +164,11 @@ impl Learner {
         batch: Batch,
     ) -> Result<(StepReport, GradientsParams)> {
         let Batch { number, values, labels, cases } = batch;
-        let UNetConfig { in_channels, out_channels, .. } = self.network.config;
+        let UNetConfig { in_channels, .. } = self.network.config;
         let input = self.network.vae.as_ref().map(|vae| (vae, values.clone()));
         let x = model::tensor(values, in_channels, config.patch, &self.tracked);
         let (logits, tap) = self.network.forward_with_tap(x);
-        let found = numbers(logits.clone().inner());
-        let (mut report, gradient) = self.loss.of(&found, &labels, cases.len());
+        let (mut report, gradient) = self.loss.of_tensor(logits.clone().inner(), &labels);
         let branch = input.map(|(vae, input)| {
             let noise = normal(generator(config.seed, Purpose::Latent, number as u64));
             branch(vae, &tap, &input, noise, config.patch, &self.loss_scale)
@@ -179,11 +178,11 @@ impl Learner {
         }
         let step = number / config.accumulate;
         // Where a step may be skipped, its gradient tells: it is no number either.
-        if !self.loss_scale.can_skip() {
-            ensure_finite("loss", report.loss, step, &culprits(&found, cases))?;
+        if !report.loss.is_finite() && !self.loss_scale.can_skip() {
+            let culprits = culprits(&numbers(logits.clone().inner()), cases);
+            ensure_finite("loss", report.loss, step, &culprits)?;
         }
-        let gradient = model::tensor(gradient, out_channels, config.patch, &self.tracked);
-        let gradient = self.loss_scale.seed(gradient);
+        let gradient = self.loss_scale.seed(gradient.autodiff());
         let gradients = backward(vec![(logits, gradient)]);
         let mut gradients = GradientsParams::from_grads(gradients, &self.network);
         let branch = branch.map(|(terms, mut of_branch)| {

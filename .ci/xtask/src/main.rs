@@ -1,6 +1,7 @@
 //! The project's own commands, `cargo xtask …`: a developer and the checks on a server run the
 //! same. It spawns commands and uses none of the project's crates.
 
+mod bench;
 mod command;
 mod demo;
 mod models;
@@ -67,7 +68,40 @@ enum Command {
         only: Option<String>,
     },
     /// Check everything: format, lints, documentation, tests, the page in a browser
-    Test,
+    Test {
+        /// Check the GPU backends instead: compiles them for CUDA, and runs the kernels and a
+        /// training on wgpu (on software Vulkan where there is no graphics card)
+        #[arg(long)]
+        gpu: bool,
+    },
+    /// Measure what takes more than one command
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// All stages of `rewind bench gpu`: correctness, kernels, steps, and two real trainings
+    Gpu {
+        /// The folder that holds the data sets `hippocampus` and `lgg64`; without it nothing is
+        /// trained
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Where the results go; those that are there are kept
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// cuda, wgpu or cpu, perhaps with a number, as wgpu:1
+        #[arg(long, default_value = "cuda")]
+        device: String,
+        /// Small sizes: to see that everything runs
+        #[arg(long)]
+        rehearse: bool,
+        /// Compare with PyTorch's library too; see trainer/BENCHMARKS.md
+        #[arg(long)]
+        libtorch: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -92,6 +126,10 @@ fn run(command: Command) -> Result<()> {
             demo::demo(&workspace, demo::Demo { data, size, steps, listen, fresh })
         }
         Command::Models { data, only } => models::models(&workspace, &data, only.as_deref()),
-        Command::Test => test::test(&workspace),
+        Command::Test { gpu: false } => test::test(&workspace),
+        Command::Test { gpu: true } => test::gpu(&workspace),
+        Command::Bench { what: Bench::Gpu { data, out, device, rehearse, libtorch } } => {
+            bench::gpu(&workspace, &bench::Gpu { data, out, device, rehearse, libtorch })
+        }
     }
 }

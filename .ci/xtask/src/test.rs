@@ -68,13 +68,48 @@ pub fn test(workspace: &Workspace) -> Result<()> {
         tests.env("CHROME", &tools.browser).env("CHROMEDRIVER", &tools.driver);
         run(&mut tests)
     })?;
-    steps.run("The CUDA build compiles", || {
-        // DOCS_RS: the code generator's build script then does not fetch LLVM.
-        let cuda = ["check", "-p", "trainer", "--features", "cuda"];
-        run(cargo(&cuda).env("DOCS_RS", "1"))
-    })?;
     steps.summary();
     println!("\nall checks passed");
+    Ok(())
+}
+
+/// Checks the GPU backends: that they compile for CUDA, and on wgpu that the kernels compute what the
+/// CPU's do and that a network trains. Apart from the rest, since they take long to compile.
+///
+/// # Errors
+/// When a check fails; the error says how to run it again.
+pub fn gpu(workspace: &Workspace) -> Result<()> {
+    let steps = &mut Steps::new();
+    let cargo = |args: &[&str]| {
+        let mut command = cargo(args);
+        command.current_dir(&workspace.root);
+        command
+    };
+    let tools = steps.run("Tools that the checks need", Tools::find_or_install)?;
+    steps.run("The CUDA build compiles, without a lint", || {
+        // DOCS_RS: the code generator's build script then does not fetch LLVM.
+        let packages = ["-p", "trainer", "-p", "model-core", "--features", "trainer/cuda"];
+        let deny: &[&str] = &["--", "-D", "warnings"];
+        run(cargo(&[&["clippy"], &packages[..], deny].concat()).env("DOCS_RS", "1"))
+    })?;
+    let wgpu = [&["test", "--features", "promises/wgpu"], NATIVE].concat();
+    steps.run("Build of the tests with wgpu", || {
+        run(&mut cargo(&[&wgpu[..], &["--no-run"]].concat()))
+    })?;
+    steps.run("Tests on wgpu", || {
+        let on_wgpu = |only: &[&str]| {
+            let mut tests = cargo(&[&wgpu[..], only].concat());
+            tests.env("REWIND_REQUIRE_GPU", "1");
+            if let Some(description) = &tools.software_vulkan {
+                tests.env("VK_ICD_FILENAMES", description);
+            }
+            run(&mut tests)
+        };
+        on_wgpu(&["--lib", "--quiet", "--", "kernels::", "loss::"])?;
+        on_wgpu(&["--test", "promises", "--quiet", "--", "gpu_training::"])
+    })?;
+    steps.summary();
+    println!("\nall checks of the GPU backends passed");
     Ok(())
 }
 

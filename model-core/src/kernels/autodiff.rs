@@ -139,30 +139,6 @@ where
     tensor.try_into_primitive::<B>().expect("a tensor on its graph's backend, without autodiff")
 }
 
-/// Records `f`, made of burn's operations, so that it keeps its input alone: the backward pass
-/// computes it again. For devices without kernels of our own.
-///
-/// # Shapes
-/// - x: `[b, c, k, j, i]`
-pub(crate) fn recomputed(
-    x: Tensor<5>,
-    f: impl Fn(Tensor<5>) -> Tensor<5> + Send + 'static,
-) -> Tensor<5> {
-    if !x.device().is_autodiff() {
-        return f(x);
-    }
-    on_backend!(x, B => {
-        let Parent { value, guard, .. } = Parent::<B, 5>::new(x);
-        let output = f(value.clone());
-        record::<B, 1, 5>([guard], output, move |gradient, _, _| {
-            let x = value.autodiff().require_grad();
-            let seed = Tensor::from_primitive::<B>(gradient);
-            let mut gradients = seeded_loss::<B>(f(x.clone()), seed).backward();
-            [x.grad_remove(&mut gradients).map(primitive::<B, 5>)]
-        })
-    })
-}
-
 /// A scalar whose backward pass gives `output` the gradient `seed`: the end of a local graph, with
 /// no product of the two.
 ///

@@ -1,17 +1,19 @@
 //! Dense 3³ convolution, zero padding 1: every output channel sees every input channel.
 //!
-//! On the CPU burn's stock operation lays the whole map out anew and copies what each tap sees of it;
-//! ours reads the map where it lies.
+//! burn's stock operation lays the whole map out anew, on the CPU with a copy of what each tap sees of
+//! it; ours reads the map where it lies.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod cube;
+mod partials;
 
 use burn::Tensor;
-use burn::backend::Flex;
-use burn::tensor::module::conv3d;
-use burn::tensor::ops::ConvOptions;
+use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
 
-use super::cpu::{Values, is_cpu, tensor};
-use super::{Call, Memory, Parent, Place, primitive, record};
+use super::clock::{Class, op};
+use super::cpu::{Values, tensor};
+use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
 
 /// Convolves every output channel from all input channels with a 3³ kernel for each, stride 1, zero
 /// padding 1, no bias.
@@ -30,71 +32,112 @@ use super::{Call, Memory, Parent, Place, primitive, record};
 /// - weight: `[out, in, 3, 3, 3]`
 /// - output: `[b, out, k, j, i]`
 pub fn conv3(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
-    let [batch, input, nk, nj, ni] = x.dims();
-    let output = weight.dims()[0];
+    let _timed = op(Class::Conv3, &x);
+    let (input, output) = (x.dims()[1], weight.dims()[0]);
     assert_eq!(weight.dims(), [output, input, 3, 3, 3], "a 3³ kernel an output and input channel");
-    if !is_cpu(&x) {
-        return composed(x, weight);
-    }
-    let shape = cpu::Shape { input, output, dims: [ni, nj, nk] };
-    let y_dims = [batch, output, nk, nj, ni];
-    let forward = move |x: &Tensor<5>, weight: &Tensor<5>| {
-        let values = (Values::new(x), Values::new(weight));
-        tensor(cpu::forward(values.0.slice(), values.1.slice(), shape), y_dims, x)
-    };
-    if !x.device().is_autodiff() {
-        return forward(&x, &weight);
-    }
-    let (x, weight) = (Parent::<Flex, 5>::new(x), Parent::<Flex, 5>::new(weight));
+    on_backend!(x, B => match x.device().is_autodiff() {
+        true => recorded::<B>(x, weight),
+        false => B::forward(&x, &weight),
+    })
+}
+
+fn recorded<B: Dense>(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, 5>::new(weight));
     let (x_value, weight_value) = (x.value, weight.value);
-    let y = forward(&x_value, &weight_value);
-    record::<Flex, 2, 5>([x.guard, weight.guard], y, move |gradient, wanted, _| {
-        let gradient = Values::new(&Tensor::<5>::from_primitive::<Flex>(gradient));
-        let of_x = wanted[0].then(|| {
-            let weight = Values::new(&weight_value);
-            let of_x = cpu::input_gradient(gradient.slice(), weight.slice(), shape);
-            primitive::<Flex, 5>(tensor(of_x, [batch, input, nk, nj, ni], &x_value))
-        });
-        let of_weight = wanted[1].then(|| {
-            let x = Values::new(&x_value);
-            let of_weight = cpu::weight_gradient(x.slice(), gradient.slice(), shape);
-            let weight_dims = [output, input, 3, 3, 3];
-            primitive::<Flex, 5>(tensor(of_weight, weight_dims, &weight_value))
-        });
+    let output = B::forward(&x_value, &weight_value);
+    record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
+        let gradient = Tensor::from_primitive::<B>(gradient);
+        let of_x =
+            wanted[0].then(|| primitive::<B, 5>(B::input_gradient(&gradient, &weight_value)));
+        let of_weight =
+            wanted[1].then(|| primitive::<B, 5>(B::weight_gradient(&x_value, &gradient)));
         [of_x, of_weight]
     })
 }
 
-/// What [`conv3`] holds. On a GPU burn's implicit product of matrices reads and writes another
-/// layout: its input and its output are copied.
+/// The kernels; their shapes are those of [`conv3`].
+trait Dense: Backend {
+    fn forward(x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5>;
+
+    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5>;
+
+    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5>;
+}
+
+impl Dense for Flex {
+    fn forward(x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
+        let ([batch, _, nk, nj, ni], shape) = (x.dims(), shape(x, weight.dims()));
+        let (values, weight) = (Values::new(x), Values::new(weight));
+        let output = cpu::forward(values.slice(), weight.slice(), shape);
+        tensor(output, [batch, shape.output, nk, nj, ni], x)
+    }
+
+    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
+        let ([batch, _, nk, nj, ni], shape) = (gradient.dims(), shape(gradient, weight.dims()));
+        let (values, weight) = (Values::new(gradient), Values::new(weight));
+        let of_x = cpu::input_gradient(values.slice(), weight.slice(), shape);
+        tensor(of_x, [batch, shape.input, nk, nj, ni], gradient)
+    }
+
+    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5> {
+        let weight = [gradient.dims()[1], x.dims()[1], 3, 3, 3];
+        let (shape, values, gradient) = (shape(x, weight), Values::new(x), Values::new(gradient));
+        let of_weight = cpu::weight_gradient(values.slice(), gradient.slice(), shape);
+        tensor(of_weight, weight, x)
+    }
+}
+
+fn shape(x: &Tensor<5>, weight: [usize; 5]) -> cpu::Shape {
+    let [_, _, nk, nj, ni] = x.dims();
+    cpu::Shape { input: weight[1], output: weight[0], dims: [ni, nj, nk] }
+}
+
+/// What [`conv3`] holds. On a GPU that is the sums of the weight's gradient before they are added
+/// up; in half precision, where burn's own product may be used, copies of its input and its output
+/// too, which it lays out anew.
 pub fn memory(call: &Call) -> Memory {
     let outputs = call.numbers(call.to);
-    let scratch = match call.place {
+    let (forward, backward) = match call.place {
         Place::Cpu => {
             let threads = rayon::current_num_threads() as u64;
             let rows = 4 * 12 * (call.from * (call.dims[0] + 2)) as u64;
-            4 * 27 * (call.from * call.to) as u64 + threads * rows.max(3 << 17)
+            let scratch = 4 * 27 * (call.from * call.to) as u64 + threads * rows.max(3 << 17);
+            (scratch, scratch)
         }
-        Place::Gpu => (call.num_inputs() + outputs) * call.float_bytes,
+        Place::Gpu => {
+            let copies = match call.float_bytes {
+                4 => 0,
+                bytes => (call.num_inputs() + outputs) * bytes,
+            };
+            let parts = partials::num_parts(call.from, call.to, call.batch, call.dims);
+            let partials = 4 * 27 * (call.from * call.to * parts) as u64;
+            (copies, copies.max(partials))
+        }
     };
     let widened = call.widened(call.num_inputs() + outputs);
     Memory {
         keeps_input: true,
         kept_bytes: 0,
-        forward_bytes: scratch + widened,
-        backward_bytes: scratch + widened + call.widened(call.num_inputs()),
+        forward_bytes: forward + widened,
+        backward_bytes: backward + widened + call.widened(call.num_inputs()),
     }
-}
-
-/// The same by burn's own operation, whose gradients it then uses.
-fn composed(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
-    conv3d(x, weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], 1))
 }
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::module::conv3d;
+    use burn::tensor::ops::ConvOptions;
+
     use super::super::tests::{assert_same, random};
     use super::*;
+
+    /// The same by burn's own operation.
+    fn composed(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
+        conv3d(x, weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], 1))
+    }
 
     /// Several tiles a plane, several planes a tile, axes of 1, channels that fill no block.
     #[test]
@@ -135,5 +178,23 @@ mod tests {
             })
         };
         assert_eq!(run(1), run(3));
+    }
+
+    /// Several tiles and blocks, borders in the middle of a tile, axes of 1, each width of a tile.
+    #[cfg(feature = "gpu")]
+    #[test]
+    fn a_gpu_gives_what_the_cpu_gives() {
+        for (output, shape) in [
+            (5, [2, 3, 5, 4, 37]),
+            (4, [1, 16, 1, 2, 3]),
+            (3, [1, 2, 3, 1, 1]),
+            (70, [3, 1, 7, 9, 16]),
+            (33, [2, 20, 7, 6, 5]),
+        ] {
+            let inputs = (random(shape), random([output, shape[1], 9, 3]));
+            super::super::cube::tests::assert_twins(&inputs, |(x, weight)| {
+                conv3(x, weight.reshape([output, shape[1], 3, 3, 3]))
+            });
+        }
     }
 }

@@ -3,14 +3,15 @@
 //! burn's stock operation is unusable for it on the CPU (about 0.2 G multiply-adds a second).
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod cube;
 
 use burn::Tensor;
-use burn::backend::Flex;
-use burn::tensor::module::conv3d;
-use burn::tensor::ops::ConvOptions;
+use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
 
-use super::cpu::{Values, is_cpu, tensor};
-use super::{Call, Memory, Parent, primitive, record};
+use super::clock::{Class, op};
+use super::cpu::{Values, tensor};
+use super::{Call, Memory, Parent, on_backend, primitive, record};
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1.
 ///
@@ -19,37 +20,63 @@ use super::{Call, Memory, Parent, primitive, record};
 /// - weight: `[c, 3, 3, 3]`
 /// - output: as x
 pub fn depthwise_conv3(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
-    let shape @ [batch, channels, ..] = x.dims();
+    let _timed = op(Class::Depthwise, &x);
+    let channels = x.dims()[1];
     assert_eq!(weight.dims(), [channels, 3, 3, 3], "one 3³ kernel a channel");
-    if !is_cpu(&x) {
-        return composed(x, weight);
-    }
-    let dims = [shape[4], shape[3], shape[2]];
-    let forward = move |x: &Tensor<5>, weight: &Tensor<4>| {
-        let values = (Values::new(x), Values::new(weight));
-        tensor(cpu::forward(values.0.slice(), values.1.slice(), channels, dims), shape, x)
-    };
-    if !x.device().is_autodiff() {
-        return forward(&x, &weight);
-    }
-    let (x, weight) = (Parent::<Flex, 5>::new(x), Parent::<Flex, 4>::new(weight));
+    on_backend!(x, B => match x.device().is_autodiff() {
+        true => recorded::<B>(x, weight),
+        false => B::forward(&x, &weight),
+    })
+}
+
+fn recorded<B: Depthwise>(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, 4>::new(weight));
     let (x_value, weight_value) = (x.value, weight.value);
-    let output = forward(&x_value, &weight_value);
-    record::<Flex, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
-        let gradient = Values::new(&Tensor::<5>::from_primitive::<Flex>(gradient));
-        let of_x = wanted[0].then(|| {
-            let weight = Values::new(&weight_value);
-            let of_x = cpu::input_gradient(gradient.slice(), weight.slice(), channels, dims);
-            primitive::<Flex, 5>(tensor(of_x, shape, &x_value))
-        });
-        let of_weight = wanted[1].then(|| {
-            let x = Values::new(&x_value);
-            let of_weight =
-                cpu::weight_gradient(x.slice(), gradient.slice(), batch, channels, dims);
-            primitive::<Flex, 4>(tensor(of_weight, [channels, 3, 3, 3], &weight_value))
-        });
+    let output = B::forward(&x_value, &weight_value);
+    record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
+        let gradient = Tensor::from_primitive::<B>(gradient);
+        let of_x =
+            wanted[0].then(|| primitive::<B, 5>(B::input_gradient(&gradient, &weight_value)));
+        let of_weight =
+            wanted[1].then(|| primitive::<B, 4>(B::weight_gradient(&x_value, &gradient)));
         [of_x, of_weight]
     })
+}
+
+/// The kernels; their shapes are those of [`depthwise_conv3`].
+trait Depthwise: Backend {
+    fn forward(x: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5>;
+
+    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5>;
+
+    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<4>;
+}
+
+impl Depthwise for Flex {
+    fn forward(x: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
+        let shape @ [_, channels, nk, nj, ni] = x.dims();
+        let (values, weight) = (Values::new(x), Values::new(weight));
+        let output = cpu::forward(values.slice(), weight.slice(), channels, [ni, nj, nk]);
+        tensor(output, shape, x)
+    }
+
+    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
+        let shape @ [_, channels, nk, nj, ni] = gradient.dims();
+        let (values, weight) = (Values::new(gradient), Values::new(weight));
+        let of_x = cpu::input_gradient(values.slice(), weight.slice(), channels, [ni, nj, nk]);
+        tensor(of_x, shape, gradient)
+    }
+
+    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<4> {
+        let [batch, channels, nk, nj, ni] = x.dims();
+        let (values, gradient) = (Values::new(x), Values::new(gradient));
+        let (x_slice, gradient) = (values.slice(), gradient.slice());
+        let of_weight = cpu::weight_gradient(x_slice, gradient, batch, channels, [ni, nj, nk]);
+        tensor(of_weight, [channels, 3, 3, 3], x)
+    }
 }
 
 /// What [`depthwise_conv3`] holds.
@@ -63,17 +90,20 @@ pub fn memory(call: &Call) -> Memory {
     }
 }
 
-/// The same by burn's own operation, whose gradients it then uses.
-fn composed(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
-    let channels = x.dims()[1];
-    let weight = weight.reshape([channels, 1, 3, 3, 3]);
-    conv3d(x, weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], channels))
-}
-
 #[cfg(test)]
 mod tests {
+    use burn::tensor::module::conv3d;
+    use burn::tensor::ops::ConvOptions;
+
     use super::super::tests::{assert_same, random};
     use super::*;
+
+    /// The same by burn's own operation.
+    fn composed(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
+        let channels = x.dims()[1];
+        let weight = weight.reshape([channels, 1, 3, 3, 3]);
+        conv3d(x, weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], channels))
+    }
 
     #[test]
     fn equals_burns_operation() {
@@ -85,6 +115,25 @@ mod tests {
                 |(x, weight)| depthwise_conv3(x, weight),
                 |(x, weight)| composed(x, weight),
             );
+        }
+    }
+
+    /// Several tiles and slabs, borders in the middle of a tile, axes of 1.
+    #[cfg(feature = "gpu")]
+    #[test]
+    fn a_gpu_gives_what_the_cpu_gives() {
+        for shape in [
+            [2, 3, 5, 4, 37],
+            [1, 16, 1, 2, 3],
+            [1, 2, 3, 1, 1],
+            [3, 1, 7, 6, 16],
+            [1, 2, 19, 35, 33],
+            [2, 35, 9, 70, 5],
+        ] {
+            let inputs = (random(shape), random([shape[1], 3, 3, 3]));
+            super::super::cube::tests::assert_twins(&inputs, |(x, weight)| {
+                depthwise_conv3(x, weight)
+            });
         }
     }
 }

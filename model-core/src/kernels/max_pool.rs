@@ -1,50 +1,54 @@
 //! Max pooling over 2³ voxels.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod cube;
 
 use burn::Tensor;
-use burn::backend::Flex;
+use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
-use super::cpu::{Values, is_cpu, tensor};
-use super::{Call, Memory, Parent, Place, primitive, recomputed, record};
+use super::clock::{Class, op};
+use super::{Call, Memory, Parent, on_backend, primitive, record};
 
 /// The maximum over every 2³ voxels; all axes are even. The gradient goes to the first of equal
 /// maxima.
+///
+/// Keeps its input for the backward pass, which looks for the maximum again: reading eight values
+/// costs less than storing an index for each output.
 ///
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
 /// - output: `[b, c, k/2, j/2, i/2]`
 pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
-    let shape @ [b, c, k, j, i] = x.dims();
+    let _timed = op(Class::Pool, &x);
+    let shape @ [.., k, j, i] = x.dims();
     assert!([k, j, i].iter().all(|n| n % 2 == 0), "even axes, found {shape:?}");
-    let pooled = [b, c, k / 2, j / 2, i / 2];
-    if !is_cpu(&x) {
-        return recomputed(x, composed);
-    }
-    let dims = [i, j, k];
-    let forward =
-        move |x: &Tensor<5>| tensor(cpu::forward(Values::new(x).slice(), dims), pooled, x);
-    if !x.device().is_autodiff() {
-        return forward(&x);
-    }
-    let x = Parent::<Flex, 5>::new(x);
-    let value = x.value;
-    let output = forward(&value);
-    record::<Flex, 1, 5>([x.guard], output, move |gradient, _, _| {
-        let gradient = Values::new(&Tensor::<5>::from_primitive::<Flex>(gradient));
-        let of_x = cpu::input_gradient(Values::new(&value).slice(), gradient.slice(), dims);
-        [Some(primitive::<Flex, 5>(tensor(of_x, shape, &value)))]
+    on_backend!(x, B => if x.device().is_autodiff() { recorded::<B>(x) } else { B::max_pool2(&x) })
+}
+
+fn recorded<B: MaxPoolKernels>(x: Tensor<5>) -> Tensor<5>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    let Parent { value: x, guard, .. } = Parent::<B, 5>::new(x);
+    record::<B, 1, 5>([guard], B::max_pool2(&x), move |gradient, _, _| {
+        let gradient = Tensor::<5>::from_primitive::<B>(gradient);
+        [Some(primitive::<B, 5>(B::gradient(&x, &gradient)))]
     })
 }
 
-/// What [`max_pool2`] holds. Composed on a GPU, its backward pass goes through the halved maps of
-/// two axes, each with the indices of its maxima.
+/// A backend's kernels. Tensors are without autodiff.
+pub(crate) trait MaxPoolKernels: Backend {
+    fn max_pool2(x: &Tensor<5>) -> Tensor<5>;
+
+    /// The gradient of the input, from that of the output.
+    fn gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5>;
+}
+
+/// What [`max_pool2`] holds.
 pub fn memory(call: &Call) -> Memory {
     let n = call.num_inputs();
-    let scratch = match call.place {
-        Place::Cpu => call.widened(n + n / 8),
-        Place::Gpu => (n / 2 + n / 4) * (call.float_bytes + 4),
-    };
+    let scratch = call.widened(n + n / 8);
     Memory {
         keeps_input: true,
         kept_bytes: 0,
@@ -53,26 +57,44 @@ pub fn memory(call: &Call) -> Memory {
     }
 }
 
-/// The same by burn's own operations, axis by axis.
-fn composed(x: Tensor<5>) -> Tensor<5> {
-    let [b, c, k, j, i] = x.dims();
-    let x = x.reshape([b * c, k, j, i / 2, 2]).max_dim(4);
-    let x = x.reshape([b * c, k, j / 2, 2, i / 2]).max_dim(3);
-    let x = x.reshape([b * c, k / 2, 2, j / 2, i / 2]).max_dim(2);
-    x.reshape([b, c, k / 2, j / 2, i / 2])
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{assert_same, random};
     use super::*;
 
+    /// By burn's own operations, axis by axis.
+    fn composed(x: Tensor<5>) -> Tensor<5> {
+        let [b, c, k, j, i] = x.dims();
+        let x = x.reshape([b * c, k, j, i / 2, 2]).max_dim(4);
+        let x = x.reshape([b * c, k, j / 2, 2, i / 2]).max_dim(3);
+        let x = x.reshape([b * c, k / 2, 2, j / 2, i / 2]).max_dim(2);
+        x.reshape([b, c, k / 2, j / 2, i / 2])
+    }
+
+    const SHAPES: [[usize; 5]; 4] =
+        [[2, 3, 4, 6, 10], [1, 1, 2, 2, 2], [1, 5, 8, 2, 34], [3, 60, 2, 4, 8]];
+
     #[test]
     fn equals_burns_operations() {
-        for shape in [[2, 3, 4, 6, 10], [1, 1, 2, 2, 2], [1, 5, 8, 2, 34]] {
+        for shape in SHAPES {
             let inputs = (random(shape), random([1; 4]));
             assert_same(&inputs, |(x, _)| max_pool2(x), |(x, _)| composed(x));
-            assert_same(&inputs, |(x, _)| recomputed(x, composed), |(x, _)| composed(x));
         }
+    }
+
+    #[cfg(feature = "gpu")]
+    #[test]
+    fn a_gpu_finds_what_the_cpu_finds() {
+        use super::super::cube::tests::assert_twins;
+        for shape in SHAPES {
+            let inputs = (random(shape), random([1; 4]));
+            assert_twins(&inputs, |(x, _)| max_pool2(x));
+            // Many equal maxima, of which the first gets the gradient.
+            let inputs = (random(shape).sign(), random([1; 4]));
+            assert_twins(&inputs, |(x, _)| max_pool2(x));
+        }
+        // A view, which begins where no vector does.
+        let inputs = (random([2, 3, 2, 6, 10]), random([1; 4]));
+        assert_twins(&inputs, |(x, _)| max_pool2(x.narrow(1, 1, 2).narrow(4, 3, 6)));
     }
 }

@@ -7,12 +7,15 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
-    /// Kernels of our own.
+    /// On the CPU, in kernels of our own.
     #[default]
     Cpu,
-    /// Composed of burn's operations.
+    /// On a GPU, in kernels of our own or composed of burn's operations.
     Gpu,
 }
+
+/// Cubes of units that keep any GPU busy: where the work's own parts are fewer, it is cut finer.
+pub(super) const BUSY_CUBES: usize = 1024;
 
 /// One call of an op.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

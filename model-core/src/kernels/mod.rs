@@ -1,46 +1,53 @@
 //! The operations that training spends its time in, as our own ops inside burn, with gradients.
 //!
-//! On the CPU each is a kernel of ours (rayon over channels and planes, inner loops that the
-//! compiler vectorizes); on other devices it is composed of burn's own operations. Reductions have
-//! a fixed order, so that a run can be repeated bit for bit.
+//! Each has a trait of the backend's kernels and one gradient for all: on the CPU the kernels are
+//! rayon over channels and planes, with inner loops that the compiler vectorizes; on a GPU they are
+//! CubeCL, one source for CUDA and wgpu. Reductions have a fixed order, so that a run can be
+//! repeated bit for bit.
 
 mod autodiff;
 pub mod clock;
 pub mod conv3;
 mod cpu;
+#[cfg(feature = "gpu")]
+mod cube;
 pub mod depthwise;
 pub mod group_norm;
+pub mod loss;
 pub mod max_pool;
 mod memory;
+pub mod pointwise;
 pub mod squeeze;
 pub mod upsample;
 
-pub(crate) use autodiff::{Parent, on_backend, primitive, recomputed, record, seeded_loss};
+pub(crate) use autodiff::{Parent, on_backend, primitive, record, seeded_loss};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
 pub use group_norm::group_norm;
 pub use max_pool::max_pool2;
 pub(crate) use memory::numbers;
 pub use memory::{Call, Memory, Place};
+pub use pointwise::pointwise_conv;
 pub use squeeze::{squeeze2, unsqueeze2};
-pub use upsample::upsample2;
+pub use upsample::{upsample2, upsample2_add};
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 
     pub fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
         Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
     }
 
-    type Inputs = (Tensor<5>, Tensor<4>);
+    pub type Inputs = (Tensor<5>, Tensor<4>);
 
     fn values<const D: usize>(tensor: Option<Tensor<D>>) -> Vec<f32> {
-        tensor.map_or(Vec::new(), |t| t.into_data().try_into_vec::<f32>().unwrap())
+        let data = |t: Tensor<D>| t.cast(FloatDType::F32).into_data();
+        tensor.map_or(Vec::new(), |t| data(t).try_into_vec::<f32>().unwrap())
     }
 
     /// The output and both inputs' gradients, for a random gradient of the output.
-    fn run(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) -> [Vec<f32>; 3] {
+    pub fn run(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) -> [Vec<f32>; 3] {
         let x = inputs.0.clone().autodiff().require_grad();
         let parameters = inputs.1.clone().autodiff().require_grad();
         let y = op((x.clone(), parameters.clone()));
@@ -54,7 +61,7 @@ mod tests {
         let wave =
             (0..y.shape().num_elements()).map(|n| (n as f32 * 0.7).sin()).collect::<Vec<_>>();
         let wave = burn::tensor::TensorData::new::<f32, _>(wave, y.shape());
-        let seed = Tensor::from_data(wave, &y.device());
+        let seed = Tensor::<5>::from_data(wave, &y.device()).cast(FloatDType::from(y.dtype()));
         let mut gradients = (y.clone() * seed).sum().backward();
         let of_x = x.grad_remove(&mut gradients);
         let of_parameters = parameters.grad_remove(&mut gradients);

@@ -1,12 +1,14 @@
 //! Trilinear up-sampling by two, corners not aligned.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod cube;
 
 use burn::Tensor;
-use burn::backend::Flex;
+use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
-use super::cpu::{Values, is_cpu, tensor};
-use super::{Call, Memory, Parent, Place, primitive, record};
+use super::clock::{Class, op};
+use super::{Call, Memory, Parent, on_backend, primitive, record};
 
 /// Doubles every axis. An output at even place 2m is ¾ of input m and ¼ of m − 1, at odd place
 /// ¾ of m and ¼ of m + 1; beyond the border the border's value holds.
@@ -15,72 +17,130 @@ use super::{Call, Memory, Parent, Place, primitive, record};
 /// - x: `[b, c, k, j, i]`
 /// - output: `[b, c, 2k, 2j, 2i]`
 pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
-    let shape @ [b, c, k, j, i] = x.dims();
-    let doubled = [b, c, 2 * k, 2 * j, 2 * i];
-    if !is_cpu(&x) {
-        return composed(x);
-    }
-    let dims = [i, j, k];
-    let forward =
-        move |x: &Tensor<5>| tensor(cpu::forward(Values::new(x).slice(), dims), doubled, x);
-    if !x.device().is_autodiff() {
-        return forward(&x);
-    }
-    let x = Parent::<Flex, 5>::new(x);
-    record::<Flex, 1, 5>([x.guard], forward(&x.value), move |gradient, _, _| {
-        let gradient = Tensor::<5>::from_primitive::<Flex>(gradient);
-        let of_x = cpu::input_gradient(Values::new(&gradient).slice(), dims);
-        [Some(primitive::<Flex, 5>(tensor(of_x, shape, &gradient)))]
+    let _timed = op(Class::Upsample, &x);
+    on_backend!(x, B => {
+        if !x.device().is_autodiff() {
+            return B::upsample2(&x, None);
+        }
+        let Parent { value: x, guard, .. } = Parent::<B, 5>::new(x);
+        record::<B, 1, 5>([guard], B::upsample2(&x, None), move |gradient, _, _| {
+            let gradient = Tensor::<5>::from_primitive::<B>(gradient);
+            [Some(primitive::<B, 5>(B::gradient(&gradient)))]
+        })
     })
 }
 
-/// What [`upsample2`] holds: nothing, since it is linear. Composed on a GPU, it makes the even and
-/// the odd half of each axis before it joins them.
-pub fn memory(call: &Call) -> Memory {
-    let n = call.num_inputs();
-    let scratch = match call.place {
-        Place::Cpu => call.widened(9 * n),
-        Place::Gpu => 12 * n * call.float_bytes,
-    };
-    Memory { forward_bytes: scratch, backward_bytes: scratch, ..Memory::default() }
-}
-
-/// The same by burn's own operations, axis by axis.
-fn composed(x: Tensor<5>) -> Tensor<5> {
+/// [`upsample2`] and the addition of a decoder's skip, in one pass.
+///
+/// # Shapes
+/// - x: `[b, c, k, j, i]`
+/// - skip, output: `[b, c, 2k, 2j, 2i]`, of x's type
+pub fn upsample2_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
+    let _timed = op(Class::Upsample, &x);
     let [b, c, k, j, i] = x.dims();
-    let x = (1..4).fold(x.reshape([b * c, k, j, i]), double_axis);
-    x.reshape([b, c, 2 * k, 2 * j, 2 * i])
+    assert_eq!(skip.dims(), [b, c, 2 * k, 2 * j, 2 * i], "a skip of twice the size");
+    assert_eq!(skip.dtype(), x.dtype(), "a skip of the same type");
+    on_backend!(x, B => {
+        if x.device().is_autodiff() {
+            added::<B>(x, skip)
+        } else {
+            B::upsample2(&x, Some(skip))
+        }
+    })
 }
 
-fn double_axis(x: Tensor<4>, axis: usize) -> Tensor<4> {
-    let n = x.dims()[axis];
-    let first = x.clone().narrow(axis, 0, 1);
-    let last = x.clone().narrow(axis, n - 1, 1);
-    let (before, after) = match n {
-        1 => (first, last),
-        _ => (
-            Tensor::cat(vec![first, x.clone().narrow(axis, 0, n - 1)], axis),
-            Tensor::cat(vec![x.clone().narrow(axis, 1, n - 1), last], axis),
-        ),
-    };
-    let mut shape = x.dims();
-    shape[axis] = 2 * n;
-    let near = x * 0.75;
-    let even: Tensor<5> = (near.clone() + before * 0.25).unsqueeze_dim(axis + 1);
-    let odd: Tensor<5> = (near + after * 0.25).unsqueeze_dim(axis + 1);
-    Tensor::cat(vec![even, odd], axis + 1).reshape(shape)
+fn added<B: UpsampleKernels>(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    let (x, skip) = (Parent::<B, 5>::new(x), Parent::<B, 5>::new(skip));
+    let output = B::upsample2(&x.value, Some(skip.value));
+    record::<B, 2, 5>([x.guard, skip.guard], output, move |gradient, [of_x, of_skip], _| {
+        let of_skip = of_skip.then(|| gradient.clone());
+        let gradient = Tensor::<5>::from_primitive::<B>(gradient);
+        [of_x.then(|| primitive::<B, 5>(B::gradient(&gradient))), of_skip]
+    })
+}
+
+/// A backend's kernels. Tensors are without autodiff.
+pub(crate) trait UpsampleKernels: Backend {
+    /// With what is added to the output.
+    fn upsample2(x: &Tensor<5>, skip: Option<Tensor<5>>) -> Tensor<5>;
+
+    /// The gradient of x, from that of the output: the transpose.
+    fn gradient(gradient: &Tensor<5>) -> Tensor<5>;
+}
+
+/// What [`upsample2`] and [`upsample2_add`] hold: nothing, since they are linear.
+pub fn memory(call: &Call) -> Memory {
+    let scratch = call.widened(9 * call.num_inputs());
+    Memory { forward_bytes: scratch, backward_bytes: scratch, ..Memory::default() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{assert_same, random};
+    use super::super::tests::{Inputs, assert_same, random};
     use super::*;
+
+    /// By burn's own operations, axis by axis.
+    fn composed(x: Tensor<5>) -> Tensor<5> {
+        let [b, c, k, j, i] = x.dims();
+        let x = (1..4).fold(x.reshape([b * c, k, j, i]), double_axis);
+        x.reshape([b, c, 2 * k, 2 * j, 2 * i])
+    }
+
+    fn double_axis(x: Tensor<4>, axis: usize) -> Tensor<4> {
+        let n = x.dims()[axis];
+        let first = x.clone().narrow(axis, 0, 1);
+        let last = x.clone().narrow(axis, n - 1, 1);
+        let (before, after) = match n {
+            1 => (first, last),
+            _ => (
+                Tensor::cat(vec![first, x.clone().narrow(axis, 0, n - 1)], axis),
+                Tensor::cat(vec![x.clone().narrow(axis, 1, n - 1), last], axis),
+            ),
+        };
+        let mut shape = x.dims();
+        shape[axis] = 2 * n;
+        let near = x * 0.75;
+        let even: Tensor<5> = (near.clone() + before * 0.25).unsqueeze_dim(axis + 1);
+        let odd: Tensor<5> = (near + after * 0.25).unsqueeze_dim(axis + 1);
+        Tensor::cat(vec![even, odd], axis + 1).reshape(shape)
+    }
+
+    const SHAPES: [[usize; 5]; 5] =
+        [[2, 3, 4, 5, 7], [1, 1, 1, 1, 1], [1, 2, 2, 1, 17], [3, 1, 3, 2, 8], [1, 60, 1, 2, 6]];
+
+    /// x, and a skip as tests take parameters, of four axes.
+    fn inputs([b, c, k, j, i]: [usize; 5]) -> Inputs {
+        (random([b, c, k, j, i]), random([b * c, 2 * k, 2 * j, 2 * i]))
+    }
+
+    fn added((x, skip): Inputs) -> Tensor<5> {
+        let [b, c, k, j, i] = x.dims();
+        upsample2_add(x, skip.reshape([b, c, 2 * k, 2 * j, 2 * i]))
+    }
 
     #[test]
     fn equals_burns_operations() {
-        for shape in [[2, 3, 4, 5, 7], [1, 1, 1, 1, 1], [1, 2, 2, 1, 17]] {
-            let inputs = (random(shape), random([1; 4]));
+        for shape in SHAPES {
+            let inputs = inputs(shape);
             assert_same(&inputs, |(x, _)| upsample2(x), |(x, _)| composed(x));
+            let stock = |(x, skip): Inputs| {
+                let y = composed(x);
+                y.clone() + skip.reshape(y.dims())
+            };
+            assert_same(&inputs, added, stock);
+        }
+    }
+
+    #[cfg(feature = "gpu")]
+    #[test]
+    fn a_gpu_finds_what_the_cpu_finds() {
+        use super::super::cube::tests::assert_twins;
+        for shape in SHAPES {
+            assert_twins(&inputs(shape), |(x, _)| upsample2(x));
+            assert_twins(&inputs(shape), added);
         }
     }
 

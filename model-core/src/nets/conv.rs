@@ -5,8 +5,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::like;
-use crate::kernels::clock::{Class, op};
-use crate::kernels::{Call, Memory, conv3, depthwise_conv3};
+use crate::kernels::{conv3, depthwise_conv3, pointwise_conv};
 
 /// Weights for layers followed by rectifiers keep the variance of what passes (He et al. 2015).
 fn he_normal<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
@@ -38,26 +37,17 @@ impl PointwiseConv {
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let _timed = op(Class::Pointwise, &x);
-        let [b, c, k, j, i] = x.dims();
         let weight = like(self.weight.val(), &x);
         let output = weight.dims()[0];
-        // [1, out, in] × [b, in, voxels]
-        let y = weight.unsqueeze::<3>().matmul(x.reshape([b, c, k * j * i]));
-        let y = match &self.bias {
+        let y = pointwise_conv(x, weight);
+        match &self.bias {
             Some(bias) => {
                 let bias = like(bias.val(), &y);
-                y + bias.reshape([1, output, 1])
+                y + bias.reshape([1, output, 1, 1, 1])
             }
             None => y,
-        };
-        y.reshape([b, output, k, j, i])
+        }
     }
-}
-
-/// What [`PointwiseConv`] holds: a matrix product keeps its input.
-pub fn pointwise_memory(_: &Call) -> Memory {
-    Memory { keeps_input: true, ..Memory::default() }
 }
 
 /// Depthwise 3³ convolution, zero padding 1, without bias.
@@ -76,7 +66,6 @@ impl DepthwiseConv {
     /// # Shapes
     /// - x, output: `[b, c, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let _timed = op(Class::Depthwise, &x);
         let weight = like(self.weight.val(), &x);
         depthwise_conv3(x, weight)
     }
@@ -99,7 +88,6 @@ impl Conv3 {
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let _timed = op(Class::Conv3, &x);
         let weight = like(self.weight.val(), &x);
         conv3(x, weight)
     }

@@ -7,9 +7,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Precision, Reflection, ReversibleBlock, Unit, like};
-use crate::kernels::clock::{Class, op};
 use crate::kernels::{
     Parent, max_pool2, on_backend, primitive, record, squeeze2, unsqueeze2, upsample2,
+    upsample2_add,
 };
 use crate::layers;
 
@@ -44,41 +44,45 @@ pub enum Parts {
     Whole(Tensor<5>),
     /// Both `[b, c/2, k, j, i]`.
     Halves(Tensor<5>, Tensor<5>),
+    /// `[b, c, k/2, j/2, i/2]`, still to be up-sampled: in one pass with what is added to it.
+    Smaller(Tensor<5>),
 }
 
 impl Parts {
     pub(super) fn is_autodiff(&self) -> bool {
-        let (Parts::Whole(x) | Parts::Halves(x, _)) = self;
+        let (Parts::Whole(x) | Parts::Halves(x, _) | Parts::Smaller(x)) = self;
         x.device().is_autodiff()
     }
 
-    /// Joined.
+    /// Joined, and up-sampled where that is still to be done.
     pub fn whole(self) -> Tensor<5> {
         match self {
             Parts::Whole(x) => x,
             Parts::Halves(x1, x2) => Tensor::cat(vec![x1, x2], 1),
+            Parts::Smaller(x) => upsample2(x),
         }
     }
 
     /// Split; the halves are views of the whole where the device has views.
     pub fn halves(self) -> (Tensor<5>, Tensor<5>) {
         match self {
-            Parts::Whole(x) => {
+            Parts::Halves(x1, x2) => (x1, x2),
+            parts => {
+                let x = parts.whole();
                 let half = x.dims()[1] / 2;
                 (x.clone().narrow(1, 0, half), x.narrow(1, half, half))
             }
-            Parts::Halves(x1, x2) => (x1, x2),
         }
     }
 
     /// Split; the halves are copies, so that neither keeps the memory of both.
     pub(super) fn owned_halves(self) -> (Tensor<5>, Tensor<5>) {
         match self {
-            Parts::Whole(_) => {
-                let (x1, x2) = self.halves();
+            Parts::Halves(x1, x2) => (x1, x2),
+            parts => {
+                let (x1, x2) = parts.halves();
                 (x1.mul_scalar(1.0), x2.mul_scalar(1.0))
             }
-            Parts::Halves(x1, x2) => (x1, x2),
         }
     }
 }
@@ -152,20 +156,26 @@ impl Layer {
         };
         let mut last = || kept.pop().expect("every join has its Keep");
         match layer {
-            L::Pool => timed(Class::Pool, max_pool2, x),
-            L::Upsample => timed(Class::Upsample, upsample2, x),
-            L::Squeeze => timed(Class::Squeeze, squeeze2, x),
-            L::Unsqueeze => timed(Class::Squeeze, unsqueeze2, x),
+            L::Pool => Parts::Whole(max_pool2(x.whole())),
+            L::Upsample => Parts::Smaller(x.whole()),
+            L::Squeeze => Parts::Whole(squeeze2(x.whole())),
+            L::Unsqueeze => Parts::Whole(unsqueeze2(x.whole())),
             L::Keep => {
                 let x = x.whole();
                 kept.push(x.clone());
                 Parts::Whole(x)
             }
-            L::Add => {
-                let x = x.whole();
-                let skip = like(last(), &x);
-                Parts::Whole(x + skip)
-            }
+            L::Add => Parts::Whole(match x {
+                Parts::Smaller(x) => {
+                    let skip = like(last(), &x);
+                    upsample2_add(x, skip)
+                }
+                x => {
+                    let x = x.whole();
+                    let skip = like(last(), &x);
+                    x + skip
+                }
+            }),
             L::Concat => {
                 let x = x.whole();
                 let skip = like(last(), &x);
@@ -189,12 +199,6 @@ impl Layer {
             }
         }
     }
-}
-
-fn timed(class: Class, f: fn(Tensor<5>) -> Tensor<5>, x: Parts) -> Parts {
-    let x = x.whole();
-    let _timed = op(class, &x);
-    Parts::Whole(f(x))
 }
 
 /// x itself; its gradient gets what the branch gives.

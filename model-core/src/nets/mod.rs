@@ -13,7 +13,7 @@ mod unet;
 mod unit;
 mod vae;
 
-pub use conv::{Conv3, DepthwiseConv, PointwiseConv, pointwise_memory};
+pub use conv::{Conv3, DepthwiseConv, PointwiseConv};
 pub use layer::{Layer, Parts, Plain, Tap};
 pub use norm::GroupNorm;
 pub use precision::Precision;

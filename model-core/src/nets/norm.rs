@@ -4,7 +4,6 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use crate::config::Activation;
-use crate::kernels::clock::{Class, op};
 use crate::kernels::group_norm;
 
 /// Group norm with activation.
@@ -33,7 +32,6 @@ impl GroupNorm {
     /// # Shapes
     /// - x, output: `[b, c, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let _timed = op(Class::GroupNorm, &x);
         group_norm(x, self.gamma.val(), self.beta.val(), self.groups, self.activation)
     }
 }

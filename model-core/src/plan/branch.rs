@@ -3,8 +3,7 @@
 use super::heap::Shadow;
 use super::tape::{Machine, Tape, Unary, Var};
 use crate::config::{UNetConfig, Vae};
-use crate::kernels::{Memory, conv3};
-use crate::nets::pointwise_memory;
+use crate::kernels::{Memory, conv3, pointwise};
 
 impl Machine {
     /// Forward and backward pass of the branch; gives the multiply-adds of the forward pass. The
@@ -61,7 +60,7 @@ impl Machine {
     fn dense(&self, tape: &mut Tape, x: Var, to: usize) -> Var {
         let call = self.call(&x.shadow, to);
         let output = (to, call.dims, call.float_bytes);
-        let (memory, work) = (pointwise_memory(&call), call.numbers(call.from * to));
+        let (memory, work) = (pointwise::memory(&call), call.numbers(call.from * to));
         self.unary(tape, x, Unary { memory, output, num_parameters: (call.from + 1) * to, work })
     }
 

@@ -3,9 +3,9 @@
 
 use super::heap::Shadow;
 use super::tape::{Gradients, Machine, Tape, Unary, Var};
-use crate::kernels::{self, depthwise, group_norm, max_pool, squeeze, upsample};
+use crate::kernels::{self, depthwise, group_norm, max_pool, pointwise, squeeze, upsample};
 use crate::layers::{Backward, Kernel, Layer, Segment, Step, Unit};
-use crate::nets::{pointwise_memory, reflection_memory};
+use crate::nets::reflection_memory;
 
 /// A graph whose backward pass is still to come.
 struct Local {
@@ -274,7 +274,7 @@ impl Machine {
         }
         let call = self.call(&x.shadow, unit.to);
         let (mut memory, taps) = match unit.kernel {
-            Kernel::Pointwise => (pointwise_memory(&call), 1),
+            Kernel::Pointwise => (pointwise::memory(&call), 1),
             Kernel::Depthwise3 => (depthwise::memory(&call), 27),
             Kernel::Conv3 => (kernels::conv3::memory(&call), 27 * unit.from),
         };

@@ -1,5 +1,7 @@
 //! Soft Dice, and Dice of the decided voxels, from sums over voxels.
 
+use model_core::kernels::loss::VoxelSums;
+
 /// Added to both sides of the Dice fraction (code of Brügger et al. 2019), so that an absent region
 /// is learned too.
 const SMOOTHING: f64 = 1.0;
@@ -35,6 +37,17 @@ impl Sums {
         self.reference += other.reference;
         self.decided_overlap += other.decided_overlap;
         self.decided += other.decided;
+    }
+
+    /// From sums that a device found.
+    pub(super) fn found(sums: &VoxelSums) -> Sums {
+        Sums {
+            overlap: sums.overlap,
+            predicted: sums.predicted,
+            reference: sums.reference,
+            decided_overlap: sums.decided_overlap as u64,
+            decided: sums.decided as u64,
+        }
     }
 
     /// Soft Dice: 2 Σ p t / (Σ p + Σ t), smoothed.

@@ -9,8 +9,11 @@
 //! cross-entropy, times α_t (1 − p_t)^(γ − 1) (1 − p_t − γ p_t ln p_t), for softmax as for sigmoid.
 //! The paper's γ = 2 is written out below.
 
-/// α_t where the reference is foreground; 1 − α elsewhere. The paper's best with γ = 2.
+/// α: the paper's best with γ = 2.
 const ALPHA: f32 = 0.25;
+
+/// α_t of regions: where the reference is foreground, and elsewhere.
+pub(super) const WEIGHTS: [f32; 2] = [ALPHA, 1.0 - ALPHA];
 
 /// How one question, of a region or of a voxel's label, is answered.
 #[derive(Clone, Copy)]
@@ -33,7 +36,7 @@ impl Answer {
         let (more, less) = (1.0 / (1.0 + small), small / (1.0 + small));
         let (right, wrong) = if margin >= 0.0 { (more, less) } else { (less, more) };
         let cross_entropy = (-margin).max(0.0) + small.ln_1p();
-        Answer { right, wrong, cross_entropy, weight: if there { ALPHA } else { 1.0 - ALPHA } }
+        Answer { right, wrong, cross_entropy, weight: WEIGHTS[usize::from(!there)] }
     }
 
     /// Which label is there, as a softmax over all logits of a voxel says; each comes with whether

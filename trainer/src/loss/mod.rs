@@ -3,7 +3,9 @@
 //! Computed here in one pass each and not from tensor operations, for two reasons: the sums run in
 //! f64 in a fixed order, so that a run is a function of its seed on any number of threads (the CPU
 //! backend's own sum of more than 4 million elements is not), and nothing is stored for backward.
+//! Where the logits are on a GPU, its kernels find the same sums and the same gradient there.
 
+mod device;
 mod dice;
 mod focal;
 #[cfg(test)]
@@ -12,6 +14,7 @@ pub mod variational;
 
 use std::ops::Range;
 
+use model_core::kernels::loss::VoxelPart;
 use model_core::{Head, Task};
 use rayon::prelude::*;
 
@@ -36,13 +39,6 @@ pub struct Loss {
     voxel_part: Option<VoxelPart>,
     /// What each Dice loss is multiplied by.
     dice_weight: f64,
-}
-
-/// The part that is a mean over voxels.
-#[derive(Clone, Copy, PartialEq)]
-enum VoxelPart {
-    CrossEntropy,
-    Focal,
 }
 
 /// What the loss found on one batch.
@@ -127,23 +123,7 @@ impl Loss {
             focal += part.focal;
             sums.iter_mut().zip(&part.sums).for_each(|(sum, part)| sum.add(part));
         }
-        let terms = labels.len() * if self.exclusive { 1 } else { num_outputs };
-        cross_entropy /= terms as f64;
-        let by_voxel = match self.voxel_part {
-            Some(VoxelPart::CrossEntropy) => cross_entropy,
-            Some(VoxelPart::Focal) => focal / terms as f64,
-            None => 0.0,
-        };
-        let scored = self.scored();
-        let weight = self.dice_weight;
-        let dice_loss: f64 = sums[scored.clone()].iter().map(|s| weight * (1.0 - s.dice())).sum();
-
-        // The derivative of the Dice part by a probability is one number everywhere, and another
-        // more where the reference is.
-        let slopes: Vec<(f32, f32)> = (0..num_outputs)
-            .map(|o| if scored.contains(&o) { sums[o].slopes(weight) } else { (0.0, 0.0) })
-            .collect();
-        let scale = 1.0 / terms as f32;
+        let (report, slopes, scale) = self.judge(&sums, cross_entropy, focal, labels.len());
         let gradients: Vec<Vec<Vec<f32>>> = (parts.into_par_iter().zip(&chunks))
             .map(|(part, (b, range))| {
                 let (logits, codes) = (rows(*b, range), codes(*b, range));
@@ -156,8 +136,36 @@ impl Loss {
                 gradient[place(*b, o, range)].copy_from_slice(row);
             }
         }
+        (report, gradient)
+    }
+
+    /// What the sums over all voxels say: the loss, and what its gradient is made of, which are the
+    /// derivatives of the Dice part by every output's probabilities (anywhere, and what is added
+    /// where the reference is), and what the sum of the other part is multiplied by.
+    fn judge(
+        &self,
+        sums: &[Sums],
+        cross_entropy: f64,
+        focal: f64,
+        num_voxels: usize,
+    ) -> (Report, Vec<(f32, f32)>, f32) {
+        let num_outputs = self.members.len();
+        let terms = num_voxels * if self.exclusive { 1 } else { num_outputs };
+        let cross_entropy = cross_entropy / terms as f64;
+        let by_voxel = match self.voxel_part {
+            Some(VoxelPart::CrossEntropy) => cross_entropy,
+            Some(VoxelPart::Focal) => focal / terms as f64,
+            None => 0.0,
+        };
+        let scored = self.scored();
+        let weight = self.dice_weight;
+        let dice_loss: f64 = sums[scored.clone()].iter().map(|s| weight * (1.0 - s.dice())).sum();
+        let slopes = (0..num_outputs)
+            .map(|o| if scored.contains(&o) { sums[o].slopes(weight) } else { (0.0, 0.0) })
+            .collect();
         let dice = decided_dice(&sums[scored]);
-        (Report { loss: by_voxel + dice_loss, cross_entropy, dice }, gradient)
+        let report = Report { loss: by_voxel + dice_loss, cross_entropy, dice };
+        (report, slopes, 1.0 / terms as f32)
     }
 
     /// The outputs that count for Dice.

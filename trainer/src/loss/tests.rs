@@ -1,5 +1,7 @@
 use super::*;
+use crate::adam::numbers;
 use crate::draws::{Purpose, generator};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 
 const KINDS: [LossKind; 4] =
@@ -121,5 +123,63 @@ fn any_number_of_threads_finds_the_same() {
             pool.install(|| loss.of(&logits, &labels, 2))
         };
         assert_eq!(with(1), with(4), "{name}");
+    }
+}
+
+/// The tensor's way on the CPU is the host's way, to the last bit.
+#[test]
+fn a_tensor_on_the_cpu_has_the_same_loss() {
+    for (name, loss) in losses() {
+        let (logits, labels) = batch();
+        let found = tensor_way(&loss, &logits, &labels, &Device::flex());
+        assert_eq!(found, loss.of(&logits, &labels, 2), "{name}");
+    }
+}
+
+/// The logits as tensors of two samples on a device.
+fn tensor_way(loss: &Loss, logits: &[f32], labels: &[u8], device: &Device) -> (Report, Vec<f32>) {
+    let shape = [2, 3, 1, 1, labels.len() / 2];
+    let logits = Tensor::from_data(TensorData::new(logits.to_vec(), shape), device);
+    let (report, gradient) = loss.of_tensor(logits, labels);
+    (report, numbers(gradient))
+}
+
+/// More than one part of a sample, and a sample that fills no last word of codes.
+#[test]
+fn a_gpu_finds_what_the_host_finds() {
+    let found = ["cuda", "wgpu"].map(|name| crate::device::device(Some(name)).ok());
+    let Some(device) = found.into_iter().flatten().next() else {
+        println!("skipped: no GPU, or none whose driver this build has");
+        return;
+    };
+    for (name, loss) in losses() {
+        for num_voxels in [40, 33_001] {
+            let (logits, labels) = batch();
+            let logits: Vec<f32> = logits.iter().cycle().take(6 * num_voxels).copied().collect();
+            let labels: Vec<u8> = labels.iter().cycle().take(2 * num_voxels).copied().collect();
+            let (expected, host) = loss.of(&logits, &labels, 2);
+            let (found, gpu) = tensor_way(&loss, &logits, &labels, &device);
+            let near = |a: f64, b: f64| (a - b).abs() < 2e-6 * (1.0 + b.abs());
+            let same = near(found.loss, expected.loss)
+                && near(found.cross_entropy, expected.cross_entropy)
+                && found.dice == expected.dice;
+            assert!(same, "{name}: {found:?}, {expected:?}");
+            let largest = host.iter().fold(0f32, |m, v| m.max(v.abs()));
+            let worst = gpu.iter().zip(&host).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(worst < 2e-5 * largest, "{name}: {worst} of {largest}");
+        }
+        let (_, labels) = batch();
+        for logit in [50.0, -50.0, 1e4, -1e4] {
+            let logits = answers(&loss, &labels, logit);
+            let (found, gradient) = tensor_way(&loss, &logits, &labels, &device);
+            let is_finite = found.loss.is_finite() && gradient.iter().all(|g| g.is_finite());
+            assert!(is_finite, "{name}, {logit}: {found:?}");
+        }
+        for n in [100, 200] {
+            let (mut logits, labels) = batch();
+            logits[n] = f32::NAN;
+            let found = tensor_way(&loss, &logits, &labels, &device).0;
+            assert!(!found.loss.is_finite(), "{name}: {found:?}");
+        }
     }
 }

@@ -1,27 +1,54 @@
 //! Group norm with activation on the CPU. Sums run in f32 lanes over short runs, then in f64.
 
+use burn::Tensor;
+use burn::backend::Flex;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::super::cpu::{LANES, RUN, sum_lanes};
+use super::super::cpu::{LANES, RUN, Values, sum_lanes, tensor};
+use super::{Gradients, GroupNormKernels, Layout};
 use crate::config::NORM_EPSILON;
 
-/// How a tensor `[b, c, voxels]` falls into groups.
-#[derive(Clone, Copy)]
-pub struct Layout {
-    pub groups: usize,
-    pub channels: usize,
-    pub voxels: usize,
-}
+impl GroupNormKernels for Flex {
+    type Statistics = Vec<Statistics>;
 
-impl Layout {
-    fn channels_per_group(self) -> usize {
-        self.channels / self.groups
+    fn statistics(x: &Tensor<5>, layout: Layout) -> Vec<Statistics> {
+        statistics(Values::new(x).slice(), layout)
     }
 
-    /// Elements of one group of one sample, which lie together.
-    fn group_size(self) -> usize {
-        self.channels_per_group() * self.voxels
+    fn apply(
+        x: &Tensor<5>,
+        parameters: [&Tensor<1>; 2],
+        statistics: &Vec<Statistics>,
+        layout: Layout,
+        slope: f32,
+    ) -> Tensor<5> {
+        let (values, [gamma, beta]) = (Values::new(x), parameters.map(Values::new));
+        let (gamma, beta) = (gamma.slice(), beta.slice());
+        tensor(apply(values.slice(), gamma, beta, statistics, layout, slope), x.dims(), x)
+    }
+
+    fn gradients(
+        x: &Tensor<5>,
+        gradient: &Tensor<5>,
+        parameters: [&Tensor<1>; 2],
+        statistics: &Vec<Statistics>,
+        layout: Layout,
+        slope: f32,
+    ) -> Gradients {
+        let (values, gradient) = (Values::new(x), Values::new(gradient));
+        let (values, gradient) = (values.slice(), gradient.slice());
+        let [gamma, beta] = parameters.map(Values::new);
+        let (gamma, beta) = (gamma.slice(), beta.slice());
+        let sums = channel_sums(values, gradient, gamma, beta, statistics, layout, slope);
+        let of_x = input_gradient(values, gradient, gamma, beta, statistics, &sums, layout, slope);
+        let of_channels = |sum: fn(&Sums) -> f64| {
+            let of_channel = |c| sums[c..].iter().step_by(layout.channels).map(sum).sum::<f64>();
+            let totals = (0..layout.channels).map(|c| of_channel(c) as f32).collect();
+            tensor(totals, [layout.channels], parameters[0])
+        };
+        let of_gamma = of_channels(|sums| sums.times_normalized);
+        (tensor(of_x, x.dims(), x), of_gamma, of_channels(|sums| sums.plain))
     }
 }
 
@@ -34,15 +61,15 @@ pub struct Statistics {
 
 /// Sums over one channel of one sample, of the gradient before the activation.
 #[derive(Clone, Copy, Default)]
-pub struct Sums {
+struct Sums {
     /// Σ g: the gradient of beta.
-    pub plain: f64,
+    plain: f64,
     /// Σ g · x̂: the gradient of gamma.
-    pub times_normalized: f64,
+    times_normalized: f64,
 }
 
 /// Mean and deviation of every group: two passes, since E[x²] − E[x]² loses digits.
-pub fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
+fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
     let size = layout.group_size() as f64;
     let of_group = |x: &[f32]| {
         let mean = x.chunks(RUN).map(sum_run).sum::<f64>() / size;
@@ -54,7 +81,7 @@ pub fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
 }
 
 /// `activation(x̂ · gamma + beta)`.
-pub fn apply(
+fn apply(
     x: &[f32],
     gamma: &[f32],
     beta: &[f32],
@@ -65,7 +92,7 @@ pub fn apply(
     let mut output = vec![0.0; x.len()];
     output.par_chunks_mut(layout.voxels).enumerate().for_each(|(map, output)| {
         let channel = map % layout.channels;
-        let Statistics { mean, inverse_deviation } = statistics[map / layout.channels_per_group()];
+        let Statistics { mean, inverse_deviation } = statistics[map / layout.of_group()];
         let scale = gamma[channel] * inverse_deviation;
         let shift = beta[channel] - mean * scale;
         apply_map(output, &x[map * layout.voxels..][..layout.voxels], scale, shift, slope);
@@ -74,7 +101,7 @@ pub fn apply(
 }
 
 /// The sums that both gradients are made from, for every channel of every sample.
-pub fn channel_sums(
+fn channel_sums(
     x: &[f32],
     gradient: &[f32],
     gamma: &[f32],
@@ -86,7 +113,7 @@ pub fn channel_sums(
     let maps = x.par_chunks(layout.voxels).zip(gradient.par_chunks(layout.voxels)).enumerate();
     maps.map(|(map, (x, gradient))| {
         let channel = map % layout.channels;
-        let statistics = statistics[map / layout.channels_per_group()];
+        let statistics = statistics[map / layout.of_group()];
         let mut sums = Sums::default();
         for (x, gradient) in x.chunks(RUN).zip(gradient.chunks(RUN)) {
             add_sums(&mut sums, x, gradient, statistics, gamma[channel], beta[channel], slope);
@@ -98,7 +125,7 @@ pub fn channel_sums(
 
 /// The gradient of the input: `(gamma · g − mean(gamma · g) − x̂ · mean(gamma · g · x̂)) / deviation`,
 /// the means over the group.
-pub fn input_gradient(
+fn input_gradient(
     x: &[f32],
     gradient: &[f32],
     gamma: &[f32],
@@ -109,7 +136,7 @@ pub fn input_gradient(
     slope: f32,
 ) -> Vec<f32> {
     let mut output = vec![0.0; x.len()];
-    let per_group = layout.channels_per_group();
+    let per_group = layout.of_group();
     output.par_chunks_mut(layout.voxels).enumerate().for_each(|(map, output)| {
         let channel = map % layout.channels;
         let first = map / per_group * per_group;

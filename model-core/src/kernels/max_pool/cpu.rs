@@ -1,12 +1,30 @@
-//! Max pooling over 2³ voxels on the CPU. The backward pass looks for the maximum again: reading
-//! eight values costs less than storing an index for each output.
+//! Max pooling over 2³ voxels on the CPU.
 
+use burn::Tensor;
+use burn::backend::Flex;
 use rayon::prelude::*;
+
+use super::super::cpu::{Values, tensor};
+use super::MaxPoolKernels;
+
+impl MaxPoolKernels for Flex {
+    fn max_pool2(x: &Tensor<5>) -> Tensor<5> {
+        let [b, c, k, j, i] = x.dims();
+        let output = forward(Values::new(x).slice(), [i, j, k]);
+        tensor(output, [b, c, k / 2, j / 2, i / 2], x)
+    }
+
+    fn gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5> {
+        let shape @ [.., k, j, i] = x.dims();
+        let (values, gradient) = (Values::new(x), Values::new(gradient));
+        tensor(input_gradient(values.slice(), gradient.slice(), [i, j, k]), shape, x)
+    }
+}
 
 /// # Shapes
 /// - x: `[maps, k, j, i]` with `dims` = (i, j, k), all even
 /// - output: `[maps, k/2, j/2, i/2]`
-pub fn forward(x: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
+fn forward(x: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
     let (mi, mj, mk) = (ni / 2, nj / 2, nk / 2);
     let mut output = vec![0.0; x.len() / 8];
     output.par_chunks_mut(mi * mj).enumerate().for_each(|(n, output)| {
@@ -23,7 +41,7 @@ pub fn forward(x: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
 }
 
 /// The gradient of the input: each output's goes to the first voxel that holds the maximum.
-pub fn input_gradient(x: &[f32], gradient: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
+fn input_gradient(x: &[f32], gradient: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
     let (mi, mj, mk) = (ni / 2, nj / 2, nk / 2);
     let mut output = vec![0.0; x.len()];
     output.par_chunks_mut(2 * ni * nj).enumerate().for_each(|(n, output)| {

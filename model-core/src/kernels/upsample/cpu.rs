@@ -1,14 +1,43 @@
 //! Trilinear up-sampling by two on the CPU: rows are blended first, then widened.
 
+use burn::Tensor;
+use burn::backend::Flex;
+use burn::tensor::DType;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::super::cpu::{Values, tensor};
+use super::UpsampleKernels;
+
+impl UpsampleKernels for Flex {
+    fn upsample2(x: &Tensor<5>, skip: Option<Tensor<5>>) -> Tensor<5> {
+        let [b, c, k, j, i] = x.dims();
+        let doubled = [b, c, 2 * k, 2 * j, 2 * i];
+        let values = Values::new(x);
+        let fill = |start| tensor(forward(values.slice(), start, [i, j, k]), doubled, x);
+        match skip {
+            None => fill(vec![0.0; 8 * values.slice().len()]),
+            Some(skip) if x.dtype() == DType::F32 => fill(Values::new(&skip).slice().to_vec()),
+            // Half precision would need a copy of the skip in f32.
+            Some(skip) => fill(vec![0.0; 8 * values.slice().len()]) + skip,
+        }
+    }
+
+    fn gradient(gradient: &Tensor<5>) -> Tensor<5> {
+        let [b, c, k, j, i] = gradient.dims();
+        let [k, j, i] = [k / 2, j / 2, i / 2];
+        let of_x = input_gradient(Values::new(gradient).slice(), [i, j, k]);
+        tensor(of_x, [b, c, k, j, i], gradient)
+    }
+}
+
+/// Adds to `output` what it begins with.
+///
 /// # Shapes
 /// - x: `[maps, k, j, i]` with `dims` = (i, j, k)
 /// - output: `[maps, 2k, 2j, 2i]`
-pub fn forward(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
+fn forward(x: &[f32], mut output: Vec<f32>, dims: [usize; 3]) -> Vec<f32> {
     let [ni, nj, nk] = dims;
-    let mut output = vec![0.0; x.len() * 8];
     output.par_chunks_mut(4 * ni * nj).enumerate().for_each(|(n, output)| {
         let x = &x[n / (2 * nk) * ni * nj * nk..][..ni * nj * nk];
         upsample_plane(output, x, dims, n % (2 * nk));
@@ -17,7 +46,7 @@ pub fn forward(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
 }
 
 /// The gradient of the input, the transpose of [`forward`].
-pub fn input_gradient(gradient: &[f32], dims: [usize; 3]) -> Vec<f32> {
+fn input_gradient(gradient: &[f32], dims: [usize; 3]) -> Vec<f32> {
     let [ni, nj, nk] = dims;
     let mut output = vec![0.0; gradient.len() / 8];
     output.par_chunks_mut(ni * nj).enumerate().for_each(|(n, output)| {
@@ -58,11 +87,11 @@ fn upsample_plane(output: &mut [f32], x: &[f32], [ni, nj, nk]: [usize; 3], plane
                 blended.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
             }
         }
-        output[0] = blended[0];
-        output[2 * ni - 1] = blended[ni - 1];
+        output[0] += blended[0];
+        output[2 * ni - 1] += blended[ni - 1];
         for (pair, ends) in output[1..2 * ni - 1].chunks_exact_mut(2).zip(blended.windows(2)) {
-            pair[0] = 0.75 * ends[0] + 0.25 * ends[1];
-            pair[1] = 0.25 * ends[0] + 0.75 * ends[1];
+            pair[0] += 0.75 * ends[0] + 0.25 * ends[1];
+            pair[1] += 0.25 * ends[0] + 0.75 * ends[1];
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use burn::optim::GradientsParams;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use model_core::config::parameters;
 use model_core::nets::{UNet3d, backward};
 use model_core::{UNetConfig, Weights};
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::StepArgs;
 use super::ours::settings;
-use crate::adam::{Adam, StepSettings, numbers};
+use crate::adam::{Adam, StepSettings};
 use crate::cases::Cases;
 use crate::config::TrainConfig;
 use crate::data_set::DataSet;
@@ -159,12 +159,10 @@ impl Ours {
 impl Learns for Ours {
     fn learn(&mut self, loss: &Loss, batch: &Batch) -> Result<f64> {
         let network = self.network.take().expect("put back after every step");
-        let UNetConfig { in_channels, out_channels, .. } = network.config;
-        let tensor = |values, channels| model::tensor(values, channels, self.dims, &self.device);
-        let logits = network.forward(tensor(batch.values.clone(), in_channels));
-        let found = numbers(logits.clone().inner());
-        let (report, gradient) = loss.of(&found, &batch.labels, batch.cases.len());
-        let gradients = backward(vec![(logits, tensor(gradient, out_channels))]);
+        let (values, channels) = (batch.values.clone(), network.config.in_channels);
+        let logits = network.forward(model::tensor(values, channels, self.dims, &self.device));
+        let (report, gradient) = loss.of_tensor(logits.clone().inner(), &batch.labels);
+        let gradients = backward(vec![(logits, Tensor::from_inner(gradient))]);
         let gradients = GradientsParams::from_grads(gradients, &network);
         self.network = Some(self.adam.step(self.settings, network, gradients, 0.0));
         Ok(report.loss)

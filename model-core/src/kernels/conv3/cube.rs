@@ -1,0 +1,350 @@
+//! Dense 3³ convolution on a GPU, as a product of matrices whose second one, what the taps see of
+//! the maps, is never laid out: a cube of units gives a block of outputs on a tile of voxels, and
+//! brings in one input channel after the other, the next on its way while one is computed.
+//!
+//! In half precision on hardware with matrix units burn's own implicit product is used, whose sums
+//! are those units' (a choice by their throughput, not by measurement): by name, so that no
+//! candidate that lays the columns out, 27 times the input, is ever tried.
+
+mod weight;
+
+use burn::Tensor;
+use burn::backend::Cube;
+use burn::tensor::DType;
+use burn::tensor::ops::ConvOptions;
+use burn_cubecl::kernel::conv::{
+    ConvStrategy, conv_data_backward, conv_forward, conv_weight_backward,
+};
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+
+use super::super::cube::{UNITS, contiguous, cubes, empty, float, indices, tensor};
+use super::Dense;
+
+impl Dense for Cube {
+    fn forward(x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
+        let output = weight.dims()[0];
+        let (x, weight) = (contiguous(x), contiguous(weight));
+        let by_units = has_matrix_units(&x).then(|| {
+            conv_forward::<3>(
+                x.clone(),
+                weight.clone(),
+                None,
+                options(),
+                ConvStrategy::ImplicitGemm,
+            )
+        });
+        match by_units {
+            Some(Ok(output)) => tensor(output),
+            _ => tensor(convolve(x, weight, output, false)),
+        }
+    }
+
+    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
+        let input = weight.dims()[1];
+        let (gradient, weight) = (contiguous(gradient), contiguous(weight));
+        let by_units = has_matrix_units(&gradient).then(|| {
+            let mut shape = gradient.meta.shape().clone();
+            shape[1] = input;
+            let (gradient, weight) = (gradient.clone(), weight.clone());
+            conv_data_backward::<3>(gradient, weight, shape, options(), ConvStrategy::ImplicitGemm)
+        });
+        match by_units {
+            Some(Ok(of_x)) => tensor(of_x),
+            _ => tensor(convolve(gradient, weight, input, true)),
+        }
+    }
+
+    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5> {
+        let shape = [gradient.dims()[1], x.dims()[1], 3, 3, 3];
+        let (x, gradient) = (contiguous(x), contiguous(gradient));
+        let by_units = has_matrix_units(&x).then(|| {
+            let (x, gradient) = (x.clone(), gradient.clone());
+            let strategy = ConvStrategy::ImplicitGemm;
+            conv_weight_backward::<3>(x, gradient, shape.into(), options(), strategy)
+        });
+        match by_units {
+            Some(Ok(of_weight)) => tensor(of_weight),
+            _ => tensor(weight::gradient(x, gradient, shape)),
+        }
+    }
+}
+
+fn options() -> ConvOptions<3> {
+    ConvOptions::new([1; 3], [1; 3], [1; 3], 1)
+}
+
+/// Whether the hardware multiplies matrices of this type; f32 stays f32.
+fn has_matrix_units(x: &CubeTensor) -> bool {
+    let float = float(x.dtype);
+    let units = &x.client.properties().features.matmul.cmma;
+    x.dtype != DType::F32 && units.iter().any(|unit| unit.a_type == float)
+}
+
+/// Outputs of a unit, which share each loaded voxel.
+const BLOCK: usize = 4;
+type Block = Vector<f32, Const<BLOCK>>;
+
+/// Units that share the voxels of a row, each with a block of its own.
+const GROUPS: usize = super::partials::BLOCK[0] / BLOCK;
+
+/// Rows of a unit.
+const ROWS: usize = 8;
+
+fn convolve(x: CubeTensor, weight: CubeTensor, to: usize, is_mirrored: bool) -> CubeTensor {
+    let [batch, from, nk, nj, ni] = x.meta.shape().dims();
+    assert!(ni * nj * nk < u32::MAX as usize, "maps of fewer than 2³² voxels");
+    let output = empty([batch, to, nk, nj, ni], x.dtype, &x);
+    let width = [8, 16].into_iter().find(|&width| ni <= width).unwrap_or(32);
+    let depth = UNITS / GROUPS / width;
+    let tiles = [ni.div_ceil(width), nj.div_ceil(ROWS), nk.div_ceil(depth)];
+    let blocks = to.div_ceil(GROUPS * BLOCK);
+    let shape = ShapeLaunch::new(batch, from, to, ni, nj, nk, tiles[0], tiles[1], tiles[2], blocks);
+    let count = batch * blocks * tiles.iter().product::<usize>();
+    // Safety: what is read lies inside the maps, and each unit writes its own voxels.
+    unsafe {
+        convolve_kernel::launch_unchecked(
+            &output.client,
+            cubes(count, &output),
+            CubeDim::new_1d(UNITS as u32),
+            indices([&x, &output]),
+            x.clone().into_buffer_arg(),
+            weight.into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            shape,
+            width,
+            is_mirrored,
+            float(x.dtype),
+        );
+    }
+    output
+}
+
+#[derive(CubeLaunch, CubeType)]
+struct Shape {
+    batch: usize,
+    from: usize,
+    to: usize,
+    ni: usize,
+    nj: usize,
+    nk: usize,
+    tiles_i: usize,
+    tiles_j: usize,
+    tiles_k: usize,
+    blocks: usize,
+}
+
+/// A place in a map that no voxel has.
+const OUTSIDE: u32 = u32::MAX;
+
+/// A voxel, or a map's axes.
+#[derive(CubeType)]
+struct Point {
+    i: u32,
+    j: u32,
+    k: u32,
+}
+
+/// Where in a map the values lie that a unit brings into a tile and its border of one; the tile
+/// begins at `corner`.
+#[cube]
+fn places(
+    dims: &Point,
+    corner: &Point,
+    #[comptime] stride: u32,
+    #[comptime] lines: u32,
+    #[comptime] area: usize,
+    #[comptime] units: usize,
+) -> Array<u32> {
+    let loads = comptime![area.div_ceil(units)];
+    let mut places = Array::<u32>::new(loads);
+    #[unroll]
+    for n in 0..loads {
+        let at = UNIT_POS + comptime![(n * units) as u32];
+        // One more than the voxel's own, so that none is negative.
+        let i = corner.i + at % stride;
+        let j = corner.j + at / stride % lines;
+        let k = corner.k + at / comptime![stride * lines];
+        let is_voxel = at < comptime![area as u32]
+            && i >= 1
+            && j >= 1
+            && k >= 1
+            && i <= dims.i
+            && j <= dims.j
+            && k <= dims.k;
+        // Wraps around where there is no such voxel.
+        let place = ((k - 1) * dims.j + j - 1) * dims.i + i - 1;
+        places[n] = select(is_voxel, place, OUTSIDE.runtime());
+    }
+    places
+}
+
+/// Brings a unit's values of a channel on their way, and its weights.
+#[cube]
+fn fetch<F: Float>(
+    x: &[F],
+    weight: &[F],
+    next: &mut Array<F>,
+    next_weights: &mut Array<F>,
+    places: &Array<u32>,
+    shape: &Shape,
+    item: usize,
+    block: usize,
+    channel: usize,
+    #[comptime] loads: usize,
+    #[comptime] is_mirrored: bool,
+) {
+    let start = (item * shape.from + channel) * (shape.ni * shape.nj * shape.nk);
+    let is_channel = channel < shape.from;
+    #[unroll]
+    for n in 0..loads {
+        next[n] = F::new(0.0);
+        if is_channel && places[n] != OUTSIDE {
+            next[n] = x[start + places[n] as usize];
+        }
+    }
+    let tap = UNIT_POS as usize / GROUPS;
+    let first = (block * GROUPS + UNIT_POS as usize % GROUPS) * BLOCK;
+    #[unroll]
+    for n in 0..BLOCK {
+        let output = first + n;
+        next_weights[n] = F::new(0.0);
+        if is_channel && tap < 27 && output < shape.to {
+            if comptime![is_mirrored] {
+                next_weights[n] = weight[(channel * shape.to + output) * 27 + 26 - tap];
+            } else {
+                next_weights[n] = weight[(output * shape.from + channel) * 27 + tap];
+            }
+        }
+    }
+}
+
+/// `output[o, v] = Σ_c Σ_t weight[o, c, t] · x[c, v + t − 1]`; mirrored, the weight is
+/// `weight[c, o, 26 − t]`.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn convolve_kernel<F: Float>(
+    x: &[F],
+    weight: &[F],
+    output: &mut [F],
+    shape: Shape,
+    #[comptime] width: usize,
+    #[comptime] is_mirrored: bool,
+    #[define(F)] _float: ElemType,
+) {
+    let depth = comptime![UNITS / GROUPS / width];
+    let stride = comptime![width + 2];
+    let lines = comptime![ROWS + 2];
+    let area = comptime![(depth + 2) * lines * stride];
+    let loads = comptime![area.div_ceil(UNITS)];
+    let block = CUBE_POS % shape.blocks;
+    let tile = CUBE_POS / shape.blocks;
+    let tile_i = tile % shape.tiles_i;
+    let tile_j = tile / shape.tiles_i % shape.tiles_j;
+    let tile_k = tile / (shape.tiles_i * shape.tiles_j) % shape.tiles_k;
+    let item = tile / (shape.tiles_i * shape.tiles_j * shape.tiles_k);
+    if item >= shape.batch {
+        terminate!();
+    }
+    let dims = Point { i: shape.ni as u32, j: shape.nj as u32, k: shape.nk as u32 };
+    let corner =
+        Point { i: (tile_i * width) as u32, j: (tile_j * ROWS) as u32, k: (tile_k * depth) as u32 };
+    let places =
+        places(&dims, &corner, comptime![stride as u32], comptime![lines as u32], area, UNITS);
+
+    let mut tile = Shared::<[f32]>::new_slice(comptime![2 * area]);
+    let mut weights = Shared::<[Block]>::new_slice(comptime![2 * 27 * GROUPS]);
+    let mut next = Array::<F>::new(loads);
+    let mut next_weights = Array::<F>::new(BLOCK);
+    fetch::<F>(
+        x,
+        weight,
+        &mut next,
+        &mut next_weights,
+        &places,
+        &shape,
+        item,
+        block,
+        0usize,
+        loads,
+        is_mirrored,
+    );
+    let unit = UNIT_POS as usize;
+    let (column, plane) = (unit % width, unit / width % depth);
+    let group = unit / comptime![width * depth];
+    let mut sums = Array::<Block>::new(ROWS);
+    #[unroll]
+    for row in 0..ROWS {
+        sums[row] = Block::new(0.0);
+    }
+    for channel in 0..shape.from {
+        let start = channel % 2 * area;
+        let first_weight = channel % 2 * comptime![27 * GROUPS];
+        #[unroll]
+        for n in 0..loads {
+            let at = unit + comptime![n * UNITS];
+            if at < area {
+                tile[start + at] = f32::cast_from(next[n]);
+            }
+        }
+        if unit < comptime![27 * GROUPS] {
+            let mut block = Block::new(0.0);
+            #[unroll]
+            for n in 0..BLOCK {
+                block.insert(n, f32::cast_from(next_weights[n]));
+            }
+            weights[first_weight + unit] = block;
+        }
+        sync_cube();
+        fetch::<F>(
+            x,
+            weight,
+            &mut next,
+            &mut next_weights,
+            &places,
+            &shape,
+            item,
+            block,
+            channel + 1,
+            loads,
+            is_mirrored,
+        );
+        for dk in 0..3usize {
+            #[unroll]
+            for di in 0..3usize {
+                let tap = first_weight + (dk * 9 + di) * GROUPS + group;
+                let mut taps = Array::<Block>::new(3usize);
+                #[unroll]
+                for dj in 0..3usize {
+                    taps[dj] = weights[tap + dj * comptime![3 * GROUPS]];
+                }
+                let from = start + (plane + dk) * (lines * stride) + column + di;
+                #[unroll]
+                for line in 0..lines {
+                    let value = Block::new(tile[from + line * stride]);
+                    #[unroll]
+                    for dj in 0..3usize {
+                        if comptime![line >= dj && line < dj + ROWS] {
+                            sums[comptime![line - dj]] += taps[dj] * value;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let (i, k) = (tile_i * width + column, tile_k * depth + plane);
+    let first = (block * GROUPS + group) * BLOCK;
+    #[unroll]
+    for row in 0..ROWS {
+        let j = tile_j * ROWS + row;
+        let sum = sums[row];
+        #[unroll]
+        for n in 0..BLOCK {
+            if i < shape.ni && j < shape.nj && k < shape.nk && first + n < shape.to {
+                let map = item * shape.to + first + n;
+                let voxel = ((map * shape.nk + k) * shape.nj + j) * shape.ni + i;
+                output[voxel] = F::cast_from(sum.extract(n));
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What the GPU kernels share: burn's GPU tensors as plain buffers, launches that fit the hardware,
+//! and the second level of a reduction.
+//!
+//! A kernel reads and writes its tensors in their own type and computes in f32. The least that all
+//! hardware has, and so the most that a kernel takes: 256 units a cube, 16 KiB of shared memory.
+
+mod sum;
+
+use burn::Tensor;
+use burn::backend::Cube;
+use burn::tensor::{DType, Shape};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::{empty_device_contiguous_dtype, full_device_dtype};
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::{ElemType, FloatKind};
+use cubecl::prelude::*;
+
+pub(super) use sum::sum_units;
+
+/// Units of a cube.
+pub(super) const UNITS: usize = 256;
+
+/// A tensor's buffer, contiguous in memory; copied only if it is not.
+///
+/// # Panics
+/// When the tensor is not on a GPU, or under autodiff.
+pub(super) fn contiguous<const D: usize>(tensor: &Tensor<D>) -> CubeTensor {
+    let tensor = tensor.clone().try_into_primitive::<Cube>();
+    into_contiguous(tensor.expect("a GPU tensor without autodiff"))
+}
+
+/// A buffer on the device of `like`, for a kernel that writes every number of it: what it holds
+/// before is whatever was there; not a number, in tests.
+pub(super) fn empty<const D: usize>(
+    shape: [usize; D],
+    dtype: DType,
+    like: &CubeTensor,
+) -> CubeTensor {
+    let (client, device) = (like.client.clone(), like.device.clone());
+    if cfg!(test) {
+        let nan = InputScalar::new(f32::NAN, float(dtype));
+        return into_contiguous(full_device_dtype(client, Shape::new(shape), device, nan, dtype));
+    }
+    empty_device_contiguous_dtype(client, device, Shape::new(shape), dtype)
+}
+
+/// The same as burn's tensor.
+pub(super) fn tensor<const D: usize>(tensor: CubeTensor) -> Tensor<D> {
+    Tensor::from_primitive::<Cube>(tensor)
+}
+
+/// A tensor's type as kernels take it.
+///
+/// # Panics
+/// For anything but f32, f16 and bf16.
+pub(super) fn float(dtype: DType) -> ElemType {
+    ElemType::Float(match dtype {
+        DType::F32 => FloatKind::F32,
+        DType::F16 => FloatKind::F16,
+        DType::BF16 => FloatKind::BF16,
+        other => panic!("expected a tensor of f32, f16 or bf16, found {other:?}"),
+    })
+}
+
+/// The type of indices that reaches every number of these tensors.
+pub(super) fn indices<const N: usize>(tensors: [&CubeTensor; N]) -> AddressType {
+    let types = tensors.into_iter().map(CubeTensor::required_address_type);
+    types.max().unwrap_or_default()
+}
+
+/// At least this many cubes, laid out along the axes that the hardware has. `CUBE_POS` numbers
+/// them; a kernel ends those beyond the number that it needs.
+pub(super) fn cubes(count: usize, like: &CubeTensor) -> CubeCount {
+    let (x, y, z) = like.client.properties().hardware.max_cube_count;
+    let most = [x, y, z].map(|most| most as usize);
+    let x = count.min(most[0]);
+    let y = count.div_ceil(x.max(1)).min(most[1]);
+    let z = count.div_ceil((x * y).max(1));
+    assert!(z <= most[2], "expected work for at most {most:?} cubes, found {count}");
+    CubeCount::Static(x as u32, y as u32, z as u32)
+}
+
+/// Numbers that a unit moves at once: as many as the hardware moves well, where they divide a run.
+pub(super) fn vector_size(run: usize, like: &CubeTensor) -> usize {
+    let mut sizes = like.client.io_optimized_vector_sizes(like.dtype.size());
+    sizes.find(|size| run.is_multiple_of(*size)).unwrap_or(1)
+}
+
+/// The second level of a reduction: adds the sums that cubes left, in their order.
+///
+/// # Shapes
+/// - partials: `[group, part, each]`, f32
+/// - output: `shape`, as many as `[group, each]`
+pub(super) fn add_parts<const D: usize>(
+    partials: CubeTensor,
+    shape: [usize; D],
+    dtype: DType,
+) -> CubeTensor {
+    let [groups, parts, each] = partials.meta.shape().dims();
+    let output = empty(shape, dtype, &partials);
+    let count = groups * each;
+    // Safety: a unit reads one number of each part of its group and writes its own.
+    unsafe {
+        add_parts_kernel::launch_unchecked(
+            &output.client,
+            cubes(count.div_ceil(UNITS), &output),
+            CubeDim::new_1d(UNITS as u32),
+            indices([&partials, &output]),
+            partials.clone().into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            count,
+            parts,
+            each,
+            float(dtype),
+        );
+    }
+    output
+}
+
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn add_parts_kernel<F: Float>(
+    partials: &[f32],
+    output: &mut [F],
+    count: usize,
+    parts: usize,
+    each: usize,
+    #[define(F)] _float: ElemType,
+) {
+    if ABSOLUTE_POS >= count {
+        terminate!();
+    }
+    let start = (ABSOLUTE_POS / each) * parts * each + ABSOLUTE_POS % each;
+    let mut sum = 0.0f32;
+    for part in 0..parts {
+        sum += partials[start + part * each];
+    }
+    output[ABSOLUTE_POS] = F::cast_from(sum);
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use burn::tensor::{Device, FloatDType, Tensor};
+    use burn_cubecl::CubeDevice;
+
+    use super::super::tests::{Inputs, run};
+
+    /// A GPU, or what the graphics driver has for one; says so where there is none.
+    pub fn device() -> Option<Device> {
+        // Where a driver is missing its loader may panic.
+        let found = std::panic::catch_unwind(|| CubeDevice::enumerate_all().into_iter().next());
+        let device = found.ok().flatten().map(Device::new);
+        if device.is_none() {
+            println!("skipped: no GPU, or none whose driver this build has");
+        }
+        device
+    }
+
+    fn on<const D: usize>(tensor: &Tensor<D>, device: &Device, float: FloatDType) -> Tensor<D> {
+        Tensor::<D>::from_data(tensor.to_data(), device).cast(float)
+    }
+
+    /// Holds an op on the GPU to itself on the CPU, in f32 and in f16: output and gradients.
+    ///
+    /// # Shapes
+    /// - inputs: on the CPU, in f32
+    pub fn assert_twins(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) {
+        let Some(gpu) = device() else { return };
+        for (float, bound) in [(FloatDType::F32, 2e-5), (FloatDType::F16, 2e-3)] {
+            let run =
+                |device| run(&(on(&inputs.0, device, float), on(&inputs.1, device, float)), &op);
+            let (gpu, cpu) = (run(&gpu), run(&Device::flex()));
+            let names = ["output", "of x", "of parameters"];
+            for (what, (a, b)) in names.iter().zip(gpu.iter().zip(&cpu)) {
+                assert_eq!(a.len(), b.len(), "{what}");
+                let largest = b.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+                let is_same = |(a, b): (&f32, &f32)| (a - b).abs() < bound * largest;
+                let wrong = a.iter().zip(b).position(|pair| !is_same(pair));
+                if let Some(n) = wrong {
+                    let shapes = (inputs.0.dims(), inputs.1.dims());
+                    panic!(
+                        "{what} in {float:?} at {n} of {}: {} on the GPU, {} on the CPU; {shapes:?}",
+                        a.len(),
+                        a[n],
+                        b[n]
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The first level of a reduction: what the units of a cube found becomes one number.
+
+use cubecl::prelude::*;
+
+use super::UNITS;
+
+/// The sum over a cube's units, for the first of them. They must all come here.
+#[cube]
+pub(in super::super) fn sum_units(value: f32) -> f32 {
+    let unit = UNIT_POS as usize;
+    let mut sums = Shared::<[f32]>::new_slice(UNITS);
+    sums[unit] = value;
+    sync_cube();
+    #[unroll]
+    for halving in 1..=comptime![UNITS.ilog2()] {
+        let width = comptime![UNITS >> halving];
+        if unit < width {
+            sums[unit] = sums[unit] + sums[unit + width];
+        }
+        sync_cube();
+    }
+    sums[0]
+}

@@ -1,0 +1,416 @@
+//! Depthwise 3³ convolution on a GPU: a cube of units covers a tile of rows and marches along k, so
+//! that a voxel is read once, into shared memory, and serves all taps from there.
+//!
+//! A unit holds the sums of some rows of a column. The plane after the one that is computed is on
+//! its way meanwhile, and the tile lies in shared memory twice, which saves a barrier a plane.
+
+use burn::Tensor;
+use burn::backend::Cube;
+use burn::tensor::DType;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+
+use super::super::cube::{UNITS, add_parts, contiguous, cubes, empty, float, indices, tensor};
+use super::super::memory::BUSY_CUBES;
+use super::Depthwise;
+
+impl Depthwise for Cube {
+    fn forward(x: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
+        convolve(x, weight, false)
+    }
+
+    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
+        convolve(gradient, weight, true)
+    }
+
+    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<4> {
+        let [batch, channels, ..] = x.dims();
+        let (x, gradient) = (contiguous(x), contiguous(gradient));
+        let plan = Plan::new(&x, 2);
+        let parts = batch * plan.spots();
+        let partials = empty([channels, parts, 27], DType::F32, &x);
+        // Safety: what is read lies inside the maps, and each cube writes its own 27 sums.
+        unsafe {
+            weight_kernel::launch_unchecked(
+                &x.client,
+                cubes(channels * parts, &x),
+                CubeDim::new_1d(UNITS as u32),
+                indices([&x, &partials]),
+                x.clone().into_buffer_arg(),
+                gradient.into_buffer_arg(),
+                partials.clone().into_buffer_arg(),
+                plan.march(),
+                batch,
+                plan.width,
+                plan.rows,
+                float(x.dtype),
+            );
+        }
+        tensor(add_parts(partials, [channels, 3, 3, 3], x.dtype))
+    }
+}
+
+fn convolve(x: &Tensor<5>, weight: &Tensor<4>, is_mirrored: bool) -> Tensor<5> {
+    let (shape, x, weight) = (x.dims(), contiguous(x), contiguous(weight));
+    let plan = Plan::new(&x, 4);
+    let output = empty(shape, x.dtype, &x);
+    // Safety: what is read lies inside the maps, and each unit writes its own voxels.
+    unsafe {
+        convolve_kernel::launch_unchecked(
+            &output.client,
+            cubes(plan.maps * plan.spots(), &x),
+            CubeDim::new_1d(UNITS as u32),
+            indices([&x, &output]),
+            x.clone().into_buffer_arg(),
+            weight.into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            plan.march(),
+            plan.width,
+            plan.rows,
+            is_mirrored,
+            float(x.dtype),
+        );
+    }
+    tensor(output)
+}
+
+/// How the maps are divided among cubes.
+struct Plan {
+    maps: usize,
+    channels: usize,
+    dims: [usize; 3],
+    /// Voxels of a tile along i.
+    width: usize,
+    /// Rows of a unit.
+    rows: usize,
+    tiles: [usize; 2],
+    /// Planes that a cube marches through, and how many such slabs a map has.
+    slab: usize,
+    slabs: usize,
+}
+
+impl Plan {
+    fn new(x: &CubeTensor, most_rows: usize) -> Self {
+        let [batch, channels, nk, nj, ni] = x.meta.shape().dims();
+        assert!(ni * nj < u32::MAX as usize, "planes of fewer than 2³² voxels, found {ni} × {nj}");
+        let maps = batch * channels;
+        let width = if ni > 16 { 32 } else { 16 };
+        let lines = UNITS / width;
+        let rows = nj.div_ceil(lines).next_power_of_two().min(most_rows);
+        let tiles = [ni.div_ceil(width), nj.div_ceil(lines * rows)];
+        // A slab reads two planes more than it gives.
+        let wanted = BUSY_CUBES.div_ceil(maps * tiles[0] * tiles[1]).min(nk.div_ceil(8));
+        let slab = nk.div_ceil(wanted);
+        let slabs = nk.div_ceil(slab);
+        Plan { maps, channels, dims: [ni, nj, nk], width, rows, tiles, slab, slabs }
+    }
+
+    /// Cubes of a map.
+    fn spots(&self) -> usize {
+        self.tiles[0] * self.tiles[1] * self.slabs
+    }
+
+    fn march(&self) -> MarchLaunch {
+        let ([ni, nj, nk], [tiles_i, tiles_j]) = (self.dims, self.tiles);
+        let (maps, channels, slab) = (self.maps, self.channels, self.slab);
+        MarchLaunch::new(maps, channels, ni, nj, nk, tiles_i, tiles_j, slab, self.slabs)
+    }
+}
+
+#[derive(CubeLaunch, CubeType)]
+struct March {
+    maps: usize,
+    channels: usize,
+    ni: usize,
+    nj: usize,
+    nk: usize,
+    tiles_i: usize,
+    tiles_j: usize,
+    slab: usize,
+    slabs: usize,
+}
+
+/// Where a cube works: its map, the first voxel of its tile, its planes.
+#[derive(CubeType)]
+struct Spot {
+    map: usize,
+    /// Among the cubes of its map.
+    number: usize,
+    i: u32,
+    j: u32,
+    first: usize,
+    count: usize,
+}
+
+#[cube]
+fn spot(march: &March, #[comptime] width: usize, #[comptime] height: usize) -> Spot {
+    let spots = march.tiles_i * march.tiles_j * march.slabs;
+    let number = CUBE_POS % spots;
+    let tile_i = number % march.tiles_i;
+    let tile_j = number / march.tiles_i % march.tiles_j;
+    let first = number / (march.tiles_i * march.tiles_j) * march.slab;
+    Spot {
+        map: CUBE_POS / spots,
+        number,
+        i: (tile_i * width) as u32,
+        j: (tile_j * height) as u32,
+        first,
+        count: min(march.slab, march.nk - first),
+    }
+}
+
+/// A place in a plane that no voxel has.
+const OUTSIDE: u32 = u32::MAX;
+
+/// Where in a plane the values lie that a unit brings into the tile and its border of one.
+#[cube]
+fn places(
+    march: &March,
+    spot: &Spot,
+    #[comptime] width: usize,
+    #[comptime] area: usize,
+) -> Array<u32> {
+    let loads = comptime![area.div_ceil(UNITS)];
+    let stride = comptime![(width + 2) as u32];
+    let mut places = Array::<u32>::new(loads);
+    #[unroll]
+    for n in 0..loads {
+        let at = UNIT_POS + comptime![(n * UNITS) as u32];
+        // One more than the voxel's own, so that none is negative.
+        let i = spot.i + at % stride;
+        let j = spot.j + at / stride;
+        let is_voxel = at < comptime![area as u32]
+            && i >= 1
+            && j >= 1
+            && i <= march.ni as u32
+            && j <= march.nj as u32;
+        // Wraps around where there is no such voxel.
+        let place = (j - 1) * march.ni as u32 + i - 1;
+        places[n] = select(is_voxel, place, OUTSIDE.runtime());
+    }
+    places
+}
+
+/// Brings a unit's values of plane `plane` − 1 on their way; zeros beyond the map.
+#[cube]
+fn fetch<F: Float>(
+    x: &[F],
+    next: &mut Array<F>,
+    places: &Array<u32>,
+    march: &March,
+    map: usize,
+    plane: usize,
+    #[comptime] loads: usize,
+) {
+    let is_plane = plane >= 1 && plane <= march.nk;
+    let start = (map * march.nk + plane - 1) * (march.ni * march.nj);
+    #[unroll]
+    for n in 0..loads {
+        next[n] = F::new(0.0);
+        if is_plane && places[n] != OUTSIDE {
+            next[n] = x[start + places[n] as usize];
+        }
+    }
+}
+
+/// Puts the values that were on their way into the tile.
+#[cube]
+fn put<F: Float>(tile: &mut Shared<[f32]>, next: &Array<F>, start: usize, #[comptime] area: usize) {
+    #[unroll]
+    for n in 0..comptime![area.div_ceil(UNITS)] {
+        let at = UNIT_POS as usize + comptime![n * UNITS];
+        if at < area {
+            tile[start + at] = f32::cast_from(next[n]);
+        }
+    }
+}
+
+/// `output[v] = Σ_t weight[t] · x[v + t − 1]`, or with the taps in reverse.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn convolve_kernel<F: Float>(
+    x: &[F],
+    weight: &[F],
+    output: &mut [F],
+    march: March,
+    #[comptime] width: usize,
+    #[comptime] rows: usize,
+    #[comptime] is_mirrored: bool,
+    #[define(F)] _float: ElemType,
+) {
+    let height = comptime![UNITS / width * rows];
+    let area = comptime![(width + 2) * (height + 2)];
+    let loads = comptime![area.div_ceil(UNITS)];
+    let spot = spot(&march, width, height);
+    if spot.map >= march.maps {
+        terminate!();
+    }
+    let mut weights = Array::<f32>::new(27usize);
+    #[unroll]
+    for tap in 0..27usize {
+        let from = comptime![if is_mirrored { 26 - tap } else { tap }];
+        weights[tap] = f32::cast_from(weight[spot.map % march.channels * 27 + from]);
+    }
+    let places = places(&march, &spot, width, area);
+    let mut tile = Shared::<[f32]>::new_slice(comptime![2 * area]);
+    let mut next = Array::<F>::new(loads);
+    fetch::<F>(x, &mut next, &places, &march, spot.map, spot.first, loads);
+
+    let (column, row) = (UNIT_POS as usize % width, UNIT_POS as usize / width * rows);
+    let (i, j) = (spot.i as usize + column, spot.j as usize + row);
+    // Sums of the plane before the one that comes, of itself, and of the one after it.
+    let mut before = Array::<f32>::new(rows);
+    let mut here = Array::<f32>::new(rows);
+    let mut after = Array::<f32>::new(rows);
+    for step in 0..spot.count + 2 {
+        let start = step % 2 * area;
+        put::<F>(&mut tile, &next, start, area);
+        sync_cube();
+        fetch::<F>(x, &mut next, &places, &march, spot.map, spot.first + step + 1, loads);
+        #[unroll]
+        for r in 0..rows {
+            before[r] = here[r];
+            here[r] = after[r];
+            after[r] = 0.0;
+        }
+        #[unroll]
+        for line in 0..rows + 2 {
+            #[unroll]
+            for di in 0..3usize {
+                let value = tile[start + (row + line) * (width + 2) + column + di];
+                #[unroll]
+                for dj in 0..3usize {
+                    if comptime![line >= dj && line < dj + rows] {
+                        let r = comptime![line - dj];
+                        before[r] += weights[comptime![18 + dj * 3 + di]] * value;
+                        here[r] += weights[comptime![9 + dj * 3 + di]] * value;
+                        after[r] += weights[comptime![dj * 3 + di]] * value;
+                    }
+                }
+            }
+        }
+        if step >= 2 && i < march.ni {
+            let plane = spot.map * march.nk + spot.first + step - 2;
+            #[unroll]
+            for r in 0..rows {
+                if j + r < march.nj {
+                    output[(plane * march.nj + j + r) * march.ni + i] = F::cast_from(before[r]);
+                }
+            }
+        }
+    }
+}
+
+/// The sums over a cube's tile and slab of `gradient[v] · x[v + t − 1]`, for all 27 taps.
+///
+/// # Shapes
+/// - partials: `[c, b · spot, 27]`
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn weight_kernel<F: Float>(
+    x: &[F],
+    gradient: &[F],
+    partials: &mut [f32],
+    march: March,
+    batch: usize,
+    #[comptime] width: usize,
+    #[comptime] rows: usize,
+    #[define(F)] _float: ElemType,
+) {
+    let height = comptime![UNITS / width * rows];
+    let area = comptime![(width + 2) * (height + 2)];
+    let loads = comptime![area.div_ceil(UNITS)];
+    let spot = spot(&march, width, height);
+    if spot.map >= march.maps {
+        terminate!();
+    }
+    let places = places(&march, &spot, width, area);
+    // The sums of nine taps go through the same memory at the end.
+    let mut tile = Shared::<[f32]>::new_slice(comptime![Ord::max(2 * area, 9 * UNITS)]);
+    let mut next = Array::<F>::new(loads);
+    fetch::<F>(x, &mut next, &places, &march, spot.map, spot.first, loads);
+
+    let (column, row) = (UNIT_POS as usize % width, UNIT_POS as usize / width * rows);
+    let (i, j) = (spot.i as usize + column, spot.j as usize + row);
+    // Gradients of the plane before the one of x that comes, of its own, and of the one after it.
+    let mut before = Array::<f32>::new(rows);
+    let mut here = Array::<f32>::new(rows);
+    let mut after = Array::<f32>::new(rows);
+    let mut sums = Array::<f32>::new(27usize);
+    for step in 0..spot.count + 2 {
+        let start = step % 2 * area;
+        put::<F>(&mut tile, &next, start, area);
+        let plane = spot.map * march.nk + spot.first + step;
+        #[unroll]
+        for r in 0..rows {
+            before[r] = here[r];
+            here[r] = after[r];
+            after[r] = 0.0;
+            if step < spot.count && i < march.ni && j + r < march.nj {
+                after[r] = f32::cast_from(gradient[(plane * march.nj + j + r) * march.ni + i]);
+            }
+        }
+        sync_cube();
+        fetch::<F>(x, &mut next, &places, &march, spot.map, spot.first + step + 1, loads);
+        #[unroll]
+        for line in 0..rows + 2 {
+            #[unroll]
+            for di in 0..3usize {
+                let value = tile[start + (row + line) * (width + 2) + column + di];
+                #[unroll]
+                for dj in 0..3usize {
+                    if comptime![line >= dj && line < dj + rows] {
+                        let r = comptime![line - dj];
+                        sums[comptime![dj * 3 + di]] += after[r] * value;
+                        sums[comptime![9 + dj * 3 + di]] += here[r] * value;
+                        sums[comptime![18 + dj * 3 + di]] += before[r] * value;
+                    }
+                }
+            }
+        }
+    }
+    let (map, channel) = (spot.map / march.channels, spot.map % march.channels);
+    let spots = march.tiles_i * march.tiles_j * march.slabs;
+    let part = ((channel * batch + map) * spots + spot.number) * 27;
+    #[unroll]
+    for dk in 0..3usize {
+        add_units(&mut tile, &sums, partials, part, dk);
+    }
+}
+
+/// Adds up the units' sums of plane `dk`'s taps: 16 of a tap's at a time, then those.
+#[cube]
+fn add_units(
+    memory: &mut Shared<[f32]>,
+    sums: &Array<f32>,
+    partials: &mut [f32],
+    part: usize,
+    #[comptime] dk: usize,
+) {
+    let unit = UNIT_POS as usize;
+    let lanes = comptime![UNITS / 16];
+    sync_cube();
+    #[unroll]
+    for tap in 0..9usize {
+        memory[tap * UNITS + unit] = sums[comptime![dk * 9 + tap]];
+    }
+    sync_cube();
+    let mut sum = 0.0f32;
+    if unit < 9 * lanes {
+        let start = unit / lanes * UNITS + unit % lanes;
+        for n in 0..16usize {
+            sum += memory[start + n * lanes];
+        }
+    }
+    sync_cube();
+    if unit < 9 * lanes {
+        memory[unit] = sum;
+    }
+    sync_cube();
+    if unit < 9 {
+        let mut sum = 0.0f32;
+        for lane in 0..lanes {
+            sum += memory[unit * lanes + lane];
+        }
+        partials[part + dk * 9 + unit] = sum;
+    }
+}

@@ -1,0 +1,375 @@
+//! Group norm with activation on a GPU. A group's numbers lie together, and so do a channel's, so
+//! that cubes take parts of them; what they find is merged in a fixed order.
+
+mod moments;
+
+use burn::Tensor;
+use burn::backend::Cube;
+use burn::tensor::{DType, FloatDType};
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+
+use super::super::cube::{
+    UNITS, add_parts, contiguous, cubes, empty, float, indices, sum_units, tensor, vector_size,
+};
+use super::{Gradients, GroupNormKernels, Layout};
+
+/// Vectors that a unit takes of a run, one after the other.
+const STRIDES: usize = 16;
+
+/// A run of vectors, cut into parts for cubes.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Numbers of a vector.
+    vector: usize,
+    /// Vectors of a run.
+    run: usize,
+    /// Parts of a run.
+    parts: usize,
+    /// Parts of all runs.
+    cubes: usize,
+}
+
+impl Cut {
+    /// # Panics
+    /// When a vector does not divide a run.
+    fn new(vector: usize, numbers: usize, runs: usize) -> Cut {
+        assert!(numbers.is_multiple_of(vector), "{vector} numbers do not divide {numbers}");
+        let run = numbers / vector;
+        let parts = run.div_ceil(UNITS * STRIDES);
+        Cut { vector, run, parts, cubes: runs * parts }
+    }
+
+    fn place(self, layout: Layout) -> PlaceLaunch {
+        let Cut { run, parts, cubes, .. } = self;
+        PlaceLaunch::new(run, parts, cubes, layout.channels, layout.of_group())
+    }
+}
+
+impl GroupNormKernels for Cube {
+    type Statistics = CubeTensor;
+
+    fn statistics(x: &Tensor<5>, layout: Layout) -> CubeTensor {
+        moments::statistics(contiguous(x), layout)
+    }
+
+    fn apply(
+        x: &Tensor<5>,
+        [gamma, beta]: [&Tensor<1>; 2],
+        statistics: &CubeTensor,
+        layout: Layout,
+        slope: f32,
+    ) -> Tensor<5> {
+        let (x, [gamma, beta]) = (contiguous(x), [gamma, beta].map(parameter));
+        let output = empty(x.meta.shape().dims::<5>(), x.dtype, &x);
+        let cut = layout.channel_cut(&x);
+        // Safety: a cube reads and writes its part of one channel, within both buffers.
+        unsafe {
+            apply_kernel::launch_unchecked(
+                &output.client,
+                cubes(cut.cubes, &output),
+                CubeDim::new_1d(UNITS as u32),
+                indices([&x]),
+                cut.vector,
+                x.clone().into_buffer_arg(),
+                gamma.into_buffer_arg(),
+                beta.into_buffer_arg(),
+                statistics.clone().into_buffer_arg(),
+                output.clone().into_buffer_arg(),
+                cut.place(layout),
+                slope,
+                float(x.dtype),
+            );
+        }
+        tensor(output)
+    }
+
+    fn gradients(
+        x: &Tensor<5>,
+        gradient: &Tensor<5>,
+        [gamma, beta]: [&Tensor<1>; 2],
+        statistics: &CubeTensor,
+        layout: Layout,
+        slope: f32,
+    ) -> Gradients {
+        let (x, gradient) = (contiguous(x), contiguous(gradient));
+        let shape @ [batch, channels, ..] = x.meta.shape().dims::<5>();
+        let [gamma_values, beta_values] = [gamma, beta].map(parameter);
+        let cut = layout.channel_cut(&x);
+        let partials = empty([batch * channels, cut.parts, 2], DType::F32, &x);
+        // Safety: a cube reads its part of one channel, within both buffers, and writes its pair.
+        unsafe {
+            sums_kernel::launch_unchecked(
+                &x.client,
+                cubes(cut.cubes, &x),
+                CubeDim::new_1d(UNITS as u32),
+                indices([&x]),
+                cut.vector,
+                x.clone().into_buffer_arg(),
+                gradient.clone().into_buffer_arg(),
+                gamma_values.clone().into_buffer_arg(),
+                beta_values.clone().into_buffer_arg(),
+                statistics.clone().into_buffer_arg(),
+                partials.clone().into_buffer_arg(),
+                cut.place(layout),
+                slope,
+                float(x.dtype),
+            );
+        }
+        let sums = add_parts(partials, [batch * channels, 2], DType::F32);
+        let [of_gamma, of_beta] = [(); 2].map(|()| empty([channels], DType::F32, &x));
+        let means = empty([batch * layout.groups, 2], DType::F32, &x);
+        let units = channels.max(batch * layout.groups);
+        // Safety: a unit writes its group's means and its channel's sums, where there are such.
+        unsafe {
+            totals_kernel::launch_unchecked(
+                &x.client,
+                cubes(units.div_ceil(UNITS), &x),
+                CubeDim::new_1d(UNITS as u32),
+                sums.clone().into_buffer_arg(),
+                gamma_values.clone().into_buffer_arg(),
+                means.clone().into_buffer_arg(),
+                of_gamma.clone().into_buffer_arg(),
+                of_beta.clone().into_buffer_arg(),
+                batch,
+                channels,
+                layout.of_group(),
+                1.0 / layout.group_size() as f32,
+            );
+        }
+        let output = empty(shape, x.dtype, &x);
+        // Safety: as of the sums; a cube writes where it reads.
+        unsafe {
+            gradient_kernel::launch_unchecked(
+                &x.client,
+                cubes(cut.cubes, &x),
+                CubeDim::new_1d(UNITS as u32),
+                indices([&x]),
+                cut.vector,
+                x.clone().into_buffer_arg(),
+                gradient.into_buffer_arg(),
+                gamma_values.into_buffer_arg(),
+                beta_values.into_buffer_arg(),
+                statistics.clone().into_buffer_arg(),
+                means.into_buffer_arg(),
+                output.clone().into_buffer_arg(),
+                cut.place(layout),
+                slope,
+                float(x.dtype),
+            );
+        }
+        let of_parameter = |of: CubeTensor| tensor::<1>(of).cast(FloatDType::from(gamma.dtype()));
+        (tensor(output), of_parameter(of_gamma), of_parameter(of_beta))
+    }
+}
+
+/// A parameter in f32.
+fn parameter(tensor: &Tensor<1>) -> CubeTensor {
+    contiguous(&tensor.clone().cast(FloatDType::F32))
+}
+
+impl Layout {
+    fn channel_cut(self, x: &CubeTensor) -> Cut {
+        let [batch, channels, ..] = x.meta.shape().dims::<5>();
+        Cut::new(vector_size(self.voxels, x), self.voxels, batch * channels)
+    }
+}
+
+/// Where a cube works.
+#[derive(CubeLaunch, CubeType)]
+struct Place {
+    /// Vectors of a channel of a sample.
+    run: usize,
+    /// Parts of it.
+    parts: usize,
+    /// Parts of all.
+    cubes: usize,
+    channels: usize,
+    /// Channels of a group.
+    of_group: usize,
+}
+
+/// The vectors that this cube takes, of the whole tensor.
+#[cube]
+fn part(run: usize, parts: usize) -> (usize, usize) {
+    let first = CUBE_POS / parts * run;
+    let start = CUBE_POS % parts * comptime![UNITS * STRIDES];
+    let end = min(start + comptime![UNITS * STRIDES], run);
+    (first + start, first + end)
+}
+
+/// `activation(x̂ · gamma + beta)`.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn apply_kernel<F: Float, N: Size>(
+    x: &[Vector<F, N>],
+    gamma: &[f32],
+    beta: &[f32],
+    statistics: &[f32],
+    output: &mut [Vector<F, N>],
+    place: Place,
+    slope: f32,
+    #[define(F)] _float: ElemType,
+) {
+    if CUBE_POS >= place.cubes {
+        terminate!();
+    }
+    let map = CUBE_POS / place.parts;
+    let channel = map % place.channels;
+    let group = map / place.of_group;
+    let mean = Vector::<f32, N>::new(statistics[2 * group]);
+    let scale = Vector::<f32, N>::new(gamma[channel] * statistics[2 * group + 1]);
+    let shift = Vector::<f32, N>::new(beta[channel]);
+    let (start, end) = part(place.run, place.parts);
+    let mut at = start + UNIT_POS as usize;
+    while at < end {
+        let z = (Vector::<f32, N>::cast_from(x[at]) - mean) * scale + shift;
+        let y = select_many(z.greater_than(&Vector::new(0.0)), z, z * Vector::new(slope));
+        output[at] = Vector::cast_from(y);
+        at += UNITS;
+    }
+}
+
+/// The gradient before the activation, and the normalized input.
+#[cube]
+fn before_activation<N: Size>(
+    x: Vector<f32, N>,
+    gradient: Vector<f32, N>,
+    mean: f32,
+    inverse_deviation: f32,
+    gamma: f32,
+    beta: f32,
+    slope: f32,
+) -> (Vector<f32, N>, Vector<f32, N>) {
+    let normalized = (x - Vector::new(mean)) * Vector::new(inverse_deviation);
+    let z = normalized * Vector::new(gamma) + Vector::new(beta);
+    let smaller = gradient * Vector::new(slope);
+    (select_many(z.greater_than(&Vector::new(0.0)), gradient, smaller), normalized)
+}
+
+/// Σ g and Σ g · x̂ of every part of every channel of every sample, g the gradient before the
+/// activation.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn sums_kernel<F: Float, N: Size>(
+    x: &[Vector<F, N>],
+    gradient: &[Vector<F, N>],
+    gamma: &[f32],
+    beta: &[f32],
+    statistics: &[f32],
+    partials: &mut [f32],
+    place: Place,
+    slope: f32,
+    #[define(F)] _float: ElemType,
+) {
+    if CUBE_POS >= place.cubes {
+        terminate!();
+    }
+    let map = CUBE_POS / place.parts;
+    let channel = map % place.channels;
+    let group = map / place.of_group;
+    let (mean, inverse_deviation) = (statistics[2 * group], statistics[2 * group + 1]);
+    let (gamma, beta) = (gamma[channel], beta[channel]);
+    let mut plain = Vector::<f32, N>::new(0.0);
+    let mut times_normalized = Vector::<f32, N>::new(0.0);
+    let (start, end) = part(place.run, place.parts);
+    let mut at = start + UNIT_POS as usize;
+    while at < end {
+        let (x, gradient) = (Vector::cast_from(x[at]), Vector::cast_from(gradient[at]));
+        let (g, normalized) =
+            before_activation::<N>(x, gradient, mean, inverse_deviation, gamma, beta, slope);
+        plain += g;
+        times_normalized += g * normalized;
+        at += UNITS;
+    }
+    let plain = sum_units(sum_lanes(plain));
+    let times_normalized = sum_units(sum_lanes(times_normalized));
+    if UNIT_POS == 0 {
+        partials[2 * CUBE_POS] = plain;
+        partials[2 * CUBE_POS + 1] = times_normalized;
+    }
+}
+
+#[cube]
+fn sum_lanes<N: Size>(vector: Vector<f32, N>) -> f32 {
+    let mut sum = 0.0f32;
+    #[unroll]
+    for lane in 0..N::value() {
+        sum += vector.extract(lane);
+    }
+    sum
+}
+
+/// From every channel's sums of every sample: a group's means of gamma · g and gamma · g · x̂, and
+/// the gradients of gamma and beta.
+#[cube(launch_unchecked)]
+fn totals_kernel(
+    sums: &[f32],
+    gamma: &[f32],
+    means: &mut [f32],
+    of_gamma: &mut [f32],
+    of_beta: &mut [f32],
+    batch: usize,
+    channels: usize,
+    of_group: usize,
+    factor: f32,
+) {
+    let unit = ABSOLUTE_POS;
+    if unit < batch * (channels / of_group) {
+        let mut plain = 0.0f32;
+        let mut times_normalized = 0.0f32;
+        for map in unit * of_group..(unit + 1) * of_group {
+            let gamma = gamma[map % channels];
+            plain += gamma * sums[2 * map];
+            times_normalized += gamma * sums[2 * map + 1];
+        }
+        means[2 * unit] = plain * factor;
+        means[2 * unit + 1] = times_normalized * factor;
+    }
+    if unit < channels {
+        let mut plain = 0.0f32;
+        let mut times_normalized = 0.0f32;
+        for sample in 0..batch {
+            let map = sample * channels + unit;
+            plain += sums[2 * map];
+            times_normalized += sums[2 * map + 1];
+        }
+        of_beta[unit] = plain;
+        of_gamma[unit] = times_normalized;
+    }
+}
+
+/// `(gamma · g − mean(gamma · g) − x̂ · mean(gamma · g · x̂)) / deviation`.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn gradient_kernel<F: Float, N: Size>(
+    x: &[Vector<F, N>],
+    gradient: &[Vector<F, N>],
+    gamma: &[f32],
+    beta: &[f32],
+    statistics: &[f32],
+    means: &[f32],
+    output: &mut [Vector<F, N>],
+    place: Place,
+    slope: f32,
+    #[define(F)] _float: ElemType,
+) {
+    if CUBE_POS >= place.cubes {
+        terminate!();
+    }
+    let map = CUBE_POS / place.parts;
+    let channel = map % place.channels;
+    let group = map / place.of_group;
+    let (mean, inverse_deviation) = (statistics[2 * group], statistics[2 * group + 1]);
+    let (gamma, beta) = (gamma[channel], beta[channel]);
+    let plain = Vector::<f32, N>::new(means[2 * group]);
+    let times_normalized = Vector::<f32, N>::new(means[2 * group + 1]);
+    let (start, end) = part(place.run, place.parts);
+    let mut at = start + UNIT_POS as usize;
+    while at < end {
+        let (x, gradient) = (Vector::cast_from(x[at]), Vector::cast_from(gradient[at]));
+        let (g, normalized) =
+            before_activation::<N>(x, gradient, mean, inverse_deviation, gamma, beta, slope);
+        let inner = g * Vector::new(gamma) - plain - normalized * times_normalized;
+        output[at] = Vector::cast_from(inner * Vector::new(inverse_deviation));
+        at += UNITS;
+    }
+}

@@ -1,0 +1,144 @@
+//! Pointwise (1³) convolution: a product of matrices over the channels.
+//!
+//! Forward and for the gradient of x that is burn's own product, on matrix units where there are
+//! any. The gradient of the weight is another kind of product: small, and its inner length all the
+//! voxels, along which burn's does not divide the work.
+
+#[cfg(feature = "gpu")]
+mod cube;
+
+use burn::Tensor;
+use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
+
+use super::clock::{Class, op};
+use super::memory::BUSY_CUBES;
+use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
+
+/// Makes every output voxel a sum over the input voxel's channels, without bias. For the backward
+/// pass only x and the weight are kept.
+///
+/// # Shapes
+/// - x: `[b, in, k, j, i]`
+/// - weight: `[out, in]`
+/// - output: `[b, out, k, j, i]`
+pub fn pointwise_conv(x: Tensor<5>, weight: Tensor<2>) -> Tensor<5> {
+    let _timed = op(Class::Pointwise, &x);
+    assert_eq!(weight.dims()[1], x.dims()[1], "a weight for every input channel");
+    on_backend!(x, B => match x.device().is_autodiff() {
+        true => recorded::<B>(x, weight),
+        false => product(weight, x),
+    })
+}
+
+fn recorded<B: Pointwise>(x: Tensor<5>, weight: Tensor<2>) -> Tensor<5>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, 2>::new(weight));
+    let (x_value, weight_value) = (x.value, weight.value);
+    let output = product(weight_value.clone(), x_value.clone());
+    record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
+        let gradient = Tensor::from_primitive::<B>(gradient);
+        let of_weight =
+            wanted[1].then(|| primitive::<B, 2>(B::weight_gradient(&x_value, &gradient)));
+        drop(x_value);
+        let of_x =
+            wanted[0].then(|| primitive::<B, 5>(product(weight_value.transpose(), gradient)));
+        [of_x, of_weight]
+    })
+}
+
+/// `[m, n] × [b, n, voxels]`
+fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
+    let [b, c, k, j, i] = x.dims();
+    let output = matrix.dims()[0];
+    let product = matrix.unsqueeze::<3>().matmul(x.reshape([b, c, k * j * i]));
+    product.reshape([b, output, k, j, i])
+}
+
+trait Pointwise: Backend {
+    /// `Σ_v gradient[o, v] · x[c, v]`, over the batch too.
+    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<2>;
+}
+
+impl Pointwise for Flex {
+    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<2> {
+        // [b, out, voxels] × [b, voxels, in]
+        let flat = |x: &Tensor<5>| x.clone().flatten::<3>(2, 4);
+        let products = flat(gradient).matmul(flat(x).swap_dims(1, 2));
+        products.sum_dim(0).squeeze_dim(0)
+    }
+}
+
+/// What [`pointwise_conv`] holds. On a GPU the backward pass adds up sums that it keeps apart.
+pub fn memory(call: &Call) -> Memory {
+    let partials = match call.place {
+        Place::Cpu => 0,
+        Place::Gpu => {
+            let parts = num_parts(call.from, call.to, call.batch, call.dims.iter().product());
+            4 * (call.from * call.to * parts) as u64
+        }
+    };
+    Memory { keeps_input: true, backward_bytes: partials, ..Memory::default() }
+}
+
+/// Outputs and inputs that a cube of the gradient of the weight takes: four times four a unit.
+fn tile(from: usize, to: usize) -> usize {
+    if from.max(to) > 32 { 64 } else { 32 }
+}
+
+/// Voxels that it brings in at a time.
+const RUN: usize = 16;
+
+/// Shares that the voxels are divided into, each with sums for all weights.
+fn num_parts(from: usize, to: usize, batch: usize, voxels: usize) -> usize {
+    let blocks = to.div_ceil(tile(from, to)) * from.div_ceil(tile(from, to));
+    let runs = batch.saturating_mul(voxels.div_ceil(RUN));
+    BUSY_CUBES.div_ceil(blocks.max(1)).min(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_same, random};
+    use super::*;
+
+    /// The same by burn's own operations, whose gradients it then uses.
+    fn composed(x: Tensor<5>, weight: Tensor<2>) -> Tensor<5> {
+        let [b, c, k, j, i] = x.dims();
+        let output = weight.dims()[0];
+        let y = weight.unsqueeze::<3>().matmul(x.reshape([b, c, k * j * i]));
+        y.reshape([b, output, k, j, i])
+    }
+
+    #[test]
+    fn equals_burns_operations() {
+        for (output, shape) in [(5, [2, 3, 5, 4, 37]), (1, [1, 16, 1, 2, 3]), (7, [3, 1, 7, 6, 5])]
+        {
+            let inputs = (random(shape), random([output, shape[1], 1, 1]));
+            let weight = |weight: Tensor<4>| weight.reshape([output, shape[1]]);
+            assert_same(
+                &inputs,
+                |(x, w)| pointwise_conv(x, weight(w)),
+                |(x, w)| composed(x, weight(w)),
+            );
+        }
+    }
+
+    /// Both sizes of a block, several blocks each way, runs that end within a map.
+    #[cfg(feature = "gpu")]
+    #[test]
+    fn a_gpu_gives_what_the_cpu_gives() {
+        for (output, shape) in [
+            (5, [2, 3, 5, 4, 37]),
+            (1, [1, 16, 1, 2, 3]),
+            (70, [3, 1, 7, 6, 5]),
+            (33, [2, 70, 3, 6, 5]),
+            (2, [1, 1, 1, 1, 1]),
+        ] {
+            let inputs = (random(shape), random([output, shape[1], 1, 1]));
+            super::super::cube::tests::assert_twins(&inputs, |(x, weight)| {
+                pointwise_conv(x, weight.reshape([output, shape[1]]))
+            });
+        }
+    }
+}

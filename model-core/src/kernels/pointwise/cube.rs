@@ -1,0 +1,147 @@
+//! The gradient of the weight on a GPU: a cube of units takes a block of outputs and inputs through
+//! a share of the voxels; the shares are added up in a second pass.
+
+use burn::Tensor;
+use burn::backend::Cube;
+use burn::tensor::DType;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+
+use super::super::cube::{add_parts, contiguous, cubes, empty, float, indices, tensor};
+use super::{Pointwise, RUN, num_parts, tile};
+
+/// A unit's outputs, and its inputs.
+const BLOCK: usize = 4;
+type Block = Vector<f32, Const<BLOCK>>;
+
+impl Pointwise for Cube {
+    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<2> {
+        let ([batch, from, nk, nj, ni], to) = (x.dims(), gradient.dims()[1]);
+        let (x, gradient) = (contiguous(x), contiguous(gradient));
+        let voxels = ni * nj * nk;
+        let (parts, tile) = (num_parts(from, to, batch, voxels), tile(from, to));
+        let share = (batch * voxels.div_ceil(RUN)).div_ceil(parts);
+        let blocks = [to.div_ceil(tile), from.div_ceil(tile)];
+        let partials = empty([1, parts, to * from], DType::F32, &x);
+        let shape = ShapeLaunch::new(batch, from, to, voxels, share, parts, blocks[0], blocks[1]);
+        let groups = tile / BLOCK;
+        // Safety: what is read lies inside the maps, and each unit writes its own sums.
+        unsafe {
+            gradient_kernel::launch_unchecked(
+                &x.client,
+                cubes(parts * blocks[0] * blocks[1], &x),
+                CubeDim::new_1d((groups * groups) as u32),
+                indices([&x, &gradient, &partials]),
+                x.clone().into_buffer_arg(),
+                gradient.into_buffer_arg(),
+                partials.clone().into_buffer_arg(),
+                shape,
+                groups,
+                float(x.dtype),
+            );
+        }
+        tensor(add_parts(partials, [to, from], x.dtype))
+    }
+}
+
+#[derive(CubeLaunch, CubeType)]
+struct Shape {
+    batch: usize,
+    from: usize,
+    to: usize,
+    voxels: usize,
+    /// Runs of a part.
+    share: usize,
+    parts: usize,
+    blocks_to: usize,
+    blocks_from: usize,
+}
+
+/// `partials[part, o, c] = Σ_v gradient[o, v] · x[c, v]` over the part's voxels.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn gradient_kernel<F: Float>(
+    x: &[F],
+    gradient: &[F],
+    partials: &mut [f32],
+    shape: Shape,
+    #[comptime] groups: usize,
+    #[define(F)] _float: ElemType,
+) {
+    // One more than the groups: a voxel's neighbor lies in other banks.
+    let stride = comptime![groups + 1];
+    let block_to = CUBE_POS % shape.blocks_to * groups;
+    let block_from = CUBE_POS / shape.blocks_to % shape.blocks_from * groups;
+    let part = CUBE_POS / (shape.blocks_to * shape.blocks_from);
+    if part >= shape.parts {
+        terminate!();
+    }
+    let (outputs, inputs) = (UNIT_POS as usize % groups, UNIT_POS as usize / groups);
+    let mut sums = Array::<Block>::new(BLOCK);
+    #[unroll]
+    for n in 0..BLOCK {
+        sums[n] = Block::new(0.0);
+    }
+    let mut gradients = Shared::<[Block]>::new_slice(comptime![RUN * stride]);
+    let mut values = Shared::<[Block]>::new_slice(comptime![RUN * stride]);
+    let runs = shape.voxels.div_ceil(RUN);
+    let end = min((part + 1) * shape.share, shape.batch * runs);
+    for run in part * shape.share..end {
+        let (item, first) = (run / runs, run % runs * RUN);
+        sync_cube();
+        load::<F>(gradient, &mut gradients, item, shape.to, block_to, shape.voxels, first, groups);
+        load::<F>(x, &mut values, item, shape.from, block_from, shape.voxels, first, groups);
+        sync_cube();
+        #[unroll]
+        for voxel in 0..RUN {
+            let gradient = gradients[voxel * stride + outputs];
+            let value = values[voxel * stride + inputs];
+            #[unroll]
+            for n in 0..BLOCK {
+                sums[n] += Block::new(gradient.extract(n)) * value;
+            }
+        }
+    }
+    let output = (block_to + outputs) * BLOCK;
+    let input = (block_from + inputs) * BLOCK;
+    #[unroll]
+    for n in 0..BLOCK {
+        let sum = sums[n];
+        #[unroll]
+        for m in 0..BLOCK {
+            if output + n < shape.to && input + m < shape.from {
+                let row = part * shape.to + output + n;
+                partials[row * shape.from + input + m] = sum.extract(m);
+            }
+        }
+    }
+}
+
+/// Lays a run of voxels into shared memory, the channels of a block side by side; zeros beyond the
+/// maps and channels.
+#[cube]
+fn load<F: Float>(
+    x: &[F],
+    values: &mut Shared<[Block]>,
+    item: usize,
+    channels: usize,
+    first_block: usize,
+    voxels: usize,
+    first: usize,
+    #[comptime] groups: usize,
+) {
+    let mut at = UNIT_POS as usize;
+    while at < comptime![RUN * groups] {
+        let (voxel, group) = (at % RUN, at / RUN);
+        let mut block = Block::new(0.0);
+        #[unroll]
+        for n in 0..BLOCK {
+            let channel = (first_block + group) * BLOCK + n;
+            if channel < channels && first + voxel < voxels {
+                let value = x[(item * channels + channel) * voxels + first + voxel];
+                block.insert(n, f32::cast_from(value));
+            }
+        }
+        values[voxel * comptime![groups + 1] + group] = block;
+        at += comptime![groups * groups];
+    }
+}
