@@ -111,6 +111,25 @@ fn ensure_libtorch() -> Result<()> {
     Ok(())
 }
 
+/// The most numbers of an input or of logits, which both libraries count in 32 bits.
+const MAX_NUMBERS: usize = 1 << 30;
+
+/// Refuses a batch before it is allocated.
+///
+/// # Errors
+/// For more than [`MAX_NUMBERS`] going in or coming out.
+fn ensure_small(batch: usize, config: &UNetConfig, dims: [usize; 3]) -> Result<()> {
+    let channels = config.in_channels.max(config.out_channels);
+    let count = dims.iter().try_fold(batch, |count, &n| count.checked_mul(n));
+    let count = count.and_then(|count| count.checked_mul(channels));
+    ensure!(
+        count.is_some_and(|count| count <= MAX_NUMBERS),
+        "--batch: expected at most {MAX_NUMBERS} numbers, found {batch} volumes of {dims:?} voxels \
+         (i, j, k) with {channels} channels"
+    );
+    Ok(())
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -133,6 +152,7 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
         return curve::run(args, steps, data);
     }
     let Chosen { name, config, dims, .. } = args.network.network(32)?;
+    ensure_small(args.batch, &config, dims)?;
     // The branch belongs to training, and is not in libtorch.
     let config = config.for_inference();
     if let Some(library) = &args.alone {
@@ -231,4 +251,66 @@ fn measured_alone(
     // libtorch may have said something before.
     let line = answer.lines().last().unwrap_or_default();
     serde_json::from_str(line).context("the step's process did not answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(options: &str) -> Result<StepArgs, clap::Error> {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            step: StepArgs,
+        }
+        let line = std::iter::once("step").chain(options.split(' '));
+        <Line as clap::Parser>::try_parse_from(line).map(|line| line.step)
+    }
+
+    #[test]
+    fn absurd_requests_are_refused() {
+        let demo = "--preset demo --size 16 --device cpu";
+        for more in [
+            "--batch 0",
+            "--steps 0",
+            "--rounds 0",
+            "--threads 0",
+            "--steps 18446744073709551615",
+            "--batch 1048576",
+            "--curve 0 --data nowhere",
+            "--curve 1 --data nowhere",
+        ] {
+            assert!(run(&parsed(&format!("{demo} {more}")).unwrap()).is_err(), "{more}");
+        }
+        for more in ["--against tensorflow", "--curve 1", "--data nowhere"] {
+            assert!(parsed(&format!("{demo} {more}")).is_err(), "{more}");
+        }
+    }
+
+    #[cfg(not(feature = "libtorch"))]
+    #[test]
+    fn a_build_without_libtorch_says_how_to_get_it() {
+        let args = parsed("--preset demo --size 16 --device cpu --against libtorch").unwrap();
+        let error = run(&args).unwrap_err().to_string();
+        assert!(error.contains("--features libtorch") && error.contains("2.11"), "{error}");
+    }
+
+    #[test]
+    fn a_step_is_timed_and_its_time_is_split_by_kernel() {
+        let measured = |options: &str| {
+            let args = parsed(&format!("--preset demo --size 16 --device cpu {options}")).unwrap();
+            let Chosen { config, dims, .. } = args.network.network(32).unwrap();
+            measure(&args, "rewind", &config, dims).unwrap()
+        };
+        let found = measured("--steps 2 --warm-up 1");
+        assert_eq!((found.seconds.len(), found.device.as_str()), (2, "cpu"));
+        assert!(found.seconds.iter().all(|&seconds| seconds > 0.0));
+        // Other tests of this process may add to the split, and none takes anything away.
+        let split = measured("--steps 1 --warm-up 0 --optimizer --split").split.unwrap();
+        for kernel in
+            ["depthwise 3³", "pointwise", "group norm", "max pool", "upsample", "optimizer"]
+        {
+            assert!(split.get(kernel).is_some_and(|&seconds| seconds > 0.0), "{kernel}: {split:?}");
+        }
+    }
 }

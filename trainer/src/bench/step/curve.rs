@@ -12,8 +12,8 @@ use model_core::nets::{UNet3d, backward};
 use model_core::{UNetConfig, Weights};
 use serde::Serialize;
 
-use super::StepArgs;
 use super::ours::settings;
+use super::{StepArgs, ensure_small};
 use crate::adam::{Adam, StepSettings};
 use crate::cases::Cases;
 use crate::config::TrainConfig;
@@ -60,6 +60,7 @@ pub(super) fn run(args: &StepArgs, steps: usize, data: &Path) -> Result<()> {
         ..TrainConfig::default()
     };
     let config = training.network(&task)?;
+    ensure_small(args.batch, &config, dims)?;
     let cases = Cases::open(data_set, &training, &config, &AtomicBool::new(false))?;
     let cases = cases.context("nothing stops the preparation")?;
     let weights = initial_weights(&config, training.seed);
