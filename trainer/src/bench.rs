@@ -1,5 +1,5 @@
-//! `rewind bench`: what real steps hold, beside what [`model_core::plan`] says they will, and how long
-//! scores take.
+//! `rewind bench`: what real steps hold, beside what [`model_core::plan`] says they will, how long they
+//! take, beside libtorch, and how long scores take.
 
 use std::process::{Command, Stdio};
 
@@ -21,6 +21,7 @@ mod kernels;
 mod measure;
 mod metrics;
 mod precision;
+mod step;
 
 pub use measure::{Measured, measure};
 
@@ -37,6 +38,7 @@ pub struct BenchArgs {
 #[derive(Subcommand)]
 enum What {
     Memory(MemoryArgs),
+    Step(step::StepArgs),
     Metrics(metrics::MetricsArgs),
     Augment(augment::AugmentArgs),
     Kernels(kernels::KernelsArgs),
@@ -100,6 +102,7 @@ pub struct Row {
 pub fn run(args: BenchArgs) -> Result<()> {
     match args.what {
         What::Memory(args) => memory(args),
+        What::Step(args) => step::run(&args),
         What::Metrics(args) => metrics::run(&args),
         What::Augment(args) => augment::run(&args),
         What::Kernels(args) => kernels::run(&args),
@@ -191,20 +194,38 @@ fn measured_alone(
     precision: Precision,
     args: &MemoryArgs,
 ) -> Result<Measured> {
+    let command = ["memory", "--alone"].map(String::from);
+    let answer = alone(&command, config, dims, precision, args.device.as_deref(), None)?;
+    serde_json::from_str(&answer).context("the step's process did not answer")
+}
+
+/// What `rewind bench` answers in a process of its own, on this network and size; of both libraries
+/// with so many threads, where that is asked for.
+fn alone(
+    command: &[String],
+    config: &UNetConfig,
+    dims: [usize; 3],
+    precision: Precision,
+    device: Option<&str>,
+    threads: Option<usize>,
+) -> Result<String> {
     let described = toml::to_string(&Described { network: config.clone() })?;
     let file = std::env::temp_dir().join(format!("rewind-bench-{}.toml", std::process::id()));
     crate::files::write(&file, described.as_bytes())?;
     let [i, j, k] = dims;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["bench", "memory", "--alone", "--config"]).arg(&file);
-    command.args(["--size", &format!("{k}x{j}x{i}")]);
-    command.args(["--precision", Float::of(precision.compute).name()]);
-    command.args(["--stream", Float::of(precision.stream).name()]);
-    command.args(args.device.iter().flat_map(|device| ["--device", device]));
-    let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output();
+    let mut process = Command::new(std::env::current_exe()?);
+    process.arg("bench").args(command).arg("--config").arg(&file);
+    process.args(["--size", &format!("{k}x{j}x{i}")]);
+    process.args(["--precision", Float::of(precision.compute).name()]);
+    process.args(["--stream", Float::of(precision.stream).name()]);
+    process.args(device.iter().flat_map(|device| ["--device", device]));
+    for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"] {
+        process.envs(threads.map(|threads| (variable, threads.to_string())));
+    }
+    let output = process.stdin(Stdio::null()).stderr(Stdio::piped()).output();
     let _ = std::fs::remove_file(&file);
     let output = output.context("cannot start the process that is measured")?;
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "the step ended with {}: {text}", output.status);
-    serde_json::from_slice(&output.stdout).context("the step's process did not answer")
+    String::from_utf8(output.stdout).context("the step's process did not answer in text")
 }

@@ -25,6 +25,8 @@ pub mod export;
 pub mod files;
 pub mod initial;
 pub mod inspect;
+#[cfg(feature = "libtorch")]
+pub mod libtorch;
 pub mod loss;
 pub mod loss_scale;
 pub mod memory;

@@ -11,6 +11,8 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
+use super::clock;
+
 /// Runs a block with `$B` naming the backend that holds `$tensor`.
 ///
 /// Every backend that a feature compiles in has an arm here, and nowhere else.
@@ -114,6 +116,11 @@ pub(crate) fn record<B: Backend, const N: usize, const D: usize>(
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
+    let timed = clock::current().map(|class| (class, output.device()));
+    let rule = move |gradient, wanted, gradients: &mut Gradients| {
+        let _timed = timed.map(|(class, device)| clock::rule(class, device));
+        rule(gradient, wanted, gradients)
+    };
     let output = output.try_into_primitive::<B>().expect("an output on its parents' backend");
     let output = match Step.prepare::<NoCheckpointing>(parents).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {

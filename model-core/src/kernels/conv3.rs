@@ -11,6 +11,7 @@ mod partials;
 use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
 
+use super::clock::{Class, op};
 use super::cpu::{Values, tensor};
 use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
 
@@ -31,6 +32,7 @@ use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
 /// - weight: `[out, in, 3, 3, 3]`
 /// - output: `[b, out, k, j, i]`
 pub fn conv3(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
+    let _timed = op(Class::Conv3, &x);
     let (input, output) = (x.dims()[1], weight.dims()[0]);
     assert_eq!(weight.dims(), [output, input, 3, 3, 3], "a 3³ kernel an output and input channel");
     on_backend!(x, B => match x.device().is_autodiff() {

@@ -9,6 +9,7 @@ mod cube;
 use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
 
+use super::clock::{Class, op};
 use super::cpu::{Values, tensor};
 use super::{Call, Memory, Parent, on_backend, primitive, record};
 
@@ -19,6 +20,7 @@ use super::{Call, Memory, Parent, on_backend, primitive, record};
 /// - weight: `[c, 3, 3, 3]`
 /// - output: as x
 pub fn depthwise_conv3(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
+    let _timed = op(Class::Depthwise, &x);
     let channels = x.dims()[1];
     assert_eq!(weight.dims(), [channels, 3, 3, 3], "one 3³ kernel a channel");
     on_backend!(x, B => match x.device().is_autodiff() {

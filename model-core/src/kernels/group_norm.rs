@@ -7,6 +7,7 @@ mod cube;
 use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
+use super::clock::{Class, op};
 use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
 use crate::config::Activation;
 
@@ -26,6 +27,7 @@ pub fn group_norm(
     groups: usize,
     activation: Activation,
 ) -> Tensor<5> {
+    let _timed = op(Class::GroupNorm, &x);
     let [_, c, k, j, i] = x.dims();
     assert!(groups > 0 && c % groups == 0, "{groups} groups do not divide {c} channels");
     let layout = Layout { groups, channels: c, voxels: k * j * i };

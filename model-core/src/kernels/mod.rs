@@ -6,6 +6,7 @@
 //! repeated bit for bit.
 
 mod autodiff;
+pub mod clock;
 pub mod conv3;
 mod cpu;
 #[cfg(feature = "gpu")]

@@ -10,6 +10,7 @@ mod cube;
 use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
 
+use super::clock::{Class, op};
 use super::memory::BUSY_CUBES;
 use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
 
@@ -21,6 +22,7 @@ use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
 /// - weight: `[out, in]`
 /// - output: `[b, out, k, j, i]`
 pub fn pointwise_conv(x: Tensor<5>, weight: Tensor<2>) -> Tensor<5> {
+    let _timed = op(Class::Pointwise, &x);
     assert_eq!(weight.dims()[1], x.dims()[1], "a weight for every input channel");
     on_backend!(x, B => match x.device().is_autodiff() {
         true => recorded::<B>(x, weight),

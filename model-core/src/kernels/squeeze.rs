@@ -5,6 +5,7 @@ mod cpu;
 use burn::Tensor;
 use burn::backend::Flex;
 
+use super::clock::{Class, op};
 use super::cpu::{Values, is_cpu, tensor};
 use super::{Call, Memory, Parent, primitive, record};
 
@@ -37,6 +38,7 @@ pub fn memory(call: &Call) -> Memory {
 }
 
 fn shuffle(x: Tensor<5>, squeeze: bool) -> Tensor<5> {
+    let _timed = op(Class::Squeeze, &x);
     if !is_cpu(&x) {
         return composed(x, squeeze);
     }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use burn::tensor::{Tensor, TensorData};
+use model_core::kernels::clock::{Class, op};
 use model_core::kernels::loss::{Question, Slopes, voxel_passes};
 
 use super::dice::Sums;
@@ -29,6 +30,7 @@ impl Loss {
         labels: &[u8],
         total: impl FnOnce(&mut [f64]) -> Result<()>,
     ) -> Result<(Report, Tensor<5>)> {
+        let _timed = op(Class::Loss, &logits);
         let shape @ [batch, ..] = logits.dims();
         let question =
             Question { members: &self.members, exclusive: self.exclusive, focal_weights: WEIGHTS };

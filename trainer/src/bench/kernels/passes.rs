@@ -3,7 +3,9 @@
 use anyhow::Result;
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use model_core::Activation;
-use model_core::kernels::{conv3, depthwise_conv3, group_norm, max_pool2, pointwise_conv, upsample2};
+use model_core::kernels::{
+    conv3, depthwise_conv3, group_norm, max_pool2, pointwise_conv, upsample2,
+};
 
 use super::peers::Against;
 use super::{Row, stopwatch};

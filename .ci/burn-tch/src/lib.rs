@@ -1,0 +1,1 @@
+//! Empty: no build takes it in.
