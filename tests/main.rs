@@ -16,6 +16,7 @@ mod memory;
 mod metrics;
 mod never_lost;
 mod pairs;
+mod precision;
 mod program_matches_model;
 mod report;
 mod reversible;
