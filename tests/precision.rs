@@ -2,6 +2,9 @@
 //! and is never lost, and an eye on what rewinding drifts.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use burn::tensor::{Device, FloatDType};
 use model_core::nets::Precision;
@@ -13,10 +16,9 @@ use trainer::loss::Loss;
 use trainer::patches::Batch;
 use trainer::run_folder::{BEST, Run};
 use trainer::step::Learner;
+use trainer::train::Job;
 
 use crate::training_path::{column, short, train};
-
-const DRIFT: usize = 16;
 
 fn learner(config: &TrainConfig) -> Learner {
     let task = Task::builtin("brats2021").unwrap();
@@ -139,26 +141,40 @@ fn a_run_in_f16_that_is_stopped_ends_with_the_same_bytes() {
     let path = |name: &str| folder.path().join(name);
     trainer::phantom::write(&path("data"), 3, 7, 32).unwrap();
     let config = TrainConfig {
-        steps: 8.into(),
-        validate_every: 8.into(),
-        drift_every: 4.into(),
+        steps: 12.into(),
+        validate_every: 12.into(),
+        drift_every: 6.into(),
+        // Weights so large that the scale has something to find.
+        learning_rate: 0.2,
+        warm_up: 0.into(),
         ..in_precision(Float::F16, Float::F16)
     };
     train(&path("data"), &path("whole"), &config).unwrap();
-    train(&path("data"), &path("broken"), &config).unwrap();
-    // Back to the checkpoint after step 6, which the kill of a process leaves.
-    let broken = path("broken");
-    fs::rename(broken.join("previous.safetensors"), broken.join(LAST)).unwrap();
+    let (broken, stop) = (path("broken"), AtomicBool::new(false));
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| {
+            while column(&broken, 0).len() < 4 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        let data = path("data");
+        let job = Job::new(&data, &broken);
+        trainer::train::train(job, &config, &Device::flex(), &stop).unwrap()
+    });
+    assert!(!outcome.finished, "stopped too late");
     let network = Run::read(&broken).unwrap().network;
     let at = Checkpoint::newest(&broken, &network).unwrap().unwrap();
-    assert!(at.steps < 8 || at.validation_is_due, "{}", at.steps);
+    assert!(at.loss_scale.skipped > 0, "nothing was skipped in {} steps", at.steps);
     train(&path("data"), &broken, &config).unwrap();
     for file in [LAST, BEST] {
         let read = |run: &str| fs::read(path(run).join(file)).unwrap();
         assert!(read("whole") == read("broken"), "{file} differs");
     }
-    let [scales, skipped, drift] = [14, 15, DRIFT].map(|n| column(&path("whole"), n + 2));
-    assert_eq!((scales.len(), skipped.len(), drift.len()), (8, 8, 2), "{scales:?}");
+    let columns = [14, 15, 16].map(|n| column(&path("whole"), n));
+    assert_eq!(columns, [14, 15, 16].map(|n| column(&broken, n)));
+    let [scales, skipped, drift] = columns;
+    assert_eq!((scales.len(), skipped.len(), drift.len()), (12, 12, 2), "{scales:?}");
     assert!(drift.iter().all(|drift| *drift > 0.0), "{drift:?}");
     let skips = *skipped.last().unwrap();
     assert_eq!(*scales.last().unwrap(), 65536.0 / skips.exp2());
