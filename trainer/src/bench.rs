@@ -1,5 +1,5 @@
-//! `rewind bench`: what real steps hold, beside what [`model_core::plan`] says they will, and how long
-//! scores take.
+//! `rewind bench`: what real steps hold, beside what [`model_core::plan`] says they will, what half
+//! precision does to gradients, and how long scores take.
 
 use std::process::{Command, Stdio};
 
@@ -21,7 +21,7 @@ mod precision;
 
 pub use measure::{Measured, measure};
 
-/// Measure what a network takes, and how long scores take.
+/// Measure what a network takes, what half precision does to it, and how long scores take.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
