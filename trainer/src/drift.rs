@@ -12,8 +12,8 @@ use model_core::nets::{Precision, UNet3d};
 use crate::model;
 use crate::patches::Batch;
 
-/// The relative error of a recovered input above which a run is warned: gradients are then a tenth or
-/// more of their length away from those of storing everything. TRAINING.md has the table.
+/// The relative error of a recovered input above which a run is warned: gradients are then off by as
+/// much or several times that from those of storing everything. TRAINING.md has the table.
 pub const BOUND: f64 = 0.02;
 
 /// What was found on one patch.
@@ -55,8 +55,8 @@ impl Drift {
         };
         Some(format!(
             "rewinding drifts: sequence {} of {} finds its input again with a relative error of \
-             {worst:.3}, more than {BOUND}, and its gradients are off by several times that: \
-             {advice}, and go on with --accept-changes",
+             {worst:.3}, more than {BOUND}, and its gradients are off by as much or \
+             several times that: {advice}, and go on with --accept-changes",
             number + 1,
             self.by_sequence.len()
         ))
