@@ -18,6 +18,7 @@ mod metrics;
 mod never_lost;
 mod pairs;
 mod parallel;
+mod precision;
 mod program_matches_model;
 mod report;
 mod reversible;
