@@ -146,7 +146,8 @@ impl Loss {
             focal += part.focal;
             sums.iter_mut().zip(&part.sums).for_each(|(sum, part)| sum.add(part));
         }
-        let (report, slopes, scale) = self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
+        let (report, slopes, scale) =
+            self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
         let gradients: Vec<Vec<Vec<f32>>> = (parts.into_par_iter().zip(&chunks))
             .map(|(part, (b, range))| {
                 let (logits, codes) = (rows(*b, range), codes(*b, range));

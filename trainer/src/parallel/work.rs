@@ -52,8 +52,7 @@ impl Worker<'_> {
         let range = steps * config.accumulate..schedule.steps * config.accumulate;
         let mut pool = batches_of(share, config, cases, training, range, self.workers);
         let (loss, precision) = (Loss::new(task, config.loss), config.precision()?);
-        let mut learner =
-            Learner::in_precision(self.network, precision, loss, checkpoint, device)?;
+        let mut learner = Learner::in_precision(self.network, precision, loss, checkpoint, device)?;
         learner.reducer = reducer.clone();
         let plain = device.clone().without_autodiff();
         loop {

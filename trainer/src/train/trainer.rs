@@ -24,10 +24,10 @@ use crate::loss::Loss;
 use crate::metrics_log::{Clock, History, MetricsLog, Row, Values};
 use crate::parallel::{Command, RankFailed, Reducer, Share, announce};
 use crate::patches::batches_of;
+use crate::progress;
 use crate::run_folder::Run;
 use crate::schedule::Schedule;
 use crate::step::{Learner, StepReport};
-use crate::progress;
 
 /// A run on its way.
 pub(super) struct Trainer<'a> {
@@ -93,8 +93,7 @@ impl<'a> Trainer<'a> {
         let regions: Vec<String> = run.task.regions.iter().map(|r| r.name.clone()).collect();
         let validations = checkpoint.validations.clone();
         let precision = run.config.precision()?;
-        let mut learner =
-            Learner::in_precision(&run.network, precision, loss, checkpoint, device)?;
+        let mut learner = Learner::in_precision(&run.network, precision, loss, checkpoint, device)?;
         learner.reducer = reducer;
         Ok(Trainer {
             validations,
