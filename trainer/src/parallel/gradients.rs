@@ -67,9 +67,9 @@ struct Unflatten<'a> {
 impl ModuleVisitor for Unflatten<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let shape = param.shape();
-        let end = self.start + shape.num_elements();
-        let part = self.sum.clone().slice([self.start..end]).reshape(shape);
-        self.start = end;
+        let count = shape.num_elements();
+        let part = self.sum.clone().narrow(0, self.start, count).reshape(shape);
+        self.start += count;
         if self.found.next().is_some_and(|found| *found > 0.0) {
             self.gradients.register::<D>(param.id, part);
         }

@@ -287,13 +287,13 @@ fn hear(from: &mut impl BufRead) -> Result<Option<Message>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
     /// Links of three ranks over this machine's own network.
-    fn links() -> Vec<Link> {
+    pub(in crate::parallel) fn links() -> Vec<Link> {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let connect = move |rank: usize| {
             let master = ("127.0.0.1".to_string(), port);

@@ -105,3 +105,104 @@ fn watched<T>(link: &Link, run: impl FnOnce() -> Result<T>) -> Result<T> {
         link.failure().map_or(error, anyhow::Error::from)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::host::{Host, Meeting};
+    use super::super::link::tests::links;
+    use super::super::{RankFailed, Ranks};
+    use super::*;
+    use crate::config::TrainConfig;
+    use crate::train::{Job, Outcome, train_on};
+    use model_core::{Foreground, PreprocessConfig, UNetConfig};
+    use std::path::Path;
+
+    /// What three processes come to that are given a data set, settings and whether to stop each.
+    /// Threads stand for them, which add up in memory; their connections are those of processes.
+    fn trained(
+        folder: &Path,
+        given: [(&str, TrainConfig, bool); 3],
+    ) -> Vec<Result<Outcome, String>> {
+        let meeting = Meeting::of(vec!["cpu".into(); 3]);
+        let process = |(rank, (link, (data, config, stop)))| {
+            let (link, meeting): (Arc<Link>, _) = (Arc::new(link), meeting.clone());
+            let (data, out) = (folder.join(data), folder.join(format!("run-{rank}")));
+            thread::spawn(move || {
+                let device = Device::flex();
+                let reducer = Arc::new(Host { meeting: meeting.clone(), rank });
+                let (news, over) = (link.clone(), Arc::new(AtomicBool::new(false)));
+                let is_over = over.clone();
+                // NCCL's ranks look at their connections while they wait for each other.
+                let listens = thread::spawn(move || {
+                    while !is_over.load(Ordering::Relaxed) {
+                        if let Some(RankFailed { rank, message, .. }) = news.failure() {
+                            return meeting.fail(rank, message);
+                        }
+                        thread::sleep(Duration::from_millis(2));
+                    }
+                });
+                let local_rank = rank % 2;
+                let processes = Processes { reducer, device, local_rank, link };
+                let ranks = Ranks::Processes(Arc::new(processes));
+                let stop = AtomicBool::new(stop);
+                let outcome = train_on(Job::new(&data, &out), &config, &ranks, &stop);
+                over.store(true, Ordering::Relaxed);
+                listens.join().unwrap();
+                outcome.map_err(|error| error.to_string())
+            })
+        };
+        let processes: Vec<_> = links().into_iter().zip(given).enumerate().map(process).collect();
+        processes.into_iter().map(|process| process.join().unwrap()).collect()
+    }
+
+    #[test]
+    fn processes_train_together_and_only_the_first_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        crate::phantom::write(&folder.join("data"), 3, 7, 32).unwrap();
+        let mut config = TrainConfig {
+            network: Some(UNetConfig {
+                widths: vec![8, 16],
+                groups: 4,
+                ..UNetConfig::preset("demo", 0, 0).unwrap()
+            }),
+            held_out: 0.4,
+            steps: 3.into(),
+            patch: [16; 3],
+            cache: Some(folder.join("cache")),
+            preprocess: PreprocessConfig {
+                foreground: Foreground::Nonzero,
+                ..PreprocessConfig::default()
+            },
+            ..TrainConfig::default()
+        };
+        let given = |data, stop| (data, config.clone(), stop);
+        // One that was asked to stop stops all; one that cannot read its data ends all.
+        let stopped = trained(
+            folder,
+            [("data", false), ("data", true), ("data", false)]
+                .map(|(data, stop)| given(data, stop)),
+        );
+        assert!(stopped.iter().all(|outcome| outcome.as_ref().is_ok_and(|o| !o.finished)));
+        let failed = trained(folder, ["data", "data", "none"].map(|data| given(data, false)));
+        for error in failed {
+            let error = error.unwrap_err();
+            assert!(error.starts_with("rank 2 (gpu 2): ") && error.contains("none"), "{error}");
+        }
+        let done = trained(folder, ["data"; 3].map(|data| given(data, false)));
+        for outcome in done {
+            let Outcome { steps, finished, .. } = outcome.unwrap();
+            assert!(steps == 3 && finished);
+        }
+        let wrote = [0, 1, 2].map(|rank| folder.join(format!("run-{rank}")).exists());
+        assert_eq!(wrote, [true, false, false]);
+
+        let same = config.clone();
+        config.batch = 1;
+        let other = [("data", same.clone(), false), ("data", config, false), ("data", same, false)];
+        for error in trained(folder, other) {
+            let error = error.unwrap_err();
+            assert!(error.contains("expected the same settings"), "{error}");
+        }
+    }
+}

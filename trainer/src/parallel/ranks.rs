@@ -215,6 +215,6 @@ mod tests {
     }
 
     fn places_error(names: &str) -> String {
-        format!("{:#}", places(names).err().expect("refused"))
+        format!("{:#}", places(names).expect_err("refused"))
     }
 }
