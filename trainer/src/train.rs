@@ -89,13 +89,19 @@ pub fn train_on(
     }
 }
 
-/// As the first rank, which alone has to do with the run's folder.
-fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
+/// Whether settings are sound, and every device can do what they ask.
+fn check(config: &TrainConfig, ranks: &Ranks) -> Result<()> {
     config.check()?;
     for device in ranks.devices() {
         device::check_deterministic(config, device)?;
         device::check_precision(config, device)?;
     }
+    Ok(())
+}
+
+/// As the first rank, which alone has to do with the run's folder.
+fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
+    check(config, ranks)?;
     let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
     let network = config.network(&data_set.task)?;
     let (training, held_out) = config.split(data_set.num_cases())?;
@@ -175,7 +181,7 @@ fn follow(
     processes: &Processes,
     stop: &AtomicBool,
 ) -> Result<Outcome> {
-    config.check()?;
+    check(config, ranks)?;
     let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
     let network = config.network(&data_set.task)?;
     let task = data_set.task.clone();
