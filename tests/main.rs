@@ -17,6 +17,8 @@ mod memory;
 mod metrics;
 mod never_lost;
 mod pairs;
+mod parallel;
+mod precision;
 mod program_matches_model;
 mod report;
 mod reversible;

@@ -1,5 +1,5 @@
-//! `rewind bench`: what real steps hold, beside what [`model_core::plan`] says they will, how long they
-//! take, beside libtorch, and how long scores take.
+//! `rewind bench`: what real steps hold, beside what [`model_core::plan`] says they will; how long they
+//! and their kernels take, beside others'; what half precision does to gradients; how long scores take.
 
 use std::process::{Command, Stdio};
 
@@ -25,7 +25,7 @@ mod step;
 
 pub use measure::{Measured, measure};
 
-/// Measure what a network takes, and how long scores take.
+/// Measure what a network takes, what half precision does to it, and how long scores take.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]

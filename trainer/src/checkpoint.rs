@@ -81,6 +81,22 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be written to; the checkpoints that it holds are then as they were.
     pub fn save(&self, run: &Path) -> Result<()> {
+        let file = self.to_bytes()?;
+        let (last, previous) = (run.join(LAST), run.join(PREVIOUS));
+        // Whole on the disk before the others are touched: a full disk leaves both.
+        let part = files::write_part(&last, &file)?;
+        if last.exists() {
+            fs::rename(&last, &previous)
+                .with_context(|| format!("cannot write {}", previous.display()))?;
+        }
+        files::name_part(&part, &last)
+    }
+
+    /// The checkpoint as its file holds it.
+    ///
+    /// # Errors
+    /// When it is larger than a file of its kind can be.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let arrays = self.arrays();
         let bytes = arrays.iter().map(|(name, shape, values)| (name, shape, little_endian(values)));
         let bytes: Vec<_> = bytes.collect();
@@ -101,15 +117,7 @@ impl Checkpoint {
         };
         let metadata = serde_json::to_string(&metadata).expect("metadata is plain data");
         let metadata = HashMap::from([(METADATA_KEY.to_string(), metadata)]);
-        let file = safetensors::serialize(views, Some(metadata)).context("checkpoint")?;
-        let (last, previous) = (run.join(LAST), run.join(PREVIOUS));
-        // Whole on the disk before the others are touched: a full disk leaves both.
-        let part = files::write_part(&last, &file)?;
-        if last.exists() {
-            fs::rename(&last, &previous)
-                .with_context(|| format!("cannot write {}", previous.display()))?;
-        }
-        files::name_part(&part, &last)
+        safetensors::serialize(views, Some(metadata)).context("checkpoint")
     }
 
     /// Reads a run's newest checkpoint; none where there is none yet.
@@ -154,7 +162,11 @@ impl Checkpoint {
             .with_context(|| format!("the checkpoint {} cannot be used", file.display()))
     }
 
-    fn parse(bytes: &[u8], network: &UNetConfig) -> Result<Checkpoint> {
+    /// Reads what [`Checkpoint::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// Damaged, of another version or of another network.
+    pub(crate) fn parse(bytes: &[u8], network: &UNetConfig) -> Result<Checkpoint> {
         let (_, header) = SafeTensors::read_metadata(bytes)
             .map_err(|e| anyhow::anyhow!("expected a complete safetensors file, found {e}"))?;
         let metadata = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));

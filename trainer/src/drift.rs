@@ -12,9 +12,9 @@ use model_core::nets::{Precision, UNet3d};
 use crate::model;
 use crate::patches::Batch;
 
-/// The relative error of a recovered input above which a run is warned: gradients are then about as
-/// far from those of storing everything. TRAINING.md has the table.
-pub const BOUND: f64 = 0.05;
+/// The relative error of a recovered input above which a run is warned: gradients are then off by as
+/// much or several times that from those of storing everything. TRAINING.md has the table.
+pub const BOUND: f64 = 0.02;
 
 /// What was found on one patch.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +55,8 @@ impl Drift {
         };
         Some(format!(
             "rewinding drifts: sequence {} of {} finds its input again with a relative error of \
-             {worst:.2}, more than {BOUND}, and its gradients are off as much: {advice}, and go on \
-             with --accept-changes",
+             {worst:.3}, more than {BOUND}, and its gradients are off by as much or \
+             several times that: {advice}, and go on with --accept-changes",
             number + 1,
             self.by_sequence.len()
         ))

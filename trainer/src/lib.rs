@@ -2,7 +2,8 @@
 //!
 //! The path of training, one step a module: the [`cases`] of a [`data_set`] are preprocessed,
 //! [`patches`] are drawn from them and changed by [`augment`], the [`loss`] compares, [`adam`] steps by the
-//! [`schedule`], all three in one [`step`], [`validate`] measures, and [`checkpoint`] keeps, all driven by [`mod@train`].
+//! [`schedule`], all three in one [`step`], [`validate`] measures, and [`checkpoint`] keeps, all driven by [`mod@train`]
+//! on one device, or on several in [`parallel`].
 
 pub mod adam;
 pub mod augment;
@@ -31,6 +32,7 @@ pub mod loss_scale;
 pub mod memory;
 pub mod metrics_log;
 pub mod model;
+pub mod parallel;
 pub mod patches;
 pub mod phantom;
 pub mod plan;

@@ -14,9 +14,9 @@ mod cut;
 mod pool;
 
 pub use cut::cut;
-pub use pool::{Pool, batches, num_workers};
+pub use pool::{Pool, batches, batches_of, num_workers};
 
-/// What passes the network at once.
+/// What passes the network at once; of several ranks, a part of a batch, perhaps of no patches.
 pub struct Batch {
     /// Its number: the batches of one step follow each other.
     pub number: usize,

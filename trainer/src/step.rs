@@ -1,7 +1,9 @@
 //! One step of training: forward, losses, backward, and the change of the weights.
 
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::UNetConfig;
@@ -17,7 +19,12 @@ use crate::loss::variational::{Terms, terms};
 use crate::loss::{Loss, Report};
 use crate::loss_scale::LossScale;
 use crate::model;
+use crate::parallel::{Alone, Reducer, Share, let_it_be_named, sum_gradients};
 use crate::patches::Batch;
+
+mod lists;
+
+use lists::{Add, Move, Scale};
 
 /// The weights in training, and all that changes with them.
 pub struct Learner {
@@ -29,6 +36,8 @@ pub struct Learner {
     pub adam: Adam,
     /// What keeps gradients of half precision in its range.
     pub loss_scale: LossScale,
+    /// How its gradient is summed with those of other ranks.
+    pub reducer: Arc<dyn Reducer>,
     loss: Loss,
     tracked: Device,
 }
@@ -95,16 +104,19 @@ impl Learner {
             average: model::build(&network.for_inference(), &average, &plain)?,
             adam: Adam::resumed(parameters(network), taken, moments, &plain)?,
             loss_scale: loss_scale.resumed(precision),
+            reducer: Arc::new(Alone),
             loss,
             tracked,
         })
     }
 
     /// Steps the weights against the mean gradient of one or more batches, and moves their average.
-    /// Where the loss is scaled and the gradient is not finite, the step is skipped.
+    /// Of several ranks each is given its own part of the batches; they step alike. Where the loss is
+    /// scaled and the gradient is not finite, the step is skipped.
     ///
     /// # Errors
-    /// When a loss or the gradient is no longer finite, and no smaller scale is left; the weights are
+    /// When a loss or the gradient is no longer finite, and no smaller scale is left, or another rank
+    /// has ended; the weights are
     /// then as they were.
     pub fn step(
         &mut self,
@@ -112,7 +124,8 @@ impl Learner {
         learning_rate: f64,
         batches: Vec<Batch>,
     ) -> Result<StepReport> {
-        let count = batches.len();
+        let share = self.share(config);
+        let count = batches.len() * share.at_once;
         let step = batches.first().expect("at least one batch").number / count;
         let cases: Vec<String> = batches.iter().flat_map(|batch| batch.cases.clone()).collect();
         let mut total: Option<(StepReport, GradientsParams)> = None;
@@ -128,6 +141,8 @@ impl Learner {
             });
         }
         let (mut report, mut gradients) = total.expect("at least one batch");
+        let own;
+        (gradients, own) = self.sum_over_ranks(&mut report, gradients)?;
         report.scale(1.0 / count as f64);
         let factor = 1.0 / (count as f64 * self.loss_scale.factor().unwrap_or(1.0));
         if factor != 1.0 {
@@ -138,6 +153,10 @@ impl Learner {
             self.loss_scale.skip();
             report.skipped = Some(cases);
             return Ok(report);
+        }
+        if let Some(own) = own.filter(|_| !report.gradient_norm.is_finite()) {
+            let is_mine = numbers(own).iter().any(|slope| !slope.is_finite());
+            let_it_be_named(&*self.reducer, is_mine)?;
         }
         ensure_finite("gradient", report.gradient_norm, step, &cases)?;
         let settings = StepSettings {
@@ -157,6 +176,29 @@ impl Learner {
         Ok(report)
     }
 
+    fn share(&self, config: &TrainConfig) -> Share {
+        let (rank, num_ranks) = (self.reducer.rank(), self.reducer.num_ranks());
+        Share::new(config.batch, config.accumulate, rank, num_ranks)
+    }
+
+    /// A step's report and gradients summed over all ranks, and where there are several, this one's
+    /// gradient before that.
+    fn sum_over_ranks(
+        &self,
+        report: &mut StepReport,
+        gradients: GradientsParams,
+    ) -> Result<(GradientsParams, Option<Tensor<1>>)> {
+        if self.reducer.num_ranks() == 1 {
+            return Ok((gradients, None));
+        }
+        let mut numbers = report.numbers();
+        let device = self.tracked.clone().without_autodiff();
+        let (gradients, own) =
+            sum_gradients(&*self.reducer, &self.network, gradients, &mut numbers, &device)?;
+        report.set_numbers(numbers);
+        Ok((gradients, Some(own)))
+    }
+
     /// The losses of a batch, and every parameter's gradient.
     fn gradients(
         &self,
@@ -165,31 +207,52 @@ impl Learner {
     ) -> Result<(StepReport, GradientsParams)> {
         let Batch { number, values, labels, cases } = batch;
         let UNetConfig { in_channels, .. } = self.network.config;
+        let (share, reducer) = (self.share(config), &*self.reducer);
+        let mut part = 1.0;
+        let total = |sums: &mut [f64]| {
+            let mut all = share.spread(sums);
+            reducer.sum_numbers(&mut all)?;
+            let whole = &all[share.places(sums.len())];
+            part = sums[0] / whole[0];
+            sums.copy_from_slice(whole);
+            Ok(())
+        };
+        let found = |report| StepReport { report, branch: None, gradient_norm: 0.0, skipped: None };
+        if cases.is_empty() {
+            // Of this batch all patches are other ranks'; the sums are waited for all the same.
+            let (report, _) = self.loss.of_part(&[], &[], 0, total)?;
+            let branch = self.network.vae.as_ref().map(|_| [0.0; 2]);
+            let report = StepReport { branch, ..found(report) }.of_group(share);
+            return Ok((report, GradientsParams::new()));
+        }
         let input = self.network.vae.as_ref().map(|vae| (vae, values.clone()));
         let x = model::tensor(values, in_channels, config.patch, &self.tracked);
         let (logits, tap) = self.network.forward_with_tap(x);
-        let (mut report, gradient) = self.loss.of_tensor(logits.clone().inner(), &labels);
+        let (report, gradient) = self.loss.of_tensor(logits.clone().inner(), &labels, total)?;
+        let mut report = found(report);
         let branch = input.map(|(vae, input)| {
             let noise = normal(generator(config.seed, Purpose::Latent, number as u64));
-            branch(vae, &tap, &input, noise, config.patch, &self.loss_scale)
+            let noise = (noise, share.patches().start);
+            branch(vae, &tap, &input, noise, part, config.patch, &self.loss_scale)
         });
-        if let Some((terms, _)) = &branch {
-            report.loss += terms.loss();
-        }
-        let step = number / config.accumulate;
+        let loss = report.report.loss + branch.as_ref().map_or(0.0, |(terms, _)| terms.loss());
         // Where a step may be skipped, its gradient tells: it is no number either.
-        if !report.loss.is_finite() && !self.loss_scale.can_skip() {
-            let culprits = culprits(&numbers(logits.clone().inner()), cases);
-            ensure_finite("loss", report.loss, step, &culprits)?;
+        if !loss.is_finite() && !self.loss_scale.can_skip() {
+            let of_branch = branch.as_ref().is_some_and(|(terms, _)| !terms.loss().is_finite());
+            let found = numbers(logits.clone().inner());
+            let_it_be_named(reducer, of_branch || found.iter().any(|x| !x.is_finite()))?;
+            ensure_finite("loss", loss, number / config.accumulate, &culprits(&found, cases))?;
         }
+        report = report.of_group(share);
         let gradient = self.loss_scale.seed(gradient.autodiff());
         let gradients = backward(vec![(logits, gradient)]);
         let mut gradients = GradientsParams::from_grads(gradients, &self.network);
-        let branch = branch.map(|(terms, mut of_branch)| {
+        if let Some((terms, mut of_branch)) = branch {
             self.network.visit(&mut Move { from: &mut of_branch, to: &mut gradients });
-            [terms.reconstruction, terms.divergence]
-        });
-        Ok((StepReport { report, branch, gradient_norm: 0.0, skipped: None }, gradients))
+            report.report.loss += terms.loss();
+            report.branch = Some([terms.reconstruction, terms.divergence]);
+        }
+        Ok((report, gradients))
     }
 }
 
@@ -215,6 +278,28 @@ fn ensure_finite(what: &str, value: f64, step: usize, cases: &[String]) -> Resul
 }
 
 impl StepReport {
+    /// What a rank adds to the sum over all ranks of what its group found alike.
+    fn of_group(mut self, share: Share) -> StepReport {
+        if !share.speaks() {
+            let Report { loss, cross_entropy, dice } = &mut self.report;
+            (*loss, *cross_entropy, *dice) = (0.0, 0.0, 0.0);
+        }
+        self
+    }
+
+    /// All that is a mean over batches.
+    fn numbers(&self) -> [f64; 5] {
+        let Report { loss, cross_entropy, dice } = self.report;
+        let [reconstruction, divergence] = self.branch.unwrap_or_default();
+        [loss, cross_entropy, dice, reconstruction, divergence]
+    }
+
+    fn set_numbers(&mut self, numbers: [f64; 5]) {
+        let [loss, cross_entropy, dice, reconstruction, divergence] = numbers;
+        self.report = Report { loss, cross_entropy, dice };
+        self.branch = self.branch.map(|_| [reconstruction, divergence]);
+    }
+
     fn plus(mut self, other: &StepReport) -> StepReport {
         self.report.loss += other.report.loss;
         self.report.cross_entropy += other.report.cross_entropy;
@@ -232,25 +317,31 @@ impl StepReport {
 }
 
 /// The branch's terms and its parameters' gradients. That of the bottom goes into the tap, to be
-/// found there by the network's own backward pass: a rewound bottom is no tensor of its graph.
+/// found there by the network's own backward pass: a rewound bottom is no tensor of its graph. The
+/// samples are this part of a batch, from its sample `first` on; `noise` is the whole batch's.
 fn branch(
     vae: &VaeBranch,
     tap: &Tap,
     input: &[f32],
-    noise: impl Iterator<Item = f32>,
+    (noise, first): (impl Iterator<Item = f32>, usize),
+    part: f64,
     patch: [usize; 3],
     loss_scale: &LossScale,
 ) -> (Terms, GradientsParams) {
     let bottom = tap.take().autodiff().require_grad();
     let [batch, ..] = bottom.dims();
     let [_, units] = vae.decode.weight.dims();
+    let noise = noise.skip(first * units);
     let noise = TensorData::new(noise.take(batch * units).collect(), [batch, units, 1, 1, 1]);
     let branch = vae.forward(bottom.clone(), Tensor::from_data(noise, &bottom.device()));
     let outputs = [branch.reconstruction, branch.mean, branch.log_variance];
     let [reconstruction, mean, log_variance] =
         outputs.each_ref().map(|output| numbers(output.clone().inner()));
     let num_voxels = patch.iter().product();
-    let terms = terms(&reconstruction, input, &mean, &log_variance, batch, num_voxels);
+    let mut terms = terms(&reconstruction, input, &mean, &log_variance, batch, num_voxels);
+    if part < 1.0 {
+        terms = terms.as_part(part);
+    }
     let gradients = [&terms.by_reconstruction, &terms.by_mean, &terms.by_log_variance];
     let outputs = outputs.into_iter().zip(gradients).map(|(output, gradient)| {
         let gradient = TensorData::new(gradient.clone(), output.dims());
@@ -260,50 +351,4 @@ fn branch(
     let mut gradients = backward(outputs.collect());
     tap.give(bottom.grad_remove(&mut gradients).expect("the branch depends on the bottom"));
     (terms, GradientsParams::from_grads(gradients, vae))
-}
-
-/// Moves a module's gradients from one list to another.
-struct Move<'a> {
-    from: &'a mut GradientsParams,
-    to: &'a mut GradientsParams,
-}
-
-impl ModuleVisitor for Move<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.from.remove::<D>(param.id) {
-            self.to.register(param.id, gradient);
-        }
-    }
-}
-
-/// Adds a module's gradients to those of another list.
-struct Add<'a> {
-    from: &'a mut GradientsParams,
-    to: &'a mut GradientsParams,
-}
-
-impl ModuleVisitor for Add<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.from.remove::<D>(param.id) {
-            let sum = match self.to.remove::<D>(param.id) {
-                Some(sum) => sum + gradient,
-                None => gradient,
-            };
-            self.to.register(param.id, sum);
-        }
-    }
-}
-
-/// Multiplies a module's gradients by a factor.
-struct Scale<'a> {
-    gradients: &'a mut GradientsParams,
-    factor: f64,
-}
-
-impl ModuleVisitor for Scale<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            self.gradients.register(param.id, gradient.mul_scalar(self.factor));
-        }
-    }
 }

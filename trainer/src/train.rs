@@ -10,6 +10,7 @@ use crate::cases::Cases;
 use crate::checkpoint::{Best, Checkpoint, best, remove_leftovers};
 use crate::config::TrainConfig;
 use crate::data_set::DataSet;
+use crate::parallel::{Processes, Ranks, Share, Worker};
 use crate::run_folder::{RUN, Run, SETTINGS};
 use crate::schedule::Schedule;
 use crate::{device, files};
@@ -65,9 +66,36 @@ pub fn train(
     device: &Device,
     stop: &AtomicBool,
 ) -> Result<Outcome> {
+    train_on(job, config, &Ranks::one(device), stop)
+}
+
+/// The same on several devices: on any number of them a step's patches are the same, its gradient
+/// differs only by how sums are rounded, and a run may go on with another number of them.
+///
+/// # Errors
+/// As [`train`]; with the rank that failed first, where there are several.
+pub fn train_on(
+    job: Job,
+    config: &TrainConfig,
+    ranks: &Ranks,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    match ranks {
+        Ranks::Threads(..) => lead(job, config, ranks, stop),
+        Ranks::Processes(processes) => processes.run(|| match ranks.only_follows() {
+            false => lead(job, config, ranks, stop),
+            true => follow(job, config, ranks, processes, stop),
+        }),
+    }
+}
+
+/// As the first rank, which alone has to do with the run's folder.
+fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
     config.check()?;
-    device::check_deterministic(config, device)?;
-    device::check_precision(config, device)?;
+    for device in ranks.devices() {
+        device::check_deterministic(config, device)?;
+        device::check_precision(config, device)?;
+    }
     let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
     let network = config.network(&data_set.task)?;
     let (training, held_out) = config.split(data_set.num_cases())?;
@@ -94,7 +122,8 @@ pub fn train(
         "settings: expected steps of at least {done}, which the run in {} has done, found {steps}",
         out.display()
     );
-    let Some(cases) = Cases::open(data_set, config, &network, stop)? else {
+    let open = || Cases::open(data_set, config, &network, stop);
+    let Some(cases) = ranks.open_cases(open)? else {
         return Ok(Outcome { steps: done, finished: false, best });
     };
     run.data_fingerprint = cases.fingerprint.clone();
@@ -105,6 +134,88 @@ pub fn train(
         remove_results(out)?;
         run.save(out)?;
     }
-    let trainer = Trainer::new(run, cases, training, held_out, device, checkpoint, out)?;
-    trainer.run(stop)
+    let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint::initial(&network, config.seed));
+    let checkpoint = ranks.start(&alike(config, &cases)?, checkpoint, &network)?;
+    if ranks.count() > 1 {
+        let share = Share::new(config.batch, config.accumulate, 0, ranks.count());
+        let idle =
+            if share.leaves_ranks_idle() { "; batch is too small to occupy all" } else { "" };
+        eprintln!("{}{idle}", ranks.describe());
+    }
+    let (task, measured) = (run.task.clone(), measured(&training, &held_out));
+    let (shared, of_training) = (cases.clone(), training.clone());
+    let first = ranks.devices()[0];
+    let first = |reducer| {
+        let start = Some(checkpoint.clone());
+        let workers = num_workers(config, ranks, first);
+        Trainer::new(run, cases, training, held_out, first, start, out, workers, reducer)?.run(stop)
+    };
+    let other = |reducer, device: &Device| {
+        let worker = Worker {
+            reducer,
+            config,
+            task: &task,
+            network: &network,
+            cases: &shared,
+            training: &of_training,
+            measured: &measured,
+            device,
+            workers: num_workers(config, ranks, device),
+        };
+        worker.run(checkpoint.clone(), stop).map(drop)
+    };
+    ranks.run(first, other)
+}
+
+/// As another rank in a process of its own.
+fn follow(
+    job: Job,
+    config: &TrainConfig,
+    ranks: &Ranks,
+    processes: &Processes,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    config.check()?;
+    let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
+    let network = config.network(&data_set.task)?;
+    let task = data_set.task.clone();
+    let (training, held_out) = config.split(data_set.num_cases())?;
+    let open = || Cases::open(data_set, config, &network, stop);
+    let Some(cases) = ranks.open_cases(open)? else {
+        return Ok(Outcome { steps: 0, finished: false, best: None });
+    };
+    let initial = Checkpoint::initial(&network, config.seed);
+    let checkpoint = ranks.start(&alike(config, &cases)?, initial, &network)?;
+    let device = ranks.devices()[0];
+    let worker = Worker {
+        reducer: processes.reducer(),
+        config,
+        task: &task,
+        network: &network,
+        cases: &cases,
+        training: &training,
+        measured: &measured(&training, &held_out),
+        device,
+        workers: num_workers(config, ranks, device),
+    };
+    let (steps, finished) = worker.run(checkpoint, stop)?;
+    Ok(Outcome { steps, finished, best: None })
+}
+
+/// What all processes must have the same of.
+fn alike(config: &TrainConfig, cases: &Cases) -> Result<String> {
+    let settings = TrainConfig { cache: None, ..config.clone() };
+    Ok(format!("{} {}", toml::to_string(&settings)?, cases.fingerprint))
+}
+
+/// The cases that are measured: those held out, or where none are, the training cases.
+fn measured(training: &[usize], held_out: &[usize]) -> Vec<usize> {
+    if held_out.is_empty() { training.to_vec() } else { held_out.to_vec() }
+}
+
+/// How many threads prepare a rank's patches: of what a device alone would have, a rank of this
+/// process its part.
+fn num_workers(config: &TrainConfig, ranks: &Ranks, device: &Device) -> usize {
+    let all = crate::patches::num_workers(config.workers, device);
+    all.div_ceil(ranks.devices().len())
 }

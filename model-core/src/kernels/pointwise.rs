@@ -1,7 +1,7 @@
 //! Pointwise (1³) convolution: a product of matrices over the channels.
 //!
 //! Forward and for the gradient of x that is burn's own product, on matrix units where there are
-//! any. The gradient of the weight is another kind of product: small, and its inner length all the
+//! any; without them it sums in the type that it stores. The gradient of the weight is another kind of product: small, and its inner length all the
 //! voxels, along which burn's does not divide the work.
 
 #[cfg(feature = "gpu")]
@@ -124,7 +124,8 @@ mod tests {
         }
     }
 
-    /// Both sizes of a block, several blocks each way, runs that end within a map.
+    /// Both sizes of a block, several blocks each way, runs that end within a map. Where there are
+    /// no matrix units, burn's product sums f16 in f16.
     #[cfg(feature = "gpu")]
     #[test]
     fn a_gpu_gives_what_the_cpu_gives() {
@@ -136,7 +137,7 @@ mod tests {
             (2, [1, 1, 1, 1, 1]),
         ] {
             let inputs = (random(shape), random([output, shape[1], 1, 1]));
-            super::super::cube::tests::assert_twins(&inputs, |(x, weight)| {
+            super::super::cube::tests::assert_twins_within(&inputs, 5e-3, |(x, weight)| {
                 pointwise_conv(x, weight.reshape([output, shape[1]]))
             });
         }

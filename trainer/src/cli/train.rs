@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use burn::tensor::Device;
 use clap::Args;
 use model_core::Foreground;
 use model_core::config::PRESETS;
 
 use crate::config::{Float, RECIPES, Sources, Span, TrainConfig, printed};
 use crate::metrics_log::History;
+use crate::parallel::Ranks;
 use crate::run_folder::{self, Run};
-use crate::train::{Job, train};
-use crate::{DISCLAIMER, cross_validation, device, export, progress};
+use crate::train::{Job, train_on};
+use crate::{DISCLAIMER, cross_validation, export, progress};
 
 /// Train a network, or resume a run.
 ///
@@ -46,9 +46,15 @@ pub(super) struct TrainArgs {
     /// Prints the settings in force, each with what it means, and ends.
     #[arg(long)]
     print_config: bool,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
+    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present. For
+    /// one device; --devices names several.
     #[arg(long)]
     device: Option<String>,
+    /// Several devices that share each step's patches: CUDA numbers such as 0,1,2,3, or names such as
+    /// cuda:0,cuda:2. The result is that of one device, and a run may go on with others. cpu,cpu is
+    /// for trying it out: two ranks on one CPU are no faster.
+    #[arg(long, value_name = "LIST", conflicts_with = "device")]
+    devices: Option<String>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -124,6 +130,7 @@ Examples:
   rewind train --data BraTS2018 --task brats2018 --recipe brugger --out run
   rewind train --data Task04_Hippocampus --preset demo --folds 5 --out runs
   rewind train --data Task04_Hippocampus --preset demo --precision bf16 --out run
+  rewind train --data BraTS2023 --task brats2023 --preset mbconv-base --devices 0,1,2,3 --out run
   rewind train --recipe pendse --print-config > train.toml
   rewind train --data Task04_Hippocampus --config train.toml --set augment.noise=0.1 --out run
 
@@ -141,7 +148,7 @@ Research use only, not a medical device";
 /// Trains, and says what to do next.
 ///
 /// # Errors
-/// As [`train`].
+/// As [`train_on`].
 pub(super) fn run(args: TrainArgs) -> Result<()> {
     let out = args.out.as_deref();
     let started = match out {
@@ -162,16 +169,19 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
         accept_changes: args.accept_changes,
         ..Job::new(data, out)
     };
-    let device = device::device(args.device.as_deref())?;
+    let ranks = Ranks::named(args.device.as_deref(), args.devices.as_deref())?;
     let stop = stop_at_ctrl_c()?;
     match config.folds > 0 && config.fold.is_none() {
-        false => train_one(job, &config, &device, &stop),
+        false => train_one(job, &config, &ranks, &stop),
         true => {
             for fold in 0..config.folds {
                 eprintln!("fold {fold} of {}", config.folds);
                 let config = TrainConfig { fold: Some(fold), ..config.clone() };
                 let out = cross_validation::folder(out, fold);
-                train_one(Job { out: &out, ..job }, &config, &device, &stop)?;
+                train_one(Job { out: &out, ..job }, &config, &ranks, &stop)?;
+            }
+            if ranks.only_follows() {
+                return Ok(());
             }
             println!("{}\n{DISCLAIMER}", cross_validation::summary(out, config.folds)?);
             Ok(())
@@ -179,9 +189,12 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
     }
 }
 
-fn train_one(job: Job, config: &TrainConfig, device: &Device, stop: &AtomicBool) -> Result<()> {
-    let outcome = train(job, config, device, stop)?;
+fn train_one(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<()> {
+    let outcome = train_on(job, config, ranks, stop)?;
     let (data, out) = (job.data.display(), job.out.display());
+    if ranks.only_follows() && outcome.finished {
+        return Ok(());
+    }
     if !outcome.finished {
         println!("stopped after step {}; to resume, give the same command again", outcome.steps);
         // What a shell gives for a command that Ctrl-C ended: a script does not go on.

@@ -1,5 +1,6 @@
 //! The losses of logits where they are: what crosses to the host is sums, and back a few slopes.
 
+use anyhow::Result;
 use burn::tensor::{Tensor, TensorData};
 use model_core::kernels::clock::{Class, op};
 use model_core::kernels::loss::{Question, Slopes, voxel_passes};
@@ -10,33 +11,42 @@ use super::{Loss, Report};
 use crate::adam::numbers;
 
 impl Loss {
-    /// [`Loss::of`], with the logits and the gradient as tensors on one device. On a GPU they stay
-    /// there; on a CPU the numbers are exactly those of [`Loss::of`].
+    /// [`Loss::of_part`], with the logits and the gradient as tensors on one device. On a GPU they stay
+    /// there; on a CPU the numbers are exactly those of [`Loss::of_part`].
     ///
     /// # Shapes
     /// - `logits`: `[batch, output, k, j, i]`, f32, without autodiff
     /// - `labels`: `[batch, k, j, i]`, codes
     /// - gradient: as `logits`
     ///
+    /// # Errors
+    /// Those of `total`.
+    ///
     /// # Panics
     /// When the lengths do not fit.
-    pub fn of_tensor(&self, logits: Tensor<5>, labels: &[u8]) -> (Report, Tensor<5>) {
+    pub fn of_tensor(
+        &self,
+        logits: Tensor<5>,
+        labels: &[u8],
+        total: impl FnOnce(&mut [f64]) -> Result<()>,
+    ) -> Result<(Report, Tensor<5>)> {
         let _timed = op(Class::Loss, &logits);
         let shape @ [batch, ..] = logits.dims();
         let question =
             Question { members: &self.members, exclusive: self.exclusive, focal_weights: WEIGHTS };
         let Some(passes) = voxel_passes(&logits, labels, question) else {
             let device = logits.device();
-            let (report, gradient) = self.of(&numbers(logits), labels, batch);
-            return (report, Tensor::from_data(TensorData::new(gradient, shape), &device));
+            let (report, gradient) = self.of_part(&numbers(logits), labels, batch, total)?;
+            return Ok((report, Tensor::from_data(TensorData::new(gradient, shape), &device)));
         };
         let found = passes.sums();
         let sums: Vec<Sums> = found.iter().map(Sums::found).collect();
         let cross_entropy = found.iter().map(|sums| sums.cross_entropy).sum();
         let focal = found.iter().map(|sums| sums.focal).sum();
-        let (report, slopes, scale) = self.judge(&sums, cross_entropy, focal, labels.len());
+        let (report, slopes, scale) =
+            self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
         let voxel_part = self.voxel_part;
         let slopes = Slopes { by_probability: &slopes, voxel_part, scale };
-        (report, passes.gradient(slopes))
+        Ok((report, passes.gradient(slopes)))
     }
 }

@@ -50,6 +50,23 @@ impl Sums {
         }
     }
 
+    /// As plain numbers, which add up like the sums; counts of voxels are exact up to 2^53.
+    pub(super) fn numbers(&self) -> [f64; Sums::LEN] {
+        let Sums { overlap, predicted, reference, decided_overlap, decided } = *self;
+        [overlap, predicted, reference, decided_overlap as f64, decided as f64]
+    }
+
+    /// How many numbers these are.
+    pub(super) const LEN: usize = 5;
+
+    /// From [`Sums::numbers`].
+    pub(super) fn of(numbers: &[f64]) -> Sums {
+        let [overlap, predicted, reference, decided_overlap, decided] =
+            numbers.try_into().expect("as many numbers as sums");
+        let [decided_overlap, decided] = [decided_overlap, decided].map(|count: f64| count as u64);
+        Sums { overlap, predicted, reference, decided_overlap, decided }
+    }
+
     /// Soft Dice: 2 Σ p t / (Σ p + Σ t), smoothed.
     pub(super) fn dice(&self) -> f64 {
         (2.0 * self.overlap + SMOOTHING) / (self.predicted + self.reference + SMOOTHING)

@@ -14,6 +14,7 @@ pub mod variational;
 
 use std::ops::Range;
 
+use anyhow::Result;
 use model_core::kernels::loss::VoxelPart;
 use model_core::{Head, Task};
 use rayon::prelude::*;
@@ -92,9 +93,31 @@ impl Loss {
     /// # Panics
     /// When the lengths do not fit.
     pub fn of(&self, logits: &[f32], labels: &[u8], batch: usize) -> (Report, Vec<f32>) {
+        self.of_part(logits, labels, batch, |_| Ok(())).expect("nothing is asked that could fail")
+    }
+
+    /// The loss of a batch of which only a part, perhaps nothing, is here: all that is summed over
+    /// the batch goes through `total`, which is given the part's sums and makes them the whole's. The
+    /// gradient is that of the whole loss, by the logits that are here.
+    ///
+    /// # Shapes
+    /// As [`Loss::of`]; `batch` counts the samples that are here.
+    ///
+    /// # Errors
+    /// Those of `total`.
+    ///
+    /// # Panics
+    /// When the lengths do not fit.
+    pub fn of_part(
+        &self,
+        logits: &[f32],
+        labels: &[u8],
+        batch: usize,
+        total: impl FnOnce(&mut [f64]) -> Result<()>,
+    ) -> Result<(Report, Vec<f32>)> {
         let num_outputs = self.members.len();
         assert_eq!(logits.len(), labels.len() * num_outputs);
-        let num_voxels = labels.len() / batch;
+        let num_voxels = labels.len() / batch.max(1);
         let chunks: Vec<(usize, Range<usize>)> = (0..batch)
             .flat_map(|b| {
                 let starts = (0..num_voxels).step_by(CHUNK);
@@ -123,7 +146,7 @@ impl Loss {
             focal += part.focal;
             sums.iter_mut().zip(&part.sums).for_each(|(sum, part)| sum.add(part));
         }
-        let (report, slopes, scale) = self.judge(&sums, cross_entropy, focal, labels.len());
+        let (report, slopes, scale) = self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
         let gradients: Vec<Vec<Vec<f32>>> = (parts.into_par_iter().zip(&chunks))
             .map(|(part, (b, range))| {
                 let (logits, codes) = (rows(*b, range), codes(*b, range));
@@ -136,25 +159,36 @@ impl Loss {
                 gradient[place(*b, o, range)].copy_from_slice(row);
             }
         }
-        (report, gradient)
+        Ok((report, gradient))
     }
 
     /// What the sums over all voxels say: the loss, and what its gradient is made of, which are the
     /// derivatives of the Dice part by every output's probabilities (anywhere, and what is added
-    /// where the reference is), and what the sum of the other part is multiplied by.
+    /// where the reference is), and what the sum of the other part is multiplied by. `total` makes the
+    /// sums over a part of the batch those over all of it; `by_voxel` are those of the cross-entropy
+    /// and of the focal loss.
+    ///
+    /// # Errors
+    /// Those of `total`.
     fn judge(
         &self,
         sums: &[Sums],
-        cross_entropy: f64,
-        focal: f64,
+        by_voxel: [f64; 2],
         num_voxels: usize,
-    ) -> (Report, Vec<(f32, f32)>, f32) {
+        total: impl FnOnce(&mut [f64]) -> Result<()>,
+    ) -> Result<(Report, Vec<(f32, f32)>, f32)> {
         let num_outputs = self.members.len();
-        let terms = num_voxels * if self.exclusive { 1 } else { num_outputs };
-        let cross_entropy = cross_entropy / terms as f64;
+        let mut numbers = vec![num_voxels as f64];
+        numbers.extend(by_voxel);
+        numbers.extend(sums.iter().flat_map(Sums::numbers));
+        total(&mut numbers)?;
+        let (first, of_outputs) = numbers.split_at(3);
+        let sums: Vec<Sums> = of_outputs.chunks_exact(Sums::LEN).map(Sums::of).collect();
+        let terms = first[0] * if self.exclusive { 1.0 } else { num_outputs as f64 };
+        let (cross_entropy, focal) = (first[1] / terms, first[2] / terms);
         let by_voxel = match self.voxel_part {
             Some(VoxelPart::CrossEntropy) => cross_entropy,
-            Some(VoxelPart::Focal) => focal / terms as f64,
+            Some(VoxelPart::Focal) => focal,
             None => 0.0,
         };
         let scored = self.scored();
@@ -165,7 +199,7 @@ impl Loss {
             .collect();
         let dice = decided_dice(&sums[scored]);
         let report = Report { loss: by_voxel + dice_loss, cross_entropy, dice };
-        (report, slopes, 1.0 / terms as f32)
+        Ok((report, slopes, 1.0 / terms as f32))
     }
 
     /// The outputs that count for Dice.

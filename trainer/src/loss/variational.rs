@@ -37,6 +37,17 @@ impl Terms {
     pub fn loss(&self) -> f64 {
         WEIGHT * self.reconstruction + WEIGHT * self.divergence
     }
+
+    /// As the part of a larger batch's terms that a batch is, of which it is this fraction.
+    pub fn as_part(mut self, fraction: f64) -> Terms {
+        self.reconstruction *= fraction;
+        self.divergence *= fraction;
+        let Terms { by_reconstruction, by_mean, by_log_variance, .. } = &mut self;
+        for gradient in [by_reconstruction, by_mean, by_log_variance] {
+            gradient.iter_mut().for_each(|slope| *slope = (f64::from(*slope) * fraction) as f32);
+        }
+        self
+    }
 }
 
 /// Both terms of a batch; `num_voxels` is N, the voxels of one channel of one sample.

@@ -76,6 +76,16 @@ impl History {
         self.rows.iter().rev().find_map(skipped).unwrap_or(0)
     }
 
+    /// The largest relative error of a rewound sequence's input; none where it was not measured.
+    pub fn largest_drift(&self) -> Option<f64> {
+        let drifts = self.rows.iter().filter_map(|row| match &row.values {
+            Values::Training { drift, .. } => *drift,
+            Values::Validation(_) => None,
+        });
+        // What is no number is worse than all numbers.
+        drifts.max_by(|a, b| a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(b)))
+    }
+
     /// Seconds that all processes of the run trained and measured, as far as their rows were kept;
     /// none without a clock.
     pub fn total_secs(&self) -> Option<f64> {
@@ -179,11 +189,7 @@ mod tests {
         let text = format!("{head},loss_scale,skipped_steps,drift\n{rows}");
         let history = History::parse(text.as_bytes()).unwrap();
         assert_eq!((history.skipped_steps(), history.rows.len()), (2, 3));
-        let drift = history.training(|values| match values {
-            Values::Training { drift, .. } => *drift,
-            Values::Validation(_) => None,
-        });
-        assert_eq!(drift, [(20, 2.5e-3)]);
+        assert_eq!(history.largest_drift(), Some(2.5e-3));
     }
 
     #[test]

@@ -13,17 +13,18 @@ use super::{Batch, Sample, sample};
 use crate::cases::Cases;
 use crate::config::TrainConfig;
 use crate::device;
+use crate::parallel::Share;
 
-/// Batches in the order of their numbers, the same for any number of threads.
+/// A rank's batches in the order of their numbers, the same for any number of threads.
 ///
-/// Patches are prepared one by one, up to two batches and a patch for each thread ahead. The
+/// The rank's patches are prepared one by one, up to two batches and a patch for each thread ahead. The
 /// threads end when this is dropped, and after an error.
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    /// The rank's own batches.
     numbers: Range<usize>,
-    /// Patches in a batch.
-    batch: usize,
+    share: Share,
     waited: Duration,
 }
 
@@ -35,6 +36,7 @@ struct Shared {
     room: Condvar,
 }
 
+/// Patches are counted through the rank's own.
 struct State {
     /// The next patch to be prepared, and where they end.
     patches: Range<usize>,
@@ -57,7 +59,19 @@ pub fn batches(
     numbers: Range<usize>,
     workers: usize,
 ) -> Pool {
-    let batch = config.batch;
+    batches_of(Share::whole(config.batch), config, cases, training, numbers, workers)
+}
+
+/// The same of a rank's share of the batches, whole steps of them.
+pub fn batches_of(
+    share: Share,
+    config: &TrainConfig,
+    cases: &Cases,
+    training: &[usize],
+    numbers: Range<usize>,
+    workers: usize,
+) -> Pool {
+    let (batch, numbers) = (share.patches().len(), share.own(numbers));
     let patches = numbers.start * batch..numbers.end * batch;
     let workers = workers.clamp(1, patches.len().max(1));
     let state = State {
@@ -74,8 +88,10 @@ pub fn batches(
         let (config, cases, training) = (config.clone(), cases.clone(), training.to_vec());
         thread::spawn(move || {
             let _working = Working(&shared);
-            while let Some(number) = shared.next() {
-                shared.give(number, sample(&config, &cases, &training, number));
+            while let Some(own) = shared.next() {
+                let (number, place) = (share.number(own / batch), own % batch);
+                let number = number * config.batch + share.patches().start + place;
+                shared.give(own, sample(&config, &cases, &training, number));
             }
         })
     };
@@ -83,7 +99,7 @@ pub fn batches(
         workers: (0..workers).map(worker).collect(),
         shared,
         numbers,
-        batch,
+        share,
         waited: Duration::ZERO,
     }
 }
@@ -112,10 +128,11 @@ impl Iterator for Pool {
     /// The next batch, waiting for it; none after the last. An error names the case.
     fn next(&mut self) -> Option<Result<Batch>> {
         let started = Instant::now();
-        let number = self.numbers.next()?;
-        let samples = number * self.batch..(number + 1) * self.batch;
+        let own = self.numbers.next()?;
+        let batch = self.share.patches().len();
+        let samples = own * batch..(own + 1) * batch;
         let shared = &self.shared;
-        let batch = Batch::of(number, samples.map(|number| shared.take(number)));
+        let batch = Batch::of(self.share.number(own), samples.map(|sample| shared.take(sample)));
         self.waited += started.elapsed();
         if batch.is_err() {
             self.numbers = 0..0;

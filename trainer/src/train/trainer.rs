@@ -1,17 +1,19 @@
 //! The loop of training: steps, validations, checkpoints, the log.
 
 mod precision;
+mod validation;
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use burn::tensor::Device;
 use indicatif::ProgressBar;
+use model_core::UNetConfig;
 use model_core::config::{Parameter, parameters};
-use model_core::{Bundle, Card, Provenance, Score, UNetConfig};
 
 use super::Outcome;
 use super::finish::{finish, remove_results};
@@ -20,12 +22,12 @@ use crate::checkpoint::{Checkpoint, best};
 use crate::events::EventLog;
 use crate::loss::Loss;
 use crate::metrics_log::{Clock, History, MetricsLog, Row, Values};
-use crate::patches::{batches, num_workers};
-use crate::run_folder::{BEST, Run};
+use crate::parallel::{Command, RankFailed, Reducer, Share, announce};
+use crate::patches::batches_of;
+use crate::run_folder::Run;
 use crate::schedule::Schedule;
 use crate::step::{Learner, StepReport};
-use crate::validate::validate;
-use crate::{files, progress};
+use crate::progress;
 
 /// A run on its way.
 pub(super) struct Trainer<'a> {
@@ -35,6 +37,8 @@ pub(super) struct Trainer<'a> {
     /// The cases that are measured: those held out, or where none are, the training cases.
     measured: Vec<usize>,
     device: Device,
+    /// Threads that prepare this rank's patches.
+    workers: usize,
     out: &'a Path,
     schedule: Schedule,
     learner: Learner,
@@ -78,6 +82,8 @@ impl<'a> Trainer<'a> {
         device: &Device,
         checkpoint: Option<Checkpoint>,
         out: &'a Path,
+        workers: usize,
+        reducer: Arc<dyn Reducer>,
     ) -> Result<Trainer<'a>> {
         let checkpoint =
             checkpoint.unwrap_or_else(|| Checkpoint::initial(&run.network, run.config.seed));
@@ -85,20 +91,20 @@ impl<'a> Trainer<'a> {
         let schedule = Schedule::new(&run.config, training.len());
         let loss = Loss::new(&run.task, run.config.loss);
         let regions: Vec<String> = run.task.regions.iter().map(|r| r.name.clone()).collect();
+        let validations = checkpoint.validations.clone();
+        let precision = run.config.precision()?;
+        let mut learner =
+            Learner::in_precision(&run.network, precision, loss, checkpoint, device)?;
+        learner.reducer = reducer;
         Ok(Trainer {
-            validations: checkpoint.validations.clone(),
-            learner: Learner::in_precision(
-                &run.network,
-                run.config.precision()?,
-                loss,
-                checkpoint,
-                device,
-            )?,
+            validations,
+            learner,
             log: MetricsLog::open(out, &regions, steps, validation_is_due)?,
             events: EventLog::open(out, steps, validation_is_due, run.config.deterministic)?,
             waited: Duration::ZERO,
             before: History::read(out)?.clock().unwrap_or(Clock::ZERO),
-            measured: if held_out.is_empty() { training.clone() } else { held_out },
+            measured: super::measured(&training, &held_out),
+            workers,
             bar: progress::bar("training", schedule.steps as u64),
             schedule,
             device: device.clone().without_autodiff(),
@@ -120,19 +126,34 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`train`](super::train).
     pub(super) fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
+        let outcome = self.go_on(stop);
+        let is_of_another = |error: &anyhow::Error| error.is::<RankFailed>();
+        if outcome.as_ref().is_err_and(is_of_another) && self.steps > self.saved {
+            // The step that could not be summed up changed nothing: those before it are kept.
+            if !self.recent.reports.is_empty() {
+                self.log()?;
+            }
+            self.save()?;
+        }
+        outcome
+    }
+
+    fn go_on(&mut self, stop: &AtomicBool) -> Result<Outcome> {
         let config = self.run.config.clone();
         self.introduce();
         let range = self.steps * config.accumulate..self.schedule.steps * config.accumulate;
-        let workers = num_workers(config.workers, &self.device);
-        let mut pool = batches(&config, &self.cases, &self.training, range, workers);
+        let (rank, num_ranks) = (self.learner.reducer.rank(), self.learner.reducer.num_ranks());
+        let share = Share::new(config.batch, config.accumulate, rank, num_ranks);
+        let mut pool = batches_of(share, &config, &self.cases, &self.training, range, self.workers);
         if !self.is_over() {
             remove_results(self.out)?;
         }
         if self.validation_is_due {
             self.validate(stop)?;
         }
-        while !self.is_over() && !stop.load(Ordering::Relaxed) {
-            let batches = pool.by_ref().take(config.accumulate).collect::<Result<Vec<_>>>()?;
+        let own_batches = config.accumulate / share.at_once;
+        while self.next(stop)? == Command::Step {
+            let batches = pool.by_ref().take(own_batches).collect::<Result<Vec<_>>>()?;
             let drift_is_due = self.watch_drift(&batches[0])?;
             let rate = self.schedule.learning_rate(self.steps);
             let report = self.learner.step(&config, rate, batches)?;
@@ -169,6 +190,12 @@ impl<'a> Trainer<'a> {
         }
         self.bar.finish_and_clear();
         Ok(Outcome { steps: self.steps, finished, best: best(&self.validations) })
+    }
+
+    /// What all ranks do next, besides validations.
+    fn next(&self, stop: &AtomicBool) -> Result<Command> {
+        let command = if self.is_over() { Command::End } else { Command::Step };
+        announce(&*self.learner.reducer, command, stop)
     }
 
     /// Whether nothing is left to do.
@@ -289,74 +316,6 @@ impl<'a> Trainer<'a> {
         let regions: Vec<String> = self.run.task.regions.iter().map(|r| r.name.clone()).collect();
         self.events.row(&row, &regions)?;
         self.log.append(&row)
-    }
-
-    /// Measures the averaged weights, keeps them if they are the best, and writes a checkpoint.
-    fn validate(&mut self, stop: &AtomicBool) -> Result<()> {
-        let count = self.measured.len();
-        let bar = self.bar.clone();
-        let validation = validate(
-            &self.learner.average,
-            &self.run.task,
-            &self.cases,
-            &self.measured,
-            &self.device,
-            stop,
-            |done| bar.set_message(format!("measuring case {} of {count}", done + 1)),
-        )?;
-        // Stopped on the way: the checkpoint says that this validation is still due.
-        let Some(validation) = validation else { return Ok(()) };
-        let dice = validation.mean();
-        let is_best = best(&self.validations).is_none_or(|best| dice > best.dice);
-        self.validations.push((self.steps, dice));
-        if is_best {
-            let scores = match self.run.held_out.is_empty() {
-                true => Vec::new(),
-                false => validation.scores(&self.run.task),
-            };
-            self.save_best(scores)?;
-        }
-        let regions = self.run.task.regions.iter().zip(validation.means());
-        let regions: Vec<String> =
-            regions.map(|(region, dice)| format!("{} {dice:.4}", region.name)).collect();
-        let whose = self.whose();
-        progress::line(
-            &self.bar,
-            format!(
-                "step {}: Dice {dice:.4} on {count} {whose} cases ({}){}",
-                self.steps,
-                regions.join(", "),
-                if is_best { ", the best so far" } else { "" }
-            ),
-        );
-        self.append(Values::Validation(validation.means()))?;
-        self.validation_is_due = false;
-        self.save()
-    }
-
-    fn save_best(&self, held_out: Vec<Score>) -> Result<()> {
-        let run = &self.run;
-        let card = Card {
-            name: run.data.clone(),
-            warning: String::new(),
-            task: run.task.clone(),
-            network: run.network.for_inference(),
-            preprocess: run.config.preprocess.clone(),
-            provenance: Provenance {
-                code_version: run.code_version.clone(),
-                data: run.data.clone(),
-                licence: run.licence.clone(),
-                data_fingerprint: run.data_fingerprint.clone(),
-                training_cases: run.training.len(),
-                steps: self.steps,
-                patch: Some(run.config.patch),
-                chosen_by_held_out: !held_out.is_empty()
-                    && self.schedule.steps > self.schedule.validate_every,
-                held_out,
-            },
-        };
-        let bundle = Bundle { card, weights: self.learner.average.weights() };
-        files::write(&self.out.join(BEST), &bundle.to_bytes()?)
     }
 
     fn save(&mut self) -> Result<()> {

@@ -225,7 +225,7 @@ impl Op {
         let [outputs, inputs, ..] = weight.dims();
         match self {
             Op::Depthwise => depthwise_conv3(x, weight.reshape([outputs, 3, 3, 3])),
-            Op::Pointwise => pointwise_conv(x, weight.reshape([outputs, inputs]), None),
+            Op::Pointwise => pointwise_conv(x, weight.reshape([outputs, inputs])),
             Op::Conv3 => conv3(x, weight),
             Op::GroupNorm => {
                 let [gamma, beta] = scale_and_shift(weight);

@@ -40,14 +40,7 @@ fn loss_scale(values: &Values) -> Option<f64> {
     }
 }
 
-fn drift(values: &Values) -> Option<f64> {
-    match values {
-        Values::Training { drift, .. } => *drift,
-        Values::Validation(_) => None,
-    }
-}
-
-const CURVES: [Curve; 9] = [
+const CURVES: [Curve; 8] = [
     Curve {
         title: "Loss",
         of: of_training!(loss),
@@ -100,13 +93,6 @@ const CURVES: [Curve; 9] = [
     Curve {
         title: "Loss scale",
         of: loss_scale,
-        may_be_log: true,
-        is_share: false,
-        is_noisy: false,
-    },
-    Curve {
-        title: "Drift of rewound inputs (relative error)",
-        of: drift,
         may_be_log: true,
         is_share: false,
         is_noisy: false,

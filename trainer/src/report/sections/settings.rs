@@ -77,6 +77,10 @@ pub(in crate::report) fn training(report: &Report) -> String {
         0 => String::new(),
         skipped => format!(", {skipped} of them skipped, since their gradient left f16's range"),
     };
+    let drift = match report.history.largest_drift() {
+        Some(drift) => format!("inputs recovered to a relative error of {drift:.1e} at most"),
+        None => String::new(),
+    };
     let entries = [
         ("Recipe", config.recipe.as_deref().map(escape).unwrap_or_default()),
         ("Network", format!("{}widths {:?}", preset, network.widths)),
@@ -84,6 +88,7 @@ pub(in crate::report) fn training(report: &Report) -> String {
         ("Channels", escape(&report.run.task.channels.join(", "))),
         ("Patches", format!("{patches}, of {} voxels", extent(config.patch))),
         ("Precision", precision),
+        ("Rewinding", drift),
         (
             "Steps",
             format!("{} of {}{skipped}", grouped(report.history.steps() as f64, 0), config.steps),

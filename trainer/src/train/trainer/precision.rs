@@ -25,7 +25,8 @@ impl Trainer<'_> {
     pub(super) fn watch_drift(&mut self, batch: &Batch) -> Result<bool> {
         let step = self.steps + 1;
         let is_due = |every| step.is_multiple_of(every) || step == self.schedule.steps;
-        if !self.schedule.drift_every.is_some_and(is_due) {
+        // Where there are more ranks than patches, the first may have none of them.
+        if !self.schedule.drift_every.is_some_and(is_due) || batch.cases.is_empty() {
             return Ok(false);
         }
         let network = &self.learner.network;

@@ -1,0 +1,279 @@
+//! Several ranks are one device with the sum of their patches: the same gradient, the same weights on
+//! each, one end for all of them, and a run that goes on with any number of them.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Result, bail};
+use burn::tensor::{Device, Tensor};
+use model_core::{Task, Vae, Weights};
+use trainer::adam::Moments;
+use trainer::checkpoint::Checkpoint;
+use trainer::config::{LossKind, TrainConfig};
+use trainer::loss::Loss;
+use trainer::parallel::{Ranks, Reducer, Share, Wrap};
+use trainer::patches::Batch;
+use trainer::run_folder::Run;
+use trainer::step::{Learner, StepReport};
+use trainer::train::{Job, Outcome, train_on};
+
+use crate::training_path::{column, short, train};
+
+/// Ranks on the CPU.
+fn cpus(count: usize) -> Ranks {
+    Ranks::named(None, Some(&vec!["cpu"; count].join(","))).unwrap()
+}
+
+/// A batch of noise, of which a sample's number decides everything; each is labeled unlike the others.
+fn batch(config: &TrainConfig, number: usize, share: &Share) -> Batch {
+    let num_voxels: usize = config.patch.iter().product();
+    let samples = share.patches().map(|sample| number * config.batch + sample);
+    let value = |sample: usize, n: usize| ((n * 7919 + sample * 31) % 1009) as f32 / 500.0 - 1.0;
+    let label = |sample: usize, n: usize| [0, 1, 2, 4][(n / (40 + 90 * sample)) % 4];
+    let values = samples.clone().flat_map(|s| (0..4 * num_voxels).map(move |n| value(s, n)));
+    let labels = samples.clone().flat_map(|s| (0..num_voxels).map(move |n| label(s, n)));
+    let cases = samples.clone().map(|sample| format!("case {sample}")).collect();
+    Batch { number, values: values.collect(), labels: labels.collect(), cases }
+}
+
+/// A rank after some steps.
+struct Stepped {
+    reports: Vec<StepReport>,
+    weights: [Weights; 2],
+    moments: [Moments; 2],
+}
+
+/// Some steps on some ranks, in the order of the ranks; `change` may spoil a rank's batches.
+fn stepped(
+    config: &TrainConfig,
+    num_ranks: usize,
+    steps: usize,
+    change: impl Fn(&mut Batch) + Sync,
+) -> Result<Vec<Stepped>> {
+    let task = Task::builtin("brats2021").unwrap();
+    let network = config.network(&task).unwrap();
+    let found = Mutex::new(Vec::new());
+    let run = |reducer: Arc<dyn Reducer>| -> Result<()> {
+        let start = Checkpoint::initial(&network, 3);
+        let loss = Loss::new(&task, config.loss);
+        let mut learner = Learner::new(&network, loss, start, &Device::flex()).unwrap();
+        learner.reducer = reducer.clone();
+        let (rank, num_ranks) = (reducer.rank(), reducer.num_ranks());
+        let share = Share::new(config.batch, config.accumulate, rank, num_ranks);
+        let mut reports = Vec::new();
+        for step in 0..steps {
+            let all = step * config.accumulate..(step + 1) * config.accumulate;
+            let own = share.own(all).map(|own| {
+                let mut batch = batch(config, share.number(own), &share);
+                change(&mut batch);
+                batch
+            });
+            reports.push(learner.step(config, 1e-3, own.collect())?);
+        }
+        let weights = [learner.network.weights(), learner.average.weights()];
+        let moments = learner.adam.state();
+        found.lock().unwrap().push((rank, Stepped { reports, weights, moments }));
+        Ok(())
+    };
+    cpus(num_ranks).run(&run, |reducer, _| run(reducer))?;
+    let mut found = found.into_inner().unwrap();
+    found.sort_by_key(|(rank, _)| *rank);
+    Ok(found.into_iter().map(|(_, stepped)| stepped).collect())
+}
+
+/// After the first step Adam's first moment is the gradient, but for a factor.
+fn assert_same_step(one: &Stepped, many: &Stepped, what: &str) {
+    let largest = |values: &[f32]| values.iter().fold(0f32, |most, v| most.max(v.abs()));
+    let most = one.moments[0].values().map(|values| largest(values)).fold(0.0, f32::max);
+    assert!(most > 0.0 && one.moments[0].len() == many.moments[0].len());
+    for (name, values) in &one.moments[0] {
+        let pairs = values.iter().zip(&many.moments[0][name]);
+        let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-5 * most, "{what}, {name}: {worst}, largest {most}");
+    }
+    let numbers = |stepped: &Stepped| {
+        let StepReport { report, branch, gradient_norm, .. } = stepped.reports[0].clone();
+        let [a, b] = branch.unwrap_or_default();
+        [report.loss, report.cross_entropy, report.dice, a, b, gradient_norm]
+    };
+    for (one, many) in numbers(one).into_iter().zip(numbers(many)) {
+        assert!((one - many).abs() <= 1e-5 * one.abs(), "{what}: {one}, {many}");
+    }
+}
+
+fn config(batch: usize, accumulate: usize, loss: LossKind) -> TrainConfig {
+    TrainConfig { batch, accumulate, loss, patch: [8; 3], ..short() }
+}
+
+#[test]
+fn ranks_find_the_gradient_of_one_device_whatever_their_shares() {
+    let dice = LossKind::DiceCe;
+    for (batch, accumulate, loss, all_ranks) in [
+        (6, 1, dice, vec![2, 3]),
+        (4, 1, dice, vec![3]),
+        (5, 1, LossKind::DiceFocal, vec![2, 3]),
+        (1, 1, LossKind::Dice, vec![3]), // two of the ranks have nothing
+        (1, 4, dice, vec![2]),           // whole batches are dealt out
+        (2, 3, dice, vec![2, 3]),
+    ] {
+        let config = config(batch, accumulate, loss);
+        let one = stepped(&config, 1, 1, |_| ()).unwrap();
+        for num_ranks in all_ranks {
+            let what = format!("{accumulate} batches of {batch} on {num_ranks}");
+            for rank in &stepped(&config, num_ranks, 1, |_| ()).unwrap() {
+                assert_same_step(&one[0], rank, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_variational_branch_is_shared_out_too() {
+    let mut config = config(3, 1, LossKind::DiceCe);
+    config.vae = Some(Vae { units: 4, channels: 4, groups: 2, patch: [8; 3] });
+    let one = stepped(&config, 1, 1, |_| ()).unwrap();
+    assert!(one[0].reports[0].branch.is_some());
+    for rank in &stepped(&config, 2, 1, |_| ()).unwrap() {
+        assert_same_step(&one[0], rank, "with a branch");
+    }
+}
+
+#[test]
+fn weights_stay_the_same_on_all_ranks_bit_for_bit() {
+    let ranks = stepped(&config(4, 1, LossKind::DiceCe), 3, 4, |_| ()).unwrap();
+    for rank in &ranks[1..] {
+        assert!(rank.weights == ranks[0].weights && rank.moments == ranks[0].moments);
+        assert_eq!(rank.reports, ranks[0].reports);
+    }
+}
+
+#[test]
+fn the_rank_and_the_case_of_a_number_that_is_none_are_named() {
+    let spoil = |batch: &mut Batch| {
+        if let Some(sample) = batch.cases.iter().position(|case| case == "case 6") {
+            let length = batch.values.len() / batch.cases.len();
+            batch.values[sample * length] = f32::NAN;
+        }
+    };
+    // Of the second step, whose samples are 4 to 7, the second rank has 6.
+    let error = stepped(&config(4, 1, LossKind::DiceCe), 3, 3, spoil).err().unwrap().to_string();
+    assert!(error.starts_with("rank 1 (cpu): the loss is no longer a finite number"), "{error}");
+    assert!(error.contains("step 2 on patches of case 6:"), "{error}");
+}
+
+/// Lets something happen when a rank has summed the gradients of so many steps.
+struct After {
+    inner: Arc<dyn Reducer>,
+    steps: AtomicUsize,
+    happens: Arc<dyn Fn(usize, usize) -> Result<()> + Send + Sync>,
+}
+
+impl Reducer for After {
+    fn rank(&self) -> usize {
+        self.inner.rank()
+    }
+
+    fn num_ranks(&self) -> usize {
+        self.inner.num_ranks()
+    }
+
+    fn sum_numbers(&self, numbers: &mut [f64]) -> Result<()> {
+        self.inner.sum_numbers(numbers)
+    }
+
+    fn sum(&self, values: Tensor<1>) -> Result<Tensor<1>> {
+        (self.happens)(self.rank(), self.steps.fetch_add(1, Ordering::Relaxed))?;
+        self.inner.sum(values)
+    }
+}
+
+/// Ranks on the CPU to which something happens: given the rank and the steps before this one.
+fn disturbed(
+    count: usize,
+    happens: impl Fn(usize, usize) -> Result<()> + Send + Sync + 'static,
+) -> Ranks {
+    let Ranks::Threads(places, _) = cpus(count) else { unreachable!("named by --devices") };
+    let happens: Arc<dyn Fn(usize, usize) -> Result<()> + Send + Sync> = Arc::new(happens);
+    let wrap: Wrap = Arc::new(move |inner| {
+        let (steps, happens) = (AtomicUsize::new(0), happens.clone());
+        Arc::new(After { inner, steps, happens })
+    });
+    Ranks::Threads(places, Some(wrap))
+}
+
+fn train_ranks(data: &Path, out: &Path, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
+    train_on(Job::new(data, out), &six_steps(), ranks, stop)
+}
+
+fn six_steps() -> TrainConfig {
+    TrainConfig { batch: 3, steps: 6.into(), validate_every: 4.into(), ..short() }
+}
+
+fn saved_steps(out: &Path) -> usize {
+    let network = Run::read(out).unwrap().network;
+    Checkpoint::newest(out, &network).unwrap().map_or(0, |checkpoint| checkpoint.steps)
+}
+
+#[test]
+fn a_rank_that_fails_ends_the_run_with_its_name_and_any_number_of_ranks_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    let unbroken = folder.path().join("unbroken");
+    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    let go_on = &AtomicBool::new(false);
+
+    let fails = disturbed(3, |rank, steps| match (rank, steps) {
+        (2, 2) => bail!("out of memory"),
+        _ => Ok(()),
+    });
+    let error = train_ranks(&data, &out, &fails, go_on).unwrap_err();
+    assert_eq!(error.to_string(), "rank 2 (cpu): out of memory");
+    assert_eq!(saved_steps(&out), 2);
+
+    let panics = disturbed(2, |rank, steps| match (rank, steps) {
+        (1, 2) => panic!("a bug"),
+        _ => Ok(()),
+    });
+    let error = train_ranks(&data, &out, &panics, go_on).unwrap_err();
+    assert_eq!(error.to_string(), "rank 1 (cpu): panicked: a bug");
+    assert_eq!(saved_steps(&out), 4);
+    // The first rank's own failure leaves what it had written by then.
+    let first = disturbed(2, |rank, _| if rank == 0 { bail!("no GPU") } else { Ok(()) });
+    let error = train_ranks(&data, &out, &first, go_on).unwrap_err();
+    assert_eq!(error.to_string(), "rank 0 (cpu): no GPU");
+
+    let outcome = train_ranks(&data, &out, &cpus(1), go_on).unwrap();
+    assert!(outcome.finished && outcome.steps == 6 && saved_steps(&out) == 6);
+
+    // All in all it is the run of one device.
+    train(&data, &unbroken, &six_steps()).unwrap();
+    for (number, most) in [(0, 0.0), (2, 2e-3), (6, 2e-2)] {
+        let (broken, whole) = (column(&out, number), column(&unbroken, number));
+        assert_eq!(broken.len(), whole.len());
+        for (a, b) in broken.iter().zip(&whole) {
+            assert!((a - b).abs() <= most, "column {number}: {broken:?} and {whole:?}");
+        }
+    }
+    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("6 steps"));
+}
+
+#[test]
+fn a_stop_stops_all_ranks_after_the_same_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("run"));
+    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let ranks = disturbed(2, move |rank, steps| {
+        if (rank, steps) == (1, 2) {
+            flag.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    let outcome = train_ranks(&data, &out, &ranks, &stop).unwrap();
+    assert_eq!((outcome.steps, outcome.finished, saved_steps(&out)), (3, false, 3));
+    let outcome = train_ranks(&data, &out, &cpus(3), &AtomicBool::new(false)).unwrap();
+    assert!(outcome.finished && outcome.steps == 6);
+}
