@@ -10,7 +10,6 @@ mod weight;
 
 use burn::Tensor;
 use burn::backend::Cube;
-use burn::tensor::DType;
 use burn::tensor::ops::ConvOptions;
 use burn_cubecl::kernel::conv::{
     ConvStrategy, conv_data_backward, conv_forward, conv_weight_backward,
@@ -19,7 +18,9 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::cube::{UNITS, contiguous, cubes, empty, float, indices, tensor};
+use super::super::cube::{
+    UNITS, contiguous, cubes, empty, float, has_matrix_units, indices, tensor,
+};
 use super::Dense;
 
 impl Dense for Cube {
@@ -73,13 +74,6 @@ impl Dense for Cube {
 
 fn options() -> ConvOptions<3> {
     ConvOptions::new([1; 3], [1; 3], [1; 3], 1)
-}
-
-/// Whether the hardware multiplies matrices of this type; f32 stays f32.
-fn has_matrix_units(x: &CubeTensor) -> bool {
-    let float = float(x.dtype);
-    let units = &x.client.properties().features.matmul.cmma;
-    x.dtype != DType::F32 && units.iter().any(|unit| unit.a_type == float)
 }
 
 /// Outputs of a unit, which share each loaded voxel.
