@@ -77,7 +77,7 @@ fn stepped(
         found.lock().unwrap().push((rank, Stepped { reports, weights, moments }));
         Ok(())
     };
-    cpus(num_ranks).run(&run, |reducer, _| run(reducer))?;
+    cpus(num_ranks).run(run, |reducer, _| run(reducer))?;
     let mut found = found.into_inner().unwrap();
     found.sort_by_key(|(rank, _)| *rank);
     Ok(found.into_iter().map(|(_, stepped)| stepped).collect())

@@ -33,7 +33,7 @@ pub struct KernelsArgs {
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Voxels along top, front, right at the first level; by default 160x240x240 on CUDA, 32x48x48
-    /// elsewhere.
+    /// elsewhere. Halved, and rounded down to even numbers, at every further level.
     #[arg(long, value_name = "KxJxI")]
     size: Option<String>,
     /// Channels at each level, each at half the resolution of the one before.
@@ -158,20 +158,17 @@ fn measure(args: &KernelsArgs) -> Result<Table> {
     Ok(Table { device, storage: args.storage.clone(), copy_bytes_per_sec: copy, rows })
 }
 
-/// Channels and voxels (i, j, k) of every level.
+/// Channels and voxels (i, j, k) of every level; these are even, as pooling needs them.
 fn shapes(widths: &[usize], dims: [usize; 3]) -> Result<Vec<(usize, [usize; 3])>> {
     let shape = |(level, &channels): (usize, &usize)| {
-        let dims = dims.map(|n| n >> level);
-        let values = dims.iter().try_fold(2 * channels, |product, &n| product.checked_mul(n));
+        let dims = dims.map(|n| (n >> level.min(60)) & !1);
+        let values =
+            dims.iter().try_fold(channels.saturating_mul(2), |product, &n| product.checked_mul(n));
         ensure!(
             channels % 2 == 0 && values.is_some_and(|n| (1..=MAX_VALUES).contains(&n)),
-            "expected an even number of channels and 1 to {MAX_VALUES} values at every level, found \
-             {channels} channels of {dims:?}"
-        );
-        ensure!(
-            dims.iter().all(|n| n % 2 == 0),
-            "--size: expected even axes at all {} levels, found {dims:?} at level {level}",
-            widths.len()
+            "--size, --widths: expected an even number of channels, and 2 voxels or more along every \
+             axis but at most {MAX_VALUES} values, at every level; found {channels} channels of \
+             {dims:?} at level {level}"
         );
         Ok((channels, dims))
     };

@@ -7,7 +7,7 @@ use model_core::kernels::loss::{Question, Slopes, voxel_passes};
 
 use super::dice::Sums;
 use super::focal::WEIGHTS;
-use super::{Loss, Report};
+use super::{Judgement, Loss, Report};
 use crate::adam::numbers;
 
 impl Loss {
@@ -43,7 +43,7 @@ impl Loss {
         let sums: Vec<Sums> = found.iter().map(Sums::found).collect();
         let cross_entropy = found.iter().map(|sums| sums.cross_entropy).sum();
         let focal = found.iter().map(|sums| sums.focal).sum();
-        let (report, slopes, scale) =
+        let Judgement { report, slopes, scale } =
             self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
         let voxel_part = self.voxel_part;
         let slopes = Slopes { by_probability: &slopes, voxel_part, scale };

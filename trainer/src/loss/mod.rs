@@ -55,6 +55,16 @@ pub struct Report {
     pub dice: f64,
 }
 
+/// The loss, and what its gradient is made of.
+struct Judgement {
+    report: Report,
+    /// The derivatives of the Dice part by every output's probabilities: anywhere, and what is added
+    /// where the reference is.
+    slopes: Vec<(f32, f32)>,
+    /// What the sum of the other part is multiplied by.
+    scale: f32,
+}
+
 /// What forward finds in one chunk; rows are outputs.
 struct Part {
     probabilities: Vec<Vec<f32>>,
@@ -146,7 +156,7 @@ impl Loss {
             focal += part.focal;
             sums.iter_mut().zip(&part.sums).for_each(|(sum, part)| sum.add(part));
         }
-        let (report, slopes, scale) =
+        let Judgement { report, slopes, scale } =
             self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
         let gradients: Vec<Vec<Vec<f32>>> = (parts.into_par_iter().zip(&chunks))
             .map(|(part, (b, range))| {
@@ -163,11 +173,8 @@ impl Loss {
         Ok((report, gradient))
     }
 
-    /// What the sums over all voxels say: the loss, and what its gradient is made of, which are the
-    /// derivatives of the Dice part by every output's probabilities (anywhere, and what is added
-    /// where the reference is), and what the sum of the other part is multiplied by. `total` makes the
-    /// sums over a part of the batch those over all of it; `by_voxel` are those of the cross-entropy
-    /// and of the focal loss.
+    /// What the sums over all voxels say. `total` makes the sums over a part of the batch those over
+    /// all of it; `by_voxel` are those of the cross-entropy and of the focal loss.
     ///
     /// # Errors
     /// Those of `total`.
@@ -177,7 +184,7 @@ impl Loss {
         by_voxel: [f64; 2],
         num_voxels: usize,
         total: impl FnOnce(&mut [f64]) -> Result<()>,
-    ) -> Result<(Report, Vec<(f32, f32)>, f32)> {
+    ) -> Result<Judgement> {
         let num_outputs = self.members.len();
         let mut numbers = vec![num_voxels as f64];
         numbers.extend(by_voxel);
@@ -200,7 +207,7 @@ impl Loss {
             .collect();
         let dice = decided_dice(&sums[scored]);
         let report = Report { loss: by_voxel + dice_loss, cross_entropy, dice };
-        Ok((report, slopes, 1.0 / terms as f32))
+        Ok(Judgement { report, slopes, scale: 1.0 / terms as f32 })
     }
 
     /// The outputs that count for Dice.
