@@ -63,10 +63,23 @@ pub fn check_precision(config: &TrainConfig, device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// A device's name for the run's records.
+/// A device's name for the run's records: cpu, cuda:0, or wgpu with the kind of its adapter.
 pub fn describe(device: &Device) -> String {
-    let text = format!("{device:?}");
-    if text.contains("Flex") { "cpu".into() } else { text }
+    name(&format!("{device:?}"))
+}
+
+/// From burn's description of a device, which is the only way to ask it.
+fn name(text: &str) -> String {
+    let after = |what: &str| {
+        let (_, rest) = text.split_once(what)?;
+        rest.split([',', ' ', '}']).next()
+    };
+    match (text, after("index: "), after("kind: ")) {
+        (text, ..) if text.contains("Flex") => "cpu".into(),
+        (text, Some(index), _) if text.contains("Cuda") => format!("cuda:{index}"),
+        (text, _, Some(kind)) if text.contains("Wgpu") => format!("wgpu ({kind})"),
+        _ => text.into(),
+    }
 }
 
 fn best() -> Device {
@@ -102,6 +115,14 @@ fn listed(kind: burn::tensor::DeviceType) -> Vec<Device> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn devices_are_called_by_short_names() {
+        assert_eq!(name("Device<Cube(Cuda(CudaDevice { index: 3 }))>"), "cuda:3");
+        let adapter = "WgpuDevice { kind: DiscreteGpu(1), backend: Auto }";
+        assert_eq!(name(&format!("Device<Cube(Wgpu({adapter}))>")), "wgpu (DiscreteGpu(1))");
+        assert_eq!(name("another"), "another");
+    }
 
     #[test]
     fn the_cpu_is_always_there_and_others_name_their_feature() {

@@ -1,5 +1,8 @@
 //! The first level of a reduction: what the units of a cube found becomes one number.
 
+// As CubeCL takes loops and sums.
+#![allow(clippy::assign_op_pattern)]
+
 use cubecl::prelude::*;
 
 use super::UNITS;

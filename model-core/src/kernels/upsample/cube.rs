@@ -1,6 +1,9 @@
 //! Trilinear up-sampling by two on a GPU: a unit takes a few voxels of a row of the smaller map, and
 //! their 2³ places each of the larger.
 
+// As CubeCL takes loops and sums.
+#![allow(clippy::needless_range_loop, clippy::assign_op_pattern)]
+
 use burn::Tensor;
 use burn::backend::Cube;
 use burn_cubecl::tensor::CubeTensor;
