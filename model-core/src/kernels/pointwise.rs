@@ -9,6 +9,7 @@ mod cube;
 
 use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
+use burn::tensor::FloatDType;
 
 use super::clock::{Class, op};
 use super::memory::BUSY_CUBES;
@@ -64,17 +65,29 @@ trait Pointwise: Backend {
     fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<2>;
 }
 
+/// Burn's products on the CPU sum halves in halves: both are widened first.
 impl Pointwise for Flex {
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
-        product(matrix, x)
+        let float = FloatDType::from(x.dtype());
+        cast(product(wide(matrix), wide(x)), float)
     }
 
     fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<2> {
         // [b, out, voxels] × [b, voxels, in]
-        let flat = |x: &Tensor<5>| x.clone().flatten::<3>(2, 4);
+        let float = FloatDType::from(x.dtype());
+        let flat = |x: &Tensor<5>| wide(x.clone()).flatten::<3>(2, 4);
         let products = flat(gradient).matmul(flat(x).swap_dims(1, 2));
-        products.sum_dim(0).squeeze_dim(0)
+        cast(products.sum_dim(0).squeeze_dim(0), float)
     }
+}
+
+/// In f32; a tensor that is so is not copied.
+fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    cast(x, FloatDType::F32)
+}
+
+fn cast<const D: usize>(x: Tensor<D>, float: FloatDType) -> Tensor<D> {
+    if FloatDType::from(x.dtype()) == float { x } else { x.cast(float) }
 }
 
 /// What [`pointwise_conv`] holds. On a GPU the backward pass adds up sums that it keeps apart.
@@ -86,7 +99,13 @@ pub fn memory(call: &Call) -> Memory {
             4 * (call.from * call.to * parts) as u64
         }
     };
-    Memory { keeps_input: true, backward_bytes: partials, ..Memory::default() }
+    let widened = call.widened(call.num_inputs() + call.numbers(call.to));
+    Memory {
+        keeps_input: true,
+        kept_bytes: 0,
+        forward_bytes: widened,
+        backward_bytes: partials + widened,
+    }
 }
 
 /// Outputs and inputs that a cube of the gradient of the weight takes: four times four a unit.

@@ -3,13 +3,11 @@
 
 use burn::Tensor;
 use burn::backend::Cube;
-use burn::tensor::{DType, FloatDType};
+use burn::tensor::DType;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::cube::{
-    add_parts, contiguous, cubes, empty, float, has_matrix_units, indices, tensor,
-};
+use super::super::cube::{add_parts, contiguous, cubes, empty, float, indices, tensor};
 use super::{Pointwise, RUN, num_parts, product, tile};
 
 /// A unit's outputs, and its inputs.
@@ -18,12 +16,7 @@ type Block = Vector<f32, Const<BLOCK>>;
 
 impl Pointwise for Cube {
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
-        let float = FloatDType::from(x.dtype());
-        if float == FloatDType::F32 || has_matrix_units(&contiguous(&matrix)) {
-            return product(matrix, x);
-        }
-        // Without matrix units burn's product would sum in the tensors' own type.
-        product(matrix.cast(FloatDType::F32), x.cast(FloatDType::F32)).cast(float)
+        product(matrix, x)
     }
 
     fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<2> {
