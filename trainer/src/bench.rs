@@ -17,6 +17,7 @@ use crate::{DISCLAIMER, device, progress};
 mod augment;
 mod correctness;
 mod gpu;
+mod gradients;
 mod kernels;
 mod measure;
 mod metrics;
@@ -222,10 +223,31 @@ fn alone(
     for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"] {
         process.envs(threads.map(|threads| (variable, threads.to_string())));
     }
+    ends_with_this(&mut process);
     let output = process.stdin(Stdio::null()).stderr(Stdio::piped()).output();
     let _ = std::fs::remove_file(&file);
     let output = output.context("cannot start the process that is measured")?;
     let text = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "the step ended with {}: {text}", output.status);
     String::from_utf8(output.stdout).context("the step's process did not answer in text")
+}
+
+/// Lets the system end a process when this one ends, however that happens: what is measured next is
+/// to be alone on the device.
+fn ends_with_this(process: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let wish = || {
+            // SAFETY: the call sets a flag of the new process.
+            match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: between fork and exec only that call is made.
+        unsafe { process.pre_exec(wish) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = process;
 }

@@ -62,6 +62,8 @@ struct Metadata {
     validation_is_due: bool,
     /// Steps and Dice; that as text, which comes back exactly, as a number in JSON need not.
     validations: Vec<(usize, String)>,
+    /// Missing before version 3, whose number is told first.
+    #[serde(default)]
     loss_scale: LossScale,
     /// SHA-256 over all of the above and all tensors, in hexadecimal.
     sha256: String,

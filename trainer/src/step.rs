@@ -116,8 +116,7 @@ impl Learner {
     ///
     /// # Errors
     /// When a loss or the gradient is no longer finite, and no smaller scale is left, or another rank
-    /// has ended; the weights are
-    /// then as they were.
+    /// has ended; the weights are then as they were.
     pub fn step(
         &mut self,
         config: &TrainConfig,
@@ -149,7 +148,9 @@ impl Learner {
             self.network.visit(&mut Scale { gradients: &mut gradients, factor });
         }
         report.gradient_norm = norm(&self.network, &gradients);
-        if !report.gradient_norm.is_finite() && self.loss_scale.can_skip() {
+        // A loss that is no number can have a gradient that is one: a sigmoid's, beyond the range.
+        let is_finite = report.gradient_norm.is_finite() && report.report.loss.is_finite();
+        if !is_finite && self.loss_scale.can_skip() {
             self.loss_scale.skip();
             report.skipped = Some(cases);
             return Ok(report);
@@ -236,7 +237,7 @@ impl Learner {
             branch(vae, &tap, &input, noise, part, config.patch, &self.loss_scale)
         });
         let loss = report.report.loss + branch.as_ref().map_or(0.0, |(terms, _)| terms.loss());
-        // Where a step may be skipped, its gradient tells: it is no number either.
+        // Where the step may be skipped, that is decided with all ranks.
         if !loss.is_finite() && !self.loss_scale.can_skip() {
             let of_branch = branch.as_ref().is_some_and(|(terms, _)| !terms.loss().is_finite());
             let found = numbers(logits.clone().inner());

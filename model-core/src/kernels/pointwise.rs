@@ -14,6 +14,7 @@ use burn::tensor::FloatDType;
 use super::clock::{Class, op};
 use super::memory::BUSY_CUBES;
 use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
+use crate::nets::cast;
 
 /// Makes every output voxel a sum over the input voxel's channels, without bias. For the backward
 /// pass only x and the weight are kept.
@@ -84,10 +85,6 @@ impl Pointwise for Flex {
 /// In f32; a tensor that is so is not copied.
 fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     cast(x, FloatDType::F32)
-}
-
-fn cast<const D: usize>(x: Tensor<D>, float: FloatDType) -> Tensor<D> {
-    if FloatDType::from(x.dtype()) == float { x } else { x.cast(float) }
 }
 
 /// What [`pointwise_conv`] holds. On a GPU the backward pass adds up sums that it keeps apart.

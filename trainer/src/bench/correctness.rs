@@ -1,7 +1,6 @@
 //! `rewind bench correctness`: whether a device's kernels compute what the CPU's do.
 
 use anyhow::{Result, bail, ensure};
-use burn::module::{ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use clap::Args;
@@ -10,6 +9,7 @@ use model_core::config::{PRESETS, Parameter, parameters};
 use model_core::nets::{Precision, UNet3d, backward};
 use serde::Serialize;
 
+use super::gradients::{distance, values};
 use super::kernels::passes::{Of, Operands, Pass, passes};
 use crate::adam::numbers;
 use crate::initial::initial_weights;
@@ -58,8 +58,8 @@ struct Row {
     what: String,
     /// Where.
     shape: String,
-    /// The largest difference over the largest value; of networks, the root mean square of the
-    /// differences over that of the values.
+    /// The largest difference over the largest value; of networks, the length of the
+    /// difference over that of the expected numbers.
     error: f64,
     /// What is allowed.
     bound: f64,
@@ -171,10 +171,8 @@ fn network(preset: &str, device: &Device) -> Result<Vec<Row>> {
         let logits = network.forward(there(&x));
         let found = numbers(logits.clone().inner());
         let gradients = backward(vec![(logits, there(&seed))]);
-        let mut gradients = GradientsParams::from_grads(gradients, &network);
-        let mut collect = Collect { gradients: &mut gradients, numbers: Vec::new() };
-        burn::module::Module::visit(&network, &mut collect);
-        Ok([found, collect.numbers])
+        let gradients = GradientsParams::from_grads(gradients, &network);
+        Ok([found, values(&network, gradients)])
     };
     let expected = run(config.reversible, Precision::F32, &Device::flex())?;
     let count: usize = parameters(&config).iter().map(Parameter::len).sum();
@@ -187,7 +185,7 @@ fn network(preset: &str, device: &Device) -> Result<Vec<Row>> {
     for &(reversible, how) in backwards {
         let found = run(reversible, Precision::F32, device)?;
         let shape = dims.map(|n| n.to_string()).join("×");
-        let logits = relative_rms(&expected[0], &found[0]);
+        let logits = distance(&found[0], &expected[0]);
         let what = format!("{preset}, {how}: logits");
         rows.push(Row { what, shape: shape.clone(), error: logits, bound: 1e-4 });
         let (error, worst) = worst_gradient(&config, &expected[1], &found[1]);
@@ -217,38 +215,13 @@ fn worst_gradient(config: &UNetConfig, expected: &[f32], found: &[f32]) -> (f64,
     let errors = parameters(config).into_iter().map(|parameter| {
         let range = at..at + parameter.len();
         at = range.end;
-        (relative_rms(&expected[range.clone()], &found[range]), parameter.name)
+        (distance(&found[range.clone()], &expected[range]), parameter.name)
     });
     let worse = |a: (f64, String), b: (f64, String)| if a.0 >= b.0 || a.0.is_nan() { a } else { b };
     errors.fold((0.0, String::new()), worse)
 }
 
-/// The root mean square of the differences over that of the values, those below 1e-6 of one left out.
-fn relative_rms(a: &[f32], b: &[f32]) -> f64 {
-    if a.len() != b.len() {
-        return f64::INFINITY;
-    }
-    let squares = a.iter().zip(b).map(|(a, b)| (f64::from(a - b).powi(2), f64::from(*a).powi(2)));
-    let (differences, values) = squares.fold((0.0, 0.0), |sum, s| (sum.0 + s.0, sum.1 + s.1));
-    (differences / values.max(1e-12)).sqrt()
-}
-
 /// The larger; a NaN stays.
 fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
-}
-
-/// All gradients in the parameters' order.
-struct Collect<'a> {
-    gradients: &'a mut GradientsParams,
-    numbers: Vec<f32>,
-}
-
-impl ModuleVisitor for Collect<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            let data = gradient.into_data().convert::<f32>();
-            self.numbers.extend(data.try_into_vec::<f32>().expect("converted"));
-        }
-    }
 }

@@ -1,14 +1,14 @@
 //! `rewind bench precision`: what half precision does to gradients, and what rewinding adds to that.
 
 use anyhow::{Result, ensure};
-use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use clap::Args;
 use model_core::nets::{Precision, backward};
 use model_core::plan::{Mode, can_rewind};
 use model_core::{Task, UNetConfig, Weights};
 
+use super::gradients::{distance, values};
 use crate::adam::numbers;
 use crate::config::{Float, LossKind, precision};
 use crate::draws::{Purpose, generator, normal};
@@ -149,35 +149,13 @@ fn gradient(
         let seed = scale.seed(model::tensor(seed, config.out_channels, dims, &tracked));
         let gradients = backward(vec![(logits, seed)]);
         let gradients = GradientsParams::from_grads(gradients, &network);
-        let mut all = Collect { gradients, values: Vec::new() };
-        network.visit(&mut all);
-        if all.values.iter().all(|value| value.is_finite()) {
+        let values = values(&network, gradients);
+        if values.iter().all(|value| value.is_finite()) {
             let factor = scale.factor().unwrap_or(1.0) as f32;
-            let values = all.values.into_iter().map(|value| value / factor).collect();
+            let values = values.into_iter().map(|value| value / factor).collect();
             return Ok((values, Drift::of(&network, batch, dims)));
         }
         ensure!(scale.can_skip(), "the gradient has left the range of {precision:?}");
         scale.skip();
     }
-}
-
-struct Collect {
-    gradients: GradientsParams,
-    values: Vec<f32>,
-}
-
-impl ModuleVisitor for Collect {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            self.values.extend(numbers(gradient));
-        }
-    }
-}
-
-/// How far a gradient is from another, relative to the length of that.
-fn distance(found: &[f32], expected: &[f32]) -> f64 {
-    let squares = |value: f64| value * value;
-    let apart: f64 = found.iter().zip(expected).map(|(a, b)| squares(f64::from(a - b))).sum();
-    let length: f64 = expected.iter().map(|b| squares(f64::from(*b))).sum();
-    if apart == 0.0 { 0.0 } else { (apart / length).sqrt() }
 }

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail, ensure};
 use burn::backend::Cube;
@@ -24,6 +24,8 @@ use super::{Reducer, World};
 
 /// Between two looks at whether the device is done.
 const PAUSE: Duration = Duration::from_micros(50);
+/// How long an error of NCCL's waits for the name of the rank that it comes from.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// One rank.
 pub(super) struct Nccl {
@@ -117,7 +119,7 @@ impl Nccl {
                     stream as _,
                 )
             }
-            .map_err(|error| refused("a sum", error))?;
+            .map_err(|error| self.named(refused("a sum", error)))?;
             self.wait(used)
         })();
         if waited.is_err()
@@ -127,6 +129,19 @@ impl Nccl {
             let _ = unsafe { nccl::comm_abort(broken) };
         }
         waited
+    }
+
+    /// The rank whose end made NCCL fail, where one is known by now: NCCL's own connections may close
+    /// before ours.
+    fn named(&self, error: anyhow::Error) -> anyhow::Error {
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline {
+            if let Some(failure) = self.link.failure() {
+                return failure.into();
+            }
+            thread::sleep(PAUSE);
+        }
+        error
     }
 
     /// Waits for the stream, for as long as no rank has failed.
@@ -140,7 +155,7 @@ impl Nccl {
             // SAFETY: the communicator is alive, and the pointer is to a value that is.
             let asked = unsafe { ncclCommGetAsyncError(communicator, &mut state) };
             for answer in [asked, state] {
-                answer.result().map_err(|error| refused("to go on", error))?;
+                answer.result().map_err(|error| self.named(refused("to go on", error)))?;
             }
             thread::sleep(PAUSE);
         }

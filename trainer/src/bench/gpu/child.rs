@@ -24,6 +24,7 @@ pub fn run(args: &[String], time: Duration) -> Result<Option<Found>> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    super::super::ends_with_this(&mut command);
     let mut child = command.spawn().context("cannot start the process that is measured")?;
     // Read while it runs: a full pipe would stop it.
     let reader = |mut pipe: Box<dyn Read + Send>, is_shown: bool| {

@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
+use crate::checkpoint::{LAST, PREVIOUS};
 use crate::files;
 
 /// The largest packed state that is read.
@@ -61,6 +62,11 @@ pub fn unpack(file: &Path, item: &str) -> Result<Folder> {
 /// When it cannot be read, or the file not be written.
 pub fn pack(folder: &Path, file: &Path, item: &str) -> Result<()> {
     fs::write(folder.join(ITEM), item)?;
+    // The checkpoint before the last is there for a kill between two renames, which is past.
+    let run = folder.join("run");
+    if run.join(LAST).exists() {
+        let _ = fs::remove_file(run.join(PREVIOUS));
+    }
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     archive.append_dir_all(".", folder)?;
     files::write(file, &archive.into_inner()?.finish()?)
