@@ -139,6 +139,37 @@ where
     tensor.try_into_primitive::<B>().expect("a tensor on its graph's backend, without autodiff")
 }
 
+/// An operation that is linear in x and in a weight, with the gradients of both: recorded where there
+/// is autodiff, and keeping only the two.
+///
+/// # Shapes
+/// - forward: x and weight to the output; of_x: the output's gradient and weight to x's;
+///   of_weight: x and the output's gradient to the weight's
+pub(crate) fn bilinear<B: Backend, const W: usize>(
+    x: Tensor<5>,
+    weight: Tensor<W>,
+    forward: fn(&Tensor<5>, &Tensor<W>) -> Tensor<5>,
+    of_x: fn(&Tensor<5>, &Tensor<W>) -> Tensor<5>,
+    of_weight: fn(&Tensor<5>, &Tensor<5>) -> Tensor<W>,
+) -> Tensor<5>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    if !x.device().is_autodiff() {
+        return forward(&x, &weight);
+    }
+    let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, W>::new(weight));
+    let (x_value, weight_value) = (x.value, weight.value);
+    let output = forward(&x_value, &weight_value);
+    record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
+        let gradient = Tensor::from_primitive::<B>(gradient);
+        let weights = wanted[1].then(|| primitive::<B, W>(of_weight(&x_value, &gradient)));
+        // Before the gradient of x takes as much.
+        drop(x_value);
+        [wanted[0].then(|| primitive::<B, 5>(of_x(&gradient, &weight_value))), weights]
+    })
+}
+
 /// A scalar whose backward pass gives `output` the gradient `seed`: the end of a local graph, with
 /// no product of the two.
 ///

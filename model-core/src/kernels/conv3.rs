@@ -9,11 +9,11 @@ mod cube;
 mod partials;
 
 use burn::Tensor;
-use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
+use burn::backend::{Backend, Flex};
 
 use super::clock::{Class, op};
 use super::cpu::{Values, tensor};
-use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
+use super::{Call, Memory, Place, bilinear, on_backend};
 
 /// Convolves every output channel from all input channels with a 3³ kernel for each, stride 1, zero
 /// padding 1, no bias.
@@ -35,26 +35,8 @@ pub fn conv3(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
     let _timed = op(Class::Conv3, &x);
     let (input, output) = (x.dims()[1], weight.dims()[0]);
     assert_eq!(weight.dims(), [output, input, 3, 3, 3], "a 3³ kernel an output and input channel");
-    on_backend!(x, B => match x.device().is_autodiff() {
-        true => recorded::<B>(x, weight),
-        false => B::forward(&x, &weight),
-    })
-}
-
-fn recorded<B: Dense>(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5>
-where
-    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
-{
-    let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, 5>::new(weight));
-    let (x_value, weight_value) = (x.value, weight.value);
-    let output = B::forward(&x_value, &weight_value);
-    record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
-        let gradient = Tensor::from_primitive::<B>(gradient);
-        let of_x =
-            wanted[0].then(|| primitive::<B, 5>(B::input_gradient(&gradient, &weight_value)));
-        let of_weight =
-            wanted[1].then(|| primitive::<B, 5>(B::weight_gradient(&x_value, &gradient)));
-        [of_x, of_weight]
+    on_backend!(x, B => {
+        bilinear::<B, 5>(x, weight, B::forward, B::input_gradient, B::weight_gradient)
     })
 }
 

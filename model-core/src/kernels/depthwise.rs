@@ -7,11 +7,11 @@ mod cpu;
 mod cube;
 
 use burn::Tensor;
-use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
+use burn::backend::{Backend, Flex};
 
 use super::clock::{Class, op};
 use super::cpu::{Values, tensor};
-use super::{Call, Memory, Parent, on_backend, primitive, record};
+use super::{Call, Memory, bilinear, on_backend};
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1.
 ///
@@ -23,26 +23,8 @@ pub fn depthwise_conv3(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
     let _timed = op(Class::Depthwise, &x);
     let channels = x.dims()[1];
     assert_eq!(weight.dims(), [channels, 3, 3, 3], "one 3³ kernel a channel");
-    on_backend!(x, B => match x.device().is_autodiff() {
-        true => recorded::<B>(x, weight),
-        false => B::forward(&x, &weight),
-    })
-}
-
-fn recorded<B: Depthwise>(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5>
-where
-    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
-{
-    let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, 4>::new(weight));
-    let (x_value, weight_value) = (x.value, weight.value);
-    let output = B::forward(&x_value, &weight_value);
-    record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
-        let gradient = Tensor::from_primitive::<B>(gradient);
-        let of_x =
-            wanted[0].then(|| primitive::<B, 5>(B::input_gradient(&gradient, &weight_value)));
-        let of_weight =
-            wanted[1].then(|| primitive::<B, 4>(B::weight_gradient(&x_value, &gradient)));
-        [of_x, of_weight]
+    on_backend!(x, B => {
+        bilinear::<B, 4>(x, weight, B::forward, B::input_gradient, B::weight_gradient)
     })
 }
 

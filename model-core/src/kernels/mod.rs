@@ -20,7 +20,7 @@ pub mod pointwise;
 pub mod squeeze;
 pub mod upsample;
 
-pub(crate) use autodiff::{Parent, on_backend, primitive, record, seeded_loss};
+pub(crate) use autodiff::{Parent, bilinear, on_backend, primitive, record, seeded_loss};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
 pub use group_norm::group_norm;

@@ -8,12 +8,12 @@
 mod cube;
 
 use burn::Tensor;
-use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, Flex};
+use burn::backend::{Backend, Flex};
 use burn::tensor::FloatDType;
 
 use super::clock::{Class, op};
 use super::memory::BUSY_CUBES;
-use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
+use super::{Call, Memory, Place, bilinear, on_backend};
 use crate::nets::cast;
 
 /// Makes every output voxel a sum over the input voxel's channels, without bias. For the backward
@@ -26,27 +26,12 @@ use crate::nets::cast;
 pub fn pointwise_conv(x: Tensor<5>, weight: Tensor<2>) -> Tensor<5> {
     let _timed = op(Class::Pointwise, &x);
     assert_eq!(weight.dims()[1], x.dims()[1], "a weight for every input channel");
-    on_backend!(x, B => match x.device().is_autodiff() {
-        true => recorded::<B>(x, weight),
-        false => B::product(weight, x),
-    })
-}
-
-fn recorded<B: Pointwise>(x: Tensor<5>, weight: Tensor<2>) -> Tensor<5>
-where
-    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
-{
-    let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, 2>::new(weight));
-    let (x_value, weight_value) = (x.value, weight.value);
-    let output = B::product(weight_value.clone(), x_value.clone());
-    record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
-        let gradient = Tensor::from_primitive::<B>(gradient);
-        let of_weight =
-            wanted[1].then(|| primitive::<B, 2>(B::weight_gradient(&x_value, &gradient)));
-        drop(x_value);
-        let of_x =
-            wanted[0].then(|| primitive::<B, 5>(B::product(weight_value.transpose(), gradient)));
-        [of_x, of_weight]
+    on_backend!(x, B => {
+        let forward = |x: &Tensor<5>, weight: &Tensor<2>| B::product(weight.clone(), x.clone());
+        let of_x = |gradient: &Tensor<5>, weight: &Tensor<2>| {
+            B::product(weight.clone().transpose(), gradient.clone())
+        };
+        bilinear::<B, 2>(x, weight, forward, of_x, B::weight_gradient)
     })
 }
 
