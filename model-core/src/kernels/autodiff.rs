@@ -11,7 +11,9 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
-use super::clock;
+use super::clock::{self, Class};
+use super::group_norm::{GroupNormKernels, Known};
+use super::{Input, Normed};
 
 /// Runs a block with `$B` naming the backend that holds `$tensor`.
 ///
@@ -139,35 +141,90 @@ where
     tensor.try_into_primitive::<B>().expect("a tensor on its graph's backend, without autodiff")
 }
 
-/// An operation that is linear in x and in a weight, with the gradients of both: recorded where there
-/// is autodiff, and keeping only the two.
+/// What is linear in x and in a weight: the pass forward, and the gradients of both.
 ///
 /// # Shapes
 /// - forward: x and weight to the output; of_x: the output's gradient and weight to x's;
 ///   of_weight: x and the output's gradient to the weight's
-pub(crate) fn bilinear<B: Backend, const W: usize>(
-    x: Tensor<5>,
-    weight: Tensor<W>,
-    forward: fn(&Tensor<5>, &Tensor<W>) -> Tensor<5>,
-    of_x: fn(&Tensor<5>, &Tensor<W>) -> Tensor<5>,
-    of_weight: fn(&Tensor<5>, &Tensor<5>) -> Tensor<W>,
-) -> Tensor<5>
-where
-    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
-{
-    if !x.device().is_autodiff() {
-        return forward(&x, &weight);
+#[derive(Clone, Copy)]
+pub(crate) struct Bilinear<const W: usize> {
+    pub class: Class,
+    pub forward: fn(&Tensor<5>, &Tensor<W>) -> Tensor<5>,
+    pub of_x: fn(&Tensor<5>, &Tensor<W>) -> Tensor<5>,
+    pub of_weight: fn(&Tensor<5>, &Tensor<5>) -> Tensor<W>,
+}
+
+impl<const W: usize> Bilinear<W> {
+    /// Computes it, recorded where there is autodiff. For the backward pass x and the weight are kept;
+    /// of an x that a norm gives, what the norm was given: its output is found again.
+    pub fn apply<B: GroupNormKernels>(self, x: Input, weight: Tensor<W>) -> Tensor<5>
+    where
+        DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+    {
+        match x {
+            Input::Normed(x) if x.x.device().is_autodiff() => self.of_normed::<B>(x, weight),
+            x => self.of_whole::<B>(x.whole(), weight),
+        }
     }
-    let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, W>::new(weight));
-    let (x_value, weight_value) = (x.value, weight.value);
-    let output = forward(&x_value, &weight_value);
-    record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
-        let gradient = Tensor::from_primitive::<B>(gradient);
-        let weights = wanted[1].then(|| primitive::<B, W>(of_weight(&x_value, &gradient)));
-        // Before the gradient of x takes as much.
-        drop(x_value);
-        [wanted[0].then(|| primitive::<B, 5>(of_x(&gradient, &weight_value))), weights]
-    })
+
+    fn of_whole<B: Backend>(self, x: Tensor<5>, weight: Tensor<W>) -> Tensor<5>
+    where
+        DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+    {
+        let _timed = clock::op(self.class, &x);
+        if !x.device().is_autodiff() {
+            return (self.forward)(&x, &weight);
+        }
+        let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, W>::new(weight));
+        let (x_value, weight_value) = (x.value, weight.value);
+        let output = (self.forward)(&x_value, &weight_value);
+        record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
+            let gradient = Tensor::from_primitive::<B>(gradient);
+            let weights =
+                wanted[1].then(|| primitive::<B, W>((self.of_weight)(&x_value, &gradient)));
+            // Before the gradient of x takes as much.
+            drop(x_value);
+            [wanted[0].then(|| primitive::<B, 5>((self.of_x)(&gradient, &weight_value))), weights]
+        })
+    }
+
+    /// Each part is timed as what it is.
+    fn of_normed<B: GroupNormKernels>(self, x: Normed, weight: Tensor<W>) -> Tensor<5>
+    where
+        DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+    {
+        let weight = Parent::<B, W>::new(weight);
+        let weight_value = weight.value;
+        let ([x, gamma, beta], norm) = Known::<B>::new(x);
+        let output = self.timed(&norm, |x| (self.forward)(&x, &weight_value));
+        let parents = [x, gamma, beta, weight.guard];
+        record::<B, 4, 5>(parents, output, move |gradient, wanted, _| {
+            let gradient = Tensor::from_primitive::<B>(gradient);
+            let weights = wanted[3]
+                .then(|| self.timed(&norm, |x| primitive::<B, W>((self.of_weight)(&x, &gradient))));
+            let of_output = {
+                let _timed = clock::rule(self.class, gradient.device());
+                (self.of_x)(&gradient, &weight_value)
+            };
+            drop(gradient);
+            let _timed = clock::rule(Class::GroupNorm, of_output.device());
+            let [of_x, of_gamma, of_beta] = norm.gradients(of_output);
+            [of_x, of_gamma, of_beta, weights]
+        })
+    }
+
+    /// What `then` makes of the norm's output.
+    fn timed<B: GroupNormKernels, T>(&self, norm: &Known<B>, then: impl FnOnce(Tensor<5>) -> T) -> T
+    where
+        DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+    {
+        let x = {
+            let _timed = clock::op(Class::GroupNorm, &norm.x);
+            norm.output()
+        };
+        let _timed = clock::op(self.class, &x);
+        then(x)
+    }
 }
 
 /// A scalar whose backward pass gives `output` the gradient `seed`: the end of a local graph, with

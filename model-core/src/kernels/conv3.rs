@@ -7,13 +7,14 @@ mod cpu;
 #[cfg(feature = "gpu")]
 mod cube;
 mod partials;
+mod slabs;
 
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
-use super::clock::{Class, op};
+use super::clock::Class;
 use super::cpu::{Values, tensor};
-use super::{Call, Memory, Place, bilinear, on_backend};
+use super::{Bilinear, Call, Input, Memory, Place, on_backend};
 
 /// Convolves every output channel from all input channels with a 3³ kernel for each, stride 1, zero
 /// padding 1, no bias.
@@ -31,12 +32,18 @@ use super::{Call, Memory, Place, bilinear, on_backend};
 /// - x: `[b, in, k, j, i]`
 /// - weight: `[out, in, 3, 3, 3]`
 /// - output: `[b, out, k, j, i]`
-pub fn conv3(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
-    let _timed = op(Class::Conv3, &x);
-    let (input, output) = (x.dims()[1], weight.dims()[0]);
+pub fn conv3(x: impl Into<Input>, weight: Tensor<5>) -> Tensor<5> {
+    let x = x.into();
+    let (input, output) = (x.tensor().dims()[1], weight.dims()[0]);
     assert_eq!(weight.dims(), [output, input, 3, 3, 3], "a 3³ kernel an output and input channel");
-    on_backend!(x, B => {
-        bilinear::<B, 5>(x, weight, B::forward, B::input_gradient, B::weight_gradient)
+    on_backend!(x.tensor(), B => {
+        let convolution = Bilinear {
+            class: Class::Conv3,
+            forward: B::forward,
+            of_x: B::input_gradient,
+            of_weight: B::weight_gradient,
+        };
+        convolution.apply::<B>(x, weight)
     })
 }
 
@@ -78,7 +85,7 @@ fn shape(x: &Tensor<5>, weight: [usize; 5]) -> cpu::Shape {
 }
 
 /// What [`conv3`] holds. On a GPU that is the sums of the weight's gradient before they are added
-/// up; in half precision, where burn's own product may be used, copies of its input and its output
+/// up; in half precision, where burn's own product may be used, copies of a slab's input and output
 /// too, which it lays out anew.
 pub fn memory(call: &Call) -> Memory {
     let outputs = call.numbers(call.to);
@@ -92,7 +99,7 @@ pub fn memory(call: &Call) -> Memory {
         Place::Gpu => {
             let copies = match call.float_bytes {
                 4 => 0,
-                bytes => (call.num_inputs() + outputs) * bytes,
+                _ => slabs::bytes(call),
             };
             let parts = partials::num_parts(call.from, call.to, call.batch, call.dims);
             let partials = 4 * 27 * (call.from * call.to * parts) as u64;

@@ -9,9 +9,9 @@ mod cube;
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
-use super::clock::{Class, op};
+use super::clock::Class;
 use super::cpu::{Values, tensor};
-use super::{Call, Memory, bilinear, on_backend};
+use super::{Bilinear, Call, Input, Memory, on_backend};
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1.
 ///
@@ -19,12 +19,18 @@ use super::{Call, Memory, bilinear, on_backend};
 /// - x: `[b, c, k, j, i]`
 /// - weight: `[c, 3, 3, 3]`
 /// - output: as x
-pub fn depthwise_conv3(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
-    let _timed = op(Class::Depthwise, &x);
-    let channels = x.dims()[1];
+pub fn depthwise_conv3(x: impl Into<Input>, weight: Tensor<4>) -> Tensor<5> {
+    let x = x.into();
+    let channels = x.tensor().dims()[1];
     assert_eq!(weight.dims(), [channels, 3, 3, 3], "one 3³ kernel a channel");
-    on_backend!(x, B => {
-        bilinear::<B, 4>(x, weight, B::forward, B::input_gradient, B::weight_gradient)
+    on_backend!(x.tensor(), B => {
+        let convolution = Bilinear {
+            class: Class::Depthwise,
+            forward: B::forward,
+            of_x: B::input_gradient,
+            of_weight: B::weight_gradient,
+        };
+        convolution.apply::<B>(x, weight)
     })
 }
 

@@ -5,10 +5,12 @@ mod cpu;
 mod cube;
 
 use burn::Tensor;
+use burn::backend::autodiff::ops::NodeGuard;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
+use super::autodiff::ParentGradients;
 use super::clock::{Class, op};
-use super::{Call, Memory, Parent, Place, on_backend, primitive, record};
+use super::{Call, Memory, Normed, Parent, Place, on_backend, primitive, record};
 use crate::config::Activation;
 
 /// Normalises every group of channels of every sample to mean 0 and variance 1 (biased, as the
@@ -28,43 +30,65 @@ pub fn group_norm(
     activation: Activation,
 ) -> Tensor<5> {
     let _timed = op(Class::GroupNorm, &x);
-    let [_, c, k, j, i] = x.dims();
-    assert!(groups > 0 && c % groups == 0, "{groups} groups do not divide {c} channels");
-    let layout = Layout { groups, channels: c, voxels: k * j * i };
-    let slope = activation.negative_slope();
-    on_backend!(x, B => {
-        if x.device().is_autodiff() {
-            recorded::<B>(x, gamma, beta, layout, slope)
-        } else {
-            let statistics = B::statistics(&x, layout);
-            B::apply(&x, [&gamma, &beta], &statistics, layout, slope)
+    let norm = Normed { x, gamma, beta, groups, activation };
+    on_backend!(norm.x, B => {
+        if !norm.x.device().is_autodiff() {
+            return Known::<B>::of_values(norm).output();
         }
+        let (parents, norm) = Known::<B>::new(norm);
+        let output = norm.output();
+        record::<B, 3, 5>(parents, output, move |gradient, _, _| {
+            norm.gradients(Tensor::from_primitive::<B>(gradient))
+        })
     })
 }
 
-fn recorded<B: GroupNormKernels>(
-    x: Tensor<5>,
-    gamma: Tensor<1>,
-    beta: Tensor<1>,
+/// A norm whose statistics are taken, without autodiff.
+pub(crate) struct Known<B: GroupNormKernels> {
+    /// What it is of.
+    pub x: Tensor<5>,
+    parameters: [Tensor<1>; 2],
+    statistics: B::Statistics,
     layout: Layout,
     slope: f32,
-) -> Tensor<5>
+}
+
+impl<B: GroupNormKernels> Known<B>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
-    let x = Parent::<B, 5>::new(x);
-    let (gamma, beta) = (Parent::<B, 1>::new(gamma), Parent::<B, 1>::new(beta));
-    let parents = [x.guard, gamma.guard, beta.guard];
-    let (x, gamma, beta) = (x.value, gamma.value, beta.value);
-    let statistics = B::statistics(&x, layout);
-    let output = B::apply(&x, [&gamma, &beta], &statistics, layout, slope);
-    record::<B, 3, 5>(parents, output, move |gradient, _, _| {
-        let gradient = Tensor::<5>::from_primitive::<B>(gradient);
+    /// Of tensors in a graph, with the places there of x, gamma and beta.
+    pub fn new(norm: Normed) -> ([NodeGuard; 3], Known<B>) {
+        let x = Parent::<B, 5>::new(norm.x);
+        let (gamma, beta) = (Parent::<B, 1>::new(norm.gamma), Parent::<B, 1>::new(norm.beta));
+        let values = Normed { x: x.value, gamma: gamma.value, beta: beta.value, ..norm };
+        ([x.guard, gamma.guard, beta.guard], Known::of_values(values))
+    }
+
+    fn of_values(norm: Normed) -> Known<B> {
+        let Normed { x, gamma, beta, groups, activation } = norm;
+        let [_, c, k, j, i] = x.dims();
+        assert!(groups > 0 && c % groups == 0, "{groups} groups do not divide {c} channels");
+        let layout = Layout { groups, channels: c, voxels: k * j * i };
+        let statistics = B::statistics(&x, layout);
+        let slope = activation.negative_slope();
+        Known { x, parameters: [gamma, beta], statistics, layout, slope }
+    }
+
+    pub fn output(&self) -> Tensor<5> {
+        let [gamma, beta] = &self.parameters;
+        B::apply(&self.x, [gamma, beta], &self.statistics, self.layout, self.slope)
+    }
+
+    /// Of x, gamma and beta, from that of the output.
+    pub fn gradients(self, gradient: Tensor<5>) -> ParentGradients<B, 3> {
+        let [gamma, beta] = &self.parameters;
+        let (statistics, layout, slope) = (&self.statistics, self.layout, self.slope);
         let (of_x, of_gamma, of_beta) =
-            B::gradients(&x, &gradient, [&gamma, &beta], &statistics, layout, slope);
+            B::gradients(&self.x, &gradient, [gamma, beta], statistics, layout, slope);
         let [of_gamma, of_beta] = [of_gamma, of_beta].map(primitive::<B, 1>);
         [Some(primitive::<B, 5>(of_x)), Some(of_gamma), Some(of_beta)]
-    })
+    }
 }
 
 /// How a tensor `[b, c, voxels]` falls into groups.

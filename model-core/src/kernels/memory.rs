@@ -18,7 +18,7 @@ pub enum Place {
 pub(super) const BUSY_CUBES: usize = 1024;
 
 /// One call of an op.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Call {
     /// Where.
     pub place: Place,

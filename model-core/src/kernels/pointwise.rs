@@ -11,9 +11,9 @@ use burn::Tensor;
 use burn::backend::{Backend, Flex};
 use burn::tensor::FloatDType;
 
-use super::clock::{Class, op};
+use super::clock::Class;
 use super::memory::BUSY_CUBES;
-use super::{Call, Memory, Place, bilinear, on_backend};
+use super::{Bilinear, Call, Input, Memory, Place, on_backend};
 use crate::nets::cast;
 
 /// Makes every output voxel a sum over the input voxel's channels, without bias. For the backward
@@ -23,15 +23,17 @@ use crate::nets::cast;
 /// - x: `[b, in, k, j, i]`
 /// - weight: `[out, in]`
 /// - output: `[b, out, k, j, i]`
-pub fn pointwise_conv(x: Tensor<5>, weight: Tensor<2>) -> Tensor<5> {
-    let _timed = op(Class::Pointwise, &x);
-    assert_eq!(weight.dims()[1], x.dims()[1], "a weight for every input channel");
-    on_backend!(x, B => {
-        let forward = |x: &Tensor<5>, weight: &Tensor<2>| B::product(weight.clone(), x.clone());
-        let of_x = |gradient: &Tensor<5>, weight: &Tensor<2>| {
-            B::product(weight.clone().transpose(), gradient.clone())
+pub fn pointwise_conv(x: impl Into<Input>, weight: Tensor<2>) -> Tensor<5> {
+    let x = x.into();
+    assert_eq!(weight.dims()[1], x.tensor().dims()[1], "a weight for every input channel");
+    on_backend!(x.tensor(), B => {
+        let convolution = Bilinear {
+            class: Class::Pointwise,
+            forward: |x, weight| B::product(weight.clone(), x.clone()),
+            of_x: |gradient, weight| B::product(weight.clone().transpose(), gradient.clone()),
+            of_weight: B::weight_gradient,
         };
-        bilinear::<B, 2>(x, weight, forward, of_x, B::weight_gradient)
+        convolution.apply::<B>(x, weight)
     })
 }
 

@@ -1,6 +1,6 @@
 //! How the backward pass treats a network's layers: which it stores, rewinds, or computes again.
 
-use super::{Layer, Step, steps, units};
+use super::{Kernel, Layer, Step, Unit, steps, units};
 use crate::config::UNetConfig;
 
 /// What is kept of a segment for its backward pass.
@@ -26,38 +26,49 @@ pub struct Segment {
 /// A network's layers as segments.
 ///
 /// Reversible: every longest run of layers that can be rewound is one segment, so that a sequence
-/// of blocks, or the whole path between pixel shuffles, keeps its end alone. Checkpointed: every
+/// of blocks, or the whole path between pixel shuffles, keeps its end alone; a pointwise convolution
+/// that widens, as into every level of an encoder, is computed again from its narrow input, for next
+/// to nothing. Checkpointed: every
 /// run of n layers between skips falls into about √n segments (Chen et al. 2016, section 4.1). The
 /// last segment is the head.
 pub fn segments(config: &UNetConfig) -> Vec<Segment> {
     let mut steps = steps(config);
     let head = steps.split_off(steps.len() - 1);
-    let kind = |step: &Step| match config.reversible {
-        true => step.layer.is_invertible(),
-        false => config.checkpointed && is_between_skips(&step.layer),
+    let kind = |step: &Step| match (config.reversible, config.checkpointed) {
+        (true, _) if step.layer.is_invertible() => Backward::Rewound,
+        (true, _) if widens(&step.layer) => Backward::Recomputed,
+        (false, true) if is_between_skips(&step.layer) => Backward::Recomputed,
+        _ => Backward::Stored,
     };
     let mut list = Vec::new();
     for run in steps.chunk_by(|a, b| kind(a) == kind(b)) {
-        let stored = |steps: &[Step]| Segment { backward: Backward::Stored, steps: steps.to_vec() };
-        if !kind(&run[0]) {
-            list.push(stored(run));
-        } else if config.reversible {
-            let rewound = run.iter().any(|step| matches!(step.layer, Layer::Block { .. }));
-            let backward = if rewound { Backward::Rewound } else { Backward::Stored };
-            list.push(Segment { backward, steps: run.to_vec() });
-        } else {
-            let count = (run.len() as f64).sqrt().round() as usize;
-            for steps in run.chunks(run.len().div_ceil(count)) {
-                // A lone convolution keeps no more than its input anyway.
-                let saves =
-                    steps.iter().any(|step| units(&step.layer).iter().any(|u| u.norm.is_some()));
-                let backward = if saves { Backward::Recomputed } else { Backward::Stored };
-                list.push(Segment { backward, steps: steps.to_vec() });
+        let has = |steps: &[Step], any: fn(&Layer) -> bool| steps.iter().any(|s| any(&s.layer));
+        let mut push = |backward, steps: &[Step]| {
+            list.push(Segment { backward, steps: steps.to_vec() });
+        };
+        match kind(&run[0]) {
+            Backward::Rewound if has(run, |layer| matches!(layer, Layer::Block { .. })) => {
+                push(Backward::Rewound, run);
             }
+            Backward::Recomputed => {
+                let count = (run.len() as f64).sqrt().round() as usize;
+                for steps in run.chunks(run.len().div_ceil(count)) {
+                    // A lone convolution keeps no more than its input anyway.
+                    let saves = has(steps, |layer| units(layer).iter().any(|u| u.norm.is_some()));
+                    push(if saves { Backward::Recomputed } else { Backward::Stored }, steps);
+                }
+            }
+            _ => push(Backward::Stored, run),
         }
     }
     list.push(Segment { backward: Backward::Stored, steps: head });
     list
+}
+
+/// Whether a layer is a pointwise convolution, with its norm, to more channels.
+fn widens(layer: &Layer) -> bool {
+    let is_widening = |u: &Unit| u.kernel == Kernel::Pointwise && u.from < u.to && u.norm.is_some();
+    matches!(layer, Layer::Unit(unit) if is_widening(unit))
 }
 
 /// Whether a layer takes one tensor and gives one, with nothing kept aside.

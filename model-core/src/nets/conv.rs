@@ -5,7 +5,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::like;
-use crate::kernels::{conv3, depthwise_conv3, pointwise_conv};
+use crate::kernels::{Input, conv3, depthwise_conv3, pointwise_conv};
 
 /// Weights for layers followed by rectifiers keep the variance of what passes (He et al. 2015).
 fn he_normal<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
@@ -36,8 +36,9 @@ impl PointwiseConv {
     /// # Shapes
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
-    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let weight = like(self.weight.val(), &x);
+    pub fn forward(&self, x: impl Into<Input>) -> Tensor<5> {
+        let x = x.into();
+        let weight = like(self.weight.val(), x.tensor());
         let output = weight.dims()[0];
         let y = pointwise_conv(x, weight);
         match &self.bias {
@@ -65,8 +66,9 @@ impl DepthwiseConv {
 
     /// # Shapes
     /// - x, output: `[b, c, k, j, i]`
-    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let weight = like(self.weight.val(), &x);
+    pub fn forward(&self, x: impl Into<Input>) -> Tensor<5> {
+        let x = x.into();
+        let weight = like(self.weight.val(), x.tensor());
         depthwise_conv3(x, weight)
     }
 }
@@ -87,8 +89,9 @@ impl Conv3 {
     /// # Shapes
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
-    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let weight = like(self.weight.val(), &x);
+    pub fn forward(&self, x: impl Into<Input>) -> Tensor<5> {
+        let x = x.into();
+        let weight = like(self.weight.val(), x.tensor());
         conv3(x, weight)
     }
 }

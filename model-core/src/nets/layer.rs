@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Precision, Reflection, ReversibleBlock, Unit, like};
 use crate::kernels::{
-    Parent, max_pool2, on_backend, primitive, record, squeeze2, unsqueeze2, upsample2,
-    upsample2_add,
+    Input, Normed, Parent, max_pool2, on_backend, primitive, record, squeeze2, unsqueeze2,
+    upsample2, upsample2_add,
 };
 use crate::layers;
 
@@ -46,11 +46,16 @@ pub enum Parts {
     Halves(Tensor<5>, Tensor<5>),
     /// `[b, c, k/2, j/2, i/2]`, still to be up-sampled: in one pass with what is added to it.
     Smaller(Tensor<5>),
+    /// Still to be normalized, by what reads it.
+    Normed(Normed),
 }
 
 impl Parts {
     pub(super) fn is_autodiff(&self) -> bool {
-        let (Parts::Whole(x) | Parts::Halves(x, _) | Parts::Smaller(x)) = self;
+        let (Parts::Whole(x)
+        | Parts::Halves(x, _)
+        | Parts::Smaller(x)
+        | Parts::Normed(Normed { x, .. })) = self;
         x.device().is_autodiff()
     }
 
@@ -60,6 +65,15 @@ impl Parts {
             Parts::Whole(x) => x,
             Parts::Halves(x1, x2) => Tensor::cat(vec![x1, x2], 1),
             Parts::Smaller(x) => upsample2(x),
+            Parts::Normed(norm) => Input::Normed(norm).whole(),
+        }
+    }
+
+    /// For a convolution.
+    fn input(self) -> Input {
+        match self {
+            Parts::Normed(norm) => norm.into(),
+            parts => parts.whole().into(),
         }
     }
 
@@ -146,7 +160,12 @@ impl Layer {
     pub fn forward(&self, x: Parts, kept: &mut Vec<Tensor<5>>, tap: Option<&Tap>) -> Parts {
         use layers::Layer as L;
         let layer = match self {
-            Layer::Unit(unit) => return Parts::Whole(unit.forward(x.whole())),
+            Layer::Unit(unit) => {
+                return match unit.forward(x.input()) {
+                    Input::Whole(x) => Parts::Whole(x),
+                    Input::Normed(norm) => Parts::Normed(norm),
+                };
+            }
             Layer::Block(block) => {
                 let (y1, y2) = block.forward(x.halves());
                 return Parts::Halves(y1, y2);

@@ -4,7 +4,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use crate::config::Activation;
-use crate::kernels::group_norm;
+use crate::kernels::{Input, Normed};
 
 /// Group norm with activation.
 #[derive(Module, Debug)]
@@ -32,6 +32,15 @@ impl GroupNorm {
     /// # Shapes
     /// - x, output: `[b, c, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        group_norm(x, self.gamma.val(), self.beta.val(), self.groups, self.activation)
+        Input::Normed(self.ahead(x)).whole()
+    }
+
+    /// Left to the convolution that reads the output.
+    ///
+    /// # Shapes
+    /// - x: `[b, c, k, j, i]`
+    pub fn ahead(&self, x: Tensor<5>) -> Normed {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        Normed { x, gamma, beta, groups: self.groups, activation: self.activation }
     }
 }

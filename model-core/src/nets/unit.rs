@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Conv3, DepthwiseConv, GroupNorm, PointwiseConv, Precision, cast};
+use crate::kernels::Input;
 use crate::layers::{self, Kernel};
 
 /// One of the convolutions.
@@ -18,7 +19,7 @@ pub enum Conv {
 }
 
 impl Conv {
-    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+    fn forward(&self, x: Input) -> Tensor<5> {
         match self {
             Conv::Pointwise(conv) => conv.forward(x),
             Conv::Depthwise(conv) => conv.forward(x),
@@ -58,19 +59,25 @@ impl Unit {
         Unit { before: norm(true, unit.from), conv, after: norm(false, unit.to), precision }
     }
 
+    /// The norm after the convolution is left to what reads the output.
+    ///
     /// # Shapes
     /// - x: `[b, from, k, j, i]`
     /// - output: `[b, to, k, j, i]`
-    pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let x = cast(x, self.precision.compute);
+    pub fn forward(&self, x: Input) -> Input {
+        let x = match x {
+            Input::Whole(x) => Input::Whole(cast(x, self.precision.compute)),
+            // Of a convolution, and so in that type.
+            x => x,
+        };
         let x = match &self.before {
-            Some(norm) => norm.forward(x),
+            Some(norm) => norm.ahead(x.whole()).into(),
             None => x,
         };
-        let x = self.conv.forward(x);
+        let y = self.conv.forward(x);
         match &self.after {
-            Some(norm) => norm.forward(x),
-            None => x,
+            Some(norm) => norm.ahead(y).into(),
+            None => y.into(),
         }
     }
 }
@@ -95,7 +102,7 @@ impl Half {
     /// # Shapes
     /// - x, output: `[b, c/2, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        let x = self.units.iter().fold(x, |x, unit| unit.forward(x));
-        cast(x, self.precision.stream)
+        let x = self.units.iter().fold(Input::Whole(x), |x, unit| unit.forward(x));
+        cast(x.whole(), self.precision.stream)
     }
 }

@@ -108,8 +108,8 @@ impl VaeBranch {
         let mut x = upsample2(self.widen.forward(activation(x)));
         for level in &self.levels {
             x = upsample2(level.narrow.forward(x));
-            let block = level.first.conv.forward(level.first.norm.forward(x.clone()));
-            x = x + level.second.conv.forward(level.second.norm.forward(block));
+            let block = level.first.conv.forward(level.first.norm.ahead(x.clone()));
+            x = x + level.second.conv.forward(level.second.norm.ahead(block));
         }
         Branch { reconstruction: self.out.forward(x), mean, log_variance }
     }

@@ -3,7 +3,7 @@
 use super::heap::Shadow;
 use super::tape::{Machine, Tape, Unary, Var};
 use crate::config::{UNetConfig, Vae};
-use crate::kernels::{Memory, conv3, pointwise};
+use crate::kernels::{Memory, conv3, group_norm, pointwise};
 
 impl Machine {
     /// Forward and backward pass of the branch; gives the multiply-adds of the forward pass. The
@@ -25,6 +25,7 @@ impl Machine {
         let op = Unary {
             // burn's own convolution; small, at the bottom of the network.
             memory: Memory { keeps_input: true, ..Memory::default() },
+            norm: None,
             output: (vae.channels, halved, 4),
             num_parameters: weights,
             work: call.numbers(weights) / 8,
@@ -44,8 +45,7 @@ impl Machine {
             x = self.upsample(&mut tape, x);
             let mut y = x.clone();
             for _ in 0..2 {
-                y = self.norm(&mut tape, y);
-                y = self.conv(&mut tape, y);
+                y = self.normed_conv(&mut tape, y);
             }
             x = self.add(&mut tape, x, y);
         }
@@ -61,14 +61,16 @@ impl Machine {
         let call = self.call(&x.shadow, to);
         let output = (to, call.dims, call.float_bytes);
         let (memory, work) = (pointwise::memory(&call), call.numbers(call.from * to));
-        self.unary(tape, x, Unary { memory, output, num_parameters: (call.from + 1) * to, work })
+        let num_parameters = (call.from + 1) * to;
+        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work })
     }
 
-    fn conv(&self, tape: &mut Tape, x: Var) -> Var {
+    fn normed_conv(&self, tape: &mut Tape, x: Var) -> Var {
         let call = self.call(&x.shadow, x.shadow.channels);
         let weights = 27 * call.from * call.from;
         let output = (call.from, call.dims, call.float_bytes);
         let (memory, work) = (conv3::memory(&call), call.numbers(weights));
-        self.unary(tape, x, Unary { memory, output, num_parameters: weights, work })
+        let norm = Some(group_norm::memory(&call));
+        self.unary(tape, x, Unary { memory, norm, output, num_parameters: weights, work })
     }
 }

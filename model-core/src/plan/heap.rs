@@ -97,6 +97,11 @@ impl Shadow {
         self.at_start && Rc::strong_count(&self.block) == 1
     }
 
+    /// Channels, voxels and bytes a number.
+    pub fn shape(&self) -> (usize, [usize; 3], u64) {
+        (self.channels, self.dims, self.float_bytes)
+    }
+
     /// A half of the channels, as a view.
     pub fn half(&self, second: bool) -> Shadow {
         Shadow { at_start: self.at_start && !second, channels: self.channels / 2, ..self.clone() }

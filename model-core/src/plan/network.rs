@@ -18,6 +18,8 @@ struct Local {
 pub enum Parts {
     Whole(Var),
     Halves(Var, Var),
+    /// Still to be normalized, by what reads it.
+    Normed(Var),
 }
 
 impl Machine {
@@ -25,20 +27,24 @@ impl Machine {
         match x {
             Parts::Whole(x) => x,
             Parts::Halves(x1, x2) => self.join(tape, x1, x2),
+            Parts::Normed(x) => self.norm(tape, x),
         }
     }
 
     fn halves(&self, tape: &mut Tape, x: Parts) -> (Var, Var) {
         match x {
-            Parts::Whole(x) => self.split(tape, x),
             Parts::Halves(x1, x2) => (x1, x2),
+            x => {
+                let x = self.whole(tape, x);
+                self.split(tape, x)
+            }
         }
     }
 
     /// Halves that are copies.
     fn owned_halves(&self, x: Parts) -> (Shadow, Shadow) {
         match x {
-            Parts::Whole(Var { shadow, .. }) => {
+            Parts::Whole(Var { shadow, .. }) | Parts::Normed(Var { shadow, .. }) => {
                 let half = || self.tensor(shadow.channels / 2, shadow.dims, shadow.float_bytes);
                 (half(), half())
             }
@@ -195,10 +201,7 @@ impl Machine {
     fn layer(&self, tape: &mut Tape, x: Parts, layer: &Layer, kept: &mut Vec<Var>) -> Parts {
         let mut last = || kept.pop().expect("every join has its Keep");
         Parts::Whole(match layer {
-            Layer::Unit(unit) => {
-                let x = self.whole(tape, x);
-                self.unit(tape, x, unit)
-            }
+            Layer::Unit(unit) => return self.unit(tape, x, unit),
             Layer::Block { f, g } => {
                 let (x1, x2) = self.halves(tape, x);
                 let (x1, x2) = (self.cast(tape, x1, self.stream), self.cast(tape, x2, self.stream));
@@ -213,7 +216,11 @@ impl Machine {
                 let call = self.call(&x.shadow, x.shadow.channels);
                 let output = (call.from, call.dims.map(|d| d / 2), call.float_bytes);
                 let memory = max_pool::memory(&call);
-                self.unary(tape, x, Unary { memory, output, num_parameters: 0, work: 0 })
+                self.unary(
+                    tape,
+                    x,
+                    Unary { memory, norm: None, output, num_parameters: 0, work: 0 },
+                )
             }
             Layer::Upsample => {
                 let x = self.whole(tape, x);
@@ -262,15 +269,25 @@ impl Machine {
 
     /// F or G of a block.
     fn half(&self, tape: &mut Tape, x: Var, units: &[Unit]) -> Var {
-        let x = units.iter().fold(x, |x, unit| self.unit(tape, x, unit));
+        let x = units.iter().fold(Parts::Whole(x), |x, unit| self.unit(tape, x, unit));
+        let x = self.whole(tape, x);
         self.cast(tape, x, self.stream)
     }
 
     /// A convolution with its norm.
-    pub fn unit(&self, tape: &mut Tape, x: Var, unit: &Unit) -> Var {
-        let mut x = self.cast(tape, x, self.compute);
+    fn unit(&self, tape: &mut Tape, x: Parts, unit: &Unit) -> Parts {
+        let (mut x, mut is_normed) = match x {
+            Parts::Normed(x) => (x, true),
+            x => {
+                let x = self.whole(tape, x);
+                (self.cast(tape, x, self.compute), false)
+            }
+        };
         if unit.norm.is_some_and(|norm| norm.first) {
-            x = self.norm(tape, x);
+            if is_normed {
+                x = self.norm(tape, x);
+            }
+            is_normed = true;
         }
         let call = self.call(&x.shadow, unit.to);
         let (mut memory, taps) = match unit.kernel {
@@ -287,11 +304,12 @@ impl Machine {
         }
         let work = call.numbers(weights);
         let output = (unit.to, call.dims, call.float_bytes);
-        x = self.unary(tape, x, Unary { memory, output, num_parameters, work });
-        if unit.norm.is_some_and(|norm| !norm.first) {
-            x = self.norm(tape, x);
+        let norm = is_normed.then(|| group_norm::memory(&call));
+        x = self.unary(tape, x, Unary { memory, norm, output, num_parameters, work });
+        match unit.norm {
+            Some(norm) if !norm.first => Parts::Normed(x),
+            _ => Parts::Whole(x),
         }
-        x
     }
 
     /// A norm with its activation.
@@ -300,7 +318,7 @@ impl Machine {
         let (memory, output) =
             (group_norm::memory(&call), (call.from, call.dims, call.float_bytes));
         let num_parameters = 2 * call.from;
-        self.unary(tape, x, Unary { memory, output, num_parameters, work: 0 })
+        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work: 0 })
     }
 
     /// Trilinear ×2.
@@ -308,7 +326,7 @@ impl Machine {
         let call = self.call(&x.shadow, x.shadow.channels);
         let output = (call.from, call.dims.map(|d| 2 * d), call.float_bytes);
         let (memory, work) = (upsample::memory(&call), 8 * 8 * call.num_inputs());
-        self.unary(tape, x, Unary { memory, output, num_parameters: 0, work })
+        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work })
     }
 
     fn shuffle(&self, tape: &mut Tape, x: Var, squeeze: bool) -> Var {
@@ -318,7 +336,7 @@ impl Machine {
             false => (call.from / 8, call.dims.map(|d| 2 * d), call.float_bytes),
         };
         let memory = squeeze::memory(&call);
-        self.unary(tape, x, Unary { memory, output, num_parameters: 0, work: 0 })
+        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work: 0 })
     }
 
     fn reflect(&self, tape: &mut Tape, x: Var, channels: usize, reflections: usize) -> Var {
@@ -327,7 +345,7 @@ impl Machine {
         let output = (channels, call.dims, call.float_bytes);
         let num_parameters = channels * reflections;
         let work = call.numbers(reflections * (2 * channels + reflections));
-        self.unary(tape, x, Unary { memory, output, num_parameters, work })
+        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work })
     }
 
     /// The input of a network, in f32.

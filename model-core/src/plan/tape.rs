@@ -61,6 +61,8 @@ pub struct Machine {
 pub struct Unary {
     /// What it declares.
     pub memory: Memory,
+    /// What the norm declares whose output it reads, where it is left to find that itself.
+    pub norm: Option<Memory>,
     /// Channels, voxels and bytes a number of its output.
     pub output: (usize, [usize; 3], u64),
     /// Numbers in its parameters.
@@ -136,32 +138,58 @@ impl Machine {
 
     /// One operation.
     pub fn unary(&self, tape: &mut Tape, x: Var, op: Unary) -> Var {
-        let Unary { memory, output: (channels, dims, float_bytes), num_parameters, work } = op;
+        let Unary { memory, norm, output: (channels, dims, float_bytes), num_parameters, work } =
+            op;
+        let Var { shadow, node: parent } = x;
+        let is_kept = !tape.is_none && (parent.is_some() || num_parameters > 0);
+        let like_input = shadow.shape();
+        let normed = self.normed(norm, &shadow);
+        // What is normalized alone is all that is needed from here on.
+        let kept = (is_kept || norm.is_none()).then_some(shadow);
         let y = self.tensor(channels, dims, float_bytes);
         self.heap.touch(memory.forward_bytes);
         self.work(work);
-        let (shadow, parent) = (x.shadow, x.node);
-        if tape.is_none || (parent.is_none() && num_parameters == 0) {
+        drop(normed);
+        if !is_kept {
             return Var { shadow: y, node: None };
         }
-        let extra = self.heap.take(memory.kept_bytes);
-        let (input, dims, float_bytes) = (shadow.channels, shadow.dims, shadow.float_bytes);
-        let kept = memory.keeps_input.then_some(shadow);
+        let kept_bytes = memory.kept_bytes + norm.map_or(0, |norm| norm.kept_bytes);
+        let extra = self.heap.take(kept_bytes);
+        let kept = kept.filter(|_| memory.keeps_input);
         let node = tape.record(self, move |machine, gradient, gradients| {
             machine.heap.touch(memory.backward_bytes);
             if num_parameters > 0 {
+                let _normed = kept.as_ref().and_then(|kept| machine.normed(norm, kept));
+                machine.heap.touch(memory.backward_bytes);
                 machine.work(work);
                 machine.keep_gradient(num_parameters);
             }
             if let Some(parent) = parent {
                 machine.work(work);
-                let of_x = machine.tensor(input, dims, float_bytes);
+                let (channels, dims, float_bytes) = like_input;
+                let mut of_x = machine.tensor(channels, dims, float_bytes);
                 machine.heap.touch(memory.backward_bytes);
+                drop(gradient);
+                if let Some(norm) = norm {
+                    let of_output = of_x;
+                    machine.keep_gradient(2 * channels);
+                    of_x = machine.like(&of_output);
+                    machine.heap.touch(norm.backward_bytes);
+                }
                 machine.register(gradients, parent, of_x);
             }
-            drop((gradient, kept, extra));
+            drop((kept, extra));
         });
         Var { shadow: y, node: Some(node) }
+    }
+
+    /// What a norm makes of a tensor, where there is one.
+    fn normed(&self, norm: Option<Memory>, x: &Shadow) -> Option<Shadow> {
+        norm.map(|norm| {
+            let output = self.like(x);
+            self.heap.touch(norm.forward_bytes);
+            output
+        })
     }
 
     /// The same numbers in another type.
@@ -170,7 +198,8 @@ impl Machine {
             return x;
         }
         let output = (x.shadow.channels, x.shadow.dims, float_bytes);
-        let op = Unary { memory: Memory::default(), output, num_parameters: 0, work: 0 };
+        let op =
+            Unary { memory: Memory::default(), norm: None, output, num_parameters: 0, work: 0 };
         self.unary(tape, x, op)
     }
 

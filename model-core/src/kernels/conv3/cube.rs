@@ -21,55 +21,67 @@ use cubecl::prelude::*;
 use super::super::cube::{
     UNITS, contiguous, cubes, empty, float, has_matrix_units, indices, tensor,
 };
-use super::Dense;
+use super::super::{Call, Place, primitive};
+use super::{Dense, slabs};
 
 impl Dense for Cube {
     fn forward(x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         let output = weight.dims()[0];
-        let (x, weight) = (contiguous(x), contiguous(weight));
-        let by_units = has_matrix_units(&x).then(|| {
-            conv_forward::<3>(
-                x.clone(),
-                weight.clone(),
-                None,
-                options(),
-                ConvStrategy::ImplicitGemm,
-            )
+        let by_units = planes_of_units(x, output).and_then(|planes| {
+            let weight = contiguous(weight);
+            slabs::convolve(x, output, planes, |x| {
+                let (x, weight) = (contiguous(&x), weight.clone());
+                conv_forward::<3>(x, weight, None, options(), ConvStrategy::ImplicitGemm)
+                    .ok()
+                    .map(tensor)
+            })
         });
-        match by_units {
-            Some(Ok(output)) => tensor(output),
-            _ => tensor(convolve(x, weight, output, false)),
-        }
+        by_units
+            .unwrap_or_else(|| tensor(convolve(contiguous(x), contiguous(weight), output, false)))
     }
 
     fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         let input = weight.dims()[1];
-        let (gradient, weight) = (contiguous(gradient), contiguous(weight));
-        let by_units = has_matrix_units(&gradient).then(|| {
-            let mut shape = gradient.meta.shape().clone();
-            shape[1] = input;
-            let (gradient, weight) = (gradient.clone(), weight.clone());
-            conv_data_backward::<3>(gradient, weight, shape, options(), ConvStrategy::ImplicitGemm)
+        let by_units = planes_of_units(gradient, input).and_then(|planes| {
+            let weight = contiguous(weight);
+            slabs::convolve(gradient, input, planes, |gradient| {
+                let (gradient, weight) = (contiguous(&gradient), weight.clone());
+                let mut shape = gradient.meta.shape().clone();
+                shape[1] = input;
+                let strategy = ConvStrategy::ImplicitGemm;
+                conv_data_backward::<3>(gradient, weight, shape, options(), strategy)
+                    .ok()
+                    .map(tensor)
+            })
         });
-        match by_units {
-            Some(Ok(of_x)) => tensor(of_x),
-            _ => tensor(convolve(gradient, weight, input, true)),
-        }
+        by_units.unwrap_or_else(|| {
+            tensor(convolve(contiguous(gradient), contiguous(weight), input, true))
+        })
     }
 
     fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5> {
         let shape = [gradient.dims()[1], x.dims()[1], 3, 3, 3];
-        let (x, gradient) = (contiguous(x), contiguous(gradient));
-        let by_units = has_matrix_units(&x).then(|| {
-            let (x, gradient) = (x.clone(), gradient.clone());
-            let strategy = ConvStrategy::ImplicitGemm;
-            conv_weight_backward::<3>(x, gradient, shape.into(), options(), strategy)
+        let by_units = planes_of_units(x, shape[0]).and_then(|planes| {
+            slabs::weight_gradient(x, gradient, planes, |x, gradient| {
+                let (x, gradient) = (contiguous(&x), contiguous(&gradient));
+                let strategy = ConvStrategy::ImplicitGemm;
+                conv_weight_backward::<3>(x, gradient, shape.into(), options(), strategy)
+                    .ok()
+                    .map(tensor)
+            })
         });
-        match by_units {
-            Some(Ok(of_weight)) => tensor(of_weight),
-            _ => tensor(weight::gradient(x, gradient, shape)),
-        }
+        by_units
+            .unwrap_or_else(|| tensor(weight::gradient(contiguous(x), contiguous(gradient), shape)))
     }
+}
+
+/// Planes of the slabs in which matrix units take a convolution of x to so many channels, where
+/// there are such units.
+fn planes_of_units(x: &Tensor<5>, to: usize) -> Option<usize> {
+    let [batch, from, nk, nj, ni] = x.dims();
+    let (place, float_bytes) = (Place::Gpu, x.dtype().size() as u64);
+    let call = Call { place, float_bytes, batch, from, to, dims: [ni, nj, nk] };
+    has_matrix_units(&primitive::<Cube, 5>(x.clone())).then(|| slabs::num_planes(&call))
 }
 
 fn options() -> ConvOptions<3> {

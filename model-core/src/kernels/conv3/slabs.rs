@@ -1,0 +1,133 @@
+//! A convolution slab by slab along k: what a library's convolution lays out anew, its input and its
+//! output, is then never more than a slab's.
+
+#[cfg(any(feature = "gpu", test))]
+use burn::Tensor;
+
+use super::Call;
+
+/// A slab's input and output take no more, unless three planes do.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Planes of a slab.
+pub(super) fn num_planes(call: &Call) -> usize {
+    let [ni, nj, nk] = call.dims;
+    let plane = Call { dims: [ni, nj, 1], ..*call };
+    let bytes = plane.num_inputs().saturating_add(plane.numbers(call.to)) * call.float_bytes;
+    // With a border on both sides.
+    ((MOST_BYTES / bytes.max(1)) as usize).saturating_sub(2).clamp(1, nk.max(1))
+}
+
+/// Bytes of a slab's input, and twice its output.
+pub(super) fn bytes(call: &Call) -> u64 {
+    let [ni, nj, nk] = call.dims;
+    let slab = Call { dims: [ni, nj, (num_planes(call) + 2).min(nk)], ..*call };
+    slab.num_inputs().saturating_add(2 * slab.numbers(call.to)) * call.float_bytes
+}
+
+/// Where a slab begins and ends, and its input: one plane more on each side where there is one.
+#[cfg(any(feature = "gpu", test))]
+fn slabs(nk: usize, planes: usize) -> impl Iterator<Item = [usize; 4]> {
+    let starts = (0..nk).step_by(planes);
+    starts.map(move |start| {
+        let end = (start + planes).min(nk);
+        [start, end, start.saturating_sub(1), (end + 1).min(nk)]
+    })
+}
+
+/// What `convolve` makes of x, stride 1 and padding 1; nothing where it makes nothing of a slab.
+///
+/// # Shapes
+/// - x: `[b, in, k, j, i]`
+/// - output: `[b, to, k, j, i]`
+#[cfg(any(feature = "gpu", test))]
+pub(super) fn convolve(
+    x: &Tensor<5>,
+    to: usize,
+    planes: usize,
+    convolve: impl Fn(Tensor<5>) -> Option<Tensor<5>>,
+) -> Option<Tensor<5>> {
+    let [b, _, nk, nj, ni] = x.dims();
+    if planes >= nk {
+        return convolve(x.clone());
+    }
+    let mut output = Tensor::empty([b, to, nk, nj, ni], (&x.device(), x.dtype()));
+    for [start, end, from, until] in slabs(nk, planes) {
+        let slab = convolve(x.clone().narrow(2, from, until - from))?;
+        let slab = slab.narrow(2, start - from, end - start);
+        output = output.slice_assign([0..b, 0..to, start..end, 0..nj, 0..ni], slab);
+    }
+    Some(output)
+}
+
+/// The sum of what `of_weight` makes of every slab of x and of the output's gradient.
+///
+/// # Shapes
+/// - x, gradient: `[b, in, k, j, i]` and `[b, out, k, j, i]`
+#[cfg(any(feature = "gpu", test))]
+pub(super) fn weight_gradient(
+    x: &Tensor<5>,
+    gradient: &Tensor<5>,
+    planes: usize,
+    of_weight: impl Fn(Tensor<5>, Tensor<5>) -> Option<Tensor<5>>,
+) -> Option<Tensor<5>> {
+    let [b, to, nk, nj, ni] = gradient.dims();
+    if planes >= nk {
+        return of_weight(x.clone(), gradient.clone());
+    }
+    let mut sum: Option<Tensor<5>> = None;
+    for [start, end, from, until] in slabs(nk, planes) {
+        // The border has a gradient of its own, in another slab.
+        let nothing =
+            |planes| Tensor::zeros([b, to, planes, nj, ni], (&gradient.device(), gradient.dtype()));
+        let border = [start - from, until - end].map(|n| (n > 0).then(|| nothing(n)));
+        let [before, after] = border;
+        let inner = gradient.clone().narrow(2, start, end - start);
+        let parts = before.into_iter().chain([inner]).chain(after).collect();
+        let part = of_weight(x.clone().narrow(2, from, until - from), Tensor::cat(parts, 2))?;
+        sum = Some(match sum {
+            Some(sum) => sum + part,
+            None => part,
+        });
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::random;
+    use super::super::{Dense, conv3};
+    use super::*;
+    use burn::backend::Flex;
+
+    fn assert_near(a: Tensor<5>, b: Tensor<5>) {
+        let worst = (a - b).abs().max().into_scalar::<f32>();
+        assert!(worst < 1e-4, "{worst}");
+    }
+
+    /// Slabs of one plane, a last one that is shorter, all in one.
+    #[test]
+    fn slabs_give_what_the_whole_gives() {
+        let (x, weight) = (random([2, 3, 7, 4, 5]), random([4, 3, 3, 3, 3]));
+        let gradient = random([2, 4, 7, 4, 5]);
+        for planes in [1, 2, 3, 6, 7] {
+            let forward = convolve(&x, 4, planes, |x| Some(conv3(x, weight.clone()))).unwrap();
+            assert_near(forward, conv3(x.clone(), weight.clone()));
+            let of_weight = |x, gradient| Some(Flex::weight_gradient(&x, &gradient));
+            let slabs = weight_gradient(&x, &gradient, planes, of_weight).unwrap();
+            assert_near(slabs, Flex::weight_gradient(&x, &gradient));
+        }
+        assert!(convolve(&x, 4, 2, |_| None).is_none());
+    }
+
+    #[test]
+    fn a_slab_stays_within_its_bytes_and_is_at_least_a_plane() {
+        let call =
+            |dims| Call { from: 30, to: 30, float_bytes: 2, batch: 1, dims, ..Call::default() };
+        let level_0 = call([240, 240, 160]);
+        assert!((30..=40).contains(&num_planes(&level_0)), "{}", num_planes(&level_0));
+        assert!(bytes(&level_0) <= 3 * MOST_BYTES / 2);
+        assert_eq!(num_planes(&call([1 << 14, 1 << 14, 4])), 1);
+        assert_eq!(num_planes(&call([8, 8, 4])), 4);
+    }
+}
