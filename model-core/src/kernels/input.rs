@@ -61,3 +61,36 @@ impl From<Normed> for Input {
         Input::Normed(norm)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{assert_same, random};
+    use super::super::{conv3, depthwise_conv3, pointwise_conv};
+    use super::*;
+
+    /// The gradients of what the norm is of, of its parameters, and of the convolution's weight.
+    #[test]
+    fn a_norm_left_to_a_convolution_gives_what_one_applied_before_gives() {
+        let shape = [2, 6, 3, 4, 5];
+        // gamma, beta, and 27 taps for each of six channels to six.
+        let parameters = random([6, 1, 1, 2 + 6 * 27]);
+        type Convolution = fn(Input, Tensor<3>) -> Tensor<5>;
+        let convolutions: [Convolution; 3] = [
+            |x, weight| conv3(x, weight.reshape([6, 6, 3, 3, 3])),
+            |x, weight| depthwise_conv3(x, weight.narrow(1, 0, 1).reshape([6, 3, 3, 3])),
+            |x, weight| pointwise_conv(x, weight.narrow(2, 0, 1).reshape([6, 6])),
+        ];
+        for convolution in convolutions {
+            let run = |(x, parameters): (Tensor<5>, Tensor<4>), ahead: bool| {
+                let of_norm = |n| parameters.clone().narrow(3, n, 1).reshape([6]);
+                let (gamma, beta) = (of_norm(0), of_norm(1));
+                let norm = Normed { x, gamma, beta, groups: 3, activation: Activation::LeakyRelu };
+                let weight = parameters.narrow(3, 2, 6 * 27).reshape([6, 6, 27]);
+                let input = if ahead { norm.into() } else { Input::Normed(norm).whole().into() };
+                convolution(input, weight)
+            };
+            let inputs = (random(shape), parameters.clone());
+            assert_same(&inputs, |inputs| run(inputs, true), |inputs| run(inputs, false));
+        }
+    }
+}
