@@ -8,7 +8,7 @@ use model_core::{Array, Program, UNetConfig, Weights};
 use promises::shrunk;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use shaders::Output;
+use shaders::{Output, Plan};
 use std::ops::ControlFlow;
 
 fn uniform(random: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
@@ -68,8 +68,9 @@ fn program_matches_model() {
         let module = module.into_data().try_into_vec::<f32>().unwrap();
 
         let program = Program::new(&config, dims).unwrap();
+        let plan = Plan::within(&program, u64::MAX).unwrap();
         let go_on = &mut |_| ControlFlow::Continue(());
-        let output = pollster::block_on(engine.run(&program, &weights, &input, go_on)).unwrap();
+        let output = pollster::block_on(engine.run(&plan, &weights, &input, go_on)).unwrap();
         let Output::Logits(engine) = output else { panic!("{preset}: expected logits") };
 
         assert_eq!(engine.len(), module.len(), "{preset}");

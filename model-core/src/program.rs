@@ -68,6 +68,8 @@ pub enum Op {
     MaxPool { from: View, to: View },
     /// Trilinear ×2, corners not aligned; doubles every axis.
     Upsample { from: View, to: View },
+    /// `to += from`, up-sampled the same way.
+    AddUpsampled { from: View, to: View },
     /// Space to depth: of each channel c, voxel (2k + dk, 2j + dj, 2i + di) becomes channel
     /// 8c + 4dk + 2dj + di; halves every axis.
     Squeeze { from: View, to: View },
@@ -140,7 +142,7 @@ impl Program {
             }
             Op::Conv3 { from, to, .. } => 27 * channels(from) * channels(to) * voxels(to),
             Op::Depthwise3 { to, .. } => 27 * channels(to) * voxels(to),
-            Op::Upsample { to, .. } => 8 * channels(to) * voxels(to),
+            Op::Upsample { to, .. } | Op::AddUpsampled { to, .. } => 8 * channels(to) * voxels(to),
             _ => 0,
         }
     }
@@ -221,7 +223,8 @@ mod tests {
                 | Op::Unsqueeze { from, to }
                 | Op::Reflect { from, to, .. }
                 | Op::GroupNorm { from, to, .. }
-                | Op::AddInPlace { from, to }) = &op
+                | Op::AddInPlace { from, to }
+                | Op::AddUpsampled { from, to }) = &op
                 else {
                     continue;
                 };

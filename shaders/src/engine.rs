@@ -1,17 +1,18 @@
 //! Runs programs on a GPU.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model_core::{Op, Program, Weights};
+use model_core::{Op, Weights};
 use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
 
-use crate::kernels::{KERNELS, Kernel};
+use crate::Error;
+use crate::kernels::{Kernel, Storage};
 use crate::plan::{Plan, Step};
-use crate::resources::{Resources, without_padding};
+use crate::resources::{Resources, gathered};
 use crate::signal::{Receiver, signal};
-use crate::{Error, Footprint};
 
 /// Multiply-adds and values moved of one submission. Small enough that a slow GPU shows progress
 /// and stays free for the page; two are in flight, so that a fast one does not wait between them.
@@ -22,7 +23,11 @@ pub struct Engine {
     device: Device,
     queue: Queue,
     adapter_name: String,
-    pipelines: Vec<(&'static Kernel, &'static str, ComputePipeline)>,
+    /// Whether kernels may read f16 themselves.
+    has_f16: bool,
+    /// By kernel, entry and storage; compiled when they are first needed, and kept.
+    pipelines: Mutex<HashMap<(&'static str, &'static str, Storage), ComputePipeline>>,
+    allocated: AtomicU64,
     health: Arc<Mutex<Health>>,
     is_poisoning: bool,
     submission_cost: u64,
@@ -47,10 +52,10 @@ pub enum Output {
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Operations done.
-    pub done_ops: usize,
-    /// Operations in all.
-    pub total_ops: usize,
+    /// Steps done.
+    pub done_steps: usize,
+    /// Steps in all.
+    pub total_steps: usize,
     /// Multiply-adds done: the better measure of time.
     pub done_multiply_adds: u64,
     /// Multiply-adds in all.
@@ -59,10 +64,10 @@ pub struct Progress {
 
 impl Engine {
     /// Opens the fastest GPU that there is (a software one where there is no other), with WebGPU's
-    /// default limits, and compiles the kernels.
+    /// default limits.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] without a usable GPU; [`Error::Device`] when it refuses a kernel.
+    /// [`Error::NoAdapter`] without a usable GPU.
     pub async fn new() -> Result<Engine, Error> {
         let descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         let instance = wgpu::Instance::new(descriptor);
@@ -72,7 +77,9 @@ impl Engine {
         };
         let adapter = instance.request_adapter(&options).await;
         let adapter = adapter.map_err(|error| Error::NoAdapter(error.to_string()))?;
-        let opened = adapter.request_device(&wgpu::DeviceDescriptor::default()).await;
+        let required_features = adapter.features() & wgpu::Features::SHADER_F16;
+        let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
+        let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|error| Error::NoAdapter(error.to_string()))?;
 
         let health = Arc::new(Mutex::new(Health::default()));
@@ -87,11 +94,6 @@ impl Engine {
             health.error.get_or_insert(error.to_string());
         }));
 
-        let scope = device.push_error_scope(ErrorFilter::Validation);
-        let pipelines = KERNELS.iter().flat_map(|kernel| compile(&device, kernel)).collect();
-        if let Some(error) = scope.pop().await {
-            return Err(Error::Device(error.to_string()));
-        }
         let info = adapter.get_info();
         // Browsers may hide the name.
         let named = [info.name, info.driver].into_iter().find(|name| !name.is_empty());
@@ -100,7 +102,9 @@ impl Engine {
             device,
             queue,
             adapter_name,
-            pipelines,
+            has_f16: !required_features.is_empty(),
+            pipelines: Mutex::default(),
+            allocated: AtomicU64::new(0),
             health,
             is_poisoning: false,
             submission_cost: SUBMISSION_COST,
@@ -112,11 +116,6 @@ impl Engine {
         &self.adapter_name
     }
 
-    /// The bytes that a run needs on the GPU.
-    pub fn footprint(program: &Program, _weights: &Weights) -> Footprint {
-        Footprint::new(program)
-    }
-
     /// The same engine, filling every buffer with NaN before a run: for tests, which see then
     /// what no kernel wrote.
     pub fn poisoning(mut self) -> Engine {
@@ -124,78 +123,113 @@ impl Engine {
         self
     }
 
+    /// The same engine, without the hardware's own f16: two to a u32, as where there is none.
+    pub fn without_f16(mut self) -> Engine {
+        self.has_f16 = false;
+        self
+    }
+
     /// The same engine, handing the GPU one step at a time: for measurements, where each
-    /// progress tells the time of an operation.
+    /// progress tells the time of a step.
     pub fn one_step_a_submission(mut self) -> Engine {
         self.submission_cost = 0;
         self
     }
 
-    /// Runs a program on an input `[channel][k][j][i]`. `on_progress` is called after each
-    /// submission (at least one for every operation of some size).
+    /// Runs a plan on an input `[channel][k][j][i]`. `on_progress` is called after each submission.
     ///
     /// # Errors
-    /// [`Error::Program`] when program, weights and input do not fit each other;
-    /// [`Error::TooLarge`] when a tensor exceeds a binding; [`Error::OutOfMemory`],
-    /// [`Error::Device`] and [`Error::DeviceLost`] from the GPU; [`Error::Cancelled`] when
-    /// `on_progress` breaks.
+    /// [`Error::Program`] when plan, weights and input do not fit each other;
+    /// [`Error::OutOfMemory`], [`Error::Device`] and [`Error::DeviceLost`] from the GPU;
+    /// [`Error::Cancelled`] when `on_progress` breaks.
     pub async fn run(
         &self,
-        program: &Program,
+        plan: &Plan,
         weights: &Weights,
         input: &[f32],
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Output, Error> {
-        let plan = Plan::new(program, weights)?;
-        let num_voxels = program.buffers[program.input.buffer].num_voxels();
-        let num_values = num_voxels * program.input.channels.len();
+        let view = &plan.program.input;
+        let num_voxels = plan.program.buffers[view.buffer].num_voxels();
+        let num_values = num_voxels * view.channels.len();
         if input.len() != num_values {
             return Err(Error::program(format!("{num_values} input values"), input.len()));
         }
         self.check_health()?;
-        let resources = self.allocate(program, &plan, weights).await?;
-        resources.upload(&self.queue, program, &plan, input);
-        self.execute(program, &plan, &resources, on_progress).await?;
-        self.read(program, &plan, &resources).await
+        self.prepare(plan).await?;
+        let resources = self.allocate(plan).await?;
+        resources.upload(&self.queue, plan, weights)?;
+        for part in &plan.input {
+            resources.put(&self.queue, plan, part, input);
+            // One slab on its way at a time.
+            self.queue.submit([]);
+        }
+        self.execute(plan, &resources, on_progress).await?;
+        self.read(plan, &resources).await
+    }
+
+    /// Compiles what a plan needs and the engine has not yet.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the GPU refuses a kernel.
+    pub async fn prepare(&self, plan: &Plan) -> Result<(), Error> {
+        let storage = plan.manner.storage;
+        let scope = self.device.push_error_scope(ErrorFilter::Validation);
+        {
+            let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            for step in &plan.steps {
+                let key = (step.kernel.name, step.entry, storage);
+                if !pipelines.contains_key(&key) {
+                    pipelines.insert(key, self.compile(step.kernel, step.entry, storage));
+                }
+            }
+        }
+        match scope.pop().await {
+            Some(error) => {
+                self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                Err(Error::Device(error.to_string()))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Allocates within error scopes.
-    async fn allocate(
-        &self,
-        program: &Program,
-        plan: &Plan,
-        weights: &Weights,
-    ) -> Result<Resources, Error> {
+    async fn allocate(&self, plan: &Plan) -> Result<Resources, Error> {
         let validation = self.device.push_error_scope(ErrorFilter::Validation);
         let memory = self.device.push_error_scope(ErrorFilter::OutOfMemory);
-        let resources = Resources::new(&self.device, program, plan);
+        let resources = Resources::new(&self.device, plan);
         if self.is_poisoning {
             resources.poison(&self.queue);
         }
         let (memory, validation) = (memory.pop(), validation.pop());
         if let Some(error) = memory.await {
-            let needed_bytes = Engine::footprint(program, weights).total_bytes;
+            let needed_bytes = plan.footprint.total_bytes;
             return Err(Error::OutOfMemory { needed_bytes, message: error.to_string() });
         }
+        self.allocated.store(resources.bytes(), Ordering::Relaxed);
         match validation.await {
             Some(error) => Err(Error::Device(error.to_string())),
             None => Ok(resources),
         }
     }
 
+    /// Bytes of all buffers that the last run allocated.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated.load(Ordering::Relaxed)
+    }
+
     /// Submits the steps, a few at a time.
     async fn execute(
         &self,
-        program: &Program,
         plan: &Plan,
         resources: &Resources,
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let mut progress = Progress {
-            done_ops: 0,
-            total_ops: program.ops.len(),
+            done_steps: 0,
+            total_steps: plan.steps.len(),
             done_multiply_adds: 0,
-            total_multiply_adds: program.total_multiply_adds(),
+            total_multiply_adds: plan.multiply_adds(),
         };
         let mut in_flight: VecDeque<(Submission, Progress)> = VecDeque::new();
         let mut next = 0;
@@ -203,7 +237,7 @@ impl Engine {
             if next < plan.steps.len() {
                 let end = batch_end(&plan.steps, next, self.submission_cost);
                 let submission = self.submit(plan, resources, next..end);
-                progress.done_ops = plan.steps.get(end).map_or(program.ops.len(), |step| step.op);
+                progress.done_steps = end;
                 progress.done_multiply_adds +=
                     plan.steps[next..end].iter().map(|step| step.multiply_adds).sum::<u64>();
                 in_flight.push_back((submission, progress));
@@ -228,12 +262,13 @@ impl Engine {
         resources: &Resources,
         steps: std::ops::Range<usize>,
     ) -> Submission {
+        let pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for index in steps {
             let step = &plan.steps[index];
-            let pipeline = self.pipeline(step);
-            let bindings = resources.bind(&self.device, pipeline, index, step);
+            let pipeline = &pipelines[&(step.kernel.name, step.entry, plan.manner.storage)];
+            let bindings = resources.bind(&self.device, pipeline, plan, index, step);
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, &bindings, &[]);
             let [x, y, z] = step.workgroups;
@@ -244,12 +279,6 @@ impl Engine {
         let (sender, done) = signal();
         self.queue.on_submitted_work_done(move || sender.send(()));
         Submission { index, done }
-    }
-
-    fn pipeline(&self, step: &Step) -> &ComputePipeline {
-        let found =
-            self.pipelines.iter().find(|p| p.0.name == step.kernel.name && p.1 == step.entry);
-        &found.expect("every entry point was compiled").2
     }
 
     /// Waits for a submission.
@@ -275,14 +304,9 @@ impl Engine {
     }
 
     /// Copies the output view back.
-    async fn read(
-        &self,
-        program: &Program,
-        plan: &Plan,
-        resources: &Resources,
-    ) -> Result<Output, Error> {
+    async fn read(&self, plan: &Plan, resources: &Resources) -> Result<Output, Error> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
-        resources.copy_output(&mut encoder, program, plan);
+        resources.copy_output(&mut encoder, plan);
         let index = self.queue.submit([encoder.finish()]);
         let (sender, mapped) = signal();
         resources.readback.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
@@ -296,10 +320,31 @@ impl Engine {
         }
         let bytes = resources.readback.get_mapped_range(..);
         let bytes = bytes.map_err(|error| Error::Device(error.to_string()))?;
-        let num_voxels = program.buffers[program.output.buffer].num_voxels();
-        Ok(match program.ops.last() {
-            Some(Op::Decide { .. }) => Output::Labels(without_padding(&bytes, num_voxels)),
-            _ => Output::Logits(without_padding(bytemuck::cast_slice(&bytes), num_voxels)),
+        let is_labels = matches!(plan.program.ops.last(), Some(Op::Decide { .. }));
+        Ok(match (is_labels, plan.manner.storage) {
+            (true, _) => Output::Labels(gathered(&bytes, plan, |code: u8| code)),
+            (_, Storage::F32) => Output::Logits(gathered(&bytes, plan, |x: f32| x)),
+            (_, Storage::F16) => {
+                let widened = |bits: u16| half::f16::from_bits(bits).to_f32();
+                Output::Logits(gathered(&bytes, plan, widened))
+            }
+        })
+    }
+
+    /// A kernel's entry point; errors go to the device's error scopes.
+    fn compile(&self, kernel: &Kernel, entry: &str, storage: Storage) -> ComputePipeline {
+        let source = kernel.source(storage, self.has_f16);
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(entry),
+            layout: None,
+            module: &module,
+            entry_point: Some(entry),
+            compilation_options: Default::default(),
+            cache: None,
         })
     }
 }
@@ -327,27 +372,4 @@ fn batch_end(steps: &[Step], start: usize, most: u64) -> usize {
         }
     }
     steps.len()
-}
-
-/// The pipelines of a kernel's entry points; errors go to the device's error scopes.
-fn compile(
-    device: &Device,
-    kernel: &'static Kernel,
-) -> Vec<(&'static Kernel, &'static str, ComputePipeline)> {
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some(kernel.name),
-        source: wgpu::ShaderSource::Wgsl(kernel.source.into()),
-    });
-    let pipeline = |entry: &&'static str| {
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(entry),
-            layout: None,
-            module: &module,
-            entry_point: Some(entry),
-            compilation_options: Default::default(),
-            cache: None,
-        });
-        (kernel, *entry, pipeline)
-    };
-    kernel.entries.iter().map(pipeline).collect()
 }

@@ -7,24 +7,34 @@ pub enum Error {
     /// No adapter, or none that gives a device with WebGPU's default limits.
     #[error("no GPU that can be used here: {0}")]
     NoAdapter(String),
-    /// A tensor does not fit one storage binding.
+    /// A plane of a map does not fit one storage binding.
     #[error(
-        "the scan is too large for this network on a GPU: {tensor} ({channels} channels of \
-         {i} × {j} × {k} voxels) takes {bytes} bytes, more than the {limit_bytes} bytes ({limit_mib} \
+        "the scan is too large for this network on a GPU: one plane of {channels} channels of \
+         {i} × {j} × {k} voxels takes {bytes} bytes, more than the {limit_bytes} bytes ({limit_mib} \
          MiB) that one GPU binding holds",
         i = dims[0], j = dims[1], k = dims[2], limit_mib = limit_bytes >> 20
     )]
     TooLarge {
-        /// Which tensor, by what writes it.
-        tensor: String,
         /// Its channels.
         channels: usize,
         /// Its voxels along i, j, k.
         dims: [usize; 3],
-        /// Its bytes on the GPU.
+        /// A plane's bytes on the GPU.
         bytes: u64,
         /// The most that fits.
         limit_bytes: u64,
+    },
+    /// No plan needs so little memory.
+    #[error(
+        "this scan needs at least {smallest_mib} MiB of GPU memory with this network, and {budget_mib} \
+         MiB are allowed",
+        smallest_mib = smallest_bytes.div_ceil(1 << 20), budget_mib = budget_bytes >> 20
+    )]
+    Budget {
+        /// What was allowed.
+        budget_bytes: u64,
+        /// What the smallest plan takes.
+        smallest_bytes: u64,
     },
     /// A program, or weights or an input for it, that contradict themselves.
     #[error("the program cannot be run: expected {expected}, found {found}")]

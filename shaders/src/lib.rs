@@ -4,16 +4,20 @@
 //! Steps of a run: a program is checked and laid out as a [`Plan`] (no GPU needed), its buffers are
 //! allocated, its steps are submitted a few at a time, and the result is read back.
 
+mod check;
 mod engine;
 mod error;
-mod footprint;
 pub mod kernels;
+mod layout;
+mod lower;
 mod plan;
 pub mod reference;
 mod resources;
 mod signal;
+mod weights;
 
 pub use engine::{Engine, Output, Progress};
 pub use error::Error;
-pub use footprint::Footprint;
-pub use plan::{MAX_BINDING_BYTES, Plan, Slot, Step};
+pub use layout::MAX_BINDING_BYTES;
+pub use plan::{Footprint, Manner, Part, Plan, Slot, Step};
+pub use weights::{Packing, Piece};

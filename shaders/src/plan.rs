@@ -1,38 +1,39 @@
-//! First step of a run: a program, checked and laid out as dispatches. A value; needs no GPU.
+//! A run as dispatches on buffers, known to the byte before it starts. A value; needs no GPU.
 
-use model_core::{Program, Weights};
+use model_core::{Buffer, Op, Program};
 
 use crate::Error;
-use crate::footprint::{buffer_sizes, norm_sizes};
-use crate::kernels::Kernel;
+use crate::kernels::{Kernel, Storage};
+use crate::layout::{Level, levels, quad_bytes};
+use crate::lower::Lowered;
+use crate::weights::{Piece, Pieces};
 
-mod check;
-mod lay_out;
-mod pack;
+mod choose;
+mod dispatches;
+mod live;
+mod unit;
 
-pub(crate) use check::views;
+pub use choose::{Footprint, PARAMS_SLOT};
 
-/// The most bytes of one storage binding under WebGPU's default limits.
-pub const MAX_BINDING_BYTES: u64 = 128 << 20;
+use live::Interval;
+use unit::Unit;
 
 /// What is bound to a kernel beside its `params`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
-    /// A buffer of the program.
+    /// One of [`Plan::buffers`].
     Buffer(usize),
-    /// The packed parameters of the step's operation.
-    Weights,
+    /// One of [`Plan::pieces`].
+    Weights(usize),
     /// The norms' chunks.
     Partials,
-    /// The norms' groups.
-    Statistics,
+    /// The norms' affines.
+    Affines,
 }
 
 /// One dispatch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Which of the program's operations.
-    pub op: usize,
     /// The kernel.
     pub kernel: &'static Kernel,
     /// Its entry point.
@@ -47,60 +48,183 @@ pub struct Step {
     pub cost: u64,
     /// Multiply-adds alone.
     pub multiply_adds: u64,
+    /// Bytes of maps that it reads and writes at least.
+    pub bytes: u64,
+}
+
+/// A slab of the input or of the output, where it is put or found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// One of [`Plan::buffers`].
+    pub buffer: usize,
+    /// Bytes before it.
+    pub offset: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its first plane, and how many.
+    pub first: usize,
+    /// Planes.
+    pub planes: usize,
+}
+
+/// The way that a program is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// In what maps are stored.
+    pub storage: Storage,
+    /// A block's expanded channels are taken in so many parts, one after the other, or group by group.
+    pub parts: usize,
+    /// No slab takes more bytes, unless a plane does.
+    pub slab_bytes: u64,
 }
 
 /// A program as the engine runs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Bytes of the program's buffers.
+    /// What is run.
+    pub program: Program,
+    /// How.
+    pub manner: Manner,
+    /// Bytes of the buffers that maps lie in, one map after the other.
     pub buffers: Vec<u64>,
+    /// The parameters as the kernels read them, and where in their common buffer.
+    pub pieces: Vec<Piece>,
+    /// Bytes of that buffer.
+    pub weight_bytes: u64,
     /// Bytes of the norms' chunks.
     pub partials_bytes: u64,
-    /// Bytes of the norms' groups.
-    pub statistics_bytes: u64,
-    /// For each operation its parameters as the kernels read them.
-    pub weights: Vec<Vec<u8>>,
+    /// Affines of all norms.
+    pub num_affines: usize,
+    /// Affines that are the identity: of maps without a norm.
+    pub num_identities: usize,
     /// The dispatches in order.
     pub steps: Vec<Step>,
+    /// Where the input is put.
+    pub input: Vec<Part>,
+    /// Where the output is found.
+    pub output: Vec<Part>,
+    /// What it allocates.
+    pub footprint: Footprint,
 }
 
 impl Plan {
-    /// Checks a program and its weights, and lays it out.
+    /// Checks a program and lays it out.
     ///
     /// # Errors
-    /// [`Error::Program`] when views, sizes or weights do not fit each other;
-    /// [`Error::TooLarge`] when a buffer exceeds [`MAX_BINDING_BYTES`].
-    pub fn new(program: &Program, weights: &Weights) -> Result<Plan, Error> {
-        check::check(program)?;
-        let (partials_bytes, statistics_bytes) = norm_sizes(program);
-        let packed = program.ops.iter().map(|op| pack::pack(op, weights)).collect::<Result<_, _>>();
-        let mut plan = Plan {
-            buffers: buffer_sizes(program),
-            partials_bytes,
-            statistics_bytes,
-            weights: packed?,
-            steps: Vec::new(),
+    /// [`Error::Program`] when its operations do not fit each other; [`Error::TooLarge`] when a
+    /// plane of a map exceeds a binding.
+    pub fn new(program: &Program, manner: Manner) -> Result<Plan, Error> {
+        crate::check::check(program)?;
+        let lowered = Lowered::new(program, manner.parts)?;
+        let labels = labels(program);
+        let bytes = |map: usize| quad_bytes(labels == Some(map), manner.storage);
+        let levels = levels(&lowered.maps, bytes, manner.slab_bytes)?;
+        let mut draft = Draft {
+            program,
+            manner,
+            labels,
+            maps: &lowered.maps,
+            levels,
+            pieces: Pieces::default(),
+            partials_bytes: 16,
+            units: Vec::new(),
         };
-        for op in 0..program.ops.len() {
-            plan.lay_out(program, op);
+        for stage in &lowered.stages {
+            draft.stage(stage);
         }
+        let (intervals, buffers) = live::assign(&draft);
+        let parts = |view, unit| draft.parts(view, unit, &intervals);
+        let last = draft.units.len() + 1;
+        let (input, output) = (parts(&program.input, 0), parts(&program.output, last));
+        let steps = draft.steps(&intervals);
+        let (pieces, weight_bytes) = draft.pieces.finish();
+        let mut plan = Plan {
+            program: program.clone(),
+            manner,
+            buffers,
+            pieces,
+            weight_bytes,
+            partials_bytes: draft.partials_bytes,
+            num_affines: lowered.num_affines,
+            num_identities: program.buffers.iter().map(|b| b.channels).max().unwrap_or(0),
+            steps,
+            input,
+            output,
+            footprint: Footprint::default(),
+        };
+        plan.footprint = Footprint::of(&plan);
         Ok(plan)
+    }
+
+    /// Multiply-adds of all steps.
+    pub fn multiply_adds(&self) -> u64 {
+        self.steps.iter().map(|step| step.multiply_adds).sum()
     }
 }
 
-/// Weights of the shapes that a network asks for.
-#[cfg(test)]
-pub(crate) fn random_weights(config: &model_core::UNetConfig) -> Weights {
-    use rand::{RngExt, SeedableRng};
-    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
-    let parameters = model_core::config::parameters(config).into_iter();
-    parameters
-        .map(|parameter| {
-            let len = parameter.shape.iter().product();
-            let values = (0..len).map(|_| rng.random_range(-1.0..1.0)).collect();
-            (parameter.name, model_core::Array { shape: parameter.shape, values })
-        })
-        .collect()
+/// The map of label codes, if there is one.
+fn labels(program: &Program) -> Option<usize> {
+    program.ops.iter().find_map(|op| match op {
+        Op::Decide { to, .. } => Some(to.buffer),
+        _ => None,
+    })
+}
+
+/// A plan being made.
+struct Draft<'a> {
+    program: &'a Program,
+    manner: Manner,
+    labels: Option<usize>,
+    maps: &'a [Buffer],
+    levels: Vec<Level>,
+    pieces: Pieces,
+    partials_bytes: u64,
+    /// Units are numbered from 1: 0 is the input's coming, and what follows the last the output's
+    /// going.
+    units: Vec<Unit>,
+}
+
+impl Draft<'_> {
+    fn level(&self, map: usize) -> Level {
+        let dims = self.maps[map].dims;
+        *self.levels.iter().find(|level| level.dims == dims).expect("a level for every map")
+    }
+
+    fn quad_bytes(&self, map: usize) -> u64 {
+        quad_bytes(self.labels == Some(map), self.manner.storage)
+    }
+
+    /// Bytes of a map's slab.
+    fn slab_bytes(&self, map: usize, slab: usize) -> u64 {
+        let values = self.maps[map].channels as u64 * self.level(map).stride(slab) as u64;
+        self.quad_bytes(map) * values
+    }
+
+    /// Where a view lies at a time.
+    fn parts(&self, view: &model_core::View, unit: usize, intervals: &[Interval]) -> Vec<Part> {
+        let level = self.level(view.buffer);
+        let part = |slab| {
+            let channel = self.quad_bytes(view.buffer) * level.stride(slab) as u64;
+            let planes = level.planes(slab);
+            Part {
+                buffer: live::buffer(intervals, view.buffer, slab, unit),
+                offset: channel * view.channels.start as u64,
+                bytes: channel * view.channels.len() as u64,
+                first: planes.start,
+                planes: planes.len(),
+            }
+        };
+        (0..level.num_slabs()).map(part).collect()
+    }
+
+    /// The units' dispatches, bound to the buffers that maps lie in.
+    fn steps(&self, intervals: &[Interval]) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (index, unit) in self.units.iter().enumerate() {
+            steps.extend(unit.steps(|map, slab| live::buffer(intervals, map, slab, index + 1)));
+        }
+        steps
+    }
 }
 
 #[cfg(test)]
@@ -109,33 +233,20 @@ mod tests {
     use model_core::UNetConfig;
 
     #[test]
-    fn no_dispatch_exceeds_the_default_limits_and_all_work_is_counted() {
-        for (preset, size) in [("demo", 128), ("mbconv-base", 64), ("mbconv-slim", 96)] {
+    fn no_dispatch_exceeds_the_default_limits_and_all_work_is_counted_in_every_manner() {
+        for preset in model_core::config::PRESETS {
             let config = UNetConfig::preset(preset, 4, 3).unwrap();
+            let size = 2 * config.min_size();
             let program = Program::new(&config, [size; 3]).unwrap();
-            let plan = Plan::new(&program, &random_weights(&config)).unwrap();
-            for step in &plan.steps {
-                assert!(step.workgroups.iter().all(|&n| (1..=65_535).contains(&n)), "{step:?}");
-                assert_eq!(step.params.len(), step.kernel.params_bytes);
+            for manner in choose::manners() {
+                let plan = Plan::new(&program, manner).unwrap();
+                for step in &plan.steps {
+                    assert!(step.workgroups.iter().all(|&n| (1..=65_535).contains(&n)), "{step:?}");
+                    assert_eq!(step.params.len(), step.kernel.params_bytes);
+                }
+                let total = program.total_multiply_adds();
+                assert_eq!(plan.multiply_adds(), total, "{preset} {manner:?}");
             }
-            let done: u64 = plan.steps.iter().map(|step| step.multiply_adds).sum();
-            let total = program.total_multiply_adds();
-            assert!(total - done <= plan.steps.len() as u64, "{preset}: {done} of {total}");
         }
-    }
-
-    #[test]
-    fn missing_and_misshapen_weights_are_refused_by_name() {
-        let config = UNetConfig::preset("demo", 1, 2).unwrap();
-        let program = Program::new(&config, [16; 3]).unwrap();
-        let whole = random_weights(&config);
-        let mut weights = whole.clone();
-        weights.remove("head.bias");
-        let error = Plan::new(&program, &weights).unwrap_err().to_string();
-        assert!(error.contains("head.bias") && error.contains("none"), "{error}");
-        let mut weights = whole;
-        weights.get_mut("head.weight").unwrap().values.pop();
-        let error = Plan::new(&program, &weights).unwrap_err().to_string();
-        assert!(error.contains("head.weight") && error.contains("31 values"), "{error}");
     }
 }

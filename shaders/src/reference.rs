@@ -3,10 +3,10 @@
 
 use model_core::{Array, Op, Program, View, Weights};
 
+use crate::check::views;
 use crate::kernels::{
     add, conv3, decide, depthwise_conv, group_norm, max_pool, pointwise_conv, squeeze, upsample,
 };
-use crate::plan::views;
 
 /// The values of the program's output; label codes are whole numbers.
 ///
@@ -54,6 +54,11 @@ pub fn run(program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
             Op::MaxPool { .. } => max_pool::reference(from_values, to_values, dims),
             Op::Upsample { .. } => {
                 upsample::reference(from_values, to_values, dims.map(|d| d / 2));
+            }
+            Op::AddUpsampled { .. } => {
+                let mut up = vec![0.0; to_values.len()];
+                upsample::reference(from_values, &mut up, dims.map(|d| d / 2));
+                add::reference(&up, to_values);
             }
             Op::Squeeze { .. } => squeeze::reference(from_values, to_values, dims),
             Op::Unsqueeze { .. } => {

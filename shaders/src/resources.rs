@@ -1,22 +1,21 @@
 //! Second step of a run: what a plan needs on the GPU.
 
-use model_core::{Program, View};
+use half::f16;
+use model_core::{Program, Weights};
 use wgpu::{BindGroup, Buffer, BufferUsages, ComputePipeline, Device, Queue};
 
-use crate::kernels::stride;
-use crate::plan::{Plan, Slot, Step};
-
-/// Bytes between the settings of two steps in their common buffer (the default limit's alignment
-/// of a binding).
-const PARAMS_SLOT: usize = 256;
+use crate::Error;
+use crate::kernels::group_norm::{AFFINE_BYTES, IDENTITY};
+use crate::kernels::{Storage, quads};
+use crate::plan::{PARAMS_SLOT, Part, Plan, Slot, Step};
 
 /// The buffers of one run. They are destroyed when dropped: in a browser a dropped buffer would
 /// keep its memory until the garbage collector comes.
 pub struct Resources {
     buffers: Vec<Buffer>,
-    weights: Vec<Option<Buffer>>,
+    weights: Buffer,
     partials: Buffer,
-    statistics: Buffer,
+    affines: Buffer,
     params: Buffer,
     /// Where the output is copied to be read.
     pub readback: Buffer,
@@ -24,7 +23,7 @@ pub struct Resources {
 
 impl Resources {
     /// Allocates; errors go to the device's error scopes.
-    pub fn new(device: &Device, program: &Program, plan: &Plan) -> Resources {
+    pub fn new(device: &Device, plan: &Plan) -> Resources {
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
         let create = |label: &str, size: u64, usage: BufferUsages| {
             let size = size.max(4);
@@ -32,57 +31,70 @@ impl Resources {
             let label = Some(label);
             device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation })
         };
-        let create_activation = |&size: &u64| create("map", size, storage | BufferUsages::COPY_SRC);
-        let create_weights = |packed: &Vec<u8>| match packed.len() {
-            0 => None,
-            len => Some(create("weights", len as u64, storage)),
-        };
-        let (_, output_bytes) = place(program, plan, &program.output);
+        let map = |&size: &u64| create("map", size, storage | BufferUsages::COPY_SRC);
+        let settings = (plan.steps.len() * PARAMS_SLOT) as u64;
+        let output_bytes = plan.output.iter().map(|part| part.bytes).sum();
+        let readback = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
         Resources {
-            buffers: plan.buffers.iter().map(create_activation).collect(),
-            weights: plan.weights.iter().map(create_weights).collect(),
+            buffers: plan.buffers.iter().map(map).collect(),
+            weights: create("weights", plan.weight_bytes, storage),
             partials: create("norm chunks", plan.partials_bytes, storage),
-            statistics: create("norm groups", plan.statistics_bytes, storage),
-            params: create(
-                "kernel settings",
-                (plan.steps.len() * PARAMS_SLOT) as u64,
-                BufferUsages::UNIFORM | BufferUsages::COPY_DST,
-            ),
-            readback: create(
-                "readback",
-                output_bytes,
-                BufferUsages::COPY_DST | BufferUsages::MAP_READ,
-            ),
+            affines: create("norms", AFFINE_BYTES * plan.num_affines as u64, storage),
+            params: create("settings", settings, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
+            readback: create("readback", output_bytes, readback),
         }
     }
 
-    /// Puts the settings, the parameters and the input in place.
-    pub fn upload(&self, queue: &Queue, program: &Program, plan: &Plan, input: &[f32]) {
+    fn all(&self) -> impl Iterator<Item = &Buffer> {
+        let others = [&self.weights, &self.partials, &self.affines, &self.params, &self.readback];
+        self.buffers.iter().chain(others)
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> u64 {
+        self.all().map(Buffer::size).sum()
+    }
+
+    /// Puts the settings and the parameters in place.
+    ///
+    /// # Errors
+    /// [`Error::Program`] when a parameter is missing or of another shape.
+    pub fn upload(&self, queue: &Queue, plan: &Plan, weights: &Weights) -> Result<(), Error> {
         let mut params = vec![0; plan.steps.len() * PARAMS_SLOT];
         for (slot, step) in params.chunks_exact_mut(PARAMS_SLOT).zip(&plan.steps) {
             slot[..step.params.len()].copy_from_slice(&step.params);
         }
         queue.write_buffer(&self.params, 0, &params);
-        for (buffer, packed) in self.weights.iter().zip(&plan.weights) {
-            if let Some(buffer) = buffer {
-                queue.write_buffer(buffer, 0, packed);
-            }
+        for piece in &plan.pieces {
+            let packed = piece.packing.pack(&plan.program, weights)?;
+            queue.write_buffer(&self.weights, piece.offset, &packed);
         }
-        let (offset, bytes) = place(program, plan, &program.input);
-        let buffer = &self.buffers[program.input.buffer];
-        let voxels = input.len() / program.input.channels.len();
-        let channel_bytes = bytes / program.input.channels.len() as u64;
-        for (c, channel) in input.chunks_exact(voxels).enumerate() {
-            let at = offset + c as u64 * channel_bytes;
-            queue.write_buffer(buffer, at, bytemuck::cast_slice(channel));
+        let identities = vec![IDENTITY; plan.num_identities];
+        queue.write_buffer(&self.affines, 0, bytemuck::cast_slice(&identities));
+        Ok(())
+    }
+
+    /// Puts a slab of the input in place.
+    pub fn put(&self, queue: &Queue, plan: &Plan, part: &Part, input: &[f32]) {
+        let rows = Rows::of(&plan.program, plan.program.input.buffer, part);
+        let buffer = &self.buffers[part.buffer];
+        match plan.manner.storage {
+            Storage::F32 => {
+                let filled = rows.filled(input, |x| x);
+                queue.write_buffer(buffer, part.offset, bytemuck::cast_slice(&filled));
+            }
+            Storage::F16 => {
+                let filled =
+                    rows.filled(input, |x| f16::from_f32(x.clamp(-65504.0, 65504.0)).to_bits());
+                queue.write_buffer(buffer, part.offset, bytemuck::cast_slice(&filled));
+            }
         }
     }
 
     /// Fills every buffer with NaN, so that a test sees a voxel that no kernel wrote.
     pub fn poison(&self, queue: &Queue) {
-        for buffer in self.buffers.iter().chain([&self.partials, &self.statistics]) {
-            let values = vec![f32::NAN; buffer.size() as usize / 4];
-            queue.write_buffer(buffer, 0, bytemuck::cast_slice(&values));
+        for buffer in self.buffers.iter().chain([&self.partials, &self.affines]) {
+            queue.write_buffer(buffer, 0, &vec![0xff; buffer.size() as usize]);
         }
     }
 
@@ -91,26 +103,27 @@ impl Resources {
         &self,
         device: &Device,
         pipeline: &ComputePipeline,
+        plan: &Plan,
         index: usize,
         step: &Step,
     ) -> BindGroup {
-        let params = wgpu::BufferBinding {
-            buffer: &self.params,
-            offset: (index * PARAMS_SLOT) as u64,
-            size: std::num::NonZeroU64::new(step.params.len() as u64),
+        let part = |buffer, offset, bytes| {
+            let size = std::num::NonZeroU64::new(bytes);
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
         };
-        let mut entries = vec![wgpu::BindGroupEntry {
-            binding: 0,
-            resource: wgpu::BindingResource::Buffer(params),
-        }];
+        let params = part(&self.params, (index * PARAMS_SLOT) as u64, step.params.len() as u64);
+        let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
         for &(binding, slot) in &step.bindings {
-            let buffer = match slot {
-                Slot::Buffer(buffer) => &self.buffers[buffer],
-                Slot::Weights => self.weights[step.op].as_ref().expect("the kernel has weights"),
-                Slot::Partials => &self.partials,
-                Slot::Statistics => &self.statistics,
+            let resource = match slot {
+                Slot::Buffer(buffer) => self.buffers[buffer].as_entire_binding(),
+                Slot::Weights(piece) => {
+                    let piece = &plan.pieces[piece];
+                    part(&self.weights, piece.offset, piece.bytes)
+                }
+                Slot::Partials => self.partials.as_entire_binding(),
+                Slot::Affines => self.affines.as_entire_binding(),
             };
-            entries.push(wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() });
+            entries.push(wgpu::BindGroupEntry { binding, resource });
         }
         let layout = &pipeline.get_bind_group_layout(0);
         device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -121,31 +134,80 @@ impl Resources {
     }
 
     /// Records the copy of the output to where it can be read.
-    pub fn copy_output(&self, encoder: &mut wgpu::CommandEncoder, program: &Program, plan: &Plan) {
-        let (offset, bytes) = place(program, plan, &program.output);
-        let from = &self.buffers[program.output.buffer];
-        encoder.copy_buffer_to_buffer(from, offset, &self.readback, 0, Some(bytes));
+    pub fn copy_output(&self, encoder: &mut wgpu::CommandEncoder, plan: &Plan) {
+        let mut at = 0;
+        for part in &plan.output {
+            let from = &self.buffers[part.buffer];
+            encoder.copy_buffer_to_buffer(from, part.offset, &self.readback, at, Some(part.bytes));
+            at += part.bytes;
+        }
     }
 }
 
 impl Drop for Resources {
     fn drop(&mut self) {
-        let others = [&self.partials, &self.statistics, &self.params, &self.readback];
-        for buffer in self.buffers.iter().chain(self.weights.iter().flatten()).chain(others) {
+        for buffer in self.all() {
             buffer.destroy();
         }
     }
 }
 
-/// A view's first byte in its buffer, and its bytes.
-fn place(program: &Program, plan: &Plan, view: &View) -> (u64, u64) {
-    let channel_bytes = plan.buffers[view.buffer] / program.buffers[view.buffer].channels as u64;
-    let num_channels = view.channels.len() as u64;
-    (view.channels.start as u64 * channel_bytes, num_channels * channel_bytes)
+/// The rows of a slab, of which each is filled up to whole quads on the GPU.
+struct Rows {
+    dims: [usize; 3],
+    channels: usize,
+    first: usize,
+    planes: usize,
 }
 
-/// The voxels of padded channels.
-pub fn without_padding<T: Copy>(padded: &[T], num_voxels: usize) -> Vec<T> {
-    let channels = padded.chunks_exact(4 * stride(num_voxels) as usize);
-    channels.flat_map(|channel| &channel[..num_voxels]).copied().collect()
+impl Rows {
+    fn of(program: &Program, map: usize, part: &Part) -> Rows {
+        let view = if map == program.input.buffer { &program.input } else { &program.output };
+        let (dims, channels) = (program.buffers[map].dims, view.channels.len());
+        Rows { dims, channels, first: part.first, planes: part.planes }
+    }
+
+    /// Where rows begin in a whole map `[c][k][j][i]`, in the order of the slab.
+    fn starts(&self) -> impl Iterator<Item = usize> {
+        let [ni, nj, nk] = self.dims;
+        let (planes, first) = (self.planes, self.first);
+        (0..self.channels * planes * nj).map(move |row| {
+            let (c, k, j) = (row / (planes * nj), first + row / nj % planes, row % nj);
+            ((c * nk + k) * nj + j) * ni
+        })
+    }
+
+    fn filled<T: Copy + Default>(&self, map: &[f32], convert: impl Fn(f32) -> T) -> Vec<T> {
+        let (ni, width) = (self.dims[0], 4 * quads(self.dims[0]));
+        let mut slab = vec![T::default(); self.channels * self.planes * self.dims[1] * width];
+        for (row, start) in slab.chunks_exact_mut(width).zip(self.starts()) {
+            for (to, from) in row.iter_mut().zip(&map[start..start + ni]) {
+                *to = convert(*from);
+            }
+        }
+        slab
+    }
+}
+
+/// A whole map `[c][k][j][i]` from the slabs that were read back.
+pub fn gathered<F: Copy + bytemuck::Pod, T: Copy + Default>(
+    bytes: &[u8],
+    plan: &Plan,
+    convert: impl Fn(F) -> T,
+) -> Vec<T> {
+    let output = &plan.program.output;
+    let buffer = &plan.program.buffers[output.buffer];
+    let mut map = vec![T::default(); output.channels.len() * buffer.num_voxels()];
+    let (ni, width) = (buffer.dims[0], 4 * quads(buffer.dims[0]));
+    let values: &[F] = bytemuck::cast_slice(bytes);
+    let mut rows = values.chunks_exact(width);
+    for part in &plan.output {
+        for start in Rows::of(&plan.program, output.buffer, part).starts() {
+            let row = rows.next().expect("the parts are the whole output");
+            for (to, from) in map[start..start + ni].iter_mut().zip(row) {
+                *to = convert(*from);
+            }
+        }
+    }
+    map
 }

@@ -1,14 +1,26 @@
 //! The WGSL sources are valid, and say the same as their host side.
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use shaders::kernels::KERNELS;
+use shaders::kernels::{KERNELS, Kernel, Storage};
+
+/// Every kernel for every kind of map, and what it asks of the hardware.
+fn sources() -> impl Iterator<Item = (&'static Kernel, String, Capabilities)> {
+    let kinds = [
+        (Storage::F32, false, Capabilities::empty()),
+        (Storage::F16, false, Capabilities::empty()),
+        (Storage::F16, true, Capabilities::SHADER_FLOAT16),
+    ];
+    KERNELS.into_iter().flat_map(move |kernel| {
+        kinds.map(|(storage, has_f16, asked)| (kernel, kernel.source(storage, has_f16), asked))
+    })
+}
 
 #[test]
 fn every_kernel_is_valid_wgsl_and_its_params_have_the_hosts_size() {
-    for kernel in KERNELS {
-        let module = naga::front::wgsl::parse_str(kernel.source)
-            .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(kernel.source)));
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+    for (kernel, source, capabilities) in sources() {
+        let module = naga::front::wgsl::parse_str(&source)
+            .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
         validator.validate(&module).unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name));
         let entries: Vec<&str> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(entries, kernel.entries, "{}", kernel.name);
@@ -22,8 +34,8 @@ fn every_kernel_is_valid_wgsl_and_its_params_have_the_hosts_size() {
 /// The default limits of WebGPU, on which the engine runs.
 #[test]
 fn workgroups_fit_the_default_limits() {
-    for kernel in KERNELS {
-        let module = naga::front::wgsl::parse_str(kernel.source).unwrap();
+    for (kernel, source, _) in sources() {
+        let module = naga::front::wgsl::parse_str(&source).unwrap();
         for entry in &module.entry_points {
             let invocations: u32 = entry.workgroup_size.iter().product();
             assert!(invocations <= 256, "{} {}", kernel.name, entry.name);
@@ -41,9 +53,9 @@ fn workgroups_fit_the_default_limits() {
 /// Constants that stand in both files.
 #[test]
 fn tile_sizes_agree_with_the_host() {
-    let source = |name: &str| KERNELS.iter().find(|k| k.name == name).unwrap().source;
-    assert!(source("depthwise_conv").contains("const PLANES: u32 = 8u;"));
-    assert!(source("moments").contains("const CHUNK: u32 = 4096u;"));
+    let body = |name: &str| KERNELS.iter().find(|k| k.name == name).unwrap().body;
+    assert!(body("depthwise_conv").contains("const PLANES: u32 = 8u;"));
+    assert!(body("moments").contains("const CHUNK: u32 = 4096u;"));
     assert_eq!(shaders::kernels::depthwise_conv::PLANES, 8);
     assert_eq!(shaders::kernels::moments::CHUNK, 4096);
 }

@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shaders::reference;
 
-use super::{SIZES, array, assert_close, check, engine, logits, random};
+use super::{SIZES, WHOLE, array, assert_close, check, engine, logits, random};
 
 /// Channels and groups; as many groups as channels is an instance norm.
 const GROUPS: [(usize, usize); 5] = [(1, 1), (6, 3), (15, 15), (40, 4), (30, 1)];
@@ -42,7 +42,7 @@ fn group_norm_in_place_is_its_reference() {
                 let weights = norm_weights(&mut rng, channels);
                 let values = random(&mut rng, (channels + 3) * program.buffers[0].num_voxels());
                 let expected = reference::run(&program, &weights, &values);
-                let found = logits(&engine, &program, &weights, &values);
+                let found = logits(&engine, &program, WHOLE, &weights, &values);
                 assert_close(&found, &expected, 2e-5, &format!("{:?}", program.ops[0]));
             }
         }
@@ -81,7 +81,7 @@ fn group_norm_between_two_buffers_leaves_what_it_reads() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let weights = norm_weights(&mut rng, channels);
     let values = random(&mut rng, channels * program.buffers[0].num_voxels());
-    assert_eq!(logits(&engine, &program, &weights, &values), values);
+    assert_eq!(logits(&engine, &program, WHOLE, &weights, &values), values);
 }
 
 /// Two million values around a mean a thousand times their deviation: sums of squares in f32 would
@@ -98,7 +98,7 @@ fn group_norm_keeps_its_precision_far_from_zero() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let values: Vec<f32> = (0..num_values).map(|_| rng.random_range(999.0..1001.0)).collect();
     let expected = reference::run(&program, &weights, &values);
-    let found = logits(&engine, &program, &weights, &values);
+    let found = logits(&engine, &program, WHOLE, &weights, &values);
     let voxels = program.buffers[0].num_voxels();
     let normed = voxels..(channels + 1) * voxels;
     assert_close(&found[normed.clone()], &expected[normed], 2e-4, "far from zero");

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use shaders::reference;
 
-use super::{SIZES, array, assert_close, check, engine, logits, random};
+use super::{FINE, SIZES, array, assert_close, check, engine, logits, random};
 
 #[test]
 fn pooling_and_upsampling_are_their_references() {
@@ -99,7 +99,7 @@ fn a_squeezed_and_mixed_map_comes_back() {
     let vectors = array(&mut rng, &[8, 8 * channels]);
     let values = random(&mut rng, 2 * channels * program.buffers[0].num_voxels());
     let run = |program: &Program, vectors: Array| {
-        logits(&engine, program, &Weights::from([("v".into(), vectors)]), &values)
+        logits(&engine, program, FINE, &Weights::from([("v".into(), vectors)]), &values)
     };
     assert_close(&run(&program, vectors.clone()), &values, 1e-5, "there and back");
     let zero = Array { shape: vec![1, 8 * channels], values: vec![0.0; 8 * channels] };

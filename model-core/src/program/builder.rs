@@ -75,6 +75,14 @@ impl Builder {
             Layer::Upsample | Layer::Unsqueeze => {
                 let squeezed = *layer == Layer::Unsqueeze;
                 let channels = if squeezed { channels / 8 } else { channels };
+                if let (false, Some(Layer::Add)) = (squeezed, rest.first().map(|step| &step.layer))
+                {
+                    // In place, where the skip lies: that is what comes next.
+                    let to = kept.last().expect("every Add has its Keep").clone();
+                    self.ops.push(Op::AddUpsampled { from: x.clone(), to: to.clone() });
+                    self.free(x);
+                    return to;
+                }
                 let to = match (rest.first().map(|step| &step.layer), kept.last()) {
                     // Written beside what it will be joined with.
                     (Some(Layer::Concat | Layer::JoinHalf), Some(beside)) => {
@@ -111,12 +119,8 @@ impl Builder {
                 kept.push(first);
                 second
             }
-            Layer::Add => {
-                let skip = kept.pop().expect("every Add has its Keep");
-                self.ops.push(Op::AddInPlace { from: skip.clone(), to: x.clone() });
-                self.free(skip);
-                x
-            }
+            // Up-sampling, which it always follows, has added it.
+            Layer::Add => kept.pop().expect("every Add has its Keep"),
             Layer::Concat | Layer::JoinHalf => {
                 let skip = kept.pop().expect("every join has its Keep");
                 let channels = skip.channels.start..x.channels.end;

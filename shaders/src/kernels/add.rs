@@ -1,15 +1,16 @@
-//! Addition in place.
+//! Addition in place, and the norm of a map alone.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::{Dispatch, Kernel, spread};
 
-/// The kernel.
+/// The kernel: sum in place, norm apart, norm in place.
 pub const KERNEL: Kernel = Kernel {
     name: "add",
-    source: include_str!("add.wgsl"),
-    entries: &["main"],
+    body: include_str!("add.wgsl"),
+    entries: &["add", "apart", "in_place"],
     params_bytes: size_of::<Params>(),
+    has_window: false,
 };
 
 /// See the WGSL struct.
@@ -20,9 +21,11 @@ pub struct Params {
     pub stride: u32,
     pub from_offset: u32,
     pub to_offset: u32,
+    pub affine: u32,
+    pub own_affine: u32,
 }
 
-/// The dispatch for `num_channels`.
+/// The dispatch of any entry, for `num_channels`.
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
     Dispatch { params, workgroups: spread(params.stride as usize, num_channels) }
 }

@@ -2,14 +2,17 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{BLOCK, Dispatch, Kernel, correlate, for_each_voxel, pack_blocks, pieces, spread};
+use super::{
+    BLOCK, Dispatch, Kernel, Window, correlate, for_each_voxel, pack_blocks, pieces, spread,
+};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
     name: "conv3",
-    source: include_str!("conv3.wgsl"),
+    body: include_str!("conv3.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
+    has_window: true,
 };
 
 /// See the WGSL struct.
@@ -17,25 +20,23 @@ pub const KERNEL: Kernel = Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub dims: [u32; 3],
-    pub stride: u32,
-    pub from_offset: u32,
-    pub to_offset: u32,
+    pub window: Window,
+    pub to_channel: u32,
     pub num_from: u32,
     pub num_to: u32,
     pub first_block: u32,
-    pub padding: [u32; 3],
 }
 
 /// The dispatches, each of at most `most_cost` multiply-adds where that can be; `first_block` is
 /// set here.
 pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
-    let [ni, nj, nk] = params.dims.map(|d| d as usize);
-    let row_cost = 27 * BLOCK as u64 * params.num_from as u64 * (ni * nj * nk) as u64;
+    let Window { dims: [_, nj, _], quads, planes, .. } = params.window;
+    let num_quads = quads as usize * nj as usize * planes as usize;
+    let row_cost = 27 * BLOCK as u64 * u64::from(params.num_from) * 4 * num_quads as u64;
     pieces((params.num_to as usize).div_ceil(BLOCK), row_cost, most_cost)
         .map(|blocks| Dispatch {
             params: Params { first_block: blocks.start as u32, ..params },
-            workgroups: spread(ni.div_ceil(4) * nj * nk, blocks.len()),
+            workgroups: spread(num_quads, blocks.len()),
         })
         .collect()
 }

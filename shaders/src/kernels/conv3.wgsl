@@ -1,35 +1,25 @@
-// Dense 3³ convolution, zero padding 1. An invocation computes four voxels along i of eight output
-// channels: six input values serve 96 multiply-adds, and the weights are the same for the whole
-// workgroup.
+// Dense 3³ convolution, zero padding 1, of a slab. An invocation computes four voxels along i of
+// eight output channels: six input values serve 96 multiply-adds, and the weights are the same for
+// the whole workgroup.
 
 struct Params {
-  dims: vec3<u32>, // voxels along i, j, k
-  stride: u32, // vec4s of one channel
-  from_offset: u32, // vec4s before the view
-  to_offset: u32,
+  window: Window, // of the input; the output's slab is the same
+  to_channel: u32,
   num_from: u32,
   num_to: u32,
   first_block: u32, // of eight output channels
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 // [block of eight outputs][input][tap][eight outputs]
-@group(0) @binding(3) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> weights: array<vec4<f32>>;
 
-fn load(row: u32, i: u32) -> f32 {
-  // i is −1 as a u32 before the row: both ends are one comparison.
-  return select(0.0, input[row + min(i, params.dims.x - 1u)], i < params.dims.x);
-}
-
-fn store(channel: u32, voxel: u32, i: u32, value: vec4<f32>) {
-  if (channel >= params.num_to) {
-    return;
-  }
-  let at = (params.to_offset + channel * params.stride) * 4u + voxel;
-  for (var n = 0u; n < min(4u, params.dims.x - i); n++) {
-    output[at + n] = value[n];
+fn store(channel: u32, at: u32, value: vec4<f32>) {
+  if (channel < params.num_to) {
+    let w = params.window;
+    let stride = w.planes * w.dims.y * w.quads;
+    output[(params.to_channel + channel) * stride + at] = packed(value);
   }
 }
 
@@ -40,13 +30,15 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
-  let quads = (params.dims.x + 3u) / 4u;
-  let i = at % quads * 4u;
-  let j = at / quads % params.dims.y;
-  let k = at / quads / params.dims.y;
-  if (k >= params.dims.z) {
+  let dims = params.window.dims;
+  let quads = params.window.quads;
+  let quad = at % quads;
+  let j = at / quads % dims.y;
+  let plane = at / quads / dims.y;
+  if (plane >= params.window.planes) {
     return;
   }
+  let k = params.window.first + plane;
   let block = params.first_block + group.y;
   var w = block * params.num_from * 54u;
   var a0 = vec4(0.0);
@@ -58,17 +50,17 @@ fn main(
   var a6 = vec4(0.0);
   var a7 = vec4(0.0);
   for (var c = 0u; c < params.num_from; c++) {
-    let channel = (params.from_offset + c * params.stride) * 4u;
     for (var tap_row = 0u; tap_row < 9u; tap_row++) {
       let kk = k + tap_row / 3u - 1u;
       let jj = j + tap_row % 3u - 1u;
-      if (kk >= params.dims.z || jj >= params.dims.y) {
+      if (kk >= dims.z || jj >= dims.y) {
         w += 6u;
         continue;
       }
-      let row = channel + (kk * params.dims.y + jj) * params.dims.x;
-      var x = vec4(load(row, i - 1u), load(row, i), load(row, i + 1u), load(row, i + 2u));
-      let next = vec2(load(row, i + 3u), load(row, i + 4u));
+      let middle = fetch_padded(params.window, c, kk, jj, quad);
+      let left = fetch_padded(params.window, c, kk, jj, quad - 1u).w;
+      let right = fetch_padded(params.window, c, kk, jj, quad + 1u).x;
+      var x = vec4(left, middle.xyz);
       for (var tap = 0u; tap < 3u; tap++) {
         let low = weights[w];
         let high = weights[w + 1u];
@@ -81,18 +73,17 @@ fn main(
         a5 += x * high.y;
         a6 += x * high.z;
         a7 += x * high.w;
-        x = vec4(x.yzw, select(next.y, next.x, tap == 0u));
+        x = vec4(x.yzw, select(right, middle.w, tap == 0u));
       }
     }
   }
   let channel = block * 8u;
-  let voxel = (k * params.dims.y + j) * params.dims.x + i;
-  store(channel, voxel, i, a0);
-  store(channel + 1u, voxel, i, a1);
-  store(channel + 2u, voxel, i, a2);
-  store(channel + 3u, voxel, i, a3);
-  store(channel + 4u, voxel, i, a4);
-  store(channel + 5u, voxel, i, a5);
-  store(channel + 6u, voxel, i, a6);
-  store(channel + 7u, voxel, i, a7);
+  store(channel, at, a0);
+  store(channel + 1u, at, a1);
+  store(channel + 2u, at, a2);
+  store(channel + 3u, at, a3);
+  store(channel + 4u, at, a4);
+  store(channel + 5u, at, a5);
+  store(channel + 6u, at, a6);
+  store(channel + 7u, at, a7);
 }

@@ -7,9 +7,10 @@ use super::{Dispatch, Kernel, spread};
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
     name: "decide",
-    source: include_str!("decide.wgsl"),
+    body: include_str!("decide.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
+    has_window: false,
 };
 
 /// See the WGSL struct.
@@ -19,6 +20,7 @@ pub const KERNEL: Kernel = Kernel {
 pub struct Params {
     pub stride: u32,
     pub from_offset: u32,
+    pub affine: u32,
     pub num_from: u32,
     pub exclusive: u32,
 }

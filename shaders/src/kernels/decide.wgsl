@@ -1,16 +1,23 @@
-// The label code of every voxel, four voxels to a u32, the first in the low byte.
+// The label code of every voxel of a slab, four voxels to a u32, the first in the low byte.
 
 struct Params {
-  stride: u32, // vec4s of one channel
-  from_offset: u32, // vec4s before the view
+  stride: u32, // quads of one channel of the slab
+  from_offset: u32, // quads before the view
+  affine: u32, // of its first channel
   num_from: u32,
   exclusive: u32, // 1: code of the largest logit; 0: of the last positive one
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> labels: array<u32>;
-@group(0) @binding(3) var<storage, read> codes: array<u32>;
+@group(0) @binding(1) var<storage, read> logits: array<Quad>;
+@group(0) @binding(4) var<storage, read> affines: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> labels: array<u32>;
+@group(0) @binding(6) var<storage, read> codes: array<u32>;
+
+fn logit(c: u32, at: u32) -> vec4<f32> {
+  let x = unpacked(logits[params.from_offset + c * params.stride + at]);
+  return normed(x, affines[params.affine + c]);
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -22,18 +29,18 @@ fn main(
   if (at >= params.stride) {
     return;
   }
-  var best = logits[params.from_offset + at];
+  var best = logit(0u, at);
   var code = vec4(codes[0]);
   if (params.exclusive == 0u) {
     code = select(vec4(0u), code, best > vec4(0.0));
   }
   for (var c = 1u; c < params.num_from; c++) {
-    let logit = logits[params.from_offset + c * params.stride + at];
+    let other = logit(c, at);
     if (params.exclusive == 1u) {
-      code = select(code, vec4(codes[c]), logit > best);
-      best = max(best, logit);
+      code = select(code, vec4(codes[c]), other > best);
+      best = max(best, other);
     } else {
-      code = select(code, vec4(codes[c]), logit > vec4(0.0));
+      code = select(code, vec4(codes[c]), other > vec4(0.0));
     }
   }
   labels[at] = code.x | (code.y << 8u) | (code.z << 16u) | (code.w << 24u);

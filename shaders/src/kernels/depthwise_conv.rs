@@ -2,14 +2,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, correlate, for_each_voxel, pieces, spread};
+use super::{Dispatch, Kernel, Window, correlate, for_each_voxel, pieces, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
     name: "depthwise_conv",
-    source: include_str!("depthwise_conv.wgsl"),
+    body: include_str!("depthwise_conv.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
+    has_window: true,
 };
 
 /// Planes along k that an invocation computes, as in the WGSL.
@@ -20,22 +21,21 @@ pub const PLANES: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub dims: [u32; 3],
-    pub stride: u32,
-    pub from_offset: u32,
-    pub to_offset: u32,
+    pub window: Window,
+    pub to_channel: u32,
     pub first_channel: u32,
-    pub padding: u32,
+    pub padding: [u32; 2],
 }
 
 /// The dispatches for `num_channels`, each of at most `most_cost` multiply-adds where that can be;
 /// `first_channel` is set here.
 pub fn dispatches(params: Params, num_channels: usize, most_cost: u64) -> Vec<Dispatch<Params>> {
-    let [ni, nj, nk] = params.dims.map(|d| d as usize);
-    pieces(num_channels, 27 * (ni * nj * nk) as u64, most_cost)
+    let Window { dims: [_, nj, _], quads, planes, .. } = params.window;
+    let [row, planes] = [quads as usize * nj as usize, planes as usize];
+    pieces(num_channels, 27 * 4 * (row * planes) as u64, most_cost)
         .map(|channels| Dispatch {
             params: Params { first_channel: channels.start as u32, ..params },
-            workgroups: spread(ni.div_ceil(4) * nj * nk.div_ceil(PLANES), channels.len()),
+            workgroups: spread(row * planes.div_ceil(PLANES), channels.len()),
         })
         .collect()
 }

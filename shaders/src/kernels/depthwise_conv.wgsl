@@ -1,27 +1,19 @@
-// Depthwise 3³ convolution, zero padding 1. An invocation walks a column of PLANES voxels along k,
-// four wide along i, keeping the sums of three planes: an input value is read once for the three
-// output planes it touches.
+// Depthwise 3³ convolution, zero padding 1, of a slab. An invocation walks a column of PLANES voxels
+// along k, four wide along i, keeping the sums of three planes: an input value is read once for the
+// three output planes it touches.
 
 struct Params {
-  dims: vec3<u32>, // voxels along i, j, k
-  stride: u32, // vec4s of one channel
-  from_offset: u32, // vec4s before the view
-  to_offset: u32,
-  first_channel: u32,
+  window: Window, // of the input; the output's slab is the same
+  to_channel: u32,
+  first_channel: u32, // of the dispatch, within the views
 }
 
 const PLANES: u32 = 8u;
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 // [channel][k, j of the kernel], the three taps along i in x, y, z
-@group(0) @binding(3) var<storage, read> weights: array<vec4<f32>>;
-
-fn load(row: u32, i: u32) -> f32 {
-  // i is −1 as a u32 before the row: both ends are one comparison.
-  return select(0.0, input[row + min(i, params.dims.x - 1u)], i < params.dims.x);
-}
+@group(0) @binding(6) var<storage, read> weights: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -30,49 +22,48 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
-  let quads = (params.dims.x + 3u) / 4u;
-  let i = at % quads * 4u;
-  let j = at / quads % params.dims.y;
-  let first = at / quads / params.dims.y * PLANES;
-  if (first >= params.dims.z) {
+  let dims = params.window.dims;
+  let quads = params.window.quads;
+  let quad = at % quads;
+  let j = at / quads % dims.y;
+  let start = at / quads / dims.y * PLANES;
+  let planes = params.window.planes;
+  if (start >= planes) {
     return;
   }
   let channel = params.first_channel + group.y;
-  let end = min(first + PLANES, params.dims.z);
-  let from_at = (params.from_offset + channel * params.stride) * 4u;
-  let to_at = (params.to_offset + channel * params.stride) * 4u;
+  let end = min(start + PLANES, planes);
+  let to = (params.to_channel + channel) * planes;
   let w = channel * 9u;
   // Sums of the output planes below, at and above the input plane.
   var below = vec4(0.0);
-  var here = vec4(0.0);
+  var level = vec4(0.0);
   var above = vec4(0.0);
-  for (var plane = first; plane < end + 2u; plane++) {
-    let kk = plane - 1u;
-    if (kk < params.dims.z) {
+  for (var plane = start; plane < end + 2u; plane++) {
+    let kk = params.window.first + plane - 1u;
+    if (kk < dims.z) {
       for (var tap = 0u; tap < 3u; tap++) {
         let jj = j + tap - 1u;
-        if (jj < params.dims.y) {
-          let row = from_at + (kk * params.dims.y + jj) * params.dims.x;
-          let x0 = vec4(load(row, i - 1u), load(row, i), load(row, i + 1u), load(row, i + 2u));
-          let x1 = vec4(x0.yzw, load(row, i + 3u));
-          let x2 = vec4(x1.yzw, load(row, i + 4u));
+        if (jj < dims.y) {
+          let x1 = fetch_padded(params.window, channel, kk, jj, quad);
+          let left = fetch_padded(params.window, channel, kk, jj, quad - 1u).w;
+          let right = fetch_padded(params.window, channel, kk, jj, quad + 1u).x;
+          let x0 = vec4(left, x1.xyz);
+          let x2 = vec4(x1.yzw, right);
           let near = weights[w + tap];
           let middle = weights[w + 3u + tap];
           let far = weights[w + 6u + tap];
           above += x0 * near.x + x1 * near.y + x2 * near.z;
-          here += x0 * middle.x + x1 * middle.y + x2 * middle.z;
+          level += x0 * middle.x + x1 * middle.y + x2 * middle.z;
           below += x0 * far.x + x1 * far.y + x2 * far.z;
         }
       }
     }
-    if (plane >= first + 2u) {
-      let to = to_at + ((plane - 2u) * params.dims.y + j) * params.dims.x + i;
-      for (var n = 0u; n < min(4u, params.dims.x - i); n++) {
-        output[to + n] = below[n];
-      }
+    if (plane >= start + 2u) {
+      output[((to + plane - 2u) * dims.y + j) * quads + quad] = packed(below);
     }
-    below = here;
-    here = above;
+    below = level;
+    level = above;
     above = vec4(0.0);
   }
 }

@@ -1,33 +1,13 @@
-//! Group norm (Wu and He 2018) with activation, in place or into another buffer.
+//! Group norm (Wu and He 2018) with activation: what reads a map applies it, by the affines that
+//! [`moments`] leaves.
 
-use bytemuck::{Pod, Zeroable};
+use super::moments;
 
-use super::{Dispatch, Kernel, moments, spread};
+/// Bytes of a channel's affine: mean, gamma / deviation, beta, factor of what is negative.
+pub const AFFINE_BYTES: u64 = 16;
 
-/// The kernel, which follows [`moments`]: `main` in place, `apart` into another buffer.
-pub const KERNEL: Kernel = Kernel {
-    name: "group_norm",
-    source: include_str!("group_norm.wgsl"),
-    entries: &["main", "apart"],
-    params_bytes: size_of::<Params>(),
-};
-
-/// See the WGSL struct.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
-#[allow(missing_docs)]
-pub struct Params {
-    pub stride: u32,
-    pub from_offset: u32,
-    pub to_offset: u32,
-    pub group_channels: u32,
-    pub negative_slope: f32,
-}
-
-/// The dispatch of either entry, for `num_channels`.
-pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
-    Dispatch { params, workgroups: spread(params.stride as usize, num_channels) }
-}
+/// The affine of a map without a norm.
+pub const IDENTITY: [f32; 4] = [0.0, 1.0, 0.0, 1.0];
 
 /// `gamma` and `beta` as the kernel reads them.
 pub fn pack(gamma: &[f32], beta: &[f32]) -> Vec<f32> {

@@ -2,14 +2,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, for_each_voxel, spread};
+use super::{Dispatch, Kernel, Planes, Window, for_each_voxel, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
     name: "max_pool",
-    source: include_str!("max_pool.wgsl"),
+    body: include_str!("max_pool.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
+    has_window: true,
 };
 
 /// See the WGSL struct.
@@ -17,18 +18,13 @@ pub const KERNEL: Kernel = Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub dims: [u32; 3],
-    pub from_stride: u32,
-    pub to_stride: u32,
-    pub from_offset: u32,
-    pub to_offset: u32,
-    pub padding: u32,
+    pub window: Window,
+    pub to: Planes,
 }
 
 /// The dispatch for `num_channels`.
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
-    let voxels = params.dims.iter().map(|&d| d as usize).product();
-    Dispatch { params, workgroups: spread(voxels, num_channels) }
+    Dispatch { params, workgroups: spread(params.to.num_quads(), num_channels) }
 }
 
 /// The maximum of each 2³ voxels.

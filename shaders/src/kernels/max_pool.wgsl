@@ -1,20 +1,17 @@
-// Maximum over 2³ voxels. An invocation computes one output voxel.
+// Maximum over 2³ voxels, for some planes of a slab. An invocation computes four output voxels.
 
 struct Params {
-  dims: vec3<u32>, // voxels of the output along i, j, k
-  from_stride: u32, // vec4s of one input channel
-  to_stride: u32,
-  from_offset: u32, // vec4s before the view
-  to_offset: u32,
+  window: Window, // of the input
+  dims: vec3<u32>, // voxels of the output along i, j; planes of its slab
+  quads: u32, // of a row of it
+  to_channel: u32,
+  first: u32, // plane of the output's slab
+  start: u32, // plane of the dispatch
+  end: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
-
-fn row_max(at: u32) -> f32 {
-  return max(input[at], input[at + 1u]);
-}
+@group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -23,17 +20,23 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
-  let i = at % params.dims.x;
-  let j = at / params.dims.x % params.dims.y;
-  let k = at / params.dims.x / params.dims.y;
-  if (k >= params.dims.z) {
+  let quad = at % params.quads;
+  let j = at / params.quads % params.dims.y;
+  let k = params.start + at / params.quads / params.dims.y;
+  if (k >= params.end) {
     return;
   }
-  let row = 2u * params.dims.x;
-  let plane = row * 2u * params.dims.y;
-  let channel = (params.from_offset + group.y * params.from_stride) * 4u;
-  let corner = channel + 2u * k * plane + 2u * j * row + 2u * i;
-  let near = max(row_max(corner), row_max(corner + row));
-  let far = max(row_max(corner + plane), row_max(corner + plane + row));
-  output[(params.to_offset + group.y * params.to_stride) * 4u + at] = max(near, far);
+  let last = params.window.quads - 1u;
+  var low = vec4(-3.4e38);
+  var high = low;
+  for (var n = 0u; n < 4u; n++) {
+    let kk = 2u * k + n / 2u;
+    let jj = 2u * j + n % 2u;
+    low = max(low, fetch(params.window, group.y, kk, jj, 2u * quad));
+    // Beyond a row's last quad no voxel of the output reads.
+    high = max(high, fetch(params.window, group.y, kk, jj, min(2u * quad + 1u, last)));
+  }
+  let largest = vec4(max(low.xz, low.yw), max(high.xz, high.yw));
+  let plane = (params.to_channel + group.y) * params.dims.z + k - params.first;
+  output[(plane * params.dims.y + j) * params.quads + quad] = packed(largest);
 }

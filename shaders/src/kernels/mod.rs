@@ -1,11 +1,14 @@
 //! The kernels, each a WGSL file beside its host side: `Params` (the WGSL struct, byte for byte),
 //! the dispatches it needs, and `reference`, the same arithmetic in plain Rust.
 //!
-//! A reference takes unpadded channels `[channel][k][j][i]`. On the GPU a channel begins at a
-//! multiple of four values, so that kernels without neighbors read `vec4`s; [`stride`] is its
-//! length. The values past a channel's end are never read as voxels.
+//! A reference takes unpadded channels `[channel][k][j][i]`. On the GPU a map lies in slabs of
+//! planes, each `[channel][k][j][quad]` in a buffer of its own, where a quad is four voxels along i,
+//! in f32 or f16: rows are filled up to whole quads, and what fills them is never read as voxels.
+//! What a kernel reads it norms on the way, by the affines of its channels.
 
 use std::ops::Range;
+
+use bytemuck::{Pod, Zeroable};
 
 pub mod add;
 pub mod conv3;
@@ -23,27 +26,97 @@ pub mod upsample;
 pub struct Kernel {
     /// The file's name.
     pub name: &'static str,
-    /// The WGSL source.
-    pub source: &'static str,
+    /// The WGSL source, without what [`Kernel::source`] puts before it.
+    pub body: &'static str,
     /// Its compute entry points.
     pub entries: &'static [&'static str],
     /// Bytes of its `Params`.
     pub params_bytes: usize,
+    /// Whether it reads neighboring slabs.
+    pub has_window: bool,
+}
+
+/// In what maps are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Storage {
+    /// 32 bits.
+    F32,
+    /// 16 bits, summed in 32.
+    F16,
+}
+
+impl Storage {
+    /// Bytes of four voxels.
+    pub fn quad_bytes(self) -> u64 {
+        match self {
+            Storage::F32 => 16,
+            Storage::F16 => 8,
+        }
+    }
+}
+
+impl Kernel {
+    /// The whole source, for maps in a storage type; with `has_f16` the hardware reads f16 itself.
+    pub fn source(&self, storage: Storage, has_f16: bool) -> String {
+        let storage = match (storage, has_f16) {
+            (Storage::F32, _) => include_str!("common/f32.wgsl"),
+            (Storage::F16, true) => include_str!("common/f16.wgsl"),
+            (Storage::F16, false) => include_str!("common/packed.wgsl"),
+        };
+        let window = if self.has_window { include_str!("common/window.wgsl") } else { "" };
+        [storage, include_str!("common/norm.wgsl"), window, self.body].join("\n")
+    }
 }
 
 /// All kernels.
-pub const KERNELS: [&Kernel; 10] = [
+pub const KERNELS: [&Kernel; 9] = [
     &add::KERNEL,
     &conv3::KERNEL,
     &decide::KERNEL,
     &depthwise_conv::KERNEL,
-    &group_norm::KERNEL,
     &max_pool::KERNEL,
     &moments::KERNEL,
     &pointwise_conv::KERNEL,
     &squeeze::KERNEL,
     &upsample::KERNEL,
 ];
+
+/// A map's slab and the slabs before and after it; see `common/window.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Window {
+    pub dims: [u32; 3],
+    pub quads: u32,
+    pub first: u32,
+    pub planes: u32,
+    pub before: u32,
+    pub after: u32,
+    pub channel: u32,
+    pub affine: u32,
+    pub padding: [u32; 2],
+}
+
+/// Where an operation between two sizes writes: some planes of a slab. The WGSL fields from `dims`
+/// to `end`, byte for byte.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Planes {
+    pub dims: [u32; 3],
+    pub quads: u32,
+    pub to_channel: u32,
+    pub first: u32,
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Planes {
+    /// Quads of the planes that a dispatch writes.
+    pub fn num_quads(&self) -> usize {
+        (self.end - self.start) as usize * self.dims[1] as usize * self.quads as usize
+    }
+}
 
 /// One dispatch of an entry point.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,9 +136,9 @@ const LANES: usize = 64;
 /// No more workgroups along an axis (WebGPU's default limit).
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
-/// vec4s that one channel takes.
-pub fn stride(num_voxels: usize) -> u32 {
-    num_voxels.div_ceil(4) as u32
+/// Quads of a row of `ni` voxels.
+pub fn quads(ni: usize) -> usize {
+    ni.div_ceil(4)
 }
 
 /// Workgroups for `num_invocations` of each of `rows`; x spills over into z at the limit of an

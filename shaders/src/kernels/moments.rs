@@ -8,19 +8,17 @@ use super::{Dispatch, Kernel};
 /// The kernel: `partial`, then `combine`.
 pub const KERNEL: Kernel = Kernel {
     name: "moments",
-    source: include_str!("moments.wgsl"),
+    body: include_str!("moments.wgsl"),
     entries: &["partial", "combine"],
     params_bytes: size_of::<Params>(),
+    has_window: false,
 };
 
-/// vec4s of one chunk, as in the WGSL.
+/// Quads of one chunk, as in the WGSL.
 pub const CHUNK: usize = 4096;
 
 /// Bytes of a chunk's moments.
 pub const PARTIAL_BYTES: u64 = 16;
-
-/// Bytes of a group's mean and deviation.
-pub const STATISTICS_BYTES: u64 = 8;
 
 /// See the WGSL struct.
 #[repr(C)]
@@ -28,25 +26,32 @@ pub const STATISTICS_BYTES: u64 = 8;
 #[allow(missing_docs)]
 pub struct Params {
     pub stride: u32,
-    pub num_voxels: u32,
     pub offset: u32,
+    pub row: u32,
+    pub quads: u32,
+    pub affine: u32,
     pub group_channels: u32,
     pub chunks: u32,
+    pub first_chunk: u32,
+    pub first_channel: u32,
+    pub slope: f32,
     pub epsilon: f32,
 }
 
-/// Chunks of one channel.
-pub fn num_chunks(stride: u32) -> usize {
-    (stride as usize).div_ceil(CHUNK)
+/// Chunks of one channel of a slab.
+pub fn num_chunks(stride: usize) -> usize {
+    stride.div_ceil(CHUNK)
 }
 
-/// The dispatches of the two passes, in the order of [`KERNEL`]'s entries.
-pub fn dispatches(params: Params, num_channels: usize) -> [Dispatch<Params>; 2] {
-    let num_groups = num_channels as u32 / params.group_channels;
-    [
-        Dispatch { params, workgroups: [params.chunks, num_channels as u32, 1] },
-        Dispatch { params, workgroups: [1, num_groups, 1] },
-    ]
+/// The dispatch of `partial` on a slab.
+pub fn partial(params: Params, num_channels: usize) -> Dispatch<Params> {
+    let chunks = num_chunks(params.stride as usize) as u32;
+    Dispatch { params, workgroups: [chunks, num_channels as u32, 1] }
+}
+
+/// The dispatch of `combine`, after all slabs.
+pub fn combine(params: Params, num_channels: usize) -> Dispatch<Params> {
+    Dispatch { params, workgroups: [1, num_channels as u32 / params.group_channels, 1] }
 }
 
 /// Of each group the mean, and the root of its (biased) variance with epsilon. In f64, since the

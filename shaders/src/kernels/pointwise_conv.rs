@@ -7,9 +7,10 @@ use super::{BLOCK, Dispatch, Kernel, pack_blocks, pieces, spread};
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
     name: "pointwise_conv",
-    source: include_str!("pointwise_conv.wgsl"),
+    body: include_str!("pointwise_conv.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
+    has_window: false,
 };
 
 /// See the WGSL struct.
@@ -20,9 +21,11 @@ pub struct Params {
     pub stride: u32,
     pub from_offset: u32,
     pub to_offset: u32,
+    pub affine: u32,
     pub num_from: u32,
     pub num_to: u32,
     pub first_block: u32,
+    pub is_more: u32,
 }
 
 /// The dispatches, each of at most `most_cost` multiply-adds where that can be; `first_block` is

@@ -1,24 +1,33 @@
-// 1³ convolution. An invocation computes four voxels of eight output channels: an input value is
-// read once for eight outputs, and the weights are the same for the whole workgroup.
+// 1³ convolution of a slab. An invocation computes four voxels of eight output channels: an input
+// value is read once for eight outputs, and the weights are the same for the whole workgroup.
 
 struct Params {
-  stride: u32, // vec4s of one channel
-  from_offset: u32, // vec4s before the view
+  stride: u32, // quads of one channel of the slab
+  from_offset: u32, // quads before the view
   to_offset: u32,
+  affine: u32, // of the first input channel
   num_from: u32,
   num_to: u32,
   first_block: u32, // of eight output channels
+  is_more: u32, // 1: added to what is there, without the bias
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
-// For each block of eight outputs: the bias, then for each input its eight weights.
-@group(0) @binding(3) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> input: array<Quad>;
+@group(0) @binding(4) var<storage, read> affines: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> output: array<Quad>;
+// [block of eight outputs][bias, inputs][eight outputs]
+@group(0) @binding(6) var<storage, read> weights: array<vec4<f32>>;
 
 fn store(channel: u32, at: u32, value: vec4<f32>) {
-  if (channel < params.num_to) {
-    output[params.to_offset + channel * params.stride + at] = value;
+  if (channel >= params.num_to) {
+    return;
+  }
+  let place = params.to_offset + channel * params.stride + at;
+  if (params.is_more == 1u) {
+    output[place] = packed(unpacked(output[place]) + value);
+  } else {
+    output[place] = packed(value);
   }
 }
 
@@ -33,9 +42,10 @@ fn main(
     return;
   }
   let block = params.first_block + group.y;
-  var w = block * 2u * (params.num_from + 1u);
-  let low = weights[w];
-  let high = weights[w + 1u];
+  var w = block * (params.num_from + 1u) * 2u;
+  let with_bias = f32(1u - params.is_more);
+  let low = weights[w] * with_bias;
+  let high = weights[w + 1u] * with_bias;
   var a0 = vec4(low.x);
   var a1 = vec4(low.y);
   var a2 = vec4(low.z);
@@ -44,10 +54,10 @@ fn main(
   var a5 = vec4(high.y);
   var a6 = vec4(high.z);
   var a7 = vec4(high.w);
-  var from_at = params.from_offset + at;
   for (var c = 0u; c < params.num_from; c++) {
+    let value = unpacked(input[params.from_offset + c * params.stride + at]);
+    let x = normed(value, affines[params.affine + c]);
     w += 2u;
-    let x = input[from_at];
     let low = weights[w];
     let high = weights[w + 1u];
     a0 += x * low.x;
@@ -58,7 +68,6 @@ fn main(
     a5 += x * high.y;
     a6 += x * high.z;
     a7 += x * high.w;
-    from_at += params.stride;
   }
   let channel = block * 8u;
   store(channel, at, a0);

@@ -2,14 +2,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, for_each_voxel, spread};
+use super::{Dispatch, Kernel, Planes, Window, for_each_voxel, spread};
 
 /// The kernel, there and back.
 pub const KERNEL: Kernel = Kernel {
     name: "squeeze",
-    source: include_str!("squeeze.wgsl"),
+    body: include_str!("squeeze.wgsl"),
     entries: &["squeeze", "unsqueeze"],
     params_bytes: size_of::<Params>(),
+    has_window: true,
 };
 
 /// See the WGSL struct.
@@ -17,18 +18,16 @@ pub const KERNEL: Kernel = Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub dims: [u32; 3],
-    pub from_stride: u32,
-    pub to_stride: u32,
-    pub from_offset: u32,
-    pub to_offset: u32,
-    pub padding: u32,
+    pub window: Window,
+    pub to: Planes,
 }
 
 /// The dispatch of either entry, for `num_channels` of the map with the larger axes.
-pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
-    let voxels = params.dims.iter().map(|&d| d as usize).product();
-    Dispatch { params, workgroups: spread(voxels, num_channels) }
+pub fn dispatch(params: Params, num_channels: usize, is_back: bool) -> Dispatch<Params> {
+    let Planes { dims: [_, nj, _], quads, start, end, .. } = params.to;
+    let quads = if is_back { params.window.quads } else { quads };
+    let num_quads = (quads * nj * (end - start)) as usize;
+    Dispatch { params, workgroups: spread(num_quads, num_channels) }
 }
 
 /// Channel `8c + 4dk + 2dj + di` of `to` holds the voxels (2k+dk, 2j+dj, 2i+di) of channel c.

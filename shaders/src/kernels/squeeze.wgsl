@@ -1,34 +1,24 @@
-// Space to depth and back. An invocation moves the eight voxels of a 2³ cube of one wide channel:
-// voxel (dk, dj, di) is at the cube's place in narrow channel 8c + 4dk + 2dj + di.
+// Space to depth and back, for some planes of a slab. A cube of 2³ voxels is one voxel of eight
+// channels, 8c + 4dk + 2dj + di; an invocation moves four cubes, which lie along i.
 
 struct Params {
-  dims: vec3<u32>, // voxels of the narrow map along i, j, k
-  from_stride: u32, // vec4s of one input channel
-  to_stride: u32,
-  from_offset: u32, // vec4s before the view
-  to_offset: u32,
+  window: Window, // of the input
+  dims: vec3<u32>, // voxels of the output along i, j; planes of its slab
+  quads: u32, // of a row of it
+  to_channel: u32,
+  first: u32, // plane of the output's slab
+  start: u32, // plane of the dispatch
+  end: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 
-// The first voxel of the cube at `at`, within its wide channel.
-fn corner(at: u32) -> u32 {
-  let i = at % params.dims.x;
-  let j = at / params.dims.x % params.dims.y;
-  let k = at / params.dims.x / params.dims.y;
-  return (k * 2u * params.dims.y + j) * 4u * params.dims.x + 2u * i;
-}
-
-// From a cube's first voxel to voxel n = 4dk + 2dj + di.
-fn step_to(n: u32) -> u32 {
-  let row = 2u * params.dims.x;
-  return (n / 4u * 2u * params.dims.y + n / 2u % 2u) * row + n % 2u;
-}
-
-fn num_cubes() -> u32 {
-  return params.dims.x * params.dims.y * params.dims.z;
+fn store(channel: u32, k: u32, j: u32, quad: u32, value: vec4<f32>) {
+  if (quad < params.quads) {
+    let plane = (params.to_channel + channel) * params.dims.z + k - params.first;
+    output[(plane * params.dims.y + j) * params.quads + quad] = packed(value);
+  }
 }
 
 @compute @workgroup_size(64)
@@ -38,16 +28,24 @@ fn squeeze(
   @builtin(local_invocation_index) local: u32,
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
-  if (at >= num_cubes()) {
+  let quad = at % params.quads;
+  let j = at / params.quads % params.dims.y;
+  let k = params.start + at / params.quads / params.dims.y;
+  if (k >= params.end) {
     return;
   }
-  let cube = (params.from_offset + group.y * params.from_stride) * 4u + corner(at);
-  for (var n = 0u; n < 8u; n++) {
-    let channel = params.to_offset + (group.y * 8u + n) * params.to_stride;
-    output[channel * 4u + at] = input[cube + step_to(n)];
+  let last = params.window.quads - 1u;
+  for (var n = 0u; n < 4u; n++) {
+    let kk = 2u * k + n / 2u;
+    let jj = 2u * j + n % 2u;
+    let low = fetch(params.window, group.y, kk, jj, 2u * quad);
+    let high = fetch(params.window, group.y, kk, jj, min(2u * quad + 1u, last));
+    store(8u * group.y + 2u * n, k, j, quad, vec4(low.xz, high.xz));
+    store(8u * group.y + 2u * n + 1u, k, j, quad, vec4(low.yw, high.yw));
   }
 }
 
+// Planes and rows are those of the cubes' voxels.
 @compute @workgroup_size(64)
 fn unsqueeze(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -55,12 +53,16 @@ fn unsqueeze(
   @builtin(local_invocation_index) local: u32,
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
-  if (at >= num_cubes()) {
+  let w = params.window;
+  let quad = at % w.quads;
+  let j = at / w.quads % params.dims.y;
+  let k = params.start + at / w.quads / params.dims.y;
+  if (k >= params.end) {
     return;
   }
-  let cube = (params.to_offset + group.y * params.to_stride) * 4u + corner(at);
-  for (var n = 0u; n < 8u; n++) {
-    let channel = params.from_offset + (group.y * 8u + n) * params.from_stride;
-    output[cube + step_to(n)] = input[channel * 4u + at];
-  }
+  let channel = 8u * group.y + 4u * (k % 2u) + 2u * (j % 2u);
+  let even = fetch(w, channel, k / 2u, j / 2u, quad);
+  let odd = fetch(w, channel + 1u, k / 2u, j / 2u, quad);
+  store(group.y, k, j, 2u * quad, vec4(even.x, odd.x, even.y, odd.y));
+  store(group.y, k, j, 2u * quad + 1u, vec4(even.z, odd.z, even.w, odd.w));
 }

@@ -2,14 +2,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, for_each_voxel, spread};
+use super::{Dispatch, Kernel, Planes, Window, for_each_voxel, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
     name: "upsample",
-    source: include_str!("upsample.wgsl"),
+    body: include_str!("upsample.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
+    has_window: true,
 };
 
 /// See the WGSL struct.
@@ -17,18 +18,18 @@ pub const KERNEL: Kernel = Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub dims: [u32; 3],
-    pub from_stride: u32,
-    pub to_stride: u32,
-    pub from_offset: u32,
-    pub to_offset: u32,
-    pub padding: u32,
+    pub window: Window,
+    pub to: Planes,
+    pub own_affine: u32,
+    pub is_added: u32,
+    pub padding: [u32; 2],
 }
 
 /// The dispatch for `num_channels`.
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
-    let voxels = params.dims.iter().map(|&d| d as usize).product();
-    Dispatch { params, workgroups: spread(voxels, num_channels) }
+    let Planes { dims: [_, nj, _], start, end, .. } = params.to;
+    let num_quads = (params.window.quads * nj * (end - start)) as usize;
+    Dispatch { params, workgroups: spread(num_quads, num_channels) }
 }
 
 /// Each output voxel lies at `(place + 0.5) / 2 − 0.5` of the input, clamped to it, and is

@@ -1,22 +1,71 @@
-// Trilinear ×2, corners not aligned. An invocation computes the eight output voxels inside one
-// input voxel, one axis after the other: each lies a quarter voxel from its center, so it is 3/4
-// of that voxel and 1/4 of the neighbor on its side (itself at the border).
+// Trilinear ×2, corners not aligned, for some planes of a slab; into it, or added to it. An invocation
+// computes two quads of one row of the output, which lie above one quad of the input. Each voxel is
+// 3/4 of the one that it lies in and 1/4 of that one's neighbor on its side (itself at the border).
 
 struct Params {
-  dims: vec3<u32>, // voxels of the input along i, j, k
-  from_stride: u32, // vec4s of one input channel
-  to_stride: u32,
-  from_offset: u32, // vec4s before the view
-  to_offset: u32,
+  window: Window, // of the input
+  dims: vec3<u32>, // voxels of the output along i, j; planes of its slab
+  quads: u32, // of a row of it
+  to_channel: u32,
+  first: u32, // plane of the output's slab
+  start: u32, // plane of the dispatch
+  end: u32,
+  own_affine: u32, // of the first channel of what is added to
+  is_added: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> input: array<f32>;
-@group(0) @binding(2) var<storage, read_write> output: array<f32>;
+@group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 
-// The two outputs along i, of one input row.
-fn along_i(row: u32, before: u32, i: u32, after: u32) -> vec2<f32> {
-  return 0.75 * input[row + i] + 0.25 * vec2(input[row + before], input[row + after]);
+// A row's six voxels around a quad, its neighbors at the ends.
+struct Row {
+  left: f32,
+  quad: vec4<f32>,
+  right: f32,
+}
+
+fn row(c: u32, k: u32, j: u32, quad: u32) -> Row {
+  let w = params.window;
+  let middle = fetch(w, c, k, j, quad);
+  let left = select(fetch(w, c, k, j, max(quad, 1u) - 1u).w, middle.x, quad == 0u);
+  // Voxels beyond the last are the last.
+  let lanes = min(w.dims.x - quad * 4u, 4u);
+  let last = middle[lanes - 1u];
+  let next = fetch(w, c, k, j, min(quad + 1u, w.quads - 1u)).x;
+  let right = select(next, last, quad * 4u + 4u >= w.dims.x);
+  let inside = vec4(0u, 1u, 2u, 3u) < vec4(lanes);
+  return Row(left, select(vec4(last), middle, inside), right);
+}
+
+fn mixed(near: Row, far: Row) -> Row {
+  return Row(
+    0.75 * near.left + 0.25 * far.left,
+    0.75 * near.quad + 0.25 * far.quad,
+    0.75 * near.right + 0.25 * far.right,
+  );
+}
+
+fn store(c: u32, k: u32, j: u32, quad: u32, value: vec4<f32>) {
+  if (quad >= params.quads) {
+    return;
+  }
+  let plane = (params.to_channel + c) * params.dims.z + k - params.first;
+  let place = (plane * params.dims.y + j) * params.quads + quad;
+  if (params.is_added == 1u) {
+    let own = normed(unpacked(output[place]), affines[params.own_affine + c]);
+    output[place] = packed(own + value);
+  } else {
+    output[place] = packed(value);
+  }
+}
+
+// The neighbor on the side where an output voxel lies, itself at the border.
+fn other(at: u32, size: u32) -> u32 {
+  let here = at / 2u;
+  if (at % 2u == 0u) {
+    return max(here, 1u) - 1u;
+  }
+  return min(here + 1u, size - 1u);
 }
 
 @compute @workgroup_size(64)
@@ -26,32 +75,23 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
-  let size = params.dims;
-  let here = vec3(at % size.x, at / size.x % size.y, at / size.x / size.y);
-  if (here.z >= size.z) {
+  let w = params.window;
+  let quad = at % w.quads;
+  let j = at / w.quads % params.dims.y;
+  let k = params.start + at / w.quads / params.dims.y;
+  if (k >= params.end) {
     return;
   }
-  let before = max(here, vec3(1u)) - 1u;
-  let after = min(here + 1u, size - 1u);
-  let channel = (params.from_offset + group.y * params.from_stride) * 4u;
-  // (even, odd) outputs along i in x, y; then (even, odd) along j in xy, zw.
-  var planes: array<vec4<f32>, 3>;
-  let ks = vec3(before.z, here.z, after.z);
-  for (var p = 0u; p < 3u; p++) {
-    let plane = channel + ks[p] * size.y * size.x;
-    let row_before = along_i(plane + before.y * size.x, before.x, here.x, after.x);
-    let row_here = along_i(plane + here.y * size.x, before.x, here.x, after.x);
-    let row_after = along_i(plane + after.y * size.x, before.x, here.x, after.x);
-    planes[p] = 0.75 * vec4(row_here, row_here) + 0.25 * vec4(row_before, row_after);
-  }
-  let row = 2u * size.x;
-  let to = (params.to_offset + group.y * params.to_stride) * 4u;
-  for (var odd = 0u; odd < 2u; odd++) {
-    let y = 0.75 * planes[1] + 0.25 * planes[odd * 2u];
-    let place = to + ((2u * here.z + odd) * 2u * size.y + 2u * here.y) * row + 2u * here.x;
-    output[place] = y.x;
-    output[place + 1u] = y.y;
-    output[place + row] = y.z;
-    output[place + row + 1u] = y.w;
-  }
+  let c = group.y;
+  let far_j = other(j, w.dims.y);
+  let far_k = other(k, w.dims.z);
+  let near = mixed(row(c, k / 2u, j / 2u, quad), row(c, k / 2u, far_j, quad));
+  let far = mixed(row(c, far_k, j / 2u, quad), row(c, far_k, far_j, quad));
+  let x = mixed(near, far);
+  let lower = vec4(x.left, x.quad.xyz);
+  let upper = vec4(x.quad.yzw, x.right);
+  let even = 0.75 * x.quad + 0.25 * lower;
+  let odd = 0.75 * x.quad + 0.25 * upper;
+  store(c, k, j, 2u * quad, vec4(even.x, odd.x, even.y, odd.y));
+  store(c, k, j, 2u * quad + 1u, vec4(even.z, odd.z, even.w, odd.w));
 }

@@ -3,9 +3,10 @@
 use model_core::{Op, Program, View};
 
 use crate::Error;
-use crate::footprint::{buffer_sizes, packed_bytes};
 use crate::kernels::MAX_WORKGROUPS;
-use crate::plan::MAX_BINDING_BYTES;
+
+/// No axis is longer: beyond it nothing can be counted.
+const MOST_VOXELS: usize = 1 << 14;
 
 pub fn check(program: &Program) -> Result<(), Error> {
     for view in [&program.input, &program.output] {
@@ -33,6 +34,7 @@ pub fn views(op: &Op) -> (&View, &View) {
         | Op::AddInPlace { from, to }
         | Op::MaxPool { from, to }
         | Op::Upsample { from, to }
+        | Op::AddUpsampled { from, to }
         | Op::Squeeze { from, to }
         | Op::Unsqueeze { from, to }
         | Op::Reflect { from, to, .. }
@@ -60,53 +62,17 @@ fn check_view(program: &Program, view: &View) -> Result<(), Error> {
 }
 
 fn check_sizes(program: &Program) -> Result<(), Error> {
-    for (index, bytes) in buffer_sizes(program).into_iter().enumerate() {
-        let buffer = &program.buffers[index];
-        if bytes > MAX_BINDING_BYTES {
-            return Err(Error::TooLarge {
-                tensor: describe(program, index),
-                channels: buffer.channels,
-                dims: buffer.dims,
-                bytes,
-                limit_bytes: MAX_BINDING_BYTES,
-            });
-        }
+    for buffer in &program.buffers {
         if buffer.channels > MAX_WORKGROUPS as usize {
             let expected = format!("at most {MAX_WORKGROUPS} channels");
             return Err(Error::program(expected, buffer.channels));
         }
-    }
-    match program.ops.iter().find(|op| packed_bytes(op) > MAX_BINDING_BYTES) {
-        None => Ok(()),
-        Some(op) => Err(Error::program(
-            format!("at most {MAX_BINDING_BYTES} bytes of parameters of one operation"),
-            format!("{} bytes in {op:?}", packed_bytes(op)),
-        )),
-    }
-}
-
-/// A buffer's name for messages: by the parameter of the first operation that writes it.
-fn describe(program: &Program, buffer: usize) -> String {
-    if buffer == program.input.buffer {
-        return "the input".into();
-    }
-    let writer = program.ops.iter().find(|op| views(op).1.buffer == buffer);
-    match writer {
-        Some(Op::Pointwise { weight: name, .. })
-        | Some(Op::Conv3 { weight: name, .. })
-        | Some(Op::Depthwise3 { weight: name, .. })
-        | Some(Op::GroupNorm { gamma: name, .. })
-        | Some(Op::Reflect { vectors: name, .. }) => {
-            let path = name.rsplit_once('.').map_or(&**name, |(path, _)| path);
-            format!("the output of {}", path.trim_end_matches(".conv"))
+        if buffer.dims.iter().any(|&d| d > MOST_VOXELS) {
+            let expected = format!("at most {MOST_VOXELS} voxels along an axis");
+            return Err(Error::program(expected, format!("{:?}", buffer.dims)));
         }
-        Some(Op::MaxPool { .. }) => "a pooled map".into(),
-        Some(Op::Upsample { .. }) => "an up-sampled map".into(),
-        Some(Op::Squeeze { .. }) => "a squeezed map".into(),
-        Some(Op::Unsqueeze { .. }) => "an un-squeezed map".into(),
-        Some(Op::Decide { .. }) => "the label map".into(),
-        Some(Op::AddInPlace { .. }) | None => format!("buffer {buffer}"),
     }
+    Ok(())
 }
 
 fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
@@ -124,7 +90,7 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
         Op::MaxPool { .. } | Op::Squeeze { .. } => {
             (dims(from) == doubled(to), "an output of half the size")
         }
-        Op::Upsample { .. } | Op::Unsqueeze { .. } => {
+        Op::Upsample { .. } | Op::AddUpsampled { .. } | Op::Unsqueeze { .. } => {
             (doubled(from) == dims(to), "an output of twice the size")
         }
         _ => (dims(from) == dims(to), "an output of the input's size"),

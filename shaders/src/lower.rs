@@ -1,0 +1,281 @@
+//! First step of a plan: a program as stages. A norm writes nothing: what reads its output applies it.
+//! A block's expanded channels may be taken a few groups at a time, so that never all of them exist.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use model_core::{Buffer, Op, Program, View};
+
+use crate::Error;
+
+mod block;
+
+use block::Block;
+
+/// What a stage reads: a view, and where the affines of its channels begin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Where it lies.
+    pub view: View,
+    /// Its first channel's place among all affines.
+    pub affine: usize,
+}
+
+/// One pass over a map. `op` is the program's operation whose parameters it takes.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub enum Stage {
+    /// 1³ convolution from `cols` of the weight's columns to `rows` of its rows; with `is_more`
+    /// added to what is there.
+    Pointwise {
+        from: Source,
+        to: View,
+        op: usize,
+        rows: Range<usize>,
+        cols: Range<usize>,
+        is_more: bool,
+    },
+    /// Dense 3³ convolution.
+    Conv3 { from: Source, to: View, op: usize },
+    /// Depthwise 3³ convolution by some of its kernels.
+    Depthwise { from: Source, to: View, op: usize, channels: Range<usize> },
+    /// The affines of some channels of a norm.
+    Moments { from: View, op: usize, channels: Range<usize>, affine: usize },
+    /// `to = normed(to) + normed(from)`; `own` is where the affines of `to` begin.
+    Add { from: Source, to: View, own: usize },
+    /// The norm alone.
+    Apart { from: Source, to: View },
+    /// The norm alone, in place.
+    InPlace { to: View, own: usize },
+    /// Maximum over 2³ voxels.
+    MaxPool { from: Source, to: View },
+    /// Trilinear ×2; added to `to`, whose affines begin at `own`, or put there.
+    Upsample { from: Source, to: View, own: Option<usize> },
+    /// Space to depth.
+    Squeeze { from: Source, to: View },
+    /// Depth to space.
+    Unsqueeze { from: Source, to: View },
+    /// Label codes.
+    Decide { from: Source, to: View, op: usize },
+}
+
+/// A program as stages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lowered {
+    /// The program's buffers, and the scratch of blocks.
+    pub maps: Vec<Buffer>,
+    /// In order.
+    pub stages: Vec<Stage>,
+    /// Affines of all norms, and of maps without one.
+    pub num_affines: usize,
+}
+
+impl Lowered {
+    /// Of a program that was checked. A block's expanded channels are taken in so many parts, or group
+    /// by group.
+    ///
+    /// # Errors
+    /// [`Error::Program`] when a norm's input is overwritten while its output is still read.
+    pub fn new(program: &Program, parts: usize) -> Result<Lowered, Error> {
+        let widest = program.buffers.iter().map(|buffer| buffer.channels).max().unwrap_or(0);
+        let mut lowering = Lowering {
+            lowered: Lowered {
+                maps: program.buffers.clone(),
+                stages: Vec::new(),
+                num_affines: widest,
+            },
+            contents: HashMap::new(),
+        };
+        let mut at = 0;
+        while at < program.ops.len() {
+            match Block::at(program, at).filter(|block| block.step(parts) < block.expanded()) {
+                Some(block) => {
+                    lowering.block(program, &block, parts)?;
+                    at += Block::OPS;
+                }
+                None => {
+                    lowering.op(&program.ops[at], at)?;
+                    at += 1;
+                }
+            }
+        }
+        lowering.settle(&program.output)?;
+        Ok(lowering.lowered)
+    }
+}
+
+/// What a channel of a buffer stands for: a channel, itself or another's, through an affine.
+#[derive(Clone, Copy, PartialEq)]
+struct Content {
+    buffer: usize,
+    channel: usize,
+    affine: usize,
+}
+
+impl Content {
+    /// That of the n-th channel after it, in one run.
+    fn after(self, n: usize) -> Content {
+        Content { channel: self.channel + n, affine: self.affine + n, ..self }
+    }
+}
+
+struct Lowering {
+    lowered: Lowered,
+    /// Of the channels that are not what lies there; nothing where that was overwritten.
+    contents: HashMap<(usize, usize), Option<Content>>,
+}
+
+impl Lowering {
+    fn push(&mut self, stage: Stage) {
+        self.lowered.stages.push(stage);
+    }
+
+    /// Room for the affines of a norm.
+    fn affines(&mut self, channels: usize) -> usize {
+        self.lowered.num_affines += channels;
+        self.lowered.num_affines - channels
+    }
+
+    fn op(&mut self, op: &Op, index: usize) -> Result<(), Error> {
+        match op {
+            Op::Pointwise { from, to, .. } | Op::Reflect { from, to, .. } => {
+                let source = self.source(from)?;
+                let (rows, cols) = (0..to.channels.len(), 0..from.channels.len());
+                self.overwrite(to);
+                let (from, to) = (source, to.clone());
+                self.push(Stage::Pointwise { from, to, op: index, rows, cols, is_more: false });
+            }
+            Op::Conv3 { from, to, .. } => {
+                self.unary(from, to, |from, to| Stage::Conv3 { from, to, op: index })?;
+            }
+            Op::Depthwise3 { from, to, .. } => {
+                let channels = 0..to.channels.len();
+                let stage = |from, to| Stage::Depthwise { from, to, op: index, channels };
+                self.unary(from, to, stage)?;
+            }
+            Op::GroupNorm { from, to, .. } => {
+                self.settle(from)?;
+                let channels = from.channels.len();
+                let affine = self.affines(channels);
+                let moments =
+                    Stage::Moments { from: from.clone(), op: index, channels: 0..channels, affine };
+                self.push(moments);
+                if from != to {
+                    self.overwrite(to);
+                }
+                for n in 0..channels {
+                    let (buffer, channel) = (from.buffer, from.channels.start + n);
+                    let content = Some(Content { buffer, channel, affine: affine + n });
+                    self.contents.insert((to.buffer, to.channels.start + n), content);
+                }
+            }
+            Op::AddInPlace { from, to } => {
+                let (from, own) = (self.source(from)?, self.own(to)?);
+                self.overwrite(to);
+                self.push(Stage::Add { from, to: to.clone(), own });
+            }
+            Op::AddUpsampled { from, to } => {
+                let (from, own) = (self.source(from)?, self.own(to)?);
+                self.overwrite(to);
+                self.push(Stage::Upsample { from, to: to.clone(), own: Some(own) });
+            }
+            Op::MaxPool { from, to } => {
+                self.unary(from, to, |from, to| Stage::MaxPool { from, to })?;
+            }
+            Op::Upsample { from, to } => {
+                self.unary(from, to, |from, to| Stage::Upsample { from, to, own: None })?;
+            }
+            Op::Squeeze { from, to } => {
+                self.unary(from, to, |from, to| Stage::Squeeze { from, to })?;
+            }
+            Op::Unsqueeze { from, to } => {
+                self.unary(from, to, |from, to| Stage::Unsqueeze { from, to })?;
+            }
+            Op::Decide { from, to, .. } => {
+                self.unary(from, to, |from, to| Stage::Decide { from, to, op: index })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unary(
+        &mut self,
+        from: &View,
+        to: &View,
+        stage: impl FnOnce(Source, View) -> Stage,
+    ) -> Result<(), Error> {
+        let from = self.source(from)?;
+        self.overwrite(to);
+        self.push(stage(from, to.clone()));
+        Ok(())
+    }
+
+    /// How a view is read: through one run of affines, or settled where it is of several.
+    fn source(&mut self, view: &View) -> Result<Source, Error> {
+        let contents: Vec<_> =
+            view.channels.clone().map(|c| self.contents.get(&(view.buffer, c)).copied()).collect();
+        if contents.iter().all(Option::is_none) {
+            return Ok(Source { view: view.clone(), affine: 0 });
+        }
+        if let Some(Some(Some(first))) = contents.first() {
+            let is_run = contents.iter().enumerate().all(|(n, c)| *c == Some(Some(first.after(n))));
+            if is_run {
+                let channels = first.channel..first.channel + contents.len();
+                let view = View { buffer: first.buffer, channels };
+                return Ok(Source { view, affine: first.affine });
+            }
+        }
+        self.settle(view)?;
+        Ok(Source { view: view.clone(), affine: 0 })
+    }
+
+    /// The affines of what is changed in place.
+    fn own(&mut self, view: &View) -> Result<usize, Error> {
+        let source = self.source(view)?;
+        if source.view == *view {
+            return Ok(source.affine);
+        }
+        self.settle(view)?;
+        Ok(0)
+    }
+
+    /// Makes the channels of a view what they stand for, run by run.
+    fn settle(&mut self, view: &View) -> Result<(), Error> {
+        let mut at = view.channels.start;
+        while at < view.channels.end {
+            let content = |channel: usize| self.contents.get(&(view.buffer, channel)).copied();
+            let Some(content_here) = content(at) else {
+                at += 1;
+                continue;
+            };
+            let Some(first) = content_here else {
+                let expected = "a norm's input that stays while its output is read";
+                return Err(Error::program(expected, format!("buffer {} changed", view.buffer)));
+            };
+            let is_next = |n: &usize| content(at + n) == Some(Some(first.after(*n)));
+            let len = (1..view.channels.end - at).take_while(is_next).count() + 1;
+            let to = View { buffer: view.buffer, channels: at..at + len };
+            let from = View { buffer: first.buffer, channels: first.channel..first.channel + len };
+            self.overwrite(&to);
+            self.push(match from == to {
+                true => Stage::InPlace { to, own: first.affine },
+                false => Stage::Apart { from: Source { view: from, affine: first.affine }, to },
+            });
+            at += len;
+        }
+        Ok(())
+    }
+
+    /// The channels of a view are given others: they stand for themselves, and what stood for them is
+    /// lost.
+    fn overwrite(&mut self, view: &View) {
+        for channel in view.channels.clone() {
+            self.contents.remove(&(view.buffer, channel));
+        }
+        for content in self.contents.values_mut() {
+            let is_lost =
+                |c: Content| c.buffer == view.buffer && view.channels.contains(&c.channel);
+            *content = content.filter(|content| !is_lost(*content));
+        }
+    }
+}

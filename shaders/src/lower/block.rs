@@ -1,0 +1,126 @@
+//! The residual of an MBConv block, whose expanded channels need never exist all at once: group norms
+//! see a group alone, and the projection adds up.
+
+use model_core::{Buffer, Op, Program, View};
+
+use super::{Lowering, Source, Stage};
+use crate::Error;
+
+/// Expand, norm, depthwise, norm, project, norm, add.
+pub struct Block {
+    at: usize,
+    from: View,
+    expanded: View,
+    deep: View,
+    projected: View,
+    onto: View,
+    groups: [usize; 2],
+}
+
+impl Block {
+    /// Operations of one.
+    pub const OPS: usize = 7;
+
+    /// The block that begins at an operation.
+    pub fn at(program: &Program, at: usize) -> Option<Block> {
+        let ops = program.ops.get(at..at + Block::OPS)?;
+        let [
+            Op::Pointwise { from, to: expanded, .. },
+            Op::GroupNorm { from: a1, to: a2, groups: first, .. },
+            Op::Depthwise3 { from: a3, to: deep, .. },
+            Op::GroupNorm { from: b1, to: b2, groups: second, .. },
+            Op::Pointwise { from: b3, to: projected, bias: None, .. },
+            Op::GroupNorm { from: c1, to: c2, .. },
+            Op::AddInPlace { from: c3, to: onto },
+        ] = ops
+        else {
+            return None;
+        };
+        let is_chain = [a1, a2, a3].iter().all(|view| *view == expanded)
+            && [b1, b2, b3].iter().all(|view| *view == deep)
+            && [c1, c2, c3].iter().all(|view| *view == projected);
+        // Whole buffers, which nothing reads later.
+        let is_whole = |view: &View| view.channels == (0..program.buffers[view.buffer].channels);
+        (is_chain && is_whole(expanded) && is_whole(deep)).then(|| Block {
+            at,
+            from: from.clone(),
+            expanded: expanded.clone(),
+            deep: deep.clone(),
+            projected: projected.clone(),
+            onto: onto.clone(),
+            groups: [*first, *second],
+        })
+    }
+
+    /// Its expanded channels.
+    pub fn expanded(&self) -> usize {
+        self.expanded.channels.len()
+    }
+
+    /// Channels that are taken at a time, for so many parts: whole groups of both norms.
+    pub fn step(&self, parts: usize) -> usize {
+        let [a, b] = self.groups.map(|groups| self.expanded() / groups);
+        let group = if a.is_multiple_of(b) { a } else { a * b };
+        self.expanded().div_ceil(parts).next_multiple_of(group).min(self.expanded())
+    }
+}
+
+impl Lowering {
+    /// A block, some of its expanded channels after the other.
+    pub fn block(&mut self, program: &Program, block: &Block, parts: usize) -> Result<(), Error> {
+        let source = self.source(&block.from)?;
+        let (all, step) = (block.expanded(), block.step(parts));
+        let dims = program.buffers[block.expanded.buffer].dims;
+        let mut scratch = || {
+            self.lowered.maps.push(Buffer { channels: step, dims });
+            self.lowered.maps.len() - 1
+        };
+        let (expanded, deep) = (scratch(), scratch());
+        let affines = [self.affines(all), self.affines(all)];
+        for start in (0..all).step_by(step) {
+            let channels = start..(start + step).min(all);
+            let some = |buffer| View { buffer, channels: 0..channels.len() };
+            self.push(Stage::Pointwise {
+                from: source.clone(),
+                to: some(expanded),
+                op: block.at,
+                rows: channels.clone(),
+                cols: 0..block.from.channels.len(),
+                is_more: false,
+            });
+            let normed = |buffer, norm: usize| Source {
+                view: some(buffer),
+                affine: affines[norm] + channels.start,
+            };
+            let moments = |buffer, norm: usize, op| Stage::Moments {
+                from: some(buffer),
+                op,
+                channels: channels.clone(),
+                affine: affines[norm] + channels.start,
+            };
+            self.push(moments(expanded, 0, block.at + 1));
+            self.push(Stage::Depthwise {
+                from: normed(expanded, 0),
+                to: some(deep),
+                op: block.at + 2,
+                channels: channels.clone(),
+            });
+            self.push(moments(deep, 1, block.at + 3));
+            self.push(Stage::Pointwise {
+                from: normed(deep, 1),
+                to: block.projected.clone(),
+                op: block.at + 4,
+                rows: 0..block.projected.channels.len(),
+                cols: channels.clone(),
+                is_more: start > 0,
+            });
+        }
+        for view in [&block.expanded, &block.deep, &block.projected] {
+            self.overwrite(view);
+        }
+        self.op(&program.ops[block.at + 5], block.at + 5)?;
+        self.op(&program.ops[block.at + 6], block.at + 6)?;
+        debug_assert_ne!(block.onto.buffer, block.projected.buffer);
+        Ok(())
+    }
+}

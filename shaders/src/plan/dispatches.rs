@@ -1,0 +1,405 @@
+//! A stage as units: one for every slab that it writes.
+
+use std::ops::Range;
+
+use model_core::config::NORM_EPSILON;
+use model_core::{Op, View};
+
+use super::Draft;
+use super::unit::{Bound, Touch, Unit};
+use crate::kernels::{
+    Planes, Window, add, conv3, decide, depthwise_conv, max_pool, moments, pointwise_conv, quads,
+    squeeze, upsample,
+};
+use crate::lower::{Source, Stage};
+use crate::weights::Packing;
+
+/// No step does more multiply-adds where its operation can be split, so that a slow GPU is not
+/// held for seconds (browsers reset one that is) and a cancelled run ends soon.
+const MAX_STEP_COST: u64 = 1 << 30;
+
+impl Draft<'_> {
+    /// Adds the units of a stage.
+    pub fn stage(&mut self, stage: &Stage) {
+        match stage {
+            Stage::Pointwise { from, to, op, rows, cols, is_more } => {
+                let packing =
+                    Packing::Pointwise { op: *op, rows: rows.clone(), cols: cols.clone() };
+                let work = (rows.len() * cols.len()) as u64;
+                self.flat(from, to, *is_more, work, Some(packing), |at| {
+                    let params = pointwise_conv::Params {
+                        stride: at.stride,
+                        from_offset: at.from_offset,
+                        to_offset: at.to_offset,
+                        affine: from.affine as u32,
+                        num_from: cols.len() as u32,
+                        num_to: rows.len() as u32,
+                        first_block: 0,
+                        is_more: u32::from(*is_more),
+                    };
+                    let dispatches = pointwise_conv::dispatches(params, MAX_STEP_COST);
+                    at.unit.push((&pointwise_conv::KERNEL, 0), &at.bindings, dispatches);
+                });
+            }
+            Stage::Decide { from, to, op } => {
+                let Op::Decide { exclusive, .. } = self.program.ops[*op] else { unreachable!() };
+                self.flat(from, to, false, 0, Some(Packing::Codes { op: *op }), |at| {
+                    let params = decide::Params {
+                        stride: at.stride,
+                        from_offset: at.from_offset,
+                        affine: from.affine as u32,
+                        num_from: from.view.channels.len() as u32,
+                        exclusive: u32::from(exclusive),
+                    };
+                    let dispatch = decide::dispatch(params);
+                    at.unit.push((&decide::KERNEL, 0), &at.bindings, [dispatch]);
+                });
+            }
+            Stage::Add { from, to, own } => self.sum(from, to, *own, 0),
+            Stage::Apart { from, to } => self.sum(from, to, 0, 1),
+            Stage::InPlace { to, own } => {
+                self.sum(&Source { view: to.clone(), affine: 0 }, to, *own, 2);
+            }
+            Stage::Conv3 { from, to, op } => {
+                let (num_from, num_to) = (from.view.channels.len(), to.channels.len());
+                let work = 27 * (num_from * num_to) as u64;
+                self.neighbors(
+                    from,
+                    to,
+                    work,
+                    Packing::Conv3 { op: *op },
+                    |window, unit, bound| {
+                        let params = conv3::Params {
+                            window,
+                            to_channel: to.channels.start as u32,
+                            num_from: num_from as u32,
+                            num_to: num_to as u32,
+                            first_block: 0,
+                        };
+                        let dispatches = conv3::dispatches(params, MAX_STEP_COST);
+                        unit.push((&conv3::KERNEL, 0), bound, dispatches);
+                    },
+                );
+            }
+            Stage::Depthwise { from, to, op, channels } => {
+                let packing = Packing::Depthwise { op: *op, channels: channels.clone() };
+                let num_channels = to.channels.len();
+                let work = 27 * num_channels as u64;
+                self.neighbors(from, to, work, packing, |window, unit, bound| {
+                    let params = depthwise_conv::Params {
+                        window,
+                        to_channel: to.channels.start as u32,
+                        first_channel: 0,
+                        padding: [0; 2],
+                    };
+                    let dispatches =
+                        depthwise_conv::dispatches(params, num_channels, MAX_STEP_COST);
+                    unit.push((&depthwise_conv::KERNEL, 0), bound, dispatches);
+                });
+            }
+            Stage::Moments { from, op, channels, affine } => {
+                self.moments(from, *op, channels, *affine);
+            }
+            Stage::MaxPool { from, to } => {
+                let channels = to.channels.len();
+                self.resampled(
+                    from,
+                    to,
+                    |k| 2 * k,
+                    (0, 1),
+                    None,
+                    |window, to, unit, bound| {
+                        let dispatch =
+                            max_pool::dispatch(max_pool::Params { window, to }, channels);
+                        unit.push((&max_pool::KERNEL, 0), bound, [dispatch]);
+                    },
+                );
+            }
+            Stage::Upsample { from, to, own } => {
+                let channels = to.channels.len();
+                let own = *own;
+                self.resampled(
+                    from,
+                    to,
+                    |k| k / 2,
+                    (1, 1),
+                    own,
+                    |window, to, unit, bound| {
+                        let params = upsample::Params {
+                            window,
+                            to,
+                            own_affine: own.unwrap_or(0) as u32,
+                            is_added: u32::from(own.is_some()),
+                            padding: [0; 2],
+                        };
+                        unit.push(
+                            (&upsample::KERNEL, 0),
+                            bound,
+                            [upsample::dispatch(params, channels)],
+                        );
+                    },
+                );
+            }
+            Stage::Squeeze { from, to } => {
+                let channels = from.view.channels.len();
+                self.resampled(
+                    from,
+                    to,
+                    |k| 2 * k,
+                    (0, 1),
+                    None,
+                    |window, to, unit, bound| {
+                        let params = squeeze::Params { window, to };
+                        let dispatch = squeeze::dispatch(params, channels, false);
+                        unit.push((&squeeze::KERNEL, 0), bound, [dispatch]);
+                    },
+                );
+            }
+            Stage::Unsqueeze { from, to } => {
+                let channels = to.channels.len();
+                self.resampled(
+                    from,
+                    to,
+                    |k| k / 2,
+                    (0, 0),
+                    None,
+                    |window, to, unit, bound| {
+                        let params = squeeze::Params { window, to };
+                        let dispatch = squeeze::dispatch(params, channels, true);
+                        unit.push((&squeeze::KERNEL, 1), bound, [dispatch]);
+                    },
+                );
+            }
+        }
+    }
+
+    fn touch(&self, view: &View, slab: usize) -> Touch {
+        Touch { map: view.buffer, slab, channels: view.channels.clone() }
+    }
+
+    /// Bytes of a view's slab.
+    fn bytes(&self, view: &View, slab: usize) -> u64 {
+        let values = view.channels.len() * self.level(view.buffer).stride(slab);
+        self.quad_bytes(view.buffer) * values as u64
+    }
+
+    /// From a slab to the same slab of another map, voxel by voxel.
+    fn flat(
+        &mut self,
+        from: &Source,
+        to: &View,
+        is_changed: bool,
+        work: u64,
+        packing: Option<Packing>,
+        dispatch: impl Fn(&mut Flat),
+    ) {
+        let level = self.level(to.buffer);
+        let piece = packing.map(|packing| self.pieces.add(self.program, packing));
+        for slab in 0..level.num_slabs() {
+            let stride = level.stride(slab);
+            let (input, output) = (self.touch(&from.view, slab), self.touch(to, slab));
+            let mut bindings = vec![(4, Bound::Affines), (5, Bound::Slab(to.buffer, slab))];
+            let mut reads = Vec::new();
+            if from.view.buffer != to.buffer {
+                bindings.push((1, Bound::Slab(from.view.buffer, slab)));
+                reads.push(input);
+            }
+            bindings.extend(piece.map(|piece| (6, Bound::Weights(piece))));
+            if is_changed {
+                reads.push(output.clone());
+            }
+            let moved =
+                self.bytes(&from.view, slab) + self.bytes(to, slab) * (1 + u64::from(is_changed));
+            let voxels = (level.dims[0] * level.dims[1] * level.planes(slab).len()) as u64;
+            let unit = Unit::new(reads, vec![output], work * voxels, moved);
+            let mut flat = Flat {
+                unit,
+                bindings,
+                stride: stride as u32,
+                from_offset: (from.view.channels.start * stride) as u32,
+                to_offset: (to.channels.start * stride) as u32,
+            };
+            dispatch(&mut flat);
+            self.units.push(flat.unit);
+        }
+    }
+
+    /// A sum, or a norm alone, by the entries of the kernel.
+    fn sum(&mut self, from: &Source, to: &View, own: usize, entry: usize) {
+        let channels = to.channels.len();
+        self.flat(from, to, entry != 1, 0, None, |at| {
+            let params = add::Params {
+                stride: at.stride,
+                from_offset: at.from_offset,
+                to_offset: at.to_offset,
+                affine: from.affine as u32,
+                own_affine: own as u32,
+            };
+            at.unit.push((&add::KERNEL, entry), &at.bindings, [add::dispatch(params, channels)]);
+        });
+    }
+
+    fn moments(&mut self, from: &View, op: usize, channels: &Range<usize>, affine: usize) {
+        let Op::GroupNorm { groups, activation, from: whole, .. } = &self.program.ops[op] else {
+            unreachable!()
+        };
+        let group_channels = whole.channels.len() / groups;
+        let level = self.level(from.buffer);
+        let chunks: Vec<usize> =
+            (0..level.num_slabs()).map(|slab| moments::num_chunks(level.stride(slab))).collect();
+        let all: usize = chunks.iter().sum();
+        let mut params = moments::Params {
+            stride: 0,
+            offset: 0,
+            row: level.dims[0] as u32,
+            quads: quads(level.dims[0]) as u32,
+            affine: affine as u32,
+            group_channels: group_channels as u32,
+            chunks: all as u32,
+            first_chunk: 0,
+            first_channel: channels.start as u32,
+            slope: activation.negative_slope(),
+            epsilon: NORM_EPSILON,
+        };
+        self.partials_bytes =
+            self.partials_bytes.max(moments::PARTIAL_BYTES * (all * channels.len()) as u64);
+        for (slab, chunks) in chunks.into_iter().enumerate() {
+            params.stride = level.stride(slab) as u32;
+            params.offset = (from.channels.start * level.stride(slab)) as u32;
+            let (reads, moved) = (vec![self.touch(from, slab)], self.bytes(from, slab));
+            let mut unit = Unit::new(reads, Vec::new(), 0, moved);
+            let bound = [(1, Bound::Slab(from.buffer, slab)), (5, Bound::Partials)];
+            let dispatch = moments::partial(params, channels.len());
+            unit.push((&moments::KERNEL, 0), &bound, [dispatch]);
+            self.units.push(unit);
+            params.first_chunk += chunks as u32;
+        }
+        let piece = self.pieces.add(self.program, Packing::Affine { op });
+        let mut unit = Unit::new(Vec::new(), Vec::new(), 0, 0);
+        let bound = [(5, Bound::Partials), (6, Bound::Weights(piece)), (7, Bound::Affines)];
+        let dispatch = moments::combine(params, channels.len());
+        unit.push((&moments::KERNEL, 1), &bound, [dispatch]);
+        self.units.push(unit);
+    }
+
+    /// The slab of a source, with those before and after it.
+    fn window(&self, from: &Source, slab: usize) -> Window {
+        let level = self.level(from.view.buffer);
+        let planes = |slab: Option<usize>| slab.map_or(0, |slab| level.planes(slab).len()) as u32;
+        Window {
+            dims: level.dims.map(|d| d as u32),
+            quads: quads(level.dims[0]) as u32,
+            first: level.planes(slab).start as u32,
+            planes: planes(Some(slab)),
+            before: planes(slab.checked_sub(1)),
+            after: planes(Some(slab + 1)),
+            channel: from.view.channels.start as u32,
+            affine: from.affine as u32,
+            padding: [0; 2],
+        }
+    }
+
+    /// Bindings of a window and of what is written, and what is read of the window: also the slab
+    /// before and the one after, where so told.
+    fn around(
+        &self,
+        from: &Source,
+        slab: usize,
+        sides: [bool; 2],
+    ) -> (Vec<(u32, Bound)>, Vec<Touch>) {
+        let map = from.view.buffer;
+        let last = self.level(map).num_slabs() - 1;
+        let before = if sides[0] { slab.saturating_sub(1) } else { slab };
+        let after = if sides[1] { (slab + 1).min(last) } else { slab };
+        let bound = vec![
+            (1, Bound::Slab(map, slab)),
+            (2, Bound::Slab(map, before)),
+            (3, Bound::Slab(map, after)),
+            (4, Bound::Affines),
+        ];
+        let mut slabs = vec![before, slab, after];
+        slabs.dedup();
+        (bound, slabs.into_iter().map(|slab| self.touch(&from.view, slab)).collect())
+    }
+
+    /// From a slab and its neighbors to the same slab of another map.
+    fn neighbors(
+        &mut self,
+        from: &Source,
+        to: &View,
+        work: u64,
+        packing: Packing,
+        dispatch: impl Fn(Window, &mut Unit, &[(u32, Bound)]),
+    ) {
+        let level = self.level(to.buffer);
+        let piece = self.pieces.add(self.program, packing);
+        for slab in 0..level.num_slabs() {
+            let (mut bound, reads) = self.around(from, slab, [true; 2]);
+            bound.extend([(5, Bound::Slab(to.buffer, slab)), (6, Bound::Weights(piece))]);
+            let moved = self.bytes(&from.view, slab) + self.bytes(to, slab);
+            let voxels = (level.dims[0] * level.dims[1] * level.planes(slab).len()) as u64;
+            let writes = vec![self.touch(to, slab)];
+            let mut unit = Unit::new(reads, writes, work * voxels, moved);
+            dispatch(self.window(from, slab), &mut unit, &bound);
+            self.units.push(unit);
+        }
+    }
+
+    /// From a map of another size. `center` is the input plane that an output plane lies at, of which
+    /// it reads so many more before and after; `own` is there where it is added to what is there.
+    fn resampled(
+        &mut self,
+        from: &Source,
+        to: &View,
+        center: impl Fn(usize) -> usize,
+        (before, after): (usize, usize),
+        own: Option<usize>,
+        dispatch: impl Fn(Window, Planes, &mut Unit, &[(u32, Bound)]),
+    ) {
+        let (input, output) = (self.level(from.view.buffer), self.level(to.buffer));
+        let voxels = |planes: usize| (output.dims[0] * output.dims[1] * planes) as u64;
+        let work = if before == 1 { 8 * to.channels.len() as u64 } else { 0 };
+        for slab in 0..output.num_slabs() {
+            let planes = output.planes(slab);
+            let slab_of = |k: usize| center(k) / input.height;
+            let all: Vec<usize> = planes.clone().collect();
+            for (n, some) in all.chunk_by(|&a, &b| slab_of(a) == slab_of(b)).enumerate() {
+                let source = slab_of(some[0]);
+                let (mut bound, mut reads) = self.around(from, source, [before > 0, after > 0]);
+                bound.push((5, Bound::Slab(to.buffer, slab)));
+                let writes = vec![self.touch(to, slab)];
+                if own.is_some() || n > 0 {
+                    // What is there stays; so does a part that came from another slab.
+                    reads.extend(writes.iter().cloned());
+                }
+                let share = some.len() as u64;
+                let part = self.bytes(to, slab) * share / all.len() as u64;
+                let ratio = input.dims.iter().product::<usize>() as f64
+                    / output.dims.iter().product::<usize>() as f64;
+                let channels = from.view.channels.len() as f64 / to.channels.len() as f64;
+                let moved =
+                    part * (1 + u64::from(own.is_some())) + (part as f64 * ratio * channels) as u64;
+                let mut unit = Unit::new(reads, writes, work * voxels(some.len()), moved);
+                let planes = Planes {
+                    dims: [output.dims[0] as u32, output.dims[1] as u32, planes.len() as u32],
+                    quads: quads(output.dims[0]) as u32,
+                    to_channel: to.channels.start as u32,
+                    first: planes.start as u32,
+                    start: some[0] as u32,
+                    end: some[some.len() - 1] as u32 + 1,
+                };
+                dispatch(self.window(from, source), planes, &mut unit, &bound);
+                self.units.push(unit);
+            }
+        }
+    }
+}
+
+/// A unit that works voxel by voxel.
+struct Flat {
+    unit: Unit,
+    bindings: Vec<(u32, Bound)>,
+    stride: u32,
+    from_offset: u32,
+    to_offset: u32,
+}

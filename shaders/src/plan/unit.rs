@@ -1,0 +1,101 @@
+//! A stage on one slab: what it reads and writes, and its dispatches.
+
+use std::ops::Range;
+
+use bytemuck::Pod;
+
+use super::{Slot, Step};
+use crate::kernels::{Dispatch, Kernel};
+
+/// Channels of a map's slab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touch {
+    pub map: usize,
+    pub slab: usize,
+    pub channels: Range<usize>,
+}
+
+/// What is bound before maps have buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    Slab(usize, usize),
+    Weights(usize),
+    Partials,
+    Affines,
+}
+
+/// A stage on one slab. All of it runs before anything that follows.
+pub struct Unit {
+    pub reads: Vec<Touch>,
+    pub writes: Vec<Touch>,
+    /// Multiply-adds of all its dispatches.
+    pub multiply_adds: u64,
+    /// Bytes of what it reads and writes.
+    pub bytes: u64,
+    dispatches: Vec<Bare>,
+}
+
+/// A dispatch that knows its slabs.
+struct Bare {
+    kernel: &'static Kernel,
+    entry: usize,
+    params: Vec<u8>,
+    bindings: Vec<(u32, Bound)>,
+    workgroups: [u32; 3],
+}
+
+impl Unit {
+    pub fn new(reads: Vec<Touch>, writes: Vec<Touch>, multiply_adds: u64, bytes: u64) -> Unit {
+        Unit { reads, writes, multiply_adds, bytes, dispatches: Vec::new() }
+    }
+
+    /// Adds the dispatches of a kernel's entry, by its place among [`Kernel::entries`].
+    pub fn push<P: Pod>(
+        &mut self,
+        (kernel, entry): (&'static Kernel, usize),
+        bindings: &[(u32, Bound)],
+        dispatches: impl IntoIterator<Item = Dispatch<P>>,
+    ) {
+        self.dispatches.extend(dispatches.into_iter().map(|dispatch| Bare {
+            kernel,
+            entry,
+            params: bytemuck::bytes_of(&dispatch.params).to_vec(),
+            bindings: bindings.to_vec(),
+            workgroups: dispatch.workgroups,
+        }));
+    }
+
+    /// As steps; `buffer` tells where a slab of a map lies.
+    pub fn steps(&self, buffer: impl Fn(usize, usize) -> usize) -> Vec<Step> {
+        let size = |bare: &Bare| bare.workgroups.iter().map(|&n| u64::from(n)).product::<u64>();
+        let all: u64 = self.dispatches.iter().map(size).sum();
+        let (mut before, mut steps) = (0, Vec::new());
+        for bare in &self.dispatches {
+            let after = before + size(bare);
+            // Shares that add up to the whole.
+            let share = |whole: u64| {
+                let until = |n: u64| (u128::from(whole) * u128::from(n) / u128::from(all)) as u64;
+                until(after) - until(before)
+            };
+            let slot = |bound: Bound| match bound {
+                Bound::Slab(map, slab) => Slot::Buffer(buffer(map, slab)),
+                Bound::Weights(piece) => Slot::Weights(piece),
+                Bound::Partials => Slot::Partials,
+                Bound::Affines => Slot::Affines,
+            };
+            let (multiply_adds, bytes) = (share(self.multiply_adds), share(self.bytes));
+            steps.push(Step {
+                kernel: bare.kernel,
+                entry: bare.kernel.entries[bare.entry],
+                params: bare.params.clone(),
+                bindings: bare.bindings.iter().map(|&(n, bound)| (n, slot(bound))).collect(),
+                workgroups: bare.workgroups,
+                cost: multiply_adds + bytes / 4,
+                multiply_adds,
+                bytes,
+            });
+            before = after;
+        }
+        steps
+    }
+}

@@ -1,0 +1,211 @@
+//! The parameters as the kernels read them: in one buffer, in pieces.
+
+use std::ops::Range;
+
+use model_core::{Op, Program, Weights, orthogonal};
+
+use crate::Error;
+use crate::kernels::{conv3, depthwise_conv, group_norm, pointwise_conv};
+
+/// Bytes between which pieces begin (the default limit's alignment of a binding).
+pub const ALIGNMENT: u64 = 256;
+
+/// What a kernel reads of an operation's parameters; `op` is the operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Packing {
+    /// Some rows and columns of a matrix, and the rows' bias.
+    Pointwise { op: usize, rows: Range<usize>, cols: Range<usize> },
+    /// All of a dense convolution's.
+    Conv3 { op: usize },
+    /// Some of a depthwise convolution's kernels.
+    Depthwise { op: usize, channels: Range<usize> },
+    /// A norm's gamma and beta.
+    Affine { op: usize },
+    /// Label codes.
+    Codes { op: usize },
+}
+
+/// A packing in the common buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Of what.
+    pub packing: Packing,
+    /// Bytes before it.
+    pub offset: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// Pieces being collected, each once.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    list: Vec<Piece>,
+    end: u64,
+}
+
+impl Pieces {
+    /// The number of a packing.
+    pub fn add(&mut self, program: &Program, packing: Packing) -> usize {
+        if let Some(piece) = self.list.iter().position(|piece| piece.packing == packing) {
+            return piece;
+        }
+        let bytes = packing.bytes(program);
+        self.list.push(Piece { packing, offset: self.end, bytes });
+        self.end = (self.end + bytes).next_multiple_of(ALIGNMENT);
+        self.list.len() - 1
+    }
+
+    /// All, and the bytes of their buffer.
+    pub fn finish(self) -> (Vec<Piece>, u64) {
+        (self.list, self.end.max(ALIGNMENT))
+    }
+}
+
+impl Packing {
+    fn bytes(&self, program: &Program) -> u64 {
+        let numbers = match self {
+            Packing::Pointwise { rows, cols, .. } => {
+                pointwise_conv::packed_len(rows.len(), cols.len())
+            }
+            Packing::Conv3 { op } => {
+                let (from, to) = crate::check::views(&program.ops[*op]);
+                conv3::packed_len(to.channels.len(), from.channels.len())
+            }
+            Packing::Depthwise { channels, .. } => depthwise_conv::packed_len(channels.len()),
+            Packing::Affine { op } => 2 * crate::check::views(&program.ops[*op]).1.channels.len(),
+            Packing::Codes { op } => match &program.ops[*op] {
+                Op::Decide { codes, .. } => codes.len(),
+                _ => 0,
+            },
+        };
+        4 * numbers as u64
+    }
+
+    /// The numbers.
+    ///
+    /// # Errors
+    /// [`Error::Program`] when a parameter is missing or of another shape.
+    pub fn pack(&self, program: &Program, weights: &Weights) -> Result<Vec<u8>, Error> {
+        let (Packing::Pointwise { op, .. }
+        | Packing::Conv3 { op }
+        | Packing::Depthwise { op, .. }
+        | Packing::Affine { op }
+        | Packing::Codes { op }) = self;
+        let packed = match (self, &program.ops[*op]) {
+            (Packing::Pointwise { rows, cols, .. }, Op::Pointwise { from, to, weight, bias }) => {
+                let (num_to, num_from) = (to.channels.len(), from.channels.len());
+                let weight = find(weights, weight, &[num_to, num_from])?;
+                let bias = bias.as_ref().map(|bias| find(weights, bias, &[num_to])).transpose()?;
+                pointwise(weight, bias, num_from, rows, cols)
+            }
+            (
+                Packing::Pointwise { rows, cols, .. },
+                Op::Reflect { to, vectors, transposed, .. },
+            ) => {
+                let channels = to.channels.len();
+                // There may be any number of reflections.
+                let count = weights.get(vectors).and_then(|array| array.shape.first());
+                find(weights, vectors, &[count.copied().unwrap_or(channels), channels])?;
+                let matrix = orthogonal(&weights[vectors]);
+                let matrix = if *transposed { transpose(&matrix, channels) } else { matrix };
+                pointwise(&matrix, None, channels, rows, cols)
+            }
+            (_, Op::Conv3 { from, to, weight }) => {
+                let (num_to, num_from) = (to.channels.len(), from.channels.len());
+                conv3::pack(find(weights, weight, &[num_to, num_from, 3, 3, 3])?, num_to, num_from)
+            }
+            (Packing::Depthwise { channels, .. }, Op::Depthwise3 { to, weight, .. }) => {
+                let weight = find(weights, weight, &[to.channels.len(), 3, 3, 3])?;
+                depthwise_conv::pack(&weight[27 * channels.start..27 * channels.end])
+            }
+            (_, Op::GroupNorm { to, gamma, beta, .. }) => {
+                let shape = [to.channels.len()];
+                group_norm::pack(find(weights, gamma, &shape)?, find(weights, beta, &shape)?)
+            }
+            (_, Op::Decide { codes, .. }) => {
+                let codes: Vec<u32> = codes.iter().map(|&code| u32::from(code)).collect();
+                return Ok(bytemuck::cast_slice(&codes).to_vec());
+            }
+            (packing, op) => return Err(Error::program(format!("{packing:?}"), format!("{op:?}"))),
+        };
+        Ok(bytemuck::cast_slice(&packed).to_vec())
+    }
+}
+
+/// Some rows and columns of a matrix of `num_from` columns, as the kernel reads them.
+fn pointwise(
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    num_from: usize,
+    rows: &Range<usize>,
+    cols: &Range<usize>,
+) -> Vec<f32> {
+    let row = |row: usize| weight[row * num_from..][cols.clone()].iter().copied();
+    let some: Vec<f32> = rows.clone().flat_map(row).collect();
+    let bias = bias.map(|bias| &bias[rows.clone()]);
+    pointwise_conv::pack(&some, bias, rows.len(), cols.len())
+}
+
+/// The transpose of a matrix `[size, size]`.
+fn transpose(matrix: &[f32], size: usize) -> Vec<f32> {
+    (0..size * size).map(|at| matrix[at % size * size + at / size]).collect()
+}
+
+/// The values of a parameter.
+///
+/// # Errors
+/// [`Error::Program`] when it is missing or of another shape.
+fn find<'a>(weights: &'a Weights, name: &str, shape: &[usize]) -> Result<&'a [f32], Error> {
+    let expected = || format!("parameter {name} of shape {shape:?}");
+    let num_values = shape.iter().fold(1_usize, |a, &b| a.saturating_mul(b));
+    match weights.get(name) {
+        None => Err(Error::program(expected(), "none")),
+        Some(array) if array.shape == shape && array.values.len() == num_values => {
+            Ok(&array.values)
+        }
+        Some(array) => {
+            let found = format!("shape {:?} with {} values", array.shape, array.values.len());
+            Err(Error::program(expected(), found))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model_core::{Array, Buffer, View};
+
+    #[test]
+    fn misshapen_reflections_are_refused_by_name() {
+        let view = |buffer| View { buffer, channels: 0..3 };
+        let (from, to) = (view(0), view(1));
+        let op = Op::Reflect { from, to, vectors: "mix.vectors".into(), transposed: true };
+        let buffers = vec![Buffer { channels: 3, dims: [1; 3] }; 2];
+        let program = Program { buffers, ops: vec![op], input: view(0), output: view(1) };
+        let packing = Packing::Pointwise { op: 0, rows: 0..3, cols: 0..3 };
+        let packed = |shape: &[usize], len: usize| {
+            let array = Array { shape: shape.to_vec(), values: vec![1.0; len] };
+            packing.pack(&program, &Weights::from([("mix.vectors".into(), array)]))
+        };
+        for rows in [0, 1, 3, 5] {
+            let packed = packed(&[rows, 3], 3 * rows).unwrap();
+            assert_eq!(packed.len() as u64, packing.bytes(&program));
+        }
+        let mut errors = vec![packing.pack(&program, &Weights::new())];
+        for (shape, len) in [
+            (&[3][..], 3),
+            (&[], 1),
+            (&[3, 1], 3),
+            (&[1, 3, 1], 3),
+            (&[2, 3], 5),
+            (&[usize::MAX, 3], 3),
+        ] {
+            errors.push(packed(shape, len));
+        }
+        for error in errors {
+            let text = error.unwrap_err().to_string();
+            assert!(text.contains("mix.vectors of shape") && text.contains("3]"), "{text}");
+        }
+    }
+}
