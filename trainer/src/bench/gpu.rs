@@ -49,13 +49,16 @@ pub struct GpuArgs {
     rehearse: bool,
 }
 
+/// How a stage says that there is more to do: "try again" of sysexits, which no interruption is.
+const MORE: i32 = 75;
+
 const EXAMPLES: &str = "\
 Examples:
   rewind bench gpu --stage kernels --out results
   rewind bench gpu --stage hippocampus --data Task04_Hippocampus --out results
   rewind bench gpu --stage correctness --device wgpu --rehearse --out rehearsal
 
-Ends with status 130 while there is more to do: give the same command again.
+Ends with status 75 while there is more to do: give the same command again.
 
 Research use only, not a medical device";
 
@@ -131,7 +134,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
     println!("{DISCLAIMER}");
     if done < items.len() {
         println!("to go on, give the same command again");
-        std::process::exit(130);
+        std::process::exit(MORE);
     }
     Ok(())
 }

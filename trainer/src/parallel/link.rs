@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -222,6 +222,7 @@ fn hear(from: &mut impl BufRead) -> Result<Option<Message>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::time::Instant;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 

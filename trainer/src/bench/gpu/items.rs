@@ -21,8 +21,8 @@ pub struct Item {
 const HIPPOCAMPUS: &str = include_str!("../../../configs/gpu/hippocampus.toml");
 const LGG64: &str = include_str!("../../../configs/gpu/lgg64.toml");
 
-const OPERATIONS: [&str; 7] =
-    ["depthwise", "pointwise", "conv3", "group norm", "max pool", "upsample", "add"];
+const OPERATIONS: [&str; 8] =
+    ["depthwise", "pointwise", "conv3", "group norm", "max pool", "upsample", "add", "loss"];
 
 /// The items of a stage, in order; `rehearse` makes them small.
 pub fn items(stage: Stage, device: &str, data: Option<&Path>, rehearse: bool) -> Vec<Item> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::super::World;
-use super::{MOST_BYTES, Message, hear, keep_asking};
+use super::{Message, hear, keep_asking};
 
 /// By when whoever comes has said who they are, to the last byte; and by when a machine that is reached
 /// for has answered.
