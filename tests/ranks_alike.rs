@@ -100,26 +100,32 @@ fn apart(one: &Stepped, many: &Stepped, start: &Stepped) -> f64 {
     length(one, many) / length(one, start)
 }
 
+/// Where ranks share a batch, its loss is no number on all of them; where each has its own, only the
+/// one that has the sample finds a gradient that is none.
 #[test]
 fn ranks_in_f16_skip_the_steps_of_one_device_and_go_where_it_goes() {
-    let config = in_f16(5, 1);
-    let start = stepped(&config, 1, 0, |_| ()).unwrap().remove(0);
-    // Of the third step, one sample of one rank.
-    let one = stepped(&config, 1, 6, spoil("case 11", f32::MAX)).unwrap().remove(0);
-    assert!(skipped(&one)[2] && !skipped(&one)[5], "{:?}", skipped(&one));
-    for num_ranks in [2, 3] {
-        let many = stepped(&config, num_ranks, 6, spoil("case 11", f32::MAX)).unwrap();
-        for rank in &many {
-            assert_eq!(skipped(rank), skipped(&one), "{num_ranks} ranks");
-            assert_eq!(rank.loss_scale, one.loss_scale, "{num_ranks} ranks");
-            assert!(rank.weights == many[0].weights && rank.moments == many[0].moments);
-            let norms = |rank: &Stepped| -> Vec<u64> {
-                rank.reports.iter().map(|report| report.gradient_norm.to_bits()).collect()
-            };
-            assert_eq!(norms(rank), norms(&many[0]));
+    for (batch, accumulate, all_ranks) in [(6, 1, vec![2, 3]), (3, 2, vec![2]), (2, 3, vec![3])] {
+        let config = in_f16(batch, accumulate);
+        let start = stepped(&config, 1, 0, |_| ()).unwrap().remove(0);
+        // Of the third step.
+        let spoilt = || spoil("case 15", f32::MAX);
+        let one = stepped(&config, 1, 6, spoilt()).unwrap().remove(0);
+        assert!(skipped(&one)[2] && !skipped(&one)[5], "{:?}", skipped(&one));
+        for num_ranks in all_ranks {
+            let what = format!("{accumulate} batches of {batch} on {num_ranks}");
+            let many = stepped(&config, num_ranks, 6, spoilt()).unwrap();
+            for rank in &many {
+                assert_eq!(skipped(rank), skipped(&one), "{what}");
+                assert_eq!(rank.loss_scale, one.loss_scale, "{what}");
+                assert!(rank.weights == many[0].weights && rank.moments == many[0].moments);
+                let norms = |rank: &Stepped| -> Vec<u64> {
+                    rank.reports.iter().map(|report| report.gradient_norm.to_bits()).collect()
+                };
+                assert_eq!(norms(rank), norms(&many[0]), "{what}");
+            }
+            let apart = apart(&one, &many[0], &start);
+            assert!(apart < 0.03, "{what}: {apart}");
         }
-        let apart = apart(&one, &many[0], &start);
-        assert!(apart < 0.03, "{num_ranks} ranks: {apart}");
     }
 }
 

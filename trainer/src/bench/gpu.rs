@@ -164,7 +164,14 @@ fn run_item(item: &Item, args: &GpuArgs, deadline: Instant) -> Result<Option<Out
         }
         None => None,
     };
+    let reached = || folder.as_ref().and_then(|folder| state::reached(folder.path()));
+    let before = reached();
     let found = child::run(&arguments, left)?;
+    if found.is_none() && had_all && before.is_some() && reached() == before {
+        // It would begin every call at the same place and never end.
+        let why = "came no further in a whole call: give it more --minutes, with another --out";
+        return Ok(Some(Outcome::failed(item, started, why.into())));
+    }
     let Some(folder) = folder else {
         return Ok(match found {
             // Not enough time in a whole call is a result.
