@@ -113,6 +113,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
     let device = device::describe(&device::device(Some(&args.device))?);
     std::fs::create_dir_all(&args.out)?;
     let mut record = Record::open(&args.out, name, &device, args.rehearse)?;
+    record.save(&args.out)?;
     let items = items(args.stage, &args.device, args.data.as_deref(), args.rehearse);
     let bar = progress::bar(name, items.len() as u64);
     for item in &items {
