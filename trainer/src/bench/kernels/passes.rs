@@ -31,7 +31,7 @@ pub enum Op {
     UpsampleAdd,
     /// The coupling's addition on c / 2 channels.
     Add,
-    /// Dice and cross-entropy of the logits of [`REGIONS`], always f32.
+    /// Dice and cross-entropy of the logits of three regions, always f32.
     Loss,
 }
 
