@@ -20,6 +20,7 @@ mod pairs;
 mod parallel;
 mod precision;
 mod program_matches_model;
+mod ranks_alike;
 mod report;
 mod reversible;
 mod share;

@@ -13,6 +13,7 @@ use trainer::adam::Moments;
 use trainer::checkpoint::Checkpoint;
 use trainer::config::{LossKind, TrainConfig};
 use trainer::loss::Loss;
+use trainer::loss_scale::LossScale;
 use trainer::parallel::{Ranks, Reducer, Share, Wrap};
 use trainer::patches::Batch;
 use trainer::run_folder::Run;
@@ -22,7 +23,7 @@ use trainer::train::{Job, Outcome, train_on};
 use crate::training_path::{column, short, train};
 
 /// Ranks on the CPU.
-fn cpus(count: usize) -> Ranks {
+pub(crate) fn cpus(count: usize) -> Ranks {
     Ranks::named(None, Some(&vec!["cpu"; count].join(","))).unwrap()
 }
 
@@ -39,16 +40,27 @@ fn batch(config: &TrainConfig, number: usize, share: &Share) -> Batch {
 }
 
 /// A rank after some steps.
-struct Stepped {
-    reports: Vec<StepReport>,
-    weights: [Weights; 2],
-    moments: [Moments; 2],
+pub(crate) struct Stepped {
+    pub reports: Vec<StepReport>,
+    pub weights: [Weights; 2],
+    pub moments: [Moments; 2],
+    pub loss_scale: LossScale,
 }
 
 /// Some steps on some ranks, in the order of the ranks; `change` may spoil a rank's batches.
-fn stepped(
+pub(crate) fn stepped(
     config: &TrainConfig,
     num_ranks: usize,
+    steps: usize,
+    change: impl Fn(&mut Batch) + Sync,
+) -> Result<Vec<Stepped>> {
+    stepped_on(&cpus(num_ranks), config, steps, change)
+}
+
+/// The same on these ranks.
+pub(crate) fn stepped_on(
+    ranks: &Ranks,
+    config: &TrainConfig,
     steps: usize,
     change: impl Fn(&mut Batch) + Sync,
 ) -> Result<Vec<Stepped>> {
@@ -57,8 +69,9 @@ fn stepped(
     let found = Mutex::new(Vec::new());
     let run = |reducer: Arc<dyn Reducer>| -> Result<()> {
         let start = Checkpoint::initial(&network, 3);
-        let loss = Loss::new(&task, config.loss);
-        let mut learner = Learner::new(&network, loss, start, &Device::flex()).unwrap();
+        let (loss, precision) = (Loss::new(&task, config.loss), config.precision()?);
+        let mut learner =
+            Learner::in_precision(&network, precision, loss, start, &Device::flex()).unwrap();
         learner.reducer = reducer.clone();
         let (rank, num_ranks) = (reducer.rank(), reducer.num_ranks());
         let share = Share::new(config.batch, config.accumulate, rank, num_ranks);
@@ -73,11 +86,11 @@ fn stepped(
             reports.push(learner.step(config, 1e-3, own.collect())?);
         }
         let weights = [learner.network.weights(), learner.average.weights()];
-        let moments = learner.adam.state();
-        found.lock().unwrap().push((rank, Stepped { reports, weights, moments }));
+        let (moments, loss_scale) = (learner.adam.state(), learner.loss_scale);
+        found.lock().unwrap().push((rank, Stepped { reports, weights, moments, loss_scale }));
         Ok(())
     };
-    cpus(num_ranks).run(run, |reducer, _| run(reducer))?;
+    ranks.run(run, |reducer, _| run(reducer))?;
     let mut found = found.into_inner().unwrap();
     found.sort_by_key(|(rank, _)| *rank);
     Ok(found.into_iter().map(|(_, stepped)| stepped).collect())
@@ -103,7 +116,7 @@ fn assert_same_step(one: &Stepped, many: &Stepped, what: &str) {
     }
 }
 
-fn config(batch: usize, accumulate: usize, loss: LossKind) -> TrainConfig {
+pub(crate) fn config(batch: usize, accumulate: usize, loss: LossKind) -> TrainConfig {
     TrainConfig { batch, accumulate, loss, patch: [8; 3], ..short() }
 }
 

@@ -115,6 +115,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
 
 fn memory(args: MemoryArgs) -> Result<()> {
     let Chosen { name, config, dims, .. } = args.network.network(32)?;
+    ensure_small(1, &config, dims)?;
     let precision = args.network.precision()?;
     if args.alone {
         let device = device::device(args.device.as_deref())?;
@@ -151,6 +152,26 @@ fn memory(args: MemoryArgs) -> Result<()> {
     println!("{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n", describe(precision));
     print!("{}", table(&rows));
     println!("\n{DISCLAIMER}");
+    Ok(())
+}
+
+/// The most numbers of an input or of logits: libtorch counts them in 32 bits, and so do our kernels
+/// the voxels of a map.
+const MAX_NUMBERS: usize = 1 << 30;
+
+/// Refuses what a network is given before it is allocated.
+///
+/// # Errors
+/// For more than [`MAX_NUMBERS`] going in or coming out.
+fn ensure_small(batch: usize, config: &UNetConfig, dims: [usize; 3]) -> Result<()> {
+    let channels = config.in_channels.max(config.out_channels);
+    let count = dims.iter().try_fold(batch, |count, &n| count.checked_mul(n));
+    let count = count.and_then(|count| count.checked_mul(channels));
+    ensure!(
+        count.is_some_and(|count| count <= MAX_NUMBERS),
+        "--size, --batch: expected at most {MAX_NUMBERS} numbers, found {batch} volumes of {dims:?} voxels \
+         (i, j, k) with {channels} channels"
+    );
     Ok(())
 }
 
@@ -250,4 +271,25 @@ fn ends_with_this(process: &mut Command) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = process;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 16384³ voxels: a plan counts them, and no process tries to hold them.
+    #[test]
+    fn sizes_that_no_device_holds_are_refused_before_anything_is_made() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(subcommand)]
+            what: What,
+        }
+        for command in ["memory", "step", "precision"] {
+            let line = format!("bench {command} --preset demo --size 16384 --device cpu");
+            let Line { what } = clap::Parser::try_parse_from(line.split(' ')).unwrap();
+            let error = run(BenchArgs { what }).unwrap_err().to_string();
+            assert!(error.starts_with("--size") && error.contains("16384"), "{command}: {error}");
+        }
+    }
 }

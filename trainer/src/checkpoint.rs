@@ -69,6 +69,14 @@ struct Metadata {
     sha256: String,
 }
 
+/// A checkpoint that another version of Rewind wrote.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "expected version {VERSION} of the format, found {0}: go on with the version of Rewind that wrote \
+     it, or start again with another --out"
+)]
+struct OtherVersion(u32);
+
 /// The best of validations in order, the first of equals.
 pub fn best(validations: &[(usize, f64)]) -> Option<Best> {
     validations.iter().fold(None, |best: Option<Best>, &(steps, dice)| match best {
@@ -141,6 +149,8 @@ impl Checkpoint {
             Err(error) => error,
         };
         let advice = match Checkpoint::read(&previous, network) {
+            // That is advice enough.
+            Err(_) if error.is::<OtherVersion>() => return Err(error),
             Ok(good) => format!(
                 "the checkpoint before it, {}, is whole: remove {} to go on from step {}",
                 previous.display(),
@@ -174,11 +184,7 @@ impl Checkpoint {
         let metadata = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
         let metadata = metadata.context("expected a checkpoint of Rewind, found another file")?;
         let metadata: Metadata = serde_json::from_str(metadata).context("its description")?;
-        ensure!(
-            metadata.version == VERSION,
-            "expected version {VERSION}, found {}",
-            metadata.version
-        );
+        ensure!(metadata.version == VERSION, OtherVersion(metadata.version));
         ensure!(
             metadata.loss_scale.is_valid(metadata.steps),
             "expected a loss scale of a run of {} steps, found {:?}",
@@ -344,6 +350,27 @@ mod tests {
         }
         fs::remove_file(run.join(LAST)).unwrap();
         assert_eq!(Checkpoint::newest(&run, &network()).unwrap(), Some(checkpoint(10)));
+        fs::remove_dir_all(run).unwrap();
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_version_says_which_and_what_to_do() {
+        let run = folder("version");
+        checkpoint(10).save(&run).unwrap();
+        checkpoint(20).save(&run).unwrap();
+        for name in [LAST, PREVIOUS] {
+            // The length of the text stays.
+            let mut bytes = fs::read(run.join(name)).unwrap();
+            let (now, before) = (br#"version\":3"#, br#"version\":2"#);
+            let at = bytes.windows(now.len()).position(|part| part == now).unwrap();
+            bytes[at..at + now.len()].copy_from_slice(before);
+            fs::write(run.join(name), bytes).unwrap();
+        }
+        let error = format!("{:#}", Checkpoint::newest(&run, &network()).unwrap_err());
+        for part in ["last.safetensors", "expected version 3", "found 2", "another --out"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(!error.contains("whole"), "{error}");
         fs::remove_dir_all(run).unwrap();
     }
 

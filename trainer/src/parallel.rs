@@ -85,13 +85,28 @@ impl Reducer for Alone {
     }
 }
 
-/// Where all ranks have found a number that is none, lets the ranks speak from which it comes: another
-/// waits for what they say, and goes on only if it comes from no single one.
+/// Where all ranks have found, in the same sums, a number that is none: returns on those that are to
+/// name their cases. These are the ranks that are certain that it comes from them; where there are
+/// none, those that suspect it; failing these, all. The others wait for what they say.
+///
+/// What a rank knows of itself decides nothing before it was summed: a rank that spoke or waited by
+/// its own lights would leave the others in another sum, which NCCL does not notice.
 ///
 /// # Errors
-/// What they said.
-pub(crate) fn let_it_be_named(reducer: &dyn Reducer, is_mine: bool) -> Result<()> {
-    if is_mine { Ok(()) } else { reducer.sum_numbers(&mut []) }
+/// What the ranks that speak said.
+pub(crate) fn let_it_be_named(
+    reducer: &dyn Reducer,
+    is_certain: bool,
+    is_suspect: bool,
+) -> Result<()> {
+    let mut counts = [is_certain, is_suspect].map(|is| f64::from(u8::from(is)));
+    reducer.sum_numbers(&mut counts)?;
+    let speaks = match counts {
+        [0.0, 0.0] => true,
+        [0.0, _] => is_suspect,
+        _ => is_certain,
+    };
+    if speaks { Ok(()) } else { reducer.sum_numbers(&mut []) }
 }
 
 /// A rank that ended with an error, and so ends the run.
@@ -104,4 +119,37 @@ pub struct RankFailed {
     pub device: String,
     /// Why it ended.
     pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    /// Which of three ranks speak; the others are told of one that failed.
+    fn speak(knows: [(bool, bool); 3]) -> Vec<bool> {
+        thread::scope(|scope| {
+            let ranks = host::tests::meeting(3).into_iter().zip(knows);
+            let ranks = ranks.map(|(rank, (is_certain, is_suspect))| {
+                scope.spawn(move || {
+                    let speaks = let_it_be_named(&rank, is_certain, is_suspect).is_ok();
+                    if speaks {
+                        rank.meeting.fail(rank.rank, "no number".into());
+                    }
+                    speaks
+                })
+            });
+            let ranks: Vec<_> = ranks.collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_named_by_who_knows_it_best_and_nobody_waits_in_vain() {
+        let (nothing, suspects, is_certain) = ((false, false), (false, true), (true, false));
+        assert_eq!(speak([nothing, suspects, is_certain]), [false, false, true]);
+        assert_eq!(speak([nothing, suspects, suspects]), [false, true, true]);
+        assert_eq!(speak([suspects, nothing, nothing]), [true, false, false]);
+        assert_eq!(speak([nothing; 3]), [true; 3]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -19,11 +19,13 @@ use crate::loss::variational::{Terms, terms};
 use crate::loss::{Loss, Report};
 use crate::loss_scale::LossScale;
 use crate::model;
-use crate::parallel::{Alone, Reducer, Share, let_it_be_named, sum_gradients};
+use crate::parallel::{Alone, Reducer, Share, sum_gradients};
 use crate::patches::Batch;
 
+mod blame;
 mod lists;
 
+use blame::Blame;
 use lists::{Add, Move, Scale};
 
 /// The weights in training, and all that changes with them.
@@ -127,9 +129,10 @@ impl Learner {
         let count = batches.len() * share.at_once;
         let step = batches.first().expect("at least one batch").number / count;
         let cases: Vec<String> = batches.iter().flat_map(|batch| batch.cases.clone()).collect();
+        let mut blame = Blame::default();
         let mut total: Option<(StepReport, GradientsParams)> = None;
         for batch in batches {
-            let (report, mut gradients) = self.gradients(config, batch)?;
+            let (report, mut gradients) = self.gradients(config, batch, &mut blame)?;
             total = Some(match total {
                 None => (report, gradients),
                 Some((sum, mut gradients_sum)) => {
@@ -149,17 +152,17 @@ impl Learner {
         }
         report.gradient_norm = norm(&self.network, &gradients);
         // A loss that is no number can have a gradient that is one: a sigmoid's, beyond the range.
+        // Both were summed: all ranks decide alike.
         let is_finite = report.gradient_norm.is_finite() && report.report.loss.is_finite();
         if !is_finite && self.loss_scale.can_skip() {
             self.loss_scale.skip();
             report.skipped = Some(cases);
             return Ok(report);
         }
-        if let Some(own) = own.filter(|_| !report.gradient_norm.is_finite()) {
-            let is_mine = numbers(own).iter().any(|slope| !slope.is_finite());
-            let_it_be_named(&*self.reducer, is_mine)?;
+        if !is_finite {
+            let is_loss = !report.report.loss.is_finite();
+            return Err(blame.named(&*self.reducer, is_loss, own, step, cases));
         }
-        ensure_finite("gradient", report.gradient_norm, step, &cases)?;
         let settings = StepSettings {
             optimizer: config.optimizer,
             learning_rate,
@@ -200,11 +203,13 @@ impl Learner {
         Ok((gradients, Some(own)))
     }
 
-    /// The losses of a batch, and every parameter's gradient.
+    /// The losses of a batch, and every parameter's gradient; and into `blame`, where the losses are no
+    /// numbers, whose they are.
     fn gradients(
         &self,
         config: &TrainConfig,
         batch: Batch,
+        blame: &mut Blame,
     ) -> Result<(StepReport, GradientsParams)> {
         let Batch { number, values, labels, cases } = batch;
         let UNetConfig { in_channels, .. } = self.network.config;
@@ -237,12 +242,9 @@ impl Learner {
             branch(vae, &tap, &input, noise, part, config.patch, &self.loss_scale)
         });
         let loss = report.report.loss + branch.as_ref().map_or(0.0, |(terms, _)| terms.loss());
-        // Where the step may be skipped, that is decided with all ranks.
-        if !loss.is_finite() && !self.loss_scale.can_skip() {
+        if !loss.is_finite() {
             let of_branch = branch.as_ref().is_some_and(|(terms, _)| !terms.loss().is_finite());
-            let found = numbers(logits.clone().inner());
-            let_it_be_named(reducer, of_branch || found.iter().any(|x| !x.is_finite()))?;
-            ensure_finite("loss", loss, number / config.accumulate, &culprits(&found, cases))?;
+            blame.of_loss(&numbers(logits.clone().inner()), of_branch, cases);
         }
         report = report.of_group(share);
         let gradient = self.loss_scale.seed(gradient.autodiff());
@@ -255,27 +257,6 @@ impl Learner {
         }
         Ok((report, gradients))
     }
-}
-
-/// The cases whose logits are no numbers; all, where that does not tell them apart.
-fn culprits(logits: &[f32], cases: Vec<String>) -> Vec<String> {
-    let samples = logits.chunks_exact(logits.len() / cases.len());
-    let is_culprit = |sample: &[f32]| sample.iter().any(|logit| !logit.is_finite());
-    let found = samples.zip(&cases).filter(|(sample, _)| is_culprit(sample));
-    let found: Vec<String> = found.map(|(_, case)| case.clone()).collect();
-    if found.is_empty() { cases } else { found }
-}
-
-/// Refuses to go on from a number that is none, and names the cases that it came from.
-fn ensure_finite(what: &str, value: f64, step: usize, cases: &[String]) -> Result<()> {
-    ensure!(
-        value.is_finite(),
-        "the {what} is no longer a finite number, at step {} on patches of {}: look at these scans \
-         (`rewind inspect`), or try a lower learning_rate; the last checkpoint is kept",
-        step + 1,
-        cases.join(", ")
-    );
-    Ok(())
 }
 
 impl StepReport {

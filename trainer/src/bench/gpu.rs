@@ -49,13 +49,16 @@ pub struct GpuArgs {
     rehearse: bool,
 }
 
+/// How a stage says that there is more to do: "try again" of sysexits, which no interruption is.
+const MORE: i32 = 75;
+
 const EXAMPLES: &str = "\
 Examples:
   rewind bench gpu --stage kernels --out results
   rewind bench gpu --stage hippocampus --data Task04_Hippocampus --out results
   rewind bench gpu --stage correctness --device wgpu --rehearse --out rehearsal
 
-Ends with status 130 while there is more to do: give the same command again.
+Ends with status 75 while there is more to do: give the same command again.
 
 Research use only, not a medical device";
 
@@ -110,6 +113,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
     let device = device::describe(&device::device(Some(&args.device))?);
     std::fs::create_dir_all(&args.out)?;
     let mut record = Record::open(&args.out, name, &device, args.rehearse)?;
+    record.save(&args.out)?;
     let items = items(args.stage, &args.device, args.data.as_deref(), args.rehearse);
     let bar = progress::bar(name, items.len() as u64);
     for item in &items {
@@ -131,7 +135,7 @@ pub fn run(args: &GpuArgs) -> Result<()> {
     println!("{DISCLAIMER}");
     if done < items.len() {
         println!("to go on, give the same command again");
-        std::process::exit(130);
+        std::process::exit(MORE);
     }
     Ok(())
 }
@@ -161,7 +165,14 @@ fn run_item(item: &Item, args: &GpuArgs, deadline: Instant) -> Result<Option<Out
         }
         None => None,
     };
+    let reached = || folder.as_ref().and_then(|folder| state::reached(folder.path()));
+    let before = reached();
     let found = child::run(&arguments, left)?;
+    if found.is_none() && had_all && before.is_some() && reached() == before {
+        // It would begin every call at the same place and never end.
+        let why = "came no further in a whole call: give it more --minutes, with another --out";
+        return Ok(Some(Outcome::failed(item, started, why.into())));
+    }
     let Some(folder) = folder else {
         return Ok(match found {
             // Not enough time in a whole call is a result.

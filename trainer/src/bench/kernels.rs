@@ -14,7 +14,7 @@ pub(super) mod passes;
 mod peers;
 mod stopwatch;
 
-use passes::{Pass, passes};
+use passes::{Op, Pass, passes};
 use peers::Against;
 
 /// Measure every kernel by itself, beside the copy of a tensor.
@@ -39,7 +39,7 @@ pub struct KernelsArgs {
     /// Channels at each level, each at half the resolution of the one before.
     #[arg(long, value_delimiter = ',', default_value = "30,60,120,180,240")]
     widths: Vec<usize>,
-    /// In which type tensors are kept; arithmetic is in f32.
+    /// In which type tensors are kept; arithmetic is in f32, and so are the loss and its logits.
     #[arg(long, default_value = "f32", value_parser = ["f32", "f16", "bf16"])]
     storage: String,
     /// How often each is run; the median counts.
@@ -141,17 +141,21 @@ fn measure(args: &KernelsArgs) -> Result<Table> {
         args.only
     );
     let copy = copy_speed(shapes[0], storage, args.repeat, &device)?;
-    let bar = progress::bar("kernels", (shapes.len() * passes.len()) as u64);
+    let at_level = |(level, shape): (usize, &(usize, [usize; 3]))| {
+        // Logits are there at the first level alone.
+        let passes = passes.iter().filter(move |pass| level == 0 || pass.op != Op::Loss);
+        passes.map(|pass| (*pass, *shape)).collect::<Vec<_>>()
+    };
+    let all: Vec<(&Pass, _)> = shapes.iter().enumerate().flat_map(at_level).collect();
+    let bar = progress::bar("kernels", all.len() as u64);
     let mut rows = Vec::new();
-    for &(channels, dims) in &shapes {
-        for pass in &passes {
-            bar.set_message(format!("{} on {channels} channels", pass.name()));
-            let row = pass
-                .row(channels, dims, storage, args.repeat, &args.against, copy, &device)
-                .with_context(|| format!("{} on {channels} channels of {dims:?}", pass.name()))?;
-            rows.push(row);
-            bar.inc(1);
-        }
+    for (pass, (channels, dims)) in all {
+        bar.set_message(format!("{} on {channels} channels", pass.name()));
+        let row = pass
+            .row(channels, dims, storage, args.repeat, &args.against, copy, &device)
+            .with_context(|| format!("{} on {channels} channels of {dims:?}", pass.name()))?;
+        rows.push(row);
+        bar.inc(1);
     }
     bar.finish_and_clear();
     let device = device::describe(&device);

@@ -8,6 +8,7 @@ use model_core::nets::{Precision, backward};
 use model_core::plan::{Mode, can_rewind};
 use model_core::{Task, UNetConfig, Weights};
 
+use super::ensure_small;
 use super::gradients::{distance, values};
 use crate::adam::numbers;
 use crate::config::{Float, LossKind, precision};
@@ -67,6 +68,7 @@ const PRECISIONS: [(Float, Float); 5] = [
 /// For a network that cannot be built, has nothing to rewind or does not take the size.
 pub fn run(args: &PrecisionArgs) -> Result<()> {
     let Chosen { name, config, dims, .. } = args.network.network(32)?;
+    ensure_small(1, &config, dims)?;
     let config = config.for_inference();
     ensure!(can_rewind(&config), "{name} has no reversible blocks: nothing is rewound");
     let device = device::device(args.device.as_deref())?;

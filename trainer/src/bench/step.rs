@@ -8,7 +8,7 @@ use clap::Args;
 use model_core::UNetConfig;
 use model_core::plan::can_rewind;
 
-use super::alone;
+use super::{alone, ensure_small};
 use crate::DISCLAIMER;
 use crate::config::describe;
 use crate::plan::{Chosen, NetworkArgs};
@@ -18,11 +18,13 @@ mod curve;
 mod measured;
 mod memory;
 mod ours;
+mod rounds;
 mod table;
 #[cfg(feature = "libtorch")]
 mod theirs;
 
-use measured::{Measured, Row, measure};
+use measured::{Measured, measure};
+use rounds::{Answer, rounds};
 
 /// Measure the time and the memory of training steps, also against libtorch.
 ///
@@ -111,25 +113,6 @@ fn ensure_libtorch() -> Result<()> {
     Ok(())
 }
 
-/// The most numbers of an input or of logits, which both libraries count in 32 bits.
-const MAX_NUMBERS: usize = 1 << 30;
-
-/// Refuses a batch before it is allocated.
-///
-/// # Errors
-/// For more than [`MAX_NUMBERS`] going in or coming out.
-fn ensure_small(batch: usize, config: &UNetConfig, dims: [usize; 3]) -> Result<()> {
-    let channels = config.in_channels.max(config.out_channels);
-    let count = dims.iter().try_fold(batch, |count, &n| count.checked_mul(n));
-    let count = count.and_then(|count| count.checked_mul(channels));
-    ensure!(
-        count.is_some_and(|count| count <= MAX_NUMBERS),
-        "--batch: expected at most {MAX_NUMBERS} numbers, found {batch} volumes of {dims:?} voxels \
-         (i, j, k) with {channels} channels"
-    );
-    Ok(())
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -159,10 +142,10 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
         println!("{}", serde_json::to_string(&measure(args, library, &config, dims)?)?);
         return Ok(());
     }
-    let rows = measured(args, &name, &config, dims)?;
+    let answer = measured(args, &name, &config, dims)?;
     let precision = describe(args.network.precision()?);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        println!("{}", serde_json::to_string_pretty(&answer)?);
         return Ok(());
     }
     let [i, j, k] = dims;
@@ -174,18 +157,13 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
         args.threads.map_or(String::new(), |threads| format!(", {threads} CPU threads")),
         if args.optimizer { " and Adam's step" } else { "" }
     );
-    println!("{}", table::table(&rows));
+    println!("{}", table::table(&answer));
     println!("{DISCLAIMER}");
     Ok(())
 }
 
 /// Every library and mode, round by round in turn.
-fn measured(
-    args: &StepArgs,
-    name: &str,
-    config: &UNetConfig,
-    dims: [usize; 3],
-) -> Result<Vec<Row>> {
+fn measured(args: &StepArgs, name: &str, config: &UNetConfig, dims: [usize; 3]) -> Result<Answer> {
     let libraries: &[&str] =
         if args.against.is_some() { &["rewind", "libtorch"] } else { &["rewind"] };
     let plain = UNetConfig { reversible: false, checkpointed: false, ..config.clone() };
@@ -194,43 +172,23 @@ fn measured(
     } else {
         vec![plain]
     };
-    let rows =
+    let all =
         configs.iter().flat_map(|config| libraries.iter().map(move |library| (*library, config)));
-    let rows: Vec<(&str, &UNetConfig)> = rows.collect();
-    let count = rows.len() * args.rounds + configs.len();
+    let all: Vec<(&str, &UNetConfig)> = all.collect();
+    let count = all.len() * args.rounds + configs.len();
     let bar = progress::bar("measuring", count as u64);
-    let alone = |library: &str, config: &UNetConfig, split: bool| -> Result<Measured> {
+    let kinds: Vec<(&str, bool)> =
+        all.iter().map(|(library, config)| (*library, config.reversible)).collect();
+    let answer = rounds(&kinds, args.rounds, |number, split| {
+        let (library, config) = all[number];
         let how = if config.reversible { "reversible" } else { "plain" };
         bar.set_message(format!("{name}, {how}, in {library}"));
         let found = measured_alone(args, library, config, dims, split);
         bar.inc(1);
-        found.with_context(|| format!("{name}, {how}, in {library}"))
-    };
-    let mut found: Vec<Result<Row>> = Vec::new();
-    for round in 0..args.rounds {
-        for (number, &(library, config)) in rows.iter().enumerate() {
-            if round == 0 {
-                let measured = alone(library, config, false);
-                found.push(measured.map(|measured| Row::new(library, config.reversible, measured)));
-            } else if let Ok(row) = &mut found[number] {
-                row.add(alone(library, config, false)?);
-            }
-        }
-    }
-    // One that does not fit says something too, and leaves the others to be compared.
-    let (found, failed): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
-    let mut found: Vec<Row> = found.into_iter().flatten().collect();
-    let mut failed = failed.into_iter().filter_map(Result::err);
-    if found.is_empty() {
-        return Err(failed.next().expect("at least one was measured"));
-    }
-    failed.for_each(|error| progress::line(&bar, format!("not measured: {error:#}")));
-    for row in found.iter_mut().filter(|row| row.library == "rewind") {
-        let config = configs.iter().find(|config| config.reversible == row.reversible);
-        row.split = alone("rewind", config.expect("measured above"), true)?.split;
-    }
+        found.inspect_err(|error| progress::line(&bar, format!("{how}, {library}: {error:#}")))
+    });
     bar.finish_and_clear();
-    Ok(found)
+    answer.with_context(|| format!("no step of {name} could be measured"))
 }
 
 fn measured_alone(

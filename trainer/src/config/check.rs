@@ -129,6 +129,7 @@ mod tests {
             "held_out = 1.5",
             "learning_rate = nan",
             "batch = 4000000",
+            "patch = [2048, 2048, 2048]",
             "folds = 5",
             "folds = 5\nfold = 5",
             "fold = 0",

@@ -2,25 +2,28 @@
 //! connection to it. It brings NCCL's id, by which they then add up without it, and stays open: a
 //! process that dies closes it, in whatever way it dies.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use socket2::{SockRef, TcpKeepalive};
 
 use super::{RankFailed, World};
 
+mod greeting;
+
+use greeting::{gather, hear_within, reach};
+
 /// The longest line: what a rank says when it fails names its cases.
 const MOST_BYTES: u64 = 1 << 16;
-/// How long a connection that says nothing is listened to before it counts as no rank's.
-const HELLO: Duration = Duration::from_secs(10);
-/// Between two looks at whether somebody has come.
-const PAUSE: Duration = Duration::from_millis(50);
-/// After how long it is said who is waited for.
-const QUIET: Duration = Duration::from_secs(2);
+/// How long a machine may not answer before it counts as gone.
+const GONE: Duration = Duration::from_secs(30);
+/// How often it is asked in the second half of that time.
+const ASKED: u32 = 3;
 
 /// NCCL's unique id.
 pub(super) type Id = [u8; 128];
@@ -84,15 +87,13 @@ impl Link {
                 let (version, device) = (env!("CARGO_PKG_VERSION").into(), device.to_string());
                 let (size, rank) = (world.size, world.rank);
                 say(&stream, &Message::Hello { version, size, rank, device })?;
-                stream.set_read_timeout(Some(patience))?;
-                let id = match hear(&mut by_bytes(&stream)) {
+                let id = match hear_within(&stream, patience) {
                     Ok(Some(Message::Start(id))) => id.try_into().ok(),
                     _ => None,
                 };
                 let Some(id) = id else {
                     bail!("expected rank 0 at {host} to start the ranks, but it ended; see there")
                 };
-                stream.set_read_timeout(None)?;
                 (vec![(0, format!("at {host}"), stream)], id)
             }
         };
@@ -175,105 +176,37 @@ impl Shared {
             Ok(None) => {
                 "its process ended without a word: it was killed, or its machine is gone".into()
             }
+            Err(error) if is_silence(&error) => {
+                format!("its machine, or the network to it, has not answered for {GONE:?}")
+            }
             Err(error) => format!("its connection was lost: {error:#}"),
         };
         self.fail(RankFailed { rank: peer, device, message }, peer);
     }
 }
 
-/// The connections of all other ranks, each with the rank and its device.
-fn gather(
-    listener: &TcpListener,
-    world: &World,
-    patience: Duration,
-) -> Result<Vec<(usize, String, TcpStream)>> {
-    listener.set_nonblocking(true)?;
-    let (started, mut said) = (Instant::now(), false);
-    let mut found: Vec<(usize, String, TcpStream)> = Vec::new();
-    while found.len() + 1 < world.size {
-        let missing = || {
-            let is_there = |rank: &usize| found.iter().any(|(there, ..)| there == rank);
-            let missing = (1..world.size).filter(|rank| !is_there(rank)).map(|n| n.to_string());
-            missing.collect::<Vec<_>>().join(", ")
-        };
-        let waited = started.elapsed();
-        ensure!(
-            waited < patience,
-            "expected {} ranks, found none of the numbers {} in {} minutes",
-            world.size,
-            missing(),
-            patience.as_secs() / 60
-        );
-        if waited > QUIET && !said {
-            eprintln!("rank 0 waits for the ranks {}", missing());
-            said = true;
-        }
-        let Ok((stream, _)) = listener.accept() else {
-            thread::sleep(PAUSE);
-            continue;
-        };
-        // Whoever else finds an open port is no rank, and no reason to end.
-        if let Some((rank, device)) = greeted(&stream, world)? {
-            ensure!(
-                found.iter().all(|(there, ..)| *there != rank),
-                "expected each rank once, found rank {rank} twice"
-            );
-            found.push((rank, device, stream));
-        }
-    }
-    Ok(found)
+/// Lets the system ask, of a connection on which nothing comes, whether the other side is still there:
+/// a machine that lost its power, or the network to it, closes none.
+fn keep_asking(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    let rest = GONE / 2 / ASKED;
+    let keepalive = TcpKeepalive::new().with_time(GONE / 2).with_interval(rest);
+    socket.set_tcp_keepalive(&keepalive.with_retries(ASKED))?;
+    // Nothing is asked while something that was sent is not confirmed; that has a limit of its own.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(GONE))?;
+    Ok(())
 }
 
-/// The rank that is at the other side of a connection, and its device; none where no rank is.
-fn greeted(stream: &TcpStream, world: &World) -> Result<Option<(usize, String)>> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(HELLO))?;
-    let Ok(Some(Message::Hello { version, size, rank, device })) = hear(&mut by_bytes(stream))
-    else {
-        return Ok(None);
-    };
-    let own = env!("CARGO_PKG_VERSION");
-    ensure!(version == own, "expected Rewind {own} on rank {rank}, found {version}");
-    ensure!(
-        size == world.size && (1..size).contains(&rank),
-        "expected a rank below {}, found rank {rank} of {size}",
-        world.size
-    );
-    stream.set_read_timeout(None)?;
-    Ok(Some((rank, device)))
-}
-
-/// A connection to the first rank, which may start later than this one.
-fn reach((host, port): (&str, u16), patience: Duration) -> Result<TcpStream> {
-    let (started, mut said) = (Instant::now(), false);
-    loop {
-        match TcpStream::connect((host, port)) {
-            Ok(stream) => return Ok(stream),
-            Err(error) if started.elapsed() > patience => {
-                return Err(error).with_context(|| {
-                    format!(
-                        "cannot reach rank 0 at {host}:{port}, as MASTER_ADDR and MASTER_PORT say"
-                    )
-                });
-            }
-            Err(_) => thread::sleep(PAUSE),
-        }
-        if started.elapsed() > QUIET && !said {
-            eprintln!("waiting for rank 0 at {host}:{port}");
-            said = true;
-        }
-    }
+fn is_silence(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 fn say(mut stream: &TcpStream, message: &Message) -> Result<()> {
     let mut line = serde_json::to_string(message)?;
     line.push('\n');
     Ok(stream.write_all(line.as_bytes())?)
-}
-
-/// A stream of which nothing is read beyond what is asked for: it is listened to further on.
-fn by_bytes(stream: &TcpStream) -> BufReader<&TcpStream> {
-    BufReader::with_capacity(1, stream)
 }
 
 /// The next message; none at the end.
@@ -289,6 +222,7 @@ fn hear(from: &mut impl BufRead) -> Result<Option<Message>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use std::time::Instant;
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -350,6 +284,23 @@ pub(super) mod tests {
         for link in [&links[0], &links[2]] {
             let found = failure(link);
             assert!(found.starts_with("rank 1 (gpu 1): its process ended"), "{found}");
+        }
+    }
+
+    /// A machine that vanishes cannot be had in a test: what the system was told, can.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_system_asks_whether_the_other_machines_are_still_there() {
+        for link in links() {
+            for (_, stream) in &link.shared.peers {
+                let stream = stream.lock().unwrap();
+                let socket = SockRef::from(&*stream);
+                let rest = socket.tcp_keepalive_interval().unwrap();
+                let asked = socket.tcp_keepalive_time().unwrap()
+                    + rest * socket.tcp_keepalive_retries().unwrap();
+                assert!(socket.keepalive().unwrap() && asked == GONE, "{asked:?}");
+                assert_eq!(socket.tcp_user_timeout().unwrap(), Some(GONE));
+            }
         }
     }
 

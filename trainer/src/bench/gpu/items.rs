@@ -21,8 +21,8 @@ pub struct Item {
 const HIPPOCAMPUS: &str = include_str!("../../../configs/gpu/hippocampus.toml");
 const LGG64: &str = include_str!("../../../configs/gpu/lgg64.toml");
 
-const OPERATIONS: [&str; 7] =
-    ["depthwise", "pointwise", "conv3", "group norm", "max pool", "upsample", "add"];
+const OPERATIONS: [&str; 8] =
+    ["depthwise", "pointwise", "conv3", "group norm", "max pool", "upsample", "add", "loss"];
 
 /// The items of a stage, in order; `rehearse` makes them small.
 pub fn items(stage: Stage, device: &str, data: Option<&Path>, rehearse: bool) -> Vec<Item> {
@@ -87,15 +87,16 @@ fn steps(
     rehearse: bool,
     storages: &[&'static str],
 ) -> Vec<(&'static str, &'static str, &'static str)> {
-    if rehearse {
-        return vec![("demo", "16x16x16", "--precision f32")];
-    }
+    let networks: &[(&str, &str)] = match rehearse {
+        true => &[("demo", "16x16x16")],
+        false => &[
+            ("mbconv-base", "160x240x240"),
+            ("mbconv-slim", "160x240x240"),
+            ("brugger-1-1", "128x128x128"),
+        ],
+    };
     let mut steps = Vec::new();
-    for (preset, size) in [
-        ("mbconv-base", "160x240x240"),
-        ("mbconv-slim", "160x240x240"),
-        ("brugger-1-1", "128x128x128"),
-    ] {
+    for &(preset, size) in networks {
         steps.push((preset, size, "--precision f32"));
         steps.push((preset, size, "--precision f16 --stream f32"));
         steps.push((preset, size, "--precision f16 --stream f16"));

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
 
 use crate::checkpoint::{LAST, PREVIOUS};
 use crate::files;
@@ -56,6 +57,13 @@ pub fn unpack(file: &Path, item: &str) -> Result<Folder> {
     Ok(folder)
 }
 
+/// How far a training has come whose state was unpacked into a folder, as a hash of its last checkpoint,
+/// where it has one; none where no state was.
+pub fn reached(folder: &Path) -> Option<Option<[u8; 32]>> {
+    let last = || fs::read(folder.join("run").join(LAST)).ok();
+    folder.join(ITEM).exists().then(|| last().map(|bytes| Sha256::digest(bytes).into()))
+}
+
 /// Packs the folder of an item.
 ///
 /// # Errors
@@ -85,9 +93,14 @@ mod tests {
         pack(&folder, &file, "fold 1").unwrap();
         let back = unpack(&file, "fold 1").unwrap();
         assert_eq!(fs::read_to_string(back.path().join("run/last")).unwrap(), "weights");
+        assert_eq!(reached(back.path()), Some(None));
+        fs::write(back.path().join("run").join(LAST), "5 steps").unwrap();
+        let first = reached(back.path());
+        fs::write(back.path().join("run").join(LAST), "6 steps").unwrap();
+        assert!(first != Some(None) && reached(back.path()) != first);
         drop(back);
         let other = unpack(&file, "fold 2").unwrap();
-        assert!(!other.path().join("run").exists());
+        assert!(!other.path().join("run").exists() && reached(other.path()).is_none());
         drop(other);
         fs::write(&file, "no archive").unwrap();
         assert!(unpack(&file, "fold 1").is_err());

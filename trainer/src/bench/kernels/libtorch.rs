@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{Device, FloatDType, Tensor};
 use tch::Kind;
 
@@ -55,12 +55,16 @@ fn apply(op: Op, x: &tch::Tensor, weight: &tch::Tensor) -> Result<tch::Tensor> {
             x.f_group_norm(groups, Some(half(0)?), Some(half(1)?), 1e-5, true)?.f_relu()?
         }
         Op::MaxPool => x.f_max_pool3d([2; 3], [2; 3], [0; 3], [1; 3], false)?,
-        Op::Upsample => {
-            let doubled: Vec<i64> = x.size()[2..].iter().map(|n| 2 * n).collect();
-            x.f_upsample_trilinear3d(doubled, false, None, None, None)?
-        }
+        Op::Upsample => doubled(x)?,
+        Op::UpsampleAdd => doubled(x)?.f_add(weight)?,
         Op::Add => x.f_add(weight)?,
+        Op::Loss => bail!("none"),
     })
+}
+
+fn doubled(x: &tch::Tensor) -> Result<tch::Tensor> {
+    let doubled: Vec<i64> = x.size()[2..].iter().map(|n| 2 * n).collect();
+    Ok(x.f_upsample_trilinear3d(doubled, false, None, None, None)?)
 }
 
 /// Between two waits for the device.

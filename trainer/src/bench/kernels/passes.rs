@@ -2,13 +2,15 @@
 
 use anyhow::Result;
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use model_core::Activation;
 use model_core::kernels::{
-    conv3, depthwise_conv3, group_norm, max_pool2, pointwise_conv, upsample2,
+    conv3, depthwise_conv3, group_norm, max_pool2, pointwise_conv, upsample2, upsample2_add,
 };
+use model_core::{Activation, Task};
 
 use super::peers::Against;
 use super::{Row, stopwatch};
+use crate::config::LossKind;
+use crate::loss::Loss;
 
 /// An operation of the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +27,16 @@ pub enum Op {
     MaxPool,
     /// Trilinear up-sampling to the size.
     Upsample,
+    /// The same with a decoder's skip added.
+    UpsampleAdd,
     /// The coupling's addition on c / 2 channels.
     Add,
+    /// Dice and cross-entropy of the logits of three regions, always f32.
+    Loss,
 }
+
+/// Outputs of a loss: the regions of BraTS.
+const REGIONS: usize = 3;
 
 /// What is taken of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +49,8 @@ pub enum Of {
     Weight,
     /// Both gradients, which one pass gives.
     Backward,
+    /// The gradient of its input, which it gives along with its result.
+    Whole,
 }
 
 /// A pass over an operation.
@@ -53,13 +64,14 @@ pub struct Pass {
 
 /// All of them.
 pub fn passes() -> Vec<Pass> {
-    use Of::{Backward, Forward, Input, Weight};
+    use Of::{Backward, Forward, Input, Weight, Whole};
     let of = |op: Op| -> &'static [Of] {
         match op {
             Op::Depthwise | Op::Pointwise | Op::Conv3 => &[Forward, Input, Weight],
-            Op::GroupNorm => &[Forward, Backward],
+            Op::GroupNorm | Op::UpsampleAdd => &[Forward, Backward],
             Op::MaxPool | Op::Upsample => &[Forward, Input],
             Op::Add => &[Forward],
+            Op::Loss => &[Whole],
         }
     };
     let ops = [
@@ -69,7 +81,9 @@ pub fn passes() -> Vec<Pass> {
         Op::GroupNorm,
         Op::MaxPool,
         Op::Upsample,
+        Op::UpsampleAdd,
         Op::Add,
+        Op::Loss,
     ];
     ops.into_iter().flat_map(|op| of(op).iter().map(move |&of| Pass { op, of })).collect()
 }
@@ -86,7 +100,7 @@ pub fn float_bytes(float: FloatDType) -> usize {
 /// What an operation works on at c channels.
 #[derive(Debug, Clone)]
 pub struct Operands {
-    /// `[1, in, k, j, i]`
+    /// `[b, in, k, j, i]`
     pub x: Tensor<5>,
     /// `[out, in, …]` of a convolution, `[2, c, 1, 1, 1]` of a norm (scale and shift); elsewhere one
     /// number that is not used, or the other summand.
@@ -103,13 +117,16 @@ impl Pass {
             Op::GroupNorm => "group norm",
             Op::MaxPool => "max pool",
             Op::Upsample => "upsample",
+            Op::UpsampleAdd => "upsample + skip",
             Op::Add => "add",
+            Op::Loss => "loss",
         };
         let of = match self.of {
             Of::Forward => "forward",
             Of::Input => "input gradient",
             Of::Weight => "weight gradient",
             Of::Backward => "backward",
+            Of::Whole => "forward and backward",
         };
         format!("{op} {of}")
     }
@@ -128,8 +145,10 @@ impl Pass {
         copy_bytes_per_sec: f64,
         device: &Device,
     ) -> Result<Row> {
-        let operands = self.op.operands(channels, dims, storage, device);
-        let secs = self.secs(device, repeat, &operands, |x, weight| self.op.ours(x, weight))?;
+        let channels = self.op.channels(channels);
+        let storage = self.op.storage(storage);
+        let operands = self.op.operands(1, channels, dims, storage, device);
+        let secs = self.secs(device, repeat, &operands, self.op.ours(1, dims))?;
         let others = against.iter().map(|peer| {
             let found = peer.secs(self, &operands, repeat, device);
             (peer.name().to_string(), found.map_err(|error| format!("{error:#}")))
@@ -160,7 +179,7 @@ impl Pass {
         f: impl Fn(Tensor<5>, Tensor<5>) -> Tensor<5>,
     ) -> Result<f64> {
         let Operands { x, weight } = operands;
-        if self.of == Of::Forward {
+        if matches!(self.of, Of::Forward | Of::Whole) {
             return stopwatch::forward(device, repeat, || f(x.clone(), weight.clone()));
         }
         let seed = f(x.clone(), weight.clone());
@@ -169,8 +188,9 @@ impl Pass {
         stopwatch::backwards(device, repeat, || f(x.clone(), weight.clone()), &seed)
     }
 
-    /// Numbers that must be read and written, in the tensors' type. Group norm needs its input twice,
-    /// since the first value of its output depends on the last of its input.
+    /// Numbers that must be read and written, in the tensors' type. Group norm and the loss need their
+    /// input twice, since the first value of what they give depends on the last of it; the loss also
+    /// a byte of reference a voxel.
     fn values(self, c: usize, [i, j, k]: [usize; 3]) -> usize {
         let n = c * i * j * k;
         match (self.op, self.of) {
@@ -181,7 +201,11 @@ impl Pass {
             (Op::MaxPool, Of::Forward) => n + n / 8,
             (Op::MaxPool, _) => 2 * n + n / 8,
             (Op::Upsample, _) => n + n / 8,
+            (Op::UpsampleAdd, Of::Forward) => 2 * n + n / 8,
+            // The skip's gradient is the output's.
+            (Op::UpsampleAdd, _) => n + n / 8,
             (Op::Add, _) => 3 * n / 2,
+            (Op::Loss, _) => 3 * n + 2 * i * j * k / 4,
         }
     }
 
@@ -197,9 +221,20 @@ impl Pass {
 }
 
 impl Op {
-    /// Random operands, of a standard normal distribution.
+    /// Channels that it works on where the network has c.
+    pub fn channels(self, c: usize) -> usize {
+        if self == Op::Loss { REGIONS } else { c }
+    }
+
+    /// The type of its tensors where the layers' is this one.
+    pub fn storage(self, layers: FloatDType) -> FloatDType {
+        if self == Op::Loss { FloatDType::F32 } else { layers }
+    }
+
+    /// Random operands of b samples, of a standard normal distribution.
     pub fn operands(
         self,
+        b: usize,
         c: usize,
         [i, j, k]: [usize; 3],
         storage: FloatDType,
@@ -209,19 +244,36 @@ impl Op {
             Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), device).cast(storage)
         };
         let (x, weight) = match self {
-            Op::Depthwise => ([1, c, k, j, i], [c, 1, 3, 3, 3]),
-            Op::Pointwise => ([1, c / 2, k, j, i], [c, c / 2, 1, 1, 1]),
-            Op::Conv3 => ([1, c, k, j, i], [c, c, 3, 3, 3]),
-            Op::GroupNorm => ([1, c, k, j, i], [2, c, 1, 1, 1]),
-            Op::MaxPool => ([1, c, k, j, i], [1; 5]),
-            Op::Upsample => ([1, c, k / 2, j / 2, i / 2], [1; 5]),
-            Op::Add => ([1, c / 2, k, j, i], [1, c / 2, k, j, i]),
+            Op::Depthwise => ([b, c, k, j, i], [c, 1, 3, 3, 3]),
+            Op::Pointwise => ([b, c / 2, k, j, i], [c, c / 2, 1, 1, 1]),
+            Op::Conv3 => ([b, c, k, j, i], [c, c, 3, 3, 3]),
+            Op::GroupNorm => ([b, c, k, j, i], [2, c, 1, 1, 1]),
+            Op::MaxPool | Op::Loss => ([b, c, k, j, i], [1; 5]),
+            Op::Upsample => ([b, c, k / 2, j / 2, i / 2], [1; 5]),
+            Op::UpsampleAdd => ([b, c, k / 2, j / 2, i / 2], [b, c, k, j, i]),
+            Op::Add => ([b, c / 2, k, j, i], [b, c / 2, k, j, i]),
         };
         Operands { x: random(x), weight: random(weight) }
     }
 
+    /// Our kernels for it, on b samples of so many voxels.
+    pub fn ours(self, b: usize, dims: [usize; 3]) -> impl Fn(Tensor<5>, Tensor<5>) -> Tensor<5> {
+        let loss = (self == Op::Loss).then(|| {
+            let task = regions();
+            (Loss::new(&task, LossKind::DiceCe), labels(b, dims))
+        });
+        move |x, weight| match &loss {
+            Some((loss, labels)) => {
+                let x = x.cast(FloatDType::F32);
+                let found = loss.of_tensor(x, labels, |_| Ok(()));
+                found.expect("nothing is asked that could fail").1
+            }
+            None => self.result(x, weight),
+        }
+    }
+
     /// Its result by our kernels.
-    pub fn ours(self, x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
+    fn result(self, x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
         let [outputs, inputs, ..] = weight.dims();
         match self {
             Op::Depthwise => depthwise_conv3(x, weight.reshape([outputs, 3, 3, 3])),
@@ -233,9 +285,21 @@ impl Op {
             }
             Op::MaxPool => max_pool2(x),
             Op::Upsample => upsample2(x),
+            Op::UpsampleAdd => upsample2_add(x, weight),
             Op::Add => x + weight,
+            Op::Loss => unreachable!("given its reference by `ours`"),
         }
     }
+}
+
+/// The task whose loss is measured.
+pub fn regions() -> Task {
+    Task::builtin("brats2021").expect("built in")
+}
+
+/// A reference for its loss: codes of b samples, in stripes.
+pub fn labels(b: usize, [i, j, k]: [usize; 3]) -> Vec<u8> {
+    (0..b * k * j * i).map(|voxel| [0, 1, 0, 2, 4][voxel / 7 % 5]).collect()
 }
 
 /// The two halves of a norm's parameters.

@@ -12,8 +12,9 @@ use model_core::nets::{UNet3d, backward};
 use model_core::{UNetConfig, Weights};
 use serde::Serialize;
 
+use super::super::ensure_small;
+use super::StepArgs;
 use super::ours::settings;
-use super::{StepArgs, ensure_small};
 use crate::adam::{Adam, StepSettings};
 use crate::cases::Cases;
 use crate::config::TrainConfig;

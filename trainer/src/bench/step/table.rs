@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::measured::Row;
+use super::rounds::Answer;
 use crate::plan::bytes;
 
-/// Times, memory, ratios, and the split of ours by kernel.
-pub(super) fn table(rows: &[Row]) -> String {
+/// Times, memory, ratios, the split of ours by kernel, and what could not be measured.
+pub(super) fn table(Answer { rows, failures }: &Answer) -> String {
     let mut text = String::from(
         "| backward | library | device | seconds a step (median) | fastest to slowest | of the \
          processors | peak |\n|---|---|---|---|---|---|---|\n",
@@ -37,7 +38,12 @@ pub(super) fn table(rows: &[Row]) -> String {
         let name = format!("rewind : libtorch, {}", how(reversible));
         text += &ratio(&name, of("rewind", reversible), of("libtorch", reversible));
     }
-    text + &splits(rows)
+    text += &splits(rows);
+    if !failures.is_empty() {
+        text += "\nNot measured:\n\n";
+        failures.iter().for_each(|failure| text += &format!("- {}\n", failure.replace('\n', " ")));
+    }
+    text
 }
 
 fn how(reversible: bool) -> &'static str {
@@ -101,15 +107,17 @@ mod tests {
             };
             Row::new(library, reversible, measured)
         };
-        let rows = [
+        let rows = vec![
             row("rewind", true, 3.0, Some(1 << 20)),
             row("libtorch", true, 2.0, Some(1 << 21)),
             row("rewind", false, 2.5, None),
         ];
-        let text = table(&rows);
+        let failures = vec!["plain in libtorch: out of\nmemory".to_string()];
+        let text = table(&Answer { rows, failures });
         assert!(text.contains("rewind : libtorch, reversible: time 1.50, peak 0.50\n"), "{text}");
         assert!(text.contains("reversible : plain, in rewind: time 1.20\n"), "{text}");
         assert!(!text.contains("libtorch, plain:"), "{text}");
+        assert!(text.ends_with("- plain in libtorch: out of memory\n"), "{text}");
         assert!(text.contains("somehow.") && text.contains("| 1.0 MiB |"), "{text}");
     }
 }
