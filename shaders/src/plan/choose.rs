@@ -68,7 +68,7 @@ impl Plan {
 }
 
 /// The ways to run a program, the best first.
-fn manners() -> Vec<Manner> {
+pub(super) fn manners() -> Vec<Manner> {
     let mut list = Vec::new();
     for storage in [Storage::F32, Storage::F16] {
         // Smaller slabs first: they cost next to nothing.
