@@ -18,14 +18,20 @@ use trainer::onnx::{self, proto};
 
 use crate::bundle::small_bundle;
 
-/// Weights that leave no parameter at a value that would hide it, such as a scale of 1.
+/// Weights as training leaves them, and no parameter at a value that would hide it.
 fn random_weights(config: &UNetConfig) -> Weights {
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let array = |parameter: model_core::config::Parameter| {
         let count: usize = parameter.shape.iter().product();
-        let fan_in = (count / parameter.shape[0]).max(1) as f32;
-        let scale = if parameter.shape.len() == 1 { 1.0 } else { (3.0 / fan_in).sqrt() };
-        let values = (0..count).map(|_| random.random_range(-scale..scale)).collect();
+        let range = match parameter.name.rsplit('.').next() {
+            Some("gamma") => 0.5..1.5,
+            Some("beta" | "bias") => -0.5..0.5,
+            _ => {
+                let end = (3.0 * parameter.shape[0] as f32 / count as f32).sqrt();
+                -end..end
+            }
+        };
+        let values = (0..count).map(|_| random.random_range(range.clone())).collect();
         (parameter.name, Array { shape: parameter.shape, values })
     };
     parameters(config).into_iter().map(array).collect()
@@ -67,4 +73,147 @@ fn exports_are_written_where_a_comparison_asks_for_them() {
             write_onnx_sample(&bundle, &folder.join("test_data_set_0")).unwrap();
         }
     }
+}
+
+/// The operators of a program, in order, as the file should have them.
+fn expected_operators(program: &Program) -> Vec<&'static str> {
+    let operators = |op: &Op| match op {
+        Op::Pointwise { .. } | Op::Conv3 { .. } | Op::Depthwise3 { .. } | Op::Reflect { .. } => {
+            vec!["Conv"]
+        }
+        Op::GroupNorm { activation, .. } => match activation.negative_slope() {
+            0.0 => vec!["GroupNormalization", "Relu"],
+            1.0 => vec!["GroupNormalization"],
+            _ => vec!["GroupNormalization", "LeakyRelu"],
+        },
+        Op::AddInPlace { .. } => vec!["Add"],
+        Op::MaxPool { .. } => vec!["MaxPool"],
+        Op::Upsample { .. } => vec!["Resize"],
+        Op::Squeeze { .. } | Op::Unsqueeze { .. } => vec!["Transpose"],
+        Op::Decide { .. } => vec![],
+    };
+    program.ops.iter().flat_map(operators).collect()
+}
+
+/// What moves values and works on shapes; the rest computes.
+const MOVES: [&str; 7] = ["Slice", "Concat", "Reshape", "Shape", "Div", "Mul", "Cast"];
+
+#[test]
+fn every_operation_of_every_preset_is_a_node() {
+    for preset in PRESETS {
+        let bundle = bundle(preset);
+        let network = &bundle.card.network;
+        let graph = exported(&bundle, Storage::F32).graph.unwrap();
+        let computes = |node: &&proto::NodeProto| !MOVES.contains(&&*node.op_type);
+        let found: Vec<&str> = graph.node.iter().filter(computes).map(|n| &*n.op_type).collect();
+        let program = Program::new(network, [network.min_size(); 3]).unwrap();
+        assert_eq!(found, expected_operators(&program), "{preset}");
+    }
+}
+
+/// Names are made once and before they are used; the last is the result; nothing is left over.
+#[test]
+fn every_value_is_made_once_before_it_is_used() {
+    for preset in PRESETS {
+        for storage in [Storage::F32, Storage::F16] {
+            let graph = exported(&bundle(preset), storage).graph.unwrap();
+            let constants = graph.initializer.iter().map(|tensor| &tensor.name);
+            let mut made: HashSet<&String> = constants.chain([&graph.input[0].name]).collect();
+            assert_eq!(made.len(), graph.initializer.len() + 1, "{preset}: a constant twice");
+            let mut unused = made.clone();
+            for node in &graph.node {
+                for input in node.input.iter().filter(|input| !input.is_empty()) {
+                    assert!(made.contains(input), "{preset}: {} uses {input}", node.name);
+                    unused.remove(input);
+                }
+                for output in &node.output {
+                    assert!(made.insert(output), "{preset}: {output} is made twice");
+                    unused.insert(output);
+                }
+            }
+            assert_eq!(unused, HashSet::from([&graph.output[0].name]), "{preset}");
+        }
+    }
+}
+
+/// Every weight stands in the file, to the bit; a list of reflections as the matrix they make.
+#[test]
+fn constants_are_the_weights() {
+    for preset in PRESETS {
+        let bundle = bundle(preset);
+        let graph = exported(&bundle, Storage::F32).graph.unwrap();
+        let constants: HashMap<_, _> = graph.initializer.iter().map(|t| (&*t.name, t)).collect();
+        for (name, array) in &bundle.weights {
+            let (name, expected) = match name.strip_suffix(".vectors") {
+                Some(path) => (format!("{path}.weight"), orthogonal(array)),
+                None => (name.clone(), array.values.clone()),
+            };
+            let constant = constants[&*name];
+            assert_eq!(numbers(constant), expected, "{preset}: {name}");
+            let extents: i64 = constant.dims.iter().product();
+            assert_eq!(extents as usize, expected.len(), "{preset}: {name}");
+        }
+    }
+}
+
+#[test]
+fn half_precision_halves_the_file_and_keeps_f32_between_the_nodes() {
+    let bundle = bundle("unet3d").rounded_to_f16();
+    let [full, half] = [Storage::F32, Storage::F16].map(|s| onnx::bytes(&bundle, s).unwrap());
+    assert!(half.len() < full.len() * 3 / 5, "{} of {}", half.len(), full.len());
+    let graph = onnx::read(&half).unwrap().graph.unwrap();
+    let casts: Vec<_> = graph.node.iter().filter(|node| node.op_type == "Cast").collect();
+    assert_eq!(casts.len(), bundle.weights.len());
+    let head = graph.initializer.iter().find(|tensor| tensor.name == "head.bias.f16").unwrap();
+    // As the bundle's own test: halves of the values that the f32 file holds.
+    let halves = head.raw_data.as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
+    let widened: Vec<f32> = halves.map(widened).collect();
+    assert_eq!(widened, bundle.weights["head.bias"].values);
+}
+
+/// A normal number of half precision, as IEEE 754 defines it.
+fn widened(bits: u16) -> f32 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
+    let size = (1.0 + fraction / 1024.0) * 2_f32.powi(exponent - 15);
+    if bits >> 15 == 1 { -size } else { size }
+}
+
+/// Batch and size are open, channels are not; who opens the file finds out how to use it.
+#[test]
+fn a_file_says_what_it_takes_gives_and_is_not_for() {
+    let bundle = bundle("mbconv-slim");
+    let model = exported(&bundle, Storage::F32);
+    let versions: Vec<i64> = model.opset_import.iter().map(|opset| opset.version).collect();
+    assert_eq!((model.ir_version, versions), (10, vec![21]));
+    let graph = model.graph.unwrap();
+    let shape = |value: &proto::ValueInfoProto| {
+        let tensor = value.r#type.clone().unwrap().tensor_type.unwrap();
+        let dims = tensor.shape.unwrap().dim.into_iter();
+        let axes =
+            dims.map(|dim| dim.dim_param.unwrap_or_else(|| dim.dim_value.unwrap().to_string()));
+        (value.name.clone(), tensor.elem_type, axes.collect::<Vec<_>>().join(","))
+    };
+    assert_eq!(shape(&graph.input[0]), ("image".into(), proto::FLOAT, "batch,4,k,j,i".into()));
+    assert_eq!(shape(&graph.output[0]), ("logits".into(), proto::FLOAT, "batch,3,k,j,i".into()));
+
+    let properties: BTreeMap<String, String> =
+        model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    assert_eq!(properties["disclaimer"], DISCLAIMER);
+    assert!(model.doc_string.contains(DISCLAIMER) && model.doc_string.contains("knows nothing"));
+    assert_eq!(properties["task"], "BraTS 2023");
+    assert_eq!(properties["size"], r#"{"at_least":32,"multiple_of":16}"#);
+    let preprocess = serde_json::from_str(&properties["preprocess"]).unwrap();
+    assert_eq!(bundle.card.preprocess, preprocess);
+    let outputs: Vec<String> = serde_json::from_str(&properties["outputs"]).unwrap();
+    let regions = bundle.card.task.regions.iter().map(|region| region.name.clone());
+    assert_eq!(outputs, regions.collect::<Vec<_>>());
+    assert_eq!(properties["sha256"], bundle.hash());
+}
+
+#[test]
+fn weights_that_are_not_the_networks_are_never_exported() {
+    let mut bundle = bundle("demo");
+    bundle.weights.remove("head.bias");
+    let error = onnx::bytes(&bundle, Storage::F32).unwrap_err().to_string();
+    assert!(error.contains("head.bias"), "{error}");
 }

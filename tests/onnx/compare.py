@@ -31,7 +31,10 @@ def tensor(file):
 def compare(folder):
     file = folder / "model.onnx"
     onnx.checker.check_model(str(file), full_check=True)
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(str(file), options, providers=providers)
     properties = session.get_modelmeta().custom_metadata_map
     assert "not a medical device" in properties["disclaimer"], properties
     image, expected = (tensor(folder / "test_data_set_0" / f"{name}_0.pb") for name in ("input", "output"))

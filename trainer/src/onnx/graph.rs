@@ -176,3 +176,28 @@ impl<'a> Graph<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_beyond_what_a_file_holds_are_refused_before_they_are_made() {
+        let weights = Weights::new();
+        let program = Program {
+            buffers: vec![model_core::Buffer { channels: 1, dims: [2; 3] }],
+            ops: Vec::new(),
+            input: View { buffer: 0, channels: 0..1 },
+            output: View { buffer: 0, channels: 0..1 },
+        };
+        let mut graph = Graph::new(&program, &weights, Storage::F32, ["x", "y"]).unwrap();
+        graph.count(MAX_BYTES - 11).unwrap();
+        assert!(graph.constant("small", &[2], &[1.0; 2]).is_ok());
+        let error = graph.constant("large", &[1], &[1.0]).unwrap_err().to_string();
+        assert!(
+            error.contains("at most 2147483647 bytes in an ONNX file, found 2147483648"),
+            "{error}"
+        );
+        assert_eq!(graph.constants.len(), 1);
+    }
+}
