@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use trainer::DISCLAIMER;
 use trainer::export::{Storage, write_onnx, write_onnx_sample};
-use trainer::onnx::{self, proto};
+use trainer::onnx::{self, Form, Norms, proto};
 
 use crate::bundle::small_bundle;
 
@@ -46,8 +46,12 @@ fn bundle(preset: &str) -> Bundle {
     bundle
 }
 
-fn exported(bundle: &Bundle, storage: Storage) -> proto::ModelProto {
-    onnx::read(&onnx::bytes(bundle, storage).unwrap()).unwrap()
+const FULL: Form = Form { storage: Storage::F32, norms: Norms::Means };
+const HALF: Form = Form { storage: Storage::F16, norms: Norms::Means };
+const FORMS: [Form; 3] = [FULL, HALF, Form { storage: Storage::F32, norms: Norms::Operator }];
+
+fn exported(bundle: &Bundle, form: Form) -> proto::ModelProto {
+    onnx::read(&onnx::bytes(bundle, form).unwrap()).unwrap()
 }
 
 fn numbers(tensor: &proto::TensorProto) -> Vec<f32> {
@@ -60,16 +64,14 @@ fn numbers(tensor: &proto::TensorProto) -> Vec<f32> {
 fn exports_are_written_where_a_comparison_asks_for_them() {
     let Some(folder) = env::var_os("REWIND_ONNX").map(PathBuf::from) else { return };
     for preset in PRESETS {
-        for (storage, name) in
-            [(Storage::F32, preset.into()), (Storage::F16, format!("{preset}-f16"))]
-        {
-            let bundle = match storage {
+        for (form, ending) in FORMS.into_iter().zip(["", "-f16", "-operator"]) {
+            let bundle = match form.storage {
                 Storage::F32 => bundle(preset),
                 Storage::F16 => bundle(preset).rounded_to_f16(),
             };
-            let folder = folder.join(name);
+            let folder = folder.join(format!("{preset}{ending}"));
             fs::create_dir_all(&folder).unwrap();
-            write_onnx(&bundle, &folder.join("model.onnx"), storage).unwrap();
+            write_onnx(&bundle, &folder.join("model.onnx"), form).unwrap();
             write_onnx_sample(&bundle, &folder.join("test_data_set_0")).unwrap();
         }
     }
@@ -98,16 +100,31 @@ fn expected_operators(program: &Program) -> Vec<&'static str> {
 /// What moves values and works on shapes; the rest computes.
 const MOVES: [&str; 7] = ["Slice", "Concat", "Reshape", "Shape", "Div", "Mul", "Cast"];
 
+/// The operators of a file that compute, in order; a norm of many nodes as the one that it is.
+fn found_operators(graph: &proto::GraphProto) -> Vec<&str> {
+    let mut found = Vec::new();
+    for node in &graph.node {
+        match node.name.split_once(".norm") {
+            Some((_, ".activation")) | None if MOVES.contains(&&*node.op_type) => {}
+            Some((_, ".activation")) | None => found.push(&*node.op_type),
+            // The last of a norm's nodes has the norm's own name.
+            Some((_, "")) => found.push("GroupNormalization"),
+            Some(_) => {}
+        }
+    }
+    found
+}
+
 #[test]
 fn every_operation_of_every_preset_is_a_node() {
     for preset in PRESETS {
-        let bundle = bundle(preset);
-        let network = &bundle.card.network;
-        let graph = exported(&bundle, Storage::F32).graph.unwrap();
-        let computes = |node: &&proto::NodeProto| !MOVES.contains(&&*node.op_type);
-        let found: Vec<&str> = graph.node.iter().filter(computes).map(|n| &*n.op_type).collect();
-        let program = Program::new(network, [network.min_size(); 3]).unwrap();
-        assert_eq!(found, expected_operators(&program), "{preset}");
+        for form in FORMS {
+            let bundle = bundle(preset);
+            let network = &bundle.card.network;
+            let graph = exported(&bundle, form).graph.unwrap();
+            let program = Program::new(network, [network.min_size(); 3]).unwrap();
+            assert_eq!(found_operators(&graph), expected_operators(&program), "{preset}");
+        }
     }
 }
 
@@ -115,8 +132,8 @@ fn every_operation_of_every_preset_is_a_node() {
 #[test]
 fn every_value_is_made_once_before_it_is_used() {
     for preset in PRESETS {
-        for storage in [Storage::F32, Storage::F16] {
-            let graph = exported(&bundle(preset), storage).graph.unwrap();
+        for form in FORMS {
+            let graph = exported(&bundle(preset), form).graph.unwrap();
             let constants = graph.initializer.iter().map(|tensor| &tensor.name);
             let mut made: HashSet<&String> = constants.chain([&graph.input[0].name]).collect();
             assert_eq!(made.len(), graph.initializer.len() + 1, "{preset}: a constant twice");
@@ -141,7 +158,7 @@ fn every_value_is_made_once_before_it_is_used() {
 fn constants_are_the_weights() {
     for preset in PRESETS {
         let bundle = bundle(preset);
-        let graph = exported(&bundle, Storage::F32).graph.unwrap();
+        let graph = exported(&bundle, FULL).graph.unwrap();
         let constants: HashMap<_, _> = graph.initializer.iter().map(|t| (&*t.name, t)).collect();
         for (name, array) in &bundle.weights {
             let (name, expected) = match name.strip_suffix(".vectors") {
@@ -159,7 +176,7 @@ fn constants_are_the_weights() {
 #[test]
 fn half_precision_halves_the_file_and_keeps_f32_between_the_nodes() {
     let bundle = bundle("unet3d").rounded_to_f16();
-    let [full, half] = [Storage::F32, Storage::F16].map(|s| onnx::bytes(&bundle, s).unwrap());
+    let [full, half] = [FULL, HALF].map(|form| onnx::bytes(&bundle, form).unwrap());
     assert!(half.len() < full.len() * 3 / 5, "{} of {}", half.len(), full.len());
     let graph = onnx::read(&half).unwrap().graph.unwrap();
     let casts: Vec<_> = graph.node.iter().filter(|node| node.op_type == "Cast").collect();
@@ -182,7 +199,7 @@ fn widened(bits: u16) -> f32 {
 #[test]
 fn a_file_says_what_it_takes_gives_and_is_not_for() {
     let bundle = bundle("mbconv-slim");
-    let model = exported(&bundle, Storage::F32);
+    let model = exported(&bundle, FULL);
     let versions: Vec<i64> = model.opset_import.iter().map(|opset| opset.version).collect();
     assert_eq!((model.ir_version, versions), (10, vec![21]));
     let graph = model.graph.unwrap();
@@ -214,6 +231,6 @@ fn a_file_says_what_it_takes_gives_and_is_not_for() {
 fn weights_that_are_not_the_networks_are_never_exported() {
     let mut bundle = bundle("demo");
     bundle.weights.remove("head.bias");
-    let error = onnx::bytes(&bundle, Storage::F32).unwrap_err().to_string();
+    let error = onnx::bytes(&bundle, FULL).unwrap_err().to_string();
     assert!(error.contains("head.bias"), "{error}");
 }

@@ -52,10 +52,10 @@ pub fn write(bundle: &Bundle, out: &Path, storage: Storage) -> Result<()> {
 ///
 /// # Errors
 /// As [`write()`]; when the file would be larger than 2 GiB.
-pub fn write_onnx(bundle: &Bundle, out: &Path, storage: Storage) -> Result<()> {
+pub fn write_onnx(bundle: &Bundle, out: &Path, form: onnx::Form) -> Result<()> {
     check_place("--onnx", out)?;
     let about = || format!("cannot write {}", out.display());
-    files::write(out, &onnx::bytes(bundle, storage).with_context(about)?)
+    files::write(out, &onnx::bytes(bundle, form).with_context(about)?)
 }
 
 /// Writes an input and its logits in the form of an ONNX test data set.

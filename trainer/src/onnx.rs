@@ -12,12 +12,14 @@ use serde_json::{Value, json};
 use crate::export::Storage;
 use crate::{DISCLAIMER, model};
 use graph::Graph;
+pub use norm::Norms;
 use proto::{
     DimensionProto, FLOAT, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
 mod graph;
+mod norm;
 mod ops;
 pub mod proto;
 mod values;
@@ -31,14 +33,30 @@ const MAX_BYTES: u64 = i32::MAX as u64;
 /// The names of the network's input and of its output.
 const ENDS: [&str; 2] = ["image", "logits"];
 
+/// What a file leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// How the weights are stored.
+    pub storage: Storage,
+    /// How group norms are written.
+    pub norms: Norms,
+}
+
+/// Full precision, in the file and in every norm.
+impl Default for Form {
+    fn default() -> Form {
+        Form { storage: Storage::F32, norms: Norms::Means }
+    }
+}
+
 /// The bytes of an `.onnx` file: from `image` `[batch, channel, k, j, i]` to `logits` of the same
 /// batch and size, both in f32. Batch and size are the caller's; each axis has to be a multiple as
 /// the file's property `size` says.
 ///
 /// # Errors
 /// When the weights are not those of the card's network, or the file would be larger than 2 GiB.
-pub fn bytes(bundle: &Bundle, storage: Storage) -> Result<Vec<u8>> {
-    let model = model(bundle, storage)?;
+pub fn bytes(bundle: &Bundle, form: Form) -> Result<Vec<u8>> {
+    let model = model(bundle, form)?;
     let (found, most) = (model.encoded_len() as u64, MAX_BYTES);
     ensure!(found <= most, "expected at most {most} bytes in an ONNX file, found {found}");
     Ok(model.encode_to_vec())
@@ -76,12 +94,12 @@ pub fn sample(bundle: &Bundle) -> Result<[Vec<u8>; 2]> {
     Ok([tensor(0, &input.values), tensor(1, &logits)].map(|tensor| tensor.encode_to_vec()))
 }
 
-fn model(bundle: &Bundle, storage: Storage) -> Result<ModelProto> {
+fn model(bundle: &Bundle, form: Form) -> Result<ModelProto> {
     let (card, weights) = (&bundle.card, &bundle.weights);
     model_core::check_weights(&card.network, weights)?;
     // Only the nodes' order and their channels come from it; its size stays open.
     let program = Program::new(&card.network, [card.network.min_size(); 3])?;
-    let graph = Graph::new(&program, weights, storage, ENDS)?;
+    let graph = Graph::new(&program, weights, form, ENDS)?;
     let end = |n: usize, channels: usize, doc_string: String| ValueInfoProto {
         name: ENDS[n].into(),
         r#type: Some(open_size(channels)),

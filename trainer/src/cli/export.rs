@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::export::{self, Storage};
+use crate::onnx::{Form, Norms};
 use crate::{DISCLAIMER, files};
 
 /// Export a run's best weights as a bundle, for the viewer and for other software, or as ONNX.
@@ -24,6 +25,9 @@ pub(super) struct ExportArgs {
     /// size that the network takes. How an image is made and logits are read is in its properties.
     #[arg(long)]
     onnx: Option<PathBuf>,
+    /// How group norms are written in the ONNX file.
+    #[arg(long, value_enum, default_value = "means", requires = "onnx")]
+    onnx_norms: Norms,
     /// Writes a random image and its logits to this folder too, as an ONNX test data set: what a
     /// runtime that is new to the file should give.
     #[arg(long, requires = "onnx")]
@@ -60,7 +64,7 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
         export::write(&bundle, file, storage)?;
     }
     if let Some(file) = &args.onnx {
-        export::write_onnx(&bundle, file, storage)?;
+        export::write_onnx(&bundle, file, Form { storage, norms: args.onnx_norms })?;
     }
     if let Some(folder) = &args.onnx_sample {
         export::write_onnx_sample(&bundle, folder)?;

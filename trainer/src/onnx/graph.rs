@@ -6,14 +6,16 @@ use anyhow::{Result, ensure};
 use half::f16;
 use model_core::{Array, Program, View, Weights};
 
-use super::MAX_BYTES;
+use super::norm::Norms;
 use super::proto::{AttributeProto, FLOAT, FLOAT16, INT64, NodeProto, TensorProto};
 use super::values::{Part, Values};
+use super::{Form, MAX_BYTES};
 use crate::export::Storage;
 
 /// What has been made so far, and what the program's buffers hold.
 pub(super) struct Graph<'a> {
     pub weights: &'a Weights,
+    pub norms: Norms,
     storage: Storage,
     values: Values,
     pub nodes: Vec<NodeProto>,
@@ -33,11 +35,12 @@ impl<'a> Graph<'a> {
     pub fn new(
         program: &Program,
         weights: &'a Weights,
-        storage: Storage,
+        Form { storage, norms }: Form,
         [input, output]: [&str; 2],
     ) -> Result<Graph<'a>> {
         let mut graph = Graph {
             weights,
+            norms,
             storage,
             values: Values::new(program.buffers.len()),
             nodes: Vec::new(),
@@ -190,7 +193,7 @@ mod tests {
             input: View { buffer: 0, channels: 0..1 },
             output: View { buffer: 0, channels: 0..1 },
         };
-        let mut graph = Graph::new(&program, &weights, Storage::F32, ["x", "y"]).unwrap();
+        let mut graph = Graph::new(&program, &weights, Form::default(), ["x", "y"]).unwrap();
         graph.count(MAX_BYTES - 11).unwrap();
         assert!(graph.constant("small", &[2], &[1.0; 2]).is_ok());
         let error = graph.constant("large", &[1], &[1.0]).unwrap_err().to_string();

@@ -1,8 +1,7 @@
 //! Each operation of a program as nodes of ONNX.
 
 use anyhow::{Result, bail};
-use model_core::config::NORM_EPSILON;
-use model_core::{Activation, Array, Op, View, orthogonal};
+use model_core::{Array, Op, View, orthogonal};
 
 use super::graph::Graph;
 use super::proto::{AttributeProto, TensorProto};
@@ -39,9 +38,7 @@ impl Graph<'_> {
                 self.convolve([from, to], weight, None, [1, 1]);
             }
             Op::GroupNorm { from, to, groups, gamma, beta, activation } => {
-                let channels = [to.channels.len()];
-                let affine = [self.weight(gamma, &channels)?, self.weight(beta, &channels)?];
-                self.norm([from, to], *groups, affine, *activation);
+                self.norm([from, to], *groups, [gamma, beta], *activation)?;
             }
             Op::AddInPlace { from, to } => {
                 let inputs = [self.read(to), self.read(from)];
@@ -78,32 +75,6 @@ impl Graph<'_> {
         ];
         let inputs = [self.read(from), weight].into_iter().chain(bias);
         let result = self.node(&name, "Conv", inputs, attributes);
-        self.write(to, &result);
-    }
-
-    fn norm(
-        &mut self,
-        [from, to]: [&View; 2],
-        groups: usize,
-        affine: [String; 2],
-        activation: Activation,
-    ) {
-        let name = affine[0].trim_end_matches(".gamma").to_string();
-        let attributes = [
-            AttributeProto::int("num_groups", groups),
-            AttributeProto::float("epsilon", NORM_EPSILON),
-        ];
-        let inputs = [self.read(from)].into_iter().chain(affine);
-        let normed = self.node(&name, "GroupNormalization", inputs, attributes);
-        let name = format!("{name}.activation");
-        let result = match activation {
-            Activation::Identity => normed,
-            Activation::Relu => self.node(&name, "Relu", [normed], []),
-            Activation::LeakyRelu => {
-                let slope = AttributeProto::float("alpha", activation.negative_slope());
-                self.node(&name, "LeakyRelu", [normed], [slope])
-            }
-        };
         self.write(to, &result);
     }
 
