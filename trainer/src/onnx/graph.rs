@@ -12,6 +12,9 @@ use super::values::{Part, Values};
 use super::{Form, MAX_BYTES};
 use crate::export::Storage;
 
+/// Fewer numbers stay in f32: the node that widens them takes as much as their halves save.
+const LEAST_HALVES: usize = 128;
+
 /// What has been made so far, and what the program's buffers hold.
 pub(super) struct Graph<'a> {
     pub weights: &'a Weights,
@@ -127,7 +130,7 @@ impl<'a> Graph<'a> {
     pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<String> {
         let weights = self.weights;
         let Array { values, .. } = &weights[name];
-        if self.storage == Storage::F32 {
+        if self.storage == Storage::F32 || values.len() < LEAST_HALVES {
             return self.constant(name, shape, values);
         }
         self.count(2 * values.len() as u64)?;

@@ -1,0 +1,53 @@
+//! The engine as `cargo xtask bench browser` runs it: a network on an input, without the page.
+#![cfg(target_arch = "wasm32")]
+
+use std::ops::ControlFlow;
+
+use model_core::{Bundle, Program, Weights};
+use shaders::{Engine, Output};
+use wasm_bindgen::prelude::*;
+
+/// A network on an opened GPU.
+#[wasm_bindgen]
+pub struct Network {
+    engine: Engine,
+    program: Program,
+    weights: Weights,
+}
+
+#[wasm_bindgen]
+impl Network {
+    /// Opens the GPU, compiles the kernels, and plans the bundle's network for an input of i × j × k.
+    ///
+    /// # Errors
+    /// When there is no GPU, or the bundle or the size cannot be used.
+    pub async fn open(bundle: Vec<u8>, i: usize, j: usize, k: usize) -> Result<Network, JsError> {
+        let bundle = Bundle::from_bytes(&bundle)?;
+        let program = Program::new(&bundle.card.network, [i, j, k])?;
+        Ok(Network { engine: Engine::new().await?, program, weights: bundle.weights })
+    }
+
+    /// The logits of an input `[channel][k][j][i]`.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn run(&self, input: Vec<f32>) -> Result<Vec<f32>, JsError> {
+        let go_on = &mut |_| ControlFlow::Continue(());
+        match self.engine.run(&self.program, &self.weights, &input, go_on).await? {
+            Output::Logits(logits) => Ok(logits),
+            Output::Labels(_) => Err(JsError::new("expected logits, found labels")),
+        }
+    }
+
+    /// The input's channels.
+    #[wasm_bindgen(getter)]
+    pub fn channels(&self) -> usize {
+        self.program.input.channels.len()
+    }
+
+    /// The GPU's name.
+    #[wasm_bindgen(getter)]
+    pub fn adapter(&self) -> String {
+        self.engine.adapter_name().to_string()
+    }
+}
