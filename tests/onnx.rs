@@ -2,6 +2,8 @@
 //!
 //! `tests/onnx/compare.py` compares with onnxruntime what `REWIND_ONNX=DIR` makes this test write.
 
+mod evaluate;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
 use std::fs;
@@ -57,6 +59,24 @@ fn exported(bundle: &Bundle, form: Form) -> proto::ModelProto {
 fn numbers(tensor: &proto::TensorProto) -> Vec<f32> {
     assert_eq!(tensor.data_type, proto::FLOAT, "{}", tensor.name);
     tensor.raw_data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// What the file says, in plain loops, gives the logits of the network that it was made from.
+#[test]
+fn an_export_computes_what_the_network_does() {
+    // Every operator is in one of these; the rest takes a larger image, and is compared in
+    // onnxruntime.
+    for preset in ["demo", "unet3d", "partially-invres", "fully-invres"] {
+        let bundle = bundle(preset);
+        let [image, expected] = onnx::sample(&bundle).unwrap();
+        let graph = exported(&bundle, FULL).graph.unwrap();
+        let found = evaluate::evaluate(&graph, evaluate::Tensor::read(&image));
+        let expected = evaluate::Tensor::read(&expected);
+        assert_eq!(found.shape, expected.shape, "{preset}");
+        let differences = found.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs());
+        let difference = differences.fold(0.0, f64::max);
+        assert!(difference < 1e-4, "{preset}: {difference}");
+    }
 }
 
 /// For the comparison in onnxruntime, which continuous integration does not have.

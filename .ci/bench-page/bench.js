@@ -25,28 +25,37 @@ function image(channels) {
   return values;
 }
 
-// Each gives a function from an image to logits, and a name for what it runs on.
+// The GPU, as far as the browser names it.
+async function gpu() {
+  const { vendor, architecture } = (await navigator.gpu.requestAdapter()).info;
+  return `WebGPU, ${vendor} ${architecture}`;
+}
+
+// Each gives a function from an image to logits, and the number of threads where these are the CPU's.
 const engines = {
-  async rewind(channels) {
+  async rewind() {
     const { default: init, Network } = await import("./bench_page.js");
     await init();
     const network = await Network.open(await bytes("model/model.safetensors"), ...size);
-    return { run: (values) => network.run(values), adapter: network.adapter };
+    return { run: (values) => network.run(values) };
   },
   async onnxruntime(channels) {
-    const ort = await import("./ort/ort.all.bundle.min.mjs");
+    const ort = await import(`./ort/${asked.get("build")}.bundle.min.mjs`);
     ort.env.wasm.wasmPaths = new URL("ort/", location.href).href;
     ort.env.wasm.numThreads = crossOriginIsolated ? navigator.hardwareConcurrency : 1;
     ort.env.logLevel = "error";
     const provider = asked.get("provider");
-    const options = { executionProviders: [provider] };
+    const layout = asked.get("layout");
+    const options = {
+      executionProviders: [layout ? { name: provider, preferredLayout: layout } : provider],
+    };
     const session = await ort.InferenceSession.create(await bytes(asked.get("model")), options);
     const shape = [1, channels, size[2], size[1], size[0]];
     const run = async (values) => {
       const { logits } = await session.run({ image: new ort.Tensor("float32", values, shape) });
       return logits.getData();
     };
-    return { run, adapter: provider === "wasm" ? `${ort.env.wasm.numThreads} threads` : provider };
+    return { run, threads: provider === "wasm" && ort.env.wasm.numThreads };
   },
 };
 
@@ -56,7 +65,7 @@ async function measure() {
   // What stood in memory before is the page's own.
   await post("/start", "");
   let start = performance.now();
-  const { run, adapter } = await engines[engine](channels);
+  const { run, threads } = await engines[engine](channels);
   // A copy each time, since an engine may keep what it is given.
   const logits = await run(values.slice());
   const first_ms = performance.now() - start;
@@ -67,6 +76,7 @@ async function measure() {
     warm_ms.push(performance.now() - start);
   }
   await post("/logits", logits);
+  const adapter = threads ? `the CPU, ${threads} threads` : await gpu();
   await post("/done", JSON.stringify({ first_ms, warm_ms, adapter }));
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use model_core::{Bundle, Card};
+use prost::Message;
 
 use crate::{DISCLAIMER, files, onnx, run_folder};
 
@@ -64,7 +65,7 @@ pub fn write_onnx(bundle: &Bundle, out: &Path, form: onnx::Form) -> Result<()> {
 /// When the folder cannot be made or written to.
 pub fn write_onnx_sample(bundle: &Bundle, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let [input, output] = onnx::sample(bundle)?;
+    let [input, output] = onnx::sample(bundle)?.map(|tensor| tensor.encode_to_vec());
     files::write(&folder.join("input_0.pb"), &input)?;
     files::write(&folder.join("output_0.pb"), &output)
 }

@@ -70,13 +70,12 @@ pub fn read(bytes: &[u8]) -> Result<ModelProto> {
     Ok(ModelProto::decode(bytes)?)
 }
 
-/// An input and the logits that this program's own CPU kernels compute for it, as the files
-/// `input_0.pb` and `output_0.pb` of an ONNX test data set. The input is random, of the smallest
+/// An input and the logits that this program's own CPU kernels compute for it. The input is random, of the smallest
 /// size that the network takes with one axis longer, so that axes cannot be taken for each other.
 ///
 /// # Errors
 /// When the weights are not those of the card's network.
-pub fn sample(bundle: &Bundle) -> Result<[Vec<u8>; 2]> {
+pub fn sample(bundle: &Bundle) -> Result<[TensorProto; 2]> {
     let network = &bundle.card.network;
     let least = network.min_size();
     let dims = [least + network.size_multiple(), least, least];
@@ -91,7 +90,7 @@ pub fn sample(bundle: &Bundle) -> Result<[Vec<u8>; 2]> {
     let [i, j, k] = dims;
     let shapes = [network.in_channels, network.out_channels].map(|c| [1, c, k, j, i]);
     let tensor = |end: usize, values: &[f32]| TensorProto::floats(ENDS[end], &shapes[end], values);
-    Ok([tensor(0, &input.values), tensor(1, &logits)].map(|tensor| tensor.encode_to_vec()))
+    Ok([tensor(0, &input.values), tensor(1, &logits)])
 }
 
 fn model(bundle: &Bundle, form: Form) -> Result<ModelProto> {

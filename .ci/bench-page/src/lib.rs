@@ -38,16 +38,4 @@ impl Network {
             Output::Labels(_) => Err(JsError::new("expected logits, found labels")),
         }
     }
-
-    /// The input's channels.
-    #[wasm_bindgen(getter)]
-    pub fn channels(&self) -> usize {
-        self.program.input.channels.len()
-    }
-
-    /// The GPU's name.
-    #[wasm_bindgen(getter)]
-    pub fn adapter(&self) -> String {
-        self.engine.adapter_name().to_string()
-    }
 }

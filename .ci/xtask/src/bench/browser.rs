@@ -27,19 +27,30 @@ use crate::workspace::{NATIVE, Workspace};
 const PEER: &str = "onnxruntime-web";
 const PEER_VERSION: &str = "1.30.0";
 
-/// The engines by name, with what the page is asked for. The peer is given both ways to write a
-/// group norm, so that it is measured by the one that suits it.
-const ENGINES: [(&str, &str); 5] = [
+/// The engines by name, with what the page is asked for. The peer runs in its build for WebGPU as it
+/// is, and as suits it better; in its older one (JSEP), whose other layout has no 3D pooling; and on
+/// the CPU. Each with group norms by their operator too where that could suit it.
+const ENGINES: [(&str, &str); 6] = [
     ("Rewind", "engine=rewind"),
-    ("onnxruntime-web, WebGPU", "engine=onnxruntime&provider=webgpu&model=model/means.onnx"),
     (
-        "onnxruntime-web, WebGPU, GroupNormalization",
-        "engine=onnxruntime&provider=webgpu&model=model/operator.onnx",
+        "onnxruntime-web, WebGPU",
+        "engine=onnxruntime&build=ort.webgpu&provider=webgpu&model=model/means.onnx",
     ),
-    ("onnxruntime-web, wasm", "engine=onnxruntime&provider=wasm&model=model/means.onnx"),
+    (
+        "onnxruntime-web, WebGPU, NCHW, GroupNormalization",
+        "engine=onnxruntime&build=ort.webgpu&provider=webgpu&layout=NCHW&model=model/operator.onnx",
+    ),
+    (
+        "onnxruntime-web, WebGPU (JSEP), NCHW, GroupNormalization",
+        "engine=onnxruntime&build=ort.all&provider=webgpu&layout=NCHW&model=model/operator.onnx",
+    ),
+    (
+        "onnxruntime-web, wasm",
+        "engine=onnxruntime&build=ort.wasm&provider=wasm&model=model/means.onnx",
+    ),
     (
         "onnxruntime-web, wasm, GroupNormalization",
-        "engine=onnxruntime&provider=wasm&model=model/operator.onnx",
+        "engine=onnxruntime&build=ort.wasm&provider=wasm&model=model/operator.onnx",
     ),
 ];
 
