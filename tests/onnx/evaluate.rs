@@ -155,8 +155,9 @@ fn by_pairs(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Tensor {
 
 fn mean(x: &Tensor, axis: usize) -> Tensor {
     let [before, along, after] = x.around(axis);
-    let sum =
-        |at: usize| (0..along).map(|n| x.values[(at / after * along + n) * after + at % after]);
+    let sum = |at: usize| {
+        (0..along).map(move |n| x.values[(at / after * along + n) * after + at % after])
+    };
     let values = (0..before * after).map(|at| sum(at).sum::<f64>() / along as f64).collect();
     let mut shape = x.shape.clone();
     shape[axis] = 1;

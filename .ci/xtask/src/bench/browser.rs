@@ -88,20 +88,27 @@ pub fn browser(workspace: &Workspace, browser: &Browser) -> Result<()> {
     })?;
     let models = steps.run("Make the models", || models(workspace, browser, &folder))?;
     let server = Server::start(vec![("", page), ("ort/", peer)])?;
+    let place = if browser.hardware { "the graphics card" } else { "SwiftShader (software)" };
+    let version = Command::new(&tools.browser).arg("--version").output()?.stdout;
+    let version = String::from_utf8_lossy(&version).trim().to_string();
+    let head = format!(
+        "{version}, WebGPU on {place}, {PEER} {PEER_VERSION}\n\nResearch use only, not a medical \
+         device\n"
+    );
     let mut tables = String::new();
     for (name, model) in &models {
         let title = format!("Measure {name}");
         let rows = steps.run(&title, || measure(&server, &tools, browser, &folder, model))?;
         let [i, j, k] = browser.size;
         let (_, outputs) = channels(&model.join("model.safetensors"))?;
-        tables += &format!("\n{name}, {i} × {j} × {k}\n\n{}", table(&rows, outputs));
+        let table = format!("\n{name}, {i} × {j} × {k}\n\n{}", table(&rows, outputs));
+        println!("{table}");
+        tables += &table;
+        // After each, since the next may take minutes.
+        fs::write(folder.join("results.md"), head.clone() + &tables)?;
     }
     steps.summary();
-    let place = if browser.hardware { "the graphics card" } else { "SwiftShader (software)" };
-    let version = Command::new(&tools.browser).arg("--version").output()?.stdout;
-    let version = String::from_utf8_lossy(&version).trim().to_string();
-    println!("\n{version}, WebGPU on {place}, {PEER} {PEER_VERSION}\n{tables}");
-    println!("Research use only, not a medical device");
+    println!("\n{head}{tables}\nthe same is in {}", folder.join("results.md").display());
     Ok(())
 }
 
