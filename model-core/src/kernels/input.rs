@@ -21,6 +21,7 @@ pub struct Normed {
 }
 
 /// The input of a convolution.
+#[allow(clippy::large_enum_variant)] // one exists at a time
 #[derive(Debug, Clone)]
 pub enum Input {
     /// As it is.

@@ -76,6 +76,7 @@ pub(super) fn manners() -> Vec<Manner> {
             (1, MAX_BINDING_BYTES),
             (1, MAX_BINDING_BYTES / 4),
             (2, MAX_BINDING_BYTES / 4),
+            (4, MAX_BINDING_BYTES / 4),
             (usize::MAX, MAX_BINDING_BYTES / 4),
             (usize::MAX, MAX_BINDING_BYTES / 16),
         ] {
