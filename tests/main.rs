@@ -16,6 +16,7 @@ mod layering;
 mod memory;
 mod metrics;
 mod never_lost;
+mod onnx;
 mod pairs;
 mod parallel;
 mod precision;

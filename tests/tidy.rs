@@ -202,16 +202,17 @@ fn every_dependency_says_what_it_is_for() {
 
 /// Where the disclaimer must stand, and in which form: the page, the server's first lines, the
 /// trainer's reports and exports (from its one constant), every link.
-const SAYS_SO: [(&str, &str); 10] = [
+const SAYS_SO: [(&str, &str); 11] = [
     ("README.md", DISCLAIMER),
     ("web-viewer/index.html", DISCLAIMER),
     ("web-viewer/src/bin/rewind-serve.rs", DISCLAIMER),
     ("web-viewer/src/share.rs", "PREFIX: &str = \"research-use-only."),
     ("trainer/src/lib.rs", DISCLAIMER),
     ("trainer/src/cli/evaluate.rs", "{DISCLAIMER}\", result.report()"),
-    ("trainer/src/cli/export.rs", "{DISCLAIMER}\", args.out.display(), export::describe"),
+    ("trainer/src/cli/export.rs", "{DISCLAIMER}\", export::describe"),
     ("trainer/src/export.rs", "_{DISCLAIMER}_"),
     ("trainer/src/inspect/report.rs", "parts.push(DISCLAIMER"),
+    ("trainer/src/onnx.rs", "(\"disclaimer\", Value::from(DISCLAIMER))"),
     ("trainer/src/predict/record.rs", "DISCLAIMER"),
 ];
 

@@ -109,7 +109,8 @@ fn the_bundle_of_a_run_predicts_what_the_run_measured() {
         .unwrap();
     let (file, warning) = (path("model.safetensors"), "Synthetic cases only");
     let storage = trainer::export::Storage::F32;
-    trainer::export::export(&run, &file, Some("Test"), Some(warning), storage).unwrap();
+    let bundle = trainer::export::bundle(&run, Some("Test"), Some(warning), storage).unwrap();
+    trainer::export::write(&bundle, &file, storage).unwrap();
     let bundle = Bundle::from_bytes(&fs::read(&file).unwrap()).unwrap();
     assert_eq!((&bundle.card.name[..], &bundle.card.warning[..]), ("Test", warning));
     assert_eq!(bundle.card.provenance.data_fingerprint.len(), 64);

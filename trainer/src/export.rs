@@ -1,51 +1,88 @@
-//! Exports the best weights of a run as a bundle.
+//! Exports the best weights of a run, or another bundle, as a bundle or as ONNX.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use model_core::{Bundle, Card};
+use prost::Message;
 
-use crate::{DISCLAIMER, files, run_folder};
+use crate::{DISCLAIMER, files, onnx, run_folder};
 
-/// Writes the bundle of a run's best validation to a file, under a name and with a warning; gives
-/// the bundle, as it is used: in f16 with rounded weights.
+/// The bundle of a run's best validation, or that of a file, under a name and with a warning where
+/// these are given; in f16 with rounded weights.
 ///
 /// # Errors
-/// When the folder holds no validated run, or the file is one of a run or cannot be written.
-pub fn export(
-    run: &Path,
-    out: &Path,
+/// When the folder holds no validated run, or the file no bundle.
+pub fn bundle(
+    model: &Path,
     name: Option<&str>,
     warning: Option<&str>,
     storage: Storage,
 ) -> Result<Bundle> {
-    run_folder::Run::read(run)?;
-    let mut bundle = run_folder::read_bundle(run)?;
+    if model.is_dir() {
+        run_folder::Run::read(model)?;
+    }
+    let mut bundle = run_folder::read_bundle(model)?;
     if let Some(name) = name {
         bundle.card.name = name.to_string();
     }
     if let Some(warning) = warning {
         bundle.card.warning = warning.to_string();
     }
+    Ok(match storage {
+        Storage::F32 => bundle,
+        Storage::F16 => bundle.rounded_to_f16(),
+    })
+}
+
+/// Writes a bundle.
+///
+/// # Errors
+/// When the file is one of a run or cannot be written, or a weight is beyond what f16 holds.
+pub fn write(bundle: &Bundle, out: &Path, storage: Storage) -> Result<()> {
+    check_place("--out", out)?;
+    let bytes = match storage {
+        Storage::F32 => bundle.to_bytes()?,
+        Storage::F16 => bundle.to_f16_bytes()?,
+    };
+    files::write(out, &bytes)
+}
+
+/// Writes a model as ONNX.
+///
+/// # Errors
+/// As [`write()`]; when the file would be larger than 2 GiB.
+pub fn write_onnx(bundle: &Bundle, out: &Path, form: onnx::Form) -> Result<()> {
+    check_place("--onnx", out)?;
+    let about = || format!("cannot write {}", out.display());
+    files::write(out, &onnx::bytes(bundle, form).with_context(about)?)
+}
+
+/// Writes an input and its logits in the form of an ONNX test data set.
+///
+/// # Errors
+/// When the folder cannot be made or written to.
+pub fn write_onnx_sample(bundle: &Bundle, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let [input, output] = onnx::sample(bundle)?.map(|tensor| tensor.encode_to_vec());
+    files::write(&folder.join("input_0.pb"), &input)?;
+    files::write(&folder.join("output_0.pb"), &output)
+}
+
+/// Refuses a file that is a folder, or one beside a run's own.
+fn check_place(option: &str, out: &Path) -> Result<()> {
     if out.is_dir() {
-        bail!("expected --out to name a file, found the folder {}", out.display());
+        bail!("expected {option} to name a file, found the folder {}", out.display());
     }
     let folder = out.parent().unwrap_or(Path::new(""));
     ensure!(
         !folder.join(run_folder::RUN).exists(),
-        "expected --out to name a file outside of a run's folder, whose own files it could replace, \
-         found {}",
+        "expected {option} to name a file outside of a run's folder, whose own files it could \
+         replace, found {}",
         out.display()
     );
-    let bytes = match storage {
-        Storage::F32 => bundle.to_bytes()?,
-        Storage::F16 => {
-            bundle = bundle.rounded_to_f16();
-            bundle.to_f16_bytes()?
-        }
-    };
-    files::write(out, &bytes)?;
-    Ok(bundle)
+    Ok(())
 }
 
 /// How a bundle's numbers are stored.

@@ -32,6 +32,7 @@ pub mod loss_scale;
 pub mod memory;
 pub mod metrics_log;
 pub mod model;
+pub mod onnx;
 pub mod parallel;
 pub mod patches;
 pub mod phantom;

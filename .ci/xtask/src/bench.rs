@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: benchmarks that take more than one command.
 
+pub mod browser;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -102,6 +102,37 @@ enum Bench {
         #[arg(long)]
         libtorch: bool,
     },
+    /// One network in one headless Chromium, by our engine and by onnxruntime-web from npm
+    Browser {
+        /// A preset, with weights of a moment's training on phantoms; may be given again
+        #[arg(long = "preset", default_values = ["demo", "mbconv-slim"])]
+        presets: Vec<String>,
+        /// A bundle to measure instead; may be given again
+        #[arg(long = "model", value_name = "FILE")]
+        models: Vec<PathBuf>,
+        /// Voxels of the input along i, j, k
+        #[arg(long, default_value = "32x32x32", value_parser = parse_size)]
+        size: Size,
+        /// Runs after the first, whose median is told
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+        runs: u64,
+        /// On the machine's graphics card instead of in software
+        #[arg(long)]
+        hardware: bool,
+        /// Seconds that an engine may take in all
+        #[arg(long, default_value_t = 300)]
+        limit_secs: u64,
+    },
+}
+
+/// Voxels along i, j, k.
+#[derive(Clone, Copy)]
+struct Size([usize; 3]);
+
+fn parse_size(text: &str) -> Result<Size, String> {
+    let numbers: Option<Vec<usize>> = text.split('x').map(|number| number.parse().ok()).collect();
+    let size = numbers.and_then(|numbers| numbers.try_into().ok());
+    size.map(Size).ok_or_else(|| format!("expected a size such as 48x48x32, found {text:?}"))
 }
 
 fn main() -> ExitCode {
@@ -130,6 +161,14 @@ fn run(command: Command) -> Result<()> {
         Command::Test { gpu: true } => test::gpu(&workspace),
         Command::Bench { what: Bench::Gpu { data, out, device, rehearse, libtorch } } => {
             bench::gpu(&workspace, &bench::Gpu { data, out, device, rehearse, libtorch })
+        }
+        Command::Bench {
+            what: Bench::Browser { presets, models, size: Size(size), runs, hardware, limit_secs },
+        } => {
+            let runs = runs as usize;
+            let browser =
+                bench::browser::Browser { presets, models, size, runs, hardware, limit_secs };
+            bench::browser::browser(&workspace, &browser)
         }
     }
 }

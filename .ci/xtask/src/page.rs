@@ -28,8 +28,12 @@ pub fn build(workspace: &Workspace, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// As the tool `wasm-bindgen --target web` does, in the version of `Cargo.lock`.
-fn glue(wasm: &Path, out: &Path) -> Result<()> {
+/// Makes the JavaScript that loads a WebAssembly, as the tool `wasm-bindgen --target web` does, in
+/// the version of `Cargo.lock`.
+///
+/// # Errors
+/// When the file is missing or its like was not built with that version.
+pub fn glue(wasm: &Path, out: &Path) -> Result<()> {
     Bindgen::new()
         .input_path(wasm)
         .web(true)?

@@ -23,7 +23,7 @@ pub fn test(workspace: &Workspace) -> Result<()> {
         command
     };
     let deny: &[&str] = &["--", "-D", "warnings"];
-    let page = ["-p", "web-viewer", "--lib", "--target", WASM];
+    let page = ["-p", "web-viewer", "-p", "bench-page", "--lib", "--target", WASM];
 
     let tools = steps.run("Tools that the checks need", || {
         wasm_target()?;

@@ -6,20 +6,32 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::export::{self, Storage};
+use crate::onnx::{Form, Norms};
 use crate::{DISCLAIMER, files};
 
-/// Export a run's best weights as a bundle, for the viewer and for other software.
+/// Export a run's best weights as a bundle, for the viewer and for other software, or as ONNX.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ExportArgs {
-    /// The run's folder.
-    #[arg(long)]
+    /// The run's folder, or a bundle.
+    #[arg(long, visible_alias = "model")]
     run: PathBuf,
-    /// The file to write, *.safetensors.
+    /// The bundle to write, *.safetensors.
+    #[arg(long, required_unless_present = "onnx")]
+    out: Option<PathBuf>,
+    /// The ONNX file to write, *.onnx (opset 21): from the preprocessed `image` to `logits`, of any
+    /// size that the network takes. How an image is made and logits are read is in its properties.
     #[arg(long)]
-    out: PathBuf,
+    onnx: Option<PathBuf>,
+    /// How group norms are written in the ONNX file.
+    #[arg(long, value_enum, default_value = "means", requires = "onnx")]
+    onnx_norms: Norms,
+    /// Writes a random image and its logits to this folder too, as an ONNX test data set: what a
+    /// runtime that is new to the file should give.
+    #[arg(long, requires = "onnx")]
+    onnx_sample: Option<PathBuf>,
     /// The model's name, as the viewer shows it; by default the data set's.
     #[arg(long)]
     name: Option<String>,
@@ -39,6 +51,7 @@ const EXAMPLES: &str = "\
 Example:
   rewind export --run run --out model.safetensors --name \"Hippocampus\" \\
     --warning \"Trained on 160 scans of one center\"
+  rewind export --model model.safetensors --onnx model.onnx
 
 Research use only, not a medical device";
 
@@ -46,13 +59,25 @@ Research use only, not a medical device";
 pub(super) fn run(args: ExportArgs) -> Result<()> {
     let (name, warning) = (args.name.as_deref(), args.warning.as_deref());
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
-    let bundle = export::export(&args.run, &args.out, name, warning, storage)?;
-    if args.f16 {
-        println!("in half precision; the Dice below is that of the weights before rounding");
+    let bundle = export::bundle(&args.run, name, warning, storage)?;
+    if let Some(file) = &args.out {
+        export::write(&bundle, file, storage)?;
+    }
+    if let Some(file) = &args.onnx {
+        export::write_onnx(&bundle, file, Form { storage, norms: args.onnx_norms })?;
+    }
+    if let Some(folder) = &args.onnx_sample {
+        export::write_onnx_sample(&bundle, folder)?;
     }
     if let Some(file) = &args.card {
         files::write(file, export::card(&bundle, storage).as_bytes())?;
     }
-    println!("wrote {}\n{}\n{DISCLAIMER}", args.out.display(), export::describe(&bundle));
+    if args.f16 {
+        println!("in half precision; the Dice below is that of the weights before rounding");
+    }
+    for out in args.out.iter().chain(&args.onnx).chain(&args.onnx_sample).chain(&args.card) {
+        println!("wrote {}", out.display());
+    }
+    println!("{}\n{DISCLAIMER}", export::describe(&bundle));
     Ok(())
 }

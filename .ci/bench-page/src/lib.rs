@@ -1,0 +1,44 @@
+//! The engine as `cargo xtask bench browser` runs it: a network on an input, without the page.
+#![cfg(target_arch = "wasm32")]
+
+use std::ops::ControlFlow;
+
+use model_core::{Bundle, Program, Weights};
+use shaders::{Engine, Output, Plan};
+use wasm_bindgen::prelude::*;
+
+/// A network on an opened GPU.
+#[wasm_bindgen]
+pub struct Network {
+    engine: Engine,
+    plan: Plan,
+    weights: Weights,
+}
+
+#[wasm_bindgen]
+impl Network {
+    /// Opens the GPU, compiles the kernels, and plans the bundle's network for an input of i × j × k.
+    ///
+    /// # Errors
+    /// When there is no GPU, or the bundle or the size cannot be used.
+    pub async fn open(bundle: Vec<u8>, i: usize, j: usize, k: usize) -> Result<Network, JsError> {
+        let bundle = Bundle::from_bytes(&bundle)?;
+        let program = Program::new(&bundle.card.network, [i, j, k])?;
+        let plan = Plan::within(&program, u64::MAX)?;
+        let engine = Engine::new().await?;
+        engine.prepare(&plan).await?;
+        Ok(Network { engine, plan, weights: bundle.weights })
+    }
+
+    /// The logits of an input `[channel][k][j][i]`.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn run(&self, input: Vec<f32>) -> Result<Vec<f32>, JsError> {
+        let go_on = &mut |_| ControlFlow::Continue(());
+        match self.engine.run(&self.plan, &self.weights, &input, go_on).await? {
+            Output::Logits(logits) => Ok(logits),
+            Output::Labels(_) => Err(JsError::new("expected logits, found labels")),
+        }
+    }
+}

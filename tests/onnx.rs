@@ -1,0 +1,260 @@
+//! A model leaves as ONNX whole: every operation, weight and word about it is in the file.
+//!
+//! `tests/onnx/compare.py` compares with onnxruntime what `REWIND_ONNX=DIR` makes this test write.
+
+mod evaluate;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+
+use model_core::config::{PRESETS, parameters};
+use model_core::{Array, Bundle, Op, Program, Task, UNetConfig, Weights, orthogonal};
+use promises::shrunk;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use trainer::DISCLAIMER;
+use trainer::export::{Storage, write_onnx, write_onnx_sample};
+use trainer::onnx::{self, Form, Norms, proto};
+
+use crate::bundle::small_bundle;
+
+/// Weights as training leaves them, and no parameter at a value that would hide it.
+fn random_weights(config: &UNetConfig) -> Weights {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let array = |parameter: model_core::config::Parameter| {
+        let count: usize = parameter.shape.iter().product();
+        let range = match parameter.name.rsplit('.').next() {
+            Some("gamma") => 0.5..1.5,
+            Some("beta" | "bias") => -0.5..0.5,
+            _ => {
+                let end = (3.0 * parameter.shape[0] as f32 / count as f32).sqrt();
+                -end..end
+            }
+        };
+        let values = (0..count).map(|_| random.random_range(range.clone())).collect();
+        (parameter.name, Array { shape: parameter.shape, values })
+    };
+    parameters(config).into_iter().map(array).collect()
+}
+
+fn bundle(preset: &str) -> Bundle {
+    let network = UNetConfig { blocks: 2, ..shrunk(preset) };
+    let mut bundle = small_bundle();
+    bundle.weights = random_weights(&network);
+    bundle.card.network = network;
+    bundle.card.task = Task::builtin("brats2023").unwrap();
+    bundle
+}
+
+const FULL: Form = Form { storage: Storage::F32, norms: Norms::Means };
+const HALF: Form = Form { storage: Storage::F16, norms: Norms::Means };
+const FORMS: [Form; 3] = [FULL, HALF, Form { storage: Storage::F32, norms: Norms::Operator }];
+
+fn exported(bundle: &Bundle, form: Form) -> proto::ModelProto {
+    onnx::read(&onnx::bytes(bundle, form).unwrap()).unwrap()
+}
+
+fn numbers(tensor: &proto::TensorProto) -> Vec<f32> {
+    assert_eq!(tensor.data_type, proto::FLOAT, "{}", tensor.name);
+    tensor.raw_data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// What the file says, in plain loops, gives the logits of the network that it was made from.
+#[test]
+fn an_export_computes_what_the_network_does() {
+    // Every operator is in one of these; the rest takes a larger image, and is compared in
+    // onnxruntime.
+    for preset in ["demo", "unet3d", "partially-invres", "fully-invres"] {
+        let bundle = bundle(preset);
+        let [image, expected] = onnx::sample(&bundle).unwrap();
+        let graph = exported(&bundle, FULL).graph.unwrap();
+        let found = evaluate::evaluate(&graph, evaluate::Tensor::read(&image));
+        let expected = evaluate::Tensor::read(&expected);
+        assert_eq!(found.shape, expected.shape, "{preset}");
+        let differences = found.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs());
+        let difference = differences.fold(0.0, f64::max);
+        assert!(difference < 1e-4, "{preset}: {difference}");
+    }
+}
+
+/// For the comparison in onnxruntime, which continuous integration does not have.
+#[test]
+fn exports_are_written_where_a_comparison_asks_for_them() {
+    let Some(folder) = env::var_os("REWIND_ONNX").map(PathBuf::from) else { return };
+    for preset in PRESETS {
+        for (form, ending) in [(FULL, ""), (HALF, "-f16")] {
+            let bundle = match form.storage {
+                Storage::F32 => bundle(preset),
+                Storage::F16 => bundle(preset).rounded_to_f16(),
+            };
+            let folder = folder.join(format!("{preset}{ending}"));
+            fs::create_dir_all(&folder).unwrap();
+            write_onnx(&bundle, &folder.join("model.onnx"), form).unwrap();
+            write_onnx_sample(&bundle, &folder.join("test_data_set_0")).unwrap();
+        }
+    }
+}
+
+/// The operators of a program, in order, as the file should have them.
+fn expected_operators(program: &Program) -> Vec<&'static str> {
+    let operators = |op: &Op| match op {
+        Op::Pointwise { .. } | Op::Conv3 { .. } | Op::Depthwise3 { .. } | Op::Reflect { .. } => {
+            vec!["Conv"]
+        }
+        Op::GroupNorm { activation, .. } => match activation.negative_slope() {
+            0.0 => vec!["GroupNormalization", "Relu"],
+            1.0 => vec!["GroupNormalization"],
+            _ => vec!["GroupNormalization", "LeakyRelu"],
+        },
+        Op::AddInPlace { .. } => vec!["Add"],
+        Op::MaxPool { .. } => vec!["MaxPool"],
+        Op::Upsample { .. } => vec!["Resize"],
+        Op::Squeeze { .. } | Op::Unsqueeze { .. } => vec!["Transpose"],
+        Op::Decide { .. } => vec![],
+    };
+    program.ops.iter().flat_map(operators).collect()
+}
+
+/// What moves values and works on shapes; the rest computes.
+const MOVES: [&str; 7] = ["Slice", "Concat", "Reshape", "Shape", "Div", "Mul", "Cast"];
+
+/// The operators of a file that compute, in order; a norm of many nodes as the one that it is.
+fn found_operators(graph: &proto::GraphProto) -> Vec<&str> {
+    let mut found = Vec::new();
+    for node in &graph.node {
+        match node.name.split_once(".norm") {
+            Some((_, ".activation")) | None if MOVES.contains(&&*node.op_type) => {}
+            Some((_, ".activation")) | None => found.push(&*node.op_type),
+            // The last of a norm's nodes has the norm's own name.
+            Some((_, "")) => found.push("GroupNormalization"),
+            Some(_) => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn every_operation_of_every_preset_is_a_node() {
+    for preset in PRESETS {
+        for form in FORMS {
+            let bundle = bundle(preset);
+            let network = &bundle.card.network;
+            let graph = exported(&bundle, form).graph.unwrap();
+            let program = Program::new(network, [network.min_size(); 3]).unwrap();
+            assert_eq!(found_operators(&graph), expected_operators(&program), "{preset}");
+        }
+    }
+}
+
+/// Names are made once and before they are used; the last is the result; nothing is left over.
+#[test]
+fn every_value_is_made_once_before_it_is_used() {
+    for preset in PRESETS {
+        for form in FORMS {
+            let graph = exported(&bundle(preset), form).graph.unwrap();
+            let constants = graph.initializer.iter().map(|tensor| &tensor.name);
+            let mut made: HashSet<&String> = constants.chain([&graph.input[0].name]).collect();
+            assert_eq!(made.len(), graph.initializer.len() + 1, "{preset}: a constant twice");
+            let mut unused = made.clone();
+            for node in &graph.node {
+                for input in node.input.iter().filter(|input| !input.is_empty()) {
+                    assert!(made.contains(input), "{preset}: {} uses {input}", node.name);
+                    unused.remove(input);
+                }
+                for output in &node.output {
+                    assert!(made.insert(output), "{preset}: {output} is made twice");
+                    unused.insert(output);
+                }
+            }
+            assert_eq!(unused, HashSet::from([&graph.output[0].name]), "{preset}");
+        }
+    }
+}
+
+/// Every weight stands in the file, to the bit; a list of reflections as the matrix they make.
+#[test]
+fn constants_are_the_weights() {
+    for preset in PRESETS {
+        let bundle = bundle(preset);
+        let graph = exported(&bundle, FULL).graph.unwrap();
+        let constants: HashMap<_, _> = graph.initializer.iter().map(|t| (&*t.name, t)).collect();
+        for (name, array) in &bundle.weights {
+            let (name, expected) = match name.strip_suffix(".vectors") {
+                Some(path) => (format!("{path}.weight"), orthogonal(array)),
+                None => (name.clone(), array.values.clone()),
+            };
+            let constant = constants[&*name];
+            assert_eq!(numbers(constant), expected, "{preset}: {name}");
+            let extents: i64 = constant.dims.iter().product();
+            assert_eq!(extents as usize, expected.len(), "{preset}: {name}");
+        }
+    }
+}
+
+#[test]
+fn half_precision_halves_the_file_and_keeps_f32_between_the_nodes() {
+    let bundle = bundle("unet3d").rounded_to_f16();
+    let [full, half] = [FULL, HALF].map(|form| onnx::bytes(&bundle, form).unwrap());
+    assert!(half.len() < full.len() * 3 / 5, "{} of {}", half.len(), full.len());
+    let graph = onnx::read(&half).unwrap().graph.unwrap();
+    let casts: Vec<_> = graph.node.iter().filter(|node| node.op_type == "Cast").collect();
+    let large = bundle.weights.values().filter(|array| array.values.len() >= 128);
+    assert_eq!(casts.len(), large.count());
+    let name = "encoder.0.body.conv.weight";
+    let stored = graph.initializer.iter().find(|tensor| tensor.name == format!("{name}.f16"));
+    let halves = stored.unwrap().raw_data.as_chunks().0.iter();
+    let halves: Vec<f32> = halves.map(|bytes| widened(u16::from_le_bytes(*bytes))).collect();
+    assert_eq!(halves, bundle.weights[name].values);
+}
+
+/// A number of half precision, as IEEE 754 defines it.
+fn widened(bits: u16) -> f32 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
+    let size = match exponent {
+        0 => fraction * 2_f32.powi(-14),
+        _ => (1.0 + fraction) * 2_f32.powi(exponent - 15),
+    };
+    if bits >> 15 == 1 { -size } else { size }
+}
+
+/// Batch and size are open, channels are not; who opens the file finds out how to use it.
+#[test]
+fn a_file_says_what_it_takes_gives_and_is_not_for() {
+    let bundle = bundle("mbconv-slim");
+    let model = exported(&bundle, FULL);
+    let versions: Vec<i64> = model.opset_import.iter().map(|opset| opset.version).collect();
+    assert_eq!((model.ir_version, versions), (10, vec![21]));
+    let graph = model.graph.unwrap();
+    let shape = |value: &proto::ValueInfoProto| {
+        let tensor = value.r#type.clone().unwrap().tensor_type.unwrap();
+        let dims = tensor.shape.unwrap().dim.into_iter();
+        let axes =
+            dims.map(|dim| dim.dim_param.unwrap_or_else(|| dim.dim_value.unwrap().to_string()));
+        (value.name.clone(), tensor.elem_type, axes.collect::<Vec<_>>().join(","))
+    };
+    assert_eq!(shape(&graph.input[0]), ("image".into(), proto::FLOAT, "batch,4,k,j,i".into()));
+    assert_eq!(shape(&graph.output[0]), ("logits".into(), proto::FLOAT, "batch,3,k,j,i".into()));
+
+    let properties: BTreeMap<String, String> =
+        model.metadata_props.into_iter().map(|entry| (entry.key, entry.value)).collect();
+    assert_eq!(properties["disclaimer"], DISCLAIMER);
+    assert!(model.doc_string.contains(DISCLAIMER) && model.doc_string.contains("knows nothing"));
+    assert_eq!(properties["task"], "BraTS 2023");
+    assert_eq!(properties["size"], r#"{"at_least":32,"multiple_of":16}"#);
+    let preprocess = serde_json::from_str(&properties["preprocess"]).unwrap();
+    assert_eq!(bundle.card.preprocess, preprocess);
+    let outputs: Vec<String> = serde_json::from_str(&properties["outputs"]).unwrap();
+    let regions = bundle.card.task.regions.iter().map(|region| region.name.clone());
+    assert_eq!(outputs, regions.collect::<Vec<_>>());
+    assert_eq!(properties["sha256"], bundle.hash());
+}
+
+#[test]
+fn weights_that_are_not_the_networks_are_never_exported() {
+    let mut bundle = bundle("demo");
+    bundle.weights.remove("head.bias");
+    let error = onnx::bytes(&bundle, FULL).unwrap_err().to_string();
+    assert!(error.contains("head.bias"), "{error}");
+}

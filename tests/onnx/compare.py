@@ -1,0 +1,68 @@
+"""Compares ONNX exports with the logits that Rewind computes itself, in onnxruntime on the CPU.
+
+    pip install onnx onnxruntime numpy
+    REWIND_ONNX=exports cargo test --test promises onnx     # every preset, narrow
+    rewind export --model model.safetensors --onnx exports/mine/model.onnx \\
+        --onnx-sample exports/mine/test_data_set_0          # a model of one's own
+    python tests/onnx/compare.py exports
+
+Each folder in `exports` holds a `model.onnx` and a `test_data_set_0`. The file is checked by ONNX's
+own checker with shape inference; the logits have to agree within 1e-4, and those of a batch of two
+with those of each image.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+
+WITHIN = 1e-4
+
+
+def tensor(file):
+    proto = onnx.TensorProto()
+    proto.ParseFromString(file.read_bytes())
+    return numpy_helper.to_array(proto)
+
+
+def compare(folder):
+    file = folder / "model.onnx"
+    onnx.checker.check_model(str(file), full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(str(file), options, providers=providers)
+    properties = session.get_modelmeta().custom_metadata_map
+    assert "not a medical device" in properties["disclaimer"], properties
+    image, expected = (tensor(folder / "test_data_set_0" / f"{name}_0.pb") for name in ("input", "output"))
+    (found,) = session.run(["logits"], {"image": image})
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    two = np.concatenate([image, image[:, :, ::-1]])
+    (both,) = session.run(["logits"], {"image": two})
+    (turned,) = session.run(["logits"], {"image": np.ascontiguousarray(two[1:])})
+    batch = max(np.abs(both[0] - found[0]).max(), np.abs(both[1] - turned[0]).max())
+    difference = np.abs(found - expected).max()
+    within = difference <= WITHIN and batch <= WITHIN
+    size = file.stat().st_size / 1e6
+    print(
+        f"{folder.name:20} {'x'.join(map(str, image.shape)):18} {size:8.2f} MB  largest logit "
+        f"{np.abs(expected).max():7.3f}  difference {difference:.1e}  in a batch {batch:.1e}"
+        f"  {'ok' if within else 'TOO LARGE'}"
+    )
+    return within
+
+
+def main():
+    print(f"onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}")
+    folders = sorted(file.parent for file in Path(sys.argv[1]).glob("*/model.onnx"))
+    if not folders:
+        sys.exit(f"expected folders with a model.onnx in {sys.argv[1]}, found none")
+    results = [compare(folder) for folder in folders]
+    sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()

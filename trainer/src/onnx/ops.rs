@@ -1,0 +1,162 @@
+//! Each operation of a program as nodes of ONNX.
+
+use anyhow::{Result, bail};
+use model_core::{Array, Op, View, orthogonal};
+
+use super::graph::Graph;
+use super::proto::{AttributeProto, TensorProto};
+
+impl Graph<'_> {
+    /// Adds the nodes of an operation.
+    ///
+    /// # Errors
+    /// When the constants take more than a file can hold, or the operation decides on labels.
+    pub fn op(&mut self, op: &Op) -> Result<()> {
+        match op {
+            Op::Pointwise { from, to, weight, bias } => {
+                let [inputs, outputs] = num_channels([from, to]);
+                let weight = self.weight(weight, &[outputs, inputs, 1, 1, 1])?;
+                let bias = bias.as_ref().map(|bias| self.weight(bias, &[outputs])).transpose()?;
+                self.convolve([from, to], weight, bias, [1, 1]);
+            }
+            Op::Conv3 { from, to, weight } => {
+                let [inputs, outputs] = num_channels([from, to]);
+                let weight = self.weight(weight, &[outputs, inputs, 3, 3, 3])?;
+                self.convolve([from, to], weight, None, [3, 1]);
+            }
+            Op::Depthwise3 { from, to, weight } => {
+                let channels = to.channels.len();
+                let weight = self.weight(weight, &[channels, 1, 3, 3, 3])?;
+                self.convolve([from, to], weight, None, [3, channels]);
+            }
+            Op::Reflect { from, to, vectors, transposed } => {
+                let channels = to.channels.len();
+                let matrix = matrix(&self.weights[vectors], *transposed);
+                let name = vectors.replace(".vectors", ".weight");
+                // In f32 whatever the file stores, so that it stays orthogonal.
+                let weight = self.constant(&name, &[channels, channels, 1, 1, 1], &matrix)?;
+                self.convolve([from, to], weight, None, [1, 1]);
+            }
+            Op::GroupNorm { from, to, groups, gamma, beta, activation } => {
+                self.norm([from, to], *groups, [gamma, beta], *activation)?;
+            }
+            Op::AddInPlace { from, to } => {
+                let inputs = [self.read(to), self.read(from)];
+                let sum = self.numbered("Add", inputs, []);
+                self.write(to, &sum);
+            }
+            Op::MaxPool { from, to } => {
+                let twos = |name| AttributeProto::ints(name, &[2; 3]);
+                let x = self.read(from);
+                let pooled = self.numbered("MaxPool", [x], ["kernel_shape", "strides"].map(twos));
+                self.write(to, &pooled);
+            }
+            Op::Upsample { from, to } => {
+                let larger = self.upsampled(from);
+                self.write(to, &larger);
+            }
+            Op::AddUpsampled { from, to } => {
+                let inputs = [self.read(to), self.upsampled(from)];
+                let sum = self.numbered("Add", inputs, []);
+                self.write(to, &sum);
+            }
+            Op::Squeeze { from, to } => self.squeeze(from, to),
+            Op::Unsqueeze { from, to } => self.unsqueeze(from, to),
+            Op::Decide { .. } => bail!("expected a program that ends with logits, found labels"),
+        }
+        Ok(())
+    }
+
+    /// A convolution of kernels `extent`³ that keeps the size; named as its weight.
+    fn convolve(
+        &mut self,
+        [from, to]: [&View; 2],
+        weight: String,
+        bias: Option<String>,
+        [extent, groups]: [usize; 2],
+    ) {
+        let name = weight.trim_end_matches(".weight").to_string();
+        let attributes = [
+            AttributeProto::ints("kernel_shape", &[extent; 3]),
+            AttributeProto::ints("pads", &[extent / 2; 6]),
+            AttributeProto::int("group", groups),
+        ];
+        let inputs = [self.read(from), weight].into_iter().chain(bias);
+        let result = self.node(&name, "Conv", inputs, attributes);
+        self.write(to, &result);
+    }
+
+    fn upsampled(&mut self, from: &View) -> String {
+        let scales = [1.0, 1.0, 2.0, 2.0, 2.0];
+        self.share("scales", || TensorProto::floats("scales", &[5], &scales));
+        let attributes = [
+            AttributeProto::text("mode", "linear"),
+            AttributeProto::text("coordinate_transformation_mode", "half_pixel"),
+        ];
+        // The second input is a region of interest, which this mode has none of.
+        let inputs = [self.read(from), String::new(), "scales".into()];
+        self.numbered("Resize", inputs, attributes)
+    }
+
+    /// Each axis apart into halves and pairs, the pairs before the halves, and those to the channels.
+    fn squeeze(&mut self, from: &View, to: &View) {
+        let [_, outputs] = num_channels([from, to]);
+        let x = self.read(from);
+        let dims = self.spatial_dims(&x);
+        let two = self.integers(&[2]);
+        let halves = self.numbered("Div", [dims, two], []);
+        // [k/2, 2, j/2, 2, i/2, 2]
+        let (column, twos) = (self.integers(&[3, 1]), self.integers(&[2, 2, 2]));
+        let [halved, twos] =
+            [halves.clone(), twos].map(|list| self.numbered("Reshape", [list, column.clone()], []));
+        let pairs = self.numbered("Concat", [halved, twos], [AttributeProto::int("axis", 1)]);
+        let six = self.integers(&[6]);
+        let pairs = self.numbered("Reshape", [pairs, six], []);
+        // A 0 keeps the axis as it is.
+        let apart = self.reshape(x, &[0, 0], pairs);
+        let order = AttributeProto::ints("perm", &[0, 1, 3, 5, 7, 2, 4, 6]);
+        let turned = self.numbered("Transpose", [apart], [order]);
+        let squeezed = self.reshape(turned, &[0, outputs], halves);
+        self.write(to, &squeezed);
+    }
+
+    /// The same backward.
+    fn unsqueeze(&mut self, from: &View, to: &View) {
+        let [_, outputs] = num_channels([from, to]);
+        let x = self.read(from);
+        let dims = self.spatial_dims(&x);
+        let two = self.integers(&[2]);
+        let doubled = self.numbered("Mul", [dims.clone(), two], []);
+        let apart = self.reshape(x, &[0, outputs, 2, 2, 2], dims);
+        let order = AttributeProto::ints("perm", &[0, 1, 5, 2, 6, 3, 7, 4]);
+        let turned = self.numbered("Transpose", [apart], [order]);
+        let unsqueezed = self.reshape(turned, &[0, outputs], doubled);
+        self.write(to, &unsqueezed);
+    }
+
+    /// `[k, j, i]` of a value, known when it runs.
+    fn spatial_dims(&mut self, x: &str) -> String {
+        self.numbered("Shape", [x.into()], [AttributeProto::int("start", 2)])
+    }
+
+    /// To a shape that begins with `first` and ends with the list `rest`.
+    fn reshape(&mut self, x: String, first: &[usize], rest: String) -> String {
+        let first = self.integers(first);
+        let shape = self.numbered("Concat", [first, rest], [AttributeProto::int("axis", 0)]);
+        self.numbered("Reshape", [x, shape], [])
+    }
+}
+
+fn num_channels(views: [&View; 2]) -> [usize; 2] {
+    views.map(|view| view.channels.len())
+}
+
+/// The matrix `[to, from]` of reflections.
+fn matrix(vectors: &Array, transposed: bool) -> Vec<f32> {
+    let (matrix, channels) = (orthogonal(vectors), vectors.shape[1]);
+    if !transposed {
+        return matrix;
+    }
+    let places = (0..channels).flat_map(|row| (0..channels).map(move |at| at * channels + row));
+    places.map(|place| matrix[place]).collect()
+}
