@@ -196,6 +196,12 @@ mod tests {
     }
 
     #[test]
+    fn a_device_of_burns_is_refused_with_the_other_engine() {
+        let error = backend(EngineName::Wgsl, Some("cpu")).err().unwrap().to_string();
+        assert!(error.contains("--device") && error.contains("--engine burn"), "{error}");
+    }
+
+    #[test]
     fn windows_flips_and_memory_are_read_as_they_are_written() {
         let found = settings(&["--window", "64,48,16", "--flip", "right,top"]).unwrap();
         assert_eq!((found.window, found.flips), (Some([64, 48, 16]), [true, false, true]));

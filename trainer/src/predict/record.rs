@@ -179,6 +179,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn records_from_before_there_were_two_engines_are_of_burn() {
+        let now = MadeBy::new(Vec::new(), &Settings::default(), None);
+        let mut json = serde_json::to_value(&now).unwrap();
+        assert_eq!(json.as_object_mut().unwrap().remove("engine"), Some("burn".into()));
+        assert_eq!(serde_json::from_value::<MadeBy>(json).unwrap(), now);
+    }
+
+    #[test]
     fn what_was_asked_differently_is_named() {
         let then = MadeBy::new(Vec::new(), &Settings::default(), None);
         assert_eq!(then.differences(&then), [""; 0]);

@@ -1,0 +1,121 @@
+//! Measures the engine on this machine's GPU: the program of `cargo xtask bench engine`, which says
+//! what its options mean. Random weights and numbers: times do not depend on them.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use model_core::config::parameters;
+use model_core::{Array, Program, UNetConfig, Weights};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use shaders::kernels::Storage;
+use shaders::{Engine, MAX_BINDING_BYTES, Plan, median};
+
+mod arguments;
+mod table;
+
+use arguments::Arguments;
+use table::{Kernels, seconds, spread};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments = Arguments::parse(std::env::args().skip(1))?;
+    let Arguments { preset, size, channels, budget_bytes, storage, repeat } = &arguments;
+    let config = UNetConfig::preset(preset, *channels, 3)?;
+    let program = Program::new(&config, *size)?;
+    let plan = Plan::stored_within(&program, *storage, *budget_bytes)?;
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let weights = random_weights(&config, &mut random);
+    let input = uniform(&mut random, channels * size.iter().product::<usize>());
+
+    let started = Instant::now();
+    let engine = pollster::block_on(Engine::with_clock())?;
+    let opened = started.elapsed().as_secs_f64();
+    println!("{}\n", head(&arguments, &plan, engine.adapter_name()));
+
+    let started = Instant::now();
+    pollster::block_on(engine.prepare(&plan))?;
+    let compiled = started.elapsed().as_secs_f64();
+    let run = || -> Result<f64, shaders::Error> {
+        let started = Instant::now();
+        let mut go_on = |_| ControlFlow::Continue(());
+        pollster::block_on(engine.run(&plan, &weights, &input, &mut go_on))?;
+        Ok(started.elapsed().as_secs_f64())
+    };
+    let first = run()?;
+
+    let warm: Vec<f64> = (0..*repeat).map(|_| run()).collect::<Result<_, _>>()?;
+    let (stated, allocated) = (plan.footprint, engine.allocated_bytes());
+
+    let largest = plan.buffers.iter().copied().max().unwrap_or(0).min(MAX_BINDING_BYTES);
+    let copy = pollster::block_on(engine.copy_rate(largest, 2 * repeat + 1))?;
+    let mut kernels = Kernels::default();
+    for _ in 0..*repeat {
+        let found = pollster::block_on(engine.step_seconds(&plan, &weights, &input))?;
+        kernels.add(&plan, &found);
+    }
+
+    println!("| whole network | |\n|---|---|");
+    println!("| cold: the GPU opened | {} |", seconds(opened));
+    println!("| cold: kernels compiled | {} |", seconds(compiled));
+    println!("| cold: first run | {} |", seconds(first));
+    println!("| warm: a run, input and result included | {} |", spread(&warm));
+    println!("| warm: its steps alone, by the GPU's clock | {} |", seconds(kernels.seconds()));
+    let whole = plan.multiply_adds() as f64 / median(&warm) / 1e9;
+    println!("| warm: multiply-adds a second | {whole:.2} G |");
+    println!(
+        "| stated, allocated | {}, {} bytes |",
+        stated.total_bytes,
+        allocated + staging(&plan)
+    );
+    println!(
+        "| a copy of {:.1} MiB, read and written | {:.2} GB/s by a kernel, {} by the driver |",
+        mib(largest),
+        copy.kernel / 1e9,
+        copy.driver.map_or("not measured".into(), |rate| format!("{:.2} GB/s", rate / 1e9)),
+    );
+    println!("\n{}", kernels.table(copy.best()));
+    println!("Research use only, not a medical device");
+    Ok(())
+}
+
+/// What is measured, on what.
+fn head(arguments: &Arguments, plan: &Plan, adapter: &str) -> String {
+    let [i, j, k] = arguments.size;
+    let storage = match plan.manner.storage {
+        Storage::F32 => "f32",
+        Storage::F16 => "f16",
+    };
+    format!(
+        "{adapter}: {}, {} channels of {i}×{j}×{k} voxels, maps in {storage}, slabs of at most \
+         {:.0} MiB, {:.1} MiB in all, {:.3} G multiply-adds in {} dispatches; medians of {}",
+        arguments.preset,
+        arguments.channels,
+        mib(plan.manner.slab_bytes),
+        mib(plan.footprint.total_bytes),
+        plan.multiply_adds() as f64 / 1e9,
+        plan.steps.len(),
+        arguments.repeat,
+    )
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1u64 << 20) as f64
+}
+
+/// What the footprint counts beside the buffers: one slab of the input on its way.
+fn staging(plan: &Plan) -> u64 {
+    plan.input.iter().map(|part| part.bytes).max().unwrap_or(0)
+}
+
+fn random_weights(config: &UNetConfig, random: &mut ChaCha8Rng) -> Weights {
+    let mut weights = Weights::new();
+    for parameter in parameters(config) {
+        let values = uniform(random, parameter.shape.iter().product());
+        weights.insert(parameter.name, Array { shape: parameter.shape, values });
+    }
+    weights
+}
+
+fn uniform(random: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
+    (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
+}
