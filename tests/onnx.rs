@@ -111,6 +111,7 @@ fn expected_operators(program: &Program) -> Vec<&'static str> {
         Op::AddInPlace { .. } => vec!["Add"],
         Op::MaxPool { .. } => vec!["MaxPool"],
         Op::Upsample { .. } => vec!["Resize"],
+        Op::AddUpsampled { .. } => vec!["Resize", "Add"],
         Op::Squeeze { .. } | Op::Unsqueeze { .. } => vec!["Transpose"],
         Op::Decide { .. } => vec![],
     };

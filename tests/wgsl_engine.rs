@@ -6,8 +6,8 @@ use burn::tensor::Device;
 use model_core::metrics::dice;
 use model_core::{Case, LabelMap, Program, phantom, preprocess};
 use promises::skipped;
-use shaders::Plan;
 use shaders::kernels::Storage;
+use shaders::{Engine, Plan};
 use trainer::predict::backend::{Backend, EngineName};
 use trainer::predict::fit::Extent;
 use trainer::predict::record::Record;
@@ -93,6 +93,28 @@ fn too_little_memory_is_refused_with_the_least_that_is_enough() {
     let error = predictor(smallest - 1).segment(&case, |_| {}).err().unwrap().to_string();
     let least = format!("at least {} MiB", smallest.div_ceil(1 << 20));
     assert!(error.contains(&least) && error.contains("--memory"), "{error}");
+}
+
+#[test]
+fn every_step_is_timed_by_the_gpus_own_clock() {
+    if gpu().is_none() {
+        return;
+    }
+    let engine = pollster::block_on(Engine::with_clock()).unwrap();
+    let bundle = models().remove(0);
+    let program = Program::new(&bundle.card.network, [16; 3]).unwrap();
+    let plan = Plan::within(&program, u64::MAX).unwrap();
+    let started = std::time::Instant::now();
+    let timed = engine.step_seconds(&plan, &bundle.weights, &[0.5; 4 << 12]);
+    let seconds = match pollster::block_on(timed) {
+        Ok(seconds) => seconds,
+        Err(error) => return skipped(&error.to_string()),
+    };
+    let (elapsed, sum) = (started.elapsed().as_secs_f64(), seconds.iter().sum::<f64>());
+    assert_eq!(seconds.len(), plan.steps.len());
+    assert!(sum > 0.0 && sum < elapsed, "{sum} s of steps in {elapsed} s");
+    let rate = pollster::block_on(engine.copy_rate(1 << 20)).unwrap();
+    assert!(rate.kernel.is_finite() && rate.kernel > 1e6, "{rate:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod measure;
 mod pipelines;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use measure::{CopyRate, median};
+pub use measure::CopyRate;
 
 /// Multiply-adds and values moved of one submission. Small enough that a slow GPU shows progress
 /// and stays free for the page; two are in flight, so that a fast one does not wait between them.

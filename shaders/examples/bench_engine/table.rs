@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use shaders::{Plan, median};
+use shaders::Plan;
 
 /// Times of kernels, run by run.
 #[derive(Default)]
@@ -81,6 +81,16 @@ impl Row {
             giga / seconds,
         )
     }
+}
+
+/// The middle of some numbers.
+///
+/// # Panics
+/// When there are none.
+pub fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 /// A time as a person reads it.

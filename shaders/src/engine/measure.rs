@@ -23,20 +23,13 @@ const COPY: &str = "
     }
 ";
 
-/// How fast a GPU copies a buffer: bytes read and written in a second, the median of some copies.
+/// How fast a GPU copies a buffer: bytes read and written in a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CopyRate {
     /// By a kernel.
     pub kernel: f64,
     /// By the driver, where time stamps can be taken around that.
     pub driver: Option<f64>,
-}
-
-impl CopyRate {
-    /// The faster of the two.
-    pub fn best(&self) -> f64 {
-        self.kernel.max(self.driver.unwrap_or(0.0))
-    }
 }
 
 impl Engine {
@@ -77,12 +70,11 @@ impl Engine {
         Ok(seconds)
     }
 
-    /// How fast `bytes` are copied from one buffer to another, the median of `repeat` copies after one
-    /// that does not count.
+    /// How fast `bytes` are copied from one buffer to another, after once that does not count.
     ///
     /// # Errors
     /// As [`Engine::step_seconds`].
-    pub async fn copy_rate(&self, bytes: u64, repeat: usize) -> Result<CopyRate, Error> {
+    pub async fn copy_rate(&self, bytes: u64) -> Result<CopyRate, Error> {
         let bytes = bytes.next_multiple_of(16);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let buffer = |label| self.buffer(label, bytes, usage);
@@ -108,17 +100,15 @@ impl Engine {
             encoder.copy_buffer_to_buffer(&from, 0, &to, 0, Some(bytes));
             encoder.write_timestamp(queries, 1);
         };
-        let (mut kernel, mut driver) = (Vec::new(), Vec::new());
+        let rate = |seconds: Vec<f64>| 2.0 * bytes as f64 / seconds[0];
+        self.clocked(1, by_kernel).await?;
+        let kernel = rate(self.clocked(1, by_kernel).await?);
         let can_stamp = Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
-        for _ in 0..=repeat {
-            kernel.extend(self.clocked(1, by_kernel).await?);
-            if self.device.features().contains(can_stamp) {
-                driver.extend(self.clocked(1, by_driver).await?);
-            }
-        }
-        let rate = |seconds: &[f64]| 2.0 * bytes as f64 / median(seconds);
-        let driver = driver.get(1..).filter(|seconds| !seconds.is_empty()).map(rate);
-        Ok(CopyRate { kernel: rate(&kernel[1.min(kernel.len() - 1)..]), driver })
+        let driver = match self.device.features().contains(can_stamp) {
+            true => Some(rate(self.clocked(1, by_driver).await?)),
+            false => None,
+        };
+        Ok(CopyRate { kernel, driver })
     }
 
     /// Seconds between `count` pairs of time stamps that `record` takes.
@@ -176,14 +166,4 @@ fn timed(queries: &QuerySet, n: usize) -> wgpu::ComputePassDescriptor<'_> {
             end_of_pass_write_index: Some(2 * n as u32 + 1),
         }),
     }
-}
-
-/// The middle of some numbers.
-///
-/// # Panics
-/// When there are none.
-pub fn median(numbers: &[f64]) -> f64 {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
