@@ -53,23 +53,31 @@ pub fn engine(workspace: &Workspace, engine: &Engine) -> Result<()> {
                 1 => preset.clone(),
                 _ => format!("{preset}, {when}"),
             };
-            steps.run(&title, || run(&mut measure(program, preset, engine)))?;
+            steps.run(&title, || run(&mut measure(program, preset, engine, &folder)?))?;
         }
     }
     steps.summary();
     Ok(())
 }
 
-fn measure(program: &Path, preset: &str, engine: &Engine) -> Command {
+fn measure(program: &Path, preset: &str, engine: &Engine, folder: &Path) -> Result<Command> {
     let mut command = Command::new(program);
     let [i, j, k] = engine.size;
     command.args(["--preset", preset, "--size", &format!("{i}x{j}x{k}")]);
     command.args(["--channels", &engine.channels.to_string()]);
     command.args(["--budget", &engine.budget_mib.to_string(), "--storage", &engine.storage]);
     command.args(["--repeat", &engine.repeat.to_string()]);
-    // Drivers keep compiled kernels from one process to the next; then none is cold.
-    command.env("MESA_SHADER_CACHE_DISABLE", "true").env("__GL_SHADER_DISK_CACHE", "0");
-    command
+    // Drivers keep compiled kernels in files from one process to the next, and then none is cold.
+    // Without such a cache Mesa's software Vulkan compiles anew at every run; so it gets an empty one.
+    let cache = folder.join("compiled");
+    if cache.exists() {
+        fs::remove_dir_all(&cache)?;
+    }
+    fs::create_dir_all(&cache)?;
+    for variable in ["MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH"] {
+        command.env(variable, &cache);
+    }
+    Ok(command)
 }
 
 /// Builds the program from the sources in `root`.
