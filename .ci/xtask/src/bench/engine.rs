@@ -104,7 +104,7 @@ fn before(workspace: &Workspace, revision: &str, folder: &Path) -> Result<PathBu
     run(git.current_dir(&workspace.root))?;
     run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&sources))?;
     let program = build(workspace, &sources)?;
-    let kept = folder.join(format!("{commit}{}", std::env::consts::EXE_SUFFIX));
+    let kept = folder.join(format!("{commit}-{PROGRAM}{}", std::env::consts::EXE_SUFFIX));
     fs::copy(&program, &kept).with_context(|| format!("cannot copy {}", program.display()))?;
     Ok(kept)
 }
