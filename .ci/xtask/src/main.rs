@@ -107,7 +107,7 @@ enum Bench {
         /// A network; may be given again
         #[arg(long = "preset", default_values = ["mbconv-slim"])]
         presets: Vec<String>,
-        /// Voxels of the input along i, j, k
+        /// Voxels of the input along i, j, k; padded to what the network takes
         #[arg(long, default_value = "64x64x64", value_parser = parse_size)]
         size: Size,
         /// Channels of the input

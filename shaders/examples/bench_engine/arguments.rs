@@ -9,7 +9,7 @@ const USAGE: &str = "bench_engine [--preset NAME] [--size N|IxJxK] [--channels N
 pub struct Arguments {
     /// The network.
     pub preset: String,
-    /// Voxels along i, j, k.
+    /// Voxels along i, j, k, before they are padded to what the network takes.
     pub size: [usize; 3],
     /// Channels of the input.
     pub channels: usize,

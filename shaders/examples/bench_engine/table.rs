@@ -69,16 +69,19 @@ impl Kernels {
 impl Row {
     fn line(&self, name: &str, seconds: f64, all: f64, copy_rate: f64) -> String {
         let rate = self.bytes as f64 / seconds;
-        let giga = self.multiply_adds as f64 / 1e9;
+        // Not of what only moves values.
+        let work = match self.multiply_adds as f64 / 1e9 {
+            0.0 => " | ".to_string(),
+            giga => format!("{giga:.3} | {:.2}", giga / seconds),
+        };
         format!(
-            "| {name} | {} | {:.3} | {:.0} % | {:.3} | {:.2} | {:.0} % | {giga:.3} | {:.2} |\n",
+            "| {name} | {} | {:.3} | {:.0} % | {:.3} | {:.2} | {:.0} % | {work} |\n",
             self.dispatches,
             1e3 * seconds,
             100.0 * seconds / all,
             self.bytes as f64 / 1e9,
             rate / 1e9,
             100.0 * rate / copy_rate,
-            giga / seconds,
         )
     }
 }

@@ -45,7 +45,7 @@ pub fn engine(workspace: &Workspace, engine: &Engine) -> Result<()> {
         let program = steps.run(&title, || before(workspace, revision, &folder))?;
         programs.push((format!("before, {revision}"), program));
     }
-    let program = steps.run("Build the engine", || build(workspace, &workspace.root))?;
+    let program = steps.run("Build the engine", || now(workspace))?;
     programs.push(("now".to_string(), program));
     for preset in &engine.presets {
         for (when, program) in &programs {
@@ -80,33 +80,34 @@ fn measure(program: &Path, preset: &str, engine: &Engine, folder: &Path) -> Resu
     Ok(command)
 }
 
-/// Builds the program from the sources in `root`.
-fn build(workspace: &Workspace, root: &Path) -> Result<PathBuf> {
+/// The program of these sources.
+fn now(workspace: &Workspace) -> Result<PathBuf> {
     let mut command = cargo([&["build", "--example", PROGRAM], NATIVE].concat());
-    command.env("CARGO_TARGET_DIR", &workspace.target);
-    run(command.current_dir(root))?;
+    run(command.current_dir(&workspace.root))?;
     Ok(workspace.program(&format!("examples/{PROGRAM}")))
 }
 
-/// The program of another revision, which shares all dependencies with ours.
+/// The program of another revision. It is built in a target folder of its own: in ours cargo would take
+/// one's files for the other's, since it knows them by their paths within the workspace.
 fn before(workspace: &Workspace, revision: &str, folder: &Path) -> Result<PathBuf> {
     let mut git = Command::new("git");
-    git.args(["rev-parse", "--verify", &format!("{revision}^{{commit}}")]);
+    git.args(["rev-parse", "--verify", "--end-of-options", &format!("{revision}^{{commit}}")]);
     let output = git.current_dir(&workspace.root).output().context("cannot run git")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
     let commit = String::from_utf8(output.stdout)?.trim().to_string();
     // Each commit in a folder of its own: cargo goes by the age of files, which are as old as it.
-    let sources = folder.join(&commit);
-    fs::create_dir_all(&sources)?;
+    let root = folder.join(&commit);
+    fs::create_dir_all(&root)?;
     let archive = folder.join(format!("{commit}.tar"));
     let mut git = Command::new("git");
     git.args(["archive", "--format=tar", &commit, "-o"]).arg(&archive);
     run(git.current_dir(&workspace.root))?;
-    run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&sources))?;
-    let program = build(workspace, &sources)?;
-    let kept = folder.join(format!("{commit}-{PROGRAM}{}", std::env::consts::EXE_SUFFIX));
-    fs::copy(&program, &kept).with_context(|| format!("cannot copy {}", program.display()))?;
-    Ok(kept)
+    run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&root))?;
+    // Of the engine alone, which does not need burn.
+    let mut command = cargo(["build", "-p", "shaders", "--example", PROGRAM]);
+    command.env("CARGO_TARGET_DIR", root.join("target")).current_dir(&root);
+    run(&mut command)?;
+    Ok(root.join(format!("target/debug/examples/{PROGRAM}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// MiB of an amount such as 512MiB or 2GiB.
