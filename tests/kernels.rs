@@ -18,6 +18,12 @@ const SIZES: [[usize; 3]; 5] = [[1, 1, 1], [5, 3, 7], [9, 4, 2], [18, 5, 11], [3
 /// Channels in and out, around the blocks of eight.
 const WIDTHS: [(usize, usize); 5] = [(1, 1), (4, 16), (8, 3), (15, 30), (17, 40)];
 
+/// Every size with every width, and the widest networks' on a small one.
+fn sizes_and_widths() -> impl Iterator<Item = ([usize; 3], (usize, usize))> {
+    let all = SIZES.into_iter().flat_map(|dims| WIDTHS.map(|widths| (dims, widths)));
+    all.chain([([5, 3, 7], (480, 20)), ([5, 3, 7], (3, 480))])
+}
+
 /// An engine that shows what no kernel wrote.
 fn engine() -> Option<Engine> {
     promises::engine().map(Engine::poisoning)
@@ -110,17 +116,15 @@ fn check(
 fn pointwise_convolution_is_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    for dims in SIZES {
-        for (num_from, num_to) in WIDTHS {
-            for bias in [None, Some("b".to_string())] {
-                let w = array(&mut rng, &[num_to, num_from]);
-                let b = array(&mut rng, &[num_to]);
-                let weights = Weights::from([("w".to_string(), w), ("b".to_string(), b)]);
-                let from = Buffer { channels: num_from, dims };
-                check(&engine, from, Buffer { channels: num_to, dims }, &weights, |from, to| {
-                    Op::Pointwise { from, to, weight: "w".into(), bias: bias.clone() }
-                });
-            }
+    for (dims, (num_from, num_to)) in sizes_and_widths() {
+        for bias in [None, Some("b".to_string())] {
+            let w = array(&mut rng, &[num_to, num_from]);
+            let b = array(&mut rng, &[num_to]);
+            let weights = Weights::from([("w".to_string(), w), ("b".to_string(), b)]);
+            let from = Buffer { channels: num_from, dims };
+            check(&engine, from, Buffer { channels: num_to, dims }, &weights, |from, to| {
+                Op::Pointwise { from, to, weight: "w".into(), bias: bias.clone() }
+            });
         }
     }
 }
@@ -129,15 +133,15 @@ fn pointwise_convolution_is_its_reference() {
 fn dense_convolution_is_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    for dims in SIZES {
-        for (num_from, num_to) in WIDTHS {
-            let w = array(&mut rng, &[num_to, num_from, 3, 3, 3]);
-            let weights = Weights::from([("w".to_string(), w)]);
-            let from = Buffer { channels: num_from, dims };
-            check(&engine, from, Buffer { channels: num_to, dims }, &weights, |from, to| {
-                Op::Conv3 { from, to, weight: "w".into() }
-            });
-        }
+    for (dims, (num_from, num_to)) in sizes_and_widths() {
+        let w = array(&mut rng, &[num_to, num_from, 3, 3, 3]);
+        let weights = Weights::from([("w".to_string(), w)]);
+        let from = Buffer { channels: num_from, dims };
+        check(&engine, from, Buffer { channels: num_to, dims }, &weights, |from, to| Op::Conv3 {
+            from,
+            to,
+            weight: "w".into(),
+        });
     }
 }
 
@@ -146,7 +150,10 @@ fn depthwise_convolution_is_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     for dims in SIZES {
-        for channels in [1, 3, 8, 40] {
+        for channels in [1, 3, 8, 40, 480] {
+            if channels == 480 && dims != [5, 3, 7] {
+                continue;
+            }
             let w = array(&mut rng, &[channels, 3, 3, 3]);
             let weights = Weights::from([("w".to_string(), w)]);
             let buffer = Buffer { channels, dims };
@@ -273,6 +280,31 @@ fn whole_networks_are_their_references() {
         for manner in [WHOLE, FINE] {
             let found = logits(&engine, &program, manner, &weights, &input);
             assert_close(&found, &expected, 1e-4, &format!("{dims:?} {manner:?}"));
+        }
+    }
+}
+
+/// Where the hardware reads no f16, two lie in a u32; both ways, and in every part, labels are nearly
+/// those of f32.
+#[test]
+fn maps_in_f16_give_nearly_the_same() {
+    let Some(engine) = engine() else { return };
+    let (program, weights, input) = network(demo(), [32, 24, 16]);
+    let expected = reference::run(&program, &weights, &input);
+    let half = |manner| Manner { storage: Storage::F16, ..manner };
+    let found = [WHOLE, FINE].map(|m| logits(&engine, &program, half(m), &weights, &input));
+    let engine = engine.without_f16();
+    let packed = logits(&engine, &program, half(WHOLE), &weights, &input);
+    for found in found.iter().chain([&packed]) {
+        assert_close(found, &expected, 2e-2, "f16");
+        for (n, region) in expected.chunks_exact(32 * 24 * 16).enumerate() {
+            let other = &found[n * region.len()..][..region.len()];
+            let count = |both: &dyn Fn(bool, bool) -> bool| {
+                region.iter().zip(other).filter(|(a, b)| both(**a > 0.0, **b > 0.0)).count()
+            };
+            let (both, a, b) = (count(&|a, b| a && b), count(&|a, _| a), count(&|_, b| b));
+            let dice = 2.0 * both as f64 / (a + b) as f64;
+            assert!(dice >= 0.99, "region {n}: {dice}");
         }
     }
 }

@@ -1,13 +1,13 @@
 // Dense 3³ convolution, zero padding 1, of a slab. An invocation computes four voxels along i of
-// eight output channels: six input values serve 96 multiply-adds, and the weights are the same for
-// the whole workgroup.
+// two blocks of eight output channels: six input values serve 192 multiply-adds, and the weights are
+// the same for the whole workgroup.
 
 struct Params {
   window: Window, // of the input; the output's slab is the same
   to_channel: u32,
   num_from: u32,
   num_to: u32,
-  first_block: u32, // of eight output channels
+  first_block: u32, // of eight output channels; even
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,7 +39,9 @@ fn main(
     return;
   }
   let k = params.window.first + plane;
-  let block = params.first_block + group.y;
+  let block = params.first_block + 2u * group.y;
+  let has_second = block * 8u + 8u < params.num_to;
+  let second = select(0u, params.num_from * 54u, has_second);
   var w = block * params.num_from * 54u;
   var a0 = vec4(0.0);
   var a1 = vec4(0.0);
@@ -49,6 +51,14 @@ fn main(
   var a5 = vec4(0.0);
   var a6 = vec4(0.0);
   var a7 = vec4(0.0);
+  var b0 = vec4(0.0);
+  var b1 = vec4(0.0);
+  var b2 = vec4(0.0);
+  var b3 = vec4(0.0);
+  var b4 = vec4(0.0);
+  var b5 = vec4(0.0);
+  var b6 = vec4(0.0);
+  var b7 = vec4(0.0);
   for (var c = 0u; c < params.num_from; c++) {
     for (var tap_row = 0u; tap_row < 9u; tap_row++) {
       let kk = k + tap_row / 3u - 1u;
@@ -57,14 +67,11 @@ fn main(
         w += 6u;
         continue;
       }
-      let middle = fetch_padded(params.window, c, kk, jj, quad);
-      let left = fetch_padded(params.window, c, kk, jj, quad - 1u).w;
-      let right = fetch_padded(params.window, c, kk, jj, quad + 1u).x;
-      var x = vec4(left, middle.xyz);
+      let row = fetch_six(params.window, c, kk, jj, quad);
+      var x = vec4(row.left, row.middle.xyz);
       for (var tap = 0u; tap < 3u; tap++) {
         let low = weights[w];
         let high = weights[w + 1u];
-        w += 2u;
         a0 += x * low.x;
         a1 += x * low.y;
         a2 += x * low.z;
@@ -73,7 +80,20 @@ fn main(
         a5 += x * high.y;
         a6 += x * high.z;
         a7 += x * high.w;
-        x = vec4(x.yzw, select(right, middle.w, tap == 0u));
+        if (has_second) {
+          let low = weights[w + second];
+          let high = weights[w + second + 1u];
+          b0 += x * low.x;
+          b1 += x * low.y;
+          b2 += x * low.z;
+          b3 += x * low.w;
+          b4 += x * high.x;
+          b5 += x * high.y;
+          b6 += x * high.z;
+          b7 += x * high.w;
+        }
+        w += 2u;
+        x = vec4(x.yzw, select(row.right, row.middle.w, tap == 0u));
       }
     }
   }
@@ -86,4 +106,14 @@ fn main(
   store(channel + 5u, at, a5);
   store(channel + 6u, at, a6);
   store(channel + 7u, at, a7);
+  if (has_second) {
+    store(channel + 8u, at, b0);
+    store(channel + 9u, at, b1);
+    store(channel + 10u, at, b2);
+    store(channel + 11u, at, b3);
+    store(channel + 12u, at, b4);
+    store(channel + 13u, at, b5);
+    store(channel + 14u, at, b6);
+    store(channel + 15u, at, b7);
+  }
 }

@@ -45,11 +45,10 @@ fn main(
       for (var tap = 0u; tap < 3u; tap++) {
         let jj = j + tap - 1u;
         if (jj < dims.y) {
-          let x1 = fetch_padded(params.window, channel, kk, jj, quad);
-          let left = fetch_padded(params.window, channel, kk, jj, quad - 1u).w;
-          let right = fetch_padded(params.window, channel, kk, jj, quad + 1u).x;
-          let x0 = vec4(left, x1.xyz);
-          let x2 = vec4(x1.yzw, right);
+          let row = fetch_six(params.window, channel, kk, jj, quad);
+          let x0 = vec4(row.left, row.middle.xyz);
+          let x1 = row.middle;
+          let x2 = vec4(row.middle.yzw, row.right);
           let near = weights[w + tap];
           let middle = weights[w + 3u + tap];
           let far = weights[w + 6u + tap];

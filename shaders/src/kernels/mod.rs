@@ -127,7 +127,7 @@ pub struct Dispatch<P> {
     pub workgroups: [u32; 3],
 }
 
-/// Output channels that an invocation of the convolutions computes.
+/// Output channels of a block; an invocation of the convolutions computes two.
 pub const BLOCK: usize = 8;
 
 /// Invocations of a workgroup.

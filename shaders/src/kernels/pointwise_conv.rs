@@ -32,10 +32,10 @@ pub struct Params {
 /// set here.
 pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
     let voxels = 4 * params.stride as u64;
-    let row_cost = BLOCK as u64 * params.num_from as u64 * voxels;
-    pieces((params.num_to as usize).div_ceil(BLOCK), row_cost, most_cost)
+    let row_cost = 2 * BLOCK as u64 * params.num_from as u64 * voxels;
+    pieces((params.num_to as usize).div_ceil(2 * BLOCK), row_cost, most_cost)
         .map(|blocks| Dispatch {
-            params: Params { first_block: blocks.start as u32, ..params },
+            params: Params { first_block: 2 * blocks.start as u32, ..params },
             workgroups: spread(params.stride as usize, blocks.len()),
         })
         .collect()

@@ -1,5 +1,5 @@
-// 1³ convolution of a slab. An invocation computes four voxels of eight output channels: an input
-// value is read once for eight outputs, and the weights are the same for the whole workgroup.
+// 1³ convolution of a slab. An invocation computes four voxels of two blocks of eight output channels:
+// an input value is read once for all of them, and the weights are the same for the whole workgroup.
 
 struct Params {
   stride: u32, // quads of one channel of the slab
@@ -8,7 +8,7 @@ struct Params {
   affine: u32, // of the first input channel
   num_from: u32,
   num_to: u32,
-  first_block: u32, // of eight output channels
+  first_block: u32, // of eight output channels; even
   is_more: u32, // 1: added to what is there, without the bias
 }
 
@@ -41,11 +41,15 @@ fn main(
   if (at >= params.stride) {
     return;
   }
-  let block = params.first_block + group.y;
+  let block = params.first_block + 2u * group.y;
+  let has_second = block * 8u + 8u < params.num_to;
+  let second = select(0u, (params.num_from + 1u) * 2u, has_second);
   var w = block * (params.num_from + 1u) * 2u;
   let with_bias = f32(1u - params.is_more);
   let low = weights[w] * with_bias;
   let high = weights[w + 1u] * with_bias;
+  let low_b = weights[w + second] * with_bias;
+  let high_b = weights[w + second + 1u] * with_bias;
   var a0 = vec4(low.x);
   var a1 = vec4(low.y);
   var a2 = vec4(low.z);
@@ -54,6 +58,14 @@ fn main(
   var a5 = vec4(high.y);
   var a6 = vec4(high.z);
   var a7 = vec4(high.w);
+  var b0 = vec4(low_b.x);
+  var b1 = vec4(low_b.y);
+  var b2 = vec4(low_b.z);
+  var b3 = vec4(low_b.w);
+  var b4 = vec4(high_b.x);
+  var b5 = vec4(high_b.y);
+  var b6 = vec4(high_b.z);
+  var b7 = vec4(high_b.w);
   for (var c = 0u; c < params.num_from; c++) {
     let value = unpacked(input[params.from_offset + c * params.stride + at]);
     let x = normed(value, affines[params.affine + c]);
@@ -68,6 +80,18 @@ fn main(
     a5 += x * high.y;
     a6 += x * high.z;
     a7 += x * high.w;
+    if (has_second) {
+      let low = weights[w + second];
+      let high = weights[w + second + 1u];
+      b0 += x * low.x;
+      b1 += x * low.y;
+      b2 += x * low.z;
+      b3 += x * low.w;
+      b4 += x * high.x;
+      b5 += x * high.y;
+      b6 += x * high.z;
+      b7 += x * high.w;
+    }
   }
   let channel = block * 8u;
   store(channel, at, a0);
@@ -78,4 +102,14 @@ fn main(
   store(channel + 5u, at, a5);
   store(channel + 6u, at, a6);
   store(channel + 7u, at, a7);
+  if (has_second) {
+    store(channel + 8u, at, b0);
+    store(channel + 9u, at, b1);
+    store(channel + 10u, at, b2);
+    store(channel + 11u, at, b3);
+    store(channel + 12u, at, b4);
+    store(channel + 13u, at, b5);
+    store(channel + 14u, at, b6);
+    store(channel + 15u, at, b7);
+  }
 }

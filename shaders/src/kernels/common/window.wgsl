@@ -22,21 +22,48 @@ fn fetch(w: Window, c: u32, k: u32, j: u32, quad: u32) -> vec4<f32> {
   let place = j * w.quads + quad;
   let channel = w.channel + c;
   var x: Quad;
-  if (k < w.first) {
-    x = before[(channel * w.before + k + w.before - w.first) * row + place];
-  } else if (k - w.first < w.planes) {
+  if (k - w.first < w.planes) {
     x = here[(channel * w.planes + k - w.first) * row + place];
+  } else if (k < w.first) {
+    x = before[(channel * w.before + k + w.before - w.first) * row + place];
   } else {
     x = after[(channel * w.after + k - w.first - w.planes) * row + place];
   }
   return normed(unpacked(x), affines[w.affine + c]);
 }
 
-// The same with zeros outside of the map: before and after a row j, k of −1 as a u32 too.
-fn fetch_padded(w: Window, c: u32, k: u32, j: u32, quad: u32) -> vec4<f32> {
-  if (k >= w.dims.z || j >= w.dims.y || quad >= w.quads) {
-    return vec4(0.0);
-  }
+// Four voxels of a row and the two beside them, normed, with zeros outside of it.
+struct Six {
+  left: f32,
+  middle: vec4<f32>,
+  right: f32,
+}
+
+fn six(w: Window, left: Quad, middle: Quad, right: Quad, affine: vec4<f32>, quad: u32) -> Six {
+  let sides = normed(vec4(unpacked(left).w, unpacked(right).x, 0.0, 0.0), affine);
   let voxels = vec4(quad * 4u) + vec4(0u, 1u, 2u, 3u);
-  return select(vec4(0.0), fetch(w, c, k, j, quad), voxels < vec4(w.dims.x));
+  let inside = normed(unpacked(middle), affine);
+  return Six(
+    select(0.0, sides.x, quad > 0u),
+    select(vec4(0.0), inside, voxels < vec4(w.dims.x)),
+    select(0.0, sides.y, quad * 4u + 4u < w.dims.x),
+  );
+}
+
+fn fetch_six(w: Window, c: u32, k: u32, j: u32, quad: u32) -> Six {
+  let plane = w.dims.y * w.quads;
+  let row = j * w.quads;
+  let at = vec3(max(quad, 1u) - 1u, quad, min(quad + 1u, w.quads - 1u)) + row;
+  let affine = affines[w.affine + c];
+  let channel = w.channel + c;
+  if (k - w.first < w.planes) {
+    let n = (channel * w.planes + k - w.first) * plane + at;
+    return six(w, here[n.x], here[n.y], here[n.z], affine, quad);
+  }
+  if (k < w.first) {
+    let n = (channel * w.before + k + w.before - w.first) * plane + at;
+    return six(w, before[n.x], before[n.y], before[n.z], affine, quad);
+  }
+  let n = (channel * w.after + k - w.first - w.planes) * plane + at;
+  return six(w, after[n.x], after[n.y], after[n.z], affine, quad);
 }
