@@ -29,3 +29,4 @@ mod sources;
 mod tidy;
 mod training_networks;
 mod training_path;
+mod wgsl_engine;

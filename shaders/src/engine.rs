@@ -9,10 +9,18 @@ use model_core::{Op, Weights};
 use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
 
 use crate::Error;
-use crate::kernels::{Kernel, Storage};
+use crate::kernels::Storage;
 use crate::plan::{Plan, Step};
 use crate::resources::{Resources, gathered};
 use crate::signal::{Receiver, signal};
+
+// Not for the page: a browser's clock is a coarse one.
+#[cfg(not(target_arch = "wasm32"))]
+mod measure;
+mod pipelines;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use measure::CopyRate;
 
 /// Multiply-adds and values moved of one submission. Small enough that a slow GPU shows progress
 /// and stays free for the page; two are in flight, so that a fast one does not wait between them.
@@ -69,6 +77,11 @@ impl Engine {
     /// # Errors
     /// [`Error::NoAdapter`] without a usable GPU.
     pub async fn new() -> Result<Engine, Error> {
+        Engine::open(wgpu::Features::empty()).await
+    }
+
+    /// Opens it with those of some more features that it has.
+    async fn open(wanted: wgpu::Features) -> Result<Engine, Error> {
         let descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         let instance = wgpu::Instance::new(descriptor);
         let options = wgpu::RequestAdapterOptions {
@@ -77,7 +90,8 @@ impl Engine {
         };
         let adapter = instance.request_adapter(&options).await;
         let adapter = adapter.map_err(|error| Error::NoAdapter(error.to_string()))?;
-        let required_features = adapter.features() & wgpu::Features::SHADER_F16;
+        let wanted = wanted | wgpu::Features::SHADER_F16;
+        let required_features = adapter.features() & wanted;
         let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|error| Error::NoAdapter(error.to_string()))?;
@@ -102,7 +116,7 @@ impl Engine {
             device,
             queue,
             adapter_name,
-            has_f16: !required_features.is_empty(),
+            has_f16: required_features.contains(wgpu::Features::SHADER_F16),
             pipelines: Mutex::default(),
             allocated: AtomicU64::new(0),
             health,
@@ -149,6 +163,18 @@ impl Engine {
         input: &[f32],
         on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Output, Error> {
+        let resources = self.loaded(plan, weights, input).await?;
+        self.execute(plan, &resources, on_progress).await?;
+        self.read(plan, &resources).await
+    }
+
+    /// What a plan needs, with weights and input in place.
+    async fn loaded(
+        &self,
+        plan: &Plan,
+        weights: &Weights,
+        input: &[f32],
+    ) -> Result<Resources, Error> {
         let view = &plan.program.input;
         let num_voxels = plan.program.buffers[view.buffer].num_voxels();
         let num_values = num_voxels * view.channels.len();
@@ -164,33 +190,7 @@ impl Engine {
             // One slab on its way at a time.
             self.queue.submit([]);
         }
-        self.execute(plan, &resources, on_progress).await?;
-        self.read(plan, &resources).await
-    }
-
-    /// Compiles what a plan needs and the engine has not yet.
-    ///
-    /// # Errors
-    /// [`Error::Device`] when the GPU refuses a kernel.
-    pub async fn prepare(&self, plan: &Plan) -> Result<(), Error> {
-        let storage = plan.manner.storage;
-        let scope = self.device.push_error_scope(ErrorFilter::Validation);
-        {
-            let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-            for step in &plan.steps {
-                let key = (step.kernel.name, step.entry, storage);
-                if !pipelines.contains_key(&key) {
-                    pipelines.insert(key, self.compile(step.kernel, step.entry, storage));
-                }
-            }
-        }
-        match scope.pop().await {
-            Some(error) => {
-                self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                Err(Error::Device(error.to_string()))
-            }
-            None => Ok(()),
-        }
+        Ok(resources)
     }
 
     /// Allocates within error scopes.
@@ -262,23 +262,34 @@ impl Engine {
         resources: &Resources,
         steps: std::ops::Range<usize>,
     ) -> Submission {
-        let pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for index in steps {
-            let step = &plan.steps[index];
-            let pipeline = &pipelines[&(step.kernel.name, step.entry, plan.manner.storage)];
-            let bindings = resources.bind(&self.device, pipeline, plan, index, step);
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, &bindings, &[]);
-            let [x, y, z] = step.workgroups;
-            pass.dispatch_workgroups(x, y, z);
+            self.dispatch(&mut pass, plan, resources, index);
         }
         drop(pass);
         let index = self.queue.submit([encoder.finish()]);
         let (sender, done) = signal();
         self.queue.on_submitted_work_done(move || sender.send(()));
         Submission { index, done }
+    }
+
+    /// Encodes a step.
+    fn dispatch(
+        &self,
+        pass: &mut wgpu::ComputePass,
+        plan: &Plan,
+        resources: &Resources,
+        index: usize,
+    ) {
+        let step = &plan.steps[index];
+        let pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        let pipeline = &pipelines[&(step.kernel.name, step.entry, plan.manner.storage)];
+        let bindings = resources.bind(&self.device, pipeline, plan, index, step);
+        pass.set_pipeline(pipeline);
+        pass.set_bind_group(0, &bindings, &[]);
+        let [x, y, z] = step.workgroups;
+        pass.dispatch_workgroups(x, y, z);
     }
 
     /// Waits for a submission.
@@ -307,19 +318,7 @@ impl Engine {
     async fn read(&self, plan: &Plan, resources: &Resources) -> Result<Output, Error> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         resources.copy_output(&mut encoder, plan);
-        let index = self.queue.submit([encoder.finish()]);
-        let (sender, mapped) = signal();
-        resources.readback.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
-        self.poll(index)?;
-        let mapped = mapped.receive().await;
-        self.check_health()?;
-        match mapped {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(Error::Device(error.to_string())),
-            None => return Err(Error::DeviceLost("the result never came".into())),
-        }
-        let bytes = resources.readback.get_mapped_range(..);
-        let bytes = bytes.map_err(|error| Error::Device(error.to_string()))?;
+        let bytes = self.read_back(encoder, &resources.readback).await?;
         let is_labels = matches!(plan.program.ops.last(), Some(Op::Decide { .. }));
         Ok(match (is_labels, plan.manner.storage) {
             (true, _) => Output::Labels(gathered(&bytes, plan, |code: u8| code)),
@@ -331,21 +330,26 @@ impl Engine {
         })
     }
 
-    /// A kernel's entry point; errors go to the device's error scopes.
-    fn compile(&self, kernel: &Kernel, entry: &str, storage: Storage) -> ComputePipeline {
-        let source = kernel.source(storage, self.has_f16);
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
-        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(entry),
-            layout: None,
-            module: &module,
-            entry_point: Some(entry),
-            compilation_options: Default::default(),
-            cache: None,
-        })
+    /// Submits, and waits for what is then in a buffer.
+    async fn read_back(
+        &self,
+        encoder: wgpu::CommandEncoder,
+        buffer: &wgpu::Buffer,
+    ) -> Result<wgpu::BufferView, Error> {
+        let index = self.queue.submit([encoder.finish()]);
+        // What was wrong with it says more than that it cannot be waited for.
+        self.check_health()?;
+        let (sender, mapped) = signal();
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
+        self.poll(index)?;
+        let mapped = mapped.receive().await;
+        self.check_health()?;
+        match mapped {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Err(Error::Device(error.to_string())),
+            None => return Err(Error::DeviceLost("the result never came".into())),
+        }
+        buffer.get_mapped_range(..).map_err(|error| Error::Device(error.to_string()))
     }
 }
 

@@ -16,6 +16,8 @@ mod resources;
 mod signal;
 mod weights;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use engine::CopyRate;
 pub use engine::{Engine, Output, Progress};
 pub use error::Error;
 pub use layout::MAX_BINDING_BYTES;

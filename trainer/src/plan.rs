@@ -16,7 +16,7 @@ use crate::{DISCLAIMER, device};
 
 mod print;
 
-pub use print::bytes;
+pub use print::{bytes, work};
 use print::{fitting, head, levels};
 
 /// Tell the memory and the work of a training step before it runs.

@@ -1,15 +1,14 @@
 //! Segments scans with a trained model, or with several.
 //!
 //! One step a module: [`inputs`] finds the scans; of the [`members`] of an ensemble all answer, or
-//! one that is chosen by a [`profile`]; [`fit`] decides whether a network is shown the full volume
-//! or [`tiles`] of it, also mirrored ([`flips`]); and [`run`] writes every result with its
-//! [`record`].
+//! one that is chosen by a [`profile`], on the [`backend`] that is asked for, burn's or [`wgsl`]; [`fit`]
+//! decides whether a network is shown the full volume or [`tiles`] of it, also mirrored ([`flips`]);
+//! and [`run`] writes every result with its [`record`].
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Context, Result, bail, ensure};
-use burn::tensor::Device;
 use model_core::kernels::Place;
 use model_core::{
     Bundle, Case, Input, LabelMap, Placement, Task, Volume, decide_probabilities, histograms,
@@ -17,6 +16,7 @@ use model_core::{
     region_probabilities, restore_logits,
 };
 
+pub mod backend;
 mod channels;
 pub mod fit;
 pub mod flips;
@@ -28,18 +28,20 @@ pub mod record;
 pub mod run;
 pub mod settings;
 pub mod tiles;
+pub mod wgsl;
 
+use backend::Backend;
 use fit::{Choice, Extent};
 use members::{Member, ModelId};
 use profile::{Profile, Selection};
 use settings::{Ensemble, Largest, Mode, Settings};
 
-/// One or several models on a device, and how they segment.
+/// One or several models where they run, and how they segment.
 pub struct Predictor {
     members: Vec<Member>,
     settings: Settings,
     profile: Option<Profile>,
-    device: Device,
+    backend: Backend,
     most_bytes: Option<u64>,
     /// Voxels of the smallest full volume that the device refused.
     refused: Cell<usize>,
@@ -58,15 +60,15 @@ pub struct Prediction {
 }
 
 impl Predictor {
-    /// Puts a model on a device.
+    /// Puts a model on a device of burn's, or on a GPU of the WGSL engine.
     ///
     /// # Errors
     /// When the bundle's weights are not those of its network.
-    pub fn new(bundle: Bundle, device: &Device) -> Result<Predictor> {
-        Predictor::of(vec![bundle], Settings::default(), None, device)
+    pub fn new(bundle: Bundle, backend: impl Into<Backend>) -> Result<Predictor> {
+        Predictor::of(vec![bundle], Settings::default(), None, backend)
     }
 
-    /// Puts models of one task on a device; `profile` is what `similarity` and `literal` select by.
+    /// Puts models of one task there; `profile` is what `similarity` and `literal` select by.
     ///
     /// # Errors
     /// For settings that mean nothing, a profile that is missing, not used or of other models, and as
@@ -75,14 +77,15 @@ impl Predictor {
         bundles: Vec<Bundle>,
         settings: Settings,
         profile: Option<Profile>,
-        device: &Device,
+        backend: impl Into<Backend>,
     ) -> Result<Predictor> {
         settings.check()?;
         ensure!(!bundles.is_empty(), "expected at least one model, found none");
-        let device = device.clone().without_autodiff();
+        let backend = backend.into();
+        let most_bytes = most_bytes(&settings, &backend);
         let members: Vec<Member> = bundles
             .into_iter()
-            .map(|bundle| Member::new(bundle, &device))
+            .map(|bundle| Member::new(bundle, &backend, most_bytes))
             .collect::<Result<_>>()?;
         let profile = match settings.ensemble {
             Ensemble::Mean => {
@@ -117,13 +120,8 @@ impl Predictor {
                 member.id.name
             );
         }
-        let on_cpu = crate::device::describe(&device) == "cpu";
-        let most_bytes = match settings.memory_bytes {
-            None if on_cpu => fit::free_bytes(),
-            given => given,
-        };
         let refused = Cell::new(usize::MAX);
-        Ok(Predictor { members, settings, profile, device, most_bytes, refused })
+        Ok(Predictor { members, settings, profile, backend, most_bytes, refused })
     }
 
     /// What all members were asked.
@@ -195,12 +193,11 @@ impl Predictor {
         Ok(Some(profile.select(&histograms, self.settings.ensemble)?))
     }
 
-    fn on_cpu(&self) -> bool {
-        crate::device::describe(&self.device) == "cpu"
-    }
-
     fn choose(&self, member: &Member, placement: &Placement) -> Result<Choice> {
-        let place = if self.on_cpu() { Place::Cpu } else { Place::Gpu };
+        if let Some(network) = member.on_gpu() {
+            return network.choose(&self.settings, &member.bundle, placement.dims());
+        }
+        let place = if self.backend.is_cpu() { Place::Cpu } else { Place::Gpu };
         let num_voxels = placement.dims().iter().product::<usize>();
         if self.settings.mode == Mode::Auto && num_voxels >= self.refused.get() {
             return self.after_refusal(member, placement.dims());
@@ -228,8 +225,11 @@ impl Predictor {
         };
         if choice.extent == Extent::FullVolume {
             tell(String::new());
-            match self.full(member, &flipped) {
-                Some(logits) => return Ok(flips::flipped(&logits, input.dims, flips)),
+            match self.full(member, &flipped, &mut tell)? {
+                Some(logits) => {
+                    choice.plan = member.planned();
+                    return Ok(flips::flipped(&logits, input.dims, flips));
+                }
                 None => *choice = self.after_refusal(member, input.dims)?,
             }
         }
@@ -243,26 +243,43 @@ impl Predictor {
         let logits = tiling.run(
             &flipped,
             self.task().num_outputs(),
-            |window| member.logits(window, &self.device),
+            |window| member.logits(window, &mut |_| {}),
             |number| tell(format!(", window {} of {count}", number + 1)),
-        );
+        )?;
+        choice.plan = member.planned();
         Ok(flips::flipped(&logits, input.dims, flips))
     }
 
     /// The logits of a full volume; none where the device cannot run it. A graphics card does not
     /// tell what it has free: in `auto` alone it is tried, and burn reports its refusal by a panic.
-    fn full(&self, member: &Member, input: &Input) -> Option<Vec<f32>> {
-        let run = || member.logits(input, &self.device);
-        if self.settings.mode != Mode::Auto || self.on_cpu() {
-            return Some(run());
+    fn full(
+        &self,
+        member: &Member,
+        input: &Input,
+        tell: &mut dyn FnMut(String),
+    ) -> Result<Option<Vec<f32>>> {
+        let is_told = self.backend.is_cpu() || member.on_gpu().is_some();
+        let mut run = || member.logits(input, tell);
+        if self.settings.mode != Mode::Auto || is_told {
+            return run().map(Some);
         }
         let logits = catch_unwind(AssertUnwindSafe(run)).ok();
         if logits.is_none() {
             let num_voxels = input.dims.iter().product::<usize>();
             self.refused.set(self.refused.get().min(num_voxels));
         }
-        logits
+        logits.transpose()
     }
+}
+
+/// What may be held: what is asked for, or what the machine has free, from which a GPU without memory
+/// of its own takes too. burn's GPUs are tried; and `full` is, whatever it takes.
+fn most_bytes(settings: &Settings, backend: &Backend) -> Option<u64> {
+    let is_bound = match backend {
+        Backend::Burn(_) => backend.is_cpu(),
+        Backend::Wgsl(_) => settings.mode != Mode::Full,
+    };
+    settings.memory_bytes.or_else(|| if is_bound { fit::free_bytes() } else { None })
 }
 
 /// For the bar, where a case takes several passes.

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: benchmarks that take more than one command.
 
 pub mod browser;
+pub mod engine;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -102,6 +102,30 @@ enum Bench {
         #[arg(long)]
         libtorch: bool,
     },
+    /// The WGSL engine natively, kernel by kernel, on the machine's fastest adapter
+    Engine {
+        /// A network; may be given again
+        #[arg(long = "preset", default_values = ["mbconv-slim"])]
+        presets: Vec<String>,
+        /// Voxels of the input along i, j, k; padded to what the network takes
+        #[arg(long, default_value = "64x64x64", value_parser = parse_size)]
+        size: Size,
+        /// Channels of the input
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
+        channels: u64,
+        /// What may be allocated on the GPU, such as 512MiB or 2GiB
+        #[arg(long, default_value = "4GiB", value_parser = bench::engine::mebibytes)]
+        budget: u64,
+        /// In what maps are stored: f32, f16, or auto for f32 where the budget allows it
+        #[arg(long, default_value = "auto", value_parser = ["auto", "f32", "f16"])]
+        storage: String,
+        /// Runs after the first, whose medians are told
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+        repeat: u64,
+        /// A commit to measure in the same run, before
+        #[arg(long, value_name = "REVISION")]
+        against: Option<String>,
+    },
     /// One network in one headless Chromium, by our engine and by onnxruntime-web from npm
     Browser {
         /// A preset, with weights of a moment's training on phantoms; may be given again
@@ -161,6 +185,30 @@ fn run(command: Command) -> Result<()> {
         Command::Test { gpu: true } => test::gpu(&workspace),
         Command::Bench { what: Bench::Gpu { data, out, device, rehearse, libtorch } } => {
             bench::gpu(&workspace, &bench::Gpu { data, out, device, rehearse, libtorch })
+        }
+        Command::Bench {
+            what:
+                Bench::Engine {
+                    presets,
+                    size: Size(size),
+                    channels,
+                    budget: budget_mib,
+                    storage,
+                    repeat,
+                    against,
+                },
+        } => {
+            let channels = channels as usize;
+            let engine = bench::engine::Engine {
+                presets,
+                size,
+                channels,
+                budget_mib,
+                storage,
+                repeat,
+                against,
+            };
+            bench::engine::engine(&workspace, &engine)
         }
         Command::Bench {
             what: Bench::Browser { presets, models, size: Size(size), runs, hardware, limit_secs },

@@ -47,8 +47,21 @@ impl Plan {
     /// # Errors
     /// As [`Plan::new`]; [`Error::Budget`] when none fits, with the bytes of the smallest.
     pub fn within(program: &Program, budget_bytes: u64) -> Result<Plan, Error> {
+        Plan::stored_within(program, None, budget_bytes)
+    }
+
+    /// The same with maps in f32 or f16 alone, where that is asked for.
+    ///
+    /// # Errors
+    /// As [`Plan::within`].
+    pub fn stored_within(
+        program: &Program,
+        storage: Option<Storage>,
+        budget_bytes: u64,
+    ) -> Result<Plan, Error> {
         let mut smallest = u64::MAX;
-        for manner in manners() {
+        let is_asked_for = |manner: &Manner| storage.is_none_or(|asked| manner.storage == asked);
+        for manner in manners().into_iter().filter(is_asked_for) {
             let plan = Plan::new(program, manner)?;
             if plan.footprint.total_bytes <= budget_bytes {
                 return Ok(plan);

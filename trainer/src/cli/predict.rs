@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::predict::backend::{Backend, EngineName};
 use crate::predict::inputs::{self, Split};
 use crate::predict::profile::{MAX_BYTES, Profile};
 use crate::predict::settings::{AXES, Ensemble, Largest, Mode, Settings};
@@ -58,7 +59,10 @@ pub(super) struct PredictArgs {
     /// Makes results again that are there already, whatever made them.
     #[arg(long)]
     overwrite: bool,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
+    /// What runs the networks.
+    #[arg(long, value_enum, default_value = "burn")]
+    engine: EngineName,
+    /// burn's: cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
     #[arg(long)]
     device: Option<String>,
 }
@@ -71,7 +75,9 @@ pub(super) struct ShownArgs {
     #[arg(long, value_enum, default_value = "auto")]
     mode: Mode,
     /// What `auto` may hold, such as 8GiB; by default nine tenths of what the machine has free. A
-    /// graphics card does not tell: there the full volume is tried unless this says otherwise.
+    /// graphics card does not tell: there the full volume is tried unless this says otherwise. With
+    /// the engine `wgsl` it is what may be allocated on the GPU: all modes keep to it, and `auto` stores
+    /// maps in f16 or works in parts rather than slide a window.
     #[arg(long, value_parser = plan::memory)]
     memory: Option<u64>,
     /// The sliding window: one number, or three along right, front, top; by default the patch that
@@ -116,15 +122,32 @@ Examples:
   rewind predict --model brats.safetensors --data t1.nii.gz t1gd.nii.gz t2.nii.gz flair.nii.gz \\
     --out predictions
   rewind predict --model brats.safetensors --data imagesTs --out predictions --memory 8GiB
+  rewind predict --model brats.safetensors --data imagesTs --out predictions --engine wgsl \
+    --memory 2GiB
   rewind predict --model cross-validation --data imagesTs --out predictions --tta
   rewind predict --model a b c --ensemble similarity --profile profile.json --data imagesTs \\
     --out predictions --largest-component regions
 
 Research use only, not a medical device";
 
+/// What the options name.
+fn backend(engine: EngineName, device: Option<&str>) -> Result<Backend> {
+    if engine == EngineName::Burn {
+        return Ok(Backend::from(&device::device(device)?));
+    }
+    ensure!(
+        device.is_none(),
+        "--device: expected it with --engine burn alone, found it with wgsl, which takes the fastest \
+         GPU that the driver names"
+    );
+    let backend = Backend::wgsl()?;
+    eprintln!("engine wgsl on {}", backend.describe());
+    Ok(backend)
+}
+
 /// Runs the command.
 pub(super) fn run(args: PredictArgs) -> Result<()> {
-    let device = device::device(args.device.as_deref())?;
+    let backend = backend(args.engine, args.device.as_deref())?;
     let paths = members::expand(&args.model);
     let bundles = members::read(&paths)?;
     let inputs = inputs::find(&args.data, args.split, &paths, &bundles[0].card.task)?;
@@ -145,7 +168,7 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
         probabilities: args.probabilities,
         ..args.shown.settings()?
     };
-    let predictor = Predictor::of(bundles, settings, profile.transpose()?, &device)?;
+    let predictor = Predictor::of(bundles, settings, profile.transpose()?, backend)?;
     let outcome = predictor.write_all(&inputs, &args.out, text.as_deref(), args.overwrite)?;
     eprintln!("{}", outcome.summary());
     println!("{DISCLAIMER}");
@@ -170,6 +193,12 @@ mod tests {
     fn settings(args: &[&str]) -> Result<Settings> {
         let args = std::iter::once(&"predict").chain(args);
         Shown::try_parse_from(args)?.args.settings()
+    }
+
+    #[test]
+    fn a_device_of_burns_is_refused_with_the_other_engine() {
+        let error = backend(EngineName::Wgsl, Some("cpu")).err().unwrap().to_string();
+        assert!(error.contains("--device") && error.contains("--engine burn"), "{error}");
     }
 
     #[test]

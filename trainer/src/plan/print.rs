@@ -12,7 +12,7 @@ pub fn bytes(bytes: u64) -> String {
 }
 
 /// Multiply-adds, for tables.
-fn work(count: u64) -> String {
+pub fn work(count: u64) -> String {
     let giga = count as f64 / 1e9;
     if giga >= 1000.0 { format!("{:.3} T", giga / 1e3) } else { format!("{giga:.2} G") }
 }

@@ -8,6 +8,7 @@ use model_core::{Bundle, Placement};
 use serde::{Deserialize, Serialize};
 
 use super::settings::{Mode, Settings};
+use super::wgsl::{F16_NOTE, Planned};
 use crate::plan::bytes as amount;
 
 /// Stands with every result of a sliding window.
@@ -40,6 +41,9 @@ pub struct Choice {
     pub extent: Extent,
     /// Why.
     pub why: String,
+    /// How the WGSL engine ran it, where it was that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Planned>,
 }
 
 impl std::fmt::Display for Extent {
@@ -49,6 +53,24 @@ impl std::fmt::Display for Extent {
             Extent::SlidingWindow { window: [i, j, k], overlap } => {
                 write!(f, "sliding window of {i} × {j} × {k} voxels, overlap {overlap}")
             }
+        }
+    }
+}
+
+impl Choice {
+    /// What it means for the result, where that is more than rounding.
+    pub fn notes(&self) -> Vec<&'static str> {
+        let slides = (self.extent != Extent::FullVolume).then_some(SLIDING_NOTE);
+        let rounds = self.plan.as_ref().filter(|plan| plan.is_f16()).map(|_| F16_NOTE);
+        slides.into_iter().chain(rounds).collect()
+    }
+}
+
+impl std::fmt::Display for Choice {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match &self.plan {
+            None => self.extent.fmt(f),
+            Some(plan) => write!(f, "{}, maps in {}", self.extent, plan.storage),
         }
     }
 }
@@ -75,7 +97,7 @@ pub fn choose(
     most_bytes: Option<u64>,
 ) -> Result<Choice> {
     let dims = placement.dims();
-    let full = |why: String| Ok(Choice { extent: Extent::FullVolume, why });
+    let full = |why: String| Ok(Choice { extent: Extent::FullVolume, why, plan: None });
     let of_full = needed_bytes(bundle, placement, dims, place)?;
     let why = match (settings.mode, most_bytes) {
         (Mode::Full, _) => return full("as asked for".into()),
@@ -121,9 +143,9 @@ pub fn window(
     Ok(match window == dims {
         true => {
             let why = format!("the window {wanted:?} holds it");
-            Choice { extent: Extent::FullVolume, why }
+            Choice { extent: Extent::FullVolume, why, plan: None }
         }
-        false => Choice { extent: Extent::SlidingWindow { window, overlap }, why },
+        false => Choice { extent: Extent::SlidingWindow { window, overlap }, why, plan: None },
     })
 }
 

@@ -5,19 +5,29 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use model_core::nets::UNet3d;
-use model_core::{Bundle, Input, Task};
+use model_core::{Bundle, Input, Task, check_weights};
 use serde::{Deserialize, Serialize};
 
+use super::backend::Backend;
+use super::wgsl::{OnGpu, Planned};
 use crate::data_set::are_same_channels;
 use crate::{cross_validation, model, run_folder};
 
-/// A model on a device.
+/// A model where it runs.
 pub struct Member {
     /// The model.
     pub bundle: Bundle,
     /// What records call it.
     pub id: ModelId,
-    network: UNet3d,
+    network: Network,
+}
+
+/// A network where it runs.
+enum Network {
+    /// On a device of burn's.
+    Burn(Box<UNet3d>, Device),
+    /// On a GPU, by the WGSL engine.
+    Wgsl(OnGpu),
 }
 
 /// Which model it was.
@@ -30,19 +40,47 @@ pub struct ModelId {
 }
 
 impl Member {
-    /// Puts a model on a device.
+    /// Puts a model where it is to run; the WGSL engine may allocate so much.
     ///
     /// # Errors
     /// When the bundle's weights are not those of its network.
-    pub fn new(bundle: Bundle, device: &Device) -> Result<Member> {
-        let network = model::build(&bundle.card.network, &bundle.weights, device)?;
+    pub fn new(bundle: Bundle, backend: &Backend, most_bytes: Option<u64>) -> Result<Member> {
+        let network = match backend {
+            Backend::Burn(device) => {
+                let network = model::build(&bundle.card.network, &bundle.weights, device)?;
+                Network::Burn(Box::new(network), device.clone())
+            }
+            Backend::Wgsl(gpu) => {
+                check_weights(&bundle.card.network, &bundle.weights)?;
+                Network::Wgsl(OnGpu::new(gpu.clone(), most_bytes))
+            }
+        };
         let id = ModelId { name: bundle.card.name.clone(), sha256: bundle.hash() };
         Ok(Member { bundle, id, network })
     }
 
-    /// The logits of all of an input, `[output][k][j][i]`.
-    pub fn logits(&self, input: &Input, device: &Device) -> Vec<f32> {
-        model::logits(&self.network, input, device)
+    /// The network on a GPU, where the WGSL engine runs it.
+    pub(super) fn on_gpu(&self) -> Option<&OnGpu> {
+        match &self.network {
+            Network::Burn(..) => None,
+            Network::Wgsl(network) => Some(network),
+        }
+    }
+
+    /// How the WGSL engine ran it, if it did.
+    pub(super) fn planned(&self) -> Option<Planned> {
+        self.on_gpu().and_then(OnGpu::planned)
+    }
+
+    /// The logits of all of an input, `[output][k][j][i]`; `tell` hears how far it is.
+    ///
+    /// # Errors
+    /// What the WGSL engine reports.
+    pub fn logits(&self, input: &Input, tell: &mut dyn FnMut(String)) -> Result<Vec<f32>> {
+        match &self.network {
+            Network::Burn(network, device) => Ok(model::logits(network, input, device)),
+            Network::Wgsl(network) => network.logits(&self.bundle, input, tell),
+        }
     }
 }
 

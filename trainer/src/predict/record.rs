@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::fit::{Choice, Extent, SLIDING_NOTE};
+use super::backend::EngineName;
+use super::fit::Choice;
 use super::members::ModelId;
 use super::profile::Selection;
 use super::settings::{Ensemble, Largest, Mode, Settings};
@@ -32,7 +33,7 @@ pub struct Record {
     pub made_by: MadeBy,
     /// For each model that ran, what it was shown.
     pub shown: Vec<Choice>,
-    /// What a sliding window means, where there was one.
+    /// What a sliding window means, and maps in half precision, where there were some.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
     /// Which of the models predicted, where one was selected.
@@ -64,6 +65,9 @@ pub struct MadeBy {
     pub rewind: String,
     /// The models, in order.
     pub models: Vec<ModelId>,
+    /// What ran them.
+    #[serde(default)]
+    pub engine: EngineName,
     /// How they become one answer.
     pub ensemble: Ensemble,
     /// SHA-256 of the profile that they are selected by.
@@ -86,11 +90,12 @@ pub struct MadeBy {
 }
 
 impl MadeBy {
-    /// By these models and settings.
+    /// By these models and settings, with burn.
     pub fn new(models: Vec<ModelId>, settings: &Settings, profile: Option<&str>) -> MadeBy {
         MadeBy {
             rewind: env!("CARGO_PKG_VERSION").into(),
             models,
+            engine: EngineName::default(),
             ensemble: settings.ensemble,
             profile_sha256: profile.map(|json| files::hexadecimal(&Sha256::digest(json))),
             mode: settings.mode,
@@ -136,9 +141,10 @@ impl Record {
 
     /// The same, with what the models were shown, and what that means.
     pub fn with_shown(self, shown: Vec<Choice>) -> Record {
-        let slides = |choice: &Choice| choice.extent != Extent::FullVolume;
-        let note = if shown.iter().any(slides) { SLIDING_NOTE.into() } else { String::new() };
-        Record { shown, note, ..self }
+        let mut notes: Vec<&str> = shown.iter().flat_map(Choice::notes).collect();
+        notes.sort_unstable();
+        notes.dedup();
+        Record { note: notes.join(" "), shown, ..self }
     }
 
     /// Reads the record of a result; none where there is none that can be read.
@@ -171,6 +177,14 @@ pub fn sha256_of(paths: &[PathBuf]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_from_before_there_were_two_engines_are_of_burn() {
+        let now = MadeBy::new(Vec::new(), &Settings::default(), None);
+        let mut json = serde_json::to_value(&now).unwrap();
+        assert_eq!(json.as_object_mut().unwrap().remove("engine"), Some("burn".into()));
+        assert_eq!(serde_json::from_value::<MadeBy>(json).unwrap(), now);
+    }
 
     #[test]
     fn what_was_asked_differently_is_named() {

@@ -8,12 +8,12 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail, ensure};
 use model_core::nifti;
 
-use super::fit::Extent;
+use super::fit::Choice;
 use super::inputs::Inputs;
 use super::record::{MadeBy, Record, RegionVolume, sha256_of};
 use super::{Prediction, Predictor};
 use crate::data_set::CaseFiles;
-use crate::{device, files, progress};
+use crate::{files, progress};
 
 /// The folder beside the label maps that probabilities go to.
 pub const PROBABILITIES: &str = "probabilities";
@@ -29,7 +29,7 @@ pub struct Outcome {
     pub faults: Vec<String>,
     /// For each way that networks were shown scans, how often, and why at first.
     pub shown: BTreeMap<String, (usize, String)>,
-    /// What a sliding window means, where there was one.
+    /// What a sliding window means, and maps in half precision, where there were some.
     pub note: String,
 }
 
@@ -53,6 +53,7 @@ impl Predictor {
     ) -> Result<Outcome> {
         std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let made_by = MadeBy::new(self.ids(), &self.settings, profile);
+        let made_by = MadeBy { engine: self.backend.engine(), ..made_by };
         if !overwrite {
             refuse_others(&inputs.cases, out, &made_by)?;
         }
@@ -144,7 +145,7 @@ impl Predictor {
         Record {
             selection: prediction.selection.clone(),
             volumes: self.task().regions.iter().map(volume).collect(),
-            device: device::describe(&self.device),
+            device: self.backend.describe(),
             ..record.with_shown(prediction.shown.clone())
         }
     }
@@ -158,7 +159,7 @@ impl Outcome {
         }
         for choice in &record.shown {
             let first = || (0, format!("{}: {}", record.case, choice.why));
-            self.shown.entry(choice.extent.to_string()).or_insert_with(first).0 += 1;
+            self.shown.entry(choice.to_string()).or_insert_with(first).0 += 1;
         }
         if !record.note.is_empty() {
             self.note.clone_from(&record.note);
@@ -184,12 +185,10 @@ impl Outcome {
     }
 }
 
-/// That a scan was not shown whole, as it is told when it first happens.
+/// That a scan was not shown whole, or not in full precision, as it is told when it first happens.
 fn told(record: &Record) -> String {
-    let slides = record.shown.iter().find(|choice| choice.extent != Extent::FullVolume);
-    slides.map_or(String::new(), |choice| {
-        format!("{}: {} ({})", record.case, choice.extent, choice.why)
-    })
+    let noted = record.shown.iter().find(|choice: &&Choice| !choice.notes().is_empty());
+    noted.map_or(String::new(), |choice| format!("{}: {choice} ({})", record.case, choice.why))
 }
 
 /// Where a scan's labels, record and probabilities go.

@@ -1,6 +1,7 @@
 //! A volume in overlapping windows, whose logits are averaged with Gaussian weights: what a network
 //! sees where the full volume does not fit.
 
+use anyhow::Result;
 use model_core::Input;
 
 /// The weights' standard deviation as a share of the window, as in nnU-Net (Isensee et al. 2021):
@@ -37,15 +38,18 @@ impl Tiling {
     /// - input: `[channel][k][j][i]`
     /// - output: `[output][k][j][i]`
     ///
+    /// # Errors
+    /// The network's.
+    ///
     /// # Panics
     /// When the input has another size.
     pub fn run(
         &self,
         input: &Input,
         num_outputs: usize,
-        mut network: impl FnMut(&Input) -> Vec<f32>,
+        mut network: impl FnMut(&Input) -> Result<Vec<f32>>,
         mut tell: impl FnMut(usize),
-    ) -> Vec<f32> {
+    ) -> Result<Vec<f32>> {
         assert_eq!(input.dims, self.dims, "the volume that the windows were made for");
         let num_voxels: usize = self.dims.iter().product();
         let mut sum = vec![0.0; num_outputs * num_voxels];
@@ -56,12 +60,12 @@ impl Tiling {
                 for (i, i_weights) in i_axis {
                     tell(number);
                     number += 1;
-                    let logits = network(&self.cut(input, [*i, *j, *k]));
+                    let logits = network(&self.cut(input, [*i, *j, *k]))?;
                     self.add(&logits, [*i, *j, *k], [i_weights, j_weights, k_weights], &mut sum);
                 }
             }
         }
-        sum
+        Ok(sum)
     }
 
     /// The rows of a window: where each starts in the volume, with its places along j and k.
@@ -161,7 +165,8 @@ mod tests {
         };
         let tiling = Tiling::new(dims, [4, 4, 7], 0.5);
         let mut told = Vec::new();
-        let found = tiling.run(&input, 1, network, |number| told.push(number));
+        let found =
+            tiling.run(&input, 1, |input| Ok(network(input)), |number| told.push(number)).unwrap();
         assert_eq!(told, (0..tiling.num_windows()).collect::<Vec<_>>());
         assert_eq!(told.len(), 5 * 4);
         let expected = network(&input);

@@ -1,0 +1,150 @@
+//! Measures the engine on this machine's GPU: the program of `cargo xtask bench engine`, which says
+//! what its options mean. Random weights and numbers: times do not depend on them.
+
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use model_core::config::parameters;
+use model_core::{Array, Program, UNetConfig, Weights};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use shaders::kernels::Storage;
+use shaders::{CopyRate, Engine, MAX_BINDING_BYTES, Plan};
+
+mod arguments;
+mod table;
+
+use arguments::Arguments;
+use table::{Kernels, median, seconds, spread};
+
+fn main() -> ExitCode {
+    match Arguments::parse(std::env::args().skip(1)).map_err(Into::into).and_then(measure) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let Arguments { preset, size, channels, budget_bytes, storage, repeat } = &arguments;
+    let config = UNetConfig::preset(preset, *channels, 3)?;
+    let dims = config.padded(*size);
+    let program = Program::new(&config, dims)?;
+    let plan = Plan::stored_within(&program, *storage, *budget_bytes)?;
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let weights = random_weights(&config, &mut random);
+    let input = uniform(&mut random, channels * dims.iter().product::<usize>());
+
+    let started = Instant::now();
+    let engine = pollster::block_on(Engine::with_clock())?;
+    let opened = started.elapsed().as_secs_f64();
+    println!("{}\n", head(&arguments, &plan, dims, engine.adapter_name()));
+
+    let started = Instant::now();
+    pollster::block_on(engine.prepare(&plan))?;
+    let compiled = started.elapsed().as_secs_f64();
+    let run = || -> Result<f64, shaders::Error> {
+        let started = Instant::now();
+        let mut go_on = |_| ControlFlow::Continue(());
+        pollster::block_on(engine.run(&plan, &weights, &input, &mut go_on))?;
+        Ok(started.elapsed().as_secs_f64())
+    };
+    let first = run()?;
+    let warm: Vec<f64> = (0..*repeat).map(|_| run()).collect::<Result<_, _>>()?;
+    let whole = plan.multiply_adds() as f64 / median(&warm) / 1e9;
+    let allocated = engine.allocated_bytes() + staging(&plan);
+    println!("| whole network | |\n|---|---|");
+    println!("| cold: the GPU opened | {} |", seconds(opened));
+    println!("| cold: kernels compiled | {} |", seconds(compiled));
+    println!("| cold: first run | {} |", seconds(first));
+    println!("| warm: a run, input and result included | {} |", spread(&warm));
+    println!("| warm: multiply-adds a second | {whole:.2} G |");
+    println!("| stated, allocated | {}, {allocated} bytes |", plan.footprint.total_bytes);
+    match by_its_clock(&engine, &plan, &weights, &input, *repeat) {
+        Ok(table) => println!("{table}"),
+        Err(error) => println!("| by the GPU's clock | not measured: {error} |\n"),
+    }
+    println!("Research use only, not a medical device");
+    Ok(())
+}
+
+/// The rest of the table, and that of the kernels.
+fn by_its_clock(
+    engine: &Engine,
+    plan: &Plan,
+    weights: &Weights,
+    input: &[f32],
+    repeat: usize,
+) -> Result<String, shaders::Error> {
+    let largest = plan.buffers.iter().copied().max().unwrap_or(0).min(MAX_BINDING_BYTES);
+    let copy = copy_rate(engine, largest, 2 * repeat + 1)?;
+    let mut kernels = Kernels::default();
+    for _ in 0..repeat {
+        kernels.add(plan, &pollster::block_on(engine.step_seconds(plan, weights, input))?);
+    }
+    let by_driver =
+        copy.driver.map_or("not measured".into(), |rate| format!("{:.2} GB/s", rate / 1e9));
+    Ok(format!(
+        "| warm: its steps alone, by the GPU's clock | {} |\n\
+         | a copy of {:.1} MiB, read and written | {:.2} GB/s by a kernel, {by_driver} by the driver |\n\n\
+         {}",
+        seconds(kernels.seconds()),
+        mib(largest),
+        copy.kernel / 1e9,
+        kernels.table(copy.kernel.max(copy.driver.unwrap_or(0.0))),
+    ))
+}
+
+/// The median of some copies.
+fn copy_rate(engine: &Engine, bytes: u64, repeat: usize) -> Result<CopyRate, shaders::Error> {
+    let rates: Vec<CopyRate> = (0..repeat)
+        .map(|_| pollster::block_on(engine.copy_rate(bytes)))
+        .collect::<Result<_, _>>()?;
+    let kernel: Vec<f64> = rates.iter().map(|rate| rate.kernel).collect();
+    let driver: Option<Vec<f64>> = rates.iter().map(|rate| rate.driver).collect();
+    Ok(CopyRate { kernel: median(&kernel), driver: driver.map(|rates| median(&rates)) })
+}
+
+/// What is measured, on what.
+fn head(arguments: &Arguments, plan: &Plan, [i, j, k]: [usize; 3], adapter: &str) -> String {
+    let storage = match plan.manner.storage {
+        Storage::F32 => "f32",
+        Storage::F16 => "f16",
+    };
+    format!(
+        "{adapter}: {}, {} channels of {i}×{j}×{k} voxels, maps in {storage}, slabs of at most \
+         {:.0} MiB, {:.1} MiB in all, {:.3} G multiply-adds in {} dispatches; medians of {}",
+        arguments.preset,
+        arguments.channels,
+        mib(plan.manner.slab_bytes),
+        mib(plan.footprint.total_bytes),
+        plan.multiply_adds() as f64 / 1e9,
+        plan.steps.len(),
+        arguments.repeat,
+    )
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1u64 << 20) as f64
+}
+
+/// What the footprint counts beside the buffers: one slab of the input on its way.
+fn staging(plan: &Plan) -> u64 {
+    plan.input.iter().map(|part| part.bytes).max().unwrap_or(0)
+}
+
+fn random_weights(config: &UNetConfig, random: &mut ChaCha8Rng) -> Weights {
+    let mut weights = Weights::new();
+    for parameter in parameters(config) {
+        let values = uniform(random, parameter.shape.iter().product());
+        weights.insert(parameter.name, Array { shape: parameter.shape, values });
+    }
+    weights
+}
+
+fn uniform(random: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
+    (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
+}

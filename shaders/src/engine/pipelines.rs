@@ -1,0 +1,58 @@
+//! The kernels compiled: once for an engine, and kept.
+
+use std::sync::PoisonError;
+
+use wgpu::{ComputePipeline, ErrorFilter};
+
+use super::Engine;
+use crate::Error;
+use crate::kernels::{Kernel, Storage};
+use crate::plan::Plan;
+
+impl Engine {
+    /// Compiles what a plan needs and the engine has not yet.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the GPU refuses a kernel.
+    pub async fn prepare(&self, plan: &Plan) -> Result<(), Error> {
+        let storage = plan.manner.storage;
+        let scope = self.device.push_error_scope(ErrorFilter::Validation);
+        {
+            let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            for step in &plan.steps {
+                let key = (step.kernel.name, step.entry, storage);
+                if !pipelines.contains_key(&key) {
+                    pipelines.insert(key, self.compile(step.kernel, step.entry, storage));
+                }
+            }
+        }
+        match scope.pop().await {
+            Some(error) => {
+                self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                Err(Error::Device(error.to_string()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A kernel's entry point; errors go to the device's error scopes.
+    fn compile(&self, kernel: &Kernel, entry: &str, storage: Storage) -> ComputePipeline {
+        self.pipeline(kernel.name, kernel.source(storage, self.has_f16), entry)
+    }
+
+    /// An entry point of any source, by the same rule.
+    pub(super) fn pipeline(&self, name: &str, source: String, entry: &str) -> ComputePipeline {
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(entry),
+            layout: None,
+            module: &module,
+            entry_point: Some(entry),
+            compilation_options: Default::default(),
+            cache: None,
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! `rewind predict --engine wgsl` gives the CPU's labels, within the memory that it is allowed.
+
+use std::fs;
+
+use burn::tensor::Device;
+use model_core::metrics::dice;
+use model_core::{Case, LabelMap, Program, phantom, preprocess};
+use promises::skipped;
+use shaders::kernels::Storage;
+use shaders::{Engine, Plan};
+use trainer::predict::backend::{Backend, EngineName};
+use trainer::predict::fit::Extent;
+use trainer::predict::record::Record;
+use trainer::predict::settings::{Mode, Settings};
+use trainer::predict::{Prediction, Predictor};
+
+use crate::inference::{find, models};
+
+/// The GPU, software Vulkan included. Where there is none this says "skipped: …"; with
+/// `$REWIND_REQUIRE_GPU` set that is a failure.
+fn gpu() -> Option<Backend> {
+    match Backend::wgsl() {
+        Ok(backend) => Some(backend),
+        Err(error) if std::env::var_os("REWIND_REQUIRE_GPU").is_some() => panic!("{error}"),
+        Err(error) => {
+            skipped(&error.to_string());
+            None
+        }
+    }
+}
+
+fn segment(settings: Settings, backend: impl Into<Backend>, case: &Case) -> Prediction {
+    let predictor = Predictor::of(vec![models().remove(0)], settings, None, backend).unwrap();
+    predictor.segment(case, |_| {}).unwrap()
+}
+
+fn within(memory: u64) -> Settings {
+    Settings { memory_bytes: Some(memory), ..Settings::default() }
+}
+
+/// Dice of all that is labeled, then of every region.
+fn agreement(a: &LabelMap, b: &LabelMap) -> Vec<f64> {
+    let foreground: Vec<u8> = (1..=u8::MAX).collect();
+    let regions = phantom::task().regions.into_iter().map(|region| region.labels);
+    let of = |labels: Vec<u8>| dice(&a.labels, &b.labels, &labels, trainer::validate::RULE);
+    std::iter::once(foreground).chain(regions).map(of).collect()
+}
+
+/// Bytes of the largest plan of a phantom that stores maps in f16, and of the smallest of all.
+fn sizes(case: &Case) -> (u64, u64) {
+    let card = models().remove(0).card;
+    let (input, _) = preprocess(&case.channels, &card.preprocess, &card.network).unwrap();
+    let program = Program::new(&card.network, input.dims).unwrap();
+    let mut plan = Plan::within(&program, u64::MAX).unwrap();
+    assert_eq!(plan.manner.storage, Storage::F32, "the best there is");
+    let mut in_f16 = None;
+    while let Ok(smaller) = plan.smaller() {
+        plan = smaller;
+        if plan.manner.storage == Storage::F16 {
+            in_f16.get_or_insert(plan.footprint.total_bytes);
+        }
+    }
+    (in_f16.expect("a plan in f16"), plan.footprint.total_bytes)
+}
+
+#[test]
+fn the_labels_are_the_cpus_in_f32_and_nearly_in_f16() {
+    let Some(gpu) = gpu() else { return };
+    let case = phantom::phantom(20, 32);
+    let cpu = segment(Settings::default(), &Device::flex(), &case);
+    let (f16_bytes, _) = sizes(&case);
+    for (memory, storage, least) in [(1 << 30, "f32", 0.999), (f16_bytes, "f16", 0.99)] {
+        let found = segment(within(memory), gpu.clone(), &case);
+        let plan = found.shown[0].plan.clone().unwrap();
+        assert_eq!((found.shown[0].extent, &*plan.storage), (Extent::FullVolume, storage));
+        assert!(plan.peak_bytes <= memory, "{plan}");
+        let dice = agreement(&cpu.labels, &found.labels);
+        println!("{storage}: Dice {dice:?}");
+        assert!(dice.iter().all(|dice| *dice >= least), "{storage}: {dice:?}");
+    }
+}
+
+/// Overlapping windows are another function: they are asked for, or not taken.
+#[test]
+fn too_little_memory_is_refused_with_the_least_that_is_enough() {
+    let Some(gpu) = gpu() else { return };
+    let case = phantom::phantom(20, 32);
+    let (_, smallest) = sizes(&case);
+    let predictor = |memory: u64| {
+        Predictor::of(vec![models().remove(0)], within(memory), None, gpu.clone()).unwrap()
+    };
+    assert!(predictor(smallest).segment(&case, |_| {}).is_ok());
+    let error = predictor(smallest - 1).segment(&case, |_| {}).err().unwrap().to_string();
+    let least = format!("at least {} MiB", smallest.div_ceil(1 << 20));
+    assert!(error.contains(&least) && error.contains("--memory"), "{error}");
+}
+
+#[test]
+fn every_step_is_timed_by_the_gpus_own_clock() {
+    if gpu().is_none() {
+        return;
+    }
+    let engine = pollster::block_on(Engine::with_clock()).unwrap();
+    let bundle = models().remove(0);
+    let program = Program::new(&bundle.card.network, [16; 3]).unwrap();
+    let plan = Plan::within(&program, u64::MAX).unwrap();
+    let started = std::time::Instant::now();
+    let timed = engine.step_seconds(&plan, &bundle.weights, &[0.5; 4 << 12]);
+    let seconds = match pollster::block_on(timed) {
+        Ok(seconds) => seconds,
+        Err(error) => return skipped(&error.to_string()),
+    };
+    let (elapsed, sum) = (started.elapsed().as_secs_f64(), seconds.iter().sum::<f64>());
+    assert_eq!(seconds.len(), plan.steps.len());
+    assert!(sum > 0.0 && sum < elapsed, "{sum} s of steps in {elapsed} s");
+    let rate = pollster::block_on(engine.copy_rate(1 << 20)).unwrap();
+    assert!(rate.kernel.is_finite() && rate.kernel > 1e6, "{rate:?}");
+}
+
+#[test]
+fn windows_and_flips_are_the_cpus_too_and_the_record_tells_the_gpu_and_the_plan() {
+    let Some(gpu) = gpu() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    trainer::phantom::write(&path("data"), 1, 20, 32).unwrap();
+    let found = find(&[path("data/imagesTr/phantom_00020.nii.gz")]);
+    let settings = Settings {
+        mode: Mode::Sliding,
+        flips: [true, false, false],
+        probabilities: true,
+        ..Settings::default()
+    };
+    let case = phantom::phantom(20, 32);
+    let cpu = segment(settings.clone(), &Device::flex(), &case);
+    let predictor = Predictor::of(vec![models().remove(0)], settings, None, gpu.clone()).unwrap();
+    let outcome = predictor.write_all(&found, &path("out"), None, false).unwrap();
+    assert_eq!((outcome.segmented, &outcome.faults[..]), (1, &[][..]));
+    assert!(outcome.summary().contains("maps in f32"), "{}", outcome.summary());
+
+    let labels = fs::read(path("out/phantom_00020.nii.gz")).unwrap();
+    let labels = model_core::nifti::read_labels(&labels).unwrap();
+    let dice = agreement(&cpu.labels, &labels);
+    assert!(dice.iter().all(|dice| *dice >= 0.999), "{dice:?}");
+    let prediction = predictor.segment(&case, |_| {}).unwrap();
+    let pairs = cpu.probabilities.unwrap().into_iter().zip(prediction.probabilities.unwrap());
+    for (a, b) in pairs {
+        let differences = a.voxels.iter().zip(&b.voxels).map(|(a, b)| (a - b).abs());
+        let largest = differences.fold(0.0, f32::max);
+        assert!(largest < 1e-3, "{largest}");
+    }
+
+    let record = Record::find(&path("out/phantom_00020.json")).unwrap();
+    assert_eq!((record.made_by.engine, record.device), (EngineName::Wgsl, gpu.describe()));
+    let shown = &record.shown[0];
+    assert_eq!(shown.extent, Extent::SlidingWindow { window: [24; 3], overlap: 0.5 });
+    let plan = shown.plan.as_ref().unwrap();
+    assert!(plan.storage == "f32" && plan.peak_bytes > 0 && plan.multiply_adds > 0, "{plan}");
+
+    // By another engine it would be another result.
+    let burn = Predictor::new(models().remove(0), &Device::flex()).unwrap();
+    let refused = burn.write_all(&found, &path("out"), None, false).unwrap_err().to_string();
+    assert!(refused.contains("engine: \"wgsl\", \"burn\""), "{refused}");
+}
