@@ -28,6 +28,8 @@ pub enum Ask {
     Plan {
         /// For each channel of the task, the scan and which of its channels.
         channels: Vec<(u32, usize)>,
+        /// What a run may take on the GPU.
+        budget_bytes: u64,
     },
     /// Run the network on what was planned.
     Segment,
@@ -55,7 +57,7 @@ pub enum Answer {
         grid: Grid,
     },
     /// What a run will take.
-    Plan(Plan),
+    Planned(Planned),
     /// How far a run is; more answers follow.
     Progress(Progress),
     /// The label map is made; its codes are sent along.
@@ -66,11 +68,29 @@ pub enum Answer {
         elapsed_secs: f64,
         /// The GPU that did it.
         adapter: String,
+        /// The plan that ran in the end.
+        plan: Plan,
+        /// What went wrong before, and within what it ran; empty when nothing did.
+        setbacks: String,
     },
     /// The run was stopped, as asked.
     Cancelled,
     /// What went wrong, in words for the person at the page.
     Failed(String),
+}
+
+/// What a run within the budget will take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Planned {
+    /// It can start.
+    Fits(Plan),
+    /// No way to run it needs so little memory.
+    Exceeds {
+        /// What the smallest way needs.
+        smallest_bytes: u64,
+        /// The same in words.
+        message: String,
+    },
 }
 
 /// What a run will take.
@@ -82,6 +102,8 @@ pub struct Plan {
     pub multiply_adds: u64,
     /// Bytes on the GPU.
     pub gpu_bytes: u64,
+    /// Bits in which a value of a map is stored: 32 or 16.
+    pub bits: u32,
 }
 
 /// How far a run is.
@@ -89,10 +111,12 @@ pub struct Plan {
 pub struct Progress {
     /// What is being done.
     pub step: Step,
-    /// Operations of the network done, and in all.
-    pub ops: [usize; 2],
+    /// Steps on the GPU done, and in all.
+    pub steps: [usize; 2],
     /// Multiply-adds done, of all: 0 to 1.
     pub share: f64,
+    /// What has gone wrong, and within what it runs now; empty when nothing has.
+    pub setbacks: String,
 }
 
 /// The steps of a run.

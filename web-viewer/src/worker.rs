@@ -8,11 +8,16 @@ use std::rc::Rc;
 
 use js_sys::{Array, Float32Array, Uint8Array};
 use model_core::{Bundle, Error, Input, Placement, Program, Volume, postprocess, preprocess};
-use shaders::{Engine, Output};
+use shaders::kernels::Storage;
+use shaders::{Engine, News, Output, Session};
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::protocol::{Answer, Ask, Plan, Progress, Step};
+use crate::protocol::{Answer, Ask, Plan, Planned, Progress, Step};
+use crate::words;
+
+/// As often as a screen is drawn, nearly; a fast GPU has more to tell.
+const LEAST_MS_BETWEEN_PROGRESS: f64 = 30.0;
 
 /// What the worker holds between messages.
 #[derive(Default)]
@@ -20,11 +25,13 @@ struct Bench {
     bundle: Option<Rc<Bundle>>,
     scans: HashMap<(u32, usize), Volume>,
     prepared: Option<Rc<Prepared>>,
-    engine: Option<Rc<Engine>>,
+    plan: Option<shaders::Plan>,
+    session: Session,
 }
 
-/// A run that can start.
+/// A scan as the network takes it, whatever the memory.
 struct Prepared {
+    channels: Vec<(u32, usize)>,
     bundle: Rc<Bundle>,
     program: Program,
     input: Input,
@@ -84,11 +91,11 @@ async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
         Ask::Keep { scans } => {
             BENCH.with_borrow_mut(|bench| {
                 bench.scans.retain(|(scan, _), _| scans.contains(scan));
-                bench.prepared = None;
+                bench.forget_run();
             });
             Ok((Answer::Done, Vec::new()))
         }
-        Ask::Plan { channels } => plan(&channels),
+        Ask::Plan { channels, budget_bytes } => plan(&channels, budget_bytes),
         Ask::Segment => segment(id).await,
         Ask::Cancel => {
             IS_CANCELLED.set(true);
@@ -102,7 +109,7 @@ fn open_bundle(file: &str, bytes: &[u8]) -> Answered {
     let (card, hash) = (Box::new(bundle.card.clone()), bundle.hash());
     BENCH.with_borrow_mut(|bench| {
         bench.bundle = Some(Rc::new(bundle));
-        bench.prepared = None;
+        bench.forget_run();
     });
     Ok((Answer::Bundle { card, hash }, Vec::new()))
 }
@@ -120,87 +127,154 @@ fn read_scan(scan: u32, file: &str, bytes: &[u8]) -> Answered {
     Ok((Answer::Scan { grid }, arrays))
 }
 
-fn plan(channels: &[(u32, usize)]) -> Answered {
-    let prepared = BENCH.with_borrow_mut(|bench| {
-        bench.prepared = None;
-        let bundle = bench.bundle.clone().ok_or("no model is open")?;
+impl Bench {
+    /// Drops what was prepared for a run.
+    fn forget_run(&mut self) {
+        self.prepared = None;
+        self.plan = None;
+    }
+
+    /// The network's input of these channels, made once.
+    fn prepared(&mut self, channels: &[(u32, usize)]) -> Result<Rc<Prepared>, String> {
+        let same = self.prepared.as_ref().filter(|prepared| prepared.channels == channels);
+        if let Some(prepared) = same {
+            return Ok(prepared.clone());
+        }
+        self.forget_run();
+        let bundle = self.bundle.clone().ok_or("no model is open")?;
         // Taken out and put back: a copy would double the largest thing in memory.
-        let taken = channels.iter().map(|place| Some((place, bench.scans.remove(place)?)));
+        let taken = channels.iter().map(|place| Some((*place, self.scans.remove(place)?)));
         let (places, volumes): (Vec<_>, Vec<_>) = taken.flatten().unzip();
-        let prepared = prepare(bundle, &volumes).map_err(|e| e.to_string());
-        bench.scans.extend(places.into_iter().copied().zip(volumes));
+        let prepared = prepare(channels, bundle, &volumes).map_err(|e| e.to_string());
+        self.scans.extend(places.into_iter().zip(volumes));
         let prepared = Rc::new(prepared?);
-        bench.prepared = Some(prepared.clone());
-        Ok::<_, String>(prepared)
-    })?;
-    let footprint = Engine::footprint(&prepared.program, &prepared.bundle.weights);
-    let plan = Plan {
-        dims: prepared.input.dims,
-        multiply_adds: prepared.program.total_multiply_adds(),
-        gpu_bytes: footprint.total_bytes,
-    };
-    Ok((Answer::Plan(plan), Vec::new()))
+        self.prepared = Some(prepared.clone());
+        Ok(prepared)
+    }
 }
 
-fn prepare(bundle: Rc<Bundle>, channels: &[Volume]) -> Result<Prepared, Error> {
+fn plan(channels: &[(u32, usize)], budget_bytes: u64) -> Answered {
+    let planned = BENCH.with_borrow_mut(|bench| {
+        let prepared = bench.prepared(channels)?;
+        bench.plan = None;
+        match shaders::Plan::within(&prepared.program, budget_bytes) {
+            Ok(plan) => {
+                let stated = stated(&plan, &prepared);
+                bench.plan = Some(plan);
+                Ok(Planned::Fits(stated))
+            }
+            Err(error @ shaders::Error::Budget { smallest_bytes, .. }) => {
+                Ok(Planned::Exceeds { smallest_bytes, message: error.to_string() })
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    })?;
+    Ok((Answer::Planned(planned), Vec::new()))
+}
+
+fn stated(plan: &shaders::Plan, prepared: &Prepared) -> Plan {
+    Plan {
+        dims: prepared.input.dims,
+        multiply_adds: plan.multiply_adds(),
+        gpu_bytes: plan.footprint.total_bytes,
+        bits: match plan.manner.storage {
+            Storage::F32 => 32,
+            Storage::F16 => 16,
+        },
+    }
+}
+
+fn prepare(
+    channels: &[(u32, usize)],
+    bundle: Rc<Bundle>,
+    volumes: &[Volume],
+) -> Result<Prepared, Error> {
     let card = &bundle.card;
-    let (input, placement) = preprocess(channels, &card.preprocess, &card.network)?;
+    let (input, placement) = preprocess(volumes, &card.preprocess, &card.network)?;
     let mut program = Program::new(&card.network, input.dims)?;
     // A resampled scan needs logits, to interpolate them at the source's voxels.
     if !placement.is_resampled() {
         program = program.deciding(&card.task);
     }
-    Ok(Prepared { bundle, program, input, placement })
+    Ok(Prepared { channels: channels.to_vec(), bundle, program, input, placement })
 }
 
 async fn segment(id: u32) -> Answered {
     IS_CANCELLED.set(false);
     let start_ms = js_sys::Date::now();
-    let prepared = BENCH.with_borrow(|bench| bench.prepared.clone()).ok_or("no scan is chosen")?;
-    let Prepared { bundle, program, input, placement } = &*prepared;
-    let tell = |step: Step, ops: [usize; 2], share: f64| {
-        post(id, &Answer::Progress(Progress { step, ops, share }), &[]);
+    let (prepared, plan, mut session) = BENCH.with_borrow_mut(|bench| {
+        let prepared = bench.prepared.clone().ok_or("no scan is chosen")?;
+        let plan = bench.plan.clone().ok_or("no run is planned")?;
+        Ok::<_, String>((prepared, plan, std::mem::take(&mut bench.session)))
+    })?;
+    let Prepared { bundle, input, placement, .. } = &*prepared;
+    let mut teller = Teller::new(id, plan.steps.len());
+    let mut tell = |news: News| {
+        teller.tell(news);
+        if IS_CANCELLED.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let num_ops = program.ops.len();
-    tell(Step::OpenGpu, [0, num_ops], 0.0);
-    let engine = opened().await?;
-    tell(Step::Network, [0, num_ops], 0.0);
-    let ran = engine
-        .run(program, &bundle.weights, &input.values, &mut |progress| {
-            let total = progress.total_multiply_adds.max(1) as f64;
-            let share = progress.done_multiply_adds as f64 / total;
-            tell(Step::Network, [progress.done_ops, progress.total_ops], share);
-            match IS_CANCELLED.get() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        })
-        .await;
-    let output = match ran {
-        Ok(output) => output,
+    let weights = &bundle.weights;
+    let ran = session.run(Engine::new, plan, weights, &input.values, &mut tell).await;
+    let adapter = session.gpu().map(|gpu| gpu.adapter_name().to_string()).unwrap_or_default();
+    BENCH.with_borrow_mut(|bench| bench.session = session);
+    let ran = match ran {
+        Ok(ran) => ran,
         Err(shaders::Error::Cancelled) => return Ok((Answer::Cancelled, Vec::new())),
-        Err(error) => {
-            // Whatever went wrong, the next run opens the GPU anew.
-            BENCH.with_borrow_mut(|bench| bench.engine = None);
-            return Err(error.to_string());
-        }
+        Err(error) => return Err(error.to_string()),
     };
-    tell(Step::PlaceLabels, [num_ops; 2], 1.0);
-    let map = match output {
+    teller.say(Step::PlaceLabels, 1.0);
+    let map = match ran.output {
         Output::Labels(labels) => placement.restore(&labels),
         Output::Logits(logits) => postprocess(&logits, &bundle.card.task, placement),
     };
-    let elapsed_secs = (js_sys::Date::now() - start_ms) / 1000.0;
-    let adapter = engine.adapter_name().to_string();
-    let codes = Uint8Array::from(&map.labels[..]).into();
-    Ok((Answer::Segmented { grid: map.grid, elapsed_secs, adapter }, vec![codes]))
+    let answer = Answer::Segmented {
+        grid: map.grid,
+        elapsed_secs: (js_sys::Date::now() - start_ms) / 1000.0,
+        adapter,
+        setbacks: words::setbacks(&teller.setbacks, "Ran", ran.plan.footprint.total_bytes),
+        plan: stated(&ran.plan, &prepared),
+    };
+    Ok((answer, vec![Uint8Array::from(&map.labels[..]).into()]))
 }
 
-async fn opened() -> Result<Rc<Engine>, String> {
-    if let Some(engine) = BENCH.with_borrow(|bench| bench.engine.clone()) {
-        return Ok(engine);
+/// Tells the page how far a run is.
+struct Teller {
+    id: u32,
+    steps: [usize; 2],
+    last_ms: f64,
+    setbacks: Vec<String>,
+    /// The bytes of the plan that runs after them.
+    next_bytes: u64,
+}
+
+impl Teller {
+    fn new(id: u32, num_steps: usize) -> Teller {
+        Teller { id, steps: [0, num_steps], last_ms: 0.0, setbacks: Vec::new(), next_bytes: 0 }
     }
-    let engine = Rc::new(Engine::new().await.map_err(|e| e.to_string())?);
-    BENCH.with_borrow_mut(|bench| bench.engine = Some(engine.clone()));
-    Ok(engine)
+
+    fn tell(&mut self, news: News) {
+        match news {
+            News::Opening => self.say(Step::OpenGpu, 0.0),
+            News::Setback { setback, next } => {
+                self.setbacks.push(setback.to_string());
+                self.next_bytes = next.footprint.total_bytes;
+                self.steps = [0, next.steps.len()];
+                self.say(Step::Network, 0.0);
+            }
+            News::Progress(progress) => {
+                self.steps = [progress.done_steps, progress.total_steps];
+                let total = progress.total_multiply_adds.max(1) as f64;
+                if js_sys::Date::now() - self.last_ms >= LEAST_MS_BETWEEN_PROGRESS {
+                    self.say(Step::Network, progress.done_multiply_adds as f64 / total);
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, step: Step, share: f64) {
+        self.last_ms = js_sys::Date::now();
+        let setbacks = words::setbacks(&self.setbacks, "Running", self.next_bytes);
+        let progress = Progress { step, steps: self.steps, share, setbacks };
+        post(self.id, &Answer::Progress(progress), &[]);
+    }
 }

@@ -15,6 +15,7 @@ use super::state::{Model, Page, Phase};
 use crate::demo::Manifest;
 use crate::protocol::{Answer, Ask};
 use crate::share::{self, Shared, SharedModel, SharedRegion};
+use crate::words;
 
 /// Why an action ends early: words to show, or nothing where another action took over.
 pub(super) type Stop = Option<String>;
@@ -161,6 +162,17 @@ pub fn choose(page: Page, files: Vec<File>, slot: Option<usize>) {
     });
 }
 
+/// Allows a run so much of the GPU's memory, and says what one will take then.
+pub fn allow(page: Page, mib: u64) {
+    if page.status.with_untracked(|status| status.phase.is_busy()) {
+        return;
+    }
+    let turn = page.begin();
+    page.set_budget(mib);
+    page.plan.set(None);
+    act(page, async move { scans::plan_again(page, turn).await });
+}
+
 /// Runs the network.
 pub fn segment(page: Page) {
     let Some(model) = page.model.get_untracked() else { return };
@@ -171,14 +183,18 @@ pub fn segment(page: Page) {
         let (answer, arrays) = ask(&Ask::Segment, None).await?;
         check(page.is_current(turn))?;
         page.progress.set(None);
-        if let Answer::Segmented { grid, elapsed_secs, adapter } = answer {
+        if let Answer::Segmented { grid, elapsed_secs, adapter, plan, setbacks } = answer {
             let labels = Uint8Array::from(arrays.get(0)).to_vec();
             // Browsers may hide the GPU's name.
             let place = match adapter.starts_with("unnamed") {
                 true => "your GPU",
                 false => &adapter,
             };
-            page.made.set(format!("Computed in {elapsed_secs:.1} s on {place}"));
+            let (memory, storage) = (words::bytes(plan.gpu_bytes), words::maps(plan.bits));
+            page.made.set(format!(
+                "Computed in {elapsed_secs:.1} s on {place}, whole, with {storage} in {memory}."
+            ));
+            page.setbacks.set(setbacks);
             page.show_result(result(&model, LabelMap { grid, labels }));
         }
         page.say_what_is_next();

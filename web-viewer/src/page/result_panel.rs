@@ -56,7 +56,10 @@ fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
             <dt>"Hash"</dt>
             <dd class="hash" title=model.hash.clone()>{super::short_hash(&model.hash)}</dd>
         </dl>
-        <p class="hint">{move || page.made.get()}</p>
+        <p id="made" class="hint">{move || page.made.get()}</p>
+        {move || page.setbacks.with(|text| (!text.is_empty()).then(|| view! {
+            <p id="setbacks" class="warning" role="note">{text.clone()}</p>
+        }))}
     }
 }
 
