@@ -1,42 +1,20 @@
 //! The worker: decoding, preprocessing and the network, off the page's thread so that the page
 //! never freezes. It is the same WebAssembly as the page's.
 
+mod bench;
+mod run;
+
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use js_sys::{Array, Float32Array, Uint8Array};
-use model_core::{Bundle, Error, Input, Placement, Program, Volume, postprocess, preprocess};
-use shaders::kernels::Storage;
-use shaders::{Engine, News, Output, Session};
+use model_core::Bundle;
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::protocol::{Answer, Ask, Plan, Planned, Progress, Step};
-use crate::words;
-
-/// As often as a screen is drawn, nearly; a fast GPU has more to tell.
-const LEAST_MS_BETWEEN_PROGRESS: f64 = 30.0;
-
-/// What the worker holds between messages.
-#[derive(Default)]
-struct Bench {
-    bundle: Option<Rc<Bundle>>,
-    scans: HashMap<(u32, usize), Volume>,
-    prepared: Option<Rc<Prepared>>,
-    plan: Option<shaders::Plan>,
-    session: Session,
-}
-
-/// A scan as the network takes it, whatever the memory.
-struct Prepared {
-    channels: Vec<(u32, usize)>,
-    bundle: Rc<Bundle>,
-    program: Program,
-    input: Input,
-    placement: Placement,
-}
+use crate::protocol::{Answer, Ask, Planned};
+use bench::Bench;
+use run::segment;
 
 thread_local! {
     static BENCH: RefCell<Bench> = RefCell::default();
@@ -127,39 +105,13 @@ fn read_scan(scan: u32, file: &str, bytes: &[u8]) -> Answered {
     Ok((Answer::Scan { grid }, arrays))
 }
 
-impl Bench {
-    /// Drops what was prepared for a run.
-    fn forget_run(&mut self) {
-        self.prepared = None;
-        self.plan = None;
-    }
-
-    /// The network's input of these channels, made once.
-    fn prepared(&mut self, channels: &[(u32, usize)]) -> Result<Rc<Prepared>, String> {
-        let same = self.prepared.as_ref().filter(|prepared| prepared.channels == channels);
-        if let Some(prepared) = same {
-            return Ok(prepared.clone());
-        }
-        self.forget_run();
-        let bundle = self.bundle.clone().ok_or("no model is open")?;
-        // Taken out and put back: a copy would double the largest thing in memory.
-        let taken = channels.iter().map(|place| Some((*place, self.scans.remove(place)?)));
-        let (places, volumes): (Vec<_>, Vec<_>) = taken.flatten().unzip();
-        let prepared = prepare(channels, bundle, &volumes).map_err(|e| e.to_string());
-        self.scans.extend(places.into_iter().zip(volumes));
-        let prepared = Rc::new(prepared?);
-        self.prepared = Some(prepared.clone());
-        Ok(prepared)
-    }
-}
-
 fn plan(channels: &[(u32, usize)], budget_bytes: u64) -> Answered {
     let planned = BENCH.with_borrow_mut(|bench| {
-        let prepared = bench.prepared(channels)?;
+        let prepared = bench.prepare(channels)?;
         bench.plan = None;
         match shaders::Plan::within(&prepared.program, budget_bytes) {
             Ok(plan) => {
-                let stated = stated(&plan, &prepared);
+                let stated = prepared.stated(&plan);
                 bench.plan = Some(plan);
                 Ok(Planned::Fits(stated))
             }
@@ -170,111 +122,4 @@ fn plan(channels: &[(u32, usize)], budget_bytes: u64) -> Answered {
         }
     })?;
     Ok((Answer::Planned(planned), Vec::new()))
-}
-
-fn stated(plan: &shaders::Plan, prepared: &Prepared) -> Plan {
-    Plan {
-        dims: prepared.input.dims,
-        multiply_adds: plan.multiply_adds(),
-        gpu_bytes: plan.footprint.total_bytes,
-        bits: match plan.manner.storage {
-            Storage::F32 => 32,
-            Storage::F16 => 16,
-        },
-    }
-}
-
-fn prepare(
-    channels: &[(u32, usize)],
-    bundle: Rc<Bundle>,
-    volumes: &[Volume],
-) -> Result<Prepared, Error> {
-    let card = &bundle.card;
-    let (input, placement) = preprocess(volumes, &card.preprocess, &card.network)?;
-    let mut program = Program::new(&card.network, input.dims)?;
-    // A resampled scan needs logits, to interpolate them at the source's voxels.
-    if !placement.is_resampled() {
-        program = program.deciding(&card.task);
-    }
-    Ok(Prepared { channels: channels.to_vec(), bundle, program, input, placement })
-}
-
-async fn segment(id: u32) -> Answered {
-    IS_CANCELLED.set(false);
-    let start_ms = js_sys::Date::now();
-    let (prepared, plan, mut session) = BENCH.with_borrow_mut(|bench| {
-        let prepared = bench.prepared.clone().ok_or("no scan is chosen")?;
-        let plan = bench.plan.clone().ok_or("no run is planned")?;
-        Ok::<_, String>((prepared, plan, std::mem::take(&mut bench.session)))
-    })?;
-    let Prepared { bundle, input, placement, .. } = &*prepared;
-    let mut teller = Teller::new(id, plan.steps.len());
-    let mut tell = |news: News| {
-        teller.tell(news);
-        if IS_CANCELLED.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let weights = &bundle.weights;
-    let ran = session.run(Engine::new, plan, weights, &input.values, &mut tell).await;
-    let adapter = session.gpu().map(|gpu| gpu.adapter_name().to_string()).unwrap_or_default();
-    BENCH.with_borrow_mut(|bench| bench.session = session);
-    let ran = match ran {
-        Ok(ran) => ran,
-        Err(shaders::Error::Cancelled) => return Ok((Answer::Cancelled, Vec::new())),
-        Err(error) => return Err(error.to_string()),
-    };
-    teller.say(Step::PlaceLabels, 1.0);
-    let map = match ran.output {
-        Output::Labels(labels) => placement.restore(&labels),
-        Output::Logits(logits) => postprocess(&logits, &bundle.card.task, placement),
-    };
-    let answer = Answer::Segmented {
-        grid: map.grid,
-        elapsed_secs: (js_sys::Date::now() - start_ms) / 1000.0,
-        adapter,
-        setbacks: words::setbacks(&teller.setbacks, "Ran", ran.plan.footprint.total_bytes),
-        plan: stated(&ran.plan, &prepared),
-    };
-    Ok((answer, vec![Uint8Array::from(&map.labels[..]).into()]))
-}
-
-/// Tells the page how far a run is.
-struct Teller {
-    id: u32,
-    steps: [usize; 2],
-    last_ms: f64,
-    setbacks: Vec<String>,
-    /// The bytes of the plan that runs after them.
-    next_bytes: u64,
-}
-
-impl Teller {
-    fn new(id: u32, num_steps: usize) -> Teller {
-        Teller { id, steps: [0, num_steps], last_ms: 0.0, setbacks: Vec::new(), next_bytes: 0 }
-    }
-
-    fn tell(&mut self, news: News) {
-        match news {
-            News::Opening => self.say(Step::OpenGpu, 0.0),
-            News::Setback { setback, next } => {
-                self.setbacks.push(setback.to_string());
-                self.next_bytes = next.footprint.total_bytes;
-                self.steps = [0, next.steps.len()];
-                self.say(Step::Network, 0.0);
-            }
-            News::Progress(progress) => {
-                self.steps = [progress.done_steps, progress.total_steps];
-                let total = progress.total_multiply_adds.max(1) as f64;
-                if js_sys::Date::now() - self.last_ms >= LEAST_MS_BETWEEN_PROGRESS {
-                    self.say(Step::Network, progress.done_multiply_adds as f64 / total);
-                }
-            }
-        }
-    }
-
-    fn say(&mut self, step: Step, share: f64) {
-        self.last_ms = js_sys::Date::now();
-        let setbacks = words::setbacks(&self.setbacks, "Running", self.next_bytes);
-        let progress = Progress { step, steps: self.steps, share, setbacks };
-        post(self.id, &Answer::Progress(progress), &[]);
-    }
 }

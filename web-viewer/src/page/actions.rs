@@ -10,6 +10,7 @@ use web_sys::File;
 
 use super::browser;
 use super::client::ask;
+use super::model_cache;
 use super::scans::{self, Source};
 use super::state::{Model, Page, Phase};
 use crate::demo::Manifest;
@@ -41,8 +42,8 @@ pub fn begin(page: Page) {
         page.say(Phase::Loading, "Loading the model");
         // Without a demonstration the page waits for a model; that is no error.
         if let Ok(manifest) = manifest().await {
-            let bytes = browser::fetched(&format!("demo/{}", manifest.bundle)).await;
-            let model = open(&manifest.bundle, browser::buffer(&bytes?)).await?;
+            let bytes = model_cache::fetched(&format!("demo/{}", manifest.bundle)).await?;
+            let model = open(&manifest.bundle, bytes).await?;
             check(page.is_current(turn))?;
             show_model(page, model);
         }
@@ -93,8 +94,8 @@ pub fn demo(page: Page) {
                  is given it with --demo."
             )
         })?;
-        let bytes = browser::fetched(&format!("demo/{}", manifest.bundle)).await?;
-        let model = open(&manifest.bundle, browser::buffer(&bytes)).await?;
+        let bytes = model_cache::fetched(&format!("demo/{}", manifest.bundle)).await?;
+        let model = open(&manifest.bundle, bytes).await?;
         check(page.is_current(turn))?;
         page.is_from_link.set(false);
         show_model(page, model);
