@@ -7,6 +7,7 @@ pub fn count(n: u64) -> String {
         x if x >= 1e12 => format!("{:.2} trillion", x / 1e12),
         x if x >= 1e9 => format!("{:.1} billion", x / 1e9),
         x if x >= 1e6 => format!("{:.1} million", x / 1e6),
+        x if x >= 1e3 => format!("{:.1} thousand", x / 1e3),
         _ => format!("{n}"),
     }
 }
@@ -59,6 +60,7 @@ mod tests {
     #[test]
     fn numbers_are_short_and_memory_is_never_understated() {
         assert_eq!(count(950), "950");
+        assert_eq!(count(18_432), "18.4 thousand");
         assert_eq!(count(3_649_536), "3.6 million");
         assert_eq!(count(1_234_000_000_000), "1.23 trillion");
         let mib = 1 << 20;
