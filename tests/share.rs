@@ -31,6 +31,7 @@ fn shared(labels: LabelMap) -> Shared {
             name: "A model".into(),
             warning: "Means nothing.".into(),
             hash: "0123456789abcdef".repeat(4),
+            windows: "8 overlapping windows of 96 × 96 × 96 voxels".into(),
         },
         labels,
     }

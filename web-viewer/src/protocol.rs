@@ -32,7 +32,10 @@ pub enum Ask {
         budget_bytes: u64,
     },
     /// Run the network on what was planned.
-    Segment,
+    Segment {
+        /// In overlapping windows instead of on the whole: another function.
+        in_windows: bool,
+    },
     /// Stop that.
     Cancel,
 }
@@ -68,8 +71,10 @@ pub enum Answer {
         elapsed_secs: f64,
         /// The GPU that did it.
         adapter: String,
-        /// The plan that ran in the end.
+        /// The plan that ran in the end: of one window where there are several.
         plan: Plan,
+        /// How many windows; none when the network saw the whole at once.
+        num_windows: Option<usize>,
         /// What went wrong before, and within what it ran; empty when nothing did.
         setbacks: String,
     },
@@ -90,7 +95,18 @@ pub enum Planned {
         smallest_bytes: u64,
         /// The same in words.
         message: String,
+        /// What can be run instead, where no budget on offer suffices.
+        windows: Option<Windows>,
     },
+}
+
+/// Overlapping windows, each of which the network sees by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Windows {
+    /// How many.
+    pub number: usize,
+    /// What each will take.
+    pub plan: Plan,
 }
 
 /// What a run will take.
@@ -111,6 +127,8 @@ pub struct Plan {
 pub struct Progress {
     /// What is being done.
     pub step: Step,
+    /// The window that is being run, from 0, and how many there are.
+    pub window: [usize; 2],
     /// Steps on the GPU done, and in all.
     pub steps: [usize; 2],
     /// Multiply-adds done, of all: 0 to 1.

@@ -37,6 +37,23 @@ pub fn precision(bits: u32) -> &'static str {
     }
 }
 
+/// Stands with every result that was made in windows.
+pub const WINDOWS_NOTE: &str = "Made in overlapping windows, not on the whole scan at once. That is \
+     another function: the network's norms take their statistics from what they see.";
+
+/// Windows by their number and size, in a few words.
+pub fn windows(number: usize, [i, j, k]: [usize; 3]) -> String {
+    format!("{number} overlapping windows of {i} × {j} × {k} voxels")
+}
+
+/// How a result was made, for the header of its file, which holds 79 bytes.
+pub fn description(windows: &str) -> String {
+    match windows {
+        "" => "Rewind; research use only".into(),
+        windows => format!("Rewind; {}; research use only", windows.replace('×', "x")),
+    }
+}
+
 /// What went wrong before a run got through: a sentence for each event, and within what it ran.
 pub fn setbacks(events: &[String], doing: &str, plan_bytes: u64) -> String {
     if events.is_empty() {
@@ -74,6 +91,16 @@ mod tests {
         ] {
             assert_eq!(bytes(n), words);
         }
+    }
+
+    #[test]
+    fn a_file_tells_of_windows_within_its_header() {
+        assert_eq!(description(""), "Rewind; research use only");
+        let told = description(&windows(1000, [128, 128, 128]));
+        assert!(
+            told.contains("overlapping windows of 128 x 128 x 128") && told.len() < 80,
+            "{told}"
+        );
     }
 
     #[test]

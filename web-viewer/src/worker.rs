@@ -3,6 +3,7 @@
 
 mod bench;
 mod run;
+mod teller;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,9 +13,9 @@ use model_core::Bundle;
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::protocol::{Answer, Ask, Planned};
+use crate::budget;
+use crate::protocol::{self, Answer, Ask, Planned};
 use bench::Bench;
-use run::segment;
 
 thread_local! {
     static BENCH: RefCell<Bench> = RefCell::default();
@@ -74,7 +75,8 @@ async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
             Ok((Answer::Done, Vec::new()))
         }
         Ask::Plan { channels, budget_bytes } => plan(&channels, budget_bytes),
-        Ask::Segment => segment(id).await,
+        Ask::Segment { in_windows: false } => run::segment(id).await,
+        Ask::Segment { in_windows: true } => run::segment_in_windows(id).await,
         Ask::Cancel => {
             IS_CANCELLED.set(true);
             Ok((Answer::Done, Vec::new()))
@@ -108,7 +110,7 @@ fn read_scan(scan: u32, file: &str, bytes: &[u8]) -> Answered {
 fn plan(channels: &[(u32, usize)], budget_bytes: u64) -> Answered {
     let planned = BENCH.with_borrow_mut(|bench| {
         let prepared = bench.prepare(channels)?;
-        bench.plan = None;
+        (bench.plan, bench.windows) = (None, None);
         match shaders::Plan::within(&prepared.program, budget_bytes) {
             Ok(plan) => {
                 let stated = prepared.stated(&plan);
@@ -116,7 +118,15 @@ fn plan(channels: &[(u32, usize)], budget_bytes: u64) -> Answered {
                 Ok(Planned::Fits(stated))
             }
             Err(error @ shaders::Error::Budget { smallest_bytes, .. }) => {
-                Ok(Planned::Exceeds { smallest_bytes, message: error.to_string() })
+                // Never where another choice of memory would do: the result is another.
+                if budget::holding(smallest_bytes).is_none() {
+                    bench.windows = prepared.windows(budget_bytes);
+                }
+                let windows = bench.windows.as_ref().map(|windows| protocol::Windows {
+                    number: windows.tiling.num_windows(),
+                    plan: prepared.stated(&windows.plan),
+                });
+                Ok(Planned::Exceeds { smallest_bytes, message: error.to_string(), windows })
             }
             Err(error) => Err(error.to_string()),
         }

@@ -15,8 +15,18 @@ const VOXEL_OFFSET: usize = 352;
 /// # Panics
 /// When there are not as many labels as voxels, or an axis is longer than NIfTI-1 can say (32767).
 pub fn write_labels(map: &LabelMap) -> Vec<u8> {
+    write_labels_described(map, "")
+}
+
+/// The same, with a description in the header's `descrip`, of which the first 79 bytes are kept.
+///
+/// # Panics
+/// As [`write_labels`].
+pub fn write_labels_described(map: &LabelMap, description: &str) -> Vec<u8> {
     assert_eq!(map.labels.len(), map.grid.num_voxels(), "one label a voxel");
     let mut bytes = header(&map.grid, 1, Stored { code: 2, bits: 8 });
+    let description = &description.as_bytes()[..description.floor_char_boundary(79)];
+    bytes[148..148 + description.len()].copy_from_slice(description);
     bytes.extend_from_slice(&map.labels);
     compress(&bytes)
 }

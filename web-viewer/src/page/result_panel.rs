@@ -8,6 +8,7 @@ use web_sys::HtmlInputElement;
 use super::actions;
 use super::state::Page;
 use crate::share::{Shared, SharedRegion};
+use crate::words;
 
 #[component]
 pub fn ResultPanel(page: Page) -> impl IntoView {
@@ -39,8 +40,16 @@ fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
     let model = result.model.clone();
     let warning =
         (!model.warning.is_empty()).then(|| view! { <p class="warning">{model.warning}</p> });
+    let windows = (!model.windows.is_empty()).then(|| {
+        view! {
+            <p id="windows" class="warning" role="note">
+                {format!("{}. {}", words::capitalized(&model.windows), words::WINDOWS_NOTE)}
+            </p>
+        }
+    });
     view! {
         {warning}
+        {windows}
         <table id="regions">
             <thead>
                 <tr>

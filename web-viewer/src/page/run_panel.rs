@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::state::{Page, Phase};
 use super::{actions, browser};
-use crate::protocol::{Plan, Planned, Progress, Step};
+use crate::protocol::{Plan, Planned, Progress, Step, Windows};
 use crate::{budget, words};
 
 #[component]
@@ -36,7 +36,7 @@ pub fn RunPanel(page: Page) -> impl IntoView {
                             id="segment"
                             class="primary"
                             disabled=move || !can_run() || !has_webgpu
-                            on:click=move |_| actions::segment(page)
+                            on:click=move |_| actions::segment(page, false)
                         >
                             "Segment"
                         </button>
@@ -107,8 +107,8 @@ fn Budget(page: Page) -> impl IntoView {
 fn PlanView(page: Page, planned: Planned) -> impl IntoView {
     match planned {
         Planned::Fits(plan) => view! { <Fits plan /> }.into_any(),
-        Planned::Exceeds { smallest_bytes, message } => {
-            view! { <Exceeds page smallest_bytes message /> }.into_any()
+        Planned::Exceeds { smallest_bytes, message, windows } => {
+            view! { <Exceeds page smallest_bytes message windows /> }.into_any()
         }
     }
 }
@@ -120,16 +120,16 @@ fn Fits(plan: Plan) -> impl IntoView {
     view! {
         <dl id="plan" class="plan">
             <dt>"Voxels"</dt>
-            <dd title="What the network sees, cropped and resampled as the model wants it: all at once">
-                {format!("{i} × {j} × {k} ({})", words::count(num_voxels))}
+            <dd title=format!("{} voxels, cropped and resampled as the model wants it: all at once", words::count(num_voxels))>
+                {format!("{i} × {j} × {k}")}
             </dd>
             <dt>"Graphics memory"</dt>
             <dd title="All that the run allocates, known before it starts">
                 {words::bytes(plan.gpu_bytes)}
             </dd>
-            <dt>"Work"</dt>
-            <dd title="Multiplications, each with an addition: more take longer">
-                {format!("{} multiply-adds", words::count(plan.multiply_adds))}
+            <dt>"Multiply-adds"</dt>
+            <dd title="The work: multiplications, each with an addition">
+                {words::count(plan.multiply_adds)}
             </dd>
             <dt>"Precision"</dt>
             <dd title=words::precision(plan.bits)>{words::maps(plan.bits)}</dd>
@@ -137,9 +137,14 @@ fn Fits(plan: Plan) -> impl IntoView {
     }
 }
 
-/// No plan: what the smallest needs, and the choice that would do.
+/// No plan: what the smallest needs, and the choice that would do; where none would, windows.
 #[component]
-fn Exceeds(page: Page, smallest_bytes: u64, message: String) -> impl IntoView {
+fn Exceeds(
+    page: Page,
+    smallest_bytes: u64,
+    message: String,
+    windows: Option<Windows>,
+) -> impl IntoView {
     let message = words::capitalized(&message);
     let offer = budget::holding(smallest_bytes).map(|mib| {
         view! {
@@ -148,19 +153,39 @@ fn Exceeds(page: Page, smallest_bytes: u64, message: String) -> impl IntoView {
             </button>
         }
     });
-    let no_offer =
-        offer.is_none().then_some(". That is more than this page offers: crop the scan.");
+    let no_offer = offer.is_none().then_some("; this page allows no more than 4 GiB");
+    let is_running = move || page.status.with(|status| status.phase == Phase::Running);
+    let windows = windows.map(|Windows { number, plan }| {
+        let work = words::count(plan.multiply_adds * number as u64);
+        let (memory, maps) = (words::bytes(plan.gpu_bytes), words::maps(plan.bits));
+        let taken = words::windows(number, plan.dims);
+        view! {
+            <p class="hint">
+                {format!("Instead: {taken}, {memory}, {work} multiply-adds, {maps}. ")}
+                {words::WINDOWS_NOTE}
+            </p>
+            <button
+                id="segment-windows"
+                class:hidden=is_running
+                on:click=move |_| actions::segment(page, true)
+            >
+                "Run in overlapping windows"
+            </button>
+        }
+    });
     view! {
-        <p id="exceeds" class="warning" role="alert">{message}{no_offer.unwrap_or(".")}</p>
+        <p id="exceeds" class="warning" role="alert">{message}{no_offer}"."</p>
         {offer}
+        {windows}
     }
 }
 
 #[component]
 fn ProgressView(progress: Progress) -> impl IntoView {
-    let [done, total] = progress.steps;
+    let ([done, total], [window, num_windows]) = (progress.steps, progress.window);
     let text = match progress.step {
         Step::OpenGpu => "Opening the GPU".to_string(),
+        Step::Network if num_windows > 1 => format!("Window {} of {num_windows}", window + 1),
         Step::Network => format!("Step {done} of {total}"),
         Step::PlaceLabels => "Placing the labels".to_string(),
     };

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use model_core::{Bundle, Error, Input, Placement, Program, Volume, preprocess};
+use model_core::{
+    Bundle, DEFAULT_OVERLAP, Error, Input, Placement, Program, Tiling, Volume, preprocess,
+};
 use shaders::Session;
 use shaders::kernels::Storage;
 
@@ -20,6 +22,8 @@ pub struct Bench {
     pub prepared: Option<Rc<Prepared>>,
     /// The run that was planned for it.
     pub plan: Option<shaders::Plan>,
+    /// What can be run instead, where nothing could be planned.
+    pub windows: Option<Windows>,
     /// The GPU.
     pub session: Session,
 }
@@ -37,11 +41,21 @@ pub struct Prepared {
     pub placement: Placement,
 }
 
+/// Overlapping windows of a scan, and how each is run.
+#[derive(Clone)]
+pub struct Windows {
+    /// Where they lie.
+    pub tiling: Rc<Tiling>,
+    /// How one is run.
+    pub plan: shaders::Plan,
+}
+
 impl Bench {
     /// Drops what was prepared for a run.
     pub fn forget_run(&mut self) {
         self.prepared = None;
         self.plan = None;
+        self.windows = None;
     }
 
     /// The network's input of these channels, made once.
@@ -82,10 +96,23 @@ impl Prepared {
         Ok(Prepared { channels: channels.to_vec(), bundle, program, input, placement })
     }
 
+    /// Windows as large as the patches that the model was trained on, where that is known and one
+    /// fits the budget.
+    pub fn windows(&self, budget_bytes: u64) -> Option<Windows> {
+        let (network, dims) = (&self.bundle.card.network, self.input.dims);
+        let patch = network.padded(self.bundle.card.provenance.patch?);
+        let window = std::array::from_fn(|axis| patch[axis].min(dims[axis]));
+        // Logits of windows are averaged, so none decides.
+        let program = Program::new(network, window).ok()?;
+        let plan = shaders::Plan::within(&program, budget_bytes).ok()?;
+        let tiling = Rc::new(Tiling::new(dims, window, DEFAULT_OVERLAP));
+        Some(Windows { tiling, plan })
+    }
+
     /// What a plan will take, as the page says it.
     pub fn stated(&self, plan: &shaders::Plan) -> Plan {
         Plan {
-            dims: self.input.dims,
+            dims: plan.program.buffers[plan.program.input.buffer].dims,
             multiply_adds: plan.multiply_adds(),
             gpu_bytes: plan.footprint.total_bytes,
             bits: match plan.manner.storage {
