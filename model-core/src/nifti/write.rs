@@ -102,3 +102,33 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).expect("writing to memory");
     encoder.finish().expect("writing to memory")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+    use crate::Affine;
+
+    fn header_of(bytes: &[u8]) -> Vec<u8> {
+        let mut header = vec![0; VOXEL_OFFSET];
+        GzDecoder::new(bytes).read_exact(&mut header).unwrap();
+        header
+    }
+
+    #[test]
+    fn a_description_stays_within_its_field() {
+        let grid = Grid::new([1, 1, 1], Affine::IDENTITY);
+        let map = LabelMap { grid, labels: vec![0] };
+        let plain = header_of(&write_labels(&map));
+        for text in ["made in windows".to_string(), "é".repeat(60)] {
+            let described = header_of(&write_labels_described(&map, &text));
+            assert_eq!(described[..148], plain[..148]);
+            assert_eq!(described[227..], plain[227..], "its last byte ends the text");
+            let kept = text.floor_char_boundary(79);
+            assert_eq!(described[148..148 + kept], text.as_bytes()[..kept]);
+        }
+    }
+}
