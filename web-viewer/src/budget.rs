@@ -3,6 +3,9 @@
 /// The choices in MiB, rising.
 pub const CHOICES_MIB: [u64; 4] = [512, 1024, 2048, 4096];
 
+/// The largest of them.
+pub const MOST_MIB: u64 = CHOICES_MIB[CHOICES_MIB.len() - 1];
+
 /// A case cropped to the brain runs within it in 32 bit, and iOS ends a page that takes much more.
 pub const DEFAULT_MIB: u64 = 1024;
 

@@ -37,9 +37,9 @@ pub fn precision(bits: u32) -> &'static str {
     }
 }
 
-/// Stands with every result that was made in windows.
-pub const WINDOWS_NOTE: &str = "Made in overlapping windows, not on the whole scan at once. That is \
-     another function: the network's norms take their statistics from what they see.";
+/// Stands where windows are offered, and with every result that was made in them.
+pub const WINDOWS_NOTE: &str = "Overlapping windows are another function than the whole scan at \
+     once, and give another result: the network's norms take their statistics from what they see.";
 
 /// Windows by their number and size, in a few words.
 pub fn windows(number: usize, [i, j, k]: [usize; 3]) -> String {

@@ -153,7 +153,8 @@ fn Exceeds(
             </button>
         }
     });
-    let no_offer = offer.is_none().then_some("; this page allows no more than 4 GiB");
+    let most = words::bytes(budget::MOST_MIB << 20);
+    let no_offer = offer.is_none().then(|| format!("; this page allows no more than {most}"));
     let is_running = move || page.status.with(|status| status.phase == Phase::Running);
     let windows = windows.map(|Windows { number, plan }| {
         let work = words::count(plan.multiply_adds * number as u64);
