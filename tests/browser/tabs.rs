@@ -34,6 +34,17 @@ const asked = performance.getEntriesByType("resource").filter(e => e.name.endsWi
 return asked.map(entry => entry.responseStatus);
 "#;
 
+/// Has the page ask its worker for another budget than the person's: none of theirs is too small
+/// for a phantom.
+const ALLOW: &str = r#"
+const [budget] = arguments;
+window.post ??= Worker.prototype.postMessage;
+Worker.prototype.postMessage = function (message, transferred) {
+    const asked = message[1].replace(/"budget_bytes":\d+/, `"budget_bytes":${budget}`);
+    return window.post.call(this, budget ? [message[0], asked, message[2]] : message, transferred);
+};
+"#;
+
 async fn kept(client: &Client, damages: bool) -> Value {
     client.execute_async(KEPT, vec![json!(damages)]).await.unwrap()
 }
@@ -79,6 +90,15 @@ pub async fn remembers_the_budget(client: &Client, address: &str) {
     for said in [" × 32 × ", "MiB", "Multiply-adds", "million", "32-bit maps"] {
         assert!(plan.contains(said), "expected {said:?} in {plan:?}");
     }
+
+    client.execute(ALLOW, vec![json!(1 << 20)]).await.unwrap();
+    select.select_by_value("2048").await.unwrap();
+    let refused = wait_for(client, "#exceeds", 60, "to refuse", |text| !text.is_empty()).await;
+    assert!(refused.contains("needs at least 3 MiB of GPU memory"), "{refused}");
+    assert_eq!(text(client, "#allow").await, "Allow 512 MiB");
+    client.execute(ALLOW, vec![json!(0)]).await.unwrap();
+    click(client, "#allow").await;
+    reach(client, "ready", 60).await;
     client.refresh().await.unwrap();
     assert_eq!(chosen().await, "512");
 }
