@@ -175,6 +175,7 @@ fn a_person_who_cancels_waits_for_no_retry() {
             if num_told > stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         assert_eq!((stopped, num_told), (Err(Error::Cancelled), stop_at + 1));
+        assert_eq!(session.gpu().is_some(), stop_at > 0, "what is open stays open");
     }
 }
 
