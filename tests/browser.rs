@@ -221,8 +221,7 @@ async fn look(client: Client, address: String, predicted: LabelMap) {
 /// Without memory, and with the GPU lost in the middle, the page says so and gives the same result.
 async fn get_through_failures(client: Client, address: String, predicted: LabelMap) {
     client.goto(&address).await.unwrap();
-    click(&client, "#demo").await;
-    reach(&client, "ready", 60).await;
+    open_demo(&client).await;
     click(&client, "#segment").await;
     reach(&client, "done", 400).await;
     let told = text(&client, "#setbacks").await;
@@ -310,6 +309,17 @@ async fn click(client: &Client, css: &str) {
         assert!(!late, "expected to be able to click {css} within 60 s: {}", status(client).await);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Waits for the server's model, with which the page moves: a click before would miss its button.
+async fn model_shown(client: &Client) {
+    wait_for(client, ".model", 60, "to show the model", |text| text.contains("Hash")).await;
+}
+
+async fn open_demo(client: &Client) {
+    model_shown(client).await;
+    click(client, "#demo").await;
+    reach(client, "ready", 60).await;
 }
 
 async fn status(client: &Client) -> String {
