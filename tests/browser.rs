@@ -5,6 +5,7 @@
 //! `REWIND_PAGE`, `CHROME` and `CHROMEDRIVER`.
 
 mod chrome;
+mod tabs;
 
 use std::env;
 use std::fs;
@@ -96,6 +97,54 @@ impl Setup {
         let predicted = fs::read(folder.join("predictions").join(&name)).unwrap();
         nifti::read_labels(&predicted).unwrap()
     }
+
+    /// Serves a page with the demonstration of `folder`; gives its address.
+    fn serve(&self, folder: &Path, page: &Path) -> (Running, String) {
+        let log = folder.join(page.file_name().unwrap()).with_extension("log");
+        let mut serve = Command::new(&self.serve);
+        serve.arg("--page").arg(page).arg("--demo").arg(folder.join("demo"));
+        serve.args(["--listen", "127.0.0.1:0"]);
+        let mut serve = Running::start(&mut serve, &log);
+        let address = format!("http://{}", serve.wait_for("http://", &['/', ' ', '\n']));
+        (serve, address)
+    }
+
+    /// Does `work` in a browser of its own; gives what the page wrote to its console.
+    fn in_a_browser<F>(
+        &self,
+        folder: &Path,
+        name: &str,
+        work: impl FnOnce(Client) -> F,
+    ) -> Vec<String>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let log = folder.join(format!("{name}.log"));
+        let (driver, at) = chrome::start_driver(&self.driver, &log);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let outcome = runtime.block_on(async {
+            let profile = folder.join(format!("profile-{name}"));
+            let client = chrome::open(&at, &self.browser, &profile).await.expect("a browser");
+            // A task of its own, so that the browser is closed in order even when this panics.
+            let work = tokio::spawn(work(client.clone()));
+            let outcome = tokio::time::timeout(Duration::from_secs(600), work).await;
+            if !matches!(outcome, Ok(Ok(()))) {
+                screenshot(&client, "failed.png").await;
+            }
+            let _ = tokio::time::timeout(Duration::from_secs(20), client.close()).await;
+            outcome
+        });
+        let log = driver.log();
+        let console: Vec<String> = chrome::console(&log).into_iter().map(String::from).collect();
+        match outcome {
+            Ok(Ok(())) => console,
+            Ok(Err(panic)) => {
+                eprintln!("the page's console:\n{}", console.join("\n"));
+                std::panic::resume_unwind(panic.into_panic());
+            }
+            Err(_) => panic!("expected an end within 600 s; console:\n{}", console.join("\n")),
+        }
+    }
 }
 
 fn only_scan(folder: &Path) -> String {
@@ -112,38 +161,31 @@ fn the_page_gives_the_trainers_result() {
     let folder = tempfile::tempdir().unwrap();
     let predicted = setup.train(folder.path());
 
-    let mut serve = Command::new(&setup.serve);
-    serve.arg("--page").arg(&setup.page).arg("--demo").arg(folder.path().join("demo"));
-    serve.args(["--listen", "127.0.0.1:0"]);
-    let mut serve = Running::start(&mut serve, &folder.path().join("serve.log"));
-    let address = format!("http://{}", serve.wait_for("http://", &['/', ' ', '\n']));
-    let (driver, at) = chrome::start_driver(&setup.driver, &folder.path().join("driver.log"));
-
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let outcome = runtime.block_on(async {
-        let profile = folder.path().join("profile");
-        let client = chrome::open(&at, &setup.browser, &profile).await.expect("a browser");
-        // A task of its own, so that the browser is closed in order even when this panics.
-        let work = tokio::spawn(look(client.clone(), address, predicted));
-        let outcome = tokio::time::timeout(Duration::from_secs(600), work).await;
-        if !matches!(outcome, Ok(Ok(()))) {
-            screenshot(&client, "failed.png").await;
-        }
-        let _ = tokio::time::timeout(Duration::from_secs(20), client.close()).await;
-        outcome
-    });
-    let log = driver.log();
-    let console = chrome::console(&log);
-    match outcome {
-        Ok(Ok(())) => {}
-        Ok(Err(panic)) => {
-            eprintln!("the page's console:\n{}", console.join("\n"));
-            std::panic::resume_unwind(panic.into_panic());
-        }
-        Err(_) => panic!("expected an end within 600 s; console:\n{}", console.join("\n")),
-    }
+    let (_serve, address) = setup.serve(folder.path(), &setup.page);
+    let look = |client| look(client, address, predicted.clone());
+    let console = setup.in_a_browser(folder.path(), "look", look);
     let complaints = chrome::complaints(&console);
     assert!(complaints.is_empty(), "on the page's console: {complaints:#?}");
+
+    let page = failing_page(&setup.page, folder.path());
+    let (_serve, address) = setup.serve(folder.path(), &page);
+    let fail = |client| get_through_failures(client, address, predicted);
+    // The browser complains of the failures too.
+    setup.in_a_browser(folder.path(), "fail", fail);
+}
+
+/// The page, with a GPU that fails.
+fn failing_page(page: &Path, folder: &Path) -> PathBuf {
+    let failing = folder.join("failing-page");
+    fs::create_dir(&failing).unwrap();
+    for entry in fs::read_dir(page).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), failing.join(entry.file_name())).unwrap();
+    }
+    let script = failing.join("web_viewer.js");
+    let whole = [include_str!("browser/failing_gpu.js"), &fs::read_to_string(&script).unwrap()];
+    fs::write(script, whole.concat()).unwrap();
+    failing
 }
 
 /// What a person does with the page.
@@ -151,17 +193,12 @@ async fn look(client: Client, address: String, predicted: LabelMap) {
     let regions = phantom::task().regions;
     client.goto(&address).await.unwrap();
     assert!(text(&client, "#disclaimer").await.contains(DISCLAIMER));
-    click(&client, "#demo").await;
-    reach(&client, "ready", 60).await;
     let start = Instant::now();
-    click(&client, "#segment").await;
-    reach(&client, "done", 400).await;
-    println!("segmented in {:.1} s", start.elapsed().as_secs_f64());
+    let [link, other] = tabs::segment_at_the_same_time(&client, &address).await;
+    println!("segmented in two tabs in {:.1} s", start.elapsed().as_secs_f64());
+    assert_eq!(link, other, "one tab disturbed the other");
     screenshot(&client, "result.png").await;
     check_table(&client, &regions, &predicted).await;
-
-    click(&client, "#copy-link").await;
-    let link = link(&client).await;
     println!("the link has {} characters", link.len());
     let (page, fragment) = link.split_once('#').expect("a link with a fragment");
     assert_eq!(page.trim_end_matches('/'), address);
@@ -174,6 +211,28 @@ async fn look(client: Client, address: String, predicted: LabelMap) {
     check_table(&client, &regions, &predicted).await;
     assert!(text(&client, "#disclaimer").await.contains(DISCLAIMER));
     screenshot(&client, "link.png").await;
+
+    let start = Instant::now();
+    tabs::keeps_the_model(&client, &address).await;
+    tabs::remembers_the_budget(&client, &address).await;
+    println!("visited again in {:.1} s", start.elapsed().as_secs_f64());
+}
+
+/// Without memory, and with the GPU lost in the middle, the page says so and gives the same result.
+async fn get_through_failures(client: Client, address: String, predicted: LabelMap) {
+    client.goto(&address).await.unwrap();
+    open_demo(&client).await;
+    click(&client, "#segment").await;
+    reach(&client, "done", 400).await;
+    let told = text(&client, "#setbacks").await;
+    println!("the page says: {told}");
+    for said in ["The GPU had no ", "The connection to the GPU was lost", "Ran within "] {
+        assert!(told.contains(said), "expected {said:?} in {told:?}");
+    }
+    screenshot(&client, "setbacks.png").await;
+    click(&client, "#copy-link").await;
+    let shared = share::decode(link(&client).await.split_once('#').unwrap().1).unwrap();
+    compare(&shared, &predicted, &phantom::task().regions);
 }
 
 /// The page's label map lies on the scan's grid and is the trainer's.
@@ -250,6 +309,17 @@ async fn click(client: &Client, css: &str) {
         assert!(!late, "expected to be able to click {css} within 60 s: {}", status(client).await);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Waits for the server's model, with which the page moves: a click before would miss its button.
+async fn model_shown(client: &Client) {
+    wait_for(client, ".model", 60, "to show the model", |text| text.contains("Hash")).await;
+}
+
+async fn open_demo(client: &Client) {
+    model_shown(client).await;
+    click(client, "#demo").await;
+    reach(client, "ready", 60).await;
 }
 
 async fn status(client: &Client) -> String {

@@ -31,6 +31,7 @@ fn shared(labels: LabelMap) -> Shared {
             name: "A model".into(),
             warning: "Means nothing.".into(),
             hash: "0123456789abcdef".repeat(4),
+            windows: String::new(),
         },
         labels,
     }
@@ -132,6 +133,17 @@ fn a_full_size_map_of_phantom_tissue_comes_back() {
 fn a_link_of_version_1_still_opens() {
     let opened = share::decode(LINK_OF_VERSION_1).unwrap();
     assert_eq!(opened, small());
+}
+
+/// What was made in windows is another function, which the link may not hide.
+#[test]
+fn a_link_names_the_windows_that_a_result_was_made_in() {
+    let mut shared = small();
+    shared.model.windows = "8 overlapping windows of 96 × 96 × 96 voxels".into();
+    let opened = share::decode(&share::encode(&shared).unwrap()).unwrap();
+    assert_eq!(opened.model.windows, shared.model.windows);
+    shared.model.windows = "8".repeat(201);
+    assert!(matches!(share::encode(&shared), Err(ShareError::TooLarge { limit: 200, .. })));
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod probabilities;
 mod program;
 mod resample;
 mod task;
+mod tiling;
 mod volume;
 mod weights;
 
@@ -52,5 +53,6 @@ pub use probabilities::{
 };
 pub use program::{Buffer, Op, Program, View};
 pub use task::{BUILTIN_TASKS, Head, Label, Region, Task};
+pub use tiling::{DEFAULT_OVERLAP, Tiling};
 pub use volume::{AFFINE_TOLERANCE, Forms, Grid, LabelMap, Volume};
 pub use weights::{Array, Weights, check_weights, orthogonal};

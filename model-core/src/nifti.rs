@@ -13,7 +13,7 @@ mod write;
 
 pub use geometry::warnings;
 pub use reader::{Format, Reader, Scan};
-pub use write::{write_labels, write_volumes};
+pub use write::{write_labels, write_labels_described, write_volumes};
 
 use crate::{Grid, LabelMap, Result, Volume};
 

@@ -306,6 +306,11 @@ impl Engine {
         polled.map(|_| ()).map_err(|error| Error::Device(error.to_string()))
     }
 
+    /// Whether the GPU was reset or taken away: this engine will never run anything again.
+    pub fn is_lost(&self) -> bool {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).lost.is_some()
+    }
+
     fn check_health(&self) -> Result<(), Error> {
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = &health.lost {

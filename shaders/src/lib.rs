@@ -13,6 +13,7 @@ mod lower;
 mod plan;
 pub mod reference;
 mod resources;
+mod session;
 mod signal;
 mod weights;
 
@@ -22,4 +23,5 @@ pub use engine::{Engine, Output, Progress};
 pub use error::Error;
 pub use layout::MAX_BINDING_BYTES;
 pub use plan::{Footprint, Manner, Part, Plan, Slot, Step};
+pub use session::{Gpu, News, Ran, Session, Setback};
 pub use weights::{Packing, Piece};

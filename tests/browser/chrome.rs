@@ -104,13 +104,13 @@ pub fn console(log: &str) -> Vec<&str> {
 }
 
 /// Those among them that complain; Chromium writes all of them alike, whatever their level.
-pub fn complaints<'a>(console: &[&'a str]) -> Vec<&'a str> {
+pub fn complaints(console: &[impl AsRef<str>]) -> Vec<&str> {
     let words = ["error", "panicked", "uncaught", "refused", "violates", "failed", "invalid"];
-    let complains = |line: &&&str| {
+    let complains = |line: &&str| {
         let line = line.to_lowercase();
         words.iter().any(|word| line.contains(word))
     };
-    console.iter().filter(complains).copied().collect()
+    console.iter().map(AsRef::as_ref).filter(complains).collect()
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! One step a module: [`inputs`] finds the scans; of the [`members`] of an ensemble all answer, or
 //! one that is chosen by a [`profile`], on the [`backend`] that is asked for, burn's or [`wgsl`]; [`fit`]
-//! decides whether a network is shown the full volume or [`tiles`] of it, also mirrored ([`flips`]);
-//! and [`run`] writes every result with its [`record`].
+//! decides whether a network is shown the full volume or windows of it ([`Tiling`]), also mirrored
+//! ([`flips`]); and [`run`] writes every result with its [`record`].
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,9 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::{Context, Result, bail, ensure};
 use model_core::kernels::Place;
 use model_core::{
-    Bundle, Case, Input, LabelMap, Placement, Task, Volume, decide_probabilities, histograms,
-    keep_largest_of_foreground, keep_largest_of_regions, postprocess, preprocess, probabilities,
-    region_probabilities, restore_logits,
+    Bundle, Case, Input, LabelMap, Placement, Task, Tiling, Volume, decide_probabilities,
+    histograms, keep_largest_of_foreground, keep_largest_of_regions, postprocess, preprocess,
+    probabilities, region_probabilities, restore_logits,
 };
 
 pub mod backend;
@@ -27,7 +27,6 @@ pub mod profile;
 pub mod record;
 pub mod run;
 pub mod settings;
-pub mod tiles;
 pub mod wgsl;
 
 use backend::Backend;
@@ -238,7 +237,7 @@ impl Predictor {
                 "the device could not run the full volume, nor would a window be smaller; name a --window"
             )
         };
-        let tiling = tiles::Tiling::new(input.dims, window, overlap);
+        let tiling = Tiling::new(input.dims, window, overlap);
         let count = tiling.num_windows();
         let logits = tiling.run(
             &flipped,

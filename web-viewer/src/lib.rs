@@ -3,6 +3,7 @@
 //! What can be said without a browser is plain Rust, tested natively: links, slices, which file is
 //! which channel. The page and its worker are compiled for wasm only, the server natively only.
 
+pub mod budget;
 pub mod demo;
 pub mod hints;
 #[cfg(target_arch = "wasm32")]
@@ -12,6 +13,7 @@ pub mod protocol;
 pub mod server;
 pub mod share;
 pub mod slice;
+pub mod words;
 #[cfg(target_arch = "wasm32")]
 mod worker;
 

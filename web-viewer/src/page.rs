@@ -6,6 +6,7 @@ mod browser;
 mod canvas;
 mod client;
 mod display_panel;
+mod model_cache;
 mod model_panel;
 mod result_panel;
 mod run_panel;

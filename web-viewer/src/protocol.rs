@@ -28,9 +28,14 @@ pub enum Ask {
     Plan {
         /// For each channel of the task, the scan and which of its channels.
         channels: Vec<(u32, usize)>,
+        /// What a run may take on the GPU.
+        budget_bytes: u64,
     },
     /// Run the network on what was planned.
-    Segment,
+    Segment {
+        /// In overlapping windows instead of on the whole: another function.
+        in_windows: bool,
+    },
     /// Stop that.
     Cancel,
 }
@@ -55,7 +60,7 @@ pub enum Answer {
         grid: Grid,
     },
     /// What a run will take.
-    Plan(Plan),
+    Planned(Planned),
     /// How far a run is; more answers follow.
     Progress(Progress),
     /// The label map is made; its codes are sent along.
@@ -66,11 +71,42 @@ pub enum Answer {
         elapsed_secs: f64,
         /// The GPU that did it.
         adapter: String,
+        /// The plan that ran in the end: of one window where there are several.
+        plan: Plan,
+        /// How many windows; none when the network saw the whole at once.
+        num_windows: Option<usize>,
+        /// What went wrong before, and within what it ran; empty when nothing did.
+        setbacks: String,
     },
     /// The run was stopped, as asked.
     Cancelled,
     /// What went wrong, in words for the person at the page.
     Failed(String),
+}
+
+/// What a run within the budget will take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Planned {
+    /// It can start.
+    Fits(Plan),
+    /// No way to run it needs so little memory.
+    Exceeds {
+        /// What the smallest way needs.
+        smallest_bytes: u64,
+        /// The same in words.
+        message: String,
+        /// What can be run instead, where no budget on offer suffices.
+        windows: Option<Windows>,
+    },
+}
+
+/// Overlapping windows, each of which the network sees by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Windows {
+    /// How many.
+    pub number: usize,
+    /// What each will take.
+    pub plan: Plan,
 }
 
 /// What a run will take.
@@ -82,6 +118,8 @@ pub struct Plan {
     pub multiply_adds: u64,
     /// Bytes on the GPU.
     pub gpu_bytes: u64,
+    /// Bits in which a value of a map is stored: 32 or 16.
+    pub bits: u32,
 }
 
 /// How far a run is.
@@ -89,10 +127,14 @@ pub struct Plan {
 pub struct Progress {
     /// What is being done.
     pub step: Step,
-    /// Operations of the network done, and in all.
-    pub ops: [usize; 2],
+    /// The window that is being run, from 0, and how many there are.
+    pub window: [usize; 2],
+    /// Steps on the GPU done, and in all.
+    pub steps: [usize; 2],
     /// Multiply-adds done, of all: 0 to 1.
     pub share: f64,
+    /// What has gone wrong, and within what it runs now; empty when nothing has.
+    pub setbacks: String,
 }
 
 /// The steps of a run.

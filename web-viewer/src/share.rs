@@ -71,6 +71,10 @@ pub struct SharedModel {
     pub warning: String,
     /// SHA-256 of its tensors, in hexadecimal.
     pub hash: String,
+    /// In which windows it saw the scan; empty when it saw the whole at once. What does not know of
+    /// this refuses the link, since it would not tell.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub windows: String,
 }
 
 /// Why a result is not put into a link, or a link not read.

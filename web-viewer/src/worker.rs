@@ -1,35 +1,21 @@
 //! The worker: decoding, preprocessing and the network, off the page's thread so that the page
 //! never freezes. It is the same WebAssembly as the page's.
 
+mod bench;
+mod run;
+mod teller;
+
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use js_sys::{Array, Float32Array, Uint8Array};
-use model_core::{Bundle, Error, Input, Placement, Program, Volume, postprocess, preprocess};
-use shaders::{Engine, Output};
+use model_core::Bundle;
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::protocol::{Answer, Ask, Plan, Progress, Step};
-
-/// What the worker holds between messages.
-#[derive(Default)]
-struct Bench {
-    bundle: Option<Rc<Bundle>>,
-    scans: HashMap<(u32, usize), Volume>,
-    prepared: Option<Rc<Prepared>>,
-    engine: Option<Rc<Engine>>,
-}
-
-/// A run that can start.
-struct Prepared {
-    bundle: Rc<Bundle>,
-    program: Program,
-    input: Input,
-    placement: Placement,
-}
+use crate::budget;
+use crate::protocol::{self, Answer, Ask, Planned};
+use bench::Bench;
 
 thread_local! {
     static BENCH: RefCell<Bench> = RefCell::default();
@@ -84,12 +70,13 @@ async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
         Ask::Keep { scans } => {
             BENCH.with_borrow_mut(|bench| {
                 bench.scans.retain(|(scan, _), _| scans.contains(scan));
-                bench.prepared = None;
+                bench.forget_run();
             });
             Ok((Answer::Done, Vec::new()))
         }
-        Ask::Plan { channels } => plan(&channels),
-        Ask::Segment => segment(id).await,
+        Ask::Plan { channels, budget_bytes } => plan(&channels, budget_bytes),
+        Ask::Segment { in_windows: false } => run::segment(id).await,
+        Ask::Segment { in_windows: true } => run::segment_in_windows(id).await,
         Ask::Cancel => {
             IS_CANCELLED.set(true);
             Ok((Answer::Done, Vec::new()))
@@ -102,7 +89,7 @@ fn open_bundle(file: &str, bytes: &[u8]) -> Answered {
     let (card, hash) = (Box::new(bundle.card.clone()), bundle.hash());
     BENCH.with_borrow_mut(|bench| {
         bench.bundle = Some(Rc::new(bundle));
-        bench.prepared = None;
+        bench.forget_run();
     });
     Ok((Answer::Bundle { card, hash }, Vec::new()))
 }
@@ -120,87 +107,29 @@ fn read_scan(scan: u32, file: &str, bytes: &[u8]) -> Answered {
     Ok((Answer::Scan { grid }, arrays))
 }
 
-fn plan(channels: &[(u32, usize)]) -> Answered {
-    let prepared = BENCH.with_borrow_mut(|bench| {
-        bench.prepared = None;
-        let bundle = bench.bundle.clone().ok_or("no model is open")?;
-        // Taken out and put back: a copy would double the largest thing in memory.
-        let taken = channels.iter().map(|place| Some((place, bench.scans.remove(place)?)));
-        let (places, volumes): (Vec<_>, Vec<_>) = taken.flatten().unzip();
-        let prepared = prepare(bundle, &volumes).map_err(|e| e.to_string());
-        bench.scans.extend(places.into_iter().copied().zip(volumes));
-        let prepared = Rc::new(prepared?);
-        bench.prepared = Some(prepared.clone());
-        Ok::<_, String>(prepared)
-    })?;
-    let footprint = Engine::footprint(&prepared.program, &prepared.bundle.weights);
-    let plan = Plan {
-        dims: prepared.input.dims,
-        multiply_adds: prepared.program.total_multiply_adds(),
-        gpu_bytes: footprint.total_bytes,
-    };
-    Ok((Answer::Plan(plan), Vec::new()))
-}
-
-fn prepare(bundle: Rc<Bundle>, channels: &[Volume]) -> Result<Prepared, Error> {
-    let card = &bundle.card;
-    let (input, placement) = preprocess(channels, &card.preprocess, &card.network)?;
-    let mut program = Program::new(&card.network, input.dims)?;
-    // A resampled scan needs logits, to interpolate them at the source's voxels.
-    if !placement.is_resampled() {
-        program = program.deciding(&card.task);
-    }
-    Ok(Prepared { bundle, program, input, placement })
-}
-
-async fn segment(id: u32) -> Answered {
-    IS_CANCELLED.set(false);
-    let start_ms = js_sys::Date::now();
-    let prepared = BENCH.with_borrow(|bench| bench.prepared.clone()).ok_or("no scan is chosen")?;
-    let Prepared { bundle, program, input, placement } = &*prepared;
-    let tell = |step: Step, ops: [usize; 2], share: f64| {
-        post(id, &Answer::Progress(Progress { step, ops, share }), &[]);
-    };
-    let num_ops = program.ops.len();
-    tell(Step::OpenGpu, [0, num_ops], 0.0);
-    let engine = opened().await?;
-    tell(Step::Network, [0, num_ops], 0.0);
-    let ran = engine
-        .run(program, &bundle.weights, &input.values, &mut |progress| {
-            let total = progress.total_multiply_adds.max(1) as f64;
-            let share = progress.done_multiply_adds as f64 / total;
-            tell(Step::Network, [progress.done_ops, progress.total_ops], share);
-            match IS_CANCELLED.get() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+fn plan(channels: &[(u32, usize)], budget_bytes: u64) -> Answered {
+    let planned = BENCH.with_borrow_mut(|bench| {
+        let prepared = bench.prepare(channels)?;
+        (bench.plan, bench.windows) = (None, None);
+        match shaders::Plan::within(&prepared.program, budget_bytes) {
+            Ok(plan) => {
+                let stated = prepared.stated(&plan);
+                bench.plan = Some(plan);
+                Ok(Planned::Fits(stated))
             }
-        })
-        .await;
-    let output = match ran {
-        Ok(output) => output,
-        Err(shaders::Error::Cancelled) => return Ok((Answer::Cancelled, Vec::new())),
-        Err(error) => {
-            // Whatever went wrong, the next run opens the GPU anew.
-            BENCH.with_borrow_mut(|bench| bench.engine = None);
-            return Err(error.to_string());
+            Err(error @ shaders::Error::Budget { smallest_bytes, .. }) => {
+                // Never where another choice of memory would do: the result is another.
+                if budget::holding(smallest_bytes).is_none() {
+                    bench.windows = prepared.windows(budget_bytes);
+                }
+                let windows = bench.windows.as_ref().map(|windows| protocol::Windows {
+                    number: windows.tiling.num_windows(),
+                    plan: prepared.stated(&windows.plan),
+                });
+                Ok(Planned::Exceeds { smallest_bytes, message: error.to_string(), windows })
+            }
+            Err(error) => Err(error.to_string()),
         }
-    };
-    tell(Step::PlaceLabels, [num_ops; 2], 1.0);
-    let map = match output {
-        Output::Labels(labels) => placement.restore(&labels),
-        Output::Logits(logits) => postprocess(&logits, &bundle.card.task, placement),
-    };
-    let elapsed_secs = (js_sys::Date::now() - start_ms) / 1000.0;
-    let adapter = engine.adapter_name().to_string();
-    let codes = Uint8Array::from(&map.labels[..]).into();
-    Ok((Answer::Segmented { grid: map.grid, elapsed_secs, adapter }, vec![codes]))
-}
-
-async fn opened() -> Result<Rc<Engine>, String> {
-    if let Some(engine) = BENCH.with_borrow(|bench| bench.engine.clone()) {
-        return Ok(engine);
-    }
-    let engine = Rc::new(Engine::new().await.map_err(|e| e.to_string())?);
-    BENCH.with_borrow_mut(|bench| bench.engine = Some(engine.clone()));
-    Ok(engine)
+    })?;
+    Ok((Answer::Planned(planned), Vec::new()))
 }

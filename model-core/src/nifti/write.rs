@@ -15,8 +15,18 @@ const VOXEL_OFFSET: usize = 352;
 /// # Panics
 /// When there are not as many labels as voxels, or an axis is longer than NIfTI-1 can say (32767).
 pub fn write_labels(map: &LabelMap) -> Vec<u8> {
+    write_labels_described(map, "")
+}
+
+/// The same, with a description in the header's `descrip`, of which the first 79 bytes are kept.
+///
+/// # Panics
+/// As [`write_labels`].
+pub fn write_labels_described(map: &LabelMap, description: &str) -> Vec<u8> {
     assert_eq!(map.labels.len(), map.grid.num_voxels(), "one label a voxel");
     let mut bytes = header(&map.grid, 1, Stored { code: 2, bits: 8 });
+    let description = &description.as_bytes()[..description.floor_char_boundary(79)];
+    bytes[148..148 + description.len()].copy_from_slice(description);
     bytes.extend_from_slice(&map.labels);
     compress(&bytes)
 }
@@ -91,4 +101,34 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
     encoder.write_all(bytes).expect("writing to memory");
     encoder.finish().expect("writing to memory")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+
+    use super::*;
+    use crate::Affine;
+
+    fn header_of(bytes: &[u8]) -> Vec<u8> {
+        let mut header = vec![0; VOXEL_OFFSET];
+        GzDecoder::new(bytes).read_exact(&mut header).unwrap();
+        header
+    }
+
+    #[test]
+    fn a_description_stays_within_its_field() {
+        let grid = Grid::new([1, 1, 1], Affine::IDENTITY);
+        let map = LabelMap { grid, labels: vec![0] };
+        let plain = header_of(&write_labels(&map));
+        for text in ["made in windows".to_string(), "é".repeat(60)] {
+            let described = header_of(&write_labels_described(&map, &text));
+            assert_eq!(described[..148], plain[..148]);
+            assert_eq!(described[227..], plain[227..], "its last byte ends the text");
+            let kept = text.floor_char_boundary(79);
+            assert_eq!(described[148..148 + kept], text.as_bytes()[..kept]);
+        }
+    }
 }

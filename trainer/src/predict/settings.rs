@@ -72,7 +72,7 @@ impl Default for Settings {
             mode: Mode::Auto,
             memory_bytes: None,
             window: None,
-            overlap: 0.5,
+            overlap: model_core::DEFAULT_OVERLAP,
             flips: [false; 3],
             ensemble: Ensemble::Mean,
             largest: None,

@@ -10,11 +10,13 @@ use web_sys::File;
 
 use super::browser;
 use super::client::ask;
+use super::model_cache;
 use super::scans::{self, Source};
 use super::state::{Model, Page, Phase};
 use crate::demo::Manifest;
-use crate::protocol::{Answer, Ask};
+use crate::protocol::{Answer, Ask, Plan};
 use crate::share::{self, Shared, SharedModel, SharedRegion};
+use crate::words;
 
 /// Why an action ends early: words to show, or nothing where another action took over.
 pub(super) type Stop = Option<String>;
@@ -40,8 +42,8 @@ pub fn begin(page: Page) {
         page.say(Phase::Loading, "Loading the model");
         // Without a demonstration the page waits for a model; that is no error.
         if let Ok(manifest) = manifest().await {
-            let bytes = browser::fetched(&format!("demo/{}", manifest.bundle)).await;
-            let model = open(&manifest.bundle, browser::buffer(&bytes?)).await?;
+            let bytes = model_cache::fetched(&format!("demo/{}", manifest.bundle)).await?;
+            let model = open(&manifest.bundle, bytes).await?;
             check(page.is_current(turn))?;
             show_model(page, model);
         }
@@ -92,8 +94,8 @@ pub fn demo(page: Page) {
                  is given it with --demo."
             )
         })?;
-        let bytes = browser::fetched(&format!("demo/{}", manifest.bundle)).await?;
-        let model = open(&manifest.bundle, browser::buffer(&bytes)).await?;
+        let bytes = model_cache::fetched(&format!("demo/{}", manifest.bundle)).await?;
+        let model = open(&manifest.bundle, bytes).await?;
         check(page.is_current(turn))?;
         page.is_from_link.set(false);
         show_model(page, model);
@@ -161,29 +163,48 @@ pub fn choose(page: Page, files: Vec<File>, slot: Option<usize>) {
     });
 }
 
-/// Runs the network.
-pub fn segment(page: Page) {
+/// Allows a run so much of the GPU's memory, and says what one will take then.
+pub fn allow(page: Page, mib: u64) {
+    if page.status.with_untracked(|status| status.phase.is_busy()) {
+        return;
+    }
+    let turn = page.begin();
+    page.set_budget(mib);
+    page.plan.set(None);
+    act(page, async move { scans::plan_again(page, turn).await });
+}
+
+/// Runs the network: on the whole scan, or in overlapping windows.
+pub fn segment(page: Page, in_windows: bool) {
     let Some(model) = page.model.get_untracked() else { return };
     let turn = page.begin();
     act(page, async move {
         page.drop_result();
         page.say(Phase::Running, "Starting");
-        let (answer, arrays) = ask(&Ask::Segment, None).await?;
+        let (answer, arrays) = ask(&Ask::Segment { in_windows }, None).await?;
         check(page.is_current(turn))?;
         page.progress.set(None);
-        if let Answer::Segmented { grid, elapsed_secs, adapter } = answer {
+        if let Answer::Segmented { grid, elapsed_secs, adapter, plan, num_windows, setbacks } =
+            answer
+        {
             let labels = Uint8Array::from(arrays.get(0)).to_vec();
-            // Browsers may hide the GPU's name.
-            let place = match adapter.starts_with("unnamed") {
-                true => "your GPU",
-                false => &adapter,
-            };
-            page.made.set(format!("Computed in {elapsed_secs:.1} s on {place}"));
-            page.show_result(result(&model, LabelMap { grid, labels }));
+            let windows = num_windows.map(|n| words::windows(n, plan.dims)).unwrap_or_default();
+            page.made.set(made(elapsed_secs, &adapter, &plan, &windows));
+            page.setbacks.set(setbacks);
+            page.show_result(result(&model, LabelMap { grid, labels }, windows));
         }
         page.say_what_is_next();
         Ok(())
     });
+}
+
+/// How a result was made, in a line.
+fn made(elapsed_secs: f64, adapter: &str, plan: &Plan, windows: &str) -> String {
+    // Browsers may hide the GPU's name.
+    let place = if adapter.starts_with("unnamed") { "your GPU" } else { adapter };
+    let seen = if windows.is_empty() { "the whole scan at once" } else { windows };
+    let (maps, memory) = (words::maps(plan.bits), words::bytes(plan.gpu_bytes));
+    format!("Computed in {elapsed_secs:.1} s on {place}: {seen}, {maps}, {memory} of its memory.")
 }
 
 /// Stops the network.
@@ -195,7 +216,7 @@ pub fn cancel(page: Page) {
     });
 }
 
-fn result(model: &Model, labels: LabelMap) -> Shared {
+fn result(model: &Model, labels: LabelMap, windows: String) -> Shared {
     let regions = model.card.task.regions.iter().map(|region| SharedRegion {
         name: region.name.clone(),
         color: region.color,
@@ -209,6 +230,7 @@ fn result(model: &Model, labels: LabelMap) -> Shared {
             name: model.card.name.clone(),
             warning: model.card.warning.clone(),
             hash: model.hash.clone(),
+            windows,
         },
         labels,
     }
@@ -217,7 +239,8 @@ fn result(model: &Model, labels: LabelMap) -> Shared {
 /// Saves the label map as a file.
 pub fn save(page: Page) {
     let Some(result) = page.result.get_untracked() else { return };
-    let bytes = model_core::nifti::write_labels(&result.labels);
+    let description = words::description(&result.model.windows);
+    let bytes = model_core::nifti::write_labels_described(&result.labels, &description);
     let name = "segmentation_research_use_only.nii.gz";
     if let Err(error) = browser::save(name, "application/gzip", &bytes) {
         page.fail(format!("cannot save {name}: {}", browser::text_of(&error)));

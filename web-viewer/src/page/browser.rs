@@ -39,6 +39,18 @@ pub async fn fetched(path: &str) -> Result<Vec<u8>, String> {
     response.binary().await.map_err(|e| format!("cannot load {path}: {e}"))
 }
 
+/// What the browser remembers of this page; nothing where it is not allowed to.
+pub fn remembered(key: &str) -> Option<String> {
+    window().local_storage().ok()??.get_item(key).ok()?
+}
+
+/// Has the browser remember it, where it is allowed to.
+pub fn remember(key: &str, value: &str) {
+    if let Ok(Some(storage)) = window().local_storage() {
+        let _ = storage.set_item(key, value);
+    }
+}
+
 /// Bytes as memory that can be given to the worker.
 pub fn buffer(bytes: &[u8]) -> JsValue {
     Uint8Array::from(bytes).buffer().into()

@@ -8,6 +8,7 @@ use web_sys::HtmlInputElement;
 use super::actions;
 use super::state::Page;
 use crate::share::{Shared, SharedRegion};
+use crate::words;
 
 #[component]
 pub fn ResultPanel(page: Page) -> impl IntoView {
@@ -39,8 +40,16 @@ fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
     let model = result.model.clone();
     let warning =
         (!model.warning.is_empty()).then(|| view! { <p class="warning">{model.warning}</p> });
+    let windows = (!model.windows.is_empty()).then(|| {
+        view! {
+            <p id="windows" class="warning" role="note">
+                {format!("{}. {}", words::capitalized(&model.windows), words::WINDOWS_NOTE)}
+            </p>
+        }
+    });
     view! {
         {warning}
+        {windows}
         <table id="regions">
             <thead>
                 <tr>
@@ -56,7 +65,10 @@ fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
             <dt>"Hash"</dt>
             <dd class="hash" title=model.hash.clone()>{super::short_hash(&model.hash)}</dd>
         </dl>
-        <p class="hint">{move || page.made.get()}</p>
+        <p id="made" class="hint">{move || page.made.get()}</p>
+        {move || page.setbacks.with(|text| (!text.is_empty()).then(|| view! {
+            <p id="setbacks" class="warning" role="note">{text.clone()}</p>
+        }))}
     }
 }
 

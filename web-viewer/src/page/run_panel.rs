@@ -4,13 +4,17 @@ use leptos::prelude::*;
 
 use super::state::{Page, Phase};
 use super::{actions, browser};
-use crate::protocol::{Plan, Progress, Step};
+use crate::protocol::{Plan, Planned, Progress, Step, Windows};
+use crate::{budget, words};
 
 #[component]
 pub fn RunPanel(page: Page) -> impl IntoView {
     let phase = Memo::new(move |_| page.status.with(|status| status.phase));
     let is_running = move || phase.get() == Phase::Running;
-    let can_run = move || page.plan.with(Option::is_some) && !phase.get().is_busy();
+    let can_run = move || {
+        let fits = page.plan.with(|planned| matches!(planned, Some(Planned::Fits(_))));
+        fits && !phase.get().is_busy()
+    };
     let has_webgpu = browser::has_webgpu();
     let warning = move || {
         let warning = page.model.with(|model| model.as_ref().map(|m| m.card.warning.clone()));
@@ -22,7 +26,8 @@ pub fn RunPanel(page: Page) -> impl IntoView {
             <h2>"Segmentation"</h2>
             {warning}
             {(!has_webgpu).then(no_webgpu)}
-            {move || page.plan.get().map(|plan| view! { <PlanView plan /> })}
+            <Budget page />
+            {move || page.plan.get().map(|planned| view! { <PlanView page planned /> })}
             <Show
                 when=is_running
                 fallback=move || {
@@ -31,7 +36,7 @@ pub fn RunPanel(page: Page) -> impl IntoView {
                             id="segment"
                             class="primary"
                             disabled=move || !can_run() || !has_webgpu
-                            on:click=move |_| actions::segment(page)
+                            on:click=move |_| actions::segment(page, false)
                         >
                             "Segment"
                         </button>
@@ -68,30 +73,127 @@ fn no_webgpu() -> impl IntoView {
     view! { <p class="warning" role="alert">{text}</p> }
 }
 
+/// How much of the GPU's memory a run may take.
 #[component]
-fn PlanView(plan: Plan) -> impl IntoView {
-    let [i, j, k] = plan.dims;
+fn Budget(page: Page) -> impl IntoView {
+    let is_busy = move || page.status.with(|status| status.phase.is_busy());
+    let option = move |mib: u64| {
+        let is_chosen = move || page.budget_mib.get() == mib;
+        view! {
+            <option value=mib.to_string() prop:selected=is_chosen>
+                {words::bytes(mib << 20)}
+            </option>
+        }
+    };
+    let on_change = move |event| {
+        if let Ok(mib) = event_target_value(&event).parse() {
+            actions::allow(page, mib);
+        }
+    };
     view! {
-        <dl class="plan">
-            <dt>"Network input"</dt>
-            <dd>{format!("{i} × {j} × {k}")}</dd>
+        <label
+            class="budget"
+            title="The most graphics memory that this page may use. The screen and other programs need some too."
+        >
+            <span>"Memory allowed"</span>
+            <select id="budget" disabled=is_busy on:change=on_change>
+                {budget::CHOICES_MIB.map(option).collect_view()}
+            </select>
+        </label>
+    }
+}
+
+#[component]
+fn PlanView(page: Page, planned: Planned) -> impl IntoView {
+    match planned {
+        Planned::Fits(plan) => view! { <Fits plan /> }.into_any(),
+        Planned::Exceeds { smallest_bytes, message, windows } => {
+            view! { <Exceeds page smallest_bytes message windows /> }.into_any()
+        }
+    }
+}
+
+#[component]
+fn Fits(plan: Plan) -> impl IntoView {
+    let [i, j, k] = plan.dims;
+    let num_voxels = plan.dims.iter().map(|&n| n as u64).product();
+    view! {
+        <dl id="plan" class="plan">
+            <dt>"Voxels"</dt>
+            <dd title=format!("{} voxels, cropped and resampled as the model wants it: all at once", words::count(num_voxels))>
+                {format!("{i} × {j} × {k}")}
+            </dd>
+            <dt>"Graphics memory"</dt>
+            <dd title="All that the run allocates, known before it starts">
+                {words::bytes(plan.gpu_bytes)}
+            </dd>
             <dt>"Multiply-adds"</dt>
-            <dd>{count(plan.multiply_adds)}</dd>
-            <dt>"GPU memory"</dt>
-            <dd>{bytes(plan.gpu_bytes)}</dd>
+            <dd title="The work: multiplications, each with an addition">
+                {words::count(plan.multiply_adds)}
+            </dd>
+            <dt>"Precision"</dt>
+            <dd title=words::precision(plan.bits)>{words::maps(plan.bits)}</dd>
         </dl>
+    }
+}
+
+/// No plan: what the smallest needs, and the choice that would do; where none would, windows.
+#[component]
+fn Exceeds(
+    page: Page,
+    smallest_bytes: u64,
+    message: String,
+    windows: Option<Windows>,
+) -> impl IntoView {
+    let message = words::capitalized(&message);
+    let offer = budget::holding(smallest_bytes).map(|mib| {
+        view! {
+            <button id="allow" on:click=move |_| actions::allow(page, mib)>
+                {format!("Allow {}", words::bytes(mib << 20))}
+            </button>
+        }
+    });
+    let most = words::bytes(budget::MOST_MIB << 20);
+    let no_offer = offer.is_none().then(|| format!("; this page allows no more than {most}"));
+    let is_running = move || page.status.with(|status| status.phase == Phase::Running);
+    let windows = windows.map(|Windows { number, plan }| {
+        let work = words::count(plan.multiply_adds * number as u64);
+        let (memory, maps) = (words::bytes(plan.gpu_bytes), words::maps(plan.bits));
+        let taken = words::windows(number, plan.dims);
+        view! {
+            <p class="hint">
+                {format!("Instead: {taken}, {memory}, {work} multiply-adds, {maps}. ")}
+                {words::WINDOWS_NOTE}
+            </p>
+            <button
+                id="segment-windows"
+                class:hidden=is_running
+                on:click=move |_| actions::segment(page, true)
+            >
+                "Run in overlapping windows"
+            </button>
+        }
+    });
+    view! {
+        <p id="exceeds" class="warning" role="alert">{message}{no_offer}"."</p>
+        {offer}
+        {windows}
     }
 }
 
 #[component]
 fn ProgressView(progress: Progress) -> impl IntoView {
-    let [done, total] = progress.ops;
+    let ([done, total], [window, num_windows]) = (progress.steps, progress.window);
     let text = match progress.step {
         Step::OpenGpu => "Opening the GPU".to_string(),
-        Step::Network => format!("Layer {done} of {total}"),
+        Step::Network if num_windows > 1 => format!("Window {} of {num_windows}", window + 1),
+        Step::Network => format!("Step {done} of {total}"),
         Step::PlaceLabels => "Placing the labels".to_string(),
     };
+    let setbacks = progress.setbacks;
+    let setbacks = (!setbacks.is_empty()).then(|| view! { <p class="warning">{setbacks}</p> });
     view! {
+        {setbacks}
         <div class="progress">
             <progress max="1" prop:value=progress.share></progress>
             <p>
@@ -99,22 +201,5 @@ fn ProgressView(progress: Progress) -> impl IntoView {
                 <span>{format!("{:.0} % of the work", 100.0 * progress.share)}</span>
             </p>
         </div>
-    }
-}
-
-/// A large number with three digits and its prefix's word.
-fn count(n: u64) -> String {
-    let n = n as f64;
-    match n {
-        n if n >= 1e12 => format!("{:.2} trillion", n / 1e12),
-        n if n >= 1e9 => format!("{:.1} billion", n / 1e9),
-        n => format!("{:.0} million", n / 1e6),
-    }
-}
-
-fn bytes(n: u64) -> String {
-    match n >> 20 {
-        mib if mib >= 1024 => format!("{:.1} GiB", n as f64 / f64::from(1 << 30)),
-        mib => format!("{} MiB", mib.max(1)),
     }
 }

@@ -142,13 +142,23 @@ async fn plan(page: Page, turn: Turn) -> Result<(), Stop> {
             })?;
         }
     }
-    if first_empty(page).is_none() && !filled.is_empty() {
+    plan_again(page, turn).await
+}
+
+/// Has the worker say what a run within the budget will take, once every channel is chosen.
+pub async fn plan_again(page: Page, turn: Turn) -> Result<(), Stop> {
+    let channels = page.slots.with_untracked(|slots| {
+        slots.iter().map(|s| Some(s.filled.as_ref()?.source)).collect::<Option<Vec<_>>>()
+    });
+    if let Some(channels) = channels.filter(|channels| !channels.is_empty())
+        && !page.is_from_link.get_untracked()
+    {
         page.say(Phase::Loading, "Preparing the scan for the network");
-        let channels = filled.iter().map(|(_, filled)| filled.source).collect();
-        let answer = ask(&Ask::Plan { channels }, None).await?;
+        let budget_bytes = page.budget_mib.get_untracked() << 20;
+        let answer = ask(&Ask::Plan { channels, budget_bytes }, None).await?;
         check(page.is_current(turn))?;
-        if let (Answer::Plan(plan), _) = answer {
-            page.plan.set(Some(plan));
+        if let (Answer::Planned(planned), _) = answer {
+            page.plan.set(Some(planned));
         }
     }
     check(page.is_current(turn))?;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use model_core::{Card, Grid, Volume};
 
-use crate::protocol::{Plan, Progress, Step};
+use crate::budget;
+use crate::protocol::{Planned, Progress, Step};
 use crate::share::Shared;
 use crate::slice::{Colors, Convention, Frame, Window};
+use crate::words;
 
 /// What the page is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +87,9 @@ pub struct Page {
     pub status: RwSignal<Status>,
     pub model: RwSignal<Option<Arc<Model>>>,
     pub slots: RwSignal<Vec<Slot>>,
-    pub plan: RwSignal<Option<Plan>>,
+    pub plan: RwSignal<Option<Planned>>,
+    /// What a run may take on the GPU.
+    pub budget_mib: RwSignal<u64>,
     pub progress: RwSignal<Option<Progress>>,
     pub result: RwSignal<Option<Arc<Shared>>>,
     /// Whether the result came with a link, and waits for its scan or has it.
@@ -94,6 +98,8 @@ pub struct Page {
     pub visible: RwSignal<Vec<bool>>,
     /// How the result was made, in a line.
     pub made: RwSignal<String>,
+    /// What went wrong before it was made, in words.
+    pub setbacks: RwSignal<String>,
     pub link: RwSignal<String>,
     /// Which slot is shown.
     pub channel: RwSignal<usize>,
@@ -105,6 +111,9 @@ pub struct Page {
     turn: RwSignal<u32>,
     last_scan: RwSignal<u32>,
 }
+
+/// Where the browser keeps the budget; a tab that is open keeps its own.
+const BUDGET_KEY: &str = "rewind.budget_mib";
 
 /// An action's right to change the page, until another action begins.
 #[derive(Clone, Copy)]
@@ -118,11 +127,15 @@ impl Page {
             model: RwSignal::new(None),
             slots: RwSignal::new(Vec::new()),
             plan: RwSignal::new(None),
+            budget_mib: RwSignal::new(budget::remembered(
+                super::browser::remembered(BUDGET_KEY).as_deref(),
+            )),
             progress: RwSignal::new(None),
             result: RwSignal::new(None),
             is_from_link: RwSignal::new(false),
             visible: RwSignal::new(Vec::new()),
             made: RwSignal::new(String::new()),
+            setbacks: RwSignal::new(String::new()),
             link: RwSignal::new(String::new()),
             channel: RwSignal::new(0),
             cursor: RwSignal::new([0; 3]),
@@ -138,6 +151,12 @@ impl Page {
     pub fn next_scan(self) -> u32 {
         self.last_scan.update_untracked(|scan| *scan += 1);
         self.last_scan.get_untracked()
+    }
+
+    /// Changes what a run may take on the GPU, here and when the page is opened again.
+    pub fn set_budget(self, mib: u64) {
+        self.budget_mib.set(mib);
+        super::browser::remember(BUDGET_KEY, &mib.to_string());
     }
 
     /// Begins an action; what earlier ones still wait for will change nothing.
@@ -158,11 +177,8 @@ impl Page {
 
     /// Says what went wrong.
     pub fn fail(self, text: impl Into<String>) {
-        let text: String = text.into();
         self.progress.set(None);
-        let mut letters = text.chars();
-        let first = letters.next().into_iter().flat_map(char::to_uppercase);
-        self.say(Phase::Error, first.chain(letters).collect::<String>());
+        self.say(Phase::Error, words::capitalized(&text.into()));
     }
 
     /// Goes on after an error.
@@ -186,8 +202,13 @@ impl Page {
             }
         } else if has_result {
             self.say(Phase::Done, "Segmentation done");
-        } else if self.plan.with_untracked(Option::is_some) {
-            self.say(Phase::Ready, "Ready to segment");
+        } else if let Some(planned) = self.plan.get_untracked() {
+            match planned {
+                Planned::Fits(_) => self.say(Phase::Ready, "Ready to segment"),
+                Planned::Exceeds { .. } => {
+                    self.say(Phase::Idle, "This scan needs more memory than is allowed");
+                }
+            }
         } else if self.model.with_untracked(Option::is_none) {
             self.say(Phase::Idle, "Open a model bundle to begin");
         } else {
@@ -266,6 +287,7 @@ impl Page {
         self.visible.set(Vec::new());
         self.link.set(String::new());
         self.made.set(String::new());
+        self.setbacks.set(String::new());
         let (address, fragment) = super::browser::address();
         if !self.is_from_link.get_untracked() && !fragment.is_empty() {
             super::browser::set_address(&address);

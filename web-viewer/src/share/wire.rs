@@ -136,6 +136,7 @@ fn check_card(card: &Card) -> Result<(), ShareError> {
     }
     check_size("the model's name in characters", MAX_NAME_CHARS, card.model.name.len())?;
     check_size("the warning in characters", MAX_WARNING_CHARS, card.model.warning.len())?;
+    check_size("the windows in characters", MAX_NAME_CHARS, card.model.windows.len())?;
     let hash = &card.model.hash;
     if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
         let found = format!("{} characters", hash.len());

@@ -1,14 +1,16 @@
 //! A volume in overlapping windows, whose logits are averaged with Gaussian weights: what a network
 //! sees where the full volume does not fit.
 
-use anyhow::Result;
-use model_core::Input;
+use crate::Input;
 
 /// The weights' standard deviation as a share of the window, as in nnU-Net (Isensee et al. 2021):
 /// a network knows least about the borders of what it sees.
 const SIGMA: f64 = 1.0 / 8.0;
 
-/// Windows of one size over a volume.
+/// The least share of a window that the next one overlaps, where nothing else is asked for; nnU-Net's.
+pub const DEFAULT_OVERLAP: f64 = 0.5;
+
+/// Windows of one size over a volume, numbered from 0 along i, then j, then k.
 pub struct Tiling {
     dims: [usize; 3],
     window: [usize; 3],
@@ -43,29 +45,32 @@ impl Tiling {
     ///
     /// # Panics
     /// When the input has another size.
-    pub fn run(
+    pub fn run<E>(
         &self,
         input: &Input,
         num_outputs: usize,
-        mut network: impl FnMut(&Input) -> Result<Vec<f32>>,
+        mut network: impl FnMut(&Input) -> Result<Vec<f32>, E>,
         mut tell: impl FnMut(usize),
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Vec<f32>, E> {
         assert_eq!(input.dims, self.dims, "the volume that the windows were made for");
-        let num_voxels: usize = self.dims.iter().product();
-        let mut sum = vec![0.0; num_outputs * num_voxels];
-        let [i_axis, j_axis, k_axis] = &self.axes;
-        let mut number = 0;
-        for (k, k_weights) in k_axis {
-            for (j, j_weights) in j_axis {
-                for (i, i_weights) in i_axis {
-                    tell(number);
-                    number += 1;
-                    let logits = network(&self.cut(input, [*i, *j, *k]))?;
-                    self.add(&logits, [*i, *j, *k], [i_weights, j_weights, k_weights], &mut sum);
-                }
-            }
+        let mut sum = vec![0.0; num_outputs * self.num_voxels()];
+        for number in 0..self.num_windows() {
+            tell(number);
+            let logits = network(&self.cut(input, number))?;
+            self.add(&logits, number, &mut sum);
         }
         Ok(sum)
+    }
+
+    fn num_voxels(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// A window's place in each axis.
+    fn places(&self, number: usize) -> [&(usize, Vec<f32>); 3] {
+        let [i, j, k] = &self.axes;
+        let along_j = number / i.len();
+        [&i[number % i.len()], &j[along_j % j.len()], &k[along_j / j.len()]]
     }
 
     /// The rows of a window: where each starts in the volume, with its places along j and k.
@@ -75,10 +80,15 @@ impl Tiling {
         (0..wk).flat_map(move |n| (0..wj).map(move |m| (n, m))).map(row)
     }
 
-    fn cut(&self, input: &Input, start: [usize; 3]) -> Input {
-        let num_voxels: usize = self.dims.iter().product();
+    /// What a window shows of a volume.
+    ///
+    /// # Panics
+    /// When the volume has another size, or there is no window of this number.
+    pub fn cut(&self, input: &Input, number: usize) -> Input {
+        assert_eq!(input.dims, self.dims, "the volume that the windows were made for");
+        let start = self.places(number).map(|(start, _)| *start);
         let mut values = Vec::with_capacity(input.channels * self.window.iter().product::<usize>());
-        for channel in input.values.chunks_exact(num_voxels) {
+        for channel in input.values.chunks_exact(self.num_voxels()) {
             for (row, _) in self.rows(start) {
                 values.extend_from_slice(&channel[row..row + self.window[0]]);
             }
@@ -86,10 +96,19 @@ impl Tiling {
         Input { channels: input.channels, dims: self.window, values }
     }
 
-    fn add(&self, logits: &[f32], start: [usize; 3], weights: [&[f32]; 3], sum: &mut [f32]) {
-        let num_voxels: usize = self.dims.iter().product();
+    /// Adds a window's logits, weighted, to those of the volume: with all windows the mean.
+    ///
+    /// # Shapes
+    /// - logits: `[output][k][j][i]` of the window
+    /// - sum: `[output][k][j][i]` of the volume
+    ///
+    /// # Panics
+    /// When there is no window of this number.
+    pub fn add(&self, logits: &[f32], number: usize, sum: &mut [f32]) {
+        let places = self.places(number);
+        let (start, weights) = (places.map(|(start, _)| *start), places.map(|(_, w)| &w[..]));
         let in_window: usize = self.window.iter().product();
-        let outputs = sum.chunks_exact_mut(num_voxels).zip(logits.chunks_exact(in_window));
+        let outputs = sum.chunks_exact_mut(self.num_voxels()).zip(logits.chunks_exact(in_window));
         for (sum, logits) in outputs {
             let rows = self.rows(start).zip(logits.chunks_exact(self.window[0]));
             for ((row, [j, k]), logits) in rows {

@@ -1,0 +1,32 @@
+// Stands before the page's own script and has the worker's GPU fail as GPUs do: the first
+// allocation is refused, and the first device is lost in the middle of a run.
+if (typeof WorkerGlobalScope !== "undefined") {
+    const { pushErrorScope, popErrorScope } = GPUDevice.prototype;
+    const scopes = [];
+    let refusals = 1;
+    GPUDevice.prototype.pushErrorScope = function (filter) {
+        scopes.push(filter);
+        return pushErrorScope.call(this, filter);
+    };
+    GPUDevice.prototype.popErrorScope = function () {
+        const filter = scopes.pop();
+        const popped = popErrorScope.call(this);
+        if (filter !== "out-of-memory" || refusals-- <= 0) return popped;
+        return popped.then(() => new GPUOutOfMemoryError("refused by the test"));
+    };
+
+    const { requestDevice } = GPUAdapter.prototype;
+    const { submit } = GPUQueue.prototype;
+    let numDevices = 0;
+    GPUAdapter.prototype.requestDevice = async function (...options) {
+        const device = await requestDevice.apply(this, options);
+        if (++numDevices === 1) {
+            let numSubmitted = 0;
+            device.queue.submit = function (commands) {
+                submit.call(this, commands);
+                if (commands.length && ++numSubmitted === 2) device.destroy();
+            };
+        }
+        return device;
+    };
+}

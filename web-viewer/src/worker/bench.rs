@@ -1,0 +1,124 @@
+//! What the worker holds between messages.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use model_core::{
+    Bundle, DEFAULT_OVERLAP, Error, Input, Placement, Program, Tiling, Volume, preprocess,
+};
+use shaders::Session;
+use shaders::kernels::Storage;
+
+use crate::protocol::Plan;
+
+/// What the worker holds between messages.
+#[derive(Default)]
+pub struct Bench {
+    /// The model.
+    pub bundle: Option<Rc<Bundle>>,
+    /// Scans by their number and channel.
+    pub scans: HashMap<(u32, usize), Volume>,
+    /// The scan that a run begins with.
+    pub prepared: Option<Rc<Prepared>>,
+    /// The run that was planned for it.
+    pub plan: Option<shaders::Plan>,
+    /// What can be run instead, where nothing could be planned.
+    pub windows: Option<Windows>,
+    /// The GPU.
+    pub session: Session,
+}
+
+/// A scan as the network takes it, whatever the memory.
+pub struct Prepared {
+    channels: Vec<(u32, usize)>,
+    /// The model that it was made for.
+    pub bundle: Rc<Bundle>,
+    /// What is run on it.
+    pub program: Program,
+    /// The network's input.
+    pub input: Input,
+    /// Where that lies in the scan.
+    pub placement: Placement,
+}
+
+/// Overlapping windows of a scan, and how each is run.
+#[derive(Clone)]
+pub struct Windows {
+    /// Where they lie.
+    pub tiling: Rc<Tiling>,
+    /// How one is run.
+    pub plan: shaders::Plan,
+}
+
+impl Bench {
+    /// Drops what was prepared for a run.
+    pub fn forget_run(&mut self) {
+        self.prepared = None;
+        self.plan = None;
+        self.windows = None;
+    }
+
+    /// The network's input of these channels, made once.
+    ///
+    /// # Errors
+    /// In words for the person at the page.
+    pub fn prepare(&mut self, channels: &[(u32, usize)]) -> Result<Rc<Prepared>, String> {
+        let same = self.prepared.as_ref().filter(|prepared| prepared.channels == channels);
+        if let Some(prepared) = same {
+            return Ok(prepared.clone());
+        }
+        self.forget_run();
+        let bundle = self.bundle.clone().ok_or("no model is open")?;
+        // Taken out and put back: a copy would double the largest thing in memory.
+        let taken = channels.iter().map(|place| Some((*place, self.scans.remove(place)?)));
+        let (places, volumes): (Vec<_>, Vec<_>) = taken.flatten().unzip();
+        let prepared = Prepared::new(channels, bundle, &volumes).map_err(|e| e.to_string());
+        self.scans.extend(places.into_iter().zip(volumes));
+        let prepared = Rc::new(prepared?);
+        self.prepared = Some(prepared.clone());
+        Ok(prepared)
+    }
+}
+
+impl Prepared {
+    fn new(
+        channels: &[(u32, usize)],
+        bundle: Rc<Bundle>,
+        volumes: &[Volume],
+    ) -> Result<Prepared, Error> {
+        let card = &bundle.card;
+        let (input, placement) = preprocess(volumes, &card.preprocess, &card.network)?;
+        let mut program = Program::new(&card.network, input.dims)?;
+        // A resampled scan needs logits, to interpolate them at the source's voxels.
+        if !placement.is_resampled() {
+            program = program.deciding(&card.task);
+        }
+        Ok(Prepared { channels: channels.to_vec(), bundle, program, input, placement })
+    }
+
+    /// Windows as large as the patches that the model was trained on, where that is known and one
+    /// fits the budget.
+    pub fn windows(&self, budget_bytes: u64) -> Option<Windows> {
+        let (network, dims) = (&self.bundle.card.network, self.input.dims);
+        let patch = network.padded(self.bundle.card.provenance.patch?);
+        let window = std::array::from_fn(|axis| patch[axis].min(dims[axis]));
+        // Logits of windows are averaged, so none decides.
+        let program = Program::new(network, window).ok()?;
+        let plan = shaders::Plan::within(&program, budget_bytes).ok()?;
+        let tiling = Rc::new(Tiling::new(dims, window, DEFAULT_OVERLAP));
+        Some(Windows { tiling, plan })
+    }
+
+    /// What a plan will take, as the page says it.
+    pub fn stated(&self, plan: &shaders::Plan) -> Plan {
+        Plan {
+            dims: plan.program.buffers[plan.program.input.buffer].dims,
+            multiply_adds: plan.multiply_adds(),
+            gpu_bytes: plan.footprint.total_bytes,
+            bits: match plan.manner.storage {
+                Storage::F32 => 32,
+                Storage::F16 => 16,
+            },
+        }
+    }
+}

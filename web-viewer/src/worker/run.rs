@@ -1,0 +1,122 @@
+//! A run in the worker: of the whole scan, or of windows where that was asked for.
+
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use js_sys::{Date, Uint8Array};
+use model_core::{Input, LabelMap, postprocess};
+use shaders::{Engine, Error, News, Output, Plan, Session};
+
+use super::bench::{Prepared, Windows};
+use super::teller::Teller;
+use super::{Answered, BENCH, IS_CANCELLED};
+use crate::protocol::{Answer, Step};
+use crate::words;
+
+/// What a run has, and tells.
+struct Run {
+    prepared: Rc<Prepared>,
+    session: Session,
+    teller: Teller,
+    start_ms: f64,
+}
+
+/// Runs the network as planned, or as near to it as the GPU allows.
+///
+/// # Errors
+/// In words for the person at the page.
+pub async fn segment(id: u32) -> Answered {
+    let plan = BENCH.with_borrow(|bench| bench.plan.clone()).ok_or("no run is planned")?;
+    let mut run = Run::begin(id, 1)?;
+    let prepared = run.prepared.clone();
+    let ran = run.network(&prepared.input, plan).await.map(|(output, plan)| {
+        run.teller.say(Step::PlaceLabels, 1.0);
+        let map = match output {
+            Output::Labels(labels) => prepared.placement.restore(&labels),
+            Output::Logits(logits) => {
+                postprocess(&logits, &prepared.bundle.card.task, &prepared.placement)
+            }
+        };
+        (map, plan)
+    });
+    run.end(ran, None)
+}
+
+/// Runs the network on overlapping windows, and averages what it says: another function.
+///
+/// # Errors
+/// In words for the person at the page.
+pub async fn segment_in_windows(id: u32) -> Answered {
+    let windows = BENCH.with_borrow(|bench| bench.windows.clone());
+    let windows = windows.ok_or("no run in windows is planned")?;
+    let number = windows.tiling.num_windows();
+    let mut run = Run::begin(id, number)?;
+    let ran = run.windows(windows).await;
+    run.end(ran, Some(number))
+}
+
+impl Run {
+    fn begin(id: u32, num_windows: usize) -> Result<Run, String> {
+        IS_CANCELLED.set(false);
+        BENCH.with_borrow_mut(|bench| {
+            let prepared = bench.prepared.clone().ok_or("no scan is chosen")?;
+            let session = std::mem::take(&mut bench.session);
+            let teller = Teller::new(id, num_windows);
+            Ok(Run { prepared, session, teller, start_ms: Date::now() })
+        })
+    }
+
+    /// The network's output of an input, with the plan that it ran on.
+    async fn network(&mut self, input: &Input, plan: Plan) -> Result<(Output, Plan), Error> {
+        let teller = &mut self.teller;
+        let mut tell = |news: News| {
+            teller.tell(news);
+            if IS_CANCELLED.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let weights = &self.prepared.bundle.weights;
+        let ran = self.session.run(Engine::new, plan, weights, &input.values, &mut tell).await?;
+        Ok((ran.output, ran.plan))
+    }
+
+    async fn windows(&mut self, windows: Windows) -> Result<(LabelMap, Plan), Error> {
+        let prepared = self.prepared.clone();
+        let Windows { tiling, mut plan } = windows;
+        let task = &prepared.bundle.card.task;
+        let num_voxels: usize = prepared.input.dims.iter().product();
+        let mut sum = vec![0.0; task.num_outputs() * num_voxels];
+        for number in 0..tiling.num_windows() {
+            self.teller.begin_window(number);
+            let input = tiling.cut(&prepared.input, number);
+            // Where one window had to give way, the next ones do at once.
+            let (output, ran) = self.network(&input, plan).await?;
+            plan = ran;
+            if let Output::Logits(logits) = output {
+                tiling.add(&logits, number, &mut sum);
+            }
+        }
+        self.teller.say(Step::PlaceLabels, 1.0);
+        Ok((postprocess(&sum, task, &prepared.placement), plan))
+    }
+
+    /// The answer; the GPU is kept for the next run.
+    fn end(self, ran: Result<(LabelMap, Plan), Error>, num_windows: Option<usize>) -> Answered {
+        let Run { prepared, session, teller, start_ms } = self;
+        let adapter = session.gpu().map(|gpu| gpu.adapter_name().to_string()).unwrap_or_default();
+        BENCH.with_borrow_mut(|bench| bench.session = session);
+        let (map, plan) = match ran {
+            Ok(ran) => ran,
+            Err(Error::Cancelled) => return Ok((Answer::Cancelled, Vec::new())),
+            Err(error) => return Err(error.to_string()),
+        };
+        let codes = Uint8Array::from(&map.labels[..]).into();
+        let answer = Answer::Segmented {
+            grid: map.grid,
+            elapsed_secs: (Date::now() - start_ms) / 1000.0,
+            adapter,
+            setbacks: words::setbacks(&teller.setbacks, "Ran", plan.footprint.total_bytes),
+            plan: prepared.stated(&plan),
+            num_windows,
+        };
+        Ok((answer, vec![codes]))
+    }
+}
