@@ -40,22 +40,25 @@ impl Tiling {
     /// - input: `[channel][k][j][i]`
     /// - output: `[output][k][j][i]`
     ///
+    /// # Errors
+    /// The network's.
+    ///
     /// # Panics
     /// When the input has another size.
-    pub fn run(
+    pub fn run<E>(
         &self,
         input: &Input,
         num_outputs: usize,
-        mut network: impl FnMut(&Input) -> Vec<f32>,
+        mut network: impl FnMut(&Input) -> Result<Vec<f32>, E>,
         mut tell: impl FnMut(usize),
-    ) -> Vec<f32> {
+    ) -> Result<Vec<f32>, E> {
         let mut sum = vec![0.0; num_outputs * self.num_voxels()];
         for number in 0..self.num_windows() {
             tell(number);
-            let logits = network(&self.cut(input, number));
+            let logits = network(&self.cut(input, number))?;
             self.add(&logits, number, &mut sum);
         }
-        sum
+        Ok(sum)
     }
 
     fn num_voxels(&self) -> usize {
@@ -180,7 +183,8 @@ mod tests {
         };
         let tiling = Tiling::new(dims, [4, 4, 7], 0.5);
         let mut told = Vec::new();
-        let found = tiling.run(&input, 1, network, |number| told.push(number));
+        let logits = |input: &Input| Ok::<_, ()>(network(input));
+        let found = tiling.run(&input, 1, logits, |number| told.push(number)).unwrap();
         assert_eq!(told, (0..tiling.num_windows()).collect::<Vec<_>>());
         assert_eq!(told.len(), 5 * 4);
         let expected = network(&input);

@@ -242,9 +242,9 @@ impl Predictor {
         let logits = tiling.run(
             &flipped,
             self.task().num_outputs(),
-            |window| member.logits(window, &self.device),
+            |window| anyhow::Ok(member.logits(window, &self.device)),
             |number| tell(format!(", window {} of {count}", number + 1)),
-        );
+        )?;
         Ok(flips::flipped(&logits, input.dims, flips))
     }
 
