@@ -11,6 +11,7 @@ use crate::weights::{Piece, Pieces};
 mod choose;
 mod dispatches;
 mod live;
+mod resampled;
 mod unit;
 
 pub use choose::{Footprint, PARAMS_SLOT};

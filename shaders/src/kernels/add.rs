@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("add.wgsl"),
     entries: &["add", "apart", "in_place"],
     params_bytes: size_of::<Params>(),
-    has_window: false,
+    parts: &[],
 };
 
 /// See the WGSL struct.

@@ -12,7 +12,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("conv3.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    has_window: true,
+    parts: &[super::WINDOW, super::EIGHT],
 };
 
 /// See the WGSL struct.

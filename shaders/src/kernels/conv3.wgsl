@@ -43,22 +43,8 @@ fn main(
   let has_second = block * 8u + 8u < params.num_to;
   let second = select(0u, params.num_from * 54u, has_second);
   var w = block * params.num_from * 54u;
-  var a0 = vec4(0.0);
-  var a1 = vec4(0.0);
-  var a2 = vec4(0.0);
-  var a3 = vec4(0.0);
-  var a4 = vec4(0.0);
-  var a5 = vec4(0.0);
-  var a6 = vec4(0.0);
-  var a7 = vec4(0.0);
-  var b0 = vec4(0.0);
-  var b1 = vec4(0.0);
-  var b2 = vec4(0.0);
-  var b3 = vec4(0.0);
-  var b4 = vec4(0.0);
-  var b5 = vec4(0.0);
-  var b6 = vec4(0.0);
-  var b7 = vec4(0.0);
+  var a = spread(vec4(0.0), vec4(0.0));
+  var b = a;
   for (var c = 0u; c < params.num_from; c++) {
     for (var tap_row = 0u; tap_row < 9u; tap_row++) {
       let kk = k + tap_row / 3u - 1u;
@@ -70,50 +56,17 @@ fn main(
       let row = fetch_six(params.window, c, kk, jj, quad);
       var x = vec4(row.left, row.middle.xyz);
       for (var tap = 0u; tap < 3u; tap++) {
-        let low = weights[w];
-        let high = weights[w + 1u];
-        a0 += x * low.x;
-        a1 += x * low.y;
-        a2 += x * low.z;
-        a3 += x * low.w;
-        a4 += x * high.x;
-        a5 += x * high.y;
-        a6 += x * high.z;
-        a7 += x * high.w;
+        a = plus(a, x, weights[w], weights[w + 1u]);
         if (has_second) {
-          let low = weights[w + second];
-          let high = weights[w + second + 1u];
-          b0 += x * low.x;
-          b1 += x * low.y;
-          b2 += x * low.z;
-          b3 += x * low.w;
-          b4 += x * high.x;
-          b5 += x * high.y;
-          b6 += x * high.z;
-          b7 += x * high.w;
+          b = plus(b, x, weights[w + second], weights[w + second + 1u]);
         }
         w += 2u;
         x = vec4(x.yzw, select(row.right, row.middle.w, tap == 0u));
       }
     }
   }
-  let channel = block * 8u;
-  store(channel, at, a0);
-  store(channel + 1u, at, a1);
-  store(channel + 2u, at, a2);
-  store(channel + 3u, at, a3);
-  store(channel + 4u, at, a4);
-  store(channel + 5u, at, a5);
-  store(channel + 6u, at, a6);
-  store(channel + 7u, at, a7);
+  store_eight(block * 8u, at, a);
   if (has_second) {
-    store(channel + 8u, at, b0);
-    store(channel + 9u, at, b1);
-    store(channel + 10u, at, b2);
-    store(channel + 11u, at, b3);
-    store(channel + 12u, at, b4);
-    store(channel + 13u, at, b5);
-    store(channel + 14u, at, b6);
-    store(channel + 15u, at, b7);
+    store_eight(block * 8u + 8u, at, b);
   }
 }

@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("decide.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    has_window: false,
+    parts: &[],
 };
 
 /// See the WGSL struct.

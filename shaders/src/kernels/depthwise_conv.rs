@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("depthwise_conv.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    has_window: true,
+    parts: &[super::WINDOW],
 };
 
 /// Planes along k that an invocation computes, as in the WGSL.

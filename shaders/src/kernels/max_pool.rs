@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("max_pool.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    has_window: true,
+    parts: &[super::WINDOW],
 };
 
 /// See the WGSL struct.

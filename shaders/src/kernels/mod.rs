@@ -32,8 +32,8 @@ pub struct Kernel {
     pub entries: &'static [&'static str],
     /// Bytes of its `Params`.
     pub params_bytes: usize,
-    /// Whether it reads neighboring slabs.
-    pub has_window: bool,
+    /// The parts it stands on, beside those of all.
+    pub parts: &'static [&'static str],
 }
 
 /// In what maps are stored.
@@ -63,8 +63,9 @@ impl Kernel {
             (Storage::F16, true) => include_str!("common/f16.wgsl"),
             (Storage::F16, false) => include_str!("common/packed.wgsl"),
         };
-        let window = if self.has_window { include_str!("common/window.wgsl") } else { "" };
-        [storage, include_str!("common/norm.wgsl"), window, self.body].join("\n")
+        let all = [storage, include_str!("common/norm.wgsl")].into_iter();
+        let parts: Vec<&str> = all.chain(self.parts.iter().copied()).chain([self.body]).collect();
+        parts.join("\n")
     }
 }
 
@@ -129,6 +130,12 @@ pub struct Dispatch<P> {
 
 /// Output channels of a block; an invocation of the convolutions computes two.
 pub const BLOCK: usize = 8;
+
+/// A part: neighboring slabs.
+const WINDOW: &str = include_str!("common/window.wgsl");
+
+/// A part: sums of eight output channels.
+const EIGHT: &str = include_str!("common/eight.wgsl");
 
 /// Invocations of a workgroup.
 const LANES: usize = 64;

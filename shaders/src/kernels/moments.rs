@@ -11,7 +11,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("moments.wgsl"),
     entries: &["partial", "combine"],
     params_bytes: size_of::<Params>(),
-    has_window: false,
+    parts: &[include_str!("common/moments.wgsl")],
 };
 
 /// Quads of one chunk, as in the WGSL.

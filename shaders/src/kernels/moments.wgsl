@@ -19,13 +19,6 @@ struct Params {
 const LANES: u32 = 256u;
 const CHUNK: u32 = 4096u; // quads
 
-struct Moments {
-  count: f32,
-  mean: f32,
-  squares: f32, // sum of squared deviations from the mean
-  unused: f32,
-}
-
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> values: array<Quad>;
 @group(0) @binding(5) var<storage, read_write> partials: array<Moments>; // [channel][chunk]
@@ -33,17 +26,6 @@ struct Moments {
 @group(0) @binding(7) var<storage, read_write> affines: array<vec4<f32>>;
 
 var<workgroup> shared_moments: array<Moments, LANES>;
-
-fn join(a: Moments, b: Moments) -> Moments {
-  let count = a.count + b.count;
-  if (count == 0.0) {
-    return a;
-  }
-  let delta = b.mean - a.mean;
-  let share = b.count / count;
-  let squares = a.squares + b.squares + delta * delta * a.count * share;
-  return Moments(count, a.mean + delta * share, squares, 0.0);
-}
 
 fn join_workgroup(local: u32, own: Moments) -> Moments {
   shared_moments[local] = own;

@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("pointwise_conv.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    has_window: false,
+    parts: &[super::EIGHT],
 };
 
 /// See the WGSL struct.

@@ -46,70 +46,20 @@ fn main(
   let second = select(0u, (params.num_from + 1u) * 2u, has_second);
   var w = block * (params.num_from + 1u) * 2u;
   let with_bias = f32(1u - params.is_more);
-  let low = weights[w] * with_bias;
-  let high = weights[w + 1u] * with_bias;
-  let low_b = weights[w + second] * with_bias;
-  let high_b = weights[w + second + 1u] * with_bias;
-  var a0 = vec4(low.x);
-  var a1 = vec4(low.y);
-  var a2 = vec4(low.z);
-  var a3 = vec4(low.w);
-  var a4 = vec4(high.x);
-  var a5 = vec4(high.y);
-  var a6 = vec4(high.z);
-  var a7 = vec4(high.w);
-  var b0 = vec4(low_b.x);
-  var b1 = vec4(low_b.y);
-  var b2 = vec4(low_b.z);
-  var b3 = vec4(low_b.w);
-  var b4 = vec4(high_b.x);
-  var b5 = vec4(high_b.y);
-  var b6 = vec4(high_b.z);
-  var b7 = vec4(high_b.w);
+  var a = spread(weights[w] * with_bias, weights[w + 1u] * with_bias);
+  let v = w + second;
+  var b = spread(weights[v] * with_bias, weights[v + 1u] * with_bias);
   for (var c = 0u; c < params.num_from; c++) {
     let value = unpacked(input[params.from_offset + c * params.stride + at]);
     let x = normed(value, affines[params.affine + c]);
     w += 2u;
-    let low = weights[w];
-    let high = weights[w + 1u];
-    a0 += x * low.x;
-    a1 += x * low.y;
-    a2 += x * low.z;
-    a3 += x * low.w;
-    a4 += x * high.x;
-    a5 += x * high.y;
-    a6 += x * high.z;
-    a7 += x * high.w;
+    a = plus(a, x, weights[w], weights[w + 1u]);
     if (has_second) {
-      let low = weights[w + second];
-      let high = weights[w + second + 1u];
-      b0 += x * low.x;
-      b1 += x * low.y;
-      b2 += x * low.z;
-      b3 += x * low.w;
-      b4 += x * high.x;
-      b5 += x * high.y;
-      b6 += x * high.z;
-      b7 += x * high.w;
+      b = plus(b, x, weights[w + second], weights[w + second + 1u]);
     }
   }
-  let channel = block * 8u;
-  store(channel, at, a0);
-  store(channel + 1u, at, a1);
-  store(channel + 2u, at, a2);
-  store(channel + 3u, at, a3);
-  store(channel + 4u, at, a4);
-  store(channel + 5u, at, a5);
-  store(channel + 6u, at, a6);
-  store(channel + 7u, at, a7);
+  store_eight(block * 8u, at, a);
   if (has_second) {
-    store(channel + 8u, at, b0);
-    store(channel + 9u, at, b1);
-    store(channel + 10u, at, b2);
-    store(channel + 11u, at, b3);
-    store(channel + 12u, at, b4);
-    store(channel + 13u, at, b5);
-    store(channel + 14u, at, b6);
-    store(channel + 15u, at, b7);
+    store_eight(block * 8u + 8u, at, b);
   }
 }

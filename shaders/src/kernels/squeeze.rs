@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("squeeze.wgsl"),
     entries: &["squeeze", "unsqueeze"],
     params_bytes: size_of::<Params>(),
-    has_window: true,
+    parts: &[super::WINDOW],
 };
 
 /// See the WGSL struct.

@@ -8,8 +8,8 @@ use model_core::{Op, View};
 use super::Draft;
 use super::unit::{Bound, Touch, Unit};
 use crate::kernels::{
-    Planes, Window, add, conv3, decide, depthwise_conv, max_pool, moments, pointwise_conv, quads,
-    squeeze, upsample,
+    Window, add, conv3, decide, depthwise_conv, max_pool, moments, pointwise_conv, quads, squeeze,
+    upsample,
 };
 use crate::lower::{Source, Stage};
 use crate::weights::Packing;
@@ -173,12 +173,12 @@ impl Draft<'_> {
         }
     }
 
-    fn touch(&self, view: &View, slab: usize) -> Touch {
+    pub(super) fn touch(&self, view: &View, slab: usize) -> Touch {
         Touch { map: view.buffer, slab, channels: view.channels.clone() }
     }
 
     /// Bytes of a view's slab.
-    fn bytes(&self, view: &View, slab: usize) -> u64 {
+    pub(super) fn bytes(&self, view: &View, slab: usize) -> u64 {
         let values = view.channels.len() * self.level(view.buffer).stride(slab);
         self.quad_bytes(view.buffer) * values as u64
     }
@@ -283,7 +283,7 @@ impl Draft<'_> {
     }
 
     /// The slab of a source, with those before and after it.
-    fn window(&self, from: &Source, slab: usize) -> Window {
+    pub(super) fn window(&self, from: &Source, slab: usize) -> Window {
         let level = self.level(from.view.buffer);
         let planes = |slab: Option<usize>| slab.map_or(0, |slab| level.planes(slab).len()) as u32;
         Window {
@@ -301,7 +301,7 @@ impl Draft<'_> {
 
     /// Bindings of a window and of what is written, and what is read of the window: also the slab
     /// before and the one after, where so told.
-    fn around(
+    pub(super) fn around(
         &self,
         from: &Source,
         slab: usize,
@@ -342,55 +342,6 @@ impl Draft<'_> {
             let mut unit = Unit::new(reads, writes, work * voxels, moved);
             dispatch(self.window(from, slab), &mut unit, &bound);
             self.units.push(unit);
-        }
-    }
-
-    /// From a map of another size. `center` is the input plane that an output plane lies at, of which
-    /// it reads so many more before and after; `own` is there where it is added to what is there.
-    fn resampled(
-        &mut self,
-        from: &Source,
-        to: &View,
-        center: impl Fn(usize) -> usize,
-        (before, after): (usize, usize),
-        own: Option<usize>,
-        dispatch: impl Fn(Window, Planes, &mut Unit, &[(u32, Bound)]),
-    ) {
-        let (input, output) = (self.level(from.view.buffer), self.level(to.buffer));
-        let voxels = |planes: usize| (output.dims[0] * output.dims[1] * planes) as u64;
-        let work = if before == 1 { 8 * to.channels.len() as u64 } else { 0 };
-        for slab in 0..output.num_slabs() {
-            let planes = output.planes(slab);
-            let slab_of = |k: usize| center(k) / input.height;
-            let all: Vec<usize> = planes.clone().collect();
-            for (n, some) in all.chunk_by(|&a, &b| slab_of(a) == slab_of(b)).enumerate() {
-                let source = slab_of(some[0]);
-                let (mut bound, mut reads) = self.around(from, source, [before > 0, after > 0]);
-                bound.push((5, Bound::Slab(to.buffer, slab)));
-                let writes = vec![self.touch(to, slab)];
-                if own.is_some() || n > 0 {
-                    // What is there stays; so does a part that came from another slab.
-                    reads.extend(writes.iter().cloned());
-                }
-                let share = some.len() as u64;
-                let part = self.bytes(to, slab) * share / all.len() as u64;
-                let ratio = input.dims.iter().product::<usize>() as f64
-                    / output.dims.iter().product::<usize>() as f64;
-                let channels = from.view.channels.len() as f64 / to.channels.len() as f64;
-                let moved =
-                    part * (1 + u64::from(own.is_some())) + (part as f64 * ratio * channels) as u64;
-                let mut unit = Unit::new(reads, writes, work * voxels(some.len()), moved);
-                let planes = Planes {
-                    dims: [output.dims[0] as u32, output.dims[1] as u32, planes.len() as u32],
-                    quads: quads(output.dims[0]) as u32,
-                    to_channel: to.channels.start as u32,
-                    first: planes.start as u32,
-                    start: some[0] as u32,
-                    end: some[some.len() - 1] as u32 + 1,
-                };
-                dispatch(self.window(from, source), planes, &mut unit, &bound);
-                self.units.push(unit);
-            }
         }
     }
 }
