@@ -21,9 +21,8 @@ impl Engine {
             let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
             for step in &plan.steps {
                 let key = (step.kernel.name, step.entry, storage);
-                if !pipelines.contains_key(&key) {
-                    pipelines.insert(key, self.compile(step.kernel, step.entry, storage));
-                }
+                let compile = || self.compile(step.kernel, step.entry, storage);
+                pipelines.entry(key).or_insert_with(compile);
             }
         }
         match scope.pop().await {

@@ -23,6 +23,7 @@ pub struct Member {
 }
 
 /// A network where it runs.
+#[allow(clippy::large_enum_variant)] // a member of an ensemble has one
 enum Network {
     /// On a device of burn's.
     Burn(Box<UNet3d>, Device),
