@@ -7,7 +7,8 @@ use shaders::kernels::{KERNELS, Kernel, Storage};
 fn sources() -> impl Iterator<Item = (&'static Kernel, String, Capabilities)> {
     let kinds = [
         (Storage::F32, false, Capabilities::empty()),
-        (Storage::F16, false, Capabilities::empty()),
+        // As naga calls what WGSL has everywhere: f16 unpacked to f32.
+        (Storage::F16, false, Capabilities::SHADER_FLOAT16_IN_FLOAT32),
         (Storage::F16, true, Capabilities::SHADER_FLOAT16),
     ];
     KERNELS.into_iter().flat_map(move |kernel| {
