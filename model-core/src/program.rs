@@ -127,6 +127,11 @@ impl Program {
         self
     }
 
+    /// Channels of the widest buffer.
+    pub fn widest(&self) -> usize {
+        self.buffers.iter().map(|buffer| buffer.channels).max().unwrap_or(0)
+    }
+
     /// Bytes of all buffers in f32, without parameters.
     pub fn buffer_bytes(&self) -> u64 {
         self.buffers.iter().map(Buffer::bytes).sum()

@@ -5,13 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model_core::{Op, Weights};
+use model_core::Weights;
 use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
 
 use crate::Error;
 use crate::kernels::Storage;
+use crate::output::Output;
 use crate::plan::{Plan, Step};
-use crate::resources::{Resources, gathered};
+use crate::resources::Resources;
 use crate::signal::{Receiver, signal};
 
 // Not for the page: a browser's clock is a coarse one.
@@ -46,15 +47,6 @@ pub struct Engine {
 struct Health {
     lost: Option<String>,
     error: Option<String>,
-}
-
-/// What a program's output view holds after a run.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// `[channel][k][j][i]`.
-    Logits(Vec<f32>),
-    /// The label code of every voxel, `[k][j][i]`: of a program that is deciding.
-    Labels(Vec<u8>),
 }
 
 /// How far a run has come.
@@ -319,20 +311,18 @@ impl Engine {
         health.error.take().map_or(Ok(()), |error| Err(Error::Device(error)))
     }
 
-    /// Copies the output view back.
+    /// Copies the output view back, slab by slab.
     async fn read(&self, plan: &Plan, resources: &Resources) -> Result<Output, Error> {
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        resources.copy_output(&mut encoder, plan);
-        let bytes = self.read_back(encoder, &resources.readback).await?;
-        let is_labels = matches!(plan.program.ops.last(), Some(Op::Decide { .. }));
-        Ok(match (is_labels, plan.manner.storage) {
-            (true, _) => Output::Labels(gathered(&bytes, plan, |code: u8| code)),
-            (_, Storage::F32) => Output::Logits(gathered(&bytes, plan, |x: f32| x)),
-            (_, Storage::F16) => {
-                let widened = |bits: u16| half::f16::from_bits(bits).to_f32();
-                Output::Logits(gathered(&bytes, plan, widened))
-            }
-        })
+        let mut output = Output::empty(plan);
+        for part in &plan.output {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            resources.copy_output(&mut encoder, part);
+            let bytes = self.read_back(encoder, &resources.readback).await?;
+            output.put(plan, part, &bytes[..part.bytes as usize]);
+            drop(bytes);
+            resources.readback.unmap();
+        }
+        Ok(output)
     }
 
     /// Submits, and waits for what is then in a buffer.

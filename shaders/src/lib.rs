@@ -10,6 +10,7 @@ mod error;
 pub mod kernels;
 mod layout;
 mod lower;
+mod output;
 mod plan;
 pub mod reference;
 mod resources;
@@ -19,9 +20,10 @@ mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::CopyRate;
-pub use engine::{Engine, Output, Progress};
+pub use engine::{Engine, Progress};
 pub use error::Error;
 pub use layout::MAX_BINDING_BYTES;
+pub use output::Output;
 pub use plan::{Footprint, Manner, Part, Plan, Slot, Step};
 pub use session::{Gpu, News, Ran, Session, Setback};
 pub use weights::{Packing, Piece};

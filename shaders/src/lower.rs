@@ -77,12 +77,11 @@ impl Lowered {
     /// # Errors
     /// [`Error::Program`] when a norm's input is overwritten while its output is still read.
     pub fn new(program: &Program, parts: usize) -> Result<Lowered, Error> {
-        let widest = program.buffers.iter().map(|buffer| buffer.channels).max().unwrap_or(0);
         let mut lowering = Lowering {
             lowered: Lowered {
                 maps: program.buffers.clone(),
                 stages: Vec::new(),
-                num_affines: widest,
+                num_affines: program.widest(),
             },
             contents: HashMap::new(),
         };

@@ -14,6 +14,7 @@ mod live;
 mod resampled;
 mod unit;
 
+pub(crate) use choose::largest;
 pub use choose::{Footprint, PARAMS_SLOT};
 
 use live::Interval;
@@ -94,10 +95,8 @@ pub struct Plan {
     pub weight_bytes: u64,
     /// Bytes of the norms' chunks.
     pub partials_bytes: u64,
-    /// Affines of all norms.
+    /// Affines of all norms, after as many identities as the widest buffer has channels.
     pub num_affines: usize,
-    /// Affines that are the identity: of maps without a norm.
-    pub num_identities: usize,
     /// The dispatches in order.
     pub steps: Vec<Step>,
     /// Where the input is put.
@@ -147,7 +146,6 @@ impl Plan {
             weight_bytes,
             partials_bytes: draft.partials_bytes,
             num_affines: lowered.num_affines,
-            num_identities: program.buffers.iter().map(|b| b.channels).max().unwrap_or(0),
             steps,
             input,
             output,

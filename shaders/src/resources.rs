@@ -1,13 +1,13 @@
 //! Second step of a run: what a plan needs on the GPU.
 
 use half::f16;
-use model_core::{Program, Weights};
+use model_core::{Program, View, Weights};
 use wgpu::{BindGroup, Buffer, BufferUsages, ComputePipeline, Device, Queue};
 
 use crate::Error;
 use crate::kernels::group_norm::{AFFINE_BYTES, IDENTITY};
 use crate::kernels::{Storage, quads};
-use crate::plan::{PARAMS_SLOT, Part, Plan, Slot, Step};
+use crate::plan::{PARAMS_SLOT, Part, Plan, Slot, Step, largest};
 
 /// The buffers of one run. They are destroyed when dropped: in a browser a dropped buffer would
 /// keep its memory until the garbage collector comes.
@@ -17,7 +17,7 @@ pub struct Resources {
     partials: Buffer,
     affines: Buffer,
     params: Buffer,
-    /// Where the output is copied to be read.
+    /// Where a slab of the output is copied to be read.
     pub readback: Buffer,
 }
 
@@ -33,7 +33,7 @@ impl Resources {
         };
         let map = |&size: &u64| create("map", size, storage | BufferUsages::COPY_SRC);
         let settings = (plan.steps.len() * PARAMS_SLOT) as u64;
-        let output_bytes = plan.output.iter().map(|part| part.bytes).sum();
+        let output_bytes = largest(&plan.output);
         let readback = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
         Resources {
             buffers: plan.buffers.iter().map(map).collect(),
@@ -69,14 +69,14 @@ impl Resources {
             let packed = piece.packing.pack(&plan.program, weights)?;
             queue.write_buffer(&self.weights, piece.offset, &packed);
         }
-        let identities = vec![IDENTITY; plan.num_identities];
+        let identities = vec![IDENTITY; plan.program.widest()];
         queue.write_buffer(&self.affines, 0, bytemuck::cast_slice(&identities));
         Ok(())
     }
 
     /// Puts a slab of the input in place.
     pub fn put(&self, queue: &Queue, plan: &Plan, part: &Part, input: &[f32]) {
-        let rows = Rows::of(&plan.program, plan.program.input.buffer, part);
+        let rows = Rows::of(&plan.program, &plan.program.input, part);
         let buffer = &self.buffers[part.buffer];
         match plan.manner.storage {
             Storage::F32 => {
@@ -133,14 +133,10 @@ impl Resources {
         })
     }
 
-    /// Records the copy of the output to where it can be read.
-    pub fn copy_output(&self, encoder: &mut wgpu::CommandEncoder, plan: &Plan) {
-        let mut at = 0;
-        for part in &plan.output {
-            let from = &self.buffers[part.buffer];
-            encoder.copy_buffer_to_buffer(from, part.offset, &self.readback, at, Some(part.bytes));
-            at += part.bytes;
-        }
+    /// Records the copy of a slab of the output to where it can be read.
+    pub fn copy_output(&self, encoder: &mut wgpu::CommandEncoder, part: &Part) {
+        let from = &self.buffers[part.buffer];
+        encoder.copy_buffer_to_buffer(from, part.offset, &self.readback, 0, Some(part.bytes));
     }
 }
 
@@ -161,9 +157,8 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(program: &Program, map: usize, part: &Part) -> Rows {
-        let view = if map == program.input.buffer { &program.input } else { &program.output };
-        let (dims, channels) = (program.buffers[map].dims, view.channels.len());
+    fn of(program: &Program, view: &View, part: &Part) -> Rows {
+        let (dims, channels) = (program.buffers[view.buffer].dims, view.channels.len());
         Rows { dims, channels, first: part.first, planes: part.planes }
     }
 
@@ -189,25 +184,20 @@ impl Rows {
     }
 }
 
-/// A whole map `[c][k][j][i]` from the slabs that were read back.
-pub fn gathered<F: Copy + bytemuck::Pod, T: Copy + Default>(
+/// Puts a slab that was read back into the whole map `[c][k][j][i]`.
+pub fn scatter<F: Copy + bytemuck::Pod, T>(
     bytes: &[u8],
     plan: &Plan,
+    part: &Part,
     convert: impl Fn(F) -> T,
-) -> Vec<T> {
-    let output = &plan.program.output;
-    let buffer = &plan.program.buffers[output.buffer];
-    let mut map = vec![T::default(); output.channels.len() * buffer.num_voxels()];
-    let (ni, width) = (buffer.dims[0], 4 * quads(buffer.dims[0]));
+    map: &mut [T],
+) {
+    let rows = Rows::of(&plan.program, &plan.program.output, part);
+    let (ni, width) = (rows.dims[0], 4 * quads(rows.dims[0]));
     let values: &[F] = bytemuck::cast_slice(bytes);
-    let mut rows = values.chunks_exact(width);
-    for part in &plan.output {
-        for start in Rows::of(&plan.program, output.buffer, part).starts() {
-            let row = rows.next().expect("the parts are the whole output");
-            for (to, from) in map[start..start + ni].iter_mut().zip(row) {
-                *to = convert(*from);
-            }
+    for (row, start) in values.chunks_exact(width).zip(rows.starts()) {
+        for (to, from) in map[start..start + ni].iter_mut().zip(row) {
+            *to = convert(*from);
         }
     }
-    map
 }

@@ -109,6 +109,13 @@ impl<G> Default for Session<G> {
     }
 }
 
+impl<G> From<G> for Session<G> {
+    /// With a GPU that is open.
+    fn from(gpu: G) -> Self {
+        Session { gpu: Some(gpu) }
+    }
+}
+
 impl<G: Gpu> Session<G> {
     /// The GPU, if one is open.
     pub fn gpu(&self) -> Option<&G> {

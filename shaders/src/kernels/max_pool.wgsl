@@ -2,16 +2,10 @@
 
 struct Params {
   window: Window, // of the input
-  dims: vec3<u32>, // voxels of the output along i, j; planes of its slab
-  quads: u32, // of a row of it
-  to_channel: u32,
-  first: u32, // plane of the output's slab
-  start: u32, // plane of the dispatch
-  end: u32,
+  to: Planes,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -20,10 +14,11 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
-  let quad = at % params.quads;
-  let j = at / params.quads % params.dims.y;
-  let k = params.start + at / params.quads / params.dims.y;
-  if (k >= params.end) {
+  let s = spot(params.to, params.to.quads, at);
+  let quad = s.x;
+  let j = s.y;
+  let k = s.z;
+  if (k >= params.to.end) {
     return;
   }
   let last = params.window.quads - 1u;
@@ -37,6 +32,5 @@ fn main(
     high = max(high, fetch(params.window, group.y, kk, jj, min(2u * quad + 1u, last)));
   }
   let largest = vec4(max(low.xz, low.yw), max(high.xz, high.yw));
-  let plane = (params.to_channel + group.y) * params.dims.z + k - params.first;
-  output[(plane * params.dims.y + j) * params.quads + quad] = packed(largest);
+  output[place(params.to, group.y, k, j, quad)] = packed(largest);
 }

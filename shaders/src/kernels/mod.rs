@@ -98,15 +98,14 @@ pub struct Window {
     pub padding: [u32; 2],
 }
 
-/// Where an operation between two sizes writes: some planes of a slab. The WGSL fields from `dims`
-/// to `end`, byte for byte.
+/// What an operation between two sizes writes: some planes of a slab; see `common/planes.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Planes {
     pub dims: [u32; 3],
     pub quads: u32,
-    pub to_channel: u32,
+    pub channel: u32,
     pub first: u32,
     pub start: u32,
     pub end: u32,
@@ -133,6 +132,9 @@ pub const BLOCK: usize = 8;
 
 /// A part: neighboring slabs.
 const WINDOW: &str = include_str!("common/window.wgsl");
+
+/// A part: what operations between two sizes write.
+const PLANES: &str = include_str!("common/planes.wgsl");
 
 /// A part: sums of eight output channels.
 const EIGHT: &str = include_str!("common/eight.wgsl");

@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("squeeze.wgsl"),
     entries: &["squeeze", "unsqueeze"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::WINDOW],
+    parts: &[super::WINDOW, super::PLANES],
 };
 
 /// See the WGSL struct.

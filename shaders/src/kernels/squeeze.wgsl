@@ -3,21 +3,14 @@
 
 struct Params {
   window: Window, // of the input
-  dims: vec3<u32>, // voxels of the output along i, j; planes of its slab
-  quads: u32, // of a row of it
-  to_channel: u32,
-  first: u32, // plane of the output's slab
-  start: u32, // plane of the dispatch
-  end: u32,
+  to: Planes,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 
 fn store(channel: u32, k: u32, j: u32, quad: u32, value: vec4<f32>) {
-  if (quad < params.quads) {
-    let plane = (params.to_channel + channel) * params.dims.z + k - params.first;
-    output[(plane * params.dims.y + j) * params.quads + quad] = packed(value);
+  if (quad < params.to.quads) {
+    output[place(params.to, channel, k, j, quad)] = packed(value);
   }
 }
 
@@ -28,10 +21,11 @@ fn squeeze(
   @builtin(local_invocation_index) local: u32,
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
-  let quad = at % params.quads;
-  let j = at / params.quads % params.dims.y;
-  let k = params.start + at / params.quads / params.dims.y;
-  if (k >= params.end) {
+  let s = spot(params.to, params.to.quads, at);
+  let quad = s.x;
+  let j = s.y;
+  let k = s.z;
+  if (k >= params.to.end) {
     return;
   }
   let last = params.window.quads - 1u;
@@ -54,10 +48,11 @@ fn unsqueeze(
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
   let w = params.window;
-  let quad = at % w.quads;
-  let j = at / w.quads % params.dims.y;
-  let k = params.start + at / w.quads / params.dims.y;
-  if (k >= params.end) {
+  let s = spot(params.to, w.quads, at);
+  let quad = s.x;
+  let j = s.y;
+  let k = s.z;
+  if (k >= params.to.end) {
     return;
   }
   let channel = 8u * group.y + 4u * (k % 2u) + 2u * (j % 2u);

@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("upsample.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::WINDOW],
+    parts: &[super::WINDOW, super::PLANES],
 };
 
 /// See the WGSL struct.

@@ -4,18 +4,12 @@
 
 struct Params {
   window: Window, // of the input
-  dims: vec3<u32>, // voxels of the output along i, j; planes of its slab
-  quads: u32, // of a row of it
-  to_channel: u32,
-  first: u32, // plane of the output's slab
-  start: u32, // plane of the dispatch
-  end: u32,
+  to: Planes,
   own_affine: u32, // of the first channel of what is added to
   is_added: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 
 // A row's six voxels around a quad, its neighbors at the ends.
 struct Row {
@@ -46,16 +40,15 @@ fn mixed(near: Row, far: Row) -> Row {
 }
 
 fn store(c: u32, k: u32, j: u32, quad: u32, value: vec4<f32>) {
-  if (quad >= params.quads) {
+  if (quad >= params.to.quads) {
     return;
   }
-  let plane = (params.to_channel + c) * params.dims.z + k - params.first;
-  let place = (plane * params.dims.y + j) * params.quads + quad;
+  let at = place(params.to, c, k, j, quad);
   if (params.is_added == 1u) {
-    let own = normed(unpacked(output[place]), affines[params.own_affine + c]);
-    output[place] = packed(own + value);
+    let own = normed(unpacked(output[at]), affines[params.own_affine + c]);
+    output[at] = packed(own + value);
   } else {
-    output[place] = packed(value);
+    output[at] = packed(value);
   }
 }
 
@@ -76,10 +69,11 @@ fn main(
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
   let w = params.window;
-  let quad = at % w.quads;
-  let j = at / w.quads % params.dims.y;
-  let k = params.start + at / w.quads / params.dims.y;
-  if (k >= params.end) {
+  let s = spot(params.to, w.quads, at);
+  let quad = s.x;
+  let j = s.y;
+  let k = s.z;
+  if (k >= params.to.end) {
     return;
   }
   let c = group.y;

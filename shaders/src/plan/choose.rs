@@ -2,7 +2,7 @@
 
 use model_core::Program;
 
-use super::{Manner, Plan};
+use super::{Manner, Part, Plan};
 use crate::Error;
 use crate::kernels::Storage;
 use crate::kernels::group_norm::AFFINE_BYTES;
@@ -20,10 +20,15 @@ pub struct Footprint {
     pub scratch_bytes: u64,
     /// The parameters, as the kernels read them.
     pub weight_bytes: u64,
-    /// Where the result is copied to be read, and one slab of the input on its way in.
+    /// One slab of the input on its way in, and one of the result on its way out.
     pub staging_bytes: u64,
     /// All of these.
     pub total_bytes: u64,
+}
+
+/// Bytes of the largest part.
+pub fn largest(parts: &[Part]) -> u64 {
+    parts.iter().map(|part| part.bytes).max().unwrap_or(0)
 }
 
 impl Footprint {
@@ -32,8 +37,7 @@ impl Footprint {
         let settings = (plan.steps.len() * PARAMS_SLOT) as u64;
         let affines = AFFINE_BYTES * plan.num_affines as u64;
         let scratch_bytes = plan.partials_bytes + affines + settings;
-        let largest = plan.input.iter().map(|part| part.bytes).max().unwrap_or(0);
-        let staging_bytes = largest + plan.output.iter().map(|part| part.bytes).sum::<u64>();
+        let staging_bytes = largest(&plan.input) + largest(&plan.output);
         let weight_bytes = plan.weight_bytes;
         let total_bytes = map_bytes + scratch_bytes + weight_bytes + staging_bytes;
         Footprint { map_bytes, scratch_bytes, weight_bytes, staging_bytes, total_bytes }

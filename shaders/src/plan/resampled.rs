@@ -46,7 +46,7 @@ impl Draft<'_> {
                 let planes = Planes {
                     dims: [output.dims[0] as u32, output.dims[1] as u32, planes.len() as u32],
                     quads: quads(output.dims[0]) as u32,
-                    to_channel: to.channels.start as u32,
+                    channel: to.channels.start as u32,
                     first: planes.start as u32,
                     start: some[0] as u32,
                     end: some[some.len() - 1] as u32 + 1,

@@ -7,10 +7,10 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use anyhow::{Result, anyhow, bail};
-use model_core::{Bundle, Input, Program, UNetConfig, Weights};
+use model_core::{Bundle, Input, Program, UNetConfig};
 use serde::{Deserialize, Serialize};
 use shaders::kernels::Storage;
-use shaders::{Engine, Error, Output, Plan, Progress};
+use shaders::{Engine, Error, News, Output, Plan, Session};
 
 use super::fit::{self, Choice, Extent};
 use super::settings::{Mode, Settings};
@@ -61,9 +61,9 @@ impl fmt::Display for Planned {
     }
 }
 
-/// A GPU. Its engine is opened again after the driver has taken it away.
+/// A GPU. It is opened again after the driver has taken it away.
 pub struct Gpu {
-    engine: RefCell<Option<Engine>>,
+    session: RefCell<Session>,
     name: String,
 }
 
@@ -75,31 +75,12 @@ impl Gpu {
     pub fn open() -> Result<Gpu, Error> {
         let engine = pollster::block_on(Engine::new())?;
         let name = engine.adapter_name().to_string();
-        Ok(Gpu { engine: RefCell::new(Some(engine)), name })
+        Ok(Gpu { session: RefCell::new(Session::from(engine)), name })
     }
 
     /// Its name as the driver gives it.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    fn run(
-        &self,
-        plan: &Plan,
-        weights: &Weights,
-        input: &[f32],
-        on_progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Output, Error> {
-        let mut engine = self.engine.borrow_mut();
-        let opened = match engine.take() {
-            Some(opened) => opened,
-            None => pollster::block_on(Engine::new())?,
-        };
-        let output = pollster::block_on(opened.run(plan, weights, input, on_progress));
-        if !matches!(output, Err(Error::DeviceLost(_))) {
-            *engine = Some(opened);
-        }
-        output
     }
 }
 
@@ -181,85 +162,31 @@ impl OnGpu {
         tell: &mut dyn FnMut(String),
     ) -> Result<Vec<f32>> {
         self.plan(&bundle.card.network, input.dims)?;
-        let mut current = self.current.borrow_mut();
-        let (plan, planned) = current.as_mut().expect("just planned");
-        let ran = run_or_smaller(plan, |plan, error| {
-            if let Some(error) = error {
-                *planned = Planned::of(plan, Some(error.to_string()));
+        // Planned anew where this run fails.
+        let (plan, mut planned) = self.current.borrow_mut().take().expect("just planned");
+        tell(format!(", {planned}"));
+        let mut on_news = |news: News| {
+            match news {
+                News::Opening => {}
+                News::Setback { setback, next } => {
+                    planned = Planned::of(next, Some(setback.to_string()));
+                    tell(format!(", {planned}"));
+                }
+                News::Progress(progress) => {
+                    let (done, all) = (progress.done_multiply_adds, progress.total_multiply_adds);
+                    tell(format!(", {} % of {planned}", 100 * done / all.max(1)));
+                }
             }
-            tell(format!(", {planned}"));
-            self.gpu.run(plan, &bundle.weights, &input.values, &mut |progress| {
-                let (done, all) = (progress.done_multiply_adds, progress.total_multiply_adds);
-                tell(format!(", {} % of {planned}", 100 * done / all.max(1)));
-                ControlFlow::Continue(())
-            })
-        })?;
-        match ran {
+            ControlFlow::Continue(())
+        };
+        let mut session = self.gpu.session.borrow_mut();
+        let (weights, values) = (&bundle.weights, &input.values);
+        let run = session.run(Engine::new, plan, weights, values, &mut on_news);
+        let ran = pollster::block_on(run)?;
+        *self.current.borrow_mut() = Some((ran.plan, planned));
+        match ran.output {
             Output::Logits(logits) => Ok(logits),
             Output::Labels(_) => bail!("expected logits of the network, found labels"),
-        }
-    }
-}
-
-/// Runs a plan. Where the GPU cannot allocate it, the next smaller one; where it was lost, once more
-/// with a smaller one. `run` also hears what went wrong before.
-fn run_or_smaller<T>(
-    plan: &mut Plan,
-    mut run: impl FnMut(&Plan, Option<&Error>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    let (mut before, mut was_lost) = (None, false);
-    loop {
-        let error = match run(plan, before.as_ref()) {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
-        };
-        match &error {
-            Error::OutOfMemory { .. } => {}
-            Error::DeviceLost(_) if !was_lost => was_lost = true,
-            _ => return Err(error),
-        }
-        let Ok(smaller) = plan.smaller() else { return Err(error) };
-        *plan = smaller;
-        before = Some(error);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan() -> Plan {
-        let config = UNetConfig::preset("demo", 4, 3).unwrap();
-        Plan::within(&Program::new(&config, [32; 3]).unwrap(), u64::MAX).unwrap()
-    }
-
-    #[test]
-    fn what_cannot_be_allocated_is_run_in_less_and_the_reason_is_kept() {
-        let (mut smaller, first) = (plan(), plan().footprint.total_bytes);
-        let mut told = Vec::new();
-        let bytes = run_or_smaller(&mut smaller, |plan, before| {
-            told.extend(before.map(Error::to_string));
-            let needed_bytes = plan.footprint.total_bytes;
-            match needed_bytes < first {
-                true => Ok(needed_bytes),
-                false => Err(Error::OutOfMemory { needed_bytes, message: "no room".into() }),
-            }
-        });
-        assert_eq!(bytes, Ok(smaller.footprint.total_bytes));
-        assert!(told.len() == 1 && told[0].contains("no room"), "{told:?}");
-    }
-
-    #[test]
-    fn a_lost_gpu_is_tried_once_more_and_other_errors_at_once_told() {
-        for (error, tries) in
-            [(Error::DeviceLost("reset".into()), 2), (Error::Device("bad".into()), 1)]
-        {
-            let mut count = 0;
-            let result: Result<(), Error> = run_or_smaller(&mut plan(), |_, _| {
-                count += 1;
-                Err(error.clone())
-            });
-            assert_eq!((result, count), (Err(error), tries));
         }
     }
 }
