@@ -9,7 +9,6 @@ use model_core::Weights;
 use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
 
 use crate::Error;
-use crate::kernels::Storage;
 use crate::output::Output;
 use crate::plan::{Plan, Step};
 use crate::resources::Resources;
@@ -23,6 +22,8 @@ mod pipelines;
 #[cfg(not(target_arch = "wasm32"))]
 pub use measure::CopyRate;
 
+use pipelines::Variant;
+
 /// Multiply-adds and values moved of one submission. Small enough that a slow GPU shows progress
 /// and stays free for the page; two are in flight, so that a fast one does not wait between them.
 const SUBMISSION_COST: u64 = 1 << 26;
@@ -34,8 +35,8 @@ pub struct Engine {
     adapter_name: String,
     /// Whether kernels may read f16 themselves.
     has_f16: bool,
-    /// By kernel, entry and storage; compiled when they are first needed, and kept.
-    pipelines: Mutex<HashMap<(&'static str, &'static str, Storage), ComputePipeline>>,
+    /// Compiled when they are first needed, and kept.
+    pipelines: Mutex<HashMap<Variant, ComputePipeline>>,
     allocated: AtomicU64,
     health: Arc<Mutex<Health>>,
     is_poisoning: bool,
@@ -276,7 +277,7 @@ impl Engine {
     ) {
         let step = &plan.steps[index];
         let pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        let pipeline = &pipelines[&(step.kernel.name, step.entry, plan.manner.storage)];
+        let pipeline = &pipelines[&Variant::of(step, plan.manner.storage)];
         let bindings = resources.bind(&self.device, pipeline, plan, index, step);
         pass.set_pipeline(pipeline);
         pass.set_bind_group(0, &bindings, &[]);

@@ -3,7 +3,7 @@
 use model_core::{Buffer, Op, Program};
 
 use crate::Error;
-use crate::kernels::{Kernel, Storage};
+use crate::kernels::{Constants, Kernel, Storage};
 use crate::layout::{Level, levels, quad_bytes};
 use crate::lower::Lowered;
 use crate::weights::{Piece, Pieces};
@@ -42,6 +42,8 @@ pub struct Step {
     pub entry: &'static str,
     /// Its `Params`.
     pub params: Vec<u8>,
+    /// What it is compiled for.
+    pub constants: Constants,
     /// Its bindings from 1 on (0 is `params`), with their numbers.
     pub bindings: Vec<(u32, Slot)>,
     /// Workgroups along x, y, z.

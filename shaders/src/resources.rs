@@ -40,7 +40,7 @@ impl Resources {
             weights: create("weights", plan.weight_bytes, storage),
             partials: create("norm chunks", plan.partials_bytes, storage),
             affines: create("norms", AFFINE_BYTES * plan.num_affines as u64, storage),
-            params: create("settings", settings, BufferUsages::UNIFORM | BufferUsages::COPY_DST),
+            params: create("settings", settings, storage),
             readback: create("readback", output_bytes, readback),
         }
     }

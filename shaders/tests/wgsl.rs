@@ -56,7 +56,9 @@ fn workgroups_fit_the_default_limits() {
 fn tile_sizes_agree_with_the_host() {
     let body = |name: &str| KERNELS.iter().find(|k| k.name == name).unwrap().body;
     assert!(body("depthwise_conv").contains("const PLANES: u32 = 8u;"));
-    assert!(body("moments").contains("const CHUNK: u32 = 4096u;"));
+    assert!(body("depthwise_conv").contains("const ROWS: u32 = 2u;"));
+    assert!(body("moments").contains("const CHUNK: u32 = 2048u;"));
     assert_eq!(shaders::kernels::depthwise_conv::PLANES, 8);
-    assert_eq!(shaders::kernels::moments::CHUNK, 4096);
+    assert_eq!(shaders::kernels::depthwise_conv::ROWS, 2);
+    assert_eq!(shaders::kernels::moments::CHUNK, 2048);
 }

@@ -79,7 +79,7 @@ impl Engine {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let buffer = |label| self.buffer(label, bytes, usage);
         let [from, to] = [buffer("copied"), buffer("copy")];
-        let pipeline = self.pipeline("copy", COPY.into(), "copy");
+        let pipeline = self.pipeline("copy", COPY.into(), "copy", &[]);
         let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &pipeline.get_bind_group_layout(0),

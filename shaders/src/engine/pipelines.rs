@@ -6,8 +6,25 @@ use wgpu::{ComputePipeline, ErrorFilter};
 
 use super::Engine;
 use crate::Error;
-use crate::kernels::{Kernel, Storage};
-use crate::plan::Plan;
+use crate::kernels::{Constants, Kernel, Storage};
+use crate::plan::{Plan, Step};
+
+/// What a pipeline is compiled of.
+#[derive(PartialEq, Eq, Hash)]
+pub struct Variant {
+    kernel: &'static str,
+    entry: &'static str,
+    constants: Constants,
+    storage: Storage,
+}
+
+impl Variant {
+    /// That of a step.
+    pub fn of(step: &Step, storage: Storage) -> Variant {
+        let Step { kernel, entry, constants, .. } = *step;
+        Variant { kernel: kernel.name, entry, constants, storage }
+    }
+}
 
 impl Engine {
     /// Compiles what a plan needs and the engine has not yet.
@@ -20,9 +37,8 @@ impl Engine {
         {
             let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
             for step in &plan.steps {
-                let key = (step.kernel.name, step.entry, storage);
-                let compile = || self.compile(step.kernel, step.entry, storage);
-                pipelines.entry(key).or_insert_with(compile);
+                let compile = || self.compile(step.kernel, step.entry, step.constants, storage);
+                pipelines.entry(Variant::of(step, storage)).or_insert_with(compile);
             }
         }
         match scope.pop().await {
@@ -35,12 +51,26 @@ impl Engine {
     }
 
     /// A kernel's entry point; errors go to the device's error scopes.
-    fn compile(&self, kernel: &Kernel, entry: &str, storage: Storage) -> ComputePipeline {
-        self.pipeline(kernel.name, kernel.source(storage, self.has_f16), entry)
+    fn compile(
+        &self,
+        kernel: &Kernel,
+        entry: &str,
+        constants: Constants,
+        storage: Storage,
+    ) -> ComputePipeline {
+        self.pipeline(kernel.name, kernel.source(storage, self.has_f16), entry, constants)
     }
 
     /// An entry point of any source, by the same rule.
-    pub(super) fn pipeline(&self, name: &str, source: String, entry: &str) -> ComputePipeline {
+    pub(super) fn pipeline(
+        &self,
+        name: &str,
+        source: String,
+        entry: &str,
+        constants: Constants,
+    ) -> ComputePipeline {
+        let constants: Vec<_> =
+            constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(name),
             source: wgpu::ShaderSource::Wgsl(source.into()),
@@ -50,7 +80,10 @@ impl Engine {
             layout: None,
             module: &module,
             entry_point: Some(entry),
-            compilation_options: Default::default(),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                ..Default::default()
+            },
             cache: None,
         })
     }

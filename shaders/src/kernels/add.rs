@@ -27,7 +27,7 @@ pub struct Params {
 
 /// The dispatch of any entry, for `num_channels`.
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
-    Dispatch { params, workgroups: spread(params.stride as usize, num_channels) }
+    Dispatch { params, constants: &[], workgroups: spread(params.stride as usize, num_channels) }
 }
 
 /// `to += from`.

@@ -8,7 +8,7 @@ struct Params {
   own_affine: u32, // of the first channel of what is changed
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Quad>;
 @group(0) @binding(4) var<storage, read> affines: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<Quad>;

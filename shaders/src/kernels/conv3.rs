@@ -31,12 +31,14 @@ pub struct Params {
 /// set here.
 pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
     let Window { dims: [_, nj, _], quads, planes, .. } = params.window;
-    let num_quads = quads as usize * nj as usize * planes as usize;
-    let row_cost = 27 * 2 * BLOCK as u64 * u64::from(params.num_from) * 4 * num_quads as u64;
-    pieces((params.num_to as usize).div_ceil(2 * BLOCK), row_cost, most_cost)
+    let [quads, nj, planes] = [quads, nj, planes].map(|n| n as usize);
+    let voxels = 4 * (quads * nj * planes) as u64;
+    let row_cost = 27 * BLOCK as u64 * u64::from(params.num_from) * voxels;
+    pieces((params.num_to as usize).div_ceil(BLOCK), row_cost, most_cost)
         .map(|blocks| Dispatch {
-            params: Params { first_block: 2 * blocks.start as u32, ..params },
-            workgroups: spread(num_quads, blocks.len()),
+            params: Params { first_block: blocks.start as u32, ..params },
+            constants: params.window.constants(),
+            workgroups: spread(quads * nj.div_ceil(2) * planes, blocks.len()),
         })
         .collect()
 }

@@ -27,7 +27,7 @@ pub struct Params {
 
 /// The dispatch.
 pub fn dispatch(params: Params) -> Dispatch<Params> {
-    Dispatch { params, workgroups: spread(params.stride as usize, 1) }
+    Dispatch { params, constants: &[], workgroups: spread(params.stride as usize, 1) }
 }
 
 /// With `exclusive` the code of the first largest logit; else the code of the last positive one,

@@ -8,7 +8,7 @@ struct Params {
   exclusive: u32, // 1: code of the largest logit; 0: of the last positive one
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<Quad>;
 @group(0) @binding(4) var<storage, read> affines: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> labels: array<u32>;

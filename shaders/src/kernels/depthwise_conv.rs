@@ -16,6 +16,9 @@ pub const KERNEL: Kernel = Kernel {
 /// Planes along k that an invocation computes, as in the WGSL.
 pub const PLANES: usize = 8;
 
+/// Rows that it computes, as in the WGSL.
+pub const ROWS: usize = 2;
+
 /// See the WGSL struct.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -31,11 +34,12 @@ pub struct Params {
 /// `first_channel` is set here.
 pub fn dispatches(params: Params, num_channels: usize, most_cost: u64) -> Vec<Dispatch<Params>> {
     let Window { dims: [_, nj, _], quads, planes, .. } = params.window;
-    let [row, planes] = [quads as usize * nj as usize, planes as usize];
-    pieces(num_channels, 27 * 4 * (row * planes) as u64, most_cost)
+    let [quads, nj, planes] = [quads, nj, planes].map(|n| n as usize);
+    pieces(num_channels, 27 * 4 * (quads * nj * planes) as u64, most_cost)
         .map(|channels| Dispatch {
             params: Params { first_channel: channels.start as u32, ..params },
-            workgroups: spread(row * planes.div_ceil(PLANES), channels.len()),
+            constants: params.window.constants(),
+            workgroups: spread(quads * nj.div_ceil(ROWS) * planes.div_ceil(PLANES), channels.len()),
         })
         .collect()
 }

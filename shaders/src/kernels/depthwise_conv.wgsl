@@ -1,6 +1,6 @@
-// Depthwise 3³ convolution, zero padding 1, of a slab. An invocation walks a column of PLANES voxels
-// along k, four wide along i, keeping the sums of three planes: an input value is read once for the
-// three output planes it touches.
+// Depthwise 3³ convolution, zero padding 1, of a slab. An invocation walks a column of PLANES planes
+// along k, four voxels wide along i and ROWS rows high, keeping the sums of three planes: an input row
+// is read once for all the output it touches.
 
 struct Params {
   window: Window, // of the input; the output's slab is the same
@@ -9,11 +9,41 @@ struct Params {
 }
 
 const PLANES: u32 = 8u;
+const ROWS: u32 = 2u;
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 // [channel][k, j of the kernel], the three taps along i in x, y, z
 @group(0) @binding(6) var<storage, read> weights: array<vec4<f32>>;
+
+// A row of the kernel in its three planes.
+struct Taps {
+  near: vec4<f32>,
+  middle: vec4<f32>,
+  far: vec4<f32>,
+}
+
+fn taps(w: u32) -> Taps {
+  return Taps(weights[w], weights[w + 3u], weights[w + 6u]);
+}
+
+// Sums of the output planes below, at and above the input plane.
+struct Sums {
+  below: vec4<f32>,
+  level: vec4<f32>,
+  above: vec4<f32>,
+}
+
+fn plus(s: Sums, row: Six, t: Taps) -> Sums {
+  let x0 = vec4(row.left, row.middle.xyz);
+  let x1 = row.middle;
+  let x2 = vec4(row.middle.yzw, row.right);
+  return Sums(
+    s.below + x0 * t.far.x + x1 * t.far.y + x2 * t.far.z,
+    s.level + x0 * t.middle.x + x1 * t.middle.y + x2 * t.middle.z,
+    s.above + x0 * t.near.x + x1 * t.near.y + x2 * t.near.z,
+  );
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -22,12 +52,14 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let at = (group.z * groups.x + group.x) * 64u + local;
-  let dims = params.window.dims;
-  let quads = params.window.quads;
+  let window = params.window;
+  let dims = window.dims;
+  let quads = window.quads;
+  let pairs = (dims.y + ROWS - 1u) / ROWS;
   let quad = at % quads;
-  let j = at / quads % dims.y;
-  let start = at / quads / dims.y * PLANES;
-  let planes = params.window.planes;
+  let j = at / quads % pairs * ROWS;
+  let start = at / quads / pairs * PLANES;
+  let planes = window.planes;
   if (start >= planes) {
     return;
   }
@@ -35,34 +67,30 @@ fn main(
   let end = min(start + PLANES, planes);
   let to = (params.to_channel + channel) * planes;
   let w = channel * 9u;
-  // Sums of the output planes below, at and above the input plane.
-  var below = vec4(0.0);
-  var level = vec4(0.0);
-  var above = vec4(0.0);
+  let low = taps(w);
+  let level = taps(w + 1u);
+  let high = taps(w + 2u);
+  let zeros = vec4(0.0);
+  var a = Sums(zeros, zeros, zeros);
+  var b = a;
   for (var plane = start; plane < end + 2u; plane++) {
-    let kk = params.window.first + plane - 1u;
+    let kk = window.first + plane - 1u;
     if (kk < dims.z) {
-      for (var tap = 0u; tap < 3u; tap++) {
-        let jj = j + tap - 1u;
-        if (jj < dims.y) {
-          let row = fetch_six(params.window, channel, kk, jj, quad);
-          let x0 = vec4(row.left, row.middle.xyz);
-          let x1 = row.middle;
-          let x2 = vec4(row.middle.yzw, row.right);
-          let near = weights[w + tap];
-          let middle = weights[w + 3u + tap];
-          let far = weights[w + 6u + tap];
-          above += x0 * near.x + x1 * near.y + x2 * near.z;
-          level += x0 * middle.x + x1 * middle.y + x2 * middle.z;
-          below += x0 * far.x + x1 * far.y + x2 * far.z;
-        }
-      }
+      let r0 = fetch_or_zeros(window, channel, kk, j - 1u, quad);
+      let r1 = fetch_or_zeros(window, channel, kk, j, quad);
+      let r2 = fetch_or_zeros(window, channel, kk, j + 1u, quad);
+      let r3 = fetch_or_zeros(window, channel, kk, j + 2u, quad);
+      a = plus(plus(plus(a, r0, low), r1, level), r2, high);
+      b = plus(plus(plus(b, r1, low), r2, level), r3, high);
     }
     if (plane >= start + 2u) {
-      output[((to + plane - 2u) * dims.y + j) * quads + quad] = packed(below);
+      let place = ((to + plane - 2u) * dims.y + j) * quads + quad;
+      output[place] = packed(a.below);
+      if (j + 1u < dims.y) {
+        output[place + quads] = packed(b.below);
+      }
     }
-    below = level;
-    level = above;
-    above = vec4(0.0);
+    a = Sums(a.level, a.above, zeros);
+    b = Sums(b.level, b.above, zeros);
   }
 }

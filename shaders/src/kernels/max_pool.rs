@@ -24,7 +24,11 @@ pub struct Params {
 
 /// The dispatch for `num_channels`.
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
-    Dispatch { params, workgroups: spread(params.to.num_quads(), num_channels) }
+    Dispatch {
+        params,
+        constants: params.window.constants(),
+        workgroups: spread(params.to.num_quads(), num_channels),
+    }
 }
 
 /// The maximum of each 2³ voxels.

@@ -5,7 +5,7 @@ struct Params {
   to: Planes,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> params: Params;
 
 @compute @workgroup_size(64)
 fn main(

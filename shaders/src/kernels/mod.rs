@@ -5,6 +5,9 @@
 //! planes, each `[channel][k][j][quad]` in a buffer of its own, where a quad is four voxels along i,
 //! in f32 or f16: rows are filled up to whole quads, and what fills them is never read as voxels.
 //! What a kernel reads it norms on the way, by the affines of its channels.
+//!
+//! `params` lie in storage, not in a uniform: lavapipe compiles a kernel anew for every dispatch whose
+//! uniforms decide a branch, 2 ms each time.
 
 use std::ops::Range;
 
@@ -98,6 +101,13 @@ pub struct Window {
     pub padding: [u32; 2],
 }
 
+impl Window {
+    /// What a kernel that reads it is compiled for: whether the map has other slabs.
+    pub fn constants(&self) -> Constants {
+        if self.before + self.after == 0 { &[("IS_ALONE", 1)] } else { &[("IS_ALONE", 0)] }
+    }
+}
+
 /// What an operation between two sizes writes: some planes of a slab; see `common/planes.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
@@ -118,11 +128,16 @@ impl Planes {
     }
 }
 
+/// Values of a kernel's `override`s: it is compiled for each set of them.
+pub type Constants = &'static [(&'static str, u32)];
+
 /// One dispatch of an entry point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch<P> {
     /// What the kernel reads as `params`.
     pub params: P,
+    /// What it is compiled for.
+    pub constants: Constants,
     /// Workgroups along x, y, z.
     pub workgroups: [u32; 3],
 }

@@ -5,17 +5,20 @@ use model_core::config::NORM_EPSILON;
 
 use super::{Dispatch, Kernel};
 
-/// The kernel: `partial`, then `combine`.
+/// The kernel: `partial`, then `combine`; or `whole`.
 pub const KERNEL: Kernel = Kernel {
     name: "moments",
     body: include_str!("moments.wgsl"),
-    entries: &["partial", "combine"],
+    entries: &["partial", "combine", "whole"],
     params_bytes: size_of::<Params>(),
     parts: &[include_str!("common/moments.wgsl")],
 };
 
 /// Quads of one chunk, as in the WGSL.
-pub const CHUNK: usize = 4096;
+pub const CHUNK: usize = 2048;
+
+/// A group of no more quads is read at once, by a workgroup.
+pub const WHOLE: usize = 2 * CHUNK;
 
 /// Bytes of a chunk's moments.
 pub const PARTIAL_BYTES: u64 = 16;
@@ -46,12 +49,16 @@ pub fn num_chunks(stride: usize) -> usize {
 /// The dispatch of `partial` on a slab.
 pub fn partial(params: Params, num_channels: usize) -> Dispatch<Params> {
     let chunks = num_chunks(params.stride as usize) as u32;
-    Dispatch { params, workgroups: [chunks, num_channels as u32, 1] }
+    Dispatch { params, constants: &[], workgroups: [chunks, num_channels as u32, 1] }
 }
 
-/// The dispatch of `combine`, after all slabs.
-pub fn combine(params: Params, num_channels: usize) -> Dispatch<Params> {
-    Dispatch { params, workgroups: [1, num_channels as u32 / params.group_channels, 1] }
+/// The dispatch of `combine`, after all slabs, or of `whole`.
+pub fn groups(params: Params, num_channels: usize) -> Dispatch<Params> {
+    Dispatch {
+        params,
+        constants: &[],
+        workgroups: [1, num_channels as u32 / params.group_channels, 1],
+    }
 }
 
 /// Of each group the mean, and the root of its (biased) variance with epsilon. In f64, since the

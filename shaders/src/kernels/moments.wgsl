@@ -1,6 +1,7 @@
 // Mean and deviation of every group of channels, for the norm: `partial` takes count, mean and sum of
-// squared deviations of a chunk of a slab, `combine` joins a group's chunks of all slabs. Moments are
-// joined by Chan's formula, so that f32 is enough for millions of voxels.
+// squared deviations of a chunk of a slab, `combine` joins a group's chunks of all slabs, and `whole`
+// does both for a group of few voxels. Moments are joined by Chan's formula, so that f32 is enough for
+// millions of voxels.
 
 struct Params {
   stride: u32, // quads of one channel of the slab
@@ -16,10 +17,10 @@ struct Params {
   epsilon: f32,
 }
 
-const LANES: u32 = 256u;
-const CHUNK: u32 = 4096u; // quads
+const LANES: u32 = 64u;
+const CHUNK: u32 = 2048u; // quads
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> values: array<Quad>;
 @group(0) @binding(5) var<storage, read_write> partials: array<Moments>; // [channel][chunk]
 @group(0) @binding(6) var<storage, read> gamma_beta: array<vec2<f32>>; // of a channel
@@ -27,7 +28,7 @@ const CHUNK: u32 = 4096u; // quads
 
 var<workgroup> shared_moments: array<Moments, LANES>;
 
-fn join_workgroup(local: u32, own: Moments) -> Moments {
+fn join_workgroup(local: u32, own: Moments) {
   shared_moments[local] = own;
   for (var half = LANES / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
@@ -35,39 +36,60 @@ fn join_workgroup(local: u32, own: Moments) -> Moments {
       shared_moments[local] = join(shared_moments[local], shared_moments[local + half]);
     }
   }
-  return shared_moments[0];
+  workgroupBarrier();
 }
 
-@compute @workgroup_size(256)
-fn partial(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-  let channel = params.offset + group.y * params.stride;
-  let end = min((group.x + 1u) * CHUNK, params.stride);
-  let start = group.x * CHUNK + local;
+// Of every so manieth quad from `first` on, of those in rows that begin at `start`.
+fn lane(start: u32, first: u32, end: u32) -> Moments {
   // Deviations are taken from a value of the chunk, so that a large mean cancels nothing.
-  let pivot = unpacked(values[channel + group.x * CHUNK]).x;
+  let pivot = unpacked(values[start]).x;
   var count = 0u;
-  var sum = 0.0;
-  var squares = 0.0;
-  for (var at = start; at < end; at += LANES) {
-    let lanes = min(params.row - at % params.quads * 4u, 4u);
+  var sum = vec4(0.0);
+  var squares = vec4(0.0);
+  // The place within a row, without a division for every quad.
+  let step = LANES % params.quads;
+  var quad = first % params.quads;
+  for (var at = first; at < end; at += LANES) {
+    let lanes = min(params.row - quad * 4u, 4u);
     let valid = vec4(0u, 1u, 2u, 3u) < vec4(lanes);
-    let d = select(vec4(0.0), unpacked(values[channel + at]) - pivot, valid);
+    let d = select(vec4(0.0), unpacked(values[params.offset + at]) - pivot, valid);
     count += lanes;
-    sum += dot(d, vec4(1.0));
-    squares += dot(d, d);
+    sum += d;
+    squares += d * d;
+    quad += step;
+    quad -= select(0u, params.quads, quad >= params.quads);
   }
-  var own = Moments(f32(count), 0.0, 0.0, 0.0);
-  if (count > 0u) {
-    let mean = sum / f32(count);
-    own = Moments(f32(count), pivot + mean, max(squares - sum * mean, 0.0), 0.0);
+  if (count == 0u) {
+    return Moments(0.0, 0.0, 0.0, 0.0);
   }
-  let all = join_workgroup(local, own);
-  if (local == 0u) {
-    partials[group.y * params.chunks + params.first_chunk + group.x] = all;
+  let total = dot(sum, vec4(1.0));
+  let mean = total / f32(count);
+  return Moments(f32(count), pivot + mean, max(dot(squares, vec4(1.0)) - total * mean, 0.0), 0.0);
+}
+
+// The affines of a group, from the moments of all of it.
+fn put_affines(group: u32, local: u32) {
+  let all = shared_moments[0];
+  let scale = 1.0 / sqrt(all.squares / all.count + params.epsilon);
+  for (var c = local; c < params.group_channels; c += LANES) {
+    let channel = group * params.group_channels + c;
+    let own = gamma_beta[params.first_channel + channel];
+    affines[params.affine + channel] = vec4(all.mean, scale * own.x, own.y, params.slope);
   }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(64)
+fn partial(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let channel = group.y * params.stride;
+  let start = channel + group.x * CHUNK;
+  let end = channel + min((group.x + 1u) * CHUNK, params.stride);
+  join_workgroup(local, lane(params.offset + start, start + local, end));
+  if (local == 0u) {
+    partials[group.y * params.chunks + params.first_chunk + group.x] = shared_moments[0];
+  }
+}
+
+@compute @workgroup_size(64)
 fn combine(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let num_partials = params.group_channels * params.chunks;
   var own = Moments(0.0, 0.0, 0.0, 0.0);
@@ -75,13 +97,13 @@ fn combine(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
     own = join(own, partials[group.y * num_partials + at]);
   }
   join_workgroup(local, own);
-  workgroupBarrier();
-  let all = shared_moments[0];
-  let scale = 1.0 / sqrt(all.squares / all.count + params.epsilon);
-  for (var c = local; c < params.group_channels; c += LANES) {
-    let channel = group.y * params.group_channels + c;
-    let own_affine = gamma_beta[params.first_channel + channel];
-    affines[params.affine + channel] =
-      vec4(all.mean, scale * own_affine.x, own_affine.y, params.slope);
-  }
+  put_affines(group.y, local);
+}
+
+@compute @workgroup_size(64)
+fn whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+  let num_quads = params.group_channels * params.stride;
+  let start = group.y * num_quads;
+  join_workgroup(local, lane(params.offset + start, start + local, start + num_quads));
+  put_affines(group.y, local);
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{BLOCK, Dispatch, Kernel, pack_blocks, pieces, spread};
+use super::{BLOCK, Dispatch, Kernel, LANES, pack_blocks, pieces, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -34,9 +34,17 @@ pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
     let voxels = 4 * params.stride as u64;
     let row_cost = 2 * BLOCK as u64 * params.num_from as u64 * voxels;
     pieces((params.num_to as usize).div_ceil(2 * BLOCK), row_cost, most_cost)
-        .map(|blocks| Dispatch {
-            params: Params { first_block: 2 * blocks.start as u32, ..params },
-            workgroups: spread(params.stride as usize, blocks.len()),
+        .map(|blocks| {
+            let stride = params.stride as usize;
+            let is_small = stride < LANES;
+            Dispatch {
+                params: Params { first_block: 2 * blocks.start as u32, ..params },
+                constants: if is_small { &[("IS_SMALL", 1)] } else { &[("IS_SMALL", 0)] },
+                workgroups: match is_small {
+                    true => spread(stride * blocks.len(), 1),
+                    false => spread(stride, blocks.len()),
+                },
+            }
         })
         .collect()
 }

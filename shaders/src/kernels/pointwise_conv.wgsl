@@ -12,7 +12,9 @@ struct Params {
   is_more: u32, // 1: added to what is there, without the bias
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+override IS_SMALL: bool; // a slab of fewer quads than a workgroup, of which one takes several
+
+@group(0) @binding(0) var<storage, read> params: Params;
 @group(0) @binding(1) var<storage, read> input: array<Quad>;
 @group(0) @binding(4) var<storage, read> affines: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<Quad>;
@@ -37,11 +39,15 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let at = (group.z * groups.x + group.x) * 64u + local;
-  if (at >= params.stride) {
+  var at = (group.z * groups.x + group.x) * 64u + local;
+  var block = params.first_block + 2u * group.y;
+  if (IS_SMALL) {
+    block += 2u * (at / params.stride);
+    at %= params.stride;
+  }
+  if (at >= params.stride || block * 8u >= params.num_to) {
     return;
   }
-  let block = params.first_block + 2u * group.y;
   let has_second = block * 8u + 8u < params.num_to;
   let second = select(0u, (params.num_from + 1u) * 2u, has_second);
   var w = block * (params.num_from + 1u) * 2u;

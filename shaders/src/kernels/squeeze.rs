@@ -27,7 +27,11 @@ pub fn dispatch(params: Params, num_channels: usize, is_back: bool) -> Dispatch<
     let Planes { dims: [_, nj, _], quads, start, end, .. } = params.to;
     let quads = if is_back { params.window.quads } else { quads };
     let num_quads = (quads * nj * (end - start)) as usize;
-    Dispatch { params, workgroups: spread(num_quads, num_channels) }
+    Dispatch {
+        params,
+        constants: params.window.constants(),
+        workgroups: spread(num_quads, num_channels),
+    }
 }
 
 /// Channel `8c + 4dk + 2dj + di` of `to` holds the voxels (2k+dk, 2j+dj, 2i+di) of channel c.

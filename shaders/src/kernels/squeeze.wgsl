@@ -6,7 +6,7 @@ struct Params {
   to: Planes,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> params: Params;
 
 fn store(channel: u32, k: u32, j: u32, quad: u32, value: vec4<f32>) {
   if (quad < params.to.quads) {

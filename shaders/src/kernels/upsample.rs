@@ -29,7 +29,11 @@ pub struct Params {
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
     let Planes { dims: [_, nj, _], start, end, .. } = params.to;
     let num_quads = (params.window.quads * nj * (end - start)) as usize;
-    Dispatch { params, workgroups: spread(num_quads, num_channels) }
+    Dispatch {
+        params,
+        constants: params.window.constants(),
+        workgroups: spread(num_quads, num_channels),
+    }
 }
 
 /// Each output voxel lies at `(place + 0.5) / 2 − 0.5` of the input, clamped to it, and is

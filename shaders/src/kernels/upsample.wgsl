@@ -9,7 +9,7 @@ struct Params {
   is_added: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> params: Params;
 
 // A row's six voxels around a quad, its neighbors at the ends.
 struct Row {

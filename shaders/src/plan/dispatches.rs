@@ -261,6 +261,18 @@ impl Draft<'_> {
             slope: activation.negative_slope(),
             epsilon: NORM_EPSILON,
         };
+        let piece = self.pieces.add(self.program, Packing::Affine { op });
+        let affines = [(6, Bound::Weights(piece)), (7, Bound::Affines)];
+        if level.num_slabs() == 1 && group_channels * level.stride(0) <= moments::WHOLE {
+            params.stride = level.stride(0) as u32;
+            params.offset = (from.channels.start * level.stride(0)) as u32;
+            let mut unit = Unit::new(vec![self.touch(from, 0)], Vec::new(), 0, self.bytes(from, 0));
+            let bound = [&[(1, Bound::Slab(from.buffer, 0))][..], &affines].concat();
+            let dispatch = moments::groups(params, channels.len());
+            unit.push((&moments::KERNEL, 2), &bound, [dispatch]);
+            self.units.push(unit);
+            return;
+        }
         self.partials_bytes =
             self.partials_bytes.max(moments::PARTIAL_BYTES * (all * channels.len()) as u64);
         for (slab, chunks) in chunks.into_iter().enumerate() {
@@ -274,10 +286,9 @@ impl Draft<'_> {
             self.units.push(unit);
             params.first_chunk += chunks as u32;
         }
-        let piece = self.pieces.add(self.program, Packing::Affine { op });
         let mut unit = Unit::new(Vec::new(), Vec::new(), 0, 0);
-        let bound = [(5, Bound::Partials), (6, Bound::Weights(piece)), (7, Bound::Affines)];
-        let dispatch = moments::combine(params, channels.len());
+        let bound = [&[(5, Bound::Partials)][..], &affines].concat();
+        let dispatch = moments::groups(params, channels.len());
         unit.push((&moments::KERNEL, 1), &bound, [dispatch]);
         self.units.push(unit);
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytemuck::Pod;
 
 use super::{Slot, Step};
-use crate::kernels::{Dispatch, Kernel};
+use crate::kernels::{Constants, Dispatch, Kernel};
 
 /// Channels of a map's slab.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,7 @@ struct Bare {
     kernel: &'static Kernel,
     entry: usize,
     params: Vec<u8>,
+    constants: Constants,
     bindings: Vec<(u32, Bound)>,
     workgroups: [u32; 3],
 }
@@ -60,6 +61,7 @@ impl Unit {
             kernel,
             entry,
             params: bytemuck::bytes_of(&dispatch.params).to_vec(),
+            constants: dispatch.constants,
             bindings: bindings.to_vec(),
             workgroups: dispatch.workgroups,
         }));
@@ -88,6 +90,7 @@ impl Unit {
                 kernel: bare.kernel,
                 entry: bare.kernel.entries[bare.entry],
                 params: bare.params.clone(),
+                constants: bare.constants,
                 bindings: bare.bindings.iter().map(|&(n, bound)| (n, slot(bound))).collect(),
                 workgroups: bare.workgroups,
                 cost: multiply_adds + bytes / 4,

@@ -16,13 +16,15 @@ struct Window {
 @group(0) @binding(3) var<storage, read> after: array<Quad>;
 @group(0) @binding(4) var<storage, read> affines: array<vec4<f32>>;
 
+override IS_ALONE: bool; // no slab is before or after
+
 // Four voxels of the view's channel c, normed.
 fn fetch(w: Window, c: u32, k: u32, j: u32, quad: u32) -> vec4<f32> {
   let row = w.dims.y * w.quads;
   let place = j * w.quads + quad;
   let channel = w.channel + c;
   var x: Quad;
-  if (k - w.first < w.planes) {
+  if (IS_ALONE || k - w.first < w.planes) {
     x = here[(channel * w.planes + k - w.first) * row + place];
   } else if (k < w.first) {
     x = before[(channel * w.before + k + w.before - w.first) * row + place];
@@ -56,7 +58,7 @@ fn fetch_six(w: Window, c: u32, k: u32, j: u32, quad: u32) -> Six {
   let at = vec3(max(quad, 1u) - 1u, quad, min(quad + 1u, w.quads - 1u)) + row;
   let affine = affines[w.affine + c];
   let channel = w.channel + c;
-  if (k - w.first < w.planes) {
+  if (IS_ALONE || k - w.first < w.planes) {
     let n = (channel * w.planes + k - w.first) * plane + at;
     return six(w, here[n.x], here[n.y], here[n.z], affine, quad);
   }
@@ -66,4 +68,12 @@ fn fetch_six(w: Window, c: u32, k: u32, j: u32, quad: u32) -> Six {
   }
   let n = (channel * w.after + k - w.first - w.planes) * plane + at;
   return six(w, after[n.x], after[n.y], after[n.z], affine, quad);
+}
+
+// The same, with zeros for a row outside of the map.
+fn fetch_or_zeros(w: Window, c: u32, k: u32, j: u32, quad: u32) -> Six {
+  if (j < w.dims.y) {
+    return fetch_six(w, c, k, j, quad);
+  }
+  return Six(0.0, vec4(0.0), 0.0);
 }
