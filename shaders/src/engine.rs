@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model_core::Weights;
+use web_time::Instant;
 use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
 
 use crate::Error;
@@ -17,16 +18,14 @@ use crate::signal::{Receiver, signal};
 // Not for the page: a browser's clock is a coarse one.
 #[cfg(not(target_arch = "wasm32"))]
 mod measure;
+mod pace;
 mod pipelines;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use measure::CopyRate;
 
+use pace::Pace;
 use pipelines::Variant;
-
-/// Multiply-adds and values moved of one submission. Small enough that a slow GPU shows progress
-/// and stays free for the page; two are in flight, so that a fast one does not wait between them.
-const SUBMISSION_COST: u64 = 1 << 26;
 
 /// A GPU with the kernels compiled for it.
 pub struct Engine {
@@ -40,7 +39,7 @@ pub struct Engine {
     allocated: AtomicU64,
     health: Arc<Mutex<Health>>,
     is_poisoning: bool,
-    submission_cost: u64,
+    is_stepping: bool,
 }
 
 /// What the device reports by itself.
@@ -114,7 +113,7 @@ impl Engine {
             allocated: AtomicU64::new(0),
             health,
             is_poisoning: false,
-            submission_cost: SUBMISSION_COST,
+            is_stepping: false,
         })
     }
 
@@ -139,7 +138,7 @@ impl Engine {
     /// The same engine, handing the GPU one step at a time: for measurements, where each
     /// progress tells the time of a step.
     pub fn one_step_a_submission(mut self) -> Engine {
-        self.submission_cost = 0;
+        self.is_stepping = true;
         self
     }
 
@@ -211,7 +210,7 @@ impl Engine {
         self.allocated.load(Ordering::Relaxed)
     }
 
-    /// Submits the steps, a few at a time.
+    /// Submits the steps, a moment's at a time.
     async fn execute(
         &self,
         plan: &Plan,
@@ -225,10 +224,12 @@ impl Engine {
             total_multiply_adds: plan.multiply_adds(),
         };
         let mut in_flight: VecDeque<(Submission, Progress)> = VecDeque::new();
+        let (mut pace, mut last_done) = (Pace::new(), Instant::now());
         let mut next = 0;
         while next < plan.steps.len() || !in_flight.is_empty() {
             if next < plan.steps.len() {
-                let end = batch_end(&plan.steps, next, self.submission_cost);
+                let most = if self.is_stepping { 0 } else { pace.cost() };
+                let end = batch_end(&plan.steps, next, most);
                 let submission = self.submit(plan, resources, next..end);
                 progress.done_steps = end;
                 progress.done_multiply_adds +=
@@ -240,7 +241,11 @@ impl Engine {
                 }
             }
             if let Some((submission, progress)) = in_flight.pop_front() {
+                let (cost, submitted) = (submission.cost, submission.submitted);
                 self.finished(submission).await?;
+                // The one before may have ended after this one was handed over.
+                pace.learn(cost, submitted.max(last_done).elapsed());
+                last_done = Instant::now();
                 if on_progress(progress).is_break() {
                     return Err(Error::Cancelled);
                 }
@@ -255,6 +260,7 @@ impl Engine {
         resources: &Resources,
         steps: std::ops::Range<usize>,
     ) -> Submission {
+        let cost = plan.steps[steps.clone()].iter().map(|step| step.cost).sum();
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for index in steps {
@@ -264,7 +270,7 @@ impl Engine {
         let index = self.queue.submit([encoder.finish()]);
         let (sender, done) = signal();
         self.queue.on_submitted_work_done(move || sender.send(()));
-        Submission { index, done }
+        Submission { index, done, cost, submitted: Instant::now() }
     }
 
     /// Encodes a step.
@@ -360,6 +366,8 @@ impl Drop for Engine {
 struct Submission {
     index: wgpu::SubmissionIndex,
     done: Receiver<()>,
+    cost: u64,
+    submitted: Instant,
 }
 
 /// The end of the batch that begins at `start`: at least a step, at most of cost `most`.

@@ -46,14 +46,22 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     pollster::block_on(engine.prepare(&plan))?;
     let compiled = started.elapsed().as_secs_f64();
-    let run = || -> Result<f64, shaders::Error> {
+    // How long a run takes, and how long it goes on at most before it asks whether to.
+    let run = || -> Result<[f64; 2], shaders::Error> {
         let started = Instant::now();
-        let mut go_on = |_| ControlFlow::Continue(());
+        let (mut asked, mut longest) = (started, 0.0_f64);
+        let mut go_on = |_| {
+            longest = longest.max(asked.elapsed().as_secs_f64());
+            asked = Instant::now();
+            ControlFlow::Continue(())
+        };
         pollster::block_on(engine.run(&plan, &weights, &input, &mut go_on))?;
-        Ok(started.elapsed().as_secs_f64())
+        Ok([started.elapsed().as_secs_f64(), longest])
     };
-    let first = run()?;
-    let warm: Vec<f64> = (0..*repeat).map(|_| run()).collect::<Result<_, _>>()?;
+    let [first, _] = run()?;
+    let runs: Vec<[f64; 2]> = (0..*repeat).map(|_| run()).collect::<Result<_, _>>()?;
+    let warm: Vec<f64> = runs.iter().map(|run| run[0]).collect();
+    let longest = runs.iter().map(|run| run[1]).fold(0.0, f64::max);
     let whole = plan.multiply_adds() as f64 / median(&warm) / 1e9;
     let allocated = engine.allocated_bytes() + staging(&plan);
     println!("| whole network | |\n|---|---|");
@@ -61,6 +69,7 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     println!("| cold: kernels compiled | {} |", seconds(compiled));
     println!("| cold: first run | {} |", seconds(first));
     println!("| warm: a run, input and result included | {} |", spread(&warm));
+    println!("| warm: at most until a cancelled run ends | {} |", seconds(longest));
     println!("| warm: multiply-adds a second | {whole:.2} G |");
     println!("| stated, allocated | {}, {allocated} bytes |", plan.footprint.total_bytes);
     match by_its_clock(&engine, &plan, &weights, &input, *repeat) {

@@ -16,7 +16,7 @@ use crate::weights::Packing;
 
 /// No step does more multiply-adds where its operation can be split, so that a slow GPU is not
 /// held for seconds (browsers reset one that is) and a cancelled run ends soon.
-const MAX_STEP_COST: u64 = 1 << 30;
+const MAX_STEP_COST: u64 = 1 << 28;
 
 impl Draft<'_> {
     /// Adds the units of a stage.
