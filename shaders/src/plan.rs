@@ -11,6 +11,7 @@ use crate::weights::{Piece, Pieces};
 mod choose;
 mod dispatches;
 mod live;
+mod norms;
 mod resampled;
 mod unit;
 
@@ -131,8 +132,10 @@ impl Plan {
             partials_bytes: 16,
             units: Vec::new(),
         };
-        for stage in &lowered.stages {
-            draft.stage(stage);
+        let mut stages = lowered.stages.iter().peekable();
+        while let Some(stage) = stages.next() {
+            let counted = stages.next_if(|next| draft.is_counted(stage, next));
+            draft.stage(stage, counted);
         }
         let (intervals, buffers) = live::assign(&draft);
         let parts = |view, unit| draft.parts(view, unit, &intervals);

@@ -3,7 +3,7 @@
 use model_core::{Activation, Array, Buffer, Op, Program, View, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use shaders::reference;
+use shaders::{Manner, reference};
 
 use super::{SIZES, WHOLE, array, assert_close, check, engine, logits, random};
 
@@ -102,4 +102,35 @@ fn group_norm_keeps_its_precision_far_from_zero() {
     let voxels = program.buffers[0].num_voxels();
     let normed = voxels..(channels + 1) * voxels;
     assert_close(&found[normed.clone()], &expected[normed], 2e-4, "far from zero");
+}
+
+/// The same where a convolution's kernel takes the statistics of what it writes.
+#[test]
+fn statistics_taken_on_the_way_keep_their_precision_far_from_zero() {
+    let Some(engine) = engine() else { return };
+    let (dims, channels) = ([101, 51, 47], 2);
+    let [from, to] = [0, 1].map(|buffer| View { buffer, channels: 0..channels });
+    let convolution = Op::Depthwise3 { from: from.clone(), to: to.clone(), weight: "taps".into() };
+    let program = Program {
+        buffers: vec![Buffer { channels, dims }; 2],
+        ops: vec![convolution, norm(to.clone(), to.clone(), 1, Activation::Identity)],
+        input: from,
+        output: to,
+    };
+    // Every voxel as it is.
+    let taps = (0..channels * 27).map(|tap| f32::from(tap % 27 == 13)).collect();
+    let mut weights =
+        Weights::from([("taps".into(), Array { shape: vec![channels, 3, 3, 3], values: taps })]);
+    for (name, value) in [("gamma", 1.0), ("beta", 0.0)] {
+        let values = vec![value; channels];
+        weights.insert(name.into(), Array { shape: vec![channels], values });
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let num_values = channels * program.buffers[0].num_voxels();
+    let values: Vec<f32> = (0..num_values).map(|_| rng.random_range(999.0..1001.0)).collect();
+    let expected = reference::run(&program, &weights, &values);
+    for manner in [WHOLE, Manner { slab_bytes: 1 << 20, ..WHOLE }] {
+        let found = logits(&engine, &program, manner, &weights, &values);
+        assert_close(&found, &expected, 2e-4, &format!("{manner:?}"));
+    }
 }

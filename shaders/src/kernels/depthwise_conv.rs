@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("depthwise_conv.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::WINDOW],
+    parts: &[super::WINDOW, super::MOMENTS, include_str!("common/planes3.wgsl")],
 };
 
 /// Planes along k that an invocation computes, as in the WGSL.
@@ -27,19 +27,39 @@ pub struct Params {
     pub window: Window,
     pub to_channel: u32,
     pub first_channel: u32,
-    pub padding: [u32; 2],
+    pub chunks: u32,
+    pub first_chunk: u32,
 }
 
-/// The dispatches for `num_channels`, each of at most `most_cost` multiply-adds where that can be;
-/// `first_channel` is set here.
+/// Workgroups along x and z for a channel of a slab; the moments of each are a chunk.
+fn groups(window: &Window) -> [u32; 2] {
+    let [quads, nj, planes] = [window.quads, window.dims[1], window.planes].map(|n| n as usize);
+    let [x, _, z] = spread(quads * nj.div_ceil(ROWS) * planes.div_ceil(PLANES), 1);
+    [x, z]
+}
+
+/// Chunks of one channel of a slab.
+pub fn num_chunks(window: &Window) -> usize {
+    groups(window).iter().map(|&n| n as usize).product()
+}
+
+/// The dispatches for `num_channels`, each of at most `most_cost` multiply-adds where that can be, with
+/// the moments of what is written where `chunks` says of how many; `first_channel` is set here.
 pub fn dispatches(params: Params, num_channels: usize, most_cost: u64) -> Vec<Dispatch<Params>> {
     let Window { dims: [_, nj, _], quads, planes, .. } = params.window;
-    let [quads, nj, planes] = [quads, nj, planes].map(|n| n as usize);
-    pieces(num_channels, 27 * 4 * (quads * nj * planes) as u64, most_cost)
+    let voxels = [4, quads, nj, planes].map(u64::from).iter().product::<u64>();
+    let [x, z] = groups(&params.window);
+    let is_alone = params.window.is_alone();
+    pieces(num_channels, 27 * voxels, most_cost)
         .map(|channels| Dispatch {
             params: Params { first_channel: channels.start as u32, ..params },
-            constants: params.window.constants(),
-            workgroups: spread(quads * nj.div_ceil(ROWS) * planes.div_ceil(PLANES), channels.len()),
+            constants: match (is_alone, params.chunks > 0) {
+                (false, false) => &[("IS_ALONE", 0), ("IS_COUNTED", 0)],
+                (false, true) => &[("IS_ALONE", 0), ("IS_COUNTED", 1)],
+                (true, false) => &[("IS_ALONE", 1), ("IS_COUNTED", 0)],
+                (true, true) => &[("IS_ALONE", 1), ("IS_COUNTED", 1)],
+            },
+            workgroups: [x, channels.len() as u32, z],
         })
         .collect()
 }

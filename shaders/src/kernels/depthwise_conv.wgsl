@@ -6,6 +6,8 @@ struct Params {
   window: Window, // of the input; the output's slab is the same
   to_channel: u32,
   first_channel: u32, // of the dispatch, within the views
+  chunks: u32, // of moments of one channel, one a workgroup, in all slabs
+  first_chunk: u32, // of this slab
 }
 
 const PLANES: u32 = 8u;
@@ -15,34 +17,12 @@ const ROWS: u32 = 2u;
 @group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 // [channel][k, j of the kernel], the three taps along i in x, y, z
 @group(0) @binding(6) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> partials: array<Moments>; // [channel][chunk]
 
-// A row of the kernel in its three planes.
-struct Taps {
-  near: vec4<f32>,
-  middle: vec4<f32>,
-  far: vec4<f32>,
-}
+override IS_COUNTED: bool; // the moments of what is written are taken on the way
 
 fn taps(w: u32) -> Taps {
   return Taps(weights[w], weights[w + 3u], weights[w + 6u]);
-}
-
-// Sums of the output planes below, at and above the input plane.
-struct Sums {
-  below: vec4<f32>,
-  level: vec4<f32>,
-  above: vec4<f32>,
-}
-
-fn plus(s: Sums, row: Six, t: Taps) -> Sums {
-  let x0 = vec4(row.left, row.middle.xyz);
-  let x1 = row.middle;
-  let x2 = vec4(row.middle.yzw, row.right);
-  return Sums(
-    s.below + x0 * t.far.x + x1 * t.far.y + x2 * t.far.z,
-    s.level + x0 * t.middle.x + x1 * t.middle.y + x2 * t.middle.z,
-    s.above + x0 * t.near.x + x1 * t.near.y + x2 * t.near.z,
-  );
 }
 
 @compute @workgroup_size(64)
@@ -51,7 +31,8 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let at = (group.z * groups.x + group.x) * 64u + local;
+  let chunk = group.z * groups.x + group.x;
+  let at = chunk * 64u + local;
   let window = params.window;
   let dims = window.dims;
   let quads = window.quads;
@@ -59,13 +40,9 @@ fn main(
   let quad = at % quads;
   let j = at / quads % pairs * ROWS;
   let start = at / quads / pairs * PLANES;
-  let planes = window.planes;
-  if (start >= planes) {
-    return;
-  }
+  let end = min(start + PLANES, window.planes);
   let channel = params.first_channel + group.y;
-  let end = min(start + PLANES, planes);
-  let to = (params.to_channel + channel) * planes;
+  let to = (params.to_channel + channel) * window.planes;
   let w = channel * 9u;
   let low = taps(w);
   let level = taps(w + 1u);
@@ -73,7 +50,9 @@ fn main(
   let zeros = vec4(0.0);
   var a = Sums(zeros, zeros, zeros);
   var b = a;
-  for (var plane = start; plane < end + 2u; plane++) {
+  var counted = Counted(0.0, 0.0, zeros, zeros);
+  // None for what lies beyond the slab.
+  for (var plane = start; plane < select(0u, end + 2u, start < end); plane++) {
     let kk = window.first + plane - 1u;
     if (kk < dims.z) {
       let r0 = fetch_or_zeros(window, channel, kk, j - 1u, quad);
@@ -86,11 +65,19 @@ fn main(
     if (plane >= start + 2u) {
       let place = ((to + plane - 2u) * dims.y + j) * quads + quad;
       output[place] = packed(a.below);
+      counted = with_quad(counted, a.below, dims.x - quad * 4u);
       if (j + 1u < dims.y) {
         output[place + quads] = packed(b.below);
+        counted = with_quad(counted, b.below, dims.x - quad * 4u);
       }
     }
     a = Sums(a.level, a.above, zeros);
     b = Sums(b.level, b.above, zeros);
+  }
+  if (IS_COUNTED) {
+    join_workgroup(local, moments_of(counted));
+    if (local == 0u) {
+      partials[channel * params.chunks + params.first_chunk + chunk] = shared_moments[0];
+    }
   }
 }

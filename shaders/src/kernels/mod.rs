@@ -102,9 +102,14 @@ pub struct Window {
 }
 
 impl Window {
-    /// What a kernel that reads it is compiled for: whether the map has other slabs.
+    /// Whether the map has no other slab.
+    pub fn is_alone(&self) -> bool {
+        self.before + self.after == 0
+    }
+
+    /// What a kernel that reads it is compiled for.
     pub fn constants(&self) -> Constants {
-        if self.before + self.after == 0 { &[("IS_ALONE", 1)] } else { &[("IS_ALONE", 0)] }
+        if self.is_alone() { &[("IS_ALONE", 1)] } else { &[("IS_ALONE", 0)] }
     }
 }
 
@@ -150,6 +155,9 @@ const WINDOW: &str = include_str!("common/window.wgsl");
 
 /// A part: what operations between two sizes write.
 const PLANES: &str = include_str!("common/planes.wgsl");
+
+/// A part: counting.
+const MOMENTS: &str = include_str!("common/moments.wgsl");
 
 /// A part: sums of eight output channels.
 const EIGHT: &str = include_str!("common/eight.wgsl");

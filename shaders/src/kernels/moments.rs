@@ -11,7 +11,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("moments.wgsl"),
     entries: &["partial", "combine", "whole"],
     params_bytes: size_of::<Params>(),
-    parts: &[include_str!("common/moments.wgsl")],
+    parts: &[super::MOMENTS],
 };
 
 /// Quads of one chunk, as in the WGSL.

@@ -17,7 +17,6 @@ struct Params {
   epsilon: f32,
 }
 
-const LANES: u32 = 64u;
 const CHUNK: u32 = 2048u; // quads
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -26,45 +25,19 @@ const CHUNK: u32 = 2048u; // quads
 @group(0) @binding(6) var<storage, read> gamma_beta: array<vec2<f32>>; // of a channel
 @group(0) @binding(7) var<storage, read_write> affines: array<vec4<f32>>;
 
-var<workgroup> shared_moments: array<Moments, LANES>;
-
-fn join_workgroup(local: u32, own: Moments) {
-  shared_moments[local] = own;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (local < half) {
-      shared_moments[local] = join(shared_moments[local], shared_moments[local + half]);
-    }
-  }
-  workgroupBarrier();
-}
-
-// Of every so manieth quad from `first` on, of those in rows that begin at `start`.
-fn lane(start: u32, first: u32, end: u32) -> Moments {
-  // Deviations are taken from a value of the chunk, so that a large mean cancels nothing.
-  let pivot = unpacked(values[start]).x;
-  var count = 0u;
-  var sum = vec4(0.0);
-  var squares = vec4(0.0);
+// Of every so manieth quad from `first` on.
+fn lane(first: u32, end: u32) -> Moments {
+  var counted = Counted(0.0, 0.0, vec4(0.0), vec4(0.0));
   // The place within a row, without a division for every quad.
   let step = LANES % params.quads;
   var quad = first % params.quads;
   for (var at = first; at < end; at += LANES) {
-    let lanes = min(params.row - quad * 4u, 4u);
-    let valid = vec4(0u, 1u, 2u, 3u) < vec4(lanes);
-    let d = select(vec4(0.0), unpacked(values[params.offset + at]) - pivot, valid);
-    count += lanes;
-    sum += d;
-    squares += d * d;
+    let x = unpacked(values[params.offset + at]);
+    counted = with_quad(counted, x, params.row - quad * 4u);
     quad += step;
     quad -= select(0u, params.quads, quad >= params.quads);
   }
-  if (count == 0u) {
-    return Moments(0.0, 0.0, 0.0, 0.0);
-  }
-  let total = dot(sum, vec4(1.0));
-  let mean = total / f32(count);
-  return Moments(f32(count), pivot + mean, max(dot(squares, vec4(1.0)) - total * mean, 0.0), 0.0);
+  return moments_of(counted);
 }
 
 // The affines of a group, from the moments of all of it.
@@ -83,7 +56,7 @@ fn partial(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
   let channel = group.y * params.stride;
   let start = channel + group.x * CHUNK;
   let end = channel + min((group.x + 1u) * CHUNK, params.stride);
-  join_workgroup(local, lane(params.offset + start, start + local, end));
+  join_workgroup(local, lane(start + local, end));
   if (local == 0u) {
     partials[group.y * params.chunks + params.first_chunk + group.x] = shared_moments[0];
   }
@@ -104,6 +77,6 @@ fn combine(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_in
 fn whole(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let num_quads = params.group_channels * params.stride;
   let start = group.y * num_quads;
-  join_workgroup(local, lane(params.offset + start, start + local, start + num_quads));
+  join_workgroup(local, lane(start + local, start + num_quads));
   put_affines(group.y, local);
 }

@@ -1,26 +1,22 @@
 //! A stage as units: one for every slab that it writes.
 
-use std::ops::Range;
-
-use model_core::config::NORM_EPSILON;
 use model_core::{Op, View};
 
 use super::Draft;
 use super::unit::{Bound, Touch, Unit};
 use crate::kernels::{
-    Window, add, conv3, decide, depthwise_conv, max_pool, moments, pointwise_conv, quads, squeeze,
-    upsample,
+    Window, add, conv3, decide, max_pool, pointwise_conv, quads, squeeze, upsample,
 };
 use crate::lower::{Source, Stage};
 use crate::weights::Packing;
 
 /// No step does more multiply-adds where its operation can be split, so that a slow GPU is not
 /// held for seconds (browsers reset one that is) and a cancelled run ends soon.
-const MAX_STEP_COST: u64 = 1 << 28;
+pub(super) const MAX_STEP_COST: u64 = 1 << 28;
 
 impl Draft<'_> {
-    /// Adds the units of a stage.
-    pub fn stage(&mut self, stage: &Stage) {
+    /// Adds the units of a stage, and of the norm's statistics that it takes on the way.
+    pub fn stage(&mut self, stage: &Stage, counted: Option<&Stage>) {
         match stage {
             Stage::Pointwise { from, to, op, rows, cols, is_more } => {
                 let packing =
@@ -82,20 +78,7 @@ impl Draft<'_> {
                 );
             }
             Stage::Depthwise { from, to, op, channels } => {
-                let packing = Packing::Depthwise { op: *op, channels: channels.clone() };
-                let num_channels = to.channels.len();
-                let work = 27 * num_channels as u64;
-                self.neighbors(from, to, work, packing, |window, unit, bound| {
-                    let params = depthwise_conv::Params {
-                        window,
-                        to_channel: to.channels.start as u32,
-                        first_channel: 0,
-                        padding: [0; 2],
-                    };
-                    let dispatches =
-                        depthwise_conv::dispatches(params, num_channels, MAX_STEP_COST);
-                    unit.push((&depthwise_conv::KERNEL, 0), bound, dispatches);
-                });
+                self.depthwise(from, to, *op, channels, counted);
             }
             Stage::Moments { from, op, channels, affine } => {
                 self.moments(from, *op, channels, *affine);
@@ -239,60 +222,6 @@ impl Draft<'_> {
         });
     }
 
-    fn moments(&mut self, from: &View, op: usize, channels: &Range<usize>, affine: usize) {
-        let Op::GroupNorm { groups, activation, from: whole, .. } = &self.program.ops[op] else {
-            unreachable!()
-        };
-        let group_channels = whole.channels.len() / groups;
-        let level = self.level(from.buffer);
-        let chunks: Vec<usize> =
-            (0..level.num_slabs()).map(|slab| moments::num_chunks(level.stride(slab))).collect();
-        let all: usize = chunks.iter().sum();
-        let mut params = moments::Params {
-            stride: 0,
-            offset: 0,
-            row: level.dims[0] as u32,
-            quads: quads(level.dims[0]) as u32,
-            affine: affine as u32,
-            group_channels: group_channels as u32,
-            chunks: all as u32,
-            first_chunk: 0,
-            first_channel: channels.start as u32,
-            slope: activation.negative_slope(),
-            epsilon: NORM_EPSILON,
-        };
-        let piece = self.pieces.add(self.program, Packing::Affine { op });
-        let affines = [(6, Bound::Weights(piece)), (7, Bound::Affines)];
-        if level.num_slabs() == 1 && group_channels * level.stride(0) <= moments::WHOLE {
-            params.stride = level.stride(0) as u32;
-            params.offset = (from.channels.start * level.stride(0)) as u32;
-            let mut unit = Unit::new(vec![self.touch(from, 0)], Vec::new(), 0, self.bytes(from, 0));
-            let bound = [&[(1, Bound::Slab(from.buffer, 0))][..], &affines].concat();
-            let dispatch = moments::groups(params, channels.len());
-            unit.push((&moments::KERNEL, 2), &bound, [dispatch]);
-            self.units.push(unit);
-            return;
-        }
-        self.partials_bytes =
-            self.partials_bytes.max(moments::PARTIAL_BYTES * (all * channels.len()) as u64);
-        for (slab, chunks) in chunks.into_iter().enumerate() {
-            params.stride = level.stride(slab) as u32;
-            params.offset = (from.channels.start * level.stride(slab)) as u32;
-            let (reads, moved) = (vec![self.touch(from, slab)], self.bytes(from, slab));
-            let mut unit = Unit::new(reads, Vec::new(), 0, moved);
-            let bound = [(1, Bound::Slab(from.buffer, slab)), (5, Bound::Partials)];
-            let dispatch = moments::partial(params, channels.len());
-            unit.push((&moments::KERNEL, 0), &bound, [dispatch]);
-            self.units.push(unit);
-            params.first_chunk += chunks as u32;
-        }
-        let mut unit = Unit::new(Vec::new(), Vec::new(), 0, 0);
-        let bound = [&[(5, Bound::Partials)][..], &affines].concat();
-        let dispatch = moments::groups(params, channels.len());
-        unit.push((&moments::KERNEL, 1), &bound, [dispatch]);
-        self.units.push(unit);
-    }
-
     /// The slab of a source, with those before and after it.
     pub(super) fn window(&self, from: &Source, slab: usize) -> Window {
         let level = self.level(from.view.buffer);
@@ -334,13 +263,13 @@ impl Draft<'_> {
     }
 
     /// From a slab and its neighbors to the same slab of another map.
-    fn neighbors(
+    pub(super) fn neighbors(
         &mut self,
         from: &Source,
         to: &View,
         work: u64,
         packing: Packing,
-        dispatch: impl Fn(Window, &mut Unit, &[(u32, Bound)]),
+        mut dispatch: impl FnMut(Window, &mut Unit, &[(u32, Bound)]),
     ) {
         let level = self.level(to.buffer);
         let piece = self.pieces.add(self.program, packing);

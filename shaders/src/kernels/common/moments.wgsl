@@ -1,4 +1,4 @@
-// Moments of some values, joined by Chan's formula.
+// Moments of some values, joined by Chan's formula: of a workgroup's too.
 
 struct Moments {
   count: f32,
@@ -16,4 +16,45 @@ fn join(a: Moments, b: Moments) -> Moments {
   let share = b.count / count;
   let squares = a.squares + b.squares + delta * delta * a.count * share;
   return Moments(count, a.mean + delta * share, squares, 0.0);
+}
+
+// Values being counted, by their deviations from one of them, so that a large mean cancels nothing.
+struct Counted {
+  count: f32,
+  pivot: f32,
+  sum: vec4<f32>,
+  squares: vec4<f32>,
+}
+
+// With the first so many of four values.
+fn with_quad(c: Counted, x: vec4<f32>, lanes: u32) -> Counted {
+  let pivot = select(c.pivot, x.x, c.count == 0.0);
+  let valid = vec4(0u, 1u, 2u, 3u) < vec4(lanes);
+  let d = select(vec4(0.0), x - pivot, valid);
+  return Counted(c.count + f32(min(lanes, 4u)), pivot, c.sum + d, c.squares + d * d);
+}
+
+fn moments_of(c: Counted) -> Moments {
+  if (c.count == 0.0) {
+    return Moments(0.0, 0.0, 0.0, 0.0);
+  }
+  let sum = dot(c.sum, vec4(1.0));
+  let mean = sum / c.count;
+  return Moments(c.count, c.pivot + mean, max(dot(c.squares, vec4(1.0)) - sum * mean, 0.0), 0.0);
+}
+
+const LANES: u32 = 64u; // of a workgroup
+
+var<workgroup> shared_moments: array<Moments, LANES>;
+
+// Joins those of a workgroup's invocations; the first is then all.
+fn join_workgroup(local: u32, own: Moments) {
+  shared_moments[local] = own;
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (local < half) {
+      shared_moments[local] = join(shared_moments[local], shared_moments[local + half]);
+    }
+  }
+  workgroupBarrier();
 }

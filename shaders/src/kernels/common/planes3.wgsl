@@ -1,0 +1,26 @@
+// Three planes of a 3³ kernel, and of the output around one plane of the input.
+
+// A row of the kernel in its three planes.
+struct Taps {
+  near: vec4<f32>,
+  middle: vec4<f32>,
+  far: vec4<f32>,
+}
+
+// Sums of the output planes below, at and above the input plane.
+struct Sums {
+  below: vec4<f32>,
+  level: vec4<f32>,
+  above: vec4<f32>,
+}
+
+fn plus(s: Sums, row: Six, t: Taps) -> Sums {
+  let x0 = vec4(row.left, row.middle.xyz);
+  let x1 = row.middle;
+  let x2 = vec4(row.middle.yzw, row.right);
+  return Sums(
+    s.below + x0 * t.far.x + x1 * t.far.y + x2 * t.far.z,
+    s.level + x0 * t.middle.x + x1 * t.middle.y + x2 * t.middle.z,
+    s.above + x0 * t.near.x + x1 * t.near.y + x2 * t.near.z,
+  );
+}
