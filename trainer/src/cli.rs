@@ -54,12 +54,7 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
-    let command = Cli::parse().command;
-    // A training goes on without its terminal.
-    if !matches!(command, Command::Train(_)) {
-        crate::pipe::end_with_the_reader();
-    }
-    let result = match command {
+    let result = match Cli::parse().command {
         Command::Inspect(args) => inspect::run(args),
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),

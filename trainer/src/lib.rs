@@ -36,7 +36,6 @@ pub mod onnx;
 pub mod parallel;
 pub mod patches;
 pub mod phantom;
-pub mod pipe;
 pub mod plan;
 pub mod predict;
 pub mod progress;
