@@ -4,6 +4,8 @@ mod augmentation;
 mod browser;
 mod bundle;
 mod cache;
+#[cfg(unix)]
+mod closed_pipes;
 mod data_sets;
 mod geometry;
 mod gpu_training;

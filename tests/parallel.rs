@@ -224,7 +224,7 @@ fn six_steps() -> TrainConfig {
     TrainConfig { batch: 3, steps: 6.into(), validate_every: 4.into(), ..short() }
 }
 
-fn saved_steps(out: &Path) -> usize {
+pub(crate) fn saved_steps(out: &Path) -> usize {
     let network = Run::read(out).unwrap().network;
     Checkpoint::newest(out, &network).unwrap().map_or(0, |checkpoint| checkpoint.steps)
 }

@@ -1,10 +1,11 @@
 //! The command line: parses it, calls the step that is asked for, prints what a person needs next.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{bench, plan};
+use crate::{bench, pipes, plan, progress};
 
 mod completions;
 mod evaluate;
@@ -52,9 +53,10 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// Runs the command line of this process.
-pub fn run() -> ExitCode {
-    let result = match Cli::parse().command {
+/// Runs a command line, whose first word is the program's name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    pipes::end_with_reader();
+    let result = match Cli::parse_from(args).command {
         Command::Inspect(args) => inspect::run(args),
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),
@@ -70,7 +72,7 @@ pub fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            progress::say(format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -29,6 +29,8 @@ pub use scan_bytes::ScanBytes;
 pub use statistics::Intensities;
 pub use task::{is_name as is_task_name, resolve as resolve_task};
 
+use crate::progress;
+
 /// A data set: what is asked, and each case's files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataSet {
@@ -154,15 +156,15 @@ impl DataSet {
     /// As [`DataSet::open`]; without `skip_bad` names every case with labels that lacks a file.
     pub fn open_for_training(path: &Path, task: Option<&str>, skip_bad: bool) -> Result<DataSet> {
         let mut data_set = DataSet::open(path, task)?;
-        data_set.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        data_set.notes.iter().for_each(|note| progress::say(format!("note: {note}")));
         let faults = std::mem::take(&mut data_set.faults);
         let (unused, mut faults): (Vec<Fault>, Vec<Fault>) =
             faults.into_iter().partition(|fault| fault.is_unlabeled);
         if !unused.is_empty() {
-            eprintln!(
+            progress::say(format!(
                 "note: of cases without labels, which training does not use: {}",
                 list_faults(&unused)
-            );
+            ));
         }
         if skip_bad {
             let checked = check::check(&data_set.task, &data_set.cases);
@@ -175,7 +177,7 @@ impl DataSet {
         }
         let text = list_faults(&faults);
         ensure!(skip_bad, "{text}\n--skip-bad goes on without these cases");
-        eprintln!("{text}\ngoing on without these cases");
+        progress::say(format!("{text}\ngoing on without these cases"));
         Ok(data_set)
     }
 

@@ -36,6 +36,7 @@ pub mod onnx;
 pub mod parallel;
 pub mod patches;
 pub mod phantom;
+pub mod pipes;
 pub mod plan;
 pub mod predict;
 pub mod progress;

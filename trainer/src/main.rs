@@ -5,5 +5,5 @@ static ALLOCATOR: trainer::counting::Counting = trainer::counting::Counting;
 
 fn main() -> std::process::ExitCode {
     trainer::memory::keep_freed_memory();
-    trainer::cli::run()
+    trainer::cli::run(std::env::args_os())
 }

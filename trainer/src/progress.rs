@@ -1,6 +1,7 @@
 //! Progress for a person: a bar on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,10 +25,23 @@ pub fn bar(what: &str, count: u64) -> ProgressBar {
 /// Prints a line above a bar, or just prints it; to stderr, since stdout is for results.
 pub fn line(bar: &ProgressBar, text: impl AsRef<str>) {
     if is_terminal() {
-        bar.suspend(|| eprintln!("{}", text.as_ref()));
+        bar.suspend(|| say(text));
     } else {
-        eprintln!("{}", text.as_ref());
+        say(text);
     }
+}
+
+/// Prints a line to stderr if anybody still reads that. So it does not end a training that its
+/// reader has gone: Ctrl-C ends `rewind train … 2>&1 | tee log` at a checkpoint, but `tee` at once.
+pub fn say(text: impl AsRef<str>) {
+    let text = text.as_ref();
+    // Written in another way than this, which may panic, tests that pass would show it.
+    let _ = catch_unwind(|| eprintln!("{text}"));
+}
+
+/// Prints a line to stdout if anybody still reads that.
+pub fn result(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
 }
 
 /// A duration as a person reads it: "45 s", "3 min 20 s", "2 h 05 min".

@@ -13,7 +13,7 @@ use crate::data_set::DataSet;
 use crate::parallel::{Processes, Ranks, Share, Worker};
 use crate::run_folder::{RUN, Run, SETTINGS};
 use crate::schedule::Schedule;
-use crate::{device, files};
+use crate::{device, files, progress};
 
 mod finish;
 mod trainer;
@@ -146,7 +146,7 @@ fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Res
         let share = Share::new(config.batch, config.accumulate, 0, ranks.count());
         let idle =
             if share.leaves_ranks_idle() { "; batch is too small to occupy all" } else { "" };
-        eprintln!("{}{idle}", ranks.describe());
+        progress::say(format!("{}{idle}", ranks.describe()));
     }
     let (task, measured) = (run.task.clone(), measured(&training, &held_out));
     let (shared, of_training) = (cases.clone(), training.clone());

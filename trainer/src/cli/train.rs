@@ -15,7 +15,7 @@ use crate::metrics_log::History;
 use crate::parallel::Ranks;
 use crate::run_folder::{self, Run};
 use crate::train::{Job, train_on};
-use crate::{DISCLAIMER, cross_validation, export, progress};
+use crate::{DISCLAIMER, cross_validation, export, pipes, progress};
 
 /// Train a network, or resume a run.
 ///
@@ -160,6 +160,8 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
         print!("{}", printed(&config));
         return Ok(());
     }
+    // A training is watched for a while; what it finds is in its folder.
+    pipes::outlive_reader();
     let (data, out) = (args.data.as_deref().expect("required"), out.expect("required"));
     // What a run needed to be told once, it knows.
     let task = args.task.clone().or(started.and_then(|run| run.task_name));
@@ -175,7 +177,7 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
         false => train_one(job, &config, &ranks, &stop),
         true => {
             for fold in 0..config.folds {
-                eprintln!("fold {fold} of {}", config.folds);
+                progress::say(format!("fold {fold} of {}", config.folds));
                 let config = TrainConfig { fold: Some(fold), ..config.clone() };
                 let out = cross_validation::folder(out, fold);
                 train_one(Job { out: &out, ..job }, &config, &ranks, &stop)?;
@@ -183,7 +185,8 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
             if ranks.only_follows() {
                 return Ok(());
             }
-            println!("{}\n{DISCLAIMER}", cross_validation::summary(out, config.folds)?);
+            let summary = cross_validation::summary(out, config.folds)?;
+            progress::result(format!("{summary}\n{DISCLAIMER}"));
             Ok(())
         }
     }
@@ -196,7 +199,10 @@ fn train_one(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
         return Ok(());
     }
     if !outcome.finished {
-        println!("stopped after step {}; to resume, give the same command again", outcome.steps);
+        progress::result(format!(
+            "stopped after step {}; to resume, give the same command again",
+            outcome.steps
+        ));
         // What a shell gives for a command that Ctrl-C ended: a script does not go on.
         std::process::exit(130);
     }
@@ -207,7 +213,7 @@ fn train_one(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
     };
     let took = History::read(job.out)?.total_secs();
     let took = took.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
-    println!(
+    progress::result(format!(
         "{} steps{}; the best validation is that after step {}\n{}\n\
          next: look at {out}/report.html\n\
          or:   rewind predict --model {out} --data {data}{split} --out predictions\n\
@@ -216,7 +222,7 @@ fn train_one(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
         took.map_or(String::new(), |took| format!(" in {}", progress::duration(took))),
         bundle.card.provenance.steps,
         export::describe(&bundle),
-    );
+    ));
     Ok(())
 }
 
@@ -274,7 +280,7 @@ fn stop_at_ctrl_c() -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step; Ctrl-C again stops at once");
+        progress::say("\nstopping after this step; Ctrl-C again stops at once");
     };
     ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
     Ok(stop)

@@ -96,6 +96,7 @@ pub(super) fn leaf(x: &Tensor) -> Tensor {
     x.detach().set_requires_grad(true)
 }
 
+/// In RevTorch's manner, as in plain PyTorch, what is not rewound is stored: nothing is computed again.
 fn is_stored(segment: &Segment) -> bool {
-    segment.backward == Backward::Stored
+    segment.backward != Backward::Rewound
 }

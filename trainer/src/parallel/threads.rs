@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use super::host::Meeting;
 use super::{RankFailed, Reducer};
+use crate::progress;
 
 /// How long the ranks have to end after one has failed: a step, or a case that is measured, may take
 /// minutes on a CPU. One that waits for a device that no longer answers never would.
@@ -77,9 +78,9 @@ pub(super) fn watch(failure: impl Fn() -> Option<RankFailed>, over: &AtomicBool)
         if let Some((since, failure)) = &failed
             && since.elapsed() > PATIENCE
         {
-            eprintln!(
+            progress::say(format!(
                 "Error: {failure}; other ranks wait for it in vain: the last checkpoint is kept"
-            );
+            ));
             std::process::exit(1);
         }
         thread::sleep(Duration::from_millis(20));

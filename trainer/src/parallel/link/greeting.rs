@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::super::World;
 use super::{Message, hear, keep_asking};
+use crate::progress;
 
 /// By when whoever comes has said who they are, to the last byte; and by when a machine that is reached
 /// for has answered.
@@ -48,7 +49,7 @@ pub(super) fn gather(
             patience.as_secs() / 60
         );
         if waited > QUIET && !said {
-            eprintln!("rank 0 waits for the ranks {}", missing());
+            progress::say(format!("rank 0 waits for the ranks {}", missing()));
             said = true;
         }
         if num_guests < world.size + STRANGERS
@@ -116,7 +117,7 @@ pub(super) fn reach((host, port): (&str, u16), patience: Duration) -> Result<Tcp
             Err(_) => thread::sleep(PAUSE),
         }
         if started.elapsed() > QUIET && !said {
-            eprintln!("waiting for rank 0 at {host}:{port}");
+            progress::say(format!("waiting for rank 0 at {host}:{port}"));
             said = true;
         }
     }
