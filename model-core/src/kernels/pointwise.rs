@@ -29,9 +29,10 @@ pub fn pointwise_conv(x: impl Into<Input>, weight: Tensor<2>) -> Tensor<5> {
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
             class: Class::Pointwise,
-            forward: |x, weight| B::product(weight.clone(), x.clone()),
-            of_x: |gradient, weight| B::product(weight.clone().transpose(), gradient.clone()),
-            of_weight: B::weight_gradient,
+            applies_norm: false,
+            forward: |x, weight| B::product(weight.clone(), x.x.clone()),
+            of_x: |gradient, weight| B::product(weight.clone().transpose(), gradient),
+            of_weight: |x, gradient| B::weight_gradient(&x.x, gradient),
         };
         convolution.apply::<B>(x, weight)
     })
@@ -86,9 +87,9 @@ pub fn memory(call: &Call) -> Memory {
     let widened = call.widened(call.num_inputs() + call.numbers(call.to));
     Memory {
         keeps_input: true,
-        kept_bytes: 0,
         forward_bytes: widened,
         backward_bytes: partials + widened,
+        ..Memory::default()
     }
 }
 

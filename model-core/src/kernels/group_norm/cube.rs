@@ -11,9 +11,10 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::super::cube::{
-    UNITS, add_parts, contiguous, cubes, empty, float, indices, sum_units, tensor, vector_size,
+    UNITS, add_parts, contiguous, cubes, empty, float, indices, output_over, owned, sum_units,
+    tensor, vector_size,
 };
-use super::{Gradients, GroupNormKernels, Layout};
+use super::{Affine, Gradients, GroupNormKernels, Layout};
 
 /// Vectors that a unit takes of a run, one after the other.
 const STRIDES: usize = 16;
@@ -54,47 +55,49 @@ impl GroupNormKernels for Cube {
         moments::statistics(contiguous(x), layout)
     }
 
-    fn apply(
-        x: &Tensor<5>,
+    fn affine(
         [gamma, beta]: [&Tensor<1>; 2],
         statistics: &CubeTensor,
         layout: Layout,
-        slope: f32,
-    ) -> Tensor<5> {
-        let (x, [gamma, beta]) = (contiguous(x), [gamma, beta].map(parameter));
-        let output = empty(x.meta.shape().dims::<5>(), x.dtype, &x);
-        let cut = layout.channel_cut(&x);
-        // Safety: a cube reads and writes its part of one channel, within both buffers.
+    ) -> Tensor<2> {
+        let maps = statistics.meta.shape()[0] * layout.of_group();
+        let output = empty([maps, 2], DType::F32, statistics);
+        // Safety: a unit writes its map's pair, where there is such.
         unsafe {
-            apply_kernel::launch_unchecked(
+            affine_kernel::launch_unchecked(
                 &output.client,
-                cubes(cut.cubes, &output),
+                cubes(maps.div_ceil(UNITS), &output),
                 CubeDim::new_1d(UNITS as u32),
-                indices([&x]),
-                cut.vector,
-                x.clone().into_buffer_arg(),
-                gamma.into_buffer_arg(),
-                beta.into_buffer_arg(),
+                parameter(gamma).into_buffer_arg(),
+                parameter(beta).into_buffer_arg(),
                 statistics.clone().into_buffer_arg(),
                 output.clone().into_buffer_arg(),
-                cut.place(layout),
-                slope,
-                float(x.dtype),
+                maps,
+                layout.channels,
+                layout.of_group(),
             );
         }
         tensor(output)
     }
 
+    fn apply(x: Tensor<5>, norm: &Affine) -> Tensor<5> {
+        add(None, owned(x), norm, 1.0)
+    }
+
+    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &Affine, sign: f32) -> Tensor<5> {
+        add(Some(owned(stream)), owned(x), norm, sign)
+    }
+
     fn gradients(
-        x: &Tensor<5>,
-        gradient: &Tensor<5>,
+        x: Tensor<5>,
+        gradient: Tensor<5>,
         [gamma, beta]: [&Tensor<1>; 2],
         statistics: &CubeTensor,
         layout: Layout,
         slope: f32,
     ) -> Gradients {
-        let (x, gradient) = (contiguous(x), contiguous(gradient));
-        let shape @ [batch, channels, ..] = x.meta.shape().dims::<5>();
+        let (x, gradient) = (owned(x), owned(gradient));
+        let [batch, channels, ..] = x.meta.shape().dims::<5>();
         let [gamma_values, beta_values] = [gamma, beta].map(parameter);
         let cut = layout.channel_cut(&x);
         let partials = empty([batch * channels, cut.parts, 2], DType::F32, &x);
@@ -138,8 +141,8 @@ impl GroupNormKernels for Cube {
                 1.0 / layout.group_size() as f32,
             );
         }
-        let output = empty(shape, x.dtype, &x);
-        // Safety: as of the sums; a cube writes where it reads.
+        let (output, output_arg) = output_over(&gradient, 1);
+        // Safety: as of the sums; a unit writes where it reads.
         unsafe {
             gradient_kernel::launch_unchecked(
                 &x.client,
@@ -153,7 +156,7 @@ impl GroupNormKernels for Cube {
                 beta_values.into_buffer_arg(),
                 statistics.clone().into_buffer_arg(),
                 means.into_buffer_arg(),
-                output.clone().into_buffer_arg(),
+                output_arg,
                 cut.place(layout),
                 slope,
                 float(x.dtype),
@@ -162,6 +165,39 @@ impl GroupNormKernels for Cube {
         let of_parameter = |of: CubeTensor| tensor::<1>(of).cast(FloatDType::from(gamma.dtype()));
         (tensor(output), of_parameter(of_gamma), of_parameter(of_beta))
     }
+}
+
+/// What a norm makes of x; with a stream, that times `sign` added to it.
+fn add(stream: Option<CubeTensor>, x: CubeTensor, norm: &Affine, sign: f32) -> Tensor<5> {
+    let [batch, channels, nk, nj, ni] = x.meta.shape().dims::<5>();
+    let (over, position) = stream.as_ref().map_or((&x, 0), |stream| (stream, 1));
+    let wider = if x.dtype.size() > over.dtype.size() { &x } else { over };
+    let cut = Cut::new(vector_size(ni * nj * nk, wider), ni * nj * nk, batch * channels);
+    let (client, count, float_of_output) = (x.client.clone(), cubes(cut.cubes, &x), over.dtype);
+    let address = indices([&x, over]);
+    let (output, output_arg) = output_over(over, position);
+    // Safety: a unit reads its part of one channel, within the buffers, and writes where it reads.
+    unsafe {
+        add_kernel::launch_unchecked(
+            &client,
+            count,
+            CubeDim::new_1d(UNITS as u32),
+            address,
+            cut.vector,
+            x.clone().into_buffer_arg(),
+            stream.map(CubeTensor::into_buffer_arg).into(),
+            contiguous(&norm.maps).into_buffer_arg(),
+            output_arg,
+            cut.run,
+            cut.parts,
+            cut.cubes,
+            norm.slope,
+            sign,
+            float(x.dtype),
+            float(float_of_output),
+        );
+    }
+    tensor(output)
 }
 
 /// A parameter in f32.
@@ -199,33 +235,58 @@ fn part(run: usize, parts: usize) -> (usize, usize) {
     (first + start, first + end)
 }
 
-/// `activation(x̂ · gamma + beta)`.
-#[cube(launch_unchecked, address_type = "dynamic")]
-fn apply_kernel<F: Float, N: Size>(
-    x: &[Vector<F, N>],
+/// Scale and shift of every map: `x̂ · gamma + beta` is `x · scale + shift`.
+#[cube(launch_unchecked)]
+fn affine_kernel(
     gamma: &[f32],
     beta: &[f32],
     statistics: &[f32],
-    output: &mut [Vector<F, N>],
-    place: Place,
-    slope: f32,
-    #[define(F)] _float: ElemType,
+    output: &mut [f32],
+    maps: usize,
+    channels: usize,
+    of_group: usize,
 ) {
-    if CUBE_POS >= place.cubes {
+    let map = ABSOLUTE_POS;
+    if map >= maps {
         terminate!();
     }
-    let map = CUBE_POS / place.parts;
-    let channel = map % place.channels;
-    let group = map / place.of_group;
-    let mean = Vector::<f32, N>::new(statistics[2 * group]);
-    let scale = Vector::<f32, N>::new(gamma[channel] * statistics[2 * group + 1]);
-    let shift = Vector::<f32, N>::new(beta[channel]);
-    let (start, end) = part(place.run, place.parts);
+    let (channel, group) = (map % channels, map / of_group);
+    let scale = gamma[channel] * statistics[2 * group + 1];
+    output[2 * map] = scale;
+    output[2 * map + 1] = beta[channel] - statistics[2 * group] * scale;
+}
+
+/// `stream + sign · activation(x · scale + shift)`; without a stream zero is in its place.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn add_kernel<F: Float, S: Float, N: Size>(
+    x: &[Vector<F, N>],
+    stream: ComptimeOption<&[Vector<S, N>]>,
+    norms: &[f32],
+    output: &mut [Vector<S, N>],
+    run: usize,
+    parts: usize,
+    num_cubes: usize,
+    slope: f32,
+    sign: f32,
+    #[define(F)] _float: ElemType,
+    #[define(S)] _float_of_stream: ElemType,
+) {
+    if CUBE_POS >= num_cubes {
+        terminate!();
+    }
+    let map = CUBE_POS / parts;
+    let scale = Vector::<f32, N>::new(norms[2 * map]);
+    let shift = Vector::<f32, N>::new(norms[2 * map + 1]);
+    let (start, end) = part(run, parts);
     let mut at = start + UNIT_POS as usize;
     while at < end {
-        let z = (Vector::<f32, N>::cast_from(x[at]) - mean) * scale + shift;
+        let z = Vector::<f32, N>::cast_from(x[at]) * scale + shift;
         let y = select_many(z.greater_than(&Vector::new(0.0)), z, z * Vector::new(slope));
-        output[at] = Vector::cast_from(y);
+        // As x's type holds it.
+        let y = Vector::<f32, N>::cast_from(Vector::<F, N>::cast_from(y));
+        let before: ComptimeOption<Vector<S, N>> = stream.as_ref().map(|stream| stream[at]);
+        let before = Vector::<f32, N>::cast_from(before.unwrap_or_default());
+        output[at] = Vector::cast_from(before + y * Vector::new(sign));
         at += UNITS;
     }
 }
