@@ -131,7 +131,7 @@ mod tests {
     fn a_wider_stream_gets_what_a_half_holds() {
         for half in [FloatDType::F16, FloatDType::BF16] {
             let (x, parameters) = inputs([2, 6, 3, 4, 5]);
-            let (x, stream) = (x.cast(half), Tensor::<5>::zeros([2, 6, 3, 4, 5], &x.device()));
+            let (stream, x) = (x.zeros_like(), x.cast(half));
             let sum = add_branch(stream, normed(x.clone(), &parameters).into(), 1.0);
             let whole = Input::Normed(normed(x, &parameters)).whole().cast(FloatDType::F32);
             sum.into_data().assert_eq(&whole.into_data(), true);
