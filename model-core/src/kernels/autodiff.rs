@@ -150,7 +150,8 @@ where
 #[derive(Clone, Copy)]
 pub(crate) struct Bilinear<const W: usize> {
     pub class: Class,
-    /// Whether a norm of x is applied as x is loaded; else its output is given.
+    /// Whether the pass forward applies a norm of x as x is loaded; else its output is given. The
+    /// gradient of the weight always does.
     pub applies_norm: bool,
     pub forward: fn(&Source, &Tensor<W>) -> Tensor<5>,
     pub of_x: fn(Tensor<5>, &Tensor<W>) -> Tensor<5>,
@@ -208,9 +209,8 @@ impl<const W: usize> Bilinear<W> {
         record::<B, 4, 5>(parents, output, move |gradient, wanted, _| {
             let gradient = Tensor::from_primitive::<B>(gradient);
             let weights = wanted[3].then(|| {
-                let x = self.source::<B>(norm.source());
                 let _timed = clock::rule(self.class, gradient.device());
-                primitive::<B, W>((self.of_weight)(&x, &gradient))
+                primitive::<B, W>((self.of_weight)(&norm.source(), &gradient))
             });
             let of_output = {
                 let _timed = clock::rule(self.class, gradient.device());

@@ -67,10 +67,11 @@ struct Walk {
 /// Alive at the peak, for a sequence of blocks whose streams are h wide: both streams and both
 /// gradients (4h), and what the one half being differentiated stores and needs for its own backward
 /// pass. For an MBConv of expansion t these are the outputs of its first two convolutions (2t), and
-/// the gradients of the projection's output and input (t + 1), all in h; for a half of one
-/// convolution, its output and that one's gradient (2). No norm's output is among them but the one
-/// that a projection reads, before the gradient that takes as much; the last is applied as it is taken
-/// away from a stream, in place, before the backward pass begins.
+/// the gradients of the projection's output and input (t + 1), all in h; on the CPU, already before,
+/// the norm's output that the projection reads, a copy that burn's product packs of it, and the
+/// projection's output (2t + 1). For a half of one convolution, its output and that one's gradient
+/// (2). The norm at the end is applied as it is taken away from a stream, in place, before the
+/// backward pass begins.
 ///
 /// A sequence copies its whole width at its ends alone: its output and the gradient are split
 /// before the first half, and the gradients are joined after the last. An orthogonal convolution on

@@ -164,7 +164,6 @@ impl Machine {
         let node = tape.record(self, move |machine, gradient, gradients| {
             machine.heap.touch(memory.backward_bytes);
             if num_parameters > 0 {
-                let _normed = normed.and(kept.as_ref()).map(|kept| machine.like(kept));
                 machine.heap.touch(memory.backward_bytes);
                 machine.work(work);
                 machine.keep_gradient(num_parameters);
