@@ -12,8 +12,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
 use super::clock::{self, Class};
-use super::group_norm::{GroupNormKernels, Known};
-use super::{Input, Normed};
+use super::group_norm::{GroupNormKernels, Known, normalized};
+use super::{Input, Normed, Source};
+use crate::nets::like;
 
 /// Runs a block with `$B` naming the backend that holds `$tensor`.
 ///
@@ -149,9 +150,12 @@ where
 #[derive(Clone, Copy)]
 pub(crate) struct Bilinear<const W: usize> {
     pub class: Class,
-    pub forward: fn(&Tensor<5>, &Tensor<W>) -> Tensor<5>,
-    pub of_x: fn(&Tensor<5>, &Tensor<W>) -> Tensor<5>,
-    pub of_weight: fn(&Tensor<5>, &Tensor<5>) -> Tensor<W>,
+    /// Whether the pass forward applies a norm of x as x is loaded; else its output is given. The
+    /// gradient of the weight always does.
+    pub applies_norm: bool,
+    pub forward: fn(&Source, &Tensor<W>) -> Tensor<5>,
+    pub of_x: fn(Tensor<5>, &Tensor<W>) -> Tensor<5>,
+    pub of_weight: fn(&Source, &Tensor<5>) -> Tensor<W>,
 }
 
 impl<const W: usize> Bilinear<W> {
@@ -162,8 +166,12 @@ impl<const W: usize> Bilinear<W> {
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
         match x {
+            Input::Whole(x) => self.of_whole::<B>(x, weight),
             Input::Normed(x) if x.x.device().is_autodiff() => self.of_normed::<B>(x, weight),
-            x => self.of_whole::<B>(x.whole(), weight),
+            Input::Normed(x) => {
+                let x = self.source::<B>(Known::<B>::of_values(x).into_source());
+                self.forward(&x, &weight)
+            }
         }
     }
 
@@ -171,12 +179,12 @@ impl<const W: usize> Bilinear<W> {
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
-        let _timed = clock::op(self.class, &x);
         if !x.device().is_autodiff() {
-            return (self.forward)(&x, &weight);
+            return self.forward(&x.into(), &weight);
         }
+        let _timed = clock::op(self.class, &x);
         let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, W>::new(weight));
-        let (x_value, weight_value) = (x.value, weight.value);
+        let (x_value, weight_value) = (Source::from(x.value), weight.value);
         let output = (self.forward)(&x_value, &weight_value);
         record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
             let gradient = Tensor::from_primitive::<B>(gradient);
@@ -184,7 +192,7 @@ impl<const W: usize> Bilinear<W> {
                 wanted[1].then(|| primitive::<B, W>((self.of_weight)(&x_value, &gradient)));
             // Before the gradient of x takes as much.
             drop(x_value);
-            [wanted[0].then(|| primitive::<B, 5>((self.of_x)(&gradient, &weight_value))), weights]
+            [wanted[0].then(|| primitive::<B, 5>((self.of_x)(gradient, &weight_value))), weights]
         })
     }
 
@@ -196,49 +204,64 @@ impl<const W: usize> Bilinear<W> {
         let weight = Parent::<B, W>::new(weight);
         let weight_value = weight.value;
         let ([x, gamma, beta], norm) = Known::<B>::new(x);
-        let output = self.timed(&norm, |x| (self.forward)(&x, &weight_value));
+        let output = self.forward(&self.source::<B>(norm.source()), &weight_value);
         let parents = [x, gamma, beta, weight.guard];
         record::<B, 4, 5>(parents, output, move |gradient, wanted, _| {
             let gradient = Tensor::from_primitive::<B>(gradient);
-            let weights = wanted[3]
-                .then(|| self.timed(&norm, |x| primitive::<B, W>((self.of_weight)(&x, &gradient))));
+            let weights = wanted[3].then(|| {
+                let _timed = clock::rule(self.class, gradient.device());
+                primitive::<B, W>((self.of_weight)(&norm.source(), &gradient))
+            });
             let of_output = {
                 let _timed = clock::rule(self.class, gradient.device());
-                (self.of_x)(&gradient, &weight_value)
+                (self.of_x)(gradient, &weight_value)
             };
-            drop(gradient);
-            let _timed = clock::rule(Class::GroupNorm, of_output.device());
             let [of_x, of_gamma, of_beta] = norm.gradients(of_output);
             [of_x, of_gamma, of_beta, weights]
         })
     }
 
-    /// What `then` makes of the norm's output.
-    fn timed<B: GroupNormKernels, T>(&self, norm: &Known<B>, then: impl FnOnce(Tensor<5>) -> T) -> T
+    fn forward(&self, x: &Source, weight: &Tensor<W>) -> Tensor<5> {
+        let _timed = clock::op(self.class, &x.x);
+        (self.forward)(x, weight)
+    }
+
+    /// x as the kernels take it.
+    fn source<B: GroupNormKernels>(&self, x: Source) -> Source
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
-        let x = {
-            let _timed = clock::op(Class::GroupNorm, &norm.x);
-            norm.output()
-        };
-        let _timed = clock::op(self.class, &x);
-        then(x)
+        if self.applies_norm { x } else { normalized::<B>(x).into() }
     }
 }
 
-/// A scalar whose backward pass gives `output` the gradient `seed`: the end of a local graph, with
-/// no product of the two.
+/// The end of a local graph: a scalar whose backward pass gives `output` the gradient `seed`, with no
+/// product of the two; and the output without autodiff. Of a norm that is left to what reads it, only
+/// the gradient is computed here.
 ///
 /// # Shapes
 /// - output, seed: `[b, c, k, j, i]`
-pub(crate) fn seeded_loss<B: Backend>(output: Tensor<5>, seed: Tensor<5>) -> Tensor<1>
+pub(crate) fn seeded_loss<B: GroupNormKernels>(
+    output: Input,
+    seed: Tensor<5>,
+) -> (Tensor<1>, Source)
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
-    let parent = Parent::<B, 5>::new(output);
-    let loss = Tensor::<1>::zeros([1], &parent.value.device());
-    record::<B, 1, 1>([parent.guard], loss, move |_, _, _| {
-        [Some(seed.try_into_primitive::<B>().expect("a seed on its output's backend"))]
-    })
+    let zero = || Tensor::<1>::zeros([1], &seed.device());
+    match output {
+        Input::Whole(output) => {
+            let Parent { value, guard, .. } = Parent::<B, 5>::new(output);
+            let (loss, seed) = (zero(), like(seed, &value));
+            let loss =
+                record::<B, 1, 1>([guard], loss, move |_, _, _| [Some(primitive::<B, 5>(seed))]);
+            (loss, value.into())
+        }
+        Input::Normed(norm) => {
+            let (parents, norm) = Known::<B>::new(norm);
+            let (loss, output) = (zero(), norm.source());
+            let loss = record::<B, 3, 1>(parents, loss, move |_, _, _| norm.gradients(seed));
+            (loss, output)
+        }
+    }
 }

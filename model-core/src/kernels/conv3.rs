@@ -13,8 +13,8 @@ use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
 use super::clock::Class;
-use super::cpu::{Values, tensor};
-use super::{Bilinear, Call, Input, Memory, Place, on_backend};
+use super::cpu::{Maps, Values, tensor};
+use super::{Bilinear, Call, Input, Memory, Place, Source, on_backend};
 
 /// Convolves every output channel from all input channels with a 3³ kernel for each, stride 1, zero
 /// padding 1, no bias.
@@ -39,6 +39,7 @@ pub fn conv3(x: impl Into<Input>, weight: Tensor<5>) -> Tensor<5> {
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
             class: Class::Conv3,
+            applies_norm: true,
             forward: B::forward,
             of_x: B::input_gradient,
             of_weight: B::weight_gradient,
@@ -49,33 +50,32 @@ pub fn conv3(x: impl Into<Input>, weight: Tensor<5>) -> Tensor<5> {
 
 /// The kernels; their shapes are those of [`conv3`].
 trait Dense: Backend {
-    fn forward(x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5>;
+    fn forward(x: &Source, weight: &Tensor<5>) -> Tensor<5>;
 
-    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5>;
+    fn input_gradient(gradient: Tensor<5>, weight: &Tensor<5>) -> Tensor<5>;
 
-    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5>;
+    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<5>;
 }
 
 impl Dense for Flex {
-    fn forward(x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
-        let ([batch, _, nk, nj, ni], shape) = (x.dims(), shape(x, weight.dims()));
-        let (values, weight) = (Values::new(x), Values::new(weight));
-        let output = cpu::forward(values.slice(), weight.slice(), shape);
-        tensor(output, [batch, shape.output, nk, nj, ni], x)
+    fn forward(x: &Source, weight: &Tensor<5>) -> Tensor<5> {
+        let ([batch, _, nk, nj, ni], shape) = (x.x.dims(), shape(&x.x, weight.dims()));
+        let output = cpu::forward(&Maps::new(x), Values::new(weight).slice(), shape);
+        tensor(output, [batch, shape.output, nk, nj, ni], &x.x)
     }
 
-    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
-        let ([batch, _, nk, nj, ni], shape) = (gradient.dims(), shape(gradient, weight.dims()));
-        let (values, weight) = (Values::new(gradient), Values::new(weight));
-        let of_x = cpu::input_gradient(values.slice(), weight.slice(), shape);
-        tensor(of_x, [batch, shape.input, nk, nj, ni], gradient)
+    fn input_gradient(gradient: Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
+        let ([batch, _, nk, nj, ni], shape) = (gradient.dims(), shape(&gradient, weight.dims()));
+        let gradient = Source::from(gradient);
+        let of_x = cpu::input_gradient(&Maps::new(&gradient), Values::new(weight).slice(), shape);
+        tensor(of_x, [batch, shape.input, nk, nj, ni], &gradient.x)
     }
 
-    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5> {
-        let weight = [gradient.dims()[1], x.dims()[1], 3, 3, 3];
-        let (shape, values, gradient) = (shape(x, weight), Values::new(x), Values::new(gradient));
-        let of_weight = cpu::weight_gradient(values.slice(), gradient.slice(), shape);
-        tensor(of_weight, weight, x)
+    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<5> {
+        let weight = [gradient.dims()[1], x.x.dims()[1], 3, 3, 3];
+        let (shape, gradient) = (shape(&x.x, weight), Source::from(gradient.clone()));
+        let of_weight = cpu::weight_gradient(&Maps::new(x), &Maps::new(&gradient), shape);
+        tensor(of_weight, weight, &x.x)
     }
 }
 
@@ -109,9 +109,10 @@ pub fn memory(call: &Call) -> Memory {
     let widened = call.widened(call.num_inputs() + outputs);
     Memory {
         keeps_input: true,
-        kept_bytes: 0,
+        applies_norm: true,
         forward_bytes: forward + widened,
         backward_bytes: backward + widened + call.widened(call.num_inputs()),
+        ..Memory::default()
     }
 }
 

@@ -1,9 +1,12 @@
-//! What the CPU kernels share: plain slices out of burn's CPU tensors, and sums of fixed order.
+//! What the CPU kernels share: plain slices out of burn's CPU tensors, norms applied as these are
+//! read, and sums of fixed order.
 
 use burn::Tensor;
 use burn::backend::flex::FlexTensor;
 use burn::backend::{DispatchDevice, Flex};
 use burn::tensor::{FloatDType, TensorData};
+
+use super::source::{Affine, Source};
 
 /// Whether a tensor is held by burn's CPU backend, with or without autodiff.
 pub(super) fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -24,6 +27,101 @@ impl Values {
     pub fn slice(&self) -> &[f32] {
         let start = self.0.layout().start_offset();
         &self.0.storage::<f32>()[start..start + self.0.layout().num_elements()]
+    }
+}
+
+/// A tensor's values in f32, to be written over: its own memory where nothing else holds it and it is
+/// in f32, else a copy.
+pub(super) struct Owned(FlexTensor);
+
+impl Owned {
+    /// # Panics
+    /// As [`Values::new`].
+    pub fn new<const D: usize>(tensor: Tensor<D>) -> Self {
+        let shape = tensor.dims();
+        let tensor = tensor.cast(FloatDType::F32).try_into_primitive::<Flex>();
+        let tensor = tensor.expect("a CPU tensor without autodiff").to_contiguous();
+        if tensor.is_unique() && tensor.storage::<f32>().len() == tensor.layout().num_elements() {
+            return Owned(tensor);
+        }
+        let values = Values(tensor);
+        Owned(FlexTensor::from_data(TensorData::new(values.slice().to_vec(), shape)))
+    }
+
+    pub fn slice(&mut self) -> &mut [f32] {
+        self.0.storage_mut()
+    }
+
+    /// In the type of `float`.
+    pub fn tensor<const D: usize>(self, float: FloatDType) -> Tensor<D> {
+        let tensor: Tensor<D> = Tensor::from_primitive::<Flex>(self.0);
+        tensor.cast(float)
+    }
+}
+
+/// What a norm makes of the numbers of one map.
+#[derive(Clone, Copy)]
+pub(super) struct MapNorm {
+    scale: f32,
+    shift: f32,
+    slope: f32,
+}
+
+impl MapNorm {
+    /// Those of all maps.
+    pub fn of(Affine { maps, slope }: &Affine) -> Vec<MapNorm> {
+        let of_map = |&[scale, shift]: &[f32; 2]| MapNorm { scale, shift, slope: *slope };
+        Values::new(maps).slice().as_chunks().0.iter().map(of_map).collect()
+    }
+
+    #[inline(always)]
+    pub fn apply(self, x: f32) -> f32 {
+        let z = x * self.scale + self.shift;
+        if z > 0.0 { z } else { z * self.slope }
+    }
+}
+
+/// A [`Source`]'s values.
+pub(super) struct Maps {
+    values: Values,
+    norms: Option<Vec<MapNorm>>,
+}
+
+impl Maps {
+    /// # Panics
+    /// As [`Values::new`].
+    pub fn new(source: &Source) -> Self {
+        Maps { values: Values::new(&source.x), norms: source.norm.as_ref().map(MapNorm::of) }
+    }
+
+    /// Map `n` of all samples' channels, each of so many voxels.
+    pub fn map(&self, n: usize, voxels: usize) -> Map<'_> {
+        let values = &self.values.slice()[n * voxels..][..voxels];
+        Map { values, norm: self.norms.as_ref().map(|norms| norms[n]) }
+    }
+
+    /// Numbers of all.
+    pub fn len(&self) -> usize {
+        self.values.slice().len()
+    }
+}
+
+/// One channel of one sample.
+#[derive(Clone, Copy)]
+pub(super) struct Map<'a> {
+    values: &'a [f32],
+    norm: Option<MapNorm>,
+}
+
+impl Map<'_> {
+    /// As many values from place `at` on, normalized.
+    #[inline(always)]
+    pub fn load(self, to: &mut [f32], at: usize) {
+        let from = &self.values[at..][..to.len()];
+        match self.norm {
+            None => to.copy_from_slice(from),
+            Some(norm) => to.iter_mut().zip(from).for_each(|(to, &x)| *to = norm.apply(x)),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! A kernel reads and writes its tensors in their own type and computes in f32. The least that all
 //! hardware has, and so the most that a kernel takes: 256 units a cube, 16 KiB of shared memory.
 
+mod norm;
 mod sum;
 
 use burn::Tensor;
@@ -15,6 +16,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
 
+pub(super) use norm::{MapNorm, arguments, map_norm, normalized};
 pub(super) use sum::sum_units;
 
 /// Units of a cube.
@@ -25,8 +27,23 @@ pub(super) const UNITS: usize = 256;
 /// # Panics
 /// When the tensor is not on a GPU, or under autodiff.
 pub(super) fn contiguous<const D: usize>(tensor: &Tensor<D>) -> CubeTensor {
-    let tensor = tensor.clone().try_into_primitive::<Cube>();
+    owned(tensor.clone())
+}
+
+/// The same, without a second hold on it.
+pub(super) fn owned<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
+    let tensor = tensor.try_into_primitive::<Cube>();
     into_contiguous(tensor.expect("a GPU tensor without autodiff"))
+}
+
+/// Where a kernel writes what is as large as its buffer `x`, number `position` of them: over it
+/// where nothing else holds it, for a kernel whose units write where they alone read.
+pub(super) fn output_over(x: &CubeTensor, position: usize) -> (CubeTensor, BufferArg) {
+    if x.can_mut() {
+        return (x.clone(), BufferArg::alias(position, x.meta.shape().num_elements()));
+    }
+    let output = empty(x.meta.shape().dims::<5>(), x.dtype, x);
+    (output.clone(), output.into_buffer_arg())
 }
 
 /// A buffer on the device of `like`, for a kernel that writes every number of it: what it holds

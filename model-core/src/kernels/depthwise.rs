@@ -10,8 +10,8 @@ use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
 use super::clock::Class;
-use super::cpu::{Values, tensor};
-use super::{Bilinear, Call, Input, Memory, on_backend};
+use super::cpu::{Maps, Values, tensor};
+use super::{Bilinear, Call, Input, Memory, Source, on_backend};
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1.
 ///
@@ -26,6 +26,7 @@ pub fn depthwise_conv3(x: impl Into<Input>, weight: Tensor<4>) -> Tensor<5> {
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
             class: Class::Depthwise,
+            applies_norm: true,
             forward: B::forward,
             of_x: B::input_gradient,
             of_weight: B::weight_gradient,
@@ -36,34 +37,34 @@ pub fn depthwise_conv3(x: impl Into<Input>, weight: Tensor<4>) -> Tensor<5> {
 
 /// The kernels; their shapes are those of [`depthwise_conv3`].
 trait Depthwise: Backend {
-    fn forward(x: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5>;
+    fn forward(x: &Source, weight: &Tensor<4>) -> Tensor<5>;
 
-    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5>;
+    fn input_gradient(gradient: Tensor<5>, weight: &Tensor<4>) -> Tensor<5>;
 
-    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<4>;
+    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<4>;
 }
 
 impl Depthwise for Flex {
-    fn forward(x: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
-        let shape @ [_, channels, nk, nj, ni] = x.dims();
-        let (values, weight) = (Values::new(x), Values::new(weight));
-        let output = cpu::forward(values.slice(), weight.slice(), channels, [ni, nj, nk]);
-        tensor(output, shape, x)
+    fn forward(x: &Source, weight: &Tensor<4>) -> Tensor<5> {
+        let shape @ [_, channels, nk, nj, ni] = x.x.dims();
+        let (maps, weight) = (Maps::new(x), Values::new(weight));
+        tensor(cpu::forward(&maps, weight.slice(), channels, [ni, nj, nk]), shape, &x.x)
     }
 
-    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
+    fn input_gradient(gradient: Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
         let shape @ [_, channels, nk, nj, ni] = gradient.dims();
-        let (values, weight) = (Values::new(gradient), Values::new(weight));
-        let of_x = cpu::input_gradient(values.slice(), weight.slice(), channels, [ni, nj, nk]);
-        tensor(of_x, shape, gradient)
+        let (gradient, weight) = (Source::from(gradient), Values::new(weight));
+        let of_x =
+            cpu::input_gradient(&Maps::new(&gradient), weight.slice(), channels, [ni, nj, nk]);
+        tensor(of_x, shape, &gradient.x)
     }
 
-    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<4> {
-        let [batch, channels, nk, nj, ni] = x.dims();
-        let (values, gradient) = (Values::new(x), Values::new(gradient));
-        let (x_slice, gradient) = (values.slice(), gradient.slice());
-        let of_weight = cpu::weight_gradient(x_slice, gradient, batch, channels, [ni, nj, nk]);
-        tensor(of_weight, [channels, 3, 3, 3], x)
+    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<4> {
+        let [batch, channels, nk, nj, ni] = x.x.dims();
+        let (maps, gradient) = (Maps::new(x), Values::new(gradient));
+        let of_weight =
+            cpu::weight_gradient(&maps, gradient.slice(), batch, channels, [ni, nj, nk]);
+        tensor(of_weight, [channels, 3, 3, 3], &x.x)
     }
 }
 
@@ -72,9 +73,10 @@ pub fn memory(call: &Call) -> Memory {
     let widened = call.widened(2 * call.num_inputs());
     Memory {
         keeps_input: true,
-        kept_bytes: 0,
+        applies_norm: true,
         forward_bytes: widened,
         backward_bytes: widened + call.widened(call.num_inputs()),
+        ..Memory::default()
     }
 }
 

@@ -9,14 +9,16 @@ use burn::backend::autodiff::ops::NodeGuard;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
 use super::autodiff::ParentGradients;
-use super::clock::{Class, op};
-use super::{Call, Memory, Normed, Parent, Place, on_backend, primitive, record};
+use super::clock::{self, Class, op};
+use super::source::{Affine, Source};
+use super::{Call, Input, Memory, Normed, Parent, Place, on_backend, primitive, record};
 use crate::config::Activation;
+use crate::nets::like;
 
 /// Normalises every group of channels of every sample to mean 0 and variance 1 (biased, as the
 /// field's networks use it), scales and shifts every channel, and applies the activation.
 ///
-/// Keeps its input for the backward pass, and two numbers a group.
+/// Keeps its input for the backward pass, and two numbers a group and two a channel.
 ///
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
@@ -33,24 +35,89 @@ pub fn group_norm(
     let norm = Normed { x, gamma, beta, groups, activation };
     on_backend!(norm.x, B => {
         if !norm.x.device().is_autodiff() {
-            return Known::<B>::of_values(norm).output();
+            return normalized::<B>(Known::<B>::of_values(norm).into_source());
         }
         let (parents, norm) = Known::<B>::new(norm);
-        let output = norm.output();
+        let output = normalized::<B>(norm.source());
         record::<B, 3, 5>(parents, output, move |gradient, _, _| {
             norm.gradients(Tensor::from_primitive::<B>(gradient))
         })
     })
 }
 
+/// A stream and what a branch adds to it, or takes away where `sign` is −1: in the stream's type and
+/// in place where nothing else holds it. A norm that is left of the branch is applied as it is added,
+/// its output rounded to the branch's type: sums of such numbers a wider stream holds exactly, so that
+/// what is taken away again leaves nothing.
+///
+/// # Shapes
+/// - stream, branch, output: `[b, c, k, j, i]`
+pub fn add_branch(stream: Tensor<5>, branch: Input, sign: f32) -> Tensor<5> {
+    match branch {
+        Input::Whole(branch) => plus(stream, branch, sign),
+        Input::Normed(norm) => {
+            on_backend!(stream, B => {
+                if stream.device().is_autodiff() {
+                    added::<B>(stream, norm, sign)
+                } else {
+                    add_source::<B>(stream, Known::<B>::of_values(norm).into_source(), sign)
+                }
+            })
+        }
+    }
+}
+
+fn plus(stream: Tensor<5>, branch: Tensor<5>, sign: f32) -> Tensor<5> {
+    let branch = like(branch, &stream);
+    if sign < 0.0 { stream - branch } else { stream + branch }
+}
+
+/// [`add_branch`], of what is known.
+pub(crate) fn add_source<B: GroupNormKernels>(
+    stream: Tensor<5>,
+    branch: Source,
+    sign: f32,
+) -> Tensor<5> {
+    let _timed = op(Class::GroupNorm, &stream);
+    match branch.norm {
+        None => plus(stream, branch.x, sign),
+        Some(norm) => B::add(stream, branch.x, &norm, sign),
+    }
+}
+
+fn added<B: GroupNormKernels>(stream: Tensor<5>, norm: Normed, sign: f32) -> Tensor<5>
+where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+{
+    let stream = Parent::<B, 5>::new(stream);
+    let ([x, gamma, beta], norm) = Known::<B>::new(norm);
+    let output = add_source::<B>(stream.value, norm.source(), sign);
+    let parents = [stream.guard, x, gamma, beta];
+    record::<B, 4, 5>(parents, output, move |gradient, [of_stream, ..], _| {
+        let of_stream = of_stream.then(|| gradient.clone());
+        let gradient = Tensor::<5>::from_primitive::<B>(gradient);
+        let of_branch = if sign < 0.0 { gradient.neg() } else { gradient };
+        let [of_x, of_gamma, of_beta] = norm.gradients(of_branch);
+        [of_stream, of_x, of_gamma, of_beta]
+    })
+}
+
+/// With the norm applied, in place where nothing else holds x.
+pub(crate) fn normalized<B: GroupNormKernels>(Source { x, norm }: Source) -> Tensor<5> {
+    let _timed = op(Class::GroupNorm, &x);
+    match norm {
+        None => x,
+        Some(norm) => B::apply(x, &norm),
+    }
+}
+
 /// A norm whose statistics are taken, without autodiff.
 pub(crate) struct Known<B: GroupNormKernels> {
-    /// What it is of.
-    pub x: Tensor<5>,
+    x: Tensor<5>,
     parameters: [Tensor<1>; 2],
     statistics: B::Statistics,
+    affine: Affine,
     layout: Layout,
-    slope: f32,
 }
 
 impl<B: GroupNormKernels> Known<B>
@@ -65,27 +132,36 @@ where
         ([x.guard, gamma.guard, beta.guard], Known::of_values(values))
     }
 
-    fn of_values(norm: Normed) -> Known<B> {
+    pub fn of_values(norm: Normed) -> Known<B> {
         let Normed { x, gamma, beta, groups, activation } = norm;
+        let _timed = op(Class::GroupNorm, &x);
         let [_, c, k, j, i] = x.dims();
         assert!(groups > 0 && c % groups == 0, "{groups} groups do not divide {c} channels");
         let layout = Layout { groups, channels: c, voxels: k * j * i };
         let statistics = B::statistics(&x, layout);
-        let slope = activation.negative_slope();
-        Known { x, parameters: [gamma, beta], statistics, layout, slope }
+        let maps = B::affine([&gamma, &beta], &statistics, layout);
+        let affine = Affine { maps, slope: activation.negative_slope() };
+        Known { x, parameters: [gamma, beta], statistics, affine, layout }
     }
 
-    pub fn output(&self) -> Tensor<5> {
-        let [gamma, beta] = &self.parameters;
-        B::apply(&self.x, [gamma, beta], &self.statistics, self.layout, self.slope)
+    /// What it makes of x, still to be applied.
+    pub fn source(&self) -> Source {
+        Source { x: self.x.clone(), norm: Some(self.affine.clone()) }
+    }
+
+    /// The same, with nothing else that holds x.
+    pub fn into_source(self) -> Source {
+        Source { x: self.x, norm: Some(self.affine) }
     }
 
     /// Of x, gamma and beta, from that of the output.
     pub fn gradients(self, gradient: Tensor<5>) -> ParentGradients<B, 3> {
+        let _timed = clock::rule(Class::GroupNorm, gradient.device());
         let [gamma, beta] = &self.parameters;
-        let (statistics, layout, slope) = (&self.statistics, self.layout, self.slope);
+        let gradient = like(gradient, &self.x);
+        let (statistics, layout, slope) = (&self.statistics, self.layout, self.affine.slope);
         let (of_x, of_gamma, of_beta) =
-            B::gradients(&self.x, &gradient, [gamma, beta], statistics, layout, slope);
+            B::gradients(self.x, gradient, [gamma, beta], statistics, layout, slope);
         let [of_gamma, of_beta] = [of_gamma, of_beta].map(primitive::<B, 1>);
         [Some(primitive::<B, 5>(of_x)), Some(of_gamma), Some(of_beta)]
     }
@@ -122,19 +198,23 @@ pub(crate) trait GroupNormKernels: Backend {
 
     fn statistics(x: &Tensor<5>, layout: Layout) -> Self::Statistics;
 
-    /// `activation(x̂ · gamma + beta)`.
-    fn apply(
-        x: &Tensor<5>,
+    /// Scale and shift of every channel of every sample: [`Affine::maps`].
+    fn affine(
         parameters: [&Tensor<1>; 2],
         statistics: &Self::Statistics,
         layout: Layout,
-        slope: f32,
-    ) -> Tensor<5>;
+    ) -> Tensor<2>;
 
-    /// From the gradient of the output.
+    /// `activation(x · scale + shift)`, in place where nothing else holds x.
+    fn apply(x: Tensor<5>, norm: &Affine) -> Tensor<5>;
+
+    /// `stream + sign · activation(x · scale + shift)`, in place where nothing else holds the stream.
+    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &Affine, sign: f32) -> Tensor<5>;
+
+    /// From the gradient of the output; x's in its place where nothing else holds it.
     fn gradients(
-        x: &Tensor<5>,
-        gradient: &Tensor<5>,
+        x: Tensor<5>,
+        gradient: Tensor<5>,
         parameters: [&Tensor<1>; 2],
         statistics: &Self::Statistics,
         layout: Layout,
@@ -149,10 +229,17 @@ pub fn memory(call: &Call) -> Memory {
     let sums = (call.batch * call.from) as u64;
     let widened = call.widened(2 * n);
     let (forward_bytes, backward_bytes) = match call.place {
-        Place::Cpu => (widened, 16 * sums + widened + call.widened(n)),
+        Place::Cpu => (widened, 16 * sums + widened),
         Place::Gpu => (12 * (sums + n / 4096), 24 * sums + 8 * (n / 4096)),
     };
-    Memory { keeps_input: true, kept_bytes: 8 * sums, forward_bytes, backward_bytes }
+    Memory {
+        keeps_input: true,
+        is_in_place: true,
+        kept_bytes: 16 * sums,
+        forward_bytes,
+        backward_bytes,
+        ..Memory::default()
+    }
 }
 
 #[cfg(test)]

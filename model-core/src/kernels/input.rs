@@ -65,33 +65,94 @@ impl From<Normed> for Input {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{assert_same, random};
-    use super::super::{conv3, depthwise_conv3, pointwise_conv};
+    use burn::tensor::FloatDType;
+
+    use super::super::tests::{Inputs, assert_same, random};
+    use super::super::{add_branch, conv3, depthwise_conv3, pointwise_conv};
     use super::*;
+
+    /// Of six channels to six, of a norm of x; gamma, beta, and 27 taps for each of them come in one.
+    type Convolution = fn(Input, Tensor<3>) -> Tensor<5>;
+    const CONVOLUTIONS: [Convolution; 3] = [
+        |x, weight| conv3(x, weight.reshape([6, 6, 3, 3, 3])),
+        |x, weight| depthwise_conv3(x, weight.narrow(1, 0, 1).reshape([6, 3, 3, 3])),
+        |x, weight| pointwise_conv(x, weight.narrow(2, 0, 1).reshape([6, 6])),
+    ];
+
+    fn inputs(shape: [usize; 5]) -> Inputs {
+        (random(shape), random([6, 1, 1, 2 + 6 * 27]))
+    }
+
+    fn normed(x: Tensor<5>, parameters: &Tensor<4>) -> Normed {
+        let of_norm = |n| parameters.clone().narrow(3, n, 1).reshape([6]);
+        // A shift, so that a border that is normalized too would show.
+        let (gamma, beta) = (of_norm(0), of_norm(1) + 0.5);
+        Normed { x, gamma, beta, groups: 3, activation: Activation::LeakyRelu }
+    }
+
+    fn convolved((x, parameters): Inputs, convolution: Convolution, ahead: bool) -> Tensor<5> {
+        let norm = normed(x, &parameters);
+        let weight = parameters.narrow(3, 2, 6 * 27).reshape([6, 6, 27]);
+        let input = if ahead { norm.into() } else { Input::Normed(norm).whole().into() };
+        convolution(input, weight)
+    }
 
     /// The gradients of what the norm is of, of its parameters, and of the convolution's weight.
     #[test]
     fn a_norm_left_to_a_convolution_gives_what_one_applied_before_gives() {
-        let shape = [2, 6, 3, 4, 5];
-        // gamma, beta, and 27 taps for each of six channels to six.
-        let parameters = random([6, 1, 1, 2 + 6 * 27]);
-        type Convolution = fn(Input, Tensor<3>) -> Tensor<5>;
-        let convolutions: [Convolution; 3] = [
-            |x, weight| conv3(x, weight.reshape([6, 6, 3, 3, 3])),
-            |x, weight| depthwise_conv3(x, weight.narrow(1, 0, 1).reshape([6, 3, 3, 3])),
-            |x, weight| pointwise_conv(x, weight.narrow(2, 0, 1).reshape([6, 6])),
-        ];
-        for convolution in convolutions {
-            let run = |(x, parameters): (Tensor<5>, Tensor<4>), ahead: bool| {
-                let of_norm = |n| parameters.clone().narrow(3, n, 1).reshape([6]);
-                let (gamma, beta) = (of_norm(0), of_norm(1));
-                let norm = Normed { x, gamma, beta, groups: 3, activation: Activation::LeakyRelu };
-                let weight = parameters.narrow(3, 2, 6 * 27).reshape([6, 6, 27]);
-                let input = if ahead { norm.into() } else { Input::Normed(norm).whole().into() };
-                convolution(input, weight)
+        for convolution in CONVOLUTIONS {
+            for shape in [[2, 6, 3, 4, 5], [1, 6, 5, 7, 40]] {
+                let run = |inputs, ahead| convolved(inputs, convolution, ahead);
+                assert_same(
+                    &inputs(shape),
+                    |inputs| run(inputs, true),
+                    |inputs| run(inputs, false),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_norm_left_to_a_sum_gives_what_one_applied_before_gives() {
+        for sign in [1.0, -1.0] {
+            // The stream is of x too, so that both its gradients come together.
+            let own = |(x, parameters): Inputs| {
+                add_branch(x.clone() * 0.5, normed(x, &parameters).into(), sign)
             };
-            let inputs = (random(shape), parameters.clone());
-            assert_same(&inputs, |inputs| run(inputs, true), |inputs| run(inputs, false));
+            let stock = |(x, parameters): Inputs| {
+                x.clone() * 0.5 + Input::Normed(normed(x, &parameters)).whole() * sign
+            };
+            assert_same(&inputs([2, 6, 3, 4, 5]), own, stock);
+        }
+    }
+
+    /// A stream of f32 with sums of halves is what it was when these are taken away again.
+    #[test]
+    fn a_wider_stream_gets_what_a_half_holds() {
+        for half in [FloatDType::F16, FloatDType::BF16] {
+            let (x, parameters) = inputs([2, 6, 3, 4, 5]);
+            let (stream, x) = (x.zeros_like(), x.cast(half));
+            let sum = add_branch(stream, normed(x.clone(), &parameters).into(), 1.0);
+            let whole = Input::Normed(normed(x, &parameters)).whole().cast(FloatDType::F32);
+            sum.into_data().assert_eq(&whole.into_data(), true);
+        }
+    }
+
+    /// Vectors of one and of four numbers, borders in the middle of a tile, a stream in f32.
+    #[cfg(feature = "gpu")]
+    #[test]
+    fn a_gpu_gives_what_the_cpu_gives() {
+        use super::super::cube::tests::assert_twins;
+        for shape in [[2, 6, 3, 4, 5], [1, 6, 5, 7, 40], [1, 6, 19, 36, 33]] {
+            for convolution in CONVOLUTIONS {
+                assert_twins(&inputs(shape), |inputs| convolved(inputs, convolution, true));
+            }
+            for sign in [1.0, -1.0] {
+                assert_twins(&inputs(shape), |(x, parameters): Inputs| {
+                    let stream = x.clone().cast(FloatDType::F32) * 0.5;
+                    add_branch(stream, normed(x, &parameters).into(), sign)
+                });
+            }
         }
     }
 }

@@ -51,9 +51,9 @@ pub fn memory(call: &Call) -> Memory {
     let scratch = call.widened(n + n / 8);
     Memory {
         keeps_input: true,
-        kept_bytes: 0,
         forward_bytes: scratch,
         backward_bytes: scratch + call.widened(n),
+        ..Memory::default()
     }
 }
 

@@ -63,6 +63,12 @@ pub(crate) fn numbers(batch: usize, channels: usize, dims: [usize; 3]) -> u64 {
 pub struct Memory {
     /// Whether the input is kept for the backward pass.
     pub keeps_input: bool,
+    /// Whether the forward pass applies a norm of the input as it is loaded, so that its output is
+    /// nowhere; backward passes always do.
+    pub applies_norm: bool,
+    /// Whether the output takes the memory of the input, and the input's gradient that of the
+    /// output's, where nothing else holds it.
+    pub is_in_place: bool,
     /// What else is kept.
     pub kept_bytes: u64,
     /// Scratch of the forward pass.

@@ -18,18 +18,21 @@ pub mod loss;
 pub mod max_pool;
 mod memory;
 pub mod pointwise;
+mod source;
 pub mod squeeze;
 pub mod upsample;
 
 pub(crate) use autodiff::{Bilinear, Parent, on_backend, primitive, record, seeded_loss};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
-pub use group_norm::group_norm;
+pub(crate) use group_norm::{GroupNormKernels, add_source};
+pub use group_norm::{add_branch, group_norm};
 pub use input::{Input, Normed};
 pub use max_pool::max_pool2;
 pub(crate) use memory::numbers;
 pub use memory::{Call, Memory, Place};
 pub use pointwise::pointwise_conv;
+pub(crate) use source::Source;
 pub use squeeze::{squeeze2, unsqueeze2};
 pub use upsample::{upsample2, upsample2_add};
 

@@ -12,8 +12,9 @@ use burn::backend::{Backend, Flex};
 use burn::tensor::FloatDType;
 
 use super::clock::Class;
+use super::group_norm::normalized;
 use super::memory::BUSY_CUBES;
-use super::{Bilinear, Call, Input, Memory, Place, on_backend};
+use super::{Bilinear, Call, Input, Memory, Place, Source, on_backend};
 use crate::nets::cast;
 
 /// Makes every output voxel a sum over the input voxel's channels, without bias. For the backward
@@ -29,8 +30,9 @@ pub fn pointwise_conv(x: impl Into<Input>, weight: Tensor<2>) -> Tensor<5> {
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
             class: Class::Pointwise,
-            forward: |x, weight| B::product(weight.clone(), x.clone()),
-            of_x: |gradient, weight| B::product(weight.clone().transpose(), gradient.clone()),
+            applies_norm: false,
+            forward: |x, weight| B::product(weight.clone(), x.x.clone()),
+            of_x: |gradient, weight| B::product(weight.clone().transpose(), gradient),
             of_weight: B::weight_gradient,
         };
         convolution.apply::<B>(x, weight)
@@ -50,7 +52,7 @@ trait Pointwise: Backend {
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5>;
 
     /// `Σ_v gradient[o, v] · x[c, v]`, over the batch too.
-    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<2>;
+    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<2>;
 }
 
 /// Burn's products on the CPU sum halves in halves: both are widened first.
@@ -60,14 +62,28 @@ impl Pointwise for Flex {
         cast(product(wide(matrix), wide(x)), float)
     }
 
-    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<2> {
-        // [b, out, voxels] × [b, voxels, in]
+    fn weight_gradient(Source { x, norm }: &Source, gradient: &Tensor<5>) -> Tensor<2> {
         let float = FloatDType::from(x.dtype());
-        let flat = |x: &Tensor<5>| wide(x.clone()).flatten::<3>(2, 4);
-        let products = flat(gradient).matmul(flat(x).swap_dims(1, 2));
-        cast(products.sum_dim(0).squeeze_dim(0), float)
+        let ([batch, from, nk, nj, ni], to) = (x.dims(), gradient.dims()[1]);
+        let voxels = ni * nj * nk;
+        let x = x.clone().reshape([batch, from, 1, 1, voxels]);
+        let gradient = gradient.clone().reshape([batch, to, voxels]);
+        // A run of voxels at a time: its normalized or widened copy is small.
+        let of_run = |start: usize| {
+            let count = CPU_RUN.min(voxels - start);
+            let x = Source { x: x.clone().narrow(4, start, count), norm: norm.clone() };
+            let x = wide(normalized::<Flex>(x)).reshape([batch, from, count]);
+            // [b, out, voxels] × [b, voxels, in]
+            wide(gradient.clone().narrow(2, start, count)).matmul(x.swap_dims(1, 2)).sum_dim(0)
+        };
+        let runs = (0..voxels).step_by(CPU_RUN).map(of_run);
+        let sum = runs.reduce(|sum, run| sum + run).expect("maps of at least a voxel");
+        cast(sum.squeeze_dim(0), float)
     }
 }
+
+/// Voxels that the CPU takes at a time for the gradient of the weight.
+const CPU_RUN: usize = 1 << 14;
 
 /// In f32; a tensor that is so is not copied.
 fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -86,9 +102,9 @@ pub fn memory(call: &Call) -> Memory {
     let widened = call.widened(call.num_inputs() + call.numbers(call.to));
     Memory {
         keeps_input: true,
-        kept_bytes: 0,
         forward_bytes: widened,
         backward_bytes: partials + widened,
+        ..Memory::default()
     }
 }
 

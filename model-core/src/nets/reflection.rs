@@ -59,8 +59,8 @@ pub fn reflection_memory(call: &Call, reflections: usize) -> Memory {
     Memory {
         keeps_input: true,
         kept_bytes: projections,
-        forward_bytes: 0,
         backward_bytes: call.num_inputs() * call.float_bytes + projections,
+        ..Memory::default()
     }
 }
 

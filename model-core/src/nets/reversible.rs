@@ -2,13 +2,13 @@
 //! rewinds them.
 
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
+use burn::backend::{Autodiff, DispatchKindConversion, DispatchTensor};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::segment::{Local, Nodes};
 use super::{Half, Layer, Parts, Precision, Tap, cast};
-use crate::kernels::{squeeze2, unsqueeze2};
+use crate::kernels::{GroupNormKernels, add_branch, add_source, squeeze2, unsqueeze2};
 use crate::layers;
 
 /// `y1 = x1 + F(x2); y2 = x2 + G(y1)`, on halves of the channels.
@@ -37,8 +37,8 @@ impl ReversibleBlock {
     pub fn forward(&self, (x1, x2): (Tensor<5>, Tensor<5>)) -> (Tensor<5>, Tensor<5>) {
         let stream = self.f.precision.stream;
         let (x1, x2) = (cast(x1, stream), cast(x2, stream));
-        let y1 = x1 + self.f.forward(x2.clone());
-        let y2 = x2 + self.g.forward(y1.clone());
+        let y1 = add_branch(x1, self.f.forward(x2.clone()), 1.0);
+        let y2 = add_branch(x2, self.g.forward(y1.clone()), 1.0);
         (y1, y2)
     }
 
@@ -47,8 +47,8 @@ impl ReversibleBlock {
     /// # Shapes
     /// - y1, y2, x1, x2: `[b, c/2, k, j, i]`
     pub fn inverse(&self, (y1, y2): (Tensor<5>, Tensor<5>)) -> (Tensor<5>, Tensor<5>) {
-        let x2 = y2 - self.g.forward(y1.clone());
-        let x1 = y1 - self.f.forward(x2.clone());
+        let x2 = add_branch(y2, self.g.forward(y1.clone()), -1.0);
+        let x1 = add_branch(y1, self.f.forward(x2.clone()), -1.0);
         (x1, x2)
     }
 }
@@ -66,10 +66,12 @@ struct Walk {
 ///
 /// Alive at the peak, for a sequence of blocks whose streams are h wide: both streams and both
 /// gradients (4h), and what the one half being differentiated stores and needs for its own backward
-/// pass. For an MBConv of expansion t these are the outputs of its first two convolutions and of
-/// their norms (4t), and the gradients of the projection's output and input (t + 1), all in h; for
-/// a half of one convolution, its output and that one's gradient (2). What the half gives is not
-/// among them: it is taken away from a stream, in place, before the backward pass begins.
+/// pass. For an MBConv of expansion t these are the outputs of its first two convolutions (2t), and
+/// the gradients of the projection's output and input (t + 1), all in h; on the CPU, already before,
+/// the norm's output that the projection reads, a copy that burn's product packs of it, and the
+/// projection's output (2t + 1). For a half of one convolution, its output and that one's gradient
+/// (2). The norm at the end is applied as it is taken away from a stream, in place, before the
+/// backward pass begins.
 ///
 /// A sequence copies its whole width at its ends alone: its output and the gradient are split
 /// before the first half, and the gradients are joined after the last. An orthogonal convolution on
@@ -78,7 +80,7 @@ struct Walk {
 ///
 /// # Shapes
 /// - y, gradient, output: `[b, c, k, j, i]`
-pub(super) fn rewind<B: Backend>(
+pub(super) fn rewind<B: GroupNormKernels>(
     layers: Vec<Layer>,
     y: Tensor<5>,
     gradient: Tensor<5>,
@@ -103,11 +105,11 @@ where
                 let gradient = reflection.inverse(gradient);
                 // The input is recovered in the graph that gives the vectors' gradients: since W is
                 // orthogonal, δW x = −W δWᵀ y, and so g · δW x = −Wᵀg · δWᵀ y.
-                let back = |layer: &super::Reflection, y| layer.inverse(y);
+                let back = |layer: &super::Reflection, y| layer.inverse(y).into();
                 let seed = gradient.clone().neg();
                 let (local, x) = Local::forward::<B>(reflection, back, y, false, seed);
                 local.backward(nodes, gradients);
-                Walk { value: Parts::Whole(x), gradient: Parts::Whole(gradient), ..walk }
+                Walk { value: Parts::Whole(x.x), gradient: Parts::Whole(gradient), ..walk }
             }
             Layer::Plain(plain) => walk.plain(&plain.layer, tap),
             Layer::Unit(_) => unreachable!("a convolution is not rewound"),
@@ -117,7 +119,7 @@ where
 }
 
 impl Walk {
-    fn block<B: Backend>(
+    fn block<B: GroupNormKernels>(
         self,
         block: ReversibleBlock,
         nodes: &Nodes<B>,
@@ -133,11 +135,11 @@ impl Walk {
         let (mut gradient1, mut gradient2) = (cast(gradient1, stream), cast(gradient2, stream));
         let seed = gradient2.clone();
         let (g, output) = Local::forward::<B>(block.g, forward, y1.clone(), true, seed);
-        y2 = y2 - output;
+        y2 = add_source::<B>(y2, output, -1.0);
         gradient1 = gradient1 + g.backward(nodes, gradients).expect("wanted");
         let seed = gradient1.clone();
         let (f, output) = Local::forward::<B>(block.f, forward, y2.clone(), true, seed);
-        y1 = y1 - output;
+        y1 = add_source::<B>(y1, output, -1.0);
         gradient2 = gradient2 + f.backward(nodes, gradients).expect("wanted");
         let (value, gradient) = (Parts::Halves(y1, y2), Parts::Halves(gradient1, gradient2));
         Walk { value, gradient, ..self }

@@ -12,7 +12,9 @@ use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::reversible::{rewind, undo};
 use super::{Layer, Parts, Precision, Tap, cast};
-use crate::kernels::{Parent, on_backend, primitive, record, seeded_loss};
+use crate::kernels::{
+    GroupNormKernels, Input, Parent, Source, on_backend, primitive, record, seeded_loss,
+};
 use crate::layers::{self, Backward};
 
 /// Layers in a row. Of those that are rewound the backward pass keeps the output alone, of those
@@ -56,7 +58,7 @@ impl Segment {
     /// One step in the graph for the whole segment. Its parents are the input and one parameter:
     /// so the step is recorded even when the input is a constant. The other parameters' gradients
     /// are registered under their own nodes.
-    fn record<B: Backend>(&self, x: Tensor<5>, tap: Option<&Tap>) -> Tensor<5>
+    fn record<B: GroupNormKernels>(&self, x: Tensor<5>, tap: Option<&Tap>) -> Tensor<5>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
@@ -82,7 +84,7 @@ impl Segment {
                     Some(rewind::<B>(plain.layers, kept, gradient, tap, &nodes, gradients))
                 }
                 _ => {
-                    let forward = |plain: &Segment, x| plain.through(x, None);
+                    let forward = |plain: &Segment, x| plain.through(x, None).into();
                     let (local, output) =
                         Local::forward::<B>(plain, forward, kept, wanted[0], gradient);
                     drop(output);
@@ -129,23 +131,22 @@ pub(super) struct Local<M> {
 
 impl<M: Module> Local<M> {
     /// The forward pass, and the module's output; `seed` is the output's gradient, and the input's
-    /// is computed where it is wanted. Nothing in the graph holds the output: what it is taken away from may use its memory, or it may be freed,
-    /// before the backward pass needs more.
-    pub fn forward<B: Backend>(
+    /// is computed where it is wanted. Nothing in the graph holds the output: what it is taken away
+    /// from may use its memory, or it may be freed, before the backward pass needs more.
+    pub fn forward<B: GroupNormKernels>(
         module: M,
-        forward: impl Fn(&M, Tensor<5>) -> Tensor<5>,
+        forward: impl Fn(&M, Tensor<5>) -> Input,
         x: Tensor<5>,
         is_wanted: bool,
         seed: Tensor<5>,
-    ) -> (Local<M>, Tensor<5>)
+    ) -> (Local<M>, Source)
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
         let module = module.map(&mut Leaves);
         let x = x.autodiff().set_require_grad(is_wanted);
-        let y = forward(&module, x.clone());
-        let output = y.clone().inner();
-        (Local { module, x, is_wanted, loss: seeded_loss::<B>(y, seed) }, output)
+        let (loss, output) = seeded_loss::<B>(forward(&module, x.clone()), seed);
+        (Local { module, x, is_wanted, loss }, output)
     }
 
     /// The backward pass: registers the parameters' gradients, gives the input's if it is wanted.

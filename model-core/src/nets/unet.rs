@@ -85,7 +85,7 @@ impl UNet3d {
 pub fn backward(outputs: Vec<(Tensor<5>, Tensor<5>)>) -> burn::tensor::Gradients {
     let mut losses = outputs.into_iter().map(|(output, gradient)| {
         let gradient = gradient.inner();
-        on_backend!(output, B => seeded_loss::<B>(output, gradient))
+        on_backend!(output, B => seeded_loss::<B>(output.into(), gradient).0)
     });
     let first = losses.next().expect("at least one output");
     losses.fold(first, |sum, loss| sum + loss).backward()

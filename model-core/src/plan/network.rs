@@ -95,6 +95,7 @@ impl Machine {
                 true => Some(machine.rewind(&steps, kept, gradient)),
                 false => {
                     let forward = |tape: &mut Tape, x| machine.through(tape, x, &steps);
+                    let forward = |tape: &mut Tape, x| Parts::Whole(forward(tape, x));
                     let (local, output) = machine.local(forward, kept, parent.is_some());
                     drop(output);
                     machine.finish(local, gradient)
@@ -112,14 +113,26 @@ impl Machine {
     /// A part of the network in a graph of its own, and its output.
     fn local(
         &self,
-        forward: impl FnOnce(&mut Tape, Var) -> Var,
+        forward: impl FnOnce(&mut Tape, Var) -> Parts,
         x: Shadow,
         is_wanted: bool,
-    ) -> (Local, Shadow) {
+    ) -> (Local, Parts) {
         let mut tape = Tape::default();
         let x = if is_wanted { tape.leaf(x) } else { Var { shadow: x, node: None } };
-        let y = forward(&mut tape, x.clone());
-        (Local { tape, x, node: y.node }, y.shadow)
+        let plain = |shadow| Var { shadow, node: None };
+        let (node, output) = match forward(&mut tape, x.clone()) {
+            Parts::Normed(y) => {
+                let norm = group_norm::memory(&self.call(&y.shadow, y.shadow.channels));
+                self.heap.touch(norm.forward_bytes);
+                let output = Parts::Normed(plain(y.shadow.clone()));
+                (Some(tape.record(self, self.normed_end(norm, y))), output)
+            }
+            y => {
+                let y = self.whole(&mut tape, y);
+                (y.node, Parts::Whole(plain(y.shadow)))
+            }
+        };
+        (Local { tape, x, node }, output)
     }
 
     /// Its backward pass: the gradient of its input, where it is wanted.
@@ -145,11 +158,13 @@ impl Machine {
                     let half = |units: &[Unit], x: &Shadow| {
                         self.local(|tape: &mut Tape, x| self.half(tape, x, units), x.clone(), true)
                     };
+                    let minus =
+                        |y, output| self.add_branch(&mut Tape::none(), plain(y), output).shadow;
                     let (local, output) = half(g, &y1);
-                    let y2 = self.sum(y2, output);
+                    let y2 = minus(y2, output);
                     let g1 = self.sum(g1, self.finish(local, g2.clone()).expect("wanted"));
                     let (local, output) = half(f, &y2);
-                    let y1 = self.sum(y1, output);
+                    let y1 = minus(y1, output);
                     let g2 = self.sum(g2, self.finish(local, g1.clone()).expect("wanted"));
                     (Parts::Halves(plain(y1), plain(y2)), Parts::Halves(plain(g1), plain(g2)))
                 }
@@ -157,11 +172,13 @@ impl Machine {
                     let (channels, reflections) = (*channels, *reflections);
                     let (y, g) = (self.whole(none, value), self.whole(none, gradient));
                     let gradient = self.reflect(none, g, channels, reflections).shadow;
-                    let back = |tape: &mut Tape, y| self.reflect(tape, y, channels, reflections);
+                    let back = |tape: &mut Tape, y| {
+                        Parts::Whole(self.reflect(tape, y, channels, reflections))
+                    };
                     let seed = self.tensor(channels, gradient.dims, gradient.float_bytes);
                     let (local, x) = self.local(back, y.shadow, false);
                     self.finish(local, seed);
-                    (Parts::Whole(plain(x)), Parts::Whole(plain(gradient)))
+                    (x, Parts::Whole(plain(gradient)))
                 }
                 Layer::Squeeze | Layer::Unsqueeze => {
                     let squeeze = step.layer == Layer::Unsqueeze;
@@ -206,9 +223,9 @@ impl Machine {
                 let (x1, x2) = self.halves(tape, x);
                 let (x1, x2) = (self.cast(tape, x1, self.stream), self.cast(tape, x2, self.stream));
                 let fx = self.half(tape, x2.clone(), f);
-                let y1 = self.add(tape, x1, fx);
+                let y1 = self.add_branch(tape, x1, fx);
                 let gy = self.half(tape, y1.clone(), g);
-                let y2 = self.add(tape, x2, gy);
+                let y2 = self.add_branch(tape, x2, gy);
                 return Parts::Halves(y1, y2);
             }
             Layer::Pool => {
@@ -268,10 +285,20 @@ impl Machine {
     }
 
     /// F or G of a block.
-    fn half(&self, tape: &mut Tape, x: Var, units: &[Unit]) -> Var {
-        let x = units.iter().fold(Parts::Whole(x), |x, unit| self.unit(tape, x, unit));
-        let x = self.whole(tape, x);
-        self.cast(tape, x, self.stream)
+    fn half(&self, tape: &mut Tape, x: Var, units: &[Unit]) -> Parts {
+        units.iter().fold(Parts::Whole(x), |x, unit| self.unit(tape, x, unit))
+    }
+
+    /// A stream and what a half adds to it, or takes away.
+    fn add_branch(&self, tape: &mut Tape, stream: Var, branch: Parts) -> Var {
+        match branch {
+            Parts::Normed(branch) => self.add_normed(tape, stream, branch),
+            branch => {
+                let branch = self.whole(tape, branch);
+                let branch = self.cast(tape, branch, stream.shadow.float_bytes);
+                self.add(tape, stream, branch)
+            }
+        }
     }
 
     /// A convolution with its norm.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::heap::{Block, Heap, Shadow};
 use super::{Settings, float_bytes};
 use crate::config::UNetConfig;
-use crate::kernels::{Call, Memory, Place, numbers};
+use crate::kernels::{Call, Memory, Place, group_norm, numbers};
 
 /// A tensor and its place in the graph; none where nothing before it has parameters.
 #[derive(Clone)]
@@ -143,13 +143,18 @@ impl Machine {
         let Var { shadow, node: parent } = x;
         let is_kept = !tape.is_none && (parent.is_some() || num_parameters > 0);
         let like_input = shadow.shape();
-        let normed = self.normed(norm, &shadow);
-        // What is normalized alone is all that is needed from here on.
-        let kept = (is_kept || norm.is_none()).then_some(shadow);
-        let y = self.tensor(channels, dims, float_bytes);
-        self.heap.touch(memory.forward_bytes);
+        let kept = is_kept.then(|| shadow.clone());
+        let normed = norm.filter(|_| !memory.applies_norm);
+        self.heap.touch(norm.map_or(0, |norm| norm.forward_bytes));
+        let shadow = if normed.is_some() { self.in_place(shadow) } else { shadow };
+        let y = if memory.is_in_place {
+            self.in_place(shadow)
+        } else {
+            let y = self.tensor(channels, dims, float_bytes);
+            self.heap.touch(memory.forward_bytes);
+            y
+        };
         self.work(work);
-        drop(normed);
         if !is_kept {
             return Var { shadow: y, node: None };
         }
@@ -159,21 +164,24 @@ impl Machine {
         let node = tape.record(self, move |machine, gradient, gradients| {
             machine.heap.touch(memory.backward_bytes);
             if num_parameters > 0 {
-                let _normed = kept.as_ref().and_then(|kept| machine.normed(norm, kept));
                 machine.heap.touch(memory.backward_bytes);
                 machine.work(work);
                 machine.keep_gradient(num_parameters);
             }
             if let Some(parent) = parent {
                 machine.work(work);
-                let (channels, dims, float_bytes) = like_input;
-                let mut of_x = machine.tensor(channels, dims, float_bytes);
-                machine.heap.touch(memory.backward_bytes);
-                drop(gradient);
+                let of_x = if memory.is_in_place {
+                    machine.in_place(gradient)
+                } else {
+                    let (channels, dims, float_bytes) = like_input;
+                    let of_x = machine.tensor(channels, dims, float_bytes);
+                    machine.heap.touch(memory.backward_bytes);
+                    drop(gradient);
+                    of_x
+                };
                 if let Some(norm) = norm {
-                    let of_output = of_x;
-                    machine.keep_gradient(2 * channels);
-                    of_x = machine.like(&of_output);
+                    // In place.
+                    machine.keep_gradient(2 * like_input.0);
                     machine.heap.touch(norm.backward_bytes);
                 }
                 machine.register(gradients, parent, of_x);
@@ -183,13 +191,50 @@ impl Machine {
         Var { shadow: y, node: Some(node) }
     }
 
-    /// What a norm makes of a tensor, where there is one.
-    fn normed(&self, norm: Option<Memory>, x: &Shadow) -> Option<Shadow> {
-        norm.map(|norm| {
-            let output = self.like(x);
-            self.heap.touch(norm.forward_bytes);
-            output
-        })
+    /// What is as large as x: x itself, where nothing else holds it.
+    fn in_place(&self, x: Shadow) -> Shadow {
+        if x.is_free() { x } else { self.like(&x) }
+    }
+
+    /// A stream and a branch whose norm is applied as it is added.
+    pub fn add_normed(&self, tape: &mut Tape, stream: Var, branch: Var) -> Var {
+        let norm = group_norm::memory(&self.call(&branch.shadow, branch.shadow.channels));
+        self.heap.touch(norm.forward_bytes);
+        let sum = self.in_place(stream.shadow);
+        if tape.is_none {
+            return Var { shadow: sum, node: None };
+        }
+        let gradient_of_branch = self.normed_end(norm, branch);
+        let parent = stream.node;
+        let node = tape.record(self, move |machine, gradient, gradients| {
+            if let Some(parent) = parent {
+                machine.register(gradients, parent, gradient.clone());
+            }
+            gradient_of_branch(machine, gradient, gradients);
+        });
+        Var { shadow: sum, node: Some(node) }
+    }
+
+    /// The rule of a norm that nothing but a sum reads, from the sum's gradient; what it keeps.
+    pub fn normed_end(
+        &self,
+        norm: Memory,
+        branch: Var,
+    ) -> impl FnOnce(&Machine, Shadow, &mut Gradients) + 'static {
+        let extra = self.heap.take(norm.kept_bytes);
+        move |machine, gradient, gradients| {
+            let Var { shadow: kept, node: parent } = branch;
+            machine.keep_gradient(2 * kept.channels);
+            let of_x = match gradient.float_bytes == kept.float_bytes {
+                true => machine.in_place(gradient),
+                false => machine.like(&kept),
+            };
+            machine.heap.touch(norm.backward_bytes);
+            if let Some(parent) = parent {
+                machine.register(gradients, parent, of_x);
+            }
+            drop((kept, extra));
+        }
     }
 
     /// The same numbers in another type.

@@ -7,6 +7,7 @@ mod weight;
 use multiversion::{multiversion, target::match_target};
 use rayon::prelude::*;
 
+use super::super::cpu::Maps;
 pub use tile::Shape;
 use tile::{Tile, multiply_add};
 pub use weight::weight_gradient;
@@ -24,7 +25,7 @@ const TILE_VALUES: usize = 3 << 15;
 /// - x: `[b, in, k, j, i]`
 /// - weight: `[out, in, 3, 3, 3]`
 /// - output: `[b, out, k, j, i]`
-pub fn forward(x: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
+pub fn forward(x: &Maps, weight: &[f32], shape: Shape) -> Vec<f32> {
     let packed = pack(shape, |o, c, tap| weight[(o * shape.input + c) * 27 + tap]);
     convolve(x, &packed, shape)
 }
@@ -35,7 +36,7 @@ pub fn forward(x: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
 /// - gradient: `[b, out, k, j, i]`
 /// - weight: `[out, in, 3, 3, 3]`
 /// - output: `[b, in, k, j, i]`
-pub fn input_gradient(gradient: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
+pub fn input_gradient(gradient: &Maps, weight: &[f32], shape: Shape) -> Vec<f32> {
     let back = Shape { input: shape.output, output: shape.input, ..shape };
     let packed = pack(back, |o, c, tap| weight[(c * shape.input + o) * 27 + 26 - tap]);
     convolve(gradient, &packed, back)
@@ -59,7 +60,7 @@ fn pack(shape: Shape, weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Vec
 }
 
 /// Planes in parallel, and blocks of outputs where the planes are few.
-fn convolve(x: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
+fn convolve(x: &Maps, weight: &[f32], shape: Shape) -> Vec<f32> {
     let Shape { input, output, dims: [_, _, nk] } = shape;
     let blocks = output.div_ceil(BLOCK);
     let batch = x.len() / (input * nk * shape.plane());
@@ -76,16 +77,23 @@ fn convolve(x: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
         tasks[(item * nk + k) * groups + o / (group * BLOCK)].push(plane);
     }
     tasks.into_par_iter().enumerate().for_each(|(n, mut planes)| {
-        let (k, x) = (n / groups % nk, &x[n / groups / nk * input * nk * shape.plane()..]);
+        let (k, first_map) = (n / groups % nk, n / groups / nk * input);
         let weight = &weight[n % groups * group * input * 27 * BLOCK..];
-        convolve_plane(&mut planes, x, weight, shape, k);
+        convolve_plane(&mut planes, x, first_map, weight, shape, k);
     });
     y
 }
 
-/// Some outputs' plane `k`, tile by tile.
-fn convolve_plane(planes: &mut [&mut [f32]], x: &[f32], weight: &[f32], shape: Shape, k: usize) {
-    let map = shape.plane() * shape.dims[2];
+/// Some outputs' plane `k`, tile by tile, from a sample whose maps begin with `first_map`.
+fn convolve_plane(
+    planes: &mut [&mut [f32]],
+    x: &Maps,
+    first_map: usize,
+    weight: &[f32],
+    shape: Shape,
+    k: usize,
+) {
+    let voxels = shape.plane() * shape.dims[2];
     let halo = 2 * shape.stride() + 2;
     let most = (TILE_VALUES / (3 * shape.input + BLOCK)).saturating_sub(halo);
     // Not narrower than what its taps see beyond it, which is copied once a tile.
@@ -95,7 +103,7 @@ fn convolve_plane(planes: &mut [&mut [f32]], x: &[f32], weight: &[f32], shape: S
     let mut sums = vec![0.0; BLOCK * room];
     for first in (0..shape.positions()).step_by(room) {
         for (n, padded) in padded.chunks_exact_mut(reach).enumerate() {
-            shape.pad(padded, &x[n / 3 * map..][..map], k + n % 3, first);
+            shape.pad(padded, x.map(first_map + n / 3, voxels), k + n % 3, first);
         }
         let tile = shape.tile(room, first);
         let weights = weight.chunks_exact(shape.input * 27 * BLOCK);

@@ -19,32 +19,32 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::super::cube::{
-    UNITS, contiguous, cubes, empty, float, has_matrix_units, indices, tensor,
+    UNITS, arguments, contiguous, cubes, empty, float, has_matrix_units, indices, map_norm,
+    normalized, owned, tensor,
 };
-use super::super::{Call, Place, primitive};
+use super::super::{Call, Place, Source, group_norm, primitive};
 use super::{Dense, slabs};
 
 impl Dense for Cube {
-    fn forward(x: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
+    fn forward(source: &Source, weight: &Tensor<5>) -> Tensor<5> {
         let output = weight.dims()[0];
-        let by_units = planes_of_units(x, output).and_then(|planes| {
+        let by_units = planes_of_units(&source.x, output).and_then(|planes| {
             let weight = contiguous(weight);
-            slabs::convolve(x, output, planes, |x| {
-                let (x, weight) = (contiguous(&x), weight.clone());
+            slabs::convolve(&source.x, output, planes, |x| {
+                let (x, weight) = (slab(source, x), weight.clone());
                 conv_forward::<3>(x, weight, None, options(), ConvStrategy::ImplicitGemm)
                     .ok()
                     .map(tensor)
             })
         });
-        by_units
-            .unwrap_or_else(|| tensor(convolve(contiguous(x), contiguous(weight), output, false)))
+        by_units.unwrap_or_else(|| tensor(convolve(source, contiguous(weight), output, false)))
     }
 
-    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
+    fn input_gradient(gradient: Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         let input = weight.dims()[1];
-        let by_units = planes_of_units(gradient, input).and_then(|planes| {
+        let by_units = planes_of_units(&gradient, input).and_then(|planes| {
             let weight = contiguous(weight);
-            slabs::convolve(gradient, input, planes, |gradient| {
+            slabs::convolve(&gradient, input, planes, |gradient| {
                 let (gradient, weight) = (contiguous(&gradient), weight.clone());
                 let mut shape = gradient.meta.shape().clone();
                 shape[1] = input;
@@ -54,25 +54,28 @@ impl Dense for Cube {
                     .map(tensor)
             })
         });
-        by_units.unwrap_or_else(|| {
-            tensor(convolve(contiguous(gradient), contiguous(weight), input, true))
-        })
+        by_units
+            .unwrap_or_else(|| tensor(convolve(&gradient.into(), contiguous(weight), input, true)))
     }
 
-    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5> {
-        let shape = [gradient.dims()[1], x.dims()[1], 3, 3, 3];
-        let by_units = planes_of_units(x, shape[0]).and_then(|planes| {
-            slabs::weight_gradient(x, gradient, planes, |x, gradient| {
-                let (x, gradient) = (contiguous(&x), contiguous(&gradient));
+    fn weight_gradient(source: &Source, gradient: &Tensor<5>) -> Tensor<5> {
+        let shape = [gradient.dims()[1], source.x.dims()[1], 3, 3, 3];
+        let by_units = planes_of_units(&source.x, shape[0]).and_then(|planes| {
+            slabs::weight_gradient(&source.x, gradient, planes, |x, gradient| {
+                let (x, gradient) = (slab(source, x), contiguous(&gradient));
                 let strategy = ConvStrategy::ImplicitGemm;
                 conv_weight_backward::<3>(x, gradient, shape.into(), options(), strategy)
                     .ok()
                     .map(tensor)
             })
         });
-        by_units
-            .unwrap_or_else(|| tensor(weight::gradient(contiguous(x), contiguous(gradient), shape)))
+        by_units.unwrap_or_else(|| tensor(weight::gradient(source, contiguous(gradient), shape)))
     }
+}
+
+/// A slab of x as burn's product takes it: in a buffer of its own, normalized there.
+fn slab(source: &Source, x: Tensor<5>) -> CubeTensor {
+    owned(group_norm::normalized::<Cube>(Source { x, norm: source.norm.clone() }))
 }
 
 /// Planes of the slabs in which matrix units take a convolution of x to so many channels, where
@@ -98,7 +101,9 @@ const GROUPS: usize = super::partials::BLOCK[0] / BLOCK;
 /// Rows of a unit.
 const ROWS: usize = 8;
 
-fn convolve(x: CubeTensor, weight: CubeTensor, to: usize, is_mirrored: bool) -> CubeTensor {
+fn convolve(source: &Source, weight: CubeTensor, to: usize, is_mirrored: bool) -> CubeTensor {
+    let x = contiguous(&source.x);
+    let (norms, slope) = arguments(source.norm.as_ref());
     let [batch, from, nk, nj, ni] = x.meta.shape().dims();
     assert!(ni * nj * nk < u32::MAX as usize, "maps of fewer than 2³² voxels");
     let output = empty([batch, to, nk, nj, ni], x.dtype, &x);
@@ -117,8 +122,10 @@ fn convolve(x: CubeTensor, weight: CubeTensor, to: usize, is_mirrored: bool) -> 
             indices([&x, &output]),
             x.clone().into_buffer_arg(),
             weight.into_buffer_arg(),
+            norms,
             output.clone().into_buffer_arg(),
             shape,
+            slope,
             width,
             is_mirrored,
             float(x.dtype),
@@ -232,8 +239,10 @@ fn fetch<F: Float>(
 fn convolve_kernel<F: Float>(
     x: &[F],
     weight: &[F],
+    norms: ComptimeOption<&[f32]>,
     output: &mut [F],
     shape: Shape,
+    slope: f32,
     #[comptime] width: usize,
     #[comptime] is_mirrored: bool,
     #[define(F)] _float: ElemType,
@@ -286,11 +295,16 @@ fn convolve_kernel<F: Float>(
     for channel in 0..shape.from {
         let start = channel % 2 * area;
         let first_weight = channel % 2 * comptime![27 * GROUPS];
+        let norm = map_norm(&norms, item * shape.from + channel, slope);
         #[unroll]
         for n in 0..loads {
             let at = unit + comptime![n * UNITS];
             if at < area {
-                tile[start + at] = f32::cast_from(next[n]);
+                let mut value = f32::cast_from(next[n]);
+                if comptime![norms.is_some()] {
+                    value = select(places[n] != OUTSIDE, normalized(value, &norm), 0.0f32);
+                }
+                tile[start + at] = value;
             }
         }
         if unit < comptime![27 * GROUPS] {

@@ -95,6 +95,7 @@ pub(super) fn weight_gradient(
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::Source;
     use super::super::super::tests::random;
     use super::super::{Dense, conv3};
     use super::*;
@@ -113,9 +114,9 @@ mod tests {
         for planes in [1, 2, 3, 6, 7] {
             let forward = convolve(&x, 4, planes, |x| Some(conv3(x, weight.clone()))).unwrap();
             assert_near(forward, conv3(x.clone(), weight.clone()));
-            let of_weight = |x, gradient| Some(Flex::weight_gradient(&x, &gradient));
+            let of_weight = |x, gradient| Some(Flex::weight_gradient(&Source::from(x), &gradient));
             let slabs = weight_gradient(&x, &gradient, planes, of_weight).unwrap();
-            assert_near(slabs, Flex::weight_gradient(&x, &gradient));
+            assert_near(slabs, Flex::weight_gradient(&x.clone().into(), &gradient));
         }
         assert!(convolve(&x, 4, 2, |_| None).is_none());
     }

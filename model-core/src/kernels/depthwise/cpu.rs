@@ -4,7 +4,7 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::super::cpu::{LANES, sum_lanes};
+use super::super::cpu::{LANES, Map, Maps, sum_lanes};
 
 /// Voxels of a slab: its padded copy stays in a core's own cache.
 const SLAB_VOXELS: usize = 1 << 15;
@@ -14,12 +14,12 @@ const SLAB_VOXELS: usize = 1 << 15;
 /// # Shapes
 /// - x, output: `[b, c, k, j, i]` with `dims` = (i, j, k)
 /// - weight: `[c, 3, 3, 3]`
-pub fn forward(x: &[f32], weight: &[f32], channels: usize, dims: [usize; 3]) -> Vec<f32> {
+pub fn forward(x: &Maps, weight: &[f32], channels: usize, dims: [usize; 3]) -> Vec<f32> {
     let plane = dims[0] * dims[1];
     let slab = (SLAB_VOXELS / plane).clamp(1, dims[2]);
     let mut output = vec![0.0; x.len()];
     output.par_chunks_mut(plane * dims[2]).enumerate().for_each(|(map, output)| {
-        let x = &x[map * plane * dims[2]..][..plane * dims[2]];
+        let x = x.map(map, plane * dims[2]);
         let weight = &weight[map % channels * 27..][..27];
         output.par_chunks_mut(plane * slab).enumerate().for_each(|(n, output)| {
             let padded = Padded::new(x, dims, n * slab, output.len() / plane);
@@ -38,7 +38,7 @@ pub fn forward(x: &[f32], weight: &[f32], channels: usize, dims: [usize; 3]) -> 
 
 /// The gradient of the input: the same convolution with the kernel mirrored.
 pub fn input_gradient(
-    gradient: &[f32],
+    gradient: &Maps,
     weight: &[f32],
     channels: usize,
     dims: [usize; 3],
@@ -54,7 +54,7 @@ pub fn input_gradient(
 /// - x, gradient: `[b, c, k, j, i]`
 /// - output: `[c, 3, 3, 3]`
 pub fn weight_gradient(
-    x: &[f32],
+    x: &Maps,
     gradient: &[f32],
     batch: usize,
     channels: usize,
@@ -68,7 +68,7 @@ pub fn weight_gradient(
         // The two columns beyond a row stay zero, as the padding's products must be.
         let mut rows = vec![0.0; nj * (ni + 2)];
         for map in (0..batch).map(|n| n * channels + channel) {
-            let x = &x[map * plane * nk..][..plane * nk];
+            let x = x.map(map, plane * nk);
             for first in (0..nk).step_by(slab) {
                 let planes = slab.min(nk - first);
                 let padded = Padded::new(x, dims, first, planes);
@@ -98,16 +98,13 @@ struct Padded {
 }
 
 impl Padded {
-    fn new(x: &[f32], [ni, nj, nk]: [usize; 3], first: usize, planes: usize) -> Self {
+    fn new(x: Map, [ni, nj, nk]: [usize; 3], first: usize, planes: usize) -> Self {
         let (stride, plane) = (ni + 2, (ni + 2) * (nj + 2));
         // The last row's taps reach two voxels beyond its plane.
         let mut values = vec![0.0; (planes + 2) * plane + 2];
         for k in first.saturating_sub(1)..(first + planes + 1).min(nk) {
-            let padded = &mut values[(k + 1 - first) * plane + stride..][..nj * stride];
-            let rows = x[k * ni * nj..][..ni * nj].chunks_exact(ni);
-            for (padded, row) in padded.chunks_exact_mut(stride).zip(rows) {
-                padded[1..=ni].copy_from_slice(row);
-            }
+            let rows = &mut values[(k + 1 - first) * plane + stride..][..nj * stride];
+            load_plane(rows, x, k * ni * nj, ni);
         }
         Padded { values, stride, plane }
     }
@@ -121,6 +118,14 @@ impl Padded {
     #[inline(always)]
     fn tap(&self, k: usize, [di, dj, dk]: [usize; 3]) -> &[f32] {
         &self.values[(k + dk) * self.plane + dj * self.stride + di..][..self.run()]
+    }
+}
+
+/// The rows of the plane of a map that begins at `start`, two zeros apart.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn load_plane(rows: &mut [f32], x: Map, start: usize, ni: usize) {
+    for (j, row) in rows.chunks_exact_mut(ni + 2).enumerate() {
+        x.load(&mut row[1..=ni], start + j * ni);
     }
 }
 

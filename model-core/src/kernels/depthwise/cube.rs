@@ -12,26 +12,31 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::cube::{UNITS, contiguous, cubes, empty, float, indices, tensor};
+use super::super::Source;
+use super::super::cube::{
+    MapNorm, UNITS, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized,
+    tensor,
+};
 use super::super::memory::BUSY_CUBES;
 use super::Depthwise;
 
 impl Depthwise for Cube {
-    fn forward(x: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
+    fn forward(x: &Source, weight: &Tensor<4>) -> Tensor<5> {
         convolve(x, weight, false)
     }
 
-    fn input_gradient(gradient: &Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
-        convolve(gradient, weight, true)
+    fn input_gradient(gradient: Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
+        convolve(&gradient.into(), weight, true)
     }
 
-    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<4> {
-        tensor(weight::gradient(contiguous(x), contiguous(gradient)))
+    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<4> {
+        tensor(weight::gradient(x, contiguous(gradient)))
     }
 }
 
-fn convolve(x: &Tensor<5>, weight: &Tensor<4>, is_mirrored: bool) -> Tensor<5> {
-    let (shape, x, weight) = (x.dims(), contiguous(x), contiguous(weight));
+fn convolve(source: &Source, weight: &Tensor<4>, is_mirrored: bool) -> Tensor<5> {
+    let (shape, x, weight) = (source.x.dims(), contiguous(&source.x), contiguous(weight));
+    let (norms, slope) = arguments(source.norm.as_ref());
     let plan = Plan::new(&x, 4);
     let output = empty(shape, x.dtype, &x);
     // Safety: what is read lies inside the maps, and each unit writes its own voxels.
@@ -43,8 +48,10 @@ fn convolve(x: &Tensor<5>, weight: &Tensor<4>, is_mirrored: bool) -> Tensor<5> {
             indices([&x, &output]),
             x.clone().into_buffer_arg(),
             weight.into_buffer_arg(),
+            norms,
             output.clone().into_buffer_arg(),
             plan.march(),
+            slope,
             plan.width,
             plan.rows,
             is_mirrored,
@@ -193,25 +200,45 @@ fn fetch<F: Float>(
     }
 }
 
-/// Puts the values that were on their way into the tile.
+/// Puts the values of plane `plane` − 1 that were on their way into the tile, normalized; beyond the
+/// map they stay zero.
 #[cube]
-fn put<F: Float>(tile: &mut Shared<[f32]>, next: &Array<F>, start: usize, #[comptime] area: usize) {
+fn put<F: Float>(
+    tile: &mut Shared<[f32]>,
+    next: &Array<F>,
+    start: usize,
+    places: &Array<u32>,
+    march: &March,
+    plane: usize,
+    norm: &MapNorm,
+    #[comptime] area: usize,
+    #[comptime] is_normed: bool,
+) {
+    let is_plane = plane >= 1 && plane <= march.nk;
     #[unroll]
     for n in 0..comptime![area.div_ceil(UNITS)] {
         let at = UNIT_POS as usize + comptime![n * UNITS];
         if at < area {
-            tile[start + at] = f32::cast_from(next[n]);
+            let mut value = f32::cast_from(next[n]);
+            if comptime![is_normed] {
+                let is_voxel = is_plane && places[n] != OUTSIDE;
+                value = select(is_voxel, normalized(value, norm), 0.0f32);
+            }
+            tile[start + at] = value;
         }
     }
 }
 
-/// `output[v] = Σ_t weight[t] · x[v + t − 1]`, or with the taps in reverse.
+/// `output[v] = Σ_t weight[t] · x[v + t − 1]`, x perhaps still to be normalized, or with the taps in
+/// reverse.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn convolve_kernel<F: Float>(
     x: &[F],
     weight: &[F],
+    norms: ComptimeOption<&[f32]>,
     output: &mut [F],
     march: March,
+    slope: f32,
     #[comptime] width: usize,
     #[comptime] rows: usize,
     #[comptime] is_mirrored: bool,
@@ -230,6 +257,8 @@ fn convolve_kernel<F: Float>(
         let from = comptime![if is_mirrored { 26 - tap } else { tap }];
         weights[tap] = f32::cast_from(weight[spot.map % march.channels * 27 + from]);
     }
+    let is_normed = comptime![norms.is_some()];
+    let norm = map_norm(&norms, spot.map, slope);
     let places = places(&march, &spot, width, area);
     let mut tile = Shared::<[f32]>::new_slice(comptime![2 * area]);
     let mut next = Array::<F>::new(loads);
@@ -243,9 +272,10 @@ fn convolve_kernel<F: Float>(
     let mut after = Array::<f32>::new(rows);
     for step in 0..spot.count + 2 {
         let start = step % 2 * area;
-        put::<F>(&mut tile, &next, start, area);
+        let plane = spot.first + step;
+        put::<F>(&mut tile, &next, start, &places, &march, plane, &norm, area, is_normed);
         sync_cube();
-        fetch::<F>(x, &mut next, &places, &march, spot.map, spot.first + step + 1, loads);
+        fetch::<F>(x, &mut next, &places, &march, spot.map, plane + 1, loads);
         #[unroll]
         for r in 0..rows {
             before[r] = here[r];

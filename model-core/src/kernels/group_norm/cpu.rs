@@ -2,11 +2,13 @@
 
 use burn::Tensor;
 use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{DType, FloatDType, TensorData};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::super::cpu::{LANES, RUN, Values, sum_lanes, tensor};
-use super::{Gradients, GroupNormKernels, Layout};
+use super::super::cpu::{LANES, MapNorm, Owned, RUN, Values, sum_lanes, tensor};
+use super::{Affine, Gradients, GroupNormKernels, Layout, plus};
 use crate::config::NORM_EPSILON;
 
 impl GroupNormKernels for Flex {
@@ -16,39 +18,65 @@ impl GroupNormKernels for Flex {
         statistics(Values::new(x).slice(), layout)
     }
 
-    fn apply(
-        x: &Tensor<5>,
-        parameters: [&Tensor<1>; 2],
+    fn affine(
+        [gamma, beta]: [&Tensor<1>; 2],
         statistics: &Vec<Statistics>,
         layout: Layout,
-        slope: f32,
-    ) -> Tensor<5> {
-        let (values, [gamma, beta]) = (Values::new(x), parameters.map(Values::new));
-        let (gamma, beta) = (gamma.slice(), beta.slice());
-        tensor(apply(values.slice(), gamma, beta, statistics, layout, slope), x.dims(), x)
+    ) -> Tensor<2> {
+        let (gamma_values, beta) = (Values::new(gamma), Values::new(beta));
+        let (gamma_values, beta) = (gamma_values.slice(), beta.slice());
+        let maps = statistics.len() * layout.of_group();
+        let of_map = |map: usize| {
+            let channel = map % layout.channels;
+            let Statistics { mean, inverse_deviation } = statistics[map / layout.of_group()];
+            let scale = gamma_values[channel] * inverse_deviation;
+            [scale, beta[channel] - mean * scale]
+        };
+        let values = TensorData::new((0..maps).flat_map(of_map).collect(), [maps, 2]);
+        Tensor::from_primitive::<Flex>(FlexTensor::from_data(values))
+    }
+
+    fn apply(x: Tensor<5>, norm: &Affine) -> Tensor<5> {
+        let ([.., k, j, i], float) = (x.dims(), FloatDType::from(x.dtype()));
+        let mut values = Owned::new(x);
+        let maps = values.slice().par_chunks_mut(k * j * i).zip(MapNorm::of(norm));
+        maps.for_each(|(map, norm)| apply_map(map, norm));
+        values.tensor(float)
+    }
+
+    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &Affine, sign: f32) -> Tensor<5> {
+        let ([.., k, j, i], float) = (stream.dims(), FloatDType::from(stream.dtype()));
+        if x.dtype() != DType::F32 {
+            return plus(stream, Self::apply(x, norm), sign);
+        }
+        let (mut values, x) = (Owned::new(stream), Values::new(&x));
+        let maps = values.slice().par_chunks_mut(k * j * i).zip(x.slice().par_chunks(k * j * i));
+        maps.zip(MapNorm::of(norm)).for_each(|((map, x), norm)| add_map(map, x, norm, sign));
+        values.tensor(float)
     }
 
     fn gradients(
-        x: &Tensor<5>,
-        gradient: &Tensor<5>,
+        x: Tensor<5>,
+        gradient: Tensor<5>,
         parameters: [&Tensor<1>; 2],
         statistics: &Vec<Statistics>,
         layout: Layout,
         slope: f32,
     ) -> Gradients {
-        let (values, gradient) = (Values::new(x), Values::new(gradient));
-        let (values, gradient) = (values.slice(), gradient.slice());
+        let float = FloatDType::from(x.dtype());
+        let (values, mut gradient) = (Values::new(&x), Owned::new(gradient));
+        let (values, gradient_values) = (values.slice(), gradient.slice());
         let [gamma, beta] = parameters.map(Values::new);
         let (gamma, beta) = (gamma.slice(), beta.slice());
-        let sums = channel_sums(values, gradient, gamma, beta, statistics, layout, slope);
-        let of_x = input_gradient(values, gradient, gamma, beta, statistics, &sums, layout, slope);
+        let sums = channel_sums(values, gradient_values, gamma, beta, statistics, layout, slope);
+        input_gradient(values, gradient_values, gamma, beta, statistics, &sums, layout, slope);
         let of_channels = |sum: fn(&Sums) -> f64| {
             let of_channel = |c| sums[c..].iter().step_by(layout.channels).map(sum).sum::<f64>();
             let totals = (0..layout.channels).map(|c| of_channel(c) as f32).collect();
             tensor(totals, [layout.channels], parameters[0])
         };
         let of_gamma = of_channels(|sums| sums.times_normalized);
-        (tensor(of_x, x.dims(), x), of_gamma, of_channels(|sums| sums.plain))
+        (gradient.tensor(float), of_gamma, of_channels(|sums| sums.plain))
     }
 }
 
@@ -80,26 +108,6 @@ fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
     x.par_chunks(layout.group_size()).map(of_group).collect()
 }
 
-/// `activation(x̂ · gamma + beta)`.
-fn apply(
-    x: &[f32],
-    gamma: &[f32],
-    beta: &[f32],
-    statistics: &[Statistics],
-    layout: Layout,
-    slope: f32,
-) -> Vec<f32> {
-    let mut output = vec![0.0; x.len()];
-    output.par_chunks_mut(layout.voxels).enumerate().for_each(|(map, output)| {
-        let channel = map % layout.channels;
-        let Statistics { mean, inverse_deviation } = statistics[map / layout.of_group()];
-        let scale = gamma[channel] * inverse_deviation;
-        let shift = beta[channel] - mean * scale;
-        apply_map(output, &x[map * layout.voxels..][..layout.voxels], scale, shift, slope);
-    });
-    output
-}
-
 /// The sums that both gradients are made from, for every channel of every sample.
 fn channel_sums(
     x: &[f32],
@@ -124,20 +132,19 @@ fn channel_sums(
 }
 
 /// The gradient of the input: `(gamma · g − mean(gamma · g) − x̂ · mean(gamma · g · x̂)) / deviation`,
-/// the means over the group.
+/// the means over the group; in the place of the output's.
 fn input_gradient(
     x: &[f32],
-    gradient: &[f32],
+    gradient: &mut [f32],
     gamma: &[f32],
     beta: &[f32],
     statistics: &[Statistics],
     sums: &[Sums],
     layout: Layout,
     slope: f32,
-) -> Vec<f32> {
-    let mut output = vec![0.0; x.len()];
+) {
     let per_group = layout.of_group();
-    output.par_chunks_mut(layout.voxels).enumerate().for_each(|(map, output)| {
+    gradient.par_chunks_mut(layout.voxels).enumerate().for_each(|(map, gradient)| {
         let channel = map % layout.channels;
         let first = map / per_group * per_group;
         let (mut plain, mut times_normalized) = (0.0, 0.0);
@@ -148,12 +155,10 @@ fn input_gradient(
         }
         let size = layout.group_size() as f64;
         let means = ((plain / size) as f32, (times_normalized / size) as f32);
-        let range = map * layout.voxels..(map + 1) * layout.voxels;
-        let (x, gradient) = (&x[range.clone()], &gradient[range]);
+        let x = &x[map * layout.voxels..][..layout.voxels];
         let statistics = statistics[map / per_group];
-        gradient_map(output, x, gradient, statistics, gamma[channel], beta[channel], means, slope);
+        gradient_map(gradient, x, statistics, gamma[channel], beta[channel], means, slope);
     });
-    output
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
@@ -184,11 +189,13 @@ fn squares_run(x: &[f32], mean: f32) -> f64 {
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn apply_map(output: &mut [f32], x: &[f32], scale: f32, shift: f32, slope: f32) {
-    for (output, x) in output.iter_mut().zip(x) {
-        let z = x * scale + shift;
-        *output = if z > 0.0 { z } else { z * slope };
-    }
+fn apply_map(x: &mut [f32], norm: MapNorm) {
+    x.iter_mut().for_each(|x| *x = norm.apply(*x));
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn add_map(stream: &mut [f32], x: &[f32], norm: MapNorm, sign: f32) {
+    stream.iter_mut().zip(x).for_each(|(stream, &x)| *stream += sign * norm.apply(x));
 }
 
 /// The gradient before the activation, and the normalised input.
@@ -238,17 +245,16 @@ fn add_sums(
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
 fn gradient_map(
-    output: &mut [f32],
+    gradient: &mut [f32],
     x: &[f32],
-    gradient: &[f32],
     statistics: Statistics,
     gamma: f32,
     beta: f32,
     means: (f32, f32),
     slope: f32,
 ) {
-    for ((output, &x), &gradient) in output.iter_mut().zip(x).zip(gradient) {
-        let (g, normalized) = before_activation(x, gradient, statistics, gamma, beta, slope);
-        *output = (gamma * g - means.0 - normalized * means.1) * statistics.inverse_deviation;
+    for (gradient, &x) in gradient.iter_mut().zip(x) {
+        let (g, normalized) = before_activation(x, *gradient, statistics, gamma, beta, slope);
+        *gradient = (gamma * g - means.0 - normalized * means.1) * statistics.inverse_deviation;
     }
 }

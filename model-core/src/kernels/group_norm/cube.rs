@@ -1,6 +1,7 @@
 //! Group norm with activation on a GPU. A group's numbers lie together, and so do a channel's, so
 //! that cubes take parts of them; what they find is merged in a fixed order.
 
+mod affine;
 mod moments;
 
 use burn::Tensor;
@@ -11,9 +12,10 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::super::cube::{
-    UNITS, add_parts, contiguous, cubes, empty, float, indices, sum_units, tensor, vector_size,
+    UNITS, add_parts, contiguous, cubes, empty, float, indices, output_over, owned, sum_units,
+    tensor, vector_size,
 };
-use super::{Gradients, GroupNormKernels, Layout};
+use super::{Affine, Gradients, GroupNormKernels, Layout};
 
 /// Vectors that a unit takes of a run, one after the other.
 const STRIDES: usize = 16;
@@ -54,47 +56,32 @@ impl GroupNormKernels for Cube {
         moments::statistics(contiguous(x), layout)
     }
 
-    fn apply(
-        x: &Tensor<5>,
+    fn affine(
         [gamma, beta]: [&Tensor<1>; 2],
         statistics: &CubeTensor,
         layout: Layout,
-        slope: f32,
-    ) -> Tensor<5> {
-        let (x, [gamma, beta]) = (contiguous(x), [gamma, beta].map(parameter));
-        let output = empty(x.meta.shape().dims::<5>(), x.dtype, &x);
-        let cut = layout.channel_cut(&x);
-        // Safety: a cube reads and writes its part of one channel, within both buffers.
-        unsafe {
-            apply_kernel::launch_unchecked(
-                &output.client,
-                cubes(cut.cubes, &output),
-                CubeDim::new_1d(UNITS as u32),
-                indices([&x]),
-                cut.vector,
-                x.clone().into_buffer_arg(),
-                gamma.into_buffer_arg(),
-                beta.into_buffer_arg(),
-                statistics.clone().into_buffer_arg(),
-                output.clone().into_buffer_arg(),
-                cut.place(layout),
-                slope,
-                float(x.dtype),
-            );
-        }
-        tensor(output)
+    ) -> Tensor<2> {
+        tensor(affine::maps([gamma, beta].map(parameter), statistics, layout))
+    }
+
+    fn apply(x: Tensor<5>, norm: &Affine) -> Tensor<5> {
+        tensor(affine::add(None, owned(x), norm, 1.0))
+    }
+
+    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &Affine, sign: f32) -> Tensor<5> {
+        tensor(affine::add(Some(owned(stream)), owned(x), norm, sign))
     }
 
     fn gradients(
-        x: &Tensor<5>,
-        gradient: &Tensor<5>,
+        x: Tensor<5>,
+        gradient: Tensor<5>,
         [gamma, beta]: [&Tensor<1>; 2],
         statistics: &CubeTensor,
         layout: Layout,
         slope: f32,
     ) -> Gradients {
-        let (x, gradient) = (contiguous(x), contiguous(gradient));
-        let shape @ [batch, channels, ..] = x.meta.shape().dims::<5>();
+        let (x, gradient) = (owned(x), owned(gradient));
+        let [batch, channels, ..] = x.meta.shape().dims::<5>();
         let [gamma_values, beta_values] = [gamma, beta].map(parameter);
         let cut = layout.channel_cut(&x);
         let partials = empty([batch * channels, cut.parts, 2], DType::F32, &x);
@@ -138,8 +125,8 @@ impl GroupNormKernels for Cube {
                 1.0 / layout.group_size() as f32,
             );
         }
-        let output = empty(shape, x.dtype, &x);
-        // Safety: as of the sums; a cube writes where it reads.
+        let (output, output_arg) = output_over(&gradient, 1);
+        // Safety: as of the sums; a unit writes where it reads.
         unsafe {
             gradient_kernel::launch_unchecked(
                 &x.client,
@@ -153,7 +140,7 @@ impl GroupNormKernels for Cube {
                 beta_values.into_buffer_arg(),
                 statistics.clone().into_buffer_arg(),
                 means.into_buffer_arg(),
-                output.clone().into_buffer_arg(),
+                output_arg,
                 cut.place(layout),
                 slope,
                 float(x.dtype),
@@ -197,37 +184,6 @@ fn part(run: usize, parts: usize) -> (usize, usize) {
     let start = CUBE_POS % parts * comptime![UNITS * STRIDES];
     let end = min(start + comptime![UNITS * STRIDES], run);
     (first + start, first + end)
-}
-
-/// `activation(x̂ · gamma + beta)`.
-#[cube(launch_unchecked, address_type = "dynamic")]
-fn apply_kernel<F: Float, N: Size>(
-    x: &[Vector<F, N>],
-    gamma: &[f32],
-    beta: &[f32],
-    statistics: &[f32],
-    output: &mut [Vector<F, N>],
-    place: Place,
-    slope: f32,
-    #[define(F)] _float: ElemType,
-) {
-    if CUBE_POS >= place.cubes {
-        terminate!();
-    }
-    let map = CUBE_POS / place.parts;
-    let channel = map % place.channels;
-    let group = map / place.of_group;
-    let mean = Vector::<f32, N>::new(statistics[2 * group]);
-    let scale = Vector::<f32, N>::new(gamma[channel] * statistics[2 * group + 1]);
-    let shift = Vector::<f32, N>::new(beta[channel]);
-    let (start, end) = part(place.run, place.parts);
-    let mut at = start + UNIT_POS as usize;
-    while at < end {
-        let z = (Vector::<f32, N>::cast_from(x[at]) - mean) * scale + shift;
-        let y = select_many(z.greater_than(&Vector::new(0.0)), z, z * Vector::new(slope));
-        output[at] = Vector::cast_from(y);
-        at += UNITS;
-    }
 }
 
 /// The gradient before the activation, and the normalized input.

@@ -7,7 +7,10 @@ use burn::tensor::DType;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::cube::{add_parts, contiguous, cubes, empty, float, indices, tensor};
+use super::super::Source;
+use super::super::cube::{
+    add_parts, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized, tensor,
+};
 use super::{Pointwise, RUN, num_parts, product, tile};
 
 /// A unit's outputs, and its inputs.
@@ -19,9 +22,10 @@ impl Pointwise for Cube {
         product(matrix, x)
     }
 
-    fn weight_gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<2> {
-        let ([batch, from, nk, nj, ni], to) = (x.dims(), gradient.dims()[1]);
-        let (x, gradient) = (contiguous(x), contiguous(gradient));
+    fn weight_gradient(source: &Source, gradient: &Tensor<5>) -> Tensor<2> {
+        let ([batch, from, nk, nj, ni], to) = (source.x.dims(), gradient.dims()[1]);
+        let (x, gradient) = (contiguous(&source.x), contiguous(gradient));
+        let (norms, slope) = arguments(source.norm.as_ref());
         let voxels = ni * nj * nk;
         let (parts, tile) = (num_parts(from, to, batch, voxels), tile(from, to));
         let share = (batch * voxels.div_ceil(RUN)).div_ceil(parts);
@@ -38,8 +42,10 @@ impl Pointwise for Cube {
                 indices([&x, &gradient, &partials]),
                 x.clone().into_buffer_arg(),
                 gradient.into_buffer_arg(),
+                norms,
                 partials.clone().into_buffer_arg(),
                 shape,
+                slope,
                 groups,
                 float(x.dtype),
             );
@@ -66,8 +72,10 @@ struct Shape {
 fn gradient_kernel<F: Float>(
     x: &[F],
     gradient: &[F],
+    norms: ComptimeOption<&[f32]>,
     partials: &mut [f32],
     shape: Shape,
+    slope: f32,
     #[comptime] groups: usize,
     #[define(F)] _float: ElemType,
 ) {
@@ -92,8 +100,33 @@ fn gradient_kernel<F: Float>(
     for run in part * shape.share..end {
         let (item, first) = (run / runs, run % runs * RUN);
         sync_cube();
-        load::<F>(gradient, &mut gradients, item, shape.to, block_to, shape.voxels, first, groups);
-        load::<F>(x, &mut values, item, shape.from, block_from, shape.voxels, first, groups);
+        let (voxels, is_normed) = (shape.voxels, comptime![norms.is_some()]);
+        load::<F>(
+            gradient,
+            &norms,
+            slope,
+            &mut gradients,
+            item,
+            shape.to,
+            block_to,
+            voxels,
+            first,
+            groups,
+            false,
+        );
+        load::<F>(
+            x,
+            &norms,
+            slope,
+            &mut values,
+            item,
+            shape.from,
+            block_from,
+            voxels,
+            first,
+            groups,
+            is_normed,
+        );
         sync_cube();
         #[unroll]
         for voxel in 0..RUN {
@@ -120,11 +153,13 @@ fn gradient_kernel<F: Float>(
     }
 }
 
-/// Lays a run of voxels into shared memory, the channels of a block side by side; zeros beyond the
-/// maps and channels.
+/// Lays a run of voxels into shared memory, normalized, the channels of a block side by side; zeros
+/// beyond the maps and channels.
 #[cube]
 fn load<F: Float>(
     x: &[F],
+    norms: &ComptimeOption<&[f32]>,
+    slope: f32,
     values: &mut Shared<[Block]>,
     item: usize,
     channels: usize,
@@ -132,6 +167,7 @@ fn load<F: Float>(
     voxels: usize,
     first: usize,
     #[comptime] groups: usize,
+    #[comptime] is_normed: bool,
 ) {
     let mut at = UNIT_POS as usize;
     while at < comptime![RUN * groups] {
@@ -141,8 +177,12 @@ fn load<F: Float>(
         for n in 0..BLOCK {
             let channel = (first_block + group) * BLOCK + n;
             if channel < channels && first + voxel < voxels {
-                let value = x[(item * channels + channel) * voxels + first + voxel];
-                block.insert(n, f32::cast_from(value));
+                let map = item * channels + channel;
+                let mut value = f32::cast_from(x[map * voxels + first + voxel]);
+                if comptime![is_normed] {
+                    value = normalized(value, &map_norm(norms, map, slope));
+                }
+                block.insert(n, value);
             }
         }
         values[voxel * comptime![groups + 1] + group] = block;

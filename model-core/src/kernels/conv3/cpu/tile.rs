@@ -4,6 +4,8 @@
 //! are the same. *Position* `j · (ni + 1) + i` is voxel (j, i); the taps of output plane k see the
 //! padded planes k to k + 2 at that place plus `dj · (ni + 1) + di`.
 
+use super::super::super::cpu::Map;
+
 /// Every number of lanes in the kernels divides it.
 const WIDEST: usize = 32;
 
@@ -43,12 +45,12 @@ impl Shape {
     }
 
     /// Copies what the taps at `first` and on see of plane `k` − 1 of a map; zero beyond it.
-    pub fn pad(&self, to: &mut [f32], map: &[f32], k: usize, first: usize) {
+    pub fn pad(&self, to: &mut [f32], map: Map, k: usize, first: usize) {
         to.fill(0.0);
         if (1..=self.dims[2]).contains(&k) {
-            let plane = &map[(k - 1) * self.plane()..][..self.plane()];
+            let plane = (k - 1) * self.plane();
             self.pieces(first, to.len(), self.stride() + 1, |at, from, len| {
-                to[at..at + len].copy_from_slice(&plane[from..from + len]);
+                map.load(&mut to[at..at + len], plane + from);
             });
         }
     }

@@ -4,6 +4,7 @@
 use multiversion::{multiversion, target::match_target};
 use rayon::prelude::*;
 
+use super::super::super::cpu::Maps;
 use super::tile::{Shape, Tile, multiply_add};
 
 /// Outputs that share each loaded voxel.
@@ -23,7 +24,7 @@ const GROUP: usize = 16;
 /// - x: `[b, in, k, j, i]`
 /// - gradient: `[b, out, k, j, i]`
 /// - output: `[out, in, 3, 3, 3]`
-pub fn weight_gradient(x: &[f32], gradient: &[f32], shape: Shape) -> Vec<f32> {
+pub fn weight_gradient(x: &Maps, gradient: &Maps, shape: Shape) -> Vec<f32> {
     let Shape { input, output, .. } = shape;
     let out_groups = output.div_ceil(GROUP);
     let group = (input * out_groups / (4 * rayon::current_num_threads())).clamp(1, GROUP);
@@ -47,8 +48,8 @@ pub fn weight_gradient(x: &[f32], gradient: &[f32], shape: Shape) -> Vec<f32> {
 /// A group's gradients of the weight, from output and input channel `from` on.
 fn correlate(
     weights: &mut [&mut [f32]],
-    x: &[f32],
-    gradient: &[f32],
+    x: &Maps,
+    gradient: &Maps,
     shape: Shape,
     from: [usize; 2],
 ) {
@@ -64,20 +65,21 @@ fn correlate(
     let mut padded = vec![0.0; (depth + 2) * reach];
     let mut gradients = vec![0.0; blocks * BLOCK * depth * room];
     for item in 0..x.len() / (shape.input * map) {
-        let x = &x[(item * shape.input + from[1]) * map..];
-        let gradient = &gradient[(item * shape.output + from[0]) * map..];
+        let first_map = [item * shape.output + from[0], item * shape.input + from[1]];
         let firsts = (0..shape.positions()).step_by(room);
         for (k, first) in (0..nk).step_by(depth).flat_map(|k| firsts.clone().map(move |n| (k, n))) {
             // The last planes may be fewer; their tile is then filled up with zeros.
             let outputs = gradients.chunks_exact_mut(depth * room);
-            for (to, map) in outputs.zip(gradient.chunks_exact(map)).take(weights.len()) {
+            for (o, to) in outputs.enumerate().take(weights.len()) {
+                let gradient = gradient.map(first_map[0] + o, map);
                 for (n, to) in to.chunks_exact_mut(room).enumerate() {
-                    shape.pad(to, map, k + 1 + n, first + shape.stride() + 1);
+                    shape.pad(to, gradient, k + 1 + n, first + shape.stride() + 1);
                 }
             }
-            for (c, map) in x.chunks_exact(map).take(channels).enumerate() {
+            for c in 0..channels {
+                let x = x.map(first_map[1] + c, map);
                 for (n, to) in padded.chunks_exact_mut(reach).enumerate() {
-                    shape.pad(to, map, k + n, first);
+                    shape.pad(to, x, k + n, first);
                 }
                 for (block, gradients) in gradients.chunks_exact(BLOCK * depth * room).enumerate() {
                     let sums = &mut sums[(block * channels + c) * BLOCK * 27..][..BLOCK * 27];

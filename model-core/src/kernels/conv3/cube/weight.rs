@@ -6,7 +6,10 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::super::cube::{add_parts, cubes, empty, float, indices};
+use super::super::super::Source;
+use super::super::super::cube::{
+    add_parts, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized,
+};
 use super::super::partials::{self, num_parts};
 use super::{BLOCK, Block, GROUPS, OUTSIDE, Point, places};
 
@@ -31,7 +34,9 @@ const PLANE: usize = LINES * STRIDE;
 /// - x: `[b, in, k, j, i]`
 /// - gradient: `[b, out, k, j, i]`
 /// - output: `[out, in, 3, 3, 3]`
-pub fn gradient(x: CubeTensor, gradient: CubeTensor, output: [usize; 5]) -> CubeTensor {
+pub fn gradient(source: &Source, gradient: CubeTensor, output: [usize; 5]) -> CubeTensor {
+    let x = contiguous(&source.x);
+    let (norms, slope) = arguments(source.norm.as_ref());
     let [batch, from, nk, nj, ni] = x.meta.shape().dims();
     let to = output[0];
     let parts = num_parts(from, to, batch, [ni, nj, nk]);
@@ -51,8 +56,10 @@ pub fn gradient(x: CubeTensor, gradient: CubeTensor, output: [usize; 5]) -> Cube
             indices([&x, &gradient, &partials]),
             x.clone().into_buffer_arg(),
             gradient.into_buffer_arg(),
+            norms,
             partials.clone().into_buffer_arg(),
             shape,
+            slope,
             float(x.dtype),
         );
     }
@@ -81,8 +88,10 @@ struct Shape {
 fn gradient_kernel<F: Float>(
     x: &[F],
     gradient: &[F],
+    norms: ComptimeOption<&[f32]>,
     partials: &mut [f32],
     shape: Shape,
+    slope: f32,
     #[define(F)] _float: ElemType,
 ) {
     let block_to = CUBE_POS % shape.blocks_to;
@@ -111,7 +120,16 @@ fn gradient_kernel<F: Float>(
         };
         let item = tile / (shape.tiles_i * shape.tiles_j * shape.nk);
         sync_cube();
-        load_maps::<F>(x, &mut maps, &shape, item * shape.from, block_from * CHANNELS, &corner);
+        load_maps::<F>(
+            x,
+            &norms,
+            slope,
+            &mut maps,
+            &shape,
+            item * shape.from,
+            block_from * CHANNELS,
+            &corner,
+        );
         load_gradients::<F>(
             gradient,
             &mut gradients,
@@ -161,11 +179,13 @@ fn gradient_kernel<F: Float>(
     }
 }
 
-/// Lays a tile of some channels and its border into shared memory; zeros beyond the maps and
-/// channels.
+/// Lays a tile of some channels and its border into shared memory, normalized; zeros beyond the
+/// maps and channels.
 #[cube]
 fn load_maps<F: Float>(
     x: &[F],
+    norms: &ComptimeOption<&[f32]>,
+    slope: f32,
     maps: &mut Shared<[f32]>,
     shape: &Shape,
     first_map: usize,
@@ -178,7 +198,9 @@ fn load_maps<F: Float>(
         places(&dims, corner, comptime![STRIDE as u32], comptime![LINES as u32], AREA, UNITS);
     for channel in 0..CHANNELS {
         let is_channel = first_channel + channel < shape.from;
-        let start = (first_map + first_channel + channel) * voxels;
+        // Beyond the last channel a map that there is, for nothing.
+        let map = first_map + min(first_channel + channel, shape.from - 1);
+        let (start, norm) = (map * voxels, map_norm(norms, map, slope));
         #[unroll]
         for n in 0..comptime![AREA.div_ceil(UNITS)] {
             let at = UNIT_POS as usize + comptime![n * UNITS];
@@ -186,6 +208,9 @@ fn load_maps<F: Float>(
                 let mut value = 0.0f32;
                 if is_channel && places[n] != OUTSIDE {
                     value = f32::cast_from(x[start + places[n] as usize]);
+                    if comptime![norms.is_some()] {
+                        value = normalized(value, &norm);
+                    }
                 }
                 maps[channel * AREA + at] = value;
             }

@@ -6,13 +6,18 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::super::cube::{UNITS, add_parts, cubes, empty, float, indices};
+use super::super::super::Source;
+use super::super::super::cube::{
+    UNITS, add_parts, arguments, contiguous, cubes, empty, float, indices, map_norm,
+};
 use super::{March, Plan, fetch, places, put, spot};
 
 /// # Shapes
 /// - x, gradient: `[b, c, k, j, i]`
 /// - output: `[c, 3, 3, 3]`
-pub fn gradient(x: CubeTensor, gradient: CubeTensor) -> CubeTensor {
+pub fn gradient(source: &Source, gradient: CubeTensor) -> CubeTensor {
+    let x = contiguous(&source.x);
+    let (norms, slope) = arguments(source.norm.as_ref());
     let plan = Plan::new(&x, 2);
     let batch = plan.maps / plan.channels;
     let parts = batch * plan.spots();
@@ -26,8 +31,10 @@ pub fn gradient(x: CubeTensor, gradient: CubeTensor) -> CubeTensor {
             indices([&x, &partials]),
             x.clone().into_buffer_arg(),
             gradient.into_buffer_arg(),
+            norms,
             partials.clone().into_buffer_arg(),
             plan.march(),
+            slope,
             batch,
             plan.width,
             plan.rows,
@@ -45,8 +52,10 @@ pub fn gradient(x: CubeTensor, gradient: CubeTensor) -> CubeTensor {
 fn weight_kernel<F: Float>(
     x: &[F],
     gradient: &[F],
+    norms: ComptimeOption<&[f32]>,
     partials: &mut [f32],
     march: March,
+    slope: f32,
     batch: usize,
     #[comptime] width: usize,
     #[comptime] rows: usize,
@@ -59,6 +68,8 @@ fn weight_kernel<F: Float>(
     if spot.map >= march.maps {
         terminate!();
     }
+    let is_normed = comptime![norms.is_some()];
+    let norm = map_norm(&norms, spot.map, slope);
     let places = places(&march, &spot, width, area);
     // The sums of nine taps go through the same memory at the end.
     let mut tile = Shared::<[f32]>::new_slice(comptime![Ord::max(2 * area, 9 * UNITS)]);
@@ -74,7 +85,8 @@ fn weight_kernel<F: Float>(
     let mut sums = Array::<f32>::new(27usize);
     for step in 0..spot.count + 2 {
         let start = step % 2 * area;
-        put::<F>(&mut tile, &next, start, area);
+        let at_plane = spot.first + step;
+        put::<F>(&mut tile, &next, start, &places, &march, at_plane, &norm, area, is_normed);
         let plane = spot.map * march.nk + spot.first + step;
         #[unroll]
         for r in 0..rows {
@@ -86,7 +98,7 @@ fn weight_kernel<F: Float>(
             }
         }
         sync_cube();
-        fetch::<F>(x, &mut next, &places, &march, spot.map, spot.first + step + 1, loads);
+        fetch::<F>(x, &mut next, &places, &march, spot.map, at_plane + 1, loads);
         #[unroll]
         for line in 0..rows + 2 {
             #[unroll]

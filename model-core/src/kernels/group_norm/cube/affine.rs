@@ -1,0 +1,126 @@
+//! A norm whose statistics are known, number by number, on a GPU: by itself, or as a stream is added to.
+
+use burn::tensor::DType;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::ir::ElemType;
+use cubecl::prelude::*;
+
+use super::super::super::cube::{
+    UNITS, contiguous, cubes, empty, float, indices, output_over, vector_size,
+};
+use super::super::{Affine, Layout};
+use super::{Cut, part};
+
+/// Scale and shift of every map.
+///
+/// # Shapes
+/// - output: `[b · c, 2]`
+pub fn maps([gamma, beta]: [CubeTensor; 2], statistics: &CubeTensor, layout: Layout) -> CubeTensor {
+    let maps = statistics.meta.shape()[0] * layout.of_group();
+    let output = empty([maps, 2], DType::F32, statistics);
+    // Safety: a unit writes its map's pair, where there is such.
+    unsafe {
+        affine_kernel::launch_unchecked(
+            &output.client,
+            cubes(maps.div_ceil(UNITS), &output),
+            CubeDim::new_1d(UNITS as u32),
+            gamma.into_buffer_arg(),
+            beta.into_buffer_arg(),
+            statistics.clone().into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            maps,
+            layout.channels,
+            layout.of_group(),
+        );
+    }
+    output
+}
+
+/// What a norm makes of x; with a stream, that times `sign` added to it.
+pub fn add(stream: Option<CubeTensor>, x: CubeTensor, norm: &Affine, sign: f32) -> CubeTensor {
+    let [batch, channels, nk, nj, ni] = x.meta.shape().dims::<5>();
+    let (over, position) = stream.as_ref().map_or((&x, 0), |stream| (stream, 1));
+    let wider = if x.dtype.size() > over.dtype.size() { &x } else { over };
+    let cut = Cut::new(vector_size(ni * nj * nk, wider), ni * nj * nk, batch * channels);
+    let (client, count, float_of_output) = (x.client.clone(), cubes(cut.cubes, &x), over.dtype);
+    let address = indices([&x, over]);
+    let (output, output_arg) = output_over(over, position);
+    // Safety: a unit reads its part of one channel, within the buffers, and writes where it reads.
+    unsafe {
+        add_kernel::launch_unchecked(
+            &client,
+            count,
+            CubeDim::new_1d(UNITS as u32),
+            address,
+            cut.vector,
+            x.clone().into_buffer_arg(),
+            stream.map(CubeTensor::into_buffer_arg).into(),
+            contiguous(&norm.maps).into_buffer_arg(),
+            output_arg,
+            cut.run,
+            cut.parts,
+            cut.cubes,
+            norm.slope,
+            sign,
+            float(x.dtype),
+            float(float_of_output),
+        );
+    }
+    output
+}
+
+/// Scale and shift of every map: `x̂ · gamma + beta` is `x · scale + shift`.
+#[cube(launch_unchecked)]
+fn affine_kernel(
+    gamma: &[f32],
+    beta: &[f32],
+    statistics: &[f32],
+    output: &mut [f32],
+    maps: usize,
+    channels: usize,
+    of_group: usize,
+) {
+    let map = ABSOLUTE_POS;
+    if map >= maps {
+        terminate!();
+    }
+    let (channel, group) = (map % channels, map / of_group);
+    let scale = gamma[channel] * statistics[2 * group + 1];
+    output[2 * map] = scale;
+    output[2 * map + 1] = beta[channel] - statistics[2 * group] * scale;
+}
+
+/// `stream + sign · activation(x · scale + shift)`; without a stream zero is in its place.
+#[cube(launch_unchecked, address_type = "dynamic")]
+fn add_kernel<F: Float, S: Float, N: Size>(
+    x: &[Vector<F, N>],
+    stream: ComptimeOption<&[Vector<S, N>]>,
+    norms: &[f32],
+    output: &mut [Vector<S, N>],
+    run: usize,
+    parts: usize,
+    num_cubes: usize,
+    slope: f32,
+    sign: f32,
+    #[define(F)] _float: ElemType,
+    #[define(S)] _float_of_stream: ElemType,
+) {
+    if CUBE_POS >= num_cubes {
+        terminate!();
+    }
+    let map = CUBE_POS / parts;
+    let scale = Vector::<f32, N>::new(norms[2 * map]);
+    let shift = Vector::<f32, N>::new(norms[2 * map + 1]);
+    let (start, end) = part(run, parts);
+    let mut at = start + UNIT_POS as usize;
+    while at < end {
+        let z = Vector::<f32, N>::cast_from(x[at]) * scale + shift;
+        let y = select_many(z.greater_than(&Vector::new(0.0)), z, z * Vector::new(slope));
+        // As x's type holds it.
+        let y = Vector::<f32, N>::cast_from(Vector::<F, N>::cast_from(y));
+        let before: ComptimeOption<Vector<S, N>> = stream.as_ref().map(|stream| stream[at]);
+        let before = Vector::<f32, N>::cast_from(before.unwrap_or_default());
+        output[at] = Vector::cast_from(before + y * Vector::new(sign));
+        at += UNITS;
+    }
+}
