@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model_core::Weights;
-use web_time::Instant;
 use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
 
 use crate::Error;
@@ -18,14 +17,16 @@ use crate::signal::{Receiver, signal};
 // Not for the page: a browser's clock is a coarse one.
 #[cfg(not(target_arch = "wasm32"))]
 mod measure;
-mod pace;
 mod pipelines;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use measure::CopyRate;
 
-use pace::Pace;
 use pipelines::Variant;
+
+/// Multiply-adds and values moved of one submission. Small enough that a slow GPU shows progress
+/// and stays free for the page; two are in flight, so that a fast one does not wait between them.
+const SUBMISSION_COST: u64 = 1 << 26;
 
 /// A GPU with the kernels compiled for it.
 pub struct Engine {
@@ -39,7 +40,7 @@ pub struct Engine {
     allocated: AtomicU64,
     health: Arc<Mutex<Health>>,
     is_poisoning: bool,
-    is_stepping: bool,
+    submission_cost: u64,
 }
 
 /// What the device reports by itself.
@@ -113,7 +114,7 @@ impl Engine {
             allocated: AtomicU64::new(0),
             health,
             is_poisoning: false,
-            is_stepping: false,
+            submission_cost: SUBMISSION_COST,
         })
     }
 
@@ -138,7 +139,7 @@ impl Engine {
     /// The same engine, handing the GPU one step at a time: for measurements, where each
     /// progress tells the time of a step.
     pub fn one_step_a_submission(mut self) -> Engine {
-        self.is_stepping = true;
+        self.submission_cost = 0;
         self
     }
 
@@ -210,7 +211,7 @@ impl Engine {
         self.allocated.load(Ordering::Relaxed)
     }
 
-    /// Submits the steps, a moment's at a time.
+    /// Submits the steps, a few at a time.
     async fn execute(
         &self,
         plan: &Plan,
@@ -224,12 +225,10 @@ impl Engine {
             total_multiply_adds: plan.multiply_adds(),
         };
         let mut in_flight: VecDeque<(Submission, Progress)> = VecDeque::new();
-        let (mut pace, mut last_done) = (Pace::new(), Instant::now());
         let mut next = 0;
         while next < plan.steps.len() || !in_flight.is_empty() {
             if next < plan.steps.len() {
-                let most = if self.is_stepping { 0 } else { pace.cost() };
-                let end = batch_end(&plan.steps, next, most);
+                let end = batch_end(&plan.steps, next, self.submission_cost);
                 let submission = self.submit(plan, resources, next..end);
                 progress.done_steps = end;
                 progress.done_multiply_adds +=
@@ -241,11 +240,7 @@ impl Engine {
                 }
             }
             if let Some((submission, progress)) = in_flight.pop_front() {
-                let (cost, submitted) = (submission.cost, submission.submitted);
                 self.finished(submission).await?;
-                // The one before may have ended after this one was handed over.
-                pace.learn(cost, submitted.max(last_done).elapsed());
-                last_done = Instant::now();
                 if on_progress(progress).is_break() {
                     return Err(Error::Cancelled);
                 }
@@ -260,7 +255,6 @@ impl Engine {
         resources: &Resources,
         steps: std::ops::Range<usize>,
     ) -> Submission {
-        let cost = plan.steps[steps.clone()].iter().map(|step| step.cost).sum();
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
         for index in steps {
@@ -270,7 +264,7 @@ impl Engine {
         let index = self.queue.submit([encoder.finish()]);
         let (sender, done) = signal();
         self.queue.on_submitted_work_done(move || sender.send(()));
-        Submission { index, done, cost, submitted: Instant::now() }
+        Submission { index, done }
     }
 
     /// Encodes a step.
@@ -366,8 +360,6 @@ impl Drop for Engine {
 struct Submission {
     index: wgpu::SubmissionIndex,
     done: Receiver<()>,
-    cost: u64,
-    submitted: Instant,
 }
 
 /// The end of the batch that begins at `start`: at least a step, at most of cost `most`.

@@ -3,13 +3,10 @@
 use model_core::Weights;
 use wgpu::{BufferUsages, CommandEncoder, Features, QuerySet};
 
-use super::{Engine, batch_end};
+use super::{Engine, SUBMISSION_COST, batch_end};
 use crate::Error;
 use crate::kernels::spread;
 use crate::plan::Plan;
-
-/// Multiply-adds and values moved of one submission.
-const SUBMISSION_COST: u64 = 1 << 26;
 
 /// Two time stamps a step, and no more in one set of wgpu's.
 const MOST_STEPS: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
