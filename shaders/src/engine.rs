@@ -3,30 +3,28 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model_core::Weights;
+use web_time::Instant;
 use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
 
 use crate::Error;
 use crate::output::Output;
-use crate::plan::{Plan, Step};
+use crate::plan::Plan;
 use crate::resources::Resources;
 use crate::signal::{Receiver, signal};
+use pace::{Pace, batch_end};
+use pipelines::Variant;
 
 // Not for the page: a browser's clock is a coarse one.
 #[cfg(not(target_arch = "wasm32"))]
 mod measure;
+mod pace;
 mod pipelines;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use measure::CopyRate;
-
-use pipelines::Variant;
-
-/// Multiply-adds and values moved of one submission. Small enough that a slow GPU shows progress
-/// and stays free for the page; two are in flight, so that a fast one does not wait between them.
-const SUBMISSION_COST: u64 = 1 << 26;
 
 /// A GPU with the kernels compiled for it.
 pub struct Engine {
@@ -40,7 +38,7 @@ pub struct Engine {
     allocated: AtomicU64,
     health: Arc<Mutex<Health>>,
     is_poisoning: bool,
-    submission_cost: u64,
+    pace: Mutex<Pace>,
 }
 
 /// What the device reports by itself.
@@ -114,7 +112,7 @@ impl Engine {
             allocated: AtomicU64::new(0),
             health,
             is_poisoning: false,
-            submission_cost: SUBMISSION_COST,
+            pace: Mutex::default(),
         })
     }
 
@@ -139,11 +137,12 @@ impl Engine {
     /// The same engine, handing the GPU one step at a time: for measurements, where each
     /// progress tells the time of a step.
     pub fn one_step_a_submission(mut self) -> Engine {
-        self.submission_cost = 0;
+        self.pace = Mutex::new(Pace::one_step());
         self
     }
 
     /// Runs a plan on an input `[channel][k][j][i]`. `on_progress` is called after each submission.
+    /// A run that is dropped where it waits leaves the engine ready for the next one.
     ///
     /// # Errors
     /// [`Error::Program`] when plan, weights and input do not fit each other;
@@ -175,6 +174,7 @@ impl Engine {
             return Err(Error::program(format!("{num_values} input values"), input.len()));
         }
         self.check_health()?;
+        self.idle().await?;
         self.prepare(plan).await?;
         let resources = self.allocate(plan).await?;
         resources.upload(&self.queue, plan, weights)?;
@@ -228,7 +228,7 @@ impl Engine {
         let mut next = 0;
         while next < plan.steps.len() || !in_flight.is_empty() {
             if next < plan.steps.len() {
-                let end = batch_end(&plan.steps, next, self.submission_cost);
+                let end = batch_end(&plan.steps, next, self.pace().cost());
                 let submission = self.submit(plan, resources, next..end);
                 progress.done_steps = end;
                 progress.done_multiply_adds +=
@@ -257,14 +257,21 @@ impl Engine {
     ) -> Submission {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
+        let cost = plan.steps[steps.clone()].iter().map(|step| step.cost).sum();
         for index in steps {
             self.dispatch(&mut pass, plan, resources, index);
         }
         drop(pass);
+        let given_at = Instant::now();
         let index = self.queue.submit([encoder.finish()]);
+        Submission { index, cost, given_at, done: self.done() }
+    }
+
+    /// When all that was submitted is done.
+    fn done(&self) -> Receiver<Instant> {
         let (sender, done) = signal();
-        self.queue.on_submitted_work_done(move || sender.send(()));
-        Submission { index, done }
+        self.queue.on_submitted_work_done(move || sender.send(Instant::now()));
+        done
     }
 
     /// Encodes a step.
@@ -287,14 +294,29 @@ impl Engine {
 
     /// Waits for a submission.
     async fn finished(&self, submission: Submission) -> Result<(), Error> {
-        self.poll(submission.index)?;
-        submission.done.receive().await;
+        self.poll(Some(submission.index))?;
+        if let Some(done_at) = submission.done.receive().await {
+            self.pace().done(submission.cost, submission.given_at, done_at);
+        }
         self.check_health()
     }
 
-    /// Natively callbacks come only while polling; in a browser this does nothing.
-    fn poll(&self, index: wgpu::SubmissionIndex) -> Result<(), Error> {
-        let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: None };
+    /// Waits for what a run that was stopped has left behind: its memory is free then.
+    async fn idle(&self) -> Result<(), Error> {
+        let done = self.done();
+        self.poll(None)?;
+        done.receive().await;
+        self.check_health()
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Natively callbacks come only while polling; in a browser this does nothing. Without an index
+    /// it waits for all that was submitted.
+    fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
+        let wait = wgpu::PollType::Wait { submission_index, timeout: None };
         let polled = self.device.poll(wait);
         polled.map(|_| ()).map_err(|error| Error::Device(error.to_string()))
     }
@@ -337,7 +359,7 @@ impl Engine {
         self.check_health()?;
         let (sender, mapped) = signal();
         buffer.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
-        self.poll(index)?;
+        self.poll(Some(index))?;
         let mapped = mapped.receive().await;
         self.check_health()?;
         match mapped {
@@ -359,17 +381,7 @@ impl Drop for Engine {
 /// Work handed to the GPU.
 struct Submission {
     index: wgpu::SubmissionIndex,
-    done: Receiver<()>,
-}
-
-/// The end of the batch that begins at `start`: at least a step, at most of cost `most`.
-fn batch_end(steps: &[Step], start: usize, most: u64) -> usize {
-    let mut cost = 0;
-    for (n, step) in steps[start..].iter().enumerate() {
-        cost += step.cost;
-        if n > 0 && cost > most {
-            return start + n;
-        }
-    }
-    steps.len()
+    cost: u64,
+    given_at: Instant,
+    done: Receiver<Instant>,
 }

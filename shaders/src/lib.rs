@@ -2,7 +2,7 @@
 //! runs a [`Program`](model_core::Program) on wgpu, natively and in the browser.
 //!
 //! Steps of a run: a program is checked and laid out as a [`Plan`] (no GPU needed), its buffers are
-//! allocated, its steps are submitted a few at a time, and the result is read back.
+//! allocated, its steps are submitted a moment's work at a time, and the result is read back.
 
 mod check;
 mod engine;
@@ -16,6 +16,7 @@ pub mod reference;
 mod resources;
 mod session;
 mod signal;
+mod stop;
 mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -26,4 +27,5 @@ pub use layout::MAX_BINDING_BYTES;
 pub use output::Output;
 pub use plan::{Footprint, Manner, Part, Plan, Slot, Step};
 pub use session::{Gpu, News, Ran, Session, Setback};
+pub use stop::Stop;
 pub use weights::{Packing, Piece};

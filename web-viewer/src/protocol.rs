@@ -30,6 +30,8 @@ pub enum Ask {
         channels: Vec<(u32, usize)>,
         /// What a run may take on the GPU.
         budget_bytes: u64,
+        /// The most that it could be allowed to take.
+        most_bytes: u64,
     },
     /// Run the network on what was planned.
     Segment {

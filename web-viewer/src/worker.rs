@@ -5,21 +5,22 @@ mod bench;
 mod run;
 mod teller;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::{Array, Float32Array, Uint8Array};
 use model_core::Bundle;
+use shaders::Stop;
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::budget;
 use crate::protocol::{self, Answer, Ask, Planned};
 use bench::Bench;
 
 thread_local! {
     static BENCH: RefCell<Bench> = RefCell::default();
-    static IS_CANCELLED: Cell<bool> = const { Cell::new(false) };
+    /// Stops the run that goes on.
+    static STOP: RefCell<Stop> = RefCell::default();
 }
 
 /// An answer, with the arrays sent along.
@@ -74,11 +75,13 @@ async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
             });
             Ok((Answer::Done, Vec::new()))
         }
-        Ask::Plan { channels, budget_bytes } => plan(&channels, budget_bytes),
+        Ask::Plan { channels, budget_bytes, most_bytes } => {
+            plan(&channels, budget_bytes, most_bytes)
+        }
         Ask::Segment { in_windows: false } => run::segment(id).await,
         Ask::Segment { in_windows: true } => run::segment_in_windows(id).await,
         Ask::Cancel => {
-            IS_CANCELLED.set(true);
+            STOP.with_borrow(Stop::stop);
             Ok((Answer::Done, Vec::new()))
         }
     }
@@ -107,7 +110,7 @@ fn read_scan(scan: u32, file: &str, bytes: &[u8]) -> Answered {
     Ok((Answer::Scan { grid }, arrays))
 }
 
-fn plan(channels: &[(u32, usize)], budget_bytes: u64) -> Answered {
+fn plan(channels: &[(u32, usize)], budget_bytes: u64, most_bytes: u64) -> Answered {
     let planned = BENCH.with_borrow_mut(|bench| {
         let prepared = bench.prepare(channels)?;
         (bench.plan, bench.windows) = (None, None);
@@ -118,8 +121,8 @@ fn plan(channels: &[(u32, usize)], budget_bytes: u64) -> Answered {
                 Ok(Planned::Fits(stated))
             }
             Err(error @ shaders::Error::Budget { smallest_bytes, .. }) => {
-                // Never where another choice of memory would do: the result is another.
-                if budget::holding(smallest_bytes).is_none() {
+                // Never where more memory would do: the result is another.
+                if smallest_bytes > most_bytes {
                     bench.windows = prepared.windows(budget_bytes);
                 }
                 let windows = bench.windows.as_ref().map(|windows| protocol::Windows {

@@ -3,13 +3,17 @@
 use model_core::Weights;
 use wgpu::{BufferUsages, CommandEncoder, Features, QuerySet};
 
-use super::{Engine, SUBMISSION_COST, batch_end};
+use super::Engine;
+use super::pace::batch_end;
 use crate::Error;
 use crate::kernels::spread;
 use crate::plan::Plan;
 
 /// Two time stamps a step, and no more in one set of wgpu's.
 const MOST_STEPS: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
+
+/// What one submission costs at most: little, so that no driver ends it.
+const SUBMISSION_COST: u64 = 1 << 26;
 
 /// A copy as a kernel makes it at best.
 const COPY: &str = "

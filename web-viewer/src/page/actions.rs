@@ -180,6 +180,7 @@ pub fn segment(page: Page, in_windows: bool) {
     let turn = page.begin();
     act(page, async move {
         page.drop_result();
+        page.is_stopping.set(false);
         page.say(Phase::Running, "Starting");
         let (answer, arrays) = ask(&Ask::Segment { in_windows }, None).await?;
         check(page.is_current(turn))?;
@@ -207,10 +208,11 @@ fn made(elapsed_secs: f64, adapter: &str, plan: &Plan, windows: &str) -> String 
     format!("Computed in {elapsed_secs:.1} s on {place}: {seen}, {maps}, {memory} of its memory.")
 }
 
-/// Stops the network.
+/// Stops the network, and says so before the worker does.
 pub fn cancel(page: Page) {
     act(page, async move {
-        page.say(Phase::Running, "Stopping");
+        page.is_stopping.set(true);
+        page.say(Phase::Running, "Cancelling");
         ask(&Ask::Cancel, None).await?;
         Ok(())
     });

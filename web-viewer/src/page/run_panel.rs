@@ -44,8 +44,12 @@ pub fn RunPanel(page: Page) -> impl IntoView {
                 }
             >
                 {move || page.progress.get().map(|progress| view! { <ProgressView progress /> })}
-                <button id="cancel" on:click=move |_| actions::cancel(page)>
-                    "Cancel"
+                <button
+                    id="cancel"
+                    disabled=move || page.is_stopping.get()
+                    on:click=move |_| actions::cancel(page)
+                >
+                    {move || if page.is_stopping.get() { "Cancelling…" } else { "Cancel" }}
                 </button>
             </Show>
         </section>

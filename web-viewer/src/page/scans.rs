@@ -11,9 +11,9 @@ use wasm_bindgen::JsValue;
 use super::actions::{Stop, check};
 use super::client::ask;
 use super::state::{Filled, Page, Phase, Slot, Turn};
-use crate::hints;
 use crate::protocol::{Answer, Ask};
 use crate::slice::Window;
+use crate::{budget, hints};
 
 /// A file's bytes with its name.
 pub struct Source {
@@ -155,7 +155,8 @@ pub async fn plan_again(page: Page, turn: Turn) -> Result<(), Stop> {
     {
         page.say(Phase::Loading, "Preparing the scan for the network");
         let budget_bytes = page.budget_mib.get_untracked() << 20;
-        let answer = ask(&Ask::Plan { channels, budget_bytes }, None).await?;
+        let most_bytes = budget::MOST_MIB << 20;
+        let answer = ask(&Ask::Plan { channels, budget_bytes, most_bytes }, None).await?;
         check(page.is_current(turn))?;
         if let (Answer::Planned(planned), _) = answer {
             page.plan.set(Some(planned));

@@ -91,6 +91,8 @@ pub struct Page {
     /// What a run may take on the GPU.
     pub budget_mib: RwSignal<u64>,
     pub progress: RwSignal<Option<Progress>>,
+    /// Whether the run was asked to stop.
+    pub is_stopping: RwSignal<bool>,
     pub result: RwSignal<Option<Arc<Shared>>>,
     /// Whether the result came with a link, and waits for its scan or has it.
     pub is_from_link: RwSignal<bool>,
@@ -131,6 +133,7 @@ impl Page {
                 super::browser::remembered(BUDGET_KEY).as_deref(),
             )),
             progress: RwSignal::new(None),
+            is_stopping: RwSignal::new(false),
             result: RwSignal::new(None),
             is_from_link: RwSignal::new(false),
             visible: RwSignal::new(Vec::new()),
@@ -219,6 +222,7 @@ impl Page {
     /// Shows how far a run is.
     pub fn progress(self, progress: Progress) {
         let text = match progress.step {
+            _ if self.is_stopping.get_untracked() => "Cancelling".to_string(),
             Step::OpenGpu => "Opening the GPU".to_string(),
             Step::Network => format!("Segmenting: {:.0} %", 100.0 * progress.share),
             Step::PlaceLabels => "Placing the labels on the scan".to_string(),

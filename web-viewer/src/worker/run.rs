@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use js_sys::{Date, Uint8Array};
 use model_core::{Input, LabelMap, postprocess};
-use shaders::{Engine, Error, News, Output, Plan, Session};
+use shaders::{Engine, Error, News, Output, Plan, Session, Stop};
 
 use super::bench::{Prepared, Windows};
 use super::teller::Teller;
-use super::{Answered, BENCH, IS_CANCELLED};
+use super::{Answered, BENCH, STOP};
 use crate::protocol::{Answer, Step};
 use crate::words;
 
@@ -18,6 +18,7 @@ struct Run {
     prepared: Rc<Prepared>,
     session: Session,
     teller: Teller,
+    stop: Stop,
     start_ms: f64,
 }
 
@@ -57,12 +58,13 @@ pub async fn segment_in_windows(id: u32) -> Answered {
 
 impl Run {
     fn begin(id: u32, num_windows: usize) -> Result<Run, String> {
-        IS_CANCELLED.set(false);
+        let stop = Stop::default();
+        STOP.set(stop.clone());
         BENCH.with_borrow_mut(|bench| {
             let prepared = bench.prepared.clone().ok_or("no scan is chosen")?;
             let session = std::mem::take(&mut bench.session);
             let teller = Teller::new(id, num_windows);
-            Ok(Run { prepared, session, teller, start_ms: Date::now() })
+            Ok(Run { prepared, session, teller, stop, start_ms: Date::now() })
         })
     }
 
@@ -71,10 +73,11 @@ impl Run {
         let teller = &mut self.teller;
         let mut tell = |news: News| {
             teller.tell(news);
-            if IS_CANCELLED.get() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            ControlFlow::Continue(())
         };
         let weights = &self.prepared.bundle.weights;
-        let ran = self.session.run(Engine::new, plan, weights, &input.values, &mut tell).await?;
+        let run = self.session.run(Engine::new, plan, weights, &input.values, &mut tell);
+        let ran = self.stop.or(run).await?;
         Ok((ran.output, ran.plan))
     }
 
@@ -100,7 +103,7 @@ impl Run {
 
     /// The answer; the GPU is kept for the next run.
     fn end(self, ran: Result<(LabelMap, Plan), Error>, num_windows: Option<usize>) -> Answered {
-        let Run { prepared, session, teller, start_ms } = self;
+        let Run { prepared, session, teller, start_ms, .. } = self;
         let adapter = session.gpu().map(|gpu| gpu.adapter_name().to_string()).unwrap_or_default();
         BENCH.with_borrow_mut(|bench| bench.session = session);
         let (map, plan) = match ran {
