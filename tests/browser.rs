@@ -6,6 +6,7 @@
 
 mod chrome;
 mod tabs;
+mod windows;
 
 use std::env;
 use std::fs;
@@ -162,8 +163,14 @@ fn the_page_gives_the_trainers_result() {
     let predicted = setup.train(folder.path());
 
     let (_serve, address) = setup.serve(folder.path(), &setup.page);
-    let look = |client| look(client, address, predicted.clone());
+    let look = |client| look(client, address.clone(), predicted.clone());
     let console = setup.in_a_browser(folder.path(), "look", look);
+    let complaints = chrome::complaints(&console);
+    assert!(complaints.is_empty(), "on the page's console: {complaints:#?}");
+
+    let wide = windows::Wide::new(&setup, folder.path());
+    let in_windows = |client| windows::segment(client, address.clone(), wide);
+    let console = setup.in_a_browser(folder.path(), "windows", in_windows);
     let complaints = chrome::complaints(&console);
     assert!(complaints.is_empty(), "on the page's console: {complaints:#?}");
 

@@ -34,14 +34,16 @@ const asked = performance.getEntriesByType("resource").filter(e => e.name.endsWi
 return asked.map(entry => entry.responseStatus);
 "#;
 
-/// Has the page ask its worker for another budget than the person's: none of theirs is too small
-/// for a phantom.
-const ALLOW: &str = r#"
-const [budget] = arguments;
+/// Has the page ask its worker for another budget than the person's, and name another as the most that
+/// it offers: a phantom exceeds none of those. Zero leaves what the page says.
+pub const ALLOW: &str = r#"
+const [budget, most] = arguments;
 window.post ??= Worker.prototype.postMessage;
-Worker.prototype.postMessage = function (message, transferred) {
-    const asked = message[1].replace(/"budget_bytes":\d+/, `"budget_bytes":${budget}`);
-    return window.post.call(this, budget ? [message[0], asked, message[2]] : message, transferred);
+const changed = (text, name, bytes) =>
+    bytes ? text.replace(new RegExp(`"${name}":\\d+`), `"${name}":${bytes}`) : text;
+Worker.prototype.postMessage = function ([id, text, file], transferred) {
+    const asked = changed(changed(text, "budget_bytes", budget), "most_bytes", most);
+    return window.post.call(this, [id, asked, file], transferred);
 };
 "#;
 
@@ -90,14 +92,14 @@ pub async fn remembers_the_budget(client: &Client, address: &str) {
         assert!(plan.contains(said), "expected {said:?} in {plan:?}");
     }
 
-    client.execute(ALLOW, vec![json!(1 << 20)]).await.unwrap();
+    client.execute(ALLOW, vec![json!(1 << 20), json!(0)]).await.unwrap();
     select.select_by_value("2048").await.unwrap();
     let refused = wait_for(client, "#exceeds", 60, "to refuse", |text| !text.is_empty()).await;
     for said in ["needs at least ", " MiB of GPU memory", "1 MiB are allowed"] {
         assert!(refused.contains(said), "expected {said:?} in {refused:?}");
     }
     assert_eq!(text(client, "#allow").await, "Allow 512 MiB");
-    client.execute(ALLOW, vec![json!(0)]).await.unwrap();
+    client.execute(ALLOW, vec![json!(0), json!(0)]).await.unwrap();
     click(client, "#allow").await;
     reach(client, "ready", 60).await;
     client.refresh().await.unwrap();

@@ -38,15 +38,6 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
     }
 }
 
-/// A file's name in the width of a slot; its end tells the channel.
-fn shortened(name: &str) -> String {
-    const CHARS: usize = 23;
-    match name.chars().count().checked_sub(CHARS) {
-        None | Some(0) => name.to_string(),
-        Some(over) => format!("…{}", name.chars().skip(over + 1).collect::<String>()),
-    }
-}
-
 /// A grid in a line: voxels, their size, and where the file's axes point.
 fn lies(grid: &Grid) -> String {
     let [i, j, k] = grid.dims;
@@ -79,7 +70,7 @@ fn SlotView(page: Page, n: usize, content: Slot) -> impl IntoView {
     view! {
         <label class="slot" class:filled=is_filled on:drop=on_drop title=title>
             <span class="channel">{content.name}</span>
-            <span class="file">{shortened(&text)}</span>
+            <span class="file"><bdi>{text}</bdi></span>
             <input
                 type="file"
                 multiple
