@@ -147,7 +147,7 @@ pub struct Dispatch<P> {
     pub workgroups: [u32; 3],
 }
 
-/// Output channels of a block; an invocation of the convolutions computes two.
+/// Output channels of a block.
 pub const BLOCK: usize = 8;
 
 /// A part: neighboring slabs.
