@@ -226,7 +226,8 @@ fn bytes_kept_for_backward_are_flat_in_depth() {
 }
 
 /// Counted in halves of the stream's width, as `nets/reversible.rs` says: two streams and their
-/// gradients; of an MBConv of expansion 2 four tensors of 2, and its projection's output; of a half of one convolution, two tensors.
+/// gradients; of an MBConv of expansion 2 four tensors of 2, and its projection's output; of a half of
+/// one convolution, two tensors.
 #[test]
 fn the_tensors_alive_at_the_peak_are_those_that_the_docs_name() {
     let name = "reversible::the_tensors_alive_at_the_peak_are_those_that_the_docs_name";

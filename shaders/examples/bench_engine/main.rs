@@ -69,7 +69,7 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     println!("| cold: kernels compiled | {} |", seconds(compiled));
     println!("| cold: first run | {} |", seconds(first));
     println!("| warm: a run, input and result included | {} |", spread(&warm));
-    println!("| warm: at most until a cancelled run ends | {} |", seconds(longest));
+    println!("| warm: the longest between two chances to stop | {} |", seconds(longest));
     println!("| warm: multiply-adds a second | {whole:.2} G |");
     println!("| stated, allocated | {}, {allocated} bytes |", plan.footprint.total_bytes);
     match by_its_clock(&engine, &plan, &weights, &input, *repeat) {

@@ -25,7 +25,7 @@ const CHUNK: u32 = 2048u; // quads
 @group(0) @binding(6) var<storage, read> gamma_beta: array<vec2<f32>>; // of a channel
 @group(0) @binding(7) var<storage, read_write> affines: array<vec4<f32>>;
 
-// Of every so manieth quad from `first` on.
+// Of a lane's quads: each LANES-th one from `first` on.
 fn lane(first: u32, end: u32) -> Moments {
   var counted = Counted(0.0, 0.0, vec4(0.0), vec4(0.0));
   // The place within a row, without a division for every quad.
