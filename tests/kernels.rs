@@ -1,5 +1,6 @@
 //! The WGSL kernels compute what their references compute, alone and as whole networks.
 
+mod blocks;
 mod norms;
 mod resampling;
 
@@ -29,11 +30,18 @@ fn engine() -> Option<Engine> {
     promises::engine().map(Engine::poisoning)
 }
 
+/// As it is on this GPU, and as it is on one that has only what every GPU has.
+fn engines() -> impl Iterator<Item = Engine> {
+    [engine(), engine().map(Engine::plain)].into_iter().flatten()
+}
+
 /// Nothing is divided.
-const WHOLE: Manner = Manner { storage: Storage::F32, parts: 1, slab_bytes: MAX_BINDING_BYTES };
+const WHOLE: Manner =
+    Manner { storage: Storage::F32, parts: 1, most_fused: 0, slab_bytes: MAX_BINDING_BYTES };
 
 /// As finely as can be: planes one by one, channels group by group.
-const FINE: Manner = Manner { storage: Storage::F32, parts: usize::MAX, slab_bytes: 1 };
+const FINE: Manner =
+    Manner { storage: Storage::F32, parts: usize::MAX, most_fused: 0, slab_bytes: 1 };
 
 fn run(engine: &Engine, plan: &Plan, weights: &Weights, input: &[f32]) -> Output {
     let mut go_on = |_| ControlFlow::Continue(());
@@ -277,14 +285,14 @@ fn whole_networks_are_their_references() {
     {
         let (program, weights, input) = network(config, dims);
         let expected = reference::run(&program, &weights, &input);
-        for manner in [WHOLE, FINE] {
+        for manner in [WHOLE, FINE, blocks::fused(WHOLE)] {
             let found = logits(&engine, &program, manner, &weights, &input);
             assert_close(&found, &expected, 1e-4, &format!("{dims:?} {manner:?}"));
         }
     }
 }
 
-/// Where the hardware reads no f16, two lie in a u32; both ways, and in every part, labels are nearly
+/// Where the hardware reads no f16, two lie in a u32, and it may have no subgroups; both ways, and in every part, labels are nearly
 /// those of f32.
 #[test]
 fn maps_in_f16_give_nearly_the_same() {
@@ -292,10 +300,11 @@ fn maps_in_f16_give_nearly_the_same() {
     let (program, weights, input) = network(demo(), [32, 24, 16]);
     let expected = reference::run(&program, &weights, &input);
     let half = |manner| Manner { storage: Storage::F16, ..manner };
-    let found = [WHOLE, FINE].map(|m| logits(&engine, &program, half(m), &weights, &input));
-    let engine = engine.without_f16();
-    let packed = logits(&engine, &program, half(WHOLE), &weights, &input);
-    for found in found.iter().chain([&packed]) {
+    let manners = [WHOLE, FINE, blocks::fused(WHOLE)];
+    let found = manners.map(|m| logits(&engine, &program, half(m), &weights, &input));
+    let engine = engine.plain();
+    let packed = manners.map(|m| logits(&engine, &program, half(m), &weights, &input));
+    for found in found.iter().chain(&packed) {
         assert_close(found, &expected, 2e-2, "f16");
         for (n, region) in expected.chunks_exact(32 * 24 * 16).enumerate() {
             let other = &found[n * region.len()..][..region.len()];

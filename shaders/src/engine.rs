@@ -10,6 +10,7 @@ use web_time::Instant;
 use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
 
 use crate::Error;
+use crate::kernels::Hardware;
 use crate::output::Output;
 use crate::plan::Plan;
 use crate::resources::Resources;
@@ -22,17 +23,20 @@ use pipelines::Variant;
 mod measure;
 mod pace;
 mod pipelines;
+mod preference;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use measure::CopyRate;
+pub use preference::Trial;
 
 /// A GPU with the kernels compiled for it.
 pub struct Engine {
     device: Device,
     queue: Queue,
     adapter_name: String,
-    /// Whether kernels may read f16 themselves.
-    has_f16: bool,
+    is_software: bool,
+    /// What kernels may use.
+    hardware: Hardware,
     /// Compiled when they are first needed, and kept.
     pipelines: Mutex<HashMap<Variant, ComputePipeline>>,
     allocated: AtomicU64,
@@ -81,7 +85,7 @@ impl Engine {
         };
         let adapter = instance.request_adapter(&options).await;
         let adapter = adapter.map_err(|error| Error::NoAdapter(error.to_string()))?;
-        let wanted = wanted | wgpu::Features::SHADER_F16;
+        let wanted = wanted | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
         let required_features = adapter.features() & wanted;
         let descriptor = wgpu::DeviceDescriptor { required_features, ..Default::default() };
         let opened = adapter.request_device(&descriptor).await;
@@ -100,6 +104,7 @@ impl Engine {
         }));
 
         let info = adapter.get_info();
+        let is_software = info.device_type == wgpu::DeviceType::Cpu;
         // Browsers may hide the name.
         let named = [info.name, info.driver].into_iter().find(|name| !name.is_empty());
         let adapter_name = named.unwrap_or_else(|| "unnamed GPU".into());
@@ -107,7 +112,11 @@ impl Engine {
             device,
             queue,
             adapter_name,
-            has_f16: required_features.contains(wgpu::Features::SHADER_F16),
+            is_software,
+            hardware: Hardware {
+                has_f16: required_features.contains(wgpu::Features::SHADER_F16),
+                has_subgroups: required_features.contains(wgpu::Features::SUBGROUP),
+            },
             pipelines: Mutex::default(),
             allocated: AtomicU64::new(0),
             health,
@@ -128,9 +137,10 @@ impl Engine {
         self
     }
 
-    /// The same engine, without the hardware's own f16: two to a u32, as where there is none.
-    pub fn without_f16(mut self) -> Engine {
-        self.has_f16 = false;
+    /// The same engine, with what every GPU has: f16 are two to a u32, and there are no subgroups.
+    pub fn plain(mut self) -> Engine {
+        self.hardware = Hardware::default();
+        self.pipelines = Mutex::default();
         self
     }
 

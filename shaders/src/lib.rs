@@ -21,11 +21,11 @@ mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::CopyRate;
-pub use engine::{Engine, Progress};
+pub use engine::{Engine, Progress, Trial};
 pub use error::Error;
 pub use layout::MAX_BINDING_BYTES;
 pub use output::Output;
-pub use plan::{Footprint, Manner, Part, Plan, Slot, Step};
+pub use plan::{Footprint, Manner, Part, Plan, Preference, Slot, Step};
 pub use session::{Gpu, News, Ran, Session, Setback};
 pub use stop::Stop;
 pub use weights::{Packing, Piece};

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use model_core::{Buffer, Op, Program, View};
 
-use crate::Error;
+use crate::{Error, Manner};
 
 mod block;
 
@@ -35,6 +35,12 @@ pub enum Stage {
         cols: Range<usize>,
         is_more: bool,
     },
+    /// The affines of the norm after a 1³ convolution, whose output is never written, from the
+    /// statistics of its input.
+    Expansion { from: Source, op: usize, affine: usize },
+    /// Some channels of a 1³ convolution, its norm, of which the affines begin at `affine`, and the
+    /// depthwise convolution after it.
+    ExpandDepthwise { from: Source, to: View, op: usize, channels: Range<usize>, affine: usize },
     /// Dense 3³ convolution.
     Conv3 { from: Source, to: View, op: usize },
     /// Depthwise 3³ convolution by some of its kernels.
@@ -71,12 +77,11 @@ pub struct Lowered {
 }
 
 impl Lowered {
-    /// Of a program that was checked. A block's expanded channels are taken in so many parts, or group
-    /// by group.
+    /// Of a program that was checked.
     ///
     /// # Errors
     /// [`Error::Program`] when a norm's input is overwritten while its output is still read.
-    pub fn new(program: &Program, parts: usize) -> Result<Lowered, Error> {
+    pub fn new(program: &Program, manner: Manner) -> Result<Lowered, Error> {
         let mut lowering = Lowering {
             lowered: Lowered {
                 maps: program.buffers.clone(),
@@ -87,9 +92,9 @@ impl Lowered {
         };
         let mut at = 0;
         while at < program.ops.len() {
-            match Block::at(program, at).filter(|block| block.step(parts) < block.expanded()) {
+            match Block::at(program, at).filter(|block| block.differs(manner)) {
                 Some(block) => {
-                    lowering.block(program, &block, parts)?;
+                    lowering.block(program, &block, manner)?;
                     at += Block::OPS;
                 }
                 None => {

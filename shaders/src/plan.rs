@@ -9,6 +9,7 @@ use crate::lower::Lowered;
 use crate::weights::{Piece, Pieces};
 
 mod choose;
+mod counted;
 mod dispatches;
 mod live;
 mod norms;
@@ -16,7 +17,7 @@ mod resampled;
 mod unit;
 
 pub(crate) use choose::largest;
-pub use choose::{Footprint, PARAMS_SLOT};
+pub use choose::{Footprint, PARAMS_SLOT, Preference};
 
 use live::Interval;
 use unit::Unit;
@@ -79,6 +80,10 @@ pub struct Manner {
     pub storage: Storage,
     /// A block's expanded channels are taken in so many parts, one after the other, or group by group.
     pub parts: usize,
+    /// Blocks of at most so many channels are expanded and filtered at once, so that expanded channels
+    /// are never in memory; where there are any, 1³ convolutions take the statistics of what they write.
+    /// It saves bytes and costs work.
+    pub most_fused: usize,
     /// No slab takes more bytes, unless a plane does.
     pub slab_bytes: u64,
 }
@@ -118,7 +123,7 @@ impl Plan {
     /// plane of a map exceeds a binding.
     pub fn new(program: &Program, manner: Manner) -> Result<Plan, Error> {
         crate::check::check(program)?;
-        let lowered = Lowered::new(program, manner.parts)?;
+        let lowered = Lowered::new(program, manner)?;
         let labels = labels(program);
         let bytes = |map: usize| quad_bytes(labels == Some(map), manner.storage);
         let levels = levels(&lowered.maps, bytes, manner.slab_bytes)?;
@@ -242,7 +247,9 @@ mod tests {
             let config = UNetConfig::preset(preset, 4, 3).unwrap();
             let size = 2 * config.min_size();
             let program = Program::new(&config, [size; 3]).unwrap();
-            for manner in choose::manners() {
+            let fused = Preference { most_fused: usize::MAX, ..Preference::default() };
+            let manners = [Preference::default(), fused].map(choose::manners);
+            for manner in manners.into_iter().flatten() {
                 let plan = Plan::new(&program, manner).unwrap();
                 for step in &plan.steps {
                     assert!(step.workgroups.iter().all(|&n| (1..=65_535).contains(&n)), "{step:?}");
@@ -250,6 +257,21 @@ mod tests {
                 }
                 let total = program.total_multiply_adds();
                 assert_eq!(plan.multiply_adds(), total, "{preset} {manner:?}");
+            }
+        }
+    }
+
+    /// A run that is cancelled waits for one, and a browser resets a GPU that is held too long.
+    #[test]
+    fn no_dispatch_of_a_whole_volume_does_very_much() {
+        for preset in ["mbconv-base", "mbconv-slim", "pendse-baseline", "brugger-1-1"] {
+            let config = UNetConfig::preset(preset, 4, 3).unwrap();
+            let program = Program::new(&config, config.padded([240, 240, 155])).unwrap();
+            for most_fused in [0, usize::MAX] {
+                let preference = Preference { most_fused, ..Preference::default() };
+                let plan = Plan::preferring(preference, &program, u64::MAX).unwrap();
+                let costly = plan.steps.iter().max_by_key(|step| step.cost).unwrap();
+                assert!(costly.cost < 1 << 30, "{preset} {most_fused}: {}", costly.cost);
             }
         }
     }

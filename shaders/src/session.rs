@@ -122,6 +122,25 @@ impl<G: Gpu> Session<G> {
         self.gpu.as_ref()
     }
 
+    /// The GPU, opened with `open` unless one is open that is not lost.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub async fn opened(
+        &mut self,
+        mut open: impl AsyncFnMut() -> Result<G, Error>,
+    ) -> Result<&mut G, Error> {
+        let gpu = match self.gpu.take_if(|gpu| !gpu.is_lost()) {
+            Some(gpu) => gpu,
+            None => {
+                // Its memory is free before a new one is opened.
+                self.gpu = None;
+                open().await?
+            }
+        };
+        Ok(self.gpu.insert(gpu))
+    }
+
     /// Runs a plan, or where the GPU has no memory for it the next smaller one that it has memory
     /// for. A GPU that is lost meanwhile is opened anew with `open`, once, and a smaller plan run on
     /// it where there is one. `tell` stops the run by breaking.
@@ -140,16 +159,11 @@ impl<G: Gpu> Session<G> {
         let mut setbacks = Vec::new();
         loop {
             // A GPU that was lost while nothing ran says nothing against the plan.
-            let gpu = match self.gpu.take_if(|gpu| !gpu.is_lost()) {
-                Some(gpu) => gpu,
-                None => {
-                    // Its memory is free before a new one is opened.
-                    self.gpu = None;
-                    go_on(tell(News::Opening))?;
-                    open().await?
-                }
+            let telling = async || {
+                go_on(tell(News::Opening))?;
+                open().await
             };
-            let gpu = self.gpu.insert(gpu);
+            let gpu = self.opened(telling).await?;
             let mut on_progress = |progress| tell(News::Progress(progress));
             let error = match gpu.run(&plan, weights, input, &mut on_progress).await {
                 Ok(output) => return Ok(Ran { output, plan, setbacks }),

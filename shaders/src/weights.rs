@@ -5,7 +5,9 @@ use std::ops::Range;
 use model_core::{Op, Program, Weights, orthogonal};
 
 use crate::Error;
-use crate::kernels::{conv3, depthwise_conv, group_norm, pointwise_conv};
+use crate::kernels::{
+    conv3, depthwise_conv, expand_depthwise, expansion, group_norm, pointwise_conv,
+};
 
 /// Bytes between which pieces begin (the default limit's alignment of a binding).
 pub const ALIGNMENT: u64 = 256;
@@ -22,6 +24,11 @@ pub enum Packing {
     Depthwise { op: usize, channels: Range<usize> },
     /// A norm's gamma and beta.
     Affine { op: usize },
+    /// The matrix of a convolution, with gamma and beta of the norm that follows it.
+    Expansion { op: usize },
+    /// Some rows of the matrix of a convolution, and the kernels of the depthwise one that follows its
+    /// norm.
+    ExpandDepthwise { op: usize, channels: Range<usize> },
     /// Label codes.
     Codes { op: usize },
 }
@@ -73,6 +80,14 @@ impl Packing {
                 conv3::packed_len(to.channels.len(), from.channels.len())
             }
             Packing::Depthwise { channels, .. } => depthwise_conv::packed_len(channels.len()),
+            Packing::Expansion { op } => {
+                let (from, to) = crate::check::views(&program.ops[*op]);
+                to.channels.len() * (from.channels.len() + 2)
+            }
+            Packing::ExpandDepthwise { op, channels } => {
+                let (from, _) = crate::check::views(&program.ops[*op]);
+                expand_depthwise::packed_len(channels.len(), from.channels.len())
+            }
             Packing::Affine { op } => 2 * crate::check::views(&program.ops[*op]).1.channels.len(),
             Packing::Codes { op } => match &program.ops[*op] {
                 Op::Decide { codes, .. } => codes.len(),
@@ -86,11 +101,13 @@ impl Packing {
     ///
     /// # Errors
     /// [`Error::Program`] when a parameter is missing or of another shape.
-    pub fn pack(&self, program: &Program, weights: &Weights) -> Result<Vec<u8>, Error> {
+    pub fn pack<'a>(&self, program: &Program, weights: &'a Weights) -> Result<Vec<u8>, Error> {
         let (Packing::Pointwise { op, .. }
         | Packing::Conv3 { op }
         | Packing::Depthwise { op, .. }
         | Packing::Affine { op }
+        | Packing::Expansion { op }
+        | Packing::ExpandDepthwise { op, .. }
         | Packing::Codes { op }) = self;
         let packed = match (self, &program.ops[*op]) {
             (Packing::Pointwise { rows, cols, .. }, Op::Pointwise { from, to, weight, bias }) => {
@@ -110,6 +127,33 @@ impl Packing {
                 let matrix = orthogonal(&weights[vectors]);
                 let matrix = if *transposed { transpose(&matrix, channels) } else { matrix };
                 pointwise(&matrix, None, channels, rows, cols)
+            }
+            (Packing::Expansion { .. }, Op::Pointwise { from, to, weight, .. }) => {
+                let (num_to, num_from) = (to.channels.len(), from.channels.len());
+                let weight = find(weights, weight, &[num_to, num_from])?;
+                let [gamma, beta] = match program.ops.get(op + 1) {
+                    Some(Op::GroupNorm { gamma, beta, .. }) => [gamma, beta],
+                    other => return Err(Error::program("a norm", format!("{other:?}"))),
+                };
+                let [gamma, beta] = [gamma, beta].map(|name| find(weights, name, &[num_to]));
+                expansion::pack(gamma?, beta?, weight)
+            }
+            (Packing::ExpandDepthwise { channels, .. }, Op::Pointwise { from, to, weight, .. }) => {
+                let (num_to, num_from) = (to.channels.len(), from.channels.len());
+                let weight = find(weights, weight, &[num_to, num_from])?;
+                let taps = match program.ops.get(op + 2) {
+                    Some(Op::Depthwise3 { weight, .. }) => weight,
+                    other => {
+                        let expected = "a depthwise convolution";
+                        return Err(Error::program(expected, format!("{other:?}")));
+                    }
+                };
+                let taps = find(weights, taps, &[num_to, 3, 3, 3])?;
+                let some = |values: &'a [f32], each: usize| {
+                    &values[each * channels.start..each * channels.end]
+                };
+                let (expansion, taps) = (some(weight, num_from), some(taps, 27));
+                expand_depthwise::pack(expansion, taps, channels.len(), num_from)
             }
             (_, Op::Conv3 { from, to, weight }) => {
                 let (num_to, num_from) = (to.channels.len(), from.channels.len());

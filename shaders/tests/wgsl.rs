@@ -1,18 +1,20 @@
 //! The WGSL sources are valid, and say the same as their host side.
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
-use shaders::kernels::{KERNELS, Kernel, Storage};
+use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
+use shaders::kernels::{Hardware, KERNELS, Kernel, Storage};
 
 /// Every kernel for every kind of map, and what it asks of the hardware.
 fn sources() -> impl Iterator<Item = (&'static Kernel, String, Capabilities)> {
+    let plain = Hardware::default();
     let kinds = [
-        (Storage::F32, false, Capabilities::empty()),
+        (Storage::F32, plain, Capabilities::empty()),
+        (Storage::F32, Hardware { has_subgroups: true, ..plain }, Capabilities::SUBGROUP),
         // As naga calls what WGSL has everywhere: f16 unpacked to f32.
-        (Storage::F16, false, Capabilities::SHADER_FLOAT16_IN_FLOAT32),
-        (Storage::F16, true, Capabilities::SHADER_FLOAT16),
+        (Storage::F16, plain, Capabilities::SHADER_FLOAT16_IN_FLOAT32),
+        (Storage::F16, Hardware { has_f16: true, ..plain }, Capabilities::SHADER_FLOAT16),
     ];
     KERNELS.into_iter().flat_map(move |kernel| {
-        kinds.map(|(storage, has_f16, asked)| (kernel, kernel.source(storage, has_f16), asked))
+        kinds.map(|(storage, hardware, asked)| (kernel, kernel.source(storage, hardware), asked))
     })
 }
 
@@ -22,6 +24,8 @@ fn every_kernel_is_valid_wgsl_and_its_params_have_the_hosts_size() {
         let module = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&source)));
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        validator.subgroup_stages(ShaderStages::COMPUTE);
+        validator.subgroup_operations(SubgroupOperationSet::all());
         validator.validate(&module).unwrap_or_else(|e| panic!("{}: {e:?}", kernel.name));
         let entries: Vec<&str> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(entries, kernel.entries, "{}", kernel.name);
@@ -58,6 +62,13 @@ fn tile_sizes_agree_with_the_host() {
     assert!(body("depthwise_conv").contains("const PLANES: u32 = 8u;"));
     assert!(body("depthwise_conv").contains("const ROWS: u32 = 2u;"));
     assert!(body("moments").contains("const CHUNK: u32 = 2048u;"));
+    assert!(body("covariance").contains("const CHUNK: u32 = 2048u;"));
+    assert!(body("expand_depthwise").contains("const SEGMENT: u32 = 16u;"));
+    let (_, fused, _) = sources().find(|(k, ..)| k.name == "expand_depthwise").unwrap();
+    assert!(fused.contains("const TILE: u32 = 8u;"));
+    assert_eq!(shaders::kernels::covariance::CHUNK, 2048);
+    assert_eq!(shaders::kernels::expand_depthwise::SEGMENT, 16);
+    assert_eq!(shaders::kernels::expand_depthwise::TILE, 8);
     assert_eq!(shaders::kernels::depthwise_conv::PLANES, 8);
     assert_eq!(shaders::kernels::depthwise_conv::ROWS, 2);
     assert_eq!(shaders::kernels::moments::CHUNK, 2048);

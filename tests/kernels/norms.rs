@@ -3,9 +3,9 @@
 use model_core::{Activation, Array, Buffer, Op, Program, View, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use shaders::{Manner, reference};
+use shaders::{Engine, Manner, reference};
 
-use super::{SIZES, WHOLE, array, assert_close, check, engine, logits, random};
+use super::{SIZES, WHOLE, array, assert_close, check, engine, engines, logits, random};
 
 /// Channels and groups; as many groups as channels is an instance norm.
 const GROUPS: [(usize, usize); 5] = [(1, 1), (6, 3), (15, 15), (40, 4), (30, 1)];
@@ -33,7 +33,7 @@ fn norm_weights(rng: &mut ChaCha8Rng, channels: usize) -> Weights {
 
 #[test]
 fn group_norm_in_place_is_its_reference() {
-    let Some(engine) = engine() else { return };
+    let engines: Vec<Engine> = engines().collect();
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     for dims in SIZES {
         for (channels, groups) in GROUPS {
@@ -42,8 +42,10 @@ fn group_norm_in_place_is_its_reference() {
                 let weights = norm_weights(&mut rng, channels);
                 let values = random(&mut rng, (channels + 3) * program.buffers[0].num_voxels());
                 let expected = reference::run(&program, &weights, &values);
-                let found = logits(&engine, &program, WHOLE, &weights, &values);
-                assert_close(&found, &expected, 2e-5, &format!("{:?}", program.ops[0]));
+                for engine in &engines {
+                    let found = logits(engine, &program, WHOLE, &weights, &values);
+                    assert_close(&found, &expected, 2e-5, &format!("{:?}", program.ops[0]));
+                }
             }
         }
     }
@@ -88,7 +90,6 @@ fn group_norm_between_two_buffers_leaves_what_it_reads() {
 /// lose the variance altogether.
 #[test]
 fn group_norm_keeps_its_precision_far_from_zero() {
-    let Some(engine) = engine() else { return };
     let (dims, channels) = ([101, 99, 97], 2);
     let program = norm_program(dims, channels, 1, Activation::Identity);
     let ones = Array { shape: vec![channels], values: vec![1.0; channels] };
@@ -98,10 +99,12 @@ fn group_norm_keeps_its_precision_far_from_zero() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let values: Vec<f32> = (0..num_values).map(|_| rng.random_range(999.0..1001.0)).collect();
     let expected = reference::run(&program, &weights, &values);
-    let found = logits(&engine, &program, WHOLE, &weights, &values);
     let voxels = program.buffers[0].num_voxels();
     let normed = voxels..(channels + 1) * voxels;
-    assert_close(&found[normed.clone()], &expected[normed], 2e-4, "far from zero");
+    for engine in engines() {
+        let found = logits(&engine, &program, WHOLE, &weights, &values);
+        assert_close(&found[normed.clone()], &expected[normed.clone()], 2e-4, "far from zero");
+    }
 }
 
 /// The same where a convolution's kernel takes the statistics of what it writes.

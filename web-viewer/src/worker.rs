@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use js_sys::{Array, Float32Array, Uint8Array};
 use model_core::Bundle;
-use shaders::Stop;
+use shaders::{Engine, Preference, Stop};
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
@@ -76,7 +76,7 @@ async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
             Ok((Answer::Done, Vec::new()))
         }
         Ask::Plan { channels, budget_bytes, most_bytes } => {
-            plan(&channels, budget_bytes, most_bytes)
+            plan(&channels, budget_bytes, most_bytes).await
         }
         Ask::Segment { in_windows: false } => run::segment(id).await,
         Ask::Segment { in_windows: true } => run::segment_in_windows(id).await,
@@ -110,11 +110,12 @@ fn read_scan(scan: u32, file: &str, bytes: &[u8]) -> Answered {
     Ok((Answer::Scan { grid }, arrays))
 }
 
-fn plan(channels: &[(u32, usize)], budget_bytes: u64, most_bytes: u64) -> Answered {
+async fn plan(channels: &[(u32, usize)], budget_bytes: u64, most_bytes: u64) -> Answered {
+    let preference = preference().await;
     let planned = BENCH.with_borrow_mut(|bench| {
         let prepared = bench.prepare(channels)?;
         (bench.plan, bench.windows) = (None, None);
-        match shaders::Plan::within(&prepared.program, budget_bytes) {
+        match shaders::Plan::preferring(preference, &prepared.program, budget_bytes) {
             Ok(plan) => {
                 let stated = prepared.stated(&plan);
                 bench.plan = Some(plan);
@@ -123,7 +124,7 @@ fn plan(channels: &[(u32, usize)], budget_bytes: u64, most_bytes: u64) -> Answer
             Err(error @ shaders::Error::Budget { smallest_bytes, .. }) => {
                 // Never where more memory would do: the result is another.
                 if smallest_bytes > most_bytes {
-                    bench.windows = prepared.windows(budget_bytes);
+                    bench.windows = prepared.windows(preference, budget_bytes);
                 }
                 let windows = bench.windows.as_ref().map(|windows| protocol::Windows {
                     number: windows.tiling.num_windows(),
@@ -135,4 +136,21 @@ fn plan(channels: &[(u32, usize)], budget_bytes: u64, most_bytes: u64) -> Answer
         }
     })?;
     Ok((Answer::Planned(planned), Vec::new()))
+}
+
+/// What is faster on the GPU, which is opened for it once. Where there is none the run will say so.
+async fn preference() -> Preference {
+    if let Some(known) = BENCH.with_borrow(|bench| bench.preference) {
+        return known;
+    }
+    let mut session = BENCH.with_borrow_mut(|bench| std::mem::take(&mut bench.session));
+    let found = match session.opened(Engine::new).await {
+        Ok(engine) => engine.preference().await,
+        Err(error) => Err(error),
+    };
+    BENCH.with_borrow_mut(|bench| {
+        bench.session = session;
+        bench.preference = found.ok();
+        bench.preference.unwrap_or_default()
+    })
 }

@@ -24,8 +24,8 @@ impl Network {
     pub async fn open(bundle: Vec<u8>, i: usize, j: usize, k: usize) -> Result<Network, JsError> {
         let bundle = Bundle::from_bytes(&bundle)?;
         let program = Program::new(&bundle.card.network, [i, j, k])?;
-        let plan = Plan::within(&program, u64::MAX)?;
         let engine = Engine::new().await?;
+        let plan = Plan::preferring(engine.preference().await?, &program, u64::MAX)?;
         engine.prepare(&plan).await?;
         Ok(Network { engine, plan, weights: bundle.weights })
     }

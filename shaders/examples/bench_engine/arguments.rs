@@ -3,7 +3,7 @@
 use shaders::kernels::Storage;
 
 const USAGE: &str = "bench_engine [--preset NAME] [--size N|IxJxK] [--channels N] [--budget MIB] \
-     [--storage auto|f32|f16] [--repeat N]";
+     [--storage auto|f32|f16] [--fused auto|no|N] [--repeat N]";
 
 /// What is to be measured.
 pub struct Arguments {
@@ -17,6 +17,8 @@ pub struct Arguments {
     pub budget_bytes: u64,
     /// In what maps are stored; else what the budget allows.
     pub storage: Option<Storage>,
+    /// Up to how many channels blocks are fused; else what is faster on the GPU.
+    pub most_fused: Option<usize>,
     /// Runs that count.
     pub repeat: usize,
 }
@@ -33,6 +35,7 @@ impl Arguments {
             channels: 4,
             budget_bytes: 4 << 30,
             storage: None,
+            most_fused: None,
             repeat: 5,
         };
         let words: Vec<String> = words.collect();
@@ -58,6 +61,13 @@ impl Arguments {
             "--channels" => self.channels = positive(value)?,
             "--budget" => self.budget_bytes = (positive(value)? as u64).checked_mul(1 << 20)?,
             "--repeat" => self.repeat = positive(value)?,
+            "--fused" => {
+                self.most_fused = match value {
+                    "auto" => None,
+                    "no" => Some(0),
+                    _ => Some(positive(value)?),
+                };
+            }
             "--storage" => {
                 self.storage = match value {
                     "auto" => None,

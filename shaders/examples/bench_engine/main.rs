@@ -10,7 +10,7 @@ use model_core::{Array, Program, UNetConfig, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shaders::kernels::Storage;
-use shaders::{CopyRate, Engine, MAX_BINDING_BYTES, Plan};
+use shaders::{CopyRate, Engine, MAX_BINDING_BYTES, Plan, Preference, Trial};
 
 mod arguments;
 mod table;
@@ -29,11 +29,11 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let Arguments { preset, size, channels, budget_bytes, storage, repeat } = &arguments;
+    let Arguments { preset, size, channels, budget_bytes, storage, most_fused, repeat } =
+        &arguments;
     let config = UNetConfig::preset(preset, *channels, 3)?;
     let dims = config.padded(*size);
     let program = Program::new(&config, dims)?;
-    let plan = Plan::stored_within(&program, *storage, *budget_bytes)?;
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let weights = random_weights(&config, &mut random);
     let input = uniform(&mut random, channels * dims.iter().product::<usize>());
@@ -41,6 +41,12 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     let engine = pollster::block_on(Engine::with_clock())?;
     let opened = started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    let trial = pollster::block_on(engine.trial())?;
+    let tried = started.elapsed().as_secs_f64();
+    let most_fused = most_fused.unwrap_or(trial.preference().most_fused);
+    let preference = Preference { storage: *storage, most_fused };
+    let plan = Plan::preferring(preference, &program, *budget_bytes)?;
     println!("{}\n", head(&arguments, &plan, dims, engine.adapter_name()));
 
     let started = Instant::now();
@@ -66,6 +72,7 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let allocated = engine.allocated_bytes() + staging(&plan);
     println!("| whole network | |\n|---|---|");
     println!("| cold: the GPU opened | {} |", seconds(opened));
+    println!("| cold: whether fused blocks are faster | {} |", told(trial, tried));
     println!("| cold: kernels compiled | {} |", seconds(compiled));
     println!("| cold: first run | {} |", seconds(first));
     println!("| warm: a run, input and result included | {} |", spread(&warm));
@@ -123,8 +130,12 @@ fn head(arguments: &Arguments, plan: &Plan, [i, j, k]: [usize; 3], adapter: &str
         Storage::F32 => "f32",
         Storage::F16 => "f16",
     };
+    let fused = match plan.manner.most_fused {
+        0 => "no blocks fused".into(),
+        most => format!("blocks of at most {most} channels fused"),
+    };
     format!(
-        "{adapter}: {}, {} channels of {i}×{j}×{k} voxels, maps in {storage}, slabs of at most \
+        "{adapter}: {}, {} channels of {i}×{j}×{k} voxels, maps in {storage}, {fused}, slabs of at most \
          {:.0} MiB, {:.1} MiB in all, {:.3} G multiply-adds in {} dispatches; medians of {}",
         arguments.preset,
         arguments.channels,
@@ -138,6 +149,13 @@ fn head(arguments: &Arguments, plan: &Plan, [i, j, k]: [usize; 3], adapter: &str
 
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1u64 << 20) as f64
+}
+
+/// What a trial told, and how long it took.
+fn told(trial: Trial, tried: f64) -> String {
+    let [apart, fused] = [trial.apart, trial.fused].map(|time| seconds(time.as_secs_f64()));
+    let rest = if trial.agree { "" } else { ", and they give another result" };
+    format!("{apart} without, {fused} with{rest}; told in {}", seconds(tried))
 }
 
 /// What the footprint counts beside the buffers: one slab of the input on its way.

@@ -58,7 +58,7 @@ impl Engine {
         constants: Constants,
         storage: Storage,
     ) -> ComputePipeline {
-        self.pipeline(kernel.name, kernel.source(storage, self.has_f16), entry, constants)
+        self.pipeline(kernel.name, kernel.source(storage, self.hardware), entry, constants)
     }
 
     /// An entry point of any source, by the same rule.
@@ -82,6 +82,7 @@ impl Engine {
             entry_point: Some(entry),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &constants,
+                zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
             cache: None,

@@ -25,22 +25,30 @@ pub struct Params {
     pub num_from: u32,
     pub num_to: u32,
     pub first_block: u32,
+    pub start: u32,
+    pub end: u32,
+    pub padding: [u32; 2],
 }
 
-/// The dispatches, each of at most `most_cost` multiply-adds where that can be; `first_block` is
-/// set here.
+/// The dispatches, each of at most `most_cost` multiply-adds where that can be; `first_block`, `start`
+/// and `end` are set here.
 pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
     let Window { dims: [_, nj, _], quads, planes, .. } = params.window;
     let [quads, nj, planes] = [quads, nj, planes].map(|n| n as usize);
-    let voxels = 4 * (quads * nj * planes) as u64;
-    let row_cost = 27 * BLOCK as u64 * u64::from(params.num_from) * voxels;
-    pieces((params.num_to as usize).div_ceil(BLOCK), row_cost, most_cost)
-        .map(|blocks| Dispatch {
-            params: Params { first_block: blocks.start as u32, ..params },
-            constants: params.window.constants(),
-            workgroups: spread(quads * nj.div_ceil(2) * planes, blocks.len()),
-        })
-        .collect()
+    let num_blocks = (params.num_to as usize).div_ceil(BLOCK);
+    let plane_cost = 27 * 4 * (BLOCK * quads * nj) as u64 * u64::from(params.num_from);
+    let mut list = Vec::new();
+    for blocks in pieces(num_blocks, planes as u64 * plane_cost, most_cost) {
+        for some in pieces(planes, blocks.len() as u64 * plane_cost, most_cost) {
+            let [first_block, start, end] = [blocks.start, some.start, some.end].map(|n| n as u32);
+            list.push(Dispatch {
+                params: Params { first_block, start, end, ..params },
+                constants: params.window.constants(),
+                workgroups: spread(quads * nj.div_ceil(2) * some.len(), blocks.len()),
+            });
+        }
+    }
+    list
 }
 
 /// Numbers that [`pack`] gives.

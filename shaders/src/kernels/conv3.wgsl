@@ -8,6 +8,8 @@ struct Params {
   num_from: u32,
   num_to: u32,
   first_block: u32, // of eight output channels
+  start: u32, // planes of the slab that are written
+  end: u32,
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -59,8 +61,8 @@ fn main(
   let pairs = (window.dims.y + 1u) / 2u;
   let quad = at % quads;
   let j = at / quads % pairs * 2u;
-  let plane = at / quads / pairs;
-  if (plane >= window.planes) {
+  let plane = params.start + at / quads / pairs;
+  if (plane >= params.end) {
     return;
   }
   let block = params.first_block + group.y;

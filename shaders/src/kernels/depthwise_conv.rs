@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, Window, correlate, for_each_voxel, pieces, spread};
+use super::{Constants, Dispatch, Kernel, Window, correlate, for_each_voxel, pieces, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("depthwise_conv.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::WINDOW, super::MOMENTS, include_str!("common/planes3.wgsl")],
+    parts: &[super::WINDOW, super::MOMENTS, super::PLANES3],
 };
 
 /// Planes along k that an invocation computes, as in the WGSL.
@@ -53,15 +53,20 @@ pub fn dispatches(params: Params, num_channels: usize, most_cost: u64) -> Vec<Di
     pieces(num_channels, 27 * voxels, most_cost)
         .map(|channels| Dispatch {
             params: Params { first_channel: channels.start as u32, ..params },
-            constants: match (is_alone, params.chunks > 0) {
-                (false, false) => &[("IS_ALONE", 0), ("IS_COUNTED", 0)],
-                (false, true) => &[("IS_ALONE", 0), ("IS_COUNTED", 1)],
-                (true, false) => &[("IS_ALONE", 1), ("IS_COUNTED", 0)],
-                (true, true) => &[("IS_ALONE", 1), ("IS_COUNTED", 1)],
-            },
+            constants: constants(is_alone, params.chunks > 0),
             workgroups: [x, channels.len() as u32, z],
         })
         .collect()
+}
+
+/// What a kernel is compiled for that may take the moments of what it writes.
+pub(super) fn constants(is_alone: bool, is_counted: bool) -> Constants {
+    match (is_alone, is_counted) {
+        (false, false) => &[("IS_ALONE", 0), ("IS_COUNTED", 0)],
+        (false, true) => &[("IS_ALONE", 0), ("IS_COUNTED", 1)],
+        (true, false) => &[("IS_ALONE", 1), ("IS_COUNTED", 0)],
+        (true, true) => &[("IS_ALONE", 1), ("IS_COUNTED", 1)],
+    }
 }
 
 /// Numbers that [`pack`] gives.

@@ -59,8 +59,8 @@ fn main(
       let r1 = fetch_or_zeros(window, channel, kk, j, quad);
       let r2 = fetch_or_zeros(window, channel, kk, j + 1u, quad);
       let r3 = fetch_or_zeros(window, channel, kk, j + 2u, quad);
-      a = plus(plus(plus(a, r0, low), r1, level), r2, high);
-      b = plus(plus(plus(b, r1, low), r2, level), r3, high);
+      a = plus_row(plus_row(plus_row(a, r0, low), r1, level), r2, high);
+      b = plus_row(plus_row(plus_row(b, r1, low), r2, level), r3, high);
     }
     if (plane >= start + 2u) {
       let place = ((to + plane - 2u) * dims.y + j) * quads + quad;

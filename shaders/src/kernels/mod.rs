@@ -15,8 +15,11 @@ use bytemuck::{Pod, Zeroable};
 
 pub mod add;
 pub mod conv3;
+pub mod covariance;
 pub mod decide;
 pub mod depthwise_conv;
+pub mod expand_depthwise;
+pub mod expansion;
 pub mod group_norm;
 pub mod max_pool;
 pub mod moments;
@@ -58,26 +61,46 @@ impl Storage {
     }
 }
 
+/// What a GPU has that not every one has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hardware {
+    /// It reads f16 itself.
+    pub has_f16: bool,
+    /// Its lanes add up in subgroups. (In a browser wgpu does not ask for them.)
+    pub has_subgroups: bool,
+}
+
 impl Kernel {
-    /// The whole source, for maps in a storage type; with `has_f16` the hardware reads f16 itself.
-    pub fn source(&self, storage: Storage, has_f16: bool) -> String {
-        let storage = match (storage, has_f16) {
+    /// The whole source, for maps in a storage type.
+    pub fn source(&self, storage: Storage, hardware: Hardware) -> String {
+        let storage = match (storage, hardware.has_f16) {
             (Storage::F32, _) => include_str!("common/f32.wgsl"),
             (Storage::F16, true) => include_str!("common/f16.wgsl"),
             (Storage::F16, false) => include_str!("common/packed.wgsl"),
         };
-        let all = [storage, include_str!("common/norm.wgsl")].into_iter();
-        let parts: Vec<&str> = all.chain(self.parts.iter().copied()).chain([self.body]).collect();
+        let join = match hardware.has_subgroups {
+            true => include_str!("common/join_subgroups.wgsl"),
+            false => include_str!("common/join_workgroup.wgsl"),
+        };
+        let mut parts = vec![storage, include_str!("common/norm.wgsl")];
+        parts.extend(self.parts);
+        if self.parts.contains(&MOMENTS) {
+            parts.push(join);
+        }
+        parts.push(self.body);
         parts.join("\n")
     }
 }
 
 /// All kernels.
-pub const KERNELS: [&Kernel; 9] = [
+pub const KERNELS: [&Kernel; 12] = [
     &add::KERNEL,
     &conv3::KERNEL,
+    &covariance::KERNEL,
     &decide::KERNEL,
     &depthwise_conv::KERNEL,
+    &expand_depthwise::KERNEL,
+    &expansion::KERNEL,
     &max_pool::KERNEL,
     &moments::KERNEL,
     &pointwise_conv::KERNEL,
@@ -158,6 +181,15 @@ const PLANES: &str = include_str!("common/planes.wgsl");
 
 /// A part: counting.
 const MOMENTS: &str = include_str!("common/moments.wgsl");
+
+/// A part: moments of eight channels of a workgroup's lanes.
+const JOIN_EIGHT: &str = include_str!("common/join_eight.wgsl");
+
+/// A part: three planes of a kernel.
+const PLANES3: &str = include_str!("common/planes3.wgsl");
+
+/// A part: two blocks of channels.
+const PAIR: &str = include_str!("common/pair.wgsl");
 
 /// A part: sums of eight output channels.
 const EIGHT: &str = include_str!("common/eight.wgsl");

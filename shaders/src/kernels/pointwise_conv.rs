@@ -8,9 +8,15 @@ use super::{BLOCK, Dispatch, Kernel, LANES, pack_blocks, pieces, spread};
 pub const KERNEL: Kernel = Kernel {
     name: "pointwise_conv",
     body: include_str!("pointwise_conv.wgsl"),
-    entries: &["main"],
+    entries: &["main", "counted"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::EIGHT],
+    parts: &[
+        super::EIGHT,
+        super::MOMENTS,
+        super::JOIN_EIGHT,
+        include_str!("common/convolved.wgsl"),
+        include_str!("common/quad_moments.wgsl"),
+    ],
 };
 
 /// See the WGSL struct.
@@ -26,6 +32,17 @@ pub struct Params {
     pub num_to: u32,
     pub first_block: u32,
     pub is_more: u32,
+    pub row: u32,
+    pub quads: u32,
+    pub chunks: u32,
+    pub first_chunk: u32,
+}
+
+/// Chunks of moments of one channel of a slab, where they are taken on the way: not in slabs of fewer
+/// quads than a workgroup has lanes.
+pub fn num_chunks(stride: usize) -> Option<usize> {
+    let [x, _, z] = spread(stride, 1);
+    (stride >= LANES).then_some((x * z) as usize)
 }
 
 /// The dispatches, each of at most `most_cost` multiply-adds where that can be; `first_block` is

@@ -10,6 +10,10 @@ struct Params {
   num_to: u32,
   first_block: u32, // of eight output channels; even
   is_more: u32, // 1: added to what is there, without the bias
+  row: u32, // voxels of a row; lanes beyond it count for nothing
+  quads: u32, // of a row
+  chunks: u32, // of moments of one channel, one a workgroup, in all slabs; where they are taken
+  first_chunk: u32, // of this slab
 }
 
 override IS_SMALL: bool; // a slab of fewer quads than a workgroup, of which one takes several
@@ -20,6 +24,7 @@ override IS_SMALL: bool; // a slab of fewer quads than a workgroup, of which one
 @group(0) @binding(5) var<storage, read_write> output: array<Quad>;
 // [block of eight outputs][bias, inputs][eight outputs]
 @group(0) @binding(6) var<storage, read> weights: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> partials: array<Moments>; // [channel][chunk]
 
 fn store(channel: u32, at: u32, value: vec4<f32>) {
   if (channel >= params.num_to) {
@@ -33,13 +38,17 @@ fn store(channel: u32, at: u32, value: vec4<f32>) {
   }
 }
 
+fn place(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
+  return (group.z * groups.x + group.x) * LANES + local;
+}
+
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  var at = (group.z * groups.x + group.x) * 64u + local;
+  var at = place(group, groups, local);
   var block = params.first_block + 2u * group.y;
   if (IS_SMALL) {
     block += 2u * (at / params.stride);
@@ -48,24 +57,41 @@ fn main(
   if (at >= params.stride || block * 8u >= params.num_to) {
     return;
   }
-  let has_second = block * 8u + 8u < params.num_to;
-  let second = select(0u, (params.num_from + 1u) * 2u, has_second);
-  var w = block * (params.num_from + 1u) * 2u;
-  let with_bias = f32(1u - params.is_more);
-  var a = spread(weights[w] * with_bias, weights[w + 1u] * with_bias);
-  let v = w + second;
-  var b = spread(weights[v] * with_bias, weights[v + 1u] * with_bias);
-  for (var c = 0u; c < params.num_from; c++) {
-    let value = unpacked(input[params.from_offset + c * params.stride + at]);
-    let x = normed(value, affines[params.affine + c]);
-    w += 2u;
-    a = plus(a, x, weights[w], weights[w + 1u]);
-    if (has_second) {
-      b = plus(b, x, weights[w + second], weights[w + second + 1u]);
-    }
+  let s = convolved(block, at);
+  store_eight(block * 8u, at, s.a);
+  store_eight(block * 8u + 8u, at, s.b);
+}
+
+var<workgroup> means: array<vec2<f32>, 512>;
+
+fn put_mean(at: u32, mean: vec2<f32>) {
+  means[at] = mean;
+}
+
+fn mean_at(at: u32) -> vec2<f32> {
+  return means[at];
+}
+
+// The same, and the moments of what is written on the way.
+@compute @workgroup_size(64)
+fn counted(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let at = place(group, groups, local);
+  let block = params.first_block + 2u * group.y;
+  let voxels = vec4(at % params.quads * 4u) + vec4(0u, 1u, 2u, 3u);
+  let is_inside = at < params.stride;
+  let valid = select(vec4(0.0), vec4(1.0), (voxels < vec4(params.row)) & vec4(is_inside));
+  let zeros = spread(vec4(0.0), vec4(0.0));
+  var s = Blocks(zeros, zeros);
+  if (is_inside) {
+    s = convolved(block, at);
+    store_eight(block * 8u, at, s.a);
+    store_eight(block * 8u + 8u, at, s.b);
   }
-  store_eight(block * 8u, at, a);
-  if (has_second) {
-    store_eight(block * 8u + 8u, at, b);
-  }
+  let chunk = group.z * groups.x + group.x;
+  put_moments(block * 8u, chunk, local, s.a, valid);
+  put_moments(block * 8u + 8u, chunk, local, s.b, valid);
 }

@@ -1,10 +1,10 @@
 //! The residual of an MBConv block, whose expanded channels need never exist all at once: group norms
-//! see a group alone, and the projection adds up.
+//! see a group alone, and the projection adds up. Nor need they be written to be normed and filtered.
 
 use model_core::{Buffer, Op, Program, View};
 
 use super::{Lowering, Source, Stage};
-use crate::Error;
+use crate::{Error, Manner};
 
 /// Expand, norm, depthwise, norm, project, norm, add.
 pub struct Block {
@@ -25,7 +25,7 @@ impl Block {
     pub fn at(program: &Program, at: usize) -> Option<Block> {
         let ops = program.ops.get(at..at + Block::OPS)?;
         let [
-            Op::Pointwise { from, to: expanded, .. },
+            Op::Pointwise { from, to: expanded, bias: None, .. },
             Op::GroupNorm { from: a1, to: a2, groups: first, .. },
             Op::Depthwise3 { from: a3, to: deep, .. },
             Op::GroupNorm { from: b1, to: b2, groups: second, .. },
@@ -57,6 +57,16 @@ impl Block {
         self.expanded.channels.len()
     }
 
+    /// Whether what is expanded is filtered at once.
+    fn is_fused(&self, manner: Manner) -> bool {
+        self.from.channels.len() <= manner.most_fused
+    }
+
+    /// Whether it is run otherwise than one operation after the other.
+    pub fn differs(&self, manner: Manner) -> bool {
+        self.is_fused(manner) || self.step(manner.parts) < self.expanded()
+    }
+
     /// Channels that are taken at a time, for so many parts: whole groups of both norms.
     pub fn step(&self, parts: usize) -> usize {
         let [a, b] = self.groups.map(|groups| self.expanded() / groups);
@@ -67,27 +77,25 @@ impl Block {
 
 impl Lowering {
     /// A block, some of its expanded channels after the other.
-    pub fn block(&mut self, program: &Program, block: &Block, parts: usize) -> Result<(), Error> {
+    pub fn block(&mut self, program: &Program, block: &Block, manner: Manner) -> Result<(), Error> {
         let source = self.source(&block.from)?;
-        let (all, step) = (block.expanded(), block.step(parts));
+        let is_fused = block.is_fused(manner);
+        let (all, step) = (block.expanded(), block.step(manner.parts));
         let dims = program.buffers[block.expanded.buffer].dims;
         let mut scratch = || {
             self.lowered.maps.push(Buffer { channels: step, dims });
             self.lowered.maps.len() - 1
         };
-        let (expanded, deep) = (scratch(), scratch());
+        let deep = scratch();
+        let expanded = if is_fused { None } else { Some(scratch()) };
         let affines = [self.affines(all), self.affines(all)];
+        if is_fused {
+            let (from, op, affine) = (source.clone(), block.at, affines[0]);
+            self.push(Stage::Expansion { from, op, affine });
+        }
         for start in (0..all).step_by(step) {
             let channels = start..(start + step).min(all);
             let some = |buffer| View { buffer, channels: 0..channels.len() };
-            self.push(Stage::Pointwise {
-                from: source.clone(),
-                to: some(expanded),
-                op: block.at,
-                rows: channels.clone(),
-                cols: 0..block.from.channels.len(),
-                is_more: false,
-            });
             let normed = |buffer, norm: usize| Source {
                 view: some(buffer),
                 affine: affines[norm] + channels.start,
@@ -98,13 +106,32 @@ impl Lowering {
                 channels: channels.clone(),
                 affine: affines[norm] + channels.start,
             };
-            self.push(moments(expanded, 0, block.at + 1));
-            self.push(Stage::Depthwise {
-                from: normed(expanded, 0),
-                to: some(deep),
-                op: block.at + 2,
-                channels: channels.clone(),
-            });
+            match expanded {
+                None => self.push(Stage::ExpandDepthwise {
+                    from: source.clone(),
+                    to: some(deep),
+                    op: block.at,
+                    channels: channels.clone(),
+                    affine: affines[0] + channels.start,
+                }),
+                Some(expanded) => {
+                    self.push(Stage::Pointwise {
+                        from: source.clone(),
+                        to: some(expanded),
+                        op: block.at,
+                        rows: channels.clone(),
+                        cols: 0..block.from.channels.len(),
+                        is_more: false,
+                    });
+                    self.push(moments(expanded, 0, block.at + 1));
+                    self.push(Stage::Depthwise {
+                        from: normed(expanded, 0),
+                        to: some(deep),
+                        op: block.at + 2,
+                        channels: channels.clone(),
+                    });
+                }
+            }
             self.push(moments(deep, 1, block.at + 3));
             self.push(Stage::Pointwise {
                 from: normed(deep, 1),

@@ -44,6 +44,16 @@ impl Footprint {
     }
 }
 
+/// What a plan should be like, beside small enough; see [`Manner`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Preference {
+    /// In what maps are stored; else in f32 where the budget allows it.
+    pub storage: Option<Storage>,
+    /// Up to how many channels blocks are fused, which is faster on some GPUs; none where it is not
+    /// known ([`Engine::preference`](crate::Engine::preference)).
+    pub most_fused: usize,
+}
+
 impl Plan {
     /// The first plan within a budget: in f32, then in f16; of each with larger slabs and all of a
     /// block's channels before smaller ones and fewer.
@@ -51,21 +61,20 @@ impl Plan {
     /// # Errors
     /// As [`Plan::new`]; [`Error::Budget`] when none fits, with the bytes of the smallest.
     pub fn within(program: &Program, budget_bytes: u64) -> Result<Plan, Error> {
-        Plan::stored_within(program, None, budget_bytes)
+        Plan::preferring(Preference::default(), program, budget_bytes)
     }
 
-    /// The same with maps in f32 or f16 alone, where that is asked for.
+    /// The same of those that are preferred.
     ///
     /// # Errors
     /// As [`Plan::within`].
-    pub fn stored_within(
+    pub fn preferring(
+        preference: Preference,
         program: &Program,
-        storage: Option<Storage>,
         budget_bytes: u64,
     ) -> Result<Plan, Error> {
         let mut smallest = u64::MAX;
-        let is_asked_for = |manner: &Manner| storage.is_none_or(|asked| manner.storage == asked);
-        for manner in manners().into_iter().filter(is_asked_for) {
+        for manner in manners(preference) {
             let plan = Plan::new(program, manner)?;
             if plan.footprint.total_bytes <= budget_bytes {
                 return Ok(plan);
@@ -80,14 +89,15 @@ impl Plan {
     /// # Errors
     /// As [`Plan::within`].
     pub fn smaller(&self) -> Result<Plan, Error> {
-        Plan::within(&self.program, self.footprint.total_bytes - 1)
+        let preference = Preference { storage: None, most_fused: self.manner.most_fused };
+        Plan::preferring(preference, &self.program, self.footprint.total_bytes - 1)
     }
 }
 
 /// The ways to run a program, the best first.
-pub(super) fn manners() -> Vec<Manner> {
+pub(super) fn manners(Preference { storage, most_fused }: Preference) -> Vec<Manner> {
     let mut list = Vec::new();
-    for storage in [Storage::F32, Storage::F16] {
+    for storage in storage.map_or(vec![Storage::F32, Storage::F16], |storage| vec![storage]) {
         // Smaller slabs first: they cost next to nothing.
         for (parts, slab_bytes) in [
             (1, MAX_BINDING_BYTES),
@@ -97,7 +107,7 @@ pub(super) fn manners() -> Vec<Manner> {
             (usize::MAX, MAX_BINDING_BYTES / 4),
             (usize::MAX, MAX_BINDING_BYTES / 16),
         ] {
-            list.push(Manner { storage, parts, slab_bytes });
+            list.push(Manner { storage, parts, most_fused, slab_bytes });
         }
     }
     list

@@ -4,9 +4,7 @@ use model_core::{Op, View};
 
 use super::Draft;
 use super::unit::{Bound, Touch, Unit};
-use crate::kernels::{
-    Window, add, conv3, decide, max_pool, pointwise_conv, quads, squeeze, upsample,
-};
+use crate::kernels::{Window, add, conv3, decide, max_pool, quads, squeeze, upsample};
 use crate::lower::{Source, Stage};
 use crate::weights::Packing;
 
@@ -19,23 +17,7 @@ impl Draft<'_> {
     pub fn stage(&mut self, stage: &Stage, counted: Option<&Stage>) {
         match stage {
             Stage::Pointwise { from, to, op, rows, cols, is_more } => {
-                let packing =
-                    Packing::Pointwise { op: *op, rows: rows.clone(), cols: cols.clone() };
-                let work = (rows.len() * cols.len()) as u64;
-                self.flat(from, to, *is_more, work, Some(packing), |at| {
-                    let params = pointwise_conv::Params {
-                        stride: at.stride,
-                        from_offset: at.from_offset,
-                        to_offset: at.to_offset,
-                        affine: from.affine as u32,
-                        num_from: cols.len() as u32,
-                        num_to: rows.len() as u32,
-                        first_block: 0,
-                        is_more: u32::from(*is_more),
-                    };
-                    let dispatches = pointwise_conv::dispatches(params, MAX_STEP_COST);
-                    at.unit.push((&pointwise_conv::KERNEL, 0), &at.bindings, dispatches);
-                });
+                self.pointwise(from, to, (*op, rows, cols), *is_more, counted);
             }
             Stage::Decide { from, to, op } => {
                 let Op::Decide { exclusive, .. } = self.program.ops[*op] else { unreachable!() };
@@ -71,11 +53,18 @@ impl Draft<'_> {
                             num_from: num_from as u32,
                             num_to: num_to as u32,
                             first_block: 0,
+                            start: 0,
+                            end: 0,
+                            padding: [0; 2],
                         };
                         let dispatches = conv3::dispatches(params, MAX_STEP_COST);
                         unit.push((&conv3::KERNEL, 0), bound, dispatches);
                     },
                 );
+            }
+            Stage::Expansion { from, op, affine } => self.expansion(from, *op, *affine),
+            Stage::ExpandDepthwise { from, to, op, channels, affine } => {
+                self.expand_depthwise(from, to, (*op, channels, *affine), counted);
             }
             Stage::Depthwise { from, to, op, channels } => {
                 self.depthwise(from, to, *op, channels, counted);
@@ -167,14 +156,14 @@ impl Draft<'_> {
     }
 
     /// From a slab to the same slab of another map, voxel by voxel.
-    fn flat(
+    pub(super) fn flat(
         &mut self,
         from: &Source,
         to: &View,
         is_changed: bool,
         work: u64,
         packing: Option<Packing>,
-        dispatch: impl Fn(&mut Flat),
+        mut dispatch: impl FnMut(&mut Flat),
     ) {
         let level = self.level(to.buffer);
         let piece = packing.map(|packing| self.pieces.add(self.program, packing));
@@ -287,10 +276,10 @@ impl Draft<'_> {
 }
 
 /// A unit that works voxel by voxel.
-struct Flat {
-    unit: Unit,
-    bindings: Vec<(u32, Bound)>,
-    stride: u32,
-    from_offset: u32,
-    to_offset: u32,
+pub(super) struct Flat {
+    pub unit: Unit,
+    pub bindings: Vec<(u32, Bound)>,
+    pub stride: u32,
+    pub from_offset: u32,
+    pub to_offset: u32,
 }

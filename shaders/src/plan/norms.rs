@@ -1,4 +1,4 @@
-//! The statistics of norms: taken of a map, or on the way where a depthwise convolution writes it.
+//! The statistics of norms: of a map, or of what a 1³ convolution makes of it.
 
 use std::ops::Range;
 
@@ -8,58 +8,60 @@ use model_core::{Op, View};
 use super::Draft;
 use super::dispatches::MAX_STEP_COST;
 use super::unit::{Bound, Unit};
-use crate::kernels::{depthwise_conv, moments, quads};
-use crate::lower::{Source, Stage};
+use crate::kernels::{covariance, expansion, moments, quads};
+use crate::lower::Source;
 use crate::weights::Packing;
 
 impl Draft<'_> {
-    /// Whether the second stage takes the statistics of what the first writes, and they can be taken on
-    /// the way: not of few voxels, which are read at once.
-    pub fn is_counted(&self, stage: &Stage, next: &Stage) -> bool {
-        match (stage, next) {
-            (Stage::Depthwise { to, .. }, Stage::Moments { from, op, .. }) => {
-                to == from && !self.is_small(from, self.group_channels(*op))
-            }
-            _ => false,
+    /// The affines of a norm of a 1³ convolution that is never written, from its input.
+    pub fn expansion(&mut self, from: &Source, op: usize, affine: usize) {
+        let (view, num_from) = (&from.view, from.view.channels.len());
+        let num_to = crate::check::views(&self.program.ops[op]).1.channels.len();
+        let norm = self.norm(view, op + 1, &(0..num_to), affine);
+        let level = self.level(view.buffer);
+        let slabs = 0..level.num_slabs();
+        let of_slab = |slab| covariance::num_chunks(level.stride(slab)) as u32;
+        let mut params = covariance::Params {
+            stride: 0,
+            offset: 0,
+            row: norm.row,
+            quads: norm.quads,
+            affine: from.affine as u32,
+            num_from: num_from as u32,
+            chunks: slabs.clone().map(of_slab).sum(),
+            first_chunk: 0,
+            start: 0,
+        };
+        for slab in slabs {
+            let stride = level.stride(slab);
+            params.stride = stride as u32;
+            params.offset = (view.channels.start * stride) as u32;
+            let (reads, moved) = (vec![self.touch(view, slab)], self.bytes(view, slab));
+            let mut unit = Unit::new(reads, Vec::new(), 0, moved);
+            unit.more_work = covariance::work(num_from, stride);
+            let bound =
+                [(1, Bound::Slab(view.buffer, slab)), (4, Bound::Affines), (5, Bound::Partials)];
+            let dispatches = covariance::dispatches(params, MAX_STEP_COST);
+            unit.push((&covariance::KERNEL, 0), &bound, dispatches);
+            self.units.push(unit);
+            params.first_chunk += of_slab(slab);
         }
-    }
-
-    /// A depthwise convolution, with the statistics of its output for the norm that `counted` is.
-    pub fn depthwise(
-        &mut self,
-        from: &Source,
-        to: &View,
-        op: usize,
-        channels: &Range<usize>,
-        counted: Option<&Stage>,
-    ) {
-        let packing = Packing::Depthwise { op, channels: channels.clone() };
-        let num_channels = to.channels.len();
-        let slabs = 0..self.level(to.buffer).num_slabs();
-        let of_slab: Vec<usize> =
-            slabs.map(|slab| depthwise_conv::num_chunks(&self.window(from, slab))).collect();
-        let chunks = if counted.is_some() { of_slab.iter().sum() } else { 0 };
-        let mut first_chunks = of_slab.iter().scan(0, |end, n| {
-            *end += n;
-            Some(*end - n)
-        });
-        let work = 27 * num_channels as u64;
-        self.neighbors(from, to, work, packing, |window, unit, bound| {
-            let params = depthwise_conv::Params {
-                window,
-                to_channel: to.channels.start as u32,
-                first_channel: 0,
-                chunks: chunks as u32,
-                first_chunk: first_chunks.next().expect("one for every slab") as u32,
-            };
-            let bound = [bound, &[(7, Bound::Partials)]].concat();
-            let dispatches = depthwise_conv::dispatches(params, num_channels, MAX_STEP_COST);
-            unit.push((&depthwise_conv::KERNEL, 0), &bound, dispatches);
-        });
-        if let Some(Stage::Moments { from, op, channels, affine }) = counted {
-            let params = self.norm(from, *op, channels, *affine);
-            self.combine(moments::Params { chunks: chunks as u32, ..params }, *op, num_channels);
-        }
+        let records = (u64::from(params.chunks) + 1) * covariance::num_pairs(num_from) as u64;
+        self.partials_bytes = self.partials_bytes.max(covariance::PAIR_BYTES * records);
+        let params = expansion::Params {
+            num_from: num_from as u32,
+            chunks: params.chunks,
+            group_channels: norm.group_channels,
+            affine: affine as u32,
+            slope: norm.slope,
+            epsilon: norm.epsilon,
+        };
+        let piece = self.pieces.add(self.program, Packing::Expansion { op });
+        let bound = [(5, Bound::Partials), (6, Bound::Weights(piece)), (7, Bound::Affines)];
+        let mut unit = Unit::new(Vec::new(), Vec::new(), 0, 0);
+        unit.push((&expansion::KERNEL, 0), &bound[..1], [expansion::combine(params)]);
+        unit.push((&expansion::KERNEL, 1), &bound, [expansion::norms(params, num_to)]);
+        self.units.push(unit);
     }
 
     /// The statistics of what lies there.
@@ -94,7 +96,7 @@ impl Draft<'_> {
     }
 
     /// Joins the chunks.
-    fn combine(&mut self, params: moments::Params, op: usize, num_channels: usize) {
+    pub(super) fn combine(&mut self, params: moments::Params, op: usize, num_channels: usize) {
         let bytes = moments::PARTIAL_BYTES * u64::from(params.chunks) * num_channels as u64;
         self.partials_bytes = self.partials_bytes.max(bytes);
         let mut unit = Unit::new(Vec::new(), Vec::new(), 0, 0);
@@ -110,12 +112,12 @@ impl Draft<'_> {
     }
 
     /// A group of few voxels.
-    fn is_small(&self, view: &View, group_channels: usize) -> bool {
+    pub(super) fn is_small(&self, view: &View, group_channels: usize) -> bool {
         let level = self.level(view.buffer);
         level.num_slabs() == 1 && group_channels * level.stride(0) <= moments::WHOLE
     }
 
-    fn group_channels(&self, op: usize) -> usize {
+    pub(super) fn group_channels(&self, op: usize) -> usize {
         match &self.program.ops[op] {
             Op::GroupNorm { groups, from, .. } => from.channels.len() / groups,
             _ => unreachable!("moments are of norms"),
@@ -123,7 +125,7 @@ impl Draft<'_> {
     }
 
     /// What is the same for all slabs.
-    fn norm(
+    pub(super) fn norm(
         &self,
         from: &View,
         op: usize,

@@ -30,6 +30,8 @@ pub struct Unit {
     pub writes: Vec<Touch>,
     /// Multiply-adds of all its dispatches.
     pub multiply_adds: u64,
+    /// Those that are done beside them: again, or for statistics.
+    pub more_work: u64,
     /// Bytes of what it reads and writes.
     pub bytes: u64,
     dispatches: Vec<Bare>,
@@ -47,7 +49,7 @@ struct Bare {
 
 impl Unit {
     pub fn new(reads: Vec<Touch>, writes: Vec<Touch>, multiply_adds: u64, bytes: u64) -> Unit {
-        Unit { reads, writes, multiply_adds, bytes, dispatches: Vec::new() }
+        Unit { reads, writes, multiply_adds, more_work: 0, bytes, dispatches: Vec::new() }
     }
 
     /// Adds the dispatches of a kernel's entry, by its place among [`Kernel::entries`].
@@ -93,7 +95,7 @@ impl Unit {
                 constants: bare.constants,
                 bindings: bare.bindings.iter().map(|&(n, bound)| (n, slot(bound))).collect(),
                 workgroups: bare.workgroups,
-                cost: multiply_adds + bytes / 4,
+                cost: multiply_adds + share(self.more_work) + bytes / 4,
                 multiply_adds,
                 bytes,
             });

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use model_core::{Bundle, Input, Program, UNetConfig};
 use serde::{Deserialize, Serialize};
 use shaders::kernels::Storage;
-use shaders::{Engine, Error, News, Output, Plan, Session};
+use shaders::{Engine, Error, News, Output, Plan, Preference, Session};
 
 use super::fit::{self, Choice, Extent};
 use super::settings::{Mode, Settings};
@@ -65,6 +65,7 @@ impl fmt::Display for Planned {
 pub struct Gpu {
     session: RefCell<Session>,
     name: String,
+    preference: Preference,
 }
 
 impl Gpu {
@@ -75,7 +76,8 @@ impl Gpu {
     pub fn open() -> Result<Gpu, Error> {
         let engine = pollster::block_on(Engine::new())?;
         let name = engine.adapter_name().to_string();
-        Ok(Gpu { session: RefCell::new(Session::from(engine)), name })
+        let preference = pollster::block_on(engine.preference())?;
+        Ok(Gpu { session: RefCell::new(Session::from(engine)), name, preference })
     }
 
     /// Its name as the driver gives it.
@@ -140,7 +142,8 @@ impl OnGpu {
         if let Some((_, planned)) = current.as_ref().filter(|(plan, _)| plan.program == program) {
             return Ok(planned.clone());
         }
-        let plan = Plan::within(&program, self.most_bytes.unwrap_or(u64::MAX))?;
+        let most_bytes = self.most_bytes.unwrap_or(u64::MAX);
+        let plan = Plan::preferring(self.gpu.preference, &program, most_bytes)?;
         let planned = Planned::of(&plan, None);
         *current = Some((plan, planned.clone()));
         Ok(planned)

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use model_core::{
     Bundle, DEFAULT_OVERLAP, Error, Input, Placement, Program, Tiling, Volume, preprocess,
 };
-use shaders::Session;
 use shaders::kernels::Storage;
+use shaders::{Preference, Session};
 
 use crate::protocol::Plan;
 
@@ -26,6 +26,8 @@ pub struct Bench {
     pub windows: Option<Windows>,
     /// The GPU.
     pub session: Session,
+    /// What is faster on it, once that is known.
+    pub preference: Option<Preference>,
 }
 
 /// A scan as the network takes it, whatever the memory.
@@ -98,13 +100,13 @@ impl Prepared {
 
     /// Windows as large as the patches that the model was trained on, where that is known and one
     /// fits the budget.
-    pub fn windows(&self, budget_bytes: u64) -> Option<Windows> {
+    pub fn windows(&self, preference: Preference, budget_bytes: u64) -> Option<Windows> {
         let (network, dims) = (&self.bundle.card.network, self.input.dims);
         let patch = network.padded(self.bundle.card.provenance.patch?);
         let window = std::array::from_fn(|axis| patch[axis].min(dims[axis]));
         // Logits of windows are averaged, so none decides.
         let program = Program::new(network, window).ok()?;
-        let plan = shaders::Plan::within(&program, budget_bytes).ok()?;
+        let plan = shaders::Plan::preferring(preference, &program, budget_bytes).ok()?;
         let tiling = Rc::new(Tiling::new(dims, window, DEFAULT_OVERLAP));
         Some(Windows { tiling, plan })
     }

@@ -1,4 +1,4 @@
-// Moments of some values, joined by Chan's formula: of a workgroup's too.
+// Moments of some values, joined by Chan's formula.
 
 struct Moments {
   count: f32,
@@ -46,15 +46,3 @@ fn moments_of(c: Counted) -> Moments {
 const LANES: u32 = 64u; // of a workgroup
 
 var<workgroup> shared_moments: array<Moments, LANES>;
-
-// Joins those of a workgroup's invocations; the first is then all.
-fn join_workgroup(local: u32, own: Moments) {
-  shared_moments[local] = own;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (local < half) {
-      shared_moments[local] = join(shared_moments[local], shared_moments[local + half]);
-    }
-  }
-  workgroupBarrier();
-}

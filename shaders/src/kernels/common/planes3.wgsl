@@ -14,7 +14,7 @@ struct Sums {
   above: vec4<f32>,
 }
 
-fn plus(s: Sums, row: Six, t: Taps) -> Sums {
+fn plus_row(s: Sums, row: Six, t: Taps) -> Sums {
   let x0 = vec4(row.left, row.middle.xyz);
   let x1 = row.middle;
   let x2 = vec4(row.middle.yzw, row.right);

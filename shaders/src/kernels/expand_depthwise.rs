@@ -1,0 +1,130 @@
+//! The first half of an inverted bottleneck at once: 1³ expansion, norm, activation and depthwise 3³
+//! convolution, without the expanded channels in memory.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{
+    BLOCK, Dispatch, Kernel, Window, depthwise_conv, group_norm, pack_blocks, pieces,
+    pointwise_conv,
+};
+
+/// The kernel.
+pub const KERNEL: Kernel = Kernel {
+    name: "expand_depthwise",
+    body: include_str!("expand_depthwise.wgsl"),
+    entries: &["main"],
+    params_bytes: size_of::<Params>(),
+    parts: &[
+        super::WINDOW,
+        super::MOMENTS,
+        super::JOIN_EIGHT,
+        super::EIGHT,
+        super::PLANES3,
+        include_str!("common/expand.wgsl"),
+        include_str!("common/channel.wgsl"),
+    ],
+};
+
+/// Quads along i and rows along j of a workgroup's tile, as in the WGSL.
+pub const TILE: usize = 8;
+
+/// Planes along k that a workgroup computes, as in the WGSL.
+pub const SEGMENT: usize = 16;
+
+/// Places of a tile with its border, which are expanded for every [`TILE`]² that are kept.
+const AREA: u64 = (TILE as u64 + 2).pow(2);
+
+/// See the WGSL struct.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[allow(missing_docs)]
+pub struct Params {
+    pub window: Window,
+    pub num_from: u32,
+    pub num_to: u32,
+    pub to_channel: u32,
+    pub expanded_affine: u32,
+    pub first_block: u32,
+    pub first_segment: u32,
+    pub chunks: u32,
+    pub first_chunk: u32,
+}
+
+/// Tiles of a plane, and segments of a slab.
+fn tiles(window: &Window) -> [usize; 2] {
+    let [quads, nj, planes] = [window.quads, window.dims[1], window.planes].map(|n| n as usize);
+    [quads.div_ceil(TILE) * nj.div_ceil(TILE), planes.div_ceil(SEGMENT)]
+}
+
+/// Chunks of moments of one channel of a slab.
+pub fn num_chunks(window: &Window) -> usize {
+    tiles(window).iter().product()
+}
+
+/// Multiply-adds that are done for a slab, the tiles' borders included.
+pub fn work(params: &Params) -> u64 {
+    let [tiles, segments] = tiles(&params.window).map(|n| n as u64);
+    let blocks = u64::from(params.num_to).div_ceil(BLOCK as u64);
+    tiles * segments * blocks * block_work(params)
+}
+
+/// Those of a workgroup.
+fn block_work(params: &Params) -> u64 {
+    let expanded = AREA * (SEGMENT as u64 + 2) * u64::from(params.num_from);
+    let kept = (TILE * TILE * SEGMENT) as u64;
+    4 * BLOCK as u64 * (expanded + 27 * kept)
+}
+
+/// The dispatches, each of at most `most_cost` multiply-adds where that can be, with the moments of
+/// what is written where `chunks` says of how many; `first_block` and `first_segment` are set here.
+pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
+    let [tiles, num_segments] = tiles(&params.window);
+    let num_blocks = (params.num_to as usize).div_ceil(BLOCK);
+    let block_cost = tiles as u64 * block_work(&params);
+    let is_alone = params.window.is_alone();
+    let mut list = Vec::new();
+    for segments in pieces(num_segments, num_blocks as u64 * block_cost, most_cost) {
+        for blocks in pieces(num_blocks, segments.len() as u64 * block_cost, most_cost) {
+            let (first_block, first_segment) = (blocks.start as u32, segments.start as u32);
+            list.push(Dispatch {
+                params: Params { first_block, first_segment, ..params },
+                constants: depthwise_conv::constants(is_alone, params.chunks > 0),
+                workgroups: [blocks.len() as u32, tiles as u32, segments.len() as u32],
+            });
+        }
+    }
+    list
+}
+
+/// Numbers that [`pack`] gives.
+pub fn packed_len(num_to: usize, num_from: usize) -> usize {
+    num_to.next_multiple_of(BLOCK) * (num_from + 36)
+}
+
+/// The expansion `[to, from]` and the taps `[to, 3, 3, 3]` as the kernel reads them.
+pub fn pack(expansion: &[f32], taps: &[f32], num_to: usize, num_from: usize) -> Vec<f32> {
+    let mut taps = depthwise_conv::pack(taps);
+    taps.resize(num_to.next_multiple_of(BLOCK) * 36, 0.0);
+    let expansion = pack_blocks(expansion, num_to, num_from, 1);
+    let blocks = expansion.chunks_exact(BLOCK * num_from).zip(taps.chunks_exact(BLOCK * 36));
+    blocks.flat_map(|(expansion, taps)| [expansion, taps].concat()).collect()
+}
+
+/// The three operations one after the other.
+///
+/// # Shapes
+/// `from` `[num_from][k][j][i]`, `to` `[num_to][k][j][i]`, `expansion` `[num_to][num_from]`, `taps`
+/// `[num_to][3][3][3]`, `gamma`, `beta` `[num_to]`.
+pub fn reference(
+    from: &[f32],
+    to: &mut [f32],
+    [expansion, taps]: [&[f32]; 2],
+    (groups, gamma, beta, negative_slope): (usize, &[f32], &[f32], f32),
+    dims: [usize; 3],
+) {
+    let voxels = dims.iter().product();
+    let mut expanded = vec![0.0; to.len()];
+    pointwise_conv::reference(from, &mut expanded, expansion, None, voxels);
+    group_norm::reference(&mut expanded, groups, gamma, beta, negative_slope, voxels);
+    depthwise_conv::reference(&expanded, to, taps, dims);
+}

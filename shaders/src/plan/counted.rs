@@ -1,0 +1,186 @@
+//! Convolutions that take the statistics of what they write on the way, for the norm that follows.
+
+use std::ops::Range;
+
+use model_core::View;
+
+use super::Draft;
+use super::dispatches::MAX_STEP_COST;
+use super::unit::{Bound, Unit};
+use crate::kernels::{Window, depthwise_conv, expand_depthwise, moments, pointwise_conv, quads};
+use crate::lower::{Source, Stage};
+use crate::weights::Packing;
+
+impl Draft<'_> {
+    /// Whether the second stage takes the statistics of what the first writes, and they can be taken on
+    /// the way: not of few voxels, which are read at once.
+    pub fn is_counted(&self, stage: &Stage, next: &Stage) -> bool {
+        match (stage, next) {
+            (
+                Stage::Depthwise { to, .. }
+                | Stage::ExpandDepthwise { to, .. }
+                | Stage::Pointwise { to, is_more: false, .. },
+                Stage::Moments { from, op, .. },
+            ) => {
+                let is_pointwise = matches!(stage, Stage::Pointwise { .. });
+                to == from
+                    && !self.is_small(from, self.group_channels(*op))
+                    && (!is_pointwise || self.counts_pointwise(to.buffer))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether 1³ convolutions into a map do: where bytes count for more than work.
+    fn counts_pointwise(&self, map: usize) -> bool {
+        self.manner.most_fused > 0 && self.pointwise_chunks(map).is_some()
+    }
+
+    /// Of each slab of a map, where a 1³ convolution can count what it writes there.
+    fn pointwise_chunks(&self, map: usize) -> Option<Vec<u32>> {
+        let level = self.level(map);
+        let of_slab = |slab| pointwise_conv::num_chunks(level.stride(slab)).map(|n| n as u32);
+        (0..level.num_slabs()).map(of_slab).collect()
+    }
+
+    /// A 1³ convolution by some columns and rows of its matrix, with the statistics of its output for
+    /// the norm that `counted` is.
+    pub fn pointwise(
+        &mut self,
+        from: &Source,
+        to: &View,
+        (op, rows, cols): (usize, &Range<usize>, &Range<usize>),
+        is_more: bool,
+        counted: Option<&Stage>,
+    ) {
+        let packing = Packing::Pointwise { op, rows: rows.clone(), cols: cols.clone() };
+        let work = (rows.len() * cols.len()) as u64;
+        let row = self.level(to.buffer).dims[0];
+        let of_slab = counted.and_then(|_| self.pointwise_chunks(to.buffer)).unwrap_or_default();
+        let chunks = of_slab.iter().sum();
+        let (mut first_chunk, mut of_slab) = (0, of_slab.into_iter());
+        self.flat(from, to, is_more, work, Some(packing), |at| {
+            let params = pointwise_conv::Params {
+                stride: at.stride,
+                from_offset: at.from_offset,
+                to_offset: at.to_offset,
+                affine: from.affine as u32,
+                num_from: cols.len() as u32,
+                num_to: rows.len() as u32,
+                first_block: 0,
+                is_more: u32::from(is_more),
+                row: row as u32,
+                quads: quads(row) as u32,
+                chunks,
+                first_chunk,
+            };
+            let dispatches = pointwise_conv::dispatches(params, MAX_STEP_COST);
+            match of_slab.next() {
+                None => at.unit.push((&pointwise_conv::KERNEL, 0), &at.bindings, dispatches),
+                Some(here) => {
+                    first_chunk += here;
+                    at.bindings.push((7, Bound::Partials));
+                    at.unit.push((&pointwise_conv::KERNEL, 1), &at.bindings, dispatches);
+                }
+            }
+        });
+        self.combine_counted(chunks, counted, to);
+    }
+
+    /// A depthwise convolution, with the statistics of its output for the norm that `counted` is.
+    pub fn depthwise(
+        &mut self,
+        from: &Source,
+        to: &View,
+        op: usize,
+        channels: &Range<usize>,
+        counted: Option<&Stage>,
+    ) {
+        let packing = Packing::Depthwise { op, channels: channels.clone() };
+        let num_channels = to.channels.len();
+        let work = 27 * num_channels as u64;
+        let num_chunks = depthwise_conv::num_chunks;
+        self.counting(from, to, (work, packing), num_chunks, counted, |at, unit, bound| {
+            let params = depthwise_conv::Params {
+                window: at.window,
+                to_channel: to.channels.start as u32,
+                first_channel: 0,
+                chunks: at.chunks,
+                first_chunk: at.first_chunk,
+            };
+            let dispatches = depthwise_conv::dispatches(params, num_channels, MAX_STEP_COST);
+            unit.push((&depthwise_conv::KERNEL, 0), bound, dispatches);
+        });
+    }
+
+    /// Some channels of a 1³ convolution, its norm and a depthwise convolution, as [`Draft::depthwise`].
+    pub fn expand_depthwise(
+        &mut self,
+        from: &Source,
+        to: &View,
+        (op, channels, affine): (usize, &Range<usize>, usize),
+        counted: Option<&Stage>,
+    ) {
+        let packing = Packing::ExpandDepthwise { op, channels: channels.clone() };
+        let (num_from, num_to) = (from.view.channels.len(), to.channels.len());
+        let work = ((num_from + 27) * num_to) as u64;
+        let num_chunks = expand_depthwise::num_chunks;
+        self.counting(from, to, (work, packing), num_chunks, counted, |at, unit, bound| {
+            let params = expand_depthwise::Params {
+                window: at.window,
+                num_from: num_from as u32,
+                num_to: num_to as u32,
+                to_channel: to.channels.start as u32,
+                expanded_affine: affine as u32,
+                first_block: 0,
+                first_segment: 0,
+                chunks: at.chunks,
+                first_chunk: at.first_chunk,
+            };
+            unit.more_work = expand_depthwise::work(&params).saturating_sub(unit.multiply_adds);
+            let dispatches = expand_depthwise::dispatches(params, MAX_STEP_COST);
+            unit.push((&expand_depthwise::KERNEL, 0), bound, dispatches);
+        });
+    }
+
+    /// From a slab and its neighbors to the same slab of another map, with the statistics of what is
+    /// written, of which a slab has `num_chunks`.
+    fn counting(
+        &mut self,
+        from: &Source,
+        to: &View,
+        (work, packing): (u64, Packing),
+        num_chunks: impl Fn(&Window) -> usize,
+        counted: Option<&Stage>,
+        dispatch: impl Fn(Counting, &mut Unit, &[(u32, Bound)]),
+    ) {
+        let slabs = 0..self.level(to.buffer).num_slabs();
+        let of_slab: Vec<usize> = slabs.map(|slab| num_chunks(&self.window(from, slab))).collect();
+        let chunks = if counted.is_some() { of_slab.iter().sum() } else { 0 } as u32;
+        let mut first_chunk = 0;
+        let mut of_slab = of_slab.into_iter();
+        self.neighbors(from, to, work, packing, |window, unit, bound| {
+            let bound = [bound, &[(7, Bound::Partials)]].concat();
+            dispatch(Counting { window, chunks, first_chunk }, unit, &bound);
+            first_chunk += of_slab.next().expect("one for every slab") as u32;
+        });
+        self.combine_counted(chunks, counted, to);
+    }
+
+    /// Joins the chunks that were taken on the way.
+    fn combine_counted(&mut self, chunks: u32, counted: Option<&Stage>, to: &View) {
+        if let Some(Stage::Moments { from, op, channels, affine }) = counted {
+            let params = self.norm(from, *op, channels, *affine);
+            self.combine(moments::Params { chunks, ..params }, *op, to.channels.len());
+        }
+    }
+}
+
+/// What a kernel is told that takes the statistics of what it writes.
+struct Counting {
+    window: Window,
+    /// Of a channel in all slabs; none where nothing is counted.
+    chunks: u32,
+    /// Of this slab.
+    first_chunk: u32,
+}
