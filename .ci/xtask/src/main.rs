@@ -119,6 +119,10 @@ enum Bench {
         /// In what maps are stored: f32, f16, or auto for f32 where the budget allows it
         #[arg(long, default_value = "auto", value_parser = ["auto", "f32", "f16"])]
         storage: String,
+        /// Blocks of at most so many channels are expanded and filtered at once: a number, no, or auto
+        /// for what is faster on the GPU
+        #[arg(long)]
+        fused: Option<String>,
         /// Runs after the first, whose medians are told
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
         repeat: u64,
@@ -194,6 +198,7 @@ fn run(command: Command) -> Result<()> {
                     channels,
                     budget: budget_mib,
                     storage,
+                    fused,
                     repeat,
                     against,
                 },
@@ -205,6 +210,7 @@ fn run(command: Command) -> Result<()> {
                 channels,
                 budget_mib,
                 storage,
+                fused,
                 repeat,
                 against,
             };

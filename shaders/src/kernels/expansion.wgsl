@@ -87,8 +87,7 @@ fn norms(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
     sum_workgroup(local);
     let found = sums[0].count;
     workgroupBarrier();
-    // With the channels before it.
-    let share = 1.0 / f32(n + 1u);
+    let share = 1.0 / f32(n + 1u); // of the channels until now
     let delta = found.x - mean;
     mean += delta * share;
     variance += (max(found.y, 0.0) + delta * delta * f32(n) * share - variance) * share;

@@ -26,6 +26,9 @@ pub struct Engine {
     pub budget_mib: u64,
     /// f32, f16, or auto for what the budget allows.
     pub storage: String,
+    /// Up to how many channels blocks are fused, no, or auto for what is faster. An earlier revision may
+    /// not know of it: it is told where it is asked for.
+    pub fused: Option<String>,
     /// Runs that count.
     pub repeat: u64,
     /// A revision to measure before.
@@ -66,6 +69,9 @@ fn measure(program: &Path, preset: &str, engine: &Engine, folder: &Path) -> Resu
     command.args(["--preset", preset, "--size", &format!("{i}x{j}x{k}")]);
     command.args(["--channels", &engine.channels.to_string()]);
     command.args(["--budget", &engine.budget_mib.to_string(), "--storage", &engine.storage]);
+    if let Some(fused) = &engine.fused {
+        command.args(["--fused", fused]);
+    }
     command.args(["--repeat", &engine.repeat.to_string()]);
     // Drivers keep compiled kernels in files from one process to the next, and then none is cold.
     // Without such a cache Mesa's software Vulkan compiles anew at every run; so it gets an empty one.
