@@ -10,7 +10,7 @@ use model_core::{Array, Program, UNetConfig, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shaders::kernels::Storage;
-use shaders::{CopyRate, Engine, MAX_BINDING_BYTES, Plan, Preference, Trial};
+use shaders::{CopyRate, Engine, MAX_BINDING_BYTES, Plan, Preference};
 
 mod arguments;
 mod table;
@@ -42,9 +42,11 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let engine = pollster::block_on(Engine::with_clock())?;
     let opened = started.elapsed().as_secs_f64();
     let started = Instant::now();
-    let trial = pollster::block_on(engine.trial())?;
-    let tried = started.elapsed().as_secs_f64();
-    let most_fused = most_fused.unwrap_or(trial.preference().most_fused);
+    let most_fused = match most_fused {
+        Some(most) => *most,
+        None => pollster::block_on(engine.preference())?.most_fused,
+    };
+    let preferred = started.elapsed().as_secs_f64();
     let preference = Preference { storage: *storage, most_fused };
     let plan = Plan::preferring(preference, &program, *budget_bytes)?;
     println!("{}\n", head(&arguments, &plan, dims, engine.adapter_name()));
@@ -72,7 +74,7 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let allocated = engine.allocated_bytes() + staging(&plan);
     println!("| whole network | |\n|---|---|");
     println!("| cold: the GPU opened | {} |", seconds(opened));
-    println!("| cold: whether fused blocks are faster | {} |", told(trial, tried));
+    println!("| cold: the faster way chosen, to fuse blocks or not | {} |", seconds(preferred));
     println!("| cold: kernels compiled | {} |", seconds(compiled));
     println!("| cold: first run | {} |", seconds(first));
     println!("| warm: a run, input and result included | {} |", spread(&warm));
@@ -149,13 +151,6 @@ fn head(arguments: &Arguments, plan: &Plan, [i, j, k]: [usize; 3], adapter: &str
 
 fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1u64 << 20) as f64
-}
-
-/// What a trial told, and how long it took.
-fn told(trial: Trial, tried: f64) -> String {
-    let [apart, fused] = [trial.apart, trial.fused].map(|time| seconds(time.as_secs_f64()));
-    let rest = if trial.agree { "" } else { ", and they give another result" };
-    format!("{apart} without, {fused} with{rest}; told in {}", seconds(tried))
 }
 
 /// What the footprint counts beside the buffers: one slab of the input on its way.
