@@ -59,7 +59,9 @@ fn main(
   }
   let s = convolved(block, at);
   store_eight(block * 8u, at, s.a);
-  store_eight(block * 8u + 8u, at, s.b);
+  if (block * 8u + 8u < params.num_to) {
+    store_eight(block * 8u + 8u, at, s.b);
+  }
 }
 
 var<workgroup> means: array<vec2<f32>, 512>;
