@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_channel::oneshot;
 use model_core::Weights;
 use web_time::Instant;
 use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
@@ -14,7 +15,6 @@ use crate::kernels::Hardware;
 use crate::output::Output;
 use crate::plan::Plan;
 use crate::resources::Resources;
-use crate::signal::{Receiver, signal};
 use pace::{Pace, batch_end};
 use pipelines::Variant;
 
@@ -278,9 +278,10 @@ impl Engine {
     }
 
     /// When all that was submitted is done.
-    fn done(&self) -> Receiver<Instant> {
-        let (sender, done) = signal();
-        self.queue.on_submitted_work_done(move || sender.send(Instant::now()));
+    fn done(&self) -> oneshot::Receiver<Instant> {
+        let (sender, done) = oneshot::channel();
+        // Who stopped a run waits no more.
+        self.queue.on_submitted_work_done(move || _ = sender.send(Instant::now()));
         done
     }
 
@@ -305,7 +306,7 @@ impl Engine {
     /// Waits for a submission.
     async fn finished(&self, submission: Submission) -> Result<(), Error> {
         self.poll(Some(submission.index))?;
-        if let Some(done_at) = submission.done.receive().await {
+        if let Ok(done_at) = submission.done.await {
             self.pace().done(submission.cost, submission.given_at, done_at);
         }
         self.check_health()
@@ -315,7 +316,8 @@ impl Engine {
     async fn idle(&self) -> Result<(), Error> {
         let done = self.done();
         self.poll(None)?;
-        done.receive().await;
+        // Without a call where the GPU was lost, as its health says.
+        _ = done.await;
         self.check_health()
     }
 
@@ -367,15 +369,15 @@ impl Engine {
         let index = self.queue.submit([encoder.finish()]);
         // What was wrong with it says more than that it cannot be waited for.
         self.check_health()?;
-        let (sender, mapped) = signal();
-        buffer.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
+        let (sender, mapped) = oneshot::channel();
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| _ = sender.send(result));
         self.poll(Some(index))?;
-        let mapped = mapped.receive().await;
+        let mapped = mapped.await;
         self.check_health()?;
         match mapped {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(Error::Device(error.to_string())),
-            None => return Err(Error::DeviceLost("the result never came".into())),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(Error::Device(error.to_string())),
+            Err(_) => return Err(Error::DeviceLost("the result never came".into())),
         }
         buffer.get_mapped_range(..).map_err(|error| Error::Device(error.to_string()))
     }
@@ -393,5 +395,5 @@ struct Submission {
     index: wgpu::SubmissionIndex,
     cost: u64,
     given_at: Instant,
-    done: Receiver<Instant>,
+    done: oneshot::Receiver<Instant>,
 }

@@ -15,8 +15,6 @@ mod plan;
 pub mod reference;
 mod resources;
 mod session;
-mod signal;
-mod stop;
 mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -27,5 +25,4 @@ pub use layout::MAX_BINDING_BYTES;
 pub use output::Output;
 pub use plan::{Footprint, Manner, Part, Plan, Preference, Slot, Step};
 pub use session::{Gpu, News, Ran, Session, Setback};
-pub use stop::Stop;
 pub use weights::{Packing, Piece};

@@ -95,6 +95,8 @@ pub struct Plan {
     pub program: Program,
     /// How.
     pub manner: Manner,
+    /// Of what was chosen from.
+    pub preference: Preference,
     /// Bytes of the buffers that maps lie in, one map after the other.
     pub buffers: Vec<u64>,
     /// The parameters as the kernels read them, and where in their common buffer.
@@ -151,6 +153,7 @@ impl Plan {
         let mut plan = Plan {
             program: program.clone(),
             manner,
+            preference: Preference::default(),
             buffers,
             pieces,
             weight_bytes,

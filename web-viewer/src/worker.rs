@@ -8,9 +8,10 @@ mod teller;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use futures_util::future::AbortHandle;
 use js_sys::{Array, Float32Array, Uint8Array};
 use model_core::Bundle;
-use shaders::{Engine, Preference, Stop};
+use shaders::{Engine, Preference};
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
@@ -20,7 +21,7 @@ use bench::Bench;
 thread_local! {
     static BENCH: RefCell<Bench> = RefCell::default();
     /// Stops the run that goes on.
-    static STOP: RefCell<Stop> = RefCell::default();
+    static STOP: RefCell<Option<AbortHandle>> = RefCell::default();
 }
 
 /// An answer, with the arrays sent along.
@@ -81,7 +82,7 @@ async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
         Ask::Segment { in_windows: false } => run::segment(id).await,
         Ask::Segment { in_windows: true } => run::segment_in_windows(id).await,
         Ask::Cancel => {
-            STOP.with_borrow(Stop::stop);
+            STOP.with_borrow(|stop| stop.iter().for_each(AbortHandle::abort));
             Ok((Answer::Done, Vec::new()))
         }
     }

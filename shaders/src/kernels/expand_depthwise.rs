@@ -64,15 +64,15 @@ pub fn num_chunks(window: &Window) -> usize {
 /// Multiply-adds that are done for a slab, the tiles' borders included.
 pub fn work(params: &Params) -> u64 {
     let [tiles, segments] = tiles(&params.window).map(|n| n as u64);
+    let planes = u64::from(params.window.planes);
     let blocks = u64::from(params.num_to).div_ceil(BLOCK as u64);
-    tiles * segments * blocks * block_work(params)
+    tiles * blocks * block_work(params, planes, segments)
 }
 
-/// Those of a workgroup.
-fn block_work(params: &Params) -> u64 {
-    let expanded = AREA * (SEGMENT as u64 + 2) * u64::from(params.num_from);
-    let kept = (TILE * TILE * SEGMENT) as u64;
-    4 * BLOCK as u64 * (expanded + 27 * kept)
+/// Those of eight channels of a tile of some planes.
+fn block_work(params: &Params, planes: u64, segments: u64) -> u64 {
+    let expanded = AREA * (planes + 2 * segments) * u64::from(params.num_from);
+    4 * BLOCK as u64 * (expanded + 27 * (TILE * TILE) as u64 * planes)
 }
 
 /// The dispatches, each of at most `most_cost` multiply-adds where that can be, with the moments of
@@ -80,7 +80,8 @@ fn block_work(params: &Params) -> u64 {
 pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
     let [tiles, num_segments] = tiles(&params.window);
     let num_blocks = (params.num_to as usize).div_ceil(BLOCK);
-    let block_cost = tiles as u64 * block_work(&params);
+    let planes = u64::from(params.window.planes).min(SEGMENT as u64);
+    let block_cost = tiles as u64 * block_work(&params, planes, 1);
     let is_alone = params.window.is_alone();
     let mut list = Vec::new();
     for segments in pieces(num_segments, num_blocks as u64 * block_cost, most_cost) {

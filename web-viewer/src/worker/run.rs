@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use futures_util::future::{AbortHandle, Abortable};
 use js_sys::{Date, Uint8Array};
 use model_core::{Input, LabelMap, postprocess};
-use shaders::{Engine, Error, News, Output, Plan, Session, Stop};
+use shaders::{Engine, Error, News, Output, Plan, Session};
 
 use super::bench::{Prepared, Windows};
 use super::teller::Teller;
@@ -18,7 +19,6 @@ struct Run {
     prepared: Rc<Prepared>,
     session: Session,
     teller: Teller,
-    stop: Stop,
     start_ms: f64,
 }
 
@@ -29,17 +29,7 @@ struct Run {
 pub async fn segment(id: u32) -> Answered {
     let plan = BENCH.with_borrow(|bench| bench.plan.clone()).ok_or("no run is planned")?;
     let mut run = Run::begin(id, 1)?;
-    let prepared = run.prepared.clone();
-    let ran = run.network(&prepared.input, plan).await.map(|(output, plan)| {
-        run.teller.say(Step::PlaceLabels, 1.0);
-        let map = match output {
-            Output::Labels(labels) => prepared.placement.restore(&labels),
-            Output::Logits(logits) => {
-                postprocess(&logits, &prepared.bundle.card.task, &prepared.placement)
-            }
-        };
-        (map, plan)
-    });
+    let ran = until_stopped(run.whole(plan)).await;
     run.end(ran, None)
 }
 
@@ -52,19 +42,25 @@ pub async fn segment_in_windows(id: u32) -> Answered {
     let windows = windows.ok_or("no run in windows is planned")?;
     let number = windows.tiling.num_windows();
     let mut run = Run::begin(id, number)?;
-    let ran = run.windows(windows).await;
+    let ran = until_stopped(run.windows(windows)).await;
     run.end(ran, Some(number))
+}
+
+/// What a run comes to. Where it is stopped it is given up as soon as it waits; what the GPU was handed
+/// before it still does, and the engine's next run waits for that before it takes memory.
+async fn until_stopped<T>(run: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let (stop, registration) = AbortHandle::new_pair();
+    STOP.set(Some(stop));
+    Abortable::new(run, registration).await.unwrap_or(Err(Error::Cancelled))
 }
 
 impl Run {
     fn begin(id: u32, num_windows: usize) -> Result<Run, String> {
-        let stop = Stop::default();
-        STOP.set(stop.clone());
         BENCH.with_borrow_mut(|bench| {
             let prepared = bench.prepared.clone().ok_or("no scan is chosen")?;
             let session = std::mem::take(&mut bench.session);
             let teller = Teller::new(id, num_windows);
-            Ok(Run { prepared, session, teller, stop, start_ms: Date::now() })
+            Ok(Run { prepared, session, teller, start_ms: Date::now() })
         })
     }
 
@@ -77,8 +73,21 @@ impl Run {
         };
         let weights = &self.prepared.bundle.weights;
         let run = self.session.run(Engine::new, plan, weights, &input.values, &mut tell);
-        let ran = self.stop.or(run).await?;
+        let ran = run.await?;
         Ok((ran.output, ran.plan))
+    }
+
+    async fn whole(&mut self, plan: Plan) -> Result<(LabelMap, Plan), Error> {
+        let prepared = self.prepared.clone();
+        let (output, plan) = self.network(&prepared.input, plan).await?;
+        self.teller.say(Step::PlaceLabels, 1.0);
+        let map = match output {
+            Output::Labels(labels) => prepared.placement.restore(&labels),
+            Output::Logits(logits) => {
+                postprocess(&logits, &prepared.bundle.card.task, &prepared.placement)
+            }
+        };
+        Ok((map, plan))
     }
 
     async fn windows(&mut self, windows: Windows) -> Result<(LabelMap, Plan), Error> {
