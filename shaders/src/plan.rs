@@ -172,6 +172,11 @@ impl Plan {
     pub fn multiply_adds(&self) -> u64 {
         self.steps.iter().map(|step| step.multiply_adds).sum()
     }
+
+    /// Those that are done: also what is computed again at the borders of tiles, and covariances.
+    pub fn work(&self) -> u64 {
+        self.steps.iter().map(|step| step.cost - step.bytes / 4).sum()
+    }
 }
 
 /// The map of label codes, if there is one.

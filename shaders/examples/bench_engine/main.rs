@@ -138,12 +138,13 @@ fn head(arguments: &Arguments, plan: &Plan, [i, j, k]: [usize; 3], adapter: &str
     };
     format!(
         "{adapter}: {}, {} channels of {i}×{j}×{k} voxels, maps in {storage}, {fused}, slabs of at most \
-         {:.0} MiB, {:.1} MiB in all, {:.3} G multiply-adds in {} dispatches; medians of {}",
+         {:.0} MiB, {:.1} MiB in all, {:.3} G multiply-adds ({:.3} G done) in {} dispatches; medians of {}",
         arguments.preset,
         arguments.channels,
         mib(plan.manner.slab_bytes),
         mib(plan.footprint.total_bytes),
         plan.multiply_adds() as f64 / 1e9,
+        plan.work() as f64 / 1e9,
         plan.steps.len(),
         arguments.repeat,
     )
