@@ -153,6 +153,18 @@ fn dense_convolution_is_its_reference() {
     }
 }
 
+/// As large as makes its dispatches several, by planes.
+#[test]
+fn a_dense_convolution_of_several_dispatches_is_its_reference() {
+    let Some(engine) = engine() else { return };
+    let mut rng = ChaCha8Rng::seed_from_u64(18);
+    let (dims, num_from, num_to) = ([66, 50, 40], 18, 9);
+    let w = array(&mut rng, &[num_to, num_from, 3, 3, 3]);
+    let weights = Weights::from([("w".to_string(), w)]);
+    let [from, to] = [num_from, num_to].map(|channels| Buffer { channels, dims });
+    check(&engine, from, to, &weights, |from, to| Op::Conv3 { from, to, weight: "w".into() });
+}
+
 #[test]
 fn depthwise_convolution_is_its_reference() {
     let Some(engine) = engine() else { return };

@@ -95,7 +95,7 @@ pub struct Plan {
     pub program: Program,
     /// How.
     pub manner: Manner,
-    /// Of what was chosen from.
+    /// What it was chosen by; a smaller one is chosen by the same.
     pub preference: Preference,
     /// Bytes of the buffers that maps lie in, one map after the other.
     pub buffers: Vec<u64>,

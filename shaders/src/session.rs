@@ -129,16 +129,17 @@ impl<G: Gpu> Session<G> {
     pub async fn opened(
         &mut self,
         mut open: impl AsyncFnMut() -> Result<G, Error>,
-    ) -> Result<&mut G, Error> {
-        let gpu = match self.gpu.take_if(|gpu| !gpu.is_lost()) {
+    ) -> Result<&G, Error> {
+        // A GPU that was lost while nothing ran says nothing against a plan; its memory is free before a
+        // new one is opened.
+        let open_one = match self.gpu.take_if(|gpu| !gpu.is_lost()) {
             Some(gpu) => gpu,
             None => {
-                // Its memory is free before a new one is opened.
                 self.gpu = None;
                 open().await?
             }
         };
-        Ok(self.gpu.insert(gpu))
+        Ok(self.gpu.insert(open_one))
     }
 
     /// Runs a plan, or where the GPU has no memory for it the next smaller one that it has memory
@@ -158,7 +159,6 @@ impl<G: Gpu> Session<G> {
     ) -> Result<Ran, Error> {
         let mut setbacks = Vec::new();
         loop {
-            // A GPU that was lost while nothing ran says nothing against the plan.
             let telling = async || {
                 go_on(tell(News::Opening))?;
                 open().await

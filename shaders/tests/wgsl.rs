@@ -66,6 +66,8 @@ fn tile_sizes_agree_with_the_host() {
     assert!(body("expand_depthwise").contains("const SEGMENT: u32 = 16u;"));
     let (_, fused, _) = sources().find(|(k, ..)| k.name == "expand_depthwise").unwrap();
     assert!(fused.contains("const TILE: u32 = 8u;"));
+    assert!(body("pointwise_conv").contains("const RUN: u32 = 8u;"));
+    assert_eq!(shaders::kernels::pointwise_conv::RUN, 8);
     assert_eq!(shaders::kernels::covariance::CHUNK, 2048);
     assert_eq!(shaders::kernels::expand_depthwise::SEGMENT, 16);
     assert_eq!(shaders::kernels::expand_depthwise::TILE, 8);

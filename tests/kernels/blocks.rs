@@ -1,10 +1,12 @@
 //! Inverted bottlenecks, of which the expanded channels may never be in memory.
 
+use std::time::Duration;
+
 use model_core::{Activation, Array, Buffer, Op, Program, View, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shaders::kernels::Storage;
-use shaders::{Manner, Preference, Trial, reference};
+use shaders::{MAX_BINDING_BYTES, Manner, Plan, Trial, reference};
 
 use super::{FINE, SIZES, WHOLE, array, assert_close, engine, logits, random};
 
@@ -125,8 +127,31 @@ fn a_norm_that_is_known_from_the_input_keeps_its_precision_far_from_zero() {
 #[test]
 fn a_trial_gives_the_same_both_ways() {
     let Some(engine) = engine() else { return };
-    let trial = pollster::block_on(engine.trial()).unwrap();
+    let trial = pollster::block_on(engine.trial([32, 16, 16])).unwrap();
     assert!(trial.agree, "{trial:?}");
-    assert_eq!(trial.preference().most_fused > 0, trial.fused < trial.apart);
-    assert_eq!(Trial { agree: false, ..trial }.preference(), Preference::default());
+    let [less, more] = [1, 2].map(Duration::from_millis);
+    let told = |apart, fused, agree| Trial { apart, fused, agree }.preference().most_fused;
+    assert_eq!([told(less, more, true), told(more, less, false)], [0, 0]);
+    assert!(told(more, less, true) >= 15, "the widths of mbconv-slim at full resolution");
+}
+
+/// As large as makes its dispatches several, by channels and by planes; in a slab, and in two.
+#[test]
+fn a_block_of_several_dispatches_is_its_reference() {
+    let Some(engine) = engine() else { return };
+    let (dims, channels, factor) = ([250, 60, 36], 16, 2);
+    let program = coupling(dims, channels, factor, 8);
+    let mut rng = ChaCha8Rng::seed_from_u64(17);
+    let weights = coupling_weights(&mut rng, channels, factor);
+    let values = random(&mut rng, (2 * channels + 2) * program.buffers[0].num_voxels());
+    let expected = reference::run(&program, &weights, &values);
+    for slab_bytes in [MAX_BINDING_BYTES, 40 << 20] {
+        let manner = fused(Manner { slab_bytes, ..WHOLE });
+        let plan = Plan::new(&program, manner).unwrap();
+        let slabs = plan.input.len();
+        let dispatches = plan.steps.iter().filter(|s| s.kernel.name == "expand_depthwise").count();
+        assert!(dispatches > 2 * slabs && (slabs > 1) == (slab_bytes < MAX_BINDING_BYTES));
+        let found = logits(&engine, &program, manner, &weights, &values);
+        assert_close(&found, &expected, 5e-5, &format!("{manner:?}"));
+    }
 }

@@ -5,10 +5,10 @@ mod bench;
 mod run;
 mod teller;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use futures_util::future::AbortHandle;
+use futures_util::future::{AbortHandle, FutureExt, LocalBoxFuture, Shared};
 use js_sys::{Array, Float32Array, Uint8Array};
 use model_core::Bundle;
 use shaders::{Engine, Preference};
@@ -22,6 +22,10 @@ thread_local! {
     static BENCH: RefCell<Bench> = RefCell::default();
     /// Stops the run that goes on.
     static STOP: RefCell<Option<AbortHandle>> = RefCell::default();
+    static PREFERENCE: RefCell<Option<Shared<LocalBoxFuture<'static, Preference>>>> =
+        RefCell::default();
+    /// Grows with each thing that makes a plan that is still being made needless.
+    static NEWEST: Cell<u32> = const { Cell::new(0) };
 }
 
 /// An answer, with the arrays sent along.
@@ -70,6 +74,7 @@ async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
         Ask::OpenBundle { file } => open_bundle(&file, &Uint8Array::new(&bytes).to_vec()),
         Ask::ReadScan { scan, file } => read_scan(scan, &file, &Uint8Array::new(&bytes).to_vec()),
         Ask::Keep { scans } => {
+            NEWEST.set(NEWEST.get() + 1);
             BENCH.with_borrow_mut(|bench| {
                 bench.scans.retain(|(scan, _), _| scans.contains(scan));
                 bench.forget_run();
@@ -91,6 +96,7 @@ async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
 fn open_bundle(file: &str, bytes: &[u8]) -> Answered {
     let bundle = Bundle::from_bytes(bytes).map_err(|e| e.in_file(file).to_string())?;
     let (card, hash) = (Box::new(bundle.card.clone()), bundle.hash());
+    NEWEST.set(NEWEST.get() + 1);
     BENCH.with_borrow_mut(|bench| {
         bench.bundle = Some(Rc::new(bundle));
         bench.forget_run();
@@ -112,7 +118,13 @@ fn read_scan(scan: u32, file: &str, bytes: &[u8]) -> Answered {
 }
 
 async fn plan(channels: &[(u32, usize)], budget_bytes: u64, most_bytes: u64) -> Answered {
+    let asked = NEWEST.get() + 1;
+    NEWEST.set(asked);
     let preference = preference().await;
+    if NEWEST.get() != asked {
+        // What it was asked of may be gone, and the newer plan stand.
+        return Ok((Answer::Done, Vec::new()));
+    }
     let planned = BENCH.with_borrow_mut(|bench| {
         let prepared = bench.prepare(channels)?;
         (bench.plan, bench.windows) = (None, None);
@@ -139,19 +151,19 @@ async fn plan(channels: &[(u32, usize)], budget_bytes: u64, most_bytes: u64) -> 
     Ok((Answer::Planned(planned), Vec::new()))
 }
 
-/// What is faster on the GPU, which is opened for it once. Where there is none the run will say so.
-async fn preference() -> Preference {
-    if let Some(known) = BENCH.with_borrow(|bench| bench.preference) {
-        return known;
-    }
-    let mut session = BENCH.with_borrow_mut(|bench| std::mem::take(&mut bench.session));
-    let found = match session.opened(Engine::new).await {
-        Ok(engine) => engine.preference().await,
-        Err(error) => Err(error),
+/// What is faster on the GPU, which is opened for it, once: plans that overlap wait for the same. Without
+/// a GPU it is the default, and the run will say so.
+fn preference() -> Shared<LocalBoxFuture<'static, Preference>> {
+    let found = async {
+        // No run has it: none was planned before this was known.
+        let mut session = BENCH.with_borrow_mut(|bench| std::mem::take(&mut bench.session));
+        let preference = match session.opened(Engine::new).await {
+            Ok(engine) => engine.preference().await,
+            Err(_) => Preference::default(),
+        };
+        BENCH.with_borrow_mut(|bench| bench.session = session);
+        preference
     };
-    BENCH.with_borrow_mut(|bench| {
-        bench.session = session;
-        bench.preference = found.ok();
-        bench.preference.unwrap_or_default()
-    })
+    PREFERENCE
+        .with_borrow_mut(|known| known.get_or_insert_with(|| found.boxed_local().shared()).clone())
 }

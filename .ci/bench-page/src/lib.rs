@@ -25,7 +25,7 @@ impl Network {
         let bundle = Bundle::from_bytes(&bundle)?;
         let program = Program::new(&bundle.card.network, [i, j, k])?;
         let engine = Engine::new().await?;
-        let plan = Plan::preferring(engine.preference().await?, &program, u64::MAX)?;
+        let plan = Plan::preferring(engine.preference().await, &program, u64::MAX)?;
         engine.prepare(&plan).await?;
         Ok(Network { engine, plan, weights: bundle.weights })
     }

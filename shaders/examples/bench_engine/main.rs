@@ -44,7 +44,7 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     let most_fused = match most_fused {
         Some(most) => *most,
-        None => pollster::block_on(engine.preference())?.most_fused,
+        None => pollster::block_on(engine.preference()).most_fused,
     };
     let preferred = started.elapsed().as_secs_f64();
     let preference = Preference { storage: *storage, most_fused };

@@ -10,19 +10,17 @@ use web_time::{Duration, Instant};
 
 use super::Engine;
 use crate::kernels::Storage;
+use crate::resources::Resources;
 use crate::{Error, Manner, Output, Plan, Preference};
 
 /// Blocks of more channels lie at lower levels, where maps are small, and would be read more often
 /// than what they expand to.
 const MOST_FUSED: usize = 32;
 
-/// Voxels along an axis: the larger map where the smaller is done too fast to be timed.
-const SIZES: [usize; 2] = [16, 48];
+/// Voxels of a trial along i, j, k: enough to keep a fast GPU busy for a millisecond.
+const DIMS: [usize; 3] = [64, 64, 48];
 
-/// Time enough to tell one from the other.
-const ENOUGH: Duration = Duration::from_millis(20);
-
-/// Runs that count, the fastest of them.
+/// Runs of each way that count, in turn, the fastest of them.
 const REPEATS: usize = 3;
 
 /// The most by which the two may differ, of the largest value.
@@ -35,12 +33,12 @@ pub struct Trial {
     pub apart: Duration,
     /// How long with blocks fused.
     pub fused: Duration,
-    /// Whether the results were the same, but for rounding.
+    /// Whether the results were the same, but for rounding; no where a driver refuses the larger kernel.
     pub agree: bool,
 }
 
 impl Trial {
-    /// What is faster; and right: a driver that fails at the larger kernel does without it.
+    /// What is faster, and right.
     pub fn preference(&self) -> Preference {
         let is_fused = self.agree && self.fused < self.apart;
         Preference { storage: None, most_fused: if is_fused { MOST_FUSED } else { 0 } }
@@ -48,33 +46,48 @@ impl Trial {
 }
 
 impl Engine {
-    /// What is faster on this GPU, by a [`Engine::trial`]; of a software one it is known.
-    ///
-    /// # Errors
-    /// As [`Engine::run`].
-    pub async fn preference(&self) -> Result<Preference, Error> {
-        match self.is_software {
-            true => Ok(Preference::default()),
-            false => Ok(self.trial().await?.preference()),
+    /// What is faster on this GPU, by a [`Engine::trial`]; of a software one it is known. Where the trial
+    /// cannot be run it is the default.
+    pub async fn preference(&self) -> Preference {
+        if self.is_software {
+            return Preference::default();
         }
+        let trial = self.trial(DIMS).await;
+        trial.map(|trial| trial.preference()).unwrap_or_default()
     }
 
-    /// Runs a small network both ways, and a larger one where that was done too fast to be timed.
+    /// Runs a small network of some voxels both ways, in turn.
     ///
     /// # Errors
-    /// As [`Engine::run`].
-    pub async fn trial(&self) -> Result<Trial, Error> {
-        let [small, large] = SIZES;
-        let trial = self.trial_of(small).await?;
-        let is_told = !trial.agree || trial.apart.max(trial.fused) >= ENOUGH;
-        if is_told { Ok(trial) } else { self.trial_of(large).await }
+    /// As [`Engine::run`], of one operation after the other.
+    pub async fn trial(&self, dims: [usize; 3]) -> Result<Trial, Error> {
+        let network = Network::new(dims)?;
+        let mut apart = network.way(self, 0).await?;
+        let Ok(mut fused) = network.way(self, MOST_FUSED).await else {
+            return Ok(Trial { apart: Duration::ZERO, fused: Duration::MAX, agree: false });
+        };
+        // The first run of each does not count: kernels are loaded then.
+        for n in 0..=REPEATS {
+            for way in [&mut apart, &mut fused] {
+                let took = network.run(self, way).await?;
+                way.least = if n == 0 { way.least } else { way.least.min(took) };
+            }
+        }
+        let agree = agree(&fused.output(self).await?, &apart.output(self).await?);
+        Ok(Trial { apart: apart.least, fused: fused.least, agree })
     }
+}
 
-    async fn trial_of(&self, size: usize) -> Result<Trial, Error> {
-        let network = Network::new(size)?;
-        let (apart, expected) = network.run(self, 0).await?;
-        let (fused, found) = network.run(self, MOST_FUSED).await?;
-        Ok(Trial { apart, fused, agree: agree(&found, &expected) })
+/// A way to run the network, ready to.
+struct Way {
+    plan: Plan,
+    resources: Resources,
+    least: Duration,
+}
+
+impl Way {
+    async fn output(&self, engine: &Engine) -> Result<Output, Error> {
+        engine.read(&self.plan, &self.resources).await
     }
 }
 
@@ -87,10 +100,10 @@ struct Network {
 }
 
 impl Network {
-    fn new(size: usize) -> Result<Network, Error> {
+    fn new(dims: [usize; 3]) -> Result<Network, Error> {
         let config = UNetConfig::preset("demo", 1, 1)
             .map(|demo| UNetConfig { widths: vec![32], ..demo })
-            .and_then(|config| Ok((Program::new(&config, [size; 3])?, config)));
+            .and_then(|config| Ok((Program::new(&config, dims)?, config)));
         let (program, config) =
             config.map_err(|error| Error::program("the network of a trial", error))?;
         let array = |parameter: model_core::config::Parameter| {
@@ -98,31 +111,27 @@ impl Network {
             (parameter.name, Array { shape: parameter.shape, values })
         };
         let weights = parameters(&config).into_iter().map(array).collect();
-        Ok(Network { program, weights, input: numbers(size.pow(3)) })
+        Ok(Network { program, weights, input: numbers(dims.iter().product()) })
     }
 
-    /// The least time of some runs, and the result.
-    async fn run(&self, engine: &Engine, most_fused: usize) -> Result<(Duration, Output), Error> {
+    async fn way(&self, engine: &Engine, most_fused: usize) -> Result<Way, Error> {
         let (storage, parts, slab_bytes) = (Storage::F32, 1, crate::MAX_BINDING_BYTES);
-        let manner = Manner { storage, parts, most_fused, slab_bytes };
-        let plan = Plan::new(&self.program, manner)?;
+        let plan = Plan::new(&self.program, Manner { storage, parts, most_fused, slab_bytes })?;
         let resources = engine.loaded(&plan, &self.weights, &self.input).await?;
-        let mut least = Duration::MAX;
-        // Once more than counts: kernels are loaded when they first run.
-        for n in 0..=REPEATS {
-            // What is done in place has overwritten it.
-            for part in &plan.input {
-                resources.put(&engine.queue, &plan, part, &self.input);
-            }
-            engine.queue.submit([]);
-            engine.idle().await?;
-            let started = Instant::now();
-            engine.execute(&plan, &resources, &mut |_| ControlFlow::Continue(())).await?;
-            if n > 0 {
-                least = least.min(started.elapsed());
-            }
+        Ok(Way { plan, resources, least: Duration::MAX })
+    }
+
+    /// How long a run takes, without what comes before and after.
+    async fn run(&self, engine: &Engine, way: &Way) -> Result<Duration, Error> {
+        // What was done in place has overwritten it.
+        for part in &way.plan.input {
+            way.resources.put(&engine.queue, &way.plan, part, &self.input);
         }
-        Ok((least, engine.read(&plan, &resources).await?))
+        engine.queue.submit([]);
+        engine.idle().await?;
+        let started = Instant::now();
+        engine.execute(&way.plan, &way.resources, &mut |_| ControlFlow::Continue(())).await?;
+        Ok(started.elapsed())
     }
 }
 

@@ -76,3 +76,25 @@ pub fn reference(from: &[f32], to: &mut [f32], weight: &[f32], dims: [usize; 3])
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dispatches_cover_every_block_and_plane_once() {
+        let window = Window { dims: [8, 6, 9], quads: 2, planes: 5, ..Window::zeroed() };
+        let params = Params { window, num_from: 3, num_to: 20, ..Params::zeroed() };
+        for most_cost in [1, 20_000, 100_000, u64::MAX] {
+            let mut covered = Vec::new();
+            for Dispatch { params, workgroups, .. } in dispatches(params, most_cost) {
+                for block in params.first_block..params.first_block + workgroups[1] {
+                    covered.extend((params.start..params.end).map(|plane| (block, plane)));
+                }
+            }
+            covered.sort_unstable();
+            let all: Vec<_> = (0..3).flat_map(|block| (0..5).map(move |k| (block, k))).collect();
+            assert_eq!(covered, all, "{most_cost}");
+        }
+    }
+}

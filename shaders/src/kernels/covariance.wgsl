@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var bd = mat4x4<f32>();
   for (var at = start + local; at < end; at += LANES) {
     let voxels = vec4(at % params.quads * 4u) + vec4(0u, 1u, 2u, 3u);
-    let valid = select(vec4(0.0), ones, voxels < vec4(params.row));
+    let valid = voxels < vec4(params.row);
     let c = deviations(blocks.y, at, pivots_c, valid);
     let d = deviations(blocks.y + 4u, at, pivots_d, valid);
     var a = c;
@@ -61,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       a = deviations(blocks.x, at, pivots_a, valid);
       b = deviations(blocks.x + 4u, at, pivots_b, valid);
     }
-    count += dot(valid, ones);
+    count += dot(select(vec4(0.0), ones, valid), ones);
     a_sum += ones * a;
     b_sum += ones * b;
     c_sum += ones * c;

@@ -18,6 +18,7 @@ pub const KERNEL: Kernel = Kernel {
         super::WINDOW,
         super::MOMENTS,
         super::JOIN_EIGHT,
+        super::FOUND,
         super::EIGHT,
         super::PLANES3,
         include_str!("common/expand.wgsl"),

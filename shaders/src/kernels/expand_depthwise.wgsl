@@ -33,15 +33,15 @@ fn write(channel: u32, at: u32, x: vec4<f32>) {
   }
 }
 
-fn store_below(channel: u32, at: u32, c: Channels) {
-  write(channel, at, c.a.sums.below);
-  write(channel + 1u, at, c.b.sums.below);
-  write(channel + 2u, at, c.c.sums.below);
-  write(channel + 3u, at, c.d.sums.below);
-  write(channel + 4u, at, c.e.sums.below);
-  write(channel + 5u, at, c.f.sums.below);
-  write(channel + 6u, at, c.g.sums.below);
-  write(channel + 7u, at, c.h.sums.below);
+fn write_eight(channel: u32, at: u32, s: Eight) {
+  write(channel, at, s.a);
+  write(channel + 1u, at, s.b);
+  write(channel + 2u, at, s.c);
+  write(channel + 3u, at, s.d);
+  write(channel + 4u, at, s.e);
+  write(channel + 5u, at, s.f);
+  write(channel + 6u, at, s.g);
+  write(channel + 7u, at, s.h);
 }
 
 @compute @workgroup_size(64)
@@ -61,11 +61,12 @@ fn main(
   let end = min(start + SEGMENT, window.planes);
   let is_inside = quad < window.quads && j < window.dims.y;
   let voxels = select(0u, window.dims.x - quad * 4u, is_inside);
-  let valid = select(vec4(0.0), vec4(1.0), vec4(0u, 1u, 2u, 3u) < vec4(voxels));
+  let valid = vec4(0u, 1u, 2u, 3u) < vec4(voxels);
   let w = (block * (params.num_from + 36u) + params.num_from) * 2u;
   let zeros = vec4(0.0);
-  let none = Channel(Sums(zeros, zeros, zeros), 0.0, 0.0, 0.0);
+  let none = Sums(zeros, zeros, zeros);
   var all = Channels(none, none, none, none, none, none, none, none);
+  var found = found_nothing();
   for (var plane = start; plane < end + 2u; plane++) {
     let k = window.first + plane - 1u;
     if (k < window.dims.z) {
@@ -75,23 +76,15 @@ fn main(
       workgroupBarrier();
     }
     // Of the segment, no plane that only its border reads.
-    let is_kept = plane >= start + 2u;
-    if (is_kept && is_inside) {
+    if (plane >= start + 2u && is_inside) {
       let at = ((plane - 2u) * window.dims.y + j) * window.quads + quad;
-      store_below(block * 8u, at, all);
+      write_eight(block * 8u, at, below(all));
+      found = with_quads(found, below(all), valid, plane == start + 2u);
     }
-    all = all_next(all, select(zeros, valid, is_kept), plane == start + 2u);
+    all = all_next(all);
   }
   if (IS_COUNTED) {
-    let count = dot(valid, vec4(1.0)) * f32(end - start);
-    put_found(all.a, 0u, local, count);
-    put_found(all.b, 1u, local, count);
-    put_found(all.c, 2u, local, count);
-    put_found(all.d, 3u, local, count);
-    put_found(all.e, 4u, local, count);
-    put_found(all.f, 5u, local, count);
-    put_found(all.g, 6u, local, count);
-    put_found(all.h, 7u, local, count);
-    join_eight(block * 8u, segment * groups.y + group.y, local, count);
+    let count = f32(min(voxels, 4u) * (end - start));
+    put_all_found(found, block * 8u, segment * groups.y + group.y, local, count);
   }
 }

@@ -75,18 +75,15 @@ fn norms(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
   var variance = 0.0;
   for (var n = 0u; n < params.group_channels; n++) {
     let w = (first + n) * (params.num_from + 2u) + 2u;
-    var own = vec4(0.0);
+    var own = vec2(0.0);
     for (var a = local; a < params.num_from; a += LANES) {
       var along = 0.0;
       for (var b = 0u; b < params.num_from; b++) {
         along += covariance_of(a, b) * weights[w + b];
       }
-      own += weights[w + a] * vec4(mean_of(a), along, 0.0, 0.0);
+      own += weights[w + a] * vec2(mean_of(a), along);
     }
-    sums[local].count = own;
-    sum_workgroup(local);
-    let found = sums[0].count;
-    workgroupBarrier();
+    let found = sum_of_two(local, own);
     let share = 1.0 / f32(n + 1u); // of the channels until now
     let delta = found.x - mean;
     mean += delta * share;

@@ -185,6 +185,9 @@ const MOMENTS: &str = include_str!("common/moments.wgsl");
 /// A part: moments of eight channels of a workgroup's lanes.
 const JOIN_EIGHT: &str = include_str!("common/join_eight.wgsl");
 
+/// A part: what a lane finds of eight channels.
+const FOUND: &str = include_str!("common/found.wgsl");
+
 /// A part: three planes of a kernel.
 const PLANES3: &str = include_str!("common/planes3.wgsl");
 

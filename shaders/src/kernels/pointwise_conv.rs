@@ -15,7 +15,8 @@ pub const KERNEL: Kernel = Kernel {
         super::MOMENTS,
         super::JOIN_EIGHT,
         include_str!("common/convolved.wgsl"),
-        include_str!("common/quad_moments.wgsl"),
+        super::FOUND,
+        include_str!("common/lanes.wgsl"),
     ],
 };
 
@@ -38,11 +39,13 @@ pub struct Params {
     pub first_chunk: u32,
 }
 
-/// Chunks of moments of one channel of a slab, where they are taken on the way: not in slabs of fewer
-/// quads than a workgroup has lanes.
-pub fn num_chunks(stride: usize) -> Option<usize> {
-    let [x, _, z] = spread(stride, 1);
-    (stride >= LANES).then_some((x * z) as usize)
+/// Quads of an invocation of `counted`, as in the WGSL.
+pub const RUN: usize = 8;
+
+/// Chunks of moments of one channel of a slab, where they are taken on the way.
+pub fn num_chunks(stride: usize) -> usize {
+    let [x, _, z] = spread(stride.div_ceil(RUN), 1);
+    (x * z) as usize
 }
 
 /// The dispatches, each of at most `most_cost` multiply-adds where that can be; `first_block` is
@@ -53,13 +56,15 @@ pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
     pieces((params.num_to as usize).div_ceil(2 * BLOCK), row_cost, most_cost)
         .map(|blocks| {
             let stride = params.stride as usize;
-            let is_small = stride < LANES;
+            let is_counted = params.chunks > 0;
+            let is_small = stride < LANES && !is_counted;
             Dispatch {
                 params: Params { first_block: 2 * blocks.start as u32, ..params },
                 constants: if is_small { &[("IS_SMALL", 1)] } else { &[("IS_SMALL", 0)] },
-                workgroups: match is_small {
-                    true => spread(stride * blocks.len(), 1),
-                    false => spread(stride, blocks.len()),
+                workgroups: match (is_small, is_counted) {
+                    (true, _) => spread(stride * blocks.len(), 1),
+                    (false, true) => spread(stride.div_ceil(RUN), blocks.len()),
+                    (false, false) => spread(stride, blocks.len()),
                 },
             }
         })

@@ -38,8 +38,11 @@ fn store(channel: u32, at: u32, value: vec4<f32>) {
   }
 }
 
-fn place(group: vec3<u32>, groups: vec3<u32>, local: u32) -> u32 {
-  return (group.z * groups.x + group.x) * LANES + local;
+fn write(block: u32, at: u32, s: Blocks) {
+  store_eight(block * 8u, at, s.a);
+  if (block * 8u + 8u < params.num_to) {
+    store_eight(block * 8u + 8u, at, s.b);
+  }
 }
 
 @compute @workgroup_size(64)
@@ -48,7 +51,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  var at = place(group, groups, local);
+  var at = (group.z * groups.x + group.x) * LANES + local;
   var block = params.first_block + 2u * group.y;
   if (IS_SMALL) {
     block += 2u * (at / params.stride);
@@ -57,22 +60,10 @@ fn main(
   if (at >= params.stride || block * 8u >= params.num_to) {
     return;
   }
-  let s = convolved(block, at);
-  store_eight(block * 8u, at, s.a);
-  if (block * 8u + 8u < params.num_to) {
-    store_eight(block * 8u + 8u, at, s.b);
-  }
+  write(block, at, convolved(block, at));
 }
 
-var<workgroup> means: array<vec2<f32>, 512>;
-
-fn put_mean(at: u32, mean: vec2<f32>) {
-  means[at] = mean;
-}
-
-fn mean_at(at: u32) -> vec2<f32> {
-  return means[at];
-}
+const RUN: u32 = 8u; // quads of an invocation that counts, LANES apart
 
 // The same, and the moments of what is written on the way.
 @compute @workgroup_size(64)
@@ -81,19 +72,22 @@ fn counted(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let at = place(group, groups, local);
-  let block = params.first_block + 2u * group.y;
-  let voxels = vec4(at % params.quads * 4u) + vec4(0u, 1u, 2u, 3u);
-  let is_inside = at < params.stride;
-  let valid = select(vec4(0.0), vec4(1.0), (voxels < vec4(params.row)) & vec4(is_inside));
-  let zeros = spread(vec4(0.0), vec4(0.0));
-  var s = Blocks(zeros, zeros);
-  if (is_inside) {
-    s = convolved(block, at);
-    store_eight(block * 8u, at, s.a);
-    store_eight(block * 8u + 8u, at, s.b);
-  }
   let chunk = group.z * groups.x + group.x;
-  put_moments(block * 8u, chunk, local, s.a, valid);
-  put_moments(block * 8u + 8u, chunk, local, s.b, valid);
+  let block = params.first_block + 2u * group.y;
+  var found = array(found_nothing(), found_nothing());
+  var count = 0u;
+  for (var n = 0u; n < RUN; n++) {
+    let at = (chunk * RUN + n) * LANES + local;
+    if (at < params.stride) {
+      let s = convolved(block, at);
+      write(block, at, s);
+      let voxels = params.row - at % params.quads * 4u;
+      let valid = vec4(0u, 1u, 2u, 3u) < vec4(voxels);
+      found[0] = with_quads(found[0], s.a, valid, n == 0u);
+      found[1] = with_quads(found[1], s.b, valid, n == 0u);
+      count += min(voxels, 4u);
+    }
+  }
+  put_all_found(found[0], block * 8u, chunk, local, f32(count));
+  put_all_found(found[1], block * 8u + 8u, chunk, local, f32(count));
 }

@@ -64,7 +64,7 @@ impl Plan {
         Plan::preferring(Preference::default(), program, budget_bytes)
     }
 
-    /// The same of those that are preferred.
+    /// The first within a budget of those that a GPU, or a person, prefers.
     ///
     /// # Errors
     /// As [`Plan::within`].

@@ -8,38 +8,42 @@ use super::Draft;
 use super::dispatches::MAX_STEP_COST;
 use super::unit::{Bound, Unit};
 use crate::kernels::{Window, depthwise_conv, expand_depthwise, moments, pointwise_conv, quads};
+use crate::layout::MAX_BINDING_BYTES;
 use crate::lower::{Source, Stage};
 use crate::weights::Packing;
 
 impl Draft<'_> {
     /// Whether the second stage takes the statistics of what the first writes, and they can be taken on
-    /// the way: not of few voxels, which are read at once.
+    /// the way: not of few voxels, which are read at once, nor where their chunks are too many to bind.
     pub fn is_counted(&self, stage: &Stage, next: &Stage) -> bool {
-        match (stage, next) {
-            (
-                Stage::Depthwise { to, .. }
-                | Stage::ExpandDepthwise { to, .. }
-                | Stage::Pointwise { to, is_more: false, .. },
-                Stage::Moments { from, op, .. },
-            ) => {
-                let is_pointwise = matches!(stage, Stage::Pointwise { .. });
-                to == from
-                    && !self.is_small(from, self.group_channels(*op))
-                    && (!is_pointwise || self.counts_pointwise(to.buffer))
+        let Stage::Moments { from, op, .. } = next else { return false };
+        let (to, chunks) = match stage {
+            Stage::Pointwise { to, is_more: false, .. } if self.manner.most_fused > 0 => {
+                (to, self.pointwise_chunks(to))
             }
-            _ => false,
-        }
+            Stage::Depthwise { from, to, .. } => {
+                (to, self.chunks(from, depthwise_conv::num_chunks))
+            }
+            Stage::ExpandDepthwise { from, to, .. } => {
+                (to, self.chunks(from, expand_depthwise::num_chunks))
+            }
+            _ => return false,
+        };
+        let num_chunks: u64 = chunks.into_iter().map(u64::from).sum();
+        let bytes = moments::PARTIAL_BYTES * num_chunks * to.channels.len() as u64;
+        to == from && !self.is_small(from, self.group_channels(*op)) && bytes <= MAX_BINDING_BYTES
     }
 
-    /// Whether 1³ convolutions into a map do: where bytes count for more than work.
-    fn counts_pointwise(&self, map: usize) -> bool {
-        self.manner.most_fused > 0 && self.pointwise_chunks(map).is_some()
+    /// Of each slab of a map that a kernel reads with its neighbors, where that counts what it writes.
+    fn chunks(&self, from: &Source, num_chunks: impl Fn(&Window) -> usize) -> Vec<u32> {
+        let slabs = 0..self.level(from.view.buffer).num_slabs();
+        slabs.map(|slab| num_chunks(&self.window(from, slab)) as u32).collect()
     }
 
-    /// Of each slab of a map, where a 1³ convolution can count what it writes there.
-    fn pointwise_chunks(&self, map: usize) -> Option<Vec<u32>> {
-        let level = self.level(map);
-        let of_slab = |slab| pointwise_conv::num_chunks(level.stride(slab)).map(|n| n as u32);
+    /// Of each slab of a map that a 1³ convolution writes.
+    fn pointwise_chunks(&self, to: &View) -> Vec<u32> {
+        let level = self.level(to.buffer);
+        let of_slab = |slab| pointwise_conv::num_chunks(level.stride(slab)) as u32;
         (0..level.num_slabs()).map(of_slab).collect()
     }
 
@@ -56,7 +60,7 @@ impl Draft<'_> {
         let packing = Packing::Pointwise { op, rows: rows.clone(), cols: cols.clone() };
         let work = (rows.len() * cols.len()) as u64;
         let row = self.level(to.buffer).dims[0];
-        let of_slab = counted.and_then(|_| self.pointwise_chunks(to.buffer)).unwrap_or_default();
+        let of_slab = counted.map(|_| self.pointwise_chunks(to)).unwrap_or_default();
         let chunks = of_slab.iter().sum();
         let (mut first_chunk, mut of_slab) = (0, of_slab.into_iter());
         self.flat(from, to, is_more, work, Some(packing), |at| {
@@ -154,15 +158,14 @@ impl Draft<'_> {
         counted: Option<&Stage>,
         dispatch: impl Fn(Counting, &mut Unit, &[(u32, Bound)]),
     ) {
-        let slabs = 0..self.level(to.buffer).num_slabs();
-        let of_slab: Vec<usize> = slabs.map(|slab| num_chunks(&self.window(from, slab))).collect();
-        let chunks = if counted.is_some() { of_slab.iter().sum() } else { 0 } as u32;
+        let of_slab = self.chunks(from, num_chunks);
+        let chunks = if counted.is_some() { of_slab.iter().sum() } else { 0 };
         let mut first_chunk = 0;
         let mut of_slab = of_slab.into_iter();
         self.neighbors(from, to, work, packing, |window, unit, bound| {
             let bound = [bound, &[(7, Bound::Partials)]].concat();
             dispatch(Counting { window, chunks, first_chunk }, unit, &bound);
-            first_chunk += of_slab.next().expect("one for every slab") as u32;
+            first_chunk += of_slab.next().expect("one for every slab");
         });
         self.combine_counted(chunks, counted, to);
     }

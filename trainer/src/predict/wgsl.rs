@@ -29,6 +29,10 @@ pub struct Planned {
     pub peak_bytes: u64,
     /// Multiply-adds of a pass.
     pub multiply_adds: u64,
+    /// Up to how many channels blocks were run without their expanded channels in memory, as is faster on
+    /// some GPUs: the same but for rounding.
+    #[serde(default)]
+    pub most_fused: usize,
     /// Why a larger plan within the memory did not run, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<String>,
@@ -44,6 +48,7 @@ impl Planned {
             storage: storage.into(),
             peak_bytes: plan.footprint.total_bytes,
             multiply_adds: plan.multiply_adds(),
+            most_fused: plan.manner.most_fused,
             instead,
         }
     }
@@ -76,7 +81,7 @@ impl Gpu {
     pub fn open() -> Result<Gpu, Error> {
         let engine = pollster::block_on(Engine::new())?;
         let name = engine.adapter_name().to_string();
-        let preference = pollster::block_on(engine.preference())?;
+        let preference = pollster::block_on(engine.preference());
         Ok(Gpu { session: RefCell::new(Session::from(engine)), name, preference })
     }
 

@@ -156,9 +156,9 @@ pub async fn plan_again(page: Page, turn: Turn) -> Result<(), Stop> {
         page.say(Phase::Loading, "Preparing the scan for the network");
         let budget_bytes = page.budget_mib.get_untracked() << 20;
         let most_bytes = budget::MOST_MIB << 20;
-        let answer = ask(&Ask::Plan { channels, budget_bytes, most_bytes }, None).await?;
+        let answer = ask(&Ask::Plan { channels, budget_bytes, most_bytes }, None).await;
         check(page.is_current(turn))?;
-        if let (Answer::Planned(planned), _) = answer {
+        if let (Answer::Planned(planned), _) = answer? {
             page.plan.set(Some(planned));
         }
     }

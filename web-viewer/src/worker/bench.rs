@@ -26,8 +26,6 @@ pub struct Bench {
     pub windows: Option<Windows>,
     /// The GPU.
     pub session: Session,
-    /// What is faster on it, once that is known.
-    pub preference: Option<Preference>,
 }
 
 /// A scan as the network takes it, whatever the memory.

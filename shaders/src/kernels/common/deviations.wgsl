@@ -30,11 +30,12 @@ fn pivots(channel: u32, start: u32, end: u32) -> vec4<f32> {
 }
 
 // Four channels' deviations, each in four voxels.
-fn deviations(channel: u32, at: u32, pivot: vec4<f32>, valid: vec4<f32>) -> mat4x4<f32> {
+fn deviations(channel: u32, at: u32, pivot: vec4<f32>, valid: vec4<bool>) -> mat4x4<f32> {
+  let none = vec4(0.0);
   return mat4x4(
-    (value(channel, at) - pivot.x) * valid,
-    (value(channel + 1u, at) - pivot.y) * valid,
-    (value(channel + 2u, at) - pivot.z) * valid,
-    (value(channel + 3u, at) - pivot.w) * valid,
+    select(none, value(channel, at) - pivot.x, valid),
+    select(none, value(channel + 1u, at) - pivot.y, valid),
+    select(none, value(channel + 2u, at) - pivot.z, valid),
+    select(none, value(channel + 3u, at) - pivot.w, valid),
   );
 }

@@ -35,11 +35,11 @@ fn expand(block: u32, corner: vec2<u32>, k: u32, local: u32) {
   }
 }
 
-// What lanes have found lies where they had what is expanded.
-fn put_mean(at: u32, mean: vec2<f32>) {
-  expanded[at] = vec4(mean, 0.0, 0.0);
+// What was expanded makes room for what lanes have found (join_eight.wgsl).
+fn put_lane(at: u32, found: vec2<f32>) {
+  expanded[at] = vec4(found, 0.0, 0.0);
 }
 
-fn mean_at(at: u32) -> vec2<f32> {
+fn lane_at(at: u32) -> vec2<f32> {
   return expanded[at].xy;
 }

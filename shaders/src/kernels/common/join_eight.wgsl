@@ -1,5 +1,5 @@
 // Moments of eight channels, joined of a workgroup's lanes: what a lane has found of each is put before
-// by `put_mean` and read by `mean_at`, [channel of eight][lane]: mean, and sum of squared deviations.
+// by `put_lane` and read by `lane_at`, [channel of eight][lane]: mean, and sum of squared deviations.
 
 var<workgroup> counts: array<f32, LANES>; // a lane's voxels, as many in each channel
 
@@ -14,13 +14,13 @@ fn join_eight(first: u32, chunk: u32, local: u32, count: f32) {
   var sum = 0.0;
   for (var n = 0u; n < 8u; n++) {
     all += counts[part + n];
-    sum += counts[part + n] * mean_at(at + n).x;
+    sum += counts[part + n] * lane_at(at + n).x;
   }
   let mean = sum / max(all, 1.0);
   var squares = 0.0;
   for (var n = 0u; n < 8u; n++) {
-    let d = mean_at(at + n).x - mean;
-    squares += mean_at(at + n).y + counts[part + n] * d * d;
+    let d = lane_at(at + n).x - mean;
+    squares += lane_at(at + n).y + counts[part + n] * d * d;
   }
   shared_moments[local] = Moments(all, mean, squares, 0.0);
   for (var half = 4u; half > 0u; half /= 2u) {

@@ -30,6 +30,23 @@ fn sum_workgroup(local: u32) {
   workgroupBarrier();
 }
 
+var<workgroup> twos: array<vec2<f32>, LANES>;
+
+// The sum of two values over the workgroup's invocations.
+fn sum_of_two(local: u32, own: vec2<f32>) -> vec2<f32> {
+  twos[local] = own;
+  for (var half = LANES / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (local < half) {
+      twos[local] += twos[local + half];
+    }
+  }
+  workgroupBarrier();
+  let sum = twos[0];
+  workgroupBarrier();
+  return sum;
+}
+
 // The number of a pair of blocks: (0, 0), (0, 1), …, (1, 1), (1, 2), ….
 fn pair_of(blocks: u32, first: u32, second: u32) -> u32 {
   return first * blocks - first * (first + 1u) / 2u + second;
