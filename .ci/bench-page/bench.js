@@ -36,7 +36,9 @@ const engines = {
   async rewind() {
     const { default: init, Network } = await import("./bench_page.js");
     await init();
-    const network = await Network.open(await bytes("model/model.safetensors"), ...size);
+    const fused = asked.get("fused");
+    const bundle = await bytes("model/model.safetensors");
+    const network = await Network.open(bundle, ...size, fused ? Number(fused) : undefined);
     return { run: (values) => network.run(values) };
   },
   async onnxruntime(channels) {

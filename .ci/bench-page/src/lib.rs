@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use model_core::{Bundle, Program, Weights};
-use shaders::{Engine, Output, Plan};
+use shaders::{Engine, Output, Plan, Preference};
 use wasm_bindgen::prelude::*;
 
 /// A network on an opened GPU.
@@ -17,15 +17,26 @@ pub struct Network {
 
 #[wasm_bindgen]
 impl Network {
-    /// Opens the GPU, compiles the kernels, and plans the bundle's network for an input of i × j × k.
+    /// Opens the GPU, compiles the kernels, and plans the bundle's network for an input of i × j × k, with
+    /// blocks of at most so many channels fused, or as is faster.
     ///
     /// # Errors
     /// When there is no GPU, or the bundle or the size cannot be used.
-    pub async fn open(bundle: Vec<u8>, i: usize, j: usize, k: usize) -> Result<Network, JsError> {
+    pub async fn open(
+        bundle: Vec<u8>,
+        i: usize,
+        j: usize,
+        k: usize,
+        most_fused: Option<usize>,
+    ) -> Result<Network, JsError> {
         let bundle = Bundle::from_bytes(&bundle)?;
         let program = Program::new(&bundle.card.network, [i, j, k])?;
         let engine = Engine::new().await?;
-        let plan = Plan::preferring(engine.preference().await, &program, u64::MAX)?;
+        let preference = match most_fused {
+            Some(most_fused) => Preference { most_fused, ..Preference::default() },
+            None => engine.preference().await,
+        };
+        let plan = Plan::preferring(preference, &program, u64::MAX)?;
         engine.prepare(&plan).await?;
         Ok(Network { engine, plan, weights: bundle.weights })
     }

@@ -30,8 +30,9 @@ const PEER_VERSION: &str = "1.30.0";
 /// The engines by name, with what the page is asked for. The peer runs in its build for WebGPU as it
 /// is, and as suits it better; in its older one (JSEP), whose other layout has no 3D pooling; and on
 /// the CPU. Each with group norms by their operator too where that could suit it.
-const ENGINES: [(&str, &str); 6] = [
+const ENGINES: [(&str, &str); 7] = [
     ("Rewind", "engine=rewind"),
+    ("Rewind, blocks fused", "engine=rewind&fused=32"),
     (
         "onnxruntime-web, WebGPU",
         "engine=onnxruntime&build=ort.webgpu&provider=webgpu&model=model/means.onnx",
