@@ -132,14 +132,14 @@ impl<G: Gpu> Session<G> {
     ) -> Result<&G, Error> {
         // A GPU that was lost while nothing ran says nothing against a plan; its memory is free before a
         // new one is opened.
-        let open_one = match self.gpu.take_if(|gpu| !gpu.is_lost()) {
+        let gpu = match self.gpu.take_if(|gpu| !gpu.is_lost()) {
             Some(gpu) => gpu,
             None => {
                 self.gpu = None;
                 open().await?
             }
         };
-        Ok(self.gpu.insert(open_one))
+        Ok(self.gpu.insert(gpu))
     }
 
     /// Runs a plan, or where the GPU has no memory for it the next smaller one that it has memory

@@ -101,7 +101,7 @@ impl Packing {
     ///
     /// # Errors
     /// [`Error::Program`] when a parameter is missing or of another shape.
-    pub fn pack<'a>(&self, program: &Program, weights: &'a Weights) -> Result<Vec<u8>, Error> {
+    pub fn pack(&self, program: &Program, weights: &Weights) -> Result<Vec<u8>, Error> {
         let (Packing::Pointwise { op, .. }
         | Packing::Conv3 { op }
         | Packing::Depthwise { op, .. }
@@ -149,10 +149,8 @@ impl Packing {
                     }
                 };
                 let taps = find(weights, taps, &[num_to, 3, 3, 3])?;
-                let some = |values: &'a [f32], each: usize| {
-                    &values[each * channels.start..each * channels.end]
-                };
-                let (expansion, taps) = (some(weight, num_from), some(taps, 27));
+                let expansion = &weight[num_from * channels.start..num_from * channels.end];
+                let taps = &taps[27 * channels.start..27 * channels.end];
                 expand_depthwise::pack(expansion, taps, channels.len(), num_from)
             }
             (_, Op::Conv3 { from, to, weight }) => {

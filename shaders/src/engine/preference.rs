@@ -73,7 +73,8 @@ impl Engine {
                 way.least = if n == 0 { way.least } else { way.least.min(took) };
             }
         }
-        let agree = agree(&fused.output(self).await?, &apart.output(self).await?);
+        let found = self.read(&fused.plan, &fused.resources).await?;
+        let agree = agree(&found, &self.read(&apart.plan, &apart.resources).await?);
         Ok(Trial { apart: apart.least, fused: fused.least, agree })
     }
 }
@@ -83,12 +84,6 @@ struct Way {
     plan: Plan,
     resources: Resources,
     least: Duration,
-}
-
-impl Way {
-    async fn output(&self, engine: &Engine) -> Result<Output, Error> {
-        engine.read(&self.plan, &self.resources).await
-    }
 }
 
 /// A network of one level with two reversible blocks, as wide as the larger networks at full

@@ -1,12 +1,10 @@
 //! The first half of an inverted bottleneck at once: 1³ expansion, norm, activation and depthwise 3³
-//! convolution, without the expanded channels in memory.
+//! convolution, without the expanded channels in memory. Its reference is that of the operations one
+//! after the other ([`reference::run`](crate::reference::run)).
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{
-    BLOCK, Dispatch, Kernel, Window, depthwise_conv, group_norm, pack_blocks, pieces,
-    pointwise_conv,
-};
+use super::{BLOCK, Dispatch, Kernel, Window, depthwise_conv, pack_blocks, pieces};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -110,23 +108,4 @@ pub fn pack(expansion: &[f32], taps: &[f32], num_to: usize, num_from: usize) -> 
     let expansion = pack_blocks(expansion, num_to, num_from, 1);
     let blocks = expansion.chunks_exact(BLOCK * num_from).zip(taps.chunks_exact(BLOCK * 36));
     blocks.flat_map(|(expansion, taps)| [expansion, taps].concat()).collect()
-}
-
-/// The three operations one after the other.
-///
-/// # Shapes
-/// `from` `[num_from][k][j][i]`, `to` `[num_to][k][j][i]`, `expansion` `[num_to][num_from]`, `taps`
-/// `[num_to][3][3][3]`, `gamma`, `beta` `[num_to]`.
-pub fn reference(
-    from: &[f32],
-    to: &mut [f32],
-    [expansion, taps]: [&[f32]; 2],
-    (groups, gamma, beta, negative_slope): (usize, &[f32], &[f32], f32),
-    dims: [usize; 3],
-) {
-    let voxels = dims.iter().product();
-    let mut expanded = vec![0.0; to.len()];
-    pointwise_conv::reference(from, &mut expanded, expansion, None, voxels);
-    group_norm::reference(&mut expanded, groups, gamma, beta, negative_slope, voxels);
-    depthwise_conv::reference(&expanded, to, taps, dims);
 }
