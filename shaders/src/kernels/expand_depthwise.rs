@@ -1,10 +1,12 @@
 //! The first half of an inverted bottleneck at once: 1³ expansion, norm, activation and depthwise 3³
-//! convolution, without the expanded channels in memory. Its reference is that of the operations one
-//! after the other ([`reference::run`](crate::reference::run)).
+//! convolution, without the expanded channels in memory.
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{BLOCK, Dispatch, Kernel, Window, depthwise_conv, pack_blocks, pieces};
+use super::{
+    BLOCK, Dispatch, Kernel, Window, depthwise_conv, group_norm, pack_blocks, pieces,
+    pointwise_conv,
+};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -108,4 +110,68 @@ pub fn pack(expansion: &[f32], taps: &[f32], num_to: usize, num_from: usize) -> 
     let expansion = pack_blocks(expansion, num_to, num_from, 1);
     let blocks = expansion.chunks_exact(BLOCK * num_from).zip(taps.chunks_exact(BLOCK * 36));
     blocks.flat_map(|(expansion, taps)| [expansion, taps].concat()).collect()
+}
+
+/// The three operations one after the other.
+///
+/// # Shapes
+/// `from` `[num_from][k][j][i]`, `to` `[num_to][k][j][i]`, `expansion` `[num_to][num_from]`, `taps`
+/// `[num_to][3][3][3]`, `gamma`, `beta` `[num_to]`.
+pub fn reference(
+    from: &[f32],
+    to: &mut [f32],
+    [expansion, taps]: [&[f32]; 2],
+    (groups, gamma, beta, negative_slope): (usize, &[f32], &[f32], f32),
+    dims: [usize; 3],
+) {
+    let voxels = dims.iter().product();
+    let mut expanded = vec![0.0; to.len()];
+    pointwise_conv::reference(from, &mut expanded, expansion, None, voxels);
+    group_norm::reference(&mut expanded, groups, gamma, beta, negative_slope, voxels);
+    depthwise_conv::reference(&expanded, to, taps, dims);
+}
+
+#[cfg(test)]
+mod tests {
+    use model_core::{Activation, Array, Buffer, Op, Program, View, Weights};
+
+    /// The engine is held to the three operations; so is what stands here.
+    #[test]
+    fn its_reference_is_that_of_the_three_operations() {
+        let (dims, num_from, num_to) = ([5, 3, 2], 2, 4);
+        let view = |buffer, channels| View { buffer, channels: 0..channels };
+        let (input, expanded, output) = (view(0, num_from), view(1, num_to), view(2, num_to));
+        let norm = Op::GroupNorm {
+            from: expanded.clone(),
+            to: expanded.clone(),
+            groups: 2,
+            gamma: "gamma".into(),
+            beta: "beta".into(),
+            activation: Activation::LeakyRelu,
+        };
+        let (from, to) = (input.clone(), expanded.clone());
+        let expand = Op::Pointwise { from, to, weight: "expand".into(), bias: None };
+        let (from, to) = (expanded, output.clone());
+        let filter = Op::Depthwise3 { from, to, weight: "taps".into() };
+        let buffers = [num_from, num_to, num_to].map(|channels| Buffer { channels, dims });
+        let ops = vec![expand, norm, filter];
+        let program = Program { buffers: buffers.into(), ops, input, output };
+        let values = |count: usize| (0..count).map(|n| ((n * 7919) % 101) as f32 / 50.0 - 1.0);
+        let array = |shape: &[usize]| Array {
+            shape: shape.to_vec(),
+            values: values(shape.iter().product()).collect(),
+        };
+        let weights = Weights::from([
+            ("expand".into(), array(&[num_to, num_from])),
+            ("taps".into(), array(&[num_to, 3, 3, 3])),
+            ("gamma".into(), array(&[num_to])),
+            ("beta".into(), array(&[num_to])),
+        ]);
+        let image: Vec<f32> = values(num_from * 30).collect();
+        let value = |name: &str| &weights[name].values[..];
+        let mut found = vec![0.0; num_to * 30];
+        let norm = (2, value("gamma"), value("beta"), Activation::LeakyRelu.negative_slope());
+        super::reference(&image, &mut found, [value("expand"), value("taps")], norm, dims);
+        assert_eq!(found, crate::reference::run(&program, &weights, &image));
+    }
 }
