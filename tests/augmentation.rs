@@ -126,7 +126,7 @@ fn real_scans_stay_finite_and_keep_their_labels() {
     let Some(folder) = data("hippocampus") else { return };
     let data_set = DataSet::open(&folder, None).unwrap();
     for number in 0..3 {
-        let (case, _) = data_set.read(number).unwrap();
+        let case = data_set.read(number).unwrap().case;
         let case = prepare(case, &PreprocessConfig::default(), &network(1)).unwrap().0;
         let patch = case.input.dims;
         let count = |labels: &[u8]| labels.iter().filter(|label| **label != 0).count();

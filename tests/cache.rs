@@ -74,7 +74,7 @@ fn what_was_preprocessed_once_is_not_again_and_is_the_same() {
     assert_eq!(second.fingerprint, first.fingerprint);
     for number in 0..3 {
         assert!(*first.load(number).unwrap() == *second.load(number).unwrap());
-        let (case, _) = DataSet::open(&data, None).unwrap().read(number).unwrap();
+        let case = DataSet::open(&data, None).unwrap().read(number).unwrap().case;
         assert!(second.reference(number).unwrap() == case.labels.unwrap());
     }
     // Elsewhere the same scans are the same cases; other settings are others.

@@ -22,7 +22,7 @@ fn same_cases(path: &Path, task: Option<&str>, layout: Layout, source: &Source) 
     let names: Vec<&str> = data_set.cases.iter().map(|case| case.name.as_str()).collect();
     assert_eq!(names, source.names(), "{layout:?}");
     for (n, wanted) in source.cases.iter().enumerate() {
-        let (case, _) = data_set.read(n).unwrap();
+        let case = data_set.read(n).unwrap().case;
         assert!(case.channels == wanted.channels, "{layout:?}: channels of {}", case.name);
         let labels = |case: &model_core::Case| case.labels.as_ref().unwrap().labels.clone();
         assert!(labels(&case) == labels(wanted), "{layout:?}: labels of {}", case.name);
@@ -63,7 +63,7 @@ fn a_case_that_does_not_fit_together_names_the_file() {
     Source::new(2).write_brats_2023(folder.path());
     let file = |name: &str| folder.path().join(name);
     let (flair, seg) = (file("case-0/case-0-t2f.nii.gz"), file("case-1/case-1-seg.nii.gz"));
-    trees::shift(&flair, 2e-3);
+    trees::shift(&flair, 0.9);
     trees::relabel(&seg, 1, 9);
     // Another grid could be of any size: that is seen before the voxels are decoded.
     let shifted = fs::read(&flair).unwrap();
@@ -72,7 +72,7 @@ fn a_case_that_does_not_fit_together_names_the_file() {
     for (number, file) in [flair, seg].iter().enumerate() {
         let error = data_set.read(number).unwrap_err().to_string();
         assert!(error.ends_with(&format!("(in {})", file.display())), "{error}");
-        assert!(error.contains(["affines that differ", "[9]"][number]), "{error}");
+        assert!(error.contains(["voxels that lie 0.150 voxels apart", "[9]"][number]), "{error}");
     }
 }
 
@@ -85,7 +85,7 @@ fn a_case_whose_files_do_not_fit_the_task_together_is_named() {
     let mut error = |images: &[usize]| {
         let image = |n: &usize| folder.path().join(format!("imagesTr/case-0_000{n}.nii.gz"));
         data_set.cases[0].images = images.iter().map(image).collect();
-        data_set.cases[0].read(&task).unwrap_err().to_string()
+        data_set.cases[0].read(&task, 0.1).unwrap_err().to_string()
     };
     let (few, sole) = (error(&[0, 1, 2]), error(&[3]));
     assert!(few.ends_with("found 3 channels (case case-0)"), "none of three is to blame: {few}");
@@ -142,11 +142,11 @@ fn all_faults_are_told_at_once_with_their_files() {
         let name = &source.names()[case][..];
         folder.path().join(name).join(format!("{name}-{part}.nii.gz"))
     };
-    // The first case lacks two files; the second one's FLAIR lies 2 µm off, and its labels have a
+    // The first case lacks two files; the second one's FLAIR lies 0.9 mm off, and its labels have a
     // value of another year; the third one's T1 is cut off; the fourth has NaN and no tumor.
     fs::remove_file(file(0, "t1c")).unwrap();
     fs::remove_file(file(0, "t2w")).unwrap();
-    trees::shift(&file(1, "t2f"), 2e-3);
+    trees::shift(&file(1, "t2f"), 0.9);
     trees::relabel(&file(1, "seg"), 3, 4);
     let bytes = fs::read(file(2, "t1n")).unwrap();
     fs::write(file(2, "t1n"), &bytes[..bytes.len() / 2]).unwrap();
@@ -159,7 +159,7 @@ fn all_faults_are_told_at_once_with_their_files() {
     let faults = [
         "expected T1Gd (t1ce or t1c), found none",
         "expected T2 (t2 or t2w), found none",
-        "affines that differ by 0.0020 (in",
+        "voxels that lie 0.150 voxels apart (in",
         "found [4]; all values are known to brats2018, brats2019, brats2020, brats2021, brats2022, brats2024 (in",
         "cannot read this as a NIfTI scan",
     ];
@@ -182,7 +182,7 @@ fn all_faults_are_told_at_once_with_their_files() {
     let rows = fs::read_to_string(csv).unwrap();
     assert!(rows.lines().next().unwrap().ends_with("edema ml,enhancing tumor ml"), "{rows}");
 
-    let open = |skip| DataSet::open_for_training(folder.path(), Some("brats2023"), skip);
+    let open = |skip| DataSet::open_for_training(folder.path(), Some("brats2023"), skip, 0.1);
     let error = open(false).unwrap_err().to_string();
     assert!(error.contains("T1Gd") && error.contains("--skip-bad"), "{error}");
     let left: Vec<String> = open(true).unwrap().cases.into_iter().map(|case| case.name).collect();
@@ -238,7 +238,7 @@ fn cases_without_labels_do_not_keep_others_from_training() {
     Source::new(2).write_nnunet(folder.path(), false);
     fs::remove_file(folder.path().join("imagesTs/unseen_0002.nii.gz")).unwrap();
     assert_eq!(DataSet::open(folder.path(), None).unwrap().faults.len(), 1);
-    let data_set = DataSet::open_for_training(folder.path(), None, false).unwrap();
+    let data_set = DataSet::open_for_training(folder.path(), None, false, 0.1).unwrap();
     assert_eq!(data_set.cases.len(), 2);
 }
 
@@ -246,7 +246,7 @@ fn cases_without_labels_do_not_keep_others_from_training() {
 fn perfect(cases: &DataSet, references: &Path, task: Option<&Task>) -> usize {
     let folder = tempfile::tempdir().unwrap();
     for n in 0..cases.num_cases() {
-        let (case, _) = cases.read(n).unwrap();
+        let case = cases.read(n).unwrap().case;
         let file = folder.path().join(format!("{}.nii.gz", case.name));
         fs::write(file, nifti::write_labels(&case.labels.unwrap())).unwrap();
     }

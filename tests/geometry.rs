@@ -140,7 +140,8 @@ fn the_sform_wins_then_the_qform_then_the_spacing() {
     assert_eq!(num_warnings, 0);
     let (spacing, num_warnings) =
         read(|grid| (grid.forms.sform_code, grid.forms.qform_code) = (0, 0));
-    assert_eq!(spacing, [[1.5, 0., 0., 0.], [0., 2., 0., 0.], [0., 0., 3., 0.]]);
+    // 4 × 3 × 2 voxels: i to the left, the center at 0.
+    assert_eq!(spacing, [[-1.5, 0., 0., 2.25], [0., 2., 0., -2.], [0., 0., 3., -1.5]]);
     assert_eq!(num_warnings, 1);
     // Metres are scaled, and stay metres in the file.
     let (metres, _) = read(|grid| grid.forms.units = 1);

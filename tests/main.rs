@@ -4,8 +4,10 @@ mod augmentation;
 mod browser;
 mod bundle;
 mod cache;
+mod case_geometry;
 #[cfg(unix)]
 mod closed_pipes;
+mod damaged_headers;
 mod data_sets;
 mod geometry;
 mod gpu_training;

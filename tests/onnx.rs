@@ -79,6 +79,19 @@ fn an_export_computes_what_the_network_does() {
     }
 }
 
+/// One slice of a network that halves three times would be summed with eight.
+#[test]
+#[should_panic(expected = "Reshape")]
+fn an_image_of_a_size_that_the_network_does_not_take_is_refused() {
+    let bundle = bundle("demo");
+    let [image, _] = onnx::sample(&bundle).unwrap();
+    let mut image = evaluate::Tensor::read(&image);
+    let [i, j] = [image.shape[4], image.shape[3]];
+    image.shape[2] = 1;
+    image.values.truncate(image.shape[1] * j * i);
+    evaluate::evaluate(&exported(&bundle, FULL).graph.unwrap(), image);
+}
+
 /// For the comparison in onnxruntime, which continuous integration does not have.
 #[test]
 fn exports_are_written_where_a_comparison_asks_for_them() {
@@ -119,7 +132,7 @@ fn expected_operators(program: &Program) -> Vec<&'static str> {
 }
 
 /// What moves values and works on shapes; the rest computes.
-const MOVES: [&str; 7] = ["Slice", "Concat", "Reshape", "Shape", "Div", "Mul", "Cast"];
+const MOVES: [&str; 8] = ["Slice", "Concat", "Reshape", "Shape", "Div", "Mul", "Max", "Cast"];
 
 /// The operators of a file that compute, in order; a norm of many nodes as the one that it is.
 fn found_operators(graph: &proto::GraphProto) -> Vec<&str> {

@@ -41,7 +41,7 @@ fn run(folder: &Path) -> Report {
     let data_set = DataSet::open(&data, None).unwrap();
     let mut collector = Collector::new(&described.task, Settings::default(), 1);
     for number in 0..data_set.num_cases() {
-        let (case, _) = data_set.read(number).unwrap();
+        let case = data_set.read(number).unwrap().case;
         if described.held_out.contains(&case.name) {
             let reference = case.labels.unwrap();
             let scan = &case.channels[report::channel(&described.task)];

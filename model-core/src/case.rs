@@ -53,7 +53,21 @@ fn channels(n: usize) -> String {
     if n == 1 { "1 channel".to_string() } else { format!("{n} channels") }
 }
 
-/// Refuses channels that are none, or that do not share one grid.
+/// Refuses a scan without contrast: one value in all voxels of every channel, which is also what is
+/// left of a file of NaN. `ranges` are the lowest and the highest value of each channel.
+///
+/// # Errors
+/// [`Error::Scan`].
+pub fn check_contrast(ranges: &[[f32; 2]]) -> Result<()> {
+    match ranges.iter().all(|[low, high]| low >= high) {
+        true => {
+            Err(Error::scan("a scan with contrast", "one value in all voxels of every channel"))
+        }
+        false => Ok(()),
+    }
+}
+
+/// Refuses an empty list of channels, channels on several grids, and a scan without contrast.
 pub(crate) fn check_channels(channels: &[Volume]) -> Result<()> {
     let Some(first) = channels.first() else {
         return Err(Error::scan("at least one channel", "none"));
@@ -65,7 +79,7 @@ pub(crate) fn check_channels(channels: &[Volume]) -> Result<()> {
             return Err(Error::scan(expected, volume.voxels.len()));
         }
     }
-    Ok(())
+    check_contrast(&channels.iter().map(Volume::range).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -75,7 +89,7 @@ mod tests {
 
     fn volume(dims: [usize; 3]) -> Volume {
         let grid = Grid::new(dims, Affine::IDENTITY);
-        Volume { voxels: vec![1.0; grid.num_voxels()], grid }
+        Volume { voxels: (0..grid.num_voxels()).map(|n| n as f32).collect(), grid }
     }
 
     fn labels(code: u8) -> Option<LabelMap> {
@@ -93,6 +107,11 @@ mod tests {
         let blamed = case(3, None).unwrap_err().in_file("t1.nii").to_string();
         assert!(blamed.ends_with("(case case-7) (in t1.nii)"), "a file is named too: {blamed}");
         assert!(case(0, None).is_err());
+        let flat = Volume { voxels: vec![3.0; 8], ..volume([2; 3]) };
+        let channels = vec![volume([2; 3]), flat.clone(), flat.clone(), flat.clone()];
+        assert!(Case::new("", channels, None, &task).is_ok(), "one channel shows something");
+        let message = Case::new("", vec![flat; 4], None, &task).unwrap_err().to_string();
+        assert!(message.contains("one value in all voxels"), "{message}");
         let mixed = vec![volume([2; 3]), volume([2; 3]), volume([2; 3]), volume([2, 2, 3])];
         assert!(Case::new("", mixed, None, &task).is_err());
     }

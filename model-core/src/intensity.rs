@@ -57,8 +57,17 @@ fn otsu(values: &[f64]) -> f64 {
     low + width * (best_bin + 1) as f64
 }
 
+/// A deviation below this part of the largest value is rounding: 32-bit floats have 24 bits.
+const LEAST_DEVIATION: f64 = 1e-6;
+
+/// The farthest from the mean that a voxel can be, in deviations. Inside a mask of n voxels nothing
+/// is farther than √n, some thousands; outside, an artifact could leave the range of 16-bit floats,
+/// in which networks run too.
+const MAX_Z: f64 = 1e4;
+
 /// Subtracts the mask's mean and divides by its standard deviation. A channel that is constant
-/// there becomes 0. `zero_outside` keeps what is outside the mask 0, else it is normalised too.
+/// there, but for rounding, becomes 0. `zero_outside` keeps what is outside the mask 0, else it is
+/// normalized too.
 pub(crate) fn normalize(voxels: &mut [f32], mask: &[bool], zero_outside: bool) {
     let inside = || voxels.iter().zip(mask).filter(|(_, m)| **m).map(|(v, _)| f64::from(*v));
     let (mut count, mut sum) = (0u64, 0.0);
@@ -75,9 +84,12 @@ pub(crate) fn normalize(voxels: &mut [f32], mask: &[bool], zero_outside: bool) {
     let mean = sum / count as f64;
     let squares: f64 = inside().map(|value| (value - mean) * (value - mean)).sum();
     let deviation = (squares / count as f64).sqrt();
+    if deviation <= LEAST_DEVIATION * low.abs().max(high.abs()) {
+        return voxels.fill(0.0);
+    }
     for (voxel, &is_inside) in voxels.iter_mut().zip(mask) {
         *voxel = match is_inside || !zero_outside {
-            true => ((f64::from(*voxel) - mean) / deviation) as f32,
+            true => ((f64::from(*voxel) - mean) / deviation).clamp(-MAX_Z, MAX_Z) as f32,
             false => 0.0,
         };
     }
@@ -101,6 +113,13 @@ mod tests {
         let mask = [false, true, true, false];
         normalize(&mut voxels, &mask, true);
         assert_eq!(voxels, [0.0, -1.0, 1.0, 0.0]);
+        // Rounding is no deviation, and what lies far outside the mask stays a number.
+        let mut nearly = [1.0, 1.0 + f32::EPSILON, 1e30];
+        normalize(&mut nearly, &[true, true, false], false);
+        assert_eq!(nearly, [0.0; 3]);
+        let mut artifact = [0.0, 1e-3, 3e38];
+        normalize(&mut artifact, &[true, true, false], false);
+        assert_eq!(artifact, [-1.0, 1.0, 1e4]);
         let mut constant = [0.1f32; 1000];
         normalize(&mut constant, &[true; 1000], false);
         assert_eq!(constant, [0.0; 1000]);

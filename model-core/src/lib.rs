@@ -4,6 +4,7 @@
 //! tensor is `[batch, channel, k, j, i]`. So there is no transpose between file, tensor and GPU.
 
 mod affine;
+mod alignment;
 mod bundle;
 mod case;
 pub mod config;
@@ -35,8 +36,9 @@ mod volume;
 mod weights;
 
 pub use affine::Affine;
+pub use alignment::{Alignment, DEFAULT_TOLERANCE_VOXELS};
 pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};
-pub use case::Case;
+pub use case::{Case, check_contrast};
 pub use config::{Activation, Decoder, UNetConfig, Vae};
 pub use error::{Error, Result};
 pub use histogram::{NUM_BINS, chi_square, histograms};
@@ -54,5 +56,5 @@ pub use probabilities::{
 pub use program::{Buffer, Op, Program, View};
 pub use task::{BUILTIN_TASKS, Head, Label, Region, Task};
 pub use tiling::{DEFAULT_OVERLAP, Tiling};
-pub use volume::{AFFINE_TOLERANCE, Forms, Grid, LabelMap, Volume};
+pub use volume::{Forms, Grid, LabelMap, Volume};
 pub use weights::{Array, Weights, check_weights, orthogonal};

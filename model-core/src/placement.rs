@@ -131,28 +131,52 @@ impl Placement {
         out
     }
 
-    /// Source labels on the network grid, for training: the nearest voxel's, background around.
+    /// Source labels on the network grid, for training; background around them. Where spacings
+    /// differ, each voxel takes the label with the largest share of it.
     ///
     /// # Panics
     /// When the labels are not on the source's grid.
     pub fn place_labels(&self, map: &LabelMap) -> Vec<u8> {
         assert_eq!(map.grid.dims, self.0.source.dims, "labels on the source's grid");
         let cropped = self.crop_values(&map.labels);
-        let scaled = nearest(&cropped, self.0.crop_dims, self.0.scaled_dims);
+        let scaled = resample::labels(&cropped, self.0.crop_dims, self.0.scaled_dims);
         let mut out = vec![0; self.0.dims.iter().product()];
         self.pad(&scaled, &mut out);
         out
     }
 
-    /// Labels on the network grid put back on the source's: the nearest voxel's, background
-    /// outside the crop.
+    /// Labels on the network grid put back on the source's; background outside the crop. Where
+    /// spacings differ, each voxel takes the label with the largest share of it.
     ///
     /// # Panics
     /// When there are not as many labels as the network grid has voxels.
     pub fn restore(&self, labels: &[u8]) -> LabelMap {
         assert_eq!(labels.len(), self.0.dims.iter().product::<usize>(), "one label a voxel");
         let scaled = self.unpad(labels);
-        self.restore_crop(&nearest(&scaled, self.0.scaled_dims, self.0.crop_dims))
+        self.restore_crop(&resample::labels(&scaled, self.0.scaled_dims, self.0.crop_dims))
+    }
+
+    /// Intensities or logits on the network grid put back on the source's, interpolated linearly
+    /// where spacings differ; `outside` is the value outside the crop.
+    ///
+    /// # Shapes
+    /// - values: `[k][j][i]` on the network grid
+    /// - output: the source's voxels in its own order
+    ///
+    /// # Panics
+    /// When there are not as many values as the network grid has voxels.
+    pub fn restore_image(&self, values: &[f32], outside: f32) -> Vec<f32> {
+        assert_eq!(values.len(), self.0.dims.iter().product::<usize>(), "one value a voxel");
+        self.restore_values(&self.scale_back(values), outside)
+    }
+
+    /// Values on the network grid at the voxels of the canonical crop.
+    pub(crate) fn scale_back(&self, values: &[f32]) -> Vec<f32> {
+        let scaled = self.unpad(values);
+        match self.is_resampled() {
+            true => resample::image(&scaled, self.0.scaled_dims, self.0.crop_dims),
+            false => scaled,
+        }
     }
 
     /// The canonical crop of values on the source grid.
@@ -193,25 +217,6 @@ impl Placement {
     }
 }
 
-/// Each target voxel's nearest source voxel, over the same extent.
-fn nearest(values: &[u8], source: [usize; 3], target: [usize; 3]) -> Vec<u8> {
-    if source == target {
-        return values.to_vec();
-    }
-    let places = |a: usize| -> Vec<usize> {
-        (0..target[a]).map(|n| resample::nearest(n, target[a], source[a])).collect()
-    };
-    let (i_places, j_places, k_places) = (places(0), places(1), places(2));
-    let mut out = Vec::with_capacity(target.iter().product());
-    for k in &k_places {
-        for j in &j_places {
-            let row = source[0] * (j + source[1] * k);
-            out.extend(i_places.iter().map(|i| values[row + i]));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,13 +255,22 @@ mod tests {
     }
 
     #[test]
-    fn finer_placing_restores_exactly() {
-        let placement = placement([6, 8, 8]);
-        assert!(placement.is_resampled());
-        let map = labels(&placement);
-        let once = placement.restore(&placement.place_labels(&map));
-        let cropped = placement.crop_values(&map.labels);
-        assert_eq!(placement.crop_values(&once.labels), cropped);
+    fn whole_blocks_of_labels_survive_a_coarser_network() {
+        // Labels of 2 × 2 × 2 voxels, and a network at twice the spacing that sees blocks whole.
+        let source = Grid::new([8, 6, 4], Affine::from_spacing([1.0; 3]));
+        let placement = Placement::new(source, [0; 3], [8, 6, 4], [4, 3, 2], [4; 3]).unwrap();
+        let mut map = labels(&placement);
+        for n in 0..map.labels.len() {
+            let (i, j, k) = (n % 8, n / 8 % 6, n / 48);
+            map.labels[n] = (i / 2 + 4 * (j / 2) + 12 * (k / 2)) as u8;
+        }
+        let placed = placement.place_labels(&map);
+        let seen = placement.unpad(&placed);
+        assert_eq!(seen, (0..24).collect::<Vec<u8>>());
+        // On the way back every block keeps its center, though corners may go to a neighbor.
+        let restored = placement.restore(&placed);
+        let same = restored.labels.iter().zip(&map.labels).filter(|(a, b)| a == b).count();
+        assert!(same * 2 > map.labels.len(), "{same} of {}", map.labels.len());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Last shared step of training and viewing: from logits to labels on the source grid.
 
-use crate::{Head, LabelMap, Placement, Task, resample};
+use crate::{Head, LabelMap, Placement, Task};
 
 /// The labels that logits say, on the source grid. Where the network saw another spacing, logits
 /// are interpolated linearly at the source's voxels before deciding, so that borders stay smooth.
@@ -19,8 +19,7 @@ pub fn postprocess(logits: &[f32], task: &Task, placement: &Placement) -> LabelM
     let (_, crop_dims) = placement.crop();
     let mut decision = Decision::new(crop_dims.iter().product(), task, 0.0);
     for output in logits.chunks_exact(num_voxels) {
-        let scaled = placement.unpad(output);
-        decision.add(&resample::linear(&scaled, placement.scaled_dims(), crop_dims));
+        decision.add(&placement.scale_back(output));
     }
     placement.restore_crop(&decision.labels)
 }

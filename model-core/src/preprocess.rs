@@ -138,7 +138,7 @@ pub fn preprocess(
         let cropped = crop(&voxels, whole, start, crop_dims);
         drop(voxels);
         match placement.is_resampled() {
-            true => placement.pad(&resample::linear(&cropped, crop_dims, scaled_dims), out),
+            true => placement.pad(&resample::image(&cropped, crop_dims, scaled_dims), out),
             false => placement.pad(&cropped, out),
         }
     }

@@ -1,7 +1,7 @@
 //! From logits to probabilities on the source grid, where several predictions can be averaged.
 
 use crate::postprocess::decide_above;
-use crate::{Head, Placement, Task, resample};
+use crate::{Head, Placement, Task};
 
 /// Logits on the source grid: where the network saw another spacing, interpolated linearly at the
 /// source's voxels, as [`postprocess`](fn@crate::postprocess) does. Outside the crop the logits say background.
@@ -15,16 +15,11 @@ use crate::{Head, Placement, Task, resample};
 pub fn restore_logits(logits: &[f32], task: &Task, placement: &Placement) -> Vec<f32> {
     let num_voxels: usize = placement.dims().iter().product();
     assert_eq!(logits.len(), num_voxels * task.num_outputs(), "one logit an output and voxel");
-    let (_, crop_dims) = placement.crop();
     let mut out = Vec::with_capacity(task.num_outputs() * placement.source().num_voxels());
     for (n, output) in logits.chunks_exact(num_voxels).enumerate() {
-        let mut crop = placement.unpad(output);
-        if placement.is_resampled() {
-            crop = resample::linear(&crop, placement.scaled_dims(), crop_dims);
-        }
         let is_background = task.head == Head::Softmax && n == 0;
         let outside = if is_background { 0.0 } else { f32::NEG_INFINITY };
-        out.extend(placement.restore_values(&crop, outside));
+        out.extend(placement.restore_image(output, outside));
     }
     out
 }

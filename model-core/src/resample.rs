@@ -1,82 +1,317 @@
-//! Linear interpolation on the voxel grid, for scans of another spacing than the network's.
-
-/// One axis of a resampling: for each output position the two neighbors and the second's share.
-/// Edges of the first and last voxel coincide; beyond voxel centers the nearest value holds.
-pub(crate) struct Axis(Vec<(usize, usize, f32)>);
-
-impl Axis {
-    /// From `source` voxels to `target` voxels over the same extent.
-    pub fn new(source: usize, target: usize) -> Self {
-        let at = |n: usize| {
-            let position = coordinate(n, target, source).clamp(0.0, (source - 1) as f64);
-            let low = position.floor() as usize;
-            (low, (low + 1).min(source - 1), (position - low as f64) as f32)
-        };
-        Axis((0..target).map(at).collect())
-    }
-
-    /// The weighted mean of the neighbors of output position `n`, read by `value`.
-    fn mix(&self, n: usize, value: impl Fn(usize) -> f32) -> f32 {
-        let (low, high, share) = self.0[n];
-        let (a, b) = (value(low), value(high));
-        a + (b - a) * share
-    }
-}
+//! Resampling on the voxel grid, for scans of another spacing than the network's.
+//!
+//! Images, labels and predictions share one [`coordinate`] function: the outer edges of the first
+//! and the last voxel stay where they are, so no map moves against another.
 
 /// Where the center of voxel `n` of `from` lies among `to` voxels over the same extent.
 pub(crate) fn coordinate(n: usize, from: usize, to: usize) -> f64 {
     (n as f64 + 0.5) * to as f64 / from as f64 - 0.5
 }
 
-/// The voxel among `to` that the center of voxel `n` of `from` lies in.
-pub(crate) fn nearest(n: usize, from: usize, to: usize) -> usize {
-    // (n + 1/2) · to / from, in whole numbers: exact.
-    ((2 * n + 1) * to / (2 * from)).min(to - 1)
+/// How an output voxel weighs the source voxels around it when the grid becomes coarser. Both rules
+/// are linear interpolation when it becomes finer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shrink {
+    /// A triangle two output voxels wide: the anti-aliasing of PIL and of PyTorch's `interpolate`.
+    Triangle,
+    /// The overlap with the output voxel, so that a structure of one source voxel keeps its share.
+    Area,
 }
 
-/// Values of a grid of `source` voxels on one of `target` voxels over the same extent, by linear
-/// interpolation along each axis in turn.
-pub(crate) fn linear(values: &[f32], source: [usize; 3], target: [usize; 3]) -> Vec<f32> {
-    let [si, sj, sk] = source;
-    let [ti, tj, tk] = target;
-    let (i_axis, j_axis, k_axis) = (Axis::new(si, ti), Axis::new(sj, tj), Axis::new(sk, tk));
-    let mut along_i = Vec::with_capacity(ti * sj * sk);
-    for row in values.chunks_exact(si) {
-        along_i.extend((0..ti).map(|i| i_axis.mix(i, |n| row[n])));
+/// Consecutive source voxels and their weights, which add up to 1.
+#[derive(Debug, Clone, PartialEq)]
+struct Span {
+    start: usize,
+    weights: Vec<f32>,
+}
+
+/// One axis of a resampling: a [`Span`] for each output voxel.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Axis {
+    spans: Vec<Span>,
+    source: usize,
+}
+
+impl Axis {
+    /// From `source` voxels to `target` voxels over the same extent.
+    pub fn new(source: usize, target: usize, shrink: Shrink) -> Self {
+        let spans = (0..target).map(|n| span(n, source, target, shrink)).collect();
+        Axis { spans, source }
     }
-    let mut along_j = Vec::with_capacity(ti * tj * sk);
-    for slice in along_i.chunks_exact(ti * sj) {
-        for j in 0..tj {
-            along_j.extend((0..ti).map(|i| j_axis.mix(j, |n| slice[i + ti * n])));
+
+    /// The output voxels that see any of the source voxels `first..end`, as their first one and an
+    /// axis over that part of the source alone; outside of it the values are taken as 0.
+    fn restricted(&self, first: usize, end: usize) -> (usize, Axis) {
+        let clipped = |span: &Span| {
+            let from = span.start.max(first);
+            let to = (span.start + span.weights.len()).min(end);
+            let weights = span.weights.get(from - span.start..to.max(from) - span.start)?;
+            (!weights.is_empty()).then(|| Span { start: from - first, weights: weights.to_vec() })
+        };
+        let lowest = self.spans.iter().position(|span| clipped(span).is_some());
+        let spans = self.spans.iter().filter_map(clipped).collect();
+        (lowest.unwrap_or(0), Axis { spans, source: end - first })
+    }
+}
+
+/// The weights of output voxel `n`, whose center lies at [`coordinate`] among the source voxels.
+fn span(n: usize, source: usize, target: usize, shrink: Shrink) -> Span {
+    let ratio = source as f64 / target as f64;
+    let center = coordinate(n, target, source);
+    let (half_width, weight): (f64, &dyn Fn(f64) -> f64) = match shrink {
+        Shrink::Area if ratio > 1.0 => (0.5 * (ratio + 1.0), &|at: f64| {
+            let (low, high) = (center - 0.5 * ratio, center + 0.5 * ratio);
+            (high.min(at + 0.5) - low.max(at - 0.5)).max(0.0)
+        }),
+        _ => {
+            let width = ratio.max(1.0);
+            (width, &move |at: f64| (1.0 - (at - center).abs() / width).max(0.0))
+        }
+    };
+    let last = source - 1;
+    let low = (center - half_width).ceil().clamp(0.0, last as f64) as usize;
+    let high = (center + half_width).floor().clamp(low as f64, last as f64) as usize;
+    let mut weights: Vec<f64> = (low..=high).map(|at| weight(at as f64)).collect();
+    // Rounding leaves weights of 1e-16 at the ends, which would widen every restriction.
+    let is_there = |weight: &f64| *weight > 1e-9;
+    let first = weights.iter().position(is_there).unwrap_or(0);
+    let end = weights.iter().rposition(is_there).map_or(weights.len(), |last| last + 1);
+    weights = weights[first..end].to_vec();
+    let sum: f64 = weights.iter().sum();
+    Span { start: low + first, weights: weights.iter().map(|w| (w / sum) as f32).collect() }
+}
+
+/// Values of a grid of `source` voxels on one of `target` voxels over the same extent, along each
+/// axis in turn.
+pub(crate) fn image(values: &[f32], source: [usize; 3], target: [usize; 3]) -> Vec<f32> {
+    let axes = std::array::from_fn(|a| Axis::new(source[a], target[a], Shrink::Triangle));
+    along_axes(values, &axes)
+}
+
+/// Labels of a grid of `source` voxels on one of `target` voxels over the same extent: each label
+/// by itself as a map of 0 and 1, then the label with the largest share of the voxel. Of equal
+/// shares the label with fewer voxels wins, so that a rim one voxel thick is not lost.
+pub(crate) fn labels(values: &[u8], source: [usize; 3], target: [usize; 3]) -> Vec<u8> {
+    if source == target {
+        return values.to_vec();
+    }
+    let axes: [Axis; 3] = std::array::from_fn(|a| Axis::new(source[a], target[a], Shrink::Area));
+    let num_voxels = target.iter().product();
+    let mut boxes = boxes(values, source);
+    boxes.sort_by_key(|found| found.count);
+    let (mut out, mut largest) = (vec![0u8; num_voxels], vec![0f32; num_voxels]);
+    for LabelBox { label, start, end, .. } in boxes {
+        let parts: [(usize, Axis); 3] =
+            std::array::from_fn(|a| axes[a].restricted(start[a], end[a]));
+        let inside = one_hot(values, source, label, start, end);
+        let [(i0, i), (j0, j), (k0, k)] = parts;
+        let [ni, nj] = [&i, &j].map(|axis| axis.spans.len());
+        let shares = along_axes(&inside, &[i, j, k]);
+        for (row, shares) in shares.chunks_exact(ni).enumerate() {
+            let at = i0 + target[0] * (j0 + row % nj + target[1] * (k0 + row / nj));
+            let voxels = out[at..at + ni].iter_mut().zip(&mut largest[at..at + ni]);
+            for ((voxel, largest), &share) in voxels.zip(shares) {
+                // Rounding is no majority.
+                if share > *largest + 1e-6 {
+                    (*voxel, *largest) = (label, share);
+                }
+            }
         }
     }
-    drop(along_i);
-    let area = ti * tj;
-    let mut out = Vec::with_capacity(area * tk);
-    for k in 0..tk {
-        out.extend((0..area).map(|at| k_axis.mix(k, |n| along_j[at + area * n])));
+    out
+}
+
+/// The box around one label's voxels.
+struct LabelBox {
+    label: u8,
+    count: usize,
+    start: [usize; 3],
+    end: [usize; 3],
+}
+
+/// A box for every label that is present.
+fn boxes(values: &[u8], [ni, nj, _]: [usize; 3]) -> Vec<LabelBox> {
+    let mut boxes: Vec<Option<LabelBox>> = (0..256).map(|_| None).collect();
+    for (row, labels) in values.chunks_exact(ni).enumerate() {
+        let (j, k) = (row % nj, row / nj);
+        for (i, &label) in labels.iter().enumerate() {
+            let new = || LabelBox { label, count: 0, start: [i, j, k], end: [i, j, k] };
+            let found = boxes[usize::from(label)].get_or_insert_with(new);
+            found.count += 1;
+            for (a, at) in [i, j, k].into_iter().enumerate() {
+                found.start[a] = found.start[a].min(at);
+                found.end[a] = found.end[a].max(at + 1);
+            }
+        }
+    }
+    boxes.into_iter().flatten().collect()
+}
+
+/// 1 where a box holds the label, else 0.
+fn one_hot(
+    values: &[u8],
+    [ni, nj, _]: [usize; 3],
+    label: u8,
+    start: [usize; 3],
+    end: [usize; 3],
+) -> Vec<f32> {
+    let mut out = Vec::with_capacity((0..3).map(|a| end[a] - start[a]).product());
+    for k in start[2]..end[2] {
+        for j in start[1]..end[1] {
+            let row = ni * (j + nj * k);
+            let labels = &values[row + start[0]..row + end[0]];
+            out.extend(labels.iter().map(|&found| f32::from(u8::from(found == label))));
+        }
     }
     out
+}
+
+/// Weighted sums along i, then j, then k.
+fn along_axes(values: &[f32], [i_axis, j_axis, k_axis]: &[Axis; 3]) -> Vec<f32> {
+    let [ti, tj, tk] = [i_axis, j_axis, k_axis].map(|axis| axis.spans.len());
+    let (si, sj, sk) = (i_axis.source, j_axis.source, k_axis.source);
+    let mut along_i = Vec::with_capacity(ti * sj * sk);
+    for row in values.chunks_exact(si) {
+        along_i.extend(i_axis.spans.iter().map(|span| {
+            let pairs = span.weights.iter().zip(&row[span.start..]);
+            pairs.map(|(weight, value)| weight * value).sum::<f32>()
+        }));
+    }
+    let mut along_j = vec![0.0; ti * tj * sk];
+    for (plane, out) in along_i.chunks_exact(ti * sj).zip(along_j.chunks_exact_mut(ti * tj)) {
+        sum_rows(plane, out, ti, j_axis);
+    }
+    drop(along_i);
+    let mut out = vec![0.0; ti * tj * tk];
+    sum_rows(&along_j, &mut out, ti * tj, k_axis);
+    out
+}
+
+/// Rows of `length` values, each output row a weighted sum of source rows.
+fn sum_rows(values: &[f32], out: &mut [f32], length: usize, axis: &Axis) {
+    for (row, span) in out.chunks_exact_mut(length).zip(&axis.spans) {
+        for (weight, source) in
+            span.weights.iter().zip(values[span.start * length..].chunks(length))
+        {
+            row.iter_mut().zip(source).for_each(|(sum, value)| *sum += weight * value);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The ratios of spacings that data sets ask for, finer and coarser, and an uneven one.
+    const SIZES: [[usize; 2]; 8] =
+        [[40, 20], [40, 10], [48, 30], [48, 32], [20, 40], [17, 40], [40, 39], [30, 31]];
+
     #[test]
     fn a_ramp_stays_a_ramp() {
         let ramp: Vec<f32> = (0..4).map(|n| n as f32).collect();
-        assert_eq!(linear(&ramp, [4, 1, 1], [4, 1, 1]), ramp);
-        assert_eq!(linear(&ramp, [1, 4, 1], [1, 2, 1]), [0.5, 2.5]);
-        let fine = linear(&ramp, [1, 1, 4], [1, 1, 8]);
+        assert_eq!(image(&ramp, [4, 1, 1], [4, 1, 1]), ramp);
+        let fine = image(&ramp, [1, 1, 4], [1, 1, 8]);
         assert_eq!(fine, [0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]);
+        let long: Vec<f32> = (0..12).map(|n| n as f32).collect();
+        let coarse = image(&long, [1, 12, 1], [1, 6, 1]);
+        assert!(coarse[1..5].iter().zip([2.5, 4.5, 6.5, 8.5]).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
+
+    /// PIL 13.0: `Image.fromarray(x).resize((3, 1), Image.BILINEAR)` of x = [[1, 0, 0, 5, 0, 2, 9]],
+    /// as float32.
+    #[test]
+    fn shrinking_is_anti_aliased_as_in_pil() {
+        let found = image(&[1.0, 0.0, 0.0, 5.0, 0.0, 2.0, 9.0], [7, 1, 1], [3, 1, 1]);
+        let expected = [0.357_142_9, 2.176_470_5, 4.071_429];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+    }
+
+    /// The mean over balls whose surfaces cut the voxels in many ways: of a single one, half a voxel
+    /// more or less at one side moves the center of its labels.
+    #[test]
+    fn images_and_labels_stay_where_they_are() {
+        for [source, target] in SIZES {
+            let (mut of_image, mut of_labels, mut of_back) = (0.0, 0.0, 0.0);
+            for n in 0..16 {
+                let center = source as f64 * 0.5 + f64::from(n) * 0.37 - 2.8;
+                let radius = source as f64 * 0.3 + f64::from(n % 5) * 0.23;
+                let dims = [source, 24, 24];
+                let inside = |n: usize| {
+                    let voxel = [n % source, n / source % 24, n / source / 24];
+                    let squares = [
+                        (voxel[0] as f64 - center) / radius,
+                        (voxel[1] as f64 - 11.7) / 9.3,
+                        (voxel[2] as f64 - 11.2) / 8.1,
+                    ];
+                    squares.map(|x| x * x).iter().sum::<f64>() < 1.0
+                };
+                let ball: Vec<u8> = (0..source * 576).map(|n| u8::from(inside(n))).collect();
+                let as_image: Vec<f32> = ball.iter().map(|&l| f32::from(l)).collect();
+                let coarse = [target, 24, 24];
+                let resampled = labels(&ball, dims, coarse);
+                let back = labels(&resampled, coarse, dims);
+                let image: Vec<f64> =
+                    image(&as_image, dims, coarse).into_iter().map(f64::from).collect();
+                let [ball, resampled, back] =
+                    [ball, resampled, back].map(|map| map.into_iter().map(f64::from).collect());
+                let truth = centroid_along_i(ball, source, source);
+                of_image += (centroid_along_i(image, target, source) - truth) / 16.0;
+                of_labels += (centroid_along_i(resampled, target, source) - truth) / 16.0;
+                of_back += (centroid_along_i(back, source, source) - truth) / 16.0;
+            }
+            for apart in [of_image, of_labels, of_back] {
+                assert!(
+                    apart.abs() < 0.02,
+                    "{source} to {target}: {of_image} {of_labels} {of_back}"
+                );
+            }
+        }
+    }
+
+    /// The center of mass along i of values with `size` voxels along i, in voxels of `source`.
+    fn centroid_along_i(values: Vec<f64>, size: usize, source: usize) -> f64 {
+        let sum: f64 = values.iter().sum();
+        let moments =
+            values.iter().enumerate().map(|(n, v)| v * coordinate(n % size, size, source));
+        moments.sum::<f64>() / sum
     }
 
     #[test]
-    fn the_nearest_voxel_holds_the_center() {
-        let from_4_to_2: Vec<usize> = (0..4).map(|n| nearest(n, 4, 2)).collect();
-        assert_eq!(from_4_to_2, [0, 0, 1, 1]);
-        let from_2_to_3: Vec<usize> = (0..2).map(|n| nearest(n, 2, 3)).collect();
-        assert_eq!(from_2_to_3, [0, 2]);
+    fn a_rim_one_voxel_thick_is_not_lost() {
+        for first in [3, 4] {
+            let mut row = vec![0u8; 16];
+            row[first..13].fill(1);
+            (row[first], row[12]) = (2, 2);
+            let half = labels(&row, [16, 1, 1], [8, 1, 1]);
+            assert_eq!(half.iter().filter(|&&label| label == 2).count(), 2, "{half:?}");
+        }
+    }
+
+    #[test]
+    fn every_label_of_many_is_weighed_in_its_own_box() {
+        let dims = [9, 8, 7];
+        let values: Vec<u8> = (0..9 * 8 * 7).map(|n| (n * n / 50 % 256) as u8).collect();
+        for target in [[5, 8, 3], [18, 16, 14], [4, 16, 7]] {
+            let found = labels(&values, dims, target);
+            // The same with whole maps: shares of all labels, in the order of their counts.
+            let axes: [Axis; 3] =
+                std::array::from_fn(|a| Axis::new(dims[a], target[a], Shrink::Area));
+            let mut present: Vec<(usize, u8)> = (0..=255u8)
+                .map(|label| (values.iter().filter(|&&v| v == label).count(), label))
+                .filter(|(count, _)| *count > 0)
+                .collect();
+            present.sort_by_key(|(count, _)| *count);
+            let shares: Vec<(u8, Vec<f32>)> = present
+                .iter()
+                .map(|&(_, label)| {
+                    (label, along_axes(&one_hot(&values, dims, label, [0; 3], dims), &axes))
+                })
+                .collect();
+            for (n, &label) in found.iter().enumerate() {
+                let best = shares.iter().map(|(_, s)| s[n]).fold(0.0, f32::max);
+                let own = shares.iter().find(|(l, _)| *l == label).unwrap().1[n];
+                assert!(best - own < 1e-5, "{target:?} voxel {n}: {own} of {best}");
+            }
+        }
     }
 }

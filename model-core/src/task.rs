@@ -206,6 +206,33 @@ impl Task {
                 ));
             }
         }
+        match self.head {
+            Head::Sigmoid => self.check_written_codes(),
+            Head::Softmax => Ok(()),
+        }
+    }
+
+    /// Refuses regions that lead a label to another code than its own: a perfect network's answer
+    /// would be written wrong.
+    fn check_written_codes(&self) -> Result<()> {
+        for Label { name, code } in &self.labels {
+            let present = self.regions.iter().filter(|region| region.labels.contains(code));
+            match present.last().map(|region| region.writes) {
+                Some(written) if written == *code => {}
+                written => {
+                    return Err(Error::task(
+                        format!(
+                            "regions, in the order in which they are written, that give label \
+                             {code} ({name}) back as {code}"
+                        ),
+                        match written {
+                            Some(written) => format!("regions that write {written} for it"),
+                            None => "no region that holds it".to_string(),
+                        },
+                    ));
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -283,6 +310,25 @@ mod tests {
         assert!(task.check_codes(&[0, 4]).is_ok());
         let error = Task::builtin("brats2023").unwrap().check_codes(&[0, 4]).unwrap_err();
         assert!(error.to_string().contains("found [4]"), "{error}");
+    }
+
+    #[test]
+    fn regions_that_cannot_be_written_back_are_refused() {
+        let check = |regions: &[(&[u8], u8)]| {
+            let mut task = Task::builtin("brats2023").unwrap();
+            let region = |(n, &(labels, writes)): (usize, &(&[u8], u8))| Region {
+                labels: labels.to_vec(),
+                writes,
+                ..task.regions[n].clone()
+            };
+            task.regions = regions.iter().enumerate().map(region).collect();
+            task.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&[(&[1, 2, 3], 2), (&[1, 3], 1), (&[3], 3)]), Ok(()));
+        let inner_first = check(&[(&[3], 3), (&[1, 3], 1), (&[1, 2, 3], 2)]).unwrap_err();
+        assert!(inner_first.contains("label 1 (necrotic core)"), "{inner_first}");
+        assert!(check(&[(&[1, 2, 3], 3), (&[1, 3], 1), (&[3], 3)]).is_err());
+        assert!(check(&[(&[1, 3], 1), (&[3], 3)]).unwrap_err().contains("no region"));
     }
 
     #[test]

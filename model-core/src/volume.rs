@@ -2,11 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Affine, Error, Result};
-
-/// How far two affines may differ, in any element, and still be the same grid: files of one case
-/// differ by rounding (about 1e-8), never by more.
-pub const AFFINE_TOLERANCE: f64 = 1e-3;
+use crate::Affine;
 
 /// Where voxels lie: dimensions, the map to the world that is used, and both NIfTI forms as they
 /// came, so that they can be written back.
@@ -41,6 +37,13 @@ pub struct Forms {
     pub units: u8,
 }
 
+impl Forms {
+    /// Whether the header states how the scan lies in space.
+    pub fn states_orientation(&self) -> bool {
+        self.sform_code > 0 || self.qform_code > 0
+    }
+}
+
 impl Grid {
     /// A grid that states its map as an sform (code 1, scanner) and nothing else.
     pub fn new(dims: [usize; 3], world_from_voxel: Affine) -> Self {
@@ -64,30 +67,6 @@ impl Grid {
     pub fn index(&self, [i, j, k]: [usize; 3]) -> usize {
         i + self.dims[0] * (j + self.dims[1] * k)
     }
-
-    /// Refuses a grid that is not the same as this one: other dimensions, or an affine that
-    /// differs by more than [`AFFINE_TOLERANCE`] in any element.
-    ///
-    /// # Errors
-    /// [`Error::Geometry`].
-    pub fn check_same(&self, other: &Grid) -> Result<()> {
-        let [di, dj, dk] = self.dims;
-        if self.dims != other.dims {
-            let [i, j, k] = other.dims;
-            return Err(Error::geometry(
-                format!("{di} × {dj} × {dk} voxels"),
-                format!("{i} × {j} × {k}"),
-            ));
-        }
-        let difference = self.world_from_voxel.max_abs_difference(&other.world_from_voxel);
-        if difference <= AFFINE_TOLERANCE {
-            return Ok(());
-        }
-        Err(Error::geometry(
-            format!("the same position and direction within {AFFINE_TOLERANCE}"),
-            format!("affines that differ by {difference:.4}"),
-        ))
-    }
 }
 
 /// One channel of a scan.
@@ -97,6 +76,14 @@ pub struct Volume {
     pub grid: Grid,
     /// Intensities, i fastest; as many as the grid has voxels.
     pub voxels: Vec<f32>,
+}
+
+impl Volume {
+    /// The lowest and the highest intensity.
+    pub fn range(&self) -> [f32; 2] {
+        let widen = |[low, high]: [f32; 2], &voxel: &f32| [low.min(voxel), high.max(voxel)];
+        self.voxels.iter().fold([f32::INFINITY, f32::NEG_INFINITY], widen)
+    }
 }
 
 /// An exclusive label for every voxel, by its code on disk; 0 is background.

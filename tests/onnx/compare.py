@@ -8,9 +8,10 @@
 
 Each folder in `exports` holds a `model.onnx` and a `test_data_set_0`. The file is checked by ONNX's
 own checker with shape inference; the logits have to agree within 1e-4, and those of a batch of two
-with those of each image.
+with those of each image. Images of sizes that the network does not take have to be refused.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -26,6 +27,24 @@ def tensor(file):
     proto = onnx.TensorProto()
     proto.ParseFromString(file.read_bytes())
     return numpy_helper.to_array(proto)
+
+
+def refuses_other_sizes(session, image, properties):
+    """Whether each axis is refused at every size below the least, and off the multiples."""
+    size = json.loads(properties["size"])
+    for axis in (2, 3, 4):
+        for extent in {1, size["at_least"] - 1, size["at_least"] + 1}:
+            if extent >= size["at_least"] and extent % size["multiple_of"] == 0 or extent < 1:
+                continue
+            shape = list(image.shape)
+            shape[axis] = extent
+            try:
+                session.run(["logits"], {"image": np.zeros(shape, np.float32)})
+            except Exception:
+                continue
+            print(f"  an image of {shape} is not refused")
+            return False
+    return True
 
 
 def compare(folder):
@@ -45,7 +64,7 @@ def compare(folder):
     (turned,) = session.run(["logits"], {"image": np.ascontiguousarray(two[1:])})
     batch = max(np.abs(both[0] - found[0]).max(), np.abs(both[1] - turned[0]).max())
     difference = np.abs(found - expected).max()
-    within = difference <= WITHIN and batch <= WITHIN
+    within = difference <= WITHIN and batch <= WITHIN and refuses_other_sizes(session, image, properties)
     size = file.stat().st_size / 1e6
     print(
         f"{folder.name:20} {'x'.join(map(str, image.shape)):18} {size:8.2f} MB  largest logit "

@@ -10,6 +10,8 @@ use trainer::onnx::proto::{self, AttributeProto, GraphProto, NodeProto};
 pub struct Tensor {
     pub shape: Vec<usize>,
     pub values: Vec<f64>,
+    /// Whether they are whole numbers, which a division cuts.
+    pub is_integer: bool,
 }
 
 impl Tensor {
@@ -24,7 +26,8 @@ impl Tensor {
             }
             other => panic!("expected f32 or i64, found type {other} of {}", tensor.name),
         };
-        Tensor { shape: tensor.dims.iter().map(|&d| d as usize).collect(), values }
+        let shape = tensor.dims.iter().map(|&d| d as usize).collect();
+        Tensor { shape, values, is_integer: tensor.data_type == proto::INT64 }
     }
 
     fn integers(&self) -> Vec<usize> {
@@ -32,12 +35,12 @@ impl Tensor {
     }
 
     fn map(&self, f: impl Fn(f64) -> f64) -> Tensor {
-        Tensor { shape: self.shape.clone(), values: self.values.iter().map(|&v| f(v)).collect() }
+        Tensor { values: self.values.iter().map(|&v| f(v)).collect(), ..self.clone() }
     }
 
     fn picked(&self, shape: Vec<usize>, strides: &[usize], start: usize) -> Tensor {
         let values = offsets(&shape, strides).into_iter().map(|at| self.values[start + at]);
-        Tensor { values: values.collect(), shape }
+        Tensor { values: values.collect(), shape, is_integer: self.is_integer }
     }
 
     /// The values before an axis, along it, and after it.
@@ -80,7 +83,9 @@ fn run(node: &NodeProto, inputs: &[&Tensor]) -> Tensor {
         "Add" => by_pairs(x, inputs[1], |a, b| a + b),
         "Sub" => by_pairs(x, inputs[1], |a, b| a - b),
         "Mul" => by_pairs(x, inputs[1], |a, b| a * b),
+        "Div" if x.is_integer => by_pairs(x, inputs[1], |a, b| (a / b).trunc()),
         "Div" => by_pairs(x, inputs[1], |a, b| a / b),
+        "Max" => by_pairs(x, inputs[1], f64::max),
         "Sqrt" => x.map(f64::sqrt),
         "Relu" => x.map(|v| v.max(0.0)),
         "LeakyRelu" => {
@@ -112,15 +117,22 @@ fn run(node: &NodeProto, inputs: &[&Tensor]) -> Tensor {
         "Concat" => joined(inputs, integer("axis")),
         "Shape" => {
             let dims = &x.shape[integer("start")..];
-            Tensor { shape: vec![dims.len()], values: dims.iter().map(|&d| d as f64).collect() }
+            let values = dims.iter().map(|&d| d as f64).collect();
+            Tensor { shape: vec![dims.len()], values, is_integer: true }
         }
         "Reshape" => {
             let kept =
                 |(axis, extent): (usize, usize)| if extent == 0 { x.shape[axis] } else { extent };
-            let shape = inputs[1].integers().into_iter().enumerate().map(kept).collect();
-            Tensor { shape, values: x.values.clone() }
+            let shape: Vec<usize> =
+                inputs[1].integers().into_iter().enumerate().map(kept).collect();
+            let (wanted, found) = (shape.iter().product::<usize>(), x.values.len());
+            assert_eq!(wanted, found, "Reshape to {shape:?}");
+            Tensor { shape, ..x.clone() }
         }
-        "Expand" => by_pairs(x, &Tensor { shape: inputs[1].integers(), values: vec![] }, |a, _| a),
+        "Expand" => {
+            let shape = inputs[1].integers();
+            by_pairs(x, &Tensor { shape, values: vec![], is_integer: false }, |a, _| a)
+        }
         "Transpose" => {
             let (order, old) = (&attribute("perm").expect("perm").ints, strides(&x.shape));
             let from = |all: &[usize]| order.iter().map(|&axis| all[axis as usize]).collect();
@@ -150,7 +162,7 @@ fn by_pairs(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Tensor {
     let pairs = places(a).into_iter().zip(places(b));
     let value = |at: usize| b.values.get(at).copied().unwrap_or(f64::NAN);
     let values = pairs.map(|(at_a, at_b)| f(a.values[at_a], value(at_b))).collect();
-    Tensor { shape, values }
+    Tensor { shape, values, is_integer: a.is_integer }
 }
 
 fn mean(x: &Tensor, axis: usize) -> Tensor {
@@ -161,7 +173,7 @@ fn mean(x: &Tensor, axis: usize) -> Tensor {
     let values = (0..before * after).map(|at| sum(at).sum::<f64>() / along as f64).collect();
     let mut shape = x.shape.clone();
     shape[axis] = 1;
-    Tensor { shape, values }
+    Tensor { shape, values, is_integer: false }
 }
 
 /// Each two along an axis made one by `f` of their places.
@@ -185,7 +197,7 @@ fn along(
             }
         }
     }
-    Tensor { shape, values }
+    Tensor { shape, values, is_integer: false }
 }
 
 fn halved(x: Tensor, axis: usize) -> Tensor {
@@ -212,7 +224,7 @@ fn joined(inputs: &[&Tensor], axis: usize) -> Tensor {
         t.values[n * length..][..length].to_vec()
     };
     let values = (0..before).flat_map(|n| inputs.iter().flat_map(move |t| run(t, n))).collect();
-    Tensor { shape, values }
+    Tensor { shape, values, is_integer: inputs[0].is_integer }
 }
 
 /// Of one image: weights `[to, from / groups, e, e, e]`, zeros around it.
@@ -236,7 +248,7 @@ fn convolution(inputs: &[&Tensor], pad: i64, groups: usize) -> Tensor {
             }
         }
     }
-    Tensor { shape: vec![1, to, dims[0], dims[1], dims[2]], values }
+    Tensor { shape: vec![1, to, dims[0], dims[1], dims[2]], values, is_integer: false }
 }
 
 /// `out[p] += weight · from[p + shift]` wherever that lies inside.

@@ -13,7 +13,7 @@ use model_core::{
 use sha2::{Digest, Sha256};
 
 use crate::config::TrainConfig;
-use crate::data_set::{DataSet, ScanBytes};
+use crate::data_set::{DataSet, LoadedCase, ScanBytes, WarningCounts};
 use crate::files::hexadecimal;
 use crate::progress;
 
@@ -63,6 +63,8 @@ struct Shared {
     folder: Folder,
     cached: Vec<Cached>,
     store: Arc<Store<Prepared>>,
+    /// About the files that were read.
+    warnings: WarningCounts,
 }
 
 /// A case in the cache.
@@ -98,6 +100,7 @@ impl Cases {
             folder,
             cached: Vec::new(),
             store: Store::new(bound),
+            warnings: WarningCounts::default(),
         };
         let Some(cached) = fill::fill(&shared, stop)? else { return Ok(None) };
         let mut all = Sha256::new();
@@ -177,7 +180,8 @@ impl Shared {
         expected: &[u8; 32],
     ) -> Result<(Prepared, LabelMap)> {
         let case_files = &self.data_set.cases[number];
-        let (case, digest) = self.data_set.read(number)?;
+        let LoadedCase { case, digest, warnings } = self.data_set.read(number)?;
+        warnings.iter().for_each(|(text, file)| self.warnings.add(text, file));
         if digest != *expected {
             // What is remembered of them could be of the files before, under the same stamp.
             self.folder.forget(case_files);

@@ -10,6 +10,7 @@ use crate::{bench, pipes, plan, progress};
 mod completions;
 mod evaluate;
 mod export;
+mod geometry;
 mod inspect;
 mod phantom;
 mod predict;

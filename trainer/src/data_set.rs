@@ -14,11 +14,12 @@ mod scan_bytes;
 mod statistics;
 mod table;
 mod task;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use model_core::{Case, Error, Grid, Task, Volume};
+use model_core::{Case, DEFAULT_TOLERANCE_VOXELS, Error, Task, Volume};
 use sha2::{Digest, Sha256};
 
 pub(crate) use brats::{are_same_channels, is_same_channel};
@@ -28,6 +29,7 @@ pub(crate) use references::{references, scan_name};
 pub use scan_bytes::ScanBytes;
 pub use statistics::Intensities;
 pub use task::{is_name as is_task_name, resolve as resolve_task};
+pub use warnings::WarningCounts;
 
 use crate::progress;
 
@@ -50,6 +52,19 @@ pub struct DataSet {
     pub faults: Vec<Fault>,
     /// What a person should be told of it.
     pub notes: Vec<String>,
+    /// How far apart the files of one case may lie, in voxels.
+    pub tolerance_voxels: f64,
+}
+
+/// A case as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadedCase {
+    /// The case, its files in the axis order of the first.
+    pub case: Case,
+    /// SHA-256 over its files.
+    pub digest: [u8; 32],
+    /// What a user should know about its files, each as a sentence with its file.
+    pub warnings: Vec<(String, PathBuf)>,
 }
 
 /// Where a case lies.
@@ -120,6 +135,7 @@ impl DataSet {
             unlabeled: Vec::new(),
             faults: Vec::new(),
             notes: Vec::new(),
+            tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
         }
     }
 
@@ -154,8 +170,13 @@ impl DataSet {
     ///
     /// # Errors
     /// As [`DataSet::open`]; without `skip_bad` names every case with labels that lacks a file.
-    pub fn open_for_training(path: &Path, task: Option<&str>, skip_bad: bool) -> Result<DataSet> {
-        let mut data_set = DataSet::open(path, task)?;
+    pub fn open_for_training(
+        path: &Path,
+        task: Option<&str>,
+        skip_bad: bool,
+        tolerance_voxels: f64,
+    ) -> Result<DataSet> {
+        let mut data_set = DataSet { tolerance_voxels, ..DataSet::open(path, task)? };
         data_set.notes.iter().for_each(|note| progress::say(format!("note: {note}")));
         let faults = std::mem::take(&mut data_set.faults);
         let (unused, mut faults): (Vec<Fault>, Vec<Fault>) =
@@ -167,7 +188,7 @@ impl DataSet {
             ));
         }
         if skip_bad {
-            let checked = check::check(&data_set.task, &data_set.cases);
+            let checked = check::check(&data_set.task, &data_set.cases, tolerance_voxels);
             let bad = |case: &CaseFiles| checked.iter().any(|c| c.name == case.name && c.is_bad());
             data_set.cases.retain(|case| !bad(case));
             faults.extend(checked.into_iter().flat_map(|checked| checked.faults));
@@ -185,7 +206,7 @@ impl DataSet {
     /// is wrong with it. Its own `faults` are of further cases.
     pub fn check(&self) -> Vec<Checked> {
         let all: Vec<CaseFiles> = self.cases.iter().chain(&self.unlabeled).cloned().collect();
-        check::check(&self.task, &all)
+        check::check(&self.task, &all, self.tolerance_voxels)
     }
 
     /// Number of cases with labels.
@@ -193,12 +214,12 @@ impl DataSet {
         self.cases.len()
     }
 
-    /// Reads a case, and gives the SHA-256 over its files.
+    /// Reads a case.
     ///
     /// # Errors
     /// What is wrong, with the file.
-    pub fn read(&self, number: usize) -> Result<(Case, [u8; 32])> {
-        self.cases[number].read(&self.task)
+    pub fn read(&self, number: usize) -> Result<LoadedCase> {
+        self.cases[number].read(&self.task, self.tolerance_voxels)
     }
 }
 
@@ -256,31 +277,29 @@ impl CaseFiles {
         self.images.iter().chain(&self.label).flat_map(parts)
     }
 
-    /// Reads the case, and gives the SHA-256 over its files.
+    /// Reads the case; its files may lie `tolerance_voxels` apart, and be stored in different axis
+    /// orders.
     ///
     /// # Errors
     /// What is wrong, with the file, or the case where its files do not fit the task together.
-    pub fn read(&self, task: &Task) -> Result<(Case, [u8; 32])> {
+    pub fn read(&self, task: &Task, tolerance_voxels: f64) -> Result<LoadedCase> {
         let mut digest = Sha256::new();
         let mut channels: Vec<Volume> = Vec::new();
-        let fits = |channels: &[Volume], grid: &Grid| match channels.first() {
-            Some(first) => first.grid.check_same(grid),
-            None => Ok(()),
-        };
+        let mut warnings = Vec::new();
         // Of several files none is to blame for a channel too few.
         let mut blamed = self.images.first().filter(|_| self.images.len() == 1);
         for image in &self.images {
             let about = |error: Error| error.in_file(image.display().to_string());
             let bytes = ScanBytes::read(image)?;
             bytes.update(&mut digest);
-            // Before its voxels are decoded: another grid could be of any size.
             let reader = bytes.open().map_err(about)?;
-            fits(&channels, reader.grid()).map_err(about)?;
-            let volumes = reader.scan().map_err(about)?.volumes;
-            if volumes.len() > 1 {
+            let grid = channels.first().map_or(reader.grid(), |first| &first.grid).clone();
+            let (scan, found) = reader.scan_on(&grid, tolerance_voxels).map_err(about)?;
+            if scan.volumes.len() > 1 {
                 blamed = Some(image);
             }
-            channels.extend(volumes);
+            channels.extend(scan.volumes);
+            warnings.extend(found.into_iter().map(|text| (text, image.clone())));
         }
         let labels = match &self.label {
             None => None,
@@ -289,9 +308,10 @@ impl CaseFiles {
                 let bytes = ScanBytes::read(file)?;
                 bytes.update(&mut digest);
                 let reader = bytes.open().map_err(about)?;
-                fits(&channels, reader.grid()).map_err(about)?;
-                let map = reader.labels().map_err(about)?;
+                let grid = channels.first().map_or(reader.grid(), |first| &first.grid).clone();
+                let (map, found) = reader.labels_on(&grid, tolerance_voxels).map_err(about)?;
                 task.check_codes(&map.labels).map_err(about)?;
+                warnings.extend(found.into_iter().map(|text| (text, file.clone())));
                 Some(map)
             }
         };
@@ -300,6 +320,6 @@ impl CaseFiles {
             Some(image) => error.in_file(image.display().to_string()),
             None => error,
         })?;
-        Ok((case, digest.finalize().into()))
+        Ok(LoadedCase { case, digest: digest.finalize().into(), warnings })
     }
 }

@@ -6,11 +6,11 @@ use anyhow::{Context, Result, ensure};
 use model_core::metrics::{
     self, LesionScores, Scores, Settings, Summary, Surface, lesion_scores, missing_lesions, score,
 };
-use model_core::{EmptyRule, Grid, LabelMap, Region, Task};
+use model_core::{DEFAULT_TOLERANCE_VOXELS, EmptyRule, Grid, LabelMap, Region, Task};
 use rayon::prelude::*;
 
 use crate::budget::Budget;
-use crate::data_set::ScanBytes;
+use crate::data_set::{ScanBytes, WarningCounts};
 use crate::{files, progress};
 
 mod measure;
@@ -32,7 +32,7 @@ const WHOLE_BYTES: u64 = 4 << 30;
 const BYTES_PER_VOXEL: u64 = 64;
 
 /// What an evaluation depends on.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// What the labels and regions are; without it each label that is found is a region.
     pub task: Option<Task>,
@@ -42,6 +42,20 @@ pub struct Options {
     pub lesion_wise: bool,
     /// What happens with a reference that has no prediction.
     pub missing: Missing,
+    /// How far apart a prediction and its reference may lie, in voxels.
+    pub tolerance_voxels: f64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            task: None,
+            settings: Settings::default(),
+            lesion_wise: false,
+            missing: Missing::default(),
+            tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
+        }
+    }
 }
 
 /// What happens with a reference that has no prediction.
@@ -73,6 +87,8 @@ pub struct Evaluation {
     pub cases: Vec<CaseScores>,
     /// References without a prediction that were left out.
     pub skipped: Vec<String>,
+    /// What a user should know about the files, such as two voxel sizes in one header.
+    pub warnings: Vec<String>,
 }
 
 /// One case's scores.
@@ -121,10 +137,14 @@ pub fn evaluate(predicted: &Path, reference: &Path, options: &Options) -> Result
         Some(task) => task.regions.clone(),
         None => task::regions_present(&files, &budget)?,
     };
-    let cases = for_all("scoring", &files, |files| score_case(files, &regions, options, &budget))?;
+    let warnings = WarningCounts::default();
+    let cases = for_all("scoring", &files, |files| {
+        score_case(files, &regions, options, &budget, &warnings)
+    })?;
     let Settings { rule, tolerance_mm, surface } = options.settings;
     let task = options.task.as_ref().map(|task| task.name.clone());
-    Ok(Evaluation { task, regions, rule, tolerance_mm, surface, cases, skipped })
+    let warnings = warnings.lines();
+    Ok(Evaluation { task, regions, rule, tolerance_mm, surface, cases, skipped, warnings })
 }
 
 /// Does something for every case in parallel, and lists all that fail.
@@ -158,6 +178,7 @@ fn score_case(
     regions: &[Region],
     options: &Options,
     budget: &Budget,
+    warnings: &WarningCounts,
 ) -> Result<CaseScores> {
     let scoring = |voxels: u64, _| voxels.saturating_mul(BYTES_PER_VOXEL);
     let mut needed = ScanBytes::working_bytes(&files.reference, scoring)?;
@@ -166,7 +187,7 @@ fn score_case(
         needed += ScanBytes::working_bytes(file, |_, _| 0)?;
     }
     let _held = budget.take(needed);
-    let reference = read_labels(&files.reference, None, options.task.as_ref())?;
+    let reference = read_labels(&files.reference, None, options, warnings)?;
     let settings = &options.settings;
     let Some(file) = &files.predicted else {
         let scores = regions.iter().map(|r| metrics::missing(&reference, &r.labels, settings));
@@ -178,7 +199,7 @@ fn score_case(
             lesions: options.lesion_wise.then(|| lesions.collect()),
         });
     };
-    let predicted = read_labels(file, Some(&reference.grid), options.task.as_ref())?;
+    let predicted = read_labels(file, Some(&reference.grid), options, warnings)?;
     let scores = regions.iter().map(|r| score(&predicted, &reference, &r.labels, settings));
     let lesions =
         regions.iter().map(|r| lesion_scores(&predicted, &reference, &r.labels, settings.surface));
@@ -196,15 +217,18 @@ fn in_file(file: &Path) -> impl Fn(model_core::Error) -> anyhow::Error {
 }
 
 /// A label map on the grid that is given, whose codes are of the task's scheme, where there is one.
-fn read_labels(file: &Path, grid: Option<&Grid>, task: Option<&Task>) -> Result<LabelMap> {
+fn read_labels(
+    file: &Path,
+    grid: Option<&Grid>,
+    options: &Options,
+    warnings: &WarningCounts,
+) -> Result<LabelMap> {
     let bytes = ScanBytes::read(file)?;
     let reader = bytes.open().map_err(in_file(file))?;
-    if let Some(grid) = grid {
-        // Before the voxels are read: another grid could be of any size.
-        grid.check_same(reader.grid()).map_err(in_file(file))?;
-    }
-    let map = reader.labels().map_err(in_file(file))?;
-    if let Some(task) = task {
+    let grid = grid.unwrap_or(reader.grid()).clone();
+    let (map, found) = reader.labels_on(&grid, options.tolerance_voxels).map_err(in_file(file))?;
+    found.iter().for_each(|text| warnings.add(text, file));
+    if let Some(task) = &options.task {
         task.check_codes(&map.labels).map_err(in_file(file))?;
     }
     Ok(map)

@@ -50,8 +50,8 @@ impl Default for Form {
 }
 
 /// The bytes of an `.onnx` file: from `image` `[batch, channel, k, j, i]` to `logits` of the same
-/// batch and size, both in f32. Batch and size are the caller's; each axis has to be a multiple as
-/// the file's property `size` says.
+/// batch and size, both in f32. Batch and size are the caller's; an axis that is no multiple as the
+/// file's property `size` says is refused by the runtime, at the first `Reshape`.
 ///
 /// # Errors
 /// When the weights are not those of the card's network, or the file would be larger than 2 GiB.
@@ -98,7 +98,8 @@ fn model(bundle: &Bundle, form: Form) -> Result<ModelProto> {
     model_core::check_weights(&card.network, weights)?;
     // Only the nodes' order and their channels come from it; its size stays open.
     let program = Program::new(&card.network, [card.network.min_size(); 3])?;
-    let graph = Graph::new(&program, weights, form, ENDS)?;
+    let sizes = [card.network.size_multiple(), card.network.min_size()];
+    let graph = Graph::new(&program, weights, form, ENDS, sizes)?;
     let end = |n: usize, channels: usize, doc_string: String| ValueInfoProto {
         name: ENDS[n].into(),
         r#type: Some(open_size(channels)),

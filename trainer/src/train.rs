@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
+use model_core::DEFAULT_TOLERANCE_VOXELS;
 
 use crate::cases::Cases;
 use crate::checkpoint::{Best, Checkpoint, best, remove_leftovers};
@@ -32,6 +33,8 @@ pub struct Job<'a> {
     pub task: Option<&'a str>,
     /// Whether cases that cannot be used are left out.
     pub skip_bad: bool,
+    /// How far apart the files of one case may lie, in voxels.
+    pub tolerance_voxels: f64,
     /// Whether a run goes on with settings that it was not started with.
     pub accept_changes: bool,
 }
@@ -39,7 +42,20 @@ pub struct Job<'a> {
 impl<'a> Job<'a> {
     /// A data set that says its task, all of whose cases can be used.
     pub fn new(data: &'a Path, out: &'a Path) -> Job<'a> {
-        Job { data, out, task: None, skip_bad: false, accept_changes: false }
+        Job {
+            data,
+            out,
+            task: None,
+            skip_bad: false,
+            tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
+            accept_changes: false,
+        }
+    }
+}
+
+impl Job<'_> {
+    fn open_data_set(&self) -> Result<DataSet> {
+        DataSet::open_for_training(self.data, self.task, self.skip_bad, self.tolerance_voxels)
     }
 }
 
@@ -102,7 +118,7 @@ fn check(config: &TrainConfig, ranks: &Ranks) -> Result<()> {
 /// As the first rank, which alone has to do with the run's folder.
 fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
     check(config, ranks)?;
-    let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
+    let data_set = job.open_data_set()?;
     let network = config.network(&data_set.task)?;
     let (training, held_out) = config.split(data_set.num_cases())?;
     let split = (&training[..], &held_out[..]);
@@ -182,7 +198,7 @@ fn follow(
     stop: &AtomicBool,
 ) -> Result<Outcome> {
     check(config, ranks)?;
-    let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
+    let data_set = job.open_data_set()?;
     let network = config.network(&data_set.task)?;
     let task = data_set.task.clone();
     let (training, held_out) = config.split(data_set.num_cases())?;

@@ -6,7 +6,7 @@ use nifti::NiftiHeader;
 
 use super::geometry::StoredForms;
 use super::reader::{Format, unreadable};
-use crate::{Error, Forms, Grid, Result};
+use crate::{Error, Grid, Result};
 
 /// What a header says, as far as it is used.
 pub(super) struct Header {
@@ -22,6 +22,8 @@ pub(super) struct Header {
     pub bytes_read: u64,
     /// `scl_slope` and `scl_inter`, where they change anything.
     pub scale: Option<(f64, f64)>,
+    /// A sentence for each field that is damaged and needless.
+    pub warnings: Vec<String>,
 }
 
 impl Header {
@@ -173,7 +175,7 @@ fn has_signature(bytes: &[u8]) -> bool {
     matches!(&bytes[344..348], b"n+1\0" | b"ni1\0")
 }
 
-/// What a header says of where its voxels are, against where they are.
+/// The header of a single file where that of a pair belongs, or the other way round.
 fn misplaced(in_pair: bool) -> Error {
     match in_pair {
         true => Error::nifti("the header of a .hdr/.img pair", "that of a scan in one file"),
@@ -206,9 +208,10 @@ fn analyze(bytes: &[u8]) -> Result<Raw> {
 /// By the `nifti` crate, which reads the fields; what they mean is checked here.
 fn nifti1(bytes: &[u8], in_pair: bool) -> Result<Raw> {
     match &bytes[344..348] {
+        // A pair's signature in a single file is harmless: its offset tells where the voxels are.
+        b"ni1\0" => {}
         b"n+1\0" if !in_pair => {}
-        b"ni1\0" if in_pair => {}
-        b"n+1\0" | b"ni1\0" => return Err(misplaced(in_pair)),
+        b"n+1\0" => return Err(misplaced(in_pair)),
         [0, 0, 0, 0] => {
             let found = "none (an Analyze 7.5 header?): convert the scan to one .nii file";
             return Err(Error::nifti("the signature n+1", found));
@@ -223,6 +226,10 @@ fn nifti1(bytes: &[u8], in_pair: bool) -> Result<Raw> {
     // The crate tells the byte order by the number of axes; ours is told by the size field.
     if header.sizeof_hdr != NIFTI1_BYTES as i32 {
         return Err(Error::nifti("1 to 7 axes in the header's byte order", header.dim[0]));
+    }
+    // Without a place for voxels behind the header it is a pair's, whatever the file's name.
+    if !in_pair && bytes[344..348] == *b"ni1\0" && header.vox_offset == 0.0 {
+        return Err(misplaced(in_pair));
     }
     let numbers = |values: [f32; 3]| values.map(f64::from);
     Ok(Raw {
@@ -248,11 +255,12 @@ fn nifti1(bytes: &[u8], in_pair: bool) -> Result<Raw> {
 
 fn nifti2(fields: &Fields, in_pair: bool) -> Result<Raw> {
     match &fields.bytes[4..12] {
-        magic if !in_pair && magic == NIFTI2_MAGIC => {}
-        magic if in_pair && magic == NIFTI2_PAIR_MAGIC => {}
-        magic if magic.starts_with(b"ni2") || magic == NIFTI2_MAGIC => {
+        magic if magic == NIFTI2_PAIR_MAGIC && !in_pair && fields.i64(168) == 0 => {
             return Err(misplaced(in_pair));
         }
+        magic if magic == NIFTI2_PAIR_MAGIC => {}
+        magic if !in_pair && magic == NIFTI2_MAGIC => {}
+        magic if magic == NIFTI2_MAGIC => return Err(misplaced(in_pair)),
         other => {
             let found = other.escape_ascii().to_string();
             return Err(Error::nifti("the signature n+2", found));
@@ -283,21 +291,25 @@ fn nifti2(fields: &Fields, in_pair: bool) -> Result<Raw> {
 impl Raw {
     fn check(self, big_endian: bool, bytes_read: usize) -> Result<Header> {
         let (dims, num_channels) = self.dims()?;
-        let num_axes = self.dim[0] as usize;
+        let mut warnings = Vec::new();
         let datatype = Datatype::from_code(self.datatype)
             .map_err(|found| Error::nifti("integers or floats of 8 to 64 bits", found))?;
-        if i64::from(self.bitpix) != 8 * datatype.size() as i64 {
-            let expected = format!("{} bits a voxel ({datatype:?})", 8 * datatype.size());
-            return Err(Error::nifti(expected, self.bitpix));
+        let bits = 8 * datatype.size();
+        if i64::from(self.bitpix) != bits as i64 {
+            warnings.push(format!(
+                "The header states {} bits a voxel (bitpix) and a type of {bits} bits; the type \
+                 is used.",
+                self.bitpix
+            ));
         }
         // Four bytes behind the header say whether extensions follow; a pair's voxels stand alone.
         let least = if bytes_read == 0 { 0.0 } else { bytes_read as f64 + 4.0 };
-        let offset = self.voxel_offset;
-        if !(offset >= least && offset.fract() == 0.0 && offset < (1u64 << 40) as f64) {
+        let offset = self.voxel_offset.trunc();
+        if !(offset >= least && offset < (1u64 << 40) as f64) {
             return Err(Error::nifti(format!("voxels from byte {least} or later"), offset));
         }
-        let forms: Forms = self.forms.checked(num_axes)?;
-        let world_from_voxel = self.forms.world_from_voxel(&forms)?;
+        let scale = self.scale(&mut warnings);
+        let (forms, world_from_voxel) = self.forms.read(dims)?;
         Ok(Header {
             grid: Grid { dims, world_from_voxel, forms },
             format: self.format,
@@ -306,7 +318,8 @@ impl Raw {
             big_endian,
             voxel_offset: offset as u64,
             bytes_read: bytes_read as u64,
-            scale: self.scale()?,
+            scale,
+            warnings,
         })
     }
 
@@ -316,8 +329,16 @@ impl Raw {
         if !(2..=7).contains(&num_axes) {
             return Err(Error::nifti("2 to 7 axes", num_axes));
         }
+        let mut stated = &self.dim[1..=num_axes as usize];
+        // As ITK does: axes behind the last that has voxels are none, whatever stands there.
+        while let [first @ .., last] = stated
+            && first.len() >= 2
+            && *last <= 0
+        {
+            stated = first;
+        }
         let mut extents = [1u64; 7];
-        for (extent, &dim) in extents.iter_mut().zip(&self.dim[1..=num_axes as usize]) {
+        for (extent, &dim) in extents.iter_mut().zip(stated) {
             if !(1..=i64::from(i16::MAX)).contains(&dim) {
                 let found = format!("{:?}", &self.dim[1..=num_axes as usize]);
                 return Err(Error::nifti("axes of 1 to 32767 voxels", found));
@@ -343,14 +364,19 @@ impl Raw {
         Ok((dims, num_channels as usize))
     }
 
-    /// Slope and intercept where they change anything; a slope of 0 says that there are none.
-    fn scale(&self) -> Result<Option<(f64, f64)>> {
-        let (slope, intercept) = (self.slope, self.intercept);
-        if !slope.is_finite() || (slope != 0.0 && !intercept.is_finite()) {
-            let found = format!("{slope} and {intercept}");
-            return Err(Error::nifti("a finite slope and intercept", found));
+    /// Slope and intercept where they change anything. A slope of 0 says that there are none, and
+    /// so does one that is NaN or infinite (nibabel); such an intercept is 0 (ITK).
+    fn scale(&self, warnings: &mut Vec<String>) -> Option<(f64, f64)> {
+        let (slope, mut intercept) = (self.slope, self.intercept);
+        if !slope.is_finite() {
+            warnings.push(format!("The header's scl_slope is {slope}; voxels are not scaled."));
+            return None;
+        }
+        if slope != 0.0 && !intercept.is_finite() {
+            warnings.push(format!("The header's scl_inter is {intercept}, and taken as 0."));
+            intercept = 0.0;
         }
         let is_plain = slope == 0.0 || (slope == 1.0 && intercept == 0.0);
-        Ok(if is_plain { None } else { Some((slope, intercept)) })
+        if is_plain { None } else { Some((slope, intercept)) }
     }
 }

@@ -2,17 +2,17 @@
 
 use std::io::Read;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::header::{self, Datatype, Header};
-use super::voxels;
+use super::{voxels, warnings};
 use crate::{Error, Grid, LabelMap, Result, Volume};
 
 /// A deflate stream cannot expand more than 1032 times (RFC 1951: 258 bytes from two bits).
 const MAX_DEFLATE_RATIO: u64 = 1032;
 
-/// Bytes behind the voxels are passed over (some writers fill up a block), up to this many in a
-/// compressed file.
+/// Bytes behind the voxels mean nothing (some writers fill up a block). A compressed file is read
+/// this far on, so that a damaged checksum at its end is seen.
 const MAX_TRAILING_BYTES: u64 = 1 << 20;
 
 /// How far a stored label may be from a whole number: some writers scale labels by a slope such as
@@ -122,6 +122,13 @@ impl<'a> Reader<'a> {
         self.header.format
     }
 
+    /// What a user should know about the file, a sentence each: damaged fields that are needless,
+    /// and what [`warnings`] finds in its geometry.
+    pub fn warnings(&self) -> Vec<String> {
+        let header = self.header.warnings.iter().cloned();
+        header.chain(warnings(&self.header.grid.forms)).collect()
+    }
+
     /// Whether voxels are stored as floats.
     pub fn is_float(&self) -> bool {
         matches!(self.header.datatype, Datatype::F32 | Datatype::F64)
@@ -161,6 +168,36 @@ impl<'a> Reader<'a> {
         Ok(Scan { volumes, num_non_finite })
     }
 
+    /// As [`Reader::scan`], in the order of a grid that the file's has to be within
+    /// `tolerance_voxels` (see [`Grid::align`]), with what a user should know about the file, a
+    /// sentence each.
+    ///
+    /// # Errors
+    /// [`Error::Geometry`] before a voxel is decoded; else as [`Reader::scan`].
+    pub fn scan_on(self, grid: &Grid, tolerance_voxels: f64) -> Result<(Scan, Vec<String>)> {
+        let alignment = grid.align(self.grid(), tolerance_voxels)?;
+        let warnings = self.warnings().into_iter().chain(alignment.warning()).collect();
+        let mut scan = self.scan()?;
+        for volume in &mut scan.volumes {
+            volume.grid = grid.clone();
+            volume.voxels = alignment.reorder(std::mem::take(&mut volume.voxels));
+        }
+        Ok((scan, warnings))
+    }
+
+    /// As [`Reader::labels`], in the order of a grid that the file's has to be within
+    /// `tolerance_voxels` (see [`Grid::align`]), with what a user should know about the file, a
+    /// sentence each.
+    ///
+    /// # Errors
+    /// [`Error::Geometry`] before a voxel is decoded; else as [`Reader::labels`].
+    pub fn labels_on(self, grid: &Grid, tolerance_voxels: f64) -> Result<(LabelMap, Vec<String>)> {
+        let alignment = grid.align(self.grid(), tolerance_voxels)?;
+        let warnings = self.warnings().into_iter().chain(alignment.warning()).collect();
+        let labels = alignment.reorder(self.labels()?.labels);
+        Ok((LabelMap { grid: grid.clone(), labels }, warnings))
+    }
+
     /// The labels of a segmentation: a 3-D file of whole numbers from 0 to 255, of whatever type.
     ///
     /// # Errors
@@ -189,15 +226,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads to the end, so that a damaged checksum is seen.
+    /// Reads on to the end, so that a damaged checksum is seen.
     fn finish(self) -> Result<()> {
-        let mut rest = self.source.take(MAX_TRAILING_BYTES + 1);
-        let trailing = std::io::copy(&mut rest, &mut std::io::sink()).map_err(unreadable)?;
-        match trailing > MAX_TRAILING_BYTES {
-            // What follows in a plain file is already in memory and costs nothing.
-            true => Err(Error::nifti("the file's end behind its voxels", "more than a megabyte")),
-            false => Ok(()),
-        }
+        let mut rest = self.source.take(MAX_TRAILING_BYTES);
+        std::io::copy(&mut rest, &mut std::io::sink()).map_err(unreadable)?;
+        Ok(())
     }
 }
 
@@ -208,8 +241,27 @@ fn is_gzip(bytes: &[u8]) -> bool {
 /// The bytes without compression, told by their first two.
 fn plain(bytes: &[u8]) -> Box<dyn Read + '_> {
     match is_gzip(bytes) {
-        true => Box::new(MultiGzDecoder::new(bytes)),
+        true => Box::new(Members { current: GzDecoder::new(bytes) }),
         false => Box::new(bytes),
+    }
+}
+
+/// The members of a gzip stream, one behind the other, up to bytes that begin none: zeros that fill
+/// a block, or text, are passed over as zlib passes them over.
+struct Members<'a> {
+    current: GzDecoder<&'a [u8]>,
+}
+
+impl Read for Members<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let count = self.current.read(out)?;
+            let rest = *self.current.get_ref();
+            if count > 0 || out.is_empty() || !is_gzip(rest) {
+                return Ok(count);
+            }
+            self.current = GzDecoder::new(rest);
+        }
     }
 }
 

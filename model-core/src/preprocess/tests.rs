@@ -57,9 +57,9 @@ fn a_scan_without_foreground_is_refused() {
         let error = preprocess(&zeros, &config(foreground, true), &network(1)).unwrap_err();
         assert!(matches!(error, Error::Scan { .. }), "{error}");
     }
-    // All of a constant is the subject where everything is.
-    let (input, _) = preprocess(&zeros, &config(Foreground::Whole, true), &network(1)).unwrap();
-    assert!(input.values.iter().all(|v| *v == 0.0));
+    // A constant shows nothing even where everything is the subject.
+    let error = preprocess(&zeros, &config(Foreground::Whole, true), &network(1)).unwrap_err();
+    assert!(error.to_string().contains("one value in all voxels"), "{error}");
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cach
     let cached = sort_out(results.into_iter().flatten().collect())?;
     let (made, [files, bytes]) = (made.into_inner(), shared.folder.size());
     let folder = shared.folder.path().display();
+    shared.warnings.lines().into_iter().for_each(progress::say);
     progress::say(format!(
         "cases: {count}, of which {made} were preprocessed now; the cache holds {files} in {:.1} GiB \
          (safe to remove: {folder})",

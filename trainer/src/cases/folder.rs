@@ -19,7 +19,7 @@ const VARIABLE: &str = "REWIND_CACHE";
 
 /// What decides a preprocessed case besides its files and settings; another number for every change
 /// of what preprocessing does or of the files' form, so that nothing old is taken for new.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What the name of a case's file ends in; other names are temporary.
 const ENDING: &str = "safetensors";

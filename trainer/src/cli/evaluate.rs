@@ -7,6 +7,7 @@ use clap::Args;
 use model_core::EmptyRule;
 use model_core::metrics::{Settings, Surface};
 
+use super::geometry::GeometryArgs;
 use crate::DISCLAIMER;
 use crate::evaluate::{Missing, Options, evaluate, find_task};
 
@@ -20,8 +21,8 @@ use crate::evaluate::{Missing, Options, evaluate, find_task};
 /// a.nii.gz, a-seg.nii.gz or a_seg.nii.gz, in the folder or, as BraTS has them, in folders below
 /// it; a file that is named seg.nii.gz alone has its folder's name. The references may also be a
 /// data set: a folder with dataset.json, of which the labels are enough, one of iSeg, or a CSV of
-/// paths, which needs --task. Files of one case must lie on the same grid (dimensions, and affines
-/// within 1e-3), and hold no label that the task does not name.
+/// paths, which needs --task. Files of one case must hold the same voxels, in whatever axis order,
+/// and no label that the task does not name.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -52,6 +53,8 @@ pub(super) struct EvaluateArgs {
     /// Scores lesions one by one too, as BraTS 2023 (GLI) ranks.
     #[arg(long)]
     lesion_wise: bool,
+    #[command(flatten)]
+    geometry: GeometryArgs,
     /// What happens with a reference that has no prediction.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
@@ -88,6 +91,7 @@ pub(super) fn run(args: EvaluateArgs) -> Result<()> {
         },
         lesion_wise: args.lesion_wise,
         missing: args.missing,
+        tolerance_voxels: args.geometry.geometry_tolerance,
     };
     let result = evaluate(&args.predicted, &args.reference, &options)?;
     // Before the files: what cannot be written takes nothing from the screen.

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::Args;
 
+use super::geometry::GeometryArgs;
 use crate::data_set::DataSet;
 use crate::inspect::Inspection;
 
 /// Check a data set, and say what it is.
 ///
-/// Reads every case and lists all faults at once, each with its file: geometry that differs within
-/// a case by more than 0.001, missing or unreadable files and channels, label values that are not
+/// Reads every case and lists all faults at once, each with its file: voxels that lie apart
+/// within a case, missing or unreadable files and channels, label values that are not
 /// in the task's scheme. Then prints sizes, spacings, intensities, the labels' volumes, and what
 /// they mean for training. NaN, empty label files, labels stored as floats and the like keep no
 /// case from being used, but are told. Ends with an error where there are faults.
@@ -32,6 +33,8 @@ pub(super) struct InspectArgs {
     /// Faults are listed, but are no error: what `rewind train --skip-bad` would go on with.
     #[arg(long)]
     skip_bad: bool,
+    #[command(flatten)]
+    geometry: GeometryArgs,
     /// Writes a row for each case to this file.
     #[arg(long)]
     csv: Option<PathBuf>,
@@ -67,7 +70,9 @@ Research use only, not a medical device";
 
 /// Runs the command.
 pub(super) fn run(args: InspectArgs) -> Result<()> {
-    let inspection = Inspection::new(DataSet::open(&args.data, args.task.as_deref())?);
+    let tolerance_voxels = args.geometry.geometry_tolerance;
+    let data_set = DataSet::open(&args.data, args.task.as_deref())?;
+    let inspection = Inspection::new(DataSet { tolerance_voxels, ..data_set });
     match args.json {
         true => println!("{:#}", inspection.json()),
         false => println!("{}", inspection.report()),

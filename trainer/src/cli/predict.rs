@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use super::geometry::GeometryArgs;
 use crate::predict::backend::{Backend, EngineName};
 use crate::predict::inputs::{self, Split};
 use crate::predict::profile::{MAX_BYTES, Profile};
@@ -42,6 +43,8 @@ pub(super) struct PredictArgs {
     split: Split,
     #[command(flatten)]
     shown: ShownArgs,
+    #[command(flatten)]
+    geometry: GeometryArgs,
     /// How several models become one answer.
     #[arg(long, value_enum, default_value = "mean")]
     ensemble: Ensemble,
@@ -166,6 +169,7 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
         ensemble: args.ensemble,
         largest: args.largest_component,
         probabilities: args.probabilities,
+        tolerance_voxels: args.geometry.geometry_tolerance,
         ..args.shown.settings()?
     };
     let predictor = Predictor::of(bundles, settings, profile.transpose()?, backend)?;

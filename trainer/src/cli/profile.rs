@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::geometry::GeometryArgs;
 use super::predict::ShownArgs;
 use crate::predict::inputs::{self, Split};
+use crate::predict::settings::Settings;
 use crate::predict::{measure, members};
 use crate::{DISCLAIMER, device};
 
@@ -37,6 +39,8 @@ pub(super) struct ProfileArgs {
     out: PathBuf,
     #[command(flatten)]
     shown: ShownArgs,
+    #[command(flatten)]
+    geometry: GeometryArgs,
     /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
     #[arg(long)]
     device: Option<String>,
@@ -58,7 +62,8 @@ pub(super) fn run(args: ProfileArgs) -> Result<()> {
     let task = &bundles[0].card.task;
     let named = args.task.as_deref();
     let cases = inputs::labeled(&args.data, args.split, &paths, task, named)?;
-    let settings = args.shown.settings()?;
+    let tolerance_voxels = args.geometry.geometry_tolerance;
+    let settings = Settings { tolerance_voxels, ..args.shown.settings()? };
     let profile = measure::measure(bundles, &settings, &cases, &device, &args.out)?;
     println!("wrote {}\nmodel\tmean Dice\tn", args.out.display());
     for (n, model) in profile.made_by.models.iter().enumerate() {

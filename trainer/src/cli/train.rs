@@ -10,6 +10,7 @@ use clap::Args;
 use model_core::Foreground;
 use model_core::config::PRESETS;
 
+use super::geometry::GeometryArgs;
 use crate::config::{Float, RECIPES, Sources, Span, TrainConfig, printed};
 use crate::metrics_log::History;
 use crate::parallel::Ranks;
@@ -40,6 +41,8 @@ pub(super) struct TrainArgs {
     /// Goes on without the cases that cannot be used.
     #[arg(long)]
     skip_bad: bool,
+    #[command(flatten)]
+    geometry: GeometryArgs,
     /// Goes on with a run although its settings changed; its network and its split cannot.
     #[arg(long)]
     accept_changes: bool,
@@ -168,6 +171,7 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
     let job = Job {
         task: task.as_deref(),
         skip_bad: args.skip_bad,
+        tolerance_voxels: args.geometry.geometry_tolerance,
         accept_changes: args.accept_changes,
         ..Job::new(data, out)
     };

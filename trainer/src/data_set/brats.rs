@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use model_core::Task;
+use model_core::{DEFAULT_TOLERANCE_VOXELS, Task};
 
 use super::by_suffix::{self, Channel, Found, Group};
 use super::listing::folder_name;
@@ -84,7 +84,8 @@ pub(super) fn open(folder: &Path, groups: Vec<Group>, wanted: Wanted) -> Result<
     let Found { cases, unlabeled, mut faults } = by_suffix::cases(groups, &channels, LABEL);
     faults.extend(of_other_year);
     let name = folder_name(folder);
-    Ok(DataSet { name, licence: String::new(), task, layout, cases, unlabeled, faults, notes })
+    let (licence, tolerance_voxels) = (String::new(), DEFAULT_TOLERANCE_VOXELS);
+    Ok(DataSet { name, licence, task, layout, cases, unlabeled, faults, notes, tolerance_voxels })
 }
 
 /// Whether a case's files are named as until 2022.

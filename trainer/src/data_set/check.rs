@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Error, Result};
-use model_core::nifti::Reader;
-use model_core::{BUILTIN_TASKS, Grid, LabelMap, Task, nifti};
+use model_core::{BUILTIN_TASKS, Grid, LabelMap, Task, check_contrast};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::warnings::without_numbers;
 use super::{CaseFiles, Fault, Intensities, ScanBytes};
 use crate::budget::Budget;
 use crate::progress;
@@ -63,11 +63,11 @@ impl Checked {
 }
 
 /// Checks cases in parallel.
-pub(super) fn check(task: &Task, cases: &[CaseFiles]) -> Vec<Checked> {
+pub(super) fn check(task: &Task, cases: &[CaseFiles], tolerance_voxels: f64) -> Vec<Checked> {
     let bar = progress::bar("checking cases", cases.len() as u64);
     let budget = Budget::new(WHOLE_BYTES);
     let check = |case: &CaseFiles| {
-        let mut checked = Look::new(task, case, &budget).look();
+        let mut checked = Look::new(task, case, &budget, tolerance_voxels).look();
         let is_unlabeled = case.label.is_none();
         checked.faults.iter_mut().for_each(|fault| fault.is_unlabeled = is_unlabeled);
         bar.inc(1);
@@ -84,6 +84,7 @@ struct Look<'a> {
     task: &'a Task,
     case: &'a CaseFiles,
     budget: &'a Budget,
+    tolerance_voxels: f64,
     found: Checked,
     /// Of the first image that could be read.
     grid: Option<Grid>,
@@ -91,10 +92,15 @@ struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    fn new(task: &'a Task, case: &'a CaseFiles, budget: &'a Budget) -> Look<'a> {
+    fn new(
+        task: &'a Task,
+        case: &'a CaseFiles,
+        budget: &'a Budget,
+        tolerance_voxels: f64,
+    ) -> Look<'a> {
         let name = case.name.clone();
         let found = Checked { name, faults: Vec::new(), warnings: Vec::new(), facts: None };
-        Look { task, case, budget, found, grid: None, channels: Vec::new() }
+        Look { task, case, budget, tolerance_voxels, found, grid: None, channels: Vec::new() }
     }
 
     fn look(mut self) -> Checked {
@@ -141,13 +147,12 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn warn_of_forms(&mut self, reader: &Reader, file: &Path) {
-        for text in nifti::warnings(&reader.grid().forms) {
-            // "…, 0.053 apart; …": the number is the case's own.
-            let what: String = text.chars().filter(|c| !c.is_ascii_digit()).collect();
-            let what = what.replace(", . apart", "");
-            let detail = if what.len() == text.len() { String::new() } else { text };
-            self.warn(what.trim_end_matches('.'), detail, file);
+    /// Adds the sentences that reading a file gave; numbers are the case's own.
+    fn warn_all(&mut self, sentences: Vec<String>, file: &Path) {
+        for text in sentences {
+            let what = without_numbers(&text).split_whitespace().collect::<Vec<_>>().join(" ");
+            let has_numbers = text.contains(|c: char| c.is_ascii_digit());
+            self.warn(&what, if has_numbers { text } else { String::new() }, file);
         }
     }
 
@@ -157,9 +162,9 @@ impl<'a> Look<'a> {
         let _held = self.budget.take(ScanBytes::working_bytes(file, decoded)?);
         let bytes = ScanBytes::read(file)?;
         let reader = bytes.open()?;
-        self.warn_of_forms(&reader, file);
-        let grid = reader.grid().clone();
-        let scan = reader.scan()?;
+        let grid = self.grid.as_ref().unwrap_or(reader.grid()).clone();
+        let (scan, warnings) = reader.scan_on(&grid, self.tolerance_voxels)?;
+        self.warn_all(warnings, file);
         let channels = scan.volumes.iter().zip(scan.num_non_finite);
         let channels = channels.map(|(volume, count)| Intensities::of(volume, count));
         let measured: Vec<Intensities> = channels.collect();
@@ -171,10 +176,7 @@ impl<'a> Look<'a> {
             self.warn(what, format!("{bad} voxels, {percent:.2} %"), file);
         }
         self.channels.extend(measured);
-        match &self.grid {
-            Some(first) => first.check_same(&grid)?,
-            None => self.grid = Some(grid),
-        }
+        self.grid.get_or_insert(grid);
         Ok(())
     }
 
@@ -195,9 +197,9 @@ impl<'a> Look<'a> {
         if constant.is_empty() {
             return;
         }
-        if constant.len() == found {
-            let what = "expected a scan, found one value in all voxels";
-            self.found.faults.push(Fault::new(&self.case.name, what, Some(first)));
+        let ranges: Vec<_> = self.channels.iter().map(|c| [c.min, c.max]).collect();
+        if let Err(error) = check_contrast(&ranges) {
+            self.found.faults.push(Fault::new(&self.case.name, error, Some(first)));
         } else {
             self.warn("a channel with one value in all voxels", constant.join(", "), &first);
         }
@@ -211,12 +213,15 @@ impl<'a> Look<'a> {
         if reader.is_float() {
             self.warn("labels that are stored as floats", String::new(), file);
         }
-        let map = reader.labels()?;
-        if let Some(grid) = &self.grid
-            && let Err(error) = grid.check_same(&map.grid)
-        {
-            self.fault(error.into(), file);
-        }
+        let grid = self.grid.clone().unwrap_or_else(|| reader.grid().clone());
+        let (map, warnings) = match grid.align(reader.grid(), self.tolerance_voxels) {
+            Ok(_) => reader.labels_on(&grid, self.tolerance_voxels)?,
+            Err(error) => {
+                self.fault(error.into(), file);
+                (reader.labels()?, Vec::new())
+            }
+        };
+        self.warn_all(warnings, file);
         if let Err(error) = self.task.check_codes(&map.labels) {
             let text = format!("{error}{}", schemes(self.task, &map.labels));
             self.found.faults.push(Fault::new(&self.case.name, text, Some(file.to_path_buf())));

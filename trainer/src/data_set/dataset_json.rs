@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use model_core::Task;
 use model_core::dataset::{Manifest, Pair};
+use model_core::{DEFAULT_TOLERANCE_VOXELS, Task};
 
 use super::brats::are_same_channels;
 use super::by_suffix::Found;
@@ -55,7 +55,8 @@ pub(super) fn open(folder: &Path, wanted: Wanted) -> Result<DataSet> {
         }
     };
     let Found { cases, unlabeled, faults } = found;
-    Ok(DataSet { name, licence, task, layout, cases, unlabeled, faults, notes })
+    let tolerance_voxels = DEFAULT_TOLERANCE_VOXELS;
+    Ok(DataSet { name, licence, task, layout, cases, unlabeled, faults, notes, tolerance_voxels })
 }
 
 /// A task that is named can rename labels and unite them in regions; it cannot change which

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use model_core::Task;
+use model_core::{DEFAULT_TOLERANCE_VOXELS, Task};
 
 use super::brats::is_same_channel;
 use super::by_suffix::{self, Channel, Found, Group};
@@ -55,5 +55,6 @@ pub(super) fn open(folder: &Path, groups: Vec<Group>, wanted: Wanted) -> Result<
         unlabeled,
         faults,
         notes: Vec::new(),
+        tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
     })
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::Task;
+use model_core::{DEFAULT_TOLERANCE_VOXELS, Task};
 
 use super::brats::is_same_channel;
 use super::listing::{file_name, stem};
@@ -68,6 +68,7 @@ pub(super) fn open(file: &Path, wanted: Wanted) -> Result<DataSet> {
         unlabeled,
         faults,
         notes: Vec::new(),
+        tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
     })
 }
 

@@ -23,6 +23,7 @@ impl Evaluation {
             text += &self.lowest_cases();
         }
         text += &self.missing();
+        self.warnings.iter().for_each(|warning| text += &format!("\n{warning}\n"));
         text + &self.meanings()
     }
 
@@ -217,6 +218,7 @@ mod tests {
             surface: Surface::Voxels,
             cases: (0..num_cases).map(case).collect(),
             skipped: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 

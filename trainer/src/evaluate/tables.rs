@@ -24,6 +24,8 @@ pub(super) struct Json<'a> {
     regions: Vec<JsonRegion<'a>>,
     mean_dice: f64,
     skipped: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
     cases: Vec<JsonCase<'a>>,
 }
 
@@ -102,6 +104,7 @@ impl Evaluation {
             regions: regions.collect(),
             mean_dice: self.mean_dice(),
             skipped: &self.skipped,
+            warnings: &self.warnings,
             cases: cases.collect(),
         }
     }

@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use model_core::{Region, Task};
 
 use super::pairs::Files;
-use super::{for_all, read_labels};
+use super::{Options, for_all, read_labels};
 use crate::budget::Budget;
-use crate::data_set::{ScanBytes, resolve_task};
+use crate::data_set::{ScanBytes, WarningCounts, resolve_task};
 
 /// The task to score by: built in, of a bundle, of a run's folder or of a dataset.json; without a
 /// name, of the dataset.json in or beside the folder of the references, if there is one.
@@ -39,7 +39,7 @@ pub(super) fn regions_present(files: &[Files], budget: &Budget) -> Result<Vec<Re
         let mut present = [false; 256];
         for file in files.predicted.iter().chain([&files.reference]) {
             let _held = budget.take(ScanBytes::working_bytes(file, |voxels, _| voxels)?);
-            let map = read_labels(file, None, None)?;
+            let map = read_labels(file, None, &Options::default(), &WarningCounts::default())?;
             map.labels.iter().for_each(|&code| present[usize::from(code)] = true);
         }
         Ok(present)

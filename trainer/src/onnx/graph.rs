@@ -31,7 +31,9 @@ pub(super) struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// The graph of a program from the value `input` to the value `output`.
+    /// The graph of a program from the value `input` to the value `output`. It refuses images with an
+    /// axis that is no multiple of `multiple_of` or shorter than `at_least`: pooling would cut such
+    /// an axis, and a sum with it would broadcast.
     ///
     /// # Errors
     /// When the constants take more than a file can hold, or the program ends with labels.
@@ -40,6 +42,7 @@ impl<'a> Graph<'a> {
         weights: &'a Weights,
         Form { storage, norms }: Form,
         [input, output]: [&str; 2],
+        [multiple_of, at_least]: [usize; 2],
     ) -> Result<Graph<'a>> {
         let mut graph = Graph {
             weights,
@@ -52,7 +55,8 @@ impl<'a> Graph<'a> {
             cut: HashMap::new(),
             bytes: 0,
         };
-        graph.write(&program.input, input);
+        let image = graph.with_checked_size(input, multiple_of, at_least);
+        graph.write(&program.input, &image);
         for op in &program.ops {
             graph.op(op)?;
         }
@@ -196,7 +200,8 @@ mod tests {
             input: View { buffer: 0, channels: 0..1 },
             output: View { buffer: 0, channels: 0..1 },
         };
-        let mut graph = Graph::new(&program, &weights, Form::default(), ["x", "y"]).unwrap();
+        let mut graph =
+            Graph::new(&program, &weights, Form::default(), ["x", "y"], [1, 1]).unwrap();
         graph.count(MAX_BYTES - 11).unwrap();
         assert!(graph.constant("small", &[2], &[1.0; 2]).is_ok());
         let error = graph.constant("large", &[1], &[1.0]).unwrap_err().to_string();

@@ -134,6 +134,26 @@ impl Graph<'_> {
         self.write(to, &unsqueezed);
     }
 
+    /// The image, reshaped to the next smaller size that the network takes: the same size, or an
+    /// error of the runtime, since the voxels are too few or too many.
+    pub fn with_checked_size(
+        &mut self,
+        image: &str,
+        multiple_of: usize,
+        at_least: usize,
+    ) -> String {
+        if [multiple_of, at_least] == [1, 1] {
+            return image.to_string();
+        }
+        let dims = self.spatial_dims(image);
+        let [multiple, least] = [multiple_of, at_least].map(|extent| self.integers(&[extent]));
+        let whole = self.numbered("Div", [dims, multiple.clone()], []);
+        let cut = self.numbered("Mul", [whole, multiple], []);
+        let taken = self.numbered("Max", [cut, least], []);
+        // A 0 keeps batch and channels.
+        self.reshape(image.to_string(), &[0, 0], taken)
+    }
+
     /// `[k, j, i]` of a value, known when it runs.
     fn spatial_dims(&mut self, x: &str) -> String {
         self.numbered("Shape", [x.into()], [AttributeProto::int("start", 2)])

@@ -12,7 +12,7 @@ use super::members::ModelId;
 use super::profile::{MAX_BYTES, Profile, Profiled};
 use super::record::{MadeBy, sha256_of};
 use super::settings::{Ensemble, Settings};
-use crate::data_set::CaseFiles;
+use crate::data_set::{CaseFiles, LoadedCase};
 use crate::validate::RULE;
 use crate::{files, progress};
 
@@ -82,7 +82,8 @@ pub fn measure(
 }
 
 fn profiled(case_files: &CaseFiles, models: &[Predictor]) -> Result<Profiled> {
-    let (case, digest) = case_files.read(models[0].task())?;
+    let tolerance_voxels = models[0].settings.tolerance_voxels;
+    let LoadedCase { case, digest, .. } = case_files.read(models[0].task(), tolerance_voxels)?;
     let Some(reference) = &case.labels else {
         anyhow::bail!("expected labels, found none (case {})", case_files.name)
     };

@@ -36,6 +36,9 @@ pub struct Record {
     /// What a sliding window means, and maps in half precision, where there were some.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+    /// What a user should know about the scan's files, such as two voxel sizes in one header.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Which of the models predicted, where one was selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Selection>,
@@ -131,6 +134,7 @@ impl Record {
             made_by,
             shown: Vec::new(),
             note: String::new(),
+            warnings: Vec::new(),
             selection: None,
             volumes: Vec::new(),
             device: String::new(),

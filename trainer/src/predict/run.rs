@@ -12,7 +12,7 @@ use super::fit::Choice;
 use super::inputs::Inputs;
 use super::record::{MadeBy, Record, RegionVolume, sha256_of};
 use super::{Prediction, Predictor};
-use crate::data_set::CaseFiles;
+use crate::data_set::{CaseFiles, LoadedCase, WarningCounts};
 use crate::{files, progress};
 
 /// The folder beside the label maps that probabilities go to.
@@ -31,6 +31,8 @@ pub struct Outcome {
     pub shown: BTreeMap<String, (usize, String)>,
     /// What a sliding window means, and maps in half precision, where there were some.
     pub note: String,
+    /// What a user should know about the scans, such as two voxel sizes in one header.
+    pub warnings: Vec<String>,
 }
 
 impl Predictor {
@@ -61,6 +63,7 @@ impl Predictor {
         println!("volumes in ml\ncase\t{}", names.join("\t"));
         let mut outcome = Outcome { faults: inputs.faults.clone(), ..Outcome::default() };
         let sources = sources(&inputs.cases);
+        let warnings = WarningCounts::default();
         let bar = progress::bar("segmenting", inputs.cases.len() as u64);
         for case in &inputs.cases {
             bar.set_message(case.name.clone());
@@ -72,6 +75,9 @@ impl Predictor {
                     if outcome.note.is_empty() && !record.note.is_empty() {
                         progress::line(&bar, told(&record));
                     }
+                    let mut distinct = record.warnings.clone();
+                    distinct.dedup();
+                    distinct.iter().for_each(|text| warnings.add(text, &case.images[0]));
                     outcome.note(&record, is_new);
                     let volumes = record.volumes.iter().map(|v| format!("{:.3}", v.volume_ml));
                     let volumes = volumes.collect::<Vec<_>>().join("\t");
@@ -85,6 +91,7 @@ impl Predictor {
             bar.inc(1);
         }
         bar.finish_and_clear();
+        outcome.warnings = warnings.lines();
         Ok(outcome)
     }
 
@@ -110,10 +117,14 @@ impl Predictor {
             }
         }
         let started = SystemTime::now();
-        let (scan, digest) = CaseFiles { label: None, ..case.clone() }.read(self.task())?;
+        let images = CaseFiles { label: None, ..case.clone() };
+        let LoadedCase { case: scan, digest, warnings } =
+            images.read(self.task(), self.settings.tolerance_voxels)?;
         let prediction = self.segment(&scan, tell)?;
         let record =
             self.record(&case.name, files::hexadecimal(&digest), made_by, &prediction, started);
+        let record =
+            Record { warnings: warnings.into_iter().map(|(text, _)| text).collect(), ..record };
         // The label map goes first and comes last: where it is, its record is its own.
         remove(&labels)?;
         // Another result's would pass for this one's.
@@ -181,6 +192,7 @@ impl Outcome {
         if !self.note.is_empty() {
             text += &format!("\n{}", self.note);
         }
+        self.warnings.iter().for_each(|warning| text += &format!("\n{warning}"));
         text
     }
 }

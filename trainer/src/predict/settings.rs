@@ -64,6 +64,8 @@ pub struct Settings {
     pub largest: Option<Largest>,
     /// Whether each region's probabilities are written too.
     pub probabilities: bool,
+    /// How far apart the files of one case may lie, in voxels.
+    pub tolerance_voxels: f64,
 }
 
 impl Default for Settings {
@@ -77,6 +79,7 @@ impl Default for Settings {
             ensemble: Ensemble::Mean,
             largest: None,
             probabilities: false,
+            tolerance_voxels: model_core::DEFAULT_TOLERANCE_VOXELS,
         }
     }
 }

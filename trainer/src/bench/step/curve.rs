@@ -50,7 +50,10 @@ struct Losses {
 pub(super) fn run(args: &StepArgs, steps: usize, data: &Path) -> Result<()> {
     ensure!((1..=1 << 20).contains(&steps), "--curve: expected 1 to 2^20 steps, found {steps}");
     let Chosen { name, config, dims, .. } = args.network.network(32)?;
-    let data_set = DataSet::open_for_training(data, args.task.as_deref(), false)?;
+    let data_set = {
+        let tolerance = model_core::DEFAULT_TOLERANCE_VOXELS;
+        DataSet::open_for_training(data, args.task.as_deref(), false, tolerance)?
+    };
     let task = data_set.task.clone();
     let network = UNetConfig { in_channels: 0, out_channels: 0, ..config.for_inference() };
     let training = TrainConfig {

@@ -30,8 +30,13 @@ impl Gray {
     pub fn of_input(input: &Input, channel: usize, placement: &Placement) -> Gray {
         let num_voxels: usize = input.dims.iter().product();
         let values = &input.values[channel * num_voxels..][..num_voxels];
-        let map = placement.restore(&shades(values));
-        Gray { grid: map.grid, voxels: map.labels }
+        let shades: Vec<f32> = shades(values).into_iter().map(f32::from).collect();
+        // A cast takes what interpolation rounds above 255 for 255.
+        let restored = placement.restore_image(&shades, 0.0).into_iter();
+        Gray {
+            grid: placement.source().clone(),
+            voxels: restored.map(|shade| shade.round() as u8).collect(),
+        }
     }
 }
 

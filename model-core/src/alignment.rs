@@ -1,0 +1,195 @@
+//! Whether two grids hold the same voxels, in whatever axis order each of them is stored.
+
+use crate::{Error, Grid, Orientation, Result};
+
+/// How far apart voxels of one case's files may lie, in voxels, where nothing else is asked for:
+/// tools that round a header's numbers stay below, a shift by a voxel does not.
+pub const DEFAULT_TOLERANCE_VOXELS: f64 = 0.1;
+
+/// From here on a difference is worth a warning. Rounding to 32-bit floats stays below.
+const NOTABLE_VOXELS: f64 = 0.01;
+
+/// How the voxels of another grid lie on a grid: an order of axes and directions. Nothing is
+/// interpolated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alignment {
+    order: Orientation,
+    /// Dimensions of the other grid.
+    dims: [usize; 3],
+    /// The largest distance between two voxels that are taken as the same.
+    distance_voxels: f64,
+}
+
+impl Alignment {
+    /// Whether the other grid stores its voxels in the same order.
+    pub fn is_same_order(&self) -> bool {
+        self.order == Orientation { axes: [0, 1, 2], flips: [false; 3] }
+    }
+
+    /// Values of the other grid in the order of this one.
+    ///
+    /// # Panics
+    /// When there are not as many values as voxels.
+    pub fn reorder<T: Copy>(&self, values: Vec<T>) -> Vec<T> {
+        match self.is_same_order() {
+            true => values,
+            false => self.order.to_canonical(self.dims, &values),
+        }
+    }
+
+    /// A sentence for the user where the grids differ by more than rounding.
+    pub fn warning(&self) -> Option<String> {
+        (self.distance_voxels > NOTABLE_VOXELS).then(|| {
+            format!(
+                "The file lies {:.3} voxels off the first file of its case, and is taken as on \
+                 its grid.",
+                self.distance_voxels
+            )
+        })
+    }
+}
+
+impl Grid {
+    /// Whether the file states how its voxels lie in space: a qform or an sform is set.
+    pub fn states_orientation(&self) -> bool {
+        self.forms.states_orientation()
+    }
+
+    /// How the voxels of `other` lie on this grid. Equal geometry that is stored in another order
+    /// of axes, or in other directions, is equal. A grid that states no orientation contradicts
+    /// none: of two such grids only the dimensions are compared.
+    ///
+    /// # Errors
+    /// [`Error::Geometry`] where dimensions differ, or a voxel lies farther than `tolerance_voxels`
+    /// from its counterpart.
+    pub fn align(&self, other: &Grid, tolerance_voxels: f64) -> Result<Alignment> {
+        let same_order = Orientation { axes: [0, 1, 2], flips: [false; 3] };
+        let alignment = |order: Orientation, distance_voxels: f64| Alignment {
+            order,
+            dims: other.dims,
+            distance_voxels,
+        };
+        if !(self.states_orientation() && other.states_orientation()) {
+            check_dims(self.dims, other.dims)?;
+            return Ok(alignment(same_order, 0.0));
+        }
+        let other_from_world = other.world_from_voxel.inverse()?;
+        let other_from_self = other_from_world.compose(&self.world_from_voxel);
+        // Of a single slice, or of shear, the closest order may be another than the stored one.
+        let closest = Orientation::of(&other_from_self.inverse()?);
+        let candidates = [same_order, closest];
+        let fitting = candidates
+            .iter()
+            .filter(|order| order.canonical_dims(other.dims) == self.dims)
+            .map(|order| {
+                let exact = order.source_from_canonical(other.dims);
+                let apart = |corner: [f64; 3]| {
+                    let (a, b) = (other_from_self.apply(corner), exact.apply(corner));
+                    (0..3).map(|axis| (a[axis] - b[axis]).abs()).fold(0.0, f64::max)
+                };
+                (*order, corners(self.dims).map(apart).into_iter().fold(0.0, f64::max))
+            })
+            .min_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((order, distance)) = fitting else {
+            return check_dims(self.dims, other.dims).map(|()| alignment(same_order, 0.0));
+        };
+        match distance <= tolerance_voxels {
+            true => Ok(alignment(order, distance)),
+            false => Err(Error::geometry(
+                format!("the same position and direction within {tolerance_voxels} voxels"),
+                format!("voxels that lie {distance:.3} voxels apart"),
+            )),
+        }
+    }
+
+    /// Refuses a grid that is not this one within [`DEFAULT_TOLERANCE_VOXELS`], in the same order.
+    ///
+    /// # Errors
+    /// [`Error::Geometry`].
+    pub fn check_same(&self, other: &Grid) -> Result<()> {
+        match self.align(other, DEFAULT_TOLERANCE_VOXELS)?.is_same_order() {
+            true => Ok(()),
+            false => {
+                let letters = |grid: &Grid| grid.orientation().letters().iter().collect::<String>();
+                Err(Error::geometry(format!("axes to {}", letters(self)), letters(other)))
+            }
+        }
+    }
+}
+
+fn check_dims([i, j, k]: [usize; 3], other: [usize; 3]) -> Result<()> {
+    let [oi, oj, ok] = other;
+    match [i, j, k] == other {
+        true => Ok(()),
+        false => {
+            Err(Error::geometry(format!("{i} × {j} × {k} voxels"), format!("{oi} × {oj} × {ok}")))
+        }
+    }
+}
+
+/// The centers of the eight outermost voxels.
+fn corners(dims: [usize; 3]) -> [[f64; 3]; 8] {
+    std::array::from_fn(|n| {
+        std::array::from_fn(|axis| if n >> axis & 1 == 1 { (dims[axis] - 1) as f64 } else { 0.0 })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Affine;
+
+    fn grid(dims: [usize; 3], rows: [[f64; 4]; 3]) -> Grid {
+        Grid::new(dims, Affine::from_rows(rows))
+    }
+
+    /// Right, front, top at 1 × 2 × 3 mm.
+    fn ras() -> Grid {
+        grid([2, 3, 4], [[1., 0., 0., 5.], [0., 2., 0., 6.], [0., 0., 3., 7.]])
+    }
+
+    #[test]
+    fn the_same_voxels_in_another_order_are_the_same() {
+        let values: Vec<u8> = (0..24).collect();
+        // Top, left, front: the voxel (k, 1 − i, j) of the other is (i, j, k).
+        let other = grid([4, 2, 3], [[0., -1., 0., 6.], [0., 0., 2., 6.], [3., 0., 0., 7.]]);
+        let stored: Vec<u8> = (0..24)
+            .map(|n| {
+                let [k, i, j] = [n % 4, 1 - n / 4 % 2, n / 8];
+                (i + 2 * (j + 3 * k)) as u8
+            })
+            .collect();
+        let alignment = ras().align(&other, 1e-6).unwrap();
+        assert!(!alignment.is_same_order());
+        assert_eq!(alignment.reorder(stored), values);
+        assert_eq!(alignment.warning(), None);
+        assert!(ras().check_same(&other).is_err());
+    }
+
+    #[test]
+    fn less_than_a_tenth_of_a_voxel_is_a_warning_and_more_is_an_error() {
+        let mut other = ras();
+        other.world_from_voxel.0.translation.y += 0.19;
+        let alignment = ras().align(&other, DEFAULT_TOLERANCE_VOXELS).unwrap();
+        assert!(alignment.warning().unwrap().contains("0.095 voxels off"));
+        assert!(ras().check_same(&other).is_ok());
+        other.world_from_voxel.0.translation.y += 0.02;
+        assert!(ras().align(&other, DEFAULT_TOLERANCE_VOXELS).is_err());
+        assert!(ras().align(&other, 0.2).is_ok());
+        // A rotation that moves the last voxels only.
+        let mut turned = grid([100, 3, 4], ras().world_from_voxel.rows());
+        let straight = turned.clone();
+        turned.world_from_voxel.0.matrix3.x_axis.y = 0.003;
+        assert!(straight.align(&turned, DEFAULT_TOLERANCE_VOXELS).is_err());
+    }
+
+    #[test]
+    fn a_grid_without_orientation_contradicts_none() {
+        let mut unknown = grid([2, 3, 4], [[-1., 0., 0., 0.], [0., 1., 0., 0.], [0., 0., 1., 0.]]);
+        unknown.forms.sform_code = 0;
+        assert!(ras().align(&unknown, 0.0).unwrap().is_same_order());
+        assert!(unknown.align(&ras(), 0.0).unwrap().is_same_order());
+        unknown.dims = [3, 2, 4];
+        assert!(ras().align(&unknown, 0.1).is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! Files of one case that state their geometry in different words hold the same voxels, and images
+//! and labels stay on each other where the network sees another spacing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use model_core::metrics::{EmptyRule, dice};
+use model_core::{
+    Affine, Foreground, Grid, LabelMap, Orientation, PreprocessConfig, Task, UNetConfig, Volume,
+    nifti, preprocess,
+};
+use trainer::data_set::{CaseFiles, DataSet, LoadedCase};
+use trainer::evaluate::{Options, evaluate};
+use trainer::inspect::Inspection;
+
+/// 6 × 5 × 4 voxels of 1 × 2 × 3 mm: right, front, top.
+fn grid() -> Grid {
+    Grid::new([6, 5, 4], Affine::from_rows([[1., 0., 0., 5.], [0., 2., 0., 6.], [0., 0., 3., 7.]]))
+}
+
+fn image(grid: &Grid) -> Vec<u8> {
+    let voxels = (0..grid.num_voxels()).map(|n| n as f32).collect();
+    nifti::write_volumes(&[Volume { grid: grid.clone(), voxels }]).unwrap()
+}
+
+fn labels(grid: &Grid) -> LabelMap {
+    let labels = (0..grid.num_voxels()).map(|n| (n % 7 % 3) as u8).collect();
+    LabelMap { grid: grid.clone(), labels }
+}
+
+/// The same map stored in another axis order: `axes` and `flips` as in [`Orientation`].
+fn stored_otherwise(map: &LabelMap, axes: [usize; 3], flips: [bool; 3]) -> LabelMap {
+    let order = Orientation { axes, flips };
+    let old_from_new = order.source_from_canonical(map.grid.dims);
+    LabelMap {
+        grid: Grid::new(
+            order.canonical_dims(map.grid.dims),
+            map.grid.world_from_voxel.compose(&old_from_new),
+        ),
+        labels: order.to_canonical(map.grid.dims, &map.labels),
+    }
+}
+
+fn without_codes(bytes: &[u8]) -> Vec<u8> {
+    let mut volumes = nifti::read(bytes).unwrap();
+    for volume in &mut volumes {
+        (volume.grid.forms.sform_code, volume.grid.forms.qform_code) = (0, 0);
+    }
+    nifti::write_volumes(&volumes).unwrap()
+}
+
+fn task() -> Task {
+    let labels = vec![(1, "one".to_string()), (2, "two".to_string())];
+    Task::exclusive("test", vec!["MRI".into()], labels)
+}
+
+fn files(folder: &Path, image: &[u8], labels: &LabelMap) -> CaseFiles {
+    let write = |name: &str, bytes: &[u8]| -> PathBuf {
+        let file = folder.join(name);
+        fs::write(&file, bytes).unwrap();
+        file
+    };
+    CaseFiles {
+        name: "case".into(),
+        images: vec![write("image.nii.gz", image)],
+        label: Some(write("labels.nii.gz", &nifti::write_labels(labels))),
+    }
+}
+
+fn read(image: &[u8], labels: &LabelMap, tolerance_voxels: f64) -> Result<LoadedCase, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path(), image, labels);
+    files.read(&task(), tolerance_voxels).map_err(|error| error.to_string())
+}
+
+#[test]
+fn labels_in_any_axis_order_lie_on_their_scan() {
+    let map = labels(&grid());
+    for axes in [[0, 1, 2], [1, 0, 2], [2, 0, 1], [2, 1, 0]] {
+        for bits in 0..8 {
+            let flips = [0, 1, 2].map(|bit| bits >> bit & 1 == 1);
+            let loaded = read(&image(&grid()), &stored_otherwise(&map, axes, flips), 0.1).unwrap();
+            let found = loaded.case.labels.unwrap();
+            assert_eq!(found.labels, map.labels, "{axes:?} {flips:?}");
+            assert_eq!(found.grid, nifti::read_grid(&image(&grid())).unwrap().0);
+            assert_eq!(loaded.warnings, []);
+        }
+    }
+}
+
+#[test]
+fn a_prediction_in_another_axis_order_scores_as_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, map: &LabelMap| {
+        let file = folder.path().join(name);
+        fs::write(&file, nifti::write_labels(map)).unwrap();
+        file
+    };
+    let map = labels(&grid());
+    let reference = write("reference.nii.gz", &map);
+    let turned = write("turned.nii.gz", &stored_otherwise(&map, [2, 0, 1], [true, false, true]));
+    let result = evaluate(&turned, &reference, &Options::default()).unwrap();
+    assert!(result.cases[0].scores.iter().all(|scores| scores.dice == 1.0));
+}
+
+#[test]
+fn a_shift_below_a_tenth_of_a_voxel_is_a_warning_and_more_needs_the_option() {
+    let shifted = |mm: f64| {
+        let mut map = labels(&grid());
+        map.grid.world_from_voxel.0.translation.y += mm;
+        map.grid = Grid::new(map.grid.dims, map.grid.world_from_voxel);
+        map
+    };
+    let image = image(&grid());
+    assert_eq!(read(&image, &shifted(0.002), 0.1).unwrap().warnings, []);
+    let warnings = read(&image, &shifted(0.1), 0.1).unwrap().warnings;
+    assert!(warnings[0].0.contains("0.050 voxels off"), "{warnings:?}");
+    let error = read(&image, &shifted(1.0), 0.1).unwrap_err();
+    assert!(error.contains("0.500 voxels apart") && error.contains("labels.nii.gz"), "{error}");
+    assert!(read(&image, &shifted(1.0), 0.6).is_ok());
+}
+
+/// nibabel and SimpleITK write an orientation beside a scan that states none.
+#[test]
+fn a_scan_without_orientation_contradicts_no_label() {
+    let image = without_codes(&image(&grid()));
+    let by_nibabel = [[-1., 0., 0., 2.5], [0., 2., 0., -4.], [0., 0., 3., -4.5]];
+    let by_itk = [[-1., 0., 0., 0.], [0., -2., 0., 0.], [0., 0., 3., 0.]];
+    for rows in [by_nibabel, by_itk] {
+        let map = labels(&Grid::new([6, 5, 4], Affine::from_rows(rows)));
+        let loaded = read(&image, &map, 0.1).unwrap();
+        assert_eq!(loaded.case.labels.unwrap().labels, map.labels);
+        assert!(loaded.warnings[0].0.contains("does not state how the scan lies"));
+    }
+    // All of it is told by `rewind inspect`.
+    let folder = tempfile::tempdir().unwrap();
+    let map = labels(&Grid::new([6, 5, 4], Affine::from_rows(by_itk)));
+    let case = files(folder.path(), &image, &map);
+    let report = Inspection::new(DataSet::new("test", task(), vec![case])).report();
+    assert!(report.contains("no faults") && report.contains("may be swapped"), "{report}");
+}
+
+/// Two ellipsoids, one in the other, in an image of the same shape; `shift` moves them by a part of
+/// the extent.
+fn ellipsoids(dims: [usize; 3], spacing_mm: [f64; 3], shift: f64) -> (Volume, LabelMap) {
+    let grid = Grid::new(dims, Affine::from_spacing(spacing_mm));
+    let shape = |n: usize, scale: f64| {
+        let voxel = [n % dims[0], n / dims[0] % dims[1], n / dims[0] / dims[1]];
+        let squares = (0..3).map(|a| {
+            let at = (voxel[a] as f64 + 0.5) / dims[a] as f64 - 0.48 - shift * (a + 1) as f64;
+            (at / (scale * [0.36, 0.3, 0.33][a])).powi(2)
+        });
+        squares.sum::<f64>() < 1.0
+    };
+    let label = |n: usize| u8::from(shape(n, 1.0)) + u8::from(shape(n, 0.6));
+    let labels: Vec<u8> = (0..grid.num_voxels()).map(label).collect();
+    let voxels = labels.iter().map(|&label| f32::from(label)).collect();
+    (Volume { grid: grid.clone(), voxels }, LabelMap { grid, labels })
+}
+
+/// The center of mass of a weight, in voxels.
+fn centroid(dims: [usize; 3], weight: impl Fn(usize) -> f64) -> [f64; 3] {
+    let (mut sum, mut moments) = (0.0, [0.0; 3]);
+    for n in 0..dims.iter().product() {
+        let voxel = [n % dims[0], n / dims[0] % dims[1], n / dims[0] / dims[1]];
+        sum += weight(n);
+        (0..3).for_each(|a| moments[a] += weight(n) * voxel[a] as f64);
+    }
+    moments.map(|moment| moment / sum)
+}
+
+/// The mean over ellipsoids that cut the voxels in many ways: of a single one, a layer of voxels
+/// that is half inside moves the center of its labels.
+#[test]
+fn resampled_labels_lie_on_the_resampled_image_and_come_back() {
+    let mut network = UNetConfig::preset("demo", 1, 3).unwrap();
+    network.widths.truncate(1);
+    let cases = [
+        ([1.0; 3], [2.0; 3], 0.93),
+        ([1.0; 3], [4.0; 3], 0.85),
+        ([1.0; 3], [1.6; 3], 0.93),
+        ([1.0; 3], [1.5; 3], 0.93),
+        ([1.0; 3], [0.5; 3], 0.97),
+        ([0.8, 1.0, 3.0], [1.2, 0.9, 1.0], 0.93),
+    ];
+    const NUM_SHIFTS: usize = 12;
+    for (source_mm, wanted_mm, least_dice) in cases {
+        let name = format!("{source_mm:?} to {wanted_mm:?}");
+        let dims = source_mm.map(|spacing: f64| (48.0 / spacing).round() as usize);
+        let config = PreprocessConfig {
+            spacing_mm: Some(wanted_mm),
+            foreground: Foreground::Whole,
+            ..PreprocessConfig::default()
+        };
+        let (mut apart, mut moved) = ([0.0; 3], [0.0; 3]);
+        for n in 0..NUM_SHIFTS {
+            let (volume, map) = ellipsoids(dims, source_mm, n as f64 * 0.0023);
+            let (input, placement) = preprocess(&[volume], &config, &network).unwrap();
+            let placed = placement.place_labels(&map);
+            // Padding is 0, the image's background is its darkest value.
+            let darkest = input.values.iter().copied().fold(f32::INFINITY, f32::min);
+            let [si, sj, sk] = placement.scaled_dims();
+            let pad = |a: usize| (input.dims[a] - placement.scaled_dims()[a]) / 2;
+            let is_inside = |n: usize| {
+                let k = n / input.dims[0] / input.dims[1];
+                (pad(0)..pad(0) + si).contains(&(n % input.dims[0]))
+                    && (pad(1)..pad(1) + sj).contains(&(n / input.dims[0] % input.dims[1]))
+                    && (pad(2)..pad(2) + sk).contains(&k)
+            };
+            let weight =
+                |n: usize| if is_inside(n) { f64::from(input.values[n] - darkest) } else { 0.0 };
+            let of_image = centroid(input.dims, weight);
+            let of_labels = centroid(input.dims, |n| f64::from(placed[n]));
+            let restored = placement.restore(&placed);
+            let back = centroid(dims, |n| f64::from(restored.labels[n]));
+            let truth = centroid(dims, |n| f64::from(map.labels[n]));
+            for a in 0..3 {
+                apart[a] += (of_image[a] - of_labels[a]) / NUM_SHIFTS as f64;
+                moved[a] += (back[a] - truth[a]) / NUM_SHIFTS as f64;
+            }
+            for codes in [&[1u8, 2][..], &[2]] {
+                let score = dice(&restored.labels, &map.labels, codes, EmptyRule::Brats2023);
+                assert!(score > least_dice, "{name}, {codes:?}: {score}");
+            }
+        }
+        assert!(apart.iter().all(|a| a.abs() < 0.02), "{name}: {apart:?}");
+        assert!(moved.iter().all(|a| a.abs() < 0.02), "{name} and back: {moved:?}");
+    }
+}

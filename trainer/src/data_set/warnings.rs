@@ -1,0 +1,66 @@
+//! Warnings about many files, each kind printed once.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Kinds of warnings in the order in which they were found. Sentences that differ by their numbers
+/// alone are of one kind.
+#[derive(Debug, Default)]
+pub struct WarningCounts(Mutex<Vec<Kind>>);
+
+#[derive(Debug)]
+struct Kind {
+    without_numbers: String,
+    count: usize,
+    /// The first of them, with its file.
+    first: String,
+}
+
+/// A sentence without its numbers.
+pub(super) fn without_numbers(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit() && *c != '.').collect()
+}
+
+impl WarningCounts {
+    /// Counts a warning about a file.
+    pub fn add(&self, text: &str, file: &Path) {
+        let mut kinds = self.0.lock().expect("no thread panics while it holds this");
+        let without_numbers = without_numbers(text);
+        match kinds.iter_mut().find(|kind| kind.without_numbers == without_numbers) {
+            Some(kind) => kind.count += 1,
+            None => kinds.push(Kind {
+                without_numbers,
+                count: 1,
+                first: format!("{text} (in {})", file.display()),
+            }),
+        }
+    }
+
+    /// A line for each kind: how many files it is about, and the first of them.
+    pub fn lines(&self) -> Vec<String> {
+        let kinds = self.0.lock().expect("no thread panics while it holds this");
+        let line = |kind: &Kind| match kind.count {
+            1 => format!("warning: {}", kind.first),
+            count => format!("warning, {count} files: {}", kind.first),
+        };
+        kinds.iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_printed_once_with_its_first_file() {
+        let warnings = WarningCounts::default();
+        warnings.add("It lies 0.05 voxels off.", Path::new("a.nii"));
+        warnings.add("It lies 0.071 voxels off.", Path::new("b.nii"));
+        warnings.add("It states nothing.", Path::new("b.nii"));
+        let lines = [
+            "warning, 2 files: It lies 0.05 voxels off. (in a.nii)",
+            "warning: It states nothing. (in b.nii)",
+        ];
+        assert_eq!(warnings.lines(), lines);
+    }
+}
