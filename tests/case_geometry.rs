@@ -140,14 +140,14 @@ fn a_scan_without_orientation_contradicts_no_label() {
     assert!(report.contains("no faults") && report.contains("may be swapped"), "{report}");
 }
 
-/// Two ellipsoids, one in the other, in an image of the same shape; `shift` moves them by a part of
+/// Two ellipsoids, one in the other, in an image of the same shape; `shift` moves them by parts of
 /// the extent.
-fn ellipsoids(dims: [usize; 3], spacing_mm: [f64; 3], shift: f64) -> (Volume, LabelMap) {
+fn ellipsoids(dims: [usize; 3], spacing_mm: [f64; 3], shift: [f64; 3]) -> (Volume, LabelMap) {
     let grid = Grid::new(dims, Affine::from_spacing(spacing_mm));
     let shape = |n: usize, scale: f64| {
         let voxel = [n % dims[0], n / dims[0] % dims[1], n / dims[0] / dims[1]];
         let squares = (0..3).map(|a| {
-            let at = (voxel[a] as f64 + 0.5) / dims[a] as f64 - 0.48 - shift * (a + 1) as f64;
+            let at = (voxel[a] as f64 + 0.5) / dims[a] as f64 - 0.45 - shift[a];
             (at / (scale * [0.36, 0.3, 0.33][a])).powi(2)
         });
         squares.sum::<f64>() < 1.0
@@ -183,7 +183,7 @@ fn resampled_labels_lie_on_the_resampled_image_and_come_back() {
         ([1.0; 3], [0.5; 3], 0.97),
         ([0.8, 1.0, 3.0], [1.2, 0.9, 1.0], 0.93),
     ];
-    const NUM_SHIFTS: usize = 12;
+    const NUM_SHIFTS: usize = 24;
     for (source_mm, wanted_mm, least_dice) in cases {
         let name = format!("{source_mm:?} to {wanted_mm:?}");
         let dims = source_mm.map(|spacing: f64| (48.0 / spacing).round() as usize);
@@ -194,7 +194,9 @@ fn resampled_labels_lie_on_the_resampled_image_and_come_back() {
         };
         let (mut apart, mut moved) = ([0.0; 3], [0.0; 3]);
         for n in 0..NUM_SHIFTS {
-            let (volume, map) = ellipsoids(dims, source_mm, n as f64 * 0.0023);
+            // Over the twelfth of the extent that is a voxel of 4 mm, in another order along each axis.
+            let shift = [1, 5, 7].map(|step| (n * step % NUM_SHIFTS) as f64 / 12.0 / 24.0);
+            let (volume, map) = ellipsoids(dims, source_mm, shift);
             let (input, placement) = preprocess(&[volume], &config, &network).unwrap();
             let placed = placement.place_labels(&map);
             // Padding is 0, the image's background is its darkest value.
