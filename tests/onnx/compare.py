@@ -51,7 +51,7 @@ def compare(folder):
     file = folder / "model.onnx"
     onnx.checker.check_model(str(file), full_check=True)
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     providers = ["CPUExecutionProvider"]
     session = onnxruntime.InferenceSession(str(file), options, providers=providers)
     properties = session.get_modelmeta().custom_metadata_map

@@ -151,7 +151,11 @@ impl Graph<'_> {
         let cut = self.numbered("Mul", [whole, multiple], []);
         let taken = self.numbered("Max", [cut, least], []);
         // A 0 keeps batch and channels.
-        self.reshape(image.to_string(), &[0, 0], taken)
+        let kept = self.integers(&[0, 0]);
+        let shape = self.numbered("Concat", [kept, taken], [AttributeProto::int("axis", 0)]);
+        // A runtime's error names the node.
+        let name = format!("axes_are_multiples_of_{multiple_of}_and_at_least_{at_least}");
+        self.node(&name, "Reshape", [image.to_string(), shape], [])
     }
 
     /// `[k, j, i]` of a value, known when it runs.
