@@ -7,6 +7,7 @@ mod cache;
 #[cfg(unix)]
 mod closed_pipes;
 mod data_sets;
+mod fuzzing;
 mod geometry;
 mod gpu_training;
 mod harness;
