@@ -21,12 +21,15 @@ pub use targets::targets;
 /// What is done with a value that was read, outside of the limit of memory.
 pub type Afterwards = Box<dyn FnOnce()>;
 
+/// Makes an input from a stream of random numbers.
+pub type Make = Box<dyn Fn(&mut ChaCha8Rng) -> Vec<u8>>;
+
 /// A reader of bytes from outside, with inputs for it.
 pub struct Target {
     /// Its name on the command line.
     pub name: &'static str,
     /// Makes an input from a stream of random numbers.
-    pub make: Box<dyn Fn(&mut ChaCha8Rng) -> Vec<u8>>,
+    pub make: Make,
     /// Reads an input; nothing where it is refused.
     pub read: fn(&[u8]) -> Option<Afterwards>,
     /// The most bytes that reading this input may hold at once beside the input itself.

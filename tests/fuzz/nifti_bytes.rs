@@ -181,10 +181,12 @@ impl Scan {
     }
 }
 
+/// First place, size and count of fields that follow each other.
+type Fields = &'static [(usize, usize, usize)];
+
 /// Any field of a header.
 fn field(form: Form, random: &mut impl Rng) -> Field {
-    let (integers, floats): (&[(usize, usize, usize)], &[(usize, usize, usize)]) = match form {
-        // First place, size and count of fields that follow each other.
+    let (integers, floats): (Fields, Fields) = match form {
         Form::Nifti2 => (
             &[(16, 8, 8), (12, 2, 2), (168, 8, 1), (344, 4, 2), (500, 4, 1)],
             &[(104, 8, 8), (176, 8, 2), (352, 8, 6), (400, 8, 12)],

@@ -19,7 +19,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{Predicate, SizeAbove};
 
 pub use connections::{Limits, serve};
 
@@ -43,8 +42,7 @@ pub fn router(page: &Path, demo: Option<&Path>) -> std::io::Result<Router> {
         let root = root.map_err(|error| named(error, "a demonstration's folder", demo))?;
         router = router.nest_service("/demo", files::serve(root));
     }
-    let compression =
-        CompressionLayer::new().compress_when(SizeAbove::default().and(is_worth_compressing));
+    let compression = CompressionLayer::new().compress_when(is_worth_compressing);
     Ok(router
         .layer(from_fn(files::whole_if_changed))
         .layer(compression)

@@ -20,8 +20,7 @@ use trainer::loss_scale::LossScale;
 use web_viewer::share::{self, Shared, SharedModel, SharedRegion};
 use web_viewer::slice::Convention;
 
-use super::super::{json, mutation};
-use super::Make;
+use super::super::{Make, json, mutation};
 
 /// The smallest network that can be configured.
 pub(super) fn network() -> UNetConfig {

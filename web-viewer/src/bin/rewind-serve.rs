@@ -1,6 +1,6 @@
 //! `rewind-serve`: serves the page, and a demonstration with it.
 
-use std::io::{ErrorKind, Write, stderr};
+use std::io::{ErrorKind, Write, stderr, stdout};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -45,8 +45,11 @@ async fn main() -> anyhow::Result<()> {
         _ => anyhow::Error::from(error).context(format!("cannot listen on {listen}")),
     })?;
     let address = listener.local_addr().context("the listening address")?;
-    println!("Rewind is at http://{address}/ (Ctrl-C ends it)");
-    println!("Research use only, not a medical device.");
+    // Whether or not anyone reads it: the page is served all the same.
+    let _ = writeln!(
+        stdout(),
+        "Rewind is at http://{address}/ (Ctrl-C ends it)\nResearch use only, not a medical device."
+    );
 
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
