@@ -108,8 +108,12 @@ async fn index_with_policy(mut request: Request, next: Next) -> Response {
 }
 
 /// Puts the headers on every answer, and a sentence on one without a file.
-async fn with_headers(State(index): State<Arc<Path>>, request: Request, next: Next) -> Response {
-    let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+async fn with_headers(
+    State(index): State<Arc<Path>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let known = known_tags(request.headers_mut());
     let mut answer = next.run(request).await;
     if answer.status() == StatusCode::NOT_FOUND {
         answer = (StatusCode::NOT_FOUND, "There is no such file here.\n").into_response();
@@ -134,6 +138,19 @@ async fn with_headers(State(index): State<Arc<Path>>, request: Request, next: Ne
         parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
     Response::from_parts(parts, body)
+}
+
+/// The tags of the versions that the client has, in one header as [`ServeDir`] reads them: a list may
+/// come in several (RFC 9110, section 5.3).
+///
+/// [`ServeDir`]: tower_http::services::ServeDir
+fn known_tags(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let all: Vec<&[u8]> =
+        headers.get_all(header::IF_NONE_MATCH).iter().map(HeaderValue::as_bytes).collect();
+    let known =
+        HeaderValue::from_bytes(&all.join(&b", "[..])).ok().filter(|known| !known.is_empty())?;
+    headers.insert(header::IF_NONE_MATCH, known.clone());
+    Some(known)
 }
 
 /// A file's tag names its bytes; compressed, or known by the tag of the compressed form, they are

@@ -241,6 +241,7 @@ async fn a_known_version_is_not_sent_again_in_whichever_form_it_is_named() {
             format!("W/{tag}"),
             format!("\"other\", {tag}"),
             format!("W/\"a,b\" ,W/{tag},\"c\""),
+            format!("\"other\"\r\nIf-None-Match: {tag}"),
             "*".into(),
         ] {
             let again = get(&format!("\r\nIf-None-Match: {known}")).await;
