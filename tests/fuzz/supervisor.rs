@@ -13,7 +13,7 @@ use super::{Settings, Target};
 use crate::{held_bytes, most_held_bytes};
 
 /// Failures after which a target is left.
-const MAX_FAILURES: usize = 8;
+const MAX_FAILURES: usize = 16;
 
 /// Names the child's first input in its environment.
 const FIRST: &str = "REWIND_FUZZ_FIRST";
