@@ -1,6 +1,8 @@
-//! What the promises share: where real data lies, and work measured alone in a process of its own.
+//! What the promises share: where real data lies, work measured alone in a process of its own, and
+//! files changed at random.
 
 mod alone;
+pub mod fuzz;
 mod gpu;
 mod networks;
 

@@ -9,6 +9,7 @@ mod case_geometry;
 mod closed_pipes;
 mod damaged_headers;
 mod data_sets;
+mod fuzzing;
 mod geometry;
 mod gpu_training;
 mod harness;

@@ -162,7 +162,10 @@ fn unlisted(main: &str, lib: &str, files: &[String]) -> Vec<String> {
     let crates = ["main", "lib", "rules"];
     let listed = |name: &str| {
         let line = format!("mod {name};");
-        crates.contains(&name) || [main, lib].iter().any(|text| text.lines().any(|l| l == line))
+        crates.contains(&name)
+            || [main, lib]
+                .iter()
+                .any(|text| text.lines().any(|l| l.trim_start_matches("pub ") == line))
     };
     promises.filter(|name| !listed(name)).collect()
 }

@@ -106,7 +106,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When it is larger than a file of its kind can be.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let arrays = self.arrays();
         let bytes = arrays.iter().map(|(name, shape, values)| (name, shape, little_endian(values)));
         let bytes: Vec<_> = bytes.collect();
@@ -178,7 +178,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Damaged, of another version or of another network.
-    pub(crate) fn parse(bytes: &[u8], network: &UNetConfig) -> Result<Checkpoint> {
+    pub fn parse(bytes: &[u8], network: &UNetConfig) -> Result<Checkpoint> {
         let (_, header) = SafeTensors::read_metadata(bytes)
             .map_err(|e| anyhow::anyhow!("expected a complete safetensors file, found {e}"))?;
         let metadata = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));

@@ -1,55 +1,68 @@
 //! The server of the page: files of two folders, and headers that keep a scan on the machine.
 
-use std::path::{Component, Path, PathBuf};
+mod connections;
+mod files;
+
+use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use axum::Router;
-use axum::extract::{Path as UrlPath, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
+};
+use axum::http::{header, response};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
-/// A folder whose files are served, with every link in its path resolved.
-type Root = Arc<PathBuf>;
+pub use connections::{Limits, serve};
+
+/// The largest `index.html` that is served; the page's own has 1 KiB.
+const MAX_INDEX_BYTES: usize = 1 << 20;
 
 /// The page under `/` and, where given, the demonstration under `/demo/`.
 ///
 /// # Errors
 /// When a folder cannot be read, or the page's has no `index.html`.
 pub fn router(page: &Path, demo: Option<&Path>) -> std::io::Result<Router> {
-    let index = std::fs::read_to_string(page.join("index.html"))
-        .map_err(|e| named(e, "a page's folder with index.html", page))?;
-    let policy = HeaderValue::from_str(&content_security_policy(&index))
-        .expect("the policy is made of visible ASCII");
-    let page = Root::new(page.canonicalize()?);
+    let in_page = |error| named(error, "a page's folder with index.html", page);
+    let root = page.canonicalize().map_err(in_page)?;
+    std::fs::File::open(root.join("index.html")).map_err(in_page)?;
+    let index: Arc<Path> = root.join("index.html").into();
     let mut router = Router::new()
-        .route("/", get(|root, headers| serve(root, UrlPath("index.html".into()), headers)))
-        .route("/{*path}", get(serve))
-        .with_state(page);
+        .fallback_service(files::serve(root))
+        .layer(from_fn_with_state(index.clone(), index_with_policy));
     if let Some(demo) = demo {
         let root = demo.canonicalize();
-        let root = Root::new(root.map_err(|e| named(e, "a demonstration's folder", demo))?);
-        let demo = Router::new().route("/demo/{*path}", get(serve)).with_state(root);
-        router = router.merge(demo);
+        let root = root.map_err(|error| named(error, "a demonstration's folder", demo))?;
+        router = router.nest_service("/demo", files::serve(root));
     }
-    let already_compressed = NotForContentType::new("application/gzip");
-    let compression =
-        CompressionLayer::new().compress_when(DefaultPredicate::new().and(already_compressed));
-    Ok(router.layer(compression).layer(axum::middleware::map_response(move |response| {
-        let policy = policy.clone();
-        async move { with_headers(response, policy) }
-    })))
+    let compression = CompressionLayer::new().compress_when(is_worth_compressing);
+    Ok(router
+        .layer(from_fn(files::whole_if_changed))
+        .layer(compression)
+        .layer(from_fn_with_state(index, with_headers)))
 }
 
 fn named(error: std::io::Error, expected: &str, folder: &Path) -> std::io::Error {
     let text = format!("expected {expected}, found: {error} (in {})", folder.display());
     std::io::Error::new(error.kind(), text)
+}
+
+/// Text and WebAssembly. Scans are compressed already, a model's weights do not shrink, and what is
+/// sent as it is keeps its length and can be resumed.
+fn is_worth_compressing(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|content_type| {
+        ["text/", "application/wasm", "application/json", "image/svg+xml"]
+            .iter()
+            .any(|start| content_type.starts_with(start))
+    })
 }
 
 /// Everything comes from here and nothing goes elsewhere: a page that is tricked into loading
@@ -68,9 +81,51 @@ fn content_security_policy(index: &str) -> String {
     )
 }
 
-fn with_headers(mut response: Response, policy: HeaderValue) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+fn policy_of(index: &[u8]) -> HeaderValue {
+    let policy = content_security_policy(&String::from_utf8_lossy(index));
+    HeaderValue::from_str(&policy).expect("the policy is made of visible ASCII")
+}
+
+/// Sends `index.html`, also for `/`, under the policy of the very bytes that are sent, even while it
+/// is rebuilt.
+async fn index_with_policy(mut request: Request, next: Next) -> Response {
+    if request.uri().path() == "/" {
+        *request.uri_mut() = Uri::from_static("/index.html");
+    }
+    let is_index = request.method() == Method::GET && request.uri().path() == "/index.html";
+    let answer = next.run(request).await;
+    if !is_index || answer.status() != StatusCode::OK {
+        return answer;
+    }
+    let (mut parts, body) = answer.into_parts();
+    let Ok(bytes) = to_bytes(body, MAX_INDEX_BYTES).await else {
+        let text = "The page's index.html cannot be read.\n";
+        return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
+    };
+    parts.headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+    parts.headers.insert(header::CONTENT_SECURITY_POLICY, policy_of(&bytes));
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+/// Puts the headers on every answer, and a sentence on one without a file.
+async fn with_headers(
+    State(index): State<Arc<Path>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let known = known_tags(request.headers_mut());
+    let mut answer = next.run(request).await;
+    if answer.status() == StatusCode::NOT_FOUND {
+        answer = (StatusCode::NOT_FOUND, "There is no such file here.\n").into_response();
+    }
+    if !answer.headers().contains_key(header::CONTENT_SECURITY_POLICY) {
+        // Without its hash the page's script does not run: that is the safe side.
+        let policy = policy_of(&tokio::fs::read(&index).await.unwrap_or_default());
+        answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    let (mut parts, body) = answer.into_parts();
+    weaken_tag(&mut parts, known.as_ref());
+    name_charset(&mut parts);
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
@@ -80,69 +135,45 @@ fn with_headers(mut response: Response, policy: HeaderValue) -> Response {
         // Always asked for again, so that a rebuilt page is never half old; a tag spares the copy.
         ("cache-control", "no-cache"),
     ] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        parts.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    response
+    Response::from_parts(parts, body)
 }
 
-async fn serve(
-    State(root): State<Root>,
-    UrlPath(path): UrlPath<String>,
-    headers: HeaderMap,
-) -> Response {
-    let Some(file) = file_inside(&root, &path).await else {
-        return (StatusCode::NOT_FOUND, "There is no such file here.\n").into_response();
+/// The tags of the versions that the client has, in one header as [`ServeDir`] reads them: a list may
+/// come in several (RFC 9110, section 5.3).
+///
+/// [`ServeDir`]: tower_http::services::ServeDir
+fn known_tags(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let all: Vec<&[u8]> =
+        headers.get_all(header::IF_NONE_MATCH).iter().map(HeaderValue::as_bytes).collect();
+    let known =
+        HeaderValue::from_bytes(&all.join(&b", "[..])).ok().filter(|known| !known.is_empty())?;
+    headers.insert(header::IF_NONE_MATCH, known.clone());
+    Some(known)
+}
+
+/// A file's tag names its bytes; compressed, or known by the tag of the compressed form, they are
+/// only equivalent (RFC 9110, section 8.8.1).
+fn weaken_tag(answer: &mut response::Parts, known: Option<&HeaderValue>) {
+    let Some(tag) = answer.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()) else {
+        return;
     };
-    let Ok((bytes, tag)) = read(&file, headers.get(header::IF_NONE_MATCH)).await else {
-        return (StatusCode::NOT_FOUND, "This file cannot be read.\n").into_response();
-    };
-    let tag_header = (header::ETAG, tag);
-    match bytes {
-        None => (StatusCode::NOT_MODIFIED, [tag_header]).into_response(),
-        Some(bytes) => {
-            let content_type = (header::CONTENT_TYPE, content_type(&file).to_string());
-            ([content_type, tag_header], bytes).into_response()
-        }
+    let weak = format!("W/{tag}");
+    let is_known =
+        known.and_then(|tags| tags.to_str().ok()).is_some_and(|tags| tags.contains(&weak));
+    if answer.headers.contains_key(header::CONTENT_ENCODING) || is_known {
+        let weak = HeaderValue::from_str(&weak).expect("a tag stays visible ASCII");
+        answer.headers.insert(header::ETAG, weak);
     }
 }
 
-/// The file that a URL's path names, if it lies inside the folder, whatever links lead there.
-async fn file_inside(root: &Path, path: &str) -> Option<PathBuf> {
-    let path = Path::new(path);
-    if !path.components().all(|part| matches!(part, Component::Normal(_))) {
-        return None;
-    }
-    let file = tokio::fs::canonicalize(root.join(path)).await.ok()?;
-    (file.starts_with(root) && file.is_file()).then_some(file)
-}
-
-/// A file's bytes with its tag; none where the browser has that version already.
-async fn read(
-    file: &Path,
-    known: Option<&HeaderValue>,
-) -> std::io::Result<(Option<Vec<u8>>, String)> {
-    let metadata = tokio::fs::metadata(file).await?;
-    let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let tag = format!("W/\"{:x}-{:x}\"", metadata.len(), modified.as_nanos());
-    if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
-        return Ok((None, tag));
-    }
-    Ok((Some(tokio::fs::read(file).await?), tag))
-}
-
-fn content_type(file: &Path) -> &'static str {
-    match file.extension().and_then(|e| e.to_str()).unwrap_or_default() {
-        "html" => "text/html; charset=utf-8",
-        "css" => "text/css; charset=utf-8",
-        "js" => "text/javascript; charset=utf-8",
-        "wasm" => "application/wasm",
-        "json" => "application/json",
-        "svg" => "image/svg+xml",
-        "png" => "image/png",
-        "ico" => "image/x-icon",
-        "txt" => "text/plain; charset=utf-8",
-        "gz" => "application/gzip",
-        _ => "application/octet-stream",
+/// Names the encoding of text, which a file's ending does not tell.
+fn name_charset(answer: &mut response::Parts) {
+    let name = answer.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if let Some(name) = name.filter(|name| name.starts_with("text/") && !name.contains(';')) {
+        let name = HeaderValue::from_str(&format!("{name}; charset=utf-8"));
+        answer.headers.insert(header::CONTENT_TYPE, name.expect("it stays visible ASCII"));
     }
 }
 

@@ -4,6 +4,7 @@
 mod bench;
 mod command;
 mod demo;
+mod fuzz;
 mod models;
 mod page;
 mod show;
@@ -73,6 +74,13 @@ enum Command {
         /// training on wgpu (on software Vulkan where there is no graphics card)
         #[arg(long)]
         gpu: bool,
+    },
+    /// Read files of every kind from outside, changed at random, within limits of memory and time
+    #[command(disable_help_flag = true)]
+    Fuzz {
+        /// Options of `rewind-fuzz`; --help lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
     },
     /// Measure what takes more than one command
     Bench {
@@ -187,6 +195,7 @@ fn run(command: Command) -> Result<()> {
         Command::Models { data, only } => models::models(&workspace, &data, only.as_deref()),
         Command::Test { gpu: false } => test::test(&workspace),
         Command::Test { gpu: true } => test::gpu(&workspace),
+        Command::Fuzz { options } => fuzz::fuzz(&workspace, &options),
         Command::Bench { what: Bench::Gpu { data, out, device, rehearse, libtorch } } => {
             bench::gpu(&workspace, &bench::Gpu { data, out, device, rehearse, libtorch })
         }

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::command::{cargo, line, run};
+use crate::fuzz::fuzz;
 use crate::page;
 use crate::steps::Steps;
 use crate::tools::{Tools, WASM, wasm_target};
@@ -54,6 +55,9 @@ pub fn test(workspace: &Workspace) -> Result<()> {
             tests.env("VK_ICD_FILENAMES", description);
         }
         run(&mut tests)
+    })?;
+    steps.run("Files from outside, changed at random", || {
+        fuzz(workspace, &["--iterations", "2000"])
     })?;
     steps.run("Build of the page", || page::build(workspace, &workspace.page()))?;
     steps.run("Test in a browser", || {

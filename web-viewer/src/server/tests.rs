@@ -1,10 +1,14 @@
 use std::fs;
+use std::net::SocketAddr;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use super::*;
+
+mod waiting;
 
 /// A parent with `secret.txt`, the page's folder and the demonstration's.
 fn folders() -> TempDir {
@@ -20,23 +24,59 @@ fn folders() -> TempDir {
     write("page/style.css", "body {}");
     write("demo/manifest.json", "{}");
     write("demo/case.nii.gz", &"g".repeat(500));
+    write("demo/model.safetensors", &"0123456789".repeat(50));
+    write("demo/label.nii", "labels");
     parent
 }
 
-/// The answer to a request's first lines, as it stands on the wire.
+/// A server on a port of its own.
+struct Server {
+    address: SocketAddr,
+    task: JoinHandle<usize>,
+}
+
+impl Server {
+    async fn start(router: Router, limits: Limits) -> Server {
+        Server::start_until(router, limits, std::future::pending()).await
+    }
+
+    async fn start_until(
+        router: Router,
+        limits: Limits,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        Server { address, task: tokio::spawn(serve(listener, router, limits, stop)) }
+    }
+
+    /// A connection on which a request's first lines were sent.
+    async fn ask(&self, lines: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{lines}\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// The answer to a request's first lines, as it stands on the wire.
+    async fn answer(&self, lines: &str) -> String {
+        let mut bytes = Vec::new();
+        self.ask(lines).await.read_to_end(&mut bytes).await.unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The answer of a server of these folders.
 async fn answer(parent: &TempDir, lines: &str) -> String {
     let (page, demo) = (parent.path().join("page"), parent.path().join("demo"));
     let router = router(&page, Some(&demo)).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(async { axum::serve(listener, router).await });
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{lines}\r\nHost: x\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.unwrap();
-    server.abort();
-    String::from_utf8_lossy(&bytes).into_owned()
+    Server::start(router, Limits::default()).await.answer(lines).await
 }
 
 #[tokio::test]
@@ -50,23 +90,76 @@ async fn files_come_with_their_types() {
         ("/style.css", "text/css; charset=utf-8"),
         ("/demo/manifest.json", "application/json"),
         ("/demo/case.nii.gz", "application/gzip"),
+        ("/demo/model.safetensors", "application/octet-stream"),
+        ("/demo/label.nii", "application/octet-stream"),
     ] {
         let answer = answer(&parent, &format!("GET {path} HTTP/1.1")).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{path}: {answer}");
         assert!(answer.contains(&format!("content-type: {content_type}\r\n")), "{path}: {answer}");
+        assert!(!answer.contains("content-encoding"), "{path}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn head_tells_what_get_sends_and_sends_nothing() {
+    let parent = folders();
+    for path in ["/", "/style.css", "/demo/case.nii.gz"] {
+        for encoding in ["", "\r\nAccept-Encoding: gzip"] {
+            let lines = format!("{path} HTTP/1.1{encoding}");
+            let [head, get] = ["HEAD", "GET"].map(|method| parts(&parent, method, &lines));
+            let (head, get) = (head.await, get.await);
+            assert_eq!(head.0, get.0, "{path}");
+            assert!(head.1.is_empty() && !get.1.is_empty(), "{path}");
+        }
+    }
+}
+
+/// The headers of an answer in order, and what follows; without its date, and without how a body is
+/// sent, which no body need not say.
+async fn parts(parent: &TempDir, method: &str, lines: &str) -> (Vec<String>, String) {
+    let answer = answer(parent, &format!("{method} {lines}")).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let differs = ["date:", "transfer-encoding:"];
+    let lines = head.lines().filter(|line| !differs.iter().any(|name| line.starts_with(name)));
+    let mut lines: Vec<String> = lines.map(String::from).collect();
+    lines.sort();
+    (lines, body.into())
 }
 
 #[tokio::test]
 async fn nothing_outside_the_folders_is_served() {
     let parent = folders();
+    let page = parent.path().join("page");
+    fs::create_dir_all(page.join(".git")).unwrap();
+    fs::create_dir_all(page.join("open")).unwrap();
+    for hidden in [".env", ".git/config", "open/.htpasswd"] {
+        fs::write(page.join(hidden), "secret").unwrap();
+    }
     #[cfg(unix)]
-    std::os::unix::fs::symlink(
-        parent.path().join("secret.txt"),
-        parent.path().join("page/link.txt"),
-    )
-    .unwrap();
+    for (to, link) in [
+        ("../secret.txt", "link.txt"),
+        ("..", "up"),
+        (".git", "git"),
+        (".env", "env.txt"),
+        ("style.css", ".style.css"),
+        ("nothing.txt", "dangling.txt"),
+    ] {
+        std::os::unix::fs::symlink(to, page.join(link)).unwrap();
+    }
     for path in [
+        "/.env",
+        "/%2eenv",
+        "/.git/config",
+        "/open/.htpasswd",
+        "/open",
+        "/open/",
+        "/.style.css",
+        "/up/secret.txt",
+        "/git/config",
+        "/env.txt",
+        "/dangling.txt",
+        "/style.css/",
+        "/style.css/more",
         "/../secret.txt",
         "/%2e%2e/secret.txt",
         "/..%2fsecret.txt",
@@ -81,9 +174,11 @@ async fn nothing_outside_the_folders_is_served() {
         "/demo",
         "/nothing",
     ] {
-        let answer = answer(&parent, &format!("GET {path} HTTP/1.1")).await;
-        assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
-        assert!(!answer.ends_with("secret"), "{path}: {answer}");
+        for method in ["GET", "HEAD"] {
+            let answer = answer(&parent, &format!("{method} {path} HTTP/1.1")).await;
+            assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
+            assert!(!answer.ends_with("secret"), "{path}: {answer}");
+        }
     }
     let answer = answer(&parent, "POST /index.html HTTP/1.1").await;
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
@@ -92,7 +187,7 @@ async fn nothing_outside_the_folders_is_served() {
 #[tokio::test]
 async fn every_answer_carries_the_guarding_headers() {
     let parent = folders();
-    for path in ["/", "/nothing"] {
+    for path in ["/", "/nothing", "/demo/manifest.json"] {
         let answer = answer(&parent, &format!("GET {path} HTTP/1.1")).await;
         for wanted in [
             "x-content-type-options: nosniff",
@@ -116,17 +211,115 @@ fn the_policy_allows_the_pages_own_script_by_its_hash() {
 }
 
 #[tokio::test]
-async fn text_is_compressed_and_known_versions_are_not_sent_again() {
+async fn what_is_sent_is_compressed_where_that_helps() {
     let parent = folders();
     let compressed = answer(&parent, "GET /web_viewer.js HTTP/1.1\r\nAccept-Encoding: gzip").await;
     assert!(compressed.contains("content-encoding: gzip"), "{compressed}");
     let scan = answer(&parent, "GET /demo/case.nii.gz HTTP/1.1\r\nAccept-Encoding: gzip").await;
     assert!(!scan.contains("content-encoding"), "{scan}");
 
-    let first = answer(&parent, "GET /style.css HTTP/1.1").await;
-    let tag = first.split("etag: ").nth(1).and_then(|r| r.split("\r\n").next()).unwrap();
-    let again = answer(&parent, &format!("GET /style.css HTTP/1.1\r\nIf-None-Match: {tag}")).await;
+    let model =
+        answer(&parent, "GET /demo/model.safetensors HTTP/1.1\r\nAccept-Encoding: gzip").await;
+    assert!(!model.contains("content-encoding"), "{model}");
+    assert!(model.contains("content-length: 500\r\n"), "{model}");
+}
+
+/// The value of a header of an answer.
+fn header_of<'a>(answer: &'a str, name: &str) -> &'a str {
+    let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.unwrap_or_else(|| panic!("expected {name}, found {answer}"))
+}
+
+#[tokio::test]
+async fn a_known_version_is_not_sent_again_in_whichever_form_it_is_named() {
+    let parent = folders();
+    for path in ["/style.css", "/", "/demo/model.safetensors"] {
+        let get = async |lines: &str| answer(&parent, &format!("GET {path} HTTP/1.1{lines}")).await;
+        let first = get("").await;
+        let tag = header_of(&first, "etag");
+        assert!(tag.starts_with('"'), "expected a strong tag, found {tag}");
+        for known in [
+            tag.to_string(),
+            format!("W/{tag}"),
+            format!("\"other\", {tag}"),
+            format!("W/\"a,b\" ,W/{tag},\"c\""),
+            format!("\"other\"\r\nIf-None-Match: {tag}"),
+            "*".into(),
+        ] {
+            let again = get(&format!("\r\nIf-None-Match: {known}")).await;
+            assert!(again.starts_with("HTTP/1.1 304"), "{path}, {known}: {again}");
+        }
+        for unknown in ["\"other\"", "W/\"other\"", &tag[1..tag.len() - 1]] {
+            let again = get(&format!("\r\nIf-None-Match: {unknown}")).await;
+            assert!(again.starts_with("HTTP/1.1 200"), "{path}, {unknown}: {again}");
+        }
+        let since = header_of(&first, "last-modified");
+        let again = get(&format!("\r\nIf-Modified-Since: {since}")).await;
+        assert!(again.starts_with("HTTP/1.1 304"), "{path}: {again}");
+    }
+}
+
+/// Two forms of one file are equivalent, not the same bytes.
+#[tokio::test]
+async fn the_compressed_form_has_a_weak_tag() {
+    let parent = folders();
+    let ask = "GET /web_viewer.js HTTP/1.1\r\nAccept-Encoding: gzip";
+    let first = answer(&parent, ask).await;
+    let tag = header_of(&first, "etag");
+    assert!(tag.starts_with("W/\""), "{tag}");
+    let again = answer(&parent, &format!("{ask}\r\nIf-None-Match: {tag}")).await;
     assert!(again.starts_with("HTTP/1.1 304"), "{again}");
+    assert_eq!(header_of(&again, "etag"), tag);
+}
+
+#[tokio::test]
+async fn a_download_goes_on_where_it_stopped_unless_the_file_has_changed() {
+    let parent = folders();
+    let get = async |lines: &str| {
+        answer(&parent, &format!("GET /demo/model.safetensors HTTP/1.1{lines}")).await
+    };
+    let whole = get("").await;
+    let tag = header_of(&whole, "etag");
+    let rest = get(&format!("\r\nRange: bytes=495-\r\nIf-Range: {tag}")).await;
+    assert!(rest.starts_with("HTTP/1.1 206"), "{rest}");
+    assert_eq!(header_of(&rest, "content-range"), "bytes 495-499/500");
+    assert!(rest.ends_with("\r\n\r\n56789"), "{rest}");
+    let compressed = get("\r\nRange: bytes=0-1\r\nAccept-Encoding: gzip").await;
+    assert!(compressed.ends_with("\r\n\r\n01"), "{compressed}");
+    for lines in [
+        "Range: bytes=495-\r\nIf-Range: \"other\"".to_string(),
+        "Range: bytes=600-\r\nIf-Range: \"other\"".to_string(),
+        format!("Range: bytes=495-\r\nIf-Range: W/{tag}"),
+        "Range: bytes=495-\r\nIf-Range: Thu, 01 Jan 1970 00:00:00 GMT".to_string(),
+        "Range: bytes=0-1,5-6".to_string(),
+        "Range: lines=0-1".to_string(),
+    ] {
+        let answer = get(&format!("\r\n{lines}")).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{lines}: {answer}");
+        assert_eq!(header_of(&answer, "content-length"), "500", "{lines}");
+    }
+    let beyond = get("\r\nRange: bytes=600-").await;
+    assert!(beyond.starts_with("HTTP/1.1 416"), "{beyond}");
+}
+
+#[tokio::test]
+async fn a_page_that_is_rebuilt_runs_under_its_own_policy() {
+    let parent = folders();
+    let (page, demo) = (parent.path().join("page"), parent.path().join("demo"));
+    let server = Server::start(router(&page, Some(&demo)).unwrap(), Limits::default()).await;
+    for script in ["go()", "run()", "walk(); run()"] {
+        let index = format!("<script type=\"module\">{script}</script>");
+        fs::write(page.join("index.html"), &index).unwrap();
+        let policy = content_security_policy(&index);
+        for path in ["/", "/index.html", "/style.css", "/nothing"] {
+            let answer = server.answer(&format!("GET {path} HTTP/1.1")).await;
+            assert_eq!(header_of(&answer, "content-security-policy"), policy, "{path}");
+        }
+    }
+    fs::remove_file(page.join("index.html")).unwrap();
+    let answer = server.answer("GET / HTTP/1.1").await;
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert_eq!(header_of(&answer, "content-security-policy"), content_security_policy(""));
 }
 
 #[test]
