@@ -191,7 +191,7 @@ fn the_file_of_version_1_is_read() {
 #[test]
 fn parts_that_contradict_each_other_are_refused() {
     type Change = fn(&mut Card);
-    let changes: [(&str, Change); 8] = [
+    let changes: [(&str, Change); 18] = [
         ("a channel more than the network's", |card| card.task.channels.push("T2".into())),
         ("regions instead of labels", |card| card.task.head = Head::Sigmoid),
         ("a region of an unknown label", |card| card.task.regions[0].labels = vec![7, 8]),
@@ -200,6 +200,21 @@ fn parts_that_contradict_each_other_are_refused() {
         ("no regions", |card| card.task.regions.clear()),
         ("a spacing of zero", |card| card.preprocess.spacing_mm = Some([1.0, 0.0, 1.0])),
         ("another network's weights", |card| card.network.blocks = 2),
+        ("a name of 201 letters", |card| card.name = "x".repeat(201)),
+        ("a warning of 2001 letters", |card| card.warning = "x".repeat(2001)),
+        ("a license of 2001 letters", |card| card.provenance.licence = "é".repeat(2001)),
+        ("a channel of 201 letters", |card| card.task.channels[0] = "x".repeat(201)),
+        ("a region that clears the terminal", |card| card.task.regions[0].name = "\u{1b}c".into()),
+        ("a label that turns the text around", |card| {
+            card.task.labels[0].name = "\u{202e}".into();
+        }),
+        ("256 scores", |card| {
+            let score = card.provenance.held_out[0].clone();
+            card.provenance.held_out = vec![score; 256];
+        }),
+        ("a Dice of a hundred digits", |card| card.provenance.held_out[0].dice = 1e100),
+        ("a patch of nothing", |card| card.provenance.patch = Some([0, 8, 8])),
+        ("a patch without end", |card| card.provenance.patch = Some([usize::MAX; 3])),
     ];
     let plain = serde_json::to_value(&small_bundle().card).unwrap().to_string();
     let file_with = |card: &Card| {
@@ -215,7 +230,23 @@ fn parts_that_contradict_each_other_are_refused() {
         change(&mut card);
         let result = Bundle::from_bytes(&file_with(&card));
         assert!(result.is_err(), "{what}");
+        let bundle = Bundle { card, weights: small_bundle().weights };
+        assert!(bundle.to_bytes().is_err() && bundle.to_f16_bytes().is_err(), "{what} is written");
     }
+}
+
+/// A data set may state a whole license: its training must not end with a bundle that cannot be read.
+#[test]
+fn a_card_is_shortened_to_what_is_read() {
+    let mut bundle = small_bundle();
+    assert_eq!(bundle.card.clone().shortened(), bundle.card);
+    bundle.card.provenance.licence = "Permission is hereby granted. ".repeat(500);
+    bundle.card.name = "a\0name".into();
+    assert!(bundle.to_bytes().is_err());
+    bundle.card = bundle.card.shortened();
+    let read = Bundle::from_bytes(&bundle.to_bytes().unwrap()).unwrap();
+    assert_eq!(read.card.name, "a name");
+    assert_eq!(read.card.provenance.licence.chars().count(), 2000);
 }
 
 #[test]

@@ -9,13 +9,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::weights::{Array, Weights, check_weights};
-use crate::{Error, PreprocessConfig, Result, Task, UNetConfig};
+use crate::{Error, PreprocessConfig, Result, Task, UNetConfig, texts};
 
 /// The version that this code writes, and the highest that it reads.
 pub const BUNDLE_VERSION: u32 = 1;
 
 /// The largest bundle that is read: above every network of the field.
 pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
+
+/// The most scores of a card: one for each region.
+const MAX_SCORES: usize = 255;
+
+/// The longest axis of a patch: NIfTI-1's longest.
+const MAX_PATCH: usize = 32_767;
 
 /// The metadata's one key; its value is the [`Card`] and the checksum, as JSON.
 const METADATA_KEY: &str = "rewind";
@@ -103,8 +109,9 @@ impl Bundle {
     /// The model as the bytes of a `.safetensors` file, in f32.
     ///
     /// # Errors
-    /// [`Error::Network`] when the weights are not those of the card's network.
+    /// [`Error::Network`] when the weights are not those of the card's network; as [`Card::check`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.card.check()?;
         check_weights(&self.card.network, &self.weights)?;
         let sha256 = self.hash();
         self.store(sha256, Dtype::F32, little_endian)
@@ -116,6 +123,7 @@ impl Bundle {
     /// As [`Bundle::to_bytes`]; also when a weight is beyond what f16 holds (65504).
     pub fn to_f16_bytes(&self) -> Result<Vec<u8>> {
         let rounded = self.rounded_to_f16();
+        rounded.card.check()?;
         check_weights(&rounded.card.network, &rounded.weights)?;
         let halves = |values: &[f32]| {
             values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect::<Vec<u8>>()
@@ -211,11 +219,13 @@ impl Bundle {
 }
 
 impl Card {
-    /// Refuses a card whose task and network do not fit together.
+    /// Refuses a card whose task and network do not fit together, or that cannot be shown.
     ///
     /// # Errors
-    /// [`Error::Task`] or [`Error::Network`].
+    /// [`Error::Bundle`], [`Error::Task`], [`Error::Network`] or [`Error::Geometry`].
     pub fn check(&self) -> Result<()> {
+        self.check_texts()?;
+        self.provenance.check()?;
         self.task.check()?;
         self.network.check()?;
         if self.network.vae.is_some() {
@@ -229,6 +239,57 @@ impl Card {
             return Err(Error::network(text(expected), text(found)));
         }
         self.preprocess.check()
+    }
+
+    /// The card with its free texts shortened to what is read again. A data set may state a whole
+    /// license, which must not end its training.
+    pub fn shortened(mut self) -> Card {
+        let Provenance { code_version, data, licence, data_fingerprint, .. } = &mut self.provenance;
+        for name in [&mut self.name, code_version, data_fingerprint] {
+            *name = texts::shortened(name, texts::MAX_NAME_CHARS);
+        }
+        for text in [&mut self.warning, data, licence] {
+            *text = texts::shortened(text, texts::MAX_TEXT_CHARS);
+        }
+        self
+    }
+
+    fn check_texts(&self) -> Result<()> {
+        let Provenance { code_version, data, licence, data_fingerprint, .. } = &self.provenance;
+        let names = [
+            ("a model's name", &self.name),
+            ("a version", code_version),
+            ("a fingerprint", data_fingerprint),
+        ];
+        let sentences =
+            [("a warning", &self.warning), ("a data set's name", data), ("a license", licence)];
+        let scored = self.provenance.held_out.iter().map(|score| &score.region);
+        let names = names.into_iter().chain(scored.map(|region| ("a region's name", region)));
+        let faults = (names.map(|(what, name)| texts::name_fault(what, name)))
+            .chain(sentences.map(|(what, text)| texts::text_fault(what, text)));
+        match faults.flatten().next() {
+            None => Ok(()),
+            Some((expected, found)) => Err(Error::bundle(expected, found)),
+        }
+    }
+}
+
+impl Provenance {
+    fn check(&self) -> Result<()> {
+        if self.held_out.len() > MAX_SCORES {
+            let expected = format!("at most {MAX_SCORES} scores");
+            return Err(Error::bundle(expected, self.held_out.len()));
+        }
+        if let Some(score) = self.held_out.iter().find(|score| !(0.0..=1.0).contains(&score.dice)) {
+            return Err(Error::bundle("a Dice from 0 to 1", score.dice));
+        }
+        match self.patch {
+            Some(patch) if !patch.iter().all(|n| (1..=MAX_PATCH).contains(n)) => {
+                let expected = format!("a patch of 1 to {MAX_PATCH} voxels along each axis");
+                Err(Error::bundle(expected, format!("{patch:?}")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -31,6 +31,7 @@ mod probabilities;
 mod program;
 mod resample;
 mod task;
+pub mod texts;
 mod tiling;
 mod volume;
 mod weights;

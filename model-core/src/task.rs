@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, texts};
 
 /// What the channels are, what the labels are, which regions are scored, and whether the network
 /// answers in labels or in regions.
@@ -186,6 +186,7 @@ impl Task {
     /// # Errors
     /// [`Error::Task`], naming the first contradiction.
     pub fn check(&self) -> Result<()> {
+        self.check_names()?;
         let codes: Vec<u8> = self.labels.iter().map(|label| label.code).collect();
         if self.channels.is_empty() || self.channels.len() > 64 {
             return Err(Error::task("1 to 64 channels", self.channels.len()));
@@ -234,6 +235,21 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    fn check_names(&self) -> Result<()> {
+        if self.regions.len() > 255 || self.regions.iter().any(|r| r.labels.len() > 255) {
+            let found = self.regions.len();
+            return Err(Error::task("at most 255 regions, each of at most 255 labels", found));
+        }
+        let names = std::iter::once(("a task's name", &self.name))
+            .chain(self.channels.iter().map(|name| ("a channel's name", name)))
+            .chain(self.labels.iter().map(|label| ("a label's name", &label.name)))
+            .chain(self.regions.iter().map(|region| ("a region's name", &region.name)));
+        match names.filter_map(|(what, name)| texts::name_fault(what, name)).next() {
+            None => Ok(()),
+            Some((expected, found)) => Err(Error::task(expected, found)),
+        }
     }
 }
 

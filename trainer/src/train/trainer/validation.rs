@@ -83,7 +83,7 @@ impl Trainer<'_> {
                 held_out,
             },
         };
-        let bundle = Bundle { card, weights: self.learner.average.weights() };
+        let bundle = Bundle { card: card.shortened(), weights: self.learner.average.weights() };
         files::write(&self.out.join(BEST), &bundle.to_bytes()?)
     }
 }
