@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
@@ -63,6 +63,8 @@ struct Shared {
     folder: Folder,
     cached: Vec<Cached>,
     store: Arc<Store<Prepared>>,
+    /// Whether it was said that the cache can no longer be written.
+    is_lost: AtomicBool,
 }
 
 /// A case in the cache.
@@ -98,6 +100,7 @@ impl Cases {
             folder,
             cached: Vec::new(),
             store: Store::new(bound),
+            is_lost: AtomicBool::new(false),
         };
         let Some(cached) = fill::fill(&shared, stop)? else { return Ok(None) };
         let mut all = Sha256::new();
@@ -140,7 +143,7 @@ impl Cases {
             self.say_again(number, &error);
             let working_bytes = self.shared.working_bytes(number)?;
             store.get(number, working_bytes, || {
-                let (prepared, _) = self.shared.make(number, file, digest)?;
+                let prepared = self.shared.make_again(number, file, digest)?.0;
                 let bytes = prepared.bytes();
                 Ok((prepared, bytes))
             })
@@ -156,11 +159,14 @@ impl Cases {
         form::read_reference(file).or_else(|error| {
             self.say_again(number, &error);
             let _room = self.shared.store.reserve(self.shared.working_bytes(number)?);
-            Ok(self.shared.make(number, file, digest)?.1)
+            Ok(self.shared.make_again(number, file, digest)?.1)
         })
     }
 
     fn say_again(&self, number: usize, error: &anyhow::Error) {
+        if self.shared.is_lost.load(Ordering::Relaxed) {
+            return;
+        }
         let name = self.name(number);
         let text = format!("{name} is made again, since its cache cannot be used: {error:#}");
         progress::line(&ProgressBar::hidden(), text);
@@ -168,14 +174,8 @@ impl Cases {
 }
 
 impl Shared {
-    /// Preprocesses a case and writes it to the cache, where its place is that of files with this
-    /// digest.
-    fn make(
-        &self,
-        number: usize,
-        file: &Path,
-        expected: &[u8; 32],
-    ) -> Result<(Prepared, LabelMap)> {
+    /// Preprocesses a case whose files have this digest.
+    fn make(&self, number: usize, expected: &[u8; 32]) -> Result<(Prepared, LabelMap)> {
         let case_files = &self.data_set.cases[number];
         let (case, digest) = self.data_set.read(number)?;
         if digest != *expected {
@@ -189,8 +189,25 @@ impl Shared {
         }
         let prepared = prepare(case, &self.preprocess, &self.network)
             .with_context(|| format!("in the case {}", case_files.name));
-        let (prepared, reference) = prepared?;
-        self.folder.write(file, &prepared, &reference)?;
+        prepared
+    }
+
+    /// The same for a run on its way, which has lost the case's file and writes it again. Where the
+    /// cache cannot be written any more it goes on without.
+    fn make_again(
+        &self,
+        number: usize,
+        file: &Path,
+        digest: &[u8; 32],
+    ) -> Result<(Prepared, LabelMap)> {
+        let (prepared, reference) = self.make(number, digest)?;
+        let written = self.folder.write(file, &prepared, &reference);
+        if let Err(error) = written
+            && !self.is_lost.swap(true, Ordering::Relaxed)
+        {
+            let text = format!("{error}; going on without, which takes longer");
+            progress::line(&ProgressBar::hidden(), text);
+        }
         Ok((prepared, reference))
     }
 

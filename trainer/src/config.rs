@@ -123,6 +123,7 @@ pub struct TrainConfig {
     /// How a scan becomes the network's input; as it is, unless given. Skull-stripped scans (BraTS,
     /// the phantoms) want `foreground = "nonzero"` with `crop = true`. What a data set needs is
     /// never guessed from its voxels: background can be a constant that is not zero.
+    #[serde(deserialize_with = "read::over_default")]
     pub preprocess: PreprocessConfig,
     /// Random changes of the patches.
     pub augment: AugmentSettings,

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::data_set::DataSet;
 use crate::inspect::Inspection;
+use crate::outputs::{self, Output};
 
 /// Check a data set, and say what it is.
 ///
@@ -67,6 +68,9 @@ Research use only, not a medical device";
 
 /// Runs the command.
 pub(super) fn run(args: InspectArgs) -> Result<()> {
+    if let Some(file) = &args.csv {
+        outputs::prepare("--csv", Output::CaseTable, file)?;
+    }
     let inspection = Inspection::new(DataSet::open(&args.data, args.task.as_deref())?);
     match args.json {
         true => println!("{:#}", inspection.json()),
