@@ -6,6 +6,8 @@ mod bundle;
 mod cache;
 #[cfg(unix)]
 mod closed_pipes;
+#[cfg(unix)]
+mod commands;
 mod data_sets;
 mod geometry;
 mod gpu_training;
@@ -19,6 +21,8 @@ mod memory;
 mod metrics;
 mod never_lost;
 mod onnx;
+#[cfg(unix)]
+mod outputs;
 mod pairs;
 mod parallel;
 mod precision;
@@ -26,6 +30,8 @@ mod program_matches_model;
 mod ranks_alike;
 mod report;
 mod reversible;
+#[cfg(unix)]
+mod run_folders;
 mod share;
 mod sources;
 mod tidy;

@@ -278,7 +278,8 @@ pub fn remove_leftovers(run: &Path) {
 /// The disk space that the checkpoints and the best bundle of a run take besides what they take
 /// already: each is written whole before it takes the place of the one before it.
 pub fn needed_bytes(run: &Path, network: &UNetConfig) -> u64 {
-    let count = |network: &UNetConfig| parameters(network).iter().map(Parameter::len).sum::<usize>();
+    let count =
+        |network: &UNetConfig| parameters(network).iter().map(Parameter::len).sum::<usize>();
     let bundle = 4 * count(&network.for_inference()) as u64;
     // Weights and two moments; the averaged weights are those of the bundle.
     let checkpoint = 12 * count(network) as u64 + bundle;
@@ -293,6 +294,7 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::path::PathBuf;
 
     use burn::tensor::FloatDType;
     use model_core::nets::Precision;

@@ -46,7 +46,7 @@ pub fn start(file: &Path) -> Result<(Vec<u8>, u64)> {
 
 /// What the name of a file begins and ends with that is written and not whole yet. A name that
 /// nobody else has: what lies beside it is never touched.
-const PART: [&str; 2] = [".rewind-", ".part"];
+const PART: [&str; 2] = [".rewind-", "-part"];
 
 /// A half-written file as old as this was left by a process that was killed, where others may write.
 pub const LEFT_OVER: Duration = Duration::from_secs(24 * 3600);
@@ -92,7 +92,8 @@ pub fn is_part(name: &str) -> bool {
 pub fn remove_parts(folder: &Path, age: Duration) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let changed = entry.metadata().and_then(|metadata| metadata.modified());
-        let is_old = || age.is_zero() || changed.is_ok_and(|at| at.elapsed().is_ok_and(|a| a > age));
+        let is_old =
+            || age.is_zero() || changed.is_ok_and(|at| at.elapsed().is_ok_and(|a| a > age));
         if is_part(&entry.file_name().to_string_lossy()) && is_old() {
             // It is only rubbish: that it stays is no reason to stop.
             let _ = fs::remove_file(entry.path());
@@ -128,8 +129,7 @@ pub fn check_space(folder: &Path, needed_bytes: u64, what: &str) -> Result<()> {
 
 /// Whether something could not be written for want of room, as on a full disk.
 pub fn is_full(error: &anyhow::Error) -> bool {
-    let kinds =
-        [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
+    let kinds = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|error| kinds.contains(&error.kind()))
 }
@@ -232,7 +232,8 @@ mod tests {
             assert_eq!(fs::read(path(name)).unwrap(), b"another's", "{name}");
         }
         // With the permissions of any file, and nothing left where it cannot be written.
-        let [found, usual] = ["a.csv", "a.csv~"].map(|n| fs::metadata(path(n)).unwrap().permissions());
+        let [found, usual] =
+            ["a.csv", "a.csv~"].map(|n| fs::metadata(path(n)).unwrap().permissions());
         assert_eq!(found, usual);
         fs::create_dir_all(path("folder/full")).unwrap();
         assert!(write(&path("folder"), b"ours").is_err());

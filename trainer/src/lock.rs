@@ -204,7 +204,8 @@ mod tests {
     #[test]
     fn several_hold_a_folder_for_the_same_purpose_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, two) = (FolderLock::shared(folder.path(), "a"), FolderLock::shared(folder.path(), "a"));
+        let (one, two) =
+            (FolderLock::shared(folder.path(), "a"), FolderLock::shared(folder.path(), "a"));
         assert!(refused(FolderLock::shared(folder.path(), "b")).contains("process"));
         assert!(refused(FolderLock::alone(folder.path())).contains("process"));
         drop(one.unwrap());

@@ -368,7 +368,10 @@ mod tests {
             let dotted = of(None, &[&format!("preprocess.{key}={value}")]);
             let inline = of(None, &[&format!("preprocess={{{key} = {value}}}")]);
             for config in [file, dotted, inline] {
-                assert_eq!(config, TrainConfig { preprocess: expected.clone(), ..TrainConfig::default() });
+                assert_eq!(
+                    config,
+                    TrainConfig { preprocess: expected.clone(), ..TrainConfig::default() }
+                );
             }
         }
         let recipe = of(Some("brugger"), &[]);

@@ -61,7 +61,10 @@ impl Predictor {
         // Before hours of work.
         let is_free = |case: &&CaseFiles| {
             let place = ResultPlace::new(out, &case.name);
-            place.check(&sources, overwrite).map_err(|error| outcome.fault(&case.name, &error)).is_ok()
+            place
+                .check(&sources, overwrite)
+                .map_err(|error| outcome.fault(&case.name, &error))
+                .is_ok()
         };
         let cases: Vec<&CaseFiles> = inputs.cases.iter().filter(is_free).collect();
         if !overwrite {

@@ -24,10 +24,10 @@ use crate::loss::Loss;
 use crate::metrics_log::{Clock, History, MetricsLog, Row, Values};
 use crate::parallel::{Command, RankFailed, Reducer, Share, announce};
 use crate::patches::batches_of;
-use crate::{files, progress};
 use crate::run_folder::Run;
 use crate::schedule::Schedule;
 use crate::step::{Learner, StepReport};
+use crate::{files, progress};
 
 /// A run on its way.
 pub(super) struct Trainer<'a> {
