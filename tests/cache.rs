@@ -168,6 +168,8 @@ fn a_run_outlives_its_cache() {
     let before = cached(&data);
     let wanted: Vec<_> = (0..3).map(|number| cases.load(number).unwrap().clone()).collect();
     let cache = data.with_file_name("cache");
+    // Opened anew, nothing is in memory.
+    let cases = open(&data, &config).unwrap();
     fs::remove_dir_all(&cache).unwrap();
     for (number, wanted) in wanted.iter().enumerate() {
         assert!(*cases.load(number).unwrap() == *wanted);

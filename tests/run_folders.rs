@@ -37,8 +37,8 @@ impl Folders {
         let mut words = vec!["train", "--device", "cpu", "--preset", "demo", "--patch", "16"];
         words.extend(["--data", self.data.to_str().unwrap(), "--out", out.to_str().unwrap()]);
         let settings = ["held_out=0.4", "steps=10000", "validate_every=10000", "log_every=1"];
-        let settings = settings.iter().chain(["checkpoint_every=10000", &self.cache]);
-        words.extend(settings.chain(more).flat_map(|setting| ["--set", setting]));
+        let settings = settings.into_iter().chain(["checkpoint_every=10000", &self.cache]);
+        words.extend(settings.chain(more.iter().copied()).flat_map(|setting| ["--set", setting]));
         words
     }
 }
@@ -236,7 +236,7 @@ fn a_full_cache_is_no_fault_of_the_cases_and_names_the_setting_that_moves_it() {
 /// The disk fills up on the way, and is given room again.
 #[test]
 fn a_run_whose_disk_fills_up_keeps_its_checkpoint_and_goes_on_from_it() {
-    let Some((shell, mount)) = with_small_disk("3m") else { return };
+    let Some((shell, mount)) = with_small_disk("5m") else { return };
     let folders = Folders::new();
     let disk = folders.folder.path().join("disk");
     fs::create_dir(&disk).unwrap();

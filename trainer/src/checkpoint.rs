@@ -276,7 +276,7 @@ pub fn remove_leftovers(run: &Path) {
 }
 
 /// The disk space that the checkpoints and the best bundle of a run take besides what they take
-/// already: each is written whole before it takes the place of the one before it.
+/// already: two are kept, and each is written whole before it takes another's place.
 pub fn needed_bytes(run: &Path, network: &UNetConfig) -> u64 {
     let count =
         |network: &UNetConfig| parameters(network).iter().map(Parameter::len).sum::<usize>();
@@ -284,7 +284,7 @@ pub fn needed_bytes(run: &Path, network: &UNetConfig) -> u64 {
     // Weights and two moments; the averaged weights are those of the bundle.
     let checkpoint = 12 * count(network) as u64 + bundle;
     let num_missing = [LAST, PREVIOUS].iter().filter(|name| !run.join(name).exists()).count();
-    (num_missing.max(1) as u64) * checkpoint + bundle
+    (num_missing as u64 + 1) * checkpoint + bundle
 }
 
 fn little_endian(values: &[f32]) -> Vec<u8> {

@@ -64,7 +64,8 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
         return fs::write(file, bytes).with_context(about);
     }
     let mut part = part(folder_of(file)).with_context(about)?;
-    part.write_all(bytes).and_then(|()| part.as_file().sync_all()).with_context(about)?;
+    let out = part.as_file_mut();
+    out.write_all(bytes).and_then(|()| out.sync_all()).with_context(about)?;
     part.persist(file).map_err(|error| error.error).with_context(about)?;
     sync_folder(file)
 }

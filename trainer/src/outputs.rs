@@ -73,7 +73,9 @@ impl Output {
                 start.get(2..).is_some_and(|s| s.starts_with(TENSOR_MARK.as_bytes()))
             }
             Output::Card => {
-                text.starts_with("# ") && text.contains(&format!("\n\n_{DISCLAIMER}_\n\n"))
+                text.starts_with("# ")
+                    && text.contains(&format!("\n\n_{DISCLAIMER}_\n\n"))
+                    && text.contains("| | |\n|---|---|\n| channels |")
             }
             Output::Report => text.starts_with("<!DOCTYPE html>") && text.contains(REPORT_MARK),
             Output::Settings => text.starts_with(SETTINGS_MARK),
@@ -159,7 +161,7 @@ mod tests {
         (Output::Bundle, b"\x10\0\0\0\0\0\0\0{\"__metadata__\":{\"rewind\":\"{}\"}}"),
         (Output::Onnx, b"\x08\x0a\x12\x06rewind\x1a\x050.1.0"),
         (Output::OnnxTensor, b"\x62\x18written by rewind export\x08\x01"),
-        (Output::Card, b"# Name\n\n_Research use only, not a medical device_\n\n| | |\n"),
+        (Output::Card, b"# Name\n\n_Research use only, not a medical device_\n\n| | |\n|---|---|\n| channels | T1 |\n"),
         (
             Output::Report,
             "<!DOCTYPE html>\n<p>Rewind · report of a training</p>".as_bytes(),
