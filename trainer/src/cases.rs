@@ -187,9 +187,8 @@ impl Shared {
                 case_files.name
             );
         }
-        let prepared = prepare(case, &self.preprocess, &self.network)
-            .with_context(|| format!("in the case {}", case_files.name));
-        prepared
+        prepare(case, &self.preprocess, &self.network)
+            .with_context(|| format!("in the case {}", case_files.name))
     }
 
     /// The same for a run on its way, which has lost the case's file and writes it again. Where the
