@@ -159,6 +159,71 @@ fn what_others_files_became_is_never_kept_as_what_they_were() {
     );
 }
 
+/// "Safe to remove", at any time: under a run's feet too, and where it cannot be made again.
+#[test]
+fn a_run_outlives_its_cache() {
+    let (_folder, data) = phantoms(3);
+    let config = TrainConfig { memory_gib: 0.007, ..config(&data) };
+    let cases = open(&data, &config).unwrap();
+    let before = cached(&data);
+    let wanted: Vec<_> = (0..3).map(|number| cases.load(number).unwrap().clone()).collect();
+    let cache = data.with_file_name("cache");
+    // Opened anew, nothing is in memory.
+    let cases = open(&data, &config).unwrap();
+    fs::remove_dir_all(&cache).unwrap();
+    for (number, wanted) in wanted.iter().enumerate() {
+        assert!(*cases.load(number).unwrap() == *wanted);
+    }
+    let names = |cached: Vec<(PathBuf, SystemTime)>| cached.into_iter().map(|(f, _)| f);
+    assert!(names(cached(&data)).eq(names(before)), "it was made again");
+    // As a cache that the next run finds and takes.
+    let again = open(&data, &config).unwrap();
+    fs::remove_dir_all(&cache).unwrap();
+    fs::write(&cache, "a file in its place").unwrap();
+    for _ in 0..2 {
+        for (number, wanted) in wanted.iter().enumerate() {
+            assert!(*again.load(number).unwrap() == *wanted);
+            again.reference(number).unwrap();
+        }
+    }
+    let error = format!("{:#}", open(&data, &config).err().unwrap());
+    assert!(error.contains("--set cache=FOLDER") && error.contains("cache)"), "{error}");
+}
+
+/// What it is called, "safe to remove", holds of no folder that holds anything else.
+#[test]
+fn a_folder_in_other_use_becomes_no_cache() {
+    let (_folder, data) = phantoms(1);
+    let cache = data.with_file_name("cache");
+    fs::create_dir_all(cache.join("cases")).unwrap();
+    let scan = cache.join("cases/.first-scan.nii.gz");
+    let file = fs::File::create(&scan).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(100 * 3600)).unwrap();
+    let error = format!("{:#}", open(&data, &config(&data)).err().unwrap());
+    for part in ["found cases in it", "--set cache=FOLDER", "cache)"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    assert!(scan.exists() && fs::read_dir(&cache).unwrap().count() == 1);
+    fs::remove_dir_all(cache.join("cases")).unwrap();
+    open(&data, &config(&data)).unwrap();
+}
+
+/// Runs that start together on a new cache.
+#[test]
+fn a_cache_is_made_and_filled_by_several_at_once() {
+    let (_folder, data) = phantoms(4);
+    let config = config(&data);
+    for _ in 0..5 {
+        let _ = fs::remove_dir_all(data.with_file_name("cache"));
+        std::thread::scope(|scope| {
+            let all = [(); 4].map(|()| scope.spawn(|| open(&data, &config).unwrap().fingerprint));
+            let all = all.map(|thread| thread.join().unwrap());
+            assert!(all.iter().all(|fingerprint| *fingerprint == all[0]));
+        });
+        assert_eq!(cached(&data).len(), 4);
+    }
+}
+
 fn filling(data: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "cache::a_killed_preprocessing_goes_on_where_it_was"]);

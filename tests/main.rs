@@ -7,6 +7,8 @@ mod cache;
 mod case_geometry;
 #[cfg(unix)]
 mod closed_pipes;
+#[cfg(unix)]
+mod commands;
 mod damaged_headers;
 mod data_sets;
 mod fuzzing;
@@ -22,6 +24,8 @@ mod memory;
 mod metrics;
 mod never_lost;
 mod onnx;
+#[cfg(unix)]
+mod outputs;
 mod pairs;
 mod parallel;
 mod precision;
@@ -29,6 +33,8 @@ mod program_matches_model;
 mod ranks_alike;
 mod report;
 mod reversible;
+#[cfg(unix)]
+mod run_folders;
 mod share;
 mod sources;
 mod tidy;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::ProgressBar;
@@ -65,6 +65,8 @@ struct Shared {
     store: Arc<Store<Prepared>>,
     /// About the files that were read.
     warnings: WarningCounts,
+    /// Whether it was said that the cache can no longer be written.
+    is_lost: AtomicBool,
 }
 
 /// A case in the cache.
@@ -101,6 +103,7 @@ impl Cases {
             cached: Vec::new(),
             store: Store::new(bound),
             warnings: WarningCounts::default(),
+            is_lost: AtomicBool::new(false),
         };
         let Some(cached) = fill::fill(&shared, stop)? else { return Ok(None) };
         let mut all = Sha256::new();
@@ -143,7 +146,7 @@ impl Cases {
             self.say_again(number, &error);
             let working_bytes = self.shared.working_bytes(number)?;
             store.get(number, working_bytes, || {
-                let (prepared, _) = self.shared.make(number, file, digest)?;
+                let prepared = self.shared.make_again(number, file, digest)?.0;
                 let bytes = prepared.bytes();
                 Ok((prepared, bytes))
             })
@@ -159,11 +162,14 @@ impl Cases {
         form::read_reference(file).or_else(|error| {
             self.say_again(number, &error);
             let _room = self.shared.store.reserve(self.shared.working_bytes(number)?);
-            Ok(self.shared.make(number, file, digest)?.1)
+            Ok(self.shared.make_again(number, file, digest)?.1)
         })
     }
 
     fn say_again(&self, number: usize, error: &anyhow::Error) {
+        if self.shared.is_lost.load(Ordering::Relaxed) {
+            return;
+        }
         let name = self.name(number);
         let text = format!("{name} is made again, since its cache cannot be used: {error:#}");
         progress::line(&ProgressBar::hidden(), text);
@@ -171,14 +177,8 @@ impl Cases {
 }
 
 impl Shared {
-    /// Preprocesses a case and writes it to the cache, where its place is that of files with this
-    /// digest.
-    fn make(
-        &self,
-        number: usize,
-        file: &Path,
-        expected: &[u8; 32],
-    ) -> Result<(Prepared, LabelMap)> {
+    /// Preprocesses a case whose files have this digest.
+    fn make(&self, number: usize, expected: &[u8; 32]) -> Result<(Prepared, LabelMap)> {
         let case_files = &self.data_set.cases[number];
         let LoadedCase { case, digest, warnings } = self.data_set.read(number)?;
         warnings.iter().for_each(|(text, file)| self.warnings.add(text, file));
@@ -191,10 +191,26 @@ impl Shared {
                 case_files.name
             );
         }
-        let prepared = prepare(case, &self.preprocess, &self.network)
-            .with_context(|| format!("in the case {}", case_files.name));
-        let (prepared, reference) = prepared?;
-        self.folder.write(file, &prepared, &reference)?;
+        prepare(case, &self.preprocess, &self.network)
+            .with_context(|| format!("in the case {}", case_files.name))
+    }
+
+    /// The same for a run on its way, which has lost the case's file and writes it again. Where the
+    /// cache cannot be written any more it goes on without.
+    fn make_again(
+        &self,
+        number: usize,
+        file: &Path,
+        digest: &[u8; 32],
+    ) -> Result<(Prepared, LabelMap)> {
+        let (prepared, reference) = self.make(number, digest)?;
+        let written = self.folder.write(file, &prepared, &reference);
+        if let Err(error) = written
+            && !self.is_lost.swap(true, Ordering::Relaxed)
+        {
+            let text = format!("{error}; going on without, which takes longer");
+            progress::line(&ProgressBar::hidden(), text);
+        }
         Ok((prepared, reference))
     }
 

@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use model_core::config::{Parameter, parameters};
 use model_core::{Array, UNetConfig, Weights, check_weights};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -266,15 +268,23 @@ impl Checkpoint {
     }
 }
 
-/// Removes the half-written file that a kill during `save` leaves.
+/// Removes the half-written files that a kill leaves.
 pub fn remove_leftovers(run: &Path) {
-    for name in [LAST, crate::run_folder::BEST] {
-        let part: PathBuf = run.join(format!("{name}.part"));
-        if part.exists() {
-            // It is only rubbish: that it stays is no reason to stop.
-            let _ = fs::remove_file(part);
-        }
-    }
+    // It is only rubbish: that it stays is no reason to stop.
+    let _ = fs::remove_file(run.join(format!("{LAST}.part")));
+    files::remove_parts(run, Duration::ZERO);
+}
+
+/// The disk space that the checkpoints and the best bundle of a run take besides what they take
+/// already: two are kept, and each is written whole before it takes another's place.
+pub fn needed_bytes(run: &Path, network: &UNetConfig) -> u64 {
+    let count =
+        |network: &UNetConfig| parameters(network).iter().map(Parameter::len).sum::<usize>();
+    let bundle = 4 * count(&network.for_inference()) as u64;
+    // Weights and two moments; the averaged weights are those of the bundle.
+    let checkpoint = 12 * count(network) as u64 + bundle;
+    let num_missing = [LAST, PREVIOUS].iter().filter(|name| !run.join(name).exists()).count();
+    (num_missing as u64 + 1) * checkpoint + bundle
 }
 
 fn little_endian(values: &[f32]) -> Vec<u8> {
@@ -284,6 +294,7 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::path::PathBuf;
 
     use burn::tensor::FloatDType;
     use model_core::nets::Precision;

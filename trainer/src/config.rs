@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 mod augment;
 mod check;
 mod network;
+mod partial;
 mod precision;
 mod print;
 mod read;
@@ -123,6 +124,7 @@ pub struct TrainConfig {
     /// How a scan becomes the network's input; as it is, unless given. Skull-stripped scans (BraTS,
     /// the phantoms) want `foreground = "nonzero"` with `crop = true`. What a data set needs is
     /// never guessed from its voxels: background can be a constant that is not zero.
+    #[serde(deserialize_with = "partial::over_default")]
     pub preprocess: PreprocessConfig,
     /// Random changes of the patches.
     pub augment: AugmentSettings,

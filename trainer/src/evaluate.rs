@@ -11,7 +11,8 @@ use rayon::prelude::*;
 
 use crate::budget::Budget;
 use crate::data_set::{ScanBytes, WarningCounts};
-use crate::{files, progress};
+use crate::outputs::{self, Output};
+use crate::progress;
 
 mod measure;
 mod pairs;
@@ -263,7 +264,7 @@ impl Evaluation {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_csv(&self, file: &Path) -> Result<()> {
-        files::write(file, &self.csv()?)
+        outputs::write(Output::ScoresCsv, file, &self.csv()?)
     }
 
     /// Writes all scores, their summary and definitions as JSON; a score that the rule does not give
@@ -273,6 +274,6 @@ impl Evaluation {
     /// When the file cannot be written.
     pub fn write_json(&self, file: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(&self.json()).context("cannot write as JSON")?;
-        files::write(file, text.as_bytes())
+        outputs::write(Output::ScoresJson, file, text.as_bytes())
     }
 }

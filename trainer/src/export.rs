@@ -1,13 +1,15 @@
 //! Exports the best weights of a run, or another bundle, as a bundle or as ONNX.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use model_core::{Bundle, Card};
 use prost::Message;
 
-use crate::{DISCLAIMER, files, onnx, run_folder};
+use crate::onnx::proto::TensorProto;
+use crate::outputs::{self, Output, TENSOR_MARK};
+use crate::{DISCLAIMER, onnx, run_folder};
 
 /// The bundle of a run's best validation, or that of a file, under a name and with a warning where
 /// these are given; in f16 with rounded weights.
@@ -46,7 +48,7 @@ pub fn write(bundle: &Bundle, out: &Path, storage: Storage) -> Result<()> {
         Storage::F32 => bundle.to_bytes()?,
         Storage::F16 => bundle.to_f16_bytes()?,
     };
-    files::write(out, &bytes)
+    outputs::write(Output::Bundle, out, &bytes)
 }
 
 /// Writes a model as ONNX.
@@ -56,7 +58,7 @@ pub fn write(bundle: &Bundle, out: &Path, storage: Storage) -> Result<()> {
 pub fn write_onnx(bundle: &Bundle, out: &Path, form: onnx::Form) -> Result<()> {
     check_place("--onnx", out)?;
     let about = || format!("cannot write {}", out.display());
-    files::write(out, &onnx::bytes(bundle, form).with_context(about)?)
+    outputs::write(Output::Onnx, out, &onnx::bytes(bundle, form).with_context(about)?)
 }
 
 /// Writes an input and its logits in the form of an ONNX test data set.
@@ -65,9 +67,33 @@ pub fn write_onnx(bundle: &Bundle, out: &Path, form: onnx::Form) -> Result<()> {
 /// When the folder cannot be made or written to.
 pub fn write_onnx_sample(bundle: &Bundle, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let [input, output] = onnx::sample(bundle)?.map(|tensor| tensor.encode_to_vec());
-    files::write(&folder.join("input_0.pb"), &input)?;
-    files::write(&folder.join("output_0.pb"), &output)
+    // Messages behind each other are one message, and this field is not among a tensor's own.
+    let mark = TensorProto { doc_string: TENSOR_MARK.into(), ..TensorProto::default() };
+    for (file, tensor) in sample_files(folder).iter().zip(onnx::sample(bundle)?) {
+        let bytes = [mark.encode_to_vec(), tensor.encode_to_vec()].concat();
+        outputs::write(Output::OnnxTensor, file, &bytes)?;
+    }
+    Ok(())
+}
+
+/// The files of an ONNX test data set.
+pub fn sample_files(folder: &Path) -> [PathBuf; 2] {
+    ["input_0.pb", "output_0.pb"].map(|name| folder.join(name))
+}
+
+/// Refuses what could not be written, before the work for it.
+///
+/// # Errors
+/// With the option; when the file is one of a run, the model itself, somebody's, or cannot be written.
+pub fn prepare(option: &str, kind: Output, out: &Path, model: &Path) -> Result<()> {
+    check_place(option, out)?;
+    let is_model = model.canonicalize().is_ok_and(|m| out.canonicalize().is_ok_and(|o| o == m));
+    ensure!(
+        !is_model,
+        "expected {option} to name another file than the model itself, found {}",
+        out.display()
+    );
+    outputs::prepare(option, kind, out)
 }
 
 /// Refuses a file that is a folder, or one beside a run's own.

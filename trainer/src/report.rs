@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::files;
 use crate::metrics_log::History;
+use crate::outputs::{self, Output};
 use crate::run_folder::Run;
 
 mod chart;
@@ -65,6 +65,7 @@ impl Report {
 /// When the run cannot be read, or the file cannot be written.
 pub fn write(run: &Path, out: Option<&Path>) -> Result<PathBuf> {
     let out = out.map_or_else(|| run.join(REPORT), Path::to_path_buf);
-    files::write(&out, Report::read(run)?.to_html().as_bytes())?;
+    outputs::prepare("report", Output::Report, &out)?;
+    outputs::write(Output::Report, &out, Report::read(run)?.to_html().as_bytes())?;
     Ok(out)
 }

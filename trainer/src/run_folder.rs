@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::TrainConfig;
 use crate::data_set::DataSet;
 use crate::files;
+use crate::outputs::SETTINGS_MARK;
 
 /// The bundle of the best validation.
 pub const BEST: &str = "best.safetensors";
@@ -84,6 +85,7 @@ impl Run {
     /// When the folder cannot be written to.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let settings = toml::to_string(&self.config).expect("settings are plain values");
+        let settings = format!("{SETTINGS_MARK}{settings}");
         files::write(&folder.join(SETTINGS), settings.as_bytes())?;
         // Last, since this file says that the folder holds a run.
         let json = serde_json::to_string_pretty(self).expect("a run is plain data");

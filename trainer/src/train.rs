@@ -8,11 +8,13 @@ use burn::tensor::Device;
 use model_core::DEFAULT_TOLERANCE_VOXELS;
 
 use crate::cases::Cases;
-use crate::checkpoint::{Best, Checkpoint, best, remove_leftovers};
+use crate::checkpoint::{Best, Checkpoint, best, needed_bytes, remove_leftovers};
 use crate::config::TrainConfig;
 use crate::data_set::DataSet;
+use crate::lock::{FolderLock, LOCK};
+use crate::outputs::{self, Output};
 use crate::parallel::{Processes, Ranks, Share, Worker};
-use crate::run_folder::{RUN, Run, SETTINGS};
+use crate::run_folder::{Run, SETTINGS};
 use crate::schedule::Schedule;
 use crate::{device, files, progress};
 
@@ -126,6 +128,7 @@ fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Res
 
     // What can be refused is refused before hours of preprocessing.
     let out = job.out;
+    let _lock = FolderLock::alone(out)?;
     let started = Run::find(out)?;
     let checkpoint = match &started {
         Some(started) => {
@@ -133,8 +136,12 @@ fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Res
             remove_leftovers(out);
             Checkpoint::newest(out, &network)?
         }
-        // A kill while the run was being described leaves less than a run.
-        None => files::new_folder(out, &[RUN, SETTINGS]).map(|()| None)?,
+        None => {
+            // A kill while the run was being described leaves less than a run.
+            files::new_folder(out, &[LOCK, SETTINGS])?;
+            outputs::check(Output::Settings, &out.join(SETTINGS))?;
+            None
+        }
     };
     let (done, best) =
         checkpoint.as_ref().map_or((0, None), |at| (at.steps, best(&at.validations)));
@@ -144,6 +151,9 @@ fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Res
         "settings: expected steps of at least {done}, which the run in {} has done, found {steps}",
         out.display()
     );
+    if done < steps {
+        files::check_space(out, needed_bytes(out, &network), "the run's checkpoints")?;
+    }
     let open = || Cases::open(data_set, config, &network, stop);
     let Some(cases) = ranks.open_cases(open)? else {
         return Ok(Outcome { steps: done, finished: false, best });

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
+use crate::outputs::{self, Output};
 use crate::{DISCLAIMER, device, files, progress};
 
 mod child;
@@ -191,7 +192,7 @@ fn run_item(item: &Item, args: &GpuArgs, deadline: Instant) -> Result<Option<Out
         outcome.scores = bundle.card.provenance.held_out.clone();
         if item.keeps_model {
             let file = args.out.join(format!("{}.safetensors", args.stage.name()));
-            files::write(&file, &bundle.rounded_to_f16().to_f16_bytes()?)?;
+            outputs::write(Output::Bundle, &file, &bundle.rounded_to_f16().to_f16_bytes()?)?;
         }
     }
     if packed.exists() {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use indicatif::ProgressBar;
 
+use super::folder::CacheError;
 use super::{Cached, Shared, TooSmall, form};
 use crate::progress;
 
@@ -25,6 +26,7 @@ pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cach
         made: AtomicUsize::new(0),
         said: Mutex::new(Instant::now()),
         bar: progress::bar("preparing cases", count as u64),
+        is_lost: AtomicBool::new(false),
         results: Mutex::new((0..count).map(|_| None).collect()),
     };
     // Threads of their own: one that waits for memory must not keep one of rayon's.
@@ -58,6 +60,8 @@ struct Work<'a> {
     /// When it was last said how far it is.
     said: Mutex<Instant>,
     bar: ProgressBar,
+    /// Whether the cache cannot be written.
+    is_lost: AtomicBool,
     results: Mutex<Vec<Option<Result<Cached>>>>,
 }
 
@@ -65,12 +69,16 @@ impl Work<'_> {
     /// Takes one case after the other until none is left.
     fn run(&self) {
         let count = self.shared.data_set.num_cases();
-        while !self.stop.load(Relaxed) {
+        while !self.stop.load(Relaxed) && !self.is_lost.load(Relaxed) {
             let number = self.next.fetch_add(1, Relaxed);
             if number >= count {
                 return;
             }
             let result = self.case(number);
+            if result.as_ref().is_err_and(|error| error.is::<CacheError>()) {
+                // The next case would find the same.
+                self.is_lost.store(true, Relaxed);
+            }
             self.results.lock().expect("no thread panics while it holds this")[number] =
                 Some(result);
             self.bar.inc(1);
@@ -107,7 +115,9 @@ impl Work<'_> {
                     bail!("stopped");
                 }
                 self.made.fetch_add(1, Relaxed);
-                self.shared.make(number, &file, &digest)?.0.bytes()
+                let (prepared, reference) = self.shared.make(number, &digest)?;
+                folder.write(&file, &prepared, &reference)?;
+                prepared.bytes()
             }
         };
         self.shared.check_fits(number, bytes)?;
@@ -123,6 +133,8 @@ fn sort_out(results: Vec<Result<Cached>>) -> Result<Vec<Cached>> {
     for result in results {
         match result {
             Ok(case) => cached.push(case),
+            // No case is at fault then, and those that were made are kept.
+            Err(error) if error.is::<CacheError>() => return Err(error),
             Err(error) => match error.downcast::<TooSmall>() {
                 Ok(small) => too_large.push(small),
                 Err(error) => bad.push(format!("  {error:#}")),

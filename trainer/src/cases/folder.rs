@@ -2,17 +2,17 @@
 //! not be read again to be known.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use model_core::{LabelMap, PreprocessConfig, Task, UNetConfig};
 use sha2::{Digest, Sha256};
 
 use super::{Prepared, form};
 use crate::data_set::CaseFiles;
-use crate::files::hexadecimal;
+use crate::files::{self, hexadecimal};
 
 /// Names the folder where the settings do not.
 const VARIABLE: &str = "REWIND_CACHE";
@@ -29,8 +29,32 @@ const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # Scans that rewind has preprocessed, so that training need not wait for them. Removing this\n\
     # folder is always safe; what is needed of it is made again.\n";
 
-/// A temporary file as old as this was left by a process that was killed.
-const LEFT_OVER: Duration = Duration::from_secs(24 * 3600);
+/// The tag's name.
+const TAG_FILE: &str = "CACHEDIR.TAG";
+
+/// How another folder is named.
+const SETTING: &str = "--set cache=FOLDER, or $REWIND_CACHE,";
+
+/// The cache cannot be written, which is no fault of a case.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the cache: {why}; {SETTING} names another folder (in {})", .folder.display())]
+pub(super) struct CacheError {
+    why: String,
+    folder: PathBuf,
+}
+
+impl CacheError {
+    fn new(folder: &Path, error: io::Error) -> CacheError {
+        let advice = match error.kind() {
+            ErrorKind::StorageFull => "its disk is full: ",
+            ErrorKind::QuotaExceeded => "its user may store no more: ",
+            ErrorKind::PermissionDenied => "it may be another user's: ",
+            ErrorKind::ReadOnlyFilesystem => "its disk can only be read: ",
+            _ => "",
+        };
+        CacheError { why: format!("{advice}{error}"), folder: folder.to_path_buf() }
+    }
+}
 
 /// The cache's folder.
 pub(super) struct Folder(PathBuf);
@@ -40,7 +64,7 @@ impl Folder {
     /// is none.
     ///
     /// # Errors
-    /// When there is none and none can be made.
+    /// When there is none and none can be made, or it is in other use.
     pub fn open(given: Option<&Path>) -> Result<Folder> {
         let own = || dirs::cache_dir().map(|folder| folder.join("rewind"));
         let variable = || std::env::var_os(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -48,18 +72,56 @@ impl Folder {
             given.map(PathBuf::from).or_else(variable).or_else(own).with_context(|| {
                 format!("expected a folder for preprocessed cases: set cache, or ${VARIABLE}")
             })?;
-        for part in ["cases", "digests"] {
-            let part = folder.join(part);
-            fs::create_dir_all(&part)
-                .with_context(|| format!("cannot make the cache {}", part.display()))?;
-        }
-        let tag = folder.join("CACHEDIR.TAG");
-        if !tag.exists() {
-            fs::write(&tag, TAG).with_context(|| format!("cannot write {}", tag.display()))?;
-        }
         let folder = Folder(folder);
-        folder.remove_leftovers();
+        folder.refuse_others()?;
+        folder.make()?;
+        files::remove_parts(&folder.0.join("cases"), files::LEFT_OVER);
         Ok(folder)
+    }
+
+    /// Refuses a folder that is in other use: this one is called safe to remove, backups pass it
+    /// over, and what looks left over in it is removed.
+    fn refuse_others(&self) -> Result<()> {
+        let is_tagged = || {
+            let tag = fs::read_to_string(self.0.join(TAG_FILE)).unwrap_or_default();
+            tag.starts_with(&TAG[..43]) && tag.contains("rewind")
+        };
+        if is_tagged() {
+            return Ok(());
+        }
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| CacheError::new(&self.0, error))?,
+        };
+        for entry in entries {
+            let name = entry.map_err(|error| CacheError::new(&self.0, error))?.file_name();
+            let name = name.to_string_lossy();
+            ensure!(
+                // Another run may have made it since.
+                files::is_part(&name) || is_tagged(),
+                "expected as the cache a new or empty folder, or one that Rewind made, found {name} \
+                 in it; {SETTING} names another ({})",
+                self.0.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes the folder, where it is not there any more too.
+    fn make(&self) -> Result<(), CacheError> {
+        let made = || -> io::Result<()> {
+            fs::create_dir_all(&self.0)?;
+            let tag = self.0.join(TAG_FILE);
+            if !tag.exists() {
+                // First and whole: what the folder is must be known before anything is in it.
+                let mut part = files::part(&self.0)?;
+                part.write_all(TAG.as_bytes())?;
+                part.persist(tag)?;
+            }
+            fs::create_dir_all(self.0.join("cases"))?;
+            fs::create_dir_all(self.0.join("digests"))
+        };
+        made().map_err(|error| CacheError::new(&self.0, error))
     }
 
     /// Where it is.
@@ -79,17 +141,6 @@ impl Folder {
         entries.into_iter().flatten().flatten().map(|entry| entry.path())
     }
 
-    fn remove_leftovers(&self) {
-        for file in self.files().filter(|file| !is_case(file)) {
-            let changed = file.metadata().and_then(|metadata| metadata.modified());
-            let age = changed.ok().and_then(|changed| changed.elapsed().ok());
-            if age.is_some_and(|age| age > LEFT_OVER) {
-                // Another process may have been first.
-                let _ = fs::remove_file(file);
-            }
-        }
-    }
-
     /// Where a case lies: named by all that decides what is in it.
     pub fn case_file(
         &self,
@@ -104,15 +155,26 @@ impl Folder {
         self.0.join("cases").join(format!("{}.{ENDING}", hexadecimal(&key)))
     }
 
-    /// Writes a case. What a loss of power leaves is found by its checksum, so nothing waits for the
-    /// disk.
+    /// Writes a case, also where the folder was removed since it was opened. What a loss of power
+    /// leaves is found by its checksum, so nothing waits for the disk.
     ///
     /// # Errors
-    /// With the file's name.
-    pub fn write(&self, file: &Path, prepared: &Prepared, reference: &LabelMap) -> Result<()> {
-        form::write(file, prepared, reference).with_context(|| {
-            format!("cannot write {} (`cache` names another folder)", file.display())
-        })
+    /// With what is wrong with the cache.
+    pub fn write(
+        &self,
+        file: &Path,
+        prepared: &Prepared,
+        reference: &LabelMap,
+    ) -> Result<(), CacheError> {
+        let write = || form::write(file, prepared, reference);
+        match write() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.make()?;
+                write()
+            }
+            written => written,
+        }
+        .map_err(|error| CacheError::new(&self.0, error))
     }
 
     /// SHA-256 over a case's files, remembered for as long as they keep their stamp.
@@ -131,14 +193,9 @@ impl Folder {
             return Ok(*digest);
         }
         let digest = hash(case)?;
-        let bytes = [&digest[..], &check(&digest)].concat();
-        match fs::write(&file, bytes) {
-            // Half of it would not fit its sum.
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot write {}", file.display()))
-            }
-            _ => Ok(digest),
-        }
+        // Half of it would not fit its sum; and without it the files are read again next time.
+        let _ = fs::write(&file, [&digest[..], &check(&digest)].concat());
+        Ok(digest)
     }
 
     /// Has a case's files read again before their digest is known.

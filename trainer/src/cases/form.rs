@@ -2,10 +2,9 @@
 //! to center patches on, and the reference; checked whenever it is read.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use anyhow::{Context, Result, ensure};
 use bytemuck::Pod;
@@ -16,6 +15,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
 use super::Prepared;
+use crate::files;
 
 /// The key of the description, behind its CRC-32.
 const DESCRIPTION: &str = "rewind-case";
@@ -38,21 +38,15 @@ struct Description {
 
 /// Writes a case, whole or not at all: to a temporary name, then renamed. Another user may read it
 /// where the folder lets them, so the file has the permissions that any has.
-pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Relaxed);
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    let part = file.with_file_name(format!(".{stem}-{}-{count}", std::process::id()));
-    let written = write_to(&part, prepared, reference).and_then(|()| Ok(fs::rename(&part, file)?));
-    if written.is_err() {
-        // That it stays is no reason to hide why it could not be written.
-        let _ = fs::remove_file(&part);
-    }
-    written
+pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> io::Result<()> {
+    let mut part = files::part(files::folder_of(file))?;
+    write_to(part.as_file_mut(), prepared, reference)?;
+    part.persist(file)?;
+    Ok(())
 }
 
 /// Writes the file as it goes, since all of it would be in memory twice.
-fn write_to(file: &Path, prepared: &Prepared, reference: &LabelMap) -> Result<()> {
+fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Result<()> {
     let Prepared { input, labels, foreground, placement } = prepared;
     let [ni, nj, nk] = input.dims;
     let [si, sj, sk] = reference.grid.dims;
@@ -79,10 +73,9 @@ fn write_to(file: &Path, prepared: &Prepared, reference: &LabelMap) -> Result<()
         (name.to_string(), TensorInfo { dtype, shape, data_offsets: (start, end) })
     });
     let texts = HashMap::from([(DESCRIPTION.to_string(), description)]);
-    let metadata = Metadata::new(Some(texts), infos.collect())?;
+    let metadata = Metadata::new(Some(texts), infos.collect()).map_err(io::Error::other)?;
     let mut header = serde_json::to_vec(&metadata)?;
     header.resize(header.len().next_multiple_of(8), b' ');
-    let mut out = File::create(file)?;
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;
     for (_, _, _, bytes) in tensors {
@@ -203,6 +196,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use safetensors::SafeTensors;
 

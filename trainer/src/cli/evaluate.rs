@@ -10,6 +10,7 @@ use model_core::metrics::{Settings, Surface};
 use super::geometry::GeometryArgs;
 use crate::DISCLAIMER;
 use crate::evaluate::{Missing, Options, evaluate, find_task};
+use crate::outputs::{self, Output};
 
 /// Score label maps against references.
 ///
@@ -82,6 +83,13 @@ pub(super) fn run(args: EvaluateArgs) -> Result<()> {
         "--tolerance: expected a distance in mm, 0 or more, found {}",
         args.tolerance
     );
+    for (option, kind, file) in
+        [("--csv", Output::ScoresCsv, &args.csv), ("--json", Output::ScoresJson, &args.json)]
+    {
+        if let Some(file) = file {
+            outputs::prepare(option, kind, file)?;
+        }
+    }
     let options = Options {
         task: find_task(args.task.as_deref(), &args.reference)?,
         settings: Settings {

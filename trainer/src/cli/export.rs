@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use crate::DISCLAIMER;
 use crate::export::{self, Storage};
 use crate::onnx::{Form, Norms};
-use crate::{DISCLAIMER, files};
+use crate::outputs::{self, Output};
 
 /// Export a run's best weights as a bundle, for the viewer and for other software, or as ONNX.
 ///
@@ -59,6 +60,15 @@ Research use only, not a medical device";
 pub(super) fn run(args: ExportArgs) -> Result<()> {
     let (name, warning) = (args.name.as_deref(), args.warning.as_deref());
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
+    for (option, kind, file) in [
+        ("--out", Output::Bundle, &args.out),
+        ("--onnx", Output::Onnx, &args.onnx),
+        ("--card", Output::Card, &args.card),
+    ] {
+        if let Some(file) = file {
+            export::prepare(option, kind, file, &args.run)?;
+        }
+    }
     let bundle = export::bundle(&args.run, name, warning, storage)?;
     if let Some(file) = &args.out {
         export::write(&bundle, file, storage)?;
@@ -70,7 +80,7 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
         export::write_onnx_sample(&bundle, folder)?;
     }
     if let Some(file) = &args.card {
-        files::write(file, export::card(&bundle, storage).as_bytes())?;
+        outputs::write(Output::Card, file, export::card(&bundle, storage).as_bytes())?;
     }
     if args.f16 {
         println!("in half precision; the Dice below is that of the weights before rounding");

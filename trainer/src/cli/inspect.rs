@@ -8,6 +8,7 @@ use clap::Args;
 use super::geometry::GeometryArgs;
 use crate::data_set::DataSet;
 use crate::inspect::Inspection;
+use crate::outputs::{self, Output};
 
 /// Check a data set, and say what it is.
 ///
@@ -70,6 +71,9 @@ Research use only, not a medical device";
 
 /// Runs the command.
 pub(super) fn run(args: InspectArgs) -> Result<()> {
+    if let Some(file) = &args.csv {
+        outputs::prepare("--csv", Output::CaseTable, file)?;
+    }
     let tolerance_voxels = args.geometry.geometry_tolerance;
     let data_set = DataSet::open(&args.data, args.task.as_deref())?;
     let inspection = Inspection::new(DataSet { tolerance_voxels, ..data_set });

@@ -1,20 +1,20 @@
 //! `rewind train`: its options, and the settings that come of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use model_core::Foreground;
 use model_core::config::PRESETS;
 
 use super::geometry::GeometryArgs;
 use crate::config::{Float, RECIPES, Sources, Span, TrainConfig, printed};
+use crate::lock::FolderLock;
 use crate::metrics_log::History;
 use crate::parallel::Ranks;
 use crate::run_folder::{self, Run};
+use crate::stop::Stop;
 use crate::train::{Job, train_on};
 use crate::{DISCLAIMER, cross_validation, export, pipes, progress};
 
@@ -77,7 +77,7 @@ struct SettingsArgs {
     /// Any setting by its name in the file, such as augment.noise=0.1; can be given again.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// A network by name.
+    /// A network by name; --set network.blocks=2 changes it.
     #[arg(long, value_parser = PRESETS)]
     preset: Option<String>,
     /// What the layers compute in while the network is trained; weights, norms and losses are f32.
@@ -143,8 +143,8 @@ brugger, invres (those of the papers; whole volumes need a GPU).
 In the run's folder: run.json and train.toml (what it is), metrics.csv and events.out.tfevents.*
 (its history; the latter for TensorBoard), last.safetensors (to resume from), best.safetensors (the
 bundle of the best validation), and at its end report.html and held_out.json (each held-out case).
-Ctrl-C ends at a checkpoint. The best validation is chosen by the held-out cases, so their Dice is a
-little higher than that of new ones.
+Ctrl-C ends at a checkpoint, and so do SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2. The best validation is
+chosen by the held-out cases, so their Dice is a little higher than that of new ones.
 
 Research use only, not a medical device";
 
@@ -176,39 +176,52 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
         ..Job::new(data, out)
     };
     let ranks = Ranks::named(args.device.as_deref(), args.devices.as_deref())?;
-    let stop = stop_at_ctrl_c()?;
-    match config.folds > 0 && config.fold.is_none() {
-        false => train_one(job, &config, &ranks, &stop),
-        true => {
-            for fold in 0..config.folds {
-                progress::say(format!("fold {fold} of {}", config.folds));
-                let config = TrainConfig { fold: Some(fold), ..config.clone() };
-                let out = cross_validation::folder(out, fold);
-                train_one(Job { out: &out, ..job }, &config, &ranks, &stop)?;
-            }
-            if ranks.only_follows() {
-                return Ok(());
-            }
-            let summary = cross_validation::summary(out, config.folds)?;
-            progress::result(format!("{summary}\n{DISCLAIMER}"));
-            Ok(())
-        }
+    let stop = Stop::listen()?;
+    let is_finished = match config.folds > 0 && config.fold.is_none() {
+        false => train_one(job, &config, &ranks, &stop)?,
+        true => train_folds(job, &config, &ranks, &stop)?,
+    };
+    if !is_finished {
+        std::process::exit(stop.exit_code());
     }
+    Ok(())
 }
 
-fn train_one(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<()> {
-    let outcome = train_on(job, config, ranks, stop)?;
+/// Trains all folds, one after the other; whether they came to their end.
+fn train_folds(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
+    // Of the whole; each fold's folder is held by its own training.
+    let _lock = match ranks.only_follows() {
+        true => None,
+        false => Some(FolderLock::alone(job.out)?),
+    };
+    for fold in 0..config.folds {
+        progress::say(format!("fold {fold} of {}", config.folds));
+        let config = TrainConfig { fold: Some(fold), ..config.clone() };
+        let out = cross_validation::folder(job.out, fold);
+        if !train_one(Job { out: &out, ..job }, &config, ranks, stop)? {
+            return Ok(false);
+        }
+    }
+    if !ranks.only_follows() {
+        let summary = cross_validation::summary(job.out, config.folds)?;
+        progress::result(format!("{summary}\n{DISCLAIMER}"));
+    }
+    Ok(true)
+}
+
+/// Trains one run, and says what came of it; whether it came to its end.
+fn train_one(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
+    let outcome = train_on(job, config, ranks, stop.flag())?;
     let (data, out) = (job.data.display(), job.out.display());
     if ranks.only_follows() && outcome.finished {
-        return Ok(());
+        return Ok(true);
     }
     if !outcome.finished {
         progress::result(format!(
             "stopped after step {}; to resume, give the same command again",
             outcome.steps
         ));
-        // What a shell gives for a command that Ctrl-C ended: a script does not go on.
-        std::process::exit(130);
+        return Ok(false);
     }
     let bundle = run_folder::read_bundle(job.out)?;
     let split = match bundle.card.provenance.held_out.is_empty() {
@@ -227,7 +240,7 @@ fn train_one(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
         bundle.card.provenance.steps,
         export::describe(&bundle),
     ));
-    Ok(())
+    Ok(true)
 }
 
 impl SettingsArgs {
@@ -238,10 +251,9 @@ impl SettingsArgs {
             (None, None) => started.map(|run| &run.config),
             _ => None,
         };
-        let mut single: Vec<String> = self.set.clone();
-        if let Some(preset) = &self.preset {
-            single.push(format!("preset={preset}"));
-        }
+        // First, since a part of a network that is set changes it.
+        let preset = self.preset.iter().map(|preset| format!("preset={preset}"));
+        let single: Vec<String> = preset.chain(self.set.iter().cloned()).collect();
         let sources = Sources {
             recipe: self.recipe.as_deref(),
             base,
@@ -274,18 +286,4 @@ impl SettingsArgs {
         }
         Ok(config)
     }
-}
-
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the process at once.
-fn stop_at_ctrl_c() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        progress::say("\nstopping after this step; Ctrl-C again stops at once");
-    };
-    ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
-    Ok(stop)
 }

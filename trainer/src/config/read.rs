@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use model_core::config::PRESETS;
 use toml::{Table, Value};
 
+use super::partial::{is_part_of_network, write_out_preset};
 use super::{Span, TrainConfig};
 use crate::suggest;
 
@@ -141,9 +143,18 @@ fn readable(error: toml::de::Error) -> anyhow::Error {
 
 /// A text's settings, found to be settings.
 fn table(text: &str) -> Result<Table> {
-    // Read as a whole for its errors, which name the line.
-    toml::from_str::<TrainConfig>(text).map_err(readable)?;
-    toml::from_str(text).map_err(readable)
+    let found: Table = toml::from_str(text).map_err(readable)?;
+    match is_part_of_network(&found) {
+        // Read as a whole for its errors, which name the line.
+        false => drop(toml::from_str::<TrainConfig>(text).map_err(readable)?),
+        // The network that it changes may be named elsewhere; any will do to find a misspelt key.
+        true => {
+            let mut whole = Table::from_iter([("preset".into(), PRESETS[0].into())]);
+            overlay(&mut whole, found.clone());
+            config_of(&whole)?;
+        }
+    }
+    Ok(found)
 }
 
 /// `key=value` as settings; a value that is no TOML is text.
@@ -167,7 +178,8 @@ fn single_table(single: &str) -> Result<Table> {
 }
 
 /// Puts settings over others. What can only be given in one of two ways replaces the other way.
-fn overlay(under: &mut Table, over: Table) {
+pub(super) fn overlay(under: &mut Table, mut over: Table) {
+    write_out_preset(under, &mut over);
     let excluded = [("preset", "network"), ("network", "preset"), ("decay", "milestones")];
     for (given, other) in excluded {
         if over.contains_key(given) && !over.contains_key(other) {

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Inspection;
 use crate::data_set::Checked;
-use crate::files;
+use crate::outputs::{self, Output};
 
 /// Rows in columns, the first to the left, the others to the right, below a heading.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
@@ -51,7 +51,7 @@ pub(super) fn write_csv(inspection: &Inspection, file: &Path) -> Result<()> {
         row.resize(header.len(), String::new());
         csv.write_record(&row)?;
     }
-    files::write(file, &csv.into_inner()?)
+    outputs::write(Output::CaseTable, file, &csv.into_inner()?)
 }
 
 fn row(checked: &Checked) -> Vec<String> {

@@ -141,7 +141,13 @@ impl<'a> Graph<'a> {
         let stored = format!("{name}.f16");
         let raw_data = values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
         let dims = shape.iter().map(|&extent| extent as i64).collect();
-        let tensor = TensorProto { dims, data_type: FLOAT16, name: stored.clone(), raw_data };
+        let tensor = TensorProto {
+            dims,
+            data_type: FLOAT16,
+            name: stored.clone(),
+            raw_data,
+            ..TensorProto::default()
+        };
         self.constants.push(tensor);
         // Widened where it is used, which a runtime does once, when it opens the file.
         let to = AttributeProto::int("to", FLOAT as usize);
@@ -174,6 +180,7 @@ impl<'a> Graph<'a> {
             data_type: INT64,
             name: name.clone(),
             raw_data: values.iter().flat_map(|&value| (value as i64).to_le_bytes()).collect(),
+            ..TensorProto::default()
         };
         self.share(&name, tensor);
         name

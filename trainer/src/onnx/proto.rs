@@ -132,6 +132,8 @@ pub struct TensorProto {
     /// Little endian, row-major.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    #[prost(string, tag = "12")]
+    pub doc_string: String,
 }
 
 impl TensorProto {
@@ -139,7 +141,7 @@ impl TensorProto {
     pub fn floats(name: &str, shape: &[usize], values: &[f32]) -> Self {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let dims = shape.iter().map(|&extent| extent as i64).collect();
-        TensorProto { dims, data_type: FLOAT, name: name.into(), raw_data }
+        TensorProto { dims, data_type: FLOAT, name: name.into(), raw_data, ..Default::default() }
     }
 }
 

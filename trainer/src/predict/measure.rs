@@ -58,6 +58,8 @@ pub fn measure(
         );
         profile.cases = found.cases;
     }
+    // Before hours of work: what cannot be written is told now.
+    files::write(out, profile.to_json().as_bytes())?;
     let bar = progress::bar("profiling", cases.len() as u64);
     // Cases of another selection do not stay.
     profile.cases.retain(|known| cases.iter().any(|case| case.name == known.name));

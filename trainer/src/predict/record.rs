@@ -1,6 +1,7 @@
 //! What stands beside every result: `NAME.json` says which models made it, of which scan, and how.
 //! A run that was interrupted goes on by it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -44,6 +45,10 @@ pub struct Record {
     pub selection: Option<Selection>,
     /// The regions' volumes.
     pub volumes: Vec<RegionVolume>,
+    /// SHA-256 of every file of the result besides this one, in hexadecimal, by its name in the
+    /// folder: what was changed since is told by it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub written: BTreeMap<String, String>,
     /// Where it was computed.
     pub device: String,
     /// When, in UTC.
@@ -110,6 +115,12 @@ impl MadeBy {
         }
     }
 
+    /// The same in one line, which says whether results belong together.
+    pub fn fingerprint(&self) -> String {
+        let json = serde_json::to_vec(self).expect("settings are plain values");
+        files::hexadecimal(&Sha256::digest(json))
+    }
+
     /// What differs, as "name: then, now".
     pub fn differences(&self, now: &MadeBy) -> Vec<String> {
         let fields = |made_by: &MadeBy| match serde_json::to_value(made_by) {
@@ -137,6 +148,7 @@ impl Record {
             warnings: Vec::new(),
             selection: None,
             volumes: Vec::new(),
+            written: BTreeMap::new(),
             device: String::new(),
             made_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             elapsed_secs: started.elapsed().map_or(0.0, |elapsed| elapsed.as_secs_f64()),

@@ -1,22 +1,22 @@
 //! Segments scans one after the other, and writes `NAME.nii.gz` with its `NAME.json` for each.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use model_core::nifti;
 
 use super::fit::Choice;
 use super::inputs::Inputs;
+pub use super::place::PROBABILITIES;
+use super::place::{ResultPlace, check_names, sources};
 use super::record::{MadeBy, Record, RegionVolume, sha256_of};
 use super::{Prediction, Predictor};
 use crate::data_set::{CaseFiles, LoadedCase, WarningCounts};
+use crate::lock::{FolderLock, LOCK};
 use crate::{files, progress};
-
-/// The folder beside the label maps that probabilities go to.
-pub const PROBABILITIES: &str = "probabilities";
 
 /// What came of the scans.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -41,11 +41,11 @@ impl Predictor {
     /// the same models and settings made them of the same scan.
     ///
     /// `profile` is the text of the profile that models are selected by. With `overwrite` all
-    /// results are made again.
+    /// results are made again. A file that this does not write is never replaced.
     ///
     /// # Errors
-    /// When a result that is there was made otherwise, or `out` cannot be written to. What is wrong
-    /// with a scan is a fault of the outcome.
+    /// When a result that is there was made otherwise, `out` cannot be written to, or another process
+    /// writes other results there. What is wrong with a scan is a fault of the outcome.
     pub fn write_all(
         &self,
         inputs: &Inputs,
@@ -53,23 +53,33 @@ impl Predictor {
         profile: Option<&str>,
         overwrite: bool,
     ) -> Result<Outcome> {
-        std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let made_by = MadeBy::new(self.ids(), &self.settings, profile);
         let made_by = MadeBy { engine: self.backend.engine(), ..made_by };
+        let _lock = FolderLock::shared(out, &made_by.fingerprint())?;
+        files::remove_parts(out, files::LEFT_OVER);
+        check_names(&inputs.cases, out.join(LOCK.to_uppercase()).exists())?;
+        let sources = sources(&inputs.cases);
+        let mut outcome = Outcome { faults: inputs.faults.clone(), ..Outcome::default() };
+        // Before hours of work.
+        let is_free = |case: &&CaseFiles| {
+            let place = ResultPlace::new(out, &case.name);
+            place
+                .check(&sources, overwrite)
+                .map_err(|error| outcome.fault(&case.name, &error))
+                .is_ok()
+        };
+        let cases: Vec<&CaseFiles> = inputs.cases.iter().filter(is_free).collect();
         if !overwrite {
-            refuse_others(&inputs.cases, out, &made_by)?;
+            refuse_others(&cases, out, &made_by)?;
         }
         let names: Vec<&str> = self.task().regions.iter().map(|r| r.name.as_str()).collect();
         println!("volumes in ml\ncase\t{}", names.join("\t"));
-        let mut outcome = Outcome { faults: inputs.faults.clone(), ..Outcome::default() };
-        let sources = sources(&inputs.cases);
         let warnings = WarningCounts::default();
-        let bar = progress::bar("segmenting", inputs.cases.len() as u64);
-        for case in &inputs.cases {
+        let bar = progress::bar("segmenting", cases.len() as u64);
+        for case in cases {
             bar.set_message(case.name.clone());
             let tell = |text: String| bar.set_message(format!("{}{text}", case.name));
-            let result = refuse_sources(&sources, out, &case.name)
-                .and_then(|()| self.one(case, out, &made_by, overwrite, tell));
+            let result = self.one(case, out, &made_by, overwrite, tell);
             match result {
                 Ok((record, is_new)) => {
                     if outcome.note.is_empty() && !record.note.is_empty() {
@@ -83,10 +93,7 @@ impl Predictor {
                     let volumes = volumes.collect::<Vec<_>>().join("\t");
                     bar.suspend(|| println!("{}\t{volumes}", case.name));
                 }
-                Err(error) => {
-                    progress::line(&bar, format!("{}: {error:#}", case.name));
-                    outcome.faults.push(format!("{}: {error:#}", case.name));
-                }
+                Err(error) => bar.suspend(|| outcome.fault(&case.name, &error)),
             }
             bar.inc(1);
         }
@@ -104,39 +111,40 @@ impl Predictor {
         overwrite: bool,
         tell: impl FnMut(String),
     ) -> Result<(Record, bool)> {
-        let [labels, json, probabilities] = places(out, &case.name);
-        if !overwrite && labels.exists() {
-            let scan_sha256 = sha256_of(&case.images)?;
-            match Record::find(&json) {
-                Some(record) if record.scan_sha256 == scan_sha256 => return Ok((record, false)),
-                _ => bail!(
-                    "expected the result of this scan, found another scan's in {}; --overwrite \
-                     replaces it",
-                    labels.display()
-                ),
-            }
+        let place = ResultPlace::new(out, &case.name);
+        if !overwrite && place.labels.exists() {
+            return kept(&place, &sha256_of(&case.images)?, made_by).map(|record| (record, false));
         }
         let started = SystemTime::now();
         let images = CaseFiles { label: None, ..case.clone() };
         let LoadedCase { case: scan, digest, warnings } =
             images.read(self.task(), self.settings.tolerance_voxels)?;
         let prediction = self.segment(&scan, tell)?;
-        let record =
-            self.record(&case.name, files::hexadecimal(&digest), made_by, &prediction, started);
-        let record =
-            Record { warnings: warnings.into_iter().map(|(text, _)| text).collect(), ..record };
-        // The label map goes first and comes last: where it is, its record is its own.
-        remove(&labels)?;
+        let labels = nifti::write_labels(&prediction.labels);
+        let probabilities = prediction.probabilities.as_ref();
+        let probabilities = probabilities.map(|p| nifti::write_volumes(p)).transpose()?;
+        let mut contents = vec![(&*place.labels, &labels[..])];
+        contents.extend(probabilities.as_ref().map(|bytes| (&*place.probabilities, &bytes[..])));
+        let digest = files::hexadecimal(&digest);
+        let record = self.record(&case.name, digest, made_by, &prediction, started);
+        let record = Record {
+            written: place.written(&contents),
+            warnings: warnings.into_iter().map(|(text, _)| text).collect(),
+            ..record
+        };
+        // The label map goes first and comes last: where it is, its record is its own. Wherever a
+        // kill comes in between, what is there is what the record says.
+        remove(&place.labels)?;
         // Another result's would pass for this one's.
-        remove(&probabilities)?;
-        if let Some(regions) = &prediction.probabilities {
-            let folder = out.join(PROBABILITIES);
-            std::fs::create_dir_all(&folder)
+        remove(&place.probabilities)?;
+        record.write(&place.record)?;
+        if let Some(bytes) = &probabilities {
+            let folder = files::folder_of(&place.probabilities);
+            std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
-            files::write(&probabilities, &nifti::write_volumes(regions)?)?;
+            files::write(&place.probabilities, bytes)?;
         }
-        record.write(&json)?;
-        files::write(&labels, &nifti::write_labels(&prediction.labels))?;
+        files::write(&place.labels, &labels)?;
         Ok((record, true))
     }
 
@@ -163,6 +171,12 @@ impl Predictor {
 }
 
 impl Outcome {
+    /// Says what is wrong with a scan, and keeps it.
+    fn fault(&mut self, case: &str, error: &anyhow::Error) {
+        progress::say(format!("{case}: {error:#}"));
+        self.faults.push(format!("{case}: {error:#}"));
+    }
+
     fn note(&mut self, record: &Record, is_new: bool) {
         match is_new {
             true => self.segmented += 1,
@@ -203,30 +217,29 @@ fn told(record: &Record) -> String {
     noted.map_or(String::new(), |choice| format!("{}: {choice} ({})", record.case, choice.why))
 }
 
-/// Where a scan's labels, record and probabilities go.
-fn places(out: &Path, name: &str) -> [PathBuf; 3] {
-    let scan = format!("{name}.nii.gz");
-    [out.join(&scan), out.join(format!("{name}.json")), out.join(PROBABILITIES).join(scan)]
-}
-
-/// Every file that belongs to the scans, the expert's labels too.
-fn sources(cases: &[CaseFiles]) -> HashSet<PathBuf> {
-    let files = cases.iter().flat_map(CaseFiles::files);
-    files.filter_map(|file| file.canonicalize().ok()).collect()
-}
-
-/// Refuses to write where a scan or its labels lie.
-fn refuse_sources(sources: &HashSet<PathBuf>, out: &Path, name: &str) -> Result<()> {
-    let is_source =
-        |place: &&PathBuf| place.canonicalize().is_ok_and(|place| sources.contains(&place));
-    if let Some(place) = places(out, name).iter().find(is_source) {
-        bail!(
-            "expected --out to be another folder than the scans' and their labels': {} would be \
-             overwritten",
-            place.display()
-        );
+/// The record of the result that lies there, if it is this scan's, made like this.
+fn kept(place: &ResultPlace, scan_sha256: &str, made_by: &MadeBy) -> Result<Record> {
+    let labels = &place.labels;
+    let record = place.record().filter(|record| record.scan_sha256 == scan_sha256);
+    let record = record.with_context(|| {
+        format!(
+            "expected the result of this scan, found another scan's in {}; --overwrite replaces it",
+            labels.display()
+        )
+    })?;
+    // It may have come since all of them were looked at.
+    let differences = record.made_by.differences(made_by);
+    ensure!(
+        differences.is_empty(),
+        "expected a result of the same models and settings, found another (then, now): {} (in {})",
+        differences.join("; "),
+        labels.display()
+    );
+    if place.is_changed(labels, &record)? {
+        let text = "the label map was changed since it was written; the volumes are those of then";
+        progress::say(format!("{}: {text} (in {})", record.case, labels.display()));
     }
-    Ok(())
+    Ok(record)
 }
 
 /// Removes a file, where there is one.
@@ -239,20 +252,14 @@ fn remove(file: &Path) -> Result<()> {
 
 /// Refuses to go on among results that were made otherwise: half of a folder by one model and half
 /// by another looks like one result.
-fn refuse_others(cases: &[CaseFiles], out: &Path, made_by: &MadeBy) -> Result<()> {
+fn refuse_others(cases: &[&CaseFiles], out: &Path, made_by: &MadeBy) -> Result<()> {
     let mut others = Vec::new();
     for case in cases {
-        let [labels, json, _] = places(out, &case.name);
-        if !labels.exists() {
-            continue;
-        }
-        match Record::find(&json) {
-            None => others.push(format!("{}: no record of how it was made", labels.display())),
-            Some(record) => {
-                let differences = record.made_by.differences(made_by);
-                if !differences.is_empty() {
-                    others.push(format!("{}: {}", labels.display(), differences.join("; ")));
-                }
+        let place = ResultPlace::new(out, &case.name);
+        if let Some(record) = place.record().filter(|_| place.labels.exists()) {
+            let differences = record.made_by.differences(made_by);
+            if !differences.is_empty() {
+                others.push(format!("{}: {}", place.labels.display(), differences.join("; ")));
             }
         }
     }

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::color::{BACKGROUNDS, css, legible};
 use super::{Report, sections};
 use crate::DISCLAIMER;
+use crate::outputs::REPORT_MARK;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("sort.js");
@@ -63,7 +64,7 @@ pub(super) fn page(report: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} · Rewind</title>\n\
          <style>\n{colors}{STYLE}</style>\n</head>\n<body>\n<main>\n<header>\n\
-         <p class=\"eyebrow\">Rewind · report of a training</p>\n<h1>{title}</h1>\n\
+         <p class=\"eyebrow\">{REPORT_MARK}</p>\n<h1>{title}</h1>\n\
          <p class=\"subtitle\">{subtitle}</p>\n<p class=\"notice\">{DISCLAIMER}</p>\n\
          <nav aria-label=\"Sections\">{links}</nav>\n</header>\n{bodies}\
          <footer><p class=\"notice\">{DISCLAIMER}</p></footer>\n</main>\n\

@@ -24,10 +24,10 @@ use crate::loss::Loss;
 use crate::metrics_log::{Clock, History, MetricsLog, Row, Values};
 use crate::parallel::{Command, RankFailed, Reducer, Share, announce};
 use crate::patches::batches_of;
-use crate::progress;
 use crate::run_folder::Run;
 use crate::schedule::Schedule;
 use crate::step::{Learner, StepReport};
+use crate::{files, progress};
 
 /// A run on its way.
 pub(super) struct Trainer<'a> {
@@ -134,7 +134,15 @@ impl<'a> Trainer<'a> {
             }
             self.save()?;
         }
-        outcome
+        outcome.map_err(|error| match files::is_full(&error) && self.saved > 0 {
+            false => error,
+            true => error.context(format!(
+                "no room left for the run: the checkpoint after step {} is kept, and with room (in \
+                 {}) the same command goes on from it",
+                self.saved,
+                self.out.display()
+            )),
+        })
     }
 
     fn go_on(&mut self, stop: &AtomicBool) -> Result<Outcome> {

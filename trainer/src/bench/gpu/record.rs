@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::child::Found;
 use super::items::Item;
+use crate::outputs::{self, Output};
 use crate::{DISCLAIMER, files};
 
 /// The largest record that is read.
@@ -141,7 +142,8 @@ impl Record {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        files::write(&self.file(folder, "md"), self.markdown().as_bytes())?;
+        let markdown = self.markdown();
+        outputs::write(Output::Benchmark, &self.file(folder, "md"), markdown.as_bytes())?;
         files::write(&self.file(folder, "json"), &serde_json::to_vec_pretty(self)?)
     }
 

@@ -1,0 +1,133 @@
+//! Tables of the settings that are given in part: they change what they name, and nothing else.
+
+use model_core::UNetConfig;
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
+use toml::{Table, Value};
+
+use super::TrainConfig;
+use super::read::{overlay, table_of};
+
+/// Reads a table that names only what differs from the defaults.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn over_default<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Serialize + DeserializeOwned,
+{
+    let given = Table::deserialize(from)?;
+    let mut whole = Table::try_from(T::default()).map_err(de::Error::custom)?;
+    overlay(&mut whole, given);
+    whole.try_into().map_err(|error: toml::de::Error| de::Error::custom(error.message()))
+}
+
+/// Whether a table says something about a network but not what it is: it changes another.
+pub(super) fn is_part_of_network(settings: &Table) -> bool {
+    let network = settings.get("network").and_then(Value::as_table);
+    network.is_some_and(|network| !network.contains_key("widths"))
+}
+
+/// Writes out the preset that a part of a network changes: the table's own, else the one in force.
+pub(super) fn write_out_preset(under: &mut Table, over: &mut Table) {
+    if !is_part_of_network(over) {
+        return;
+    }
+    let preset = over.remove("preset").or_else(|| under.remove("preset"));
+    let named = preset.as_ref().and_then(Value::as_str).map(|name| UNetConfig::preset(name, 0, 0));
+    match (named, preset) {
+        (Some(Ok(network)), _) => {
+            let config = TrainConfig { network: Some(network), ..TrainConfig::default() };
+            under.insert("network".into(), table_of(&config)["network"].clone());
+        }
+        // What is wrong with that name is said when the network is made.
+        (_, Some(other)) => drop(over.insert("preset".into(), other)),
+        (_, None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model_core::{Foreground, PreprocessConfig};
+
+    use super::*;
+    use crate::config::Sources;
+
+    fn refusal(text: &str) -> String {
+        format!("{:#}", TrainConfig::parse(text).unwrap_err())
+    }
+
+    /// Every table, given in part by a file, by --set and over a recipe, changes what it names alone.
+    #[test]
+    fn tables_that_are_given_in_part_change_what_they_name() {
+        let of = |recipe, single: &[&str]| {
+            let single: Vec<String> = single.iter().map(|s| s.to_string()).collect();
+            let found = Sources { recipe, base: None, file: None, single: &single }.settings();
+            found.unwrap_or_else(|error| panic!("{single:?}: {error:#}"))
+        };
+        let plain = PreprocessConfig::default();
+        for (key, value, expected) in [
+            (
+                "spacing_mm",
+                "[2, 2, 2.5]",
+                PreprocessConfig { spacing_mm: Some([2.0, 2.0, 2.5]), ..plain.clone() },
+            ),
+            ("crop", "true", PreprocessConfig { crop: true, ..plain.clone() }),
+            ("size", "[8, 16, 24]", PreprocessConfig { size: Some([8, 16, 24]), ..plain.clone() }),
+            (
+                "foreground",
+                "\"otsu\"",
+                PreprocessConfig { foreground: Foreground::Otsu, ..plain.clone() },
+            ),
+        ] {
+            let file = TrainConfig::parse(&format!("[preprocess]\n{key} = {value}")).unwrap();
+            let dotted = of(None, &[&format!("preprocess.{key}={value}")]);
+            let inline = of(None, &[&format!("preprocess={{{key} = {value}}}")]);
+            for config in [file, dotted, inline] {
+                assert_eq!(
+                    config,
+                    TrainConfig { preprocess: expected.clone(), ..TrainConfig::default() }
+                );
+            }
+        }
+        let recipe = of(Some("brugger"), &[]);
+        let config = of(Some("brugger"), &["preprocess.spacing_mm=[2,2,2]"]);
+        assert_eq!(config.preprocess.spacing_mm, Some([2.0; 3]));
+        let same = PreprocessConfig { spacing_mm: None, ..config.preprocess.clone() };
+        assert_eq!(same, PreprocessConfig { spacing_mm: None, ..recipe.preprocess });
+        assert_eq!(TrainConfig::parse("[preprocess]").unwrap(), TrainConfig::default());
+        for text in ["[augment]\nnoise = 0.5", "[vae]\nunits = 7", "[vae]", "[augment]"] {
+            TrainConfig::parse(text).unwrap();
+        }
+        let error = refusal("[preprocess]\nspacing = [1, 1, 1]");
+        assert!(error.contains("did you mean `spacing_mm`?") && error.contains("line"), "{error}");
+    }
+
+    #[test]
+    fn a_part_of_a_network_changes_the_preset_in_force() {
+        let demo = UNetConfig::preset("demo", 0, 0).unwrap();
+        let of = |recipe, single: &[&str]| {
+            let single: Vec<String> = single.iter().map(|s| s.to_string()).collect();
+            Sources { recipe, base: None, file: None, single: &single }.settings()
+        };
+        let expected = UNetConfig { groups: 2, blocks: 3, ..demo.clone() };
+        let single = of(None, &["preset=demo", "network.groups=2", "network.blocks=3"]).unwrap();
+        let file = "preset = \"demo\"\n[network]\ngroups = 2\nblocks = 3";
+        for config in [single, TrainConfig::parse(file).unwrap()] {
+            assert_eq!((config.preset, config.network), (None, Some(expected.clone())));
+        }
+        let paper = UNetConfig::preset("mbconv-base", 0, 0).unwrap();
+        let config = of(Some("pendse"), &["network.blocks=2"]).unwrap();
+        assert_eq!(config.network, Some(UNetConfig { blocks: 2, ..paper }));
+        let branch = of(None, &["preset=demo", "network.vae.units=5"]).unwrap().network.unwrap();
+        assert_eq!((branch.vae.unwrap().units, branch.widths), (5, demo.widths));
+        // Without any preset it is no network.
+        let error = format!("{:#}", of(None, &["network.groups=2"]).unwrap_err());
+        assert!(error.contains("widths"), "{error}");
+        let error = refusal("preset = \"demo\"\n[network]\ngruops = 2");
+        assert!(error.contains("did you mean `groups`?"), "{error}");
+        let error = refusal("preset = \"none\"\n[network]\ngroups = 2");
+        assert!(error.contains("widths"), "{error}");
+    }
+}
