@@ -30,6 +30,7 @@ mod preprocess;
 mod probabilities;
 mod program;
 mod resample;
+mod scan_name;
 mod task;
 mod text;
 mod tiling;
@@ -55,6 +56,10 @@ pub use probabilities::{
     decide_probabilities, probabilities, region_probabilities, restore_logits,
 };
 pub use program::{Buffer, Op, Program, View};
+pub use scan_name::{
+    Holds, ScanName, are_same_channels, is_contrast, is_same_channel, is_specific, scan_stem, usual_names,
+    without_ending,
+};
 pub use task::{BUILTIN_TASKS, Head, Label, Region, Task};
 pub use text::text;
 pub use tiling::{DEFAULT_OVERLAP, Tiling};

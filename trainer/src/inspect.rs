@@ -46,7 +46,8 @@ impl Inspection {
 
     /// The report for a program.
     pub fn json(&self) -> Value {
-        let DataSet { name, licence, task, layout, cases, unlabeled, notes, .. } = &self.data_set;
+        let DataSet { name, licence, task, layout, cases, unlabeled, notes, left, .. } =
+            &self.data_set;
         json!({
             "disclaimer": DISCLAIMER,
             "name": name,
@@ -56,6 +57,7 @@ impl Inspection {
             "num_labeled": cases.len(),
             "num_unlabeled": unlabeled.len(),
             "notes": notes,
+            "not_used": left.lines(),
             "faults": self.faults(),
             "advice": advice::advice(self),
             "cases": self.checked,

@@ -151,6 +151,7 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
     let paths = members::expand(&args.model);
     let bundles = members::read(&paths)?;
     let inputs = inputs::find(&args.data, args.split, &paths, &bundles[0].card.task)?;
+    inputs.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let text = match &args.profile {
         None => None,
         Some(file) => {
@@ -171,6 +172,9 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
     let predictor = Predictor::of(bundles, settings, profile.transpose()?, backend)?;
     let outcome = predictor.write_all(&inputs, &args.out, text.as_deref(), args.overwrite)?;
     eprintln!("{}", outcome.summary());
+    if !inputs.left.is_empty() {
+        eprintln!("{}", inputs.left.text());
+    }
     println!("{DISCLAIMER}");
     let (bad, all) = (outcome.faults.len(), inputs.cases.len() + inputs.faults.len());
     if bad > 0 {
