@@ -189,7 +189,8 @@ impl Manifest {
         };
         let listed = by_name.iter().flat_map(|by_name| by_name.listed.iter().map(listed)).collect();
         let pairs = |pairs: &[Pair]| pairs.iter().map(StoredPair::from).collect::<Vec<_>>();
-        let test: Vec<Value> = test.iter().map(|files| Paths::from(&files[..]).to_value()).collect();
+        let test: Vec<Value> =
+            test.iter().map(|files| Paths::from(&files[..]).to_value()).collect();
         let background = ("0".to_string(), Value::from("background"));
         let foreground =
             task.labels.iter().map(|l| (l.code.to_string(), Value::from(l.name.as_str())));
@@ -321,7 +322,10 @@ mod tests {
             "test": [{"image": "./d.nii.gz"}, "e.nii.gz", {"image": ["p2/t1.nii", "p2/flair.nii"]}]}"#;
         let manifest = Manifest::parse(format!("\u{feff}{json}").as_bytes()).unwrap();
         assert_eq!((manifest.training[0].name(), manifest.num_training), ("p1".into(), Some(1)));
-        assert_eq!((manifest.validation.len(), &manifest.validation[0].label[..]), (1, "bl.nii.gz"));
+        assert_eq!(
+            (manifest.validation.len(), &manifest.validation[0].label[..]),
+            (1, "bl.nii.gz")
+        );
         assert_eq!(manifest.test[..3], [["c.nii.gz"], ["d.nii.gz"], ["e.nii.gz"]]);
         assert_eq!(case_name(&manifest.test[3]), "p2");
         assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);

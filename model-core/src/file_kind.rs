@@ -3,7 +3,7 @@
 
 /// Signatures at the start of a file.
 const SIGNATURES: [(&[u8], &str); 27] = [
-    (b"PK\x03\x04", "a ZIP archive"),
+    (b"PK\x03\x04", "a ZIP archive (as .xlsx and .pt files are)"),
     (b"PK\x05\x06", "an empty ZIP archive"),
     (b"Rar!\x1a\x07", "a RAR archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),

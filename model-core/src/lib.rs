@@ -57,8 +57,8 @@ pub use probabilities::{
 };
 pub use program::{Buffer, Op, Program, View};
 pub use scan_name::{
-    Holds, ScanName, are_same_channels, is_contrast, is_same_channel, is_specific, scan_stem, usual_names,
-    without_ending,
+    Holds, ScanName, are_same_channels, is_contrast, is_same_channel, is_specific, scan_stem,
+    usual_names, without_ending,
 };
 pub use task::{BUILTIN_TASKS, Head, Label, Region, Task};
 pub use text::text;

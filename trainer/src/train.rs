@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use crate::cases::Cases;
 use crate::checkpoint::{Best, Checkpoint, best, remove_leftovers};
 use crate::config::TrainConfig;
-use crate::data_set::DataSet;
+use crate::data_set::{DataSet, Patients};
 use crate::parallel::{Processes, Ranks, Share, Worker};
 use crate::run_folder::{RUN, Run, SETTINGS};
 use crate::schedule::Schedule;
@@ -104,13 +104,19 @@ fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Res
     check(config, ranks)?;
     let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
     let network = config.network(&data_set.task)?;
-    let (training, held_out) = config.split(data_set.num_cases())?;
+    let patients = Patients::of(&data_set, config.group_by.as_deref())?;
+    patients.notes().iter().for_each(|note| progress::say(format!("note: {note}")));
+    let (training, held_out) = config.split_by(&patients.of_case)?;
     let split = (&training[..], &held_out[..]);
     let mut run = Run::new(config, job.task, &data_set, &network, split);
 
     // What can be refused is refused before hours of preprocessing.
     let out = job.out;
     let started = Run::find(out)?;
+    run.patients = match &started {
+        Some(started) => started.patients.clone(),
+        None => Some(patients.several),
+    };
     let checkpoint = match &started {
         Some(started) => {
             run.check_same(started, out, job.accept_changes)?;
@@ -185,7 +191,8 @@ fn follow(
     let data_set = DataSet::open_for_training(job.data, job.task, job.skip_bad)?;
     let network = config.network(&data_set.task)?;
     let task = data_set.task.clone();
-    let (training, held_out) = config.split(data_set.num_cases())?;
+    let patients = Patients::of(&data_set, config.group_by.as_deref())?;
+    let (training, held_out) = config.split_by(&patients.of_case)?;
     let open = || Cases::open(data_set, config, &network, stop);
     let Some(cases) = ranks.open_cases(open)? else {
         return Ok(Outcome { steps: 0, finished: false, best: None });

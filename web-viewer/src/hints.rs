@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn labels_and_other_scans_are_not_taken_for_a_channel() {
-        let files = ["x-seg.nii.gz", "x_tumor_segmentation.nii", "x_T2.nii", "x_ADC.nii", "x-t1n.nii"];
+        let files =
+            ["x-seg.nii.gz", "x_tumor_segmentation.nii", "x_T2.nii", "x_ADC.nii", "x-t1n.nii"];
         for (guess, part) in of(&files, &["T1"]).iter().zip(["labels", "labels", "t2", "adc", ""]) {
             match guess {
                 Guess::Other(what) => assert!(!part.is_empty() && what.contains(part), "{what}"),

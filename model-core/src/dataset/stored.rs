@@ -71,7 +71,10 @@ impl StoredPair {
     pub fn labeled(&self) -> Result<Pair> {
         let images = self.files()?;
         let Some(label) = &self.label else {
-            return Err(Error::task("a label for each scan of training", format!("none for {}", images[0])));
+            return Err(Error::task(
+                "a label for each scan of training",
+                format!("none for {}", images[0]),
+            ));
         };
         Ok(Pair { images, label: relative(label)? })
     }

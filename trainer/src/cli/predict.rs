@@ -155,8 +155,10 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
     let text = match &args.profile {
         None => None,
         Some(file) => {
-            let text = String::from_utf8(files::read(file, MAX_BYTES)?);
-            Some(text.with_context(|| format!("cannot read {} as a profile", file.display()))?)
+            let bytes = files::read(file, MAX_BYTES)?;
+            let text = model_core::text(&bytes);
+            let about = || format!("cannot read {} as a profile", file.display());
+            Some(text.with_context(about)?.to_string())
         }
     };
     let profile = text.as_ref().zip(args.profile.as_ref()).map(|(text, file)| {

@@ -67,8 +67,14 @@ pub(super) fn open(folder: &Path, listing: Listing, wanted: Wanted) -> Result<Da
     faults.extend(of_other_year);
     notes.extend(of_files);
     faults.extend(unnamed_labels);
-    let mut data_set = DataSet { layout, cases, unlabeled, faults, notes, ..DataSet::new(
-        &folder_name(folder), task, Vec::new()) };
+    let mut data_set = DataSet {
+        layout,
+        cases,
+        unlabeled,
+        faults,
+        notes,
+        ..DataSet::new(&folder_name(folder), task, Vec::new())
+    };
     data_set.left = listing.left;
     data_set.left.extend(unused);
     data_set.left.extend(left);

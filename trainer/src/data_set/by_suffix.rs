@@ -51,7 +51,11 @@ impl Group {
 
 /// Files by their case: by their folder and the rest of their names. A file whose name says only
 /// what it holds belongs to the case that its folder names.
-pub(crate) fn groups(root: &Path, files: &[PathBuf], channels: &[String]) -> (Vec<Group>, LeftAside) {
+pub(crate) fn groups(
+    root: &Path,
+    files: &[PathBuf],
+    channels: &[String],
+) -> (Vec<Group>, LeftAside) {
     let mut groups: BTreeMap<(PathBuf, String), Group> = BTreeMap::new();
     let mut strays: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     let mut left = LeftAside::default();
@@ -61,7 +65,10 @@ pub(crate) fn groups(root: &Path, files: &[PathBuf], channels: &[String]) -> (Ve
         match name.holds {
             Holds::Channel(_) | Holds::Labels => {}
             Holds::OtherChannel => {
-                left.add(format!("scans that are none of the task's channels ({})", name.word), file);
+                left.add(
+                    format!("scans that are none of the task's channels ({})", name.word),
+                    file,
+                );
                 continue;
             }
             Holds::OtherMask => {
@@ -238,9 +245,8 @@ pub(super) fn cases(groups: Vec<Group>, channels: &[String]) -> Found {
 fn variant_of_all(group: &Group, num_channels: usize) -> Option<String> {
     let variants = group.files.iter().map(|member| &member.name.variant).collect::<BTreeSet<_>>();
     let has = |variant: &&&String| {
-        (0..num_channels).all(|n| {
-            group.of(Holds::Channel(n)).any(|member| member.name.variant == ***variant)
-        })
+        (0..num_channels)
+            .all(|n| group.of(Holds::Channel(n)).any(|member| member.name.variant == ***variant))
     };
     variants.iter().find(has).map(|variant| variant.to_string())
 }

@@ -109,8 +109,11 @@ fn listed(folder: &Path, manifest: &Manifest) -> (Layout, Found) {
         images: images(&pair.images),
         label: Some(folder.join(&pair.label)),
     };
-    let unlabeled =
-        |files: &Vec<String>| CaseFiles { name: case_name(files), images: images(files), label: None };
+    let unlabeled = |files: &Vec<String>| CaseFiles {
+        name: case_name(files),
+        images: images(files),
+        label: None,
+    };
     // A set that was passed on without its test scans is whole for all but them.
     let is_here = |case: &CaseFiles| case.images.iter().any(|image| image.exists());
     let mut notes = Vec::new();

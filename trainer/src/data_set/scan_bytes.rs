@@ -125,8 +125,12 @@ fn pair(file: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
         _ => return Ok(None),
     };
     let [small, capital] = [other.to_string(), other.to_uppercase()];
-    let endings = [format!(".{small}"), format!(".{small}.gz"), format!(".{capital}"),
-        format!(".{capital}.GZ")];
+    let endings = [
+        format!(".{small}"),
+        format!(".{small}.gz"),
+        format!(".{capital}"),
+        format!(".{capital}.GZ"),
+    ];
     let candidates = endings.map(|ending| file.with_file_name(format!("{stem}{ending}")));
     let Some(found) = candidates.iter().find(|path| path.is_file()) else {
         bail!("expected the pair's other file {}, found none", candidates[0].display());

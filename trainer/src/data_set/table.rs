@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use model_core::{Task, is_same_channel};
 
 use super::listing::{file_name, stem};
-use super::{CaseFiles, DataSet, Fault, Layout, Wanted};
+use super::{CaseFiles, DataSet, Fault, Wanted};
 use crate::files;
 
 /// The largest table that is read.
@@ -42,7 +42,13 @@ pub(super) fn open(file: &Path, wanted: Wanted) -> Result<DataSet> {
     let about = || format!("cannot read {}", file.display());
     let bytes = files::read(file, MAX_TABLE_BYTES)?;
     let text = model_core::text(&bytes).map_err(|e| e.in_file(file.display().to_string()))?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    // Spreadsheets of many countries part columns by semicolons.
+    let header = text.lines().next().unwrap_or_default();
+    let delimiter = [b',', b';', b'\t'].into_iter().find(|&c| header.contains(char::from(c)));
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .delimiter(delimiter.unwrap_or(b','))
+        .from_reader(text.as_bytes());
     let columns = columns(reader.headers().with_context(about)?, &task).with_context(about)?;
     let (mut cases, mut unlabeled, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let mut patients = BTreeMap::new();

@@ -134,7 +134,9 @@ impl Sorter<'_> {
         for numbers in by_folder.into_values() {
             match self.are_channels(&numbers) {
                 true => numbers.into_iter().for_each(|(case, files)| self.channels(case, files)),
-                false => own.extend(numbers.into_values().flat_map(BTreeMap::into_values).flatten()),
+                false => {
+                    own.extend(numbers.into_values().flat_map(BTreeMap::into_values).flatten())
+                }
             }
         }
         own
@@ -151,9 +153,9 @@ impl Sorter<'_> {
                 let is_counted = numbers.len() == 1 && files.count() > 1;
                 starts_at_0 || !is_counted
             }
-            _ => files.next().is_some_and(|scan| {
-                num_channels(scan).is_ok_and(|count| count != expected)
-            }),
+            _ => files
+                .next()
+                .is_some_and(|scan| num_channels(scan).is_ok_and(|count| count != expected)),
         }
     }
 

@@ -192,8 +192,7 @@ fn of_files(given: &[PathBuf], task: &Task, found: &mut Inputs) -> Result<()> {
         given.iter().map(|file| ScanName::parse(&file_name(file), &task.channels)).collect();
     let case = |images: Vec<PathBuf>| CaseFiles { name: name_of(&images[0]), images, label: None };
     if let ([file], [name]) = (given, &told[..]) {
-        let is_other =
-            matches!(name.holds, Holds::OtherChannel | Holds::Labels | Holds::OtherMask);
+        let is_other = matches!(name.holds, Holds::OtherChannel | Holds::Labels | Holds::OtherMask);
         if is_other && expected == 1 && model_core::is_specific(&task.channels[0]) {
             found.notes.push(format!(
                 "{} is taken for {}, though its name says {}",
@@ -213,7 +212,8 @@ fn of_files(given: &[PathBuf], task: &Task, found: &mut Inputs) -> Result<()> {
     }
     let sum: usize = counts.iter().sum();
     if sum == expected {
-        let images = if sum == given.len() { in_order(given, &told, task)? } else { given.to_vec() };
+        let images =
+            if sum == given.len() { in_order(given, &told, task)? } else { given.to_vec() };
         found.cases.push(case(images));
         return Ok(());
     }

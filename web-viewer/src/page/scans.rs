@@ -11,9 +11,9 @@ use wasm_bindgen::JsValue;
 use super::actions::{Stop, check};
 use super::client::ask;
 use super::state::{Filled, Page, Phase, Slot, Turn};
+use crate::hints::Guess;
 use crate::protocol::{Answer, Ask};
 use crate::slice::Window;
-use crate::hints::Guess;
 use crate::{budget, hints};
 
 /// A file's bytes with its name.
@@ -94,7 +94,8 @@ pub async fn load(
     }
     plan(page, turn).await?;
     if !left.is_empty() {
-        page.add_note(format!("Not used: {}.", left.join("; ")));
+        let left = left.join("; ");
+        page.status.update(|status| status.text += &format!(". Not used: {left}"));
     }
     Ok(())
 }
