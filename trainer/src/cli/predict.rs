@@ -29,9 +29,9 @@ pub(super) struct PredictArgs {
     /// Bundles, or the folders of runs; a folder with fold-0, fold-1, … stands for all of those.
     #[arg(long, num_args = 1.., required = true)]
     model: Vec<PathBuf>,
-    /// The folder of a data set; folders of scans: files with all channels, files for each channel
-    /// (CASE_0000.nii.gz, or BraTS's names), or a folder a case; or files: one with all channels
-    /// for each case, or for one case a file for each channel, in the task's order.
+    /// The folder of a data set; folders of scans: files with all channels, or files for each channel
+    /// (CASE_0000.nii.gz, or by name as CASE_flair.nii.gz), of which the model's are taken; or files:
+    /// one with all channels for each case, or for one case a file for each channel.
     #[arg(long, num_args = 1.., required = true)]
     data: Vec<PathBuf>,
     /// Where the label maps go.
