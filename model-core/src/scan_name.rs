@@ -117,6 +117,8 @@ fn words_of(stem: &str) -> Vec<Word> {
         word.end = at + c.len_utf8();
         word.text.extend(c.to_lowercase());
     }
+    // The British spelling, too, means labels of tumors.
+    words.iter_mut().for_each(|word| word.text = word.text.replace("mour", "mor"));
     words
 }
 

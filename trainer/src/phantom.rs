@@ -37,7 +37,7 @@ pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
         let labels = case.labels.context("expected a phantom with labels")?;
         files::write(&out.join(&label), &nifti::write_labels(&labels))?;
         bar.inc(1);
-        Ok(Pair { images: vec![image], label })
+        Ok(Pair { image, others: Vec::new(), label })
     };
     let training = (seed..end).into_par_iter().map(pair).collect::<Result<Vec<Pair>>>()?;
     bar.finish_and_clear();

@@ -69,20 +69,21 @@ impl StoredPair {
 
     /// The scan with its labels.
     pub fn labeled(&self) -> Result<Pair> {
-        let images = self.files()?;
+        let mut images = self.files()?.into_iter();
+        let image = images.next().unwrap_or_default();
         let Some(label) = &self.label else {
             return Err(Error::task(
                 "a label for each scan of training",
-                format!("none for {}", images[0]),
+                format!("none for {}", image),
             ));
         };
-        Ok(Pair { images, label: relative(label)? })
+        Ok(Pair { image, others: images.collect(), label: relative(label)? })
     }
 }
 
 impl From<&Pair> for StoredPair {
     fn from(pair: &Pair) -> StoredPair {
-        StoredPair { image: Paths::from(&pair.images[..]), label: Some(pair.label.clone()) }
+        StoredPair { image: Paths::from(&pair.images()[..]), label: Some(pair.label.clone()) }
     }
 }
 

@@ -67,6 +67,7 @@ fn the_fields_data_sets_are_read_as_they_come() {
         ("subject-1-label.hdr", "subject-1", Labels, ""),
         ("patient 7 T2 FLAIR.nii.gz", "patient 7", Channel(3), ""),
         ("x_t1_seg.nii.gz", "x", Labels, ""),
+        (concat!("x_tumo", "ur_seg.nii.gz"), "x", Labels, ""),
         ("x_mask.nii.gz", "x", Labels, "mask"),
         ("x_flair_t1.nii.gz", "x_flair", OtherChannel, ""),
         ("T1GD.nii.gz", "", Channel(1), ""),

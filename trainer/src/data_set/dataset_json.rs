@@ -106,7 +106,7 @@ fn listed(folder: &Path, manifest: &Manifest) -> (Layout, Found) {
     };
     let case = |pair: &Pair| CaseFiles {
         name: pair.name(),
-        images: images(&pair.images),
+        images: images(&pair.images()),
         label: Some(folder.join(&pair.label)),
     };
     let unlabeled = |files: &Vec<String>| CaseFiles {

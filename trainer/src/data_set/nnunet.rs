@@ -159,8 +159,8 @@ pub(super) fn channel_files(image: &Path, num_channels: usize) -> Vec<PathBuf> {
 
 /// Whether images are listed without their channels' numbers: no such file, but its first channel.
 pub(super) fn leaves_out_channels(folder: &Path, training: &[Pair]) -> bool {
-    training.iter().filter(|pair| pair.images.len() == 1).any(|pair| {
-        let image = folder.join(&pair.images[0]);
+    training.iter().filter(|pair| pair.others.is_empty()).any(|pair| {
+        let image = folder.join(&pair.image);
         !image.exists() && channel_files(&image, 1)[0].exists()
     })
 }
