@@ -1,5 +1,8 @@
 //! The field's data sets open as they come, and all that is wrong with one is told at once.
 
+mod left_aside;
+mod names;
+mod patients;
 pub(crate) mod trees;
 
 use std::fs;

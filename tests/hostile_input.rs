@@ -64,7 +64,9 @@ fn every_truncation_of_a_bundle_or_a_description_is_an_error() {
         name: "x".to_string(),
         licence: "CC0".to_string(),
         task: model_core::phantom::task(),
+        num_training: Some(0),
         training: Vec::new(),
+        validation: Vec::new(),
         test: Vec::new(),
         by_name: None,
     }
@@ -147,7 +149,9 @@ fn mutated_compressed_bytes_bundles_and_descriptions_never_panic() {
         name: "x".into(),
         licence: "".into(),
         task,
+        num_training: Some(0),
         training: Vec::new(),
+        validation: Vec::new(),
         test: Vec::new(),
         by_name: None,
     };

@@ -2,12 +2,15 @@
 //! begun goes on.
 
 use std::fs;
+use std::path::Path;
 
 use model_core::{Task, nifti, phantom};
+use trainer::data_set::CaseFiles;
 use trainer::predict::inputs::{self, Split};
 use trainer::predict::record::Record;
 use trainer::predict::settings::{Largest, Mode, Settings};
 
+use crate::data_sets::trees::{self, Source};
 use crate::inference::{find, models, predictor};
 
 /// One file with four channels, a file a channel in nnU-Net's form, and BraTS's folders, whose files
@@ -59,6 +62,114 @@ fn the_experts_labels_are_no_scans() {
     let pairs = ["x.nii.gz", "x_seg.nii.gz", "y.hdr.gz", "y.img.gz", "y-label.hdr"];
     assert_eq!(names("whole", &pairs), ["x", "y"]);
     assert_eq!(names("numbered", &["x_0000.nii.gz", "x_seg.nii.gz"]), ["x"]);
+}
+
+fn one_channel(name: &str) -> Task {
+    Task::exclusive("One", vec![name.into()], vec![(1, "x".into())])
+}
+
+/// The cases that are found with their first files, what is wrong, and what is not used.
+fn sorted(folder: &Path, task: &Task) -> (Vec<(String, String)>, String, String) {
+    let found = inputs::find(&[folder.into()], Split::All, &[], task).unwrap_or_default();
+    let file =
+        |case: &CaseFiles| case.images[0].file_name().unwrap().to_string_lossy().into_owned();
+    let cases = found.cases.iter().map(|case| (case.name.clone(), file(case))).collect();
+    (cases, found.faults.join("\n"), found.left.text())
+}
+
+/// A folder of BraTS has four contrasts and labels: a model of one takes that one.
+#[test]
+fn a_model_of_one_channel_takes_its_own_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    Source::new(2).write_brats_2018(folder.path());
+    trees::write_named(folder.path(), &["template.nii.gz"]);
+    let taken = |cases: &[(String, String)]| cases.iter().map(|c| c.1.clone()).collect::<Vec<_>>();
+    let (cases, faults, left) = sorted(folder.path(), &one_channel("FLAIR"));
+    assert_eq!(taken(&cases), ["case-0_flair.nii", "case-1_flair.nii"]);
+    assert_eq!((&cases[0].0[..], &faults[..]), ("case-0", ""));
+    for part in ["(t1ce)", "2 × the experts' labels", "template.nii.gz"] {
+        assert!(left.contains(part), "{part} in {left}");
+    }
+    // Any contrast could be the channel of a model that does not say which.
+    let (cases, faults, _) = sorted(folder.path(), &one_channel("MRI"));
+    assert!(cases.is_empty() && faults.is_empty(), "{cases:?}");
+    let mri = one_channel("MRI");
+    let error =
+        inputs::find(&[folder.path().into()], Split::All, &[], &mri).unwrap_err().to_string();
+    assert!(
+        error.contains("expected one scan of MRI, found case-0_flair.nii, case-0_t1.nii"),
+        "{error}"
+    );
+    // As a shell gives them.
+    let files = ["t1", "t1ce", "t2", "flair", "seg"];
+    let files = files.map(|part| folder.path().join(format!("HGG/case-0/case-0_{part}.nii")));
+    let found = inputs::find(&files, Split::All, &[], &one_channel("T2")).unwrap();
+    assert_eq!((found.cases.len(), &found.cases[0].images[0]), (1, &files[2]));
+    let four = inputs::find(&files, Split::All, &[], &Task::builtin("brats2018").unwrap()).unwrap();
+    assert_eq!(four.cases[0].images, files[..4]);
+}
+
+#[test]
+fn channels_by_number_are_no_cases_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let names =
+        ["a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz", "c_0001.nii.gz"];
+    trees::write_named(folder.path(), &names);
+    let (cases, faults, left) = sorted(folder.path(), &one_channel("FLAIR"));
+    let wanted = [("a", "a_0000.nii.gz"), ("b", "b_0000.nii.gz")];
+    assert_eq!(cases, wanted.map(|(name, file)| (name.to_string(), file.to_string())));
+    assert!(
+        faults.contains("(case c,") && left.contains("3 × numbered channels"),
+        "{faults} {left}"
+    );
+    // A list that is counted from 1 on is one of cases.
+    let counted = tempfile::tempdir().unwrap();
+    trees::write_named(counted.path(), &["scan_0001.nii.gz", "scan_0002.nii.gz"]);
+    assert_eq!(sorted(counted.path(), &one_channel("FLAIR")).0.len(), 2);
+}
+
+#[test]
+fn what_is_ambiguous_is_refused_and_what_hides_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["x/x_t1.nii.gz", "x/x_T1w.nii", "y/y_T1.NII.GZ", "y/y_T1_bias.nii.gz", "top.nii"];
+    trees::write_named(folder.path(), &names);
+    let (cases, faults, left) = sorted(folder.path(), &one_channel("T1"));
+    assert_eq!(cases, [("y".to_string(), "y_T1.NII.GZ".to_string())]);
+    assert!(faults.contains("expected one file of T1") && faults.contains("(case x)"), "{faults}");
+    assert!(left.contains("t1 bias") && left.contains("top.nii"), "{left}");
+    // A template at the top hides no case below it.
+    let brats = tempfile::tempdir().unwrap();
+    Source::new(2).write_brats_2023(brats.path());
+    trees::write_named(brats.path(), &["template.nii.gz"]);
+    fs::write(brats.path().join("a.mgz"), b"").unwrap();
+    let (cases, faults, left) = sorted(brats.path(), &Task::builtin("brats2023").unwrap());
+    assert_eq!((cases.len(), &faults[..]), (3, ""));
+    assert!(left.contains("template.nii.gz") && left.contains("FreeSurfer"), "{left}");
+}
+
+/// A file for each channel: by their names, or where these tell nothing in the order given.
+#[test]
+fn files_that_are_named_one_by_one_go_by_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    trees::write_named(folder.path(), &["x_t1.nii", "x_flair.nii", "a.nii", "b.nii"]);
+    let task = Task::exclusive("Two", vec!["T1".into(), "FLAIR".into()], vec![(1, "x".into())]);
+    let find = |names: [&str; 2]| {
+        let files = names.map(|name| folder.path().join(name));
+        let found =
+            inputs::find(&files, Split::All, &[], &task).map_err(|error| error.to_string())?;
+        Ok(found.cases[0]
+            .images
+            .iter()
+            .map(|p| p.file_name().unwrap().to_owned())
+            .collect::<Vec<_>>())
+    };
+    assert_eq!(
+        find(["x_flair.nii", "x_t1.nii"]),
+        Ok(vec!["x_t1.nii".into(), "x_flair.nii".into()])
+    );
+    assert_eq!(find(["b.nii", "a.nii"]), Ok(vec!["b.nii".into(), "a.nii".into()]));
+    let error: String = find(["x_flair.nii", "a.nii"]).unwrap_err();
+    assert!(error.contains("in the place of T1"), "{error}");
 }
 
 #[test]

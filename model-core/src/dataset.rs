@@ -2,14 +2,16 @@
 //! of nnU-Net.
 
 mod labels;
+mod stored;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, Result, Task};
+use crate::{Error, Result, ScanName, Task, scan_stem, text};
 use labels::Ordered;
+use stored::{Paths, StoredCase, StoredPair, unlabeled};
 
 /// What a folder of scans holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,10 +22,14 @@ pub struct Manifest {
     pub licence: String,
     /// What a network is asked.
     pub task: Task,
+    /// How many scans with labels it says that there are.
+    pub num_training: Option<u64>,
     /// Scans with their labels.
     pub training: Vec<Pair>,
-    /// Scans without labels.
-    pub test: Vec<String>,
+    /// Scans with their labels that MONAI's lists name apart.
+    pub validation: Vec<Pair>,
+    /// Scans without labels, each with its files.
+    pub test: Vec<Vec<String>>,
     /// Where cases are found by their files' names: nnU-Net's second form.
     pub by_name: Option<ByName>,
 }
@@ -49,20 +55,45 @@ pub struct Listed {
 }
 
 /// A scan and its labels: paths below the data set's folder, with `/`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
-    /// The scan: one 3-D file, or one 4-D file with all channels.
+    /// The scan: one 3-D file, one 4-D file with all channels, or the file of the first channel.
     pub image: String,
+    /// The files of the other channels, where each has its own.
+    pub others: Vec<String>,
     /// Its labels.
     pub label: String,
 }
 
 impl Pair {
-    /// The case's name: the scan's file name without folder and ending.
-    pub fn name(&self) -> &str {
-        let file = self.image.rsplit('/').next().unwrap_or(&self.image);
-        let stem = file.strip_suffix(".gz").unwrap_or(file);
-        stem.strip_suffix(".nii").unwrap_or(stem)
+    /// The case's name, as [`case_name`] gives it.
+    pub fn name(&self) -> String {
+        case_name(&self.images())
+    }
+
+    /// Every file of the scan.
+    pub fn images(&self) -> Vec<String> {
+        std::iter::once(&self.image).chain(&self.others).cloned().collect()
+    }
+}
+
+/// The name of a case by its scan's file without folder and ending; of a file for each channel by
+/// what their names share, or their folder's.
+pub fn case_name(images: &[String]) -> String {
+    let split = |path: &String| {
+        let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+        (folder.to_string(), scan_stem(file).unwrap_or(file).to_string())
+    };
+    let Some((folder, first)) = images.first().map(split) else { return String::new() };
+    if images.len() == 1 {
+        return first;
+    }
+    let case = |image: &String| ScanName::parse(&split(image).1, &[]).case;
+    let shared = case(&images[0]);
+    match images.iter().all(|image| case(image) == shared) {
+        true if shared.is_empty() => folder.rsplit('/').next().unwrap_or_default().to_string(),
+        true => shared,
+        false => first,
     }
 }
 
@@ -81,11 +112,14 @@ struct Stored {
     labels: Ordered,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     regions_class_order: Option<Value>,
-    #[serde(rename = "numTraining", default)]
+    #[serde(rename = "numTraining", default, skip_serializing_if = "Value::is_null")]
     num_training: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    training: Option<Vec<Pair>>,
-    /// Names in the Decathlon's files; where other things stand here, nothing is made of them.
+    training: Option<Vec<StoredPair>>,
+    /// MONAI's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    validation: Vec<StoredPair>,
+    /// Files in the Decathlon's lists, `{"image": file}` in MONAI's.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     test: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,19 +131,13 @@ struct Stored {
     rewind_task: Option<Task>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredCase {
-    images: Vec<String>,
-    label: String,
-}
-
 impl Manifest {
     /// Reads a `dataset.json`.
     ///
     /// # Errors
     /// [`Error::Task`], naming what is wrong.
     pub fn parse(json: &[u8]) -> Result<Manifest> {
-        let stored: Stored = serde_json::from_slice(json)
+        let stored: Stored = serde_json::from_str(text(json)?)
             .map_err(|e| Error::task("a dataset.json of the Decathlon or of nnU-Net", e))?;
         let channels = channels(&stored.modality)?;
         let order = stored.regions_class_order.as_ref();
@@ -126,37 +154,56 @@ impl Manifest {
             None => Some(by_name(stored.file_ending, stored.dataset)?),
             Some(_) => None,
         };
-        let mut training = stored.training.unwrap_or_default();
-        for pair in &mut training {
-            pair.image = relative(&pair.image)?;
-            pair.label = relative(&pair.label)?;
+        let (mut training, mut test) = (Vec::new(), Vec::new());
+        for pair in stored.training.unwrap_or_default() {
+            training.push(pair.labeled()?);
         }
-        let mut images: Vec<&str> = training.iter().map(|pair| pair.image.as_str()).collect();
+        let mut validation = Vec::new();
+        for pair in stored.validation {
+            match pair.has_label() {
+                true => validation.push(pair.labeled()?),
+                false => test.push(pair.files()?),
+            }
+        }
+        test.extend(unlabeled(&stored.test)?);
+        let files = training.iter().chain(&validation).flat_map(Pair::images);
+        let mut images: Vec<String> = files.collect();
         images.sort_unstable();
         // A scan that is listed twice could be trained on and held out at once.
         if let Some(twice) = images.windows(2).find(|two| two[0] == two[1]) {
             return Err(Error::task("every scan once", format!("{:?} twice", twice[0])));
         }
-        let test = stored.test.as_array().map(Vec::as_slice).unwrap_or_default();
-        let test = test.iter().filter_map(Value::as_str).map(relative).collect::<Result<_>>()?;
-        Ok(Manifest { name: stored.name, licence: stored.licence, task, training, test, by_name })
+        Ok(Manifest {
+            name: stored.name,
+            licence: stored.licence,
+            task,
+            num_training: number(&stored.num_training)?,
+            training,
+            validation,
+            test,
+            by_name,
+        })
     }
 
     /// The description as the text of a `dataset.json`, which [`Manifest::parse`] reads back and
     /// other software knows.
     pub fn to_json(&self) -> String {
-        let Manifest { name, licence, task, training, test, by_name } = self;
+        let Manifest { name, licence, task, num_training, training, validation, test, by_name } =
+            self;
         let listed = |case: &Listed| {
             let Listed { name, images, label } = case.clone();
             (name, StoredCase { images, label })
         };
         let listed = by_name.iter().flat_map(|by_name| by_name.listed.iter().map(listed)).collect();
+        let pairs = |pairs: &[Pair]| pairs.iter().map(StoredPair::from).collect::<Vec<_>>();
+        let test: Vec<Value> =
+            test.iter().map(|files| Paths::from(&files[..]).to_value()).collect();
         let background = ("0".to_string(), Value::from("background"));
         let foreground =
             task.labels.iter().map(|l| (l.code.to_string(), Value::from(l.name.as_str())));
         let numbered = |(n, name): (usize, &String)| (n.to_string(), name.clone());
-        let pairs = task.labels.iter().map(|l| (l.code, l.name.clone())).collect();
-        let derived = Task::exclusive(name, task.channels.clone(), pairs);
+        let labels = task.labels.iter().map(|l| (l.code, l.name.clone())).collect();
+        let derived = Task::exclusive(name, task.channels.clone(), labels);
         let stored = Stored {
             name: name.clone(),
             licence: licence.clone(),
@@ -164,15 +211,26 @@ impl Manifest {
             modality: task.channels.iter().enumerate().map(numbered).collect(),
             labels: Ordered(std::iter::once(background).chain(foreground).collect()),
             regions_class_order: None,
-            num_training: training.len().into(),
-            training: by_name.is_none().then(|| training.clone()),
-            test: if test.is_empty() { Value::Null } else { test.clone().into() },
+            num_training: num_training.map_or(Value::Null, Value::from),
+            training: by_name.is_none().then(|| pairs(training)),
+            validation: pairs(validation),
+            test: if test.is_empty() { Value::Null } else { test.into() },
             file_ending: by_name.as_ref().map(|by_name| by_name.file_ending.clone()),
             dataset: Some(listed).filter(|listed: &BTreeMap<_, _>| !listed.is_empty()),
             rewind_task: (*task != derived).then(|| task.clone()),
         };
         serde_json::to_string_pretty(&stored).expect("a description is plain data")
     }
+}
+
+/// How many scans with labels there are, where it is said.
+fn number(stated: &Value) -> Result<Option<u64>> {
+    let number = match stated {
+        Value::Null => return Ok(None),
+        Value::String(text) => text.trim().parse().ok(),
+        value => value.as_u64(),
+    };
+    number.map(Some).ok_or_else(|| Error::task("numTraining to be a number", stated))
 }
 
 /// Channel names in the order of their numbers, which run from 0 without a gap.
@@ -221,94 +279,4 @@ fn relative(path: &str) -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Head;
-
-    const JSON: &str = r#"{"name": "Hippocampus", "licence": "CC-BY-SA 4.0", "modality": {"0": "MRI"},
-        "labels": {"0": "background", "2": "Posterior", "10": "Other", "1": "Anterior"},
-        "training": [{"image": "./imagesTr/h_001.nii.gz", "label": "./labelsTr/h_001.nii.gz"}]}"#;
-
-    #[test]
-    fn the_decathlons_form_is_read() {
-        let manifest = Manifest::parse(JSON.as_bytes()).unwrap();
-        assert_eq!(manifest.task.channels, ["MRI"]);
-        assert_eq!(manifest.task.output_codes(), [0, 1, 2, 10]);
-        assert_eq!(manifest.task.head, Head::Softmax);
-        assert_eq!(manifest.training[0].image, "imagesTr/h_001.nii.gz");
-        assert_eq!(manifest.training[0].name(), "h_001");
-        let nnunet = JSON.replace("modality", "channel_names").replace(
-            r#""2": "Posterior", "10": "Other", "1": "Anterior""#,
-            r#""Posterior": 2, "Other": 10, "Anterior": 1"#,
-        );
-        assert_eq!(Manifest::parse(nnunet.as_bytes()).unwrap(), manifest);
-    }
-
-    #[test]
-    fn what_is_written_is_read_back() {
-        let mut manifest = Manifest::parse(JSON.as_bytes()).unwrap();
-        assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
-        assert!(!manifest.to_json().contains("rewind_task"));
-        manifest.task = Task::builtin("brats2023").unwrap();
-        assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
-        manifest.test = vec!["imagesTs/x.nii.gz".into()];
-        assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
-        let listed =
-            Listed { name: "a".into(), images: vec!["i/a.nii".into()], label: "l/a.nii".into() };
-        manifest.by_name = Some(ByName { file_ending: ".nii".into(), listed: vec![listed] });
-        manifest.training.clear();
-        assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
-    }
-
-    /// Tumors in nnU-Net's second form, whose codes are 1 edema, 2 core, 3 enhancing.
-    const NNUNET: &str = r#"{"channel_names": {"0": "T1", "1": "FLAIR"}, "file_ending": ".nii.gz",
-        "labels": {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "ET": 3},
-        "regions_class_order": [1, 2, 3], "numTraining": 2}"#;
-
-    #[test]
-    fn regions_of_nnunet_nest_in_the_files_order() {
-        let manifest = Manifest::parse(NNUNET.as_bytes()).unwrap();
-        let task = &manifest.task;
-        assert_eq!((task.head, task.output_codes()), (Head::Sigmoid, vec![1, 2, 3]));
-        let regions: Vec<_> = task.regions.iter().map(|r| (&r.name[..], &r.labels[..])).collect();
-        let wanted = [("whole tumor", &[1, 2, 3][..]), ("tumor core", &[2, 3]), ("ET", &[3])];
-        assert_eq!(regions, wanted);
-        assert_eq!(task.labels[2].name, "ET");
-        assert_eq!(manifest.by_name.unwrap().file_ending, ".nii.gz");
-        let missing = NNUNET.replace("regions_class_order", "other");
-        let error = Manifest::parse(missing.as_bytes()).unwrap_err().to_string();
-        assert!(error.contains("regions_class_order"), "{error}");
-    }
-
-    #[test]
-    fn what_cannot_be_trained_on_is_said() {
-        let with = |from: &str, to: &str| {
-            Manifest::parse(NNUNET.replacen(from, to, 1).as_bytes()).unwrap_err().to_string()
-        };
-        assert!(with(r#""ET": 3"#, r#""ET": 3, "ignore": 4"#).contains("ignore"));
-        assert!(with(".nii.gz", ".nrrd").contains(".nrrd"));
-        assert!(with("[2, 3]", "[2, 300]").contains("300"));
-        assert!(
-            with("[1, 2, 3], \"numTraining\"", "[1, 2], \"numTraining\"").contains("3 regions")
-        );
-    }
-
-    #[test]
-    fn paths_that_lead_out_and_contradictions_are_refused() {
-        let with = |from: &str, to: &str| Manifest::parse(JSON.replacen(from, to, 1).as_bytes());
-        for path in ["/etc/x", "../x", "a/../../x", "C:x", "a\\\\x", "", "a//x", "a\\u0000"] {
-            let result = with("./imagesTr/h_001.nii.gz", path);
-            assert!(matches!(result, Err(Error::Task { .. })), "{path}: {result:?}");
-        }
-        assert!(with("\"10\"", "\"256\"").is_err());
-        assert!(with("\"0\": \"MRI\"", "\"1\": \"MRI\"").is_err());
-        assert!(with("\"training\"", "\"rest\"").is_err());
-        let twice =
-            r#""training": [{"image": "h.nii", "label": "a"}, {"image": "./h.nii", "label": "b"}"#;
-        assert!(with(r#""training": [{"#, &format!("{twice}, {{")).is_err());
-        let mut manifest = Manifest::parse(JSON.as_bytes()).unwrap();
-        manifest.task = Task::builtin("brats2023").unwrap();
-        let json = manifest.to_json().replacen("\"1\": \"necrotic core\"", "\"5\": \"x\"", 1);
-        assert!(Manifest::parse(json.as_bytes()).is_err());
-    }
-}
+mod tests;

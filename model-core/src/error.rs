@@ -63,6 +63,14 @@ pub enum Error {
         /// What this one has.
         found: String,
     },
+    /// Bytes that should be text and are not.
+    #[error("cannot read this as text: expected {expected}, found {found}")]
+    Text {
+        /// What was needed.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
     /// A size, known before allocation, exceeds what is accepted.
     #[error("{what} is too large: expected at most {limit_bytes} bytes, found {found_bytes}")]
     TooLarge {
@@ -116,5 +124,5 @@ macro_rules! expected_found {
 }
 expected_found! {
     nifti => Nifti, scan => Scan, geometry => Geometry, labels => Labels,
-    task => Task, network => Network, bundle => Bundle,
+    task => Task, network => Network, bundle => Bundle, text => Text,
 }

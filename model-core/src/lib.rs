@@ -10,6 +10,7 @@ mod case;
 pub mod config;
 pub mod dataset;
 mod error;
+mod file_kind;
 mod histogram;
 mod intensity;
 #[cfg(feature = "burn")]
@@ -30,7 +31,9 @@ mod preprocess;
 mod probabilities;
 mod program;
 mod resample;
+mod scan_name;
 mod task;
+mod text;
 pub mod texts;
 mod tiling;
 mod volume;
@@ -42,6 +45,7 @@ pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};
 pub use case::{Case, check_contrast};
 pub use config::{Activation, Decoder, UNetConfig, Vae};
 pub use error::{Error, Result};
+pub use file_kind::file_kind;
 pub use histogram::{NUM_BINS, chi_square, histograms};
 pub use largest::{keep_largest_of_foreground, keep_largest_of_regions};
 pub use metrics::EmptyRule;
@@ -55,7 +59,12 @@ pub use probabilities::{
     decide_probabilities, probabilities, region_probabilities, restore_logits,
 };
 pub use program::{Buffer, Op, Program, View};
+pub use scan_name::{
+    Holds, ScanName, are_same_channels, is_contrast, is_same_channel, is_specific, scan_stem,
+    usual_names, without_ending,
+};
 pub use task::{BUILTIN_TASKS, Head, Label, Region, Task};
+pub use text::text;
 pub use tiling::{DEFAULT_OVERLAP, Tiling};
 pub use volume::{Forms, Grid, LabelMap, Volume};
 pub use weights::{Array, Weights, check_weights, orthogonal};

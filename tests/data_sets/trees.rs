@@ -88,9 +88,10 @@ impl Source {
                 pairs.join(", ")
             ),
             false => format!(
-                r#"{{"channel_names": {channels}, "file_ending": ".nii.gz", "numTraining": 3,
+                r#"{{"channel_names": {channels}, "file_ending": ".nii.gz", "numTraining": {},
                 "labels": {{"background": 0, "whole": [1, 2, 3], "core": [1, 3], "enhancing": 3}},
-                "regions_class_order": [2, 1, 3]}}"#
+                "regions_class_order": [2, 1, 3]}}"#,
+                self.cases.len()
             ),
         };
         write(folder.join("dataset.json"), json.as_bytes());
@@ -110,6 +111,15 @@ impl Source {
         }
         rows += "unseen,,scans/a.nii,scans/b.nii,scans/c.nii,scans/d.nii\n";
         write(folder.join("cases.csv"), rows.as_bytes());
+    }
+}
+
+/// Files of one small scan under names, and where they end in `seg`-like words of one small label map.
+pub fn write_named(folder: &Path, names: &[&str]) {
+    let case = phantom::phantom(1, 32);
+    for name in names {
+        let is_labels = name.to_lowercase().contains("seg");
+        write(folder.join(name), &if is_labels { labels(&case) } else { channel(&case, 0) });
     }
 }
 

@@ -55,6 +55,11 @@ pub struct TrainConfig {
     /// The part that is held out, counted from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
+    /// Whose a case is, since a patient's cases are never on both sides of a split: a regular
+    /// expression that finds the patient in a case's name, or `case` for nobody's. Without it the
+    /// data set's own word counts, or else how the field names cases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<String>,
     /// How long to train.
     pub steps: Span,
     /// Patches that pass the network at once.
@@ -144,6 +149,7 @@ impl Default for TrainConfig {
             held_out: 0.2,
             folds: 0,
             fold: None,
+            group_by: None,
             steps: Span::Steps(5000),
             batch: 2,
             accumulate: 1,

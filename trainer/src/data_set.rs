@@ -2,13 +2,16 @@
 //! table of paths. One file a layout.
 
 mod brats;
-mod by_suffix;
+pub(crate) mod by_suffix;
 mod check;
 mod dataset_json;
+mod equal_images;
 mod fault;
 mod iseg;
+mod left_aside;
 pub(crate) mod listing;
 mod nnunet;
+mod patients;
 mod references;
 mod scan_bytes;
 mod statistics;
@@ -16,15 +19,17 @@ mod table;
 mod task;
 mod warnings;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use model_core::{Case, DEFAULT_TOLERANCE_VOXELS, Error, Task, Volume};
 use sha2::{Digest, Sha256};
 
-pub(crate) use brats::{are_same_channels, is_same_channel};
 pub use check::{Checked, Facts, Warning};
 pub use fault::{Fault, list as list_faults};
+pub use left_aside::LeftAside;
+pub use patients::{BY_CASE, Patients, check_group_by};
 pub(crate) use references::{references, scan_name};
 pub use scan_bytes::ScanBytes;
 pub use statistics::Intensities;
@@ -52,6 +57,10 @@ pub struct DataSet {
     pub faults: Vec<Fault>,
     /// What a person should be told of it.
     pub notes: Vec<String>,
+    /// Who a case is of, where the data set says so: the patient by the case.
+    pub patients: BTreeMap<String, String>,
+    /// What lies beside its cases and is not used.
+    pub left: LeftAside,
     /// How far apart the files of one case may lie, in voxels.
     pub tolerance_voxels: f64,
 }
@@ -135,6 +144,8 @@ impl DataSet {
             unlabeled: Vec::new(),
             faults: Vec::new(),
             notes: Vec::new(),
+            patients: BTreeMap::new(),
+            left: LeftAside::default(),
             tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
         }
     }
@@ -178,6 +189,9 @@ impl DataSet {
     ) -> Result<DataSet> {
         let mut data_set = DataSet { tolerance_voxels, ..DataSet::open(path, task)? };
         data_set.notes.iter().for_each(|note| progress::say(format!("note: {note}")));
+        if !data_set.left.is_empty() {
+            progress::say(data_set.left.text());
+        }
         let faults = std::mem::take(&mut data_set.faults);
         let (unused, mut faults): (Vec<Fault>, Vec<Fault>) =
             faults.into_iter().partition(|fault| fault.is_unlabeled);
@@ -245,22 +259,24 @@ fn open(path: &Path, wanted: Wanted) -> Result<DataSet> {
         }
     };
     data_set.faults.extend(fault::doubled(&mut data_set.cases, &mut data_set.unlabeled));
+    data_set.faults.extend(fault::of_none(&data_set, path));
     Ok(data_set)
 }
 
 /// A folder that only its files' names describe.
 fn open_by_names(folder: &Path, wanted: Wanted) -> Result<DataSet> {
-    let files = listing::scans_below(folder)?;
-    if let Some(groups) = iseg::groups(folder, &files) {
-        return iseg::open(folder, groups, wanted);
+    let listing = listing::below(folder)?;
+    if iseg::groups(folder, &listing.scans).is_some() {
+        return iseg::open(folder, listing, wanted);
     }
-    if let Some(groups) = brats::groups(folder, &files) {
-        return brats::open(folder, groups, wanted);
+    if brats::is_brats(folder, &listing.scans) {
+        return brats::open(folder, listing, wanted);
     }
-    let found = match files.first() {
+    let mut found = match listing.scans.first() {
         None => "no scans (.nii, .nii.gz, .hdr)".to_string(),
-        Some(first) => format!("{} scans such as {}", files.len(), first.display()),
+        Some(first) => format!("{} scans such as {}", listing.scans.len(), first.display()),
     };
+    listing.left.lines().iter().for_each(|line| found += &format!(", {line}"));
     bail!(
         "expected a data set: dataset.json with imagesTr/ and labelsTr/ (Decathlon, nnU-Net), \
          ID/ID_t1ce.nii.gz … or ID/ID-t1c.nii.gz … (BraTS), subject-N-T1.hdr … (iSeg), or a CSV of \

@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
+use crate::links;
+
 /// The largest scan or label file that is read: four channels of 512³ in f32 are half of it.
 pub const MAX_SCAN_BYTES: u64 = 4 << 30;
 
@@ -20,7 +22,7 @@ pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
 /// With the file's name: missing, unreadable, no file, or larger than `most_bytes`.
 pub fn read(file: &Path, most_bytes: u64) -> Result<Vec<u8>> {
     let about = || format!("cannot read {}", file.display());
-    let metadata = fs::metadata(file).with_context(about)?;
+    let metadata = fs::metadata(file).map_err(|e| links::explained(e, file)).with_context(about)?;
     ensure!(metadata.is_file(), "cannot read {}: expected a file, found a folder", file.display());
     ensure!(
         metadata.len() <= most_bytes,
@@ -37,7 +39,7 @@ pub fn read(file: &Path, most_bytes: u64) -> Result<Vec<u8>> {
 /// With the file's name.
 pub fn start(file: &Path) -> Result<(Vec<u8>, u64)> {
     let about = || format!("cannot read {}", file.display());
-    let source = File::open(file).with_context(about)?;
+    let source = File::open(file).map_err(|e| links::explained(e, file)).with_context(about)?;
     let length = source.metadata().with_context(about)?.len();
     let mut start = Vec::new();
     source.take(1 << 16).read_to_end(&mut start).with_context(about)?;

@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::DISCLAIMER;
-use crate::data_set::{Checked, DataSet, Facts, Fault};
+use crate::data_set::{Checked, DataSet, Facts, Fault, Patients};
 
 /// A data set whose every case was read.
 pub struct Inspection {
@@ -23,7 +23,10 @@ pub struct Inspection {
 
 impl Inspection {
     /// Reads every case of a data set.
-    pub fn new(data_set: DataSet) -> Inspection {
+    pub fn new(mut data_set: DataSet) -> Inspection {
+        if let Ok(patients) = Patients::of(&data_set, None) {
+            data_set.notes.extend(patients.notes());
+        }
         Inspection { checked: data_set.check(), data_set }
     }
 
@@ -46,7 +49,8 @@ impl Inspection {
 
     /// The report for a program.
     pub fn json(&self) -> Value {
-        let DataSet { name, licence, task, layout, cases, unlabeled, notes, .. } = &self.data_set;
+        let DataSet { name, licence, task, layout, cases, unlabeled, notes, left, .. } =
+            &self.data_set;
         json!({
             "disclaimer": DISCLAIMER,
             "name": name,
@@ -56,6 +60,7 @@ impl Inspection {
             "num_labeled": cases.len(),
             "num_unlabeled": unlabeled.len(),
             "notes": notes,
+            "not_used": left.lines(),
             "faults": self.faults(),
             "advice": advice::advice(self),
             "cases": self.checked,

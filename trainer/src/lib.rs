@@ -27,6 +27,7 @@ pub mod initial;
 pub mod inspect;
 #[cfg(feature = "libtorch")]
 pub mod libtorch;
+mod links;
 pub mod lock;
 pub mod loss;
 pub mod loss_scale;

@@ -37,7 +37,7 @@ pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
         let labels = case.labels.context("expected a phantom with labels")?;
         files::write(&out.join(&label), &nifti::write_labels(&labels))?;
         bar.inc(1);
-        Ok(Pair { image, label })
+        Ok(Pair { image, others: Vec::new(), label })
     };
     let training = (seed..end).into_par_iter().map(pair).collect::<Result<Vec<Pair>>>()?;
     bar.finish_and_clear();
@@ -45,7 +45,9 @@ pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
         name: phantom::task().name,
         licence: "CC0 1.0 (synthetic)".into(),
         task: phantom::task(),
+        num_training: Some(training.len() as u64),
         training,
+        validation: Vec::new(),
         test: Vec::new(),
         by_name: None,
     };

@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use model_core::{Bundle, Task, UNetConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
-use crate::data_set::DataSet;
+use crate::data_set::{BY_CASE, DataSet};
 use crate::files;
 use crate::outputs::SETTINGS_MARK;
 
@@ -51,6 +51,10 @@ pub struct Run {
     pub training: Vec<String>,
     /// The names of the cases that are held out.
     pub held_out: Vec<String>,
+    /// The cases of each patient who has several; none in runs that were started before cases were
+    /// kept together by patient.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patients: Option<Vec<Vec<String>>>,
 }
 
 impl Run {
@@ -76,6 +80,7 @@ impl Run {
             data_fingerprint: String::new(),
             training: names(training),
             held_out: names(held_out),
+            patients: Some(Vec::new()),
         }
     }
 
@@ -111,6 +116,10 @@ impl Run {
             run.version
         );
         run.config = TrainConfig::read(&folder.join(SETTINGS))?;
+        if run.patients.is_none() {
+            // Its split is that of cases, and stays so.
+            run.config.group_by.get_or_insert(BY_CASE.into());
+        }
         Ok(Some(run))
     }
 
@@ -176,5 +185,8 @@ pub fn read_bundle(model: &Path) -> Result<Bundle> {
     let bytes = files::read(&file, files::MAX_BUNDLE_BYTES).context(
         "expected a model: a bundle, or the folder of a run that has been validated once",
     )?;
+    if let Some(kind) = model_core::file_kind(&bytes) {
+        bail!("expected a model bundle, found {kind} (in {})", file.display());
+    }
     Ok(Bundle::from_bytes(&bytes).map_err(|error| error.in_file(file.display().to_string()))?)
 }

@@ -10,7 +10,7 @@ use model_core::DEFAULT_TOLERANCE_VOXELS;
 use crate::cases::Cases;
 use crate::checkpoint::{Best, Checkpoint, best, needed_bytes, remove_leftovers};
 use crate::config::TrainConfig;
-use crate::data_set::DataSet;
+use crate::data_set::{DataSet, Patients};
 use crate::lock::{FolderLock, LOCK};
 use crate::outputs::{self, Output};
 use crate::parallel::{Processes, Ranks, Share, Worker};
@@ -122,7 +122,9 @@ fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Res
     check(config, ranks)?;
     let data_set = job.open_data_set()?;
     let network = config.network(&data_set.task)?;
-    let (training, held_out) = config.split(data_set.num_cases())?;
+    let patients = Patients::of(&data_set, config.group_by.as_deref())?;
+    patients.notes().iter().for_each(|note| progress::say(format!("note: {note}")));
+    let (training, held_out) = config.split_by(&patients.of_case)?;
     let split = (&training[..], &held_out[..]);
     let mut run = Run::new(config, job.task, &data_set, &network, split);
 
@@ -130,6 +132,10 @@ fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Res
     let out = job.out;
     let _lock = FolderLock::alone(out)?;
     let started = Run::find(out)?;
+    run.patients = match &started {
+        Some(started) => started.patients.clone(),
+        None => Some(patients.several),
+    };
     let checkpoint = match &started {
         Some(started) => {
             run.check_same(started, out, job.accept_changes)?;
@@ -211,7 +217,8 @@ fn follow(
     let data_set = job.open_data_set()?;
     let network = config.network(&data_set.task)?;
     let task = data_set.task.clone();
-    let (training, held_out) = config.split(data_set.num_cases())?;
+    let patients = Patients::of(&data_set, config.group_by.as_deref())?;
+    let (training, held_out) = config.split_by(&patients.of_case)?;
     let open = || Cases::open(data_set, config, &network, stop);
     let Some(cases) = ranks.open_cases(open)? else {
         return Ok(Outcome { steps: 0, finished: false, best: None });

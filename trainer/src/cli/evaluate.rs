@@ -19,8 +19,8 @@ use crate::outputs::{self, Output};
 /// --json hold every case. Distances are in millimetres, by the files' own spacing.
 ///
 /// Two files are compared with each other, two folders by their files' names: a.nii.gz with
-/// a.nii.gz, a-seg.nii.gz or a_seg.nii.gz, in the folder or, as BraTS has them, in folders below
-/// it; a file that is named seg.nii.gz alone has its folder's name. The references may also be a
+/// a.nii.gz, a-seg.nii.gz, a_tumor_segmentation.nii.gz and the like, in the folder or, as BraTS has
+/// them, in folders below it; a file that is named seg.nii.gz alone has its folder's name. The references may also be a
 /// data set: a folder with dataset.json, of which the labels are enough, one of iSeg, or a CSV of
 /// paths, which needs --task. Files of one case must hold the same voxels, in whatever axis order,
 /// and no label that the task does not name.

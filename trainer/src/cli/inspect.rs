@@ -18,8 +18,10 @@ use crate::outputs::{self, Output};
 /// they mean for training. NaN, empty label files, labels stored as floats and the like keep no
 /// case from being used, but are told. Ends with an error where there are faults.
 ///
-/// Known layouts: the Medical Segmentation Decathlon and nnU-Net raw (dataset.json), BraTS 2018 to
-/// 2024, iSeg (Analyze pairs), and a CSV of paths for everything else.
+/// Known layouts: the Medical Segmentation Decathlon, MONAI's lists and nnU-Net raw (dataset.json),
+/// BraTS 2018 to 2024, UPENN-GBM, UCSF-PDGM and others that are named alike, iSeg (Analyze pairs), and
+/// a CSV of paths for everything else. No case at all is a fault, and so is another number of cases
+/// than numTraining says. What lies beside the cases is counted and named.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -52,7 +54,8 @@ Examples:
 
 A CSV has a header and a row for each case. Its columns: one for each channel, by the task's names
 (or `image`, for one file with all channels); `label`, empty where it is not known; `case`, the
-name, which may be left out where there is one image. Paths are relative to the CSV:
+name, which may be left out where there is one image; `patient`, where several cases are of one.
+Paths are relative to the CSV:
   case,T1,T2,label
   p01,p01/t1.nii.gz,p01/t2.nii.gz,p01/seg.nii.gz
   p02,p02/t1.nii.gz,p02/t2.nii.gz,

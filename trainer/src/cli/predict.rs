@@ -30,9 +30,9 @@ pub(super) struct PredictArgs {
     /// Bundles, or the folders of runs; a folder with fold-0, fold-1, … stands for all of those.
     #[arg(long, num_args = 1.., required = true)]
     model: Vec<PathBuf>,
-    /// The folder of a data set; folders of scans: files with all channels, files for each channel
-    /// (CASE_0000.nii.gz, or BraTS's names), or a folder a case; or files: one with all channels
-    /// for each case, or for one case a file for each channel, in the task's order.
+    /// The folder of a data set; folders of scans: files with all channels, or files for each channel
+    /// (CASE_0000.nii.gz, or by name as CASE_flair.nii.gz), of which the model's are taken; or files:
+    /// one with all channels for each case, or for one case a file for each channel.
     #[arg(long, num_args = 1.., required = true)]
     data: Vec<PathBuf>,
     /// Where the label maps go.
@@ -154,11 +154,14 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
     let paths = members::expand(&args.model);
     let bundles = members::read(&paths)?;
     let inputs = inputs::find(&args.data, args.split, &paths, &bundles[0].card.task)?;
+    inputs.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let text = match &args.profile {
         None => None,
         Some(file) => {
-            let text = String::from_utf8(files::read(file, MAX_BYTES)?);
-            Some(text.with_context(|| format!("cannot read {} as a profile", file.display()))?)
+            let bytes = files::read(file, MAX_BYTES)?;
+            let text = model_core::text(&bytes);
+            let about = || format!("cannot read {} as a profile", file.display());
+            Some(text.with_context(about)?.to_string())
         }
     };
     let profile = text.as_ref().zip(args.profile.as_ref()).map(|(text, file)| {
@@ -175,6 +178,9 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
     let predictor = Predictor::of(bundles, settings, profile.transpose()?, backend)?;
     let outcome = predictor.write_all(&inputs, &args.out, text.as_deref(), args.overwrite)?;
     eprintln!("{}", outcome.summary());
+    if !inputs.left.is_empty() {
+        eprintln!("{}", inputs.left.text());
+    }
     println!("{DISCLAIMER}");
     let (bad, all) = (outcome.faults.len(), inputs.cases.len() + inputs.faults.len());
     if bad > 0 {

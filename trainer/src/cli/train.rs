@@ -111,6 +111,11 @@ struct SettingsArgs {
     /// The part that is held out, counted from 0.
     #[arg(long)]
     fold: Option<usize>,
+    /// Whose a case is: a regular expression whose first group, or else whose match, is the patient in
+    /// a case's name; `case` for nobody's. By default by how the field names cases, or the column
+    /// `patient` of a CSV. A patient's cases are never on both sides of a split.
+    #[arg(long, value_name = "REGEX")]
+    group_by: Option<String>,
     /// Steps or epochs between validations.
     #[arg(long)]
     validate_every: Option<Span>,
@@ -132,6 +137,7 @@ Examples:
     --patch 96 --out run
   rewind train --data BraTS2018 --task brats2018 --recipe brugger --out run
   rewind train --data Task04_Hippocampus --preset demo --folds 5 --out runs
+  rewind train --data cases.csv --task task.toml --group-by '^(p[0-9]+)_' --out run
   rewind train --data Task04_Hippocampus --preset demo --precision bf16 --out run
   rewind train --data BraTS2023 --task brats2023 --preset mbconv-base --devices 0,1,2,3 --out run
   rewind train --recipe pendse --print-config > train.toml
@@ -270,6 +276,8 @@ impl SettingsArgs {
         config.held_out = self.held_out.unwrap_or(config.held_out);
         config.folds = self.folds.unwrap_or(config.folds);
         config.fold = self.fold.or(config.fold);
+        let of_run = || started.filter(|run| run.patients.is_none())?.config.group_by.clone();
+        config.group_by = self.group_by.clone().or(config.group_by).or_else(of_run);
         config.validate_every = self.validate_every.unwrap_or(config.validate_every);
         config.deterministic |= self.deterministic;
         if let Some(patch) = &self.patch {

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::{Decay, Span, TrainConfig};
+use crate::data_set::check_group_by;
 
 impl TrainConfig {
     /// Refuses values that mean nothing.
@@ -40,6 +41,9 @@ impl TrainConfig {
              found {held_out}"
         );
         ensure!(self.folds != 1, "settings: expected folds of at least 2, or 0, found 1");
+        if let Some(group_by) = &self.group_by {
+            check_group_by(group_by).context("settings")?;
+        }
         match self.fold {
             Some(fold) => ensure!(
                 fold < self.folds,
@@ -137,6 +141,7 @@ mod tests {
             "stop_after = \"0 epochs\"",
             "milestones = [\"1 epoch\"]",
             "stream = \"f16\"",
+            "group_by = \"(\"",
             "precision = \"f16\"\nstream = \"bf16\"",
         ];
         for text in refused {

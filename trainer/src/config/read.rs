@@ -8,7 +8,10 @@ use toml::{Table, Value};
 
 use super::partial::{is_part_of_network, write_out_preset};
 use super::{Span, TrainConfig};
-use crate::suggest;
+use crate::{files, suggest};
+
+/// The largest file of settings that is read.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// The recipes by name, as TOML: the papers', and the defaults.
 pub const RECIPES: [(&str, &str); 4] = [
@@ -40,9 +43,10 @@ impl Sources<'_> {
         let file = match self.file {
             None => Table::new(),
             Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .with_context(|| format!("cannot read the settings {}", file.display()))?;
-                table(&text).with_context(|| format!("in the settings {}", file.display()))?
+                let about = || format!("cannot read the settings {}", file.display());
+                let bytes = files::read(file, MAX_BYTES).with_context(about)?;
+                table(model_core::text(&bytes).with_context(about)?)
+                    .with_context(|| format!("in the settings {}", file.display()))?
             }
         };
         let named = |table: &Table| Some(table.get("recipe")?.as_str()?.to_string());

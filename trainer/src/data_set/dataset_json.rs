@@ -1,15 +1,15 @@
 //! Folders with a `dataset.json`: the Medical Segmentation Decathlon's, and nnU-Net's in two forms.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use model_core::dataset::{Manifest, Pair};
-use model_core::{DEFAULT_TOLERANCE_VOXELS, Task};
+use model_core::dataset::{Manifest, Pair, case_name};
+use model_core::{Task, are_same_channels};
 
-use super::brats::are_same_channels;
 use super::by_suffix::Found;
 use super::listing::folder_name;
-use super::{CaseFiles, DataSet, Layout, Wanted, nnunet};
+use super::{CaseFiles, DataSet, Layout, Wanted, fault, nnunet};
 use crate::files;
 
 /// The largest `dataset.json` that is read.
@@ -33,14 +33,22 @@ pub(super) fn read(folder: &Path) -> Result<Manifest> {
 /// Lists the cases.
 pub(super) fn open(folder: &Path, wanted: Wanted) -> Result<DataSet> {
     let manifest = read(folder)?;
-    let mut notes = Vec::new();
-    let (layout, found) = match &manifest.by_name {
+    let (layout, mut found, num_training) = match &manifest.by_name {
         Some(by_name) => {
-            let channels = &manifest.task.channels;
-            (Layout::NnunetV2, nnunet::cases(folder, by_name, channels)?)
+            let found = nnunet::cases(folder, by_name, &manifest.task.channels)?;
+            let labeled = found.faults.iter().filter(|fault| !fault.is_unlabeled);
+            let faulty: BTreeSet<&str> = labeled.map(|fault| fault.case.as_str()).collect();
+            let count = found.cases.len() + faulty.len();
+            (Layout::NnunetV2, found, count)
         }
-        None => listed(folder, &manifest, &mut notes),
+        None => {
+            let (layout, found) = listed(folder, &manifest);
+            (layout, found, manifest.training.len())
+        }
     };
+    let file = folder.join("dataset.json");
+    found.faults.extend(fault::of_number(manifest.num_training, num_training, file));
+    let mut notes = std::mem::take(&mut found.notes);
     let Manifest { name, licence, task, .. } = manifest;
     let task = match wanted {
         Wanted::Unnamed => task,
@@ -54,9 +62,9 @@ pub(super) fn open(folder: &Path, wanted: Wanted) -> Result<DataSet> {
             named
         }
     };
-    let Found { cases, unlabeled, faults } = found;
-    let tolerance_voxels = DEFAULT_TOLERANCE_VOXELS;
-    Ok(DataSet { name, licence, task, layout, cases, unlabeled, faults, notes, tolerance_voxels })
+    let data_set = DataSet::new(&name, task, found.cases);
+    let Found { unlabeled, faults, left, .. } = found;
+    Ok(DataSet { licence, layout, unlabeled, faults, notes, left, ..data_set })
 }
 
 /// A task that is named can rename labels and unite them in regions; it cannot change which
@@ -87,31 +95,42 @@ fn check_channels(model: &Task, stated: &Task, folder: &Path) -> Result<()> {
 }
 
 /// The cases of a list.
-fn listed(folder: &Path, manifest: &Manifest, notes: &mut Vec<String>) -> (Layout, Found) {
-    let is_numbered = nnunet::leaves_out_channels(folder, &manifest.training);
-    let images = |image: &String| match is_numbered {
-        true => nnunet::channel_files(&folder.join(image), manifest.task.channels.len()),
-        false => vec![folder.join(image)],
+fn listed(folder: &Path, manifest: &Manifest) -> (Layout, Found) {
+    let Manifest { training, validation, test, .. } = manifest;
+    let is_numbered = nnunet::leaves_out_channels(folder, training);
+    let images = |images: &[String]| match images {
+        [image] if is_numbered => {
+            nnunet::channel_files(&folder.join(image), manifest.task.channels.len())
+        }
+        images => images.iter().map(|image| folder.join(image)).collect(),
     };
     let case = |pair: &Pair| CaseFiles {
-        name: pair.name().to_string(),
-        images: images(&pair.image),
+        name: pair.name(),
+        images: images(&pair.images()),
         label: Some(folder.join(&pair.label)),
     };
-    let test = |image: &String| {
-        let pair = Pair { image: image.clone(), label: String::new() };
-        CaseFiles { name: pair.name().to_string(), images: images(image), label: None }
+    let unlabeled = |files: &Vec<String>| CaseFiles {
+        name: case_name(files),
+        images: images(files),
+        label: None,
     };
     // A set that was passed on without its test scans is whole for all but them.
     let is_here = |case: &CaseFiles| case.images.iter().any(|image| image.exists());
-    let unlabeled: Vec<CaseFiles> =
-        manifest.test.iter().map(test).filter(|case| is_here(case)).collect();
-    let num_gone = manifest.test.len() - unlabeled.len();
+    let mut notes = Vec::new();
+    let unlabeled: Vec<CaseFiles> = test.iter().map(unlabeled).filter(is_here).collect();
+    let num_gone = test.len() - unlabeled.len();
     if num_gone > 0 {
-        let count = manifest.test.len();
+        let count = test.len();
         notes.push(format!("{num_gone} of {count} listed scans without labels are not here"));
     }
+    if !validation.is_empty() {
+        notes.push(format!(
+            "{} cases of the list validation stand with those of training; which are held out, \
+             training decides",
+            validation.len()
+        ));
+    }
     let layout = if is_numbered { Layout::NnunetV1 } else { Layout::Decathlon };
-    let cases = manifest.training.iter().map(case).collect();
-    (layout, Found { cases, unlabeled, faults: Vec::new() })
+    let cases = training.iter().chain(validation).map(case).collect();
+    (layout, Found { cases, unlabeled, notes, ..Found::default() })
 }

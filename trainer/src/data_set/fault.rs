@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::CaseFiles;
+use super::{CaseFiles, DataSet};
 
 /// Why a case cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// The case's name.
+    /// The case's name; empty where it is of the data set itself.
     pub case: String,
     /// What was expected, and what was found.
     pub what: String,
@@ -34,9 +34,12 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if !self.case.is_empty() {
+            write!(f, "{}: ", self.case)?;
+        }
         match &self.file {
-            None => write!(f, "{}: {}", self.case, self.what),
-            Some(file) => write!(f, "{}: {} (in {})", self.case, self.what, file.display()),
+            None => write!(f, "{}", self.what),
+            Some(file) => write!(f, "{} (in {})", self.what, file.display()),
         }
     }
 }
@@ -46,12 +49,16 @@ pub fn list(faults: &[Fault]) -> String {
     let mut cases: Vec<&str> = faults.iter().map(|fault| fault.case.as_str()).collect();
     cases.sort_unstable();
     cases.dedup();
+    cases.retain(|case| !case.is_empty());
     let faulty = match faults.len() {
         1 => "1 fault".to_string(),
         n => format!("{n} faults"),
     };
-    let count = if cases.len() == 1 { "1 case".into() } else { format!("{} cases", cases.len()) };
-    let mut text = format!("{faulty} in {count} that cannot be used:");
+    let mut text = match cases.len() {
+        0 => format!("{faulty}:"),
+        1 => format!("{faulty} in 1 case that cannot be used:"),
+        count => format!("{faulty} in {count} cases that cannot be used:"),
+    };
     faults.iter().for_each(|fault| text += &format!("\n  {fault}"));
     text
 }
@@ -88,6 +95,25 @@ pub(super) fn doubled(cases: &mut Vec<CaseFiles>, unlabeled: &mut Vec<CaseFiles>
     cases.retain(&mut keep);
     unlabeled.retain(&mut keep);
     faults
+}
+
+/// A data set without a case, or without the number of cases that it says it has, is not what its
+/// owner thinks it is.
+pub(super) fn of_none(data_set: &DataSet, path: &Path) -> Option<Fault> {
+    let is_empty = data_set.cases.is_empty() && data_set.unlabeled.is_empty();
+    if !is_empty || !data_set.faults.is_empty() {
+        return None;
+    }
+    let mut what = "expected at least one case, found none".to_string();
+    data_set.left.lines().iter().for_each(|line| what += &format!("; {line}"));
+    Some(Fault::new("", what, Some(path.to_path_buf())))
+}
+
+/// A data set that says how many cases with labels it has, and lists another number.
+pub(super) fn of_number(stated: Option<u64>, found: usize, file: PathBuf) -> Option<Fault> {
+    let stated = stated.filter(|&stated| stated != found as u64)?;
+    let what = format!("expected {stated} cases with labels, as numTraining says, found {found}");
+    Some(Fault::new("", what, Some(file)))
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -5,13 +5,26 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use super::LeftAside;
 use crate::progress;
+
+pub(crate) use model_core::scan_stem as stem;
 
 /// The most names that are looked at: 100,000 cases of BraTS in 2018's folders are 600,000.
 const MAX_NAMES: u64 = 1_000_000;
 
-/// How deep scans may lie: HGG/ID/file below a folder that was unpacked into another.
-const MAX_DEPTH: usize = 3;
+/// How deep scans may lie: NIfTI-files/images_structural/ID/file of UPENN-GBM, below a folder that
+/// was unpacked into another.
+const MAX_DEPTH: usize = 4;
+
+/// What lies in a folder and the folders in it.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// The scans, by their names; links to what is not here among them.
+    pub scans: Vec<PathBuf>,
+    /// Everything else.
+    pub left: LeftAside,
+}
 
 /// A file's or a folder's name and path, sorted by name. Hidden ones, such as the `._case.nii.gz`
 /// of a file system, are left out.
@@ -31,10 +44,10 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(entries)
 }
 
-/// Every scan in a folder and the folders in it.
-pub(super) fn scans_below(folder: &Path) -> Result<Vec<PathBuf>> {
+/// Every scan in a folder and the folders in it, and what else is there.
+pub(crate) fn below(folder: &Path) -> Result<Listing> {
     let bar = progress::bar("looking for scans", 0);
-    let mut scans = Vec::new();
+    let mut listing = Listing::default();
     let mut folders = vec![(folder.to_path_buf(), 0)];
     while let Some((inner, depth)) = folders.pop() {
         for (name, path) in entries(&inner)? {
@@ -47,24 +60,20 @@ pub(super) fn scans_below(folder: &Path) -> Result<Vec<PathBuf>> {
                 folder.display()
             );
             // Links are followed; their depth ends a circle.
-            if stem(&name).is_some() && !path.is_dir() {
-                scans.push(path);
-            } else if depth < MAX_DEPTH && path.is_dir() {
-                folders.push((path, depth + 1));
+            match path.is_dir() {
+                true if depth < MAX_DEPTH => folders.push((path, depth + 1)),
+                true => {
+                    let what = format!("folders more than {MAX_DEPTH} deep");
+                    listing.left.add(what, &path);
+                }
+                false if stem(&name).is_some() => listing.scans.push(path),
+                false => listing.left.add_other(&path),
             }
         }
     }
     bar.finish_and_clear();
-    scans.sort();
-    Ok(scans)
-}
-
-/// The endings of scans; the `.img` of a pair is found by its `.hdr`.
-const ENDINGS: [&str; 4] = [".nii.gz", ".nii", ".hdr.gz", ".hdr"];
-
-/// A scan's name without its ending; none where it ends otherwise.
-pub(crate) fn stem(name: &str) -> Option<&str> {
-    ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).filter(|stem| !stem.is_empty())
+    listing.scans.sort();
+    Ok(listing)
 }
 
 /// A path's last part.

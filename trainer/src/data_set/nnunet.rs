@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use model_core::dataset::{ByName, Listed, Pair};
+use model_core::without_ending;
 
 use super::by_suffix::Found;
 use super::listing::{self, entries};
-use super::{CaseFiles, Fault};
+use super::{CaseFiles, Fault, LeftAside};
 
 /// Cases of the second form, from their files' names or as they are listed.
 pub(super) fn cases(folder: &Path, by_name: &ByName, channels: &[String]) -> Result<Found> {
@@ -22,7 +23,9 @@ pub(super) fn cases(folder: &Path, by_name: &ByName, channels: &[String]) -> Res
     };
     let test = folder.join("imagesTs");
     if test.is_dir() {
-        for (name, files) in by_case(&test, ending)? {
+        let numbered = Numbered::read(&test, ending, &mut found.left)?;
+        found.faults.extend(numbered.doubled.into_iter().map(Fault::of_unlabeled));
+        for (name, files) in numbered.by_case {
             match complete(&name, files, channels, &test) {
                 Ok(images) => found.unlabeled.push(CaseFiles { name, images, label: None }),
                 Err(faults) => found.faults.extend(faults.into_iter().map(Fault::of_unlabeled)),
@@ -44,11 +47,17 @@ fn listed(folder: &Path, case: &Listed) -> CaseFiles {
 fn training(folder: &Path, ending: &str, channels: &[String]) -> Result<Found> {
     let (images, labels) = (folder.join("imagesTr"), folder.join("labelsTr"));
     let mut found = Found::default();
-    let mut by_case = by_case(&images, ending)?;
+    let Numbered { mut by_case, doubled } = Numbered::read(&images, ending, &mut found.left)?;
+    found.faults.extend(doubled);
     let mut with_labels: BTreeMap<String, PathBuf> = BTreeMap::new();
     for (name, path) in entries(&labels)? {
-        if let Some(case) = name.strip_suffix(ending) {
-            with_labels.insert(case.to_string(), path);
+        match without_ending(&name, ending) {
+            None => add_other(&mut found.left, ending, &path),
+            Some(case) => {
+                if let Some(first) = with_labels.insert(case.to_string(), path.clone()) {
+                    found.faults.push(doubled_fault(case, &first, path));
+                }
+            }
         }
     }
     let names: BTreeSet<String> = by_case.keys().chain(with_labels.keys()).cloned().collect();
@@ -71,18 +80,50 @@ fn training(folder: &Path, ending: &str, channels: &[String]) -> Result<Found> {
 }
 
 /// A folder's files by case and channel number.
-fn by_case(folder: &Path, ending: &str) -> Result<BTreeMap<String, BTreeMap<usize, PathBuf>>> {
-    let mut cases: BTreeMap<String, BTreeMap<usize, PathBuf>> = BTreeMap::new();
-    for (name, path) in entries(folder)? {
-        let numbered = name.strip_suffix(ending).and_then(|stem| stem.rsplit_once('_'));
-        let Some((case, number)) = numbered else { continue };
-        if number.len() == 4
-            && let Ok(number) = number.parse()
-        {
-            cases.entry(case.to_string()).or_default().insert(number, path);
+struct Numbered {
+    by_case: BTreeMap<String, BTreeMap<usize, PathBuf>>,
+    /// Files of one channel of a case, whose names differ by capitals alone.
+    doubled: Vec<Fault>,
+}
+
+impl Numbered {
+    fn read(folder: &Path, ending: &str, left: &mut LeftAside) -> Result<Numbered> {
+        let mut by_case: BTreeMap<String, BTreeMap<usize, PathBuf>> = BTreeMap::new();
+        let mut doubled = Vec::new();
+        for (name, path) in entries(folder)? {
+            let Some(stem) = without_ending(&name, ending) else {
+                add_other(left, ending, &path);
+                continue;
+            };
+            let numbered = stem.rsplit_once('_').filter(|(_, number)| number.len() == 4);
+            let numbered = numbered.and_then(|(case, number)| Some((case, number.parse().ok()?)));
+            let Some((case, number)) = numbered else {
+                left.add("files without a channel's number (CASE_0000)", &path);
+                continue;
+            };
+            let files = by_case.entry(case.to_string()).or_default();
+            if let Some(first) = files.insert(number, path.clone()) {
+                doubled.push(doubled_fault(case, &first, path));
+            }
         }
+        Ok(Numbered { by_case, doubled })
     }
-    Ok(cases)
+}
+
+fn doubled_fault(case: &str, first: &Path, other: PathBuf) -> Fault {
+    let what = format!("expected one file, found two: {} and this", first.display());
+    Fault::new(case, what, Some(other))
+}
+
+/// A file that does not end as the description says.
+fn add_other(left: &mut LeftAside, ending: &str, path: &Path) {
+    match listing::stem(&listing::file_name(path)) {
+        Some(_) if !path.is_dir() => {
+            let what = format!("scans that do not end in {ending}, as file_ending says they do");
+            left.add(what, path);
+        }
+        _ => left.add_other(path),
+    }
 }
 
 /// A case's files in the order of the channels, or a fault for each that is missing or too many.
@@ -118,7 +159,7 @@ pub(super) fn channel_files(image: &Path, num_channels: usize) -> Vec<PathBuf> {
 
 /// Whether images are listed without their channels' numbers: no such file, but its first channel.
 pub(super) fn leaves_out_channels(folder: &Path, training: &[Pair]) -> bool {
-    training.iter().any(|pair| {
+    training.iter().filter(|pair| pair.others.is_empty()).any(|pair| {
         let image = folder.join(&pair.image);
         !image.exists() && channel_files(&image, 1)[0].exists()
     })

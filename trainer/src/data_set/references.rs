@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use model_core::Task;
 use model_core::dataset::Manifest;
+use model_core::{Holds, Task, without_ending};
 
-use super::{Fault, Wanted, dataset_json, iseg, list_faults, listing};
+use super::by_suffix::Group;
+use super::{Fault, Wanted, dataset_json, fault, iseg, list_faults, listing};
 
 /// The label files of a data set's folder, its `dataset.json` or a CSV; none where a folder is only
 /// one of label maps.
@@ -45,38 +46,50 @@ fn of_table(file: &Path, task: Option<&Task>) -> Result<BTreeMap<String, PathBuf
 
 /// None where a `dataset.json` of nnU-Net lies beside label maps, as with its predictions.
 fn of_manifest(folder: &Path, manifest: Manifest) -> Result<Option<BTreeMap<String, PathBuf>>> {
-    let Some(by_name) = manifest.by_name else {
-        let pairs = manifest.training.iter();
-        return Ok(Some(pairs.map(|p| (p.name().to_string(), folder.join(&p.label))).collect()));
+    let stated = manifest.num_training;
+    let (found, count) = match manifest.by_name {
+        None => {
+            let pairs = manifest.training.iter().chain(&manifest.validation);
+            let found = pairs.map(|pair| (pair.name(), folder.join(&pair.label))).collect();
+            (found, manifest.training.len())
+        }
+        Some(by_name) => {
+            let found: BTreeMap<String, PathBuf> = if by_name.listed.is_empty() {
+                let labels = folder.join("labelsTr");
+                if !labels.is_dir() {
+                    return Ok(None);
+                }
+                let named = |(name, path): (String, PathBuf)| {
+                    Some((without_ending(&name, &by_name.file_ending)?.to_string(), path))
+                };
+                listing::entries(&labels)?.into_iter().filter_map(named).collect()
+            } else {
+                let listed = by_name.listed.into_iter();
+                listed.map(|case| (case.name, folder.join(case.label))).collect()
+            };
+            let count = found.len();
+            (found, count)
+        }
     };
-    if !by_name.listed.is_empty() {
-        let listed = by_name.listed.into_iter();
-        return Ok(Some(listed.map(|case| (case.name, folder.join(case.label))).collect()));
-    }
-    let labels = folder.join("labelsTr");
-    if !labels.is_dir() {
-        return Ok(None);
-    }
-    let named = |(name, path): (String, PathBuf)| {
-        Some((name.strip_suffix(&by_name.file_ending)?.to_string(), path))
-    };
-    Ok(Some(listing::entries(&labels)?.into_iter().filter_map(named).collect()))
+    let fault = fault::of_number(stated, count, folder.join("dataset.json"));
+    ensure!(fault.is_none(), list_faults(&fault.into_iter().collect::<Vec<_>>()));
+    Ok(Some(found))
 }
 
 /// None where the folder holds no scans of subjects beside their labels.
 fn of_iseg(folder: &Path) -> Result<Option<BTreeMap<String, PathBuf>>> {
-    let files = listing::scans_below(folder)?;
+    let files = listing::below(folder)?.scans;
     let groups = iseg::groups(folder, &files).unwrap_or_default();
-    let is_label = |suffix: &str| suffix == iseg::LABEL;
-    if !groups.iter().any(|group| group.files.iter().any(|(suffix, _)| !is_label(suffix))) {
+    let has_scans = |group: &Group| group.files.iter().any(|m| m.name.holds != Holds::Labels);
+    if !groups.iter().any(has_scans) {
         return Ok(None);
     }
     let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
     let mut twice = Vec::new();
     for group in groups {
-        for (_, file) in group.files.into_iter().filter(|(suffix, _)| is_label(suffix)) {
-            if let Some(other) = found.insert(group.name.clone(), file.clone()) {
-                twice.push(format!("  {} and {}", other.display(), file.display()));
+        for member in group.of(Holds::Labels) {
+            if let Some(other) = found.insert(group.name.clone(), member.file.clone()) {
+                twice.push(format!("  {} and {}", other.display(), member.file.display()));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use model_core::nifti::Reader;
-use model_core::{Grid, LabelMap};
+use model_core::{Grid, LabelMap, without_ending};
 use sha2::{Digest, Sha256};
 
 use crate::files;
@@ -118,14 +118,20 @@ pub(super) fn parts(file: &Path) -> Result<Vec<PathBuf>> {
 /// Header and voxels of a pair; none where a file's name is that of a scan in one file.
 fn pair(file: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let plain = name.strip_suffix(".gz").unwrap_or(&name);
-    let (stem, other) = match (plain.strip_suffix(".hdr"), plain.strip_suffix(".img")) {
+    let plain = without_ending(&name, ".gz").unwrap_or(&name);
+    let (stem, other) = match (without_ending(plain, ".hdr"), without_ending(plain, ".img")) {
         (Some(stem), _) => (stem, "img"),
         (_, Some(stem)) => (stem, "hdr"),
         _ => return Ok(None),
     };
-    let candidates =
-        ["", ".gz"].map(|ending| file.with_file_name(format!("{stem}.{other}{ending}")));
+    let [small, capital] = [other.to_string(), other.to_uppercase()];
+    let endings = [
+        format!(".{small}"),
+        format!(".{small}.gz"),
+        format!(".{capital}"),
+        format!(".{capital}.GZ"),
+    ];
+    let candidates = endings.map(|ending| file.with_file_name(format!("{stem}{ending}")));
     let Some(found) = candidates.iter().find(|path| path.is_file()) else {
         bail!("expected the pair's other file {}, found none", candidates[0].display());
     };

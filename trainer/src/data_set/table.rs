@@ -1,13 +1,14 @@
-//! A CSV with a row for each case: a column for each channel, or one `image`, and `label`.
+//! A CSV with a row for each case: a column for each channel, or one `image`, and `label`; and
+//! `patient`, of whom several cases may be.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::{DEFAULT_TOLERANCE_VOXELS, Task};
+use model_core::{Task, is_same_channel};
 
-use super::brats::is_same_channel;
 use super::listing::{file_name, stem};
-use super::{CaseFiles, DataSet, Fault, Layout, Wanted};
+use super::{CaseFiles, DataSet, Fault, Wanted};
 use crate::files;
 
 /// The largest table that is read.
@@ -19,6 +20,7 @@ struct Columns {
     /// In the task's order, or one for all channels.
     images: Vec<usize>,
     label: Option<usize>,
+    patient: Option<usize>,
 }
 
 impl Columns {
@@ -39,19 +41,33 @@ pub(super) fn open(file: &Path, wanted: Wanted) -> Result<DataSet> {
     };
     let about = || format!("cannot read {}", file.display());
     let bytes = files::read(file, MAX_TABLE_BYTES)?;
-    // Spreadsheets put a mark of the encoding in front.
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
+    let text = model_core::text(&bytes).map_err(|e| e.in_file(file.display().to_string()))?;
+    // Spreadsheets of many countries part columns by semicolons.
+    let header = text.lines().next().unwrap_or_default();
+    let delimiter = [b',', b';', b'\t'].into_iter().find(|&c| header.contains(char::from(c)));
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .delimiter(delimiter.unwrap_or(b','))
+        .from_reader(text.as_bytes());
     let columns = columns(reader.headers().with_context(about)?, &task).with_context(about)?;
     let (mut cases, mut unlabeled, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    let mut patients = BTreeMap::new();
     for (number, record) in reader.records().enumerate() {
         let row = format!("row {}", number + 1);
         let fault = |what: String| Fault::new(&row, what, Some(file.to_path_buf()));
         match record {
             Err(error) => faults.push(fault(error.to_string())),
             Ok(record) => match case(&record, &columns, file) {
-                Ok(case) if case.label.is_some() => cases.push(case),
-                Ok(case) => unlabeled.push(case),
+                Ok(case) => {
+                    let patient = columns.patient.and_then(|place| record.get(place));
+                    if let Some(patient) = patient.filter(|patient| !patient.is_empty()) {
+                        patients.insert(case.name.clone(), patient.to_string());
+                    }
+                    match case.label {
+                        Some(_) => cases.push(case),
+                        None => unlabeled.push(case),
+                    }
+                }
                 Err(error) => {
                     let is_unlabeled = columns.label(&record).is_none();
                     faults.push(Fault { is_unlabeled, ..fault(error.to_string()) });
@@ -59,29 +75,21 @@ pub(super) fn open(file: &Path, wanted: Wanted) -> Result<DataSet> {
             },
         }
     }
-    Ok(DataSet {
-        name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        licence: String::new(),
-        task,
-        layout: Layout::Table,
-        cases,
-        unlabeled,
-        faults,
-        notes: Vec::new(),
-        tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
-    })
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let data_set = DataSet::new(&name, task, cases);
+    Ok(DataSet { unlabeled, faults, patients, ..data_set })
 }
 
 /// Refuses columns that are unknown or missing: a misspelt one would be left out in silence.
 fn columns(header: &csv::StringRecord, task: &Task) -> Result<Columns> {
-    let (mut case, mut image, mut label) = (None, None, None);
+    let (mut case, mut image, mut label, mut patient) = (None, None, None, None);
     let mut channels: Vec<Option<usize>> = vec![None; task.channels.len()];
     let refuse = |what: String| {
         let names = task.channels.join(", ");
         let found: Vec<&str> = header.iter().collect();
         format!(
             "{what}: expected the columns {names} (or image, for one file with all channels), label \
-             where labels are known, and case; found {}",
+             where labels are known, patient where several cases are of one, and case; found {}",
             found.join(", ")
         )
     };
@@ -92,6 +100,7 @@ fn columns(header: &csv::StringRecord, task: &Task) -> Result<Columns> {
             ("case", _) => &mut case,
             ("image", _) => &mut image,
             ("label", _) => &mut label,
+            ("patient", _) => &mut patient,
             _ => bail!(refuse(format!("unknown column {name:?}"))),
         };
         ensure!(slot.replace(place).is_none(), refuse(format!("column {name:?} stands twice")));
@@ -105,7 +114,7 @@ fn columns(header: &csv::StringRecord, task: &Task) -> Result<Columns> {
         case.is_some() || images.len() == 1,
         refuse("no column names the cases of several images".into())
     );
-    Ok(Columns { case, images, label })
+    Ok(Columns { case, images, label, patient })
 }
 
 /// The case of a row; paths are relative to the table.

@@ -3,20 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use model_core::Task;
+use anyhow::{Result, bail, ensure};
+use model_core::{Holds, ScanName, Task};
 
 use crate::data_set;
+use crate::data_set::listing::{self, file_name, folder_name};
 use crate::files;
-
-/// Folders below a folder that are searched: `HGG/ID/ID_seg.nii.gz` of BraTS 2018 lies two down.
-const MAX_DEPTH: usize = 2;
-
-/// What a label map's name may end in beside the case's name, in BraTS's folders.
-const SEGMENTATION: [&str; 2] = ["-seg", "_seg"];
-
-/// A name that says nothing else: the case is named by its folder.
-const SEGMENTATION_ALONE: &str = "seg";
 
 /// A case's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,72 +75,64 @@ fn references(path: &Path, task: Option<&Task>) -> Result<BTreeMap<String, PathB
     Ok(found)
 }
 
-/// The label maps in a folder by the case's name: all scans that lie in it, else those below it that
-/// are named as segmentations.
+/// The label maps in a folder by the case's name: the scans that lie in it, or where these are not
+/// named as segmentations, those below it that are. Beside segmentations other scans do not count.
 fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut scans = Vec::new();
-    scans_in(folder, 0, &mut scans)?;
-    if scans.is_empty() {
-        scans_in(folder, MAX_DEPTH, &mut scans)?;
-        scans.retain(|file| case_name(file) != stem(file));
+    let is_labels = |file: &PathBuf| named(file).holds == Holds::Labels;
+    let inside = listing::entries(folder)?.into_iter().map(|(_, path)| path);
+    let is_scan = |path: &PathBuf| data_set::scan_name(path).is_some() && !path.is_dir();
+    let mut scans: Vec<PathBuf> = inside.filter(is_scan).collect();
+    let mut left = Vec::new();
+    if !scans.iter().any(is_labels) {
+        let mut below = listing::below(folder)?;
+        below.scans.retain(is_labels);
+        if scans.is_empty() || !below.scans.is_empty() {
+            scans = below.scans;
+            left = below.left.lines();
+        }
+    } else {
+        // The channels of the cases, and masks of the brain.
+        let is_other =
+            |file: &PathBuf| matches!(named(file).holds, Holds::OtherChannel | Holds::OtherMask);
+        scans.retain(|file| !is_other(file));
     }
-    let found = scans.len();
     ensure!(
-        found > 0,
-        "expected label maps (.nii, .nii.gz, .hdr), found none in {}",
-        folder.display()
+        !scans.is_empty(),
+        "expected label maps (.nii, .nii.gz, .hdr), found none in {}{}",
+        folder.display(),
+        left.iter().map(|line| format!("\n  {line}")).collect::<String>()
     );
     let mut maps: BTreeMap<String, PathBuf> = BTreeMap::new();
     let mut twice = Vec::new();
+    // Those that experts made come first.
+    scans.sort_by_cached_key(|file| (named(file).variant, file.clone()));
     for file in scans {
-        if let Some(other) = maps.insert(case_name(&file), file.clone()) {
-            twice.push(format!("  {} and {}", other.display(), file.display()));
+        let case = case_name(&file);
+        match maps.get(&case) {
+            Some(other) if named(other).variant == named(&file).variant => {
+                twice.push(format!("  {} and {}", other.display(), file.display()));
+            }
+            Some(_) => {}
+            None => drop(maps.insert(case, file)),
         }
     }
     ensure!(twice.is_empty(), "expected one label map a case, found two:\n{}", twice.join("\n"));
     Ok(maps)
 }
 
-/// Collects the scans in a folder, and in folders down to a depth below it, ordered by path.
-fn scans_in(folder: &Path, depth: usize, scans: &mut Vec<PathBuf>) -> Result<()> {
-    let about = || format!("cannot read {}", folder.display());
-    let entries = std::fs::read_dir(folder).with_context(about)?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.with_context(about)?.path());
-    }
-    paths.sort();
-    for path in paths {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Hidden files such as "._case.nii.gz" are a file system's own.
-        if name.starts_with('.') {
-            continue;
-        }
-        if path.is_dir() {
-            if depth > 0 {
-                scans_in(&path, depth - 1, scans)?;
-            }
-        } else if data_set::scan_name(&path).is_some() {
-            scans.push(path);
-        }
-    }
-    Ok(())
+fn named(file: &Path) -> ScanName {
+    ScanName::parse(&file_name(file), &[])
 }
 
-/// A scan's name without its ending.
-fn stem(file: &Path) -> String {
-    data_set::scan_name(file).unwrap_or_else(|| files::case_name(file))
-}
-
-/// A file's name without what says that it is a segmentation.
+/// A file's name without what says that it is a segmentation; where it says only that, the folder's.
 fn case_name(file: &Path) -> String {
-    let name = stem(file);
-    if name == SEGMENTATION_ALONE {
-        let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
-        return folder.to_string_lossy().into_owned();
+    match named(file) {
+        ScanName { holds: Holds::Labels, is_at_end: true, case, .. } => match case.is_empty() {
+            true => folder_name(file.parent().unwrap_or(Path::new(""))),
+            false => case,
+        },
+        _ => data_set::scan_name(file).unwrap_or_else(|| files::case_name(file)),
     }
-    let case = SEGMENTATION.iter().find_map(|ending| name.strip_suffix(ending));
-    case.filter(|case| !case.is_empty()).unwrap_or(&name).to_string()
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(super) fn report(inspection: &Inspection) -> String {
         parts.push(intensities(inspection, &facts));
         parts.extend(volumes(inspection, &facts));
     }
+    let left = inspection.data_set.left.text();
+    parts.extend((!left.is_empty()).then_some(left));
     let advice = advice::advice(inspection);
     if !advice.is_empty() {
         parts.push(format!("for training\n  {}", advice.join("\n  ")));

@@ -1,101 +1,219 @@
-//! Which channel a file holds, by its name: nnU-Net numbers channels, BraTS and others name them.
+//! Which scans are a case's channels, by their names: nnU-Net numbers channels, BraTS and others
+//! name them, and a scan that says nothing is a case of its own.
 
-use model_core::Task;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use crate::data_set::is_same_channel;
+use model_core::{Holds, ScanName, Task, is_specific};
 
-/// What a file is to its case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    /// `CASE_0002`: perhaps a channel of nnU-Net's.
-    Numbered {
-        /// The case.
-        case: String,
-        /// The channel.
-        channel: usize,
-    },
-    /// `CASE_flair`, `CASE-t2f`: a channel by its name.
-    Named {
-        /// The case; empty where the file names the channel alone, and its folder the case.
-        case: String,
-        /// The channel.
-        channel: usize,
-    },
-    /// `CASE_seg`, `CASE-label`: the expert's labels, which a prediction does not see.
-    Labels,
-    /// Anything else: all channels, as far as its name tells.
-    Whole,
+use super::inputs::{Inputs, name_of, num_channels};
+use crate::data_set::by_suffix::{self, Group};
+use crate::data_set::listing::file_name;
+use crate::data_set::{CaseFiles, LeftAside};
+
+/// Scans that were sorted into cases by their names.
+pub(super) struct Sorter<'a> {
+    task: &'a Task,
+    found: &'a mut Inputs,
 }
 
-/// What a file is, by its name without ending.
-pub fn part(stem: &str, task: &Task) -> Part {
-    let place = stem.rfind(['_', '-']);
-    let (case, end) = place.map_or(("", stem), |place| (&stem[..place], &stem[place + 1..]));
-    let (case, end) = (case.to_string(), end.to_ascii_lowercase());
-    let is_number = end.len() == 4 && end.bytes().all(|byte| byte.is_ascii_digit());
-    let is_numbered = is_number && place.is_some_and(|place| stem[place..].starts_with('_'));
-    if let Some(channel) = end.parse().ok().filter(|_| is_numbered && !case.is_empty())
-        && channel < task.channels.len()
-    {
-        return Part::Numbered { case, channel };
+/// Sorts scans into cases. `root` is the folder that they were found in; of scans that were named one
+/// by one there is none, and those whose names say nothing are all meant.
+pub(super) fn sort(root: Option<&Path>, scans: Vec<PathBuf>, task: &Task, found: &mut Inputs) {
+    let mut sorter = Sorter { task, found };
+    let (mut numbered, mut named, mut untold) = (Vec::new(), Vec::new(), Vec::new());
+    for scan in scans {
+        match ScanName::parse(&file_name(&scan), &task.channels).holds {
+            Holds::Numbered(_) => numbered.push(scan),
+            Holds::Untold => untold.push(scan),
+            _ => named.push(scan),
+        }
     }
-    if end == "seg" || end == "label" {
-        return Part::Labels;
-    }
-    // A task of one channel has no need for names, and a case may end in one by chance.
-    if task.channels.len() == 1 {
-        return Part::Whole;
-    }
-    match task.channels.iter().position(|channel| is_same_channel(channel, &end)) {
-        Some(channel) => Part::Named { case, channel },
-        None => Part::Whole,
-    }
+    let before = sorter.found.cases.len() + sorter.found.faults.len();
+    sorter.named(root, named);
+    untold.extend(sorter.numbered(numbered));
+    let some_are_told = sorter.found.cases.len() + sorter.found.faults.len() > before;
+    sorter.untold(root, untold, some_are_told);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Sorter<'_> {
+    fn take(&mut self, name: String, images: Vec<PathBuf>) {
+        self.found.cases.push(CaseFiles { name, images, label: None });
+    }
 
-    #[test]
-    fn a_name_tells_the_channel_in_every_form_of_the_field() {
-        let task = Task::builtin("brats2023").unwrap();
-        let named = |case: &str, channel| Part::Named { case: case.into(), channel };
-        assert_eq!(part("Brats18_2013_2_1_t1ce", &task), named("Brats18_2013_2_1", 1));
-        assert_eq!(part("BraTS-GLI-00000-000-t1n", &task), named("BraTS-GLI-00000-000", 0));
-        assert_eq!(part("BraTS-GLI-00000-000-t2f", &task), named("BraTS-GLI-00000-000", 3));
-        assert_eq!(part("case_T1Gd", &task), named("case", 1));
-        assert_eq!(part("BraTS-GLI-00000-000-seg", &task), Part::Labels);
-        assert_eq!(part("subject-1-label", &task), Part::Labels);
-        assert_eq!(part("subject-1-T1", &task), named("subject-1", 0));
-        let numbered = |channel| Part::Numbered { case: "BRATS_001".into(), channel };
-        assert_eq!(part("BRATS_001_0003", &task), numbered(3));
-        assert_eq!(part("t1ce", &task), named("", 1));
-        assert_eq!(part("seg", &task), Part::Labels);
-        for whole in ["BRATS_001_0004", "BRATS_001", "_0001", "case_00001", "x-0001", ""] {
-            assert_eq!(part(whole, &task), Part::Whole, "{whole}");
+    /// Scans whose names tell a contrast or labels.
+    fn named(&mut self, root: Option<&Path>, scans: Vec<PathBuf>) {
+        let channels = &self.task.channels;
+        // A model of "MRI" takes any contrast, but one of a case.
+        let takes_any = channels.len() == 1 && !is_specific(&channels[0]);
+        let (any, scans): (Vec<PathBuf>, Vec<PathBuf>) = scans.into_iter().partition(|scan| {
+            let holds = ScanName::parse(&file_name(scan), channels).holds;
+            takes_any && matches!(holds, Holds::OtherChannel)
+        });
+        self.one_of_each_case(any);
+        let (groups, unused) = by_suffix::groups(root.unwrap_or(Path::new("")), &scans, channels);
+        self.found.left.extend(unused);
+        for group in groups {
+            for member in group.of(Holds::Labels) {
+                self.found.left.add("the experts' labels", &member.file);
+            }
+            if group.files.iter().any(|member| member.name.holds != Holds::Labels) {
+                self.group(&group);
+            }
         }
     }
 
-    #[test]
-    fn a_channel_is_found_by_the_names_of_other_years_than_the_tasks() {
-        let channels = ["FLAIR", "T1w", "t1gd", "T2w"].map(String::from).to_vec();
-        let task = Task::exclusive("Decathlon", channels, vec![(1, "x".into())]);
-        let names = ["t1n", "t1", "T1CE", "t1c", "t2f", "t2w", "T2"];
-        let found = names.map(|name| match part(&format!("case-{name}"), &task) {
-            Part::Named { channel, .. } => channel,
-            other => panic!("{name}: {other:?}"),
-        });
-        assert_eq!(found, [1, 1, 2, 2, 0, 3, 3]);
+    fn group(&mut self, group: &Group) {
+        let channels = &self.task.channels;
+        // Its labels were counted, whatever forms there are of them.
+        let mut left = LeftAside::default();
+        let chosen = group.choose(channels, &mut left);
+        let missing = channels.iter().zip(&chosen.images).filter(|(_, image)| image.is_none());
+        let missing: Vec<&str> = missing.map(|(channel, _)| channel.as_str()).collect();
+        let images = chosen.images.iter().flatten();
+        let images: Vec<PathBuf> = images.map(|member| member.file.clone()).collect();
+        let doubled: Vec<&String> =
+            chosen.doubled.iter().filter(|text| !text.contains("of labels")).collect();
+        self.found.left.extend(left);
+        if let Some(first) = doubled.first() {
+            self.found.faults.push(format!("{first} (case {})", group.name));
+        } else if missing.is_empty() {
+            // Where a name begins with its channel, it is the case's as it is.
+            let is_whole = channels.len() == 1
+                && chosen.images.iter().flatten().any(|member| !member.name.is_at_end);
+            let name = if is_whole { name_of(&images[0]) } else { group.name.clone() };
+            self.take(name, images);
+        } else {
+            self.found.faults.push(format!(
+                "expected the channels {}, found none for {} (case {}, {})",
+                channels.join(", "),
+                missing.join(", "),
+                group.name,
+                images.first().unwrap_or(&group.folder).display()
+            ));
+        }
     }
 
-    #[test]
-    fn one_channel_needs_no_name() {
-        let task = Task::exclusive("MRI", vec!["T1".into()], vec![(1, "x".into())]);
-        assert_eq!(part("subject_t1", &task), Part::Whole);
-        assert_eq!(part("subject_seg", &task), Part::Labels);
-        assert_eq!(
-            part("subject_0000", &task),
-            Part::Numbered { case: "subject".into(), channel: 0 }
-        );
+    /// Scans of which any could be the one channel.
+    fn one_of_each_case(&mut self, scans: Vec<PathBuf>) {
+        let mut by_case: BTreeMap<(PathBuf, String), Vec<PathBuf>> = BTreeMap::new();
+        for scan in scans {
+            let case = ScanName::parse(&file_name(&scan), &[]).case;
+            let folder = scan.parent().unwrap_or(Path::new("")).to_path_buf();
+            by_case.entry((folder, case)).or_default().push(scan);
+        }
+        for ((folder, case), scans) in by_case {
+            match &scans[..] {
+                [scan] => self.take(name_of(scan), scans),
+                _ => {
+                    let names = scans.iter().map(|scan| file_name(scan)).collect::<Vec<_>>();
+                    self.found.faults.push(format!(
+                        "expected one scan of {}, found {}: name the file that is meant (case \
+                         {case}, {})",
+                        self.task.channels[0],
+                        names.join(", "),
+                        folder.display()
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Scans whose names end in four digits, which are channels or the case's own number. Gives back
+    /// those whose number is their own.
+    fn numbered(&mut self, scans: Vec<PathBuf>) -> Vec<PathBuf> {
+        let mut by_folder: BTreeMap<PathBuf, Numbers> = BTreeMap::new();
+        for scan in scans {
+            let folder = scan.parent().unwrap_or(Path::new("")).to_path_buf();
+            let ScanName { case, holds, .. } = ScanName::parse(&file_name(&scan), &[]);
+            let Holds::Numbered(number) = holds else { continue };
+            let files = by_folder.entry(folder).or_default().entry(case).or_default();
+            files.entry(number).or_default().push(scan);
+        }
+        let mut own = Vec::new();
+        for numbers in by_folder.into_values() {
+            match self.are_channels(&numbers) {
+                true => numbers.into_iter().for_each(|(case, files)| self.channels(case, files)),
+                false => {
+                    own.extend(numbers.into_values().flat_map(BTreeMap::into_values).flatten())
+                }
+            }
+        }
+        own
+    }
+
+    /// Whether a folder's numbers are channels.
+    fn are_channels(&self, numbers: &Numbers) -> bool {
+        let mut files = numbers.values().flat_map(BTreeMap::values).flatten();
+        let expected = self.task.channels.len();
+        match expected {
+            // One name that is counted from 1 on is a list of cases.
+            1 => {
+                let starts_at_0 = numbers.values().any(|files| files.contains_key(&0));
+                let is_counted = numbers.len() == 1 && files.count() > 1;
+                starts_at_0 || !is_counted
+            }
+            _ => files
+                .next()
+                .is_some_and(|scan| num_channels(scan).is_ok_and(|count| count != expected)),
+        }
+    }
+
+    /// The channels of a case by their numbers.
+    fn channels(&mut self, case: String, mut files: BTreeMap<usize, Vec<PathBuf>>) {
+        let channels = &self.task.channels;
+        let further = files.split_off(&channels.len());
+        for scan in further.values().flatten() {
+            self.found.left.add("numbered channels that the model does not take", scan);
+        }
+        let named = |numbers: Vec<usize>| {
+            let name = |n: &usize| format!("{} (_{n:04})", channels[*n]);
+            numbers.iter().map(name).collect::<Vec<_>>().join(", ")
+        };
+        let example = files.values().chain(further.values()).flatten().next().cloned();
+        let example = example.unwrap_or_default();
+        let missing: Vec<usize> = (0..channels.len()).filter(|n| !files.contains_key(n)).collect();
+        let twice = files.iter().filter(|(_, scans)| scans.len() > 1);
+        let twice: Vec<usize> = twice.map(|(number, _)| *number).collect();
+        if !missing.is_empty() {
+            self.found.faults.push(format!(
+                "expected the channels {}, found none for {} (case {case}, {})",
+                channels.join(", "),
+                named(missing),
+                example.display()
+            ));
+        } else if !twice.is_empty() {
+            self.found.faults.push(format!(
+                "expected one file a channel, found several for {} (case {case}, {})",
+                named(twice),
+                example.display()
+            ));
+        } else {
+            self.take(case, files.into_values().flatten().collect());
+        }
+    }
+
+    /// Scans whose names say nothing: cases of their own, as far as they hold all channels. Of several
+    /// folders the uppermost counts, since results and derived scans lie below their scans. Beside
+    /// scans that are told by their names they are something else, such as a template.
+    fn untold(&mut self, root: Option<&Path>, scans: Vec<PathBuf>, some_are_told: bool) {
+        let expected = self.task.channels.len();
+        let depth = |scan: &Path| scan.components().count();
+        let uppermost = scans.iter().map(|scan| depth(scan)).min().unwrap_or(0);
+        for scan in scans {
+            let is_other = some_are_told
+                && (expected == 1 || num_channels(&scan).is_ok_and(|count| count != expected));
+            if root.is_some() && is_other {
+                let what = "scans whose names tell no channel, beside others that do";
+                self.found.left.add(what, &scan);
+            } else if root.is_some() && depth(&scan) > uppermost {
+                self.found.left.add("scans in folders below others", &scan);
+            } else {
+                self.take(name_of(&scan), vec![scan]);
+            }
+        }
     }
 }
+
+/// The files of a folder by case and number.
+type Numbers = BTreeMap<String, BTreeMap<usize, Vec<PathBuf>>>;

@@ -1,16 +1,14 @@
 //! Which scans are meant by the paths of the command line: files, folders of scans, data sets.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use model_core::Task;
+use model_core::{Holds, ScanName, Task, scan_stem};
 
-use super::channels::{Part, part};
+use super::channels::sort;
 use super::members;
-use crate::data_set::listing::{entries, file_name, folder_name, stem};
-use crate::data_set::{CaseFiles, DataSet, ScanBytes};
-use crate::files;
+use crate::data_set::listing::{self, file_name};
+use crate::data_set::{CaseFiles, DataSet, LeftAside, ScanBytes};
 use crate::run_folder::Run;
 
 /// Which cases of a data set are wanted.
@@ -33,6 +31,10 @@ pub struct Inputs {
     pub cases: Vec<CaseFiles>,
     /// What is wrong with others, with their files.
     pub faults: Vec<String>,
+    /// What lies beside them and is not segmented.
+    pub left: LeftAside,
+    /// What a person should be told.
+    pub notes: Vec<String>,
 }
 
 /// The scans that paths name: the folder of a data set, folders of scans, or files. `models` are
@@ -50,10 +52,12 @@ pub fn find(data: &[PathBuf], split: Split, models: &[PathBuf], task: &Task) -> 
             ensure!(split == Split::All, "--split is for the folder of a data set");
             let num_folders = paths.iter().filter(|path| path.is_dir()).count();
             match num_folders {
-                0 => found.cases = of_files(paths, task)?,
+                0 => of_files(paths, task, &mut found)?,
                 n if n == paths.len() => {
                     for folder in paths {
-                        of_folder(folder, task, 0, &mut found)?;
+                        let listing = listing::below(folder)?;
+                        found.left.extend(listing.left);
+                        sort(Some(folder), listing.scans, task, &mut found);
                     }
                 }
                 _ => bail!("--data: expected files or folders, found both"),
@@ -63,15 +67,25 @@ pub fn find(data: &[PathBuf], split: Split, models: &[PathBuf], task: &Task) -> 
     let listed: Vec<String> = data.iter().map(|path| path.display().to_string()).collect();
     ensure!(
         !found.cases.is_empty(),
-        "expected at least one scan of {}, found none in {}{}",
+        "expected at least one scan of {}, found none in {}{}{}",
         task.channels.join(", "),
         listed.join(", "),
-        found.faults.iter().map(|fault| format!("\n  {fault}")).collect::<String>()
+        found.faults.iter().map(|fault| format!("\n  {fault}")).collect::<String>(),
+        found.left.lines().iter().map(|line| format!("\n  not used: {line}")).collect::<String>()
     );
-    let mut names: Vec<&str> = found.cases.iter().map(|case| case.name.as_str()).collect();
-    names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|two| two[0] == two[1]) {
-        bail!("expected scans of different names, found {:?} twice", twice[0]);
+    found.cases.sort_by(|a, b| a.name.cmp(&b.name));
+    // Some file systems do not tell capitals.
+    let mut cases: Vec<&CaseFiles> = found.cases.iter().collect();
+    cases.sort_by_key(|case| case.name.to_lowercase());
+    let is_twice = |two: &&[&CaseFiles]| two[0].name.to_lowercase() == two[1].name.to_lowercase();
+    if let Some([a, b]) = cases.windows(2).find(is_twice) {
+        let first = |case: &CaseFiles| case.images[0].display().to_string();
+        bail!(
+            "expected scans of different names, found {:?} twice: {} and {}",
+            a.name,
+            first(a),
+            first(b)
+        );
     }
     Ok(found)
 }
@@ -79,7 +93,8 @@ pub fn find(data: &[PathBuf], split: Split, models: &[PathBuf], task: &Task) -> 
 /// Whether a file says what is in a data set; else the names of the scans do.
 fn is_described(path: &Path) -> bool {
     let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-    is_table || path.join("dataset.json").is_file()
+    let is_list = file_name(path) == "dataset.json" && path.is_file();
+    is_table || is_list || path.join("dataset.json").is_file()
 }
 
 /// The cases of a data set, and those that lack a file. They keep their labels, which predictions
@@ -109,7 +124,7 @@ pub fn labeled(
         Some(_) => DataSet::open(path, named)?,
     };
     members::check_answers(task, &data_set.task, path)?;
-    let Inputs { mut cases, faults } = part_of(data_set, split, models, path)?;
+    let Inputs { mut cases, faults, .. } = part_of(data_set, split, models, path)?;
     ensure!(faults.is_empty(), "cases that cannot be used:\n  {}", faults.join("\n  "));
     cases.retain(|case| case.label.is_some());
     ensure!(!cases.is_empty(), "expected cases with labels, found none in {}", path.display());
@@ -117,7 +132,7 @@ pub fn labeled(
 }
 
 fn part_of(data_set: DataSet, split: Split, models: &[PathBuf], path: &Path) -> Result<Inputs> {
-    let DataSet { mut cases, unlabeled, faults, .. } = data_set;
+    let DataSet { mut cases, unlabeled, faults, left, notes, .. } = data_set;
     let faults = faults.iter().map(ToString::to_string).collect();
     match split {
         Split::All => cases.extend(unlabeled),
@@ -125,10 +140,10 @@ fn part_of(data_set: DataSet, split: Split, models: &[PathBuf], path: &Path) -> 
         Split::Training | Split::HeldOut => {
             // Of the run's own cases none may be missing, whatever is wrong with others.
             let cases = of_runs(cases, split, models, path)?;
-            return Ok(Inputs { cases, faults: Vec::new() });
+            return Ok(Inputs { cases, ..Inputs::default() });
         }
     }
-    Ok(Inputs { cases, faults })
+    Ok(Inputs { cases, faults, left, notes })
 }
 
 /// Those of a data set's cases that all runs trained on, or that none did.
@@ -169,103 +184,90 @@ fn of_runs(
     Ok(cases)
 }
 
-/// Files as scans: each that holds all channels is a scan of its own, else all together are one.
-fn of_files(given: &[PathBuf], task: &Task) -> Result<Vec<CaseFiles>> {
+/// Files as scans: each that holds all channels is a scan of its own, else all together are one. Of
+/// more files than that, as `CASE/*` gives, those count whose names tell the model's channels.
+fn of_files(given: &[PathBuf], task: &Task, found: &mut Inputs) -> Result<()> {
     let expected = task.channels.len();
-    let counts: Vec<usize> = given.iter().map(|file| num_channels(file)).collect::<Result<_>>()?;
-    let case = |images: &[PathBuf]| CaseFiles {
-        name: name_of(&images[0]),
-        images: images.to_vec(),
-        label: None,
-    };
-    if counts.iter().all(|count| *count == expected) {
-        return Ok(given.chunks(1).map(case).collect());
+    let told: Vec<ScanName> =
+        given.iter().map(|file| ScanName::parse(&file_name(file), &task.channels)).collect();
+    let case = |images: Vec<PathBuf>| CaseFiles { name: name_of(&images[0]), images, label: None };
+    if let ([file], [name]) = (given, &told[..]) {
+        let is_other = matches!(name.holds, Holds::OtherChannel | Holds::Labels | Holds::OtherMask);
+        if is_other && expected == 1 && model_core::is_specific(&task.channels[0]) {
+            found.notes.push(format!(
+                "{} is taken for {}, though its name says {}",
+                file.display(),
+                task.channels[0],
+                name.word
+            ));
+        }
+    } else if expected == 1 {
+        sort(None, given.to_vec(), task, found);
+        return Ok(());
     }
-    let found: usize = counts.iter().sum();
+    let counts: Vec<usize> = given.iter().map(|file| num_channels(file)).collect::<Result<_>>()?;
+    if counts.iter().all(|count| *count == expected) {
+        found.cases = given.iter().map(|file| case(vec![file.clone()])).collect();
+        return Ok(());
+    }
+    let sum: usize = counts.iter().sum();
+    if sum == expected {
+        let images =
+            if sum == given.len() { in_order(given, &told, task)? } else { given.to_vec() };
+        found.cases.push(case(images));
+        return Ok(());
+    }
+    let is_channel = |name: &ScanName| matches!(name.holds, Holds::Channel(_) | Holds::Numbered(_));
     ensure!(
-        found == expected,
-        "expected {expected} channels ({}), found {found} in {} files",
+        sum > expected && told.iter().any(is_channel),
+        "expected {expected} channels ({}), found {sum} in {} files",
         task.channels.join(", "),
         given.len()
     );
-    Ok(vec![case(given)])
+    sort(None, given.to_vec(), task, found);
+    Ok(())
 }
 
-fn num_channels(file: &Path) -> Result<usize> {
+/// A file for each channel, in the task's order: by their names where these tell it, else as they
+/// are given.
+fn in_order(given: &[PathBuf], told: &[ScanName], task: &Task) -> Result<Vec<PathBuf>> {
+    let channel = |name: &ScanName| match name.holds {
+        Holds::Channel(n) | Holds::Numbered(n) => Some(n),
+        _ => None,
+    };
+    let places: Vec<Option<usize>> = told.iter().map(channel).collect();
+    let by_name = |n: usize| places.iter().position(|place| *place == Some(n)).map(|at| &given[at]);
+    let all: Option<Vec<&PathBuf>> = (0..given.len()).map(by_name).collect();
+    if let Some(all) = all {
+        return Ok(all.into_iter().cloned().collect());
+    }
+    for (at, (file, name)) in given.iter().zip(told).enumerate() {
+        let is_other = match name.holds {
+            Holds::Channel(n) | Holds::Numbered(n) => n != at,
+            Holds::Untold => false,
+            _ => true,
+        };
+        ensure!(
+            !is_other,
+            "expected the channels {} in this order, or names that tell all of them, found a name of \
+             another in the place of {} (in {})",
+            task.channels.join(", "),
+            task.channels[at],
+            file.display()
+        );
+    }
+    Ok(given.to_vec())
+}
+
+/// How many channels a file holds.
+pub(super) fn num_channels(file: &Path) -> Result<usize> {
     let bytes = ScanBytes::read(file)?;
     let read = bytes.open().map(|reader| reader.num_channels());
     Ok(read.map_err(|error| error.in_file(file.display().to_string()))?)
 }
 
 /// A scan's name without folder and ending.
-fn name_of(scan: &Path) -> String {
-    stem(&file_name(scan)).map_or_else(|| files::case_name(scan), String::from)
-}
-
-/// Case folders may lie this deep, as in BraTS 2018: HGG/CASE/.
-const MAX_DEPTH: usize = 2;
-
-/// The scans in a folder: files with all channels, files for each channel, or folders of those.
-fn of_folder(folder: &Path, task: &Task, depth: usize, found: &mut Inputs) -> Result<()> {
-    let (mut scans, mut folders) = (Vec::new(), Vec::new());
-    for (name, path) in entries(folder)? {
-        if path.is_dir() {
-            folders.push(path);
-        } else if stem(&name).is_some() {
-            scans.push(path);
-        }
-    }
-    if scans.is_empty() && depth < MAX_DEPTH {
-        for inner in folders {
-            of_folder(&inner, task, depth + 1, found)?;
-        }
-    }
-    grouped(folder, scans, task, found);
-    Ok(())
-}
-
-/// Parts the scans of one folder into cases by their names.
-fn grouped(folder: &Path, scans: Vec<PathBuf>, task: &Task, found: &mut Inputs) {
-    let expected = task.channels.len();
-    let parts: Vec<Part> = scans.iter().map(|scan| part(&name_of(scan), task)).collect();
-    // A number at the end is a channel in nnU-Net's form, but it may as well be the case's own.
-    let is_numbered = |part: &Part| matches!(part, Part::Numbered { .. });
-    let numbers_are_channels = match parts.iter().position(is_numbered) {
-        // Labels lie beside scans by other names.
-        _ if expected == 1 => parts.iter().all(|p| *p == Part::Labels || is_numbered(p)),
-        Some(first) => num_channels(&scans[first]).is_ok_and(|count| count != expected),
-        None => false,
-    };
-    let mut by_case: BTreeMap<String, BTreeMap<usize, PathBuf>> = BTreeMap::new();
-    for (scan, part) in scans.into_iter().zip(parts) {
-        match part {
-            Part::Labels => {}
-            Part::Numbered { case, channel } if numbers_are_channels => {
-                by_case.entry(case).or_default().insert(channel, scan);
-            }
-            Part::Named { case, channel } => {
-                let case = if case.is_empty() { folder_name(folder) } else { case };
-                by_case.entry(case).or_default().insert(channel, scan);
-            }
-            Part::Numbered { .. } | Part::Whole => found.cases.push(CaseFiles {
-                name: name_of(&scan),
-                images: vec![scan],
-                label: None,
-            }),
-        }
-    }
-    for (name, images) in by_case {
-        let missing = (0..expected).filter(|channel| !images.contains_key(channel));
-        let missing: Vec<&str> = missing.map(|channel| task.channels[channel].as_str()).collect();
-        let images: Vec<PathBuf> = images.into_values().collect();
-        match missing.is_empty() {
-            true => found.cases.push(CaseFiles { name, images, label: None }),
-            false => found.faults.push(format!(
-                "expected the channels {}, found none for {} (case {name}, {})",
-                task.channels.join(", "),
-                missing.join(", "),
-                images[0].display()
-            )),
-        }
-    }
+pub(super) fn name_of(scan: &Path) -> String {
+    let name = file_name(scan);
+    scan_stem(&name).unwrap_or(&name).to_string()
 }

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use model_core::nets::UNet3d;
-use model_core::{Bundle, Input, Task, check_weights};
+use model_core::{Bundle, Input, Task, are_same_channels, check_weights};
 use serde::{Deserialize, Serialize};
 
 use super::backend::Backend;
 use super::wgsl::{OnGpu, Planned};
-use crate::data_set::are_same_channels;
 use crate::{cross_validation, model, run_folder};
 
 /// A model where it runs.

@@ -11,6 +11,7 @@ use wasm_bindgen::JsValue;
 use super::actions::{Stop, check};
 use super::client::{Held, ask};
 use super::state::{Filled, Page, Phase, Slot, Turn};
+use crate::hints::Guess;
 use crate::protocol::{Answer, Ask};
 use crate::slice::Window;
 use crate::{budget, hints, words};
@@ -36,19 +37,39 @@ pub async fn load(
     let names: Vec<String> =
         page.slots.with_untracked(|s| s.iter().map(|s| s.name.clone()).collect());
     let files: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
-    let hints = hints::channels_of(&files, &names);
+    let guesses = match slot {
+        // Whoever chooses one file for a channel knows what it is.
+        Some(slot) => vec![Guess::Channel(slot); files.len()],
+        None => hints::guesses(&files, &names),
+    };
+    let (mut used, mut left) = (Vec::new(), Vec::new());
+    for (source, guess) in sources.into_iter().zip(guesses) {
+        match guess {
+            Guess::Channel(channel) => used.push((source, Some(channel))),
+            Guess::Any => used.push((source, None)),
+            Guess::Other(what) => left.push(format!("{} is {what}", source.name)),
+        }
+    }
+    if used.is_empty() && !left.is_empty() {
+        let wanted = names.join(", ");
+        let left = left.join("; ");
+        return Err(Some(format!(
+            "expected scans of {wanted}, found none by their names: {left}. Click a channel to choose \
+             its file in any case."
+        )));
+    }
     // A whole new case replaces the old one, so that its files are not compared with others.
-    if files.len() >= names.len() && slot.is_none() {
+    if used.len() >= names.len() && slot.is_none() {
         page.set_slots(names.clone());
     }
-    for (source, hint) in sources.into_iter().zip(hints) {
+    for (source, hint) in used {
         let file = source.name.clone();
         let read = read(page, source).await?;
         check(page.is_current(turn))?;
         page.drop_result();
         match read.len() {
             1 => {
-                let target = slot.or(hint).or_else(|| first_empty(page));
+                let target = hint.or_else(|| first_empty(page));
                 let target = target.ok_or_else(|| {
                     format!(
                         "every channel has its scan already: click one to replace it (in {file})"
@@ -71,7 +92,12 @@ pub async fn load(
             }
         }
     }
-    plan(page, turn).await
+    plan(page, turn).await?;
+    if !left.is_empty() {
+        let left = left.join("; ");
+        page.status.update(|status| status.text += &format!(". Not used: {left}"));
+    }
+    Ok(())
 }
 
 fn first_empty(page: Page) -> Option<usize> {

@@ -1,0 +1,81 @@
+//! A patient's cases are on one side of every split.
+
+use std::fs;
+
+use trainer::config::TrainConfig;
+use trainer::data_set::{DataSet, Patients};
+
+use super::trees::Source;
+
+/// Cases of these names, each another phantom.
+fn source(names: &[&str]) -> Source {
+    let mut source = Source::new(names.len() as u64);
+    source.cases.iter_mut().zip(names).for_each(|(case, name)| case.name = name.to_string());
+    source
+}
+
+fn held_out(data_set: &DataSet, settings: &str) -> Vec<String> {
+    let config = TrainConfig::parse(settings).unwrap();
+    let patients = Patients::of(data_set, config.group_by.as_deref()).unwrap();
+    let (_, held_out) = config.split_by(&patients.of_case).unwrap();
+    held_out.into_iter().map(|n| data_set.cases[n].name.clone()).collect()
+}
+
+#[test]
+fn time_points_of_a_patient_stay_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = [
+        "BraTS-GLI-00005-100",
+        "BraTS-GLI-00005-101",
+        "BraTS-GLI-00006-100",
+        "BraTS-GLI-00006-101",
+        "BraTS-GLI-00007-100",
+        "BraTS-GLI-00007-101",
+    ];
+    source(&names).write_brats_2023(folder.path());
+    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
+    for fold in 0..3 {
+        let cases = held_out(&data_set, &format!("folds = 3\nfold = {fold}"));
+        assert_eq!((cases.len(), &cases[0][..15]), (2, &cases[1][..15]), "{cases:?}");
+    }
+    assert_eq!(held_out(&data_set, "held_out = 3").len(), 2);
+    assert_eq!(held_out(&data_set, "held_out = 3\ngroup_by = \"case\"").len(), 3);
+    let all = Patients::of(&data_set, Some("^(BraTS)")).unwrap();
+    assert_eq!((all.several.len(), all.several[0].len()), (1, 6));
+    let error = Patients::of(&data_set, Some("00005")).unwrap_err().to_string();
+    assert!(error.contains("4 of 6"), "{error}");
+}
+
+#[test]
+fn a_column_of_a_table_names_the_patient() {
+    let folder = tempfile::tempdir().unwrap();
+    source(&["a", "b", "c"]).write_csv(folder.path());
+    let file = folder.path().join("cases.csv");
+    let rows = fs::read_to_string(&file).unwrap();
+    let patients = ["patient", "p1", "p2", "P1 ", ""];
+    let rows: Vec<String> =
+        rows.lines().zip(patients).map(|(row, patient)| format!("{row},{patient}")).collect();
+    fs::write(&file, rows.join("\n").replace("P1 ", "p1")).unwrap();
+    let data_set = DataSet::open(&file, Some("brats2023")).unwrap();
+    let patients = Patients::of(&data_set, None).unwrap();
+    assert_eq!(
+        (patients.several, patients.of_case),
+        (vec![vec!["a".into(), "c".into()]], vec![0, 1, 0])
+    );
+}
+
+#[test]
+fn a_case_that_was_copied_under_another_name_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut source = source(&["a", "b", "c", "copy-of-a"]);
+    source.cases[3].channels = source.cases[0].channels.clone();
+    source.write_nnunet(folder.path(), true);
+    let data_set = DataSet::open(folder.path(), None).unwrap();
+    let patients = Patients::of(&data_set, None).unwrap();
+    assert_eq!(patients.of_case, [0, 1, 2, 0]);
+    let notes = patients.notes().join("\n");
+    assert!(notes.contains("equal images under a and copy-of-a (SHA-256 "), "{notes}");
+    // By case nothing is kept together, and it is said all the same.
+    let alone = Patients::of(&data_set, Some("case")).unwrap();
+    assert_eq!((alone.of_case, alone.equal), (vec![0, 1, 2, 3], patients.equal));
+}

@@ -1,0 +1,23 @@
+//! Files that are not here: what a link leads to says why.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use anyhow::{Error, anyhow};
+
+/// Why a file cannot be opened; of a link whose target is missing, where it leads.
+pub fn explained(error: io::Error, file: &Path) -> Error {
+    let Ok(target) = fs::read_link(file) else { return error.into() };
+    let target = target.to_string_lossy().replace('\\', "/");
+    match error.kind() {
+        ErrorKind::NotFound if target.contains("annex/objects/") => anyhow!(
+            "expected a file, found a link of git-annex to contents that are not here (`git annex \
+             get`, or `datalad get`, gets them)"
+        ),
+        ErrorKind::NotFound => {
+            anyhow!("expected a file, found a link to {target}, which is not here")
+        }
+        _ => error.into(),
+    }
+}
