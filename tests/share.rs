@@ -1,5 +1,7 @@
 //! A link carries a result whole or not at all, and a hostile one costs nothing.
 
+mod hostile;
+
 use std::io::{Read, Write};
 
 use flate2::Compression;

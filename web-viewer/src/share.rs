@@ -6,6 +6,7 @@
 //! `checksum (8) | length of the card (4) | card: deflated JSON | coded labels`.
 
 mod map_coder;
+mod saved;
 mod wire;
 
 use base64::Engine as _;
@@ -28,8 +29,15 @@ pub const MAX_FRAGMENT_CHARS: usize = 2 << 20;
 /// The most voxels of a shared grid: 512³.
 pub const MAX_VOXELS: usize = 1 << 27;
 
+/// The longest axis of a shared grid: NIfTI-1's longest, in which the label map is saved.
+pub const MAX_AXIS: usize = 32_767;
+
 /// The most voxels of the box that holds every labelled voxel.
 pub const MAX_BOX_VOXELS: usize = 1 << 25;
+
+/// The most voxels of the copy that the box is decoded in, with a margin on all sides: only boxes of
+/// a few slices with more than 3,600 voxels along an axis are refused by it.
+pub const MAX_PADDED_VOXELS: usize = 1 << 26;
 
 const CHECKSUM_BYTES: usize = 8;
 

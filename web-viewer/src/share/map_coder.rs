@@ -20,6 +20,12 @@ const FAR: [[isize; 3]; 8] = [
 ];
 /// How far neighbors reach: the working copy has this margin of background around it.
 const MARGIN: usize = 2;
+/// Voxels that a coded byte holds at most. A voxel takes one decision or more. Since none is held for
+/// certain, a decision leaves at most 65536 of 65537 parts of the interval, and a byte is written
+/// when the interval has shrunk to a 256th: 8 ln 2 / ln(65537 / 65536) = 363411.6 decisions later.
+const MAX_VOXELS_PER_BYTE: usize = 363_412;
+/// Bytes of the interval that may remain unwritten at the end.
+const INTERVAL_BYTES: usize = 4;
 /// log2 of the number of estimates kept; a collision costs bits, not correctness.
 const TABLE_BITS: u32 = 20;
 /// How often a far context must have been seen before it is trusted more than the near one.
@@ -38,17 +44,32 @@ pub fn encode(indices: &[u8], dims: [usize; 3], num_labels: usize) -> Vec<u8> {
     writer.finish()
 }
 
-/// The labels that [`encode`] was given. Any bytes decode to some labels: whether they are the
-/// right bytes, a checksum must tell.
-pub fn decode(bytes: &[u8], dims: [usize; 3], num_labels: usize) -> Vec<u8> {
-    let mut reader = Reader { low: 0, high: u32::MAX, code: 0, bytes: bytes.iter() };
-    for _ in 0..4 {
-        reader.shift();
+/// The labels that [`encode`] was given; nothing for bytes of another number than it writes. Any
+/// bytes of that number decode to some labels: whether they are the right ones, a checksum must tell.
+pub fn decode(bytes: &[u8], dims: [usize; 3], num_labels: usize) -> Option<Vec<u8>> {
+    if bytes.len() < least_bytes(dims.iter().product()) {
+        return None;
     }
-    walk(dims, num_labels, &mut reader, |_| 0)
+    let mut reader = Reader::new(bytes);
+    let labels = walk(dims, num_labels, &mut reader, |_| 0);
+    // Read ahead are as many bytes as the interval has; the writer adds one of them, or none.
+    let is_whole = reader.num_missing + 1 >= INTERVAL_BYTES && !reader.is_spent();
+    is_whole.then_some(labels)
 }
 
-/// Codes one voxel after the other, and returns their labels. `wanted` is asked only when writing.
+/// The fewest bytes that [`encode`] writes for so many voxels.
+pub fn least_bytes(num_voxels: usize) -> usize {
+    (num_voxels / MAX_VOXELS_PER_BYTE).saturating_sub(INTERVAL_BYTES)
+}
+
+/// Voxels of the working copy of a box; nothing where a `usize` cannot say it.
+pub fn working_voxels(dims: [usize; 3]) -> Option<usize> {
+    let padded = dims.map(|d| d.checked_add(2 * MARGIN));
+    padded.into_iter().try_fold(1usize, |product, d| product.checked_mul(d?))
+}
+
+/// Codes one voxel after the other, and returns their labels: fewer where the coder is spent before.
+/// `wanted` is asked only when writing.
 fn walk(
     dims: [usize; 3],
     num_labels: usize,
@@ -64,6 +85,9 @@ fn walk(
     let mut estimates = vec![Estimate::default(); 1 << TABLE_BITS];
     for k in 0..dims[2] {
         for j in 0..dims[1] {
+            if coder.is_spent() {
+                return labels;
+            }
             for i in 0..dims[0] {
                 let place = (i + MARGIN) + padded[0] * ((j + MARGIN) + padded[1] * (k + MARGIN));
                 let at = |offset: isize| seen[place.wrapping_add_signed(offset)];
@@ -158,6 +182,9 @@ fn coded(
 trait Coder {
     /// `yes` is the chance of a yes, of 2¹⁶, neither 0 nor 2¹⁶.
     fn code(&mut self, bit: bool, yes: u32) -> bool;
+
+    /// Whether more has been read than was written.
+    fn is_spent(&self) -> bool;
 }
 
 /// Where the interval from `low` to `high` is cut: below and at the cut is yes.
@@ -186,6 +213,10 @@ impl Coder for Writer {
         }
         bit
     }
+
+    fn is_spent(&self) -> bool {
+        false
+    }
 }
 
 impl Writer {
@@ -203,11 +234,22 @@ struct Reader<'a> {
     high: u32,
     code: u32,
     bytes: std::slice::Iter<'a, u8>,
+    /// How many zeros were read behind the end.
+    num_missing: usize,
 }
 
 impl Reader<'_> {
+    fn new(bytes: &[u8]) -> Reader<'_> {
+        let bytes = bytes.iter();
+        let mut reader = Reader { low: 0, high: u32::MAX, code: 0, bytes, num_missing: 0 };
+        (0..INTERVAL_BYTES).for_each(|_| reader.shift());
+        reader
+    }
+
     fn shift(&mut self) {
-        self.code = self.code << 8 | u32::from(self.bytes.next().copied().unwrap_or(0));
+        let next = self.bytes.next().copied();
+        self.num_missing += usize::from(next.is_none());
+        self.code = self.code << 8 | u32::from(next.unwrap_or(0));
     }
 }
 
@@ -226,6 +268,10 @@ impl Coder for Reader<'_> {
             self.shift();
         }
         bit
+    }
+
+    fn is_spent(&self) -> bool {
+        self.num_missing > INTERVAL_BYTES
     }
 }
 
@@ -258,9 +304,35 @@ mod tests {
             for run in [1, 9, 1000] {
                 let map = labels(dims.iter().product(), num_labels, run);
                 let bytes = encode(&map, dims, num_labels);
-                assert_eq!(decode(&bytes, dims, num_labels), map, "{dims:?} {num_labels} {run}");
+                let decoded = decode(&bytes, dims, num_labels);
+                assert_eq!(decoded.as_ref(), Some(&map), "{dims:?} {num_labels} {run}");
+                let longer = [&bytes[..], &[0, 0]].concat();
+                assert_eq!(decode(&longer, dims, num_labels), None, "bytes behind the labels");
+                // Two bytes less, of which one may be a zero, decode to nothing or to another map.
+                let Some(shorter) = bytes.len().checked_sub(2) else { continue };
+                assert_ne!(decode(&bytes[..shorter], dims, num_labels), Some(map));
             }
         }
+    }
+
+    /// One label everywhere is what codes shortest: never below the bound, and near it.
+    #[test]
+    fn no_map_takes_fewer_bytes_than_the_bound() {
+        let dims = [256, 256, 64];
+        let num_voxels = dims.iter().product();
+        let bytes = encode(&vec![0; num_voxels], dims, 1).len();
+        let least = least_bytes(num_voxels);
+        assert!(least == 7 && (least..least + 8).contains(&bytes), "{bytes} bytes, least {least}");
+        assert_eq!(decode(&vec![0; least - 1], dims, 1), None);
+        assert_eq!([least_bytes(0), least_bytes(1 << 20)], [0, 0]);
+        assert_eq!(least_bytes(1 << 25), 88);
+    }
+
+    #[test]
+    fn the_working_copy_is_counted_before_it_is_made() {
+        assert_eq!(working_voxels([1, 2, 3]), Some(5 * 6 * 7));
+        assert_eq!(working_voxels([usize::MAX, 1, 1]), None);
+        assert_eq!(working_voxels([1 << 40, 1 << 40, 1]), None);
     }
 
     #[test]
@@ -276,8 +348,9 @@ mod tests {
     fn foreign_bytes_give_labels_of_the_palette() {
         let bytes: Vec<u8> = labels(4000, 256, 1);
         for num_labels in [1, 3, 200] {
-            let map = decode(&bytes, [20, 20, 20], num_labels);
-            assert!(map.len() == 8000 && map.iter().all(|&x| usize::from(x) < num_labels));
+            let mut reader = Reader::new(&bytes);
+            let map = walk([20, 20, 20], num_labels, &mut reader, |_| 0);
+            assert!(!map.is_empty() && map.iter().all(|&x| usize::from(x) < num_labels));
         }
     }
 }

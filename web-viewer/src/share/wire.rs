@@ -4,17 +4,19 @@ use std::io::Read;
 
 use flate2::Compression;
 use flate2::read::{DeflateDecoder, DeflateEncoder};
+use model_core::texts::{MAX_NAME_CHARS, MAX_TEXT_CHARS, text_fault};
 use model_core::{Grid, LabelMap};
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_BOX_VOXELS, MAX_VOXELS, ShareError, Shared, SharedModel, SharedRegion, map_coder};
+use super::{
+    MAX_AXIS, MAX_BOX_VOXELS, MAX_PADDED_VOXELS, MAX_VOXELS, ShareError, Shared, SharedModel,
+    SharedRegion, map_coder, saved,
+};
 use crate::slice::Convention;
 
 /// The longest card, inflated: hundreds of regions with names.
 const MAX_CARD_BYTES: usize = 64 << 10;
 const MAX_REGIONS: usize = 255;
-const MAX_NAME_CHARS: usize = 200;
-const MAX_WARNING_CHARS: usize = 2000;
 
 /// Everything but the labels themselves.
 #[derive(Serialize, Deserialize)]
@@ -33,7 +35,8 @@ struct Card {
 
 pub(super) fn write(shared: &Shared) -> Result<Vec<u8>, ShareError> {
     let LabelMap { grid, labels } = &shared.labels;
-    let num_voxels = check_grid(grid)?;
+    let stated = finite(grid);
+    let num_voxels = check_grid(&stated)?;
     if labels.len() != num_voxels {
         return Err(ShareError::content(format!("{num_voxels} labels"), labels.len()));
     }
@@ -48,7 +51,7 @@ pub(super) fn write(shared: &Shared) -> Result<Vec<u8>, ShareError> {
 
     let mut card = Card {
         convention: shared.convention,
-        grid: finite(grid),
+        grid: stated,
         start,
         extent,
         codes,
@@ -57,7 +60,9 @@ pub(super) fn write(shared: &Shared) -> Result<Vec<u8>, ShareError> {
     };
     card.regions.iter_mut().for_each(|r| r.volume_ml = rounded(r.volume_ml));
     check_card(&card)?;
+    check_map(&card.codes, &card.regions, &shared.labels)?;
     let json = serde_json::to_vec(&card).expect("a card is plain data");
+    check_size("the card in bytes", MAX_CARD_BYTES, json.len())?;
     let mut deflated = Vec::new();
     let mut encoder = DeflateEncoder::new(&json[..], Compression::best());
     encoder.read_to_end(&mut deflated).expect("deflating memory cannot fail");
@@ -77,31 +82,48 @@ pub(super) fn read(body: &[u8]) -> Result<Shared, ShareError> {
     let mut decoder = DeflateDecoder::new(deflated).take(MAX_CARD_BYTES as u64 + 1);
     decoder.read_to_end(&mut json).map_err(|_| ShareError::Damaged)?;
     check_size("the card in bytes", MAX_CARD_BYTES, json.len())?;
-    let card: Card = serde_json::from_slice(&json)
+    let mut card: Card = serde_json::from_slice(&json)
         .map_err(|e| ShareError::content("a card as this version writes it", e))?;
     let num_voxels = check_grid(&card.grid)?;
     check_card(&card)?;
+    card.grid.world_from_voxel = saved::world_from_voxel(&card.grid)?;
 
-    let mut labels = LabelMap { grid: card.grid, labels: vec![0; num_voxels] };
-    if !card.codes.is_empty() {
-        let indices = map_coder::decode(coded, card.extent, card.codes.len());
-        let places = voxels_of(&labels.grid, card.start, card.extent);
-        for (place, index) in places.zip(indices) {
-            labels.labels[place] = card.codes[usize::from(index)];
+    let labels = match card.codes.len() {
+        0 if coded.is_empty() => vec![0; num_voxels],
+        0 => return Err(ShareError::content("no labels of an empty box", coded.len())),
+        num_labels => {
+            let indices = map_coder::decode(coded, card.extent, num_labels);
+            spread(&card, num_voxels, &indices.ok_or_else(|| wrong_length(&card, coded))?)
         }
+    };
+    let labels = LabelMap { grid: card.grid, labels };
+    if bounding_box(&labels) != (card.start, card.extent) {
+        let found = format!("{:?} from {:?}", card.extent, card.start);
+        return Err(ShareError::content("the smallest box that holds every label", found));
     }
-    for region in &card.regions {
-        let volume_ml = labels.volume_ml(&region.codes);
-        if (volume_ml - region.volume_ml).abs() > 0.001 + 1e-6 * volume_ml {
-            let expected = format!("{:?} to fill the {volume_ml:.3} ml of its map", region.name);
-            return Err(ShareError::content(expected, format!("{:.3} ml", region.volume_ml)));
-        }
-    }
+    check_map(&card.codes, &card.regions, &labels)?;
     let Card { convention, regions, model, .. } = card;
     Ok(Shared { convention, labels, regions, model })
 }
 
-/// Refuses grids that cannot be, or are too large to be allocated for a link; else their voxels.
+/// The labels of the grid, from those of the box as indices of its codes.
+fn spread(card: &Card, num_voxels: usize, indices: &[u8]) -> Vec<u8> {
+    let mut labels = vec![0; num_voxels];
+    let places = voxels_of(&card.grid, card.start, card.extent);
+    for (place, &index) in places.zip(indices) {
+        labels[place] = card.codes[usize::from(index)];
+    }
+    labels
+}
+
+fn wrong_length(card: &Card, coded: &[u8]) -> ShareError {
+    let [i, j, k] = card.extent;
+    let expected = format!("the coded labels of {i} × {j} × {k} voxels");
+    ShareError::content(expected, format!("{} bytes", coded.len()))
+}
+
+/// Refuses grids that cannot be, that are too large to be allocated for a link, or whose label map
+/// cannot be saved; else their voxels.
 fn check_grid(grid: &Grid) -> Result<usize, ShareError> {
     let [i, j, k] = grid.dims;
     let num_voxels = i.checked_mul(j).and_then(|n| n.checked_mul(k)).unwrap_or(usize::MAX);
@@ -109,8 +131,10 @@ fn check_grid(grid: &Grid) -> Result<usize, ShareError> {
         return Err(ShareError::content("a grid with voxels", format!("{i} × {j} × {k}")));
     }
     check_size("the grid in voxels", MAX_VOXELS, num_voxels)?;
+    check_size("the grid's longest axis in voxels", MAX_AXIS, i.max(j).max(k))?;
     let geometry = |e| ShareError::content("a grid that spans space", e);
     grid.world_from_voxel.check().map_err(geometry)?;
+    saved::world_from_voxel(grid)?;
     Ok(num_voxels)
 }
 
@@ -120,27 +144,52 @@ fn check_card(card: &Card) -> Result<(), ShareError> {
         let found = format!("{:?} from {:?}", card.extent, card.start);
         return Err(ShareError::content("a box inside the grid", found));
     }
+    // Inside the grid, so no product overflows.
     let box_voxels = card.extent.iter().product();
     check_size("the labelled part in voxels", MAX_BOX_VOXELS, box_voxels)?;
+    let padded = map_coder::working_voxels(card.extent).unwrap_or(usize::MAX);
+    check_size("the labelled part in voxels, with its margin,", MAX_PADDED_VOXELS, padded)?;
     let rising = card.codes.is_sorted_by(|a, b| a < b);
     if !rising || card.codes.is_empty() != (box_voxels == 0) {
         return Err(ShareError::content("the codes of the box", format!("{:?}", card.codes)));
     }
     check_size("the number of regions", MAX_REGIONS, card.regions.len())?;
     for region in &card.regions {
-        check_size("a region's name in characters", MAX_NAME_CHARS, region.name.len())?;
-        if !region.volume_ml.is_finite() || region.codes.contains(&0) {
+        check_size("the number of a region's labels", MAX_REGIONS, region.codes.len())?;
+        if !region.volume_ml.is_finite() || region.codes.contains(&0) || region.codes.is_empty() {
             let found = format!("{} ml of {:?}", region.volume_ml, region.codes);
             return Err(ShareError::content("a region with a volume and labels", found));
         }
+        check_text("a region's name in characters", MAX_NAME_CHARS, &region.name)?;
     }
-    check_size("the model's name in characters", MAX_NAME_CHARS, card.model.name.len())?;
-    check_size("the warning in characters", MAX_WARNING_CHARS, card.model.warning.len())?;
-    check_size("the windows in characters", MAX_NAME_CHARS, card.model.windows.len())?;
+    check_text("the model's name in characters", MAX_NAME_CHARS, &card.model.name)?;
+    check_text("the warning in characters", MAX_TEXT_CHARS, &card.model.warning)?;
+    check_text("the windows in characters", MAX_NAME_CHARS, &card.model.windows)?;
     let hash = &card.model.hash;
     if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
         let found = format!("{} characters", hash.len());
         return Err(ShareError::content("the model's SHA-256 in hexadecimal", found));
+    }
+    Ok(())
+}
+
+/// Refuses codes that no voxel has, and regions of another volume than that of their voxels.
+fn check_map(codes: &[u8], regions: &[SharedRegion], labels: &LabelMap) -> Result<(), ShareError> {
+    // Counted once: a link may hold hundreds of regions.
+    let mut counts = [0u64; 256];
+    labels.labels.iter().for_each(|&code| counts[usize::from(code)] += 1);
+    if let Some(code) = codes.iter().find(|&&code| counts[usize::from(code)] == 0) {
+        return Err(ShareError::content("codes of labels that the map has", code));
+    }
+    let voxel_ml = labels.grid.world_from_voxel.voxel_volume_mm3() / 1000.0;
+    for region in regions {
+        let united = (0..=255).filter(|code| region.codes.contains(code));
+        let num_voxels: u64 = united.map(|code| counts[usize::from(code)]).sum();
+        let volume_ml = num_voxels as f64 * voxel_ml;
+        if (volume_ml - region.volume_ml).abs() > 0.001 + 1e-6 * volume_ml {
+            let expected = format!("{:?} to fill the {volume_ml:.3} ml of its map", region.name);
+            return Err(ShareError::content(expected, format!("{:.3} ml", region.volume_ml)));
+        }
     }
     Ok(())
 }
@@ -150,6 +199,14 @@ fn check_size(what: &'static str, limit: usize, found: usize) -> Result<(), Shar
         return Ok(());
     }
     Err(ShareError::TooLarge { what, limit: limit as u64, found: found as u64 })
+}
+
+fn check_text(what: &'static str, limit: usize, text: &str) -> Result<(), ShareError> {
+    check_size(what, limit, text.chars().count())?;
+    match text_fault("texts", text) {
+        None => Ok(()),
+        Some((expected, found)) => Err(ShareError::content(expected, found)),
+    }
 }
 
 /// First voxel and extent of the smallest box that holds every label; nothing for an empty map.
