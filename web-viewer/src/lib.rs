@@ -7,6 +7,8 @@ pub mod budget;
 pub mod demo;
 pub mod hints;
 #[cfg(target_arch = "wasm32")]
+mod life;
+#[cfg(target_arch = "wasm32")]
 mod page;
 pub mod protocol;
 #[cfg(all(not(target_arch = "wasm32"), feature = "server"))]

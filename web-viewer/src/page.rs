@@ -8,6 +8,7 @@ mod client;
 mod display_panel;
 mod model_cache;
 mod model_panel;
+mod recovery;
 mod result_panel;
 mod run_panel;
 mod scan_panel;
@@ -27,8 +28,14 @@ pub fn start() {
     let root = browser::element("app");
     root.set_inner_html("");
     mount_to(root, move || view! { <App page /> }).forget();
-    client::start(page);
-    actions::begin(page);
+    actions::look_for_a_gpu(page);
+    match client::start(page) {
+        Ok(()) => {
+            client::watch(page);
+            actions::begin(page);
+        }
+        Err(error) => page.fail(error),
+    }
     // A link put into the address of an open page changes only the fragment.
     window_event_listener_untyped("hashchange", |_| {
         if share::is_shared(&browser::address().1) {
@@ -100,6 +107,14 @@ fn Header(page: Page) -> impl IntoView {
                 "Scans stay on this computer"
             </p>
         </header>
+        <Show when=move || page.notice.with(|text| !text.is_empty())>
+            <div class="notice" role="status">
+                <p>{move || page.notice.get()}</p>
+                <button class="quiet" on:click=move |_| page.notice.set(String::new())>
+                    "Close"
+                </button>
+            </div>
+        </Show>
         <Show when=move || status.get().phase == Phase::Error>
             <div class="error" role="alert">
                 <p>{move || status.get().text}</p>

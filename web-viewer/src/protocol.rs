@@ -1,33 +1,71 @@
 //! What the page and its worker say to each other. Voxels travel beside these messages, as arrays
 //! that change hands without being copied.
 
-use model_core::{Card, Grid};
+use model_core::{Card, Grid, LabelMap};
 use serde::{Deserialize, Serialize};
+
+use crate::share::{Shared, SharedModel, SharedRegion};
+use crate::slice::Convention;
+
+/// An open model. The page owns it and the worker keeps it: every question about a model names it, and
+/// so does every answer, so that neither takes one model for another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelId {
+    /// The page's number for it.
+    pub number: u32,
+    /// SHA-256 of its tensors.
+    pub hash: String,
+}
+
+/// What a run is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// The model.
+    pub model: ModelId,
+    /// For each channel of its task, the number of the scan and which of its channels.
+    pub channels: Vec<(u32, usize)>,
+}
 
 /// What the page asks of its worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Ask {
-    /// Open the model bundle sent along.
+    /// Open the model bundle sent along, and keep it under a number.
     OpenBundle {
+        /// The number.
+        number: u32,
         /// Its name, for messages.
         file: String,
     },
-    /// Decode the scan sent along and keep it under a number.
+    /// Decode the scan sent along, and keep it under a number.
     ReadScan {
         /// The number.
-        scan: u32,
+        number: u32,
         /// Its name, for messages.
         file: String,
     },
-    /// Drop all scans but these.
-    Keep {
-        /// Their numbers.
-        scans: Vec<u32>,
+    /// Keep the channel sent along, which another worker has decoded.
+    KeepScan {
+        /// The scan's number.
+        number: u32,
+        /// Which of its channels.
+        channel: usize,
+        /// Where its voxels lie.
+        grid: Grid,
     },
-    /// Make the network's input of these channels, and say what a run will take.
+    /// Drop the model or the scan that is kept under a number.
+    Release {
+        /// The number.
+        number: u32,
+    },
+    /// Read the result in a link.
+    ReadLink {
+        /// The link's fragment.
+        fragment: String,
+    },
+    /// Make the network's input, and say what a run will take.
     Plan {
-        /// For each channel of the task, the scan and which of its channels.
-        channels: Vec<(u32, usize)>,
+        /// Of what it is made.
+        inputs: Inputs,
         /// What a run may take on the GPU.
         budget_bytes: u64,
         /// The most that it could be allowed to take.
@@ -35,11 +73,36 @@ pub enum Ask {
     },
     /// Run the network on what was planned.
     Segment {
+        /// Of what it was planned.
+        inputs: Inputs,
         /// In overlapping windows instead of on the whole: another function.
         in_windows: bool,
     },
     /// Stop that.
     Cancel,
+}
+
+/// A shared result without its labels, which travel beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkHeader {
+    convention: Convention,
+    grid: Grid,
+    regions: Vec<SharedRegion>,
+    model: SharedModel,
+}
+
+impl LinkHeader {
+    /// A result in two parts.
+    pub fn split(shared: Shared) -> (LinkHeader, Vec<u8>) {
+        let Shared { convention, labels: LabelMap { grid, labels }, regions, model } = shared;
+        (LinkHeader { convention, grid, regions, model }, labels)
+    }
+
+    /// The result again.
+    pub fn with(self, labels: Vec<u8>) -> Shared {
+        let LinkHeader { convention, grid, regions, model } = self;
+        Shared { convention, labels: LabelMap { grid, labels }, regions, model }
+    }
 }
 
 /// What the worker answers.
@@ -51,24 +114,40 @@ pub enum Answer {
     Done,
     /// The bundle is open.
     Bundle {
+        /// Which it is.
+        model: ModelId,
         /// What it says of itself.
         card: Box<Card>,
-        /// SHA-256 of its tensors.
-        hash: String,
     },
     /// The scan is decoded; one array of f32 a channel is sent along.
     Scan {
         /// Where its voxels lie.
         grid: Grid,
     },
+    /// The link is read; its label codes are sent along.
+    Link {
+        /// All but the labels.
+        header: Box<LinkHeader>,
+        /// A labelled voxel in the middle of all, unless there is none.
+        middle: Option<[usize; 3]>,
+    },
     /// What a run will take.
-    Planned(Planned),
+    Planned {
+        /// The model that it is planned for.
+        model: ModelId,
+        /// The plan.
+        planned: Planned,
+    },
     /// How far a run is; more answers follow.
     Progress(Progress),
     /// The label map is made; its codes are sent along.
     Segmented {
+        /// The model that made it.
+        model: ModelId,
         /// Where the voxels lie: the source's grid.
         grid: Grid,
+        /// A labelled voxel in the middle of all, unless there is none.
+        middle: Option<[usize; 3]>,
         /// How long it took.
         elapsed_secs: f64,
         /// The GPU that did it.

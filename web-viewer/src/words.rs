@@ -63,6 +63,83 @@ pub fn setbacks(events: &[String], doing: &str, plan_bytes: u64) -> String {
     format!("{}{doing} within {}.", sentences.collect::<String>(), bytes(plan_bytes))
 }
 
+/// Where the browser has no WebGPU at all.
+pub const NO_WEBGPU: &str = "This browser has no WebGPU, which the network runs on. Chrome and Edge \
+     have it on Windows, macOS, Android, ChromeOS and recent Linux; Safari from version 26; Firefox \
+     on Windows and on Apple silicon. Links to results open everywhere.";
+
+/// Where the browser keeps WebGPU from this address.
+pub const NOT_SECURE: &str = "Browsers offer WebGPU only on https pages and on this computer itself: \
+     open the page at https://…, or at http://localhost.";
+
+/// Where the browser has WebGPU, and no graphics card for it.
+pub const NO_GPU: &str = "This browser found no graphics card that it may use, and the network runs \
+     on one. Look whether graphics acceleration is on: in Chrome and Edge under Settings, System, \
+     \u{201c}Use graphics acceleration when available\u{201d}; in Firefox under Settings, General, \
+     Performance. Then restart the browser. Chrome on Linux may also need the flag \
+     chrome://flags/#enable-unsafe-webgpu, and an old graphics driver an update. A remote desktop or \
+     a virtual machine often has no graphics card: open the page in Chrome, Edge or Safari 26 on \
+     another computer. Links to results open everywhere.";
+
+/// What went wrong on the GPU, and what to do about it.
+pub fn failure(error: &shaders::Error) -> String {
+    match error {
+        shaders::Error::NoAdapter(_) => NO_GPU.into(),
+        shaders::Error::DeviceLost(_) => format!(
+            "{error}. Close other programs that use the graphics card or allow less memory, then \
+             try again."
+        ),
+        shaders::Error::OutOfMemory { .. } => {
+            format!(
+                "{error}. Close other programs and tabs that use the graphics card, then try again."
+            )
+        }
+        error => error.to_string(),
+    }
+}
+
+/// Stands after whatever ended the computation for good.
+pub const TRY_AGAIN: &str = "Most likely there was not enough memory: close other tabs and programs, \
+     load this page again, and allow less memory or take a smaller scan.";
+
+/// The computation ended and was begun anew.
+pub fn stopped(reason: &str) -> String {
+    format!(
+        "The computation stopped ({reason}) and was started again with the same model and scans. \
+         Should it stop again, close other tabs and programs, or allow less memory."
+    )
+}
+
+/// Who the answer is about when it is not the model that was asked.
+pub fn other_model(expected: &str, found: &str) -> String {
+    format!(
+        "the answer is of another model and was left out: expected the model with SHA-256 \
+         {expected}, found {found}. Open the model again."
+    )
+}
+
+/// What is said of files, each sentence once: with their names, unless it is said of all.
+pub fn of_files(files: &[(String, Vec<String>)]) -> Vec<String> {
+    let mut sentences: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (file, said) in files {
+        for sentence in said {
+            match sentences.iter_mut().find(|(known, _)| known == sentence) {
+                Some((_, about)) if about.contains(&&**file) => {}
+                Some((_, about)) => about.push(file),
+                None => sentences.push((sentence, vec![file])),
+            }
+        }
+    }
+    let mut names: Vec<&str> = files.iter().map(|(file, _)| &**file).collect();
+    names.sort_unstable();
+    names.dedup();
+    let told = sentences.into_iter().map(|(sentence, about)| match about.len() == names.len() {
+        true => sentence.to_string(),
+        false => format!("{sentence} (in {})", about.join(", ")),
+    });
+    told.collect()
+}
+
 /// A sentence's beginning.
 pub fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
@@ -101,6 +178,29 @@ mod tests {
             told.contains("overlapping windows of 128 x 128 x 128") && told.len() < 80,
             "{told}"
         );
+    }
+
+    /// No list of graphics interfaces, but the settings to look at.
+    #[test]
+    fn without_a_gpu_the_page_says_what_to_do() {
+        let detail = "No suitable graphics adapter found; vulkan not requested".to_string();
+        let told = failure(&shaders::Error::NoAdapter(detail));
+        assert!(told.contains("Use graphics acceleration when available"), "{told}");
+        assert!(told.contains("Chrome, Edge or Safari 26"), "{told}");
+        assert!(!told.contains("vulkan"), "{told}");
+        assert!(failure(&shaders::Error::DeviceLost("reset".into())).contains("try again"));
+    }
+
+    #[test]
+    fn a_sentence_names_its_files_unless_it_is_about_all() {
+        let of = |file: &str, said: &[&str]| {
+            (file.to_string(), said.iter().map(|s| s.to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(of_files(&[of("a", &["X."]), of("b", &["X."])]), ["X."]);
+        let files = [of("a", &["X."]), of("b", &["X.", "Y."]), of("c", &[]), of("c", &[])];
+        assert_eq!(of_files(&files), ["X. (in a, b)", "Y. (in b)"]);
+        assert_eq!(of_files(&[of("a", &["X."]), of("a", &["X."])]), ["X."]);
+        assert_eq!(of_files(&[]), [""; 0]);
     }
 
     #[test]

@@ -10,13 +10,15 @@ use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, FutureExt, LocalBoxFuture, Shared};
 use js_sys::{Array, Float32Array, Uint8Array};
-use model_core::Bundle;
+use model_core::{Bundle, Grid, Volume};
 use shaders::{Engine, Preference};
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::protocol::{self, Answer, Ask, Planned};
-use bench::Bench;
+use crate::protocol::{self, Answer, Ask, Inputs, LinkHeader, ModelId, Planned};
+use crate::slice::middle_of;
+use crate::{life, share, words};
+use bench::{Bench, Model};
 
 thread_local! {
     static BENCH: RefCell<Bench> = RefCell::default();
@@ -24,7 +26,7 @@ thread_local! {
     static STOP: RefCell<Option<AbortHandle>> = RefCell::default();
     static PREFERENCE: RefCell<Option<Shared<LocalBoxFuture<'static, Preference>>>> =
         RefCell::default();
-    /// Grows with each thing that makes a plan that is still being made needless.
+    /// The plan that was asked for last; one before it that is still being made is needless.
     static NEWEST: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -50,7 +52,7 @@ pub fn start() {
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
-    post(0, &Answer::Ready, &[]);
+    life::hold(&scope().name(), || post(0, &Answer::Ready, &[]));
 }
 
 fn scope() -> DedicatedWorkerGlobalScope {
@@ -71,62 +73,80 @@ fn post(id: u32, answer: &Answer, arrays: &[JsValue]) {
 
 async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
     match ask {
-        Ask::OpenBundle { file } => open_bundle(&file, &Uint8Array::new(&bytes).to_vec()),
-        Ask::ReadScan { scan, file } => read_scan(scan, &file, &Uint8Array::new(&bytes).to_vec()),
-        Ask::Keep { scans } => {
-            NEWEST.set(NEWEST.get() + 1);
-            BENCH.with_borrow_mut(|bench| {
-                bench.scans.retain(|(scan, _), _| scans.contains(scan));
-                bench.forget_run();
-            });
-            Ok((Answer::Done, Vec::new()))
+        Ask::OpenBundle { number, file } => {
+            open_bundle(number, &file, &Uint8Array::new(&bytes).to_vec())
         }
-        Ask::Plan { channels, budget_bytes, most_bytes } => {
-            plan(&channels, budget_bytes, most_bytes).await
+        Ask::ReadScan { number, file } => {
+            read_scan(number, &file, &Uint8Array::new(&bytes).to_vec())
         }
-        Ask::Segment { in_windows: false } => run::segment(id).await,
-        Ask::Segment { in_windows: true } => run::segment_in_windows(id).await,
+        Ask::KeepScan { number, channel, grid } => {
+            keep_scan((number, channel), grid, Float32Array::new(&bytes).to_vec())
+        }
+        Ask::Release { number } => {
+            BENCH.with_borrow_mut(|bench| bench.release(number));
+            done()
+        }
+        Ask::ReadLink { fragment } => read_link(&fragment),
+        Ask::Plan { inputs, budget_bytes, most_bytes } => {
+            plan(inputs, budget_bytes, most_bytes).await
+        }
+        Ask::Segment { inputs, in_windows: false } => run::segment(id, &inputs).await,
+        Ask::Segment { inputs, in_windows: true } => run::segment_in_windows(id, &inputs).await,
         Ask::Cancel => {
             STOP.with_borrow(|stop| stop.iter().for_each(AbortHandle::abort));
-            Ok((Answer::Done, Vec::new()))
+            done()
         }
     }
 }
 
-fn open_bundle(file: &str, bytes: &[u8]) -> Answered {
-    let bundle = Bundle::from_bytes(bytes).map_err(|e| e.in_file(file).to_string())?;
-    let (card, hash) = (Box::new(bundle.card.clone()), bundle.hash());
-    NEWEST.set(NEWEST.get() + 1);
-    BENCH.with_borrow_mut(|bench| {
-        bench.bundle = Some(Rc::new(bundle));
-        bench.forget_run();
-    });
-    Ok((Answer::Bundle { card, hash }, Vec::new()))
+fn done() -> Answered {
+    Ok((Answer::Done, Vec::new()))
 }
 
-fn read_scan(scan: u32, file: &str, bytes: &[u8]) -> Answered {
+fn open_bundle(number: u32, file: &str, bytes: &[u8]) -> Answered {
+    let bundle = Bundle::from_bytes(bytes).map_err(|e| e.in_file(file).to_string())?;
+    let model = ModelId { number, hash: bundle.hash() };
+    let card = Box::new(bundle.card.clone());
+    let open = Model { hash: model.hash.clone(), bundle: Rc::new(bundle) };
+    BENCH.with_borrow_mut(|bench| bench.models.insert(number, open));
+    Ok((Answer::Bundle { model, card }, Vec::new()))
+}
+
+fn read_scan(number: u32, file: &str, bytes: &[u8]) -> Answered {
     let volumes = model_core::nifti::read(bytes).map_err(|e| e.in_file(file).to_string())?;
     let grid = volumes[0].grid.clone();
     let arrays = volumes.iter().map(|volume| Float32Array::from(&volume.voxels[..]).into());
     let arrays = arrays.collect();
     BENCH.with_borrow_mut(|bench| {
-        for (n, volume) in volumes.into_iter().enumerate() {
-            bench.scans.insert((scan, n), volume);
-        }
+        let channels = volumes.into_iter().enumerate();
+        bench.scans.extend(channels.map(|(channel, volume)| ((number, channel), volume)));
     });
     Ok((Answer::Scan { grid }, arrays))
 }
 
-async fn plan(channels: &[(u32, usize)], budget_bytes: u64, most_bytes: u64) -> Answered {
+fn keep_scan(place: (u32, usize), grid: Grid, voxels: Vec<f32>) -> Answered {
+    BENCH.with_borrow_mut(|bench| bench.scans.insert(place, Volume { grid, voxels }));
+    done()
+}
+
+fn read_link(fragment: &str) -> Answered {
+    let shared = share::decode(fragment).map_err(|error| error.to_string())?;
+    let middle = middle_of(&shared.labels);
+    let (header, labels) = LinkHeader::split(shared);
+    let header = Box::new(header);
+    Ok((Answer::Link { header, middle }, vec![Uint8Array::from(&labels[..]).into()]))
+}
+
+async fn plan(inputs: Inputs, budget_bytes: u64, most_bytes: u64) -> Answered {
     let asked = NEWEST.get() + 1;
     NEWEST.set(asked);
     let preference = preference().await;
     if NEWEST.get() != asked {
         // What it was asked of may be gone, and the newer plan stand.
-        return Ok((Answer::Done, Vec::new()));
+        return done();
     }
     let planned = BENCH.with_borrow_mut(|bench| {
-        let prepared = bench.prepare(channels)?;
+        let prepared = bench.prepare(&inputs)?;
         (bench.plan, bench.windows) = (None, None);
         match shaders::Plan::preferring(preference, &prepared.program, budget_bytes) {
             Ok(plan) => {
@@ -145,10 +165,10 @@ async fn plan(channels: &[(u32, usize)], budget_bytes: u64, most_bytes: u64) -> 
                 });
                 Ok(Planned::Exceeds { smallest_bytes, message: error.to_string(), windows })
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(words::failure(&error)),
         }
     })?;
-    Ok((Answer::Planned(planned), Vec::new()))
+    Ok((Answer::Planned { model: inputs.model, planned }, Vec::new()))
 }
 
 /// What is faster on the GPU, which is opened for it, once: plans that overlap wait for the same. Without

@@ -1,18 +1,16 @@
 //! What a person can make the page do. Each action is one story from first to last step; when
 //! another begins, the earlier one ends without a word.
 
-use js_sys::Uint8Array;
+use js_sys::{Array, Uint8Array};
 use leptos::prelude::*;
 use model_core::LabelMap;
-use wasm_bindgen::JsValue;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::File;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{Blob, File};
 
-use super::browser;
-use super::client::ask;
-use super::model_cache;
+use super::client::{Held, ask, tell};
 use super::scans::{self, Source};
-use super::state::{Model, Page, Phase};
+use super::state::{Model, Page, Phase, Turn};
+use super::{browser, model_cache, recovery};
 use crate::demo::Manifest;
 use crate::protocol::{Answer, Ask, Plan};
 use crate::share::{self, Shared, SharedModel, SharedRegion};
@@ -21,10 +19,12 @@ use crate::words;
 /// Why an action ends early: words to show, or nothing where another action took over.
 pub(super) type Stop = Option<String>;
 
-/// Runs an action, and shows what went wrong.
-fn act(page: Page, action: impl Future<Output = Result<(), Stop>> + 'static) {
+/// Runs an action, and shows what went wrong, unless another began meanwhile.
+fn act(page: Page, turn: Turn, action: impl Future<Output = Result<(), Stop>> + 'static) {
     spawn_local(async move {
-        if let Err(Some(message)) = action.await {
+        if let Err(Some(message)) = action.await
+            && page.is_current(turn)
+        {
             page.fail(message);
         }
     });
@@ -34,22 +34,37 @@ fn act(page: Page, action: impl Future<Output = Result<(), Stop>> + 'static) {
 pub fn begin(page: Page) {
     let (_, fragment) = browser::address();
     if share::is_shared(&fragment) {
-        open_link(page, &fragment);
+        open_link(page, fragment);
         return;
     }
     let turn = page.begin();
-    act(page, async move {
+    act(page, turn, async move {
         page.say(Phase::Loading, "Loading the model");
         // Without a demonstration the page waits for a model; that is no error.
         if let Ok(manifest) = manifest().await {
-            let bytes = model_cache::fetched(&format!("demo/{}", manifest.bundle)).await?;
-            let model = open(&manifest.bundle, bytes).await?;
-            check(page.is_current(turn))?;
-            show_model(page, model);
+            let model = open_servers(&manifest.bundle).await?;
+            // Whoever opened another meanwhile wants that one.
+            if page.model.with_untracked(Option::is_none) && !page.is_from_link.get_untracked() {
+                show_model(page, model);
+            }
         }
         check(page.is_current(turn))?;
         page.say_what_is_next();
         Ok(())
+    });
+}
+
+/// Finds out whether this browser can run a network, and has the page say what to do where not.
+pub fn look_for_a_gpu(page: Page) {
+    spawn_local(async move {
+        page.no_gpu.set(match (browser::has_webgpu(), browser::is_secure()) {
+            (false, true) => Some(words::NO_WEBGPU),
+            (false, false) => Some(words::NOT_SECURE),
+            _ => (!browser::has_gpu().await).then_some(words::NO_GPU),
+        });
+        if page.status.with_untracked(|status| status.phase == Phase::Ready) {
+            page.say_what_is_next();
+        }
     });
 }
 
@@ -58,18 +73,23 @@ pub(super) fn check(is_current: bool) -> Result<(), Stop> {
     if is_current { Ok(()) } else { Err(None) }
 }
 
-fn open_link(page: Page, fragment: &str) {
-    page.begin();
-    match share::decode(fragment) {
-        Ok(shared) => {
-            page.is_from_link.set(true);
-            page.convention.set(shared.convention);
-            page.set_slots(vec!["Scan".into()]);
-            page.show_result(shared);
-            page.say_what_is_next();
-        }
-        Err(error) => page.fail(error.to_string()),
-    }
+fn open_link(page: Page, fragment: String) {
+    let turn = page.begin();
+    act(page, turn, async move {
+        page.say(Phase::Loading, "Reading the link");
+        let read = ask(&Ask::ReadLink { fragment }, None).await?;
+        let (Answer::Link { header, middle }, arrays) = read else {
+            return Err(Some("the worker did not answer with a result".into()));
+        };
+        check(page.is_current(turn))?;
+        let shared = header.with(Uint8Array::from(arrays.get(0)).to_vec());
+        page.is_from_link.set(true);
+        page.convention.set(shared.convention);
+        page.set_slots(vec!["Scan".into()]);
+        page.show_result(shared, middle);
+        page.say_what_is_next();
+        Ok(())
+    });
 }
 
 /// Leaves a shared result for segmentations of one's own.
@@ -86,7 +106,7 @@ async fn manifest() -> Result<Manifest, String> {
 /// Opens the server's demonstration: its model and its case.
 pub fn demo(page: Page) {
     let turn = page.begin();
-    act(page, async move {
+    act(page, turn, async move {
         page.say(Phase::Loading, "Loading the demonstration");
         let manifest = manifest().await.map_err(|error| {
             format!(
@@ -94,8 +114,7 @@ pub fn demo(page: Page) {
                  is given it with --demo."
             )
         })?;
-        let bytes = model_cache::fetched(&format!("demo/{}", manifest.bundle)).await?;
-        let model = open(&manifest.bundle, bytes).await?;
+        let model = open_servers(&manifest.bundle).await?;
         check(page.is_current(turn))?;
         page.is_from_link.set(false);
         show_model(page, model);
@@ -108,25 +127,42 @@ pub fn demo(page: Page) {
     });
 }
 
-/// Opens a model bundle from a file.
-pub fn open_bundle(page: Page, file: File) {
+/// Opens a model bundle from a file, and then scans that came with it.
+pub fn open_bundle(page: Page, file: File, scans: Vec<File>) {
     let turn = page.begin();
-    act(page, async move {
+    act(page, turn, async move {
         page.say(Phase::Loading, format!("Opening {}", file.name()));
-        let bytes = browser::bytes_of(&file).await?;
-        let model = open(&file.name(), bytes).await?;
+        let model = open(&file.name(), file.clone().into()).await?;
         check(page.is_current(turn))?;
         page.is_from_link.set(false);
         show_model(page, model);
-        page.say_what_is_next();
+        match scans.is_empty() {
+            true => page.say_what_is_next(),
+            false => scans::load(page, turn, sources(scans).await?, None).await?,
+        }
         Ok(())
     });
 }
 
-async fn open(file: &str, bytes: JsValue) -> Result<Model, String> {
-    match ask(&Ask::OpenBundle { file: file.to_string() }, Some(bytes)).await? {
-        (Answer::Bundle { card, hash }, _) => Ok(Model { card: *card, hash }),
-        _ => Err("the worker did not answer with a model".into()),
+async fn open_servers(bundle: &str) -> Result<Model, String> {
+    let bytes = model_cache::fetched(&format!("demo/{bundle}")).await?;
+    let blob = Blob::new_with_buffer_source_sequence(&Array::of1(&bytes));
+    open(bundle, blob.map_err(|error| browser::text_of(&error))?).await
+}
+
+/// Has the worker open a model. The page alone says whether it is the one that is shown and run.
+async fn open(file: &str, source: Blob) -> Result<Model, String> {
+    let bytes = JsFuture::from(source.array_buffer()).await.map_err(|error| {
+        format!("cannot read {file}: {}. Was it moved or changed?", browser::text_of(&error))
+    })?;
+    let held = Held::new();
+    let number = held.number();
+    recovery::remember(number, source);
+    match ask(&Ask::OpenBundle { number, file: file.to_string() }, Some(bytes)).await? {
+        (Answer::Bundle { card, model }, _) if model.number == number => {
+            Ok(Model { held, card: *card, hash: model.hash })
+        }
+        _ => Err("the worker did not answer with the model".into()),
     }
 }
 
@@ -145,22 +181,33 @@ pub fn choose(page: Page, files: Vec<File>, slot: Option<usize>) {
     if files.is_empty() || page.status.with_untracked(|s| s.phase == Phase::Running) {
         return;
     }
-    if let Some(bundle) = files.iter().find(|file| file.name().ends_with(".safetensors")) {
-        return open_bundle(page, bundle.clone());
+    let is_bundle = |file: &File| file.name().to_lowercase().ends_with(".safetensors");
+    let (mut bundles, scans): (Vec<File>, Vec<File>) = files.into_iter().partition(is_bundle);
+    if bundles.len() > 1 {
+        let names: Vec<String> = bundles.iter().map(File::name).collect();
+        let (number, names) = (names.len(), names.join(", "));
+        return page.fail(format!("expected one model bundle at a time, found {number}: {names}"));
+    }
+    if let Some(bundle) = bundles.pop() {
+        return open_bundle(page, bundle, scans);
+    }
+    if page.slots.with_untracked(Vec::is_empty) {
+        return page.fail("open a model bundle first: it says which scans it needs");
     }
     let turn = page.begin();
-    act(page, async move {
-        if page.slots.with_untracked(Vec::is_empty) {
-            return Err(Some("open a model bundle first: it says which scans it needs".into()));
-        }
+    act(page, turn, async move {
         page.say(Phase::Loading, "Reading the scan");
-        let mut sources = Vec::new();
-        for file in files {
-            let bytes = browser::bytes_of(&file).await?;
-            sources.push(Source { name: file.name(), bytes });
-        }
-        scans::load(page, turn, sources, slot).await
+        scans::load(page, turn, sources(scans).await?, slot).await
     });
+}
+
+async fn sources(files: Vec<File>) -> Result<Vec<Source>, String> {
+    let mut sources = Vec::new();
+    for file in files {
+        let bytes = browser::bytes_of(&file).await?;
+        sources.push(Source { name: file.name(), bytes });
+    }
+    Ok(sources)
 }
 
 /// Allows a run so much of the GPU's memory, and says what one will take then.
@@ -171,28 +218,41 @@ pub fn allow(page: Page, mib: u64) {
     let turn = page.begin();
     page.set_budget(mib);
     page.plan.set(None);
-    act(page, async move { scans::plan_again(page, turn).await });
+    act(page, turn, async move { scans::plan_again(page, turn).await });
 }
 
 /// Runs the network: on the whole scan, or in overlapping windows.
 pub fn segment(page: Page, in_windows: bool) {
-    let Some(model) = page.model.get_untracked() else { return };
+    let (Some(model), Some(inputs)) = (page.model.get_untracked(), page.inputs()) else { return };
     let turn = page.begin();
-    act(page, async move {
+    act(page, turn, async move {
         page.drop_result();
         page.is_stopping.set(false);
         page.say(Phase::Running, "Starting");
-        let (answer, arrays) = ask(&Ask::Segment { in_windows }, None).await?;
+        let answer = ask(&Ask::Segment { inputs, in_windows }, None).await;
         check(page.is_current(turn))?;
+        page.is_stopping.set(false);
         page.progress.set(None);
-        if let Answer::Segmented { grid, elapsed_secs, adapter, plan, num_windows, setbacks } =
-            answer
+        let (answer, arrays) = answer?;
+        if let Answer::Segmented {
+            model: ran,
+            grid,
+            middle,
+            elapsed_secs,
+            adapter,
+            plan,
+            num_windows,
+            setbacks,
+        } = answer
         {
+            if ran != model.id() {
+                return Err(Some(words::other_model(&model.hash, &ran.hash)));
+            }
             let labels = Uint8Array::from(arrays.get(0)).to_vec();
             let windows = num_windows.map(|n| words::windows(n, plan.dims)).unwrap_or_default();
             page.made.set(made(elapsed_secs, &adapter, &plan, &windows));
             page.setbacks.set(setbacks);
-            page.show_result(result(&model, LabelMap { grid, labels }, windows));
+            page.show_result(result(&model, LabelMap { grid, labels }, windows), middle);
         }
         page.say_what_is_next();
         Ok(())
@@ -208,14 +268,12 @@ fn made(elapsed_secs: f64, adapter: &str, plan: &Plan, windows: &str) -> String 
     format!("Computed in {elapsed_secs:.1} s on {place}: {seen}, {maps}, {memory} of its memory.")
 }
 
-/// Stops the network, and says so before the worker does.
+/// Stops the network, and says so before the worker does; one that does not stop is ended.
 pub fn cancel(page: Page) {
-    act(page, async move {
-        page.is_stopping.set(true);
-        page.say(Phase::Running, "Cancelling");
-        ask(&Ask::Cancel, None).await?;
-        Ok(())
-    });
+    page.is_stopping.set(true);
+    page.say(Phase::Running, "Cancelling");
+    tell(&Ask::Cancel);
+    recovery::end_soon(page);
 }
 
 fn result(model: &Model, labels: LabelMap, windows: String) -> Shared {
@@ -253,7 +311,7 @@ pub fn save(page: Page) {
 pub fn copy_link(page: Page) {
     let Some(result) = page.result.get_untracked() else { return };
     let shared = Shared { convention: page.convention.get_untracked(), ..(*result).clone() };
-    act(page, async move {
+    act(page, page.current(), async move {
         let fragment = share::encode(&shared).map_err(|error| error.to_string())?;
         let (address, _) = browser::address();
         let link = format!("{address}#{fragment}");

@@ -1,6 +1,6 @@
 //! The few things that the page wants from the browser itself.
 
-use js_sys::{Array, Reflect, Uint8Array};
+use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use leptos::prelude::{document, window};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -102,6 +102,17 @@ pub fn set_address(href: &str) {
 pub fn has_webgpu() -> bool {
     let gpu = Reflect::get(&window().navigator(), &"gpu".into());
     gpu.is_ok_and(|gpu| gpu.is_object())
+}
+
+/// Whether the browser has a GPU for WebGPU.
+pub async fn has_gpu() -> bool {
+    let asked = || {
+        let gpu = Reflect::get(&window().navigator(), &"gpu".into())?;
+        let request = Reflect::get(&gpu, &"requestAdapter".into())?;
+        request.dyn_ref::<Function>().ok_or(JsValue::NULL)?.call0(&gpu)
+    };
+    let Ok(asked) = asked() else { return false };
+    JsFuture::from(Promise::from(asked)).await.is_ok_and(|adapter| adapter.is_object())
 }
 
 /// Whether the browser trusts the address enough for WebGPU: https, or this computer.

@@ -16,7 +16,7 @@ pub fn ModelPanel(page: Page) -> impl IntoView {
         let file = browser::list(input.files()).into_iter().next();
         input.set_value("");
         if let Some(file) = file {
-            actions::open_bundle(page, file);
+            actions::open_bundle(page, file, Vec::new());
         }
     };
     view! {

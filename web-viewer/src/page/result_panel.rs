@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
+use model_core::nifti;
 use web_sys::HtmlInputElement;
 
 use super::actions;
@@ -47,9 +48,14 @@ fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
             </p>
         }
     });
+    // Volumes are those of the voxels that the header tells of.
+    let geometry = nifti::warnings(&result.labels.grid.forms).into_iter().map(|text| {
+        view! { <p class="warning geometry" role="note">{text}</p> }
+    });
     view! {
         {warning}
         {windows}
+        {geometry.collect_view()}
         <table id="regions">
             <thead>
                 <tr>

@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
+use super::actions;
 use super::state::{Page, Phase};
-use super::{actions, browser};
 use crate::protocol::{Plan, Planned, Progress, Step, Windows};
 use crate::{budget, words};
 
@@ -13,9 +13,8 @@ pub fn RunPanel(page: Page) -> impl IntoView {
     let is_running = move || phase.get() == Phase::Running;
     let can_run = move || {
         let fits = page.plan.with(|planned| matches!(planned, Some(Planned::Fits(_))));
-        fits && !phase.get().is_busy()
+        fits && !phase.get().is_busy() && page.no_gpu.get().is_none()
     };
-    let has_webgpu = browser::has_webgpu();
     let warning = move || {
         let warning = page.model.with(|model| model.as_ref().map(|m| m.card.warning.clone()));
         let warning = warning.filter(|text| !text.is_empty());
@@ -24,8 +23,10 @@ pub fn RunPanel(page: Page) -> impl IntoView {
     view! {
         <section class="panel run" class:hidden=move || page.is_from_link.get()>
             <h2>"Segmentation"</h2>
+            {move || page.no_gpu.get().map(|text| view! {
+                <p id="no-gpu" class="warning" role="alert">{text}</p>
+            })}
             {warning}
-            {(!has_webgpu).then(no_webgpu)}
             <Budget page />
             {move || page.plan.get().map(|planned| view! { <PlanView page planned /> })}
             <Show
@@ -35,7 +36,7 @@ pub fn RunPanel(page: Page) -> impl IntoView {
                         <button
                             id="segment"
                             class="primary"
-                            disabled=move || !can_run() || !has_webgpu
+                            disabled=move || !can_run()
                             on:click=move |_| actions::segment(page, false)
                         >
                             "Segment"
@@ -60,21 +61,6 @@ pub fn RunPanel(page: Page) -> impl IntoView {
             </section>
         </Show>
     }
-}
-
-fn no_webgpu() -> impl IntoView {
-    let text = match browser::is_secure() {
-        true => {
-            "This browser has no WebGPU, which the network runs on. Chrome and Edge have it on \
-             Windows, macOS, Android, ChromeOS and recent Linux; Safari from version 26; Firefox \
-             on Windows and on Apple silicon. Links to results open everywhere."
-        }
-        false => {
-            "Browsers offer WebGPU only on https pages and on this computer itself: open the page \
-             at https://…, or at http://localhost."
-        }
-    };
-    view! { <p class="warning" role="alert">{text}</p> }
 }
 
 /// How much of the GPU's memory a run may take.

@@ -1,11 +1,12 @@
 //! The scan: one slot for each channel that the model asks for.
 
 use leptos::prelude::*;
-use model_core::Grid;
+use model_core::{Grid, nifti};
 use web_sys::{DragEvent, HtmlInputElement};
 
 use super::state::{Page, Phase, Slot};
 use super::{actions, browser};
+use crate::words;
 
 #[component]
 pub fn ScanPanel(page: Page) -> impl IntoView {
@@ -26,6 +27,9 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
             <Show when=move || page.shown().is_some() fallback=move || view! { <p class="hint">{hint}</p> }>
                 <p class="hint">{move || page.shown().map(|shown| lies(&shown.volume.grid))}</p>
             </Show>
+            {move || page.slots.with(|slots| warnings(slots)).into_iter().map(|text| view! {
+                <p class="warning geometry" role="note">{text}</p>
+            }).collect_view()}
             <button
                 id="demo"
                 disabled=is_running
@@ -36,6 +40,13 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
             </button>
         </section>
     }
+}
+
+/// What should be known of where the scans lie.
+fn warnings(slots: &[Slot]) -> Vec<String> {
+    let filled = slots.iter().filter_map(|slot| slot.filled.as_ref());
+    let said = filled.map(|f| (f.file.clone(), nifti::warnings(&f.volume.grid.forms)));
+    words::of_files(&said.collect::<Vec<_>>())
 }
 
 /// A grid in a line: voxels, their size, and where the file's axes point.

@@ -9,11 +9,11 @@ use model_core::{Grid, Volume};
 use wasm_bindgen::JsValue;
 
 use super::actions::{Stop, check};
-use super::client::ask;
+use super::client::{Held, ask};
 use super::state::{Filled, Page, Phase, Slot, Turn};
 use crate::protocol::{Answer, Ask};
 use crate::slice::Window;
-use crate::{budget, hints};
+use crate::{budget, hints, words};
 
 /// A file's bytes with its name.
 pub struct Source {
@@ -81,15 +81,15 @@ fn first_empty(page: Page) -> Option<usize> {
 /// The channels of one file.
 async fn read(page: Page, source: Source) -> Result<Vec<Filled>, String> {
     page.say(Phase::Loading, format!("Reading {}", source.name));
-    let scan = page.next_scan();
+    let held = Held::new();
     let file = source.name;
-    let asked = Ask::ReadScan { scan, file: file.clone() };
+    let asked = Ask::ReadScan { number: held.number(), file: file.clone() };
     let (Answer::Scan { grid }, arrays) = ask(&asked, Some(source.bytes)).await? else {
         return Err(format!("the worker did not answer with a scan (in {file})"));
     };
     let voxels = arrays.iter().map(|array| Float32Array::from(array).to_vec());
     let filled = voxels.enumerate().map(|(n, voxels)| Filled {
-        source: (scan, n),
+        source: (held.clone(), n),
         file: file.clone(),
         robust: Window::robust(&voxels),
         volume: Arc::new(Volume { grid: grid.clone(), voxels }),
@@ -127,9 +127,6 @@ async fn plan(page: Page, turn: Turn) -> Result<(), Stop> {
     let filled = page.slots.with_untracked(|slots| {
         slots.iter().filter_map(|s| Some((s.name.clone(), s.filled.clone()?))).collect::<Vec<_>>()
     });
-    let mut scans: Vec<u32> = filled.iter().map(|(_, filled)| filled.source.0).collect();
-    scans.dedup();
-    ask(&Ask::Keep { scans }, None).await?;
     if let Some((name, first)) = filled.first() {
         let grid: &Grid = &first.volume.grid;
         for (other, filled) in &filled[1..] {
@@ -147,18 +144,19 @@ async fn plan(page: Page, turn: Turn) -> Result<(), Stop> {
 
 /// Has the worker say what a run within the budget will take, once every channel is chosen.
 pub async fn plan_again(page: Page, turn: Turn) -> Result<(), Stop> {
-    let channels = page.slots.with_untracked(|slots| {
-        slots.iter().map(|s| Some(s.filled.as_ref()?.source)).collect::<Option<Vec<_>>>()
-    });
-    if let Some(channels) = channels.filter(|channels| !channels.is_empty())
+    if let Some(inputs) = page.inputs()
         && !page.is_from_link.get_untracked()
     {
         page.say(Phase::Loading, "Preparing the scan for the network");
         let budget_bytes = page.budget_mib.get_untracked() << 20;
         let most_bytes = budget::MOST_MIB << 20;
-        let answer = ask(&Ask::Plan { channels, budget_bytes, most_bytes }, None).await;
+        let expected = inputs.model.clone();
+        let answer = ask(&Ask::Plan { inputs, budget_bytes, most_bytes }, None).await;
         check(page.is_current(turn))?;
-        if let (Answer::Planned(planned), _) = answer? {
+        if let (Answer::Planned { model, planned }, _) = answer? {
+            if model != expected {
+                return Err(Some(words::other_model(&expected.hash, &model.hash)));
+            }
             page.plan.set(Some(planned));
         }
     }

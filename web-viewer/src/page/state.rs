@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use model_core::{Card, Grid, Volume};
+use model_core::{Card, Volume};
 
+use super::client::Held;
 use crate::budget;
-use crate::protocol::{Planned, Progress, Step};
+use crate::protocol::{Inputs, ModelId, Planned, Progress, Step};
 use crate::share::Shared;
 use crate::slice::{Colors, Convention, Frame, Window};
 use crate::words;
@@ -50,12 +51,21 @@ pub struct Status {
 }
 
 /// An open model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Model {
+    /// The worker's copy.
+    pub held: Arc<Held>,
     /// What it says of itself.
     pub card: Card,
     /// SHA-256 of its tensors.
     pub hash: String,
+}
+
+impl Model {
+    /// By what page and worker name it.
+    pub fn id(&self) -> ModelId {
+        ModelId { number: self.held.number(), hash: self.hash.clone() }
+    }
 }
 
 /// A place for one channel of a scan.
@@ -70,8 +80,8 @@ pub struct Slot {
 /// A chosen channel.
 #[derive(Debug, Clone)]
 pub struct Filled {
-    /// The worker's number for the file, and which of its channels.
-    pub source: (u32, usize),
+    /// The worker's copy of the file, and which of its channels.
+    pub source: (Arc<Held>, usize),
     /// The file's name.
     pub file: String,
     /// The voxels.
@@ -85,6 +95,10 @@ pub struct Filled {
 #[allow(missing_docs)]
 pub struct Page {
     pub status: RwSignal<Status>,
+    /// What happened and may happen again, in words that stay.
+    pub notice: RwSignal<String>,
+    /// Why no run can be made in this browser, and what to do; nothing where one can.
+    pub no_gpu: RwSignal<Option<&'static str>>,
     pub model: RwSignal<Option<Arc<Model>>>,
     pub slots: RwSignal<Vec<Slot>>,
     pub plan: RwSignal<Option<Planned>>,
@@ -111,7 +125,6 @@ pub struct Page {
     pub opacity: RwSignal<f32>,
     pub convention: RwSignal<Convention>,
     turn: RwSignal<u32>,
-    last_scan: RwSignal<u32>,
 }
 
 /// Where the browser keeps the budget; a tab that is open keeps its own.
@@ -126,6 +139,8 @@ impl Page {
     pub fn new() -> Page {
         Page {
             status: RwSignal::new(Status { phase: Phase::Loading, text: "Starting".into() }),
+            notice: RwSignal::new(String::new()),
+            no_gpu: RwSignal::new(None),
             model: RwSignal::new(None),
             slots: RwSignal::new(Vec::new()),
             plan: RwSignal::new(None),
@@ -146,14 +161,18 @@ impl Page {
             opacity: RwSignal::new(0.45),
             convention: RwSignal::new(Convention::Radiological),
             turn: RwSignal::new(0),
-            last_scan: RwSignal::new(0),
         }
     }
 
-    /// A number for the next file that the worker reads.
-    pub fn next_scan(self) -> u32 {
-        self.last_scan.update_untracked(|scan| *scan += 1);
-        self.last_scan.get_untracked()
+    /// What a run is made of, once there are a model and all of its scans.
+    pub fn inputs(self) -> Option<Inputs> {
+        let model = self.model.with_untracked(|model| model.as_ref().map(|model| model.id()))?;
+        let channels = self.slots.with_untracked(|slots| {
+            let sources = slots.iter().map(|slot| Some(&slot.filled.as_ref()?.source));
+            let channels = sources.map(|source| source.map(|(held, n)| (held.number(), *n)));
+            channels.collect::<Option<Vec<_>>>()
+        });
+        Some(Inputs { model, channels: channels.filter(|channels| !channels.is_empty())? })
     }
 
     /// Changes what a run may take on the GPU, here and when the page is opened again.
@@ -165,6 +184,11 @@ impl Page {
     /// Begins an action; what earlier ones still wait for will change nothing.
     pub fn begin(self) -> Turn {
         self.turn.update_untracked(|turn| *turn += 1);
+        self.current()
+    }
+
+    /// The action that goes on.
+    pub fn current(self) -> Turn {
         Turn(self.turn.get_untracked())
     }
 
@@ -207,6 +231,9 @@ impl Page {
             self.say(Phase::Done, "Segmentation done");
         } else if let Some(planned) = self.plan.get_untracked() {
             match planned {
+                Planned::Fits(_) if self.no_gpu.get_untracked().is_some() => {
+                    self.say(Phase::Idle, "This browser cannot run the network");
+                }
                 Planned::Fits(_) => self.say(Phase::Ready, "Ready to segment"),
                 Planned::Exceeds { .. } => {
                     self.say(Phase::Idle, "This scan needs more memory than is allowed");
@@ -298,11 +325,10 @@ impl Page {
         }
     }
 
-    /// Shows a result, all of its regions visible, the crosshair in the middle of what it found.
-    pub fn show_result(self, result: Shared) {
-        let frame = Frame::new(&result.labels.grid);
-        if let Some(middle) = middle_of(&result, &frame) {
-            self.cursor.set(middle);
+    /// Shows a result, all of its regions visible, the crosshair on a voxel of its grid.
+    pub fn show_result(self, result: Shared, middle: Option<[usize; 3]>) {
+        if let Some(middle) = middle {
+            self.cursor.set(Frame::new(&result.labels.grid).place_of(middle));
         }
         self.visible.set(vec![true; result.regions.len()]);
         self.result.set(Some(Arc::new(result)));
@@ -317,24 +343,4 @@ impl Page {
             Colors::new(shown.map(|(region, _)| (&region.codes[..], region.color)))
         })
     }
-}
-
-/// The labelled voxel nearest to the center of all, in RAS order: a center may lie outside.
-fn middle_of(result: &Shared, frame: &Frame) -> Option<[usize; 3]> {
-    let labels = &result.labels.labels;
-    let Grid { dims, .. } = result.labels.grid;
-    let labelled = || {
-        let voxels = labels.iter().enumerate().filter(|(_, label)| **label != 0);
-        voxels.map(|(n, _)| [n % dims[0], n / dims[0] % dims[1], n / dims[0] / dims[1]])
-    };
-    let (mut sum, mut count) = ([0u64; 3], 0u64);
-    for voxel in labelled() {
-        (0..3).for_each(|a| sum[a] += voxel[a] as u64);
-        count += 1;
-    }
-    let center = sum.map(|s| s.checked_div(count).unwrap_or(0) as usize);
-    let nearest = labelled().min_by_key(|voxel| -> usize {
-        (0..3).map(|a| voxel[a].abs_diff(center[a]).pow(2)).sum()
-    })?;
-    Some(frame.place_of(nearest))
 }

@@ -9,13 +9,13 @@ use model_core::{
 use shaders::kernels::Storage;
 use shaders::{Preference, Session};
 
-use crate::protocol::Plan;
+use crate::protocol::{Inputs, Plan};
 
 /// What the worker holds between messages.
 #[derive(Default)]
 pub struct Bench {
-    /// The model.
-    pub bundle: Option<Rc<Bundle>>,
+    /// Models by their number.
+    pub models: HashMap<u32, Model>,
     /// Scans by their number and channel.
     pub scans: HashMap<(u32, usize), Volume>,
     /// The scan that a run begins with.
@@ -28,9 +28,18 @@ pub struct Bench {
     pub session: Session,
 }
 
+/// A model that the page holds.
+pub struct Model {
+    /// SHA-256 of its tensors.
+    pub hash: String,
+    /// The model.
+    pub bundle: Rc<Bundle>,
+}
+
 /// A scan as the network takes it, whatever the memory.
 pub struct Prepared {
-    channels: Vec<(u32, usize)>,
+    /// Of what it was made.
+    pub inputs: Inputs,
     /// The model that it was made for.
     pub bundle: Rc<Bundle>,
     /// What is run on it.
@@ -51,28 +60,55 @@ pub struct Windows {
 }
 
 impl Bench {
+    /// Drops the model or the scan of a number, and what was prepared from it.
+    pub fn release(&mut self, number: u32) {
+        self.models.remove(&number);
+        self.scans.retain(|(scan, _), _| *scan != number);
+        let uses = |inputs: &Inputs| {
+            inputs.model.number == number || inputs.channels.iter().any(|(scan, _)| *scan == number)
+        };
+        if self.prepared.as_ref().is_some_and(|prepared| uses(&prepared.inputs)) {
+            self.forget_run();
+        }
+    }
+
     /// Drops what was prepared for a run.
-    pub fn forget_run(&mut self) {
+    fn forget_run(&mut self) {
         self.prepared = None;
         self.plan = None;
         self.windows = None;
     }
 
-    /// The network's input of these channels, made once.
+    /// What was prepared of these inputs.
+    ///
+    /// # Errors
+    /// In words for the person at the page, when it was another model or scan that was prepared.
+    pub fn prepared_of(&self, inputs: &Inputs) -> Result<Rc<Prepared>, String> {
+        let prepared = self.prepared.as_ref().filter(|prepared| prepared.inputs == *inputs);
+        prepared
+            .cloned()
+            .ok_or("the run was planned for another model or scan: choose them again".into())
+    }
+
+    /// The network's input, made once.
     ///
     /// # Errors
     /// In words for the person at the page.
-    pub fn prepare(&mut self, channels: &[(u32, usize)]) -> Result<Rc<Prepared>, String> {
-        let same = self.prepared.as_ref().filter(|prepared| prepared.channels == channels);
-        if let Some(prepared) = same {
-            return Ok(prepared.clone());
+    pub fn prepare(&mut self, inputs: &Inputs) -> Result<Rc<Prepared>, String> {
+        if let Ok(prepared) = self.prepared_of(inputs) {
+            return Ok(prepared);
         }
         self.forget_run();
-        let bundle = self.bundle.clone().ok_or("no model is open")?;
+        let model = self.models.get(&inputs.model.number);
+        let model = model.filter(|model| model.hash == inputs.model.hash);
+        let bundle = model.ok_or("the model is not open any more: open it again")?.bundle.clone();
+        if !inputs.channels.iter().all(|place| self.scans.contains_key(place)) {
+            return Err("a scan is not open any more: choose it again".into());
+        }
         // Taken out and put back: a copy would double the largest thing in memory.
-        let taken = channels.iter().map(|place| Some((*place, self.scans.remove(place)?)));
+        let taken = inputs.channels.iter().map(|place| Some((*place, self.scans.remove(place)?)));
         let (places, volumes): (Vec<_>, Vec<_>) = taken.flatten().unzip();
-        let prepared = Prepared::new(channels, bundle, &volumes).map_err(|e| e.to_string());
+        let prepared = Prepared::new(inputs, bundle, &volumes).map_err(|e| e.to_string());
         self.scans.extend(places.into_iter().zip(volumes));
         let prepared = Rc::new(prepared?);
         self.prepared = Some(prepared.clone());
@@ -81,11 +117,7 @@ impl Bench {
 }
 
 impl Prepared {
-    fn new(
-        channels: &[(u32, usize)],
-        bundle: Rc<Bundle>,
-        volumes: &[Volume],
-    ) -> Result<Prepared, Error> {
+    fn new(inputs: &Inputs, bundle: Rc<Bundle>, volumes: &[Volume]) -> Result<Prepared, Error> {
         let card = &bundle.card;
         let (input, placement) = preprocess(volumes, &card.preprocess, &card.network)?;
         let mut program = Program::new(&card.network, input.dims)?;
@@ -93,7 +125,7 @@ impl Prepared {
         if !placement.is_resampled() {
             program = program.deciding(&card.task);
         }
-        Ok(Prepared { channels: channels.to_vec(), bundle, program, input, placement })
+        Ok(Prepared { inputs: inputs.clone(), bundle, program, input, placement })
     }
 
     /// Windows as large as the patches that the model was trained on, where that is known and one

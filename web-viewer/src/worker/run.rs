@@ -11,7 +11,8 @@ use shaders::{Engine, Error, News, Output, Plan, Session};
 use super::bench::{Prepared, Windows};
 use super::teller::Teller;
 use super::{Answered, BENCH, STOP};
-use crate::protocol::{Answer, Step};
+use crate::protocol::{Answer, Inputs, Step};
+use crate::slice::middle_of;
 use crate::words;
 
 /// What a run has, and tells.
@@ -26,9 +27,9 @@ struct Run {
 ///
 /// # Errors
 /// In words for the person at the page.
-pub async fn segment(id: u32) -> Answered {
+pub async fn segment(id: u32, inputs: &Inputs) -> Answered {
     let plan = BENCH.with_borrow(|bench| bench.plan.clone()).ok_or("no run is planned")?;
-    let mut run = Run::begin(id, 1)?;
+    let mut run = Run::begin(id, inputs, 1)?;
     let ran = until_stopped(run.whole(plan)).await;
     run.end(ran, None)
 }
@@ -37,11 +38,11 @@ pub async fn segment(id: u32) -> Answered {
 ///
 /// # Errors
 /// In words for the person at the page.
-pub async fn segment_in_windows(id: u32) -> Answered {
+pub async fn segment_in_windows(id: u32, inputs: &Inputs) -> Answered {
     let windows = BENCH.with_borrow(|bench| bench.windows.clone());
     let windows = windows.ok_or("no run in windows is planned")?;
     let number = windows.tiling.num_windows();
-    let mut run = Run::begin(id, number)?;
+    let mut run = Run::begin(id, inputs, number)?;
     let ran = until_stopped(run.windows(windows)).await;
     run.end(ran, Some(number))
 }
@@ -55,9 +56,9 @@ async fn until_stopped<T>(run: impl Future<Output = Result<T, Error>>) -> Result
 }
 
 impl Run {
-    fn begin(id: u32, num_windows: usize) -> Result<Run, String> {
+    fn begin(id: u32, inputs: &Inputs, num_windows: usize) -> Result<Run, String> {
         BENCH.with_borrow_mut(|bench| {
-            let prepared = bench.prepared.clone().ok_or("no scan is chosen")?;
+            let prepared = bench.prepared_of(inputs)?;
             let session = std::mem::take(&mut bench.session);
             let teller = Teller::new(id, num_windows);
             Ok(Run { prepared, session, teller, start_ms: Date::now() })
@@ -118,10 +119,12 @@ impl Run {
         let (map, plan) = match ran {
             Ok(ran) => ran,
             Err(Error::Cancelled) => return Ok((Answer::Cancelled, Vec::new())),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(words::failure(&error)),
         };
         let codes = Uint8Array::from(&map.labels[..]).into();
         let answer = Answer::Segmented {
+            model: prepared.inputs.model.clone(),
+            middle: middle_of(&map),
             grid: map.grid,
             elapsed_secs: (Date::now() - start_ms) / 1000.0,
             adapter,
