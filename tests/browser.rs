@@ -5,8 +5,12 @@
 //! `REWIND_PAGE`, `CHROME` and `CHROMEDRIVER`.
 
 mod chrome;
+mod outside;
+mod owners;
+mod stage;
 mod tabs;
 mod windows;
+mod workers;
 
 use std::env;
 use std::fs;
@@ -174,25 +178,26 @@ fn the_page_gives_the_trainers_result() {
     let complaints = chrome::complaints(&console);
     assert!(complaints.is_empty(), "on the page's console: {complaints:#?}");
 
-    let page = failing_page(&setup.page, folder.path());
+    let failing = include_str!("browser/failing_gpu.js");
+    let page = page_with(&setup.page, folder.path(), "failing-page", failing);
     let (_serve, address) = setup.serve(folder.path(), &page);
     let fail = |client| get_through_failures(client, address, predicted);
     // The browser complains of the failures too.
     setup.in_a_browser(folder.path(), "fail", fail);
 }
 
-/// The page, with a GPU that fails.
-fn failing_page(page: &Path, folder: &Path) -> PathBuf {
-    let failing = folder.join("failing-page");
-    fs::create_dir(&failing).unwrap();
+/// The page, with a script before its own.
+fn page_with(page: &Path, folder: &Path, name: &str, first: &str) -> PathBuf {
+    let changed = folder.join(name);
+    fs::create_dir(&changed).unwrap();
     for entry in fs::read_dir(page).unwrap() {
         let entry = entry.unwrap();
-        fs::copy(entry.path(), failing.join(entry.file_name())).unwrap();
+        fs::copy(entry.path(), changed.join(entry.file_name())).unwrap();
     }
-    let script = failing.join("web_viewer.js");
-    let whole = [include_str!("browser/failing_gpu.js"), &fs::read_to_string(&script).unwrap()];
-    fs::write(script, whole.concat()).unwrap();
-    failing
+    let script = changed.join("web_viewer.js");
+    let whole = [first, &fs::read_to_string(&script).unwrap()].concat();
+    fs::write(script, whole).unwrap();
+    changed
 }
 
 /// What a person does with the page.

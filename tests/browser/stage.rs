@@ -1,0 +1,115 @@
+//! A page that can be watched, with models whose answers tell them apart and files to drop on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fantoccini::{Client, Locator};
+use model_core::{
+    Affine, Array, Bundle, Card, Grid, PreprocessConfig, Provenance, Task, UNetConfig, Volume,
+    config, nifti,
+};
+use serde_json::{Value, json};
+
+use super::{Setup, page_with};
+
+/// Voxels of a scan along each axis.
+const SIZE: usize = 32;
+
+/// Drops files on the page as one, or one after the other without a pause.
+const DROP: &str = r#"
+const drop = files => {
+    const dataTransfer = new DataTransfer();
+    for (const [name, bytes] of files) {
+        const decoded = Uint8Array.from(atob(bytes), character => character.charCodeAt(0));
+        dataTransfer.items.add(new File([decoded], name));
+    }
+    const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+    document.querySelector(".page").dispatchEvent(event);
+};
+arguments[0].forEach(drop);
+"#;
+
+/// A file to drop.
+pub type Dropped = (String, Vec<u8>);
+
+/// Makes the folder `demo` with a model and a scan, and a page that can be watched beside it.
+pub fn set(setup: &Setup, folder: &Path, model: &Bundle) -> PathBuf {
+    let demo = folder.join("demo");
+    fs::create_dir_all(&demo).unwrap();
+    fs::write(demo.join("model.safetensors"), model.to_bytes().unwrap()).unwrap();
+    fs::write(demo.join("scan.nii.gz"), scan(grid())).unwrap();
+    let manifest = json!({
+        "bundle": "model.safetensors",
+        "case": { "name": "a ramp", "files": ["scan.nii.gz"] },
+    });
+    fs::write(demo.join("manifest.json"), manifest.to_string()).unwrap();
+    page_with(&setup.page, folder, "spied-page", include_str!("spy.js"))
+}
+
+/// A network as large as the demonstration's that finds a lesion everywhere, or nowhere.
+pub fn model(name: &str, finds: bool) -> Bundle {
+    let task = Task::exclusive("Lesions", vec!["T1".into()], vec![(7, "lesion".into())]);
+    let network = UNetConfig::preset("demo", 1, 2).unwrap();
+    let zeros = config::parameters(&network).into_iter().map(|parameter| {
+        let values = vec![0.0; parameter.shape.iter().product()];
+        (parameter.name, Array { shape: parameter.shape, values })
+    });
+    let mut weights: model_core::Weights = zeros.collect();
+    let bias = weights.get_mut("head.bias").expect("the network's last parameter");
+    bias.values = if finds { vec![0.0, 1.0] } else { vec![1.0, 0.0] };
+    let card = Card {
+        name: name.into(),
+        warning: String::new(),
+        task,
+        network,
+        preprocess: PreprocessConfig::default(),
+        provenance: Provenance::default(),
+    };
+    Bundle { card, weights }
+}
+
+/// Millimeters are voxels.
+pub fn grid() -> Grid {
+    Grid::new([SIZE; 3], Affine::IDENTITY)
+}
+
+/// A scan whose intensities rise along its axes.
+pub fn scan(grid: Grid) -> Vec<u8> {
+    let voxels = (0..grid.num_voxels()).map(|n| (n % 97) as f32).collect();
+    nifti::write_volumes(&[Volume { grid, voxels }]).unwrap()
+}
+
+/// A bundle as a file to drop.
+pub fn file(name: &str, bundle: &Bundle) -> Dropped {
+    (name.into(), bundle.to_bytes().unwrap())
+}
+
+/// Drops groups of files, each as one event.
+pub async fn drop_on(client: &Client, groups: &[&[Dropped]]) {
+    let encoded = groups.iter().map(|group| {
+        let files = group.iter().map(|(name, bytes)| json!([name, STANDARD.encode(bytes)]));
+        Value::Array(files.collect())
+    });
+    client.execute(DROP, vec![Value::Array(encoded.collect())]).await.unwrap();
+}
+
+/// Runs a script in the page.
+pub async fn script(client: &Client, text: &str) -> Value {
+    client.execute(text, vec![]).await.unwrap()
+}
+
+/// Has the worker do something.
+pub async fn tell_worker(client: &Client, what: &str) {
+    script(client, &format!("new BroadcastChannel('tests').postMessage({what:?});")).await;
+}
+
+/// What stands at each of these places; nothing where there is none.
+pub async fn texts(client: &Client, css: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    for element in client.find_all(Locator::Css(css)).await.unwrap() {
+        texts.push(element.text().await.unwrap_or_default());
+    }
+    texts
+}
