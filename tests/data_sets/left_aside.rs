@@ -22,7 +22,7 @@ fn refused(path: &Path, task: Option<&str>, part: &str) {
     let inspection = Inspection::new(DataSet::open(path, task).unwrap());
     let faults = inspection.faults();
     assert!(faults.iter().any(|fault| fault.to_string().contains(part)), "{part} in {faults:?}");
-    let error = DataSet::open_for_training(path, task, false).unwrap_err().to_string();
+    let error = DataSet::open_for_training(path, task, false, 0.1).unwrap_err().to_string();
     assert!(error.contains(part), "{part} in {error}");
 }
 
@@ -72,7 +72,7 @@ fn a_number_of_cases_that_does_not_hold_is_a_fault() {
         refused(&path, None, "expected 3 cases with labels, as numTraining says, found 2");
         let error = evaluate(&path.join("labelsTr"), &path, &Options::default()).unwrap_err();
         assert!(error.to_string().contains("numTraining"), "{error}");
-        assert_eq!(DataSet::open_for_training(&path, None, true).unwrap().cases.len(), 2);
+        assert_eq!(DataSet::open_for_training(&path, None, true, 0.1).unwrap().cases.len(), 2);
     }
 }
 

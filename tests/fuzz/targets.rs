@@ -246,10 +246,13 @@ fn manifest() -> Make {
         training: (0..3)
             .map(|n| Pair {
                 image: format!("imagesTr/case-{n}.nii.gz"),
+                others: Vec::new(),
                 label: format!("labelsTr/case-{n}.nii.gz"),
             })
             .collect(),
-        test: vec!["imagesTs/case-9.nii.gz".into()],
+        num_training: Some(3),
+        validation: Vec::new(),
+        test: vec![vec!["imagesTs/case-9.nii.gz".into()]],
         by_name: None,
     };
     let mut seeds = vec![manifest.to_json().into_bytes()];
