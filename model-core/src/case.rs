@@ -1,6 +1,6 @@
 //! A case: the channels of one subject at one time, and the labels that are known of it.
 
-use crate::{Error, LabelMap, Result, Task, Volume};
+use crate::{DEFAULT_TOLERANCE_VOXELS, Error, LabelMap, Result, Task, Volume};
 
 /// What a network sees of one subject, and the expert's answer where there is one.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,13 +67,13 @@ pub fn check_contrast(ranges: &[[f32; 2]]) -> Result<()> {
     }
 }
 
-/// Refuses an empty list of channels, channels on several grids, and a scan without contrast.
+/// Refuses an empty list of channels, channels of other voxels, and a scan without contrast.
 pub(crate) fn check_channels(channels: &[Volume]) -> Result<()> {
     let Some(first) = channels.first() else {
         return Err(Error::scan("at least one channel", "none"));
     };
     for volume in channels {
-        first.grid.check_same(&volume.grid)?;
+        first.grid.align(&volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
         if volume.voxels.len() != volume.grid.num_voxels() || volume.voxels.is_empty() {
             let expected = format!("{} voxels, at least 1", volume.grid.num_voxels());
             return Err(Error::scan(expected, volume.voxels.len()));

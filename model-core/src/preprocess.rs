@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::check_channels;
 use crate::intensity::{foreground, normalize};
-use crate::{Error, Placement, Result, UNetConfig, Volume, resample};
+use crate::{DEFAULT_TOLERANCE_VOXELS, Error, Placement, Result, UNetConfig, Volume, resample};
 
 mod cost;
 
@@ -87,7 +87,8 @@ pub const MAX_INPUT_BYTES: u64 = 2 << 30;
 /// The most voxels along an axis that an input can be asked to have.
 const MAX_SIZE: usize = 4096;
 
-/// The input of a network, and where it lies on the source: canonical order (RAS+), z-score over
+/// The input of a network, and where it lies on the source, the grid of the first channel; the
+/// others may be stored in another axis order. Canonical order (RAS+), z-score over
 /// the foreground, crop, resampling, zeros around it up to a size that the network takes.
 ///
 /// Where the input's size is given, the crop is narrowed around its center until it fits; the
@@ -113,10 +114,17 @@ pub fn preprocess(
     }
     let source = &channels[0].grid;
     let orientation = source.orientation();
-    let canonical: Vec<Vec<f32>> = channels
-        .iter()
-        .map(|volume| orientation.to_canonical(source.dims, &volume.voxels))
-        .collect();
+    let canonical = |volume: &Volume| {
+        let alignment = source.align(&volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
+        Ok(match alignment.is_same_order() {
+            true => orientation.to_canonical(source.dims, &volume.voxels),
+            false => {
+                let voxels = alignment.reorder(volume.voxels.clone());
+                orientation.to_canonical(source.dims, &voxels)
+            }
+        })
+    };
+    let canonical = channels.iter().map(canonical).collect::<Result<Vec<Vec<f32>>>>()?;
     let mask = foreground(&canonical, config.foreground);
     let whole = orientation.canonical_dims(source.dims);
     let (start, crop_dims) = match bounding_box(&mask, whole) {

@@ -217,8 +217,8 @@ impl Task {
     /// would be written wrong.
     fn check_written_codes(&self) -> Result<()> {
         for Label { name, code } in &self.labels {
-            let present = self.regions.iter().filter(|region| region.labels.contains(code));
-            match present.last().map(|region| region.writes) {
+            let last = self.regions.iter().rfind(|region| region.labels.contains(code));
+            match last.map(|region| region.writes) {
                 Some(written) if written == *code => {}
                 written => {
                     return Err(Error::task(

@@ -123,6 +123,8 @@ pub enum Answer {
     Scan {
         /// Where its voxels lie.
         grid: Grid,
+        /// What a user should know about the file, a sentence each.
+        warnings: Vec<String>,
     },
     /// The link is read; its label codes are sent along.
     Link {

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, FutureExt, LocalBoxFuture, Shared};
 use js_sys::{Array, Float32Array, Uint8Array};
+use model_core::nifti::Reader;
 use model_core::{Bundle, Grid, Volume};
 use shaders::{Engine, Preference};
 use wasm_bindgen::prelude::*;
@@ -113,7 +114,10 @@ fn open_bundle(number: u32, file: &str, bytes: &[u8]) -> Answered {
 }
 
 fn read_scan(number: u32, file: &str, bytes: &[u8]) -> Answered {
-    let volumes = model_core::nifti::read(bytes).map_err(|e| e.in_file(file).to_string())?;
+    let about = |error: model_core::Error| error.in_file(file).to_string();
+    let reader = Reader::open(bytes).map_err(about)?;
+    let warnings = reader.warnings();
+    let volumes = reader.scan().map_err(about)?.volumes;
     let grid = volumes[0].grid.clone();
     let arrays = volumes.iter().map(|volume| Float32Array::from(&volume.voxels[..]).into());
     let arrays = arrays.collect();
@@ -121,7 +125,7 @@ fn read_scan(number: u32, file: &str, bytes: &[u8]) -> Answered {
         let channels = volumes.into_iter().enumerate();
         bench.scans.extend(channels.map(|(channel, volume)| ((number, channel), volume)));
     });
-    Ok((Answer::Scan { grid }, arrays))
+    Ok((Answer::Scan { grid, warnings }, arrays))
 }
 
 fn keep_scan(place: (u32, usize), grid: Grid, voxels: Vec<f32>) -> Answered {

@@ -31,6 +31,25 @@ fn the_foregrounds_box_lies_in_the_middle_of_the_input() {
 }
 
 #[test]
+fn channels_in_another_axis_order_make_the_same_input() {
+    let case = phantom::phantom(3, 32);
+    let config = config(Foreground::Nonzero, true);
+    let expected = preprocess(&case.channels, &config, &network(4)).unwrap();
+    let mut channels = case.channels.clone();
+    let order = crate::Orientation { axes: [2, 0, 1], flips: [true, false, true] };
+    let grid = &case.channels[2].grid;
+    let old_from_new = order.source_from_canonical(grid.dims);
+    channels[2] = Volume {
+        grid: Grid::new(
+            order.canonical_dims(grid.dims),
+            grid.world_from_voxel.compose(&old_from_new),
+        ),
+        voxels: order.to_canonical(grid.dims, &case.channels[2].voxels),
+    };
+    assert!(preprocess(&channels, &config, &network(4)).unwrap() == expected);
+}
+
+#[test]
 fn statistics_come_from_the_foreground_alone() {
     let [a, b, c] = [[0, 0, 0], [1, 0, 0], [2, 0, 0]];
     let first = volume([16; 3], &[(a, 2.0), (b, 4.0)]);

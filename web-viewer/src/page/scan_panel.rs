@@ -1,7 +1,7 @@
 //! The scan: one slot for each channel that the model asks for.
 
 use leptos::prelude::*;
-use model_core::{Grid, nifti};
+use model_core::Grid;
 use web_sys::{DragEvent, HtmlInputElement};
 
 use super::state::{Page, Phase, Slot};
@@ -45,7 +45,7 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
 /// What should be known of where the scans lie.
 fn warnings(slots: &[Slot]) -> Vec<String> {
     let filled = slots.iter().filter_map(|slot| slot.filled.as_ref());
-    let said = filled.map(|f| (f.file.clone(), nifti::warnings(&f.volume.grid.forms)));
+    let said = filled.map(|f| (f.file.clone(), f.warnings.clone()));
     words::of_files(&said.collect::<Vec<_>>())
 }
 

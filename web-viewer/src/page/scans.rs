@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use js_sys::Float32Array;
 use leptos::prelude::*;
-use model_core::{Grid, Volume};
+use model_core::{DEFAULT_TOLERANCE_VOXELS, Grid, Volume};
 use wasm_bindgen::JsValue;
 
 use super::actions::{Stop, check};
@@ -110,7 +110,7 @@ async fn read(page: Page, source: Source) -> Result<Vec<Filled>, String> {
     let held = Held::new();
     let file = source.name;
     let asked = Ask::ReadScan { number: held.number(), file: file.clone() };
-    let (Answer::Scan { grid }, arrays) = ask(&asked, Some(source.bytes)).await? else {
+    let (Answer::Scan { grid, warnings }, arrays) = ask(&asked, Some(source.bytes)).await? else {
         return Err(format!("the worker did not answer with a scan (in {file})"));
     };
     let voxels = arrays.iter().map(|array| Float32Array::from(array).to_vec());
@@ -118,9 +118,28 @@ async fn read(page: Page, source: Source) -> Result<Vec<Filled>, String> {
         source: (held.clone(), n),
         file: file.clone(),
         robust: Window::robust(&voxels),
+        warnings: warnings.clone(),
         volume: Arc::new(Volume { grid: grid.clone(), voxels }),
     });
     Ok(filled.collect())
+}
+
+/// The same scan in the axis order of a grid, so that both are drawn on each other.
+///
+/// # Errors
+/// [`model_core::Error::Geometry`] where it lies elsewhere.
+fn on_grid(grid: &Grid, filled: &Filled) -> model_core::Result<Filled> {
+    let alignment = grid.align(&filled.volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
+    let mut filled = filled.clone();
+    let is_new = |warning: &String| !filled.warnings.contains(warning);
+    if let Some(warning) = alignment.warning().filter(is_new) {
+        filled.warnings.push(warning);
+    }
+    if !alignment.is_same_order() {
+        let voxels = alignment.reorder(filled.volume.voxels.clone());
+        filled.volume = Arc::new(Volume { grid: grid.clone(), voxels });
+    }
+    Ok(filled)
 }
 
 /// A scan for a result that came with a link: it must lie where the result lies.
@@ -130,7 +149,7 @@ async fn load_linked(page: Page, turn: Turn, sources: Vec<Source>) -> Result<(),
     for source in sources {
         for filled in read(page, source).await? {
             let name = format!("Scan {}", slots.len() + 1);
-            result.labels.grid.check_same(&filled.volume.grid).map_err(|error| {
+            let filled = on_grid(&result.labels.grid, &filled).map_err(|error| {
                 format!(
                     "this is not the scan of the linked result: {error} (in {}). Choose the scan \
                      that was segmented, or one of the same series on the same grid.",
@@ -151,18 +170,19 @@ async fn load_linked(page: Page, turn: Turn, sources: Vec<Source>) -> Result<(),
 /// Once every channel is chosen, has the worker make the network's input.
 async fn plan(page: Page, turn: Turn) -> Result<(), Stop> {
     let filled = page.slots.with_untracked(|slots| {
-        slots.iter().filter_map(|s| Some((s.name.clone(), s.filled.clone()?))).collect::<Vec<_>>()
+        let filled = |(n, slot): (usize, &Slot)| Some((n, slot.name.clone(), slot.filled.clone()?));
+        slots.iter().enumerate().filter_map(filled).collect::<Vec<_>>()
     });
-    if let Some((name, first)) = filled.first() {
-        let grid: &Grid = &first.volume.grid;
-        for (other, filled) in &filled[1..] {
-            grid.check_same(&filled.volume.grid).map_err(|error| {
+    if let Some((_, name, first)) = filled.first() {
+        for (slot, other, filled) in &filled[1..] {
+            let aligned = on_grid(&first.volume.grid, filled).map_err(|error| {
                 format!(
                     "{other} ({}) does not lie on {name} ({}): {error}. Choose scans of one \
                      examination that are resampled to one grid.",
                     filled.file, first.file
                 )
             })?;
+            page.slots.update(|slots| slots[*slot].filled = Some(aligned));
         }
     }
     plan_again(page, turn).await

@@ -88,6 +88,8 @@ pub struct Filled {
     pub volume: Arc<Volume>,
     /// The window that shows them well.
     pub robust: Window,
+    /// What a user should know about the file, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// All signals; copied into every part of the page.
