@@ -91,22 +91,23 @@ pub fn targets() -> Vec<Target> {
 }
 
 /// Small scans of the folder of real edge cases, uncompressed, where there is such a folder.
-fn real_scans() -> Vec<Vec<u8>> {
+static REAL_SCANS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let Some(folder) = crate::data("edge") else { return Vec::new() };
     let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<PathBuf> = files.filter(|path| path.is_file()).collect();
     files.sort();
     let bytes = files.iter().filter_map(|file| fs::read(file).ok()).map(|bytes| inflated(&bytes));
     bytes.filter(|bytes| bytes.len() < 64 << 10).collect()
-}
+});
 
 /// A scan with changes, in one file.
 fn scan() -> Make {
-    let (seeds, real) = (seeds(false), real_scans());
+    let seeds = seeds(false);
     Box::new(move |random| {
+        let real = &*REAL_SCANS;
         if !real.is_empty() && random.random_range(0..8) == 0 {
-            let mut bytes = choice(random, &real).clone();
-            mutation::change(&mut bytes, &real, random);
+            let mut bytes = choice(random, real).clone();
+            mutation::change(&mut bytes, real, random);
             return bytes;
         }
         let Scan { header, voxels, .. } = changed(&seeds, random);
