@@ -143,6 +143,11 @@ fn find(words: &[Word], end: usize, channels: &[String]) -> Option<Found> {
     (1..=end.min(MAX_WORDS)).rev().find_map(|count| {
         let first = end - count;
         let word: String = words[first..end].iter().map(|word| word.text.as_str()).collect();
+        // A case may end in a letter: `a_seg` is no `aseg`.
+        let is_joined = count > 1 && words[first].text.chars().count() == 1;
+        if is_joined && !channels.iter().any(|channel| plain(channel) == word) {
+            return None;
+        }
         let (holds, variant) = told_by(&word, channels)?;
         Some(Found { first, end, holds, word, variant })
     })

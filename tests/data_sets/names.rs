@@ -78,6 +78,7 @@ fn ucsf_pdgm_opens_as_it_is_published() {
     ];
     let name = |part: &str| format!("{id}_nifti/{id}_{part}.nii.gz");
     parts.iter().for_each(|part| trees::write_named(folder.path(), &[&name(part)]));
+    trees::relabel(&folder.path().join(name("tumor_segmentation")), 3, 4);
     let data_set = open(folder.path());
     assert_eq!(data_set.faults, []);
     let wanted = ["T1", "T1c", "T2", "FLAIR", "tumor_segmentation"]
@@ -98,7 +99,7 @@ fn ucsf_pdgm_opens_as_it_is_published() {
     let predicted = tempfile::tempdir().unwrap();
     let prediction = predicted.path().join(format!("{id}.nii.gz"));
     fs::copy(folder.path().join(name("tumor_segmentation")), prediction).unwrap();
-    let task = Some(Task::builtin("brats2023").unwrap());
+    let task = Some(Task::builtin("brats2021").unwrap());
     let options = Options { task, ..Options::default() };
     assert_eq!(evaluate(predicted.path(), folder.path(), &options).unwrap().cases.len(), 1);
 }

@@ -6,7 +6,7 @@ use nifti::NiftiHeader;
 
 use super::geometry::StoredForms;
 use super::reader::{Format, unreadable};
-use crate::{Error, Grid, Result};
+use crate::{Error, Grid, Result, file_kind};
 
 /// What a header says, as far as it is used.
 pub(super) struct Header {
@@ -146,7 +146,10 @@ pub(super) fn read(mut source: &mut dyn Read, in_pair: bool) -> Result<Header> {
         Read::by_ref(&mut source).take(wanted).read_to_end(bytes).map_err(unreadable)?;
         match bytes.len() == length {
             true => Ok(()),
-            false => Err(Error::nifti(format!("a header of {length} bytes"), bytes.len())),
+            false => {
+                let found = found(bytes, format!("{} bytes", bytes.len()));
+                Err(Error::nifti(format!("a header of {length} bytes"), found))
+            }
         }
     };
     extend_to(&mut bytes, NIFTI1_BYTES)?;
@@ -159,7 +162,10 @@ pub(super) fn read(mut source: &mut dyn Read, in_pair: bool) -> Result<Header> {
             extend_to(&mut bytes, NIFTI2_BYTES)?;
             nifti2(&Fields { bytes, big_endian: big == 540 }, in_pair)?
         }
-        _ => return Err(Error::nifti("a header that starts with its size, 348 or 540", little)),
+        _ => {
+            let found = found(&bytes, little);
+            return Err(Error::nifti("a header that starts with its size, 348 or 540", found));
+        }
     };
     let big_endian = big == 348 || big == 540;
     let bytes_read = match (in_pair, raw.format) {
@@ -168,6 +174,11 @@ pub(super) fn read(mut source: &mut dyn Read, in_pair: bool) -> Result<Header> {
         (false, _) => NIFTI1_BYTES,
     };
     raw.check(big_endian, bytes_read)
+}
+
+/// What stands in a header's place: another kind of file by its name, else what the header says.
+fn found(bytes: &[u8], header: impl ToString) -> String {
+    file_kind(bytes).map_or_else(|| header.to_string(), String::from)
 }
 
 /// Whether this is NIfTI-1: Analyze has a voxel's value there.

@@ -68,6 +68,8 @@ fn the_fields_data_sets_are_read_as_they_come() {
         ("patient 7 T2 FLAIR.nii.gz", "patient 7", Channel(3), ""),
         ("x_t1_seg.nii.gz", "x", Labels, ""),
         (concat!("x_tumo", "ur_seg.nii.gz"), "x", Labels, ""),
+        ("a_seg.nii.gz", "a", Labels, ""),
+        ("x_aseg.nii.gz", "x", OtherMask, ""),
         ("x_mask.nii.gz", "x", Labels, "mask"),
         ("x_flair_t1.nii.gz", "x_flair", OtherChannel, ""),
         ("T1GD.nii.gz", "", Channel(1), ""),
@@ -107,6 +109,7 @@ fn what_a_model_does_not_take_is_another_channel() {
     assert_eq!(holds("x-t2f.nii.gz"), Holds::Channel(0));
     assert_eq!(holds("x-t2w.nii.gz"), Holds::OtherChannel);
     assert_eq!(holds("x-seg.nii.gz"), Holds::Labels);
+    assert_eq!(ScanName::parse("x_b-1000.nii", &["b-1000".into()]).case, "x");
     let own = ["ADC".to_string(), "b-1000".to_string(), "seg".to_string()];
     let holds = |name: &str| ScanName::parse(name, &own).holds;
     assert_eq!((holds("x_adc.nii"), holds("x_b1000.nii")), (Holds::Channel(0), Holds::Channel(1)));

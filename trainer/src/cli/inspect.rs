@@ -89,7 +89,9 @@ pub(super) fn run(args: InspectArgs) -> Result<()> {
     }
     let num_faults = inspection.faults().len();
     if num_faults > 0 && !args.skip_bad {
-        bail!("{num_faults} faults, listed above; --skip-bad goes on without these cases");
+        let faults =
+            if num_faults == 1 { "1 fault".into() } else { format!("{num_faults} faults") };
+        bail!("{faults}, listed above; --skip-bad goes on without these cases");
     }
     Ok(())
 }

@@ -153,7 +153,7 @@ mod tests {
             packed.write_all(bytes).unwrap();
             packed.finish().unwrap()
         };
-        let scan: Vec<u8> = (0..200_000u32).map(|n| ((n * n) >> 5) as u8).collect();
+        let scan: Vec<u8> = (0..200_000u32).map(|n| (n.wrapping_mul(n) >> 5) as u8).collect();
         let mut other = scan.clone();
         other[150_001] ^= 1;
         write("a.nii.gz", &pack(&scan, 1));

@@ -109,9 +109,12 @@ impl Patients {
             let cases: usize = self.several.iter().map(Vec::len).sum();
             let shown = self.several.iter().take(NUM_EXAMPLES).map(|cases| cases.join(" + "));
             let rest = if self.several.len() > NUM_EXAMPLES { ", …" } else { "" };
+            let whose = match self.several.len() {
+                1 => "one patient".to_string(),
+                count => format!("{count} patients with several"),
+            };
             notes.push(format!(
-                "{cases} cases are of {} patients with several, who stay on one side of a split: {}{rest}",
-                self.several.len(),
+                "{cases} cases are of {whose} and stay together on one side of a split: {}{rest}",
                 shown.collect::<Vec<_>>().join(", ")
             ));
         }
