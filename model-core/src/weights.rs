@@ -1,6 +1,6 @@
 //! A network's parameters as plain numbers, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{UNetConfig, parameters};
 use crate::{Error, Result};
@@ -37,7 +37,8 @@ pub fn check_weights(config: &UNetConfig, weights: &Weights) -> Result<()> {
             return Err(Error::network(expected + " in finite numbers", "NaN or infinity"));
         }
     }
-    match weights.keys().find(|name| wanted.iter().all(|p| p.name != **name)) {
+    let wanted: BTreeSet<&str> = wanted.iter().map(|parameter| parameter.name.as_str()).collect();
+    match weights.keys().find(|name| !wanted.contains(name.as_str())) {
         None => Ok(()),
         Some(name) => Err(Error::network("no further parameters", format!("{name:?}"))),
     }

@@ -39,6 +39,10 @@ const VALUE_FACTOR: usize = 160;
 /// its copy as text; weights of two bytes become four, twice.
 const FIELD_FACTOR: usize = 24;
 
+/// The list of parameters of the largest network that a card may describe: 8 levels of 64 blocks, each
+/// a name and a shape.
+const NETWORK_BYTES: usize = 8 << 20;
+
 /// Of a table: a row of one comma is a case or a fault, with texts and paths.
 const ROW_FACTOR: usize = 400;
 
@@ -60,7 +64,7 @@ pub fn targets() -> Vec<Target> {
             name: "bundle",
             make: packed::bundle(),
             read: read_bundle,
-            max_held_bytes: |bytes| FIELD_FACTOR * bytes.len() + PARSER_BYTES,
+            max_held_bytes: |bytes| FIELD_FACTOR * bytes.len() + NETWORK_BYTES,
         },
         Target {
             name: "checkpoint",
