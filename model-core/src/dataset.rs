@@ -105,8 +105,9 @@ struct Stored {
     name: String,
     #[serde(default, alias = "license")]
     licence: String,
-    #[serde(rename = "tensorImageSize", default)]
-    tensor_image_size: Value,
+    /// Written for other readers; whatever stands there is passed over.
+    #[serde(rename = "tensorImageSize", skip_deserializing)]
+    tensor_image_size: &'static str,
     #[serde(alias = "channel_names")]
     modality: BTreeMap<String, String>,
     labels: Ordered,
@@ -207,7 +208,7 @@ impl Manifest {
         let stored = Stored {
             name: name.clone(),
             licence: licence.clone(),
-            tensor_image_size: (if task.channels.len() > 1 { "4D" } else { "3D" }).into(),
+            tensor_image_size: if task.channels.len() > 1 { "4D" } else { "3D" },
             modality: task.channels.iter().enumerate().map(numbered).collect(),
             labels: Ordered(std::iter::once(background).chain(foreground).collect()),
             regions_class_order: None,

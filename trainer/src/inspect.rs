@@ -36,6 +36,11 @@ impl Inspection {
         self.data_set.faults.iter().chain(of_cases).cloned().collect()
     }
 
+    /// Whether a case has no fault.
+    pub fn has_usable_cases(&self) -> bool {
+        self.checked.iter().any(|checked| !checked.is_bad())
+    }
+
     /// What is in the cases that can be used.
     fn facts(&self) -> Vec<&Facts> {
         let usable = self.checked.iter().filter(|checked| !checked.is_bad());

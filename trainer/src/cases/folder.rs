@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{Prepared, form};
 use crate::data_set::CaseFiles;
 use crate::files::{self, hexadecimal};
+use crate::links;
 
 /// Names the folder where the settings do not.
 const VARIABLE: &str = "REWIND_CACHE";
@@ -224,7 +225,8 @@ fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
     let mut all = Sha256::new();
     for file in case.files() {
         let about = || format!("cannot read {}", file.display());
-        let metadata = fs::metadata(&file).with_context(about)?;
+        let metadata = fs::metadata(&file).map_err(|error| links::explained(error, &file));
+        let metadata = metadata.with_context(about)?;
         let changed = metadata.modified().with_context(about)?;
         let changed = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let path = std::path::absolute(&file).with_context(about)?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::geometry::GeometryArgs;
@@ -93,5 +93,9 @@ pub(super) fn run(args: InspectArgs) -> Result<()> {
             if num_faults == 1 { "1 fault".into() } else { format!("{num_faults} faults") };
         bail!("{faults}, listed above; --skip-bad goes on without these cases");
     }
+    ensure!(
+        inspection.has_usable_cases(),
+        "expected at least one case that can be used, found none"
+    );
     Ok(())
 }
