@@ -3,7 +3,7 @@
 //! One step a module: [`inputs`] finds the scans; of the [`members`] of an ensemble all answer, or
 //! one that is chosen by a [`profile`], on the [`backend`] that is asked for, burn's or [`wgsl`]; [`fit`]
 //! decides whether a network is shown the full volume or windows of it ([`Tiling`]), also mirrored
-//! ([`flips`]); and [`run`] writes every result with its [`record`] to its [`place`].
+//! ([`flips`]); and [`run`] writes every result with its [`record`] to its place.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
