@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,20 @@ pub(crate) fn wait_for(child: &mut Child, mut happened: impl FnMut() -> bool) {
         assert!(started.elapsed() < Duration::from_secs(120), "nothing in two minutes");
         sleep(Duration::from_millis(5));
     }
+}
+
+/// What a process that was asked to end leaves; one that goes on is ended.
+pub(crate) fn left(mut child: Child) -> Output {
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > Duration::from_secs(120) {
+            child.kill().unwrap();
+            let said = child.wait_with_output().unwrap().stderr;
+            panic!("goes on for two minutes: {}", String::from_utf8_lossy(&said));
+        }
+        sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
 }
 
 /// Sends a signal by its name.
