@@ -100,8 +100,8 @@ impl Folder {
             ensure!(
                 // Another run may have made it since.
                 files::is_part(&name) || is_tagged(),
-                "expected as the cache a new or empty folder, or one that Rewind made, found {name} \
-                 in it; {SETTING} names another ({})",
+                "expected a new or empty folder for the cache, or one that Rewind made, found {name} in \
+                 it; {SETTING} names another (in {})",
                 self.0.display()
             );
         }

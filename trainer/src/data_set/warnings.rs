@@ -18,7 +18,13 @@ struct Kind {
 
 /// A sentence without its numbers.
 pub(super) fn without_numbers(text: &str) -> String {
-    text.chars().filter(|c| !c.is_ascii_digit() && *c != '.').collect()
+    let is_digit = |at: Option<&u8>| at.is_some_and(u8::is_ascii_digit);
+    let bytes = text.as_bytes();
+    let is_point = |at: usize| {
+        bytes[at] == b'.' && is_digit(bytes.get(at + 1)) && is_digit(bytes.get(at.wrapping_sub(1)))
+    };
+    let kept = |(at, c): &(usize, char)| !c.is_ascii_digit() && !is_point(*at);
+    text.char_indices().filter(kept).map(|(_, c)| c).collect()
 }
 
 impl WarningCounts {
@@ -50,6 +56,15 @@ impl WarningCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_numbers_lose_their_points() {
+        assert_eq!(
+            without_numbers("It lies 0.05 off. It is 3. end."),
+            "It lies  off. It is . end."
+        );
+        assert_eq!(without_numbers(".5"), ".");
+    }
 
     #[test]
     fn a_kind_is_printed_once_with_its_first_file() {
