@@ -9,6 +9,10 @@ use crate::{Affine, Error, Forms, Result};
 /// Microscopes and satellites are outside; a header with such numbers is damaged.
 const SPACINGS_MM: RangeInclusive<f64> = 1e-4..=1e4;
 
+/// How far from the world's origin a scan may lie, in millimeters: a thousand kilometers. NIfTI-2
+/// can state more than the 32-bit floats of what is written hold.
+const MAX_POSITION_MM: f64 = 1e9;
+
 /// How far the elements of sform and qform may differ: files that state both differ by rounding
 /// (about 1e-8).
 const FORM_TOLERANCE: f64 = 1e-3;
@@ -56,7 +60,8 @@ impl StoredForms {
         };
         let world_from_voxel = self.world_from_voxel(dims)?;
         let known_mm = world_from_voxel.spacing_mm();
-        let finite = |x: f64| if x.is_finite() { x as f32 } else { 0.0 };
+        // A needless number may be one that only NIfTI-2 can hold.
+        let finite = |x: f64| Some(x as f32).filter(|x| x.is_finite()).unwrap_or(0.0);
         let spacing_mm: [f32; 3] = std::array::from_fn(|a| match self.spacing[a] as f32 {
             spacing if spacing.is_normal() => spacing,
             _ => (known_mm[a] / millimeters(self.units)) as f32,
@@ -65,8 +70,8 @@ impl StoredForms {
             qform_code: code("qform_code", self.qform_code)?,
             quaternion: self.quaternion.map(finite),
             offset_mm: self.offset.map(finite),
-            // Every value but −1 means 1.
-            qfac: if self.qfac.is_finite() { self.qfac as f32 } else { 1.0 },
+            // Every value that is not negative means 1.
+            qfac: Some(self.qfac as f32).filter(|x| x.is_finite()).unwrap_or(1.0),
             spacing_mm,
             sform_code: code("sform_code", self.sform_code)?,
             rows: self.rows.map(|row| row.map(finite)),
@@ -157,6 +162,10 @@ fn in_millimeters(map: Affine, units: u8) -> Result<Affine> {
         factor => Affine::from_rows(map.rows().map(|row| row.map(|x| x * factor))),
     };
     map.check()?;
+    if map.0.translation.abs().max_element() > MAX_POSITION_MM {
+        let found = format!("{:?}", map.0.translation.to_array());
+        return Err(Error::geometry("a position within 1000 km of the origin", found));
+    }
     match map.spacing_mm().iter().all(|s| SPACINGS_MM.contains(s)) {
         true => Ok(map),
         false => {
@@ -310,6 +319,16 @@ mod tests {
             header.sform_code = 0;
             assert_eq!(header.read([2; 3]).is_ok(), spacing == 0.0, "{spacing}");
         }
+    }
+
+    #[test]
+    fn a_position_that_no_written_file_could_hold_is_refused() {
+        let mut header = stored(forms());
+        header.rows[2][3] = 1e300;
+        assert!(header.read([2; 3]).unwrap_err().to_string().contains("1000 km"));
+        // Of a form that is not used it does not matter.
+        header.sform_code = 0;
+        assert_eq!(header.read([2; 3]).unwrap().0.rows[2][3], 0.0);
     }
 
     #[test]
