@@ -94,7 +94,7 @@ mod tests {
             [Some(0.5), Some(0.9), None, Some(0.7), Some(0.8), Some(0.1)].into_iter().enumerate()
         {
             let regions = vec![RegionResult { dice, ..RegionResult::default() }];
-            let result = CaseResult { name: format!("case {n}"), regions };
+            let result = CaseResult { name: format!("case {n}"), regions, warnings: Vec::new() };
             let picture = || {
                 num_pictured += 1;
                 Ok((String::new(), vec![n as u8]))

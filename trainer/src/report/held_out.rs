@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use model_core::metrics::{Settings, Summary, score};
-use model_core::{LabelMap, Task};
+use model_core::{LabelMap, Task, nifti};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
@@ -50,6 +50,9 @@ pub struct CaseResult {
     pub name: String,
     /// Scores of each region, in the task's order.
     pub regions: Vec<RegionResult>,
+    /// What a user should know about the scan's geometry, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A region's scores in a case; none where the rule for empty regions gives none, or where it was
@@ -156,7 +159,11 @@ impl CaseResult {
                 reference_ml: scores.reference_ml,
             }
         };
-        CaseResult { name: name.into(), regions: task.regions.iter().map(region).collect() }
+        CaseResult {
+            name: name.into(),
+            regions: task.regions.iter().map(region).collect(),
+            warnings: nifti::warnings(&reference.grid.forms),
+        }
     }
 
     /// The mean of its regions' Dice; none where no region has a score.
@@ -230,6 +237,7 @@ mod tests {
         let case = |dice: &[Option<f64>]| CaseResult {
             name: String::new(),
             regions: dice.iter().copied().map(region).collect(),
+            warnings: Vec::new(),
         };
         assert_eq!(case(&[Some(0.5), None, Some(1.0)]).dice(), Some(0.75));
         assert_eq!(case(&[None, None]).dice(), None);

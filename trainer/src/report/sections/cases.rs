@@ -50,7 +50,25 @@ pub(in crate::report) fn cases(report: &Report) -> String {
             );
         }
     }
-    out + &table(report, held_out)
+    out + &table(report, held_out) + &warnings(held_out)
+}
+
+/// A line for each warning about the scans, with how many cases it is about and the first of them.
+fn warnings(held_out: &HeldOut) -> String {
+    let mut kinds: Vec<(&str, usize, &str)> = Vec::new();
+    for case in &held_out.cases {
+        for warning in &case.warnings {
+            match kinds.iter_mut().find(|(text, ..)| text == warning) {
+                Some((_, count, _)) => *count += 1,
+                None => kinds.push((warning, 1, &case.name)),
+            }
+        }
+    }
+    let line = |(text, count, first): &(&str, usize, &str)| {
+        let cases = if *count == 1 { "case".to_string() } else { format!("{count} cases, first") };
+        format!("<p class=\"muted\">{} ({cases} {})</p>\n", escape(text), escape(first))
+    };
+    kinds.iter().map(line).collect()
 }
 
 fn rows(report: &Report, held_out: &HeldOut, column: &Column) -> Vec<BoxRow> {
