@@ -11,6 +11,7 @@ mod closed_pipes;
 mod commands;
 mod damaged_headers;
 mod data_sets;
+mod docs;
 mod fuzzing;
 mod geometry;
 mod gpu_training;

@@ -13,7 +13,8 @@ use crate::model;
 use crate::patches::Batch;
 
 /// The relative error of a recovered input above which a run is warned: gradients are then off by as
-/// much or several times that from those of storing everything. TRAINING.md has the table.
+/// much or several times that from those of storing everything. The measurements are in
+/// `trainer/docs/precision.md`.
 pub const BOUND: f64 = 0.02;
 
 /// What was found on one patch.

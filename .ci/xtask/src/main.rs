@@ -106,7 +106,7 @@ enum Bench {
         /// Small sizes: to see that everything runs
         #[arg(long)]
         rehearse: bool,
-        /// Compare with PyTorch's library too; see trainer/BENCHMARKS.md
+        /// Compare with PyTorch's library too; see trainer/docs/benchmarks.md
         #[arg(long)]
         libtorch: bool,
     },
