@@ -270,12 +270,12 @@ const NNUNET: [&str; 3] = [
     r#"{"channel_names": {"0": "T1", "1": "FLAIR"}, "labels": {"background": 0, "whole": [1, 2, 3],
         "core": [2, 3], "enhancing": 3}, "regions_class_order": [1, 2, 3], "numTraining": 2,
         "file_ending": ".nii.gz"}"#,
-    r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1, "ignore": 2},
+    r#"{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1, "tumor": [2]},
         "numTraining": 1, "file_ending": ".nii", "dataset": {"a": {"images": ["imagesTr/a.nii"],
         "label": "labelsTr/a.nii"}}}"#,
-    r#"{"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "tumor"}, "training": [],
-        "tensorImageSize": [[], {}, ["", 0]], "numTraining": {"": {"": 0}},
-        "test": [[], {}, {"": 0}, "a", ["b"]]}"#,
+    r#"{"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "tumor"}, "training": [{"image": ["a.nii", "b.nii"], "label": "c.nii"}],
+        "tensorImageSize": [[], {}, ["", 0]], "numTraining": "1",
+        "test": ["d.nii", ["e.nii", "f.nii"], {"image": "g.nii"}]}"#,
 ];
 
 fn read_manifest(bytes: &[u8]) -> Option<Afterwards> {
