@@ -19,7 +19,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fantoccini::{Client, Locator};
-use model_core::{EmptyRule, LabelMap, Region, metrics, nifti, phantom};
+use model_core::{EmptyRule, LabelMap, Region, formats::nifti, metrics, phantom};
 use promises::skipped;
 use serde_json::json;
 use web_viewer::share::{self, Shared};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use model_core::{
     Array, BUNDLE_VERSION, Bundle, Card, Error, Foreground, Head, PreprocessConfig, Provenance,
-    Score, Task, UNetConfig, Weights, config,
+    Score, Task, UNetConfig, Weights, network::config,
 };
 
 /// The smallest network that can be configured.

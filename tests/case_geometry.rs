@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use model_core::metrics::{EmptyRule, dice};
 use model_core::{
     Affine, Foreground, Grid, LabelMap, Orientation, PreprocessConfig, Task, UNetConfig, Volume,
-    nifti, preprocess,
+    formats::nifti, preprocess,
 };
 use trainer::data_set::{CaseFiles, DataSet, LoadedCase};
 use trainer::evaluate::{Options, evaluate};

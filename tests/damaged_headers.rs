@@ -5,7 +5,7 @@ use std::io::Write;
 
 use flate2::{Compression, write::GzEncoder};
 use model_core::Affine;
-use model_core::nifti::{self, Reader};
+use model_core::formats::nifti::{self, Reader};
 use serde_json::Value;
 
 fn bytes_of_hex(text: &str) -> Vec<u8> {

@@ -8,7 +8,7 @@ pub(crate) mod trees;
 use std::fs;
 use std::path::Path;
 
-use model_core::{Head, Task, nifti};
+use model_core::{Head, Task, formats::nifti};
 use promises::data;
 use trainer::data_set::{DataSet, Layout};
 use trainer::evaluate::{Options, evaluate};

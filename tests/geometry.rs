@@ -6,11 +6,11 @@ use std::io::Read;
 
 use ::nifti::{InMemNiftiObject, NiftiObject, NiftiVolume, RandomAccessNiftiVolume};
 use flate2::read::MultiGzDecoder;
-use model_core::dataset::Manifest;
 use model_core::metrics::{EmptyRule, dice};
+use model_core::task::dataset::Manifest;
 use model_core::{
     Affine, Case, Foreground, Forms, Grid, Head, LabelMap, PreprocessConfig, Task, UNetConfig,
-    Volume, nifti, phantom, postprocess, preprocess,
+    Volume, formats::nifti, phantom, postprocess, preprocess,
 };
 use promises::data;
 

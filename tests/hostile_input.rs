@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, write::GzEncoder};
-use model_core::dataset::Manifest;
-use model_core::{Affine, Bundle, Error, Grid, LabelMap, Placement, Volume, nifti};
+use model_core::task::dataset::Manifest;
+use model_core::{Affine, Bundle, Error, Grid, LabelMap, Placement, Volume, formats::nifti};
 use promises::{alone, data, held_bytes, most_held_bytes};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 
 use burn::tensor::Device;
 use model_core::{
-    Bundle, Case, Foreground, LabelMap, PreprocessConfig, UNetConfig, nifti, phantom, preprocess,
+    Bundle, Case, Foreground, LabelMap, PreprocessConfig, UNetConfig, formats::nifti, phantom,
+    preprocess,
 };
 use promises::most_held_bytes;
 use trainer::config::TrainConfig;
@@ -102,8 +103,10 @@ fn what_a_forward_pass_holds_is_known_before_it_runs() {
             format!("{}", most_held_bytes() - before)
         });
         let measured: f64 = outcome.answer.unwrap().parse().unwrap();
-        let settings = model_core::plan::Settings::default();
-        let planned = model_core::plan::forward_bytes(&sizes(preset), [64; 3], settings).unwrap();
+        let settings = model_core::network::memory_estimate::Settings::default();
+        let planned =
+            model_core::network::memory_estimate::forward_bytes(&sizes(preset), [64; 3], settings)
+                .unwrap();
         let ratio = measured / planned as f64;
         // Threads have scratch of their own.
         assert!((0.9..1.2).contains(&ratio), "{preset}: {planned} planned, {measured} held");

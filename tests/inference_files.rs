@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use model_core::{Task, nifti, phantom};
+use model_core::{Task, formats::nifti, phantom};
 use trainer::data_set::CaseFiles;
 use trainer::predict::inputs::{self, Split};
 use trainer::predict::record::Record;

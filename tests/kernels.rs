@@ -6,7 +6,7 @@ mod resampling;
 
 use std::ops::ControlFlow;
 
-use model_core::config::parameters;
+use model_core::network::config::parameters;
 use model_core::{Array, Buffer, Decoder, Op, Program, Task, UNetConfig, View, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -258,7 +258,7 @@ fn deciding_is_its_reference() {
 
 /// Weights of a size that keeps activations near 1, as trained ones do.
 fn network_weights(config: &UNetConfig, rng: &mut ChaCha8Rng) -> Weights {
-    let draw = |parameter: model_core::config::Parameter| {
+    let draw = |parameter: model_core::network::config::Parameter| {
         let fan_in: usize = parameter.shape[1..].iter().product();
         let offset = if parameter.name.ends_with("gamma") { 1.0 } else { 0.0 };
         let mut drawn = array(rng, &parameter.shape);

@@ -2,9 +2,9 @@
 
 use burn::tensor::FloatDType;
 use model_core::UNetConfig;
-use model_core::config::Vae;
 use model_core::nets::Precision;
-use model_core::plan::{Mode, Settings, can_rewind, plan};
+use model_core::network::config::Vae;
+use model_core::network::memory_estimate::{Mode, Settings, can_rewind, plan};
 use trainer::bench::measure;
 
 /// What to measure, as the child process is told: preset, blocks, mode, size, whether with the

@@ -7,7 +7,7 @@ use model_core::metrics::{
     Connectivity, EmptyRule, Scores, Settings, Surface, components, lesion_scores, score,
     surface_distances,
 };
-use model_core::{Affine, Grid, LabelMap, Task, nifti};
+use model_core::{Affine, Grid, LabelMap, Task, formats::nifti};
 use promises::data;
 use serde_json::Value;
 use trainer::evaluate::{Evaluation, Missing, Options, evaluate, find_task};

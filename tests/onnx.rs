@@ -9,7 +9,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-use model_core::config::{PRESETS, parameters};
+use model_core::network::config::{PRESETS, parameters};
 use model_core::{Array, Bundle, Op, Program, Task, UNetConfig, Weights, orthogonal};
 use promises::shrunk;
 use rand::{RngExt, SeedableRng};
@@ -23,7 +23,7 @@ use crate::bundle::small_bundle;
 /// Weights as training leaves them, and no parameter at a value that would hide it.
 fn random_weights(config: &UNetConfig) -> Weights {
     let mut random = ChaCha8Rng::seed_from_u64(3);
-    let array = |parameter: model_core::config::Parameter| {
+    let array = |parameter: model_core::network::config::Parameter| {
         let count: usize = parameter.shape.iter().product();
         let range = match parameter.name.rsplit('.').next() {
             Some("gamma") => 0.5..1.5,

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model_core::{nifti, phantom};
+use model_core::{formats::nifti, phantom};
 use trainer::lock::FolderLock;
 use trainer::predict::record::Record;
 use trainer::predict::settings::{Largest, Settings};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use model_core::nifti;
+use model_core::formats::nifti;
 use promises::data;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

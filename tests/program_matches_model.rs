@@ -2,8 +2,8 @@
 //! the page runs.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use model_core::config::{PRESETS, parameters};
 use model_core::nets::UNet3d;
+use model_core::network::config::{PRESETS, parameters};
 use model_core::{Array, Program, UNetConfig, Weights};
 use promises::shrunk;
 use rand::{RngExt, SeedableRng};
@@ -17,7 +17,7 @@ fn uniform(random: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
 
 /// Weights that leave no parameter at a value that would hide it, such as a scale of 1.
 fn random_weights(config: &UNetConfig, random: &mut ChaCha8Rng) -> Weights {
-    let array = |parameter: model_core::config::Parameter| {
+    let array = |parameter: model_core::network::config::Parameter| {
         let count: usize = parameter.shape.iter().product();
         let fan_in = (count / parameter.shape[0]).max(1) as f32;
         let scale = if parameter.shape.len() == 1 { 1.0 } else { (3.0 / fan_in).sqrt() };

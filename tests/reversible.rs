@@ -2,10 +2,10 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use model_core::config::PRESETS;
-use model_core::layers::{self, Backward};
 use model_core::nets::{Parts, Precision, Segment, UNet3d, backward};
-use model_core::plan::Mode;
+use model_core::network::config::PRESETS;
+use model_core::network::layers::{self, Backward};
+use model_core::network::memory_estimate::Mode;
 use model_core::{Activation, UNetConfig, Weights};
 use promises::shrunk;
 
@@ -116,7 +116,7 @@ fn gradients_are_those_of_plain_autodiff() {
         let tracked = device.clone().autodiff();
         let stored = UNet3d::new(&Mode::Twin.of(&config), &tracked);
         let (expected, expected_x) = gradients(&stored, &x, &seed);
-        assert_eq!(expected.len(), model_core::config::parameters(&config).len());
+        assert_eq!(expected.len(), model_core::network::config::parameters(&config).len());
         for mode in [Mode::Reversible, Mode::Checkpointed] {
             let network = UNet3d::new(&mode.of(&config), &tracked);
             let network = network.load(&stored.weights()).unwrap();

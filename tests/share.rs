@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use model_core::{Affine, Grid, LabelMap, Task, nifti};
+use model_core::{Affine, Grid, LabelMap, Task, formats::nifti};
 use promises::alone;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

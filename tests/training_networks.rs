@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use burn::tensor::Device;
-use model_core::config::PRESETS;
+use model_core::network::config::PRESETS;
 use model_core::{
     Bundle, Foreground, PreprocessConfig, Task, UNetConfig, Vae, Weights, check_weights,
 };

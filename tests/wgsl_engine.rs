@@ -138,7 +138,7 @@ fn windows_and_flips_are_the_cpus_too_and_the_record_tells_the_gpu_and_the_plan(
     assert!(outcome.summary().contains("maps in f32"), "{}", outcome.summary());
 
     let labels = fs::read(path("out/phantom_00020.nii.gz")).unwrap();
-    let labels = model_core::nifti::read_labels(&labels).unwrap();
+    let labels = model_core::formats::nifti::read_labels(&labels).unwrap();
     let dice = agreement(&cpu.labels, &labels);
     assert!(dice.iter().all(|dice| *dice >= 0.999), "{dice:?}");
     let prediction = predictor.segment(&case, |_| {}).unwrap();

@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn no_dispatch_exceeds_the_default_limits_and_all_work_is_counted_in_every_manner() {
-        for preset in model_core::config::PRESETS {
+        for preset in model_core::network::config::PRESETS {
             let config = UNetConfig::preset(preset, 4, 3).unwrap();
             let size = 2 * config.min_size();
             let program = Program::new(&config, [size; 3]).unwrap();

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use fantoccini::Client;
-use model_core::{Affine, Bundle, Grid, LabelMap, nifti};
+use model_core::{Affine, Bundle, Grid, LabelMap, formats::nifti};
 use serde_json::{Value, json};
 use web_viewer::share::{self, Shared, SharedModel, SharedRegion};
 

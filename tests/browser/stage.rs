@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use fantoccini::{Client, Locator};
 use model_core::{
     Affine, Array, Bundle, Card, Grid, PreprocessConfig, Provenance, Task, UNetConfig, Volume,
-    config, nifti,
+    formats::nifti, network::config,
 };
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fantoccini::{Client, Locator};
-use model_core::{Bundle, LabelMap, Program, nifti, phantom, preprocess};
+use model_core::{Bundle, LabelMap, Program, formats::nifti, phantom, preprocess};
 use serde_json::{Value, json};
 use shaders::Plan;
 use shaders::kernels::Storage;

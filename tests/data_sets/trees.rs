@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model_core::{Affine, Case, Grid, Volume, nifti, phantom};
+use model_core::{Affine, Case, Grid, Volume, formats::nifti, phantom};
 
 /// Phantoms, and how to write them.
 pub struct Source {

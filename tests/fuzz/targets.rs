@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
-use model_core::dataset::{Manifest, Pair};
-use model_core::nifti::{self, Reader};
+use model_core::formats::nifti::{self, Reader};
+use model_core::task::dataset::{Manifest, Pair};
 use model_core::{Bundle, Error, Grid, Task};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use model_core::{Affine, Forms, Grid, LabelMap, nifti};
+use model_core::{Affine, Forms, Grid, LabelMap, formats::nifti};
 use promises::alone;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

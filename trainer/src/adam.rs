@@ -10,8 +10,8 @@ use anyhow::{Result, ensure};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use model_core::config::Parameter;
 use model_core::kernels::clock::{Class, op};
+use model_core::network::config::Parameter;
 
 use crate::config::Optimizer;
 

@@ -1,4 +1,4 @@
-//! `rewind bench`: what real steps hold, beside what [`model_core::plan`] says they will; how long they
+//! `rewind bench`: what real steps hold, beside what [`model_core::network::memory_estimate`] says they will; how long they
 //! and their kernels take, beside others'; what half precision does to gradients; how long scores take.
 
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use model_core::UNetConfig;
 use model_core::nets::Precision;
-use model_core::plan::{Mode, Settings, can_rewind, plan};
+use model_core::network::memory_estimate::{Mode, Settings, can_rewind, plan};
 use serde::Serialize;
 
 use crate::config::{Float, describe};

@@ -31,7 +31,7 @@ pub struct TrainConfig {
     /// file goes before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
-    /// A network by name, one of [`PRESETS`](model_core::config::PRESETS); `rewind train --help`
+    /// A network by name, one of [`PRESETS`](model_core::network::config::PRESETS); `rewind train --help`
     /// lists them. Left out where `[network]` describes one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use model_core::config::{UNetConfig, parameters};
-use model_core::layers::{Layer, Unit, steps};
+use model_core::network::config::{UNetConfig, parameters};
+use model_core::network::layers::{Layer, Unit, steps};
 use model_core::{Array, Weights};
 use rand::RngExt;
 
@@ -58,7 +58,7 @@ mod tests {
     use crate::model;
     use burn::tensor::{Device, Tensor};
     use model_core::Vae;
-    use model_core::config::PRESETS;
+    use model_core::network::config::PRESETS;
 
     #[test]
     fn initial_weights_fit_the_network_and_have_unit_gain() {

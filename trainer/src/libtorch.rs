@@ -1,6 +1,6 @@
 //! The networks in libtorch: the reference that `rewind bench step --against libtorch` compares with.
 //!
-//! Built from the same description as burn's modules ([`model_core::layers`]) and fed with the same
+//! Built from the same description as burn's modules ([`model_core::network::layers`]) and fed with the same
 //! weights, so that both are one function. Plain, libtorch's own autograd stores what it needs.
 //! Reversible, it is done the way RevTorch does it for PyTorch (Brügger et al. 2019,
 //! <https://github.com/RobinBruegger/RevTorch>): sequences run without a graph and keep their output

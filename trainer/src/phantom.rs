@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use model_core::dataset::{Manifest, Pair};
-use model_core::{nifti, phantom};
+use model_core::task::dataset::{Manifest, Pair};
+use model_core::{formats::nifti, phantom};
 use rayon::prelude::*;
 
 use crate::{files, progress};

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use model_core::config::{PRESETS, published_size};
 use model_core::kernels::Place;
 use model_core::nets::Precision;
-use model_core::plan::{Fit, Plan, Settings, fit, plan};
+use model_core::network::config::{PRESETS, published_size};
+use model_core::network::memory_estimate::{Fit, Plan, Settings, fit, plan};
 use model_core::{UNetConfig, Vae};
 use serde::Serialize;
 

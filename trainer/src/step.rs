@@ -7,8 +7,8 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::UNetConfig;
-use model_core::config::parameters;
 use model_core::nets::{Precision, Tap, UNet3d, VaeBranch, backward};
+use model_core::network::config::parameters;
 
 use crate::adam::{Adam, StepSettings, average_towards, norm, numbers};
 use crate::checkpoint::Checkpoint;

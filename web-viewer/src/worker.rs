@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, FutureExt, LocalBoxFuture, Shared};
 use js_sys::{Array, Float32Array, Uint8Array};
-use model_core::nifti::Reader;
+use model_core::formats::nifti::Reader;
 use model_core::{Bundle, Grid, Volume};
 use shaders::{Engine, Preference};
 use wasm_bindgen::prelude::*;

@@ -12,8 +12,8 @@ use super::autodiff::ParentGradients;
 use super::clock::{self, Class, op};
 use super::source::{Affine, Source};
 use super::{Call, Input, Memory, Normed, Parent, Place, on_backend, primitive, record};
-use crate::config::Activation;
 use crate::nets::like;
+use crate::network::config::Activation;
 
 /// Normalises every group of channels of every sample to mean 0 and variance 1 (biased, as the
 /// field's networks use it), scales and shifts every channel, and applies the activation.

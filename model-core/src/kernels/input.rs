@@ -3,7 +3,7 @@
 use burn::Tensor;
 
 use super::group_norm;
-use crate::config::Activation;
+use crate::network::config::Activation;
 
 /// A group norm with its activation that is still to be applied, by what reads its output.
 #[derive(Debug, Clone)]

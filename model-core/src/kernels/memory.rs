@@ -1,5 +1,5 @@
 //! What an operation of the training path holds in memory. Each op declares it beside its kernel,
-//! and [`crate::plan`] adds the declarations up.
+//! and [`crate::network::memory_estimate`] adds the declarations up.
 
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor};
 
 use super::{Parts, UNet3d, cast};
-use crate::layers::Backward;
+use crate::network::layers::Backward;
 
 impl UNet3d {
     /// Of every sequence that is rewound, first to last: how far its input, as the backward pass
@@ -55,8 +55,8 @@ mod tests {
 
     use super::*;
     use crate::UNetConfig;
-    use crate::layers::segments;
     use crate::nets::Precision;
+    use crate::network::layers::segments;
 
     fn drift(config: &UNetConfig, precision: Precision) -> Vec<f64> {
         let device = Device::flex();
@@ -76,7 +76,7 @@ mod tests {
             let widths = widths.to_vec();
             let config = UNetConfig { blocks: 2, widths, groups, reflections: 2, ..config };
             let found = drift(&config, Precision::F32);
-            let rewound = |s: &&crate::layers::Segment| s.backward == Backward::Rewound;
+            let rewound = |s: &&crate::network::layers::Segment| s.backward == Backward::Rewound;
             assert_eq!(found.len(), segments(&config).iter().filter(rewound).count());
             assert!(found.iter().all(|drift| (0.0..1e-4).contains(drift)), "{preset}: {found:?}");
             assert!(found.iter().any(|drift| *drift > 0.0), "{preset}: nothing was measured");

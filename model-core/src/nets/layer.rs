@@ -11,7 +11,7 @@ use crate::kernels::{
     Input, Normed, Parent, max_pool2, on_backend, primitive, record, squeeze2, unsqueeze2,
     upsample2, upsample2_add,
 };
-use crate::layers;
+use crate::network::layers;
 
 /// A layer, as [`layers::Layer`] describes it.
 #[derive(Module, Debug)]

@@ -3,8 +3,8 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::config::Activation;
 use crate::kernels::{Input, Normed};
+use crate::network::config::Activation;
 
 /// Group norm with activation.
 #[derive(Module, Debug)]

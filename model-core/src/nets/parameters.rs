@@ -1,11 +1,11 @@
 //! A module's parameters as plain numbers. The module holds them in the order data passes them, as
-//! [`crate::config::parameters`] lists them: so they get their names by their place.
+//! [`crate::network::config::parameters`] lists them: so they get their names by their place.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
 use super::UNet3d;
-use crate::config::{Parameter, parameters};
+use crate::network::config::{Parameter, parameters};
 use crate::{Array, Error, Result, Weights};
 
 impl UNet3d {

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use super::segment::{Local, Nodes};
 use super::{Half, Layer, Parts, Precision, Tap, cast};
 use crate::kernels::{GroupNormKernels, add_branch, add_source, squeeze2, unsqueeze2};
-use crate::layers;
+use crate::network::layers;
 
 /// `y1 = x1 + F(x2); y2 = x2 + G(y1)`, on halves of the channels.
 #[derive(Module, Debug)]

@@ -15,7 +15,7 @@ use super::{Layer, Parts, Precision, Tap, cast};
 use crate::kernels::{
     GroupNormKernels, Input, Parent, Source, on_backend, primitive, record, seeded_loss,
 };
-use crate::layers::{self, Backward};
+use crate::network::layers::{self, Backward};
 
 /// Layers in a row. Of those that are rewound the backward pass keeps the output alone, of those
 /// that are computed again the input alone, however many there are.

@@ -4,9 +4,9 @@ use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::{Parts, Precision, Segment, Tap, VaeBranch, cast};
-use crate::config::UNetConfig;
 use crate::kernels::{on_backend, seeded_loss};
-use crate::layers::{self, segments};
+use crate::network::config::UNetConfig;
+use crate::network::layers::{self, segments};
 
 /// A U-Net from logits' point of view.
 #[derive(Module, Debug)]

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Conv3, DepthwiseConv, GroupNorm, PointwiseConv, Precision, cast};
 use crate::kernels::Input;
-use crate::layers::{self, Kernel};
+use crate::network::layers::{self, Kernel};
 
 /// One of the convolutions.
 #[derive(Module, Debug)]

@@ -9,8 +9,8 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::{Conv3, GroupNorm, PointwiseConv, cast};
-use crate::config::{UNetConfig, Vae};
 use crate::kernels::upsample2;
+use crate::network::config::{UNetConfig, Vae};
 
 /// From the bottom to a latent, and from a draw of it back to the input.
 #[derive(Module, Debug)]

@@ -65,7 +65,7 @@ pub fn reference(from: &[f32], weight: &[f32], groups: usize, num_from: usize) -
         let count = rows.len() as f64;
         let mean = rows.iter().map(|row| row[0]).sum::<f64>() / count;
         let squares = rows.iter().map(|row| row[1] + (row[0] - mean).powi(2)).sum::<f64>();
-        [mean, (squares / count + model_core::config::NORM_EPSILON as f64).sqrt()]
+        [mean, (squares / count + model_core::network::config::NORM_EPSILON as f64).sqrt()]
     };
     rows.chunks_exact(rows.len() / groups).map(of_group).collect()
 }

@@ -1,7 +1,7 @@
 //! Mean and deviation of every group of channels: the first half of a group norm.
 
 use bytemuck::{Pod, Zeroable};
-use model_core::config::NORM_EPSILON;
+use model_core::network::config::NORM_EPSILON;
 
 use super::{Dispatch, Kernel};
 

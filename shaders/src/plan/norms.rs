@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use model_core::config::NORM_EPSILON;
+use model_core::network::config::NORM_EPSILON;
 use model_core::{Op, View};
 
 use super::Draft;

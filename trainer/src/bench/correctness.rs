@@ -3,8 +3,8 @@
 use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use clap::Args;
-use model_core::config::PRESETS;
 use model_core::nets::backward;
+use model_core::network::config::PRESETS;
 use serde::Serialize;
 
 use super::kernels::passes::{Of, Operands, Pass, passes};

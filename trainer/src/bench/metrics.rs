@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use model_core::metrics::{self, Connectivity, EmptyRule, Settings, Surface};
-use model_core::{Affine, Grid, LabelMap, Region, nifti};
+use model_core::{Affine, Grid, LabelMap, Region, formats::nifti};
 
 use crate::evaluate::find_task;
 use crate::plan::size;

@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use clap::Args;
 use model_core::nets::{Precision, backward};
-use model_core::plan::{Mode, can_rewind};
+use model_core::network::memory_estimate::{Mode, can_rewind};
 use model_core::{Task, UNetConfig, Weights};
 
 use super::ensure_small;

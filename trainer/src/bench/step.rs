@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use model_core::UNetConfig;
-use model_core::plan::can_rewind;
+use model_core::network::memory_estimate::can_rewind;
 
 use super::{alone, ensure_small};
 use crate::DISCLAIMER;

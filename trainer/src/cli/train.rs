@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use clap::Args;
 use model_core::Foreground;
-use model_core::config::PRESETS;
+use model_core::network::config::PRESETS;
 
 use super::geometry::GeometryArgs;
 use crate::config::{Float, RECIPES, Sources, Span, TrainConfig, printed};

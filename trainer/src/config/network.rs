@@ -1,7 +1,7 @@
 //! From the settings to the network that is trained.
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::config::PRESETS;
+use model_core::network::config::PRESETS;
 use model_core::{Task, UNetConfig};
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::config::PRESETS;
+use model_core::network::config::PRESETS;
 use toml::{Table, Value};
 
 use super::partial::{is_part_of_network, write_out_preset};

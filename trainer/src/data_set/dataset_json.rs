@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use model_core::dataset::{Manifest, Pair, case_name};
+use model_core::task::dataset::{Manifest, Pair, case_name};
 use model_core::{Task, are_same_channels};
 
 use super::by_suffix::Found;

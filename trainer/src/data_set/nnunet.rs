@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use model_core::dataset::{ByName, Listed, Pair};
+use model_core::task::dataset::{ByName, Listed, Pair};
 use model_core::without_ending;
 
 use super::by_suffix::Found;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use model_core::dataset::Manifest;
+use model_core::task::dataset::Manifest;
 use model_core::{Holds, Task, without_ending};
 
 use super::by_suffix::Group;

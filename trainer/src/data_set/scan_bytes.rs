@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use model_core::nifti::Reader;
+use model_core::formats::nifti::Reader;
 use model_core::{Grid, LabelMap, without_ending};
 use sha2::{Digest, Sha256};
 
@@ -142,7 +142,7 @@ fn pair(file: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model_core::{Affine, nifti};
+    use model_core::{Affine, formats::nifti};
 
     #[test]
     fn a_header_with_long_extensions_says_how_large_its_scan_is() {

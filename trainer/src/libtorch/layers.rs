@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model_core::Activation;
-use model_core::config::NORM_EPSILON;
-use model_core::layers::{Kernel, Layer, Norm, Unit};
+use model_core::network::config::NORM_EPSILON;
+use model_core::network::layers::{Kernel, Layer, Norm, Unit};
 use tch::{Kind, Tensor};
 
 /// The parameters by name, and in which type the network computes.

@@ -1,7 +1,7 @@
 //! A network from end to end.
 
 use anyhow::{Result, ensure};
-use model_core::layers::{Segment, segments};
+use model_core::network::layers::{Segment, segments};
 use model_core::{Array, UNetConfig, Weights, check_weights};
 use tch::{COptimizer, Device, Kind, Tensor, no_grad};
 

@@ -1,7 +1,7 @@
 //! A forward pass in pieces, which the backward pass takes one by one from the last: libtorch's own
 //! graph where everything is stored, and no graph at all where the network rewinds.
 
-use model_core::layers::{Backward, Segment, Step};
+use model_core::network::layers::{Backward, Segment, Step};
 use tch::{Tensor, no_grad};
 
 use super::layers::{Kept, Parameters, Parts};

@@ -2,8 +2,8 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use model_core::config::{PRESETS, parameters};
 use model_core::nets::{UNet3d, backward};
+use model_core::network::config::{PRESETS, parameters};
 use model_core::{Array, UNetConfig, Weights};
 
 use super::{Network, numbers, tensor};

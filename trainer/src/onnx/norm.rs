@@ -1,7 +1,7 @@
 //! Group norm with its activation as nodes of ONNX.
 
 use anyhow::Result;
-use model_core::config::NORM_EPSILON;
+use model_core::network::config::NORM_EPSILON;
 use model_core::{Activation, View};
 
 use super::graph::Graph;

@@ -3,7 +3,7 @@
 use indicatif::HumanCount;
 use model_core::UNetConfig;
 use model_core::kernels::Place;
-use model_core::plan::{Fit, Largest, LevelRun, Plan, Run};
+use model_core::network::memory_estimate::{Fit, Largest, LevelRun, Plan, Run};
 
 /// Bytes, for tables: MiB below one GiB.
 pub fn bytes(bytes: u64) -> String {

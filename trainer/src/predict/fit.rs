@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use model_core::kernels::Place;
-use model_core::plan::{self, forward_bytes};
+use model_core::network::memory_estimate::{self, forward_bytes};
 use model_core::{Bundle, Placement};
 use serde::{Deserialize, Serialize};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
-use model_core::nifti;
+use model_core::formats::nifti;
 
 use super::fit::Choice;
 use super::inputs::Inputs;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use model_core::metrics::{Settings, Summary, score};
-use model_core::{LabelMap, Task, nifti};
+use model_core::{LabelMap, Task, formats::nifti};
 use serde::{Deserialize, Serialize};
 
 use crate::files;

@@ -13,7 +13,7 @@ use anyhow::Result;
 use burn::tensor::Device;
 use indicatif::ProgressBar;
 use model_core::UNetConfig;
-use model_core::config::{Parameter, parameters};
+use model_core::network::config::{Parameter, parameters};
 
 use super::Outcome;
 use super::finish::{finish, remove_results};

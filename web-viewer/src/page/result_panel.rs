@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use model_core::nifti;
+use model_core::formats::nifti;
 use web_sys::HtmlInputElement;
 
 use super::actions;

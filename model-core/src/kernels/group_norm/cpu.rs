@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::super::cpu::{LANES, MapNorm, Owned, RUN, Values, sum_lanes, tensor};
 use super::{Affine, Gradients, GroupNormKernels, Layout, plus};
-use crate::config::NORM_EPSILON;
+use crate::network::config::NORM_EPSILON;
 
 impl GroupNormKernels for Flex {
     type Statistics = Vec<Statistics>;

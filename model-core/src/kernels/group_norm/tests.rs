@@ -5,7 +5,7 @@ use burn::tensor::{Distribution, FloatDType};
 
 use super::super::tests::{Inputs, assert_same, random};
 use super::*;
-use crate::config::NORM_EPSILON;
+use crate::network::config::NORM_EPSILON;
 
 const ACTIVATIONS: [Activation; 3] =
     [Activation::Relu, Activation::LeakyRelu, Activation::Identity];

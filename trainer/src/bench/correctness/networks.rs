@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use model_core::config::{Parameter, parameters};
 use model_core::nets::{Precision, UNet3d, backward};
+use model_core::network::config::{Parameter, parameters};
 use model_core::{UNetConfig, Weights};
 
 use super::super::gradients::{distance, values};

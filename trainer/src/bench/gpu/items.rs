@@ -42,7 +42,7 @@ pub fn items(stage: Stage, device: &str, data: Option<&Path>, rehearse: bool) ->
         Stage::Correctness => {
             let networks: &[&str] = match rehearse {
                 true => &["demo"],
-                false => &model_core::config::PRESETS,
+                false => &model_core::network::config::PRESETS,
             };
             let names = OPERATIONS.iter().chain(networks);
             let storages = storages.join(",");

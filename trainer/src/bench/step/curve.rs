@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result, ensure};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use model_core::config::parameters;
 use model_core::nets::{UNet3d, backward};
+use model_core::network::config::parameters;
 use model_core::{UNetConfig, Weights};
 use serde::Serialize;
 

@@ -4,8 +4,8 @@ use anyhow::{Result, bail};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use model_core::UNetConfig;
-use model_core::config::parameters;
 use model_core::nets::{UNet3d, backward};
+use model_core::network::config::parameters;
 
 use super::StepArgs;
 use super::measured::Steps;

@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 use super::super::super::cube::{UNITS, cubes, empty, float, indices, vector_size};
 use super::super::Layout;
 use super::{Cut, STRIDES};
-use crate::config::NORM_EPSILON;
+use crate::network::config::NORM_EPSILON;
 
 /// # Shapes
 /// - output: `[b · groups, 2]`, mean and 1 / deviation

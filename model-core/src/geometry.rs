@@ -1,0 +1,16 @@
+//! Where voxels lie: affines, orientations, grids, crops, resampling and inference tiles.
+
+mod affine;
+mod alignment;
+mod orientation;
+mod placement;
+pub(crate) mod resample;
+mod tiling;
+mod volume;
+
+pub use affine::Affine;
+pub use alignment::{Alignment, DEFAULT_TOLERANCE_VOXELS};
+pub use orientation::Orientation;
+pub use placement::Placement;
+pub use tiling::{DEFAULT_OVERLAP, Tiling};
+pub use volume::{Forms, Grid, LabelMap, Volume};

@@ -1,0 +1,302 @@
+//! A trained model as one file that other software can open: safetensors, with all that is needed
+//! to use it in the file's metadata.
+
+use std::collections::HashMap;
+
+use half::f16;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::network::weights::{Array, Weights, check_weights};
+use crate::{Error, PreprocessConfig, Result, Task, UNetConfig, texts};
+
+/// The version that this code writes, and the highest that it reads.
+pub const BUNDLE_VERSION: u32 = 1;
+
+/// The largest bundle that is read: above every network of the field.
+pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
+
+/// The most scores of a card: one for each region.
+const MAX_SCORES: usize = 255;
+
+/// The longest axis of a patch: NIfTI-1's longest.
+const MAX_PATCH: usize = 32_767;
+
+/// The metadata's one key; its value is the [`Card`] and the checksum, as JSON.
+const METADATA_KEY: &str = "rewind";
+
+/// A trained model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bundle {
+    /// What the model is, and where it comes from.
+    pub card: Card,
+    /// Its parameters.
+    pub weights: Weights,
+}
+
+/// What a model is, what it was trained on and how well it did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// The model's name, as the page shows it.
+    pub name: String,
+    /// A sentence that the user must read before trusting a result; empty when there is none.
+    #[serde(default)]
+    pub warning: String,
+    /// What it was asked.
+    pub task: Task,
+    /// The network.
+    pub network: UNetConfig,
+    /// How its input is made from a scan.
+    pub preprocess: PreprocessConfig,
+    /// Where it comes from.
+    pub provenance: Provenance,
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of the code that trained it.
+    pub code_version: String,
+    /// The data set's name.
+    pub data: String,
+    /// The data set's licence.
+    pub licence: String,
+    /// SHA-256 over the data set's files, in hexadecimal.
+    pub data_fingerprint: String,
+    /// Number of training cases.
+    pub training_cases: usize,
+    /// Number of optimizer steps.
+    pub steps: usize,
+    /// Voxels along right, front, top of the patches that it was trained on, where that is known:
+    /// what a sliding window should show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<[usize; 3]>,
+    /// Scores on cases that it was not trained on, by region.
+    pub held_out: Vec<Score>,
+    /// Whether those cases chose these weights among others, by the best of several validations;
+    /// their scores then are a little higher than those of new cases.
+    #[serde(default = "yes")]
+    pub chosen_by_held_out: bool,
+}
+
+/// For bundles that do not say it: it was so for most.
+fn yes() -> bool {
+    true
+}
+
+/// One region's score on held-out cases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The region's name.
+    pub region: String,
+    /// Mean Dice over the cases.
+    pub dice: f64,
+    /// Number of cases.
+    pub n: usize,
+}
+
+/// What stands in the file's metadata.
+#[derive(Serialize, Deserialize)]
+struct Metadata {
+    version: u32,
+    card: Card,
+    /// SHA-256 over the tensors, in hexadecimal: see [`Bundle::hash`].
+    sha256: String,
+}
+
+impl Bundle {
+    /// The model as the bytes of a `.safetensors` file, in f32.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when the weights are not those of the card's network; as [`Card::check`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.card.check()?;
+        check_weights(&self.card.network, &self.weights)?;
+        let sha256 = self.hash();
+        self.store(sha256, Dtype::F32, little_endian)
+    }
+
+    /// The same in f16: the file of [`Bundle::rounded_to_f16`].
+    ///
+    /// # Errors
+    /// As [`Bundle::to_bytes`]; also when a weight is beyond what f16 holds (65504).
+    pub fn to_f16_bytes(&self) -> Result<Vec<u8>> {
+        let rounded = self.rounded_to_f16();
+        rounded.card.check()?;
+        check_weights(&rounded.card.network, &rounded.weights)?;
+        let halves = |values: &[f32]| {
+            values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect::<Vec<u8>>()
+        };
+        rounded.store(rounded.hash(), Dtype::F16, halves)
+    }
+
+    /// The model with every weight at the nearest number of half precision: what is used, and
+    /// hashed, where the file holds f16.
+    pub fn rounded_to_f16(&self) -> Bundle {
+        let mut rounded = self.clone();
+        let values = rounded.weights.values_mut().flat_map(|array| &mut array.values);
+        values.for_each(|value| *value = f16::from_f32(*value).to_f32());
+        rounded
+    }
+
+    fn store(&self, sha256: String, dtype: Dtype, bytes: fn(&[f32]) -> Vec<u8>) -> Result<Vec<u8>> {
+        let metadata = Metadata { version: BUNDLE_VERSION, card: self.card.clone(), sha256 };
+        let json = serde_json::to_string(&metadata).expect("a card is plain data");
+        let bytes: Vec<(&String, &Array, Vec<u8>)> = (self.weights.iter())
+            .map(|(name, array)| (name, array, bytes(&array.values)))
+            .collect();
+        let tensors = bytes.iter().map(|(name, array, bytes)| {
+            let view = TensorView::new(dtype, array.shape.clone(), bytes);
+            (name.as_str(), view.expect("check_weights compared shape and length"))
+        });
+        let metadata = HashMap::from([(METADATA_KEY.to_string(), json)]);
+        safetensors::serialize(tensors, Some(metadata))
+            .map_err(|e| Error::bundle("valid tensors", e))
+    }
+
+    /// Reads a model and checks it whole: sizes, card, configuration, weights, checksum.
+    ///
+    /// # Errors
+    /// [`Error::Bundle`], [`Error::Task`], [`Error::Network`] or [`Error::TooLarge`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Bundle> {
+        let found_bytes = bytes.len() as u64;
+        if found_bytes > MAX_BUNDLE_BYTES {
+            let limit_bytes = MAX_BUNDLE_BYTES;
+            return Err(Error::TooLarge { what: "the bundle", limit_bytes, found_bytes });
+        }
+        let not_safetensors = |e| Error::bundle("a complete safetensors file", format!("{e}"));
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_safetensors)?;
+        let json = (header.metadata().as_ref())
+            .and_then(|metadata| metadata.get(METADATA_KEY))
+            .ok_or_else(|| Error::bundle("Rewind's card in the metadata", "none"))?;
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let unreadable = |e| Error::bundle("a card as this version writes it", format!("{e}"));
+        let Version { version } = serde_json::from_str(json).map_err(unreadable)?;
+        if version == 0 || version > BUNDLE_VERSION {
+            let expected =
+                format!("version 1 to {BUNDLE_VERSION} (a newer Rewind reads newer ones)");
+            return Err(Error::bundle(expected, version));
+        }
+        let metadata: Metadata = serde_json::from_str(json).map_err(unreadable)?;
+        let card = metadata.card;
+        card.check()?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;
+        let mut weights = Weights::new();
+        for (name, view) in tensors.iter() {
+            let values = match view.dtype() {
+                Dtype::F32 => numbers(view.data(), f32::from_le_bytes),
+                Dtype::F16 => numbers(view.data(), |b| f16::from_le_bytes(b).to_f32()),
+                other => {
+                    let found = format!("{other:?} in {name}");
+                    return Err(Error::bundle("tensors of type F32 or F16", found));
+                }
+            };
+            weights.insert(name.to_string(), Array { shape: view.shape().to_vec(), values });
+        }
+        check_weights(&card.network, &weights)?;
+        let bundle = Bundle { card, weights };
+        let hash = bundle.hash();
+        if hash != metadata.sha256 {
+            let expected = format!("tensors with SHA-256 {}", metadata.sha256);
+            return Err(Error::bundle(expected, format!("{hash}: the file is damaged")));
+        }
+        Ok(bundle)
+    }
+
+    /// SHA-256 over names, shapes and values, in hexadecimal; what a share link names the model by.
+    pub fn hash(&self) -> String {
+        let mut hasher = Sha256::new();
+        for (name, array) in &self.weights {
+            hasher.update(format!("{name} {:?} ", array.shape));
+            hasher.update(little_endian(&array.values));
+        }
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Card {
+    /// Refuses a card whose task and network do not fit together, or that cannot be shown.
+    ///
+    /// # Errors
+    /// [`Error::Bundle`], [`Error::Task`], [`Error::Network`] or [`Error::Geometry`].
+    pub fn check(&self) -> Result<()> {
+        self.check_texts()?;
+        self.provenance.check()?;
+        self.task.check()?;
+        self.network.check()?;
+        if self.network.vae.is_some() {
+            let expected = "a network without a variational branch, which only training has";
+            return Err(Error::network(expected, "one"));
+        }
+        let expected = (self.task.channels.len(), self.task.num_outputs());
+        let found = (self.network.in_channels, self.network.out_channels);
+        if expected != found {
+            let text = |(channels, outputs)| format!("{channels} channels and {outputs} outputs");
+            return Err(Error::network(text(expected), text(found)));
+        }
+        self.preprocess.check()
+    }
+
+    /// The card with its free texts shortened to what is read again. A data set may state a whole
+    /// license, which must not end its training.
+    pub fn shortened(mut self) -> Card {
+        let Provenance { code_version, data, licence, data_fingerprint, .. } = &mut self.provenance;
+        for name in [&mut self.name, code_version, data_fingerprint] {
+            *name = texts::shortened(name, texts::MAX_NAME_CHARS);
+        }
+        for text in [&mut self.warning, data, licence] {
+            *text = texts::shortened(text, texts::MAX_TEXT_CHARS);
+        }
+        self
+    }
+
+    fn check_texts(&self) -> Result<()> {
+        let Provenance { code_version, data, licence, data_fingerprint, .. } = &self.provenance;
+        let names = [
+            ("a model's name", &self.name),
+            ("a version", code_version),
+            ("a fingerprint", data_fingerprint),
+        ];
+        let sentences =
+            [("a warning", &self.warning), ("a data set's name", data), ("a license", licence)];
+        let scored = self.provenance.held_out.iter().map(|score| &score.region);
+        let names = names.into_iter().chain(scored.map(|region| ("a region's name", region)));
+        let faults = (names.map(|(what, name)| texts::name_fault(what, name)))
+            .chain(sentences.map(|(what, text)| texts::text_fault(what, text)));
+        match faults.flatten().next() {
+            None => Ok(()),
+            Some((expected, found)) => Err(Error::bundle(expected, found)),
+        }
+    }
+}
+
+impl Provenance {
+    fn check(&self) -> Result<()> {
+        if self.held_out.len() > MAX_SCORES {
+            let expected = format!("at most {MAX_SCORES} scores");
+            return Err(Error::bundle(expected, self.held_out.len()));
+        }
+        if let Some(score) = self.held_out.iter().find(|score| !(0.0..=1.0).contains(&score.dice)) {
+            return Err(Error::bundle("a Dice from 0 to 1", score.dice));
+        }
+        match self.patch {
+            Some(patch) if !patch.iter().all(|n| (1..=MAX_PATCH).contains(n)) => {
+                let expected = format!("a patch of 1 to {MAX_PATCH} voxels along each axis");
+                Err(Error::bundle(expected, format!("{patch:?}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|bytes| number(*bytes)).collect()
+}

@@ -1,0 +1,356 @@
+//! The only description of a network: from it come the trainable module, the program that the
+//! engine runs, the list of parameters, and the plan of a training step's memory.
+//!
+//! What a paper leaves open is a field here; its default, or its presets' value, is the reading
+//! that the field's comment gives.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, Task};
+
+mod check;
+mod presets;
+
+pub use crate::network::layers::{Parameter, parameters};
+pub use presets::{PRESETS, published_size};
+
+/// A 3D U-Net, reversible or not.
+///
+/// The papers: Pendse et al. 2020, "Memory efficient 3D U-Net with reversible mobile inverted
+/// bottlenecks for brain tumor segmentation" (<https://arxiv.org/abs/2104.09648>); Brügger et al.
+/// 2019, "A partially reversible U-Net for memory-efficient volumetric image segmentation"
+/// (<https://arxiv.org/abs/1906.06148>); Yamazaki et al. 2022, "Invertible residual network with
+/// regularization for effective volumetric segmentation" (<https://arxiv.org/abs/2103.09042>),
+/// whose networks are Partially- and Fully-InvRes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UNetConfig {
+    /// Channels of the input; 0, or left out, in settings that are yet to meet their task.
+    #[serde(default, skip_serializing_if = "is_open")]
+    pub in_channels: usize,
+    /// Channels of the output: regions, or labels and background; 0 as above.
+    #[serde(default, skip_serializing_if = "is_open")]
+    pub out_channels: usize,
+    /// Channels at each level, from full resolution down; each level halves every axis.
+    pub widths: Vec<usize>,
+    /// What brings the input to the first width. Pendse do not describe their first layer: it is
+    /// read as that of every level. Brügger: `conv`. Fully-InvRes, read: `pointwise`.
+    #[serde(default)]
+    pub first: Entry,
+    /// What brings the channels to the other levels' widths. Pendse: `pointwise_norm`; Brügger:
+    /// `pointwise`; Partially-InvRes does not say and is read as `conv_norm`, as a plain U-Net has.
+    #[serde(default)]
+    pub entry: Entry,
+    /// What an encoder level is made of, after its entry.
+    #[serde(default)]
+    pub body: Body,
+    /// F and G of the encoder's reversible blocks.
+    #[serde(default)]
+    pub half: Half,
+    /// Channels inside an MBConv, as a multiple of its own (t in the paper).
+    #[serde(default = "two")]
+    pub expand_ratio: usize,
+    /// Reversible blocks at each level of the encoder. Pendse: 1.
+    #[serde(default = "one")]
+    pub blocks: usize,
+    /// Reversible blocks at each level of a reversible decoder; as many as the encoder's, unless
+    /// given. Brügger: 1 for every encoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_blocks: Option<usize>,
+    /// What a decoder level is made of. Pendse do not say; their presets read `conv2`.
+    pub decoder: Decoder,
+    /// How the levels are joined.
+    #[serde(default)]
+    pub resampling: Resampling,
+    /// Reflections that make the orthogonal 1³ convolution beside a pixel shuffle; 0 leaves it
+    /// out. Yamazaki et al. say "learnable", no more: read as a product of 16 Householder reflections.
+    #[serde(default = "sixteen")]
+    pub reflections: usize,
+    /// How a skip joins the decoder; a pixel shuffle keeps halves, whatever stands here.
+    #[serde(default)]
+    pub skip: Skip,
+    /// Groups of every group norm; 0 for as many as there are channels, which is instance norm.
+    /// Pendse do not say; half the first width divides every width, half width and expanded width
+    /// of their networks. Brügger: 30, and their baseline is read likewise.
+    pub groups: usize,
+    /// The activation beside every norm but the projections'. Pendse name only ReLU; the others
+    /// use a leaky one.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Whether blocks are rewound in the backward pass, or stored as plain autodiff does. The
+    /// function computed is the same.
+    #[serde(default = "yes")]
+    pub reversible: bool,
+    /// With `reversible = false`: of n layers between two skips only every √n-th input is stored,
+    /// and the rest computed again (Chen et al. 2016, "Training deep nets with sublinear memory
+    /// cost"). For comparison.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub checkpointed: bool,
+    /// A variational branch that reconstructs the input from the bottom, in training only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae: Option<Vae>,
+}
+
+fn is_open(channels: &usize) -> bool {
+    *channels == 0
+}
+
+fn is_without_size(patch: &[usize; 3]) -> bool {
+    *patch == [0; 3]
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn one() -> usize {
+    1
+}
+
+fn two() -> usize {
+    2
+}
+
+fn sixteen() -> usize {
+    16
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What brings the channels to a level's width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// 1³ convolution, norm, activation.
+    #[default]
+    PointwiseNorm,
+    /// 1³ convolution with bias.
+    Pointwise,
+    /// 3³ convolution, norm, activation.
+    ConvNorm,
+    /// 3³ convolution, without bias.
+    Conv,
+}
+
+/// What an encoder level is made of, after its entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// Reversible blocks.
+    #[default]
+    Reversible,
+    /// 3³ convolution, norm, activation; none at the bottom, where the decoder has the second one
+    /// (and only that one): a plain U-Net of two convolutions a level.
+    Conv,
+}
+
+/// F and G of a reversible block, on half of the channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Half {
+    /// Expand, filter depthwise, project, each with a norm (Pendse et al. 2020, figure 1).
+    #[default]
+    Mbconv,
+    /// 3³ convolution, norm, activation.
+    Conv,
+    /// Norm, activation, 3³ convolution (Brügger et al. 2019, section 2.1).
+    Preactivation,
+}
+
+/// What a decoder level is made of, at its own resolution, before it goes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decoder {
+    /// One 3³ convolution with norm and activation: c → next width.
+    Conv1,
+    /// Two of them: c → c and c → next width.
+    Conv2,
+    /// Reversible blocks of 3³ convolution, norm, activation; then a 1³ convolution with bias
+    /// c → next width (none at the top, and none beside a pixel shuffle).
+    Reversible,
+    /// The same with MBConv halves.
+    ReversibleMbconv,
+    /// The same with halves whose norm comes first.
+    ReversiblePreactivation,
+}
+
+impl Decoder {
+    /// The halves of a reversible decoder.
+    pub fn half(self) -> Option<Half> {
+        match self {
+            Decoder::Conv1 | Decoder::Conv2 => None,
+            Decoder::Reversible => Some(Half::Conv),
+            Decoder::ReversibleMbconv => Some(Half::Mbconv),
+            Decoder::ReversiblePreactivation => Some(Half::Preactivation),
+        }
+    }
+}
+
+/// How a level is joined to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resampling {
+    /// Maximum over 2³ voxels down, trilinear ×2 up.
+    #[default]
+    PoolTrilinear,
+    /// Half of the channels is the skip; of the other half every 2³ voxels become 8 channels, mixed
+    /// by a learned orthogonal 1³ convolution; and back. Nothing is lost, so that the whole path is
+    /// rewound (Fully-InvRes).
+    PixelShuffle,
+}
+
+/// How a skip joins what comes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skip {
+    /// Added to it.
+    #[default]
+    Add,
+    /// Put before it, as channels (Çiçek et al. 2016); for decoders of convolutions.
+    Concat,
+}
+
+/// An activation function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// max(x, 0).
+    #[default]
+    Relu,
+    /// x where positive, else 0.01 x.
+    LeakyRelu,
+    /// x; what follows an MBConv's projection (its bottleneck is linear).
+    Identity,
+}
+
+impl Activation {
+    /// The factor applied to negative values.
+    pub fn negative_slope(self) -> f32 {
+        match self {
+            Activation::Relu => 0.0,
+            Activation::LeakyRelu => 0.01,
+            Activation::Identity => 1.0,
+        }
+    }
+}
+
+/// The variational branch of Yamazaki et al., who refer to Myronenko 2018 for it
+/// (<https://arxiv.org/abs/1810.11654>, section 2.3), and is read so: norm, activation and a 3³
+/// convolution of stride 2 from the bottom; a dense layer to the latent's mean and log-variance; and
+/// from a draw of it a decoder that mirrors the network's widths, one block a level.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vae {
+    /// Units of the latent: as many means, and as many log-variances. Myronenko: 128.
+    #[serde(default = "latent_units")]
+    pub units: usize,
+    /// Channels between the bottom and the dense layers. Myronenko: 16.
+    #[serde(default = "sixteen")]
+    pub channels: usize,
+    /// Groups of its norms, or the largest power of two below that divides the width. Myronenko: 8.
+    #[serde(default = "eight")]
+    pub groups: usize,
+    /// The patch size (i, j, k) that the dense layers are made for; zeros, or left out, in settings
+    /// that are yet to meet their patch.
+    #[serde(default, skip_serializing_if = "is_without_size")]
+    pub patch: [usize; 3],
+}
+
+impl Default for Vae {
+    fn default() -> Self {
+        Vae { units: latent_units(), channels: sixteen(), groups: eight(), patch: [0; 3] }
+    }
+}
+
+fn eight() -> usize {
+    8
+}
+
+fn latent_units() -> usize {
+    128
+}
+
+impl Vae {
+    /// Groups of the branch's norm on this many channels.
+    pub fn groups_of(&self, width: usize) -> usize {
+        let power = 1 << width.trailing_zeros();
+        if width.is_multiple_of(self.groups) { self.groups } else { power.min(self.groups) }
+    }
+}
+
+/// Added to every variance before its root.
+pub const NORM_EPSILON: f32 = 1e-5;
+
+impl UNetConfig {
+    /// The same network for a task's channels and outputs.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when the configuration states others.
+    pub fn for_task(&self, task: &Task) -> Result<Self> {
+        let wanted = [task.channels.len(), task.num_outputs()];
+        let stated = [self.in_channels, self.out_channels];
+        if stated.iter().zip(&wanted).any(|(stated, wanted)| !is_open(stated) && stated != wanted) {
+            let text = |[inputs, outputs]: [usize; 2]| {
+                format!("{inputs} input and {outputs} output channels")
+            };
+            return Err(Error::network(text(wanted), text(stated)));
+        }
+        let [in_channels, out_channels] = wanted;
+        Ok(UNetConfig { in_channels, out_channels, ..self.clone() })
+    }
+
+    /// The same network without what only training has: what a bundle holds and the engine runs.
+    pub fn for_inference(&self) -> Self {
+        UNetConfig { vae: None, ..self.clone() }
+    }
+
+    /// Number of levels; the bottom is 2^(levels − 1) times smaller than the input on each axis.
+    pub fn num_levels(&self) -> usize {
+        self.widths.len()
+    }
+
+    /// Every axis of an input is a multiple of this.
+    pub fn size_multiple(&self) -> usize {
+        1 << (self.num_levels() - 1)
+    }
+
+    /// No axis of an input is smaller: the bottom needs 2³ voxels, since a norm over one voxel
+    /// gives only its bias.
+    pub fn min_size(&self) -> usize {
+        2 * self.size_multiple()
+    }
+
+    /// The smallest size that the network takes and that holds `dims`.
+    pub fn padded(&self, dims: [usize; 3]) -> [usize; 3] {
+        let (multiple, least) = (self.size_multiple(), self.min_size());
+        dims.map(|d| d.checked_next_multiple_of(multiple).unwrap_or(0).max(least))
+    }
+
+    /// Refuses an input size that the network does not take.
+    ///
+    /// # Errors
+    /// [`Error::Network`], naming the size.
+    pub fn check_size(&self, dims: [usize; 3]) -> Result<()> {
+        if dims == self.padded(dims) {
+            return Ok(());
+        }
+        let (multiple, least) = (self.size_multiple(), self.min_size());
+        let expected = format!("each axis a multiple of {multiple} and at least {least}");
+        Err(Error::network(expected, format!("{dims:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_padded_to_the_networks_multiple() {
+        let config = UNetConfig::preset("mbconv-base", 4, 3).unwrap();
+        assert_eq!(config.padded([240, 240, 155]), [240, 240, 160]);
+        assert_eq!(config.padded([5, 33, 32]), [32, 48, 32]);
+        assert!(config.check_size([240, 240, 155]).is_err());
+    }
+}

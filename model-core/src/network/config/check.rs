@@ -1,0 +1,109 @@
+//! Refuses configurations that cannot be built.
+
+use super::{Body, Resampling, Skip, UNetConfig};
+use crate::network::layers::{Layer, steps, units};
+use crate::{Error, Result};
+
+impl UNetConfig {
+    /// Refuses a configuration that cannot be built. The bounds are far above any network of the
+    /// field; they keep a hostile bundle from asking for absurd sizes.
+    ///
+    /// # Errors
+    /// [`Error::Network`], naming the setting.
+    pub fn check(&self) -> Result<()> {
+        let within = |name: &str, value: usize, most: usize| {
+            if (1..=most).contains(&value) {
+                return Ok(());
+            }
+            Err(Error::network(format!("{name} from 1 to {most}"), value))
+        };
+        within("in_channels", self.in_channels, 64)?;
+        within("out_channels", self.out_channels, 256)?;
+        within("the number of widths", self.widths.len(), 8)?;
+        within("expand_ratio", self.expand_ratio, 16)?;
+        within("blocks", self.blocks, 64)?;
+        within("decoder_blocks", self.decoder_blocks.unwrap_or(1), 64)?;
+        within("groups", self.groups.max(1), 1024)?;
+        within("reflections", self.reflections.max(1), 64)?;
+        for &width in &self.widths {
+            within("each width", width, 4096)?;
+        }
+        if self.reversible && self.checkpointed {
+            return Err(Error::network("reversible or checkpointed", "both"));
+        }
+        if let Some(vae) = &self.vae {
+            within("vae.units", vae.units, 4096)?;
+            within("vae.channels", vae.channels, 256)?;
+            let (groups, power) = (vae.groups, vae.groups.is_power_of_two());
+            if !power || groups > 256 {
+                return Err(Error::network("vae.groups a power of two up to 256", groups));
+            }
+            let multiple = 2 * self.size_multiple();
+            if vae.patch.iter().any(|&d| d % multiple != 0 || !(multiple..=1 << 12).contains(&d)) {
+                let expected = format!("a vae.patch of multiples of {multiple}, at most 4096");
+                return Err(Error::network(expected, format!("{:?}", vae.patch)));
+            }
+        }
+        self.check_widths()
+    }
+
+    fn check_widths(&self) -> Result<()> {
+        let widths = format!("{:?}", self.widths);
+        let halved = self.body == Body::Reversible || self.decoder.half().is_some();
+        if halved && self.widths.iter().any(|width| width % 2 != 0) {
+            return Err(Error::network("even widths", widths));
+        }
+        if self.resampling == Resampling::PixelShuffle {
+            if self.widths.iter().any(|width| width % 2 != 0)
+                || self.widths.windows(2).any(|pair| pair[1] != 4 * pair[0])
+            {
+                return Err(Error::network("widths of which each is 4 times the last", widths));
+            }
+            if self.body != Body::Reversible || self.decoder.half().is_none() {
+                return Err(Error::network(
+                    "a reversible body and decoder beside pixel_shuffle",
+                    format!("{:?} and {:?}", self.body, self.decoder),
+                ));
+            }
+        } else if self.skip == Skip::Concat && self.decoder.half().is_some() {
+            let found = format!("{:?}", self.decoder);
+            return Err(Error::network("conv1 or conv2 as decoder beside concat", found));
+        }
+        for step in steps(self) {
+            for unit in units(&step.layer) {
+                let Some(norm) = unit.norm else { continue };
+                let channels = if norm.first { unit.from } else { unit.to };
+                if channels % norm.groups != 0 {
+                    let halves =
+                        if matches!(step.layer, Layer::Block { .. }) { " halves" } else { "" };
+                    let expected = format!("widths whose{halves} are multiples of {}", self.groups);
+                    return Err(Error::network(expected, widths));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Vae;
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_built_is_refused() {
+        let base = UNetConfig::preset("demo", 4, 3).unwrap();
+        let refused = |config: UNetConfig, word: &str| {
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        };
+        refused(UNetConfig { widths: vec![16, 36], ..base.clone() }, "multiples of 8");
+        refused(UNetConfig { widths: vec![16, 33], ..base.clone() }, "even");
+        refused(UNetConfig { resampling: Resampling::PixelShuffle, ..base.clone() }, "4 times");
+        refused(UNetConfig { skip: Skip::Concat, ..base.clone() }, "conv1 or conv2");
+        refused(UNetConfig { checkpointed: true, ..base.clone() }, "both");
+        let vae = Some(Vae { patch: [24; 3], ..Vae::default() });
+        refused(UNetConfig { vae, ..base }, "multiples of 16");
+        assert!(UNetConfig::preset("mbconv", 4, 3).is_err());
+    }
+}

@@ -1,0 +1,282 @@
+//! A network unrolled: its layers in the order data passes them. Everything that walks a network
+//! (the trainable module, the program, the parameters, the plan) walks this list.
+
+use crate::network::config::{
+    Activation, Body, Decoder, Entry, Half, Resampling, Skip, UNetConfig,
+};
+
+mod parameters;
+mod segments;
+
+pub use parameters::{Parameter, parameters};
+pub use segments::{Backward, Segment, segments};
+
+/// A convolution; none changes the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// 1³: a matrix product over the channels.
+    Pointwise,
+    /// 3³, every channel by itself, zero padding 1.
+    Depthwise3,
+    /// 3³, dense, zero padding 1.
+    Conv3,
+}
+
+/// A group norm with its activation, after a convolution or before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Norm {
+    /// Whether it comes before the convolution (pre-activation).
+    pub first: bool,
+    /// Number of groups.
+    pub groups: usize,
+    /// What follows it.
+    pub activation: Activation,
+}
+
+/// A convolution with the norm that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// What its parameters' names begin with.
+    pub path: String,
+    /// The convolution.
+    pub kernel: Kernel,
+    /// Channels in.
+    pub from: usize,
+    /// Channels out.
+    pub to: usize,
+    /// Whether the convolution has a bias; none beside a norm that would take it away again.
+    pub bias: bool,
+    /// The norm.
+    pub norm: Option<Norm>,
+}
+
+/// One layer. What it works on is one tensor x, and a stack of tensors kept for the decoder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layer {
+    /// A convolution with its norm.
+    Unit(Unit),
+    /// A reversible block on the halves of x: `y1 = x1 + F(x2); y2 = x2 + G(y1)`.
+    Block {
+        /// F, in order.
+        f: Vec<Unit>,
+        /// G, in order.
+        g: Vec<Unit>,
+    },
+    /// Maximum over 2³ voxels.
+    Pool,
+    /// Trilinear ×2, corners not aligned.
+    Upsample,
+    /// x is kept.
+    Keep,
+    /// What was kept last is added to x.
+    Add,
+    /// What was kept last is put before x, as channels.
+    Concat,
+    /// The first half of the channels is kept, the second is x.
+    KeepHalf,
+    /// The half that was kept last is put before x.
+    JoinHalf,
+    /// 2³ voxels become 8 channels.
+    Squeeze,
+    /// 8 channels become 2³ voxels.
+    Unsqueeze,
+    /// An orthogonal 1³ convolution made of Householder reflections.
+    Reflect {
+        /// What its parameter's name begins with.
+        path: String,
+        /// Channels in and out.
+        channels: usize,
+        /// How many reflections.
+        reflections: usize,
+    },
+    /// Where the variational branch takes the bottom.
+    Tap,
+}
+
+impl Layer {
+    /// Whether what it works on follows from what it leaves, so that it can be rewound.
+    pub fn is_invertible(&self) -> bool {
+        match self {
+            Layer::Block { .. } | Layer::Reflect { .. } | Layer::Tap => true,
+            Layer::KeepHalf | Layer::JoinHalf | Layer::Squeeze | Layer::Unsqueeze => true,
+            Layer::Unit(_) | Layer::Pool | Layer::Upsample => false,
+            Layer::Keep | Layer::Add | Layer::Concat => false,
+        }
+    }
+}
+
+/// A layer and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The level whose width and resolution it ends at.
+    pub level: usize,
+    /// The layer.
+    pub layer: Layer,
+}
+
+/// The units of a layer, in order.
+pub fn units(layer: &Layer) -> Vec<&Unit> {
+    match layer {
+        Layer::Unit(unit) => vec![unit],
+        Layer::Block { f, g } => f.iter().chain(g).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A network's layers, from the input to the logits; the variational branch is not among them.
+pub fn steps(config: &UNetConfig) -> Vec<Step> {
+    let bottom = config.num_levels() - 1;
+    let shuffled = config.resampling == Resampling::PixelShuffle;
+    let mut list = Steps { config, steps: Vec::new(), level: 0 };
+    let mut before = config.in_channels;
+    for (level, &width) in config.widths.iter().enumerate() {
+        let path = format!("encoder.{level}");
+        list.level = level;
+        if level > 0 && shuffled {
+            list.extend([Layer::KeepHalf, Layer::Squeeze]);
+            list.reflect(&path, width);
+        } else {
+            if level > 0 {
+                list.extend([Layer::Keep, Layer::Pool]);
+            }
+            list.entry(&path, if level == 0 { config.first } else { config.entry }, before, width);
+        }
+        match config.body {
+            Body::Reversible => list.blocks(&path, config.half, config.blocks, width),
+            Body::Conv if level < bottom => list.conv(&format!("{path}.body"), width, width),
+            Body::Conv => {}
+        }
+        before = width;
+    }
+    if config.vae.is_some() {
+        list.extend([Layer::Tap]);
+    }
+    for (level, &width) in config.widths.iter().enumerate().rev() {
+        let path = format!("decoder.{level}");
+        let next = config.widths[level.saturating_sub(1)];
+        let joined = config.skip == Skip::Concat && !shuffled && level < bottom;
+        let from = if joined { 2 * width } else { width };
+        list.level = level;
+        if let Some(half) = config.decoder.half() {
+            let blocks = config.decoder_blocks.unwrap_or(config.blocks);
+            list.blocks(&path, half, blocks, width);
+            if level > 0 && !shuffled {
+                list.unit(&format!("{path}.out"), Kernel::Pointwise, [width, next], true, None);
+            }
+        } else {
+            let single =
+                config.decoder == Decoder::Conv1 || (config.body == Body::Conv && level == bottom);
+            let mut from = from;
+            for (n, to) in [width, next].into_iter().skip(usize::from(single)).enumerate() {
+                list.conv(&format!("{path}.convs.{n}"), from, to);
+                from = to;
+            }
+        }
+        if level == 0 {
+            break;
+        }
+        if shuffled {
+            list.reflect(&path, width);
+            list.level = level - 1;
+            list.extend([Layer::Unsqueeze, Layer::JoinHalf]);
+        } else {
+            list.level = level - 1;
+            let join = if config.skip == Skip::Concat { Layer::Concat } else { Layer::Add };
+            list.extend([Layer::Upsample, join]);
+        }
+    }
+    let channels = [config.widths[0], config.out_channels];
+    list.unit("head", Kernel::Pointwise, channels, true, None);
+    list.steps
+}
+
+struct Steps<'a> {
+    config: &'a UNetConfig,
+    steps: Vec<Step>,
+    level: usize,
+}
+
+impl Steps<'_> {
+    fn extend<const N: usize>(&mut self, layers: [Layer; N]) {
+        let level = self.level;
+        self.steps.extend(layers.map(|layer| Step { level, layer }));
+    }
+
+    fn norm(&self, first: bool, channels: usize) -> Norm {
+        let groups = if self.config.groups == 0 { channels } else { self.config.groups };
+        Norm { first, groups, activation: self.config.activation }
+    }
+
+    fn unit(
+        &mut self,
+        path: &str,
+        kernel: Kernel,
+        channels: [usize; 2],
+        bias: bool,
+        norm: Option<Norm>,
+    ) {
+        let [from, to] = channels;
+        self.extend([Layer::Unit(Unit { path: path.to_string(), kernel, from, to, bias, norm })]);
+    }
+
+    /// 3³ convolution, norm, activation.
+    fn conv(&mut self, path: &str, from: usize, to: usize) {
+        self.unit(path, Kernel::Conv3, [from, to], false, Some(self.norm(false, to)));
+    }
+
+    fn entry(&mut self, path: &str, entry: Entry, from: usize, to: usize) {
+        let (pointwise, conv) = (format!("{path}.pointwise"), format!("{path}.conv"));
+        let norm = Some(self.norm(false, to));
+        match entry {
+            Entry::PointwiseNorm => {
+                self.unit(&pointwise, Kernel::Pointwise, [from, to], false, norm);
+            }
+            Entry::Pointwise => self.unit(&pointwise, Kernel::Pointwise, [from, to], true, None),
+            Entry::ConvNorm => self.conv(&conv, from, to),
+            Entry::Conv => self.unit(&conv, Kernel::Conv3, [from, to], false, None),
+        }
+    }
+
+    fn reflect(&mut self, path: &str, channels: usize) {
+        let reflections = self.config.reflections;
+        if reflections > 0 {
+            self.extend([Layer::Reflect { path: format!("{path}.mix"), channels, reflections }]);
+        }
+    }
+
+    fn blocks(&mut self, path: &str, half: Half, blocks: usize, width: usize) {
+        for block in 0..blocks {
+            let part =
+                |part| self.half(format!("{path}.sequence.blocks.{block}.{part}"), half, width / 2);
+            let (f, g) = (part("f"), part("g"));
+            self.extend([Layer::Block { f, g }]);
+        }
+    }
+
+    /// F or G on `c` channels.
+    fn half(&self, path: String, half: Half, c: usize) -> Vec<Unit> {
+        let unit = |path: String, kernel, from, to, norm| Unit {
+            path,
+            kernel,
+            from,
+            to,
+            bias: false,
+            norm: Some(norm),
+        };
+        match half {
+            Half::Mbconv => {
+                let e = c * self.config.expand_ratio;
+                // The bottleneck is linear: no activation after the projection.
+                let linear = Norm { activation: Activation::Identity, ..self.norm(false, c) };
+                let name = |part: &str| format!("{path}.{part}");
+                vec![
+                    unit(name("expand"), Kernel::Pointwise, c, e, self.norm(false, e)),
+                    unit(name("depthwise"), Kernel::Depthwise3, e, e, self.norm(false, e)),
+                    unit(name("project"), Kernel::Pointwise, e, c, linear),
+                ]
+            }
+            Half::Conv => vec![unit(path, Kernel::Conv3, c, c, self.norm(false, c))],
+            Half::Preactivation => vec![unit(path, Kernel::Conv3, c, c, self.norm(true, c))],
+        }
+    }
+}

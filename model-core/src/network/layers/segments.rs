@@ -1,0 +1,113 @@
+//! How the backward pass treats a network's layers: which it stores, rewinds, or computes again.
+
+use super::{Kernel, Layer, Step, Unit, steps, units};
+use crate::network::config::UNetConfig;
+
+/// What is kept of a segment for its backward pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backward {
+    /// What every operation asks for, as plain autodiff does.
+    Stored,
+    /// The output alone: the backward pass rewinds.
+    Rewound,
+    /// The input alone: the backward pass computes everything again.
+    Recomputed,
+}
+
+/// Layers in a row that are treated alike. What is not `Stored` takes one tensor and gives one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// How the backward pass treats it.
+    pub backward: Backward,
+    /// Its layers.
+    pub steps: Vec<Step>,
+}
+
+/// A network's layers as segments.
+///
+/// Reversible: every longest run of layers that can be rewound is one segment, so that a sequence
+/// of blocks, or the whole path between pixel shuffles, keeps its end alone; a pointwise convolution
+/// that widens, as into every level of an encoder, is computed again from its narrow input, for next
+/// to nothing. Checkpointed: every
+/// run of n layers between skips falls into about √n segments (Chen et al. 2016, section 4.1). The
+/// last segment is the head.
+pub fn segments(config: &UNetConfig) -> Vec<Segment> {
+    let mut steps = steps(config);
+    let head = steps.split_off(steps.len() - 1);
+    let kind = |step: &Step| match (config.reversible, config.checkpointed) {
+        (true, _) if step.layer.is_invertible() => Backward::Rewound,
+        (true, _) if widens(&step.layer) => Backward::Recomputed,
+        (false, true) if is_between_skips(&step.layer) => Backward::Recomputed,
+        _ => Backward::Stored,
+    };
+    let mut list = Vec::new();
+    for run in steps.chunk_by(|a, b| kind(a) == kind(b)) {
+        let has = |steps: &[Step], any: fn(&Layer) -> bool| steps.iter().any(|s| any(&s.layer));
+        let mut push = |backward, steps: &[Step]| {
+            list.push(Segment { backward, steps: steps.to_vec() });
+        };
+        match kind(&run[0]) {
+            Backward::Rewound if has(run, |layer| matches!(layer, Layer::Block { .. })) => {
+                push(Backward::Rewound, run);
+            }
+            Backward::Recomputed => {
+                let count = (run.len() as f64).sqrt().round() as usize;
+                for steps in run.chunks(run.len().div_ceil(count)) {
+                    // A lone convolution keeps no more than its input anyway.
+                    let saves = has(steps, |layer| units(layer).iter().any(|u| u.norm.is_some()));
+                    push(if saves { Backward::Recomputed } else { Backward::Stored }, steps);
+                }
+            }
+            _ => push(Backward::Stored, run),
+        }
+    }
+    list.push(Segment { backward: Backward::Stored, steps: head });
+    list
+}
+
+/// Whether a layer is a pointwise convolution, with its norm, to more channels.
+fn widens(layer: &Layer) -> bool {
+    let is_widening = |u: &Unit| u.kernel == Kernel::Pointwise && u.from < u.to && u.norm.is_some();
+    matches!(layer, Layer::Unit(unit) if is_widening(unit))
+}
+
+/// Whether a layer takes one tensor and gives one, with nothing kept aside.
+fn is_between_skips(layer: &Layer) -> bool {
+    use Layer::*;
+    !matches!(layer, Keep | Add | Concat | KeepHalf | JoinHalf | Tap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::config::PRESETS;
+
+    fn count(config: &UNetConfig, backward: Backward) -> usize {
+        segments(config).iter().filter(|segment| segment.backward == backward).count()
+    }
+
+    #[test]
+    fn segments_are_the_layers_in_order() {
+        for preset in PRESETS {
+            let base = UNetConfig::preset(preset, 4, 3).unwrap();
+            for (reversible, checkpointed) in [(true, false), (false, false), (false, true)] {
+                let config = UNetConfig { reversible, checkpointed, ..base.clone() };
+                let all: Vec<Step> = segments(&config).into_iter().flat_map(|s| s.steps).collect();
+                assert_eq!(all, steps(&config), "{preset}");
+            }
+        }
+    }
+
+    /// Brügger: five sequences down and five up, of which the two at the bottom are one. A fully
+    /// invertible network: one from its first convolution to its head.
+    #[test]
+    fn a_sequence_is_one_segment_and_so_is_an_invertible_path() {
+        let preset = |name| UNetConfig::preset(name, 4, 3).unwrap();
+        assert_eq!(count(&preset("brugger-3-1"), Backward::Rewound), 9);
+        let fully = preset("fully-invres");
+        assert_eq!(count(&fully, Backward::Rewound), 1);
+        assert_eq!(segments(&fully).len(), 3);
+        let plain = UNetConfig { reversible: false, ..fully };
+        assert_eq!(segments(&plain).len(), 2);
+    }
+}

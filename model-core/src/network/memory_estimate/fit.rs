@@ -1,0 +1,108 @@
+//! The papers' question: what is the largest volume, depth and width that a GPU can train?
+
+use serde::Serialize;
+
+use super::{MOST, Mode, Settings, can_rewind, check, num_parameters, simulate, state_bytes};
+use crate::Result;
+use crate::network::config::UNetConfig;
+
+/// The largest of each that fits, the other two as given; nothing where not even the smallest does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fit {
+    /// In which mode.
+    pub mode: Mode,
+    /// Within how much memory.
+    pub budget_bytes: u64,
+    /// The edge of the largest cube, in voxels.
+    pub cube: Option<Largest<usize>>,
+    /// The most blocks a level of the encoder, and of a decoder that has as many, at the size given;
+    /// nothing too where a network has no blocks.
+    pub blocks: Option<Largest<usize>>,
+    /// The largest multiple of the widths, at the size given.
+    pub width: Option<Largest<f64>>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Largest<T> {
+    /// The largest that fits.
+    pub value: T,
+    /// Whether no larger one was tried.
+    pub or_more: bool,
+}
+
+/// Finds the largest cube, depth and width whose step, with the optimizer's state, fits a budget.
+/// The variational branch is left out: it is made for one size.
+///
+/// # Errors
+/// [`crate::Error::Network`] when the configuration cannot be built or does not take `dims`.
+pub fn fit(
+    config: &UNetConfig,
+    dims: [usize; 3],
+    settings: Settings,
+    budget_bytes: u64,
+    mode: Mode,
+) -> Result<Fit> {
+    check(config, dims, settings.batch)?;
+    let config = mode.of(&config.for_inference());
+    let fits = |config: &UNetConfig, dims| {
+        let peak = simulate(config, dims, settings).peak.into_iter().max().unwrap_or(0);
+        peak.saturating_add(state_bytes(num_parameters(config))) <= budget_bytes
+    };
+    let multiple = config.size_multiple();
+    let cube = largest(2, MOST / multiple, |n| fits(&config, [n * multiple; 3]));
+    let deep = |blocks| UNetConfig { blocks, ..config.clone() };
+    let blocks = match can_rewind(&config) {
+        true => largest(1, 64, |blocks| fits(&deep(blocks), dims)),
+        false => None,
+    };
+    let wide: Vec<(f64, UNetConfig)> = widths(&config);
+    let width = largest(1, wide.len(), |n| fits(&wide[n - 1].1, dims));
+    Ok(Fit {
+        mode,
+        budget_bytes,
+        cube: cube.map(|found| Largest { value: found.value * multiple, ..found }),
+        blocks,
+        width: width
+            .map(|Largest { value, or_more }| Largest { value: wide[value - 1].0, or_more }),
+    })
+}
+
+/// The largest number of a range that passes, where all below it pass.
+fn largest(first: usize, last: usize, passes: impl Fn(usize) -> bool) -> Option<Largest<usize>> {
+    if first > last || !passes(first) {
+        return None;
+    }
+    let (mut good, mut bad) = (first, last + 1);
+    while bad - good > 1 {
+        // Doubles first: the large ones are the slow ones.
+        let middle = (good + (bad - good) / 2).min(2 * good);
+        if passes(middle) { good = middle } else { bad = middle }
+    }
+    Some(Largest { value: good, or_more: good == last })
+}
+
+/// The networks with other widths in the same proportion that can be built, narrowest first.
+fn widths(config: &UNetConfig) -> Vec<(f64, UNetConfig)> {
+    let first = config.widths[0];
+    let scaled = |n: usize| {
+        let exact = config.widths.iter().all(|width| (width * n).is_multiple_of(first));
+        let widths = config.widths.iter().map(|width| width * n / first).collect();
+        let config = UNetConfig { widths, ..config.clone() };
+        (exact && config.check().is_ok()).then_some((n as f64 / first as f64, config))
+    };
+    (2..=16 * first).step_by(2).filter_map(scaled).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_that_passes_is_found() {
+        let found = |value, or_more| Some(Largest { value, or_more });
+        assert_eq!(largest(1, 100, |n| n <= 37), found(37, false));
+        assert_eq!(largest(1, 100, |_| true), found(100, true));
+        assert_eq!(largest(2, 100, |_| false), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! What segmenting takes: a forward pass without a backward pass.
+
+use super::network::Parts;
+use super::tape::{Machine, Tape};
+use super::{Mode, Settings, check};
+use crate::Result;
+use crate::network::config::UNetConfig;
+use crate::network::layers::segments;
+
+/// The most bytes held during a forward pass alone on an input of `dims` (i, j, k), with the input
+/// and the logits, without the parameters.
+///
+/// # Errors
+/// [`crate::Error::Network`] when the configuration cannot be built or does not take `dims`.
+pub fn forward_bytes(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Result<u64> {
+    check(config, dims, settings.batch)?;
+    // Without autodiff every layer is run as one that is stored, and nothing is.
+    let config = Mode::Twin.of(&config.for_inference());
+    let machine = Machine::new(&config, settings);
+    let mut tape = Tape::none();
+    let x = machine.cast(&mut tape, machine.input(config.in_channels, dims), machine.compute);
+    let logits = machine.segments(&mut tape, Parts::Whole(x), &segments(&config));
+    drop(machine.cast(&mut tape, logits, 4));
+    Ok(machine.heap.peak_by_level().into_iter().max().unwrap_or(0))
+}

@@ -1,0 +1,382 @@
+//! A training step of a network on tensors without numbers. Every function here mirrors one of
+//! [`crate::nets`], down to what is cloned, moved and dropped.
+
+use super::heap::Shadow;
+use super::tape::{Gradients, Machine, Tape, Unary, Var};
+use crate::kernels::{self, depthwise, group_norm, max_pool, pointwise, squeeze, upsample};
+use crate::nets::reflection_memory;
+use crate::network::layers::{Backward, Kernel, Layer, Segment, Step, Unit};
+
+/// A graph whose backward pass is still to come.
+struct Local {
+    tape: Tape,
+    x: Var,
+    node: Option<usize>,
+}
+
+/// x, whole or as halves.
+pub enum Parts {
+    Whole(Var),
+    Halves(Var, Var),
+    /// Still to be normalized, by what reads it.
+    Normed(Var),
+}
+
+impl Machine {
+    fn whole(&self, tape: &mut Tape, x: Parts) -> Var {
+        match x {
+            Parts::Whole(x) => x,
+            Parts::Halves(x1, x2) => self.join(tape, x1, x2),
+            Parts::Normed(x) => self.norm(tape, x),
+        }
+    }
+
+    fn halves(&self, tape: &mut Tape, x: Parts) -> (Var, Var) {
+        match x {
+            Parts::Halves(x1, x2) => (x1, x2),
+            x => {
+                let x = self.whole(tape, x);
+                self.split(tape, x)
+            }
+        }
+    }
+
+    /// Halves that are copies.
+    fn owned_halves(&self, x: Parts) -> (Shadow, Shadow) {
+        match x {
+            Parts::Whole(Var { shadow, .. }) | Parts::Normed(Var { shadow, .. }) => {
+                let half = || self.tensor(shadow.channels / 2, shadow.dims, shadow.float_bytes);
+                (half(), half())
+            }
+            Parts::Halves(x1, x2) => (x1.shadow, x2.shadow),
+        }
+    }
+
+    /// Segments in a row.
+    pub fn segments(&self, tape: &mut Tape, mut x: Parts, segments: &[Segment]) -> Var {
+        let mut kept = Vec::new();
+        for segment in segments {
+            self.heap.enter(segment.steps[0].level);
+            x = match segment.backward {
+                Backward::Stored => self.steps(tape, x, &segment.steps, &mut kept),
+                Backward::Rewound | Backward::Recomputed => {
+                    let x = self.whole(tape, x);
+                    Parts::Whole(self.recorded(tape, x, segment))
+                }
+            };
+        }
+        self.whole(tape, x)
+    }
+
+    fn steps(&self, tape: &mut Tape, x: Parts, steps: &[Step], kept: &mut Vec<Var>) -> Parts {
+        steps.iter().fold(x, |x, step| {
+            self.heap.enter(step.level);
+            self.layer(tape, x, &step.layer, kept)
+        })
+    }
+
+    fn through(&self, tape: &mut Tape, x: Var, steps: &[Step]) -> Var {
+        let x = self.steps(tape, Parts::Whole(x), steps, &mut Vec::new());
+        self.whole(tape, x)
+    }
+
+    /// One step in the graph for the whole segment.
+    fn recorded(&self, tape: &mut Tape, x: Var, segment: &Segment) -> Var {
+        let (parent, float_bytes) = (x.node, x.shadow.float_bytes);
+        let x = Var { node: None, ..x };
+        let mut none = Tape::none();
+        let rewound = segment.backward == Backward::Rewound;
+        let kept = (!rewound).then(|| x.shadow.clone());
+        let y = self.through(&mut none, x, &segment.steps).shadow;
+        let kept = kept.unwrap_or_else(|| y.clone());
+        let steps = segment.steps.clone();
+        let node = tape.record(self, move |machine, gradient, gradients| {
+            let of_x = match rewound {
+                true => Some(machine.rewind(&steps, kept, gradient)),
+                false => {
+                    let forward = |tape: &mut Tape, x| machine.through(tape, x, &steps);
+                    let forward = |tape: &mut Tape, x| Parts::Whole(forward(tape, x));
+                    let (local, output) = machine.local(forward, kept, parent.is_some());
+                    drop(output);
+                    machine.finish(local, gradient)
+                }
+            };
+            if let (Some(parent), Some(shadow)) = (parent, of_x) {
+                let of_x = Var { shadow, node: None };
+                let of_x = machine.cast(&mut Tape::none(), of_x, float_bytes).shadow;
+                machine.register(gradients, parent, of_x);
+            }
+        });
+        Var { shadow: y, node: Some(node) }
+    }
+
+    /// A part of the network in a graph of its own, and its output.
+    fn local(
+        &self,
+        forward: impl FnOnce(&mut Tape, Var) -> Parts,
+        x: Shadow,
+        is_wanted: bool,
+    ) -> (Local, Parts) {
+        let mut tape = Tape::default();
+        let x = if is_wanted { tape.leaf(x) } else { Var { shadow: x, node: None } };
+        let plain = |shadow| Var { shadow, node: None };
+        let (node, output) = match forward(&mut tape, x.clone()) {
+            Parts::Normed(y) => {
+                let norm = group_norm::memory(&self.call(&y.shadow, y.shadow.channels));
+                self.heap.touch(norm.forward_bytes);
+                let output = Parts::Normed(plain(y.shadow.clone()));
+                (Some(tape.record(self, self.normed_end(norm, y))), output)
+            }
+            y => {
+                let y = self.whole(&mut tape, y);
+                (y.node, Parts::Whole(plain(y.shadow)))
+            }
+        };
+        (Local { tape, x, node }, output)
+    }
+
+    /// Its backward pass: the gradient of its input, where it is wanted.
+    fn finish(&self, local: Local, seed: Shadow) -> Option<Shadow> {
+        let Local { tape, x, node } = local;
+        let mut gradients: Gradients = tape.backward(self, node, seed);
+        x.node.and_then(|leaf| gradients.remove(&leaf))
+    }
+
+    fn rewind(&self, steps: &[Step], y: Shadow, gradient: Shadow) -> Shadow {
+        let none = &mut Tape::none();
+        let plain = |shadow| Var { shadow, node: None };
+        let (mut value, mut gradient) = (Parts::Whole(plain(y)), Parts::Whole(plain(gradient)));
+        let (mut kept_values, mut kept_gradients) = (Vec::new(), Vec::new());
+        for step in steps.iter().rev() {
+            self.heap.enter(step.level);
+            (value, gradient) = match &step.layer {
+                Layer::Block { f, g } => {
+                    let (y1, y2) = self.owned_halves(value);
+                    let (g1, g2) = self.owned_halves(gradient);
+                    let cast = |g| self.cast(&mut Tape::none(), plain(g), self.stream).shadow;
+                    let (g1, g2) = (cast(g1), cast(g2));
+                    let half = |units: &[Unit], x: &Shadow| {
+                        self.local(|tape: &mut Tape, x| self.half(tape, x, units), x.clone(), true)
+                    };
+                    let minus =
+                        |y, output| self.add_branch(&mut Tape::none(), plain(y), output).shadow;
+                    let (local, output) = half(g, &y1);
+                    let y2 = minus(y2, output);
+                    let g1 = self.sum(g1, self.finish(local, g2.clone()).expect("wanted"));
+                    let (local, output) = half(f, &y2);
+                    let y1 = minus(y1, output);
+                    let g2 = self.sum(g2, self.finish(local, g1.clone()).expect("wanted"));
+                    (Parts::Halves(plain(y1), plain(y2)), Parts::Halves(plain(g1), plain(g2)))
+                }
+                Layer::Reflect { reflections, channels, .. } => {
+                    let (channels, reflections) = (*channels, *reflections);
+                    let (y, g) = (self.whole(none, value), self.whole(none, gradient));
+                    let gradient = self.reflect(none, g, channels, reflections).shadow;
+                    let back = |tape: &mut Tape, y| {
+                        Parts::Whole(self.reflect(tape, y, channels, reflections))
+                    };
+                    let seed = self.tensor(channels, gradient.dims, gradient.float_bytes);
+                    let (local, x) = self.local(back, y.shadow, false);
+                    self.finish(local, seed);
+                    (x, Parts::Whole(plain(gradient)))
+                }
+                Layer::Squeeze | Layer::Unsqueeze => {
+                    let squeeze = step.layer == Layer::Unsqueeze;
+                    let mut both = |x| {
+                        let x = self.whole(none, x);
+                        Parts::Whole(self.shuffle(none, x, squeeze))
+                    };
+                    (both(value), both(gradient))
+                }
+                Layer::JoinHalf => {
+                    let (v1, v2) = self.halves(none, value);
+                    let (g1, g2) = self.halves(none, gradient);
+                    kept_values.push(v1);
+                    kept_gradients.push(g1);
+                    (Parts::Whole(v2), Parts::Whole(g2))
+                }
+                Layer::KeepHalf => {
+                    let last = |kept: &mut Vec<Var>| kept.pop().expect("joined further on");
+                    let (v1, g1) = (last(&mut kept_values), last(&mut kept_gradients));
+                    let (v2, g2) = (self.whole(none, value), self.whole(none, gradient));
+                    (Parts::Halves(v1, v2), Parts::Halves(g1, g2))
+                }
+                Layer::Tap => {
+                    let gradient = self.whole(none, gradient).shadow;
+                    let gradient = match self.bottom.take() {
+                        Some(given) => self.sum(gradient, given),
+                        None => gradient,
+                    };
+                    (value, Parts::Whole(plain(gradient)))
+                }
+                _ => (value, gradient),
+            };
+        }
+        self.whole(none, gradient).shadow
+    }
+
+    fn layer(&self, tape: &mut Tape, x: Parts, layer: &Layer, kept: &mut Vec<Var>) -> Parts {
+        let mut last = || kept.pop().expect("every join has its Keep");
+        Parts::Whole(match layer {
+            Layer::Unit(unit) => return self.unit(tape, x, unit),
+            Layer::Block { f, g } => {
+                let (x1, x2) = self.halves(tape, x);
+                let (x1, x2) = (self.cast(tape, x1, self.stream), self.cast(tape, x2, self.stream));
+                let fx = self.half(tape, x2.clone(), f);
+                let y1 = self.add_branch(tape, x1, fx);
+                let gy = self.half(tape, y1.clone(), g);
+                let y2 = self.add_branch(tape, x2, gy);
+                return Parts::Halves(y1, y2);
+            }
+            Layer::Pool => {
+                let x = self.whole(tape, x);
+                let call = self.call(&x.shadow, x.shadow.channels);
+                let output = (call.from, call.dims.map(|d| d / 2), call.float_bytes);
+                let memory = max_pool::memory(&call);
+                self.unary(
+                    tape,
+                    x,
+                    Unary { memory, norm: None, output, num_parameters: 0, work: 0 },
+                )
+            }
+            Layer::Upsample => {
+                let x = self.whole(tape, x);
+                self.upsample(tape, x)
+            }
+            Layer::Squeeze | Layer::Unsqueeze => {
+                let x = self.whole(tape, x);
+                self.shuffle(tape, x, *layer == Layer::Squeeze)
+            }
+            Layer::Reflect { channels, reflections, .. } => {
+                let x = self.whole(tape, x);
+                self.reflect(tape, x, *channels, *reflections)
+            }
+            Layer::Keep => {
+                let x = self.whole(tape, x);
+                kept.push(x.clone());
+                x
+            }
+            Layer::Add => {
+                let x = self.whole(tape, x);
+                let skip = self.cast(tape, last(), x.shadow.float_bytes);
+                self.add(tape, x, skip)
+            }
+            Layer::Concat => {
+                let x = self.whole(tape, x);
+                let skip = self.cast(tape, last(), x.shadow.float_bytes);
+                self.join(tape, skip, x)
+            }
+            Layer::KeepHalf => {
+                let (x1, x2) = self.halves(tape, x);
+                kept.push(x1);
+                x2
+            }
+            Layer::JoinHalf => {
+                let x = self.whole(tape, x);
+                let skip = self.cast(tape, last(), x.shadow.float_bytes);
+                return Parts::Halves(skip, x);
+            }
+            Layer::Tap => {
+                let x = self.whole(tape, x);
+                self.bottom.replace(Some(x.shadow.clone()));
+                x
+            }
+        })
+    }
+
+    /// F or G of a block.
+    fn half(&self, tape: &mut Tape, x: Var, units: &[Unit]) -> Parts {
+        units.iter().fold(Parts::Whole(x), |x, unit| self.unit(tape, x, unit))
+    }
+
+    /// A stream and what a half adds to it, or takes away.
+    fn add_branch(&self, tape: &mut Tape, stream: Var, branch: Parts) -> Var {
+        match branch {
+            Parts::Normed(branch) => self.add_normed(tape, stream, branch),
+            branch => {
+                let branch = self.whole(tape, branch);
+                let branch = self.cast(tape, branch, stream.shadow.float_bytes);
+                self.add(tape, stream, branch)
+            }
+        }
+    }
+
+    /// A convolution with its norm.
+    fn unit(&self, tape: &mut Tape, x: Parts, unit: &Unit) -> Parts {
+        let (mut x, mut is_normed) = match x {
+            Parts::Normed(x) => (x, true),
+            x => {
+                let x = self.whole(tape, x);
+                (self.cast(tape, x, self.compute), false)
+            }
+        };
+        if unit.norm.is_some_and(|norm| norm.first) {
+            if is_normed {
+                x = self.norm(tape, x);
+            }
+            is_normed = true;
+        }
+        let call = self.call(&x.shadow, unit.to);
+        let (mut memory, taps) = match unit.kernel {
+            Kernel::Pointwise => (pointwise::memory(&call), 1),
+            Kernel::Depthwise3 => (depthwise::memory(&call), 27),
+            Kernel::Conv3 => (kernels::conv3::memory(&call), 27 * unit.from),
+        };
+        let inner = if unit.kernel == Kernel::Pointwise { unit.from } else { 1 };
+        let weights = unit.to * taps * inner;
+        let num_parameters = weights + if unit.bias { unit.to } else { 0 };
+        if call.float_bytes < 4 {
+            // Parameters are f32; the convolution keeps its copy of them in its own type.
+            memory.kept_bytes += call.float_bytes * weights as u64;
+        }
+        let work = call.numbers(weights);
+        let output = (unit.to, call.dims, call.float_bytes);
+        let norm = is_normed.then(|| group_norm::memory(&call));
+        x = self.unary(tape, x, Unary { memory, norm, output, num_parameters, work });
+        match unit.norm {
+            Some(norm) if !norm.first => Parts::Normed(x),
+            _ => Parts::Whole(x),
+        }
+    }
+
+    /// A norm with its activation.
+    pub fn norm(&self, tape: &mut Tape, x: Var) -> Var {
+        let call = self.call(&x.shadow, x.shadow.channels);
+        let (memory, output) =
+            (group_norm::memory(&call), (call.from, call.dims, call.float_bytes));
+        let num_parameters = 2 * call.from;
+        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work: 0 })
+    }
+
+    /// Trilinear ×2.
+    pub fn upsample(&self, tape: &mut Tape, x: Var) -> Var {
+        let call = self.call(&x.shadow, x.shadow.channels);
+        let output = (call.from, call.dims.map(|d| 2 * d), call.float_bytes);
+        let (memory, work) = (upsample::memory(&call), 8 * 8 * call.num_inputs());
+        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work })
+    }
+
+    fn shuffle(&self, tape: &mut Tape, x: Var, squeeze: bool) -> Var {
+        let call = self.call(&x.shadow, x.shadow.channels);
+        let output = match squeeze {
+            true => (8 * call.from, call.dims.map(|d| d / 2), call.float_bytes),
+            false => (call.from / 8, call.dims.map(|d| 2 * d), call.float_bytes),
+        };
+        let memory = squeeze::memory(&call);
+        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work: 0 })
+    }
+
+    fn reflect(&self, tape: &mut Tape, x: Var, channels: usize, reflections: usize) -> Var {
+        let call = self.call(&x.shadow, channels);
+        let memory = reflection_memory(&call, reflections);
+        let output = (channels, call.dims, call.float_bytes);
+        let num_parameters = channels * reflections;
+        let work = call.numbers(reflections * (2 * channels + reflections));
+        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work })
+    }
+
+    /// The input of a network, in f32.
+    pub fn input(&self, channels: usize, dims: [usize; 3]) -> Var {
+        Var { shadow: self.tensor(channels, dims, 4), node: None }
+    }
+}

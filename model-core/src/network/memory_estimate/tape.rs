@@ -1,0 +1,341 @@
+//! Autodiff on tensors without numbers, as burn does it: every operation leaves a step that holds
+//! what it keeps; the backward pass takes the steps from last to first.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::heap::{Block, Heap, Shadow};
+use super::{Settings, float_bytes};
+use crate::kernels::{Call, Memory, Place, group_norm, numbers};
+use crate::network::config::UNetConfig;
+
+/// A tensor and its place in the graph; none where nothing before it has parameters.
+#[derive(Clone)]
+pub struct Var {
+    /// The tensor.
+    pub shadow: Shadow,
+    /// Its node.
+    pub node: Option<usize>,
+}
+
+/// Gradients by node.
+pub type Gradients = HashMap<usize, Shadow>;
+
+type Rule = Box<dyn FnOnce(&Machine, Shadow, &mut Gradients)>;
+
+struct Step {
+    node: usize,
+    level: usize,
+    rule: Rule,
+}
+
+/// The steps of a graph. Without them ([`Tape::none`]) nothing is kept.
+#[derive(Default)]
+pub struct Tape {
+    steps: Vec<Step>,
+    num_nodes: usize,
+    is_none: bool,
+}
+
+/// What all operations share.
+pub struct Machine {
+    /// The memory.
+    pub heap: Rc<Heap>,
+    /// Where operations run.
+    pub place: Place,
+    /// Bytes of a number that layers compute.
+    pub compute: u64,
+    /// Bytes of a number of a reversible stream.
+    pub stream: u64,
+    /// Samples.
+    pub batch: usize,
+    /// The parameters' gradients, which stay.
+    pub gradients: std::cell::RefCell<Vec<Rc<Block>>>,
+    /// Where the variational branch finds the bottom.
+    pub bottom: std::cell::RefCell<Option<Shadow>>,
+    /// Multiply-adds done, by level.
+    pub work: std::cell::RefCell<Vec<u64>>,
+}
+
+/// An operation from one tensor to one tensor.
+pub struct Unary {
+    /// What it declares.
+    pub memory: Memory,
+    /// What the norm declares whose output it reads, where it is left to find that itself.
+    pub norm: Option<Memory>,
+    /// Channels, voxels and bytes a number of its output.
+    pub output: (usize, [usize; 3], u64),
+    /// Numbers in its parameters.
+    pub num_parameters: usize,
+    /// Multiply-adds of the forward pass.
+    pub work: u64,
+}
+
+impl Machine {
+    /// Before anything is computed.
+    pub fn new(config: &UNetConfig, settings: Settings) -> Machine {
+        Machine {
+            heap: Heap::new(config.num_levels()),
+            place: settings.place,
+            compute: float_bytes(settings.precision.compute),
+            stream: float_bytes(settings.precision.stream),
+            batch: settings.batch,
+            gradients: Default::default(),
+            bottom: Default::default(),
+            work: vec![0; config.num_levels()].into(),
+        }
+    }
+
+    /// A new tensor.
+    pub fn tensor(&self, channels: usize, dims: [usize; 3], float_bytes: u64) -> Shadow {
+        let block = self.heap.take(numbers(self.batch, channels, dims).saturating_mul(float_bytes));
+        Shadow { block, at_start: true, channels, dims, float_bytes }
+    }
+
+    fn like(&self, other: &Shadow) -> Shadow {
+        self.tensor(other.channels, other.dims, other.float_bytes)
+    }
+
+    /// A call of an op from this tensor to `to` channels.
+    pub fn call(&self, from: &Shadow, to: usize) -> Call {
+        let Machine { place, batch, .. } = *self;
+        let (float_bytes, channels, dims) = (from.float_bytes, from.channels, from.dims);
+        Call { place, float_bytes, batch, from: channels, to, dims }
+    }
+
+    fn work(&self, multiply_adds: u64) {
+        let work = &mut self.work.borrow_mut()[self.heap.level()];
+        *work = work.saturating_add(multiply_adds);
+    }
+
+    /// a + b, or a − b, in place where one of them is free.
+    pub fn sum(&self, a: Shadow, b: Shadow) -> Shadow {
+        if a.is_free() {
+            a
+        } else if b.is_free() {
+            b
+        } else {
+            self.like(&a)
+        }
+    }
+
+    /// Adds to the gradient of a node.
+    pub fn register(&self, gradients: &mut Gradients, node: usize, gradient: Shadow) {
+        let sum = match gradients.remove(&node) {
+            Some(there) => self.sum(gradient, there),
+            None => gradient,
+        };
+        gradients.insert(node, sum);
+    }
+
+    /// Parameters' gradients of so many numbers.
+    fn keep_gradient(&self, num_parameters: usize) {
+        if num_parameters > 0 {
+            let block = self.heap.take(4 * num_parameters as u64);
+            self.gradients.borrow_mut().push(block);
+        }
+    }
+
+    /// One operation.
+    pub fn unary(&self, tape: &mut Tape, x: Var, op: Unary) -> Var {
+        let Unary { memory, norm, output: (channels, dims, float_bytes), num_parameters, work } =
+            op;
+        let Var { shadow, node: parent } = x;
+        let is_kept = !tape.is_none && (parent.is_some() || num_parameters > 0);
+        let like_input = shadow.shape();
+        let kept = is_kept.then(|| shadow.clone());
+        let normed = norm.filter(|_| !memory.applies_norm);
+        self.heap.touch(norm.map_or(0, |norm| norm.forward_bytes));
+        let shadow = if normed.is_some() { self.in_place(shadow) } else { shadow };
+        let y = if memory.is_in_place {
+            self.in_place(shadow)
+        } else {
+            let y = self.tensor(channels, dims, float_bytes);
+            self.heap.touch(memory.forward_bytes);
+            y
+        };
+        self.work(work);
+        if !is_kept {
+            return Var { shadow: y, node: None };
+        }
+        let kept_bytes = memory.kept_bytes + norm.map_or(0, |norm| norm.kept_bytes);
+        let extra = self.heap.take(kept_bytes);
+        let kept = kept.filter(|_| memory.keeps_input);
+        let node = tape.record(self, move |machine, gradient, gradients| {
+            machine.heap.touch(memory.backward_bytes);
+            if num_parameters > 0 {
+                machine.heap.touch(memory.backward_bytes);
+                machine.work(work);
+                machine.keep_gradient(num_parameters);
+            }
+            if let Some(parent) = parent {
+                machine.work(work);
+                let of_x = if memory.is_in_place {
+                    machine.in_place(gradient)
+                } else {
+                    let (channels, dims, float_bytes) = like_input;
+                    let of_x = machine.tensor(channels, dims, float_bytes);
+                    machine.heap.touch(memory.backward_bytes);
+                    drop(gradient);
+                    of_x
+                };
+                if let Some(norm) = norm {
+                    // In place.
+                    machine.keep_gradient(2 * like_input.0);
+                    machine.heap.touch(norm.backward_bytes);
+                }
+                machine.register(gradients, parent, of_x);
+            }
+            drop((kept, extra));
+        });
+        Var { shadow: y, node: Some(node) }
+    }
+
+    /// What is as large as x: x itself, where nothing else holds it.
+    fn in_place(&self, x: Shadow) -> Shadow {
+        if x.is_free() { x } else { self.like(&x) }
+    }
+
+    /// A stream and a branch whose norm is applied as it is added.
+    pub fn add_normed(&self, tape: &mut Tape, stream: Var, branch: Var) -> Var {
+        let norm = group_norm::memory(&self.call(&branch.shadow, branch.shadow.channels));
+        self.heap.touch(norm.forward_bytes);
+        let sum = self.in_place(stream.shadow);
+        if tape.is_none {
+            return Var { shadow: sum, node: None };
+        }
+        let gradient_of_branch = self.normed_end(norm, branch);
+        let parent = stream.node;
+        let node = tape.record(self, move |machine, gradient, gradients| {
+            if let Some(parent) = parent {
+                machine.register(gradients, parent, gradient.clone());
+            }
+            gradient_of_branch(machine, gradient, gradients);
+        });
+        Var { shadow: sum, node: Some(node) }
+    }
+
+    /// The rule of a norm that nothing but a sum reads, from the sum's gradient; what it keeps.
+    pub fn normed_end(
+        &self,
+        norm: Memory,
+        branch: Var,
+    ) -> impl FnOnce(&Machine, Shadow, &mut Gradients) + 'static {
+        let extra = self.heap.take(norm.kept_bytes);
+        move |machine, gradient, gradients| {
+            let Var { shadow: kept, node: parent } = branch;
+            machine.keep_gradient(2 * kept.channels);
+            let of_x = match gradient.float_bytes == kept.float_bytes {
+                true => machine.in_place(gradient),
+                false => machine.like(&kept),
+            };
+            machine.heap.touch(norm.backward_bytes);
+            if let Some(parent) = parent {
+                machine.register(gradients, parent, of_x);
+            }
+            drop((kept, extra));
+        }
+    }
+
+    /// The same numbers in another type.
+    pub fn cast(&self, tape: &mut Tape, x: Var, float_bytes: u64) -> Var {
+        if x.shadow.float_bytes == float_bytes {
+            return x;
+        }
+        let output = (x.shadow.channels, x.shadow.dims, float_bytes);
+        let op =
+            Unary { memory: Memory::default(), norm: None, output, num_parameters: 0, work: 0 };
+        self.unary(tape, x, op)
+    }
+
+    /// a + b.
+    pub fn add(&self, tape: &mut Tape, a: Var, b: Var) -> Var {
+        let parents = [a.node, b.node];
+        let sum = self.sum(a.shadow, b.shadow);
+        if tape.is_none || parents == [None, None] {
+            return Var { shadow: sum, node: None };
+        }
+        let node = tape.record(self, move |machine, gradient, gradients| {
+            for parent in parents.into_iter().flatten() {
+                machine.register(gradients, parent, gradient.clone());
+            }
+        });
+        Var { shadow: sum, node: Some(node) }
+    }
+
+    /// a and b as the channels of one.
+    pub fn join(&self, tape: &mut Tape, a: Var, b: Var) -> Var {
+        let (first, second) = (a.shadow, b.shadow);
+        let joined = self.tensor(first.channels + second.channels, first.dims, first.float_bytes);
+        let (nodes, counts) = ([a.node, b.node], [first.channels, second.channels]);
+        if tape.is_none {
+            return Var { shadow: joined, node: None };
+        }
+        let node = tape.record(self, move |machine, gradient, gradients| {
+            for (n, (node, channels)) in nodes.into_iter().zip(counts).enumerate() {
+                let at_start = gradient.at_start && n == 0;
+                let view = Shadow { at_start, channels, ..gradient.clone() };
+                if let Some(node) = node {
+                    machine.register(gradients, node, view);
+                }
+            }
+        });
+        Var { shadow: joined, node: Some(node) }
+    }
+
+    /// Both halves of the channels, as views. Autodiff gives each half's gradient the whole width.
+    pub fn split(&self, tape: &mut Tape, x: Var) -> (Var, Var) {
+        let mut half = |second: bool| {
+            let shadow = x.shadow.half(second);
+            let Some(parent) = x.node.filter(|_| !tape.is_none) else {
+                return Var { shadow, node: None };
+            };
+            let (channels, dims, float_bytes) =
+                (x.shadow.channels, x.shadow.dims, x.shadow.float_bytes);
+            let node = tape.record(self, move |machine, gradient, gradients| {
+                let whole = machine.tensor(channels, dims, float_bytes);
+                drop(gradient);
+                machine.register(gradients, parent, whole);
+            });
+            Var { shadow, node: Some(node) }
+        };
+        (half(false), half(true))
+    }
+}
+
+impl Tape {
+    /// For passes without autodiff.
+    pub fn none() -> Tape {
+        Tape { is_none: true, ..Tape::default() }
+    }
+
+    /// A leaf of the graph.
+    pub fn leaf(&mut self, shadow: Shadow) -> Var {
+        self.num_nodes += 1;
+        Var { shadow, node: Some(self.num_nodes) }
+    }
+
+    /// A step; gives the node of its output.
+    pub fn record(
+        &mut self,
+        machine: &Machine,
+        rule: impl FnOnce(&Machine, Shadow, &mut Gradients) + 'static,
+    ) -> usize {
+        self.num_nodes += 1;
+        let (node, level) = (self.num_nodes, machine.heap.level());
+        self.steps.push(Step { node, level, rule: Box::new(rule) });
+        node
+    }
+
+    /// The backward pass, from the node of an output and its gradient.
+    pub fn backward(mut self, machine: &Machine, from: Option<usize>, seed: Shadow) -> Gradients {
+        let mut gradients: Gradients = from.map(|node| (node, seed)).into_iter().collect();
+        while let Some(Step { node, level, rule }) = self.steps.pop() {
+            if let Some(gradient) = gradients.remove(&node) {
+                machine.heap.enter(level);
+                rule(machine, gradient, &mut gradients);
+            }
+        }
+        gradients
+    }
+}

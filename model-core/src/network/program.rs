@@ -1,0 +1,241 @@
+//! A network as a list of operations on buffers, ready for the engine; a value that can be
+//! printed, measured and tested without a GPU.
+
+use std::ops::Range;
+
+use crate::network::config::{Activation, UNetConfig};
+use crate::network::layers::{Step, steps};
+use crate::{Result, Task};
+
+mod builder;
+
+use builder::Builder;
+
+/// A run of channels of a buffer. A reversible block's halves are two views of one buffer, so
+/// there is no split and no concatenation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Which of [`Program::buffers`].
+    pub buffer: usize,
+    /// Which of its channels.
+    pub channels: Range<usize>,
+}
+
+/// Room for `channels` maps of `dims` voxels, stored `[channel, k, j, i]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffer {
+    /// Number of channels.
+    pub channels: usize,
+    /// Number of voxels along i, j, k.
+    pub dims: [usize; 3],
+}
+
+impl Buffer {
+    /// Voxels of one channel.
+    pub fn num_voxels(&self) -> usize {
+        self.dims.iter().product()
+    }
+
+    /// Bytes in f32.
+    pub fn bytes(&self) -> u64 {
+        4 * self.channels as u64 * self.num_voxels() as u64
+    }
+}
+
+/// One operation. Parameters are named as in [`crate::network::config::parameters`]; the fields are `from`
+/// what it reads, `to` what it writes, `on` what it changes, and its parameters' names.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub enum Op {
+    /// 1³ convolution; `weight` is `[to, from]`.
+    Pointwise { from: View, to: View, weight: String, bias: Option<String> },
+    /// Dense 3³ convolution, zero padding 1; `weight` is `[to, from, 3, 3, 3]`.
+    Conv3 { from: View, to: View, weight: String },
+    /// Depthwise 3³ convolution, zero padding 1; `weight` is `[c, 3, 3, 3]`.
+    Depthwise3 { from: View, to: View, weight: String },
+    /// Group norm with activation; in place where `from` is `to`.
+    GroupNorm {
+        from: View,
+        to: View,
+        groups: usize,
+        gamma: String,
+        beta: String,
+        activation: Activation,
+    },
+    /// `to += from`.
+    AddInPlace { from: View, to: View },
+    /// Maximum over 2³ voxels; halves every axis.
+    MaxPool { from: View, to: View },
+    /// Trilinear ×2, corners not aligned; doubles every axis.
+    Upsample { from: View, to: View },
+    /// `to += from`, up-sampled the same way.
+    AddUpsampled { from: View, to: View },
+    /// Space to depth: of each channel c, voxel (2k + dk, 2j + dj, 2i + di) becomes channel
+    /// 8c + 4dk + 2dj + di; halves every axis.
+    Squeeze { from: View, to: View },
+    /// The inverse of `Squeeze`.
+    Unsqueeze { from: View, to: View },
+    /// Orthogonal 1³ convolution, a product of Householder reflections by the rows of `vectors`,
+    /// `[reflections, c]` (see [`crate::orthogonal`]); its transpose where so marked.
+    Reflect { from: View, to: View, vectors: String, transposed: bool },
+    /// The label code of every voxel (see [`Task::output_codes`]), one channel of u32: with
+    /// `exclusive` the code of the largest logit, else of the last positive one, else 0.
+    Decide { from: View, to: View, codes: Vec<u8>, exclusive: bool },
+}
+
+/// What a network computes on an input of one size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// The buffers that the operations use; scratch is shared where lifetimes allow.
+    pub buffers: Vec<Buffer>,
+    /// The operations, in order.
+    pub ops: Vec<Op>,
+    /// Where the input is put.
+    pub input: View,
+    /// Where the result is found: logits, or label codes after [`Program::deciding`].
+    pub output: View,
+}
+
+impl Program {
+    /// The program of a network for an input of `dims` (i, j, k); its output are the logits.
+    ///
+    /// # Errors
+    /// [`crate::Error::Network`] when the configuration cannot be built or does not take `dims`.
+    pub fn new(config: &UNetConfig, dims: [usize; 3]) -> Result<Program> {
+        config.check()?;
+        config.check_size(dims)?;
+        let mut build = Builder::default();
+        let input = build.take(config.in_channels, dims);
+        // The input's buffer stays the input's.
+        build.hold(&input);
+        let (mut x, mut kept) = (input.clone(), Vec::new());
+        let steps = steps(config);
+        for (n, Step { layer, .. }) in steps.iter().enumerate() {
+            x = build.layer(x, &mut kept, layer, &steps[n + 1..]);
+        }
+        Ok(Program { buffers: build.buffers, ops: build.ops, input, output: x })
+    }
+
+    /// The same program, ending with the label code of every voxel instead of the logits.
+    pub fn deciding(mut self, task: &Task) -> Program {
+        let dims = self.buffers[self.output.buffer].dims;
+        self.buffers.push(Buffer { channels: 1, dims });
+        let to = View { buffer: self.buffers.len() - 1, channels: 0..1 };
+        let (codes, exclusive) = (task.output_codes(), task.head == crate::Head::Softmax);
+        self.ops.push(Op::Decide { from: self.output, to: to.clone(), codes, exclusive });
+        self.output = to;
+        self
+    }
+
+    /// Channels of the widest buffer.
+    pub fn widest(&self) -> usize {
+        self.buffers.iter().map(|buffer| buffer.channels).max().unwrap_or(0)
+    }
+
+    /// Bytes of all buffers in f32, without parameters.
+    pub fn buffer_bytes(&self) -> u64 {
+        self.buffers.iter().map(Buffer::bytes).sum()
+    }
+
+    /// Multiply-adds of one operation; up-sampling counts 8 a voxel, the rest nothing.
+    pub fn multiply_adds(&self, op: &Op) -> u64 {
+        let voxels = |view: &View| self.buffers[view.buffer].num_voxels() as u64;
+        let channels = |view: &View| view.channels.len() as u64;
+        match op {
+            Op::Pointwise { from, to, .. } | Op::Reflect { from, to, .. } => {
+                channels(from) * channels(to) * voxels(to)
+            }
+            Op::Conv3 { from, to, .. } => 27 * channels(from) * channels(to) * voxels(to),
+            Op::Depthwise3 { to, .. } => 27 * channels(to) * voxels(to),
+            Op::Upsample { to, .. } | Op::AddUpsampled { to, .. } => 8 * channels(to) * voxels(to),
+            _ => 0,
+        }
+    }
+
+    /// Multiply-adds of the whole program.
+    pub fn total_multiply_adds(&self) -> u64 {
+        self.ops.iter().map(|op| self.multiply_adds(op)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::config::{parameters, published_size};
+
+    fn used_parameters(program: &Program) -> Vec<String> {
+        let mut names = Vec::new();
+        for op in &program.ops {
+            match op {
+                Op::Pointwise { weight, bias, .. } => {
+                    names.push(weight.clone());
+                    names.extend(bias.clone());
+                }
+                Op::Conv3 { weight, .. } | Op::Depthwise3 { weight, .. } => {
+                    names.push(weight.clone());
+                }
+                Op::GroupNorm { gamma, beta, .. } => {
+                    names.extend([gamma.clone(), beta.clone()]);
+                }
+                Op::Reflect { vectors, .. } => names.push(vectors.clone()),
+                _ => {}
+            }
+        }
+        names
+    }
+
+    #[test]
+    fn every_parameter_is_used_once_in_order() {
+        for preset in crate::network::config::PRESETS {
+            let config = UNetConfig::preset(preset, 4, 3).unwrap();
+            let size = [config.min_size(); 3];
+            let used = used_parameters(&Program::new(&config, size).unwrap());
+            let named: Vec<String> = parameters(&config).into_iter().map(|p| p.name).collect();
+            assert_eq!(used, named, "{preset}");
+        }
+    }
+
+    /// The multiply-adds of the published readings at their papers' sizes.
+    #[test]
+    fn multiply_adds_are_the_published_ones() {
+        let published = [
+            ("pendse-baseline", 4.01, 0.005),
+            ("mbconv-base", 0.90, 0.005),
+            ("mbconv-deeper", 0.18, 0.005),
+            ("mbconv-wider", 0.21, 0.005),
+            ("mbconv-slim", 0.128, 0.0005),
+        ];
+        for (preset, expected, within) in published {
+            let config = UNetConfig::preset(preset, 4, 3).unwrap();
+            let program = Program::new(&config, published_size(preset)).unwrap();
+            let tera = program.total_multiply_adds() as f64 / 1e12;
+            assert!((tera - expected).abs() < within, "{preset}: {tera}");
+        }
+    }
+
+    /// No operation may read and write one buffer's same channels, except those made in place.
+    #[test]
+    fn no_operation_reads_what_it_writes() {
+        for preset in crate::network::config::PRESETS {
+            let config = UNetConfig::preset(preset, 4, 3).unwrap();
+            for op in Program::new(&config, [config.min_size(); 3]).unwrap().ops {
+                let (Op::Pointwise { from, to, .. }
+                | Op::Conv3 { from, to, .. }
+                | Op::Depthwise3 { from, to, .. }
+                | Op::MaxPool { from, to }
+                | Op::Upsample { from, to }
+                | Op::Squeeze { from, to }
+                | Op::Unsqueeze { from, to }
+                | Op::Reflect { from, to, .. }
+                | Op::GroupNorm { from, to, .. }
+                | Op::AddInPlace { from, to }
+                | Op::AddUpsampled { from, to }) = &op
+                else {
+                    continue;
+                };
+                let in_place = matches!(op, Op::GroupNorm { .. }) && from == to;
+                assert!(in_place || from.buffer != to.buffer, "{op:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! What a network is asked: its channels, labels and regions. The only description of a task.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, texts};
+
+/// What the channels are, what the labels are, which regions are scored, and whether the network
+/// answers in labels or in regions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// A short name, such as "BraTS 2023".
+    pub name: String,
+    /// What each input channel shows, in the network's order.
+    pub channels: Vec<String>,
+    /// The foreground labels; background is code 0 and not listed.
+    pub labels: Vec<Label>,
+    /// The regions that are scored, measured and shown, in this order.
+    pub regions: Vec<Region>,
+    /// How the network's outputs are read.
+    pub head: Head,
+}
+
+/// An exclusive label.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Label {
+    /// The label's name.
+    pub name: String,
+    /// Its value on disk, never 0.
+    pub code: u8,
+}
+
+/// A set of labels that is scored as one; regions may overlap or nest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// The region's name.
+    pub name: String,
+    /// The codes of the labels that it unites.
+    pub labels: Vec<u8>,
+    /// The code written where this region is predicted and no later one is (Brügger et al. 2019:
+    /// whole tumor as edema, then core, then enhancing tumor).
+    pub writes: u8,
+    /// Its color on screen, sRGB.
+    pub color: [u8; 3],
+}
+
+/// How logits become labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Head {
+    /// One output a region, each present where its logit is positive.
+    Sigmoid,
+    /// One output a label, background first; the largest wins.
+    Softmax,
+}
+
+/// Distinct on gray for the color-blind too (Okabe and Ito 2008).
+const COLORS: [[u8; 3]; 7] = [
+    [230, 159, 0],
+    [86, 180, 233],
+    [213, 94, 0],
+    [0, 158, 115],
+    [240, 228, 66],
+    [0, 114, 178],
+    [204, 121, 167],
+];
+
+/// The names of the built-in tasks.
+pub const BUILTIN_TASKS: [&str; 9] = [
+    "brats2018",
+    "brats2019",
+    "brats2020",
+    "brats2021",
+    "brats2022",
+    "brats2023",
+    "brats2024",
+    "iseg2017",
+    "iseg2019",
+];
+
+impl Task {
+    /// A built-in task by name, one of [`BUILTIN_TASKS`].
+    ///
+    /// Gliomas before treatment: enhancing tumor is label 4 in `brats2018` to `brats2022`, label 3
+    /// in `brats2023`. After treatment (`brats2024`): 3, and the resection cavity is 4. Infants'
+    /// brains: `iseg2017` and `iseg2019`.
+    ///
+    /// # Errors
+    /// [`Error::Task`] for another name.
+    pub fn builtin(name: &str) -> Result<Task> {
+        match name {
+            "brats2018" => Ok(brats("BraTS 2018", 4)),
+            "brats2019" => Ok(brats("BraTS 2019", 4)),
+            "brats2020" => Ok(brats("BraTS 2020", 4)),
+            "brats2021" => Ok(brats("BraTS 2021", 4)),
+            "brats2022" => Ok(brats("BraTS 2022", 4)),
+            "brats2023" => Ok(brats("BraTS 2023", 3)),
+            "brats2024" => Ok(brats2024()),
+            "iseg2017" => Ok(iseg("iSeg-2017")),
+            "iseg2019" => Ok(iseg("iSeg-2019")),
+            _ => {
+                let names = BUILTIN_TASKS.join(", ");
+                Err(Error::task(format!("one of {names}"), format!("{name:?}")))
+            }
+        }
+    }
+
+    /// A task of exclusive labels, each scored as a region of its own; `labels` are the foreground
+    /// codes with their names.
+    pub fn exclusive(name: &str, channels: Vec<String>, labels: Vec<(u8, String)>) -> Task {
+        let region = |(n, (code, name)): (usize, &(u8, String))| Region {
+            name: name.clone(),
+            labels: vec![*code],
+            writes: *code,
+            color: COLORS[n % COLORS.len()],
+        };
+        Task {
+            name: name.to_string(),
+            channels,
+            regions: labels.iter().enumerate().map(region).collect(),
+            labels: labels.into_iter().map(|(code, name)| Label { name, code }).collect(),
+            head: Head::Softmax,
+        }
+    }
+
+    /// The number of output channels of a network for this task.
+    pub fn num_outputs(&self) -> usize {
+        match self.head {
+            Head::Sigmoid => self.regions.len(),
+            Head::Softmax => self.labels.len() + 1,
+        }
+    }
+
+    /// For each output channel the code it writes.
+    pub fn output_codes(&self) -> Vec<u8> {
+        match self.head {
+            Head::Sigmoid => self.regions.iter().map(|region| region.writes).collect(),
+            Head::Softmax => {
+                std::iter::once(0).chain(self.labels.iter().map(|label| label.code)).collect()
+            }
+        }
+    }
+
+    /// Refuses codes that the task's scheme does not name: they are never guessed.
+    ///
+    /// # Errors
+    /// [`Error::Labels`], listing the codes and the scheme.
+    pub fn check_codes(&self, labels: &[u8]) -> Result<()> {
+        let mut present = [false; 256];
+        labels.iter().for_each(|&label| present[usize::from(label)] = true);
+        let known = |code: u8| code == 0 || self.labels.iter().any(|label| label.code == code);
+        let unknown = |code: &u8| present[usize::from(*code)] && !known(*code);
+        let unknown: Vec<u8> = (0..=255).filter(unknown).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let scheme = |label: &Label| format!("{} {}", label.code, label.name);
+        let scheme: Vec<String> = self.labels.iter().map(scheme).collect();
+        let expected = format!("{}: 0 background, {}", self.name, scheme.join(", "));
+        Err(Error::labels(expected, format!("{unknown:?}")))
+    }
+
+    /// Refuses to stand in for the task that a data set states, unless the channels have the same
+    /// number and the labels the same codes: nothing else could read its files.
+    ///
+    /// # Errors
+    /// [`Error::Task`].
+    pub fn check_agrees(&self, stated: &Task) -> Result<()> {
+        let form = |task: &Task| {
+            let mut codes: Vec<u8> = task.labels.iter().map(|label| label.code).collect();
+            codes.sort_unstable();
+            (task.channels.len(), codes)
+        };
+        let text =
+            |(channels, codes): (usize, Vec<u8>)| format!("{channels} channels, labels {codes:?}");
+        match form(self) == form(stated) {
+            true => Ok(()),
+            false => Err(Error::task(
+                format!("{}, as the data set says", text(form(stated))),
+                format!("{} in {}", text(form(self)), self.name),
+            )),
+        }
+    }
+
+    /// Refuses a description that contradicts itself.
+    ///
+    /// # Errors
+    /// [`Error::Task`], naming the first contradiction.
+    pub fn check(&self) -> Result<()> {
+        self.check_names()?;
+        let codes: Vec<u8> = self.labels.iter().map(|label| label.code).collect();
+        if self.channels.is_empty() || self.channels.len() > 64 {
+            return Err(Error::task("1 to 64 channels", self.channels.len()));
+        }
+        if self.labels.is_empty() || self.regions.is_empty() {
+            return Err(Error::task("at least one label and one region", "none"));
+        }
+        if codes.contains(&0) || (1..codes.len()).any(|n| codes[..n].contains(&codes[n])) {
+            return Err(Error::task("distinct label codes from 1 to 255", format!("{codes:?}")));
+        }
+        for region in &self.regions {
+            let known = |code: &u8| codes.contains(code);
+            let writes_own = region.labels.contains(&region.writes);
+            if region.labels.is_empty() || !region.labels.iter().all(known) || !writes_own {
+                return Err(Error::task(
+                    format!("region {:?} to unite labels among {codes:?}", region.name),
+                    format!("{:?}, writing {}", region.labels, region.writes),
+                ));
+            }
+        }
+        match self.head {
+            Head::Sigmoid => self.check_written_codes(),
+            Head::Softmax => Ok(()),
+        }
+    }
+
+    /// Refuses regions that lead a label to another code than its own: a perfect network's answer
+    /// would be written wrong.
+    fn check_written_codes(&self) -> Result<()> {
+        for Label { name, code } in &self.labels {
+            let last = self.regions.iter().rfind(|region| region.labels.contains(code));
+            match last.map(|region| region.writes) {
+                Some(written) if written == *code => {}
+                written => {
+                    return Err(Error::task(
+                        format!(
+                            "regions, in the order in which they are written, that give label \
+                             {code} ({name}) back as {code}"
+                        ),
+                        match written {
+                            Some(written) => format!("regions that write {written} for it"),
+                            None => "no region that holds it".to_string(),
+                        },
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<()> {
+        if self.regions.len() > 255 || self.regions.iter().any(|r| r.labels.len() > 255) {
+            let found = self.regions.len();
+            return Err(Error::task("at most 255 regions, each of at most 255 labels", found));
+        }
+        let names = std::iter::once(("a task's name", &self.name))
+            .chain(self.channels.iter().map(|name| ("a channel's name", name)))
+            .chain(self.labels.iter().map(|label| ("a label's name", &label.name)))
+            .chain(self.regions.iter().map(|region| ("a region's name", &region.name)));
+        match names.filter_map(|(what, name)| texts::name_fault(what, name)).next() {
+            None => Ok(()),
+            Some((expected, found)) => Err(Error::task(expected, found)),
+        }
+    }
+}
+
+/// Gliomas after treatment: labels 1 non-enhancing core (NETC), 2 surrounding FLAIR hyperintensity
+/// (SNFH), 3 enhancing tissue (ET), 4 resection cavity (RC). The whole tumor is ET, SNFH and NETC,
+/// its core ET and NETC; a cavity is no tumor and belongs to neither (BraTS 2024 post-treatment
+/// glioma, de Verdier et al. 2024, arXiv:2405.18368).
+fn brats2024() -> Task {
+    let mut task = brats("BraTS 2024 post-treatment glioma", 3);
+    let names = ["non-enhancing tumor core", "FLAIR hyperintensity", "enhancing tissue"];
+    for (label, name) in task.labels.iter_mut().zip(names) {
+        label.name = name.into();
+    }
+    task.regions[2].name = "enhancing tissue".into();
+    let name = "resection cavity";
+    task.labels.push(Label { name: name.into(), code: 4 });
+    task.regions.push(Region { name: name.into(), labels: vec![4], writes: 4, color: COLORS[3] });
+    task
+}
+
+/// Brains at six months: three tissues that exclude each other (Wang et al. 2019, iSeg-2017;
+/// Sun et al. 2021, iSeg-2019).
+fn iseg(name: &str) -> Task {
+    let tissues = [(10, "cerebrospinal fluid"), (150, "gray matter"), (250, "white matter")];
+    let labels = tissues.map(|(code, tissue)| (code, tissue.to_string())).to_vec();
+    Task::exclusive(name, vec!["T1".into(), "T2".into()], labels)
+}
+
+fn brats(name: &str, enhancing: u8) -> Task {
+    let label = |name: &str, code| Label { name: name.to_string(), code };
+    let region = |name: &str, labels: &[u8], writes, color| Region {
+        name: name.to_string(),
+        labels: labels.to_vec(),
+        writes,
+        color,
+    };
+    Task {
+        name: name.to_string(),
+        channels: ["T1", "T1Gd", "T2", "FLAIR"].map(String::from).to_vec(),
+        labels: vec![
+            label("necrotic core", 1),
+            label("edema", 2),
+            label("enhancing tumor", enhancing),
+        ],
+        regions: vec![
+            region("whole tumor", &[1, 2, enhancing], 2, COLORS[0]),
+            region("tumor core", &[1, enhancing], 1, COLORS[1]),
+            region("enhancing tumor", &[enhancing], enhancing, COLORS[2]),
+        ],
+        head: Head::Sigmoid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builtin_tasks_are_consistent() {
+        for name in BUILTIN_TASKS {
+            Task::builtin(name).unwrap().check().unwrap();
+        }
+        assert_eq!(Task::builtin("brats2018").unwrap().output_codes(), [2, 1, 4]);
+        assert_eq!(Task::builtin("brats2023").unwrap().output_codes(), [2, 1, 3]);
+        assert_eq!(Task::builtin("iseg2019").unwrap().output_codes(), [0, 10, 150, 250]);
+        assert!(Task::builtin("brats").is_err());
+    }
+
+    #[test]
+    fn four_is_a_cavity_in_2024_and_no_part_of_the_tumor() {
+        let task = Task::builtin("brats2024").unwrap();
+        let codes: Vec<&[u8]> = task.regions.iter().map(|r| &r.labels[..]).collect();
+        assert_eq!(codes, [&[1, 2, 3][..], &[1, 3], &[3], &[4]]);
+        assert!(task.check_codes(&[0, 4]).is_ok());
+        let error = Task::builtin("brats2023").unwrap().check_codes(&[0, 4]).unwrap_err();
+        assert!(error.to_string().contains("found [4]"), "{error}");
+    }
+
+    #[test]
+    fn regions_that_cannot_be_written_back_are_refused() {
+        let check = |regions: &[(&[u8], u8)]| {
+            let mut task = Task::builtin("brats2023").unwrap();
+            let region = |(n, &(labels, writes)): (usize, &(&[u8], u8))| Region {
+                labels: labels.to_vec(),
+                writes,
+                ..task.regions[n].clone()
+            };
+            task.regions = regions.iter().enumerate().map(region).collect();
+            task.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&[(&[1, 2, 3], 2), (&[1, 3], 1), (&[3], 3)]), Ok(()));
+        let inner_first = check(&[(&[3], 3), (&[1, 3], 1), (&[1, 2, 3], 2)]).unwrap_err();
+        assert!(inner_first.contains("label 1 (necrotic core)"), "{inner_first}");
+        assert!(check(&[(&[1, 2, 3], 3), (&[1, 3], 1), (&[3], 3)]).is_err());
+        assert!(check(&[(&[1, 3], 1), (&[3], 3)]).unwrap_err().contains("no region"));
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let mut task = Task::builtin("brats2023").unwrap();
+        task.regions[1].labels = vec![1, 4];
+        assert!(matches!(task.check(), Err(Error::Task { .. })));
+    }
+}
