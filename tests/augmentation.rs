@@ -3,12 +3,12 @@
 
 use model_core::{Affine, Case, Grid, LabelMap, PreprocessConfig, Task, UNetConfig, Volume};
 use promises::data;
-use trainer::augment::{Augmentation, Coarse, Elastic};
-use trainer::cases::{Prepared, prepare};
-use trainer::config::{AUGMENTATIONS, AugmentSettings, Sources, TrainConfig};
-use trainer::data_set::DataSet;
-use trainer::draws::{Purpose, generator};
-use trainer::patches::{PatchDraw, cut};
+use trainer_data::augment::{Augmentation, Coarse, Elastic};
+use trainer_data::cases::{Prepared, prepare};
+use trainer_data::data_set::DataSet;
+use trainer_data::patches::{PatchDraw, cut};
+use trainer_run::config::{AUGMENTATIONS, AugmentSettings, Sources, TrainConfig};
+use trainer_run::rng::{Purpose, generator};
 
 fn network(channels: usize) -> UNetConfig {
     UNetConfig {

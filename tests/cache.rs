@@ -7,13 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use burn::tensor::Device;
 use model_core::{Foreground, PreprocessConfig, UNetConfig};
 use promises::{alone, held_bytes, most_held_bytes};
-use trainer::cases::Cases;
-use trainer::config::TrainConfig;
-use trainer::data_set::DataSet;
-use trainer::patches::{Batch, batch, batches, num_workers};
+use trainer_data::cases::Cases;
+use trainer_data::data_set::DataSet;
+use trainer_data::patches::{Batch, batch, batches, num_workers};
+use trainer_run::config::TrainConfig;
 
 /// The data set's folder, for a process that is to fill the cache.
 const DATA: &str = "REWIND_CACHE_TEST_DATA";
@@ -385,7 +384,7 @@ fn a_pool_ends_when_it_is_dropped_and_names_the_case_that_failed() {
 
 #[test]
 fn few_threads_prepare_patches_beside_a_cpu_that_trains() {
-    assert_eq!(num_workers(5, &Device::flex()), 5);
-    let workers = num_workers(0, &Device::flex());
+    assert_eq!(num_workers(5, true), 5);
+    let workers = num_workers(0, true);
     assert!((1..=4).contains(&workers), "{workers}");
 }

@@ -9,9 +9,9 @@ use model_core::{
     Affine, Foreground, Grid, LabelMap, Orientation, PreprocessConfig, Task, UNetConfig, Volume,
     formats::nifti, preprocess,
 };
-use trainer::data_set::{CaseFiles, DataSet, LoadedCase};
-use trainer::evaluate::{Options, evaluate};
-use trainer::inspect::Inspection;
+use trainer_data::data_set::{CaseFiles, DataSet, LoadedCase};
+use trainer_data::inspect::Inspection;
+use trainer_evaluate::{Options, evaluate};
 
 /// 6 × 5 × 4 voxels of 1 × 2 × 3 mm: right, front, top.
 fn grid() -> Grid {

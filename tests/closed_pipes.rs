@@ -45,7 +45,7 @@ fn a_command_whose_reader_has_gone_ends_without_a_word() {
         &["plan", "--preset", "demo", "--size", "32x32x32"],
         &["completions", "bash"],
         &["train", "--preset", "demo", "--print-config"],
-        &["bench", "metrics", "--size", "8x8x8"],
+        &["plan", "--preset", "demo", "--size", "8x8x8"],
         &["--help"],
     ];
     for words in all {

@@ -10,10 +10,10 @@ use std::path::Path;
 
 use model_core::{Head, Task, formats::nifti};
 use promises::data;
-use trainer::data_set::{DataSet, Layout};
-use trainer::evaluate::{Options, evaluate};
-use trainer::inspect::Inspection;
-use trainer::predict::inputs::{self, Split};
+use trainer_data::data_set::{DataSet, Layout};
+use trainer_data::inspect::Inspection;
+use trainer_evaluate::{Options, evaluate};
+use trainer_predict::inputs::{self, Split};
 
 use trees::Source;
 

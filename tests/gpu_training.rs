@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use promises::skipped;
-use trainer::config::{AugmentSettings, Float, TrainConfig};
-use trainer::device::device;
-use trainer::metrics_log::{History, Values};
-use trainer::train::{Job, train};
+use trainer_run::config::{AugmentSettings, Float, TrainConfig};
+use trainer_run::metrics_log::{History, Values};
+use trainer_train::device::device;
+use trainer_train::train::{Job, train};
 
 use crate::training_path::settings;
 

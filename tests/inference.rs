@@ -10,12 +10,12 @@ use model_core::{
     preprocess,
 };
 use promises::most_held_bytes;
-use trainer::config::TrainConfig;
-use trainer::predict::fit::Extent;
-use trainer::predict::inputs::{self, Inputs, Split};
-use trainer::predict::record::Record;
-use trainer::predict::settings::{Ensemble, Mode, Settings};
-use trainer::predict::{Predictor, measure, members};
+use trainer_predict::fit::Extent;
+use trainer_predict::inputs::{self, Inputs, Split};
+use trainer_predict::record::Record;
+use trainer_predict::settings::{Ensemble, Mode, Settings};
+use trainer_predict::{Predictor, measure, members};
+use trainer_run::config::TrainConfig;
 
 /// Three networks that differ in their initial weights and draws alone, trained for a moment on
 /// 32³ phantoms.
@@ -44,7 +44,7 @@ pub(crate) fn models() -> Vec<Bundle> {
         };
         let (data, out) = (folder.join("data"), folder.join(format!("seed-{seed}")));
         crate::training_path::train(&data, &out, &config).unwrap();
-        trainer::run_folder::read_bundle(&out).unwrap()
+        trainer_run::run_folder::read_bundle(&out).unwrap()
     };
     let all = || {
         let folder = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ pub(crate) fn predictor(settings: Settings) -> Predictor {
     Predictor::of(vec![models().remove(0)], settings, None, &Device::flex()).unwrap()
 }
 
-fn segment(settings: Settings, case: &Case) -> trainer::predict::Prediction {
+fn segment(settings: Settings, case: &Case) -> trainer_predict::Prediction {
     predictor(settings).segment(case, |_| {}).unwrap()
 }
 
@@ -71,7 +71,7 @@ fn difference(a: &LabelMap, b: &LabelMap) -> f64 {
 /// Mean Dice over the regions against a case's own labels.
 fn dice(labels: &LabelMap, case: &Case) -> f64 {
     let (regions, reference) = (phantom::task().regions, &case.labels.as_ref().unwrap().labels);
-    let rule = trainer::validate::RULE;
+    let rule = trainer_train::validate::RULE;
     let score = |r: &model_core::Region| {
         model_core::metrics::dice(&labels.labels, reference, &r.labels, rule)
     };
@@ -96,10 +96,10 @@ fn what_a_forward_pass_holds_is_known_before_it_runs() {
             let input =
                 model_core::Input { channels: 4, dims: [64; 3], values: vec![0.5; 4 << 18] };
             // The first pass makes what all later ones use.
-            drop(trainer::model::logits(&network, &input, &Device::flex()));
+            drop(trainer_train::model::logits(&network, &input, &Device::flex()));
             let before = promises::held_bytes();
             most_held_bytes();
-            drop(trainer::model::logits(&network, &input, &Device::flex()));
+            drop(trainer_train::model::logits(&network, &input, &Device::flex()));
             format!("{}", most_held_bytes() - before)
         });
         let measured: f64 = outcome.answer.unwrap().parse().unwrap();
@@ -303,8 +303,8 @@ fn a_bundle_in_half_precision_is_half_as_large_and_predicts_nearly_the_same() {
     let card = &bundle.card;
     let (input, _) = preprocess(&case.channels, &card.preprocess, &card.network).unwrap();
     let logits = |bundle: &Bundle| {
-        let network = trainer::model::build(&card.network, &bundle.weights, &Device::flex());
-        trainer::model::logits(&network.unwrap(), &input, &Device::flex())
+        let network = trainer_train::model::build(&card.network, &bundle.weights, &Device::flex());
+        trainer_train::model::logits(&network.unwrap(), &input, &Device::flex())
     };
     let pairs = logits(&bundle).into_iter().zip(logits(&read));
     let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

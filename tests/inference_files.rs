@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use model_core::{Task, formats::nifti, phantom};
-use trainer::data_set::CaseFiles;
-use trainer::predict::inputs::{self, Split};
-use trainer::predict::record::Record;
-use trainer::predict::settings::{Largest, Mode, Settings};
+use trainer_data::data_set::CaseFiles;
+use trainer_predict::inputs::{self, Split};
+use trainer_predict::record::Record;
+use trainer_predict::settings::{Largest, Mode, Settings};
 
 use crate::data_sets::trees::{self, Source};
 use crate::inference::{find, models, predictor};

@@ -9,14 +9,14 @@ mod networks;
 pub use alone::{Outcome, alone, peak_bytes};
 pub use gpu::engine;
 pub use networks::shrunk;
-pub use trainer::counting::{held_bytes, most_held_bytes};
+pub use trainer_bench::counting::{held_bytes, most_held_bytes};
 
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[global_allocator]
-static ALLOCATOR: trainer::counting::Counting = trainer::counting::Counting;
+static ALLOCATOR: trainer_bench::counting::Counting = trainer_bench::counting::Counting;
 
 /// The folder of the root `Cargo.toml`.
 pub fn root() -> &'static Path {

@@ -5,7 +5,7 @@ use model_core::UNetConfig;
 use model_core::nets::Precision;
 use model_core::network::config::Vae;
 use model_core::network::memory_estimate::{Mode, Settings, can_rewind, plan};
-use trainer::bench::measure;
+use trainer_bench::measure;
 
 /// What to measure, as the child process is told: preset, blocks, mode, size, whether with the
 /// variational branch, precision.

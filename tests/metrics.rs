@@ -10,7 +10,7 @@ use model_core::metrics::{
 use model_core::{Affine, Grid, LabelMap, Task, formats::nifti};
 use promises::data;
 use serde_json::Value;
-use trainer::evaluate::{Evaluation, Missing, Options, evaluate, find_task};
+use trainer_evaluate::{Evaluation, Missing, Options, evaluate, find_task};
 
 /// How far a distance in mm may be from another tool's, which measures in 32 bits too.
 const TOLERANCE_MM: f64 = 1e-4;
@@ -131,7 +131,7 @@ fn full_size(moved: f64) -> LabelMap {
     LabelMap { grid, labels }
 }
 
-/// How long it takes is told by `rewind bench metrics`.
+/// How long it takes is told by `rewind-bench metrics`.
 #[test]
 fn a_case_of_full_size_is_measured_from_corner_to_corner() {
     let (predicted, reference) = (full_size(3.0), full_size(0.0));

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use rand::RngExt;
-use trainer::checkpoint::{Checkpoint, LAST, PREVIOUS};
-use trainer::config::{LossKind, Span, TrainConfig};
-use trainer::draws::{Purpose, generator};
-use trainer::loss::Loss;
-use trainer::patches::Batch;
-use trainer::run_folder::{BEST, Run};
-use trainer::step::Learner;
-use trainer::train::Job;
+use trainer_data::patches::Batch;
+use trainer_run::config::{LossKind, Span, TrainConfig};
+use trainer_run::rng::{Purpose, generator};
+use trainer_run::run_folder::{BEST, Run};
+use trainer_train::checkpoint::{Checkpoint, LAST, PREVIOUS};
+use trainer_train::loss::Loss;
+use trainer_train::step::Learner;
+use trainer_train::train::Job;
 
 use crate::training_path::{column, short, train};
 
@@ -173,7 +173,7 @@ fn changed_settings_are_accepted_when_they_are_asked_for_but_never_another_split
     train(&data, &out, &config).unwrap();
     let accepting = |config: &TrainConfig| {
         let job = Job { accept_changes: true, ..Job::new(&data, &out) };
-        trainer::train::train(job, config, &Device::flex(), &AtomicBool::new(false))
+        trainer_train::train::train(job, config, &Device::flex(), &AtomicBool::new(false))
     };
     let longer = TrainConfig { steps: 6.into(), learning_rate: 1e-3, ..config.clone() };
     assert!(train(&data, &out, &longer).is_err());
@@ -285,14 +285,14 @@ fn folds_are_runs_of_their_own_that_are_summed_up() {
             validate_every: 2.into(),
             ..short()
         };
-        let run = trainer::cross_validation::folder(&out, fold);
+        let run = trainer_run::cross_validation::folder(&out, fold);
         train(&data, &run, &config).unwrap();
         held_out.extend(Run::read(&run).unwrap().held_out);
     }
     held_out.sort();
     assert_eq!(held_out, ["phantom_00007", "phantom_00008", "phantom_00009"]);
-    assert_eq!(trainer::cross_validation::folders(&out).len(), 3);
-    let summary = trainer::cross_validation::summary(&out, 3).unwrap();
+    assert_eq!(trainer_run::cross_validation::folders(&out).len(), 3);
+    let summary = trainer_run::cross_validation::summary(&out, 3).unwrap();
     assert!(
         summary.lines().any(|line| line.starts_with("whole tumor\t") && line.ends_with("\t3")),
         "{summary}"

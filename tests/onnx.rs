@@ -14,9 +14,9 @@ use model_core::{Array, Bundle, Op, Program, Task, UNetConfig, Weights, orthogon
 use promises::shrunk;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use trainer::DISCLAIMER;
-use trainer::export::{Storage, write_onnx, write_onnx_sample};
-use trainer::onnx::{self, Form, Norms, proto};
+use trainer_export::bundle::{Storage, write_onnx, write_onnx_sample};
+use trainer_export::onnx::{self, Form, Norms, proto};
+use trainer_run::DISCLAIMER;
 
 use crate::bundle::small_bundle;
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use model_core::{formats::nifti, phantom};
-use trainer::lock::FolderLock;
-use trainer::predict::record::Record;
-use trainer::predict::settings::{Largest, Settings};
+use trainer_predict::record::Record;
+use trainer_predict::settings::{Largest, Settings};
+use trainer_run::files::lock::FolderLock;
 
 use crate::commands::{ended, rewind};
 use crate::inference::{find, models, predictor};

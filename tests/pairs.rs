@@ -6,8 +6,8 @@ use model_core::formats::nifti;
 use promises::data;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use trainer::data_set::{DataSet, Layout};
-use trainer::inspect::Inspection;
+use trainer_data::data_set::{DataSet, Layout};
+use trainer_data::inspect::Inspection;
 
 use crate::data_sets::trees;
 

@@ -5,20 +5,22 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use trainer_data::patches::BatchShard;
 
 use anyhow::{Result, bail};
 use burn::tensor::{Device, Tensor};
 use model_core::{Task, Vae, Weights};
-use trainer::adam::Moments;
-use trainer::checkpoint::Checkpoint;
-use trainer::config::{LossKind, TrainConfig};
-use trainer::loss::Loss;
-use trainer::loss_scale::LossScale;
-use trainer::parallel::{Ranks, Reducer, Share, Wrap};
-use trainer::patches::Batch;
-use trainer::run_folder::Run;
-use trainer::step::{Learner, StepReport};
-use trainer::train::{Job, Outcome, train_on};
+use trainer_data::patches::Batch;
+use trainer_run::config::{LossKind, TrainConfig};
+use trainer_run::run_folder::Run;
+use trainer_train::adam::Moments;
+use trainer_train::checkpoint::Checkpoint;
+use trainer_train::loss::Loss;
+use trainer_train::loss_scale::LossScale;
+use trainer_train::parallel::{Ranks, Reducer, Wrap};
+use trainer_train::precision::network_precision;
+use trainer_train::step::{Learner, StepReport};
+use trainer_train::train::{Job, Outcome, train_on};
 
 use crate::training_path::{column, short, train};
 
@@ -28,7 +30,7 @@ pub(crate) fn cpus(count: usize) -> Ranks {
 }
 
 /// A batch of noise, of which a sample's number decides everything; each is labeled unlike the others.
-fn batch(config: &TrainConfig, number: usize, share: &Share) -> Batch {
+fn batch(config: &TrainConfig, number: usize, share: &BatchShard) -> Batch {
     let num_voxels: usize = config.patch.iter().product();
     let samples = share.patches().map(|sample| number * config.batch + sample);
     let value = |sample: usize, n: usize| ((n * 7919 + sample * 31) % 1009) as f32 / 500.0 - 1.0;
@@ -69,12 +71,13 @@ pub(crate) fn stepped_on(
     let found = Mutex::new(Vec::new());
     let run = |reducer: Arc<dyn Reducer>| -> Result<()> {
         let start = Checkpoint::initial(&network, 3);
-        let (loss, precision) = (Loss::new(&task, config.loss), config.precision()?);
+        let (loss, precision) =
+            (Loss::new(&task, config.loss), network_precision(config.precision()?));
         let mut learner =
             Learner::in_precision(&network, precision, loss, start, &Device::flex()).unwrap();
         learner.reducer = reducer.clone();
         let (rank, num_ranks) = (reducer.rank(), reducer.num_ranks());
-        let share = Share::new(config.batch, config.accumulate, rank, num_ranks);
+        let share = BatchShard::new(config.batch, config.accumulate, rank, num_ranks);
         let mut reports = Vec::new();
         for step in 0..steps {
             let all = step * config.accumulate..(step + 1) * config.accumulate;

@@ -9,14 +9,15 @@ use std::time::Duration;
 use burn::tensor::{Device, FloatDType};
 use model_core::nets::Precision;
 use model_core::{Task, UNetConfig, Vae};
-use trainer::checkpoint::{Checkpoint, LAST};
-use trainer::config::{Backward, Float, TrainConfig};
-use trainer::drift::{BOUND, Drift};
-use trainer::loss::Loss;
-use trainer::patches::Batch;
-use trainer::run_folder::{BEST, Run};
-use trainer::step::Learner;
-use trainer::train::Job;
+use trainer_data::patches::Batch;
+use trainer_run::config::{Backward, Float, TrainConfig};
+use trainer_run::run_folder::{BEST, Run};
+use trainer_train::checkpoint::{Checkpoint, LAST};
+use trainer_train::drift::{BOUND, Drift};
+use trainer_train::loss::Loss;
+use trainer_train::precision::network_precision;
+use trainer_train::step::Learner;
+use trainer_train::train::Job;
 
 use crate::training_path::{column, short, train};
 
@@ -24,7 +25,7 @@ fn learner(config: &TrainConfig) -> Learner {
     let task = Task::builtin("brats2021").unwrap();
     let network = config.network(&task).unwrap();
     let (loss, start) = (Loss::new(&task, config.loss), Checkpoint::initial(&network, 3));
-    let precision = config.precision().unwrap();
+    let precision = network_precision(config.precision().unwrap());
     Learner::in_precision(&network, precision, loss, start, &Device::flex()).unwrap()
 }
 
@@ -160,7 +161,7 @@ fn a_run_in_f16_that_is_stopped_ends_with_the_same_bytes() {
         });
         let data = path("data");
         let job = Job::new(&data, &broken);
-        trainer::train::train(job, &config, &Device::flex(), &stop).unwrap()
+        trainer_train::train::train(job, &config, &Device::flex(), &stop).unwrap()
     });
     assert!(!outcome.finished, "stopped too late");
     let network = Run::read(&broken).unwrap().network;
@@ -199,7 +200,7 @@ fn the_drift_of_a_deep_sequence_is_told_in_bf16_and_f32_is_silent() {
         let drift = Drift::of(&learner.network, &batch(0, &config, 1.0), config.patch).unwrap();
         let worst = drift.worst().1;
         assert_eq!(worst > BOUND, drift.warning(learner.network.precision).is_some());
-        (worst, drift.warning(config.precision().unwrap()))
+        (worst, drift.warning(learner.network.precision))
     };
     let (worst, told) = warning(Float::F32, Float::F32);
     assert!(told.is_none() && worst < 1e-4, "{worst}");
@@ -211,5 +212,5 @@ fn the_drift_of_a_deep_sequence_is_told_in_bf16_and_f32_is_silent() {
 #[test]
 fn a_precision_is_layers_and_streams() {
     let mixed = in_precision(Float::F16, Float::F32).precision().unwrap();
-    assert_eq!(mixed, Precision::mixed(FloatDType::F16));
+    assert_eq!(network_precision(mixed), Precision::mixed(FloatDType::F16));
 }

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use burn::tensor::Tensor;
-use trainer::config::{Float, LossKind, TrainConfig};
-use trainer::parallel::{Ranks, Reducer, Wrap};
-use trainer::patches::Batch;
+use trainer_data::patches::Batch;
+use trainer_run::config::{Float, LossKind, TrainConfig};
+use trainer_train::parallel::{Ranks, Reducer, Wrap};
 
 use crate::parallel::{Stepped, config, cpus, stepped, stepped_on};
 

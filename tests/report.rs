@@ -8,11 +8,11 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use model_core::metrics::Settings;
 use model_core::{Bundle, LabelMap, Task, UNetConfig};
-use trainer::config::TrainConfig;
-use trainer::data_set::DataSet;
-use trainer::report::{self, Collector, Gray, HeldOut, REPORT, Report};
-use trainer::run_folder::{BEST, Run};
-use trainer::train::{Job, train};
+use trainer_data::data_set::DataSet;
+use trainer_report::{Collector, Gray, HeldOut, REPORT, Report};
+use trainer_run::config::TrainConfig;
+use trainer_run::run_folder::{BEST, Run};
+use trainer_train::train::{Job, train};
 
 /// Trains shortly on phantoms, and takes for its prediction of the held-out ones their references,
 /// shifted.
@@ -44,14 +44,14 @@ fn run(folder: &Path) -> Report {
         let case = data_set.read(number).unwrap().case;
         if described.held_out.contains(&case.name) {
             let reference = case.labels.unwrap();
-            let scan = &case.channels[report::channel(&described.task)];
+            let scan = &case.channels[trainer_report::channel(&described.task)];
             let gray = || Ok(Gray::of_volume(scan));
             collector.add(&case.name, &reference, &shifted(&reference), gray).unwrap();
         }
     }
     let (cases, pictures) = collector.finish();
     let held_out = HeldOut {
-        version: report::VERSION,
+        version: trainer_report::VERSION,
         steps: bundle.card.provenance.steps,
         are_training_cases: false,
         chose_weights: true,
@@ -121,7 +121,7 @@ fn assert_inert(html: &str) {
 fn a_report_is_one_file_that_says_what_the_run_measured() {
     let folder = tempfile::tempdir().unwrap();
     let told = run(folder.path());
-    let out = report::write(&folder.path().join("run"), None).unwrap();
+    let out = trainer_report::write(&folder.path().join("run"), None).unwrap();
     assert_eq!(out, folder.path().join("run").join(REPORT));
     let html = fs::read_to_string(&out).unwrap();
     assert_eq!(html, told.to_html(), "the same report is the same bytes");
@@ -148,7 +148,7 @@ fn a_report_is_one_file_that_says_what_the_run_measured() {
         told.run.data_fingerprint.as_str(),
     ];
     parts.iter().for_each(|part| assert!(html.contains(part), "{part}"));
-    assert!(html.matches(trainer::DISCLAIMER).count() >= 2 && html.len() < 1 << 20);
+    assert!(html.matches(trainer_run::DISCLAIMER).count() >= 2 && html.len() < 1 << 20);
     let drawn = tags(&html).into_iter().filter(|tag| !tag.starts_with("<img"));
     assert!(drawn.into_iter().all(|tag| !tag.contains("NaN")) && !html.contains(">NaN"));
 

@@ -8,9 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use promises::skipped;
-use trainer::lock::{FolderLock, LOCK};
-use trainer::run_folder::{Run, SETTINGS};
-use trainer::train::{Job, train};
+use trainer_run::files::lock::{FolderLock, LOCK};
+use trainer_run::run_folder::{Run, SETTINGS};
+use trainer_train::train::{Job, train};
 
 use crate::commands::{ended, left, rewind, scripted, send, wait_for};
 use crate::parallel::saved_steps;
@@ -81,7 +81,7 @@ fn all_folds_are_held_together_and_each_by_itself() {
     let out = &folders.out;
     let words = folders.words(out, &["folds=3"]);
     let mut all = rewind(&words).spawn().unwrap();
-    let first = trainer::cross_validation::folder(out, 0);
+    let first = trainer_run::cross_validation::folder(out, 0);
     wait_for(&mut all, || steps(&first) >= 1.0);
     let held = format!("in use by process {} on ", all.id());
     let one = folders.words(&first, &["folds=3", "fold=0"]);
@@ -90,7 +90,7 @@ fn all_folds_are_held_together_and_each_by_itself() {
         assert!(code == Some(1) && said.contains(&held), "{said}");
     }
     // Another fold is another run.
-    let second = trainer::cross_validation::folder(out, 1);
+    let second = trainer_run::cross_validation::folder(out, 1);
     let fold = ["folds=3", "fold=1", "steps=1"];
     let (code, said) = ended(rewind(&folders.words(&second, &fold)));
     assert_eq!(code, Some(0), "{said}");
@@ -102,14 +102,15 @@ fn all_folds_are_held_together_and_each_by_itself() {
 fn several_ranks_hold_their_folder_once() {
     let folders = Folders::new();
     let (data, out) = (&folders.data, &folders.out);
-    let ranks = trainer::parallel::Ranks::named(None, Some("cpu,cpu")).unwrap();
+    let ranks = trainer_train::parallel::Ranks::named(None, Some("cpu,cpu")).unwrap();
     let go_on = AtomicBool::new(false);
-    let run = || trainer::train::train_on(Job::new(data, out), &short(), &ranks, &go_on);
+    let run = || trainer_train::train::train_on(Job::new(data, out), &short(), &ranks, &go_on);
     let held = FolderLock::alone(out).unwrap();
     assert!(format!("{:#}", run().unwrap_err()).contains("in use by process"));
     drop(held);
-    let two = trainer::config::TrainConfig { steps: 2.into(), validate_every: 2.into(), ..short() };
-    let done = trainer::train::train_on(Job::new(data, out), &two, &ranks, &go_on).unwrap();
+    let two =
+        trainer_run::config::TrainConfig { steps: 2.into(), validate_every: 2.into(), ..short() };
+    let done = trainer_train::train::train_on(Job::new(data, out), &two, &ranks, &go_on).unwrap();
     assert!(done.finished);
 }
 

@@ -13,15 +13,15 @@ use model_core::network::config::PRESETS;
 use model_core::{
     Bundle, Foreground, PreprocessConfig, Task, UNetConfig, Vae, Weights, check_weights,
 };
-use trainer::checkpoint::{Checkpoint, LAST};
-use trainer::config::{AugmentSettings, Backward, LossKind, TrainConfig};
-use trainer::draws::{Purpose, generator, normal};
-use trainer::loss::Loss;
-use trainer::patches::Batch;
-use trainer::predict::Predictor;
-use trainer::run_folder::{BEST, Run};
-use trainer::step::Learner;
-use trainer::train::Job;
+use trainer_data::patches::Batch;
+use trainer_predict::Predictor;
+use trainer_run::config::{AugmentSettings, Backward, LossKind, TrainConfig};
+use trainer_run::rng::{Purpose, generator, normal};
+use trainer_run::run_folder::{BEST, Run};
+use trainer_train::checkpoint::{Checkpoint, LAST};
+use trainer_train::loss::Loss;
+use trainer_train::step::Learner;
+use trainer_train::train::Job;
 
 use crate::training_path::cache;
 
@@ -133,7 +133,7 @@ fn the_gradient_is_that_of_all_the_losses_together() {
 }
 
 fn train(data: &Path, out: &Path, config: &TrainConfig, stop: &AtomicBool) {
-    trainer::train::train(Job::new(data, out), config, &Device::flex(), stop).unwrap();
+    trainer_train::train::train(Job::new(data, out), config, &Device::flex(), stop).unwrap();
 }
 
 /// metrics.csv by its columns' names, where they have numbers.

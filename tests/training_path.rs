@@ -9,9 +9,9 @@ use std::time::Instant;
 use burn::tensor::Device;
 use model_core::metrics::Settings;
 use model_core::{Bundle, PreprocessConfig, UNetConfig};
-use trainer::config::{AugmentSettings, TrainConfig};
-use trainer::evaluate::{Missing, Options, evaluate, find_task};
-use trainer::train::{Job, Outcome};
+use trainer_evaluate::{Missing, Options, evaluate, find_task};
+use trainer_run::config::{AugmentSettings, TrainConfig};
+use trainer_train::train::{Job, Outcome};
 
 /// Preprocessed cases of the tests, beside what cargo built.
 pub(crate) fn cache() -> Option<PathBuf> {
@@ -36,7 +36,12 @@ pub(crate) fn settings() -> TrainConfig {
 }
 
 pub(crate) fn train(data: &Path, out: &Path, config: &TrainConfig) -> anyhow::Result<Outcome> {
-    trainer::train::train(Job::new(data, out), config, &Device::flex(), &AtomicBool::new(false))
+    trainer_train::train::train(
+        Job::new(data, out),
+        config,
+        &Device::flex(),
+        &AtomicBool::new(false),
+    )
 }
 
 #[test]
@@ -108,20 +113,21 @@ fn the_bundle_of_a_run_predicts_what_the_run_measured() {
     train(&data, &run, &TrainConfig { steps: 20.into(), validate_every: 20.into(), ..short() })
         .unwrap();
     let (file, warning) = (path("model.safetensors"), "Synthetic cases only");
-    let storage = trainer::export::Storage::F32;
-    let bundle = trainer::export::bundle(&run, Some("Test"), Some(warning), storage).unwrap();
-    trainer::export::write(&bundle, &file, storage).unwrap();
+    let storage = trainer_export::bundle::Storage::F32;
+    let bundle =
+        trainer_export::bundle::bundle(&run, Some("Test"), Some(warning), storage).unwrap();
+    trainer_export::bundle::write(&bundle, &file, storage).unwrap();
     let bundle = Bundle::from_bytes(&fs::read(&file).unwrap()).unwrap();
     assert_eq!((&bundle.card.name[..], &bundle.card.warning[..]), ("Test", warning));
     assert_eq!(bundle.card.provenance.data_fingerprint.len(), 64);
 
-    let predictor = trainer::predict::Predictor::new(bundle.clone(), &Device::flex()).unwrap();
-    use trainer::predict::inputs::{self, Split};
+    let predictor = trainer_predict::Predictor::new(bundle.clone(), &Device::flex()).unwrap();
+    use trainer_predict::inputs::{self, Split};
     let task = &bundle.card.task;
     let scans = inputs::find(from_ref(&data), Split::HeldOut, from_ref(&run), task).unwrap();
     predictor.write_all(&scans, &path("predicted"), None, false).unwrap();
     let references = data.join("labelsTr");
-    let settings = Settings { rule: trainer::validate::RULE, ..Settings::default() };
+    let settings = Settings { rule: trainer_train::validate::RULE, ..Settings::default() };
     let options = Options {
         task: find_task(None, &references).unwrap(),
         settings,

@@ -8,11 +8,11 @@ use model_core::{Case, LabelMap, Program, phantom, preprocess};
 use promises::skipped;
 use shaders::kernels::Storage;
 use shaders::{Engine, Plan};
-use trainer::predict::backend::{Backend, EngineName};
-use trainer::predict::fit::Extent;
-use trainer::predict::record::Record;
-use trainer::predict::settings::{Mode, Settings};
-use trainer::predict::{Prediction, Predictor};
+use trainer_predict::backend::{Backend, EngineName};
+use trainer_predict::fit::Extent;
+use trainer_predict::record::Record;
+use trainer_predict::settings::{Mode, Settings};
+use trainer_predict::{Prediction, Predictor};
 
 use crate::inference::{find, models};
 
@@ -42,7 +42,7 @@ fn within(memory: u64) -> Settings {
 fn agreement(a: &LabelMap, b: &LabelMap) -> Vec<f64> {
     let foreground: Vec<u8> = (1..=u8::MAX).collect();
     let regions = phantom::task().regions.into_iter().map(|region| region.labels);
-    let of = |labels: Vec<u8>| dice(&a.labels, &b.labels, &labels, trainer::validate::RULE);
+    let of = |labels: Vec<u8>| dice(&a.labels, &b.labels, &labels, trainer_train::validate::RULE);
     std::iter::once(foreground).chain(regions).map(of).collect()
 }
 

@@ -74,15 +74,15 @@ impl Kernel {
     /// The whole source, for maps in a storage type.
     pub fn source(&self, storage: Storage, hardware: Hardware) -> String {
         let storage = match (storage, hardware.has_f16) {
-            (Storage::F32, _) => include_str!("common/f32.wgsl"),
-            (Storage::F16, true) => include_str!("common/f16.wgsl"),
-            (Storage::F16, false) => include_str!("common/packed.wgsl"),
+            (Storage::F32, _) => include_str!("kernels/common/f32.wgsl"),
+            (Storage::F16, true) => include_str!("kernels/common/f16.wgsl"),
+            (Storage::F16, false) => include_str!("kernels/common/packed.wgsl"),
         };
         let join = match hardware.has_subgroups {
-            true => include_str!("common/join_subgroups.wgsl"),
-            false => include_str!("common/join_workgroup.wgsl"),
+            true => include_str!("kernels/common/join_subgroups.wgsl"),
+            false => include_str!("kernels/common/join_workgroup.wgsl"),
         };
-        let mut parts = vec![storage, include_str!("common/norm.wgsl")];
+        let mut parts = vec![storage, include_str!("kernels/common/norm.wgsl")];
         parts.extend(self.parts);
         if self.parts.contains(&MOMENTS) {
             parts.push(join);
@@ -174,28 +174,28 @@ pub struct Dispatch<P> {
 pub const BLOCK: usize = 8;
 
 /// A part: neighboring slabs.
-const WINDOW: &str = include_str!("common/window.wgsl");
+const WINDOW: &str = include_str!("kernels/common/window.wgsl");
 
 /// A part: what operations between two sizes write.
-const PLANES: &str = include_str!("common/planes.wgsl");
+const PLANES: &str = include_str!("kernels/common/planes.wgsl");
 
 /// A part: counting.
-const MOMENTS: &str = include_str!("common/moments.wgsl");
+const MOMENTS: &str = include_str!("kernels/common/moments.wgsl");
 
 /// A part: moments of eight channels of a workgroup's lanes.
-const JOIN_EIGHT: &str = include_str!("common/join_eight.wgsl");
+const JOIN_EIGHT: &str = include_str!("kernels/common/join_eight.wgsl");
 
 /// A part: what a lane finds of eight channels.
-const FOUND: &str = include_str!("common/found.wgsl");
+const FOUND: &str = include_str!("kernels/common/found.wgsl");
 
 /// A part: three planes of a kernel.
-const PLANES3: &str = include_str!("common/planes3.wgsl");
+const PLANES3: &str = include_str!("kernels/common/planes3.wgsl");
 
 /// A part: two blocks of channels.
-const PAIR: &str = include_str!("common/pair.wgsl");
+const PAIR: &str = include_str!("kernels/common/pair.wgsl");
 
 /// A part: sums of eight output channels.
-const EIGHT: &str = include_str!("common/eight.wgsl");
+const EIGHT: &str = include_str!("kernels/common/eight.wgsl");
 
 /// Invocations of a workgroup.
 const LANES: usize = 64;

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use trainer::data_set::DataSet;
-use trainer::evaluate::{Options, evaluate};
-use trainer::inspect::Inspection;
+use trainer_data::data_set::DataSet;
+use trainer_data::inspect::Inspection;
+use trainer_evaluate::{Options, evaluate};
 
 use super::trees::{self, Source};
 
@@ -133,7 +133,7 @@ fn lists_of_monai_lose_nothing() {
     // As an editor on Windows saves it.
     fs::write(folder.path().join("dataset.json"), format!("\u{feff}{json}")).unwrap();
     let data_set = DataSet::open(folder.path(), None).unwrap();
-    let names = |cases: &[trainer::data_set::CaseFiles]| {
+    let names = |cases: &[trainer_data::data_set::CaseFiles]| {
         cases.iter().map(|case| case.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(

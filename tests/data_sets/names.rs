@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use model_core::Task;
-use trainer::data_set::{DataSet, Layout};
-use trainer::evaluate::{Options, evaluate};
-use trainer::inspect::Inspection;
+use trainer_data::data_set::{DataSet, Layout};
+use trainer_data::inspect::Inspection;
+use trainer_evaluate::{Options, evaluate};
 
 use super::trees;
 

@@ -1,9 +1,10 @@
 //! A patient's cases are on one side of every split.
 
 use std::fs;
+use trainer_data::split::split_by_patient;
 
-use trainer::config::TrainConfig;
-use trainer::data_set::{DataSet, Patients};
+use trainer_data::data_set::{DataSet, Patients};
+use trainer_run::config::TrainConfig;
 
 use super::trees::Source;
 
@@ -17,7 +18,7 @@ fn source(names: &[&str]) -> Source {
 fn held_out(data_set: &DataSet, settings: &str) -> Vec<String> {
     let config = TrainConfig::parse(settings).unwrap();
     let patients = Patients::of(data_set, config.group_by.as_deref()).unwrap();
-    let (_, held_out) = config.split_by(&patients.of_case).unwrap();
+    let (_, held_out) = split_by_patient(&config, &patients.of_case).unwrap();
     held_out.into_iter().map(|n| data_set.cases[n].name.clone()).collect()
 }
 

@@ -17,8 +17,8 @@ use model_core::{Bundle, Error, Grid, Task};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
-use trainer::checkpoint::Checkpoint;
-use trainer::data_set::DataSet;
+use trainer_data::data_set::DataSet;
+use trainer_train::checkpoint::Checkpoint;
 use web_viewer::share::{self, MAX_BOX_VOXELS, MAX_VOXELS};
 
 use super::mutation::{self, choice};

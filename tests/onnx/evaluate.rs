@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use trainer::onnx::proto::{self, AttributeProto, GraphProto, NodeProto};
+use trainer_export::onnx::proto::{self, AttributeProto, GraphProto, NodeProto};
 
 /// Numbers with a shape, whatever their type in the file.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{bench, pipes, plan, progress};
+use trainer_run::{pipes, progress};
+use trainer_train::estimate;
 
 mod completions;
 mod evaluate;
@@ -49,8 +50,7 @@ enum Command {
     Report(report::ReportArgs),
     Export(export::ExportArgs),
     Phantom(phantom::PhantomArgs),
-    Plan(plan::PlanArgs),
-    Bench(bench::BenchArgs),
+    Plan(estimate::PlanArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -66,8 +66,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
         Command::Phantom(args) => phantom::run(args),
-        Command::Plan(args) => plan::run(args),
-        Command::Bench(args) => bench::run(args),
+        Command::Plan(args) => estimate::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
     };
     match result {
@@ -82,7 +81,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::DISCLAIMER;
+    use trainer_run::DISCLAIMER;
 
     #[test]
     fn every_help_page_has_an_example_and_the_disclaimer() {

@@ -7,7 +7,7 @@ use model_core::task::dataset::{Manifest, Pair};
 use model_core::{formats::nifti, phantom};
 use rayon::prelude::*;
 
-use crate::{files, progress};
+use trainer_run::{files, progress};
 
 /// Writes phantoms of the seeds `seed..seed + cases` into a new folder.
 ///

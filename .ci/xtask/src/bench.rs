@@ -30,7 +30,7 @@ pub struct Gpu {
     pub libtorch: bool,
 }
 
-/// Builds the program for the device, and runs all stages of `rewind bench gpu` one after the other,
+/// Builds the program for the device, and runs all stages of `rewind-bench gpu` one after the other,
 /// each until it is done. Stopped, the same command goes on.
 ///
 /// # Errors
@@ -46,13 +46,14 @@ pub fn gpu(workspace: &Workspace, gpu: &Gpu) -> Result<()> {
         features.push("libtorch");
     }
     let features = features.join(",");
-    let mut build = cargo(["build", "--release", "-p", "trainer", "--bin", "rewind"]);
+    let mut build = cargo(["build", "--release", "-p", "trainer-bench", "--bin", "rewind-bench"]);
     if !features.is_empty() {
         build.args(["--features", &features]);
     }
     steps
         .run("Build for the device", || crate::command::run(build.current_dir(&workspace.root)))?;
-    let program = workspace.target.join(format!("release/rewind{}", std::env::consts::EXE_SUFFIX));
+    let program =
+        workspace.target.join(format!("release/rewind-bench{}", std::env::consts::EXE_SUFFIX));
     for stage in ["correctness", "kernels", "step"] {
         steps.run(stage, || until_done(&program, gpu, stage, None))?;
     }
@@ -69,7 +70,7 @@ pub fn gpu(workspace: &Workspace, gpu: &Gpu) -> Result<()> {
 
 fn until_done(program: &Path, gpu: &Gpu, stage: &str, data: Option<&PathBuf>) -> Result<()> {
     let mut command = Command::new(program);
-    command.args(["bench", "gpu", "--stage", stage, "--device", &gpu.device]);
+    command.args(["gpu", "--stage", stage, "--device", &gpu.device]);
     command.arg("--out").arg(&gpu.out);
     if let Some(data) = data {
         command.arg("--data").arg(data.join(stage));

@@ -91,7 +91,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// All stages of `rewind bench gpu`: correctness, kernels, steps, and two real trainings
+    /// All stages of `rewind-bench gpu`: correctness, kernels, steps, and two real trainings
     Gpu {
         /// The folder that holds the data sets `hippocampus` and `lgg64`; without it nothing is
         /// trained

@@ -14,9 +14,9 @@ use model_core::{
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use trainer::checkpoint::Checkpoint;
-use trainer::initial::initial_weights;
-use trainer::loss_scale::LossScale;
+use trainer_train::checkpoint::Checkpoint;
+use trainer_train::initial::initial_weights;
+use trainer_train::loss_scale::LossScale;
 use web_viewer::share::{self, Shared, SharedModel, SharedRegion};
 use web_viewer::slice::Convention;
 

@@ -8,9 +8,9 @@ use model_core::EmptyRule;
 use model_core::metrics::{Settings, Surface};
 
 use super::geometry::GeometryArgs;
-use crate::DISCLAIMER;
-use crate::evaluate::{Missing, Options, evaluate, find_task};
-use crate::outputs::{self, Output};
+use trainer_evaluate::{Missing, Options, evaluate, find_task};
+use trainer_run::DISCLAIMER;
+use trainer_run::files::outputs::{self, Output};
 
 /// Score label maps against references.
 ///

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::DISCLAIMER;
-use crate::export::{self, Storage};
-use crate::onnx::{Form, Norms};
-use crate::outputs::{self, Output};
+use trainer_export::bundle::{self, Storage};
+use trainer_export::onnx::{Form, Norms};
+use trainer_run::DISCLAIMER;
+use trainer_run::files::outputs::{self, Output};
 
 /// Export a run's best weights as a bundle, for the viewer and for other software, or as ONNX.
 ///
@@ -66,21 +66,21 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
         ("--card", Output::Card, &args.card),
     ] {
         if let Some(file) = file {
-            export::prepare(option, kind, file, &args.run)?;
+            bundle::prepare(option, kind, file, &args.run)?;
         }
     }
-    let bundle = export::bundle(&args.run, name, warning, storage)?;
+    let bundle = bundle::bundle(&args.run, name, warning, storage)?;
     if let Some(file) = &args.out {
-        export::write(&bundle, file, storage)?;
+        bundle::write(&bundle, file, storage)?;
     }
     if let Some(file) = &args.onnx {
-        export::write_onnx(&bundle, file, Form { storage, norms: args.onnx_norms })?;
+        bundle::write_onnx(&bundle, file, Form { storage, norms: args.onnx_norms })?;
     }
     if let Some(folder) = &args.onnx_sample {
-        export::write_onnx_sample(&bundle, folder)?;
+        bundle::write_onnx_sample(&bundle, folder)?;
     }
     if let Some(file) = &args.card {
-        outputs::write(Output::Card, file, export::card(&bundle, storage).as_bytes())?;
+        outputs::write(Output::Card, file, bundle::card(&bundle, storage).as_bytes())?;
     }
     if args.f16 {
         println!("in half precision; the Dice below is that of the weights before rounding");
@@ -88,6 +88,6 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
     for out in args.out.iter().chain(&args.onnx).chain(&args.onnx_sample).chain(&args.card) {
         println!("wrote {}", out.display());
     }
-    println!("{}\n{DISCLAIMER}", export::describe(&bundle));
+    println!("{}\n{DISCLAIMER}", bundle::describe(&bundle));
     Ok(())
 }

@@ -6,9 +6,9 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::geometry::GeometryArgs;
-use crate::data_set::DataSet;
-use crate::inspect::Inspection;
-use crate::outputs::{self, Output};
+use trainer_data::data_set::DataSet;
+use trainer_data::inspect::Inspection;
+use trainer_run::files::outputs::{self, Output};
 
 /// Check a data set, and say what it is.
 ///

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{DISCLAIMER, phantom};
+use crate::phantom;
+use trainer_run::DISCLAIMER;
 
 /// Write a data set of synthetic cases: heads with a tumor in four modalities.
 ///

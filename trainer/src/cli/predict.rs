@@ -7,12 +7,14 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::geometry::GeometryArgs;
-use crate::predict::backend::{Backend, EngineName};
-use crate::predict::inputs::{self, Split};
-use crate::predict::profile::{MAX_BYTES, Profile};
-use crate::predict::settings::{AXES, Ensemble, Largest, Mode, Settings};
-use crate::predict::{Predictor, members};
-use crate::{DISCLAIMER, device, files, plan};
+use trainer_predict::backend::{Backend, EngineName};
+use trainer_predict::inputs::{self, Split};
+use trainer_predict::profile::{MAX_BYTES, Profile};
+use trainer_predict::settings::{AXES, Ensemble, Largest, Mode, Settings};
+use trainer_predict::{Predictor, members};
+use trainer_run::{DISCLAIMER, files};
+use trainer_train::device;
+use trainer_train::estimate;
 
 /// Segment scans with a model, or with several.
 ///
@@ -81,7 +83,7 @@ pub(super) struct ShownArgs {
     /// graphics card does not tell: there the full volume is tried unless this says otherwise. With
     /// the engine `wgsl` it is what may be allocated on the GPU: all modes keep to it, and `auto` stores
     /// maps in f16 or works in parts rather than slide a window.
-    #[arg(long, value_parser = plan::memory)]
+    #[arg(long, value_parser = estimate::memory)]
     memory: Option<u64>,
     /// The sliding window: one number, or three along right, front, top; by default the patch that
     /// the model was trained on. Windows are averaged with Gaussian weights.

@@ -7,10 +7,11 @@ use clap::Args;
 
 use super::geometry::GeometryArgs;
 use super::predict::ShownArgs;
-use crate::predict::inputs::{self, Split};
-use crate::predict::settings::Settings;
-use crate::predict::{measure, members};
-use crate::{DISCLAIMER, device};
+use trainer_predict::inputs::{self, Split};
+use trainer_predict::settings::Settings;
+use trainer_predict::{measure, members};
+use trainer_run::DISCLAIMER;
+use trainer_train::device;
 
 /// Measure models on known cases, so that predict can select among them.
 ///

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{DISCLAIMER, report};
+use trainer_run::DISCLAIMER;
 
 /// Write the report of a run again.
 ///
@@ -37,7 +37,7 @@ Research use only, not a medical device";
 
 /// Runs the command.
 pub(super) fn run(args: ReportArgs) -> Result<()> {
-    let file = report::write(&args.run, args.out.as_deref())?;
+    let file = trainer_report::write(&args.run, args.out.as_deref())?;
     println!("{}\n{DISCLAIMER}", file.display());
     Ok(())
 }

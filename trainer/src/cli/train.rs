@@ -9,14 +9,14 @@ use model_core::Foreground;
 use model_core::network::config::PRESETS;
 
 use super::geometry::GeometryArgs;
-use crate::config::{Float, RECIPES, Sources, Span, TrainConfig, printed};
-use crate::lock::FolderLock;
-use crate::metrics_log::History;
-use crate::parallel::Ranks;
-use crate::run_folder::{self, Run};
-use crate::stop::Stop;
-use crate::train::{Job, train_on};
-use crate::{DISCLAIMER, cross_validation, export, pipes, progress};
+use trainer_run::config::{Float, RECIPES, Sources, Span, TrainConfig, printed};
+use trainer_run::files::lock::FolderLock;
+use trainer_run::metrics_log::History;
+use trainer_run::run_folder::{self, Run};
+use trainer_run::stop::Stop;
+use trainer_run::{DISCLAIMER, cross_validation, pipes, progress};
+use trainer_train::parallel::Ranks;
+use trainer_train::train::{Job, train_on};
 
 /// Train a network, or resume a run.
 ///
@@ -244,7 +244,7 @@ fn train_one(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Resu
         outcome.steps,
         took.map_or(String::new(), |took| format!(" in {}", progress::duration(took))),
         bundle.card.provenance.steps,
-        export::describe(&bundle),
+        trainer_export::bundle::describe(&bundle),
     ));
     Ok(true)
 }

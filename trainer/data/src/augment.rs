@@ -1,0 +1,203 @@
+//! Random changes of a patch: each draws its parameters first, and is then applied by a pure
+//! function. Those in space are applied all at once, where patches are cut.
+
+use rand::{Rng, RngExt};
+
+use trainer_run::config::AugmentSettings;
+
+mod affine;
+mod bias;
+mod coarse;
+mod elastic;
+mod gamma;
+mod linear;
+mod noise;
+
+pub use bias::Bias;
+pub use coarse::{Coarse, Rows};
+pub use elastic::Elastic;
+pub use gamma::Gamma;
+pub use linear::Linear;
+pub use noise::Noise;
+
+/// One patch's changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Augmentation {
+    /// Which axes are mirrored.
+    pub flip: [bool; 3],
+    /// From offsets to the patch's center, in voxels, to offsets in the scan; none for the same.
+    pub scan_from_patch: Option<[[f32; 3]; 3]>,
+    /// Displacements in the scan.
+    pub elastic: Option<Elastic>,
+    /// Each channel's change.
+    pub channels: Vec<Intensity>,
+}
+
+/// The changes of one channel, in the order in which they are applied.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Intensity {
+    /// A smooth factor.
+    pub bias: Option<Bias>,
+    /// A power.
+    pub gamma: Option<Gamma>,
+    /// A factor and a shift.
+    pub linear: Option<Linear>,
+    /// Gaussian noise.
+    pub noise: Option<Noise>,
+}
+
+impl Augmentation {
+    /// No change of so many channels.
+    pub fn none(channels: usize) -> Augmentation {
+        let channels = vec![Intensity::default(); channels];
+        Augmentation { flip: [false; 3], scan_from_patch: None, elastic: None, channels }
+    }
+
+    /// Draws the changes of one patch of a scan with this spacing.
+    pub fn draw(
+        random: &mut impl Rng,
+        settings: &AugmentSettings,
+        channels: usize,
+        spacing_mm: [f64; 3],
+    ) -> Augmentation {
+        Augmentation {
+            flip: settings.flip.map(|flip| flip && random.random_bool(0.5)),
+            scan_from_patch: affine::draw(random, settings, spacing_mm),
+            elastic: Elastic::draw(random, settings),
+            channels: (0..channels).map(|_| Intensity::draw(random, settings)).collect(),
+        }
+    }
+
+    /// Changes the intensities of a patch. Voxels that are 0 in every channel stay 0.
+    ///
+    /// # Shapes
+    /// - `values`: `[channel, k, j, i]`
+    pub fn change_intensities(&self, values: &mut [f32], patch: [usize; 3]) {
+        if self.channels.iter().all(|channel| *channel == Intensity::default()) {
+            return;
+        }
+        let num_voxels: usize = patch.iter().product();
+        let mut inside = vec![false; num_voxels];
+        for channel in values.chunks_exact(num_voxels) {
+            inside.iter_mut().zip(channel).for_each(|(inside, value)| *inside |= *value != 0.0);
+        }
+        for (intensity, channel) in self.channels.iter().zip(values.chunks_exact_mut(num_voxels)) {
+            intensity.apply(channel, &inside, patch);
+        }
+    }
+}
+
+impl Intensity {
+    fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Intensity {
+        Intensity {
+            bias: Bias::draw(random, settings),
+            gamma: Gamma::draw(random, settings),
+            linear: Linear::draw(random, settings),
+            noise: Noise::draw(random, settings),
+        }
+    }
+
+    /// Changes one channel where it is `inside`.
+    fn apply(&self, channel: &mut [f32], inside: &[bool], patch: [usize; 3]) {
+        if let Some(bias) = &self.bias {
+            bias.apply(channel, inside, patch);
+        }
+        if let Some(gamma) = &self.gamma {
+            gamma.apply(channel, inside);
+        }
+        if let Some(linear) = &self.linear {
+            linear.apply(channel, inside);
+        }
+        if let Some(noise) = &self.noise {
+            noise.apply(channel, inside);
+        }
+    }
+}
+
+/// Whether a change of this amount is made this time.
+fn happens(random: &mut impl Rng, amount: f64, fraction: f64) -> bool {
+    amount > 0.0 && random.random_bool(fraction)
+}
+
+/// A number from −1 to 1.
+fn signed(random: &mut impl Rng) -> f64 {
+    2.0 * random.random::<f64>() - 1.0
+}
+
+/// The lowest and highest intensity inside; none where nothing is inside.
+fn range(channel: &[f32], inside: &[bool]) -> Option<(f32, f32)> {
+    let values = channel.iter().zip(inside).filter(|(_, inside)| **inside);
+    values.fold(None, |range, (&value, _)| {
+        let (low, high) = range.unwrap_or((value, value));
+        Some((value.min(low), value.max(high)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trainer_run::config::AUGMENTATIONS;
+    use trainer_run::rng::{Purpose, generator};
+
+    fn draw(settings: &AugmentSettings, number: u64) -> Augmentation {
+        Augmentation::draw(&mut generator(0, Purpose::Patch, number), settings, 2, [1.0; 3])
+    }
+
+    #[test]
+    fn no_settings_are_no_change() {
+        assert_eq!(draw(&AugmentSettings::none(), 0), Augmentation::none(2));
+        let mut values = vec![1.5, -2.0, 3.0, 0.25];
+        Augmentation::none(2).change_intensities(&mut values, [2, 1, 1]);
+        assert_eq!(values, [1.5, -2.0, 3.0, 0.25]);
+    }
+
+    #[test]
+    fn a_draw_depends_on_its_generator_alone() {
+        for name in AUGMENTATIONS {
+            let settings = AugmentSettings::preset(name).unwrap();
+            assert_eq!(draw(&settings, 3), draw(&settings, 3));
+        }
+        let brugger = AugmentSettings::brugger();
+        assert_ne!(draw(&brugger, 3), draw(&brugger, 4));
+        assert!(draw(&brugger, 3).elastic.is_some() && draw(&brugger, 3).scan_from_patch.is_some());
+    }
+
+    #[test]
+    fn changes_come_as_often_as_asked() {
+        let settings = AugmentSettings::default();
+        let draws: Vec<Augmentation> = (0..2000).map(|number| draw(&settings, number)).collect();
+        let share = |of: &dyn Fn(&Augmentation) -> bool| {
+            draws.iter().filter(|draw| of(draw)).count() as f64 / draws.len() as f64
+        };
+        for (found, expected) in [
+            (share(&|d| d.flip[1]), 0.5),
+            (share(&|d| d.scan_from_patch.is_some()), 1.0 - 0.8 * 0.8),
+            (share(&|d| d.channels[0].gamma.is_some()), 0.3),
+            (share(&|d| d.channels[1].linear.is_some()), 1.0 - 0.7 * 0.7),
+            (share(&|d| d.channels[1].noise.is_some()), 0.1),
+            (share(&|d| d.elastic.is_some()), 0.0),
+        ] {
+            assert!((found - expected).abs() < 0.035, "{found} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn background_stays_background() {
+        let settings = AugmentSettings {
+            bias: 0.5,
+            gamma: 0.5,
+            gain: 0.5,
+            shift: 0.5,
+            noise: 0.5,
+            ..AugmentSettings::none()
+        };
+        // The third voxel is 0 in one channel only.
+        let mut values = vec![0.0, 1.0, 0.0, 2.0, 0.0, -1.0, 3.0, 0.5];
+        let before = values.clone();
+        draw(&settings, 0).change_intensities(&mut values, [4, 1, 1]);
+        for n in 0..8 {
+            assert_eq!(values[n] == before[n], n % 4 == 0, "voxel {n}: {values:?}");
+        }
+        assert!(values.iter().all(|value| value.is_finite()));
+    }
+}

@@ -1,0 +1,57 @@
+//! A bias field: receive coils see some of the subject brighter than the rest.
+
+use rand::Rng;
+
+use super::{Coarse, happens, range};
+use trainer_run::config::AugmentSettings;
+
+/// Points of the field's grid along each axis.
+const POINTS: usize = 4;
+
+/// The logarithm of a smooth factor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bias(pub Coarse);
+
+impl Bias {
+    /// Draws a field; none where this channel gets none.
+    pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Bias> {
+        happens(random, settings.bias, settings.bias_fraction)
+            .then(|| Bias(Coarse::draw(random, [POINTS; 3], settings.bias)))
+    }
+
+    /// Multiplies a channel's distance from its lowest intensity: z-scores have no 0 of the
+    /// scanner's, and that is the nearest to it.
+    pub fn apply(&self, channel: &mut [f32], inside: &[bool], patch: [usize; 3]) {
+        let Some((low, _)) = range(channel, inside) else { return };
+        let mut field = self.0.over(patch);
+        let mut factors = vec![0.0; patch[0]];
+        let rows = channel.chunks_exact_mut(patch[0]).zip(inside.chunks_exact(patch[0]));
+        for (row, (channel, inside)) in rows.enumerate() {
+            field.row(row % patch[1], row / patch[1], &mut factors);
+            for ((value, inside), factor) in channel.iter_mut().zip(inside).zip(&factors) {
+                if *inside {
+                    *value = low + (*value - low) * factor.exp();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intensities_are_multiplied_as_seen_from_the_lowest() {
+        let mut values = vec![0.0; POINTS * POINTS * POINTS];
+        values[POINTS - 1] = 2f32.ln();
+        let bias = Bias(Coarse { size: [POINTS; 3], values });
+        let mut channel: Vec<f32> = (0..64).map(|n| n as f32 - 5.0).collect();
+        let mut inside = vec![true; 64];
+        inside[1] = false;
+        bias.apply(&mut channel, &inside, [4; 3]);
+        // At a point the field is that point's value.
+        assert_eq!([channel[0], channel[1], channel[63]], [-5.0, -4.0, 58.0]);
+        assert!((channel[3] - (-5.0 + 2.0 * 3.0)).abs() < 1e-5, "{}", channel[3]);
+    }
+}

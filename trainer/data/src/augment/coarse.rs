@@ -1,0 +1,131 @@
+//! Smooth fields over a patch: a cubic through normal numbers on a coarse grid.
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use trainer_run::rng::normal;
+
+/// Values on a coarse grid whose first and last points are a patch's first and last voxels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Coarse {
+    /// Points along right, front, top, at least 1 each.
+    pub size: [usize; 3],
+    /// Values, `[k][j][i]`.
+    pub values: Vec<f32>,
+}
+
+impl Coarse {
+    /// Draws normal numbers of a standard deviation.
+    pub fn draw(random: &mut impl Rng, size: [usize; 3], deviation: f64) -> Coarse {
+        let numbers = normal(ChaCha8Rng::seed_from_u64(random.random()));
+        let numbers = numbers.take(size.iter().product());
+        Coarse { size, values: numbers.map(|number| number * deviation as f32).collect() }
+    }
+
+    /// The field over a patch of this size, to be asked for row by row.
+    pub fn over(&self, patch: [usize; 3]) -> Rows<'_> {
+        let weights = std::array::from_fn(|axis| weights(self.size[axis], patch[axis]));
+        Rows { coarse: self, weights, line: vec![0.0; self.size[0]] }
+    }
+}
+
+/// A field over a patch.
+pub struct Rows<'a> {
+    coarse: &'a Coarse,
+    /// For each axis, `[point][voxel]`: what a point counts for a voxel.
+    weights: [Vec<Vec<f32>>; 3],
+    /// The grid's values along i at the row.
+    line: Vec<f32>,
+}
+
+impl Rows<'_> {
+    /// The field's values along the row of voxels at `j`, `k`.
+    pub fn row(&mut self, j: usize, k: usize, out: &mut [f32]) {
+        let [_, _, in_k] = &self.weights;
+        self.line.fill(0.0);
+        let mut rows = self.coarse.values.chunks_exact(self.coarse.size[0]);
+        for weight_k in in_k.iter().map(|point| point[k]) {
+            for weight_j in self.weights[1].iter().map(|point| point[j]) {
+                let row = rows.next().expect("as many rows as the grid has");
+                let weight = weight_j * weight_k;
+                self.line.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+            }
+        }
+        out.fill(0.0);
+        for (&value, weights) in self.line.iter().zip(&self.weights[0]) {
+            out.iter_mut().zip(weights).for_each(|(out, weight)| *out += weight * value);
+        }
+    }
+}
+
+/// What each of `points`, evenly spread over `voxels`, counts for each voxel: a cubic through the
+/// points, whose slope at a point is that between its neighbors (Catmull and Rom 1974). Beyond the
+/// ends the last value holds.
+fn weights(points: usize, voxels: usize) -> Vec<Vec<f32>> {
+    let mut weights = vec![vec![0.0; voxels]; points];
+    (0..voxels).for_each(|voxel| {
+        let spread = (points - 1) as f64 / (voxels - 1).max(1) as f64;
+        let place = voxel as f64 * spread;
+        let before = (place as usize).min(points.saturating_sub(2));
+        let t = place - before as f64;
+        let cubic = [
+            t * (t * (2.0 - t) - 1.0) / 2.0,
+            (t * t * (3.0 * t - 5.0) + 2.0) / 2.0,
+            t * (t * (4.0 - 3.0 * t) + 1.0) / 2.0,
+            t * t * (t - 1.0) / 2.0,
+        ];
+        for (n, weight) in cubic.into_iter().enumerate() {
+            let point = (before + n).saturating_sub(1).min(points - 1);
+            weights[point][voxel] += weight as f32;
+        }
+    });
+    weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trainer_run::rng::{Purpose, generator};
+
+    #[test]
+    fn a_field_goes_through_its_points_and_is_smooth() {
+        let coarse = Coarse { size: [3, 1, 2], values: vec![1.0, 3.0, -2.0, 5.0, 0.0, 1.0] };
+        let mut rows = coarse.over([9, 4, 5]);
+        let mut row = [0.0; 9];
+        rows.row(2, 0, &mut row);
+        assert!(
+            [row[0], row[4], row[8]]
+                .iter()
+                .zip([1.0, 3.0, -2.0])
+                .all(|(a, b)| (a - b).abs() < 1e-6)
+        );
+        let steps: Vec<f32> = row.windows(2).map(|two| two[1] - two[0]).collect();
+        assert!(steps.windows(2).all(|two| (two[1] - two[0]).abs() < 1.2), "{row:?}");
+        rows.row(0, 4, &mut row);
+        assert!((row[0] - 5.0).abs() < 1e-6 && row[4].abs() < 1e-6, "{row:?}");
+    }
+
+    #[test]
+    fn weights_add_up_to_one_and_ramps_stay_ramps() {
+        for points in 1..6 {
+            let weights = weights(points, 17);
+            for voxel in 0..17 {
+                let sum: f32 = weights.iter().map(|point| point[voxel]).sum();
+                assert!((sum - 1.0).abs() < 1e-6, "{points} points, voxel {voxel}: {sum}");
+            }
+        }
+        let ramp = |voxel: usize| -> f32 {
+            weights(5, 17).iter().enumerate().map(|(n, point)| n as f32 * point[voxel]).sum()
+        };
+        // Between the ends, where both neighbors are there.
+        (4..=12).for_each(|v| assert!((ramp(v) - v as f32 / 4.0).abs() < 1e-5, "{v}: {}", ramp(v)));
+    }
+
+    #[test]
+    fn points_have_the_deviation_asked_for() {
+        let mut random = generator(0, Purpose::Patch, 1);
+        let values = Coarse::draw(&mut random, [20; 3], 10.0).values;
+        let square = values.iter().map(|v| f64::from(v * v)).sum::<f64>() / 8000.0;
+        assert!((square.sqrt() - 10.0).abs() < 0.4, "{square}");
+    }
+}

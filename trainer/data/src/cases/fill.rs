@@ -1,0 +1,152 @@
+//! Fills the cache with the cases that it lacks.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use indicatif::ProgressBar;
+
+use super::folder::CacheError;
+use super::{Cached, Shared, TooSmall, form};
+use trainer_run::progress;
+
+/// How often it is said how far it is, where there is no bar.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// Every case's place in the cache, made where it was not there; none when stopped on the way.
+pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cached>>> {
+    let count = shared.data_set.num_cases();
+    let work = Work {
+        shared,
+        stop,
+        next: AtomicUsize::new(0),
+        done: AtomicUsize::new(0),
+        made: AtomicUsize::new(0),
+        said: Mutex::new(Instant::now()),
+        bar: progress::bar("preparing cases", count as u64),
+        is_lost: AtomicBool::new(false),
+        results: Mutex::new((0..count).map(|_| None).collect()),
+    };
+    // Threads of their own: one that waits for memory must not keep one of rayon's.
+    let threads = rayon::current_num_threads().clamp(1, count.max(1));
+    thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(|| work.run()))));
+    work.bar.finish_and_clear();
+    let Work { results, made, .. } = work;
+    let results = results.into_inner().expect("no thread panics while it holds this");
+    if stop.load(Relaxed) {
+        return Ok(None);
+    }
+    let cached = sort_out(results.into_iter().flatten().collect())?;
+    let (made, [files, bytes]) = (made.into_inner(), shared.folder.size());
+    let folder = shared.folder.path().display();
+    shared.warnings.lines().into_iter().for_each(progress::say);
+    progress::say(format!(
+        "cases: {count}, of which {made} were preprocessed now; the cache holds {files} in {:.1} GiB \
+         (safe to remove: {folder})",
+        bytes as f64 / (1u64 << 30) as f64,
+    ));
+    Ok(Some(cached))
+}
+
+struct Work<'a> {
+    shared: &'a Shared,
+    stop: &'a AtomicBool,
+    next: AtomicUsize,
+    done: AtomicUsize,
+    /// Cases that were preprocessed, not found.
+    made: AtomicUsize,
+    /// When it was last said how far it is.
+    said: Mutex<Instant>,
+    bar: ProgressBar,
+    /// Whether the cache cannot be written.
+    is_lost: AtomicBool,
+    results: Mutex<Vec<Option<Result<Cached>>>>,
+}
+
+impl Work<'_> {
+    /// Takes one case after the other until none is left.
+    fn run(&self) {
+        let count = self.shared.data_set.num_cases();
+        while !self.stop.load(Relaxed) && !self.is_lost.load(Relaxed) {
+            let number = self.next.fetch_add(1, Relaxed);
+            if number >= count {
+                return;
+            }
+            let result = self.case(number);
+            if result.as_ref().is_err_and(|error| error.is::<CacheError>()) {
+                // The next case would find the same.
+                self.is_lost.store(true, Relaxed);
+            }
+            self.results.lock().expect("no thread panics while it holds this")[number] =
+                Some(result);
+            self.bar.inc(1);
+            let done = self.done.fetch_add(1, Relaxed) + 1;
+            let mut said = self.said.lock().expect("no thread panics while it holds this");
+            if !progress::is_terminal() && said.elapsed() > EVERY {
+                progress::line(&self.bar, format!("preparing cases: {done} of {count}"));
+                *said = Instant::now();
+            }
+        }
+    }
+
+    fn case(&self, number: usize) -> Result<Cached> {
+        let Shared { folder, data_set, preprocess, network, store, .. } = self.shared;
+        let case = &data_set.cases[number];
+        let digest = folder.digest(case)?;
+        let file = folder.case_file(&digest, &data_set.task, preprocess, network);
+        let found = match file.exists() {
+            false => None,
+            true => form::check(&file)
+                .map_err(|error| {
+                    let text =
+                        format!("{} is made again, since its cache cannot be used", case.name);
+                    progress::line(&self.bar, format!("{text}: {error:#}"));
+                })
+                .ok(),
+        };
+        let bytes = match found {
+            Some(bytes) => bytes,
+            None => {
+                let _room = store.reserve(self.shared.working_bytes(number)?);
+                // It may have been waiting for long.
+                if self.stop.load(Relaxed) {
+                    bail!("stopped");
+                }
+                self.made.fetch_add(1, Relaxed);
+                let (prepared, reference) = self.shared.make(number, &digest)?;
+                folder.write(&file, &prepared, &reference)?;
+                prepared.bytes()
+            }
+        };
+        self.shared.check_fits(number, bytes)?;
+        Ok(Cached { digest, file, bytes })
+    }
+}
+
+/// All cases, or all that is wrong with them.
+fn sort_out(results: Vec<Result<Cached>>) -> Result<Vec<Cached>> {
+    let count = results.len();
+    let mut cached = Vec::with_capacity(count);
+    let (mut bad, mut too_large) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(case) => cached.push(case),
+            // No case is at fault then, and those that were made are kept.
+            Err(error) if error.is::<CacheError>() => return Err(error),
+            Err(error) => match error.downcast::<TooSmall>() {
+                Ok(small) => too_large.push(small),
+                Err(error) => bad.push(format!("  {error:#}")),
+            },
+        }
+    }
+    if !bad.is_empty() {
+        bad.extend(too_large.iter().map(|small| format!("  {small}")));
+        bail!("{} of {count} cases cannot be used:\n{}", bad.len(), bad.join("\n"));
+    }
+    match too_large.into_iter().max_by_key(|small| small.needed_bytes) {
+        Some(largest) => Err(largest.into()),
+        None => Ok(cached),
+    }
+}

@@ -1,0 +1,266 @@
+//! The cache's folder: where a case lies in it, and what is remembered of files so that they need
+//! not be read again to be known.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use anyhow::{Context, Result, ensure};
+use model_core::{LabelMap, PreprocessConfig, Task, UNetConfig};
+use sha2::{Digest, Sha256};
+
+use super::{Prepared, form};
+use crate::data_set::CaseFiles;
+use trainer_run::files::links;
+use trainer_run::files::{self, hexadecimal};
+
+/// Names the folder where the settings do not.
+const VARIABLE: &str = "REWIND_CACHE";
+
+/// What decides a preprocessed case besides its files and settings; another number for every change
+/// of what preprocessing does or of the files' form, so that nothing old is taken for new.
+const VERSION: u32 = 2;
+
+/// What the name of a case's file ends in; other names are temporary.
+const ENDING: &str = "safetensors";
+
+/// Tells programs that make backups what this folder is (<https://bford.info/cachedir/>).
+const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
+    # Scans that rewind has preprocessed, so that training need not wait for them. Removing this\n\
+    # folder is always safe; what is needed of it is made again.\n";
+
+/// The tag's name.
+const TAG_FILE: &str = "CACHEDIR.TAG";
+
+/// How another folder is named.
+const SETTING: &str = "--set cache=FOLDER, or $REWIND_CACHE,";
+
+/// The cache cannot be written, which is no fault of a case.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the cache: {why}; {SETTING} names another folder (in {})", .folder.display())]
+pub(super) struct CacheError {
+    why: String,
+    folder: PathBuf,
+}
+
+impl CacheError {
+    fn new(folder: &Path, error: io::Error) -> CacheError {
+        let advice = match error.kind() {
+            ErrorKind::StorageFull => "its disk is full: ",
+            ErrorKind::QuotaExceeded => "its user may store no more: ",
+            ErrorKind::PermissionDenied => "it may be another user's: ",
+            ErrorKind::ReadOnlyFilesystem => "its disk can only be read: ",
+            _ => "",
+        };
+        CacheError { why: format!("{advice}{error}"), folder: folder.to_path_buf() }
+    }
+}
+
+/// The cache's folder.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder that is given, or else `$REWIND_CACHE`, or else the user's own; made where there
+    /// is none.
+    ///
+    /// # Errors
+    /// When there is none and none can be made, or it is in other use.
+    pub fn open(given: Option<&Path>) -> Result<Folder> {
+        let own = || dirs::cache_dir().map(|folder| folder.join("rewind"));
+        let variable = || std::env::var_os(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let folder =
+            given.map(PathBuf::from).or_else(variable).or_else(own).with_context(|| {
+                format!("expected a folder for preprocessed cases: set cache, or ${VARIABLE}")
+            })?;
+        let folder = Folder(folder);
+        folder.refuse_others()?;
+        folder.make()?;
+        files::remove_parts(&folder.0.join("cases"), files::LEFT_OVER);
+        Ok(folder)
+    }
+
+    /// Refuses a folder that is in other use: this one is called safe to remove, backups pass it
+    /// over, and what looks left over in it is removed.
+    fn refuse_others(&self) -> Result<()> {
+        let is_tagged = || {
+            let tag = fs::read_to_string(self.0.join(TAG_FILE)).unwrap_or_default();
+            tag.starts_with(&TAG[..43]) && tag.contains("rewind")
+        };
+        if is_tagged() {
+            return Ok(());
+        }
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|error| CacheError::new(&self.0, error))?,
+        };
+        for entry in entries {
+            let name = entry.map_err(|error| CacheError::new(&self.0, error))?.file_name();
+            let name = name.to_string_lossy();
+            ensure!(
+                // Another run may have made it since.
+                files::is_part(&name) || is_tagged(),
+                "expected a new or empty folder for the cache, or one that Rewind made, found {name} in \
+                 it; {SETTING} names another (in {})",
+                self.0.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes the folder, where it is not there any more too.
+    fn make(&self) -> Result<(), CacheError> {
+        let made = || -> io::Result<()> {
+            fs::create_dir_all(&self.0)?;
+            let tag = self.0.join(TAG_FILE);
+            if !tag.exists() {
+                // First and whole: what the folder is must be known before anything is in it.
+                let mut part = files::part(&self.0)?;
+                part.write_all(TAG.as_bytes())?;
+                part.persist(tag)?;
+            }
+            fs::create_dir_all(self.0.join("cases"))?;
+            fs::create_dir_all(self.0.join("digests"))
+        };
+        made().map_err(|error| CacheError::new(&self.0, error))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// How many cases it holds, and their bytes.
+    pub fn size(&self) -> [u64; 2] {
+        let whole = self.files().filter(|file| is_case(file));
+        let sizes = whole.map(|file| file.metadata().map_or(0, |metadata| metadata.len()));
+        sizes.fold([0, 0], |[count, bytes], size| [count + 1, bytes + size])
+    }
+
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = fs::read_dir(self.0.join("cases"));
+        entries.into_iter().flatten().flatten().map(|entry| entry.path())
+    }
+
+    /// Where a case lies: named by all that decides what is in it.
+    pub fn case_file(
+        &self,
+        digest: &[u8; 32],
+        task: &Task,
+        preprocess: &PreprocessConfig,
+        network: &UNetConfig,
+    ) -> PathBuf {
+        let sizes = (network.in_channels, network.size_multiple(), network.min_size());
+        let key = serde_json::to_vec(&(VERSION, digest, task, preprocess, sizes));
+        let key = Sha256::digest(key.expect("settings are plain values"));
+        self.0.join("cases").join(format!("{}.{ENDING}", hexadecimal(&key)))
+    }
+
+    /// Writes a case, also where the folder was removed since it was opened. What a loss of power
+    /// leaves is found by its checksum, so nothing waits for the disk.
+    ///
+    /// # Errors
+    /// With what is wrong with the cache.
+    pub fn write(
+        &self,
+        file: &Path,
+        prepared: &Prepared,
+        reference: &LabelMap,
+    ) -> Result<(), CacheError> {
+        let write = || form::write(file, prepared, reference);
+        match write() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.make()?;
+                write()
+            }
+            written => written,
+        }
+        .map_err(|error| CacheError::new(&self.0, error))
+    }
+
+    /// SHA-256 over a case's files, remembered for as long as they keep their stamp.
+    ///
+    /// # Errors
+    /// With the file that cannot be read.
+    pub fn digest(&self, case: &CaseFiles) -> Result<[u8; 32]> {
+        let stamp = stamp(case)?;
+        let file = self.remembered(&stamp);
+        let check =
+            |digest: &[u8]| Sha256::new().chain_update(stamp).chain_update(digest).finalize();
+        if let Ok(bytes) = fs::read(&file)
+            && let Some((digest, sum)) = bytes.split_first_chunk::<32>()
+            && check(digest)[..] == *sum
+        {
+            return Ok(*digest);
+        }
+        let digest = hash(case)?;
+        // Half of it would not fit its sum; and without it the files are read again next time.
+        let _ = fs::write(&file, [&digest[..], &check(&digest)].concat());
+        Ok(digest)
+    }
+
+    /// Has a case's files read again before their digest is known.
+    pub fn forget(&self, case: &CaseFiles) {
+        if let Ok(stamp) = stamp(case) {
+            // What is not there is forgotten.
+            let _ = fs::remove_file(self.remembered(&stamp));
+        }
+    }
+
+    fn remembered(&self, stamp: &[u8; 32]) -> PathBuf {
+        self.0.join("digests").join(hexadecimal(stamp))
+    }
+}
+
+fn is_case(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == ENDING)
+}
+
+/// Place, size and times of a case's files, without their names being readable from it. A copy that
+/// keeps the time of a file's change is told by the inode's own, where there are inodes.
+///
+/// # Errors
+/// With the file that is missing.
+fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
+    let mut all = Sha256::new();
+    for file in case.files() {
+        let about = || format!("cannot read {}", file.display());
+        let metadata = fs::metadata(&file).map_err(|error| links::explained(error, &file));
+        let metadata = metadata.with_context(about)?;
+        let changed = metadata.modified().with_context(about)?;
+        let changed = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let path = std::path::absolute(&file).with_context(about)?;
+        let path = path.as_os_str().as_encoded_bytes();
+        all.update((path.len() as u64).to_le_bytes());
+        all.update(path);
+        all.update(metadata.len().to_le_bytes());
+        all.update(changed.to_le_bytes());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            all.update(metadata.ino().to_le_bytes());
+            all.update(metadata.ctime().to_le_bytes());
+            all.update(metadata.ctime_nsec().to_le_bytes());
+        }
+    }
+    Ok(all.finalize().into())
+}
+
+/// SHA-256 over the files' contents, one behind the other.
+fn hash(case: &CaseFiles) -> Result<[u8; 32]> {
+    let mut all = Sha256::new();
+    let mut chunk = vec![0; 1 << 16];
+    for file in case.files() {
+        let about = || format!("cannot read {}", file.display());
+        let mut source = File::open(&file).with_context(about)?;
+        loop {
+            match source.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => all.update(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).with_context(about),
+            }
+        }
+    }
+    Ok(all.finalize().into())
+}

@@ -1,0 +1,192 @@
+//! Whose a case is: cases of one patient stay on one side of every split, since a network that has
+//! seen the one knows the other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use anyhow::{Result, ensure};
+use regex::Regex;
+
+use super::{DataSet, equal_images};
+use trainer_run::config::{BY_CASE, patient_pattern};
+use trainer_run::files::hexadecimal;
+
+/// Groups that are told by name.
+const NUM_EXAMPLES: usize = 3;
+
+/// How the field's data sets name several cases of a patient; the first group is the patient.
+const RULES: [&str; 7] = [
+    // BraTS since 2023, all its sets: BraTS-GLI-00005-100 and -101.
+    r"^(brats-[a-z]+(?:-rt)?-[0-9]+)-[0-9]{1,3}$",
+    // UCSF-PDGM-0391_FU016d, a follow-up of UCSF-PDGM-0391.
+    r"^(ucsf-pdgm-[0-9]+)(?:_fu[0-9]+d)?(?:_nifti)?$",
+    // UPENN-GBM-00001_11 before, _21 after the operation.
+    r"^(upenn-gbm-[0-9]+)_[0-9]+$",
+    // TCGA-02-0003_1997.06.08: the patient's barcode and a date.
+    r"^(tcga-[a-z0-9]{2}-[a-z0-9]{4})(?:[_.-].*)?$",
+    // BIDS: sub-01_ses-02, and whatever else tells a subject's scans apart.
+    r"^(sub-[a-z0-9]+)_.+$",
+    // OAS1_0001_MR2, OAS30001_MR_d0129.
+    r"^(oas[0-9]_?[0-9]{4,5})_mr.*$",
+    // 100001_time2, PatientID_0003_Timepoint_1, Patient-001_week-000-1.
+    r"^(.*[a-z0-9])[_-](?:timepoint|time|tp|ses|session|visit|week|month|fu|followup)[_-]?[0-9][a-z0-9-]*$",
+];
+
+static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
+    RULES.iter().map(|rule| patient_pattern(rule).expect("the rules are fixed")).collect()
+});
+
+/// The patients of a data set's cases with labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Patients {
+    /// For each case the number of its patient; numbers are those of the patients' first cases.
+    pub of_case: Vec<usize>,
+    /// The cases of each patient who has several.
+    pub several: Vec<Vec<String>>,
+    /// Cases with the same images under several names, each with the images' SHA-256.
+    pub equal: Vec<(Vec<String>, String)>,
+}
+
+impl Patients {
+    /// Whose the cases of a data set are: by `group_by`, a regular expression whose first group, or
+    /// else whose match, names the patient, or `case` for nobody's; without it by the data set's own
+    /// word, or else by how the field names cases. Equal images are of one patient.
+    ///
+    /// # Errors
+    /// When a case's name does not fit `group_by`.
+    pub fn of(data_set: &DataSet, group_by: Option<&str>) -> Result<Patients> {
+        let names: Vec<&str> = data_set.cases.iter().map(|case| case.name.as_str()).collect();
+        let equal = equal_images::find(&data_set.cases);
+        let mut of_case: Vec<usize> = (0..names.len()).collect();
+        if group_by != Some(BY_CASE) {
+            let own = match group_by {
+                None => names.iter().map(|name| by_default(data_set, name)).collect(),
+                Some(text) => by_pattern(&names, text)?,
+            };
+            let mut first: HashMap<String, usize> = HashMap::new();
+            for (number, patient) in own.into_iter().enumerate() {
+                of_case[number] = *first.entry(patient).or_insert(number);
+            }
+            for (cases, _) in &equal {
+                cases.windows(2).for_each(|two| unite(&mut of_case, two[0], two[1]));
+            }
+        }
+        let mut by_patient: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for (patient, name) in of_case.iter().zip(&names) {
+            by_patient.entry(*patient).or_default().push(name.to_string());
+        }
+        let several = by_patient.into_values().filter(|cases| cases.len() > 1).collect();
+        let named = |(cases, digest): (Vec<usize>, [u8; 32])| {
+            let names = cases.iter().map(|&number| names[number].to_string()).collect();
+            (names, hexadecimal(&digest))
+        };
+        Ok(Patients { several, equal: equal.into_iter().map(named).collect(), of_case })
+    }
+
+    /// What a person should be told.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.several.is_empty() {
+            let cases: usize = self.several.iter().map(Vec::len).sum();
+            let shown = self.several.iter().take(NUM_EXAMPLES).map(|cases| cases.join(" + "));
+            let rest = if self.several.len() > NUM_EXAMPLES { ", …" } else { "" };
+            let whose = match self.several.len() {
+                1 => "one patient".to_string(),
+                count => format!("{count} patients with several"),
+            };
+            notes.push(format!(
+                "{cases} cases are of {whose} and stay together on one side of a split: {}{rest}",
+                shown.collect::<Vec<_>>().join(", ")
+            ));
+        }
+        for (cases, digest) in &self.equal {
+            notes.push(format!(
+                "equal images under {} (SHA-256 {})",
+                cases.join(" and "),
+                &digest[..16]
+            ));
+        }
+        notes
+    }
+}
+
+fn by_default(data_set: &DataSet, name: &str) -> String {
+    if let Some(patient) = data_set.patients.get(name) {
+        // A patient of a list is nobody who is told by another case's name.
+        return format!("={patient}");
+    }
+    patient_of(name).to_lowercase()
+}
+
+/// The patient by a case's name; the name itself where it tells no more.
+fn patient_of(name: &str) -> &str {
+    let found = PATTERNS.iter().find_map(|pattern| pattern.captures(name)?.get(1));
+    found.map_or(name, |found| found.as_str())
+}
+
+fn by_pattern(names: &[&str], text: &str) -> Result<Vec<String>> {
+    let pattern = patient_pattern(text)?;
+    let patient = |name: &&str| {
+        let found = pattern.captures(name)?;
+        Some(found.get(1).or(found.get(0))?.as_str().to_lowercase())
+    };
+    let others: Vec<&str> = names.iter().filter(|name| patient(name).is_none()).copied().collect();
+    ensure!(
+        others.is_empty(),
+        "expected --group-by {text:?} to find the patient in the name of every case, found none in \
+         {} of {}, such as {}",
+        others.len(),
+        names.len(),
+        others[0]
+    );
+    Ok(names.iter().filter_map(patient).collect())
+}
+
+/// Makes one patient of two cases'.
+fn unite(of_case: &mut [usize], a: usize, b: usize) {
+    let (kept, other) = (of_case[a].min(of_case[b]), of_case[a].max(of_case[b]));
+    of_case.iter_mut().filter(|patient| **patient == other).for_each(|patient| *patient = kept);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_names_tell_the_patient() {
+        for (name, patient) in [
+            ("BraTS-GLI-00005-100", "BraTS-GLI-00005"),
+            ("BraTS-GLI-00005-101", "BraTS-GLI-00005"),
+            ("BraTS-MEN-RT-0060-1", "BraTS-MEN-RT-0060"),
+            ("UCSF-PDGM-0391_FU016d", "UCSF-PDGM-0391"),
+            ("UCSF-PDGM-0391", "UCSF-PDGM-0391"),
+            ("UPENN-GBM-00001_21", "UPENN-GBM-00001"),
+            ("TCGA-02-0003_1997.06.08", "TCGA-02-0003"),
+            ("sub-01_ses-02", "sub-01"),
+            ("100001_time2", "100001"),
+            ("PatientID_0003_Timepoint_1", "PatientID_0003"),
+            ("OAS1_0001_MR2", "OAS1_0001"),
+            // Of these every name is a patient's.
+            ("BraTS2021_00005", "BraTS2021_00005"),
+            ("BraTS20_Training_355", "BraTS20_Training_355"),
+            ("Brats18_2013_2_1", "Brats18_2013_2_1"),
+            ("BraTS-GoAT-00005", "BraTS-GoAT-00005"),
+            ("hippocampus_001", "hippocampus_001"),
+            ("BRATS_001", "BRATS_001"),
+            ("subject-1", "subject-1"),
+            ("case-0", "case-0"),
+            ("time1", "time1"),
+        ] {
+            assert_eq!(patient_of(name), patient);
+        }
+    }
+
+    #[test]
+    fn a_pattern_names_the_patient_of_every_case() {
+        let names = ["p1a", "p1b", "P2a"];
+        assert_eq!(by_pattern(&names, r"^(p\d)").unwrap(), ["p1", "p1", "p2"]);
+        assert_eq!(by_pattern(&names, r"\d").unwrap(), ["1", "1", "2"]);
+        let error = by_pattern(&names, "(a)").unwrap_err().to_string();
+        assert!(error.contains("1 of 3, such as p1b"), "{error}");
+    }
+}

@@ -1,0 +1,201 @@
+//! Patches: which are drawn, how they are cut from a preprocessed case, and the threads that do
+//! that while the device trains.
+
+use anyhow::{Context, Result};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::augment::Augmentation;
+use crate::cases::{Cases, Prepared};
+use trainer_run::config::TrainConfig;
+use trainer_run::rng::{Purpose, generator, permutation};
+
+mod cut;
+mod pool;
+mod shard;
+
+pub use cut::cut;
+pub use pool::{Pool, batches, batches_of, num_workers};
+pub use shard::BatchShard;
+
+/// What passes the network at once; of several ranks, a part of a batch, perhaps of no patches.
+pub struct Batch {
+    /// Its number: the batches of one step follow each other.
+    pub number: usize,
+    /// `[batch, channel, k, j, i]`.
+    pub values: Vec<f32>,
+    /// `[batch, k, j, i]`, codes.
+    pub labels: Vec<u8>,
+    /// The names of the cases.
+    pub cases: Vec<String>,
+}
+
+/// One patch of a batch.
+struct Sample {
+    values: Vec<f32>,
+    labels: Vec<u8>,
+    case: String,
+}
+
+/// Where a patch lies in its case, and how it is changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PatchDraw {
+    /// Its first voxel; outside of the case where the patch is larger.
+    pub start: [isize; 3],
+    /// Random changes.
+    pub augmentation: Augmentation,
+}
+
+/// The batch of a number, a function of the settings, the cases and that.
+///
+/// # Errors
+/// When a case can no longer be read.
+pub fn batch(
+    config: &TrainConfig,
+    cases: &Cases,
+    training: &[usize],
+    number: usize,
+) -> Result<Batch> {
+    let samples = number * config.batch..(number + 1) * config.batch;
+    let samples = samples.map(|number| sample(config, cases, training, number));
+    Batch::of(number, samples)
+}
+
+impl Batch {
+    fn of(number: usize, samples: impl Iterator<Item = Result<Sample>>) -> Result<Batch> {
+        let mut batch = Batch { number, values: vec![], labels: vec![], cases: vec![] };
+        for sample in samples {
+            let Sample { values, labels, case } = sample?;
+            // The first keeps its place in memory; a batch of one copies nothing.
+            if batch.cases.is_empty() {
+                (batch.values, batch.labels) = (values, labels);
+            } else {
+                batch.values.extend(values);
+                batch.labels.extend(labels);
+            }
+            batch.cases.push(case);
+        }
+        Ok(batch)
+    }
+}
+
+/// The patch of a number, counted through all batches.
+fn sample(
+    config: &TrainConfig,
+    cases: &Cases,
+    training: &[usize],
+    number: usize,
+) -> Result<Sample> {
+    // Every pass goes through all cases in an order of its own.
+    let (pass, place) = (number / training.len(), number % training.len());
+    let mut random = generator(config.seed, Purpose::Order, pass as u64);
+    let chosen = training[permutation(&mut random, training.len())[place]];
+    let name = cases.name(chosen);
+    let case = cases.load(chosen).with_context(|| format!("in the case {name}"))?;
+    let mut random = generator(config.seed, Purpose::Patch, number as u64);
+    let draw = PatchDraw::draw(&mut random, config, &case);
+    let (values, labels) = cut(&case, &draw, config.patch);
+    Ok(Sample { values, labels, case: name.to_string() })
+}
+
+impl PatchDraw {
+    /// Draws a patch: the middle of the case where its full volume is asked for, else anywhere in
+    /// it, or centered on a voxel of a random label.
+    pub fn draw(random: &mut ChaCha8Rng, config: &TrainConfig, case: &Prepared) -> PatchDraw {
+        let slack: [isize; 3] = std::array::from_fn(|axis| {
+            case.input.dims[axis] as isize - config.patch[axis] as isize
+        });
+        let start = match config.full_volume {
+            true => slack.map(|slack| slack.div_euclid(2)),
+            false => start(random, config, case, slack),
+        };
+        let spacing_mm = case.placement.spacing_mm();
+        let channels = case.input.channels;
+        let augmentation = Augmentation::draw(random, &config.augment, channels, spacing_mm);
+        PatchDraw { start, augmentation }
+    }
+}
+
+fn start(
+    random: &mut ChaCha8Rng,
+    config: &TrainConfig,
+    case: &Prepared,
+    slack: [isize; 3],
+) -> [isize; 3] {
+    let dims = case.input.dims;
+    let centered = random.random_bool(config.foreground_fraction);
+    let mut start = slack.map(|slack| {
+        let slack = slack as i64;
+        random.random_range(slack.min(0)..=slack.max(0)) as isize
+    });
+    if centered && !case.foreground.is_empty() {
+        let label = &case.foreground[random.random_range(0..case.foreground.len())];
+        let voxel = label[random.random_range(0..label.len())] as usize;
+        let at = [voxel % dims[0], voxel / dims[0] % dims[1], voxel / dims[0] / dims[1]];
+        for axis in 0..3 {
+            if slack[axis] > 0 {
+                let centered = at[axis] as isize - config.patch[axis] as isize / 2;
+                start[axis] = centered.clamp(0, slack[axis]);
+            }
+        }
+    }
+    start
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::cases::prepare;
+    use model_core::{Affine, Case, Grid, LabelMap, Task, UNetConfig, Volume};
+
+    pub(crate) const DIMS: [usize; 3] = [8, 12, 16];
+
+    /// Two channels of distinct values, with one voxel of label 1 and a slab of label 2.
+    pub(crate) fn case() -> Prepared {
+        let grid = Grid::new(DIMS, Affine::IDENTITY);
+        let value = |n: usize| ((n * 7919) % 1009) as f32;
+        let channel = |c: usize| Volume {
+            voxels: (0..grid.num_voxels()).map(|n| value(n + c * 5)).collect(),
+            grid: grid.clone(),
+        };
+        let mut labels = vec![0; grid.num_voxels()];
+        labels[grid.index([6, 2, 13])] = 1;
+        labels[..96].fill(2);
+        let labels = LabelMap { grid: grid.clone(), labels };
+        let names = vec![(1, "one".to_string()), (2, "two".to_string())];
+        let task = Task::exclusive("test", vec!["a".into(), "b".into()], names);
+        let case = Case::new("test", vec![channel(0), channel(1)], Some(labels), &task).unwrap();
+        let mut network = UNetConfig::preset("demo", 2, 3).unwrap();
+        network.widths.truncate(2);
+        prepare(case, &TrainConfig::default().preprocess, &network).unwrap().0
+    }
+
+    #[test]
+    fn centered_patches_hold_each_label_as_often() {
+        let case = case();
+        let augment = trainer_run::config::AugmentSettings::none();
+        let patch = [4; 3];
+        let config =
+            TrainConfig { patch, augment, foreground_fraction: 1.0, ..TrainConfig::default() };
+        let mut with_one = 0;
+        for number in 0..200 {
+            let mut random = generator(0, Purpose::Patch, number);
+            let draw = PatchDraw::draw(&mut random, &config, &case);
+            let labels = cut(&case, &draw, config.patch).1;
+            assert!(labels.iter().any(|&label| label != 0));
+            with_one += usize::from(labels.contains(&1));
+        }
+        assert!((70..130).contains(&with_one), "{with_one}");
+    }
+
+    #[test]
+    fn a_full_volume_is_the_middle_of_the_case_every_time() {
+        let case = case();
+        let patch = [6, 12, 20];
+        let config = TrainConfig { patch, full_volume: true, ..TrainConfig::default() };
+        for number in 0..20 {
+            let mut random = generator(0, Purpose::Patch, number);
+            assert_eq!(PatchDraw::draw(&mut random, &config, &case).start, [1, 0, -2]);
+        }
+    }
+}

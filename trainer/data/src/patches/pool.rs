@@ -1,0 +1,211 @@
+//! The threads that prepare patches while the device trains.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+use super::BatchShard;
+use super::{Batch, Sample, sample};
+use crate::cases::Cases;
+use trainer_run::config::TrainConfig;
+
+/// A rank's batches in the order of their numbers, the same for any number of threads.
+///
+/// The rank's patches are prepared one by one, up to two batches and a patch for each thread ahead. The
+/// threads end when this is dropped, and after an error.
+pub struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    /// The rank's own batches.
+    numbers: Range<usize>,
+    share: BatchShard,
+    waited: Duration,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// A patch is ready, or no thread prepares any more.
+    ready: Condvar,
+    /// There is room for another patch.
+    room: Condvar,
+}
+
+/// Patches are counted through the rank's own.
+struct State {
+    /// The next patch to be prepared, and where they end.
+    patches: Range<usize>,
+    /// Patches that were taken away.
+    taken: usize,
+    /// Patches that may be prepared beyond those.
+    ahead: usize,
+    /// Those that wait to be taken, by number.
+    ready: BTreeMap<usize, Result<Sample>>,
+    /// Threads that prepare patches.
+    working: usize,
+}
+
+/// Starts threads that prepare the batches of these numbers; `training` are the numbers of the
+/// cases to draw from, `workers` comes of [`num_workers`].
+pub fn batches(
+    config: &TrainConfig,
+    cases: &Cases,
+    training: &[usize],
+    numbers: Range<usize>,
+    workers: usize,
+) -> Pool {
+    batches_of(BatchShard::whole(config.batch), config, cases, training, numbers, workers)
+}
+
+/// The same of a rank's share of the batches, whole steps of them.
+pub fn batches_of(
+    share: BatchShard,
+    config: &TrainConfig,
+    cases: &Cases,
+    training: &[usize],
+    numbers: Range<usize>,
+    workers: usize,
+) -> Pool {
+    let (batch, numbers) = (share.patches().len(), share.own(numbers));
+    let patches = numbers.start * batch..numbers.end * batch;
+    let workers = workers.clamp(1, patches.len().max(1));
+    let state = State {
+        taken: patches.start,
+        patches,
+        ahead: 2 * batch + workers,
+        ready: BTreeMap::new(),
+        working: workers,
+    };
+    let shared =
+        Arc::new(Shared { state: Mutex::new(state), ready: Condvar::new(), room: Condvar::new() });
+    let worker = |_| {
+        let shared = shared.clone();
+        let (config, cases, training) = (config.clone(), cases.clone(), training.to_vec());
+        thread::spawn(move || {
+            let _working = Working(&shared);
+            while let Some(own) = shared.next() {
+                let (number, place) = (share.number(own / batch), own % batch);
+                let number = number * config.batch + share.patches().start + place;
+                shared.give(own, sample(&config, &cases, &training, number));
+            }
+        })
+    };
+    Pool {
+        workers: (0..workers).map(worker).collect(),
+        shared,
+        numbers,
+        share,
+        waited: Duration::ZERO,
+    }
+}
+
+/// How many threads to prepare patches on: as many as asked for, or, for 0, a few. The CPU trains
+/// on all of its cores, and gets more patches out of them the less is taken from it.
+pub fn num_workers(asked: usize, trains_on_cpu: bool) -> usize {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    match asked {
+        0 if trains_on_cpu => (cores / 8).clamp(1, 4),
+        0 => cores.saturating_sub(1).clamp(1, 8),
+        asked => asked,
+    }
+}
+
+impl Pool {
+    /// How long [`Pool::next`] has waited for patches so far.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+}
+
+impl Iterator for Pool {
+    type Item = Result<Batch>;
+
+    /// The next batch, waiting for it; none after the last. An error names the case.
+    fn next(&mut self) -> Option<Result<Batch>> {
+        let started = Instant::now();
+        let own = self.numbers.next()?;
+        let batch = self.share.patches().len();
+        let samples = own * batch..(own + 1) * batch;
+        let shared = &self.shared;
+        let batch = Batch::of(self.share.number(own), samples.map(|sample| shared.take(sample)));
+        self.waited += started.elapsed();
+        if batch.is_err() {
+            self.numbers = 0..0;
+            shared.close();
+        }
+        Some(batch)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.close();
+        for worker in self.workers.drain(..) {
+            // A thread that panicked has said so.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread panics while it holds this")
+    }
+
+    /// The number of the next patch to prepare, once there is room for it; none at the end.
+    fn next(&self) -> Option<usize> {
+        let mut state = self.state();
+        while state.patches.start >= state.taken + state.ahead && !state.patches.is_empty() {
+            state = self.room.wait(state).expect("no thread panics while it holds this");
+        }
+        state.patches.next()
+    }
+
+    fn give(&self, number: usize, sample: Result<Sample>) {
+        let mut state = self.state();
+        if sample.is_err() {
+            state.patches.end = state.patches.start;
+        }
+        state.ready.insert(number, sample);
+        self.ready.notify_all();
+    }
+
+    /// A patch, waiting for it.
+    fn take(&self, number: usize) -> Result<Sample> {
+        let mut state = self.state();
+        loop {
+            if let Some(sample) = state.ready.remove(&number) {
+                state.taken = number + 1;
+                self.room.notify_all();
+                return sample;
+            }
+            if state.working == 0 {
+                return Err(anyhow!("the threads that prepare patches have stopped"));
+            }
+            state = self.ready.wait(state).expect("no thread panics while it holds this");
+        }
+    }
+
+    fn close(&self) {
+        let mut state = self.state();
+        state.patches.end = state.patches.start;
+        self.room.notify_all();
+    }
+}
+
+/// A thread that prepares patches, until it ends in whatever way.
+struct Working<'a>(&'a Shared);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.state().working -= 1;
+        if thread::panicking() {
+            // Its patch will never come: the others need not go on.
+            self.0.close();
+        }
+        self.0.ready.notify_all();
+    }
+}

@@ -1,0 +1,245 @@
+//! What a run's best weights do on the cases it did not train on: `held_out.json` in its folder.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use model_core::metrics::{Settings, Summary, score};
+use model_core::{LabelMap, Task, formats::nifti};
+use serde::{Deserialize, Serialize};
+
+use trainer_run::files;
+
+/// The file's name.
+pub const HELD_OUT: &str = "held_out.json";
+/// The version that this code writes and reads.
+pub const VERSION: u32 = 1;
+/// The largest file that is read: very many cases, and a few pictures.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What was measured after training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Version of this file's form.
+    pub version: u32,
+    /// The step that the measured weights are of.
+    pub steps: usize,
+    /// Whether these are the training cases themselves, since none are held out.
+    pub are_training_cases: bool,
+    /// Whether these cases chose the weights, by the best of several validations.
+    pub chose_weights: bool,
+    /// The rule for empty regions, by name.
+    pub empty_rule: String,
+    /// The tolerance of NSD, where it was measured.
+    pub nsd_tolerance_mm: Option<f64>,
+    /// What it was trained on.
+    pub device: String,
+    /// The most memory that was held at once, where it is known.
+    pub peak_bytes: Option<u64>,
+    /// Each case's scores.
+    pub cases: Vec<CaseResult>,
+    /// Pictures of the worst cases, the worst first.
+    pub pictures: Vec<Picture>,
+}
+
+/// A case's scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaseResult {
+    /// The case's name.
+    pub name: String,
+    /// Scores of each region, in the task's order.
+    pub regions: Vec<RegionResult>,
+    /// What a user should know about the scan's geometry, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// A region's scores in a case; none where the rule for empty regions gives none, or where it was
+/// not measured.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct RegionResult {
+    /// Dice.
+    pub dice: Option<f64>,
+    /// The 95th percentile of the surface distances.
+    pub hd95_mm: Option<f64>,
+    /// Normalised surface Dice.
+    pub nsd: Option<f64>,
+    /// Volume that is predicted.
+    pub predicted_ml: f64,
+    /// Volume of the reference.
+    pub reference_ml: f64,
+}
+
+/// A picture of a case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Picture {
+    /// The case's name.
+    pub case: String,
+    /// What it shows, in a sentence.
+    pub caption: String,
+    /// A PNG file's bytes; in JSON as base64.
+    #[serde(with = "as_base64")]
+    pub png: Vec<u8>,
+}
+
+impl HeldOut {
+    /// Writes the file whole or not at all.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn save(&self, run: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self).expect("results are plain data");
+        files::write(&run.join(HELD_OUT), json.as_bytes())
+    }
+
+    /// Reads the file of a run on this task; none where the run has not come so far.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of another version or task.
+    pub fn find(run: &Path, task: &Task) -> Result<Option<HeldOut>> {
+        let file = run.join(HELD_OUT);
+        if !file.exists() {
+            return Ok(None);
+        }
+        let bytes = files::read(&file, MAX_BYTES)?;
+        let held_out = HeldOut::parse(&bytes, task);
+        held_out.map(Some).with_context(|| format!("cannot use {}", file.display()))
+    }
+
+    fn parse(bytes: &[u8], task: &Task) -> Result<HeldOut> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = serde_json::from_slice(bytes)?;
+        ensure!(version == VERSION, "expected version {VERSION}, found {version}");
+        let held_out: HeldOut = serde_json::from_slice(bytes)?;
+        for case in &held_out.cases {
+            let (expected, found) = (task.regions.len(), case.regions.len());
+            ensure!(
+                expected == found,
+                "expected {expected} regions, found {found} in {}",
+                case.name
+            );
+        }
+        for Picture { case, png, .. } in &held_out.pictures {
+            ensure!(super::picture::size(png).is_some(), "expected a PNG as the picture of {case}");
+        }
+        Ok(held_out)
+    }
+
+    /// A summary of a score over the cases, by region.
+    pub fn summary(&self, region: usize, of: impl Fn(&RegionResult) -> Option<f64>) -> Summary {
+        let scores = self.cases.iter().map(|case| of(&case.regions[region]).unwrap_or(f64::NAN));
+        Summary::of(&scores.collect::<Vec<f64>>())
+    }
+}
+
+impl CaseResult {
+    /// Scores a prediction.
+    ///
+    /// # Panics
+    /// When the two are not on one grid.
+    pub fn measure(
+        name: &str,
+        predicted: &LabelMap,
+        reference: &LabelMap,
+        task: &Task,
+        settings: &Settings,
+    ) -> CaseResult {
+        let finite = |value: f64| value.is_finite().then_some(value);
+        let region = |region: &model_core::Region| {
+            let scores = score(predicted, reference, &region.labels, settings);
+            RegionResult {
+                dice: finite(scores.dice),
+                hd95_mm: finite(scores.hd95_mm),
+                nsd: finite(scores.nsd),
+                predicted_ml: scores.predicted_ml,
+                reference_ml: scores.reference_ml,
+            }
+        };
+        CaseResult {
+            name: name.into(),
+            regions: task.regions.iter().map(region).collect(),
+            warnings: nifti::warnings(&reference.grid.forms),
+        }
+    }
+
+    /// The mean of its regions' Dice; none where no region has a score.
+    pub fn dice(&self) -> Option<f64> {
+        let scores: Vec<f64> = self.regions.iter().filter_map(|region| region.dice).collect();
+        (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
+    }
+}
+
+mod as_base64 {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::{BASE64_STANDARD, Engine};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        BASE64_STANDARD.decode(text).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 1 writes it.
+    const JSON: &str = r#"{"version": 1, "steps": 2000, "are_training_cases": false,
+        "chose_weights": true, "empty_rule": "brats2023", "nsd_tolerance_mm": null,
+        "device": "cpu", "peak_bytes": 1048576,
+        "cases": [{"name": "a", "regions": [{"dice": 0.5, "hd95_mm": null, "nsd": null,
+            "predicted_ml": 1.5, "reference_ml": 2.0}]}],
+        "pictures": []}"#;
+
+    fn task() -> Task {
+        Task::exclusive("Test", vec!["MRI".into()], vec![(1, "core".to_string())])
+    }
+
+    #[test]
+    fn results_of_the_first_version_are_read() {
+        let held_out = HeldOut::parse(JSON.as_bytes(), &task()).unwrap();
+        let core = &held_out.cases[0].regions[0];
+        assert_eq!((held_out.steps, core.dice, core.hd95_mm), (2000, Some(0.5), None));
+        let again = serde_json::to_vec(&held_out).unwrap();
+        assert_eq!(HeldOut::parse(&again, &task()).unwrap(), held_out);
+    }
+
+    #[test]
+    fn results_that_do_not_fit_are_refused() {
+        let picture = r#""pictures": [{"case": "a", "caption": "", "png": "PHNjcmlwdD4="}]"#;
+        let cases = [
+            (JSON.replace("\"version\": 1", "\"version\": 2"), "expected version 1, found 2"),
+            (JSON.replace("\"pictures\": []", picture), "expected a PNG as the picture of a"),
+            (JSON.replace("predicted_ml", "predicted"), "predicted_ml"),
+            ("[]".into(), "expected struct Version"),
+        ];
+        for (json, expected) in cases {
+            let error = format!("{:#}", HeldOut::parse(json.as_bytes(), &task()).unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        }
+        let two = Task::builtin("brats2023").unwrap();
+        let error = HeldOut::parse(JSON.as_bytes(), &two).unwrap_err().to_string();
+        assert_eq!(error, "expected 3 regions, found 1 in a");
+    }
+
+    #[test]
+    fn a_case_without_any_score_has_no_dice() {
+        let region = |dice| RegionResult { dice, ..RegionResult::default() };
+        let case = |dice: &[Option<f64>]| CaseResult {
+            name: String::new(),
+            regions: dice.iter().copied().map(region).collect(),
+            warnings: Vec::new(),
+        };
+        assert_eq!(case(&[Some(0.5), None, Some(1.0)]).dice(), Some(0.75));
+        assert_eq!(case(&[None, None]).dice(), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! The page around the report's sections.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::color::{BACKGROUNDS, css, legible};
+use super::{Report, sections};
+use trainer_run::DISCLAIMER;
+use trainer_run::files::outputs::REPORT_MARK;
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("sort.js");
+
+/// A text as it stands in HTML, between tags or in a quoted attribute. Names come from files, so
+/// anything can stand in them.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '"' => out += "&quot;",
+            '\'' => out += "&#39;",
+            // HTML has no others, and marks that turn the direction of text would reach beyond.
+            '\n' | '\t' => out.push(character),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
+            character if character.is_control() => out.push('\u{fffd}'),
+            character => out.push(character),
+        }
+    }
+    out
+}
+
+/// The whole page. Its policy forbids to load anything, and to run any script but its own.
+pub(super) fn page(report: &Report) -> String {
+    let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
+    let policy = format!(
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'"
+    );
+    let all: Vec<(&str, &str, String)> = [
+        ("result", "Result", sections::result(report)),
+        ("curves", "Curves", sections::curves(report)),
+        ("cases", "Cases", sections::cases(report)),
+        ("worst", "Worst cases", sections::worst(report)),
+        ("training", "What was trained", sections::training(report)),
+        ("data", "Data", sections::data(report)),
+        ("machine", "Time and machine", sections::machine(report)),
+    ]
+    .into_iter()
+    .filter(|(_, _, body)| !body.is_empty())
+    .collect();
+    let links = all.iter().map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a>"));
+    let links = links.collect::<String>();
+    let bodies = all.iter().map(|(id, title, body)| {
+        format!("<section id=\"{id}\">\n<h2>{title}</h2>\n{body}</section>\n")
+    });
+    let bodies = bodies.collect::<String>();
+    let (title, subtitle) = sections::title(report);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} · Rewind</title>\n\
+         <style>\n{colors}{STYLE}</style>\n</head>\n<body>\n<main>\n<header>\n\
+         <p class=\"eyebrow\">{REPORT_MARK}</p>\n<h1>{title}</h1>\n\
+         <p class=\"subtitle\">{subtitle}</p>\n<p class=\"notice\">{DISCLAIMER}</p>\n\
+         <nav aria-label=\"Sections\">{links}</nav>\n</header>\n{bodies}\
+         <footer><p class=\"notice\">{DISCLAIMER}</p></footer>\n</main>\n\
+         <script>{SCRIPT}</script>\n</body>\n</html>\n",
+        colors = colors(report),
+    )
+}
+
+/// The regions' colors by day and by night.
+fn colors(report: &Report) -> String {
+    let regions = &report.run.task.regions;
+    let of = |background| -> String {
+        let color = |n: usize| css(legible(regions[n].color, background));
+        (0..regions.len()).map(|n| format!("--r{n}: {}; ", color(n))).collect()
+    };
+    let [light, dark] = BACKGROUNDS.map(of);
+    // On paper it is always day.
+    let mut out = format!(
+        ":root {{ {light}}}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark}}} }}\n"
+    );
+    for n in 0..regions.len() {
+        out += &format!(".r{n} {{ --ink: var(--r{n}); --dash: {}; }}\n", DASHES[n % DASHES.len()]);
+    }
+    out
+}
+
+/// Curves are told apart by more than their color.
+const DASHES: [&str; 4] = ["none", "7 3", "2 3", "9 3 2 3"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_can_leave_its_place() {
+        let hostile = "</td><script>alert('x')</script>\" onload=\"y & \u{202e}\u{7}";
+        let text = escape(hostile);
+        assert!(!text.contains(['<', '>', '"', '\'', '\u{202e}', '\u{7}']), "{text}");
+        assert!(text.starts_with("&lt;/td&gt;&lt;script&gt;alert(&#39;x&#39;)"), "{text}");
+        assert_eq!(escape("µm 3 × 3"), "µm 3 × 3");
+    }
+
+    #[test]
+    fn the_style_and_the_script_name_nothing_outside_of_the_page() {
+        for text in [STYLE, SCRIPT] {
+            let found = ["http", "url(", "import", "src", "</"].iter().find(|w| text.contains(**w));
+            assert_eq!(found, None);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! How the training went, step by step.
+
+use super::{NONE, whose};
+use crate::Report;
+use crate::chart::{LineChart, Series};
+use crate::html::escape;
+use trainer_run::metrics_log::{Values, mean};
+
+/// A value of the rows of training, its title, and whether it may be drawn on a logarithmic scale,
+/// is between 0 and 1, and is noisy.
+struct Curve {
+    title: &'static str,
+    of: fn(&Values) -> Option<f64>,
+    may_be_log: bool,
+    is_share: bool,
+    is_noisy: bool,
+}
+
+/// What a row of training says.
+macro_rules! of_training {
+    ($field:ident) => {
+        |values| match values {
+            Values::Training { $field, .. } => Some(*$field),
+            Values::Validation(_) => None,
+        }
+    };
+}
+
+fn branch(values: &Values) -> Option<[f64; 2]> {
+    match values {
+        Values::Training { branch, .. } => *branch,
+        Values::Validation(_) => None,
+    }
+}
+
+fn loss_scale(values: &Values) -> Option<f64> {
+    match values {
+        Values::Training { scaling, .. } => scaling.map(|(factor, _)| factor),
+        Values::Validation(_) => None,
+    }
+}
+
+const CURVES: [Curve; 8] = [
+    Curve {
+        title: "Loss",
+        of: of_training!(loss),
+        may_be_log: true,
+        is_share: false,
+        is_noisy: true,
+    },
+    Curve {
+        title: "Dice of the training patches",
+        of: of_training!(patch_dice),
+        may_be_log: false,
+        is_share: true,
+        is_noisy: true,
+    },
+    Curve {
+        title: "Cross-entropy of the training patches",
+        of: of_training!(cross_entropy),
+        may_be_log: true,
+        is_share: false,
+        is_noisy: true,
+    },
+    Curve {
+        title: "Gradient norm",
+        of: of_training!(gradient_norm),
+        may_be_log: true,
+        is_share: false,
+        is_noisy: true,
+    },
+    Curve {
+        title: "Learning rate",
+        of: of_training!(learning_rate),
+        may_be_log: false,
+        is_share: false,
+        is_noisy: false,
+    },
+    Curve {
+        title: "Variational branch: L2",
+        of: |values| Some(branch(values)?[0]),
+        may_be_log: true,
+        is_share: false,
+        is_noisy: true,
+    },
+    Curve {
+        title: "Variational branch: KL",
+        of: |values| Some(branch(values)?[1]),
+        may_be_log: true,
+        is_share: false,
+        is_noisy: true,
+    },
+    Curve {
+        title: "Loss scale",
+        of: loss_scale,
+        may_be_log: true,
+        is_share: false,
+        is_noisy: false,
+    },
+];
+
+/// The charts.
+pub(crate) fn curves(report: &Report) -> String {
+    let history = &report.history;
+    let steps = history.steps();
+    let mark = best_step(report);
+    let mark = mark.as_ref().map(|(step, label)| (*step, label.as_str()));
+    let mut figures = vec![validation(report, steps, mark)];
+    for Curve { title, of, may_be_log, is_share, is_noisy } in CURVES {
+        let series = vec![Series {
+            name: title.into(),
+            class: "main".into(),
+            points: history.training(of),
+            is_noisy,
+            has_dots: false,
+        }];
+        let range = is_share.then_some([0.0, 1.0]);
+        let chart = LineChart { title, steps, series, range, may_be_log, mark };
+        figures.push(chart.svg().map(|svg| figure(title, "", "", &svg)));
+    }
+    let figures: String = figures.into_iter().flatten().collect();
+    if figures.is_empty() {
+        return format!("<p class=\"empty\">{NONE} nothing has been logged yet</p>\n");
+    }
+    format!(
+        "<p class=\"muted\">Over optimizer steps. A bold curve is a running mean of the faint one. \
+         Point at a chart for its values.</p>\n<div class=\"charts\">\n{figures}</div>\n"
+    )
+}
+
+/// The step of the weights that were kept.
+fn best_step(report: &Report) -> Option<(usize, String)> {
+    let validations = || report.history.validations();
+    let step = match &report.held_out {
+        Some(held_out) => held_out.steps,
+        None => {
+            let means = validations().map(|(step, dice)| (step, mean(dice)));
+            let means = means.filter(|best| best.1.is_finite());
+            means.max_by(|a, b| a.1.total_cmp(&b.1))?.0
+        }
+    };
+    (validations().count() > 1).then(|| (step, format!("best, step {step}")))
+}
+
+fn validation(report: &Report, steps: usize, mark: Option<(usize, &str)>) -> Option<String> {
+    let history = &report.history;
+    let of = |value: &dyn Fn(&[f64]) -> f64| -> Vec<(usize, f64)> {
+        let points = history.validations().map(|(step, dice)| (step, value(dice)));
+        points.filter(|(_, value)| value.is_finite()).collect()
+    };
+    let num_regions = history.regions.len();
+    let mut series: Vec<Series> = (0..num_regions)
+        .map(|n| Series {
+            name: history.regions[n].clone(),
+            class: format!("r{n}"),
+            points: of(&|dice| dice[n]),
+            is_noisy: false,
+            has_dots: true,
+        })
+        .collect();
+    if num_regions > 1 {
+        series.push(Series {
+            name: "mean".into(),
+            class: "mean".into(),
+            points: of(&mean),
+            is_noisy: false,
+            has_dots: false,
+        });
+    }
+    let key = |series: &Series| {
+        format!(
+            "<li><svg viewBox=\"0 0 26 8\" aria-hidden=\"true\"><path class=\"curve {}\" \
+             d=\"M0 4L26 4\"/></svg>{}</li>",
+            series.class,
+            escape(&series.name)
+        )
+    };
+    let legend =
+        format!("<ul class=\"legend\">{}</ul>\n", series.iter().map(key).collect::<String>());
+    let title = "Dice of whole cases";
+    let about = format!("{} cases, by region", whose(report));
+    let range = Some([0.0, 1.0]);
+    let chart = LineChart { title, steps, series, range, may_be_log: false, mark };
+    chart.svg().map(|svg| figure(title, &about, &legend, &svg))
+}
+
+fn figure(title: &str, about: &str, legend: &str, svg: &str) -> String {
+    let about = if about.is_empty() { String::new() } else { format!("<small>{about}</small>") };
+    format!("<figure><h3>{title}{about}</h3>\n{legend}{svg}</figure>\n")
+}

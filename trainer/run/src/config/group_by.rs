@@ -1,0 +1,37 @@
+//! The setting `group_by`: which cases belong to one patient.
+
+use anyhow::{Context, Result};
+use regex::{Regex, RegexBuilder};
+
+/// `group_by` of cases that stand alone.
+pub const BY_CASE: &str = "case";
+
+/// Compiles a pattern that ignores case.
+///
+/// # Errors
+/// When the text is no regular expression.
+pub fn patient_pattern(text: &str) -> Result<Regex> {
+    let built = RegexBuilder::new(text).case_insensitive(true).build();
+    built.with_context(|| format!("expected group_by to be {BY_CASE} or a regular expression"))
+}
+
+/// Checks a value of `group_by`.
+///
+/// # Errors
+/// When it is neither [`BY_CASE`] nor a regular expression.
+pub fn check_group_by(group_by: &str) -> Result<()> {
+    if group_by != BY_CASE {
+        patient_pattern(group_by)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unbalanced_pattern_is_refused() {
+        assert!(check_group_by("(").is_err() && check_group_by(BY_CASE).is_ok());
+    }
+}

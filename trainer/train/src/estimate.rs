@@ -1,0 +1,285 @@
+//! `rewind plan`: the memory and the work of a training step, told before it runs.
+
+use crate::precision::network_precision;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use model_core::kernels::Place;
+use model_core::network::config::{PRESETS, published_size};
+use model_core::network::memory_estimate::{Fit, Plan, Settings, fit, plan};
+use model_core::{UNetConfig, Vae};
+use serde::Serialize;
+
+use crate::device;
+use trainer_run::DISCLAIMER;
+use trainer_run::config::{Float, Precision, TrainConfig, describe, precision};
+
+mod print;
+
+pub use print::{bytes, work};
+use print::{fitting, head, levels};
+
+/// Tell the memory and the work of a training step before it runs.
+///
+/// For each level and in total: parameters, multiply-adds, bytes stored for the backward pass, and
+/// the most bytes held; for the network as it rewinds, for its twin that stores everything, and for
+/// the twin with √n gradient checkpointing. Computed from the configuration that the network is
+/// built from; `rewind-bench memory` measures the same.
+///
+/// Research use only, not a medical device.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// Volumes a step; by default the settings' batch, or 1 for a preset.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Whose kernels: cpu, wgpu or cuda; by default the best that is compiled in and present.
+    #[arg(long)]
+    device: Option<String>,
+    /// Tells the largest cube, depth and width that train within this much memory, such as 16GiB.
+    #[arg(long, value_name = "MEMORY")]
+    fit: Option<String>,
+    /// Prints JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which network, on which size, in which precision.
+#[derive(Args)]
+pub struct NetworkArgs {
+    /// A network by name.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(PRESETS))]
+    preset: Option<String>,
+    /// Takes the network of these settings for training (TOML).
+    #[arg(long, conflicts_with = "preset")]
+    config: Option<PathBuf>,
+    /// Voxels of the input along top, front, right, the slowest axis of the file first (a training
+    /// patch is named the other way round). By default `plan` takes the preset's published size
+    /// or the settings' patch, `bench` 32³ or a small size that the network takes.
+    #[arg(long, value_name = "KxJxI")]
+    size: Option<String>,
+    /// Channels of the input, where the settings leave them open.
+    #[arg(long, default_value_t = 4)]
+    channels: usize,
+    /// Regions or labels of the output, where the settings leave them open.
+    #[arg(long, default_value_t = 3)]
+    outputs: usize,
+    /// What the layers compute in; by default as the settings say, or f32 for a preset.
+    #[arg(long)]
+    precision: Option<Float>,
+    /// Type of the streams of reversible blocks: f32, or as the precision.
+    #[arg(long)]
+    stream: Option<Float>,
+    /// With the variational branch.
+    #[arg(long)]
+    vae: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rewind plan --preset mbconv-base
+  rewind plan --preset brugger-4-1 --size 160x192x160 --precision f16
+  rewind plan --preset mbconv-base --precision f16 --stream f16
+  rewind plan --preset mbconv-slim --fit 16GiB
+  rewind plan --config train.toml --size 96x96x96 --json
+
+Research use only, not a medical device";
+
+/// A network and what a step of it takes.
+pub struct Chosen {
+    /// The preset's, or the settings' file.
+    pub name: String,
+    /// The network.
+    pub config: UNetConfig,
+    /// Voxels of the input along i, j, k.
+    pub dims: [usize; 3],
+    /// Volumes a step.
+    pub batch: usize,
+}
+
+impl NetworkArgs {
+    /// What is meant. Where no size is given, it is a cube of the edge `smallest`, or of the
+    /// network's least; with 0 the published size, or the settings' patch.
+    ///
+    /// # Errors
+    /// For a network that cannot be built or does not take the size.
+    pub fn network(&self, smallest: usize) -> Result<Chosen> {
+        let (name, mut config, usual, batch) = match (&self.preset, &self.config) {
+            (Some(name), _) => {
+                let config = UNetConfig::preset(name, self.channels, self.outputs)?;
+                (name.clone(), config, published_size(name), 1)
+            }
+            (None, Some(file)) => {
+                let settings = TrainConfig::read(file)?;
+                settings.check()?;
+                let config = settings.network_of(self.channels, self.outputs)?;
+                (file.display().to_string(), config, settings.patch, settings.batch)
+            }
+            (None, None) => bail!("expected --preset (one of {}) or --config", PRESETS.join(", ")),
+        };
+        config.for_inference().check()?;
+        let (dims, whose) = match &self.size {
+            Some(text) => (size(text)?, "--size"),
+            None if smallest > 0 => ([smallest.max(2 * config.min_size()); 3], "the size"),
+            None => (usual, "the usual size"),
+        };
+        let [i, j, k] = config.padded(dims);
+        let next = format!("{whose} (the next that the network takes is {k}x{j}x{i})");
+        config.check_size(dims).context(next)?;
+        if self.vae {
+            config.vae.get_or_insert_with(Vae::default);
+        }
+        if let Some(vae) = &mut config.vae {
+            vae.patch = dims;
+        }
+        config.check()?;
+        Ok(Chosen { name, config, dims, batch })
+    }
+
+    /// What the network is to compute in.
+    ///
+    /// # Errors
+    /// For settings that cannot be read, and streams that are neither f32 nor as the layers.
+    pub fn precision(&self) -> Result<Precision> {
+        let settings = match &self.config {
+            Some(file) => TrainConfig::read(file)?,
+            None => TrainConfig::default(),
+        };
+        let compute = self.precision.unwrap_or(settings.precision);
+        precision(compute, self.stream.unwrap_or(settings.stream))
+    }
+}
+
+/// Whose kernels a device of this name runs; it need not be present.
+///
+/// # Errors
+/// For an unknown name.
+pub fn place(device: Option<&str>) -> Result<Place> {
+    let name = match device {
+        Some(name) => name.to_string(),
+        None => device::describe(&device::device(None)?),
+    };
+    match name.split([':', '(']).next() {
+        Some("cpu") => Ok(Place::Cpu),
+        Some("wgpu" | "cuda") => Ok(Place::Gpu),
+        _ if device.is_none() => Ok(Place::Gpu),
+        _ => bail!("--device: expected cpu, wgpu or cuda, found {name:?}"),
+    }
+}
+
+/// "160x192x160", slowest axis first, as (i, j, k).
+pub fn size(text: &str) -> Result<[usize; 3]> {
+    let axes: Vec<usize> = text.split(['x', '×']).map_while(|axis| axis.parse().ok()).collect();
+    let found = text.split(['x', '×']).count();
+    match axes[..] {
+        [n] if found == 1 => Ok([n; 3]),
+        [k, j, i] if found == 3 => Ok([i, j, k]),
+        _ => bail!("--size: expected KxJxI such as 160x192x160, found {text:?}"),
+    }
+}
+
+/// "16GiB", "16 GB", "800MiB" in bytes.
+pub fn memory(text: &str) -> Result<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "gib" => 1u64 << 30,
+        "mib" => 1 << 20,
+        "gb" => 1_000_000_000,
+        "mb" => 1_000_000,
+        _ => bail!("expected memory in GiB, MiB, GB or MB, such as 16GiB, found {text:?}"),
+    };
+    let number: f64 = (number.parse())
+        .with_context(|| format!("expected memory such as 16GiB, found {text:?}"))?;
+    ensure!(number < 1e9, "expected less memory than {text}");
+    Ok((number * factor as f64) as u64)
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// For a network that cannot be built or does not take the size.
+pub fn run(args: PlanArgs) -> Result<()> {
+    let Chosen { name, config, dims, batch } = args.network.network(0)?;
+    let precision = args.network.precision()?;
+    let batch = args.batch.unwrap_or(batch);
+    ensure!(batch >= 1, "--batch: expected at least 1, found {batch}");
+    let settings = Settings {
+        place: place(args.device.as_deref())?,
+        batch,
+        precision: network_precision(precision),
+    };
+    let found = plan(&config, dims, settings)?;
+    let fits = match &args.fit {
+        None => None,
+        Some(text) => {
+            let budget = memory(text).context("--fit")?;
+            let modes = found.runs.iter().map(|run| fit(&config, dims, settings, budget, run.mode));
+            Some(modes.collect::<model_core::Result<Vec<Fit>>>()?)
+        }
+    };
+    if args.json {
+        #[derive(Serialize)]
+        struct All {
+            network: UNetConfig,
+            plan: Plan,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            fit: Option<Vec<Fit>>,
+        }
+        let all = All { network: config, plan: found, fit: fits };
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    let precision = describe(precision);
+    println!("{}", head(&name, &config, &found, &precision, settings.place));
+    println!("{}", levels(&found));
+    if let (Some(fits), Some(budget)) = (&fits, &args.fit) {
+        println!("{}", fitting(fits, budget, dims));
+    }
+    println!("{DISCLAIMER}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a user can type, however absurd, is an answer or an error.
+    #[test]
+    fn absurd_requests_are_refused_or_counted() {
+        let requested = |options: &[&str]| {
+            #[derive(clap::Parser)]
+            struct Line {
+                #[command(flatten)]
+                plan: PlanArgs,
+            }
+            let line = ["plan"].iter().chain(options);
+            run(<Line as clap::Parser>::try_parse_from(line).unwrap().plan)
+        };
+        let deep = ["--preset", "brugger-4-1", "--fit", "999999999GiB", "--json"];
+        requested(&deep).unwrap();
+        for size in ["18446744073709551615x32x32", "1048576", "0", "32x0x32", "33"] {
+            assert!(requested(&["--preset", "demo", "--size", size]).is_err(), "{size}");
+        }
+        assert!(requested(&["--preset", "demo", "--batch", "0"]).is_err());
+        assert!(requested(&["--preset", "demo", "--batch", "18446744073709551615"]).is_err());
+        requested(&["--preset", "mbconv-wider", "--size", "16384", "--batch", "16384"]).unwrap();
+    }
+
+    #[test]
+    fn sizes_and_memories_are_read() {
+        assert_eq!(size("160x192x128").unwrap(), [128, 192, 160]);
+        assert_eq!(size("64").unwrap(), [64; 3]);
+        for text in ["", "1x2", "1x2x3x4", "ax2x3", "1x2x"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!(memory("16GiB").unwrap(), 16 << 30);
+        assert_eq!(memory("1.5 GB").unwrap(), 1_500_000_000);
+        for text in ["16", "GiB", "-1GiB", "1e9GiB", "infGiB"] {
+            assert!(memory(text).is_err(), "{text}");
+        }
+    }
+}

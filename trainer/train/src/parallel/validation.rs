@@ -1,0 +1,48 @@
+//! A validation shared out by case: each rank measures every so many cases with its copy of the
+//! averaged weights, which are the same on all.
+
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use burn::tensor::Device;
+use model_core::Task;
+use model_core::nets::UNet3d;
+
+use super::Reducer;
+use crate::validate::{self, Validation};
+use trainer_data::cases::Cases;
+
+/// Measures a network on the cases of these numbers, and gives every rank the whole; none when any
+/// of them was stopped on the way.
+///
+/// # Errors
+/// When a case cannot be read again, or another rank has ended.
+pub(crate) fn validate(
+    reducer: &dyn Reducer,
+    network: &UNet3d,
+    task: &Task,
+    cases: &Cases,
+    measured: &[usize],
+    device: &Device,
+    stop: &AtomicBool,
+    progress: impl FnMut(usize),
+) -> Result<Option<Validation>> {
+    let (rank, num_ranks) = (reducer.rank(), reducer.num_ranks());
+    let own: Vec<usize> = measured.iter().copied().skip(rank).step_by(num_ranks).collect();
+    let found = validate::validate(network, task, cases, &own, device, stop, progress)?;
+    // How many were stopped, then the regions' Dice, 0 where a case is another rank's.
+    let count = measured.len();
+    let mut numbers = vec![0.0; 1 + task.regions.len() * count];
+    match found {
+        None => numbers[0] = 1.0,
+        Some(Validation { dice }) => {
+            for (scores, all) in dice.iter().zip(numbers[1..].chunks_exact_mut(count)) {
+                let places = (rank..).step_by(num_ranks);
+                places.zip(scores).for_each(|(place, score)| all[place] = *score);
+            }
+        }
+    }
+    reducer.sum_numbers(&mut numbers)?;
+    let dice = numbers[1..].chunks_exact(count).map(<[f64]>::to_vec).collect();
+    Ok((numbers[0] == 0.0).then_some(Validation { dice }))
+}

@@ -1,0 +1,81 @@
+//! A rank other than the first: it steps and measures as that one says, and writes nothing.
+
+use crate::precision::network_precision;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use trainer_data::patches::BatchShard;
+
+use anyhow::Result;
+use burn::tensor::Device;
+
+use super::{Command, Reducer, follow, validate};
+use crate::checkpoint::Checkpoint;
+use crate::loss::Loss;
+use crate::schedule::Schedule;
+use crate::step::Learner;
+use trainer_data::cases::Cases;
+use trainer_data::patches::batches_of;
+use trainer_run::config::TrainConfig;
+
+/// All that a rank is given.
+pub(crate) struct Worker<'a> {
+    /// How it adds up with the others.
+    pub reducer: Arc<dyn Reducer>,
+    /// The settings.
+    pub config: &'a TrainConfig,
+    /// The task.
+    pub task: &'a model_core::Task,
+    /// The network.
+    pub network: &'a model_core::UNetConfig,
+    /// The cases.
+    pub cases: &'a Cases,
+    /// The numbers of those that are trained on.
+    pub training: &'a [usize],
+    /// The numbers of those that are measured.
+    pub measured: &'a [usize],
+    /// Where it computes.
+    pub device: &'a Device,
+    /// Threads that prepare its patches.
+    pub workers: usize,
+}
+
+impl Worker<'_> {
+    /// Goes on from a checkpoint until the first rank, or a stop, ends it. Gives the steps done, and
+    /// whether nothing is left to do.
+    ///
+    /// # Errors
+    /// As the first rank's.
+    pub fn run(self, checkpoint: Checkpoint, stop: &AtomicBool) -> Result<(usize, bool)> {
+        let Worker { reducer, config, task, cases, training, device, .. } = self;
+        let schedule = Schedule::new(config, training.len());
+        let share =
+            BatchShard::new(config.batch, config.accumulate, reducer.rank(), reducer.num_ranks());
+        let mut steps = checkpoint.steps;
+        let range = steps * config.accumulate..schedule.steps * config.accumulate;
+        let mut pool = batches_of(share, config, cases, training, range, self.workers);
+        let (loss, precision) =
+            (Loss::new(task, config.loss), network_precision(config.precision()?));
+        let mut learner = Learner::in_precision(self.network, precision, loss, checkpoint, device)?;
+        learner.reducer = reducer.clone();
+        let plain = device.clone().without_autodiff();
+        loop {
+            match follow(&*reducer, stop)? {
+                command @ (Command::End | Command::Stop) => {
+                    return Ok((steps, command == Command::End));
+                }
+                Command::Step => {
+                    let own = config.accumulate / share.at_once;
+                    let batches = pool.by_ref().take(own).collect::<Result<Vec<_>>>()?;
+                    learner.step(config, schedule.learning_rate(steps), batches)?;
+                    steps += 1;
+                }
+                Command::Validate => {
+                    let average = &learner.average;
+                    let measured = self.measured;
+                    let nothing = |_| {};
+                    validate(&*reducer, average, task, cases, measured, &plain, stop, nothing)?;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Training: from a data set to checkpoints, the bundle of the best validation and a report.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use trainer_data::split::split_by_patient;
+
+use anyhow::{Result, ensure};
+use burn::tensor::Device;
+use model_core::{DEFAULT_TOLERANCE_VOXELS, UNetConfig};
+
+use crate::checkpoint::{Best, Checkpoint, best, needed_bytes, remove_leftovers};
+use crate::device;
+use crate::parallel::{Processes, Ranks, Worker};
+use crate::schedule::Schedule;
+use trainer_data::cases::Cases;
+use trainer_data::data_set::{DataSet, Patients};
+use trainer_data::patches::BatchShard;
+use trainer_run::config::TrainConfig;
+use trainer_run::files::lock::{FolderLock, LOCK};
+use trainer_run::files::outputs::{self, Output};
+use trainer_run::run_folder::{Run, SETTINGS};
+use trainer_run::{files, progress, run_folder};
+
+mod finish;
+mod trainer;
+
+use finish::remove_results;
+use trainer::Trainer;
+
+/// What is trained on, and where the run's folder is.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// The data set.
+    pub data: &'a Path,
+    /// The run's folder.
+    pub out: &'a Path,
+    /// The task by name, for data sets that do not say it.
+    pub task: Option<&'a str>,
+    /// Whether cases that cannot be used are left out.
+    pub skip_bad: bool,
+    /// How far apart the files of one case may lie, in voxels.
+    pub tolerance_voxels: f64,
+    /// Whether a run goes on with settings that it was not started with.
+    pub accept_changes: bool,
+}
+
+impl<'a> Job<'a> {
+    /// A data set that says its task, all of whose cases can be used.
+    pub fn new(data: &'a Path, out: &'a Path) -> Job<'a> {
+        Job {
+            data,
+            out,
+            task: None,
+            skip_bad: false,
+            tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
+            accept_changes: false,
+        }
+    }
+}
+
+impl Job<'_> {
+    fn open_data_set(&self) -> Result<DataSet> {
+        DataSet::open_for_training(self.data, self.task, self.skip_bad, self.tolerance_voxels)
+    }
+}
+
+/// How a training went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Steps done in all.
+    pub steps: usize,
+    /// Whether it is at its end; else it was stopped and can be resumed.
+    pub finished: bool,
+    /// The best validation.
+    pub best: Option<Best>,
+}
+
+/// Trains, or goes on with the run in the job's folder, until the last step, until the validations
+/// no longer rise, or until `stop` is set.
+///
+/// # Errors
+/// A data set, settings or a checkpoint that cannot be used; a loss that is no longer finite; a
+/// full disk. The last checkpoint is kept.
+pub fn train(
+    job: Job,
+    config: &TrainConfig,
+    device: &Device,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    train_on(job, config, &Ranks::one(device), stop)
+}
+
+/// The same on several devices: on any number of them a step's patches are the same, its gradient
+/// differs only by how sums are rounded, and a run may go on with another number of them.
+///
+/// # Errors
+/// As [`train`]; with the rank that failed first, where there are several.
+pub fn train_on(
+    job: Job,
+    config: &TrainConfig,
+    ranks: &Ranks,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    match ranks {
+        Ranks::Threads(..) => lead(job, config, ranks, stop),
+        Ranks::Processes(processes) => processes.run(|| match ranks.only_follows() {
+            false => lead(job, config, ranks, stop),
+            true => follow(job, config, ranks, processes, stop),
+        }),
+    }
+}
+
+/// Whether settings are sound, and every device can do what they ask.
+fn check(config: &TrainConfig, ranks: &Ranks) -> Result<()> {
+    config.check()?;
+    for device in ranks.devices() {
+        device::check_deterministic(config, device)?;
+        device::check_precision(config, device)?;
+    }
+    Ok(())
+}
+
+/// As the first rank, which alone has to do with the run's folder.
+fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
+    check(config, ranks)?;
+    let data_set = job.open_data_set()?;
+    let network = config.network(&data_set.task)?;
+    let patients = Patients::of(&data_set, config.group_by.as_deref())?;
+    patients.notes().iter().for_each(|note| progress::say(format!("note: {note}")));
+    let (training, held_out) = split_by_patient(config, &patients.of_case)?;
+    let mut run = describe(config, job.task, &data_set, &network, (&training, &held_out));
+
+    // What can be refused is refused before hours of preprocessing.
+    let out = job.out;
+    let _lock = FolderLock::alone(out)?;
+    let started = Run::find(out)?;
+    run.patients = match &started {
+        Some(started) => started.patients.clone(),
+        None => Some(patients.several),
+    };
+    let checkpoint = match &started {
+        Some(started) => {
+            run.check_same(started, out, job.accept_changes)?;
+            remove_leftovers(out);
+            Checkpoint::newest(out, &network)?
+        }
+        None => {
+            // A kill while the run was being described leaves less than a run.
+            files::new_folder(out, &[LOCK, SETTINGS])?;
+            outputs::check(Output::Settings, &out.join(SETTINGS))?;
+            None
+        }
+    };
+    let (done, best) =
+        checkpoint.as_ref().map_or((0, None), |at| (at.steps, best(&at.validations)));
+    let steps = Schedule::new(config, training.len()).steps;
+    ensure!(
+        done <= steps,
+        "settings: expected steps of at least {done}, which the run in {} has done, found {steps}",
+        out.display()
+    );
+    if done < steps {
+        files::check_space(out, needed_bytes(out, &network), "the run's checkpoints")?;
+    }
+    let open = || Cases::open(data_set, config, &network, stop);
+    let Some(cases) = ranks.open_cases(open)? else {
+        return Ok(Outcome { steps: done, finished: false, best });
+    };
+    run.data_fingerprint = cases.fingerprint.clone();
+    if let Some(started) = &started {
+        run.check_same(started, out, job.accept_changes)?;
+    }
+    if started.is_none_or(|started| started != run) {
+        remove_results(out)?;
+        run.save(out)?;
+    }
+    let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint::initial(&network, config.seed));
+    let checkpoint = ranks.start(&alike(config, &cases)?, checkpoint, &network)?;
+    if ranks.count() > 1 {
+        let share = BatchShard::new(config.batch, config.accumulate, 0, ranks.count());
+        let idle =
+            if share.leaves_ranks_idle() { "; batch is too small to occupy all" } else { "" };
+        progress::say(format!("{}{idle}", ranks.describe()));
+    }
+    let (task, measured) = (run.task.clone(), measured(&training, &held_out));
+    let (shared, of_training) = (cases.clone(), training.clone());
+    let first = ranks.devices()[0];
+    let first = |reducer| {
+        let start = Some(checkpoint.clone());
+        let workers = num_workers(config, ranks, first);
+        Trainer::new(run, cases, training, held_out, first, start, out, workers, reducer)?.run(stop)
+    };
+    let other = |reducer, device: &Device| {
+        let worker = Worker {
+            reducer,
+            config,
+            task: &task,
+            network: &network,
+            cases: &shared,
+            training: &of_training,
+            measured: &measured,
+            device,
+            workers: num_workers(config, ranks, device),
+        };
+        worker.run(checkpoint.clone(), stop).map(drop)
+    };
+    ranks.run(first, other)
+}
+
+/// Describes a run on a data set whose files' fingerprint is not known yet.
+fn describe(
+    config: &TrainConfig,
+    task_name: Option<&str>,
+    data_set: &DataSet,
+    network: &UNetConfig,
+    (training, held_out): (&[usize], &[usize]),
+) -> Run {
+    let names =
+        |numbers: &[usize]| numbers.iter().map(|n| data_set.cases[*n].name.clone()).collect();
+    Run {
+        version: run_folder::VERSION,
+        code_version: env!("CARGO_PKG_VERSION").into(),
+        config: config.clone(),
+        task: data_set.task.clone(),
+        task_name: task_name.map(String::from),
+        network: network.clone(),
+        data: data_set.name.clone(),
+        licence: data_set.licence.clone(),
+        data_fingerprint: String::new(),
+        training: names(training),
+        held_out: names(held_out),
+        patients: Some(Vec::new()),
+    }
+}
+
+/// As another rank in a process of its own.
+fn follow(
+    job: Job,
+    config: &TrainConfig,
+    ranks: &Ranks,
+    processes: &Processes,
+    stop: &AtomicBool,
+) -> Result<Outcome> {
+    check(config, ranks)?;
+    let data_set = job.open_data_set()?;
+    let network = config.network(&data_set.task)?;
+    let task = data_set.task.clone();
+    let patients = Patients::of(&data_set, config.group_by.as_deref())?;
+    let (training, held_out) = split_by_patient(config, &patients.of_case)?;
+    let open = || Cases::open(data_set, config, &network, stop);
+    let Some(cases) = ranks.open_cases(open)? else {
+        return Ok(Outcome { steps: 0, finished: false, best: None });
+    };
+    let initial = Checkpoint::initial(&network, config.seed);
+    let checkpoint = ranks.start(&alike(config, &cases)?, initial, &network)?;
+    let device = ranks.devices()[0];
+    let worker = Worker {
+        reducer: processes.reducer(),
+        config,
+        task: &task,
+        network: &network,
+        cases: &cases,
+        training: &training,
+        measured: &measured(&training, &held_out),
+        device,
+        workers: num_workers(config, ranks, device),
+    };
+    let (steps, finished) = worker.run(checkpoint, stop)?;
+    Ok(Outcome { steps, finished, best: None })
+}
+
+/// What all processes must have the same of.
+fn alike(config: &TrainConfig, cases: &Cases) -> Result<String> {
+    let settings = TrainConfig { cache: None, ..config.clone() };
+    Ok(format!("{} {}", toml::to_string(&settings)?, cases.fingerprint))
+}
+
+/// The cases that are measured: those held out, or where none are, the training cases.
+fn measured(training: &[usize], held_out: &[usize]) -> Vec<usize> {
+    if held_out.is_empty() { training.to_vec() } else { held_out.to_vec() }
+}
+
+/// How many threads prepare a rank's patches: of what a device alone would have, a rank of this
+/// process its part.
+fn num_workers(config: &TrainConfig, ranks: &Ranks, device: &Device) -> usize {
+    let trains_on_cpu = device::describe(device) == "cpu";
+    let all = trainer_data::patches::num_workers(config.workers, trains_on_cpu);
+    all.div_ceil(ranks.devices().len())
+}

@@ -1,0 +1,74 @@
+//! Dice of a network on whole cases, on the scans' own grids.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use burn::tensor::Device;
+use model_core::metrics::dice;
+use model_core::nets::UNet3d;
+use model_core::{EmptyRule, Score, Task, postprocess};
+
+use crate::model;
+use trainer_data::cases::Cases;
+
+/// The rule for empty regions in every number that training reports: an absent region that is
+/// found absent counts 1, so that no case leaves the mean.
+pub const RULE: EmptyRule = EmptyRule::Brats2023;
+
+/// Dice by region, then by case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validation {
+    /// For each region of the task, each case's Dice.
+    pub dice: Vec<Vec<f64>>,
+}
+
+/// Measures a network on the cases of these numbers; none when stopped on the way.
+///
+/// # Errors
+/// When a case cannot be read again.
+pub fn validate(
+    network: &UNet3d,
+    task: &Task,
+    cases: &Cases,
+    numbers: &[usize],
+    device: &Device,
+    stop: &AtomicBool,
+    mut progress: impl FnMut(usize),
+) -> Result<Option<Validation>> {
+    let mut by_region = vec![Vec::new(); task.regions.len()];
+    for (done, &number) in numbers.iter().enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        progress(done);
+        let reference = cases.reference(number)?.labels;
+        let case = cases.load(number)?;
+        let logits = model::logits(network, &case.input, device);
+        let predicted = postprocess(&logits, task, &case.placement);
+        for (scores, region) in by_region.iter_mut().zip(&task.regions) {
+            scores.push(dice(&predicted.labels, &reference, &region.labels, RULE));
+        }
+    }
+    Ok(Some(Validation { dice: by_region }))
+}
+
+impl Validation {
+    /// Each region's mean over the cases.
+    pub fn means(&self) -> Vec<f64> {
+        self.dice.iter().map(|scores| scores.iter().sum::<f64>() / scores.len() as f64).collect()
+    }
+
+    /// The mean over regions of their means.
+    pub fn mean(&self) -> f64 {
+        let means = self.means();
+        means.iter().sum::<f64>() / means.len() as f64
+    }
+
+    /// The means as a bundle's card holds them.
+    pub fn scores(&self, task: &Task) -> Vec<Score> {
+        let scores = task.regions.iter().zip(self.means()).zip(&self.dice);
+        scores
+            .map(|((region, dice), all)| Score { region: region.name.clone(), dice, n: all.len() })
+            .collect()
+    }
+}
