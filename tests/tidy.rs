@@ -219,13 +219,13 @@ const SAYS_SO: [(&str, &str); 11] = [
     ("web-viewer/index.html", DISCLAIMER),
     ("web-viewer/src/bin/rewind-serve.rs", DISCLAIMER),
     ("web-viewer/src/share.rs", "PREFIX: &str = \"research-use-only."),
-    ("trainer/src/lib.rs", DISCLAIMER),
+    ("trainer/run/src/lib.rs", DISCLAIMER),
     ("trainer/src/cli/evaluate.rs", "{DISCLAIMER}\", result.report()"),
-    ("trainer/src/cli/export.rs", "{DISCLAIMER}\", export::describe"),
-    ("trainer/src/export.rs", "_{DISCLAIMER}_"),
-    ("trainer/src/inspect/report.rs", "parts.push(DISCLAIMER"),
-    ("trainer/src/onnx.rs", "(\"disclaimer\", Value::from(DISCLAIMER))"),
-    ("trainer/src/predict/record.rs", "DISCLAIMER"),
+    ("trainer/src/cli/export.rs", "{DISCLAIMER}\", bundle::describe"),
+    ("trainer/export/src/bundle.rs", "_{DISCLAIMER}_"),
+    ("trainer/data/src/inspect/report.rs", "parts.push(DISCLAIMER"),
+    ("trainer/export/src/onnx.rs", "(\"disclaimer\", Value::from(DISCLAIMER))"),
+    ("trainer/predict/src/record.rs", "DISCLAIMER"),
 ];
 
 fn silent(file: &str, text: &str, form: &str) -> Option<String> {
