@@ -3,12 +3,12 @@
 
 use model_core::{Affine, Case, Grid, LabelMap, PreprocessConfig, Task, UNetConfig, Volume};
 use promises::data;
-use trainer_data::augment::{Augmentation, Coarse, Elastic};
+use trainer_data::augment::{Augmentation, ControlGrid, Elastic};
 use trainer_data::cases::{Prepared, prepare};
 use trainer_data::data_set::DataSet;
 use trainer_data::patches::{PatchDraw, cut};
 use trainer_run::config::{AUGMENTATIONS, AugmentSettings, Sources, TrainConfig};
-use trainer_run::rng::{Purpose, generator};
+use trainer_run::rng::{RngStream, generator};
 
 fn network(channels: usize) -> UNetConfig {
     UNetConfig {
@@ -40,7 +40,7 @@ fn case(value: impl Fn(usize) -> f32, label: impl Fn(usize) -> u8) -> Prepared {
 #[test]
 fn patches_are_interpolated_as_scipy_does() {
     let case = case(|n| (n * 37 % 101) as f32 / 10.0, |n| (n * 53 % 7) as u8);
-    let constant = |value| Some(Coarse { size: [1; 3], values: vec![value] });
+    let constant = |value| Some(ControlGrid { size: [1; 3], values: vec![value] });
     let augmentation = Augmentation {
         scan_from_patch: Some([
             [0.9137, -0.3071, 0.1113],
@@ -81,7 +81,7 @@ fn labels_stay_where_their_intensities_are() {
         settings.elastic_voxels = settings.elastic_voxels.map(|voxels| voxels / 8.0);
         let (mut compared, mut moved) = (0, 0);
         for number in 0..60 {
-            let random = &mut generator(3, Purpose::Patch, number);
+            let random = &mut generator(3, RngStream::Patch, number);
             let augmentation = Augmentation::draw(random, &settings, 2, [1.0; 3]);
             let (values, labels) = cut(&case, &PatchDraw { start: [0; 3], augmentation }, [16; 3]);
             for (n, (&value, &label)) in values.iter().zip(&labels).enumerate() {
@@ -139,7 +139,7 @@ fn real_scans_stay_finite_and_keep_their_labels() {
             let config =
                 TrainConfig { patch, full_volume: true, augment, ..TrainConfig::default() };
             for number in 0..6 {
-                let random = &mut generator(0, Purpose::Patch, number);
+                let random = &mut generator(0, RngStream::Patch, number);
                 let (values, labels) = cut(&case, &PatchDraw::draw(random, &config, &case), patch);
                 assert!(values.iter().all(|value| value.is_finite()), "{name}");
                 let ratio = count(&labels) as f64 / before as f64;

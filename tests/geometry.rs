@@ -9,8 +9,8 @@ use flate2::read::MultiGzDecoder;
 use model_core::metrics::{EmptyRule, dice};
 use model_core::task::dataset::Manifest;
 use model_core::{
-    Affine, Case, Foreground, Forms, Grid, Head, LabelMap, PreprocessConfig, Task, UNetConfig,
-    Volume, formats::nifti, phantom, postprocess, preprocess,
+    Affine, Case, Foreground, Grid, Head, LabelMap, NiftiTransforms, PreprocessConfig, Task,
+    UNetConfig, Volume, formats::nifti, phantom, postprocess, preprocess,
 };
 use promises::data;
 
@@ -76,7 +76,7 @@ fn all_axis_orders_of_one_scan_agree() {
 fn two_forms() -> Grid {
     let rows = [[-1.5, 0.0, 0.25, 30.0], [0.0, -2.0, 0.0, 40.0], [0.25, 0.0, 3.0, -50.0]];
     let mut grid = Grid::new([4, 3, 2], Affine::from_rows(rows));
-    grid.forms = Forms {
+    grid.forms = NiftiTransforms {
         qform_code: 1,
         quaternion: [0.0, 0.0, 1.0],
         offset_mm: [7.0, 8.0, 9.0],

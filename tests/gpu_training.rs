@@ -8,7 +8,7 @@ use promises::skipped;
 use trainer_run::config::{AugmentSettings, Float, TrainConfig};
 use trainer_run::metrics_log::{History, Values};
 use trainer_train::device::device;
-use trainer_train::train::{Job, train};
+use trainer_train::train::{TrainJob, train};
 
 use crate::training_path::settings;
 
@@ -61,7 +61,8 @@ fn steps(device: &Device, precision: Float) -> (Vec<(f64, f64)>, f64) {
         precision,
         ..settings()
     };
-    let outcome = train(Job::new(&data, &out), &config, device, &AtomicBool::new(false)).unwrap();
+    let outcome =
+        train(TrainJob::new(&data, &out), &config, device, &AtomicBool::new(false)).unwrap();
     assert!(outcome.finished);
     let history = History::read(&out).unwrap();
     let of = |norm: bool| {

@@ -11,7 +11,7 @@ use model_core::{Array, Buffer, Decoder, Op, Program, Task, UNetConfig, View, We
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shaders::kernels::{Storage, decide};
-use shaders::{Engine, Error, MAX_BINDING_BYTES, Manner, Output, Plan, Progress, reference};
+use shaders::{Engine, Error, MAX_BINDING_BYTES, Output, Plan, PlanOptions, Progress, reference};
 
 /// Sizes with ends that no tile divides, and the smallest.
 const SIZES: [[usize; 3]; 5] = [[1, 1, 1], [5, 3, 7], [9, 4, 2], [18, 5, 11], [33, 9, 17]];
@@ -36,12 +36,12 @@ fn engines() -> impl Iterator<Item = Engine> {
 }
 
 /// Nothing is divided.
-const WHOLE: Manner =
-    Manner { storage: Storage::F32, parts: 1, most_fused: 0, slab_bytes: MAX_BINDING_BYTES };
+const WHOLE: PlanOptions =
+    PlanOptions { storage: Storage::F32, parts: 1, most_fused: 0, slab_bytes: MAX_BINDING_BYTES };
 
 /// As finely as can be: planes one by one, channels group by group.
-const FINE: Manner =
-    Manner { storage: Storage::F32, parts: usize::MAX, most_fused: 0, slab_bytes: 1 };
+const FINE: PlanOptions =
+    PlanOptions { storage: Storage::F32, parts: usize::MAX, most_fused: 0, slab_bytes: 1 };
 
 fn run(engine: &Engine, plan: &Plan, weights: &Weights, input: &[f32]) -> Output {
     let mut go_on = |_| ControlFlow::Continue(());
@@ -54,7 +54,7 @@ fn run(engine: &Engine, plan: &Plan, weights: &Weights, input: &[f32]) -> Output
 fn logits(
     engine: &Engine,
     program: &Program,
-    manner: Manner,
+    manner: PlanOptions,
     weights: &Weights,
     input: &[f32],
 ) -> Vec<f32> {
@@ -108,7 +108,7 @@ fn check(
     let values = random(&mut rng, program.buffers[0].channels * program.buffers[0].num_voxels());
     let expected = reference::run(&program, weights, &values);
     let written = to.channels.start * output.num_voxels()..to.channels.end * output.num_voxels();
-    let half = |manner| Manner { storage: Storage::F16, ..manner };
+    let half = |manner| PlanOptions { storage: Storage::F16, ..manner };
     for (manner, most) in [(WHOLE, 1e-5), (FINE, 1e-5), (half(WHOLE), 2e-3)] {
         let found = logits(engine, &program, manner, weights, &values);
         let what = format!("{manner:?}: {:?}", program.ops[0]);
@@ -311,7 +311,7 @@ fn maps_in_f16_give_nearly_the_same() {
     let Some(engine) = engine() else { return };
     let (program, weights, input) = network(demo(), [32, 24, 16]);
     let expected = reference::run(&program, &weights, &input);
-    let half = |manner| Manner { storage: Storage::F16, ..manner };
+    let half = |manner| PlanOptions { storage: Storage::F16, ..manner };
     let manners = [WHOLE, FINE, blocks::fused(WHOLE)];
     let found = manners.map(|m| logits(&engine, &program, half(m), &weights, &input));
     let engine = engine.plain();

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use rand::RngExt;
 use trainer_data::patches::Batch;
-use trainer_run::config::{LossKind, Span, TrainConfig};
-use trainer_run::rng::{Purpose, generator};
+use trainer_run::config::{LossKind, StepsOrEpochs, TrainConfig};
+use trainer_run::rng::{RngStream, generator};
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::checkpoint::{Checkpoint, LAST, PREVIOUS};
 use trainer_train::loss::Loss;
 use trainer_train::step::Learner;
-use trainer_train::train::Job;
+use trainer_train::train::TrainJob;
 
 use crate::training_path::{column, short, train};
 
@@ -75,7 +75,7 @@ fn a_run_killed_again_and_again_ends_with_the_same_weights() {
     let reached = || column(&killed, 0).last().copied().unwrap_or(0.0);
 
     // Wherever it is at a moment after it has gone on for a few steps.
-    let mut random = generator(5, Purpose::Patch, 0);
+    let mut random = generator(5, RngStream::Patch, 0);
     for _ in 0..3 {
         let (from, moment) = (reached(), random.random_range(0..200));
         let mut since = None;
@@ -172,7 +172,7 @@ fn changed_settings_are_accepted_when_they_are_asked_for_but_never_another_split
     let config = TrainConfig { steps: 3.into(), validate_every: 3.into(), ..short() };
     train(&data, &out, &config).unwrap();
     let accepting = |config: &TrainConfig| {
-        let job = Job { accept_changes: true, ..Job::new(&data, &out) };
+        let job = TrainJob { accept_changes: true, ..TrainJob::new(&data, &out) };
         trainer_train::train::train(job, config, &Device::flex(), &AtomicBool::new(false))
     };
     let longer = TrainConfig { steps: 6.into(), learning_rate: 1e-3, ..config.clone() };
@@ -257,11 +257,11 @@ fn training_ends_early_when_dice_no_longer_rises_and_keeps_the_best_weights() {
     trainer::phantom::write(&data, 3, 7, 32).unwrap();
     // Steps so small that Dice stays what it is.
     let config = TrainConfig {
-        steps: Span::Epochs(40.0),
+        steps: StepsOrEpochs::Epochs(40.0),
         learning_rate: 1e-12,
-        validate_every: Span::Epochs(1.0),
-        smooth_over: Span::Epochs(2.0),
-        stop_after: Some(Span::Epochs(3.0)),
+        validate_every: StepsOrEpochs::Epochs(1.0),
+        smooth_over: StepsOrEpochs::Epochs(2.0),
+        stop_after: Some(StepsOrEpochs::Epochs(3.0)),
         ..short()
     };
     let outcome = train(&data, &out, &config).unwrap();

@@ -125,7 +125,7 @@ fn expected_operators(program: &Program) -> Vec<&'static str> {
         Op::MaxPool { .. } => vec!["MaxPool"],
         Op::Upsample { .. } => vec!["Resize"],
         Op::AddUpsampled { .. } => vec!["Resize", "Add"],
-        Op::Squeeze { .. } | Op::Unsqueeze { .. } => vec!["Transpose"],
+        Op::SpaceToDepth { .. } | Op::DepthToSpace { .. } => vec!["Transpose"],
         Op::Decide { .. } => vec![],
     };
     program.ops.iter().flat_map(operators).collect()

@@ -17,7 +17,7 @@ use trainer_train::drift::{BOUND, Drift};
 use trainer_train::loss::Loss;
 use trainer_train::precision::network_precision;
 use trainer_train::step::Learner;
-use trainer_train::train::Job;
+use trainer_train::train::TrainJob;
 
 use crate::training_path::{column, short, train};
 
@@ -160,7 +160,7 @@ fn a_run_in_f16_that_is_stopped_ends_with_the_same_bytes() {
             stop.store(true, Ordering::Relaxed);
         });
         let data = path("data");
-        let job = Job::new(&data, &broken);
+        let job = TrainJob::new(&data, &broken);
         trainer_train::train::train(job, &config, &Device::flex(), &stop).unwrap()
     });
     assert!(!outcome.finished, "stopped too late");

@@ -12,7 +12,7 @@ use trainer_data::data_set::DataSet;
 use trainer_report::{Collector, Gray, HeldOut, REPORT, Report};
 use trainer_run::config::TrainConfig;
 use trainer_run::run_folder::{BEST, Run};
-use trainer_train::train::{Job, train};
+use trainer_train::train::{TrainJob, train};
 
 /// Trains shortly on phantoms, and takes for its prediction of the held-out ones their references,
 /// shifted.
@@ -34,7 +34,7 @@ fn run(folder: &Path) -> Report {
         ..TrainConfig::default()
     };
     let stop = AtomicBool::new(false);
-    train(Job::new(&data, &run), &config, &Device::flex(), &stop).unwrap();
+    train(TrainJob::new(&data, &run), &config, &Device::flex(), &stop).unwrap();
 
     let described = Run::read(&run).unwrap();
     let bundle = Bundle::from_bytes(&fs::read(run.join(BEST)).unwrap()).unwrap();

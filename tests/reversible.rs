@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use model_core::nets::{Parts, Precision, Segment, UNet3d, backward};
+use model_core::nets::{FeatureMap, Precision, Segment, UNet3d, backward};
 use model_core::network::config::PRESETS;
 use model_core::network::layers::{self, Backward};
 use model_core::network::memory_estimate::Mode;
@@ -39,7 +39,7 @@ fn sequence(config: &UNetConfig, precision: Precision, device: &Device) -> Segme
 }
 
 fn forward(sequence: &Segment, x: Tensor<5>) -> Tensor<5> {
-    sequence.forward(Parts::Whole(x), &mut Vec::new(), None).whole()
+    sequence.forward(FeatureMap::Whole(x), &mut Vec::new(), None).whole()
 }
 
 #[test]

@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use promises::skipped;
 use trainer_run::files::lock::{FolderLock, LOCK};
 use trainer_run::run_folder::{Run, SETTINGS};
-use trainer_train::train::{Job, train};
+use trainer_train::train::{TrainJob, train};
 
 use crate::commands::{ended, left, rewind, scripted, send, wait_for};
 use crate::parallel::saved_steps;
@@ -104,13 +104,14 @@ fn several_ranks_hold_their_folder_once() {
     let (data, out) = (&folders.data, &folders.out);
     let ranks = trainer_train::parallel::Ranks::named(None, Some("cpu,cpu")).unwrap();
     let go_on = AtomicBool::new(false);
-    let run = || trainer_train::train::train_on(Job::new(data, out), &short(), &ranks, &go_on);
+    let run = || trainer_train::train::train_on(TrainJob::new(data, out), &short(), &ranks, &go_on);
     let held = FolderLock::alone(out).unwrap();
     assert!(format!("{:#}", run().unwrap_err()).contains("in use by process"));
     drop(held);
     let two =
         trainer_run::config::TrainConfig { steps: 2.into(), validate_every: 2.into(), ..short() };
-    let done = trainer_train::train::train_on(Job::new(data, out), &two, &ranks, &go_on).unwrap();
+    let done =
+        trainer_train::train::train_on(TrainJob::new(data, out), &two, &ranks, &go_on).unwrap();
     assert!(done.finished);
 }
 
@@ -178,7 +179,8 @@ fn settings_that_rewind_did_not_write_are_kept() {
     let own = "# learned the hard way: 3e-3 diverges\nlearning_rate = 1e-3\n";
     fs::create_dir(out).unwrap();
     fs::write(out.join(SETTINGS), own).unwrap();
-    let start = || train(Job::new(data, out), &short(), &Device::flex(), &AtomicBool::new(true));
+    let start =
+        || train(TrainJob::new(data, out), &short(), &Device::flex(), &AtomicBool::new(true));
     let error = format!("{:#}", start().unwrap_err());
     assert!(error.contains("which is kept") && error.contains(SETTINGS), "{error}");
     assert_eq!(fs::read_to_string(out.join(SETTINGS)).unwrap(), own);

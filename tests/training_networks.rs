@@ -16,12 +16,12 @@ use model_core::{
 use trainer_data::patches::Batch;
 use trainer_predict::Predictor;
 use trainer_run::config::{AugmentSettings, Backward, LossKind, TrainConfig};
-use trainer_run::rng::{Purpose, generator, normal};
+use trainer_run::rng::{RngStream, generator, normal};
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::checkpoint::{Checkpoint, LAST};
 use trainer_train::loss::Loss;
 use trainer_train::step::Learner;
-use trainer_train::train::Job;
+use trainer_train::train::TrainJob;
 
 use crate::training_path::cache;
 
@@ -46,7 +46,7 @@ fn narrow(preset: &str) -> TrainConfig {
 /// Random values, the right half labeled.
 fn batch(patch: [usize; 3]) -> Batch {
     let num_voxels: usize = patch.iter().product();
-    let values = normal(generator(1, Purpose::Patch, 0)).take(2 * 4 * num_voxels).collect();
+    let values = normal(generator(1, RngStream::Patch, 0)).take(2 * 4 * num_voxels).collect();
     let labels = (0..2 * num_voxels).map(|voxel| u8::from(voxel % patch[0] >= patch[0] / 2));
     let cases = vec!["a".into(), "b".into()];
     Batch { number: 0, values, labels: labels.collect(), cases }
@@ -133,7 +133,7 @@ fn the_gradient_is_that_of_all_the_losses_together() {
 }
 
 fn train(data: &Path, out: &Path, config: &TrainConfig, stop: &AtomicBool) {
-    trainer_train::train::train(Job::new(data, out), config, &Device::flex(), stop).unwrap();
+    trainer_train::train::train(TrainJob::new(data, out), config, &Device::flex(), stop).unwrap();
 }
 
 /// metrics.csv by its columns' names, where they have numbers.

@@ -11,7 +11,7 @@ use model_core::metrics::Settings;
 use model_core::{Bundle, PreprocessConfig, UNetConfig};
 use trainer_evaluate::{Missing, Options, evaluate, find_task};
 use trainer_run::config::{AugmentSettings, TrainConfig};
-use trainer_train::train::{Job, Outcome};
+use trainer_train::train::{Outcome, TrainJob};
 
 /// Preprocessed cases of the tests, beside what cargo built.
 pub(crate) fn cache() -> Option<PathBuf> {
@@ -37,7 +37,7 @@ pub(crate) fn settings() -> TrainConfig {
 
 pub(crate) fn train(data: &Path, out: &Path, config: &TrainConfig) -> anyhow::Result<Outcome> {
     trainer_train::train::train(
-        Job::new(data, out),
+        TrainJob::new(data, out),
         config,
         &Device::flex(),
         &AtomicBool::new(false),

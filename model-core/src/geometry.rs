@@ -13,4 +13,4 @@ pub use alignment::{Alignment, DEFAULT_TOLERANCE_VOXELS};
 pub use orientation::Orientation;
 pub use placement::Placement;
 pub use tiling::{DEFAULT_OVERLAP, Tiling};
-pub use volume::{Forms, Grid, LabelMap, Volume};
+pub use volume::{Grid, LabelMap, NiftiTransforms, Volume};

@@ -6,34 +6,34 @@
 //! repeated bit for bit.
 
 mod autodiff;
-pub mod clock;
 pub mod conv3;
+mod conv_input;
 mod cpu;
 #[cfg(feature = "gpu")]
 mod cube;
 pub mod depthwise;
 pub mod group_norm;
-mod input;
+mod kernel_input;
 pub mod loss;
 pub mod max_pool;
 mod memory;
 pub mod pointwise;
-mod source;
-pub mod squeeze;
+pub mod profiler;
+pub mod space_to_depth;
 pub mod upsample;
 
 pub(crate) use autodiff::{Bilinear, Parent, on_backend, primitive, record, seeded_loss};
+pub use conv_input::{DeferredGroupNorm, Input};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
 pub(crate) use group_norm::{GroupNormKernels, add_source};
 pub use group_norm::{add_branch, group_norm};
-pub use input::{Input, Normed};
+pub(crate) use kernel_input::KernelInput;
 pub use max_pool::max_pool2;
 pub(crate) use memory::numbers;
-pub use memory::{Call, Memory, Place};
+pub use memory::{Call, DeviceKind, Memory};
 pub use pointwise::pointwise_conv;
-pub(crate) use source::Source;
-pub use squeeze::{squeeze2, unsqueeze2};
+pub use space_to_depth::{depth_to_space, space_to_depth};
 pub use upsample::{upsample2, upsample2_add};
 
 #[cfg(test)]
@@ -70,9 +70,9 @@ mod tests {
         let wave = burn::tensor::TensorData::new::<f32, _>(wave, y.shape());
         let seed = Tensor::<5>::from_data(wave, &y.device()).cast(FloatDType::from(y.dtype()));
         let mut gradients = (y.clone() * seed).sum().backward();
-        let of_x = x.grad_remove(&mut gradients);
+        let input_grad = x.grad_remove(&mut gradients);
         let of_parameters = parameters.grad_remove(&mut gradients);
-        [values(Some(y.inner())), values(of_x), values(of_parameters)]
+        [values(Some(y.inner())), values(input_grad), values(of_parameters)]
     }
 
     /// Holds an op to another one of the same function: output and gradients.

@@ -20,7 +20,7 @@ pub mod transform;
 pub use error::{Error, Result};
 pub use formats::{file_kind, text};
 pub use geometry::{
-    Affine, Alignment, DEFAULT_OVERLAP, DEFAULT_TOLERANCE_VOXELS, Forms, Grid, LabelMap,
+    Affine, Alignment, DEFAULT_OVERLAP, DEFAULT_TOLERANCE_VOXELS, Grid, LabelMap, NiftiTransforms,
     Orientation, Placement, Tiling, Volume,
 };
 pub use metrics::EmptyRule;

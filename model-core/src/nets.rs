@@ -14,7 +14,7 @@ mod unit;
 mod vae;
 
 pub use conv::{Conv3, DepthwiseConv, PointwiseConv};
-pub use layer::{Layer, Parts, Plain, Tap};
+pub use layer::{BottleneckHook, FeatureMap, Layer, Plain};
 pub use norm::GroupNorm;
 pub use precision::Precision;
 pub(crate) use precision::{cast, like};
@@ -22,5 +22,5 @@ pub use reflection::{Reflection, reflection_memory};
 pub use reversible::ReversibleBlock;
 pub use segment::Segment;
 pub use unet::{UNet3d, backward};
-pub use unit::{Conv, Half, Unit};
+pub use unit::{Conv, ResidualBranch, Unit};
 pub use vae::{Branch, PreactivationConv, VaeBranch, VaeLevel};

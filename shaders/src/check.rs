@@ -35,8 +35,8 @@ pub fn views(op: &Op) -> (&View, &View) {
         | Op::MaxPool { from, to }
         | Op::Upsample { from, to }
         | Op::AddUpsampled { from, to }
-        | Op::Squeeze { from, to }
-        | Op::Unsqueeze { from, to }
+        | Op::SpaceToDepth { from, to }
+        | Op::DepthToSpace { from, to }
         | Op::Reflect { from, to, .. }
         | Op::Decide { from, to, .. } => (from, to),
     }
@@ -87,10 +87,10 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
     }
     let doubled = |view: &View| dims(view).map(|d| d * 2);
     let (fits, expected) = match op {
-        Op::MaxPool { .. } | Op::Squeeze { .. } => {
+        Op::MaxPool { .. } | Op::SpaceToDepth { .. } => {
             (dims(from) == doubled(to), "an output of half the size")
         }
-        Op::Upsample { .. } | Op::AddUpsampled { .. } | Op::Unsqueeze { .. } => {
+        Op::Upsample { .. } | Op::AddUpsampled { .. } | Op::DepthToSpace { .. } => {
             (doubled(from) == dims(to), "an output of twice the size")
         }
         _ => (dims(from) == dims(to), "an output of the input's size"),
@@ -100,9 +100,9 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
     }
     match op {
         Op::Pointwise { .. } | Op::Conv3 { .. } => Ok(()),
-        Op::Squeeze { .. } if num_to != 8 * num_from => fail("eight channels for each"),
-        Op::Unsqueeze { .. } if num_from != 8 * num_to => fail("a channel for each eight"),
-        Op::Squeeze { .. } | Op::Unsqueeze { .. } => Ok(()),
+        Op::SpaceToDepth { .. } if num_to != 8 * num_from => fail("eight channels for each"),
+        Op::DepthToSpace { .. } if num_from != 8 * num_to => fail("a channel for each eight"),
+        Op::SpaceToDepth { .. } | Op::DepthToSpace { .. } => Ok(()),
         Op::GroupNorm { groups, .. } if num_to.checked_rem(*groups) != Some(0) => {
             fail("groups that divide the channels")
         }
@@ -192,8 +192,8 @@ mod tests {
     #[test]
     fn maps_that_do_not_fit_an_operation_are_refused() {
         let [down, up, norm, reflect]: [fn(View, View) -> Op; 4] = [
-            |from, to| Op::Squeeze { from, to },
-            |from, to| Op::Unsqueeze { from, to },
+            |from, to| Op::SpaceToDepth { from, to },
+            |from, to| Op::DepthToSpace { from, to },
             norm,
             reflect,
         ];

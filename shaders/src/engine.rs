@@ -19,15 +19,15 @@ use pace::{Pace, batch_end};
 use pipelines::Variant;
 
 // Not for the page: a browser's clock is a coarse one.
+mod fusion_benchmark;
 #[cfg(not(target_arch = "wasm32"))]
 mod measure;
 mod pace;
 mod pipelines;
-mod preference;
 
+pub use fusion_benchmark::FusionBenchmark;
 #[cfg(not(target_arch = "wasm32"))]
 pub use measure::CopyRate;
-pub use preference::Trial;
 
 /// A GPU with the kernels compiled for it.
 pub struct Engine {

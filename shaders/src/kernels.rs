@@ -24,7 +24,7 @@ pub mod group_norm;
 pub mod max_pool;
 pub mod moments;
 pub mod pointwise_conv;
-pub mod squeeze;
+pub mod space_to_depth;
 pub mod upsample;
 
 /// A WGSL source and its entry points.
@@ -104,7 +104,7 @@ pub const KERNELS: [&Kernel; 12] = [
     &max_pool::KERNEL,
     &moments::KERNEL,
     &pointwise_conv::KERNEL,
-    &squeeze::KERNEL,
+    &space_to_depth::KERNEL,
     &upsample::KERNEL,
 ];
 

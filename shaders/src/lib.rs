@@ -19,10 +19,10 @@ mod weights;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use engine::CopyRate;
-pub use engine::{Engine, Progress, Trial};
+pub use engine::{Engine, FusionBenchmark, Progress};
 pub use error::Error;
 pub use layout::MAX_BINDING_BYTES;
 pub use output::Output;
-pub use plan::{Footprint, Manner, Part, Plan, Preference, Slot, Step};
-pub use session::{Gpu, News, Ran, Session, Setback};
-pub use weights::{Packing, Piece};
+pub use plan::{Binding, Footprint, Plan, PlanOptions, Preference, SlabRange, Step};
+pub use session::{Fallback, Gpu, RunOutcome, Session, SessionEvent};
+pub use weights::{PackedWeights, WeightLayout};

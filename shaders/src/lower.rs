@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use model_core::{Buffer, Op, Program, View};
 
-use crate::{Error, Manner};
+use crate::{Error, PlanOptions};
 
 mod block;
 
@@ -58,9 +58,9 @@ pub enum Stage {
     /// Trilinear ×2; added to `to`, whose affines begin at `own`, or put there.
     Upsample { from: Source, to: View, own: Option<usize> },
     /// Space to depth.
-    Squeeze { from: Source, to: View },
+    SpaceToDepth { from: Source, to: View },
     /// Depth to space.
-    Unsqueeze { from: Source, to: View },
+    DepthToSpace { from: Source, to: View },
     /// Label codes.
     Decide { from: Source, to: View, op: usize },
 }
@@ -81,7 +81,7 @@ impl Lowered {
     ///
     /// # Errors
     /// [`Error::Program`] when a norm's input is overwritten while its output is still read.
-    pub fn new(program: &Program, manner: Manner) -> Result<Lowered, Error> {
+    pub fn new(program: &Program, manner: PlanOptions) -> Result<Lowered, Error> {
         let mut lowering = Lowering {
             lowered: Lowered {
                 maps: program.buffers.clone(),
@@ -189,11 +189,11 @@ impl Lowering {
             Op::Upsample { from, to } => {
                 self.unary(from, to, |from, to| Stage::Upsample { from, to, own: None })?;
             }
-            Op::Squeeze { from, to } => {
-                self.unary(from, to, |from, to| Stage::Squeeze { from, to })?;
+            Op::SpaceToDepth { from, to } => {
+                self.unary(from, to, |from, to| Stage::SpaceToDepth { from, to })?;
             }
-            Op::Unsqueeze { from, to } => {
-                self.unary(from, to, |from, to| Stage::Unsqueeze { from, to })?;
+            Op::DepthToSpace { from, to } => {
+                self.unary(from, to, |from, to| Stage::DepthToSpace { from, to })?;
             }
             Op::Decide { from, to, .. } => {
                 self.unary(from, to, |from, to| Stage::Decide { from, to, op: index })?;

@@ -3,7 +3,7 @@
 use model_core::Op;
 
 use crate::kernels::Storage;
-use crate::plan::{Part, Plan};
+use crate::plan::{Plan, SlabRange};
 use crate::resources::scatter;
 
 /// What a program's output view holds after a run.
@@ -27,7 +27,7 @@ impl Output {
     }
 
     /// Puts a slab that was read back in place.
-    pub(crate) fn put(&mut self, plan: &Plan, part: &Part, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, plan: &Plan, part: &SlabRange, bytes: &[u8]) {
         match (self, plan.manner.storage) {
             (Output::Labels(map), _) => scatter(bytes, plan, part, |code: u8| code, map),
             (Output::Logits(map), Storage::F32) => scatter(bytes, plan, part, |x: f32| x, map),

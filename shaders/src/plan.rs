@@ -6,7 +6,7 @@ use crate::Error;
 use crate::kernels::{Constants, Kernel, Storage};
 use crate::layout::{Level, levels, quad_bytes};
 use crate::lower::Lowered;
-use crate::weights::{Piece, Pieces};
+use crate::weights::{PackedWeights, PackedWeightsSet};
 
 mod choose;
 mod counted;
@@ -24,7 +24,7 @@ use unit::Unit;
 
 /// What is bound to a kernel beside its `params`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slot {
+pub enum Binding {
     /// One of [`Plan::buffers`].
     Buffer(usize),
     /// One of [`Plan::pieces`].
@@ -47,7 +47,7 @@ pub struct Step {
     /// What it is compiled for.
     pub constants: Constants,
     /// Its bindings from 1 on (0 is `params`), with their numbers.
-    pub bindings: Vec<(u32, Slot)>,
+    pub bindings: Vec<(u32, Binding)>,
     /// Workgroups along x, y, z.
     pub workgroups: [u32; 3],
     /// Multiply-adds, and values moved: a rough measure of its time.
@@ -60,7 +60,7 @@ pub struct Step {
 
 /// A slab of the input or of the output, where it is put or found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct SlabRange {
     /// One of [`Plan::buffers`].
     pub buffer: usize,
     /// Bytes before it.
@@ -75,7 +75,7 @@ pub struct Part {
 
 /// The way that a program is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manner {
+pub struct PlanOptions {
     /// In what maps are stored.
     pub storage: Storage,
     /// A block's expanded channels are taken in so many parts, one after the other, or group by group.
@@ -94,13 +94,13 @@ pub struct Plan {
     /// What is run.
     pub program: Program,
     /// How.
-    pub manner: Manner,
+    pub manner: PlanOptions,
     /// What it was chosen by; a smaller one is chosen by the same.
     pub preference: Preference,
     /// Bytes of the buffers that maps lie in, one map after the other.
     pub buffers: Vec<u64>,
     /// The parameters as the kernels read them, and where in their common buffer.
-    pub pieces: Vec<Piece>,
+    pub pieces: Vec<PackedWeights>,
     /// Bytes of that buffer.
     pub weight_bytes: u64,
     /// Bytes of the norms' chunks.
@@ -110,9 +110,9 @@ pub struct Plan {
     /// The dispatches in order.
     pub steps: Vec<Step>,
     /// Where the input is put.
-    pub input: Vec<Part>,
+    pub input: Vec<SlabRange>,
     /// Where the output is found.
-    pub output: Vec<Part>,
+    pub output: Vec<SlabRange>,
     /// What it allocates.
     pub footprint: Footprint,
 }
@@ -123,19 +123,19 @@ impl Plan {
     /// # Errors
     /// [`Error::Program`] when its operations do not fit each other; [`Error::TooLarge`] when a
     /// plane of a map exceeds a binding.
-    pub fn new(program: &Program, manner: Manner) -> Result<Plan, Error> {
+    pub fn new(program: &Program, manner: PlanOptions) -> Result<Plan, Error> {
         crate::check::check(program)?;
         let lowered = Lowered::new(program, manner)?;
         let labels = labels(program);
         let bytes = |map: usize| quad_bytes(labels == Some(map), manner.storage);
         let levels = levels(&lowered.maps, bytes, manner.slab_bytes)?;
-        let mut draft = Draft {
+        let mut draft = PlanBuilder {
             program,
             manner,
             labels,
             maps: &lowered.maps,
             levels,
-            pieces: Pieces::default(),
+            pieces: PackedWeightsSet::default(),
             partials_bytes: 16,
             units: Vec::new(),
         };
@@ -188,20 +188,20 @@ fn labels(program: &Program) -> Option<usize> {
 }
 
 /// A plan being made.
-struct Draft<'a> {
+struct PlanBuilder<'a> {
     program: &'a Program,
-    manner: Manner,
+    manner: PlanOptions,
     labels: Option<usize>,
     maps: &'a [Buffer],
     levels: Vec<Level>,
-    pieces: Pieces,
+    pieces: PackedWeightsSet,
     partials_bytes: u64,
     /// Units are numbered from 1: 0 is the input's coming, and what follows the last the output's
     /// going.
     units: Vec<Unit>,
 }
 
-impl Draft<'_> {
+impl PlanBuilder<'_> {
     fn level(&self, map: usize) -> Level {
         let dims = self.maps[map].dims;
         *self.levels.iter().find(|level| level.dims == dims).expect("a level for every map")
@@ -218,12 +218,17 @@ impl Draft<'_> {
     }
 
     /// Where a view lies at a time.
-    fn parts(&self, view: &model_core::View, unit: usize, intervals: &[Interval]) -> Vec<Part> {
+    fn parts(
+        &self,
+        view: &model_core::View,
+        unit: usize,
+        intervals: &[Interval],
+    ) -> Vec<SlabRange> {
         let level = self.level(view.buffer);
         let part = |slab| {
             let channel = self.quad_bytes(view.buffer) * level.stride(slab) as u64;
             let planes = level.planes(slab);
-            Part {
+            SlabRange {
                 buffer: live::buffer(intervals, view.buffer, slab, unit),
                 offset: channel * view.channels.start as u64,
                 bytes: channel * view.channels.len() as u64,

@@ -5,7 +5,8 @@ use model_core::{Array, Op, Program, View, Weights};
 
 use crate::check::views;
 use crate::kernels::{
-    add, conv3, decide, depthwise_conv, group_norm, max_pool, pointwise_conv, squeeze, upsample,
+    add, conv3, decide, depthwise_conv, group_norm, max_pool, pointwise_conv, space_to_depth,
+    upsample,
 };
 
 /// The values of the program's output; label codes are whole numbers.
@@ -60,9 +61,9 @@ pub fn run(program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
                 upsample::reference(from_values, &mut up, dims.map(|d| d / 2));
                 add::reference(&up, to_values);
             }
-            Op::Squeeze { .. } => squeeze::reference(from_values, to_values, dims),
-            Op::Unsqueeze { .. } => {
-                squeeze::inverse_reference(from_values, to_values, dims.map(|d| d / 2));
+            Op::SpaceToDepth { .. } => space_to_depth::reference(from_values, to_values, dims),
+            Op::DepthToSpace { .. } => {
+                space_to_depth::inverse_reference(from_values, to_values, dims.map(|d| d / 2));
             }
             Op::Reflect { vectors, transposed, .. } => {
                 to_values.copy_from_slice(from_values);

@@ -7,7 +7,7 @@ use wgpu::{BindGroup, Buffer, BufferUsages, ComputePipeline, Device, Queue};
 use crate::Error;
 use crate::kernels::group_norm::{AFFINE_BYTES, IDENTITY};
 use crate::kernels::{Storage, quads};
-use crate::plan::{PARAMS_SLOT, Part, Plan, Slot, Step, largest};
+use crate::plan::{Binding, PARAMS_SLOT, Plan, SlabRange, Step, largest};
 
 /// The buffers of one run. They are destroyed when dropped: in a browser a dropped buffer would
 /// keep its memory until the garbage collector comes.
@@ -75,7 +75,7 @@ impl Resources {
     }
 
     /// Puts a slab of the input in place.
-    pub fn put(&self, queue: &Queue, plan: &Plan, part: &Part, input: &[f32]) {
+    pub fn put(&self, queue: &Queue, plan: &Plan, part: &SlabRange, input: &[f32]) {
         let rows = Rows::of(&plan.program, &plan.program.input, part);
         let buffer = &self.buffers[part.buffer];
         match plan.manner.storage {
@@ -115,13 +115,13 @@ impl Resources {
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
         for &(binding, slot) in &step.bindings {
             let resource = match slot {
-                Slot::Buffer(buffer) => self.buffers[buffer].as_entire_binding(),
-                Slot::Weights(piece) => {
+                Binding::Buffer(buffer) => self.buffers[buffer].as_entire_binding(),
+                Binding::Weights(piece) => {
                     let piece = &plan.pieces[piece];
                     part(&self.weights, piece.offset, piece.bytes)
                 }
-                Slot::Partials => self.partials.as_entire_binding(),
-                Slot::Affines => self.affines.as_entire_binding(),
+                Binding::Partials => self.partials.as_entire_binding(),
+                Binding::Affines => self.affines.as_entire_binding(),
             };
             entries.push(wgpu::BindGroupEntry { binding, resource });
         }
@@ -134,7 +134,7 @@ impl Resources {
     }
 
     /// Records the copy of a slab of the output to where it can be read.
-    pub fn copy_output(&self, encoder: &mut wgpu::CommandEncoder, part: &Part) {
+    pub fn copy_output(&self, encoder: &mut wgpu::CommandEncoder, part: &SlabRange) {
         let from = &self.buffers[part.buffer];
         encoder.copy_buffer_to_buffer(from, part.offset, &self.readback, 0, Some(part.bytes));
     }
@@ -157,7 +157,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(program: &Program, view: &View, part: &Part) -> Rows {
+    fn of(program: &Program, view: &View, part: &SlabRange) -> Rows {
         let (dims, channels) = (program.buffers[view.buffer].dims, view.channels.len());
         Rows { dims, channels, first: part.first, planes: part.planes }
     }
@@ -188,7 +188,7 @@ impl Rows {
 pub fn scatter<F: Copy + bytemuck::Pod, T>(
     bytes: &[u8],
     plan: &Plan,
-    part: &Part,
+    part: &SlabRange,
     convert: impl Fn(F) -> T,
     map: &mut [T],
 ) {

@@ -44,7 +44,7 @@ impl Gpu for Engine {
 
 /// Why a run went on with a smaller plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setback {
+pub enum Fallback {
     /// The GPU could not give the memory.
     OutOfMemory {
         /// What the plan needed.
@@ -57,13 +57,13 @@ pub enum Setback {
     },
 }
 
-impl fmt::Display for Setback {
+impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Setback::OutOfMemory { needed_bytes } => {
+            Fallback::OutOfMemory { needed_bytes } => {
                 write!(f, "the GPU had no {} MiB", needed_bytes.div_ceil(1 << 20))
             }
-            Setback::DeviceLost { reason } => {
+            Fallback::DeviceLost { reason } => {
                 write!(f, "the connection to the GPU was lost ({reason}) and opened anew")
             }
         }
@@ -72,13 +72,13 @@ impl fmt::Display for Setback {
 
 /// What a session tells while it works.
 #[derive(Debug, Clone, Copy)]
-pub enum News<'a> {
+pub enum SessionEvent<'a> {
     /// The GPU is being opened.
     Opening,
     /// The run begins again, on another plan.
-    Setback {
+    Fallback {
         /// Why.
-        setback: &'a Setback,
+        setback: &'a Fallback,
         /// The plan that is tried next.
         next: &'a Plan,
     },
@@ -88,13 +88,13 @@ pub enum News<'a> {
 
 /// A finished run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ran {
+pub struct RunOutcome {
     /// Its result.
     pub output: Output,
     /// The plan that it ran on in the end.
     pub plan: Plan,
     /// What went wrong before, in order.
-    pub setbacks: Vec<Setback>,
+    pub setbacks: Vec<Fallback>,
 }
 
 /// A GPU that is opened when it is first needed, and kept for the next run.
@@ -155,23 +155,23 @@ impl<G: Gpu> Session<G> {
         mut plan: Plan,
         weights: &Weights,
         input: &[f32],
-        tell: &mut dyn FnMut(News) -> ControlFlow<()>,
-    ) -> Result<Ran, Error> {
+        tell: &mut dyn FnMut(SessionEvent) -> ControlFlow<()>,
+    ) -> Result<RunOutcome, Error> {
         let mut setbacks = Vec::new();
         loop {
             let telling = async || {
-                go_on(tell(News::Opening))?;
+                go_on(tell(SessionEvent::Opening))?;
                 open().await
             };
             let gpu = self.opened(telling).await?;
-            let mut on_progress = |progress| tell(News::Progress(progress));
+            let mut on_progress = |progress| tell(SessionEvent::Progress(progress));
             let error = match gpu.run(&plan, weights, input, &mut on_progress).await {
-                Ok(output) => return Ok(Ran { output, plan, setbacks }),
+                Ok(output) => return Ok(RunOutcome { output, plan, setbacks }),
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(error) => error,
             };
             let (setback, next) = self.after(error, &plan, &setbacks)?;
-            go_on(tell(News::Setback { setback: &setback, next: &next }))?;
+            go_on(tell(SessionEvent::Fallback { setback: &setback, next: &next }))?;
             setbacks.push(setback);
             plan = next;
         }
@@ -182,16 +182,16 @@ impl<G: Gpu> Session<G> {
         &mut self,
         error: Error,
         plan: &Plan,
-        before: &[Setback],
-    ) -> Result<(Setback, Plan), Error> {
+        before: &[Fallback],
+    ) -> Result<(Fallback, Plan), Error> {
         let smaller = plan.smaller().ok();
         match (&error, smaller) {
             (&Error::OutOfMemory { needed_bytes, .. }, Some(next)) => {
-                Ok((Setback::OutOfMemory { needed_bytes }, next))
+                Ok((Fallback::OutOfMemory { needed_bytes }, next))
             }
             (Error::DeviceLost(reason), smaller) if !before.iter().any(is_loss) => {
                 self.gpu = None;
-                let setback = Setback::DeviceLost { reason: reason.clone() };
+                let setback = Fallback::DeviceLost { reason: reason.clone() };
                 Ok((setback, smaller.unwrap_or_else(|| plan.clone())))
             }
             _ => {
@@ -202,8 +202,8 @@ impl<G: Gpu> Session<G> {
     }
 }
 
-fn is_loss(setback: &Setback) -> bool {
-    matches!(setback, Setback::DeviceLost { .. })
+fn is_loss(setback: &Fallback) -> bool {
+    matches!(setback, Fallback::DeviceLost { .. })
 }
 
 fn go_on(flow: ControlFlow<()>) -> Result<(), Error> {

@@ -15,7 +15,7 @@ pub const ALIGNMENT: u64 = 256;
 /// What a kernel reads of an operation's parameters; `op` is the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Packing {
+pub enum WeightLayout {
     /// Some rows and columns of a matrix, and the rows' bias.
     Pointwise { op: usize, rows: Range<usize>, cols: Range<usize> },
     /// All of a dense convolution's.
@@ -35,9 +35,9 @@ pub enum Packing {
 
 /// A packing in the common buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
+pub struct PackedWeights {
     /// Of what.
-    pub packing: Packing,
+    pub packing: WeightLayout,
     /// Bytes before it.
     pub offset: u64,
     /// Its bytes.
@@ -46,50 +46,52 @@ pub struct Piece {
 
 /// Pieces being collected, each once.
 #[derive(Debug, Default)]
-pub struct Pieces {
-    list: Vec<Piece>,
+pub struct PackedWeightsSet {
+    list: Vec<PackedWeights>,
     end: u64,
 }
 
-impl Pieces {
+impl PackedWeightsSet {
     /// The number of a packing.
-    pub fn add(&mut self, program: &Program, packing: Packing) -> usize {
+    pub fn add(&mut self, program: &Program, packing: WeightLayout) -> usize {
         if let Some(piece) = self.list.iter().position(|piece| piece.packing == packing) {
             return piece;
         }
         let bytes = packing.bytes(program);
-        self.list.push(Piece { packing, offset: self.end, bytes });
+        self.list.push(PackedWeights { packing, offset: self.end, bytes });
         self.end = (self.end + bytes).next_multiple_of(ALIGNMENT);
         self.list.len() - 1
     }
 
     /// All, and the bytes of their buffer.
-    pub fn finish(self) -> (Vec<Piece>, u64) {
+    pub fn finish(self) -> (Vec<PackedWeights>, u64) {
         (self.list, self.end.max(ALIGNMENT))
     }
 }
 
-impl Packing {
+impl WeightLayout {
     fn bytes(&self, program: &Program) -> u64 {
         let numbers = match self {
-            Packing::Pointwise { rows, cols, .. } => {
+            WeightLayout::Pointwise { rows, cols, .. } => {
                 pointwise_conv::packed_len(rows.len(), cols.len())
             }
-            Packing::Conv3 { op } => {
+            WeightLayout::Conv3 { op } => {
                 let (from, to) = crate::check::views(&program.ops[*op]);
                 conv3::packed_len(to.channels.len(), from.channels.len())
             }
-            Packing::Depthwise { channels, .. } => depthwise_conv::packed_len(channels.len()),
-            Packing::Expansion { op } => {
+            WeightLayout::Depthwise { channels, .. } => depthwise_conv::packed_len(channels.len()),
+            WeightLayout::Expansion { op } => {
                 let (from, to) = crate::check::views(&program.ops[*op]);
                 to.channels.len() * (from.channels.len() + 2)
             }
-            Packing::ExpandDepthwise { op, channels } => {
+            WeightLayout::ExpandDepthwise { op, channels } => {
                 let (from, _) = crate::check::views(&program.ops[*op]);
                 expand_depthwise::packed_len(channels.len(), from.channels.len())
             }
-            Packing::Affine { op } => 2 * crate::check::views(&program.ops[*op]).1.channels.len(),
-            Packing::Codes { op } => match &program.ops[*op] {
+            WeightLayout::Affine { op } => {
+                2 * crate::check::views(&program.ops[*op]).1.channels.len()
+            }
+            WeightLayout::Codes { op } => match &program.ops[*op] {
                 Op::Decide { codes, .. } => codes.len(),
                 _ => 0,
             },
@@ -102,22 +104,25 @@ impl Packing {
     /// # Errors
     /// [`Error::Program`] when a parameter is missing or of another shape.
     pub fn pack(&self, program: &Program, weights: &Weights) -> Result<Vec<u8>, Error> {
-        let (Packing::Pointwise { op, .. }
-        | Packing::Conv3 { op }
-        | Packing::Depthwise { op, .. }
-        | Packing::Affine { op }
-        | Packing::Expansion { op }
-        | Packing::ExpandDepthwise { op, .. }
-        | Packing::Codes { op }) = self;
+        let (WeightLayout::Pointwise { op, .. }
+        | WeightLayout::Conv3 { op }
+        | WeightLayout::Depthwise { op, .. }
+        | WeightLayout::Affine { op }
+        | WeightLayout::Expansion { op }
+        | WeightLayout::ExpandDepthwise { op, .. }
+        | WeightLayout::Codes { op }) = self;
         let packed = match (self, &program.ops[*op]) {
-            (Packing::Pointwise { rows, cols, .. }, Op::Pointwise { from, to, weight, bias }) => {
+            (
+                WeightLayout::Pointwise { rows, cols, .. },
+                Op::Pointwise { from, to, weight, bias },
+            ) => {
                 let (num_to, num_from) = (to.channels.len(), from.channels.len());
                 let weight = find(weights, weight, &[num_to, num_from])?;
                 let bias = bias.as_ref().map(|bias| find(weights, bias, &[num_to])).transpose()?;
                 pointwise(weight, bias, num_from, rows, cols)
             }
             (
-                Packing::Pointwise { rows, cols, .. },
+                WeightLayout::Pointwise { rows, cols, .. },
                 Op::Reflect { to, vectors, transposed, .. },
             ) => {
                 let channels = to.channels.len();
@@ -128,7 +133,7 @@ impl Packing {
                 let matrix = if *transposed { transpose(&matrix, channels) } else { matrix };
                 pointwise(&matrix, None, channels, rows, cols)
             }
-            (Packing::Expansion { .. }, Op::Pointwise { from, to, weight, .. }) => {
+            (WeightLayout::Expansion { .. }, Op::Pointwise { from, to, weight, .. }) => {
                 let (num_to, num_from) = (to.channels.len(), from.channels.len());
                 let weight = find(weights, weight, &[num_to, num_from])?;
                 let [gamma, beta] = match program.ops.get(op + 1) {
@@ -138,7 +143,10 @@ impl Packing {
                 let [gamma, beta] = [gamma, beta].map(|name| find(weights, name, &[num_to]));
                 expansion::pack(gamma?, beta?, weight)
             }
-            (Packing::ExpandDepthwise { channels, .. }, Op::Pointwise { from, to, weight, .. }) => {
+            (
+                WeightLayout::ExpandDepthwise { channels, .. },
+                Op::Pointwise { from, to, weight, .. },
+            ) => {
                 let (num_to, num_from) = (to.channels.len(), from.channels.len());
                 let weight = find(weights, weight, &[num_to, num_from])?;
                 let taps = match program.ops.get(op + 2) {
@@ -157,7 +165,7 @@ impl Packing {
                 let (num_to, num_from) = (to.channels.len(), from.channels.len());
                 conv3::pack(find(weights, weight, &[num_to, num_from, 3, 3, 3])?, num_to, num_from)
             }
-            (Packing::Depthwise { channels, .. }, Op::Depthwise3 { to, weight, .. }) => {
+            (WeightLayout::Depthwise { channels, .. }, Op::Depthwise3 { to, weight, .. }) => {
                 let weight = find(weights, weight, &[to.channels.len(), 3, 3, 3])?;
                 depthwise_conv::pack(&weight[27 * channels.start..27 * channels.end])
             }
@@ -225,7 +233,7 @@ mod tests {
         let op = Op::Reflect { from, to, vectors: "mix.vectors".into(), transposed: true };
         let buffers = vec![Buffer { channels: 3, dims: [1; 3] }; 2];
         let program = Program { buffers, ops: vec![op], input: view(0), output: view(1) };
-        let packing = Packing::Pointwise { op: 0, rows: 0..3, cols: 0..3 };
+        let packing = WeightLayout::Pointwise { op: 0, rows: 0..3, cols: 0..3 };
         let packed = |shape: &[usize], len: usize| {
             let array = Array { shape: shape.to_vec(), values: vec![1.0; len] };
             packing.pack(&program, &Weights::from([("mix.vectors".into(), array)]))

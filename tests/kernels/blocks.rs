@@ -6,13 +6,13 @@ use model_core::{Activation, Array, Buffer, Op, Program, View, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shaders::kernels::Storage;
-use shaders::{MAX_BINDING_BYTES, Manner, Plan, Trial, reference};
+use shaders::{FusionBenchmark, MAX_BINDING_BYTES, Plan, PlanOptions, reference};
 
 use super::{FINE, SIZES, WHOLE, array, assert_close, engine, logits, random};
 
 /// All blocks are fused.
-pub fn fused(manner: Manner) -> Manner {
-    Manner { most_fused: usize::MAX, ..manner }
+pub fn fused(manner: PlanOptions) -> PlanOptions {
+    PlanOptions { most_fused: usize::MAX, ..manner }
 }
 
 fn norm(on: &View, groups: usize, name: &str, activation: Activation) -> Op {
@@ -79,7 +79,7 @@ fn an_inverted_bottleneck_is_its_reference_in_every_manner() {
         let weights = coupling_weights(&mut rng, channels, factor);
         let values = random(&mut rng, (2 * channels + 2) * program.buffers[0].num_voxels());
         let expected = reference::run(&program, &weights, &values);
-        let half = |manner| Manner { storage: Storage::F16, ..manner };
+        let half = |manner| PlanOptions { storage: Storage::F16, ..manner };
         for (manner, most) in [
             (WHOLE, 5e-5),
             (fused(WHOLE), 5e-5),
@@ -117,7 +117,7 @@ fn a_norm_that_is_known_from_the_input_keeps_its_precision_far_from_zero() {
         let of_onto = voxels..(channels + 1) * voxels;
         result[of_onto.clone()].iter().zip(&values[of_onto]).map(|(a, b)| a - b).collect()
     };
-    for manner in [fused(WHOLE), fused(Manner { slab_bytes: 1 << 22, ..WHOLE })] {
+    for manner in [fused(WHOLE), fused(PlanOptions { slab_bytes: 1 << 22, ..WHOLE })] {
         let found = logits(&engine, &program, manner, &weights, &values);
         assert_close(&added(&found), &added(&expected), 1e-2, &format!("{manner:?}"));
     }
@@ -130,7 +130,8 @@ fn a_trial_gives_the_same_both_ways() {
     let trial = pollster::block_on(engine.trial([32, 16, 16])).unwrap();
     assert!(trial.agree, "{trial:?}");
     let [less, more] = [1, 2].map(Duration::from_millis);
-    let told = |apart, fused, agree| Trial { apart, fused, agree }.preference().most_fused;
+    let told =
+        |apart, fused, agree| FusionBenchmark { apart, fused, agree }.preference().most_fused;
     assert_eq!([told(less, more, true), told(more, less, false)], [0, 0]);
     assert!(told(more, less, true) >= 15, "the widths of mbconv-slim at full resolution");
 }
@@ -146,7 +147,7 @@ fn a_block_of_several_dispatches_is_its_reference() {
     let values = random(&mut rng, (2 * channels + 2) * program.buffers[0].num_voxels());
     let expected = reference::run(&program, &weights, &values);
     for slab_bytes in [MAX_BINDING_BYTES, 40 << 20] {
-        let manner = fused(Manner { slab_bytes, ..WHOLE });
+        let manner = fused(PlanOptions { slab_bytes, ..WHOLE });
         let plan = Plan::new(&program, manner).unwrap();
         let slabs = plan.input.len();
         let dispatches = plan.steps.iter().filter(|s| s.kernel.name == "expand_depthwise").count();

@@ -3,7 +3,7 @@
 use model_core::{Activation, Array, Buffer, Op, Program, View, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use shaders::{Engine, Manner, reference};
+use shaders::{Engine, PlanOptions, reference};
 
 use super::{SIZES, WHOLE, array, assert_close, check, engine, engines, logits, random};
 
@@ -132,7 +132,7 @@ fn statistics_taken_on_the_way_keep_their_precision_far_from_zero() {
     let num_values = channels * program.buffers[0].num_voxels();
     let values: Vec<f32> = (0..num_values).map(|_| rng.random_range(999.0..1001.0)).collect();
     let expected = reference::run(&program, &weights, &values);
-    for manner in [WHOLE, Manner { slab_bytes: 1 << 20, ..WHOLE }] {
+    for manner in [WHOLE, PlanOptions { slab_bytes: 1 << 20, ..WHOLE }] {
         let found = logits(&engine, &program, manner, &weights, &values);
         assert_close(&found, &expected, 2e-4, &format!("{manner:?}"));
     }

@@ -33,11 +33,11 @@ fn squeezing_and_its_inverse_are_their_references() {
             let narrow = Buffer { channels: 8 * channels, dims };
             let wide = Buffer { channels, dims: dims.map(|d| 2 * d) };
             let none = Weights::new();
-            check(&engine, wide.clone(), narrow.clone(), &none, |from, to| Op::Squeeze {
+            check(&engine, wide.clone(), narrow.clone(), &none, |from, to| Op::SpaceToDepth {
                 from,
                 to,
             });
-            check(&engine, narrow, wide, &none, |from, to| Op::Unsqueeze { from, to });
+            check(&engine, narrow, wide, &none, |from, to| Op::DepthToSpace { from, to });
         }
     }
 }
@@ -80,10 +80,10 @@ fn there_and_back(channels: usize, dims: [usize; 3]) -> Program {
     Program {
         buffers: vec![wide, narrow.clone(), narrow],
         ops: vec![
-            Op::Squeeze { from: goes_down.clone(), to: squeezed.clone() },
+            Op::SpaceToDepth { from: goes_down.clone(), to: squeezed.clone() },
             reflect(squeezed.clone(), mixed.clone(), false),
             reflect(mixed, squeezed.clone(), true),
-            Op::Unsqueeze { from: squeezed, to: goes_down },
+            Op::DepthToSpace { from: squeezed, to: goes_down },
         ],
         input: all.clone(),
         output: all,

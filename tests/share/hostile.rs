@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use model_core::{Affine, Forms, Grid, LabelMap, formats::nifti};
+use model_core::{Affine, Grid, LabelMap, NiftiTransforms, formats::nifti};
 use promises::alone;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -137,8 +137,8 @@ fn both_forms_are_understood() {
     map.labels.grid = Grid::new(map.labels.grid.dims, Affine::from_spacing([1.0, 2.0, 3.0]));
     let map = shared(map.labels);
     let forms = &map.labels.grid.forms;
-    let as_qform = Forms { qform_code: 1, sform_code: 0, rows: [[9.0; 4]; 3], ..*forms };
-    let elsewhere = Forms { qform_code: 1, offset_mm: [50.0; 3], ..*forms };
+    let as_qform = NiftiTransforms { qform_code: 1, sform_code: 0, rows: [[9.0; 4]; 3], ..*forms };
+    let elsewhere = NiftiTransforms { qform_code: 1, offset_mm: [50.0; 3], ..*forms };
     for forms in [as_qform, elsewhere] {
         let mut map = map.clone();
         map.labels.grid.forms = forms;

@@ -4,10 +4,11 @@
 //! which channel. The page and its worker are compiled for wasm only, the server natively only.
 
 pub mod budget;
+pub mod channel_guess;
 pub mod demo;
-pub mod hints;
 #[cfg(target_arch = "wasm32")]
 mod life;
+pub mod messages;
 #[cfg(target_arch = "wasm32")]
 mod page;
 pub mod protocol;
@@ -15,7 +16,6 @@ pub mod protocol;
 pub mod server;
 pub mod share;
 pub mod slice;
-pub mod words;
 #[cfg(target_arch = "wasm32")]
 mod worker;
 

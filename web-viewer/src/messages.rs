@@ -65,8 +65,8 @@ pub fn setbacks(events: &[String], doing: &str, plan_bytes: u64) -> String {
 
 /// Where the browser has no WebGPU at all.
 pub const NO_WEBGPU: &str = "This browser has no WebGPU, which the network runs on. Chrome and Edge \
-     have it on Windows, macOS, Android, ChromeOS and recent Linux; Safari from version 26; Firefox \
-     on Windows and on Apple silicon. Links to results open everywhere.";
+     have it on Tiles, macOS, Android, ChromeOS and recent Linux; Safari from version 26; Firefox \
+     on Tiles and on Apple silicon. Links to results open everywhere.";
 
 /// Where the browser keeps WebGPU from this address.
 pub const NOT_SECURE: &str = "Browsers offer WebGPU only on https pages and on this computer itself: \

@@ -28,7 +28,7 @@ pub struct Inputs {
 
 /// What the page asks of its worker.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Ask {
+pub enum WorkerRequest {
     /// Open the model bundle sent along, and keep it under a number.
     OpenBundle {
         /// The number.
@@ -107,7 +107,7 @@ impl LinkHeader {
 
 /// What the worker answers.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Answer {
+pub enum WorkerResponse {
     /// The worker can be asked.
     Ready,
     /// Done; nothing to tell.
@@ -179,13 +179,13 @@ pub enum Planned {
         /// The same in words.
         message: String,
         /// What can be run instead, where no budget on offer suffices.
-        windows: Option<Windows>,
+        windows: Option<Tiles>,
     },
 }
 
 /// Overlapping windows, each of which the network sees by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Windows {
+pub struct Tiles {
     /// How many.
     pub number: usize,
     /// What each will take.

@@ -1,9 +1,9 @@
 //! The worker: decoding, preprocessing and the network, off the page's thread so that the page
 //! never freezes. It is the same WebAssembly as the page's.
 
-mod bench;
+mod progress_reporter;
 mod run;
-mod teller;
+mod state;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,13 +16,13 @@ use shaders::{Engine, Preference};
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use crate::protocol::{self, Answer, Ask, Inputs, LinkHeader, ModelId, Planned};
+use crate::protocol::{self, Inputs, LinkHeader, ModelId, Planned, WorkerRequest, WorkerResponse};
 use crate::slice::middle_of;
-use crate::{life, share, words};
-use bench::{Bench, Model};
+use crate::{life, messages, share};
+use state::{Model, WorkerState};
 
 thread_local! {
-    static BENCH: RefCell<Bench> = RefCell::default();
+    static BENCH: RefCell<WorkerState> = RefCell::default();
     /// Stops the run that goes on.
     static STOP: RefCell<Option<AbortHandle>> = RefCell::default();
     static PREFERENCE: RefCell<Option<Shared<LocalBoxFuture<'static, Preference>>>> =
@@ -32,7 +32,7 @@ thread_local! {
 }
 
 /// An answer, with the arrays sent along.
-type Answered = Result<(Answer, Vec<JsValue>), String>;
+type Answered = Result<(WorkerResponse, Vec<JsValue>), String>;
 
 /// Listens, and says that it does: what is sent before would be lost.
 pub fn start() {
@@ -47,13 +47,13 @@ pub fn start() {
                 Err(error) => Err(format!("the page and its worker do not fit: {error}")),
             };
             let (answer, arrays) =
-                answered.unwrap_or_else(|message| (Answer::Failed(message), Vec::new()));
+                answered.unwrap_or_else(|message| (WorkerResponse::Failed(message), Vec::new()));
             post(id, &answer, &arrays);
         });
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
-    life::hold(&scope().name(), || post(0, &Answer::Ready, &[]));
+    life::hold(&scope().name(), || post(0, &WorkerResponse::Ready, &[]));
 }
 
 fn scope() -> DedicatedWorkerGlobalScope {
@@ -61,7 +61,7 @@ fn scope() -> DedicatedWorkerGlobalScope {
 }
 
 /// Sends an answer; the arrays' memory changes hands.
-fn post(id: u32, answer: &Answer, arrays: &[JsValue]) {
+fn post(id: u32, answer: &WorkerResponse, arrays: &[JsValue]) {
     let json = serde_json::to_string(answer).expect("an answer is plain data");
     let sent: Array = arrays.iter().collect();
     let message = Array::of3(&id.into(), &json.into(), &sent);
@@ -72,28 +72,30 @@ fn post(id: u32, answer: &Answer, arrays: &[JsValue]) {
     }
 }
 
-async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
+async fn answer(id: u32, ask: WorkerRequest, bytes: JsValue) -> Answered {
     match ask {
-        Ask::OpenBundle { number, file } => {
+        WorkerRequest::OpenBundle { number, file } => {
             open_bundle(number, &file, &Uint8Array::new(&bytes).to_vec())
         }
-        Ask::ReadScan { number, file } => {
+        WorkerRequest::ReadScan { number, file } => {
             read_scan(number, &file, &Uint8Array::new(&bytes).to_vec())
         }
-        Ask::KeepScan { number, channel, grid } => {
+        WorkerRequest::KeepScan { number, channel, grid } => {
             keep_scan((number, channel), grid, Float32Array::new(&bytes).to_vec())
         }
-        Ask::Release { number } => {
+        WorkerRequest::Release { number } => {
             BENCH.with_borrow_mut(|bench| bench.release(number));
             done()
         }
-        Ask::ReadLink { fragment } => read_link(&fragment),
-        Ask::Plan { inputs, budget_bytes, most_bytes } => {
+        WorkerRequest::ReadLink { fragment } => read_link(&fragment),
+        WorkerRequest::Plan { inputs, budget_bytes, most_bytes } => {
             plan(inputs, budget_bytes, most_bytes).await
         }
-        Ask::Segment { inputs, in_windows: false } => run::segment(id, &inputs).await,
-        Ask::Segment { inputs, in_windows: true } => run::segment_in_windows(id, &inputs).await,
-        Ask::Cancel => {
+        WorkerRequest::Segment { inputs, in_windows: false } => run::segment(id, &inputs).await,
+        WorkerRequest::Segment { inputs, in_windows: true } => {
+            run::segment_in_windows(id, &inputs).await
+        }
+        WorkerRequest::Cancel => {
             STOP.with_borrow(|stop| stop.iter().for_each(AbortHandle::abort));
             done()
         }
@@ -101,7 +103,7 @@ async fn answer(id: u32, ask: Ask, bytes: JsValue) -> Answered {
 }
 
 fn done() -> Answered {
-    Ok((Answer::Done, Vec::new()))
+    Ok((WorkerResponse::Done, Vec::new()))
 }
 
 fn open_bundle(number: u32, file: &str, bytes: &[u8]) -> Answered {
@@ -110,7 +112,7 @@ fn open_bundle(number: u32, file: &str, bytes: &[u8]) -> Answered {
     let card = Box::new(bundle.card.clone());
     let open = Model { hash: model.hash.clone(), bundle: Rc::new(bundle) };
     BENCH.with_borrow_mut(|bench| bench.models.insert(number, open));
-    Ok((Answer::Bundle { model, card }, Vec::new()))
+    Ok((WorkerResponse::Bundle { model, card }, Vec::new()))
 }
 
 fn read_scan(number: u32, file: &str, bytes: &[u8]) -> Answered {
@@ -125,7 +127,7 @@ fn read_scan(number: u32, file: &str, bytes: &[u8]) -> Answered {
         let channels = volumes.into_iter().enumerate();
         bench.scans.extend(channels.map(|(channel, volume)| ((number, channel), volume)));
     });
-    Ok((Answer::Scan { grid, warnings }, arrays))
+    Ok((WorkerResponse::Scan { grid, warnings }, arrays))
 }
 
 fn keep_scan(place: (u32, usize), grid: Grid, voxels: Vec<f32>) -> Answered {
@@ -138,7 +140,7 @@ fn read_link(fragment: &str) -> Answered {
     let middle = middle_of(&shared.labels);
     let (header, labels) = LinkHeader::split(shared);
     let header = Box::new(header);
-    Ok((Answer::Link { header, middle }, vec![Uint8Array::from(&labels[..]).into()]))
+    Ok((WorkerResponse::Link { header, middle }, vec![Uint8Array::from(&labels[..]).into()]))
 }
 
 async fn plan(inputs: Inputs, budget_bytes: u64, most_bytes: u64) -> Answered {
@@ -163,16 +165,16 @@ async fn plan(inputs: Inputs, budget_bytes: u64, most_bytes: u64) -> Answered {
                 if smallest_bytes > most_bytes {
                     bench.windows = prepared.windows(preference, budget_bytes);
                 }
-                let windows = bench.windows.as_ref().map(|windows| protocol::Windows {
+                let windows = bench.windows.as_ref().map(|windows| protocol::Tiles {
                     number: windows.tiling.num_windows(),
                     plan: prepared.stated(&windows.plan),
                 });
                 Ok(Planned::Exceeds { smallest_bytes, message: error.to_string(), windows })
             }
-            Err(error) => Err(words::failure(&error)),
+            Err(error) => Err(messages::failure(&error)),
         }
     })?;
-    Ok((Answer::Planned { model: inputs.model, planned }, Vec::new()))
+    Ok((WorkerResponse::Planned { model: inputs.model, planned }, Vec::new()))
 }
 
 /// What is faster on the GPU, which is opened for it, once: plans that overlap wait for the same. Without

@@ -13,12 +13,12 @@ pub struct Grid {
     /// From voxel indices to RAS+ millimetres.
     pub world_from_voxel: Affine,
     /// The source header's own statement of the geometry.
-    pub forms: Forms,
+    pub forms: NiftiTransforms,
 }
 
 /// A NIfTI header's geometry fields, kept as they came.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Forms {
+pub struct NiftiTransforms {
     /// `qform_code`; 0 says that the quaternion means nothing.
     pub qform_code: i16,
     /// `quatern_b`, `quatern_c`, `quatern_d`.
@@ -37,7 +37,7 @@ pub struct Forms {
     pub units: u8,
 }
 
-impl Forms {
+impl NiftiTransforms {
     /// Whether the header states how the scan lies in space.
     pub fn states_orientation(&self) -> bool {
         self.sform_code > 0 || self.qform_code > 0
@@ -47,13 +47,13 @@ impl Forms {
 impl Grid {
     /// A grid that states its map as an sform (code 1, scanner) and nothing else.
     pub fn new(dims: [usize; 3], world_from_voxel: Affine) -> Self {
-        let forms = Forms {
+        let forms = NiftiTransforms {
             qfac: 1.0,
             spacing_mm: world_from_voxel.spacing_mm().map(|s| s as f32),
             sform_code: 1,
             rows: world_from_voxel.rows().map(|row| row.map(|x| x as f32)),
             units: 2, // millimetres
-            ..Forms::default()
+            ..NiftiTransforms::default()
         };
         Grid { dims, world_from_voxel, forms }
     }

@@ -11,9 +11,9 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
-use super::clock::{self, Class};
-use super::group_norm::{GroupNormKernels, Known, normalized};
-use super::{Input, Normed, Source};
+use super::group_norm::{GroupNormKernels, PreparedGroupNorm, normalized};
+use super::profiler::{self, OpKind};
+use super::{DeferredGroupNorm, Input, KernelInput};
 use crate::nets::like;
 
 /// Runs a block with `$B` naming the backend that holds `$tensor`.
@@ -43,19 +43,19 @@ pub(crate) use on_backend;
 /// The gradients that a rule gives its parents, in their order; `None` where a parent needs none.
 pub(crate) type ParentGradients<B, const N: usize> = [Option<FloatTensor<B>>; N];
 
-type Rule<B, const N: usize> =
+type BackwardRule<B, const N: usize> =
     Box<dyn FnOnce(FloatTensor<B>, [bool; N], &mut Gradients) -> ParentGradients<B, N> + Send>;
 
 /// A rule that is used once; burn wants its state to be cloneable, so it is shared.
-struct Once<B: Backend, const N: usize>(Arc<Mutex<Option<Rule<B, N>>>>);
+struct BackwardFn<B: Backend, const N: usize>(Arc<Mutex<Option<BackwardRule<B, N>>>>);
 
-impl<B: Backend, const N: usize> Clone for Once<B, N> {
+impl<B: Backend, const N: usize> Clone for BackwardFn<B, N> {
     fn clone(&self) -> Self {
-        Once(self.0.clone())
+        BackwardFn(self.0.clone())
     }
 }
 
-impl<B: Backend, const N: usize> fmt::Debug for Once<B, N> {
+impl<B: Backend, const N: usize> fmt::Debug for BackwardFn<B, N> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("Once")
     }
@@ -65,9 +65,9 @@ impl<B: Backend, const N: usize> fmt::Debug for Once<B, N> {
 struct Step;
 
 impl<B: Backend, const N: usize> Backward<B, N> for Step {
-    type State = Once<B, N>;
+    type State = BackwardFn<B, N>;
 
-    fn backward(self, ops: Ops<Once<B, N>, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<BackwardFn<B, N>, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let output_gradient = grads.consume::<B>(&ops.node);
         let rule = ops.state.0.lock().expect("a rule does not panic half-way").take();
         let rule = rule.expect("a graph is walked back once");
@@ -119,15 +119,15 @@ pub(crate) fn record<B: Backend, const N: usize, const D: usize>(
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
-    let timed = clock::current().map(|class| (class, output.device()));
+    let timed = profiler::current().map(|class| (class, output.device()));
     let rule = move |gradient, wanted, gradients: &mut Gradients| {
-        let _timed = timed.map(|(class, device)| clock::rule(class, device));
+        let _timed = timed.map(|(class, device)| profiler::rule(class, device));
         rule(gradient, wanted, gradients)
     };
     let output = output.try_into_primitive::<B>().expect("an output on its parents' backend");
     let output = match Step.prepare::<NoCheckpointing>(parents).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
-            prepared.finish(Once(Arc::new(Mutex::new(Some(Box::new(rule))))), output)
+            prepared.finish(BackwardFn(Arc::new(Mutex::new(Some(Box::new(rule))))), output)
         }
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
@@ -149,13 +149,13 @@ where
 ///   of_weight: x and the output's gradient to the weight's
 #[derive(Clone, Copy)]
 pub(crate) struct Bilinear<const W: usize> {
-    pub class: Class,
+    pub class: OpKind,
     /// Whether the pass forward applies a norm of x as x is loaded; else its output is given. The
     /// gradient of the weight always does.
     pub applies_norm: bool,
-    pub forward: fn(&Source, &Tensor<W>) -> Tensor<5>,
-    pub of_x: fn(Tensor<5>, &Tensor<W>) -> Tensor<5>,
-    pub of_weight: fn(&Source, &Tensor<5>) -> Tensor<W>,
+    pub forward: fn(&KernelInput, &Tensor<W>) -> Tensor<5>,
+    pub input_grad: fn(Tensor<5>, &Tensor<W>) -> Tensor<5>,
+    pub weight_grad: fn(&KernelInput, &Tensor<5>) -> Tensor<W>,
 }
 
 impl<const W: usize> Bilinear<W> {
@@ -167,9 +167,11 @@ impl<const W: usize> Bilinear<W> {
     {
         match x {
             Input::Whole(x) => self.of_whole::<B>(x, weight),
-            Input::Normed(x) if x.x.device().is_autodiff() => self.of_normed::<B>(x, weight),
-            Input::Normed(x) => {
-                let x = self.source::<B>(Known::<B>::of_values(x).into_source());
+            Input::DeferredGroupNorm(x) if x.x.device().is_autodiff() => {
+                self.of_normed::<B>(x, weight)
+            }
+            Input::DeferredGroupNorm(x) => {
+                let x = self.source::<B>(PreparedGroupNorm::<B>::of_values(x).into_source());
                 self.forward(&x, &weight)
             }
         }
@@ -182,52 +184,55 @@ impl<const W: usize> Bilinear<W> {
         if !x.device().is_autodiff() {
             return self.forward(&x.into(), &weight);
         }
-        let _timed = clock::op(self.class, &x);
+        let _timed = profiler::op(self.class, &x);
         let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, W>::new(weight));
-        let (x_value, weight_value) = (Source::from(x.value), weight.value);
+        let (x_value, weight_value) = (KernelInput::from(x.value), weight.value);
         let output = (self.forward)(&x_value, &weight_value);
         record::<B, 2, 5>([x.guard, weight.guard], output, move |gradient, wanted, _| {
             let gradient = Tensor::from_primitive::<B>(gradient);
             let weights =
-                wanted[1].then(|| primitive::<B, W>((self.of_weight)(&x_value, &gradient)));
+                wanted[1].then(|| primitive::<B, W>((self.weight_grad)(&x_value, &gradient)));
             // Before the gradient of x takes as much.
             drop(x_value);
-            [wanted[0].then(|| primitive::<B, 5>((self.of_x)(gradient, &weight_value))), weights]
+            [
+                wanted[0].then(|| primitive::<B, 5>((self.input_grad)(gradient, &weight_value))),
+                weights,
+            ]
         })
     }
 
     /// Each part is timed as what it is.
-    fn of_normed<B: GroupNormKernels>(self, x: Normed, weight: Tensor<W>) -> Tensor<5>
+    fn of_normed<B: GroupNormKernels>(self, x: DeferredGroupNorm, weight: Tensor<W>) -> Tensor<5>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
         let weight = Parent::<B, W>::new(weight);
         let weight_value = weight.value;
-        let ([x, gamma, beta], norm) = Known::<B>::new(x);
+        let ([x, gamma, beta], norm) = PreparedGroupNorm::<B>::new(x);
         let output = self.forward(&self.source::<B>(norm.source()), &weight_value);
         let parents = [x, gamma, beta, weight.guard];
         record::<B, 4, 5>(parents, output, move |gradient, wanted, _| {
             let gradient = Tensor::from_primitive::<B>(gradient);
             let weights = wanted[3].then(|| {
-                let _timed = clock::rule(self.class, gradient.device());
-                primitive::<B, W>((self.of_weight)(&norm.source(), &gradient))
+                let _timed = profiler::rule(self.class, gradient.device());
+                primitive::<B, W>((self.weight_grad)(&norm.source(), &gradient))
             });
             let of_output = {
-                let _timed = clock::rule(self.class, gradient.device());
-                (self.of_x)(gradient, &weight_value)
+                let _timed = profiler::rule(self.class, gradient.device());
+                (self.input_grad)(gradient, &weight_value)
             };
-            let [of_x, of_gamma, of_beta] = norm.gradients(of_output);
-            [of_x, of_gamma, of_beta, weights]
+            let [input_grad, of_gamma, of_beta] = norm.gradients(of_output);
+            [input_grad, of_gamma, of_beta, weights]
         })
     }
 
-    fn forward(&self, x: &Source, weight: &Tensor<W>) -> Tensor<5> {
-        let _timed = clock::op(self.class, &x.x);
+    fn forward(&self, x: &KernelInput, weight: &Tensor<W>) -> Tensor<5> {
+        let _timed = profiler::op(self.class, &x.x);
         (self.forward)(x, weight)
     }
 
     /// x as the kernels take it.
-    fn source<B: GroupNormKernels>(&self, x: Source) -> Source
+    fn source<B: GroupNormKernels>(&self, x: KernelInput) -> KernelInput
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
@@ -244,7 +249,7 @@ impl<const W: usize> Bilinear<W> {
 pub(crate) fn seeded_loss<B: GroupNormKernels>(
     output: Input,
     seed: Tensor<5>,
-) -> (Tensor<1>, Source)
+) -> (Tensor<1>, KernelInput)
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
@@ -257,8 +262,8 @@ where
                 record::<B, 1, 1>([guard], loss, move |_, _, _| [Some(primitive::<B, 5>(seed))]);
             (loss, value.into())
         }
-        Input::Normed(norm) => {
-            let (parents, norm) = Known::<B>::new(norm);
+        Input::DeferredGroupNorm(norm) => {
+            let (parents, norm) = PreparedGroupNorm::<B>::new(norm);
             let (loss, output) = (zero(), norm.source());
             let loss = record::<B, 3, 1>(parents, loss, move |_, _, _| norm.gradients(seed));
             (loss, output)

@@ -12,9 +12,9 @@ mod slabs;
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
-use super::clock::Class;
 use super::cpu::{Maps, Values, tensor};
-use super::{Bilinear, Call, Input, Memory, Place, Source, on_backend};
+use super::profiler::OpKind;
+use super::{Bilinear, Call, DeviceKind, Input, KernelInput, Memory, on_backend};
 
 /// Convolves every output channel from all input channels with a 3³ kernel for each, stride 1, zero
 /// padding 1, no bias.
@@ -38,11 +38,11 @@ pub fn conv3(x: impl Into<Input>, weight: Tensor<5>) -> Tensor<5> {
     assert_eq!(weight.dims(), [output, input, 3, 3, 3], "a 3³ kernel an output and input channel");
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
-            class: Class::Conv3,
+            class: OpKind::Conv3,
             applies_norm: true,
             forward: B::forward,
-            of_x: B::input_gradient,
-            of_weight: B::weight_gradient,
+            input_grad: B::input_gradient,
+            weight_grad: B::weight_gradient,
         };
         convolution.apply::<B>(x, weight)
     })
@@ -50,15 +50,15 @@ pub fn conv3(x: impl Into<Input>, weight: Tensor<5>) -> Tensor<5> {
 
 /// The kernels; their shapes are those of [`conv3`].
 trait Dense: Backend {
-    fn forward(x: &Source, weight: &Tensor<5>) -> Tensor<5>;
+    fn forward(x: &KernelInput, weight: &Tensor<5>) -> Tensor<5>;
 
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<5>) -> Tensor<5>;
 
-    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<5>;
+    fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<5>;
 }
 
 impl Dense for Flex {
-    fn forward(x: &Source, weight: &Tensor<5>) -> Tensor<5> {
+    fn forward(x: &KernelInput, weight: &Tensor<5>) -> Tensor<5> {
         let ([batch, _, nk, nj, ni], shape) = (x.x.dims(), shape(&x.x, weight.dims()));
         let output = cpu::forward(&Maps::new(x), Values::new(weight).slice(), shape);
         tensor(output, [batch, shape.output, nk, nj, ni], &x.x)
@@ -66,16 +66,17 @@ impl Dense for Flex {
 
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
         let ([batch, _, nk, nj, ni], shape) = (gradient.dims(), shape(&gradient, weight.dims()));
-        let gradient = Source::from(gradient);
-        let of_x = cpu::input_gradient(&Maps::new(&gradient), Values::new(weight).slice(), shape);
-        tensor(of_x, [batch, shape.input, nk, nj, ni], &gradient.x)
+        let gradient = KernelInput::from(gradient);
+        let input_grad =
+            cpu::input_gradient(&Maps::new(&gradient), Values::new(weight).slice(), shape);
+        tensor(input_grad, [batch, shape.input, nk, nj, ni], &gradient.x)
     }
 
-    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<5> {
+    fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<5> {
         let weight = [gradient.dims()[1], x.x.dims()[1], 3, 3, 3];
-        let (shape, gradient) = (shape(&x.x, weight), Source::from(gradient.clone()));
-        let of_weight = cpu::weight_gradient(&Maps::new(x), &Maps::new(&gradient), shape);
-        tensor(of_weight, weight, &x.x)
+        let (shape, gradient) = (shape(&x.x, weight), KernelInput::from(gradient.clone()));
+        let weight_grad = cpu::weight_gradient(&Maps::new(x), &Maps::new(&gradient), shape);
+        tensor(weight_grad, weight, &x.x)
     }
 }
 
@@ -90,13 +91,13 @@ fn shape(x: &Tensor<5>, weight: [usize; 5]) -> cpu::Shape {
 pub fn memory(call: &Call) -> Memory {
     let outputs = call.numbers(call.to);
     let (forward, backward) = match call.place {
-        Place::Cpu => {
+        DeviceKind::Cpu => {
             let threads = rayon::current_num_threads() as u64;
             let rows = 4 * 12 * (call.from * (call.dims[0] + 2)) as u64;
             let scratch = 4 * 27 * (call.from * call.to) as u64 + threads * rows.max(3 << 17);
             (scratch, scratch)
         }
-        Place::Gpu => {
+        DeviceKind::Gpu => {
             let copies = match call.float_bytes {
                 4 => 0,
                 _ => slabs::bytes(call),
@@ -162,9 +163,10 @@ mod tests {
                 let (x, weight) = (x.autodiff().require_grad(), weight.autodiff().require_grad());
                 let y = conv3(x.clone(), weight.clone());
                 let mut gradients = y.clone().sin().sum().backward();
-                let of_x = x.grad_remove(&mut gradients).unwrap();
-                let of_weight = weight.grad_remove(&mut gradients).unwrap();
-                [y.inner(), of_x, of_weight].map(|t| t.into_data().try_into_vec::<f32>().unwrap())
+                let input_grad = x.grad_remove(&mut gradients).unwrap();
+                let weight_grad = weight.grad_remove(&mut gradients).unwrap();
+                [y.inner(), input_grad, weight_grad]
+                    .map(|t| t.into_data().try_into_vec::<f32>().unwrap())
             })
         };
         assert_eq!(run(1), run(3));

@@ -7,7 +7,7 @@ use crate::network::config::Activation;
 
 /// A group norm with its activation that is still to be applied, by what reads its output.
 #[derive(Debug, Clone)]
-pub struct Normed {
+pub struct DeferredGroupNorm {
     /// `[b, c, k, j, i]`
     pub x: Tensor<5>,
     /// Scale, `[c]`.
@@ -27,13 +27,13 @@ pub enum Input {
     /// As it is.
     Whole(Tensor<5>),
     /// The backward pass keeps the norm's own input, and computes its output again.
-    Normed(Normed),
+    DeferredGroupNorm(DeferredGroupNorm),
 }
 
 impl Input {
     /// A tensor of its shape and type, on its device.
     pub fn tensor(&self) -> &Tensor<5> {
-        let (Input::Whole(x) | Input::Normed(Normed { x, .. })) = self;
+        let (Input::Whole(x) | Input::DeferredGroupNorm(DeferredGroupNorm { x, .. })) = self;
         x
     }
 
@@ -44,7 +44,7 @@ impl Input {
     pub fn whole(self) -> Tensor<5> {
         match self {
             Input::Whole(x) => x,
-            Input::Normed(norm) => {
+            Input::DeferredGroupNorm(norm) => {
                 group_norm(norm.x, norm.gamma, norm.beta, norm.groups, norm.activation)
             }
         }
@@ -57,9 +57,9 @@ impl From<Tensor<5>> for Input {
     }
 }
 
-impl From<Normed> for Input {
-    fn from(norm: Normed) -> Input {
-        Input::Normed(norm)
+impl From<DeferredGroupNorm> for Input {
+    fn from(norm: DeferredGroupNorm) -> Input {
+        Input::DeferredGroupNorm(norm)
     }
 }
 
@@ -83,17 +83,17 @@ mod tests {
         (random(shape), random([6, 1, 1, 2 + 6 * 27]))
     }
 
-    fn normed(x: Tensor<5>, parameters: &Tensor<4>) -> Normed {
+    fn normed(x: Tensor<5>, parameters: &Tensor<4>) -> DeferredGroupNorm {
         let of_norm = |n| parameters.clone().narrow(3, n, 1).reshape([6]);
         // A shift, so that a border that is normalized too would show.
         let (gamma, beta) = (of_norm(0), of_norm(1) + 0.5);
-        Normed { x, gamma, beta, groups: 3, activation: Activation::LeakyRelu }
+        DeferredGroupNorm { x, gamma, beta, groups: 3, activation: Activation::LeakyRelu }
     }
 
     fn convolved((x, parameters): Inputs, convolution: Convolution, ahead: bool) -> Tensor<5> {
         let norm = normed(x, &parameters);
         let weight = parameters.narrow(3, 2, 6 * 27).reshape([6, 6, 27]);
-        let input = if ahead { norm.into() } else { Input::Normed(norm).whole().into() };
+        let input = if ahead { norm.into() } else { Input::DeferredGroupNorm(norm).whole().into() };
         convolution(input, weight)
     }
 
@@ -120,7 +120,7 @@ mod tests {
                 add_branch(x.clone() * 0.5, normed(x, &parameters).into(), sign)
             };
             let stock = |(x, parameters): Inputs| {
-                x.clone() * 0.5 + Input::Normed(normed(x, &parameters)).whole() * sign
+                x.clone() * 0.5 + Input::DeferredGroupNorm(normed(x, &parameters)).whole() * sign
             };
             assert_same(&inputs([2, 6, 3, 4, 5]), own, stock);
         }
@@ -133,7 +133,8 @@ mod tests {
             let (x, parameters) = inputs([2, 6, 3, 4, 5]);
             let (stream, x) = (x.zeros_like(), x.cast(half));
             let sum = add_branch(stream, normed(x.clone(), &parameters).into(), 1.0);
-            let whole = Input::Normed(normed(x, &parameters)).whole().cast(FloatDType::F32);
+            let whole =
+                Input::DeferredGroupNorm(normed(x, &parameters)).whole().cast(FloatDType::F32);
             sum.into_data().assert_eq(&whole.into_data(), true);
         }
     }

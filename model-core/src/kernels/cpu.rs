@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{DispatchDevice, Flex};
 use burn::tensor::{FloatDType, TensorData};
 
-use super::source::{Affine, Source};
+use super::kernel_input::{Affine, KernelInput};
 
 /// Whether a tensor is held by burn's CPU backend, with or without autodiff.
 pub(super) fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -81,7 +81,7 @@ impl MapNorm {
     }
 }
 
-/// A [`Source`]'s values.
+/// A [`KernelInput`]'s values.
 pub(super) struct Maps {
     values: Values,
     norms: Option<Vec<MapNorm>>,
@@ -90,7 +90,7 @@ pub(super) struct Maps {
 impl Maps {
     /// # Panics
     /// As [`Values::new`].
-    pub fn new(source: &Source) -> Self {
+    pub fn new(source: &KernelInput) -> Self {
         Maps { values: Values::new(&source.x), norms: source.norm.as_ref().map(MapNorm::of) }
     }
 

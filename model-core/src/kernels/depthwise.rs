@@ -9,9 +9,9 @@ mod cube;
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
-use super::clock::Class;
 use super::cpu::{Maps, Values, tensor};
-use super::{Bilinear, Call, Input, Memory, Source, on_backend};
+use super::profiler::OpKind;
+use super::{Bilinear, Call, Input, KernelInput, Memory, on_backend};
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1.
 ///
@@ -25,11 +25,11 @@ pub fn depthwise_conv3(x: impl Into<Input>, weight: Tensor<4>) -> Tensor<5> {
     assert_eq!(weight.dims(), [channels, 3, 3, 3], "one 3³ kernel a channel");
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
-            class: Class::Depthwise,
+            class: OpKind::Depthwise,
             applies_norm: true,
             forward: B::forward,
-            of_x: B::input_gradient,
-            of_weight: B::weight_gradient,
+            input_grad: B::input_gradient,
+            weight_grad: B::weight_gradient,
         };
         convolution.apply::<B>(x, weight)
     })
@@ -37,15 +37,15 @@ pub fn depthwise_conv3(x: impl Into<Input>, weight: Tensor<4>) -> Tensor<5> {
 
 /// The kernels; their shapes are those of [`depthwise_conv3`].
 trait Depthwise: Backend {
-    fn forward(x: &Source, weight: &Tensor<4>) -> Tensor<5>;
+    fn forward(x: &KernelInput, weight: &Tensor<4>) -> Tensor<5>;
 
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<4>) -> Tensor<5>;
 
-    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<4>;
+    fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<4>;
 }
 
 impl Depthwise for Flex {
-    fn forward(x: &Source, weight: &Tensor<4>) -> Tensor<5> {
+    fn forward(x: &KernelInput, weight: &Tensor<4>) -> Tensor<5> {
         let shape @ [_, channels, nk, nj, ni] = x.x.dims();
         let (maps, weight) = (Maps::new(x), Values::new(weight));
         tensor(cpu::forward(&maps, weight.slice(), channels, [ni, nj, nk]), shape, &x.x)
@@ -53,18 +53,18 @@ impl Depthwise for Flex {
 
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
         let shape @ [_, channels, nk, nj, ni] = gradient.dims();
-        let (gradient, weight) = (Source::from(gradient), Values::new(weight));
-        let of_x =
+        let (gradient, weight) = (KernelInput::from(gradient), Values::new(weight));
+        let input_grad =
             cpu::input_gradient(&Maps::new(&gradient), weight.slice(), channels, [ni, nj, nk]);
-        tensor(of_x, shape, &gradient.x)
+        tensor(input_grad, shape, &gradient.x)
     }
 
-    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<4> {
+    fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<4> {
         let [batch, channels, nk, nj, ni] = x.x.dims();
         let (maps, gradient) = (Maps::new(x), Values::new(gradient));
-        let of_weight =
+        let weight_grad =
             cpu::weight_gradient(&maps, gradient.slice(), batch, channels, [ni, nj, nk]);
-        tensor(of_weight, [channels, 3, 3, 3], &x.x)
+        tensor(weight_grad, [channels, 3, 3, 3], &x.x)
     }
 }
 

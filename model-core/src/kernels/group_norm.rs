@@ -9,9 +9,11 @@ use burn::backend::autodiff::ops::NodeGuard;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
 use super::autodiff::ParentGradients;
-use super::clock::{self, Class, op};
-use super::source::{Affine, Source};
-use super::{Call, Input, Memory, Normed, Parent, Place, on_backend, primitive, record};
+use super::kernel_input::{Affine, KernelInput};
+use super::profiler::{self, OpKind, op};
+use super::{
+    Call, DeferredGroupNorm, DeviceKind, Input, Memory, Parent, on_backend, primitive, record,
+};
 use crate::nets::like;
 use crate::network::config::Activation;
 
@@ -31,13 +33,13 @@ pub fn group_norm(
     groups: usize,
     activation: Activation,
 ) -> Tensor<5> {
-    let _timed = op(Class::GroupNorm, &x);
-    let norm = Normed { x, gamma, beta, groups, activation };
+    let _timed = op(OpKind::GroupNorm, &x);
+    let norm = DeferredGroupNorm { x, gamma, beta, groups, activation };
     on_backend!(norm.x, B => {
         if !norm.x.device().is_autodiff() {
-            return normalized::<B>(Known::<B>::of_values(norm).into_source());
+            return normalized::<B>(PreparedGroupNorm::<B>::of_values(norm).into_source());
         }
-        let (parents, norm) = Known::<B>::new(norm);
+        let (parents, norm) = PreparedGroupNorm::<B>::new(norm);
         let output = normalized::<B>(norm.source());
         record::<B, 3, 5>(parents, output, move |gradient, _, _| {
             norm.gradients(Tensor::from_primitive::<B>(gradient))
@@ -55,12 +57,12 @@ pub fn group_norm(
 pub fn add_branch(stream: Tensor<5>, branch: Input, sign: f32) -> Tensor<5> {
     match branch {
         Input::Whole(branch) => plus(stream, branch, sign),
-        Input::Normed(norm) => {
+        Input::DeferredGroupNorm(norm) => {
             on_backend!(stream, B => {
                 if stream.device().is_autodiff() {
                     added::<B>(stream, norm, sign)
                 } else {
-                    add_source::<B>(stream, Known::<B>::of_values(norm).into_source(), sign)
+                    add_source::<B>(stream, PreparedGroupNorm::<B>::of_values(norm).into_source(), sign)
                 }
             })
         }
@@ -75,36 +77,36 @@ fn plus(stream: Tensor<5>, branch: Tensor<5>, sign: f32) -> Tensor<5> {
 /// [`add_branch`], of what is known.
 pub(crate) fn add_source<B: GroupNormKernels>(
     stream: Tensor<5>,
-    branch: Source,
+    branch: KernelInput,
     sign: f32,
 ) -> Tensor<5> {
-    let _timed = op(Class::GroupNorm, &stream);
+    let _timed = op(OpKind::GroupNorm, &stream);
     match branch.norm {
         None => plus(stream, branch.x, sign),
         Some(norm) => B::add(stream, branch.x, &norm, sign),
     }
 }
 
-fn added<B: GroupNormKernels>(stream: Tensor<5>, norm: Normed, sign: f32) -> Tensor<5>
+fn added<B: GroupNormKernels>(stream: Tensor<5>, norm: DeferredGroupNorm, sign: f32) -> Tensor<5>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
     let stream = Parent::<B, 5>::new(stream);
-    let ([x, gamma, beta], norm) = Known::<B>::new(norm);
+    let ([x, gamma, beta], norm) = PreparedGroupNorm::<B>::new(norm);
     let output = add_source::<B>(stream.value, norm.source(), sign);
     let parents = [stream.guard, x, gamma, beta];
     record::<B, 4, 5>(parents, output, move |gradient, [of_stream, ..], _| {
         let of_stream = of_stream.then(|| gradient.clone());
         let gradient = Tensor::<5>::from_primitive::<B>(gradient);
         let of_branch = if sign < 0.0 { gradient.neg() } else { gradient };
-        let [of_x, of_gamma, of_beta] = norm.gradients(of_branch);
-        [of_stream, of_x, of_gamma, of_beta]
+        let [input_grad, of_gamma, of_beta] = norm.gradients(of_branch);
+        [of_stream, input_grad, of_gamma, of_beta]
     })
 }
 
 /// With the norm applied, in place where nothing else holds x.
-pub(crate) fn normalized<B: GroupNormKernels>(Source { x, norm }: Source) -> Tensor<5> {
-    let _timed = op(Class::GroupNorm, &x);
+pub(crate) fn normalized<B: GroupNormKernels>(KernelInput { x, norm }: KernelInput) -> Tensor<5> {
+    let _timed = op(OpKind::GroupNorm, &x);
     match norm {
         None => x,
         Some(norm) => B::apply(x, &norm),
@@ -112,7 +114,7 @@ pub(crate) fn normalized<B: GroupNormKernels>(Source { x, norm }: Source) -> Ten
 }
 
 /// A norm whose statistics are taken, without autodiff.
-pub(crate) struct Known<B: GroupNormKernels> {
+pub(crate) struct PreparedGroupNorm<B: GroupNormKernels> {
     x: Tensor<5>,
     parameters: [Tensor<1>; 2],
     statistics: B::Statistics,
@@ -120,50 +122,50 @@ pub(crate) struct Known<B: GroupNormKernels> {
     layout: Layout,
 }
 
-impl<B: GroupNormKernels> Known<B>
+impl<B: GroupNormKernels> PreparedGroupNorm<B>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
     /// Of tensors in a graph, with the places there of x, gamma and beta.
-    pub fn new(norm: Normed) -> ([NodeGuard; 3], Known<B>) {
+    pub fn new(norm: DeferredGroupNorm) -> ([NodeGuard; 3], PreparedGroupNorm<B>) {
         let x = Parent::<B, 5>::new(norm.x);
         let (gamma, beta) = (Parent::<B, 1>::new(norm.gamma), Parent::<B, 1>::new(norm.beta));
-        let values = Normed { x: x.value, gamma: gamma.value, beta: beta.value, ..norm };
-        ([x.guard, gamma.guard, beta.guard], Known::of_values(values))
+        let values = DeferredGroupNorm { x: x.value, gamma: gamma.value, beta: beta.value, ..norm };
+        ([x.guard, gamma.guard, beta.guard], PreparedGroupNorm::of_values(values))
     }
 
-    pub fn of_values(norm: Normed) -> Known<B> {
-        let Normed { x, gamma, beta, groups, activation } = norm;
-        let _timed = op(Class::GroupNorm, &x);
+    pub fn of_values(norm: DeferredGroupNorm) -> PreparedGroupNorm<B> {
+        let DeferredGroupNorm { x, gamma, beta, groups, activation } = norm;
+        let _timed = op(OpKind::GroupNorm, &x);
         let [_, c, k, j, i] = x.dims();
         assert!(groups > 0 && c % groups == 0, "{groups} groups do not divide {c} channels");
         let layout = Layout { groups, channels: c, voxels: k * j * i };
         let statistics = B::statistics(&x, layout);
         let maps = B::affine([&gamma, &beta], &statistics, layout);
         let affine = Affine { maps, slope: activation.negative_slope() };
-        Known { x, parameters: [gamma, beta], statistics, affine, layout }
+        PreparedGroupNorm { x, parameters: [gamma, beta], statistics, affine, layout }
     }
 
     /// What it makes of x, still to be applied.
-    pub fn source(&self) -> Source {
-        Source { x: self.x.clone(), norm: Some(self.affine.clone()) }
+    pub fn source(&self) -> KernelInput {
+        KernelInput { x: self.x.clone(), norm: Some(self.affine.clone()) }
     }
 
     /// The same, with nothing else that holds x.
-    pub fn into_source(self) -> Source {
-        Source { x: self.x, norm: Some(self.affine) }
+    pub fn into_source(self) -> KernelInput {
+        KernelInput { x: self.x, norm: Some(self.affine) }
     }
 
     /// Of x, gamma and beta, from that of the output.
     pub fn gradients(self, gradient: Tensor<5>) -> ParentGradients<B, 3> {
-        let _timed = clock::rule(Class::GroupNorm, gradient.device());
+        let _timed = profiler::rule(OpKind::GroupNorm, gradient.device());
         let [gamma, beta] = &self.parameters;
         let gradient = like(gradient, &self.x);
         let (statistics, layout, slope) = (&self.statistics, self.layout, self.affine.slope);
-        let (of_x, of_gamma, of_beta) =
+        let (input_grad, of_gamma, of_beta) =
             B::gradients(self.x, gradient, [gamma, beta], statistics, layout, slope);
         let [of_gamma, of_beta] = [of_gamma, of_beta].map(primitive::<B, 1>);
-        [Some(primitive::<B, 5>(of_x)), Some(of_gamma), Some(of_beta)]
+        [Some(primitive::<B, 5>(input_grad)), Some(of_gamma), Some(of_beta)]
     }
 }
 
@@ -229,8 +231,8 @@ pub fn memory(call: &Call) -> Memory {
     let sums = (call.batch * call.from) as u64;
     let widened = call.widened(2 * n);
     let (forward_bytes, backward_bytes) = match call.place {
-        Place::Cpu => (widened, 16 * sums + widened),
-        Place::Gpu => (12 * (sums + n / 4096), 24 * sums + 8 * (n / 4096)),
+        DeviceKind::Cpu => (widened, 16 * sums + widened),
+        DeviceKind::Gpu => (12 * (sums + n / 4096), 24 * sums + 8 * (n / 4096)),
     };
     Memory {
         keeps_input: true,

@@ -14,15 +14,15 @@ pub(crate) struct Affine {
 
 /// Numbers, and what is made of them as they are loaded; a border of zeros stays zero.
 #[derive(Debug, Clone)]
-pub(crate) struct Source {
+pub(crate) struct KernelInput {
     /// `[b, c, k, j, i]`
     pub x: Tensor<5>,
     /// What is still to be applied.
     pub norm: Option<Affine>,
 }
 
-impl From<Tensor<5>> for Source {
-    fn from(x: Tensor<5>) -> Source {
-        Source { x, norm: None }
+impl From<Tensor<5>> for KernelInput {
+    fn from(x: Tensor<5>) -> KernelInput {
+        KernelInput { x, norm: None }
     }
 }

@@ -11,7 +11,7 @@ use burn::Tensor;
 
 /// What the outputs are asked, and what is made of the answers.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
+pub struct LossTarget<'a> {
     /// For each output, which label codes belong to it.
     pub members: &'a [[bool; 256]],
     /// Whether one output is right (softmax), or each is asked by itself (sigmoid).
@@ -80,7 +80,7 @@ pub trait VoxelPasses {
 pub fn voxel_passes(
     logits: &Tensor<5>,
     labels: &[u8],
-    question: Question,
+    question: LossTarget,
 ) -> Option<Box<dyn VoxelPasses>> {
     let [b, outputs, k, j, i] = logits.dims();
     assert_eq!(labels.len(), b * k * j * i, "a label for each voxel");

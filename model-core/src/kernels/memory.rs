@@ -6,7 +6,7 @@ use serde::Serialize;
 /// Where an op runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum DeviceKind {
     /// On the CPU, in kernels of our own.
     #[default]
     Cpu,
@@ -21,7 +21,7 @@ pub(super) const BUSY_CUBES: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Call {
     /// Where.
-    pub place: Place,
+    pub place: DeviceKind,
     /// Bytes of one number of its input and output.
     pub float_bytes: u64,
     /// Samples.
@@ -47,7 +47,7 @@ impl Call {
 
     /// Bytes of f32 copies that the CPU's kernels make of this many numbers in half precision.
     pub fn widened(&self, numbers: u64) -> u64 {
-        let is_wider = self.place == Place::Cpu && self.float_bytes < 4;
+        let is_wider = self.place == DeviceKind::Cpu && self.float_bytes < 4;
         if is_wider { numbers.saturating_mul(4) } else { 0 }
     }
 }

@@ -11,10 +11,10 @@ use burn::Tensor;
 use burn::backend::{Backend, Flex};
 use burn::tensor::FloatDType;
 
-use super::clock::Class;
 use super::group_norm::normalized;
 use super::memory::BUSY_CUBES;
-use super::{Bilinear, Call, Input, Memory, Place, Source, on_backend};
+use super::profiler::OpKind;
+use super::{Bilinear, Call, DeviceKind, Input, KernelInput, Memory, on_backend};
 use crate::nets::cast;
 
 /// Makes every output voxel a sum over the input voxel's channels, without bias. For the backward
@@ -29,11 +29,11 @@ pub fn pointwise_conv(x: impl Into<Input>, weight: Tensor<2>) -> Tensor<5> {
     assert_eq!(weight.dims()[1], x.tensor().dims()[1], "a weight for every input channel");
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
-            class: Class::Pointwise,
+            class: OpKind::Pointwise,
             applies_norm: false,
             forward: |x, weight| B::product(weight.clone(), x.x.clone()),
-            of_x: |gradient, weight| B::product(weight.clone().transpose(), gradient),
-            of_weight: B::weight_gradient,
+            input_grad: |gradient, weight| B::product(weight.clone().transpose(), gradient),
+            weight_grad: B::weight_gradient,
         };
         convolution.apply::<B>(x, weight)
     })
@@ -52,7 +52,7 @@ trait Pointwise: Backend {
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5>;
 
     /// `Σ_v gradient[o, v] · x[c, v]`, over the batch too.
-    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<2>;
+    fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<2>;
 }
 
 /// Burn's products on the CPU sum halves in halves: both are widened first.
@@ -62,7 +62,7 @@ impl Pointwise for Flex {
         cast(product(wide(matrix), wide(x)), float)
     }
 
-    fn weight_gradient(Source { x, norm }: &Source, gradient: &Tensor<5>) -> Tensor<2> {
+    fn weight_gradient(KernelInput { x, norm }: &KernelInput, gradient: &Tensor<5>) -> Tensor<2> {
         let float = FloatDType::from(x.dtype());
         let ([batch, from, nk, nj, ni], to) = (x.dims(), gradient.dims()[1]);
         let voxels = ni * nj * nk;
@@ -71,7 +71,7 @@ impl Pointwise for Flex {
         // A run of voxels at a time: its normalized or widened copy is small.
         let of_run = |start: usize| {
             let count = CPU_RUN.min(voxels - start);
-            let x = Source { x: x.clone().narrow(4, start, count), norm: norm.clone() };
+            let x = KernelInput { x: x.clone().narrow(4, start, count), norm: norm.clone() };
             let x = wide(normalized::<Flex>(x)).reshape([batch, from, count]);
             // [b, out, voxels] × [b, voxels, in]
             wide(gradient.clone().narrow(2, start, count)).matmul(x.swap_dims(1, 2)).sum_dim(0)
@@ -93,8 +93,8 @@ fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// What [`pointwise_conv`] holds. On a GPU the backward pass adds up sums that it keeps apart.
 pub fn memory(call: &Call) -> Memory {
     let partials = match call.place {
-        Place::Cpu => 0,
-        Place::Gpu => {
+        DeviceKind::Cpu => 0,
+        DeviceKind::Gpu => {
             let parts = num_parts(call.from, call.to, call.batch, call.dims.iter().product());
             4 * (call.from * call.to * parts) as u64
         }

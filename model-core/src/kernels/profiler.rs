@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor};
 
 /// Kernels of one kind, forward and backward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum OpKind {
     /// Depthwise 3³ convolution.
     Depthwise,
     /// Pointwise convolution.
@@ -25,40 +25,40 @@ pub enum Class {
     Pool,
     /// Trilinear up-sampling.
     Upsample,
-    /// Squeeze and unsqueeze.
-    Squeeze,
+    /// SpaceToDepth and unsqueeze.
+    SpaceToDepth,
     /// The loss.
     Loss,
     /// The optimizer.
     Optimizer,
 }
 
-impl Class {
+impl OpKind {
     /// All.
-    pub const ALL: [Class; 9] = [
-        Class::Depthwise,
-        Class::Pointwise,
-        Class::Conv3,
-        Class::GroupNorm,
-        Class::Pool,
-        Class::Upsample,
-        Class::Squeeze,
-        Class::Loss,
-        Class::Optimizer,
+    pub const ALL: [OpKind; 9] = [
+        OpKind::Depthwise,
+        OpKind::Pointwise,
+        OpKind::Conv3,
+        OpKind::GroupNorm,
+        OpKind::Pool,
+        OpKind::Upsample,
+        OpKind::SpaceToDepth,
+        OpKind::Loss,
+        OpKind::Optimizer,
     ];
 
     /// For tables.
     pub fn name(self) -> &'static str {
         match self {
-            Class::Depthwise => "depthwise 3³",
-            Class::Pointwise => "pointwise",
-            Class::Conv3 => "dense 3³",
-            Class::GroupNorm => "group norm",
-            Class::Pool => "max pool",
-            Class::Upsample => "upsample",
-            Class::Squeeze => "squeeze",
-            Class::Loss => "loss",
-            Class::Optimizer => "optimizer",
+            OpKind::Depthwise => "depthwise 3³",
+            OpKind::Pointwise => "pointwise",
+            OpKind::Conv3 => "dense 3³",
+            OpKind::GroupNorm => "group norm",
+            OpKind::Pool => "max pool",
+            OpKind::Upsample => "upsample",
+            OpKind::SpaceToDepth => "squeeze",
+            OpKind::Loss => "loss",
+            OpKind::Optimizer => "optimizer",
         }
     }
 }
@@ -75,7 +75,7 @@ struct Record {
 
 thread_local! {
     /// The operation that this thread is in. It may be made of others.
-    static CURRENT: Cell<Option<Class>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<OpKind>> = const { Cell::new(None) };
 }
 
 fn record() -> MutexGuard<'static, Record> {
@@ -89,9 +89,9 @@ pub fn start(now: fn() -> f64) {
 }
 
 /// Ends it: the seconds of every class.
-pub fn stop() -> Vec<(Class, f64)> {
+pub fn stop() -> Vec<(OpKind, f64)> {
     IS_ON.store(false, Relaxed);
-    Class::ALL.into_iter().zip(record().seconds).collect()
+    OpKind::ALL.into_iter().zip(record().seconds).collect()
 }
 
 /// An operation that is timed until this is dropped.
@@ -99,7 +99,7 @@ pub fn stop() -> Vec<(Class, f64)> {
 pub struct Timer(Option<Running>);
 
 struct Running {
-    class: Class,
+    class: OpKind,
     device: Device,
     now: fn() -> f64,
     started: f64,
@@ -107,22 +107,22 @@ struct Running {
 
 /// Times an operation on a tensor's device while the recorder is on; its backward rule too, where it
 /// records one. Of operations inside of operations, only the outermost counts.
-pub fn op<const D: usize>(class: Class, x: &Tensor<D>) -> Timer {
+pub fn op<const D: usize>(class: OpKind, x: &Tensor<D>) -> Timer {
     if IS_ON.load(Relaxed) { Timer::start(class, x.device()) } else { Timer(None) }
 }
 
 /// The operation that this thread is in, if it is timed.
-pub(crate) fn current() -> Option<Class> {
+pub(crate) fn current() -> Option<OpKind> {
     CURRENT.get()
 }
 
 /// Times the backward rule of an operation that was timed.
-pub(crate) fn rule(class: Class, device: Device) -> Timer {
+pub(crate) fn rule(class: OpKind, device: Device) -> Timer {
     if IS_ON.load(Relaxed) { Timer::start(class, device) } else { Timer(None) }
 }
 
 impl Timer {
-    fn start(class: Class, device: Device) -> Timer {
+    fn start(class: OpKind, device: Device) -> Timer {
         if CURRENT.get().is_some() {
             return Timer(None);
         }
@@ -157,14 +157,14 @@ mod tests {
     fn seconds_go_to_the_outermost_operation_and_only_while_it_is_on() {
         let x = Tensor::<1>::zeros([1], &Device::flex());
         let run = || {
-            let outer = op(Class::Loss, &x);
-            drop(op(Class::Optimizer, &x));
+            let outer = op(OpKind::Loss, &x);
+            drop(op(OpKind::Optimizer, &x));
             drop(outer);
-            drop(op(Class::Optimizer, &x));
+            drop(op(OpKind::Optimizer, &x));
         };
-        let of = |seconds: &[(Class, f64)]| {
+        let of = |seconds: &[(OpKind, f64)]| {
             let of = |class| seconds.iter().find(|(c, _)| *c == class).map(|(_, s)| *s);
-            [Class::Loss, Class::Optimizer].map(of)
+            [OpKind::Loss, OpKind::Optimizer].map(of)
         };
         run();
         assert_eq!(TICKS.get(), 0.0);

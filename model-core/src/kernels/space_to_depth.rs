@@ -5,8 +5,8 @@ mod cpu;
 use burn::Tensor;
 use burn::backend::Flex;
 
-use super::clock::{Class, op};
 use super::cpu::{Values, is_cpu, tensor};
+use super::profiler::{OpKind, op};
 use super::{Call, Memory, Parent, primitive, record};
 
 /// Makes channels of every 2³ voxels: channel 8c + 4dk + 2dj + di holds the voxels
@@ -15,30 +15,30 @@ use super::{Call, Memory, Parent, primitive, record};
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
 /// - output: `[b, 8c, k/2, j/2, i/2]`
-pub fn squeeze2(x: Tensor<5>) -> Tensor<5> {
+pub fn space_to_depth(x: Tensor<5>) -> Tensor<5> {
     let [.., k, j, i] = x.dims();
     assert!([k, j, i].iter().all(|n| n % 2 == 0), "even axes, found {:?}", x.dims());
     shuffle(x, true)
 }
 
-/// The inverse of [`squeeze2`].
+/// The inverse of [`space_to_depth`].
 ///
 /// # Shapes
 /// - x: `[b, 8c, k, j, i]`
 /// - output: `[b, c, 2k, 2j, 2i]`
-pub fn unsqueeze2(x: Tensor<5>) -> Tensor<5> {
+pub fn depth_to_space(x: Tensor<5>) -> Tensor<5> {
     assert!(x.dims()[1].is_multiple_of(8), "a multiple of 8 channels, found {:?}", x.dims());
     shuffle(x, false)
 }
 
-/// What [`squeeze2`] and [`unsqueeze2`] hold: nothing, since they move numbers about.
+/// What [`space_to_depth`] and [`depth_to_space`] hold: nothing, since they move numbers about.
 pub fn memory(call: &Call) -> Memory {
     let scratch = call.widened(2 * call.num_inputs());
     Memory { forward_bytes: scratch, backward_bytes: scratch, ..Memory::default() }
 }
 
 fn shuffle(x: Tensor<5>, squeeze: bool) -> Tensor<5> {
-    let _timed = op(Class::Squeeze, &x);
+    let _timed = op(OpKind::SpaceToDepth, &x);
     if !is_cpu(&x) {
         return composed(x, squeeze);
     }
@@ -92,9 +92,9 @@ mod tests {
     fn equals_burns_operations() {
         for shape in [[2, 3, 4, 6, 10], [1, 1, 2, 2, 2], [1, 2, 8, 2, 34]] {
             let inputs = (random(shape), random([1; 4]));
-            assert_same(&inputs, |(x, _)| squeeze2(x), |(x, _)| composed(x, true));
-            let inputs = (squeeze2(random(shape)), random([1; 4]));
-            assert_same(&inputs, |(x, _)| unsqueeze2(x), |(x, _)| composed(x, false));
+            assert_same(&inputs, |(x, _)| space_to_depth(x), |(x, _)| composed(x, true));
+            let inputs = (space_to_depth(random(shape)), random([1; 4]));
+            assert_same(&inputs, |(x, _)| depth_to_space(x), |(x, _)| composed(x, false));
         }
     }
 
@@ -103,9 +103,9 @@ mod tests {
     fn voxels_become_channels_and_come_back() {
         let x = Tensor::<1>::from_floats([0., 1., 2., 3., 4., 5., 6., 7.], &Default::default());
         let x = x.reshape([1, 1, 2, 2, 2]);
-        let y = squeeze2(x.clone());
+        let y = space_to_depth(x.clone());
         assert_eq!(y.dims(), [1, 8, 1, 1, 1]);
         assert_eq!(y.clone().into_data().try_into_vec::<f32>().unwrap()[5], 5.0);
-        assert_eq!(unsqueeze2(y).into_data(), x.into_data());
+        assert_eq!(depth_to_space(y).into_data(), x.into_data());
     }
 }

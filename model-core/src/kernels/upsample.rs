@@ -7,7 +7,7 @@ mod cube;
 use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
-use super::clock::{Class, op};
+use super::profiler::{OpKind, op};
 use super::{Call, Memory, Parent, on_backend, primitive, record};
 
 /// Doubles every axis. An output at even place 2m is ¾ of input m and ¼ of m − 1, at odd place
@@ -17,7 +17,7 @@ use super::{Call, Memory, Parent, on_backend, primitive, record};
 /// - x: `[b, c, k, j, i]`
 /// - output: `[b, c, 2k, 2j, 2i]`
 pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
-    let _timed = op(Class::Upsample, &x);
+    let _timed = op(OpKind::Upsample, &x);
     on_backend!(x, B => {
         if !x.device().is_autodiff() {
             return B::upsample2(&x, None);
@@ -36,7 +36,7 @@ pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
 /// - x: `[b, c, k, j, i]`
 /// - skip, output: `[b, c, 2k, 2j, 2i]`, of x's type
 pub fn upsample2_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
-    let _timed = op(Class::Upsample, &x);
+    let _timed = op(OpKind::Upsample, &x);
     let [b, c, k, j, i] = x.dims();
     assert_eq!(skip.dims(), [b, c, 2 * k, 2 * j, 2 * i], "a skip of twice the size");
     assert_eq!(skip.dtype(), x.dtype(), "a skip of the same type");
@@ -55,10 +55,10 @@ where
 {
     let (x, skip) = (Parent::<B, 5>::new(x), Parent::<B, 5>::new(skip));
     let output = B::upsample2(&x.value, Some(skip.value));
-    record::<B, 2, 5>([x.guard, skip.guard], output, move |gradient, [of_x, of_skip], _| {
+    record::<B, 2, 5>([x.guard, skip.guard], output, move |gradient, [input_grad, of_skip], _| {
         let of_skip = of_skip.then(|| gradient.clone());
         let gradient = Tensor::<5>::from_primitive::<B>(gradient);
-        [of_x.then(|| primitive::<B, 5>(B::gradient(&gradient))), of_skip]
+        [input_grad.then(|| primitive::<B, 5>(B::gradient(&gradient))), of_skip]
     })
 }
 

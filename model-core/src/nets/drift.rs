@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor};
 
-use super::{Parts, UNet3d, cast};
+use super::{FeatureMap, UNet3d, cast};
 use crate::network::layers::Backward;
 
 impl UNet3d {
@@ -18,7 +18,7 @@ impl UNet3d {
     pub fn drift(&self, x: Tensor<5>) -> Vec<f64> {
         let network = self.valid();
         let x = if x.device().is_autodiff() { x.inner() } else { x };
-        let mut x = Parts::Whole(cast(x, self.precision.compute));
+        let mut x = FeatureMap::Whole(cast(x, self.precision.compute));
         let (mut kept, mut found) = (Vec::new(), Vec::new());
         for segment in &network.segments {
             if segment.backward != Backward::Rewound {
@@ -26,9 +26,9 @@ impl UNet3d {
                 continue;
             }
             let before = x.whole();
-            let y = segment.forward(Parts::Whole(before.clone()), &mut kept, None).whole();
+            let y = segment.forward(FeatureMap::Whole(before.clone()), &mut kept, None).whole();
             found.push(relative_rms(segment.inverse(y.clone()), before));
-            x = Parts::Whole(y);
+            x = FeatureMap::Whole(y);
         }
         found
     }

@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Precision, Reflection, ReversibleBlock, Unit, like};
 use crate::kernels::{
-    Input, Normed, Parent, max_pool2, on_backend, primitive, record, squeeze2, unsqueeze2,
-    upsample2, upsample2_add,
+    DeferredGroupNorm, Input, Parent, depth_to_space, max_pool2, on_backend, primitive, record,
+    space_to_depth, upsample2, upsample2_add,
 };
 use crate::network::layers;
 
@@ -39,7 +39,7 @@ pub struct Plain {
 /// one split and left by one join.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant)] // one exists at a time
-pub enum Parts {
+pub enum FeatureMap {
     /// `[b, c, k, j, i]`
     Whole(Tensor<5>),
     /// Both `[b, c/2, k, j, i]`.
@@ -47,32 +47,32 @@ pub enum Parts {
     /// `[b, c, k/2, j/2, i/2]`, still to be up-sampled: in one pass with what is added to it.
     Smaller(Tensor<5>),
     /// Still to be normalized, by what reads it.
-    Normed(Normed),
+    DeferredGroupNorm(DeferredGroupNorm),
 }
 
-impl Parts {
+impl FeatureMap {
     pub(super) fn is_autodiff(&self) -> bool {
-        let (Parts::Whole(x)
-        | Parts::Halves(x, _)
-        | Parts::Smaller(x)
-        | Parts::Normed(Normed { x, .. })) = self;
+        let (FeatureMap::Whole(x)
+        | FeatureMap::Halves(x, _)
+        | FeatureMap::Smaller(x)
+        | FeatureMap::DeferredGroupNorm(DeferredGroupNorm { x, .. })) = self;
         x.device().is_autodiff()
     }
 
     /// Joined, and up-sampled where that is still to be done.
     pub fn whole(self) -> Tensor<5> {
         match self {
-            Parts::Whole(x) => x,
-            Parts::Halves(x1, x2) => Tensor::cat(vec![x1, x2], 1),
-            Parts::Smaller(x) => upsample2(x),
-            Parts::Normed(norm) => Input::Normed(norm).whole(),
+            FeatureMap::Whole(x) => x,
+            FeatureMap::Halves(x1, x2) => Tensor::cat(vec![x1, x2], 1),
+            FeatureMap::Smaller(x) => upsample2(x),
+            FeatureMap::DeferredGroupNorm(norm) => Input::DeferredGroupNorm(norm).whole(),
         }
     }
 
     /// For a convolution.
     fn input(self) -> Input {
         match self {
-            Parts::Normed(norm) => norm.into(),
+            FeatureMap::DeferredGroupNorm(norm) => norm.into(),
             parts => parts.whole().into(),
         }
     }
@@ -80,7 +80,7 @@ impl Parts {
     /// Split; the halves are views of the whole where the device has views.
     pub fn halves(self) -> (Tensor<5>, Tensor<5>) {
         match self {
-            Parts::Halves(x1, x2) => (x1, x2),
+            FeatureMap::Halves(x1, x2) => (x1, x2),
             parts => {
                 let x = parts.whole();
                 let half = x.dims()[1] / 2;
@@ -92,7 +92,7 @@ impl Parts {
     /// Split; the halves are copies, so that neither keeps the memory of both.
     pub(super) fn owned_halves(self) -> (Tensor<5>, Tensor<5>) {
         match self {
-            Parts::Halves(x1, x2) => (x1, x2),
+            FeatureMap::Halves(x1, x2) => (x1, x2),
             parts => {
                 let (x1, x2) = parts.halves();
                 (x1.mul_scalar(1.0), x2.mul_scalar(1.0))
@@ -104,12 +104,12 @@ impl Parts {
 /// Where a branch takes a tensor from inside a network, and gives its gradient back. The tensor
 /// itself may be one that is not stored.
 #[derive(Debug, Clone, Default)]
-pub struct Tap {
+pub struct BottleneckHook {
     value: Arc<Mutex<Option<Tensor<5>>>>,
     gradient: Arc<Mutex<Option<Tensor<5>>>>,
 }
 
-impl Tap {
+impl BottleneckHook {
     /// What the forward pass left here, without autodiff.
     ///
     /// # Panics
@@ -157,35 +157,40 @@ impl Layer {
     }
 
     /// Takes x, gives the next; `kept` are the tensors kept aside for the decoder.
-    pub fn forward(&self, x: Parts, kept: &mut Vec<Tensor<5>>, tap: Option<&Tap>) -> Parts {
+    pub fn forward(
+        &self,
+        x: FeatureMap,
+        kept: &mut Vec<Tensor<5>>,
+        tap: Option<&BottleneckHook>,
+    ) -> FeatureMap {
         use layers::Layer as L;
         let layer = match self {
             Layer::Unit(unit) => {
                 return match unit.forward(x.input()) {
-                    Input::Whole(x) => Parts::Whole(x),
-                    Input::Normed(norm) => Parts::Normed(norm),
+                    Input::Whole(x) => FeatureMap::Whole(x),
+                    Input::DeferredGroupNorm(norm) => FeatureMap::DeferredGroupNorm(norm),
                 };
             }
             Layer::Block(block) => {
                 let (y1, y2) = block.forward(x.halves());
-                return Parts::Halves(y1, y2);
+                return FeatureMap::Halves(y1, y2);
             }
-            Layer::Reflect(reflection) => return Parts::Whole(reflection.forward(x.whole())),
+            Layer::Reflect(reflection) => return FeatureMap::Whole(reflection.forward(x.whole())),
             Layer::Plain(plain) => &plain.layer,
         };
         let mut last = || kept.pop().expect("every join has its Keep");
         match layer {
-            L::Pool => Parts::Whole(max_pool2(x.whole())),
-            L::Upsample => Parts::Smaller(x.whole()),
-            L::Squeeze => Parts::Whole(squeeze2(x.whole())),
-            L::Unsqueeze => Parts::Whole(unsqueeze2(x.whole())),
+            L::Pool => FeatureMap::Whole(max_pool2(x.whole())),
+            L::Upsample => FeatureMap::Smaller(x.whole()),
+            L::SpaceToDepth => FeatureMap::Whole(space_to_depth(x.whole())),
+            L::DepthToSpace => FeatureMap::Whole(depth_to_space(x.whole())),
             L::Keep => {
                 let x = x.whole();
                 kept.push(x.clone());
-                Parts::Whole(x)
+                FeatureMap::Whole(x)
             }
-            L::Add => Parts::Whole(match x {
-                Parts::Smaller(x) => {
+            L::Add => FeatureMap::Whole(match x {
+                FeatureMap::Smaller(x) => {
                     let skip = like(last(), &x);
                     upsample2_add(x, skip)
                 }
@@ -198,19 +203,19 @@ impl Layer {
             L::Concat => {
                 let x = x.whole();
                 let skip = like(last(), &x);
-                Parts::Whole(Tensor::cat(vec![skip, x], 1))
+                FeatureMap::Whole(Tensor::cat(vec![skip, x], 1))
             }
-            L::KeepHalf => {
+            L::PushSkip => {
                 let (x1, x2) = x.halves();
                 kept.push(x1);
-                Parts::Whole(x2)
+                FeatureMap::Whole(x2)
             }
-            L::JoinHalf => {
+            L::ConcatSkip => {
                 let x = x.whole();
-                Parts::Halves(like(last(), &x), x)
+                FeatureMap::Halves(like(last(), &x), x)
             }
-            L::Tap => match tap {
-                Some(tap) => Parts::Whole(pass(x.whole(), tap)),
+            L::BottleneckHook => match tap {
+                Some(tap) => FeatureMap::Whole(pass(x.whole(), tap)),
                 None => x,
             },
             L::Unit(_) | L::Block { .. } | L::Reflect { .. } => {
@@ -221,7 +226,7 @@ impl Layer {
 }
 
 /// x itself; its gradient gets what the branch gives.
-fn pass(x: Tensor<5>, tap: &Tap) -> Tensor<5> {
+fn pass(x: Tensor<5>, tap: &BottleneckHook) -> Tensor<5> {
     if !x.device().is_autodiff() {
         tap.leave(x.clone());
         return x;
@@ -229,7 +234,7 @@ fn pass(x: Tensor<5>, tap: &Tap) -> Tensor<5> {
     on_backend!(x, B => pass_on::<B>(x, tap))
 }
 
-fn pass_on<B: Backend>(x: Tensor<5>, tap: &Tap) -> Tensor<5>
+fn pass_on<B: Backend>(x: Tensor<5>, tap: &BottleneckHook) -> Tensor<5>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {

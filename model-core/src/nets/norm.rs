@@ -3,7 +3,7 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels::{Input, Normed};
+use crate::kernels::{DeferredGroupNorm, Input};
 use crate::network::config::Activation;
 
 /// Group norm with activation.
@@ -32,15 +32,15 @@ impl GroupNorm {
     /// # Shapes
     /// - x, output: `[b, c, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        Input::Normed(self.ahead(x)).whole()
+        Input::DeferredGroupNorm(self.ahead(x)).whole()
     }
 
     /// Left to the convolution that reads the output.
     ///
     /// # Shapes
     /// - x: `[b, c, k, j, i]`
-    pub fn ahead(&self, x: Tensor<5>) -> Normed {
+    pub fn ahead(&self, x: Tensor<5>) -> DeferredGroupNorm {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
-        Normed { x, gamma, beta, groups: self.groups, activation: self.activation }
+        DeferredGroupNorm { x, gamma, beta, groups: self.groups, activation: self.activation }
     }
 }

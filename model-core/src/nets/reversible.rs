@@ -6,18 +6,18 @@ use burn::backend::{Autodiff, DispatchKindConversion, DispatchTensor};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::segment::{Local, Nodes};
-use super::{Half, Layer, Parts, Precision, Tap, cast};
-use crate::kernels::{GroupNormKernels, add_branch, add_source, squeeze2, unsqueeze2};
+use super::segment::{LocalGraph, ParamNodes};
+use super::{BottleneckHook, FeatureMap, Layer, Precision, ResidualBranch, cast};
+use crate::kernels::{GroupNormKernels, add_branch, add_source, depth_to_space, space_to_depth};
 use crate::network::layers;
 
 /// `y1 = x1 + F(x2); y2 = x2 + G(y1)`, on halves of the channels.
 #[derive(Module, Debug)]
 pub struct ReversibleBlock {
     /// F.
-    pub f: Half,
+    pub f: ResidualBranch,
     /// G.
-    pub g: Half,
+    pub g: ResidualBranch,
 }
 
 impl ReversibleBlock {
@@ -28,7 +28,7 @@ impl ReversibleBlock {
         precision: Precision,
         device: &Device,
     ) -> Self {
-        let half = |units| Half::new(units, precision, device);
+        let half = |units| ResidualBranch::new(units, precision, device);
         ReversibleBlock { f: half(f), g: half(g) }
     }
 
@@ -55,8 +55,8 @@ impl ReversibleBlock {
 
 /// What a walk back carries: the values, recovered on the way, and their gradients.
 struct Walk {
-    value: Parts,
-    gradient: Parts,
+    value: FeatureMap,
+    gradient: FeatureMap,
     kept_values: Vec<Tensor<5>>,
     kept_gradients: Vec<Tensor<5>>,
 }
@@ -84,16 +84,16 @@ pub(super) fn rewind<B: GroupNormKernels>(
     layers: Vec<Layer>,
     y: Tensor<5>,
     gradient: Tensor<5>,
-    tap: Option<&Tap>,
-    nodes: &Nodes<B>,
+    tap: Option<&BottleneckHook>,
+    nodes: &ParamNodes<B>,
     gradients: &mut Gradients,
 ) -> Tensor<5>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
     let mut walk = Walk {
-        value: Parts::Whole(y),
-        gradient: Parts::Whole(gradient),
+        value: FeatureMap::Whole(y),
+        gradient: FeatureMap::Whole(gradient),
         kept_values: Vec::new(),
         kept_gradients: Vec::new(),
     };
@@ -107,9 +107,13 @@ where
                 // orthogonal, δW x = −W δWᵀ y, and so g · δW x = −Wᵀg · δWᵀ y.
                 let back = |layer: &super::Reflection, y| layer.inverse(y).into();
                 let seed = gradient.clone().neg();
-                let (local, x) = Local::forward::<B>(reflection, back, y, false, seed);
+                let (local, x) = LocalGraph::forward::<B>(reflection, back, y, false, seed);
                 local.backward(nodes, gradients);
-                Walk { value: Parts::Whole(x.x), gradient: Parts::Whole(gradient), ..walk }
+                Walk {
+                    value: FeatureMap::Whole(x.x),
+                    gradient: FeatureMap::Whole(gradient),
+                    ..walk
+                }
             }
             Layer::Plain(plain) => walk.plain(&plain.layer, tap),
             Layer::Unit(_) => unreachable!("a convolution is not rewound"),
@@ -122,34 +126,35 @@ impl Walk {
     fn block<B: GroupNormKernels>(
         self,
         block: ReversibleBlock,
-        nodes: &Nodes<B>,
+        nodes: &ParamNodes<B>,
         gradients: &mut Gradients,
     ) -> Walk
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
-        let forward = |half: &Half, x| half.forward(x);
+        let forward = |half: &ResidualBranch, x| half.forward(x);
         let stream = block.f.precision.stream;
         let (mut y1, mut y2) = self.value.owned_halves();
         let (gradient1, gradient2) = self.gradient.owned_halves();
         let (mut gradient1, mut gradient2) = (cast(gradient1, stream), cast(gradient2, stream));
         let seed = gradient2.clone();
-        let (g, output) = Local::forward::<B>(block.g, forward, y1.clone(), true, seed);
+        let (g, output) = LocalGraph::forward::<B>(block.g, forward, y1.clone(), true, seed);
         y2 = add_source::<B>(y2, output, -1.0);
         gradient1 = gradient1 + g.backward(nodes, gradients).expect("wanted");
         let seed = gradient1.clone();
-        let (f, output) = Local::forward::<B>(block.f, forward, y2.clone(), true, seed);
+        let (f, output) = LocalGraph::forward::<B>(block.f, forward, y2.clone(), true, seed);
         y1 = add_source::<B>(y1, output, -1.0);
         gradient2 = gradient2 + f.backward(nodes, gradients).expect("wanted");
-        let (value, gradient) = (Parts::Halves(y1, y2), Parts::Halves(gradient1, gradient2));
+        let (value, gradient) =
+            (FeatureMap::Halves(y1, y2), FeatureMap::Halves(gradient1, gradient2));
         Walk { value, gradient, ..self }
     }
 
-    fn plain(mut self, layer: &layers::Layer, tap: Option<&Tap>) -> Walk {
+    fn plain(mut self, layer: &layers::Layer, tap: Option<&BottleneckHook>) -> Walk {
         let value = undo(layer, self.value, &mut self.kept_values);
         let mut gradient = undo(layer, self.gradient, &mut self.kept_gradients);
-        if let (layers::Layer::Tap, Some(tap)) = (layer, tap) {
-            gradient = Parts::Whole(tap.add_to(gradient.whole()));
+        if let (layers::Layer::BottleneckHook, Some(tap)) = (layer, tap) {
+            gradient = FeatureMap::Whole(tap.add_to(gradient.whole()));
         }
         Walk { value, gradient, ..self }
     }
@@ -158,18 +163,18 @@ impl Walk {
 /// The way back through a layer without parameters: a permutation, a split or a join, all of them
 /// orthogonal, so that gradients go the same way. `kept` are the halves that a join gave back and
 /// that its split, further back, puts in again.
-pub(super) fn undo(layer: &layers::Layer, y: Parts, kept: &mut Vec<Tensor<5>>) -> Parts {
+pub(super) fn undo(layer: &layers::Layer, y: FeatureMap, kept: &mut Vec<Tensor<5>>) -> FeatureMap {
     use layers::Layer as L;
     match layer {
-        L::Squeeze => Parts::Whole(unsqueeze2(y.whole())),
-        L::Unsqueeze => Parts::Whole(squeeze2(y.whole())),
-        L::JoinHalf => {
+        L::SpaceToDepth => FeatureMap::Whole(depth_to_space(y.whole())),
+        L::DepthToSpace => FeatureMap::Whole(space_to_depth(y.whole())),
+        L::ConcatSkip => {
             let (x1, x2) = y.halves();
             kept.push(x1);
-            Parts::Whole(x2)
+            FeatureMap::Whole(x2)
         }
-        L::KeepHalf => Parts::Halves(kept.pop().expect("joined further on"), y.whole()),
-        L::Tap => y,
+        L::PushSkip => FeatureMap::Halves(kept.pop().expect("joined further on"), y.whole()),
+        L::BottleneckHook => y,
         other => unreachable!("{other:?} is not rewound"),
     }
 }

@@ -11,9 +11,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::reversible::{rewind, undo};
-use super::{Layer, Parts, Precision, Tap, cast};
+use super::{BottleneckHook, FeatureMap, Layer, Precision, cast};
 use crate::kernels::{
-    GroupNormKernels, Input, Parent, Source, on_backend, primitive, record, seeded_loss,
+    GroupNormKernels, Input, KernelInput, Parent, on_backend, primitive, record, seeded_loss,
 };
 use crate::network::layers::{self, Backward};
 
@@ -38,31 +38,41 @@ impl Segment {
 
     /// Takes x, gives the next; `kept` are the tensors kept aside for the decoder, and `tap` is
     /// where a branch takes the bottom from.
-    pub fn forward(&self, x: Parts, kept: &mut Vec<Tensor<5>>, tap: Option<&Tap>) -> Parts {
+    pub fn forward(
+        &self,
+        x: FeatureMap,
+        kept: &mut Vec<Tensor<5>>,
+        tap: Option<&BottleneckHook>,
+    ) -> FeatureMap {
         if self.backward == Backward::Stored || !x.is_autodiff() {
             return self.run(x, kept, tap);
         }
         let x = x.whole();
-        Parts::Whole(on_backend!(x, B => self.record::<B>(x, tap)))
+        FeatureMap::Whole(on_backend!(x, B => self.record::<B>(x, tap)))
     }
 
-    fn run(&self, x: Parts, kept: &mut Vec<Tensor<5>>, tap: Option<&Tap>) -> Parts {
+    fn run(
+        &self,
+        x: FeatureMap,
+        kept: &mut Vec<Tensor<5>>,
+        tap: Option<&BottleneckHook>,
+    ) -> FeatureMap {
         self.layers.iter().fold(x, |x, layer| layer.forward(x, kept, tap))
     }
 
     /// From one tensor to one tensor.
-    fn through(&self, x: Tensor<5>, tap: Option<&Tap>) -> Tensor<5> {
-        self.run(Parts::Whole(x), &mut Vec::new(), tap).whole()
+    fn through(&self, x: Tensor<5>, tap: Option<&BottleneckHook>) -> Tensor<5> {
+        self.run(FeatureMap::Whole(x), &mut Vec::new(), tap).whole()
     }
 
     /// One step in the graph for the whole segment. Its parents are the input and one parameter:
     /// so the step is recorded even when the input is a constant. The other parameters' gradients
     /// are registered under their own nodes.
-    fn record<B: GroupNormKernels>(&self, x: Tensor<5>, tap: Option<&Tap>) -> Tensor<5>
+    fn record<B: GroupNormKernels>(&self, x: Tensor<5>, tap: Option<&BottleneckHook>) -> Tensor<5>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
-        let mut nodes = Nodes::<B>::default();
+        let mut nodes = ParamNodes::<B>::default();
         self.visit(&mut nodes);
         let anchor = nodes.anchor.take().expect("what is not stored has parameters");
         let x = Parent::<B, 5>::new(x);
@@ -86,7 +96,7 @@ impl Segment {
                 _ => {
                     let forward = |plain: &Segment, x| plain.through(x, None).into();
                     let (local, output) =
-                        Local::forward::<B>(plain, forward, kept, wanted[0], gradient);
+                        LocalGraph::forward::<B>(plain, forward, kept, wanted[0], gradient);
                     drop(output);
                     local.backward(&nodes, gradients)
                 }
@@ -108,28 +118,28 @@ impl Segment {
     /// When a layer is not invertible: the segment is none that is rewound.
     pub fn inverse(&self, y: Tensor<5>) -> Tensor<5> {
         let mut kept = Vec::new();
-        let back = |y: Parts, layer: &Layer| match layer {
+        let back = |y: FeatureMap, layer: &Layer| match layer {
             Layer::Block(block) => {
                 let (x1, x2) = block.inverse(y.halves());
-                Parts::Halves(x1, x2)
+                FeatureMap::Halves(x1, x2)
             }
-            Layer::Reflect(reflection) => Parts::Whole(reflection.inverse(y.whole())),
+            Layer::Reflect(reflection) => FeatureMap::Whole(reflection.inverse(y.whole())),
             Layer::Plain(plain) => undo(&plain.layer, y, &mut kept),
             Layer::Unit(_) => panic!("a convolution has no inverse"),
         };
-        self.layers.iter().rev().fold(Parts::Whole(y), back).whole()
+        self.layers.iter().rev().fold(FeatureMap::Whole(y), back).whole()
     }
 }
 
 /// A module run in a graph of its own, whose backward pass is still to come.
-pub(super) struct Local<M> {
+pub(super) struct LocalGraph<M> {
     module: M,
     x: Tensor<5>,
     is_wanted: bool,
     loss: Tensor<1>,
 }
 
-impl<M: Module> Local<M> {
+impl<M: Module> LocalGraph<M> {
     /// The forward pass, and the module's output; `seed` is the output's gradient, and the input's
     /// is computed where it is wanted. Nothing in the graph holds the output: what it is taken away
     /// from may use its memory, or it may be freed, before the backward pass needs more.
@@ -139,20 +149,20 @@ impl<M: Module> Local<M> {
         x: Tensor<5>,
         is_wanted: bool,
         seed: Tensor<5>,
-    ) -> (Local<M>, Source)
+    ) -> (LocalGraph<M>, KernelInput)
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
         let module = module.map(&mut Leaves);
         let x = x.autodiff().set_require_grad(is_wanted);
         let (loss, output) = seeded_loss::<B>(forward(&module, x.clone()), seed);
-        (Local { module, x, is_wanted, loss }, output)
+        (LocalGraph { module, x, is_wanted, loss }, output)
     }
 
     /// The backward pass: registers the parameters' gradients, gives the input's if it is wanted.
     pub fn backward<B: Backend>(
         self,
-        nodes: &Nodes<B>,
+        nodes: &ParamNodes<B>,
         gradients: &mut Gradients,
     ) -> Option<Tensor<5>>
     where
@@ -166,19 +176,19 @@ impl<M: Module> Local<M> {
 }
 
 /// The graph node of every tracked parameter, and a hold on the first.
-pub(super) struct Nodes<B> {
+pub(super) struct ParamNodes<B> {
     of: HashMap<ParamId, NodeId>,
     anchor: Option<NodeGuard>,
     backend: std::marker::PhantomData<fn() -> B>,
 }
 
-impl<B> Default for Nodes<B> {
+impl<B> Default for ParamNodes<B> {
     fn default() -> Self {
-        Nodes { of: HashMap::new(), anchor: None, backend: std::marker::PhantomData }
+        ParamNodes { of: HashMap::new(), anchor: None, backend: std::marker::PhantomData }
     }
 }
 
-impl<B: Backend> ModuleVisitor for Nodes<B>
+impl<B: Backend> ModuleVisitor for ParamNodes<B>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
@@ -206,7 +216,7 @@ impl ModuleMapper for Leaves {
 
 /// Moves the parameters' gradients from a local graph to the outer one.
 struct Register<'a, B> {
-    nodes: &'a Nodes<B>,
+    nodes: &'a ParamNodes<B>,
     local: &'a mut burn::tensor::Gradients,
     gradients: &'a mut Gradients,
 }

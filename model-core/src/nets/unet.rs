@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor};
 
-use super::{Parts, Precision, Segment, Tap, VaeBranch, cast};
+use super::{BottleneckHook, FeatureMap, Precision, Segment, VaeBranch, cast};
 use crate::kernels::{on_backend, seeded_loss};
 use crate::network::config::UNetConfig;
 use crate::network::layers::{self, segments};
@@ -63,14 +63,14 @@ impl UNet3d {
     ///
     /// # Shapes
     /// As [`UNet3d::forward`].
-    pub fn forward_with_tap(&self, x: Tensor<5>) -> (Tensor<5>, Tap) {
-        let tap = Tap::default();
+    pub fn forward_with_tap(&self, x: Tensor<5>) -> (Tensor<5>, BottleneckHook) {
+        let tap = BottleneckHook::default();
         (self.run(x, Some(&tap)), tap)
     }
 
-    fn run(&self, x: Tensor<5>, tap: Option<&Tap>) -> Tensor<5> {
+    fn run(&self, x: Tensor<5>, tap: Option<&BottleneckHook>) -> Tensor<5> {
         let mut kept = Vec::new();
-        let x = Parts::Whole(cast(x, self.precision.compute));
+        let x = FeatureMap::Whole(cast(x, self.precision.compute));
         let segments = self.segments.iter();
         let x = segments.fold(x, |x, segment| segment.forward(x, &mut kept, tap));
         cast(self.head.forward(x, &mut kept, None).whole(), FloatDType::F32)

@@ -84,7 +84,7 @@ impl Unit {
 
 /// F or G of a reversible block. It has no residual inside: the coupling is the residual.
 #[derive(Module, Debug)]
-pub struct Half {
+pub struct ResidualBranch {
     /// In order.
     pub units: Vec<Unit>,
     /// Gives its result in the streams' type.
@@ -92,11 +92,11 @@ pub struct Half {
     pub precision: Precision,
 }
 
-impl Half {
+impl ResidualBranch {
     /// With random weights.
     pub fn new(units: &[layers::Unit], precision: Precision, device: &Device) -> Self {
         let units = units.iter().map(|unit| Unit::new(unit, precision, device)).collect();
-        Half { units, precision }
+        ResidualBranch { units, precision }
     }
 
     /// The norm at the end is left to what adds the output to a stream.

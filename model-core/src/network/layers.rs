@@ -73,13 +73,13 @@ pub enum Layer {
     /// What was kept last is put before x, as channels.
     Concat,
     /// The first half of the channels is kept, the second is x.
-    KeepHalf,
+    PushSkip,
     /// The half that was kept last is put before x.
-    JoinHalf,
+    ConcatSkip,
     /// 2³ voxels become 8 channels.
-    Squeeze,
+    SpaceToDepth,
     /// 8 channels become 2³ voxels.
-    Unsqueeze,
+    DepthToSpace,
     /// An orthogonal 1³ convolution made of Householder reflections.
     Reflect {
         /// What its parameter's name begins with.
@@ -90,15 +90,15 @@ pub enum Layer {
         reflections: usize,
     },
     /// Where the variational branch takes the bottom.
-    Tap,
+    BottleneckHook,
 }
 
 impl Layer {
     /// Whether what it works on follows from what it leaves, so that it can be rewound.
     pub fn is_invertible(&self) -> bool {
         match self {
-            Layer::Block { .. } | Layer::Reflect { .. } | Layer::Tap => true,
-            Layer::KeepHalf | Layer::JoinHalf | Layer::Squeeze | Layer::Unsqueeze => true,
+            Layer::Block { .. } | Layer::Reflect { .. } | Layer::BottleneckHook => true,
+            Layer::PushSkip | Layer::ConcatSkip | Layer::SpaceToDepth | Layer::DepthToSpace => true,
             Layer::Unit(_) | Layer::Pool | Layer::Upsample => false,
             Layer::Keep | Layer::Add | Layer::Concat => false,
         }
@@ -133,7 +133,7 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
         let path = format!("encoder.{level}");
         list.level = level;
         if level > 0 && shuffled {
-            list.extend([Layer::KeepHalf, Layer::Squeeze]);
+            list.extend([Layer::PushSkip, Layer::SpaceToDepth]);
             list.reflect(&path, width);
         } else {
             if level > 0 {
@@ -149,7 +149,7 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
         before = width;
     }
     if config.vae.is_some() {
-        list.extend([Layer::Tap]);
+        list.extend([Layer::BottleneckHook]);
     }
     for (level, &width) in config.widths.iter().enumerate().rev() {
         let path = format!("decoder.{level}");
@@ -178,7 +178,7 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
         if shuffled {
             list.reflect(&path, width);
             list.level = level - 1;
-            list.extend([Layer::Unsqueeze, Layer::JoinHalf]);
+            list.extend([Layer::DepthToSpace, Layer::ConcatSkip]);
         } else {
             list.level = level - 1;
             let join = if config.skip == Skip::Concat { Layer::Concat } else { Layer::Add };

@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use crate::kernels::Place;
+use crate::kernels::DeviceKind;
 use crate::nets::Precision;
 use crate::network::config::{UNetConfig, parameters};
 use crate::network::layers::{Backward, segments, steps};
@@ -16,21 +16,21 @@ use crate::{Error, Result};
 mod branch;
 mod fit;
 mod forward;
-mod heap;
 mod network;
-mod tape;
+mod simulated_graph;
+mod simulated_heap;
 
 pub use fit::{Fit, Largest, fit};
 pub use forward::forward_bytes;
 
-use network::Parts;
-use tape::{Machine, Tape};
+use network::FeatureMap;
+use simulated_graph::{SimulatedDevice, SimulatedGraph};
 
 /// Under what a step runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Whose kernels.
-    pub place: Place,
+    pub place: DeviceKind,
     /// Volumes a step.
     pub batch: usize,
     /// The types of the tensors.
@@ -39,7 +39,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { place: Place::Cpu, batch: 1, precision: Precision::F32 }
+        Settings { place: DeviceKind::Cpu, batch: 1, precision: Precision::F32 }
     }
 }
 
@@ -83,7 +83,7 @@ pub struct Plan {
     /// Volumes a step.
     pub batch: usize,
     /// Whose kernels.
-    pub place: Place,
+    pub place: DeviceKind,
     /// Bytes of a number between layers, and in the reversible streams.
     pub float_bytes: [u64; 2],
     /// From full resolution down.
@@ -162,11 +162,11 @@ pub fn plan(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Result
     check(config, dims, settings.batch)?;
     let modes =
         Mode::ALL.into_iter().filter(|&mode| mode != Mode::Reversible || can_rewind(config));
-    let found: Vec<(Mode, Found)> =
+    let found: Vec<(Mode, EstimateTotals)> =
         modes.map(|mode| (mode, simulate(&mode.of(config), dims, settings))).collect();
     let (_, twin) = found.iter().find(|(mode, _)| *mode == Mode::Twin).expect("among all modes");
     let forward = twin.forward.iter().fold(twin.branch, |sum, work| sum.saturating_add(*work));
-    let run = |(mode, found): &(Mode, Found)| Run {
+    let run = |(mode, found): &(Mode, EstimateTotals)| Run {
         mode: *mode,
         levels: found.levels(),
         stored_bytes: found.stored.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
@@ -247,7 +247,7 @@ fn levels(config: &UNetConfig, dims: [usize; 3], work: &[u64]) -> Vec<Level> {
 }
 
 /// What a step came to, by level.
-struct Found {
+struct EstimateTotals {
     /// Multiply-adds of the network's forward pass.
     forward: Vec<u64>,
     /// Of the branch's, on all levels.
@@ -257,7 +257,7 @@ struct Found {
     peak: Vec<u64>,
 }
 
-impl Found {
+impl EstimateTotals {
     fn work(&self) -> u64 {
         self.step.iter().fold(0, |sum, work| sum.saturating_add(*work))
     }
@@ -273,11 +273,11 @@ impl Found {
     }
 }
 
-fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Found {
-    let machine = Machine::new(config, settings);
-    let mut tape = Tape::default();
+fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> EstimateTotals {
+    let machine = SimulatedDevice::new(config, settings);
+    let mut tape = SimulatedGraph::default();
     let x = machine.cast(&mut tape, machine.input(config.in_channels, dims), machine.compute);
-    let logits = machine.segments(&mut tape, Parts::Whole(x), &segments(config));
+    let logits = machine.segments(&mut tape, FeatureMap::Whole(x), &segments(config));
     let logits = machine.cast(&mut tape, logits, 4);
     let forward = machine.work.borrow().clone();
     let stored = machine.heap.live_by_level();
@@ -294,5 +294,5 @@ fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Found 
     drop(logits);
     drop(tape.backward(&machine, node, seed));
     let (step, peak) = (machine.work.borrow().clone(), machine.heap.peak_by_level());
-    Found { forward, branch, step, stored, peak }
+    EstimateTotals { forward, branch, step, stored, peak }
 }

@@ -72,9 +72,9 @@ pub enum Op {
     AddUpsampled { from: View, to: View },
     /// Space to depth: of each channel c, voxel (2k + dk, 2j + dj, 2i + di) becomes channel
     /// 8c + 4dk + 2dj + di; halves every axis.
-    Squeeze { from: View, to: View },
-    /// The inverse of `Squeeze`.
-    Unsqueeze { from: View, to: View },
+    SpaceToDepth { from: View, to: View },
+    /// The inverse of `SpaceToDepth`.
+    DepthToSpace { from: View, to: View },
     /// Orthogonal 1³ convolution, a product of Householder reflections by the rows of `vectors`,
     /// `[reflections, c]` (see [`crate::orthogonal`]); its transpose where so marked.
     Reflect { from: View, to: View, vectors: String, transposed: bool },
@@ -224,8 +224,8 @@ mod tests {
                 | Op::Depthwise3 { from, to, .. }
                 | Op::MaxPool { from, to }
                 | Op::Upsample { from, to }
-                | Op::Squeeze { from, to }
-                | Op::Unsqueeze { from, to }
+                | Op::SpaceToDepth { from, to }
+                | Op::DepthToSpace { from, to }
                 | Op::Reflect { from, to, .. }
                 | Op::GroupNorm { from, to, .. }
                 | Op::AddInPlace { from, to }

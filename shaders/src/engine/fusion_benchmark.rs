@@ -11,7 +11,7 @@ use web_time::{Duration, Instant};
 use super::Engine;
 use crate::kernels::Storage;
 use crate::resources::Resources;
-use crate::{Error, Manner, Output, Plan, Preference};
+use crate::{Error, Output, Plan, PlanOptions, Preference};
 
 /// Blocks of more channels lie at lower levels, where maps are small, and would be read more often
 /// than what they expand to.
@@ -28,7 +28,7 @@ const MOST_DIFFERENCE: f32 = 1e-3;
 
 /// A small network run both ways.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Trial {
+pub struct FusionBenchmark {
     /// How long it took as one operation after the other.
     pub apart: Duration,
     /// How long with blocks fused.
@@ -37,7 +37,7 @@ pub struct Trial {
     pub agree: bool,
 }
 
-impl Trial {
+impl FusionBenchmark {
     /// What is faster, and right.
     pub fn preference(&self) -> Preference {
         let is_fused = self.agree && self.fused < self.apart;
@@ -60,11 +60,15 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::run`], of one operation after the other.
-    pub async fn trial(&self, dims: [usize; 3]) -> Result<Trial, Error> {
+    pub async fn trial(&self, dims: [usize; 3]) -> Result<FusionBenchmark, Error> {
         let network = Network::new(dims)?;
         let mut apart = network.way(self, 0).await?;
         let Ok(mut fused) = network.way(self, MOST_FUSED).await else {
-            return Ok(Trial { apart: Duration::ZERO, fused: Duration::MAX, agree: false });
+            return Ok(FusionBenchmark {
+                apart: Duration::ZERO,
+                fused: Duration::MAX,
+                agree: false,
+            });
         };
         // The first run of each does not count: kernels are loaded then.
         for n in 0..=REPEATS {
@@ -75,7 +79,7 @@ impl Engine {
         }
         let found = self.read(&fused.plan, &fused.resources).await?;
         let agree = agree(&found, &self.read(&apart.plan, &apart.resources).await?);
-        Ok(Trial { apart: apart.least, fused: fused.least, agree })
+        Ok(FusionBenchmark { apart: apart.least, fused: fused.least, agree })
     }
 }
 
@@ -111,7 +115,8 @@ impl Network {
 
     async fn way(&self, engine: &Engine, most_fused: usize) -> Result<Way, Error> {
         let (storage, parts, slab_bytes) = (Storage::F32, 1, crate::MAX_BINDING_BYTES);
-        let plan = Plan::new(&self.program, Manner { storage, parts, most_fused, slab_bytes })?;
+        let plan =
+            Plan::new(&self.program, PlanOptions { storage, parts, most_fused, slab_bytes })?;
         let resources = engine.loaded(&plan, &self.weights, &self.input).await?;
         Ok(Way { plan, resources, least: Duration::MAX })
     }

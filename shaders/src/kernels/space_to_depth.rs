@@ -7,7 +7,7 @@ use super::{Dispatch, Kernel, Planes, Window, for_each_voxel, spread};
 /// The kernel, there and back.
 pub const KERNEL: Kernel = Kernel {
     name: "squeeze",
-    body: include_str!("squeeze.wgsl"),
+    body: include_str!("space_to_depth.wgsl"),
     entries: &["squeeze", "unsqueeze"],
     params_bytes: size_of::<Params>(),
     parts: &[super::WINDOW, super::PLANES],

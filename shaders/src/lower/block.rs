@@ -4,7 +4,7 @@
 use model_core::{Buffer, Op, Program, View};
 
 use super::{Lowering, Source, Stage};
-use crate::{Error, Manner};
+use crate::{Error, PlanOptions};
 
 /// Expand, norm, depthwise, norm, project, norm, add.
 pub struct Block {
@@ -58,12 +58,12 @@ impl Block {
     }
 
     /// Whether what is expanded is filtered at once.
-    fn is_fused(&self, manner: Manner) -> bool {
+    fn is_fused(&self, manner: PlanOptions) -> bool {
         self.from.channels.len() <= manner.most_fused
     }
 
     /// Whether it is run otherwise than one operation after the other.
-    pub fn differs(&self, manner: Manner) -> bool {
+    pub fn differs(&self, manner: PlanOptions) -> bool {
         self.is_fused(manner) || self.step(manner.parts) < self.expanded()
     }
 
@@ -77,7 +77,12 @@ impl Block {
 
 impl Lowering {
     /// A block, some of its expanded channels after the other.
-    pub fn block(&mut self, program: &Program, block: &Block, manner: Manner) -> Result<(), Error> {
+    pub fn block(
+        &mut self,
+        program: &Program,
+        block: &Block,
+        manner: PlanOptions,
+    ) -> Result<(), Error> {
         let source = self.source(&block.from)?;
         let is_fused = block.is_fused(manner);
         let (all, step) = (block.expanded(), block.step(manner.parts));

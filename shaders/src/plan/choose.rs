@@ -2,7 +2,7 @@
 
 use model_core::Program;
 
-use super::{Manner, Part, Plan};
+use super::{Plan, PlanOptions, SlabRange};
 use crate::Error;
 use crate::kernels::Storage;
 use crate::kernels::group_norm::AFFINE_BYTES;
@@ -27,7 +27,7 @@ pub struct Footprint {
 }
 
 /// Bytes of the largest part.
-pub fn largest(parts: &[Part]) -> u64 {
+pub fn largest(parts: &[SlabRange]) -> u64 {
     parts.iter().map(|part| part.bytes).max().unwrap_or(0)
 }
 
@@ -44,7 +44,7 @@ impl Footprint {
     }
 }
 
-/// What a plan should be like, beside small enough; see [`Manner`].
+/// What a plan should be like, beside small enough; see [`PlanOptions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Preference {
     /// In what maps are stored; else in f32 where the budget allows it.
@@ -94,7 +94,7 @@ impl Plan {
 }
 
 /// The ways to run a program, the best first.
-pub(super) fn manners(Preference { storage, most_fused }: Preference) -> Vec<Manner> {
+pub(super) fn manners(Preference { storage, most_fused }: Preference) -> Vec<PlanOptions> {
     let mut list = Vec::new();
     for storage in storage.map_or(vec![Storage::F32, Storage::F16], |storage| vec![storage]) {
         // Smaller slabs first: they cost next to nothing.
@@ -108,7 +108,7 @@ pub(super) fn manners(Preference { storage, most_fused }: Preference) -> Vec<Man
         ] {
             // The fused kernel takes eight channels at a time: of a group alone most would be idle.
             let most_fused = if parts == usize::MAX { 0 } else { most_fused };
-            list.push(Manner { storage, parts, most_fused, slab_bytes });
+            list.push(PlanOptions { storage, parts, most_fused, slab_bytes });
         }
     }
     list

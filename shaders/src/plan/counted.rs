@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use model_core::View;
 
-use super::Draft;
+use super::PlanBuilder;
 use super::dispatches::MAX_STEP_COST;
 use super::unit::{Bound, Unit};
 use crate::kernels::{Window, depthwise_conv, expand_depthwise, moments, pointwise_conv, quads};
 use crate::layout::MAX_BINDING_BYTES;
 use crate::lower::{Source, Stage};
-use crate::weights::Packing;
+use crate::weights::WeightLayout;
 
-impl Draft<'_> {
+impl PlanBuilder<'_> {
     /// Whether the second stage takes the statistics of what the first writes, and they can be taken on
     /// the way: not of few voxels, which are read at once, nor where their chunks are too many to bind.
     pub fn is_counted(&self, stage: &Stage, next: &Stage) -> bool {
@@ -57,7 +57,7 @@ impl Draft<'_> {
         is_more: bool,
         counted: Option<&Stage>,
     ) {
-        let packing = Packing::Pointwise { op, rows: rows.clone(), cols: cols.clone() };
+        let packing = WeightLayout::Pointwise { op, rows: rows.clone(), cols: cols.clone() };
         let work = (rows.len() * cols.len()) as u64;
         let row = self.level(to.buffer).dims[0];
         let of_slab = counted.map(|_| self.pointwise_chunks(to)).unwrap_or_default();
@@ -100,7 +100,7 @@ impl Draft<'_> {
         channels: &Range<usize>,
         counted: Option<&Stage>,
     ) {
-        let packing = Packing::Depthwise { op, channels: channels.clone() };
+        let packing = WeightLayout::Depthwise { op, channels: channels.clone() };
         let num_channels = to.channels.len();
         let work = 27 * num_channels as u64;
         let num_chunks = depthwise_conv::num_chunks;
@@ -117,7 +117,7 @@ impl Draft<'_> {
         });
     }
 
-    /// Some channels of a 1³ convolution, its norm and a depthwise convolution, as [`Draft::depthwise`].
+    /// Some channels of a 1³ convolution, its norm and a depthwise convolution, as [`PlanBuilder::depthwise`].
     pub fn expand_depthwise(
         &mut self,
         from: &Source,
@@ -125,7 +125,7 @@ impl Draft<'_> {
         (op, channels, affine): (usize, &Range<usize>, usize),
         counted: Option<&Stage>,
     ) {
-        let packing = Packing::ExpandDepthwise { op, channels: channels.clone() };
+        let packing = WeightLayout::ExpandDepthwise { op, channels: channels.clone() };
         let (num_from, num_to) = (from.view.channels.len(), to.channels.len());
         let work = ((num_from + 27) * num_to) as u64;
         let num_chunks = expand_depthwise::num_chunks;
@@ -153,7 +153,7 @@ impl Draft<'_> {
         &mut self,
         from: &Source,
         to: &View,
-        (work, packing): (u64, Packing),
+        (work, packing): (u64, WeightLayout),
         num_chunks: impl Fn(&Window) -> usize,
         counted: Option<&Stage>,
         dispatch: impl Fn(Counting, &mut Unit, &[(u32, Bound)]),

@@ -2,17 +2,17 @@
 
 use model_core::{Op, View};
 
-use super::Draft;
-use super::unit::{Bound, Touch, Unit};
-use crate::kernels::{Window, add, conv3, decide, max_pool, quads, squeeze, upsample};
+use super::PlanBuilder;
+use super::unit::{Bound, BufferAccess, Unit};
+use crate::kernels::{Window, add, conv3, decide, max_pool, quads, space_to_depth, upsample};
 use crate::lower::{Source, Stage};
-use crate::weights::Packing;
+use crate::weights::WeightLayout;
 
 /// No step does more multiply-adds where its operation can be split, so that a slow GPU is not
 /// held for seconds (browsers reset one that is) and a cancelled run ends soon.
 pub(super) const MAX_STEP_COST: u64 = 1 << 28;
 
-impl Draft<'_> {
+impl PlanBuilder<'_> {
     /// Adds the units of a stage, and of the norm's statistics that it takes on the way.
     pub fn stage(&mut self, stage: &Stage, counted: Option<&Stage>) {
         match stage {
@@ -21,7 +21,7 @@ impl Draft<'_> {
             }
             Stage::Decide { from, to, op } => {
                 let Op::Decide { exclusive, .. } = self.program.ops[*op] else { unreachable!() };
-                self.flat(from, to, false, 0, Some(Packing::Codes { op: *op }), |at| {
+                self.flat(from, to, false, 0, Some(WeightLayout::Codes { op: *op }), |at| {
                     let params = decide::Params {
                         stride: at.stride,
                         from_offset: at.from_offset,
@@ -45,7 +45,7 @@ impl Draft<'_> {
                     from,
                     to,
                     work,
-                    Packing::Conv3 { op: *op },
+                    WeightLayout::Conv3 { op: *op },
                     |window, unit, bound| {
                         let params = conv3::Params {
                             window,
@@ -112,7 +112,7 @@ impl Draft<'_> {
                     },
                 );
             }
-            Stage::Squeeze { from, to } => {
+            Stage::SpaceToDepth { from, to } => {
                 let channels = from.view.channels.len();
                 self.resampled(
                     from,
@@ -121,13 +121,13 @@ impl Draft<'_> {
                     (0, 1),
                     None,
                     |window, to, unit, bound| {
-                        let params = squeeze::Params { window, to };
-                        let dispatch = squeeze::dispatch(params, channels, false);
-                        unit.push((&squeeze::KERNEL, 0), bound, [dispatch]);
+                        let params = space_to_depth::Params { window, to };
+                        let dispatch = space_to_depth::dispatch(params, channels, false);
+                        unit.push((&space_to_depth::KERNEL, 0), bound, [dispatch]);
                     },
                 );
             }
-            Stage::Unsqueeze { from, to } => {
+            Stage::DepthToSpace { from, to } => {
                 let channels = to.channels.len();
                 self.resampled(
                     from,
@@ -136,17 +136,17 @@ impl Draft<'_> {
                     (0, 0),
                     None,
                     |window, to, unit, bound| {
-                        let params = squeeze::Params { window, to };
-                        let dispatch = squeeze::dispatch(params, channels, true);
-                        unit.push((&squeeze::KERNEL, 1), bound, [dispatch]);
+                        let params = space_to_depth::Params { window, to };
+                        let dispatch = space_to_depth::dispatch(params, channels, true);
+                        unit.push((&space_to_depth::KERNEL, 1), bound, [dispatch]);
                     },
                 );
             }
         }
     }
 
-    pub(super) fn touch(&self, view: &View, slab: usize) -> Touch {
-        Touch { map: view.buffer, slab, channels: view.channels.clone() }
+    pub(super) fn touch(&self, view: &View, slab: usize) -> BufferAccess {
+        BufferAccess { map: view.buffer, slab, channels: view.channels.clone() }
     }
 
     /// Bytes of a view's slab.
@@ -162,7 +162,7 @@ impl Draft<'_> {
         to: &View,
         is_changed: bool,
         work: u64,
-        packing: Option<Packing>,
+        packing: Option<WeightLayout>,
         mut dispatch: impl FnMut(&mut Flat),
     ) {
         let level = self.level(to.buffer);
@@ -235,7 +235,7 @@ impl Draft<'_> {
         from: &Source,
         slab: usize,
         sides: [bool; 2],
-    ) -> (Vec<(u32, Bound)>, Vec<Touch>) {
+    ) -> (Vec<(u32, Bound)>, Vec<BufferAccess>) {
         let map = from.view.buffer;
         let last = self.level(map).num_slabs() - 1;
         let before = if sides[0] { slab.saturating_sub(1) } else { slab };
@@ -257,7 +257,7 @@ impl Draft<'_> {
         from: &Source,
         to: &View,
         work: u64,
-        packing: Packing,
+        packing: WeightLayout,
         mut dispatch: impl FnMut(Window, &mut Unit, &[(u32, Bound)]),
     ) {
         let level = self.level(to.buffer);

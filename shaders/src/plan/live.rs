@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::Draft;
-use super::unit::Touch;
+use super::PlanBuilder;
+use super::unit::BufferAccess;
 
 /// A slab's stay in a buffer, from unit to unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +34,9 @@ struct Event {
 }
 
 /// The stays of all slabs, and the bytes of the buffers.
-pub fn assign(draft: &Draft) -> (Vec<Interval>, Vec<u64>) {
+pub fn assign(draft: &PlanBuilder) -> (Vec<Interval>, Vec<u64>) {
     let mut events: HashMap<(usize, usize), Vec<(usize, Event)>> = HashMap::new();
-    let mut note = |unit: usize, touch: &Touch, is_write: bool| {
+    let mut note = |unit: usize, touch: &BufferAccess, is_write: bool| {
         let of_slab = events.entry((touch.map, touch.slab)).or_default();
         if of_slab.last().is_none_or(|(last, _)| *last != unit) {
             of_slab.push((unit, Event::default()));
@@ -48,7 +48,7 @@ pub fn assign(draft: &Draft) -> (Vec<Interval>, Vec<u64>) {
     let whole = |view: &model_core::View| {
         let (map, channels) = (view.buffer, view.channels.clone());
         let slabs = 0..draft.level(map).num_slabs();
-        slabs.map(move |slab| Touch { map, slab, channels: channels.clone() })
+        slabs.map(move |slab| BufferAccess { map, slab, channels: channels.clone() })
     };
     for touch in whole(&draft.program.input) {
         note(0, &touch, true);

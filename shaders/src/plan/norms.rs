@@ -5,14 +5,14 @@ use std::ops::Range;
 use model_core::network::config::NORM_EPSILON;
 use model_core::{Op, View};
 
-use super::Draft;
+use super::PlanBuilder;
 use super::dispatches::MAX_STEP_COST;
 use super::unit::{Bound, Unit};
 use crate::kernels::{covariance, expansion, moments, quads};
 use crate::lower::Source;
-use crate::weights::Packing;
+use crate::weights::WeightLayout;
 
-impl Draft<'_> {
+impl PlanBuilder<'_> {
     /// The affines of a norm of a 1³ convolution that is never written, from its input.
     pub fn expansion(&mut self, from: &Source, op: usize, affine: usize) {
         let (view, num_from) = (&from.view, from.view.channels.len());
@@ -56,7 +56,7 @@ impl Draft<'_> {
             slope: norm.slope,
             epsilon: norm.epsilon,
         };
-        let piece = self.pieces.add(self.program, Packing::Expansion { op });
+        let piece = self.pieces.add(self.program, WeightLayout::Expansion { op });
         let bound = [(5, Bound::Partials), (6, Bound::Weights(piece)), (7, Bound::Affines)];
         let mut unit = Unit::new(Vec::new(), Vec::new(), 0, 0);
         unit.push((&expansion::KERNEL, 0), &bound[..1], [expansion::combine(params)]);
@@ -107,7 +107,7 @@ impl Draft<'_> {
     }
 
     fn affines(&mut self, op: usize) -> [(u32, Bound); 2] {
-        let piece = self.pieces.add(self.program, Packing::Affine { op });
+        let piece = self.pieces.add(self.program, WeightLayout::Affine { op });
         [(6, Bound::Weights(piece)), (7, Bound::Affines)]
     }
 

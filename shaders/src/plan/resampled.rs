@@ -2,12 +2,12 @@
 
 use model_core::View;
 
-use super::Draft;
+use super::PlanBuilder;
 use super::unit::{Bound, Unit};
 use crate::kernels::{Planes, Window, quads};
 use crate::lower::Source;
 
-impl Draft<'_> {
+impl PlanBuilder<'_> {
     /// From a map of another size. `center` is the input plane that an output plane lies at, of which
     /// it reads so many more before and after; `own` is there where it is added to what is there.
     pub(super) fn resampled(

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 
-use super::{Slot, Step};
+use super::{Binding, Step};
 use crate::kernels::{Constants, Dispatch, Kernel};
 
 /// Channels of a map's slab.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Touch {
+pub struct BufferAccess {
     pub map: usize,
     pub slab: usize,
     pub channels: Range<usize>,
@@ -26,8 +26,8 @@ pub enum Bound {
 
 /// A stage on one slab. All of it runs before anything that follows.
 pub struct Unit {
-    pub reads: Vec<Touch>,
-    pub writes: Vec<Touch>,
+    pub reads: Vec<BufferAccess>,
+    pub writes: Vec<BufferAccess>,
     /// Multiply-adds of all its dispatches.
     pub multiply_adds: u64,
     /// Those that are done beside them: again, or for statistics.
@@ -48,7 +48,12 @@ struct Bare {
 }
 
 impl Unit {
-    pub fn new(reads: Vec<Touch>, writes: Vec<Touch>, multiply_adds: u64, bytes: u64) -> Unit {
+    pub fn new(
+        reads: Vec<BufferAccess>,
+        writes: Vec<BufferAccess>,
+        multiply_adds: u64,
+        bytes: u64,
+    ) -> Unit {
         Unit { reads, writes, multiply_adds, more_work: 0, bytes, dispatches: Vec::new() }
     }
 
@@ -82,10 +87,10 @@ impl Unit {
                 until(after) - until(before)
             };
             let slot = |bound: Bound| match bound {
-                Bound::Slab(map, slab) => Slot::Buffer(buffer(map, slab)),
-                Bound::Weights(piece) => Slot::Weights(piece),
-                Bound::Partials => Slot::Partials,
-                Bound::Affines => Slot::Affines,
+                Bound::Slab(map, slab) => Binding::Buffer(buffer(map, slab)),
+                Bound::Weights(piece) => Binding::Weights(piece),
+                Bound::Partials => Binding::Partials,
+                Bound::Affines => Binding::Affines,
             };
             let (multiply_adds, bytes) = (share(self.multiply_adds), share(self.bytes));
             steps.push(Step {

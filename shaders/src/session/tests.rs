@@ -64,8 +64,8 @@ impl Script {
     fn run<'a>(
         &'a self,
         session: &mut Session<Fake<'a>>,
-        tell: &mut dyn FnMut(News) -> ControlFlow<()>,
-    ) -> Result<Ran, Error> {
+        tell: &mut dyn FnMut(SessionEvent) -> ControlFlow<()>,
+    ) -> Result<RunOutcome, Error> {
         let open = async || {
             *self.num_opened.borrow_mut() += 1;
             Ok(Fake { script: self, is_lost: RefCell::new(false) })
@@ -91,7 +91,7 @@ fn lost() -> Error {
     Error::DeviceLost("reset".into())
 }
 
-fn go(_: News) -> ControlFlow<()> {
+fn go(_: SessionEvent) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
@@ -104,7 +104,7 @@ fn without_memory_the_next_smaller_plan_runs_on_the_same_gpu_and_is_told() {
     let script = Script::new([no_memory(), no_memory()]);
     let mut told = Vec::new();
     let ran = script.run(&mut Session::default(), &mut |news| {
-        if let News::Setback { setback, next } = news {
+        if let SessionEvent::Fallback { setback, next } = news {
             told.push((setback.to_string(), next.footprint.total_bytes));
         }
         ControlFlow::Continue(())
@@ -113,7 +113,7 @@ fn without_memory_the_next_smaller_plan_runs_on_the_same_gpu_and_is_told() {
     assert_eq!(sizes.len(), 3);
     assert!(is_falling(&sizes), "{sizes:?}");
     assert_eq!(ran.plan.footprint.total_bytes, sizes[2]);
-    assert_eq!(ran.setbacks, vec![Setback::OutOfMemory { needed_bytes: 900 << 20 }; 2]);
+    assert_eq!(ran.setbacks, vec![Fallback::OutOfMemory { needed_bytes: 900 << 20 }; 2]);
     let words = "the GPU had no 900 MiB".to_string();
     assert_eq!(told, [(words.clone(), sizes[1]), (words, sizes[2])]);
     assert_eq!(*script.num_opened.borrow(), 1);
@@ -135,7 +135,7 @@ fn a_lost_gpu_is_opened_anew_once_with_a_smaller_plan() {
     let script = Script::new([lost()]);
     let mut session = Session::default();
     let ran = script.run(&mut session, &mut go).unwrap();
-    assert_eq!(ran.setbacks, [Setback::DeviceLost { reason: "reset".into() }]);
+    assert_eq!(ran.setbacks, [Fallback::DeviceLost { reason: "reset".into() }]);
     assert_eq!(*script.num_opened.borrow(), 2);
     let sizes = script.sizes();
     assert!(sizes.len() == 2 && is_falling(&sizes), "{sizes:?}");

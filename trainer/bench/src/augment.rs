@@ -12,7 +12,7 @@ use trainer_data::cases::{Prepared, prepare};
 use trainer_data::patches::{PatchDraw, cut};
 use trainer_run::DISCLAIMER;
 use trainer_run::config::{AUGMENTATIONS, AugmentSettings};
-use trainer_run::rng::{Purpose, generator, normal};
+use trainer_run::rng::{RngStream, generator, normal};
 
 /// Measure what augmentation takes.
 ///
@@ -109,7 +109,7 @@ fn times(case: &Prepared, settings: &AugmentSettings, patch: [usize; 3], count: 
     let start: [isize; 3] =
         std::array::from_fn(|axis| (case.input.dims[axis] as isize - patch[axis] as isize) / 2);
     let time = |number: usize| {
-        let random: &mut ChaCha8Rng = &mut generator(0, Purpose::Patch, number as u64);
+        let random: &mut ChaCha8Rng = &mut generator(0, RngStream::Patch, number as u64);
         let started = Instant::now();
         let augmentation = Augmentation::draw(random, settings, case.input.channels, [1.0; 3]);
         let (values, _) = cut(case, &PatchDraw { start, augmentation }, patch);
@@ -123,7 +123,7 @@ fn times(case: &Prepared, settings: &AugmentSettings, patch: [usize; 3], count: 
 fn case(dims: [usize; 3], channels: usize) -> Result<Prepared> {
     let grid = Grid::new(dims, Affine::IDENTITY);
     let channel = |n: usize| Volume {
-        voxels: normal(generator(n as u64, Purpose::Patch, 0)).take(grid.num_voxels()).collect(),
+        voxels: normal(generator(n as u64, RngStream::Patch, 0)).take(grid.num_voxels()).collect(),
         grid: grid.clone(),
     };
     let volumes = (0..channels).map(channel).collect();

@@ -12,7 +12,7 @@ use super::ensure_small;
 use super::gradients::{distance, values};
 use trainer_data::patches::Batch;
 use trainer_run::config::{Float, LossKind, precision};
-use trainer_run::rng::{Purpose, generator, normal};
+use trainer_run::rng::{RngStream, generator, normal};
 use trainer_run::{DISCLAIMER, progress};
 use trainer_train::adam::numbers;
 use trainer_train::drift::Drift;
@@ -122,7 +122,7 @@ fn batch(config: &UNetConfig, dims: [usize; 3], seed: u64) -> Batch {
         let radius = (0..3).map(|axis| offset(axis).powi(2)).sum::<f64>().sqrt();
         (0..config.out_channels).rfind(|n| radius * *n as f64 <= 0.8).unwrap_or(0) as u8
     };
-    let values = normal(generator(seed, Purpose::Patch, 0));
+    let values = normal(generator(seed, RngStream::Patch, 0));
     Batch {
         number: 0,
         values: values.take(config.in_channels * num_voxels).collect(),

@@ -7,14 +7,14 @@ use trainer_run::config::AugmentSettings;
 
 mod affine;
 mod bias;
-mod coarse;
+mod control_grid;
 mod elastic;
 mod gamma;
 mod linear;
 mod noise;
 
 pub use bias::Bias;
-pub use coarse::{Coarse, Rows};
+pub use control_grid::{ControlGrid, Rows};
 pub use elastic::Elastic;
 pub use gamma::Gamma;
 pub use linear::Linear;
@@ -115,7 +115,7 @@ impl Intensity {
 }
 
 /// Whether a change of this amount is made this time.
-fn happens(random: &mut impl Rng, amount: f64, fraction: f64) -> bool {
+fn bernoulli(random: &mut impl Rng, amount: f64, fraction: f64) -> bool {
     amount > 0.0 && random.random_bool(fraction)
 }
 
@@ -137,10 +137,10 @@ fn range(channel: &[f32], inside: &[bool]) -> Option<(f32, f32)> {
 mod tests {
     use super::*;
     use trainer_run::config::AUGMENTATIONS;
-    use trainer_run::rng::{Purpose, generator};
+    use trainer_run::rng::{RngStream, generator};
 
     fn draw(settings: &AugmentSettings, number: u64) -> Augmentation {
-        Augmentation::draw(&mut generator(0, Purpose::Patch, number), settings, 2, [1.0; 3])
+        Augmentation::draw(&mut generator(0, RngStream::Patch, number), settings, 2, [1.0; 3])
     }
 
     #[test]

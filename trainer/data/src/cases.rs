@@ -17,14 +17,14 @@ use trainer_run::config::TrainConfig;
 use trainer_run::files::hexadecimal;
 use trainer_run::progress;
 
+mod cache_format;
+mod case_cache;
 mod fill;
 mod folder;
-mod form;
-mod store;
 
-use folder::Folder;
-pub use store::Loaded;
-use store::Store;
+use case_cache::CaseCache;
+pub use case_cache::Loaded;
+use folder::CacheFolder;
 
 /// Foreground voxels that are kept for each label to center patches on.
 const MAX_CENTERS: usize = 20_000;
@@ -60,9 +60,9 @@ struct Shared {
     data_set: DataSet,
     preprocess: PreprocessConfig,
     network: UNetConfig,
-    folder: Folder,
+    folder: CacheFolder,
     cached: Vec<Cached>,
-    store: Arc<Store<Prepared>>,
+    store: Arc<CaseCache<Prepared>>,
     /// About the files that were read.
     warnings: WarningCounts,
     /// Whether it was said that the cache can no longer be written.
@@ -92,7 +92,7 @@ impl Cases {
     ) -> Result<Option<Cases>> {
         network.check()?;
         config.preprocess.check()?;
-        let folder = Folder::open(config.cache.as_deref())?;
+        let folder = CacheFolder::open(config.cache.as_deref())?;
         // A float becomes the nearest integer that a u64 holds.
         let bound = (config.memory_gib * (1u64 << 30) as f64) as u64;
         let shared = Shared {
@@ -101,7 +101,7 @@ impl Cases {
             network: network.clone(),
             folder,
             cached: Vec::new(),
-            store: Store::new(bound),
+            store: CaseCache::new(bound),
             warnings: WarningCounts::default(),
             is_lost: AtomicBool::new(false),
         };
@@ -141,7 +141,7 @@ impl Cases {
     pub fn load(&self, number: usize) -> Result<Loaded<Prepared>> {
         let Shared { cached, store, .. } = &*self.shared;
         let Cached { digest, file, bytes } = &cached[number];
-        let read = || Ok((form::read(file)?, *bytes));
+        let read = || Ok((cache_format::read(file)?, *bytes));
         store.get(number, *bytes, read).or_else(|error| {
             self.say_again(number, &error);
             let working_bytes = self.shared.working_bytes(number)?;
@@ -159,7 +159,7 @@ impl Cases {
     /// As [`Cases::load`].
     pub fn reference(&self, number: usize) -> Result<LabelMap> {
         let Cached { digest, file, .. } = &self.shared.cached[number];
-        form::read_reference(file).or_else(|error| {
+        cache_format::read_reference(file).or_else(|error| {
             self.say_again(number, &error);
             let _room = self.shared.store.reserve(self.shared.working_bytes(number)?);
             Ok(self.shared.make_again(number, file, digest)?.1)

@@ -26,7 +26,7 @@ use anyhow::{Result, bail, ensure};
 use model_core::{Case, DEFAULT_TOLERANCE_VOXELS, Error, Task, Volume};
 use sha2::{Digest, Sha256};
 
-pub use check::{Checked, Facts, Warning};
+pub use check::{CaseReport, Checked, Warning};
 pub use fault::{Fault, list as list_faults};
 pub use left_aside::LeftAside;
 pub use patients::Patients;
@@ -122,7 +122,7 @@ impl Layout {
 }
 
 /// The task that a data set is opened with.
-enum Wanted {
+enum TaskSource {
     /// None was named: the data set has to say it.
     Unnamed,
     /// It was named: a data set that says it too has to agree.
@@ -158,8 +158,8 @@ impl DataSet {
     /// When it is none of the layouts, or describes nothing that can be used.
     pub fn open(path: &Path, task: Option<&str>) -> Result<DataSet> {
         let wanted = match task {
-            None => Wanted::Unnamed,
-            Some(name) => Wanted::Named(resolve_task(name)?),
+            None => TaskSource::Unnamed,
+            Some(name) => TaskSource::Named(resolve_task(name)?),
         };
         open(path, wanted)
     }
@@ -171,7 +171,7 @@ impl DataSet {
     /// As [`DataSet::open`], and when the data set says that its channels are others, or in another
     /// order, than the model's.
     pub fn open_for_model(path: &Path, task: &Task) -> Result<DataSet> {
-        open(path, Wanted::Model(task.clone()))
+        open(path, TaskSource::Model(task.clone()))
     }
 
     /// Lists a data set to train on: every case of it, or with `skip_bad` those without a fault,
@@ -237,7 +237,7 @@ impl DataSet {
 }
 
 /// The data set at a path, in whichever layout it is.
-fn open(path: &Path, wanted: Wanted) -> Result<DataSet> {
+fn open(path: &Path, wanted: TaskSource) -> Result<DataSet> {
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
     let file_name = path.file_name().unwrap_or_default();
     let mut data_set = if path.is_file() && ending == "csv" {
@@ -263,7 +263,7 @@ fn open(path: &Path, wanted: Wanted) -> Result<DataSet> {
 }
 
 /// A folder that only its files' names describe.
-fn open_by_names(folder: &Path, wanted: Wanted) -> Result<DataSet> {
+fn open_by_names(folder: &Path, wanted: TaskSource) -> Result<DataSet> {
     let listing = listing::below(folder)?;
     if iseg::groups(folder, &listing.scans).is_some() {
         return iseg::open(folder, listing, wanted);

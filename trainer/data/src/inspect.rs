@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::data_set::{Checked, DataSet, Facts, Fault, Patients};
+use crate::data_set::{CaseReport, Checked, DataSet, Fault, Patients};
 use trainer_run::DISCLAIMER;
 
 /// A data set whose every case was read.
@@ -42,7 +42,7 @@ impl Inspection {
     }
 
     /// What is in the cases that can be used.
-    fn facts(&self) -> Vec<&Facts> {
+    fn facts(&self) -> Vec<&CaseReport> {
         let usable = self.checked.iter().filter(|checked| !checked.is_bad());
         usable.filter_map(|checked| checked.facts.as_ref()).collect()
     }

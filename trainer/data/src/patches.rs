@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::augment::Augmentation;
 use crate::cases::{Cases, Prepared};
 use trainer_run::config::TrainConfig;
-use trainer_run::rng::{Purpose, generator, permutation};
+use trainer_run::rng::{RngStream, generator, permutation};
 
 mod cut;
 mod pool;
@@ -88,11 +88,11 @@ fn sample(
 ) -> Result<Sample> {
     // Every pass goes through all cases in an order of its own.
     let (pass, place) = (number / training.len(), number % training.len());
-    let mut random = generator(config.seed, Purpose::Order, pass as u64);
+    let mut random = generator(config.seed, RngStream::Order, pass as u64);
     let chosen = training[permutation(&mut random, training.len())[place]];
     let name = cases.name(chosen);
     let case = cases.load(chosen).with_context(|| format!("in the case {name}"))?;
-    let mut random = generator(config.seed, Purpose::Patch, number as u64);
+    let mut random = generator(config.seed, RngStream::Patch, number as u64);
     let draw = PatchDraw::draw(&mut random, config, &case);
     let (values, labels) = cut(&case, &draw, config.patch);
     Ok(Sample { values, labels, case: name.to_string() })
@@ -179,7 +179,7 @@ pub(crate) mod tests {
             TrainConfig { patch, augment, foreground_fraction: 1.0, ..TrainConfig::default() };
         let mut with_one = 0;
         for number in 0..200 {
-            let mut random = generator(0, Purpose::Patch, number);
+            let mut random = generator(0, RngStream::Patch, number);
             let draw = PatchDraw::draw(&mut random, &config, &case);
             let labels = cut(&case, &draw, config.patch).1;
             assert!(labels.iter().any(|&label| label != 0));
@@ -194,7 +194,7 @@ pub(crate) mod tests {
         let patch = [6, 12, 20];
         let config = TrainConfig { patch, full_volume: true, ..TrainConfig::default() };
         for number in 0..20 {
-            let mut random = generator(0, Purpose::Patch, number);
+            let mut random = generator(0, RngStream::Patch, number);
             assert_eq!(PatchDraw::draw(&mut random, &config, &case).start, [1, 0, -2]);
         }
     }

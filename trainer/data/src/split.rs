@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use anyhow::{Result, bail, ensure};
 
 use trainer_run::config::TrainConfig;
-use trainer_run::rng::{Purpose, generator, permutation};
+use trainer_run::rng::{RngStream, generator, permutation};
 
 /// The numbers of the cases to train on and of those held out, of so many, each in order.
 ///
@@ -27,7 +27,7 @@ pub fn split_by_patient(
 ) -> Result<(Vec<usize>, Vec<usize>)> {
     let count = patients.len();
     ensure!(count > 0, "expected at least one case with labels, found none");
-    let order = permutation(&mut generator(config.seed, Purpose::Split, 0), count);
+    let order = permutation(&mut generator(config.seed, RngStream::Split, 0), count);
     let groups = together(&order, patients);
     let mut held_out = match config.fold {
         Some(fold) => {

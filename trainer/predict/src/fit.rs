@@ -2,7 +2,7 @@
 //! before it runs, from the plan of a forward pass.
 
 use anyhow::{Context, Result, bail};
-use model_core::kernels::Place;
+use model_core::kernels::DeviceKind;
 use model_core::network::memory_estimate::{self, forward_bytes};
 use model_core::{Bundle, Placement};
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ pub fn choose(
     settings: &Settings,
     bundle: &Bundle,
     placement: &Placement,
-    place: Place,
+    place: DeviceKind,
     most_bytes: Option<u64>,
 ) -> Result<Choice> {
     let dims = placement.dims();
@@ -156,7 +156,7 @@ fn needed_bytes(
     bundle: &Bundle,
     placement: &Placement,
     shown: [usize; 3],
-    place: Place,
+    place: DeviceKind,
 ) -> Result<u64> {
     let network = &bundle.card.network;
     let settings = memory_estimate::Settings { place, ..memory_estimate::Settings::default() };

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::kernels::Place;
+use model_core::kernels::DeviceKind;
 use model_core::{
     Bundle, Case, Input, LabelMap, Placement, Task, Tiling, Volume, decide_probabilities,
     histograms, keep_largest_of_foreground, keep_largest_of_regions, postprocess, preprocess,
@@ -197,7 +197,7 @@ impl Predictor {
         if let Some(network) = member.on_gpu() {
             return network.choose(&self.settings, &member.bundle, placement.dims());
         }
-        let place = if self.backend.is_cpu() { Place::Cpu } else { Place::Gpu };
+        let place = if self.backend.is_cpu() { DeviceKind::Cpu } else { DeviceKind::Gpu };
         let num_voxels = placement.dims().iter().product::<usize>();
         if self.settings.mode == Mode::Auto && num_voxels >= self.refused.get() {
             return self.after_refusal(member, placement.dims());

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use model_core::{Bundle, Input, Program, UNetConfig};
 use serde::{Deserialize, Serialize};
 use shaders::kernels::Storage;
-use shaders::{Engine, Error, News, Output, Plan, Preference, Session};
+use shaders::{Engine, Error, Output, Plan, Preference, Session, SessionEvent};
 
 use super::fit::{self, Choice, Extent};
 use super::settings::{Mode, Settings};
@@ -173,14 +173,14 @@ impl OnGpu {
         // Planned anew where this run fails.
         let (plan, mut planned) = self.current.borrow_mut().take().expect("just planned");
         tell(format!(", {planned}"));
-        let mut on_news = |news: News| {
+        let mut on_news = |news: SessionEvent| {
             match news {
-                News::Opening => {}
-                News::Setback { setback, next } => {
+                SessionEvent::Opening => {}
+                SessionEvent::Fallback { setback, next } => {
                     planned = Planned::of(next, Some(setback.to_string()));
                     tell(format!(", {planned}"));
                 }
-                News::Progress(progress) => {
+                SessionEvent::Progress(progress) => {
                     let (done, all) = (progress.done_multiply_adds, progress.total_multiply_adds);
                     tell(format!(", {} % of {planned}", 100 * done / all.max(1)));
                 }

@@ -15,7 +15,7 @@ mod partial;
 mod precision;
 mod print;
 mod read;
-mod span;
+mod steps_or_epochs;
 
 pub use augment::{AUGMENTATIONS, AugmentSettings};
 pub use group_by::{BY_CASE, check_group_by, patient_pattern};
@@ -23,7 +23,7 @@ pub use network::Backward;
 pub use precision::{Float, Precision, describe, precision};
 pub use print::printed;
 pub use read::{RECIPES, Sources};
-pub use span::Span;
+pub use steps_or_epochs::StepsOrEpochs;
 
 /// Everything that decides the result of a run, besides the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_by: Option<String>,
     /// How long to train.
-    pub steps: Span,
+    pub steps: StepsOrEpochs,
     /// Patches that pass the network at once.
     pub batch: usize,
     /// Batches whose gradients are averaged for a step: a larger batch in the memory of a small one.
@@ -84,11 +84,11 @@ pub struct TrainConfig {
     /// The highest learning rate.
     pub learning_rate: f64,
     /// How long the learning rate rises to its highest.
-    pub warm_up: Span,
+    pub warm_up: StepsOrEpochs,
     /// How the learning rate falls afterwards.
     pub decay: Decay,
     /// When the learning rate drops, for `decay = "steps"`.
-    pub milestones: Vec<Span>,
+    pub milestones: Vec<StepsOrEpochs>,
     /// What the learning rate is multiplied by at each milestone.
     pub milestone_factor: f64,
     /// Weight decay, as the optimizer takes it; 0 for none.
@@ -99,18 +99,18 @@ pub struct TrainConfig {
     /// this factor a step; 0 turns that off.
     pub average: f64,
     /// How often to validate.
-    pub validate_every: Span,
+    pub validate_every: StepsOrEpochs,
     /// The moving average of the validations' Dice that `stop_after` looks at reaches so far back.
-    pub smooth_over: Span,
+    pub smooth_over: StepsOrEpochs,
     /// Training ends early when that average has not risen for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop_after: Option<Span>,
+    pub stop_after: Option<StepsOrEpochs>,
     /// How often to write a checkpoint; a validation is followed by one too.
-    pub checkpoint_every: Span,
+    pub checkpoint_every: StepsOrEpochs,
     /// How often to write a line of metrics.csv.
-    pub log_every: Span,
+    pub log_every: StepsOrEpochs,
     /// How often to measure how far rewinding drifts; 0 for never.
-    pub drift_every: Span,
+    pub drift_every: StepsOrEpochs,
     /// The same bytes twice: refuses devices that do not promise that, and keeps clocks out of
     /// what is written.
     pub deterministic: bool,
@@ -152,7 +152,7 @@ impl Default for TrainConfig {
             folds: 0,
             fold: None,
             group_by: None,
-            steps: Span::Steps(5000),
+            steps: StepsOrEpochs::Steps(5000),
             batch: 2,
             accumulate: 1,
             patches_per_case: 1,
@@ -162,19 +162,19 @@ impl Default for TrainConfig {
             loss: LossKind::DiceCe,
             optimizer: Optimizer::Adamw,
             learning_rate: 2e-3,
-            warm_up: Span::Steps(50),
+            warm_up: StepsOrEpochs::Steps(50),
             decay: Decay::Polynomial,
             milestones: Vec::new(),
             milestone_factor: 0.2,
             weight_decay: 1e-2,
             clip_norm: 12.0,
             average: 0.99,
-            validate_every: Span::Steps(500),
-            smooth_over: Span::Steps(0),
+            validate_every: StepsOrEpochs::Steps(500),
+            smooth_over: StepsOrEpochs::Steps(0),
             stop_after: None,
-            checkpoint_every: Span::Steps(250),
-            log_every: Span::Steps(10),
-            drift_every: Span::Steps(500),
+            checkpoint_every: StepsOrEpochs::Steps(250),
+            log_every: StepsOrEpochs::Steps(10),
+            drift_every: StepsOrEpochs::Steps(500),
             deterministic: false,
             cache: None,
             memory_gib: 8.0,

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// What a draw is for; each has streams of its own.
 #[derive(Debug, Clone, Copy)]
-pub enum Purpose {
+pub enum RngStream {
     /// Which cases are held out.
     Split = 0,
     /// The initial weights of one parameter.
@@ -21,11 +21,11 @@ pub enum Purpose {
 }
 
 /// The generator of the `number`th draw of a purpose.
-pub fn generator(seed: u64, purpose: Purpose, number: u64) -> ChaCha8Rng {
+pub fn generator(seed: u64, purpose: RngStream, number: u64) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(match purpose {
         // The streams below are dealt out to the other four, whose draws must stay what they are.
-        Purpose::Latent => 1 << 63 | number,
+        RngStream::Latent => 1 << 63 | number,
         _ => number * 4 + purpose as u64,
     });
     generator
@@ -58,19 +58,19 @@ mod tests {
     #[test]
     fn draws_depend_on_seed_purpose_and_number_only() {
         let draw = |seed, purpose, number| generator(seed, purpose, number).random::<u64>();
-        assert_eq!(draw(1, Purpose::Patch, 5), draw(1, Purpose::Patch, 5));
+        assert_eq!(draw(1, RngStream::Patch, 5), draw(1, RngStream::Patch, 5));
         let other = [
-            draw(2, Purpose::Patch, 5),
-            draw(1, Purpose::Order, 5),
-            draw(1, Purpose::Patch, 6),
-            draw(1, Purpose::Latent, 5),
+            draw(2, RngStream::Patch, 5),
+            draw(1, RngStream::Order, 5),
+            draw(1, RngStream::Patch, 6),
+            draw(1, RngStream::Latent, 5),
         ];
-        assert!(!other.contains(&draw(1, Purpose::Patch, 5)));
+        assert!(!other.contains(&draw(1, RngStream::Patch, 5)));
     }
 
     #[test]
     fn a_permutation_holds_every_number_once() {
-        let mut order = permutation(&mut generator(3, Purpose::Order, 0), 50);
+        let mut order = permutation(&mut generator(3, RngStream::Order, 0), 50);
         assert_ne!(order, (0..50).collect::<Vec<_>>());
         order.sort_unstable();
         assert_eq!(order, (0..50).collect::<Vec<_>>());

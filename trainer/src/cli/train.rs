@@ -9,14 +9,14 @@ use model_core::Foreground;
 use model_core::network::config::PRESETS;
 
 use super::geometry::GeometryArgs;
-use trainer_run::config::{Float, RECIPES, Sources, Span, TrainConfig, printed};
+use trainer_run::config::{Float, RECIPES, Sources, StepsOrEpochs, TrainConfig, printed};
 use trainer_run::files::lock::FolderLock;
 use trainer_run::metrics_log::History;
 use trainer_run::run_folder::{self, Run};
 use trainer_run::stop::Stop;
 use trainer_run::{DISCLAIMER, cross_validation, pipes, progress};
 use trainer_train::parallel::Ranks;
-use trainer_train::train::{Job, train_on};
+use trainer_train::train::{TrainJob, train_on};
 
 /// Train a network, or resume a run.
 ///
@@ -88,7 +88,7 @@ struct SettingsArgs {
     stream: Option<Float>,
     /// How long to train: optimizer steps, or "250 epochs".
     #[arg(long)]
-    steps: Option<Span>,
+    steps: Option<StepsOrEpochs>,
     /// Decides the split, the initial weights and every random draw.
     #[arg(long)]
     seed: Option<u64>,
@@ -118,7 +118,7 @@ struct SettingsArgs {
     group_by: Option<String>,
     /// Steps or epochs between validations.
     #[arg(long)]
-    validate_every: Option<Span>,
+    validate_every: Option<StepsOrEpochs>,
     /// The voxels that intensities are normalized by: whole, nonzero (skull-stripped scans; also
     /// crops to them) or otsu.
     #[arg(long, value_parser = ["whole", "nonzero", "otsu"])]
@@ -174,12 +174,12 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
     let (data, out) = (args.data.as_deref().expect("required"), out.expect("required"));
     // What a run needed to be told once, it knows.
     let task = args.task.clone().or(started.and_then(|run| run.task_name));
-    let job = Job {
+    let job = TrainJob {
         task: task.as_deref(),
         skip_bad: args.skip_bad,
         tolerance_voxels: args.geometry.geometry_tolerance,
         accept_changes: args.accept_changes,
-        ..Job::new(data, out)
+        ..TrainJob::new(data, out)
     };
     let ranks = Ranks::named(args.device.as_deref(), args.devices.as_deref())?;
     let stop = Stop::listen()?;
@@ -194,7 +194,7 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
 }
 
 /// Trains all folds, one after the other; whether they came to their end.
-fn train_folds(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
+fn train_folds(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
     // Of the whole; each fold's folder is held by its own training.
     let _lock = match ranks.only_follows() {
         true => None,
@@ -204,7 +204,7 @@ fn train_folds(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Re
         progress::say(format!("fold {fold} of {}", config.folds));
         let config = TrainConfig { fold: Some(fold), ..config.clone() };
         let out = cross_validation::folder(job.out, fold);
-        if !train_one(Job { out: &out, ..job }, &config, ranks, stop)? {
+        if !train_one(TrainJob { out: &out, ..job }, &config, ranks, stop)? {
             return Ok(false);
         }
     }
@@ -216,7 +216,7 @@ fn train_folds(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Re
 }
 
 /// Trains one run, and says what came of it; whether it came to its end.
-fn train_one(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
+fn train_one(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
     let outcome = train_on(job, config, ranks, stop.flag())?;
     let (data, out) = (job.data.display(), job.out.display());
     if ranks.only_follows() && outcome.finished {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use model_core::kernels::Place;
+use model_core::kernels::DeviceKind;
 use model_core::network::config::{PRESETS, published_size};
 use model_core::network::memory_estimate::{Fit, Plan, Settings, fit, plan};
 use model_core::{UNetConfig, Vae};
@@ -157,15 +157,15 @@ impl NetworkArgs {
 ///
 /// # Errors
 /// For an unknown name.
-pub fn place(device: Option<&str>) -> Result<Place> {
+pub fn place(device: Option<&str>) -> Result<DeviceKind> {
     let name = match device {
         Some(name) => name.to_string(),
         None => device::describe(&device::device(None)?),
     };
     match name.split([':', '(']).next() {
-        Some("cpu") => Ok(Place::Cpu),
-        Some("wgpu" | "cuda") => Ok(Place::Gpu),
-        _ if device.is_none() => Ok(Place::Gpu),
+        Some("cpu") => Ok(DeviceKind::Cpu),
+        Some("wgpu" | "cuda") => Ok(DeviceKind::Gpu),
+        _ if device.is_none() => Ok(DeviceKind::Gpu),
         _ => bail!("--device: expected cpu, wgpu or cuda, found {name:?}"),
     }
 }

@@ -7,7 +7,7 @@ use model_core::network::layers::{Layer, Unit, steps};
 use model_core::{Array, Weights};
 use rand::RngExt;
 
-use trainer_run::rng::{Purpose, generator, normal};
+use trainer_run::rng::{RngStream, generator, normal};
 
 /// Weights uniform within ±√(6 / fan-in) (He et al. 2015), or ±√(3 / fan-in) where nothing has
 /// halved their input; reflections in random directions; norms that change nothing, biases 0: on
@@ -16,7 +16,7 @@ pub fn initial_weights(network: &UNetConfig, seed: u64) -> Weights {
     let unhalved = unhalved(network);
     let weights = parameters(network).into_iter().enumerate().map(|(number, parameter)| {
         let (name, num_values) = (&parameter.name, parameter.len());
-        let mut generator = generator(seed, Purpose::Weights, number as u64);
+        let mut generator = generator(seed, RngStream::Weights, number as u64);
         let values = match name.rsplit('.').next() {
             Some("gamma") => vec![1.0; num_values],
             Some("beta" | "bias") => vec![0.0; num_values],
@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn random(shape: [usize; 5], number: u64) -> Tensor<5> {
-        let values = normal(generator(3, Purpose::Patch, number));
+        let values = normal(generator(3, RngStream::Patch, number));
         let values: Vec<f32> = values.take(shape.iter().product()).collect();
         Tensor::<1>::from_floats(&values[..], &Device::flex()).reshape(shape)
     }

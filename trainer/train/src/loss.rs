@@ -56,7 +56,7 @@ pub struct Report {
 }
 
 /// The loss, and what its gradient is made of.
-struct Judgement {
+struct LossTerms {
     report: Report,
     /// The derivatives of the Dice part by every output's probabilities: anywhere, and what is added
     /// where the reference is.
@@ -156,7 +156,7 @@ impl Loss {
             focal += part.focal;
             sums.iter_mut().zip(&part.sums).for_each(|(sum, part)| sum.add(part));
         }
-        let Judgement { report, slopes, scale } =
+        let LossTerms { report, slopes, scale } =
             self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
         let gradients: Vec<Vec<Vec<f32>>> = (parts.into_par_iter().zip(&chunks))
             .map(|(part, (b, range))| {
@@ -184,7 +184,7 @@ impl Loss {
         by_voxel: [f64; 2],
         num_voxels: usize,
         total: impl FnOnce(&mut [f64]) -> Result<()>,
-    ) -> Result<Judgement> {
+    ) -> Result<LossTerms> {
         let num_outputs = self.members.len();
         let mut numbers = vec![num_voxels as f64];
         numbers.extend(by_voxel);
@@ -207,7 +207,7 @@ impl Loss {
             .collect();
         let dice = decided_dice(&sums[scored]);
         let report = Report { loss: by_voxel + dice_loss, cross_entropy, dice };
-        Ok(Judgement { report, slopes, scale: 1.0 / terms as f32 })
+        Ok(LossTerms { report, slopes, scale: 1.0 / terms as f32 })
     }
 
     /// The outputs that count for Dice.

@@ -63,9 +63,9 @@ pub trait Reducer: Send + Sync {
 }
 
 /// The only rank.
-pub struct Alone;
+pub struct SingleRank;
 
-impl Reducer for Alone {
+impl Reducer for SingleRank {
     fn rank(&self) -> usize {
         0
     }

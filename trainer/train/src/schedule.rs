@@ -33,7 +33,8 @@ impl Schedule {
         let epoch_steps = patches.div_ceil(config.batch * config.accumulate).max(1);
         let steps = config.steps.steps(epoch_steps).max(1);
         // Nothing happens less often than never.
-        let every = |span: trainer_run::config::Span| span.steps(epoch_steps).clamp(1, steps);
+        let every =
+            |span: trainer_run::config::StepsOrEpochs| span.steps(epoch_steps).clamp(1, steps);
         Schedule {
             steps,
             epoch_steps,
@@ -94,7 +95,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trainer_run::config::Span;
+    use trainer_run::config::StepsOrEpochs;
 
     fn schedule(config: TrainConfig) -> Schedule {
         Schedule::new(&config, 330)
@@ -138,8 +139,8 @@ mod tests {
     #[test]
     fn training_ends_when_the_average_no_longer_rises() {
         let config = TrainConfig {
-            smooth_over: Span::Steps(20),
-            stop_after: Some(Span::Steps(30)),
+            smooth_over: StepsOrEpochs::Steps(20),
+            stop_after: Some(StepsOrEpochs::Steps(30)),
             ..TrainConfig::default()
         };
         let schedule = schedule(config);

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::UNetConfig;
-use model_core::nets::{Precision, Tap, UNet3d, VaeBranch, backward};
+use model_core::nets::{BottleneckHook, Precision, UNet3d, VaeBranch, backward};
 use model_core::network::config::parameters;
 
 use crate::adam::{Adam, StepSettings, average_towards, norm, numbers};
@@ -18,16 +18,16 @@ use crate::loss::variational::{Terms, terms};
 use crate::loss::{Loss, Report};
 use crate::loss_scale::LossScale;
 use crate::model;
-use crate::parallel::{Alone, Reducer, sum_gradients};
+use crate::parallel::{Reducer, SingleRank, sum_gradients};
 use trainer_data::patches::Batch;
 use trainer_run::config::TrainConfig;
-use trainer_run::rng::{Purpose, generator, normal};
+use trainer_run::rng::{RngStream, generator, normal};
 
-mod blame;
 mod lists;
+mod non_finite;
 
-use blame::Blame;
 use lists::{Add, Move, Scale};
+use non_finite::NonFiniteReport;
 
 /// The weights in training, and all that changes with them.
 pub struct Learner {
@@ -107,7 +107,7 @@ impl Learner {
             average: model::build(&network.for_inference(), &average, &plain)?,
             adam: Adam::resumed(parameters(network), taken, moments, &plain)?,
             loss_scale: loss_scale.resumed(precision),
-            reducer: Arc::new(Alone),
+            reducer: Arc::new(SingleRank),
             loss,
             tracked,
         })
@@ -130,7 +130,7 @@ impl Learner {
         let count = batches.len() * share.at_once;
         let step = batches.first().expect("at least one batch").number / count;
         let cases: Vec<String> = batches.iter().flat_map(|batch| batch.cases.clone()).collect();
-        let mut blame = Blame::default();
+        let mut blame = NonFiniteReport::default();
         let mut total: Option<(StepReport, GradientsParams)> = None;
         for batch in batches {
             let (report, mut gradients) = self.gradients(config, batch, &mut blame)?;
@@ -210,7 +210,7 @@ impl Learner {
         &self,
         config: &TrainConfig,
         batch: Batch,
-        blame: &mut Blame,
+        blame: &mut NonFiniteReport,
     ) -> Result<(StepReport, GradientsParams)> {
         let Batch { number, values, labels, cases } = batch;
         let UNetConfig { in_channels, .. } = self.network.config;
@@ -238,7 +238,7 @@ impl Learner {
         let (report, gradient) = self.loss.of_tensor(logits.clone().inner(), &labels, total)?;
         let mut report = found(report);
         let branch = input.map(|(vae, input)| {
-            let noise = normal(generator(config.seed, Purpose::Latent, number as u64));
+            let noise = normal(generator(config.seed, RngStream::Latent, number as u64));
             let noise = (noise, share.patches().start);
             branch(vae, &tap, &input, noise, part, config.patch, &self.loss_scale)
         });
@@ -304,7 +304,7 @@ impl StepReport {
 /// samples are this part of a batch, from its sample `first` on; `noise` is the whole batch's.
 fn branch(
     vae: &VaeBranch,
-    tap: &Tap,
+    tap: &BottleneckHook,
     input: &[f32],
     (noise, first): (impl Iterator<Item = f32>, usize),
     part: f64,

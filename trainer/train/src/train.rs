@@ -29,7 +29,7 @@ use trainer::Trainer;
 
 /// What is trained on, and where the run's folder is.
 #[derive(Debug, Clone, Copy)]
-pub struct Job<'a> {
+pub struct TrainJob<'a> {
     /// The data set.
     pub data: &'a Path,
     /// The run's folder.
@@ -44,10 +44,10 @@ pub struct Job<'a> {
     pub accept_changes: bool,
 }
 
-impl<'a> Job<'a> {
+impl<'a> TrainJob<'a> {
     /// A data set that says its task, all of whose cases can be used.
-    pub fn new(data: &'a Path, out: &'a Path) -> Job<'a> {
-        Job {
+    pub fn new(data: &'a Path, out: &'a Path) -> TrainJob<'a> {
+        TrainJob {
             data,
             out,
             task: None,
@@ -58,7 +58,7 @@ impl<'a> Job<'a> {
     }
 }
 
-impl Job<'_> {
+impl TrainJob<'_> {
     fn open_data_set(&self) -> Result<DataSet> {
         DataSet::open_for_training(self.data, self.task, self.skip_bad, self.tolerance_voxels)
     }
@@ -82,7 +82,7 @@ pub struct Outcome {
 /// A data set, settings or a checkpoint that cannot be used; a loss that is no longer finite; a
 /// full disk. The last checkpoint is kept.
 pub fn train(
-    job: Job,
+    job: TrainJob,
     config: &TrainConfig,
     device: &Device,
     stop: &AtomicBool,
@@ -96,7 +96,7 @@ pub fn train(
 /// # Errors
 /// As [`train`]; with the rank that failed first, where there are several.
 pub fn train_on(
-    job: Job,
+    job: TrainJob,
     config: &TrainConfig,
     ranks: &Ranks,
     stop: &AtomicBool,
@@ -121,7 +121,7 @@ fn check(config: &TrainConfig, ranks: &Ranks) -> Result<()> {
 }
 
 /// As the first rank, which alone has to do with the run's folder.
-fn lead(job: Job, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
+fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
     check(config, ranks)?;
     let data_set = job.open_data_set()?;
     let network = config.network(&data_set.task)?;
@@ -235,7 +235,7 @@ fn describe(
 
 /// As another rank in a process of its own.
 fn follow(
-    job: Job,
+    job: TrainJob,
     config: &TrainConfig,
     ranks: &Ranks,
     processes: &Processes,

@@ -9,18 +9,18 @@ use web_sys::{Blob, File};
 
 use super::client::{Held, ask, tell};
 use super::scans::{self, Source};
-use super::state::{Model, Page, Phase, Turn};
+use super::state::{ActionToken, Model, Page, Phase};
 use super::{browser, model_cache, recovery};
 use crate::demo::Manifest;
-use crate::protocol::{Answer, Ask, Plan};
+use crate::messages;
+use crate::protocol::{Plan, WorkerRequest, WorkerResponse};
 use crate::share::{self, Shared, SharedModel, SharedRegion};
-use crate::words;
 
 /// Why an action ends early: words to show, or nothing where another action took over.
 pub(super) type Stop = Option<String>;
 
 /// Runs an action, and shows what went wrong, unless another began meanwhile.
-fn act(page: Page, turn: Turn, action: impl Future<Output = Result<(), Stop>> + 'static) {
+fn act(page: Page, turn: ActionToken, action: impl Future<Output = Result<(), Stop>> + 'static) {
     spawn_local(async move {
         if let Err(Some(message)) = action.await
             && page.is_current(turn)
@@ -58,9 +58,9 @@ pub fn begin(page: Page) {
 pub fn look_for_a_gpu(page: Page) {
     spawn_local(async move {
         page.no_gpu.set(match (browser::has_webgpu(), browser::is_secure()) {
-            (false, true) => Some(words::NO_WEBGPU),
-            (false, false) => Some(words::NOT_SECURE),
-            _ => (!browser::has_gpu().await).then_some(words::NO_GPU),
+            (false, true) => Some(messages::NO_WEBGPU),
+            (false, false) => Some(messages::NOT_SECURE),
+            _ => (!browser::has_gpu().await).then_some(messages::NO_GPU),
         });
         if page.status.with_untracked(|status| status.phase == Phase::Ready) {
             page.say_what_is_next();
@@ -77,8 +77,8 @@ fn open_link(page: Page, fragment: String) {
     let turn = page.begin();
     act(page, turn, async move {
         page.say(Phase::Loading, "Reading the link");
-        let read = ask(&Ask::ReadLink { fragment }, None).await?;
-        let (Answer::Link { header, middle }, arrays) = read else {
+        let read = ask(&WorkerRequest::ReadLink { fragment }, None).await?;
+        let (WorkerResponse::Link { header, middle }, arrays) = read else {
             return Err(Some("the worker did not answer with a result".into()));
         };
         check(page.is_current(turn))?;
@@ -158,8 +158,8 @@ async fn open(file: &str, source: Blob) -> Result<Model, String> {
     let held = Held::new();
     let number = held.number();
     recovery::remember(number, source);
-    match ask(&Ask::OpenBundle { number, file: file.to_string() }, Some(bytes)).await? {
-        (Answer::Bundle { card, model }, _) if model.number == number => {
+    match ask(&WorkerRequest::OpenBundle { number, file: file.to_string() }, Some(bytes)).await? {
+        (WorkerResponse::Bundle { card, model }, _) if model.number == number => {
             Ok(Model { held, card: *card, hash: model.hash })
         }
         _ => Err("the worker did not answer with the model".into()),
@@ -229,12 +229,12 @@ pub fn segment(page: Page, in_windows: bool) {
         page.drop_result();
         page.is_stopping.set(false);
         page.say(Phase::Running, "Starting");
-        let answer = ask(&Ask::Segment { inputs, in_windows }, None).await;
+        let answer = ask(&WorkerRequest::Segment { inputs, in_windows }, None).await;
         check(page.is_current(turn))?;
         page.is_stopping.set(false);
         page.progress.set(None);
         let (answer, arrays) = answer?;
-        if let Answer::Segmented {
+        if let WorkerResponse::Segmented {
             model: ran,
             grid,
             middle,
@@ -246,10 +246,10 @@ pub fn segment(page: Page, in_windows: bool) {
         } = answer
         {
             if ran != model.id() {
-                return Err(Some(words::other_model(&model.hash, &ran.hash)));
+                return Err(Some(messages::other_model(&model.hash, &ran.hash)));
             }
             let labels = Uint8Array::from(arrays.get(0)).to_vec();
-            let windows = num_windows.map(|n| words::windows(n, plan.dims)).unwrap_or_default();
+            let windows = num_windows.map(|n| messages::windows(n, plan.dims)).unwrap_or_default();
             page.made.set(made(elapsed_secs, &adapter, &plan, &windows));
             page.setbacks.set(setbacks);
             page.show_result(result(&model, LabelMap { grid, labels }, windows), middle);
@@ -264,7 +264,7 @@ fn made(elapsed_secs: f64, adapter: &str, plan: &Plan, windows: &str) -> String 
     // Browsers may hide the GPU's name.
     let place = if adapter.starts_with("unnamed") { "your GPU" } else { adapter };
     let seen = if windows.is_empty() { "the whole scan at once" } else { windows };
-    let (maps, memory) = (words::maps(plan.bits), words::bytes(plan.gpu_bytes));
+    let (maps, memory) = (messages::maps(plan.bits), messages::bytes(plan.gpu_bytes));
     format!("Computed in {elapsed_secs:.1} s on {place}: {seen}, {maps}, {memory} of its memory.")
 }
 
@@ -272,7 +272,7 @@ fn made(elapsed_secs: f64, adapter: &str, plan: &Plan, windows: &str) -> String 
 pub fn cancel(page: Page) {
     page.is_stopping.set(true);
     page.say(Phase::Running, "Cancelling");
-    tell(&Ask::Cancel);
+    tell(&WorkerRequest::Cancel);
     recovery::end_soon(page);
 }
 
@@ -299,7 +299,7 @@ fn result(model: &Model, labels: LabelMap, windows: String) -> Shared {
 /// Saves the label map as a file.
 pub fn save(page: Page) {
     let Some(result) = page.result.get_untracked() else { return };
-    let description = words::description(&result.model.windows);
+    let description = messages::description(&result.model.windows);
     let bytes = model_core::formats::nifti::write_labels_described(&result.labels, &description);
     let name = "segmentation_research_use_only.nii.gz";
     if let Err(error) = browser::save(name, "application/gzip", &bytes) {

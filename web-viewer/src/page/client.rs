@@ -13,7 +13,7 @@ use web_sys::{Blob, BlobPropertyBag, MessageEvent, Url, Worker, WorkerOptions, W
 use super::state::Page;
 use super::{browser, recovery};
 use crate::life;
-use crate::protocol::{Answer, Ask};
+use crate::protocol::{WorkerRequest, WorkerResponse};
 
 /// A worker that was asked and says nothing for so long is given up: far longer than the longest of its
 /// steps, of which each tells when it begins or ends.
@@ -58,7 +58,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         recovery::forget(self.number);
-        tell(&Ask::Release { number: self.number });
+        tell(&WorkerRequest::Release { number: self.number });
     }
 }
 
@@ -156,7 +156,9 @@ fn receive(page: Page, generation: u32, event: &MessageEvent) {
     let json = message.get(1).as_string().unwrap_or_default();
     let is_progress = |client: &mut Client| {
         client.silent_secs = 0;
-        let Ok(Answer::Progress(progress)) = serde_json::from_str(&json) else { return None };
+        let Ok(WorkerResponse::Progress(progress)) = serde_json::from_str(&json) else {
+            return None;
+        };
         client.waiting.contains_key(&id).then_some(progress)
     };
     let (progress, waiting) = CLIENT.with_borrow_mut(|client| {
@@ -186,7 +188,7 @@ fn ended(page: Page, generation: u32, reason: &str) {
 }
 
 /// Sends what needs no answer; to no one where no worker is.
-pub fn tell(ask: &Ask) {
+pub fn tell(ask: &WorkerRequest) {
     CLIENT.with_borrow(|client| {
         if let Some(client) = client {
             let _ = send(&client.worker, next(&LAST_ID), ask, None);
@@ -194,7 +196,12 @@ pub fn tell(ask: &Ask) {
     });
 }
 
-fn send(worker: &Worker, id: u32, ask: &Ask, bytes: Option<&JsValue>) -> Result<(), JsValue> {
+fn send(
+    worker: &Worker,
+    id: u32,
+    ask: &WorkerRequest,
+    bytes: Option<&JsValue>,
+) -> Result<(), JsValue> {
     let json = serde_json::to_string(ask).expect("a question is plain data");
     let message = Array::of3(&id.into(), &json.into(), bytes.unwrap_or(&JsValue::NULL));
     let transferred: Array = bytes.into_iter().collect();
@@ -206,7 +213,10 @@ fn send(worker: &Worker, id: u32, ask: &Ask, bytes: Option<&JsValue>) -> Result<
 ///
 /// # Errors
 /// What the worker says went wrong, in words for the person at the page.
-pub async fn ask(ask: &Ask, bytes: Option<JsValue>) -> Result<(Answer, Array), String> {
+pub async fn ask(
+    ask: &WorkerRequest,
+    bytes: Option<JsValue>,
+) -> Result<(WorkerResponse, Array), String> {
     const GONE: &str = "the computation has stopped: load this page again";
     let ready = CLIENT.with_borrow(|client| client.as_ref().map(|c| c.ready.clone()));
     JsFuture::from(ready.ok_or(GONE)?).await.map_err(|_| GONE)?;
@@ -222,7 +232,7 @@ pub async fn ask(ask: &Ask, bytes: Option<JsValue>) -> Result<(Answer, Array), S
     let message = Array::from(&message);
     let json = message.get(1).as_string().unwrap_or_default();
     match serde_json::from_str(&json) {
-        Ok(Answer::Failed(message)) => Err(message),
+        Ok(WorkerResponse::Failed(message)) => Err(message),
         Ok(answer) => Ok((answer, Array::from(&message.get(2)))),
         Err(error) => Err(format!("the page and its worker do not fit: {error}")),
     }

@@ -13,8 +13,8 @@ use web_sys::Blob;
 use super::client::{self, ask};
 use super::scans;
 use super::state::{Filled, Page, Phase};
-use crate::protocol::{Answer, Ask};
-use crate::words;
+use crate::messages;
+use crate::protocol::{WorkerRequest, WorkerResponse};
 
 /// How long a run may take to stop.
 const MOST_STOPPING_MS: u32 = 5_000;
@@ -60,7 +60,7 @@ pub fn replace(page: Page, reason: &str) {
         return give_up(page, error);
     }
     page.say(Phase::Loading, "Starting the computation again");
-    page.notice.set(words::stopped(reason));
+    page.notice.set(messages::stopped(reason));
     spawn_local(async move {
         let given = give_again(page).await;
         let is_given = given.is_ok();
@@ -87,13 +87,13 @@ fn give_up(page: Page, why: String) {
     if !page.is_from_link.get_untracked() {
         page.set_slots(Vec::new());
     }
-    page.fail(format!("{}. {}", why.trim_end_matches('.'), words::TRY_AGAIN));
+    page.fail(format!("{}. {}", why.trim_end_matches('.'), messages::TRY_AGAIN));
 }
 
 /// Gives the new worker what the page holds.
 async fn give_again(page: Page) -> Result<(), String> {
     // One that cannot even start is seen here.
-    ask(&Ask::Cancel, None).await?;
+    ask(&WorkerRequest::Cancel, None).await?;
     if page.is_from_link.get_untracked() {
         return Ok(());
     }
@@ -102,7 +102,7 @@ async fn give_again(page: Page) -> Result<(), String> {
         .with_untracked(|slots| slots.iter().filter_map(|slot| slot.filled.clone()).collect());
     for Filled { source: (held, channel), volume, .. } in filled {
         let grid = volume.grid.clone();
-        let scan = Ask::KeepScan { number: held.number(), channel, grid };
+        let scan = WorkerRequest::KeepScan { number: held.number(), channel, grid };
         let voxels = Float32Array::from(&volume.voxels[..]).buffer();
         ask(&scan, Some(voxels.into())).await?;
     }
@@ -112,9 +112,9 @@ async fn give_again(page: Page) -> Result<(), String> {
     let source = source.ok_or("the model's file is gone: open it again")?;
     let bytes = JsFuture::from(source.array_buffer()).await;
     let bytes = bytes.map_err(|_| "the model's file was moved or changed: open it again")?;
-    let bundle = Ask::OpenBundle { number, file: model.card.name.clone() };
+    let bundle = WorkerRequest::OpenBundle { number, file: model.card.name.clone() };
     match ask(&bundle, Some(bytes)).await? {
-        (Answer::Bundle { model: opened, .. }, _) if opened == model.id() => Ok(()),
+        (WorkerResponse::Bundle { model: opened, .. }, _) if opened == model.id() => Ok(()),
         _ => Err("the model's file was changed: open it again".into()),
     }
 }

@@ -8,8 +8,8 @@ use web_sys::HtmlInputElement;
 
 use super::actions;
 use super::state::Page;
+use crate::messages;
 use crate::share::{Shared, SharedRegion};
-use crate::words;
 
 #[component]
 pub fn ResultPanel(page: Page) -> impl IntoView {
@@ -44,7 +44,7 @@ fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
     let windows = (!model.windows.is_empty()).then(|| {
         view! {
             <p id="windows" class="warning" role="note">
-                {format!("{}. {}", words::capitalized(&model.windows), words::WINDOWS_NOTE)}
+                {format!("{}. {}", messages::capitalized(&model.windows), messages::WINDOWS_NOTE)}
             </p>
         }
     });

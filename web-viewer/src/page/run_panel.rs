@@ -4,8 +4,8 @@ use leptos::prelude::*;
 
 use super::actions;
 use super::state::{Page, Phase};
-use crate::protocol::{Plan, Planned, Progress, Step, Windows};
-use crate::{budget, words};
+use crate::protocol::{Plan, Planned, Progress, Step, Tiles};
+use crate::{budget, messages};
 
 #[component]
 pub fn RunPanel(page: Page) -> impl IntoView {
@@ -71,7 +71,7 @@ fn Budget(page: Page) -> impl IntoView {
         let is_chosen = move || page.budget_mib.get() == mib;
         view! {
             <option value=mib.to_string() prop:selected=is_chosen>
-                {words::bytes(mib << 20)}
+                {messages::bytes(mib << 20)}
             </option>
         }
     };
@@ -110,19 +110,19 @@ fn Fits(plan: Plan) -> impl IntoView {
     view! {
         <dl id="plan" class="plan">
             <dt>"Voxels"</dt>
-            <dd title=format!("{} voxels, cropped and resampled as the model wants it: all at once", words::count(num_voxels))>
+            <dd title=format!("{} voxels, cropped and resampled as the model wants it: all at once", messages::count(num_voxels))>
                 {format!("{i} × {j} × {k}")}
             </dd>
             <dt>"Graphics memory"</dt>
             <dd title="All that the run allocates, known before it starts">
-                {words::bytes(plan.gpu_bytes)}
+                {messages::bytes(plan.gpu_bytes)}
             </dd>
             <dt>"Multiply-adds"</dt>
             <dd title="The work: multiplications, each with an addition">
-                {words::count(plan.multiply_adds)}
+                {messages::count(plan.multiply_adds)}
             </dd>
             <dt>"Precision"</dt>
-            <dd title=words::precision(plan.bits)>{words::maps(plan.bits)}</dd>
+            <dd title=messages::precision(plan.bits)>{messages::maps(plan.bits)}</dd>
         </dl>
     }
 }
@@ -133,27 +133,27 @@ fn Exceeds(
     page: Page,
     smallest_bytes: u64,
     message: String,
-    windows: Option<Windows>,
+    windows: Option<Tiles>,
 ) -> impl IntoView {
-    let message = words::capitalized(&message);
+    let message = messages::capitalized(&message);
     let offer = budget::holding(smallest_bytes).map(|mib| {
         view! {
             <button id="allow" on:click=move |_| actions::allow(page, mib)>
-                {format!("Allow {}", words::bytes(mib << 20))}
+                {format!("Allow {}", messages::bytes(mib << 20))}
             </button>
         }
     });
-    let most = words::bytes(budget::MOST_MIB << 20);
+    let most = messages::bytes(budget::MOST_MIB << 20);
     let no_offer = offer.is_none().then(|| format!("; this page allows no more than {most}"));
     let is_running = move || page.status.with(|status| status.phase == Phase::Running);
-    let windows = windows.map(|Windows { number, plan }| {
-        let work = words::count(plan.multiply_adds * number as u64);
-        let (memory, maps) = (words::bytes(plan.gpu_bytes), words::maps(plan.bits));
-        let taken = words::windows(number, plan.dims);
+    let windows = windows.map(|Tiles { number, plan }| {
+        let work = messages::count(plan.multiply_adds * number as u64);
+        let (memory, maps) = (messages::bytes(plan.gpu_bytes), messages::maps(plan.bits));
+        let taken = messages::windows(number, plan.dims);
         view! {
             <p class="hint">
                 {format!("Instead: {taken}, {memory}, {work} multiply-adds, {maps}. ")}
-                {words::WINDOWS_NOTE}
+                {messages::WINDOWS_NOTE}
             </p>
             <button
                 id="segment-windows"

@@ -6,7 +6,7 @@ use web_sys::{DragEvent, HtmlInputElement};
 
 use super::state::{Page, Phase, Slot};
 use super::{actions, browser};
-use crate::words;
+use crate::messages;
 
 #[component]
 pub fn ScanPanel(page: Page) -> impl IntoView {
@@ -46,7 +46,7 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
 fn warnings(slots: &[Slot]) -> Vec<String> {
     let filled = slots.iter().filter_map(|slot| slot.filled.as_ref());
     let said = filled.map(|f| (f.file.clone(), f.warnings.clone()));
-    words::of_files(&said.collect::<Vec<_>>())
+    messages::of_files(&said.collect::<Vec<_>>())
 }
 
 /// A grid in a line: voxels, their size, and where the file's axes point.

@@ -10,11 +10,11 @@ use wasm_bindgen::JsValue;
 
 use super::actions::{Stop, check};
 use super::client::{Held, ask};
-use super::state::{Filled, Page, Phase, Slot, Turn};
-use crate::hints::Guess;
-use crate::protocol::{Answer, Ask};
+use super::state::{ActionToken, Filled, Page, Phase, Slot};
+use crate::channel_guess::Guess;
+use crate::protocol::{WorkerRequest, WorkerResponse};
 use crate::slice::Window;
-use crate::{budget, hints, words};
+use crate::{budget, channel_guess, messages};
 
 /// A file's bytes with its name.
 pub struct Source {
@@ -27,7 +27,7 @@ pub struct Source {
 /// Reads files into one slot, or where their names and channels say; then plans a run.
 pub async fn load(
     page: Page,
-    turn: Turn,
+    turn: ActionToken,
     sources: Vec<Source>,
     slot: Option<usize>,
 ) -> Result<(), Stop> {
@@ -40,7 +40,7 @@ pub async fn load(
     let guesses = match slot {
         // Whoever chooses one file for a channel knows what it is.
         Some(slot) => vec![Guess::Channel(slot); files.len()],
-        None => hints::guesses(&files, &names),
+        None => channel_guess::guesses(&files, &names),
     };
     let (mut used, mut left) = (Vec::new(), Vec::new());
     for (source, guess) in sources.into_iter().zip(guesses) {
@@ -109,8 +109,9 @@ async fn read(page: Page, source: Source) -> Result<Vec<Filled>, String> {
     page.say(Phase::Loading, format!("Reading {}", source.name));
     let held = Held::new();
     let file = source.name;
-    let asked = Ask::ReadScan { number: held.number(), file: file.clone() };
-    let (Answer::Scan { grid, warnings }, arrays) = ask(&asked, Some(source.bytes)).await? else {
+    let asked = WorkerRequest::ReadScan { number: held.number(), file: file.clone() };
+    let (WorkerResponse::Scan { grid, warnings }, arrays) = ask(&asked, Some(source.bytes)).await?
+    else {
         return Err(format!("the worker did not answer with a scan (in {file})"));
     };
     let voxels = arrays.iter().map(|array| Float32Array::from(array).to_vec());
@@ -143,7 +144,7 @@ fn on_grid(grid: &Grid, filled: &Filled) -> model_core::Result<Filled> {
 }
 
 /// A scan for a result that came with a link: it must lie where the result lies.
-async fn load_linked(page: Page, turn: Turn, sources: Vec<Source>) -> Result<(), Stop> {
+async fn load_linked(page: Page, turn: ActionToken, sources: Vec<Source>) -> Result<(), Stop> {
     let Some(result) = page.result.get_untracked() else { return Err(None) };
     let mut slots = Vec::new();
     for source in sources {
@@ -168,7 +169,7 @@ async fn load_linked(page: Page, turn: Turn, sources: Vec<Source>) -> Result<(),
 }
 
 /// Once every channel is chosen, has the worker make the network's input.
-async fn plan(page: Page, turn: Turn) -> Result<(), Stop> {
+async fn plan(page: Page, turn: ActionToken) -> Result<(), Stop> {
     let filled = page.slots.with_untracked(|slots| {
         let filled = |(n, slot): (usize, &Slot)| Some((n, slot.name.clone(), slot.filled.clone()?));
         slots.iter().enumerate().filter_map(filled).collect::<Vec<_>>()
@@ -189,7 +190,7 @@ async fn plan(page: Page, turn: Turn) -> Result<(), Stop> {
 }
 
 /// Has the worker say what a run within the budget will take, once every channel is chosen.
-pub async fn plan_again(page: Page, turn: Turn) -> Result<(), Stop> {
+pub async fn plan_again(page: Page, turn: ActionToken) -> Result<(), Stop> {
     if let Some(inputs) = page.inputs()
         && !page.is_from_link.get_untracked()
     {
@@ -197,11 +198,11 @@ pub async fn plan_again(page: Page, turn: Turn) -> Result<(), Stop> {
         let budget_bytes = page.budget_mib.get_untracked() << 20;
         let most_bytes = budget::MOST_MIB << 20;
         let expected = inputs.model.clone();
-        let answer = ask(&Ask::Plan { inputs, budget_bytes, most_bytes }, None).await;
+        let answer = ask(&WorkerRequest::Plan { inputs, budget_bytes, most_bytes }, None).await;
         check(page.is_current(turn))?;
-        if let (Answer::Planned { model, planned }, _) = answer? {
+        if let (WorkerResponse::Planned { model, planned }, _) = answer? {
             if model != expected {
-                return Err(Some(words::other_model(&expected.hash, &model.hash)));
+                return Err(Some(messages::other_model(&expected.hash, &model.hash)));
             }
             page.plan.set(Some(planned));
         }

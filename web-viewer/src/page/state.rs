@@ -7,10 +7,10 @@ use model_core::{Card, Volume};
 
 use super::client::Held;
 use crate::budget;
+use crate::messages;
 use crate::protocol::{Inputs, ModelId, Planned, Progress, Step};
 use crate::share::Shared;
 use crate::slice::{Colors, Convention, Frame, Window};
-use crate::words;
 
 /// What the page is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,7 @@ const BUDGET_KEY: &str = "rewind.budget_mib";
 
 /// An action's right to change the page, until another action begins.
 #[derive(Clone, Copy)]
-pub struct Turn(u32);
+pub struct ActionToken(u32);
 
 impl Page {
     /// A page that knows nothing yet.
@@ -184,18 +184,18 @@ impl Page {
     }
 
     /// Begins an action; what earlier ones still wait for will change nothing.
-    pub fn begin(self) -> Turn {
+    pub fn begin(self) -> ActionToken {
         self.turn.update_untracked(|turn| *turn += 1);
         self.current()
     }
 
     /// The action that goes on.
-    pub fn current(self) -> Turn {
-        Turn(self.turn.get_untracked())
+    pub fn current(self) -> ActionToken {
+        ActionToken(self.turn.get_untracked())
     }
 
     /// Whether no other action has begun since.
-    pub fn is_current(self, turn: Turn) -> bool {
+    pub fn is_current(self, turn: ActionToken) -> bool {
         self.turn.get_untracked() == turn.0
     }
 
@@ -207,7 +207,7 @@ impl Page {
     /// Says what went wrong.
     pub fn fail(self, text: impl Into<String>) {
         self.progress.set(None);
-        self.say(Phase::Error, words::capitalized(&text.into()));
+        self.say(Phase::Error, messages::capitalized(&text.into()));
     }
 
     /// Goes on after an error.

@@ -21,7 +21,7 @@ const MAX_REGIONS: usize = 255;
 /// Everything but the labels themselves.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Card {
+struct ShareHeader {
     convention: Convention,
     grid: Grid,
     /// First voxel and extent of the box outside of which all is background.
@@ -49,7 +49,7 @@ pub(super) fn write(shared: &Shared) -> Result<Vec<u8>, ShareError> {
     codes.iter().enumerate().for_each(|(n, &code)| index_of[usize::from(code)] = n as u8);
     let indices: Vec<u8> = inside.iter().map(|&code| index_of[usize::from(code)]).collect();
 
-    let mut card = Card {
+    let mut card = ShareHeader {
         convention: shared.convention,
         grid: stated,
         start,
@@ -82,7 +82,7 @@ pub(super) fn read(body: &[u8]) -> Result<Shared, ShareError> {
     let mut decoder = DeflateDecoder::new(deflated).take(MAX_CARD_BYTES as u64 + 1);
     decoder.read_to_end(&mut json).map_err(|_| ShareError::Damaged)?;
     check_size("the card in bytes", MAX_CARD_BYTES, json.len())?;
-    let mut card: Card = serde_json::from_slice(&json)
+    let mut card: ShareHeader = serde_json::from_slice(&json)
         .map_err(|e| ShareError::content("a card as this version writes it", e))?;
     let num_voxels = check_grid(&card.grid)?;
     check_card(&card)?;
@@ -102,12 +102,12 @@ pub(super) fn read(body: &[u8]) -> Result<Shared, ShareError> {
         return Err(ShareError::content("the smallest box that holds every label", found));
     }
     check_map(&card.codes, &card.regions, &labels)?;
-    let Card { convention, regions, model, .. } = card;
+    let ShareHeader { convention, regions, model, .. } = card;
     Ok(Shared { convention, labels, regions, model })
 }
 
 /// The labels of the grid, from those of the box as indices of its codes.
-fn spread(card: &Card, num_voxels: usize, indices: &[u8]) -> Vec<u8> {
+fn spread(card: &ShareHeader, num_voxels: usize, indices: &[u8]) -> Vec<u8> {
     let mut labels = vec![0; num_voxels];
     let places = voxels_of(&card.grid, card.start, card.extent);
     for (place, &index) in places.zip(indices) {
@@ -116,7 +116,7 @@ fn spread(card: &Card, num_voxels: usize, indices: &[u8]) -> Vec<u8> {
     labels
 }
 
-fn wrong_length(card: &Card, coded: &[u8]) -> ShareError {
+fn wrong_length(card: &ShareHeader, coded: &[u8]) -> ShareError {
     let [i, j, k] = card.extent;
     let expected = format!("the coded labels of {i} × {j} × {k} voxels");
     ShareError::content(expected, format!("{} bytes", coded.len()))
@@ -138,7 +138,7 @@ fn check_grid(grid: &Grid) -> Result<usize, ShareError> {
     Ok(num_voxels)
 }
 
-fn check_card(card: &Card) -> Result<(), ShareError> {
+fn check_card(card: &ShareHeader) -> Result<(), ShareError> {
     let ends = std::array::from_fn::<_, 3, _>(|a| card.start[a].checked_add(card.extent[a]));
     if (0..3).any(|a| ends[a].is_none_or(|end| end > card.grid.dims[a])) {
         let found = format!("{:?} from {:?}", card.extent, card.start);

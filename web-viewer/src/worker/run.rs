@@ -6,20 +6,20 @@ use std::rc::Rc;
 use futures_util::future::{AbortHandle, Abortable};
 use js_sys::{Date, Uint8Array};
 use model_core::{Input, LabelMap, postprocess};
-use shaders::{Engine, Error, News, Output, Plan, Session};
+use shaders::{Engine, Error, Output, Plan, Session, SessionEvent};
 
-use super::bench::{Prepared, Windows};
-use super::teller::Teller;
+use super::progress_reporter::ProgressReporter;
+use super::state::{Prepared, Tiles};
 use super::{Answered, BENCH, STOP};
-use crate::protocol::{Answer, Inputs, Step};
+use crate::messages;
+use crate::protocol::{Inputs, Step, WorkerResponse};
 use crate::slice::middle_of;
-use crate::words;
 
 /// What a run has, and tells.
 struct Run {
     prepared: Rc<Prepared>,
     session: Session,
-    teller: Teller,
+    teller: ProgressReporter,
     start_ms: f64,
 }
 
@@ -60,7 +60,7 @@ impl Run {
         BENCH.with_borrow_mut(|bench| {
             let prepared = bench.prepared_of(inputs)?;
             let session = std::mem::take(&mut bench.session);
-            let teller = Teller::new(id, num_windows);
+            let teller = ProgressReporter::new(id, num_windows);
             Ok(Run { prepared, session, teller, start_ms: Date::now() })
         })
     }
@@ -68,7 +68,7 @@ impl Run {
     /// The network's output of an input, with the plan that it ran on.
     async fn network(&mut self, input: &Input, plan: Plan) -> Result<(Output, Plan), Error> {
         let teller = &mut self.teller;
-        let mut tell = |news: News| {
+        let mut tell = |news: SessionEvent| {
             teller.tell(news);
             ControlFlow::Continue(())
         };
@@ -91,9 +91,9 @@ impl Run {
         Ok((map, plan))
     }
 
-    async fn windows(&mut self, windows: Windows) -> Result<(LabelMap, Plan), Error> {
+    async fn windows(&mut self, windows: Tiles) -> Result<(LabelMap, Plan), Error> {
         let prepared = self.prepared.clone();
-        let Windows { tiling, mut plan } = windows;
+        let Tiles { tiling, mut plan } = windows;
         let task = &prepared.bundle.card.task;
         let num_voxels: usize = prepared.input.dims.iter().product();
         let mut sum = vec![0.0; task.num_outputs() * num_voxels];
@@ -118,17 +118,17 @@ impl Run {
         BENCH.with_borrow_mut(|bench| bench.session = session);
         let (map, plan) = match ran {
             Ok(ran) => ran,
-            Err(Error::Cancelled) => return Ok((Answer::Cancelled, Vec::new())),
-            Err(error) => return Err(words::failure(&error)),
+            Err(Error::Cancelled) => return Ok((WorkerResponse::Cancelled, Vec::new())),
+            Err(error) => return Err(messages::failure(&error)),
         };
         let codes = Uint8Array::from(&map.labels[..]).into();
-        let answer = Answer::Segmented {
+        let answer = WorkerResponse::Segmented {
             model: prepared.inputs.model.clone(),
             middle: middle_of(&map),
             grid: map.grid,
             elapsed_secs: (Date::now() - start_ms) / 1000.0,
             adapter,
-            setbacks: words::setbacks(&teller.setbacks, "Ran", plan.footprint.total_bytes),
+            setbacks: messages::setbacks(&teller.setbacks, "Ran", plan.footprint.total_bytes),
             plan: prepared.stated(&plan),
             num_windows,
         };

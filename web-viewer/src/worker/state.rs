@@ -13,7 +13,7 @@ use crate::protocol::{Inputs, Plan};
 
 /// What the worker holds between messages.
 #[derive(Default)]
-pub struct Bench {
+pub struct WorkerState {
     /// Models by their number.
     pub models: HashMap<u32, Model>,
     /// Scans by their number and channel.
@@ -23,7 +23,7 @@ pub struct Bench {
     /// The run that was planned for it.
     pub plan: Option<shaders::Plan>,
     /// What can be run instead, where nothing could be planned.
-    pub windows: Option<Windows>,
+    pub windows: Option<Tiles>,
     /// The GPU.
     pub session: Session,
 }
@@ -52,14 +52,14 @@ pub struct Prepared {
 
 /// Overlapping windows of a scan, and how each is run.
 #[derive(Clone)]
-pub struct Windows {
+pub struct Tiles {
     /// Where they lie.
     pub tiling: Rc<Tiling>,
     /// How one is run.
     pub plan: shaders::Plan,
 }
 
-impl Bench {
+impl WorkerState {
     /// Drops the model or the scan of a number, and what was prepared from it.
     pub fn release(&mut self, number: u32) {
         self.models.remove(&number);
@@ -130,7 +130,7 @@ impl Prepared {
 
     /// Windows as large as the patches that the model was trained on, where that is known and one
     /// fits the budget.
-    pub fn windows(&self, preference: Preference, budget_bytes: u64) -> Option<Windows> {
+    pub fn windows(&self, preference: Preference, budget_bytes: u64) -> Option<Tiles> {
         let (network, dims) = (&self.bundle.card.network, self.input.dims);
         let patch = network.padded(self.bundle.card.provenance.patch?);
         let window = std::array::from_fn(|axis| patch[axis].min(dims[axis]));
@@ -138,7 +138,7 @@ impl Prepared {
         let program = Program::new(network, window).ok()?;
         let plan = shaders::Plan::preferring(preference, &program, budget_bytes).ok()?;
         let tiling = Rc::new(Tiling::new(dims, window, DEFAULT_OVERLAP));
-        Some(Windows { tiling, plan })
+        Some(Tiles { tiling, plan })
     }
 
     /// What a plan will take, as the page says it.

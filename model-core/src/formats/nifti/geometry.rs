@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use glam::{DMat3, DQuat, DVec3};
 
-use crate::{Affine, Error, Forms, Result};
+use crate::{Affine, Error, NiftiTransforms, Result};
 
 /// Microscopes and satellites are outside; a header with such numbers is damaged.
 const SPACINGS_MM: RangeInclusive<f64> = 1e-4..=1e4;
@@ -21,7 +21,7 @@ const FORM_TOLERANCE: f64 = 1e-3;
 const SIZE_TOLERANCE: f64 = 1e-3;
 
 /// The geometry fields of a header as numbers, unchecked.
-pub(super) struct StoredForms {
+pub(super) struct StoredTransforms {
     pub qfac: f64,
     pub spacing: [f64; 3],
     pub qform_code: i32,
@@ -32,9 +32,9 @@ pub(super) struct StoredForms {
     pub units: u8,
 }
 
-impl From<&Forms> for StoredForms {
-    fn from(forms: &Forms) -> Self {
-        StoredForms {
+impl From<&NiftiTransforms> for StoredTransforms {
+    fn from(forms: &NiftiTransforms) -> Self {
+        StoredTransforms {
             qfac: forms.qfac.into(),
             spacing: forms.spacing_mm.map(f64::from),
             qform_code: forms.qform_code.into(),
@@ -47,14 +47,14 @@ impl From<&Forms> for StoredForms {
     }
 }
 
-impl StoredForms {
+impl StoredTransforms {
     /// The forms as they will be kept, and the map that is used, in millimeters: the sform where it
     /// is set and can be used, else the qform, else the spacing alone. What another field makes
     /// needless need not be valid: it is kept as zeros where it holds no finite numbers.
     ///
     /// # Errors
     /// [`Error::Geometry`] where a form is set and neither can be used.
-    pub fn read(&self, dims: [usize; 3]) -> Result<(Forms, Affine)> {
+    pub fn read(&self, dims: [usize; 3]) -> Result<(NiftiTransforms, Affine)> {
         let code = |name: &str, code: i32| {
             i16::try_from(code).map_err(|_| Error::geometry(format!("a {name} of 16 bits"), code))
         };
@@ -66,7 +66,7 @@ impl StoredForms {
             spacing if spacing.is_normal() => spacing,
             _ => (known_mm[a] / millimeters(self.units)) as f32,
         });
-        let forms = Forms {
+        let forms = NiftiTransforms {
             qform_code: code("qform_code", self.qform_code)?,
             quaternion: self.quaternion.map(finite),
             offset_mm: self.offset.map(finite),
@@ -175,22 +175,22 @@ fn in_millimeters(map: Affine, units: u8) -> Result<Affine> {
     }
 }
 
-impl Forms {
+impl NiftiTransforms {
     /// The map that a file with these forms has, in millimeters: the sform where it is set and can
     /// be used, else the qform, else the spacing alone.
     ///
     /// # Errors
     /// [`Error::Geometry`] where a form is set and neither can be used.
     pub fn world_from_voxel(&self, dims: [usize; 3]) -> Result<Affine> {
-        StoredForms::from(self).world_from_voxel(dims)
+        StoredTransforms::from(self).world_from_voxel(dims)
     }
 }
 
 /// What a user should know about a scan's geometry, a sentence each: nothing states where it lies,
 /// its two statements differ by more than 0.001 in an element, one of them cannot be used, or its
 /// voxel sizes differ by more than a thousandth.
-pub fn warnings(forms: &Forms) -> Vec<String> {
-    let stored = StoredForms::from(forms);
+pub fn warnings(forms: &NiftiTransforms) -> Vec<String> {
+    let stored = StoredTransforms::from(forms);
     // Only a single slice's thickness depends on the dimensions.
     let sform = (forms.sform_code > 0).then(|| stored.sform([1; 3]).ok());
     let qform = (forms.qform_code > 0).then(|| stored.qform().ok());
@@ -227,7 +227,7 @@ pub fn warnings(forms: &Forms) -> Vec<String> {
 }
 
 /// A sentence where the voxels of the sform have another size than those of `pixdim`.
-fn sizes_differ(forms: &Forms, sform: &Affine) -> Option<String> {
+fn sizes_differ(forms: &NiftiTransforms, sform: &Affine) -> Option<String> {
     let of_sform = sform.spacing_mm();
     let factor = millimeters(forms.units);
     let of_pixdim = forms.spacing_mm.map(|s| f64::from(s).abs() * factor);
@@ -253,11 +253,11 @@ mod tests {
     use super::*;
     use crate::Grid;
 
-    fn stored(forms: Forms) -> StoredForms {
-        StoredForms::from(&forms)
+    fn stored(forms: NiftiTransforms) -> StoredTransforms {
+        StoredTransforms::from(&forms)
     }
 
-    fn forms() -> Forms {
+    fn forms() -> NiftiTransforms {
         Grid::new([2; 3], Affine::from_spacing([1.0, 2.0, 3.0])).forms
     }
 
@@ -265,7 +265,7 @@ mod tests {
     fn a_quaternion_becomes_its_rotation() {
         // 90° about the third axis: i points to the front, j to the left.
         let half = std::f32::consts::FRAC_1_SQRT_2;
-        let qform = stored(Forms {
+        let qform = stored(NiftiTransforms {
             sform_code: 0,
             qform_code: 1,
             quaternion: [0.0, 0.0, half],
@@ -282,21 +282,21 @@ mod tests {
     /// nibabel 5.4.2: `Nifti1Image(zeros((4, 5, 6)), None)` with zooms 1, 2, 3 and both codes 0.
     #[test]
     fn a_file_that_states_no_orientation_is_read_as_nibabel_does() {
-        let map = Forms { sform_code: 0, ..forms() }.world_from_voxel([4, 5, 6]).unwrap();
+        let map = NiftiTransforms { sform_code: 0, ..forms() }.world_from_voxel([4, 5, 6]).unwrap();
         let nibabel = [[-1., 0., 0., 1.5], [0., 2., 0., -4.], [0., 0., 3., -7.5]];
         assert_eq!(map.rows(), nibabel);
     }
 
     #[test]
     fn a_form_that_cannot_be_used_gives_way_to_one_that_can() {
-        let zero = Forms { rows: [[0.0; 4]; 3], qform_code: 1, qfac: 1.0, ..forms() };
+        let zero = NiftiTransforms { rows: [[0.0; 4]; 3], qform_code: 1, qfac: 1.0, ..forms() };
         assert_eq!(zero.world_from_voxel([2; 3]).unwrap().spacing_mm(), [1.0, 2.0, 3.0]);
         assert!(warnings(&zero)[0].contains("qform is used"));
-        assert!(Forms { qform_code: 0, ..zero }.world_from_voxel([2; 3]).is_err());
-        let bad_qform = Forms { qform_code: 1, quaternion: [1.0; 3], ..forms() };
+        assert!(NiftiTransforms { qform_code: 0, ..zero }.world_from_voxel([2; 3]).is_err());
+        let bad_qform = NiftiTransforms { qform_code: 1, quaternion: [1.0; 3], ..forms() };
         assert!(bad_qform.world_from_voxel([2; 3]).is_ok());
         assert!(warnings(&bad_qform)[0].contains("sform is used"));
-        assert!(Forms { sform_code: 0, ..bad_qform }.world_from_voxel([2; 3]).is_err());
+        assert!(NiftiTransforms { sform_code: 0, ..bad_qform }.world_from_voxel([2; 3]).is_err());
     }
 
     #[test]
@@ -333,15 +333,15 @@ mod tests {
 
     #[test]
     fn a_scan_that_states_nothing_or_two_things_is_warned_of() {
-        assert!(warnings(&Forms::default())[0].contains("left and right may be swapped"));
+        assert!(warnings(&NiftiTransforms::default())[0].contains("left and right may be swapped"));
         assert!(warnings(&forms()).is_empty());
-        let mut both = Forms { qform_code: 1, ..forms() };
+        let mut both = NiftiTransforms { qform_code: 1, ..forms() };
         assert!(warnings(&both).is_empty());
         both.offset_mm = [0.0, 5.0, 0.0];
         assert!(warnings(&both)[0].contains("5.000 apart"));
         // As in ACDC: the sform says 2 mm, pixdim 1 mm.
         let twice = Grid::new([2; 3], Affine::from_spacing([2.0; 3])).forms;
-        let sizes = Forms { spacing_mm: [1.0; 3], ..twice };
+        let sizes = NiftiTransforms { spacing_mm: [1.0; 3], ..twice };
         let warning = &warnings(&sizes)[0];
         assert!(warning.contains("2 × 2 × 2 mm (sform) and 1 × 1 × 1 mm (pixdim)"), "{warning}");
         assert!(warning.contains("0.125 times as large"), "{warning}");

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use nifti::NiftiHeader;
 
-use super::geometry::StoredForms;
+use super::geometry::StoredTransforms;
 use super::reader::{Format, unreadable};
 use crate::{Error, Grid, Result, formats::file_kind};
 
@@ -125,7 +125,7 @@ struct Raw {
     voxel_offset: f64,
     slope: f64,
     intercept: f64,
-    forms: StoredForms,
+    forms: StoredTransforms,
 }
 
 /// Above every scan with channels; a volume has a cost even where its voxels are few.
@@ -212,7 +212,7 @@ fn analyze(bytes: &[u8]) -> Result<Raw> {
         code => code,
     };
     let slope = if raw.slope.is_finite() { raw.slope } else { 0.0 };
-    let forms = StoredForms { units: 2, ..raw.forms }; // millimetres
+    let forms = StoredTransforms { units: 2, ..raw.forms }; // millimetres
     Ok(Raw { format: Format::Analyze, datatype, slope, forms, ..raw })
 }
 
@@ -251,7 +251,7 @@ fn nifti1(bytes: &[u8], in_pair: bool) -> Result<Raw> {
         voxel_offset: header.vox_offset.into(),
         slope: header.scl_slope.into(),
         intercept: header.scl_inter.into(),
-        forms: StoredForms {
+        forms: StoredTransforms {
             qfac: header.pixdim[0].into(),
             spacing: numbers([header.pixdim[1], header.pixdim[2], header.pixdim[3]]),
             qform_code: header.qform_code.into(),
@@ -286,7 +286,7 @@ fn nifti2(fields: &Fields, in_pair: bool) -> Result<Raw> {
         voxel_offset: fields.i64(168) as f64,
         slope: fields.f64(176),
         intercept: fields.f64(184),
-        forms: StoredForms {
+        forms: StoredTransforms {
             qfac: fields.f64(104),
             spacing: std::array::from_fn(|n| f64s(112, n)),
             qform_code: fields.i32(344),

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use flate2::{Compression, GzBuilder};
 
-use crate::{Error, Forms, Grid, LabelMap, Result, Volume};
+use crate::{Error, Grid, LabelMap, NiftiTransforms, Result, Volume};
 
 /// Where voxels start: header, and four bytes that say that no extension follows.
 const VOXEL_OFFSET: usize = 352;
@@ -66,8 +66,16 @@ fn header(grid: &Grid, num_channels: usize, stored: Stored) -> Vec<u8> {
     let [i, j, k] = grid.dims.map(extent);
     let num_axes = if num_channels == 1 { 3 } else { 4 };
     let dim = [num_axes, i, j, k, extent(num_channels), 1, 1, 1];
-    let Forms { qform_code, quaternion, offset_mm, qfac, spacing_mm, sform_code, rows, units } =
-        grid.forms;
+    let NiftiTransforms {
+        qform_code,
+        quaternion,
+        offset_mm,
+        qfac,
+        spacing_mm,
+        sform_code,
+        rows,
+        units,
+    } = grid.forms;
     let [si, sj, sk] = spacing_mm;
     let floats: [(usize, &[f32]); 7] = [
         (76, &[qfac, si, sj, sk, 1.0, 1.0, 1.0, 1.0]),

@@ -22,11 +22,11 @@ use super::super::cube::{
     UNITS, arguments, contiguous, cubes, empty, float, has_matrix_units, indices, map_norm,
     normalized, owned, tensor,
 };
-use super::super::{Call, Place, Source, group_norm, primitive};
+use super::super::{Call, DeviceKind, KernelInput, group_norm, primitive};
 use super::{Dense, slabs};
 
 impl Dense for Cube {
-    fn forward(source: &Source, weight: &Tensor<5>) -> Tensor<5> {
+    fn forward(source: &KernelInput, weight: &Tensor<5>) -> Tensor<5> {
         let output = weight.dims()[0];
         let by_units = planes_of_units(&source.x, output).and_then(|planes| {
             let weight = contiguous(weight);
@@ -58,7 +58,7 @@ impl Dense for Cube {
             .unwrap_or_else(|| tensor(convolve(&gradient.into(), contiguous(weight), input, true)))
     }
 
-    fn weight_gradient(source: &Source, gradient: &Tensor<5>) -> Tensor<5> {
+    fn weight_gradient(source: &KernelInput, gradient: &Tensor<5>) -> Tensor<5> {
         let shape = [gradient.dims()[1], source.x.dims()[1], 3, 3, 3];
         let by_units = planes_of_units(&source.x, shape[0]).and_then(|planes| {
             slabs::weight_gradient(&source.x, gradient, planes, |x, gradient| {
@@ -74,15 +74,15 @@ impl Dense for Cube {
 }
 
 /// A slab of x as burn's product takes it: in a buffer of its own, normalized there.
-fn slab(source: &Source, x: Tensor<5>) -> CubeTensor {
-    owned(group_norm::normalized::<Cube>(Source { x, norm: source.norm.clone() }))
+fn slab(source: &KernelInput, x: Tensor<5>) -> CubeTensor {
+    owned(group_norm::normalized::<Cube>(KernelInput { x, norm: source.norm.clone() }))
 }
 
 /// Planes of the slabs in which matrix units take a convolution of x to so many channels, where
 /// there are such units.
 fn planes_of_units(x: &Tensor<5>, to: usize) -> Option<usize> {
     let [batch, from, nk, nj, ni] = x.dims();
-    let (place, float_bytes) = (Place::Gpu, x.dtype().size() as u64);
+    let (place, float_bytes) = (DeviceKind::Gpu, x.dtype().size() as u64);
     let call = Call { place, float_bytes, batch, from, to, dims: [ni, nj, nk] };
     has_matrix_units(&primitive::<Cube, 5>(x.clone())).then(|| slabs::num_planes(&call))
 }
@@ -101,7 +101,7 @@ const GROUPS: usize = super::partials::BLOCK[0] / BLOCK;
 /// Rows of a unit.
 const ROWS: usize = 8;
 
-fn convolve(source: &Source, weight: CubeTensor, to: usize, is_mirrored: bool) -> CubeTensor {
+fn convolve(source: &KernelInput, weight: CubeTensor, to: usize, is_mirrored: bool) -> CubeTensor {
     let x = contiguous(&source.x);
     let (norms, slope) = arguments(source.norm.as_ref());
     let [batch, from, nk, nj, ni] = x.meta.shape().dims();

@@ -60,7 +60,7 @@ pub(super) fn convolve(
     Some(output)
 }
 
-/// The sum of what `of_weight` makes of every slab of x and of the output's gradient.
+/// The sum of what `weight_grad` makes of every slab of x and of the output's gradient.
 ///
 /// # Shapes
 /// - x, gradient: `[b, in, k, j, i]` and `[b, out, k, j, i]`
@@ -69,11 +69,11 @@ pub(super) fn weight_gradient(
     x: &Tensor<5>,
     gradient: &Tensor<5>,
     planes: usize,
-    of_weight: impl Fn(Tensor<5>, Tensor<5>) -> Option<Tensor<5>>,
+    weight_grad: impl Fn(Tensor<5>, Tensor<5>) -> Option<Tensor<5>>,
 ) -> Option<Tensor<5>> {
     let [b, to, nk, nj, ni] = gradient.dims();
     if planes >= nk {
-        return of_weight(x.clone(), gradient.clone());
+        return weight_grad(x.clone(), gradient.clone());
     }
     let mut sum: Option<Tensor<5>> = None;
     for [start, end, from, until] in slabs(nk, planes) {
@@ -84,7 +84,7 @@ pub(super) fn weight_gradient(
         let [before, after] = border;
         let inner = gradient.clone().narrow(2, start, end - start);
         let parts = before.into_iter().chain([inner]).chain(after).collect();
-        let part = of_weight(x.clone().narrow(2, from, until - from), Tensor::cat(parts, 2))?;
+        let part = weight_grad(x.clone().narrow(2, from, until - from), Tensor::cat(parts, 2))?;
         sum = Some(match sum {
             Some(sum) => sum + part,
             None => part,
@@ -95,7 +95,7 @@ pub(super) fn weight_gradient(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Source;
+    use super::super::super::KernelInput;
     use super::super::super::tests::random;
     use super::super::{Dense, conv3};
     use super::*;
@@ -114,8 +114,9 @@ mod tests {
         for planes in [1, 2, 3, 6, 7] {
             let forward = convolve(&x, 4, planes, |x| Some(conv3(x, weight.clone()))).unwrap();
             assert_near(forward, conv3(x.clone(), weight.clone()));
-            let of_weight = |x, gradient| Some(Flex::weight_gradient(&Source::from(x), &gradient));
-            let slabs = weight_gradient(&x, &gradient, planes, of_weight).unwrap();
+            let weight_grad =
+                |x, gradient| Some(Flex::weight_gradient(&KernelInput::from(x), &gradient));
+            let slabs = weight_gradient(&x, &gradient, planes, weight_grad).unwrap();
             assert_near(slabs, Flex::weight_gradient(&x.clone().into(), &gradient));
         }
         assert!(convolve(&x, 4, 2, |_| None).is_none());

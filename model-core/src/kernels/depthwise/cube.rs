@@ -12,7 +12,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::Source;
+use super::super::KernelInput;
 use super::super::cube::{
     MapNorm, UNITS, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized,
     tensor,
@@ -21,7 +21,7 @@ use super::super::memory::BUSY_CUBES;
 use super::Depthwise;
 
 impl Depthwise for Cube {
-    fn forward(x: &Source, weight: &Tensor<4>) -> Tensor<5> {
+    fn forward(x: &KernelInput, weight: &Tensor<4>) -> Tensor<5> {
         convolve(x, weight, false)
     }
 
@@ -29,12 +29,12 @@ impl Depthwise for Cube {
         convolve(&gradient.into(), weight, true)
     }
 
-    fn weight_gradient(x: &Source, gradient: &Tensor<5>) -> Tensor<4> {
+    fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<4> {
         tensor(weight::gradient(x, contiguous(gradient)))
     }
 }
 
-fn convolve(source: &Source, weight: &Tensor<4>, is_mirrored: bool) -> Tensor<5> {
+fn convolve(source: &KernelInput, weight: &Tensor<4>, is_mirrored: bool) -> Tensor<5> {
     let (shape, x, weight) = (source.x.dims(), contiguous(&source.x), contiguous(weight));
     let (norms, slope) = arguments(source.norm.as_ref());
     let plan = Plan::new(&x, 4);

@@ -165,7 +165,7 @@ impl Layout {
 
 /// Where a cube works.
 #[derive(CubeLaunch, CubeType)]
-struct Place {
+struct DeviceKind {
     /// Vectors of a channel of a sample.
     run: usize,
     /// Parts of it.
@@ -213,7 +213,7 @@ fn sums_kernel<F: Float, N: Size>(
     beta: &[f32],
     statistics: &[f32],
     partials: &mut [f32],
-    place: Place,
+    place: DeviceKind,
     slope: f32,
     #[define(F)] _float: ElemType,
 ) {
@@ -304,7 +304,7 @@ fn gradient_kernel<F: Float, N: Size>(
     statistics: &[f32],
     means: &[f32],
     output: &mut [Vector<F, N>],
-    place: Place,
+    place: DeviceKind,
     slope: f32,
     #[define(F)] _float: ElemType,
 ) {

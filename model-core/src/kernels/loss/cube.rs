@@ -10,7 +10,7 @@ use cubecl::CubeElement;
 use cubecl::prelude::*;
 
 use super::super::cube::{UNITS, contiguous, cubes, empty, indices, tensor};
-use super::{Question, Slopes, VoxelPasses, VoxelSums};
+use super::{LossTarget, Slopes, VoxelPasses, VoxelSums};
 
 /// Voxels of a unit, one after the other.
 const STRIDES: usize = 64;
@@ -30,7 +30,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub fn new(logits: &Tensor<5>, labels: &[u8], question: Question) -> Batch {
+    pub fn new(logits: &Tensor<5>, labels: &[u8], question: LossTarget) -> Batch {
         let logits = contiguous(logits);
         assert_eq!(logits.dtype, DType::F32, "logits in f32");
         let [batch, ..] = logits.meta.shape().dims::<5>();

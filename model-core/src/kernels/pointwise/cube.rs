@@ -7,7 +7,7 @@ use burn::tensor::DType;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::Source;
+use super::super::KernelInput;
 use super::super::cube::{
     add_parts, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized, tensor,
 };
@@ -22,7 +22,7 @@ impl Pointwise for Cube {
         product(matrix, x)
     }
 
-    fn weight_gradient(source: &Source, gradient: &Tensor<5>) -> Tensor<2> {
+    fn weight_gradient(source: &KernelInput, gradient: &Tensor<5>) -> Tensor<2> {
         let ([batch, from, nk, nj, ni], to) = (source.x.dims(), gradient.dims()[1]);
         let (x, gradient) = (contiguous(&source.x), contiguous(gradient));
         let (norms, slope) = arguments(source.norm.as_ref());

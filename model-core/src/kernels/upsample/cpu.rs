@@ -26,8 +26,8 @@ impl UpsampleKernels for Flex {
     fn gradient(gradient: &Tensor<5>) -> Tensor<5> {
         let [b, c, k, j, i] = gradient.dims();
         let [k, j, i] = [k / 2, j / 2, i / 2];
-        let of_x = input_gradient(Values::new(gradient).slice(), [i, j, k]);
-        tensor(of_x, [b, c, k, j, i], gradient)
+        let input_grad = input_gradient(Values::new(gradient).slice(), [i, j, k]);
+        tensor(input_grad, [b, c, k, j, i], gradient)
     }
 }
 

@@ -74,7 +74,7 @@ fn widens(layer: &Layer) -> bool {
 /// Whether a layer takes one tensor and gives one, with nothing kept aside.
 fn is_between_skips(layer: &Layer) -> bool {
     use Layer::*;
-    !matches!(layer, Keep | Add | Concat | KeepHalf | JoinHalf | Tap)
+    !matches!(layer, Keep | Add | Concat | PushSkip | ConcatSkip | BottleneckHook)
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The variational branch's own step; its backward pass comes before the network's.
 
-use super::heap::Shadow;
-use super::tape::{Machine, Tape, Unary, Var};
+use super::simulated_graph::{SimulatedDevice, SimulatedGraph, Unary, Var};
+use super::simulated_heap::Shadow;
 use crate::kernels::{Memory, conv3, group_norm, pointwise};
 use crate::network::config::{UNetConfig, Vae};
 
-impl Machine {
+impl SimulatedDevice {
     /// Forward and backward pass of the branch; gives the multiply-adds of the forward pass. The
     /// gradient of the bottom stays until the network's backward pass has come by.
     pub fn branch(&self, config: &UNetConfig, vae: &Vae, dims: [usize; 3]) -> u64 {
@@ -13,7 +13,7 @@ impl Machine {
         let before = total();
         let bottom = config.num_levels() - 1;
         self.heap.enter(bottom);
-        let mut tape = Tape::default();
+        let mut tape = SimulatedGraph::default();
         let shadow = self.bottom.take().expect("the forward pass left the bottom");
         let leaf = tape.leaf(shadow);
         let node = leaf.node.expect("a leaf has a node");
@@ -57,7 +57,7 @@ impl Machine {
         forward
     }
 
-    fn dense(&self, tape: &mut Tape, x: Var, to: usize) -> Var {
+    fn dense(&self, tape: &mut SimulatedGraph, x: Var, to: usize) -> Var {
         let call = self.call(&x.shadow, to);
         let output = (to, call.dims, call.float_bytes);
         let (memory, work) = (pointwise::memory(&call), call.numbers(call.from * to));
@@ -65,7 +65,7 @@ impl Machine {
         self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work })
     }
 
-    fn normed_conv(&self, tape: &mut Tape, x: Var) -> Var {
+    fn normed_conv(&self, tape: &mut SimulatedGraph, x: Var) -> Var {
         let call = self.call(&x.shadow, x.shadow.channels);
         let weights = 27 * call.from * call.from;
         let output = (call.from, call.dims, call.float_bytes);

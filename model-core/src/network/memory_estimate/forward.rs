@@ -1,7 +1,7 @@
 //! What segmenting takes: a forward pass without a backward pass.
 
-use super::network::Parts;
-use super::tape::{Machine, Tape};
+use super::network::FeatureMap;
+use super::simulated_graph::{SimulatedDevice, SimulatedGraph};
 use super::{Mode, Settings, check};
 use crate::Result;
 use crate::network::config::UNetConfig;
@@ -16,10 +16,10 @@ pub fn forward_bytes(config: &UNetConfig, dims: [usize; 3], settings: Settings) 
     check(config, dims, settings.batch)?;
     // Without autodiff every layer is run as one that is stored, and nothing is.
     let config = Mode::Twin.of(&config.for_inference());
-    let machine = Machine::new(&config, settings);
-    let mut tape = Tape::none();
+    let machine = SimulatedDevice::new(&config, settings);
+    let mut tape = SimulatedGraph::none();
     let x = machine.cast(&mut tape, machine.input(config.in_channels, dims), machine.compute);
-    let logits = machine.segments(&mut tape, Parts::Whole(x), &segments(&config));
+    let logits = machine.segments(&mut tape, FeatureMap::Whole(x), &segments(&config));
     drop(machine.cast(&mut tape, logits, 4));
     Ok(machine.heap.peak_by_level().into_iter().max().unwrap_or(0))
 }

@@ -1,39 +1,39 @@
 //! A training step of a network on tensors without numbers. Every function here mirrors one of
 //! [`crate::nets`], down to what is cloned, moved and dropped.
 
-use super::heap::Shadow;
-use super::tape::{Gradients, Machine, Tape, Unary, Var};
-use crate::kernels::{self, depthwise, group_norm, max_pool, pointwise, squeeze, upsample};
+use super::simulated_graph::{Gradients, SimulatedDevice, SimulatedGraph, Unary, Var};
+use super::simulated_heap::Shadow;
+use crate::kernels::{self, depthwise, group_norm, max_pool, pointwise, space_to_depth, upsample};
 use crate::nets::reflection_memory;
 use crate::network::layers::{Backward, Kernel, Layer, Segment, Step, Unit};
 
 /// A graph whose backward pass is still to come.
-struct Local {
-    tape: Tape,
+struct LocalGraph {
+    tape: SimulatedGraph,
     x: Var,
     node: Option<usize>,
 }
 
 /// x, whole or as halves.
-pub enum Parts {
+pub enum FeatureMap {
     Whole(Var),
     Halves(Var, Var),
     /// Still to be normalized, by what reads it.
-    Normed(Var),
+    DeferredGroupNorm(Var),
 }
 
-impl Machine {
-    fn whole(&self, tape: &mut Tape, x: Parts) -> Var {
+impl SimulatedDevice {
+    fn whole(&self, tape: &mut SimulatedGraph, x: FeatureMap) -> Var {
         match x {
-            Parts::Whole(x) => x,
-            Parts::Halves(x1, x2) => self.join(tape, x1, x2),
-            Parts::Normed(x) => self.norm(tape, x),
+            FeatureMap::Whole(x) => x,
+            FeatureMap::Halves(x1, x2) => self.join(tape, x1, x2),
+            FeatureMap::DeferredGroupNorm(x) => self.norm(tape, x),
         }
     }
 
-    fn halves(&self, tape: &mut Tape, x: Parts) -> (Var, Var) {
+    fn halves(&self, tape: &mut SimulatedGraph, x: FeatureMap) -> (Var, Var) {
         match x {
-            Parts::Halves(x1, x2) => (x1, x2),
+            FeatureMap::Halves(x1, x2) => (x1, x2),
             x => {
                 let x = self.whole(tape, x);
                 self.split(tape, x)
@@ -42,18 +42,24 @@ impl Machine {
     }
 
     /// Halves that are copies.
-    fn owned_halves(&self, x: Parts) -> (Shadow, Shadow) {
+    fn owned_halves(&self, x: FeatureMap) -> (Shadow, Shadow) {
         match x {
-            Parts::Whole(Var { shadow, .. }) | Parts::Normed(Var { shadow, .. }) => {
+            FeatureMap::Whole(Var { shadow, .. })
+            | FeatureMap::DeferredGroupNorm(Var { shadow, .. }) => {
                 let half = || self.tensor(shadow.channels / 2, shadow.dims, shadow.float_bytes);
                 (half(), half())
             }
-            Parts::Halves(x1, x2) => (x1.shadow, x2.shadow),
+            FeatureMap::Halves(x1, x2) => (x1.shadow, x2.shadow),
         }
     }
 
     /// Segments in a row.
-    pub fn segments(&self, tape: &mut Tape, mut x: Parts, segments: &[Segment]) -> Var {
+    pub fn segments(
+        &self,
+        tape: &mut SimulatedGraph,
+        mut x: FeatureMap,
+        segments: &[Segment],
+    ) -> Var {
         let mut kept = Vec::new();
         for segment in segments {
             self.heap.enter(segment.steps[0].level);
@@ -61,30 +67,36 @@ impl Machine {
                 Backward::Stored => self.steps(tape, x, &segment.steps, &mut kept),
                 Backward::Rewound | Backward::Recomputed => {
                     let x = self.whole(tape, x);
-                    Parts::Whole(self.recorded(tape, x, segment))
+                    FeatureMap::Whole(self.recorded(tape, x, segment))
                 }
             };
         }
         self.whole(tape, x)
     }
 
-    fn steps(&self, tape: &mut Tape, x: Parts, steps: &[Step], kept: &mut Vec<Var>) -> Parts {
+    fn steps(
+        &self,
+        tape: &mut SimulatedGraph,
+        x: FeatureMap,
+        steps: &[Step],
+        kept: &mut Vec<Var>,
+    ) -> FeatureMap {
         steps.iter().fold(x, |x, step| {
             self.heap.enter(step.level);
             self.layer(tape, x, &step.layer, kept)
         })
     }
 
-    fn through(&self, tape: &mut Tape, x: Var, steps: &[Step]) -> Var {
-        let x = self.steps(tape, Parts::Whole(x), steps, &mut Vec::new());
+    fn through(&self, tape: &mut SimulatedGraph, x: Var, steps: &[Step]) -> Var {
+        let x = self.steps(tape, FeatureMap::Whole(x), steps, &mut Vec::new());
         self.whole(tape, x)
     }
 
     /// One step in the graph for the whole segment.
-    fn recorded(&self, tape: &mut Tape, x: Var, segment: &Segment) -> Var {
+    fn recorded(&self, tape: &mut SimulatedGraph, x: Var, segment: &Segment) -> Var {
         let (parent, float_bytes) = (x.node, x.shadow.float_bytes);
         let x = Var { node: None, ..x };
-        let mut none = Tape::none();
+        let mut none = SimulatedGraph::none();
         let rewound = segment.backward == Backward::Rewound;
         let kept = (!rewound).then(|| x.shadow.clone());
         let y = self.through(&mut none, x, &segment.steps).shadow;
@@ -94,8 +106,9 @@ impl Machine {
             let of_x = match rewound {
                 true => Some(machine.rewind(&steps, kept, gradient)),
                 false => {
-                    let forward = |tape: &mut Tape, x| machine.through(tape, x, &steps);
-                    let forward = |tape: &mut Tape, x| Parts::Whole(forward(tape, x));
+                    let forward = |tape: &mut SimulatedGraph, x| machine.through(tape, x, &steps);
+                    let forward =
+                        |tape: &mut SimulatedGraph, x| FeatureMap::Whole(forward(tape, x));
                     let (local, output) = machine.local(forward, kept, parent.is_some());
                     drop(output);
                     machine.finish(local, gradient)
@@ -103,7 +116,7 @@ impl Machine {
             };
             if let (Some(parent), Some(shadow)) = (parent, of_x) {
                 let of_x = Var { shadow, node: None };
-                let of_x = machine.cast(&mut Tape::none(), of_x, float_bytes).shadow;
+                let of_x = machine.cast(&mut SimulatedGraph::none(), of_x, float_bytes).shadow;
                 machine.register(gradients, parent, of_x);
             }
         });
@@ -113,39 +126,40 @@ impl Machine {
     /// A part of the network in a graph of its own, and its output.
     fn local(
         &self,
-        forward: impl FnOnce(&mut Tape, Var) -> Parts,
+        forward: impl FnOnce(&mut SimulatedGraph, Var) -> FeatureMap,
         x: Shadow,
         is_wanted: bool,
-    ) -> (Local, Parts) {
-        let mut tape = Tape::default();
+    ) -> (LocalGraph, FeatureMap) {
+        let mut tape = SimulatedGraph::default();
         let x = if is_wanted { tape.leaf(x) } else { Var { shadow: x, node: None } };
         let plain = |shadow| Var { shadow, node: None };
         let (node, output) = match forward(&mut tape, x.clone()) {
-            Parts::Normed(y) => {
+            FeatureMap::DeferredGroupNorm(y) => {
                 let norm = group_norm::memory(&self.call(&y.shadow, y.shadow.channels));
                 self.heap.touch(norm.forward_bytes);
-                let output = Parts::Normed(plain(y.shadow.clone()));
+                let output = FeatureMap::DeferredGroupNorm(plain(y.shadow.clone()));
                 (Some(tape.record(self, self.normed_end(norm, y))), output)
             }
             y => {
                 let y = self.whole(&mut tape, y);
-                (y.node, Parts::Whole(plain(y.shadow)))
+                (y.node, FeatureMap::Whole(plain(y.shadow)))
             }
         };
-        (Local { tape, x, node }, output)
+        (LocalGraph { tape, x, node }, output)
     }
 
     /// Its backward pass: the gradient of its input, where it is wanted.
-    fn finish(&self, local: Local, seed: Shadow) -> Option<Shadow> {
-        let Local { tape, x, node } = local;
+    fn finish(&self, local: LocalGraph, seed: Shadow) -> Option<Shadow> {
+        let LocalGraph { tape, x, node } = local;
         let mut gradients: Gradients = tape.backward(self, node, seed);
         x.node.and_then(|leaf| gradients.remove(&leaf))
     }
 
     fn rewind(&self, steps: &[Step], y: Shadow, gradient: Shadow) -> Shadow {
-        let none = &mut Tape::none();
+        let none = &mut SimulatedGraph::none();
         let plain = |shadow| Var { shadow, node: None };
-        let (mut value, mut gradient) = (Parts::Whole(plain(y)), Parts::Whole(plain(gradient)));
+        let (mut value, mut gradient) =
+            (FeatureMap::Whole(plain(y)), FeatureMap::Whole(plain(gradient)));
         let (mut kept_values, mut kept_gradients) = (Vec::new(), Vec::new());
         for step in steps.iter().rev() {
             self.heap.enter(step.level);
@@ -153,61 +167,70 @@ impl Machine {
                 Layer::Block { f, g } => {
                     let (y1, y2) = self.owned_halves(value);
                     let (g1, g2) = self.owned_halves(gradient);
-                    let cast = |g| self.cast(&mut Tape::none(), plain(g), self.stream).shadow;
+                    let cast =
+                        |g| self.cast(&mut SimulatedGraph::none(), plain(g), self.stream).shadow;
                     let (g1, g2) = (cast(g1), cast(g2));
                     let half = |units: &[Unit], x: &Shadow| {
-                        self.local(|tape: &mut Tape, x| self.half(tape, x, units), x.clone(), true)
+                        self.local(
+                            |tape: &mut SimulatedGraph, x| self.half(tape, x, units),
+                            x.clone(),
+                            true,
+                        )
                     };
-                    let minus =
-                        |y, output| self.add_branch(&mut Tape::none(), plain(y), output).shadow;
+                    let minus = |y, output| {
+                        self.add_branch(&mut SimulatedGraph::none(), plain(y), output).shadow
+                    };
                     let (local, output) = half(g, &y1);
                     let y2 = minus(y2, output);
                     let g1 = self.sum(g1, self.finish(local, g2.clone()).expect("wanted"));
                     let (local, output) = half(f, &y2);
                     let y1 = minus(y1, output);
                     let g2 = self.sum(g2, self.finish(local, g1.clone()).expect("wanted"));
-                    (Parts::Halves(plain(y1), plain(y2)), Parts::Halves(plain(g1), plain(g2)))
+                    (
+                        FeatureMap::Halves(plain(y1), plain(y2)),
+                        FeatureMap::Halves(plain(g1), plain(g2)),
+                    )
                 }
                 Layer::Reflect { reflections, channels, .. } => {
                     let (channels, reflections) = (*channels, *reflections);
                     let (y, g) = (self.whole(none, value), self.whole(none, gradient));
                     let gradient = self.reflect(none, g, channels, reflections).shadow;
-                    let back = |tape: &mut Tape, y| {
-                        Parts::Whole(self.reflect(tape, y, channels, reflections))
+                    let back = |tape: &mut SimulatedGraph, y| {
+                        FeatureMap::Whole(self.reflect(tape, y, channels, reflections))
                     };
                     let seed = self.tensor(channels, gradient.dims, gradient.float_bytes);
                     let (local, x) = self.local(back, y.shadow, false);
                     self.finish(local, seed);
-                    (x, Parts::Whole(plain(gradient)))
+                    (x, FeatureMap::Whole(plain(gradient)))
                 }
-                Layer::Squeeze | Layer::Unsqueeze => {
-                    let squeeze = step.layer == Layer::Unsqueeze;
+                Layer::SpaceToDepth | Layer::DepthToSpace => {
+                    let squeeze = step.layer == Layer::DepthToSpace;
                     let mut both = |x| {
                         let x = self.whole(none, x);
-                        Parts::Whole(self.shuffle(none, x, squeeze))
+                        FeatureMap::Whole(self.shuffle(none, x, squeeze))
                     };
                     (both(value), both(gradient))
                 }
-                Layer::JoinHalf => {
+                Layer::ConcatSkip => {
                     let (v1, v2) = self.halves(none, value);
                     let (g1, g2) = self.halves(none, gradient);
                     kept_values.push(v1);
                     kept_gradients.push(g1);
-                    (Parts::Whole(v2), Parts::Whole(g2))
+                    (FeatureMap::Whole(v2), FeatureMap::Whole(g2))
                 }
-                Layer::KeepHalf => {
+                Layer::PushSkip => {
                     let last = |kept: &mut Vec<Var>| kept.pop().expect("joined further on");
                     let (v1, g1) = (last(&mut kept_values), last(&mut kept_gradients));
                     let (v2, g2) = (self.whole(none, value), self.whole(none, gradient));
-                    (Parts::Halves(v1, v2), Parts::Halves(g1, g2))
+                    (FeatureMap::Halves(v1, v2), FeatureMap::Halves(g1, g2))
                 }
-                Layer::Tap => {
+                Layer::BottleneckHook => {
                     let gradient = self.whole(none, gradient).shadow;
                     let gradient = match self.bottom.take() {
                         Some(given) => self.sum(gradient, given),
                         None => gradient,
                     };
-                    (value, Parts::Whole(plain(gradient)))
+                    (value, FeatureMap::Whole(plain(gradient)))
                 }
                 _ => (value, gradient),
             };
@@ -215,9 +238,15 @@ impl Machine {
         self.whole(none, gradient).shadow
     }
 
-    fn layer(&self, tape: &mut Tape, x: Parts, layer: &Layer, kept: &mut Vec<Var>) -> Parts {
+    fn layer(
+        &self,
+        tape: &mut SimulatedGraph,
+        x: FeatureMap,
+        layer: &Layer,
+        kept: &mut Vec<Var>,
+    ) -> FeatureMap {
         let mut last = || kept.pop().expect("every join has its Keep");
-        Parts::Whole(match layer {
+        FeatureMap::Whole(match layer {
             Layer::Unit(unit) => return self.unit(tape, x, unit),
             Layer::Block { f, g } => {
                 let (x1, x2) = self.halves(tape, x);
@@ -226,7 +255,7 @@ impl Machine {
                 let y1 = self.add_branch(tape, x1, fx);
                 let gy = self.half(tape, y1.clone(), g);
                 let y2 = self.add_branch(tape, x2, gy);
-                return Parts::Halves(y1, y2);
+                return FeatureMap::Halves(y1, y2);
             }
             Layer::Pool => {
                 let x = self.whole(tape, x);
@@ -243,9 +272,9 @@ impl Machine {
                 let x = self.whole(tape, x);
                 self.upsample(tape, x)
             }
-            Layer::Squeeze | Layer::Unsqueeze => {
+            Layer::SpaceToDepth | Layer::DepthToSpace => {
                 let x = self.whole(tape, x);
-                self.shuffle(tape, x, *layer == Layer::Squeeze)
+                self.shuffle(tape, x, *layer == Layer::SpaceToDepth)
             }
             Layer::Reflect { channels, reflections, .. } => {
                 let x = self.whole(tape, x);
@@ -266,17 +295,17 @@ impl Machine {
                 let skip = self.cast(tape, last(), x.shadow.float_bytes);
                 self.join(tape, skip, x)
             }
-            Layer::KeepHalf => {
+            Layer::PushSkip => {
                 let (x1, x2) = self.halves(tape, x);
                 kept.push(x1);
                 x2
             }
-            Layer::JoinHalf => {
+            Layer::ConcatSkip => {
                 let x = self.whole(tape, x);
                 let skip = self.cast(tape, last(), x.shadow.float_bytes);
-                return Parts::Halves(skip, x);
+                return FeatureMap::Halves(skip, x);
             }
-            Layer::Tap => {
+            Layer::BottleneckHook => {
                 let x = self.whole(tape, x);
                 self.bottom.replace(Some(x.shadow.clone()));
                 x
@@ -285,14 +314,14 @@ impl Machine {
     }
 
     /// F or G of a block.
-    fn half(&self, tape: &mut Tape, x: Var, units: &[Unit]) -> Parts {
-        units.iter().fold(Parts::Whole(x), |x, unit| self.unit(tape, x, unit))
+    fn half(&self, tape: &mut SimulatedGraph, x: Var, units: &[Unit]) -> FeatureMap {
+        units.iter().fold(FeatureMap::Whole(x), |x, unit| self.unit(tape, x, unit))
     }
 
     /// A stream and what a half adds to it, or takes away.
-    fn add_branch(&self, tape: &mut Tape, stream: Var, branch: Parts) -> Var {
+    fn add_branch(&self, tape: &mut SimulatedGraph, stream: Var, branch: FeatureMap) -> Var {
         match branch {
-            Parts::Normed(branch) => self.add_normed(tape, stream, branch),
+            FeatureMap::DeferredGroupNorm(branch) => self.add_normed(tape, stream, branch),
             branch => {
                 let branch = self.whole(tape, branch);
                 let branch = self.cast(tape, branch, stream.shadow.float_bytes);
@@ -302,9 +331,9 @@ impl Machine {
     }
 
     /// A convolution with its norm.
-    fn unit(&self, tape: &mut Tape, x: Parts, unit: &Unit) -> Parts {
+    fn unit(&self, tape: &mut SimulatedGraph, x: FeatureMap, unit: &Unit) -> FeatureMap {
         let (mut x, mut is_normed) = match x {
-            Parts::Normed(x) => (x, true),
+            FeatureMap::DeferredGroupNorm(x) => (x, true),
             x => {
                 let x = self.whole(tape, x);
                 (self.cast(tape, x, self.compute), false)
@@ -334,13 +363,13 @@ impl Machine {
         let norm = is_normed.then(|| group_norm::memory(&call));
         x = self.unary(tape, x, Unary { memory, norm, output, num_parameters, work });
         match unit.norm {
-            Some(norm) if !norm.first => Parts::Normed(x),
-            _ => Parts::Whole(x),
+            Some(norm) if !norm.first => FeatureMap::DeferredGroupNorm(x),
+            _ => FeatureMap::Whole(x),
         }
     }
 
     /// A norm with its activation.
-    pub fn norm(&self, tape: &mut Tape, x: Var) -> Var {
+    pub fn norm(&self, tape: &mut SimulatedGraph, x: Var) -> Var {
         let call = self.call(&x.shadow, x.shadow.channels);
         let (memory, output) =
             (group_norm::memory(&call), (call.from, call.dims, call.float_bytes));
@@ -349,24 +378,30 @@ impl Machine {
     }
 
     /// Trilinear ×2.
-    pub fn upsample(&self, tape: &mut Tape, x: Var) -> Var {
+    pub fn upsample(&self, tape: &mut SimulatedGraph, x: Var) -> Var {
         let call = self.call(&x.shadow, x.shadow.channels);
         let output = (call.from, call.dims.map(|d| 2 * d), call.float_bytes);
         let (memory, work) = (upsample::memory(&call), 8 * 8 * call.num_inputs());
         self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work })
     }
 
-    fn shuffle(&self, tape: &mut Tape, x: Var, squeeze: bool) -> Var {
+    fn shuffle(&self, tape: &mut SimulatedGraph, x: Var, squeeze: bool) -> Var {
         let call = self.call(&x.shadow, x.shadow.channels);
         let output = match squeeze {
             true => (8 * call.from, call.dims.map(|d| d / 2), call.float_bytes),
             false => (call.from / 8, call.dims.map(|d| 2 * d), call.float_bytes),
         };
-        let memory = squeeze::memory(&call);
+        let memory = space_to_depth::memory(&call);
         self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work: 0 })
     }
 
-    fn reflect(&self, tape: &mut Tape, x: Var, channels: usize, reflections: usize) -> Var {
+    fn reflect(
+        &self,
+        tape: &mut SimulatedGraph,
+        x: Var,
+        channels: usize,
+        reflections: usize,
+    ) -> Var {
         let call = self.call(&x.shadow, channels);
         let memory = reflection_memory(&call, reflections);
         let output = (channels, call.dims, call.float_bytes);

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::heap::{Block, Heap, Shadow};
+use super::simulated_heap::{Block, Shadow, SimulatedHeap};
 use super::{Settings, float_bytes};
-use crate::kernels::{Call, Memory, Place, group_norm, numbers};
+use crate::kernels::{Call, DeviceKind, Memory, group_norm, numbers};
 use crate::network::config::UNetConfig;
 
 /// A tensor and its place in the graph; none where nothing before it has parameters.
@@ -21,7 +21,7 @@ pub struct Var {
 /// Gradients by node.
 pub type Gradients = HashMap<usize, Shadow>;
 
-type Rule = Box<dyn FnOnce(&Machine, Shadow, &mut Gradients)>;
+type Rule = Box<dyn FnOnce(&SimulatedDevice, Shadow, &mut Gradients)>;
 
 struct Step {
     node: usize,
@@ -29,20 +29,20 @@ struct Step {
     rule: Rule,
 }
 
-/// The steps of a graph. Without them ([`Tape::none`]) nothing is kept.
+/// The steps of a graph. Without them ([`SimulatedGraph::none`]) nothing is kept.
 #[derive(Default)]
-pub struct Tape {
+pub struct SimulatedGraph {
     steps: Vec<Step>,
     num_nodes: usize,
     is_none: bool,
 }
 
 /// What all operations share.
-pub struct Machine {
+pub struct SimulatedDevice {
     /// The memory.
-    pub heap: Rc<Heap>,
+    pub heap: Rc<SimulatedHeap>,
     /// Where operations run.
-    pub place: Place,
+    pub place: DeviceKind,
     /// Bytes of a number that layers compute.
     pub compute: u64,
     /// Bytes of a number of a reversible stream.
@@ -71,11 +71,11 @@ pub struct Unary {
     pub work: u64,
 }
 
-impl Machine {
+impl SimulatedDevice {
     /// Before anything is computed.
-    pub fn new(config: &UNetConfig, settings: Settings) -> Machine {
-        Machine {
-            heap: Heap::new(config.num_levels()),
+    pub fn new(config: &UNetConfig, settings: Settings) -> SimulatedDevice {
+        SimulatedDevice {
+            heap: SimulatedHeap::new(config.num_levels()),
             place: settings.place,
             compute: float_bytes(settings.precision.compute),
             stream: float_bytes(settings.precision.stream),
@@ -98,7 +98,7 @@ impl Machine {
 
     /// A call of an op from this tensor to `to` channels.
     pub fn call(&self, from: &Shadow, to: usize) -> Call {
-        let Machine { place, batch, .. } = *self;
+        let SimulatedDevice { place, batch, .. } = *self;
         let (float_bytes, channels, dims) = (from.float_bytes, from.channels, from.dims);
         Call { place, float_bytes, batch, from: channels, to, dims }
     }
@@ -137,7 +137,7 @@ impl Machine {
     }
 
     /// One operation.
-    pub fn unary(&self, tape: &mut Tape, x: Var, op: Unary) -> Var {
+    pub fn unary(&self, tape: &mut SimulatedGraph, x: Var, op: Unary) -> Var {
         let Unary { memory, norm, output: (channels, dims, float_bytes), num_parameters, work } =
             op;
         let Var { shadow, node: parent } = x;
@@ -197,7 +197,7 @@ impl Machine {
     }
 
     /// A stream and a branch whose norm is applied as it is added.
-    pub fn add_normed(&self, tape: &mut Tape, stream: Var, branch: Var) -> Var {
+    pub fn add_normed(&self, tape: &mut SimulatedGraph, stream: Var, branch: Var) -> Var {
         let norm = group_norm::memory(&self.call(&branch.shadow, branch.shadow.channels));
         self.heap.touch(norm.forward_bytes);
         let sum = self.in_place(stream.shadow);
@@ -220,7 +220,7 @@ impl Machine {
         &self,
         norm: Memory,
         branch: Var,
-    ) -> impl FnOnce(&Machine, Shadow, &mut Gradients) + 'static {
+    ) -> impl FnOnce(&SimulatedDevice, Shadow, &mut Gradients) + 'static {
         let extra = self.heap.take(norm.kept_bytes);
         move |machine, gradient, gradients| {
             let Var { shadow: kept, node: parent } = branch;
@@ -238,7 +238,7 @@ impl Machine {
     }
 
     /// The same numbers in another type.
-    pub fn cast(&self, tape: &mut Tape, x: Var, float_bytes: u64) -> Var {
+    pub fn cast(&self, tape: &mut SimulatedGraph, x: Var, float_bytes: u64) -> Var {
         if x.shadow.float_bytes == float_bytes {
             return x;
         }
@@ -249,7 +249,7 @@ impl Machine {
     }
 
     /// a + b.
-    pub fn add(&self, tape: &mut Tape, a: Var, b: Var) -> Var {
+    pub fn add(&self, tape: &mut SimulatedGraph, a: Var, b: Var) -> Var {
         let parents = [a.node, b.node];
         let sum = self.sum(a.shadow, b.shadow);
         if tape.is_none || parents == [None, None] {
@@ -264,7 +264,7 @@ impl Machine {
     }
 
     /// a and b as the channels of one.
-    pub fn join(&self, tape: &mut Tape, a: Var, b: Var) -> Var {
+    pub fn join(&self, tape: &mut SimulatedGraph, a: Var, b: Var) -> Var {
         let (first, second) = (a.shadow, b.shadow);
         let joined = self.tensor(first.channels + second.channels, first.dims, first.float_bytes);
         let (nodes, counts) = ([a.node, b.node], [first.channels, second.channels]);
@@ -284,7 +284,7 @@ impl Machine {
     }
 
     /// Both halves of the channels, as views. Autodiff gives each half's gradient the whole width.
-    pub fn split(&self, tape: &mut Tape, x: Var) -> (Var, Var) {
+    pub fn split(&self, tape: &mut SimulatedGraph, x: Var) -> (Var, Var) {
         let mut half = |second: bool| {
             let shadow = x.shadow.half(second);
             let Some(parent) = x.node.filter(|_| !tape.is_none) else {
@@ -303,10 +303,10 @@ impl Machine {
     }
 }
 
-impl Tape {
+impl SimulatedGraph {
     /// For passes without autodiff.
-    pub fn none() -> Tape {
-        Tape { is_none: true, ..Tape::default() }
+    pub fn none() -> SimulatedGraph {
+        SimulatedGraph { is_none: true, ..SimulatedGraph::default() }
     }
 
     /// A leaf of the graph.
@@ -318,8 +318,8 @@ impl Tape {
     /// A step; gives the node of its output.
     pub fn record(
         &mut self,
-        machine: &Machine,
-        rule: impl FnOnce(&Machine, Shadow, &mut Gradients) + 'static,
+        machine: &SimulatedDevice,
+        rule: impl FnOnce(&SimulatedDevice, Shadow, &mut Gradients) + 'static,
     ) -> usize {
         self.num_nodes += 1;
         let (node, level) = (self.num_nodes, machine.heap.level());
@@ -328,7 +328,12 @@ impl Tape {
     }
 
     /// The backward pass, from the node of an output and its gradient.
-    pub fn backward(mut self, machine: &Machine, from: Option<usize>, seed: Shadow) -> Gradients {
+    pub fn backward(
+        mut self,
+        machine: &SimulatedDevice,
+        from: Option<usize>,
+        seed: Shadow,
+    ) -> Gradients {
         let mut gradients: Gradients = from.map(|node| (node, seed)).into_iter().collect();
         while let Some(Step { node, level, rule }) = self.steps.pop() {
             if let Some(gradient) = gradients.remove(&node) {

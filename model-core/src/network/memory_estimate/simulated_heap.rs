@@ -6,18 +6,18 @@ use std::rc::Rc;
 
 /// What is held, in bytes, and the most that was, by level. Counts end at the largest number.
 #[derive(Default)]
-pub struct Heap {
+pub struct SimulatedHeap {
     live: Cell<u64>,
     level: Cell<usize>,
     live_by_level: RefCell<Vec<u64>>,
     peak_by_level: RefCell<Vec<u64>>,
 }
 
-impl Heap {
+impl SimulatedHeap {
     /// For levels 0 to `levels - 1`.
-    pub fn new(levels: usize) -> Rc<Heap> {
+    pub fn new(levels: usize) -> Rc<SimulatedHeap> {
         let (live_by_level, peak_by_level) = (vec![0; levels].into(), vec![0; levels].into());
-        Rc::new(Heap { live_by_level, peak_by_level, ..Heap::default() })
+        Rc::new(SimulatedHeap { live_by_level, peak_by_level, ..SimulatedHeap::default() })
     }
 
     /// What follows happens at this level.
@@ -42,7 +42,7 @@ impl Heap {
     }
 
     /// Takes bytes until the block is dropped.
-    pub fn take(self: &Rc<Heap>, bytes: u64) -> Rc<Block> {
+    pub fn take(self: &Rc<SimulatedHeap>, bytes: u64) -> Rc<Block> {
         self.live.set(self.live.get().saturating_add(bytes));
         let at_level = &mut self.live_by_level.borrow_mut()[self.level.get()];
         *at_level = at_level.saturating_add(bytes);
@@ -63,7 +63,7 @@ impl Heap {
 
 /// A piece of memory; gives it back when dropped.
 pub struct Block {
-    heap: Rc<Heap>,
+    heap: Rc<SimulatedHeap>,
     bytes: u64,
     level: usize,
 }

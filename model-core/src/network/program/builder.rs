@@ -66,14 +66,14 @@ impl Builder {
                 self.free(x);
                 to
             }
-            Layer::Squeeze => {
+            Layer::SpaceToDepth => {
                 let to = self.take(8 * channels, dims.map(|d| d / 2));
-                self.ops.push(Op::Squeeze { from: x.clone(), to: to.clone() });
+                self.ops.push(Op::SpaceToDepth { from: x.clone(), to: to.clone() });
                 self.free(x);
                 to
             }
-            Layer::Upsample | Layer::Unsqueeze => {
-                let squeezed = *layer == Layer::Unsqueeze;
+            Layer::Upsample | Layer::DepthToSpace => {
+                let squeezed = *layer == Layer::DepthToSpace;
                 let channels = if squeezed { channels / 8 } else { channels };
                 if let (false, Some(Layer::Add)) = (squeezed, rest.first().map(|step| &step.layer))
                 {
@@ -85,7 +85,7 @@ impl Builder {
                 }
                 let to = match (rest.first().map(|step| &step.layer), kept.last()) {
                     // Written beside what it will be joined with.
-                    (Some(Layer::Concat | Layer::JoinHalf), Some(beside)) => {
+                    (Some(Layer::Concat | Layer::ConcatSkip), Some(beside)) => {
                         let end = beside.channels.end;
                         let to = View { channels: end..end + channels, buffer: beside.buffer };
                         self.hold(&to);
@@ -94,7 +94,7 @@ impl Builder {
                     _ => self.take(channels, dims.map(|d| d * 2)),
                 };
                 self.ops.push(match squeezed {
-                    true => Op::Unsqueeze { from: x.clone(), to: to.clone() },
+                    true => Op::DepthToSpace { from: x.clone(), to: to.clone() },
                     false => Op::Upsample { from: x.clone(), to: to.clone() },
                 });
                 self.free(x);
@@ -113,7 +113,7 @@ impl Builder {
                 kept.push(x.clone());
                 x
             }
-            Layer::KeepHalf => {
+            Layer::PushSkip => {
                 self.hold(&x);
                 let (first, second) = halves(&x);
                 kept.push(first);
@@ -121,13 +121,13 @@ impl Builder {
             }
             // Up-sampling, which it always follows, has added it.
             Layer::Add => kept.pop().expect("every Add has its Keep"),
-            Layer::Concat | Layer::JoinHalf => {
+            Layer::Concat | Layer::ConcatSkip => {
                 let skip = kept.pop().expect("every join has its Keep");
                 let channels = skip.channels.start..x.channels.end;
                 self.free(skip);
                 View { channels, ..x }
             }
-            Layer::Tap => x,
+            Layer::BottleneckHook => x,
         }
     }
 

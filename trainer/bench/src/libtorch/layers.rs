@@ -83,8 +83,8 @@ impl Parameters {
                 Parts::Whole(x.whole().max_pool3d([2; 3], [2; 3], [0; 3], [1; 3], false))
             }
             Layer::Upsample => Parts::Whole(upsample(&x.whole())),
-            Layer::Squeeze => Parts::Whole(squeeze(&x.whole())),
-            Layer::Unsqueeze => Parts::Whole(unsqueeze(&x.whole())),
+            Layer::SpaceToDepth => Parts::Whole(squeeze(&x.whole())),
+            Layer::DepthToSpace => Parts::Whole(unsqueeze(&x.whole())),
             Layer::Keep => {
                 let x = x.whole();
                 kept.tensors.push(x.shallow_clone());
@@ -92,13 +92,13 @@ impl Parameters {
             }
             Layer::Add => Parts::Whole(x.whole() + kept.pop()),
             Layer::Concat => Parts::Whole(Tensor::cat(&[kept.pop(), x.whole()], 1)),
-            Layer::KeepHalf => {
+            Layer::PushSkip => {
                 let (x1, x2) = x.halves();
                 kept.tensors.push(x1);
                 Parts::Whole(x2)
             }
-            Layer::JoinHalf => Parts::Halves(kept.pop(), x.whole()),
-            Layer::Tap => x,
+            Layer::ConcatSkip => Parts::Halves(kept.pop(), x.whole()),
+            Layer::BottleneckHook => x,
         }
     }
 

@@ -56,27 +56,27 @@ impl Walk {
                 with_grad(|| back_from([(y, self.gradient.whole())]));
                 whole(x.detach(), x.grad(), self.kept)
             }
-            Layer::Squeeze => {
+            Layer::SpaceToDepth => {
                 let both = [self.value, self.gradient].map(|x| unsqueeze(&x.whole()));
                 let [value, gradient] = both;
                 whole(value, gradient, self.kept)
             }
-            Layer::Unsqueeze => {
+            Layer::DepthToSpace => {
                 let both = [self.value, self.gradient].map(|x| squeeze(&x.whole()));
                 let [value, gradient] = both;
                 whole(value, gradient, self.kept)
             }
-            Layer::JoinHalf => {
+            Layer::ConcatSkip => {
                 let ((v1, v2), (d1, d2)) = (self.value.halves(), self.gradient.halves());
                 self.kept.push((v1, d1));
                 whole(v2, d2, self.kept)
             }
-            Layer::KeepHalf => {
+            Layer::PushSkip => {
                 let (v1, d1) = self.kept.pop().expect("joined further on");
                 let value = Parts::Halves(v1, self.value.whole());
                 Walk { value, gradient: Parts::Halves(d1, self.gradient.whole()), ..self }
             }
-            Layer::Tap => self,
+            Layer::BottleneckHook => self,
             other => unreachable!("{other:?} is not rewound"),
         }
     }

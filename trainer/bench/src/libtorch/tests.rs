@@ -8,7 +8,7 @@ use model_core::{Array, UNetConfig, Weights};
 
 use super::{Network, numbers, tensor};
 use trainer_train::adam;
-use trainer_run::rng::{Purpose, generator, normal};
+use trainer_run::rng::{RngStream, generator, normal};
 use trainer_train::initial::initial_weights;
 use trainer_train::model;
 
@@ -32,7 +32,7 @@ fn wave(count: usize, frequency: f32) -> Vec<f32> {
 fn weights(config: &UNetConfig) -> Weights {
     let mut weights = initial_weights(config, 3);
     for (number, array) in weights.values_mut().enumerate() {
-        let noise = normal(generator(7, Purpose::Weights, number as u64));
+        let noise = normal(generator(7, RngStream::Weights, number as u64));
         array.values.iter_mut().zip(noise).for_each(|(value, noise)| *value += 0.05 * noise);
     }
     weights

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Result;
-use model_core::{UNetConfig, kernels::clock};
+use model_core::{UNetConfig, kernels::profiler};
 use serde::{Deserialize, Serialize};
 
 use super::memory::Watch;
@@ -121,12 +121,12 @@ pub(super) fn measure(
     }
     if args.split {
         let started = Instant::now();
-        clock::start(now);
+        profiler::start(now);
         for _ in 0..args.steps {
             steps.step()?;
         }
         let all = started.elapsed().as_secs_f64();
-        let split = Some(split(&clock::stop(), all, args.steps));
+        let split = Some(split(&profiler::stop(), all, args.steps));
         let (seconds, processor_secs) = (vec![all / args.steps as f64], Vec::new());
         let memory = String::new();
         return Ok(Measured { device, seconds, processor_secs, peak_bytes: None, memory, split });
@@ -164,7 +164,7 @@ fn now() -> f64 {
 }
 
 /// Seconds a step by kernel; what no kernel took is "other".
-fn split(seconds: &[(clock::Class, f64)], all: f64, steps: usize) -> BTreeMap<String, f64> {
+fn split(seconds: &[(profiler::OpKind, f64)], all: f64, steps: usize) -> BTreeMap<String, f64> {
     let kernels: f64 = seconds.iter().map(|(_, seconds)| seconds).sum();
     let named = seconds.iter().map(|(class, seconds)| (class.name(), *seconds));
     let other = std::iter::once(("other", (all - kernels).max(0.0)));
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_no_kernel_took_is_other() {
-        let found = split(&[(clock::Class::Pool, 1.0), (clock::Class::Loss, 0.0)], 4.0, 2);
+        let found = split(&[(profiler::OpKind::Pool, 1.0), (profiler::OpKind::Loss, 0.0)], 4.0, 2);
         let expected = [("max pool", 0.5), ("other", 1.5)];
         assert_eq!(found, expected.map(|(name, secs)| (name.to_string(), secs)).into());
     }

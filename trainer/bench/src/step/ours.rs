@@ -11,7 +11,7 @@ use trainer_train::precision::network_precision;
 use super::StepArgs;
 use super::measured::Steps;
 use trainer_run::config::Optimizer;
-use trainer_run::rng::{Purpose, generator, normal};
+use trainer_run::rng::{RngStream, generator, normal};
 use trainer_train::adam::{Adam, StepSettings};
 use trainer_train::initial::initial_weights;
 use trainer_train::{device, model};
@@ -59,7 +59,7 @@ pub(super) fn steps(
 /// Random numbers of a batch, the same for every library.
 pub(super) fn values(batch: usize, channels: usize, dims: [usize; 3], number: u64) -> Vec<f32> {
     let count = dims.iter().product::<usize>() * batch * channels;
-    normal(generator(0, Purpose::Patch, number)).take(count).collect()
+    normal(generator(0, RngStream::Patch, number)).take(count).collect()
 }
 
 /// Adam alone.

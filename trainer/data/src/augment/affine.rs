@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::{happens, signed};
+use super::{bernoulli, signed};
 use trainer_run::config::AugmentSettings;
 
 /// From offsets to a patch's center, in voxels, to offsets in the scan; none where neither happens.
@@ -12,9 +12,9 @@ pub(super) fn draw(
     spacing_mm: [f64; 3],
 ) -> Option<[[f32; 3]; 3]> {
     let most = |amounts: [f64; 3]| amounts.into_iter().fold(0.0, f64::max);
-    let angles = happens(random, most(settings.rotate_degrees), settings.rotate_fraction)
+    let angles = bernoulli(random, most(settings.rotate_degrees), settings.rotate_fraction)
         .then(|| settings.rotate_degrees.map(|most| most.to_radians() * signed(random)));
-    let factors = happens(random, most(settings.scale), settings.scale_fraction).then(|| {
+    let factors = bernoulli(random, most(settings.scale), settings.scale_fraction).then(|| {
         let power = signed(random);
         settings.scale.map(|most| (1.0 + most).powf(power))
     });
@@ -42,7 +42,7 @@ fn map(angles: [f64; 3], factors: [f64; 3], spacing_mm: [f64; 3]) -> [[f32; 3]; 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trainer_run::rng::{Purpose, generator};
+    use trainer_run::rng::{RngStream, generator};
 
     #[test]
     fn rotations_keep_lengths_and_scaling_changes_them() {
@@ -74,7 +74,7 @@ mod tests {
         };
         let (mut most_angle, mut factors) = (0.0f32, Vec::new());
         for number in 0..500 {
-            let mut random = generator(1, Purpose::Patch, number);
+            let mut random = generator(1, RngStream::Patch, number);
             let map = draw(&mut random, &settings, [1.0; 3]).unwrap();
             assert_eq!((map[2], map[0][2], map[1][2]), ([0.0, 0.0, 1.0], 0.0, 0.0));
             let factor = map[0][0].hypot(map[1][0]);

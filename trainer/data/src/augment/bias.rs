@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::{Coarse, happens, range};
+use super::{ControlGrid, bernoulli, range};
 use trainer_run::config::AugmentSettings;
 
 /// Points of the field's grid along each axis.
@@ -10,13 +10,13 @@ const POINTS: usize = 4;
 
 /// The logarithm of a smooth factor.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bias(pub Coarse);
+pub struct Bias(pub ControlGrid);
 
 impl Bias {
     /// Draws a field; none where this channel gets none.
     pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Bias> {
-        happens(random, settings.bias, settings.bias_fraction)
-            .then(|| Bias(Coarse::draw(random, [POINTS; 3], settings.bias)))
+        bernoulli(random, settings.bias, settings.bias_fraction)
+            .then(|| Bias(ControlGrid::draw(random, [POINTS; 3], settings.bias)))
     }
 
     /// Multiplies a channel's distance from its lowest intensity: z-scores have no 0 of the
@@ -45,7 +45,7 @@ mod tests {
     fn intensities_are_multiplied_as_seen_from_the_lowest() {
         let mut values = vec![0.0; POINTS * POINTS * POINTS];
         values[POINTS - 1] = 2f32.ln();
-        let bias = Bias(Coarse { size: [POINTS; 3], values });
+        let bias = Bias(ControlGrid { size: [POINTS; 3], values });
         let mut channel: Vec<f32> = (0..64).map(|n| n as f32 - 5.0).collect();
         let mut inside = vec![true; 64];
         inside[1] = false;

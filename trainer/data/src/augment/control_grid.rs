@@ -7,19 +7,19 @@ use trainer_run::rng::normal;
 
 /// Values on a coarse grid whose first and last points are a patch's first and last voxels.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Coarse {
+pub struct ControlGrid {
     /// Points along right, front, top, at least 1 each.
     pub size: [usize; 3],
     /// Values, `[k][j][i]`.
     pub values: Vec<f32>,
 }
 
-impl Coarse {
+impl ControlGrid {
     /// Draws normal numbers of a standard deviation.
-    pub fn draw(random: &mut impl Rng, size: [usize; 3], deviation: f64) -> Coarse {
+    pub fn draw(random: &mut impl Rng, size: [usize; 3], deviation: f64) -> ControlGrid {
         let numbers = normal(ChaCha8Rng::seed_from_u64(random.random()));
         let numbers = numbers.take(size.iter().product());
-        Coarse { size, values: numbers.map(|number| number * deviation as f32).collect() }
+        ControlGrid { size, values: numbers.map(|number| number * deviation as f32).collect() }
     }
 
     /// The field over a patch of this size, to be asked for row by row.
@@ -31,7 +31,7 @@ impl Coarse {
 
 /// A field over a patch.
 pub struct Rows<'a> {
-    coarse: &'a Coarse,
+    coarse: &'a ControlGrid,
     /// For each axis, `[point][voxel]`: what a point counts for a voxel.
     weights: [Vec<Vec<f32>>; 3],
     /// The grid's values along i at the row.
@@ -85,11 +85,11 @@ fn weights(points: usize, voxels: usize) -> Vec<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trainer_run::rng::{Purpose, generator};
+    use trainer_run::rng::{RngStream, generator};
 
     #[test]
     fn a_field_goes_through_its_points_and_is_smooth() {
-        let coarse = Coarse { size: [3, 1, 2], values: vec![1.0, 3.0, -2.0, 5.0, 0.0, 1.0] };
+        let coarse = ControlGrid { size: [3, 1, 2], values: vec![1.0, 3.0, -2.0, 5.0, 0.0, 1.0] };
         let mut rows = coarse.over([9, 4, 5]);
         let mut row = [0.0; 9];
         rows.row(2, 0, &mut row);
@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn points_have_the_deviation_asked_for() {
-        let mut random = generator(0, Purpose::Patch, 1);
-        let values = Coarse::draw(&mut random, [20; 3], 10.0).values;
+        let mut random = generator(0, RngStream::Patch, 1);
+        let values = ControlGrid::draw(&mut random, [20; 3], 10.0).values;
         let square = values.iter().map(|v| f64::from(v * v)).sum::<f64>() / 8000.0;
         assert!((square.sqrt() - 10.0).abs() < 0.4, "{square}");
     }

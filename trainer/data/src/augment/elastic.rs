@@ -2,23 +2,24 @@
 
 use rand::Rng;
 
-use super::{Coarse, Rows, happens};
+use super::{ControlGrid, Rows, bernoulli};
 use trainer_run::config::AugmentSettings;
 
 /// Displacements on a coarse grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Elastic {
     /// In voxels along right, front, top; none along an axis that nothing is displaced along.
-    pub displacements: [Option<Coarse>; 3],
+    pub displacements: [Option<ControlGrid>; 3],
 }
 
 impl Elastic {
     /// Draws displacements; none where this patch is not deformed.
     pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Elastic> {
         let most = settings.elastic_voxels.into_iter().fold(0.0, f64::max);
-        happens(random, most, settings.elastic_fraction).then(|| Elastic {
+        bernoulli(random, most, settings.elastic_fraction).then(|| Elastic {
             displacements: settings.elastic_voxels.map(|deviation| {
-                (deviation > 0.0).then(|| Coarse::draw(random, settings.elastic_grid, deviation))
+                (deviation > 0.0)
+                    .then(|| ControlGrid::draw(random, settings.elastic_grid, deviation))
             }),
         })
     }
@@ -32,11 +33,11 @@ impl Elastic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trainer_run::rng::{Purpose, generator};
+    use trainer_run::rng::{RngStream, generator};
 
     #[test]
     fn the_axial_plane_alone_is_deformed_and_alike_in_every_slice() {
-        let mut random = generator(0, Purpose::Patch, 0);
+        let mut random = generator(0, RngStream::Patch, 0);
         let elastic = Elastic::draw(&mut random, &AugmentSettings::brugger()).unwrap();
         let [right, front, top] = elastic.over([16, 12, 8]);
         assert!(top.is_none());

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::{happens, range, signed};
+use super::{bernoulli, range, signed};
 use trainer_run::config::AugmentSettings;
 
 /// The power.
@@ -16,7 +16,7 @@ const STEPS: usize = 1 << 12;
 impl Gamma {
     /// Draws a power, above 1 as often as below; none where this channel is not changed.
     pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Gamma> {
-        happens(random, settings.gamma, settings.gamma_fraction)
+        bernoulli(random, settings.gamma, settings.gamma_fraction)
             .then(|| Gamma((1.0 + settings.gamma).powf(signed(random)) as f32))
     }
 

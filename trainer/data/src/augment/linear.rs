@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::{happens, signed};
+use super::{bernoulli, signed};
 use trainer_run::config::AugmentSettings;
 
 /// A factor, and what is added then.
@@ -17,9 +17,9 @@ pub struct Linear {
 impl Linear {
     /// Draws a factor and a shift; none where this channel gets neither.
     pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Linear> {
-        let gain = happens(random, settings.gain, settings.gain_fraction)
+        let gain = bernoulli(random, settings.gain, settings.gain_fraction)
             .then(|| 1.0 + settings.gain * signed(random));
-        let shift = happens(random, settings.shift, settings.shift_fraction)
+        let shift = bernoulli(random, settings.shift, settings.shift_fraction)
             .then(|| settings.shift * signed(random));
         (gain.is_some() || shift.is_some()).then(|| Linear {
             gain: gain.unwrap_or(1.0) as f32,
@@ -38,7 +38,7 @@ impl Linear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trainer_run::rng::{Purpose, generator};
+    use trainer_run::rng::{RngStream, generator};
 
     #[test]
     fn intensities_are_multiplied_then_shifted() {
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn what_is_drawn_is_within_the_settings() {
         let settings = AugmentSettings { gain: 0.1, shift: 0.2, ..AugmentSettings::none() };
-        let mut random = generator(0, Purpose::Patch, 0);
+        let mut random = generator(0, RngStream::Patch, 0);
         let mut most = (0.0f32, 0.0f32);
         for _ in 0..500 {
             let Linear { gain, shift } = Linear::draw(&mut random, &settings).unwrap();

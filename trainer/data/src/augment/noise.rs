@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::happens;
+use super::bernoulli;
 use trainer_run::config::AugmentSettings;
 use trainer_run::rng::normal;
 
@@ -19,7 +19,7 @@ pub struct Noise {
 impl Noise {
     /// Draws a standard deviation; none where this channel gets no noise.
     pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Noise> {
-        happens(random, settings.noise, settings.noise_fraction).then(|| Noise {
+        bernoulli(random, settings.noise, settings.noise_fraction).then(|| Noise {
             standard_deviation: settings.noise as f32 * random.random::<f32>(),
             seed: random.random(),
         })

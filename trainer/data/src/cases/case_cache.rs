@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use anyhow::{Result, ensure};
 
 /// Values by number, within a bound that counts those that are in use or being read too.
-pub(super) struct Store<T> {
+pub(super) struct CaseCache<T> {
     bound: u64,
     state: Mutex<State<T>>,
     /// Something was given back, or a value is there now.
@@ -18,12 +18,12 @@ struct State<T> {
     used_bytes: u64,
     /// Counts uses.
     clock: u64,
-    kept: HashMap<usize, Kept<T>>,
+    kept: HashMap<usize, CachedCase<T>>,
     /// Numbers that a thread is reading right now.
     loading: HashSet<usize>,
 }
 
-struct Kept<T> {
+struct CachedCase<T> {
     value: Arc<T>,
     bytes: u64,
     last_used: u64,
@@ -36,23 +36,23 @@ pub struct Loaded<T> {
     /// There until the end.
     value: Option<Arc<T>>,
     number: usize,
-    store: Arc<Store<T>>,
+    store: Arc<CaseCache<T>>,
 }
 
 /// A part of the bound.
-pub(super) struct Room<T> {
+pub(super) struct Reservation<T> {
     bytes: u64,
     /// The number that is read into it.
     loading: Option<usize>,
-    store: Arc<Store<T>>,
+    store: Arc<CaseCache<T>>,
 }
 
-impl<T> Store<T> {
+impl<T> CaseCache<T> {
     /// Empty, with a bound in bytes.
-    pub fn new(bound: u64) -> Arc<Store<T>> {
+    pub fn new(bound: u64) -> Arc<CaseCache<T>> {
         let state =
             State { used_bytes: 0, clock: 0, kept: HashMap::new(), loading: HashSet::new() };
-        Arc::new(Store { bound, state: Mutex::new(state), changed: Condvar::new() })
+        Arc::new(CaseCache { bound, state: Mutex::new(state), changed: Condvar::new() })
     }
 
     /// The bound in bytes.
@@ -88,25 +88,25 @@ impl<T> Store<T> {
         state.loading.insert(number);
         drop(state);
         // Given back in any case; what is kept is counted by itself.
-        let _room = Room { bytes, loading: Some(number), store: self.clone() };
+        let _room = Reservation { bytes, loading: Some(number), store: self.clone() };
         let (value, bytes) = make()?;
         let value = Arc::new(value);
         let mut state = self.state();
         state.clock += 1;
         state.used_bytes += bytes;
-        let kept = Kept { value: value.clone(), bytes, last_used: state.clock, users: 1 };
+        let kept = CachedCase { value: value.clone(), bytes, last_used: state.clock, users: 1 };
         state.kept.insert(number, kept);
         Ok(Loaded { value: Some(value), number, store: self.clone() })
     }
 
     /// Room for so many bytes, waiting for it; at most all there is.
-    pub fn reserve(self: &Arc<Self>, bytes: u64) -> Room<T> {
+    pub fn reserve(self: &Arc<Self>, bytes: u64) -> Reservation<T> {
         let bytes = bytes.min(self.bound);
         let mut state = self.state();
         while !state.make_room(bytes, self.bound) {
             state = self.wait(state);
         }
-        Room { bytes, loading: None, store: self.clone() }
+        Reservation { bytes, loading: None, store: self.clone() }
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -153,7 +153,7 @@ impl<T> Drop for Loaded<T> {
     }
 }
 
-impl<T> Drop for Room<T> {
+impl<T> Drop for Reservation<T> {
     fn drop(&mut self) {
         let mut state = self.store.state();
         state.used_bytes -= self.bytes;
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_was_not_used_for_longest_goes_first() {
-        let store = Store::new(30);
+        let store = CaseCache::new(30);
         let made = AtomicUsize::new(0);
         let get = |number: usize| {
             let make = || {
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn threads_stay_within_the_bound_and_make_a_value_once() {
         let (held, most) = (AtomicU64::new(0), AtomicU64::new(0));
-        let store = Store::new(35);
+        let store = CaseCache::new(35);
         struct Value<'a>(&'a AtomicU64);
         impl Drop for Value<'_> {
             fn drop(&mut self) {
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn room_is_given_back_after_an_error_and_too_much_is_refused() {
-        let store: Arc<Store<u8>> = Store::new(10);
+        let store: Arc<CaseCache<u8>> = CaseCache::new(10);
         assert!(store.get(0, 11, || Ok((1, 1))).is_err());
         assert!(store.get(0, 10, || anyhow::bail!("no")).is_err());
         assert_eq!(*store.get(0, 10, || Ok((3, 1))).unwrap(), 3);

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use indicatif::ProgressBar;
 
 use super::folder::CacheError;
-use super::{Cached, Shared, TooSmall, form};
+use super::{Cached, Shared, TooSmall, cache_format};
 use trainer_run::progress;
 
 /// How often it is said how far it is, where there is no bar.
@@ -98,7 +98,7 @@ impl Work<'_> {
         let file = folder.case_file(&digest, &data_set.task, preprocess, network);
         let found = match file.exists() {
             false => None,
-            true => form::check(&file)
+            true => cache_format::check(&file)
                 .map_err(|error| {
                     let text =
                         format!("{} is made again, since its cache cannot be used", case.name);

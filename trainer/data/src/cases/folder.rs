@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use model_core::{LabelMap, PreprocessConfig, Task, UNetConfig};
 use sha2::{Digest, Sha256};
 
-use super::{Prepared, form};
+use super::{Prepared, cache_format};
 use crate::data_set::CaseFiles;
 use trainer_run::files::links;
 use trainer_run::files::{self, hexadecimal};
@@ -58,22 +58,22 @@ impl CacheError {
 }
 
 /// The cache's folder.
-pub(super) struct Folder(PathBuf);
+pub(super) struct CacheFolder(PathBuf);
 
-impl Folder {
+impl CacheFolder {
     /// The folder that is given, or else `$REWIND_CACHE`, or else the user's own; made where there
     /// is none.
     ///
     /// # Errors
     /// When there is none and none can be made, or it is in other use.
-    pub fn open(given: Option<&Path>) -> Result<Folder> {
+    pub fn open(given: Option<&Path>) -> Result<CacheFolder> {
         let own = || dirs::cache_dir().map(|folder| folder.join("rewind"));
         let variable = || std::env::var_os(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
         let folder =
             given.map(PathBuf::from).or_else(variable).or_else(own).with_context(|| {
                 format!("expected a folder for preprocessed cases: set cache, or ${VARIABLE}")
             })?;
-        let folder = Folder(folder);
+        let folder = CacheFolder(folder);
         folder.refuse_others()?;
         folder.make()?;
         files::remove_parts(&folder.0.join("cases"), files::LEFT_OVER);
@@ -167,7 +167,7 @@ impl Folder {
         prepared: &Prepared,
         reference: &LabelMap,
     ) -> Result<(), CacheError> {
-        let write = || form::write(file, prepared, reference);
+        let write = || cache_format::write(file, prepared, reference);
         match write() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.make()?;

@@ -9,7 +9,7 @@ use model_core::{Holds, Task};
 
 use super::by_suffix::{self, Found, Group};
 use super::listing::{Listing, folder_name};
-use super::{DataSet, Fault, Layout, Wanted};
+use super::{DataSet, Fault, Layout, TaskSource};
 
 /// The contrasts of every year.
 const CHANNELS: [&str; 4] = ["T1", "T1Gd", "T2", "FLAIR"];
@@ -21,11 +21,11 @@ pub(super) fn is_brats(folder: &Path, files: &[PathBuf]) -> bool {
 }
 
 /// Lists the cases.
-pub(super) fn open(folder: &Path, listing: Listing, wanted: Wanted) -> Result<DataSet> {
-    let is_model = matches!(wanted, Wanted::Model(_));
+pub(super) fn open(folder: &Path, listing: Listing, wanted: TaskSource) -> Result<DataSet> {
+    let is_model = matches!(wanted, TaskSource::Model(_));
     let named = match wanted {
-        Wanted::Named(task) | Wanted::Model(task) => Some(task),
-        Wanted::Unnamed => None,
+        TaskSource::Named(task) | TaskSource::Model(task) => Some(task),
+        TaskSource::Unnamed => None,
     };
     let all = CHANNELS.map(String::from);
     let (groups, _) = by_suffix::groups(folder, &listing.scans, &all);

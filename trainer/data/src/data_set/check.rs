@@ -26,12 +26,12 @@ pub struct Checked {
     /// What does not, but should be known.
     pub warnings: Vec<Warning>,
     /// What is in it; none where its images cannot be read.
-    pub facts: Option<Facts>,
+    pub facts: Option<CaseReport>,
 }
 
 /// What is in a case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Facts {
+pub struct CaseReport {
     /// Voxels along right, front, top.
     pub dims: [usize; 3],
     /// Spacing along right, front, top.
@@ -67,7 +67,7 @@ pub(super) fn check(task: &Task, cases: &[CaseFiles], tolerance_voxels: f64) -> 
     let bar = progress::bar("checking cases", cases.len() as u64);
     let budget = Budget::new(WHOLE_BYTES);
     let check = |case: &CaseFiles| {
-        let mut checked = Look::new(task, case, &budget, tolerance_voxels).look();
+        let mut checked = CaseInspector::new(task, case, &budget, tolerance_voxels).look();
         let is_unlabeled = case.label.is_none();
         checked.faults.iter_mut().for_each(|fault| fault.is_unlabeled = is_unlabeled);
         bar.inc(1);
@@ -80,7 +80,7 @@ pub(super) fn check(task: &Task, cases: &[CaseFiles], tolerance_voxels: f64) -> 
 }
 
 /// A case that is being looked at.
-struct Look<'a> {
+struct CaseInspector<'a> {
     task: &'a Task,
     case: &'a CaseFiles,
     budget: &'a Budget,
@@ -91,16 +91,24 @@ struct Look<'a> {
     channels: Vec<Intensities>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> CaseInspector<'a> {
     fn new(
         task: &'a Task,
         case: &'a CaseFiles,
         budget: &'a Budget,
         tolerance_voxels: f64,
-    ) -> Look<'a> {
+    ) -> CaseInspector<'a> {
         let name = case.name.clone();
         let found = Checked { name, faults: Vec::new(), warnings: Vec::new(), facts: None };
-        Look { task, case, budget, tolerance_voxels, found, grid: None, channels: Vec::new() }
+        CaseInspector {
+            task,
+            case,
+            budget,
+            tolerance_voxels,
+            found,
+            grid: None,
+            channels: Vec::new(),
+        }
     }
 
     fn look(mut self) -> Checked {
@@ -121,7 +129,7 @@ impl<'a> Look<'a> {
         let orientation = grid.orientation();
         let spacing_mm = grid.world_from_voxel.spacing_mm();
         let codes = self.task.labels.iter().map(|label| label.code);
-        self.found.facts = Some(Facts {
+        self.found.facts = Some(CaseReport {
             dims: orientation.canonical_dims(grid.dims),
             spacing_mm: orientation.axes.map(|axis| spacing_mm[axis]),
             orientation: orientation.letters().iter().collect(),

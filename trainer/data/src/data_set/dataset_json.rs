@@ -9,7 +9,7 @@ use model_core::{Task, are_same_channels};
 
 use super::by_suffix::Found;
 use super::listing::folder_name;
-use super::{CaseFiles, DataSet, Layout, Wanted, fault, nnunet};
+use super::{CaseFiles, DataSet, Layout, TaskSource, fault, nnunet};
 use trainer_run::files;
 
 /// The largest `dataset.json` that is read.
@@ -31,7 +31,7 @@ pub(super) fn read(folder: &Path) -> Result<Manifest> {
 }
 
 /// Lists the cases.
-pub(super) fn open(folder: &Path, wanted: Wanted) -> Result<DataSet> {
+pub(super) fn open(folder: &Path, wanted: TaskSource) -> Result<DataSet> {
     let manifest = read(folder)?;
     let (layout, mut found, num_training) = match &manifest.by_name {
         Some(by_name) => {
@@ -51,12 +51,12 @@ pub(super) fn open(folder: &Path, wanted: Wanted) -> Result<DataSet> {
     let mut notes = std::mem::take(&mut found.notes);
     let Manifest { name, licence, task, .. } = manifest;
     let task = match wanted {
-        Wanted::Unnamed => task,
-        Wanted::Model(model) => {
+        TaskSource::Unnamed => task,
+        TaskSource::Model(model) => {
             check_channels(&model, &task, folder)?;
             task
         }
-        Wanted::Named(named) => {
+        TaskSource::Named(named) => {
             check_agrees(&named, &task)?;
             notes.push(format!("the task is {}, in place of dataset.json's own", named.name));
             named

@@ -7,7 +7,7 @@ use model_core::{Task, is_same_channel};
 
 use super::by_suffix::{self, Found, Group};
 use super::listing::{Listing, folder_name};
-use super::{DataSet, Layout, Wanted};
+use super::{DataSet, Layout, TaskSource};
 
 /// What files are called.
 const WORDS: [&str; 3] = ["t1", "t2", "label"];
@@ -34,10 +34,10 @@ pub(super) fn groups(folder: &Path, files: &[PathBuf]) -> Option<Vec<Group>> {
 }
 
 /// Lists the cases. All years share one scheme, which the names tell; another can be named.
-pub(super) fn open(folder: &Path, listing: Listing, wanted: Wanted) -> Result<DataSet> {
+pub(super) fn open(folder: &Path, listing: Listing, wanted: TaskSource) -> Result<DataSet> {
     let task = match wanted {
-        Wanted::Unnamed => Task::builtin("iseg2019")?,
-        Wanted::Named(task) | Wanted::Model(task) => task,
+        TaskSource::Unnamed => Task::builtin("iseg2019")?,
+        TaskSource::Named(task) | TaskSource::Model(task) => task,
     };
     for name in &task.channels {
         let is_known = WORDS[..2].iter().any(|word| is_same_channel(name, word));

@@ -9,7 +9,7 @@ use model_core::task::dataset::Manifest;
 use model_core::{Holds, Task, without_ending};
 
 use super::by_suffix::Group;
-use super::{Fault, Wanted, dataset_json, fault, iseg, list_faults, listing};
+use super::{Fault, TaskSource, dataset_json, fault, iseg, list_faults, listing};
 
 /// The label files of a data set's folder, its `dataset.json` or a CSV; none where a folder is only
 /// one of label maps.
@@ -33,7 +33,7 @@ pub fn scan_name(file: &Path) -> Option<String> {
 }
 
 fn of_table(file: &Path, task: Option<&Task>) -> Result<BTreeMap<String, PathBuf>> {
-    let wanted = task.map_or(Wanted::Unnamed, |task| Wanted::Model(task.clone()));
+    let wanted = task.map_or(TaskSource::Unnamed, |task| TaskSource::Model(task.clone()));
     let data_set = super::open(file, wanted)?;
     let faults: Vec<Fault> = data_set.faults.into_iter().filter(|f| !f.is_unlabeled).collect();
     ensure!(faults.is_empty(), list_faults(&faults));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use model_core::{Task, is_same_channel};
 
 use super::listing::{file_name, stem};
-use super::{CaseFiles, DataSet, Fault, Wanted};
+use super::{CaseFiles, DataSet, Fault, TaskSource};
 use trainer_run::files;
 
 /// The largest table that is read.
@@ -31,8 +31,8 @@ impl Columns {
 }
 
 /// Lists the cases of a table; a row that cannot be used is a fault.
-pub(super) fn open(file: &Path, wanted: Wanted) -> Result<DataSet> {
-    let (Wanted::Named(task) | Wanted::Model(task)) = wanted else {
+pub(super) fn open(file: &Path, wanted: TaskSource) -> Result<DataSet> {
+    let (TaskSource::Named(task) | TaskSource::Model(task)) = wanted else {
         bail!(
             "expected --task: a CSV does not say what its labels mean; give a built-in task, a \
              dataset.json or a task as JSON or TOML; found no --task for {}",

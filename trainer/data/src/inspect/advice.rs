@@ -2,7 +2,7 @@
 
 use super::Inspection;
 use super::numbers::{max, median, product, short};
-use crate::data_set::Facts;
+use crate::data_set::CaseReport;
 
 /// Every preset takes patches whose sizes are multiples of this.
 const PATCH_MULTIPLE: usize = 16;
@@ -34,16 +34,16 @@ pub(super) fn advice(inspection: &Inspection) -> Vec<String> {
 }
 
 /// The value around the subject in a channel, where every case has the same.
-pub(super) fn background(facts: &[&Facts], channel: usize) -> Option<f32> {
+pub(super) fn background(facts: &[&CaseReport], channel: usize) -> Option<f32> {
     let first = facts.first()?.channels[channel].background?;
     facts.iter().all(|f| f.channels[channel].background == Some(first)).then_some(first)
 }
 
-fn foreground(inspection: &Inspection, facts: &[&Facts]) -> String {
+fn foreground(inspection: &Inspection, facts: &[&CaseReport]) -> String {
     let channels = 0..inspection.data_set.task.channels.len();
     let backgrounds: Vec<Option<f32>> = channels.map(|n| background(facts, n)).collect();
     let all = |test: &dyn Fn(f32) -> bool| backgrounds.iter().all(|b| b.is_some_and(test));
-    let constant = |facts: &&Facts| facts.channels.iter().all(|c| c.background.is_some());
+    let constant = |facts: &&CaseReport| facts.channels.iter().all(|c| c.background.is_some());
     if all(&|value| value == 0.0) {
         "--foreground nonzero: around the subject all channels are exactly 0, as after skull \
          stripping"
@@ -58,15 +58,15 @@ fn foreground(inspection: &Inspection, facts: &[&Facts]) -> String {
 }
 
 /// Whether every channel is dark around the subject.
-fn is_in_air(facts: &Facts) -> bool {
+fn is_in_air(facts: &CaseReport) -> bool {
     facts.channels.iter().all(|channel| channel.dark_border_share > AIR_SHARE)
 }
 
-fn along(facts: &[&Facts], axis: usize) -> Vec<f64> {
+fn along(facts: &[&CaseReport], axis: usize) -> Vec<f64> {
     facts.iter().map(|facts| facts.spacing_mm[axis]).collect()
 }
 
-fn spacing(facts: &[&Facts]) -> Option<String> {
+fn spacing(facts: &[&CaseReport]) -> Option<String> {
     let medians: [f64; 3] = std::array::from_fn(|axis| median(along(facts, axis)));
     let differs = |axis: usize| {
         along(facts, axis).iter().any(|s| (s / medians[axis] - 1.0).abs() > SAME_SPACING)
@@ -88,7 +88,7 @@ fn spacing(facts: &[&Facts]) -> Option<String> {
     })
 }
 
-fn patch(facts: &[&Facts]) -> String {
+fn patch(facts: &[&CaseReport]) -> String {
     let sizes = |axis: usize| facts.iter().map(|f| f.dims[axis] as f64).collect::<Vec<f64>>();
     let up = |size: f64| (size as usize).next_multiple_of(PATCH_MULTIPLE);
     let largest: [usize; 3] = std::array::from_fn(|axis| up(max(&sizes(axis))));
@@ -107,7 +107,7 @@ fn patch(facts: &[&Facts]) -> String {
 }
 
 /// Labels that no case has: another scheme than the task's, or a set without them.
-fn absent(inspection: &Inspection, facts: &[&Facts]) -> Vec<String> {
+fn absent(inspection: &Inspection, facts: &[&CaseReport]) -> Vec<String> {
     let known: Vec<&Vec<f64>> = facts.iter().filter_map(|f| f.volumes_ml.as_ref()).collect();
     let never = |n: usize| !known.is_empty() && known.iter().all(|volumes| volumes[n] == 0.0);
     let labels = inspection.data_set.task.labels.iter().enumerate();

@@ -5,7 +5,7 @@ use model_core::Head;
 use super::numbers::{max, median, min, product, short};
 use super::table::columns;
 use super::{Inspection, advice};
-use crate::data_set::{Facts, Intensities, list_faults};
+use crate::data_set::{CaseReport, Intensities, list_faults};
 use trainer_run::DISCLAIMER;
 
 /// Names that are given as examples.
@@ -97,8 +97,8 @@ fn warnings(inspection: &Inspection) -> Option<String> {
 }
 
 /// Sizes and spacings.
-fn geometry(facts: &[&Facts]) -> String {
-    let row = |name: &str, of: &dyn Fn(&Facts) -> [f64; 3]| {
+fn geometry(facts: &[&CaseReport]) -> String {
+    let row = |name: &str, of: &dyn Fn(&CaseReport) -> [f64; 3]| {
         let along = |axis: usize| facts.iter().map(|facts| of(facts)[axis]).collect::<Vec<f64>>();
         let axes = [along(0), along(1), along(2)];
         let mut distinct: Vec<String> = facts.iter().map(|facts| product(of(facts))).collect();
@@ -126,7 +126,7 @@ fn geometry(facts: &[&Facts]) -> String {
 }
 
 /// The channels' intensities.
-fn intensities(inspection: &Inspection, facts: &[&Facts]) -> String {
+fn intensities(inspection: &Inspection, facts: &[&CaseReport]) -> String {
     let heading = ["channel", "smallest", "1 %", "median", "99 %", "largest", "background"];
     let mut rows = vec![heading.map(String::from).to_vec()];
     for (n, channel) in inspection.data_set.task.channels.iter().enumerate() {
@@ -147,7 +147,7 @@ fn intensities(inspection: &Inspection, facts: &[&Facts]) -> String {
 }
 
 /// The labels' volumes, where any are known.
-fn volumes(inspection: &Inspection, facts: &[&Facts]) -> Option<String> {
+fn volumes(inspection: &Inspection, facts: &[&CaseReport]) -> Option<String> {
     let known: Vec<&Vec<f64>> = facts.iter().filter_map(|f| f.volumes_ml.as_ref()).collect();
     if known.is_empty() {
         return None;

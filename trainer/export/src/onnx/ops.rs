@@ -60,8 +60,8 @@ impl Graph<'_> {
                 let sum = self.numbered("Add", inputs, []);
                 self.write(to, &sum);
             }
-            Op::Squeeze { from, to } => self.squeeze(from, to),
-            Op::Unsqueeze { from, to } => self.unsqueeze(from, to),
+            Op::SpaceToDepth { from, to } => self.squeeze(from, to),
+            Op::DepthToSpace { from, to } => self.unsqueeze(from, to),
             Op::Decide { .. } => bail!("expected a program that ends with logits, found labels"),
         }
         Ok(())

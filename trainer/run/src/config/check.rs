@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::group_by::check_group_by;
-use super::{Decay, Span, TrainConfig};
+use super::{Decay, StepsOrEpochs, TrainConfig};
 
 impl TrainConfig {
     /// Refuses values that mean nothing.
@@ -77,7 +77,7 @@ impl TrainConfig {
             ("validate_every", self.validate_every),
             ("checkpoint_every", self.checkpoint_every),
             ("log_every", self.log_every),
-            ("stop_after", self.stop_after.unwrap_or(Span::Steps(1))),
+            ("stop_after", self.stop_after.unwrap_or(StepsOrEpochs::Steps(1))),
         ];
         for (name, span) in spans {
             ensure!(!span.is_zero(), "settings: expected {name} of at least 1, found 0");

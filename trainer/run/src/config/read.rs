@@ -7,7 +7,7 @@ use model_core::network::config::PRESETS;
 use toml::{Table, Value};
 
 use super::partial::{is_part_of_network, write_out_preset};
-use super::{Span, TrainConfig};
+use super::{StepsOrEpochs, TrainConfig};
 use crate::{files, suggest};
 
 /// The largest file of settings that is read.
@@ -103,8 +103,8 @@ impl TrainConfig {
         let table = |config: &TrainConfig| {
             let config = TrainConfig {
                 recipe: None,
-                log_every: Span::Steps(1),
-                drift_every: Span::Steps(1),
+                log_every: StepsOrEpochs::Steps(1),
+                drift_every: StepsOrEpochs::Steps(1),
                 cache: None,
                 memory_gib: 0.0,
                 workers: 0,
@@ -293,7 +293,7 @@ mod tests {
         let own = ["decay=cosine", "augment.noise = 0.25", "steps=10 epochs", "preset=demo"];
         let own = settings(Some("pendse"), None, &own).unwrap();
         assert_eq!((own.decay, own.milestones.len()), (Decay::Cosine, 0));
-        assert_eq!((own.steps, own.augment.noise), (Span::Epochs(10.0), 0.25));
+        assert_eq!((own.steps, own.augment.noise), (StepsOrEpochs::Epochs(10.0), 0.25));
         assert_eq!(own.preset.as_deref(), Some("demo"));
         assert_eq!(own.augment.flip, paper.augment.flip);
         let network =

@@ -2,7 +2,7 @@
 
 use indicatif::HumanCount;
 use model_core::UNetConfig;
-use model_core::kernels::Place;
+use model_core::kernels::DeviceKind;
 use model_core::network::memory_estimate::{Fit, Largest, LevelRun, Plan, Run};
 
 /// Bytes, for tables: MiB below one GiB.
@@ -18,7 +18,13 @@ pub fn work(count: u64) -> String {
 }
 
 /// The network and its step in short.
-pub fn head(name: &str, config: &UNetConfig, plan: &Plan, precision: &str, place: Place) -> String {
+pub fn head(
+    name: &str,
+    config: &UNetConfig,
+    plan: &Plan,
+    precision: &str,
+    place: DeviceKind,
+) -> String {
     let [i, j, k] = plan.size;
     let mut text = format!(
         "{name}: {} channels in, {} out; {} of {k}×{j}×{i} voxels (k, j, i), {precision}, {}\n\
@@ -27,7 +33,7 @@ pub fn head(name: &str, config: &UNetConfig, plan: &Plan, precision: &str, place
         config.in_channels,
         config.out_channels,
         if plan.batch == 1 { "one volume".into() } else { format!("{} volumes", plan.batch) },
-        if place == Place::Cpu { "on the CPU" } else { "on a GPU" },
+        if place == DeviceKind::Cpu { "on the CPU" } else { "on a GPU" },
         HumanCount(plan.parameters),
         bytes(plan.state_bytes),
         "a step",

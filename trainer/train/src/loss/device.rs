@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use burn::tensor::{Tensor, TensorData};
-use model_core::kernels::clock::{Class, op};
-use model_core::kernels::loss::{Question, Slopes, voxel_passes};
+use model_core::kernels::loss::{LossTarget, Slopes, voxel_passes};
+use model_core::kernels::profiler::{OpKind, op};
 
 use super::dice::Sums;
 use super::focal::WEIGHTS;
-use super::{Judgement, Loss, Report};
+use super::{Loss, LossTerms, Report};
 use crate::adam::numbers;
 
 impl Loss {
@@ -30,10 +30,13 @@ impl Loss {
         labels: &[u8],
         total: impl FnOnce(&mut [f64]) -> Result<()>,
     ) -> Result<(Report, Tensor<5>)> {
-        let _timed = op(Class::Loss, &logits);
+        let _timed = op(OpKind::Loss, &logits);
         let shape @ [batch, ..] = logits.dims();
-        let question =
-            Question { members: &self.members, exclusive: self.exclusive, focal_weights: WEIGHTS };
+        let question = LossTarget {
+            members: &self.members,
+            exclusive: self.exclusive,
+            focal_weights: WEIGHTS,
+        };
         let Some(passes) = voxel_passes(&logits, labels, question) else {
             let device = logits.device();
             let (report, gradient) = self.of_part(&numbers(logits), labels, batch, total)?;
@@ -43,7 +46,7 @@ impl Loss {
         let sums: Vec<Sums> = found.iter().map(Sums::found).collect();
         let cross_entropy = found.iter().map(|sums| sums.cross_entropy).sum();
         let focal = found.iter().map(|sums| sums.focal).sum();
-        let Judgement { report, slopes, scale } =
+        let LossTerms { report, slopes, scale } =
             self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
         let voxel_part = self.voxel_part;
         let slopes = Slopes { by_probability: &slopes, voxel_part, scale };

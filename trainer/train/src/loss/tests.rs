@@ -2,7 +2,7 @@ use super::*;
 use crate::adam::numbers;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
-use trainer_run::rng::{Purpose, generator};
+use trainer_run::rng::{RngStream, generator};
 
 const KINDS: [LossKind; 4] =
     [LossKind::DiceCe, LossKind::Dice, LossKind::Focal, LossKind::DiceFocal];
@@ -23,7 +23,7 @@ fn losses() -> Vec<(String, Loss)> {
 
 /// Two samples of 40 voxels, three outputs in either task.
 fn batch() -> (Vec<f32>, Vec<u8>) {
-    let mut random = generator(7, Purpose::Patch, 0);
+    let mut random = generator(7, RngStream::Patch, 0);
     let logits = (0..240).map(|_| 6.0 * random.random::<f32>() - 3.0).collect();
     let labels = (0..80).map(|_| [0, 0, 1, 3][random.random_range(0..4)]).collect();
     (logits, labels)

@@ -111,12 +111,12 @@ pub fn terms(
 mod tests {
     use super::*;
     use rand::RngExt;
-    use trainer_run::rng::{Purpose, generator};
+    use trainer_run::rng::{RngStream, generator};
 
     /// Of two samples: two channels of six voxels, reconstructed and given, and five units' means
     /// and logarithms of variances.
     fn branch() -> [Vec<f32>; 4] {
-        let mut random = generator(7, Purpose::Patch, 0);
+        let mut random = generator(7, RngStream::Patch, 0);
         [24, 24, 10, 10].map(|n| (0..n).map(|_| 4.0 * random.random::<f32>() - 2.0).collect())
     }
 

@@ -12,7 +12,7 @@ use super::{RankFailed, Reducer};
 use crate::adam::numbers;
 
 /// Where the ranks of a process meet.
-pub(super) struct Meeting {
+pub(super) struct Barrier {
     devices: Vec<String>,
     state: Mutex<State>,
     /// A meeting is over, or a rank has failed.
@@ -32,16 +32,16 @@ struct State {
 
 /// One rank's place in a meeting.
 pub(super) struct Host {
-    pub meeting: Arc<Meeting>,
+    pub meeting: Arc<Barrier>,
     pub rank: usize,
 }
 
-impl Meeting {
+impl Barrier {
     /// Of ranks that compute on these devices.
-    pub fn of(devices: Vec<String>) -> Arc<Meeting> {
+    pub fn of(devices: Vec<String>) -> Arc<Barrier> {
         let brought = devices.iter().map(|_| None).collect();
         let state = Mutex::new(State { brought, ..State::default() });
-        Arc::new(Meeting { devices, state, changed: Condvar::new() })
+        Arc::new(Barrier { devices, state, changed: Condvar::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -134,7 +134,7 @@ pub(super) mod tests {
 
     /// Ranks of this process.
     pub(in crate::parallel) fn meeting(num_ranks: usize) -> Vec<Host> {
-        let meeting = Meeting::of(vec!["cpu".into(); num_ranks]);
+        let meeting = Barrier::of(vec!["cpu".into(); num_ranks]);
         (0..num_ranks).map(|rank| Host { meeting: meeting.clone(), rank }).collect()
     }
 
@@ -166,7 +166,7 @@ pub(super) mod tests {
 
     #[test]
     fn who_waits_is_told_who_failed() {
-        let meeting = Meeting::of(vec!["cuda:0".into(), "cuda:1".into()]);
+        let meeting = Barrier::of(vec!["cuda:0".into(), "cuda:1".into()]);
         let rank = Host { meeting: meeting.clone(), rank: 0 };
         let error = thread::scope(|scope| {
             let waits = scope.spawn(|| rank.sum_numbers(&mut [1.0]).unwrap_err());

@@ -14,9 +14,9 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::{RankFailed, World};
 
-mod greeting;
+mod handshake;
 
-use greeting::{gather, hear_within, reach};
+use handshake::{gather, hear_within, reach};
 
 /// The longest line: what a rank says when it fails names its cases.
 const MOST_BYTES: u64 = 1 << 16;

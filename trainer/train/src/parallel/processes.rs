@@ -108,11 +108,11 @@ fn watched<T>(link: &Link, run: impl FnOnce() -> Result<T>) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::host::{Host, Meeting};
+    use super::super::host::{Barrier, Host};
     use super::super::link::tests::links;
     use super::super::{RankFailed, Ranks};
     use super::*;
-    use crate::train::{Job, Outcome, train_on};
+    use crate::train::{Outcome, TrainJob, train_on};
     use model_core::{Foreground, PreprocessConfig, UNetConfig};
     use std::path::Path;
     use trainer_run::config::TrainConfig;
@@ -123,7 +123,7 @@ mod tests {
         folder: &Path,
         given: [(&str, TrainConfig, bool); 3],
     ) -> Vec<Result<Outcome, String>> {
-        let meeting = Meeting::of(vec!["cpu".into(); 3]);
+        let meeting = Barrier::of(vec!["cpu".into(); 3]);
         let process = |(rank, (link, (data, config, stop)))| {
             let (link, meeting): (Arc<Link>, _) = (Arc::new(link), meeting.clone());
             let (data, out) = (folder.join(data), folder.join(format!("run-{rank}")));
@@ -145,7 +145,7 @@ mod tests {
                 let processes = Processes { reducer, device, local_rank, link };
                 let ranks = Ranks::Processes(Arc::new(processes));
                 let stop = AtomicBool::new(stop);
-                let outcome = train_on(Job::new(&data, &out), &config, &ranks, &stop);
+                let outcome = train_on(TrainJob::new(&data, &out), &config, &ranks, &stop);
                 over.store(true, Ordering::Relaxed);
                 listens.join().unwrap();
                 outcome.map_err(|error| error.to_string())

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 
 use super::collective::Collective;
-use super::host::{Host, Meeting};
-use super::{Alone, Processes, Reducer, World, check_alike, from_first, nccl, threads};
+use super::host::{Barrier, Host};
+use super::{Processes, Reducer, SingleRank, World, check_alike, from_first, nccl, threads};
 use crate::checkpoint::Checkpoint;
 use crate::device;
 use trainer_data::cases::Cases;
@@ -126,12 +126,12 @@ impl Ranks {
     ) -> Result<T> {
         let (places, wrap) = match self {
             Ranks::Processes(processes) => return first(processes.reducer.clone()),
-            Ranks::Threads(places, _) if places.len() == 1 => return first(Arc::new(Alone)),
+            Ranks::Threads(places, _) if places.len() == 1 => return first(Arc::new(SingleRank)),
             Ranks::Threads(places, wrap) => (places, wrap),
         };
         let (names, devices): (Vec<String>, Vec<Device>) = places.iter().cloned().unzip();
         let is_cuda = names.iter().all(|name| name.starts_with("cuda"));
-        let meeting = Meeting::of(names);
+        let meeting = Barrier::of(names);
         let reducer = |rank| {
             let host: Arc<dyn Reducer> = Arc::new(Host { meeting: meeting.clone(), rank });
             let reducer = match is_cuda {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::host::Meeting;
+use super::host::Barrier;
 use super::{RankFailed, Reducer};
 use trainer_run::progress;
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// # Errors
 /// With the rank that failed or panicked first. Where others do not end then, the process does.
 pub(super) fn run<T>(
-    meeting: &Arc<Meeting>,
+    meeting: &Arc<Barrier>,
     reducers: Vec<Arc<dyn Reducer>>,
     first: impl FnOnce(Arc<dyn Reducer>) -> Result<T>,
     other: impl Fn(Arc<dyn Reducer>) -> Result<()> + Sync,
@@ -51,7 +51,7 @@ pub(super) fn run<T>(
 }
 
 /// What a rank gives; none where it failed, which the others are then told.
-fn guarded<T>(meeting: &Meeting, rank: usize, run: impl FnOnce() -> Result<T>) -> Option<T> {
+fn guarded<T>(meeting: &Barrier, rank: usize, run: impl FnOnce() -> Result<T>) -> Option<T> {
     let message = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(value)) => return Some(value),
         Ok(Err(error)) => format!("{error:#}"),

@@ -8,14 +8,14 @@ use crate::parallel::{Reducer, let_it_be_named};
 
 /// Cases whose losses are no numbers, as far as this rank knows.
 #[derive(Default)]
-pub(super) struct Blame {
+pub(super) struct NonFiniteReport {
     /// The network's answer to them is none.
     certain: Vec<String>,
     /// They are of batches whose loss is none.
     suspected: Vec<String>,
 }
 
-impl Blame {
+impl NonFiniteReport {
     /// Of a batch whose loss is no number: the cases whose logits are none, or all, where that does not
     /// tell them apart. Those of a branch are of all cases.
     pub fn of_loss(&mut self, logits: &[f32], is_of_branch: bool, cases: Vec<String>) {
@@ -40,7 +40,7 @@ impl Blame {
         cases: Vec<String>,
     ) -> Error {
         let is_number = |own: Tensor<1>| numbers(own).iter().all(|slope| slope.is_finite());
-        let Blame { certain, suspected } = self;
+        let NonFiniteReport { certain, suspected } = self;
         let (what, certain, suspected) = if is_loss {
             // The gradients of such a loss are no numbers on any rank.
             ("loss", certain, suspected)

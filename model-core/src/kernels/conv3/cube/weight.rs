@@ -6,7 +6,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::super::Source;
+use super::super::super::KernelInput;
 use super::super::super::cube::{
     add_parts, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized,
 };
@@ -34,7 +34,7 @@ const PLANE: usize = LINES * STRIDE;
 /// - x: `[b, in, k, j, i]`
 /// - gradient: `[b, out, k, j, i]`
 /// - output: `[out, in, 3, 3, 3]`
-pub fn gradient(source: &Source, gradient: CubeTensor, output: [usize; 5]) -> CubeTensor {
+pub fn gradient(source: &KernelInput, gradient: CubeTensor, output: [usize; 5]) -> CubeTensor {
     let x = contiguous(&source.x);
     let (norms, slope) = arguments(source.norm.as_ref());
     let [batch, from, nk, nj, ni] = x.meta.shape().dims();

@@ -6,7 +6,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
-use super::super::super::Source;
+use super::super::super::KernelInput;
 use super::super::super::cube::{
     UNITS, add_parts, arguments, contiguous, cubes, empty, float, indices, map_norm,
 };
@@ -15,7 +15,7 @@ use super::{March, Plan, fetch, places, put, spot};
 /// # Shapes
 /// - x, gradient: `[b, c, k, j, i]`
 /// - output: `[c, 3, 3, 3]`
-pub fn gradient(source: &Source, gradient: CubeTensor) -> CubeTensor {
+pub fn gradient(source: &KernelInput, gradient: CubeTensor) -> CubeTensor {
     let x = contiguous(&source.x);
     let (norms, slope) = arguments(source.norm.as_ref());
     let plan = Plan::new(&x, 2);
