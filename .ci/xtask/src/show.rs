@@ -18,7 +18,9 @@ use crate::workspace::{NATIVE, Workspace};
 pub fn build(workspace: &Workspace, steps: &mut Steps) -> Result<()> {
     steps.run("Build the page", || page::build(workspace, &workspace.page()))?;
     steps.run("Build the programs", || {
-        let build = [&["build", "--bins"], NATIVE].concat();
+        // Of all packages that tests select too, so that features are the same, only what is needed.
+        let programs = ["--bin", "rewind", "--bin", "rewind-serve"];
+        let build = [&["build"], NATIVE, &programs[..]].concat();
         run(cargo(build).current_dir(&workspace.root))
     })
 }
