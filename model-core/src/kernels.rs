@@ -23,15 +23,15 @@ pub mod space_to_depth;
 pub mod upsample;
 
 pub(crate) use autodiff::{Bilinear, Parent, on_backend, primitive, record, seeded_loss};
-pub use conv_input::{DeferredGroupNorm, Input};
+pub use conv_input::{ConvInput, DeferredGroupNorm};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
-pub(crate) use group_norm::{GroupNormKernels, add_source};
+pub(crate) use group_norm::{GroupNormKernels, add_kernel_input};
 pub use group_norm::{add_branch, group_norm};
 pub(crate) use kernel_input::KernelInput;
 pub use max_pool::max_pool2;
-pub(crate) use memory::numbers;
-pub use memory::{Call, DeviceKind, Memory};
+pub(crate) use memory::num_elements;
+pub use memory::{DeviceKind, OpMemory, OpShape};
 pub use pointwise::pointwise_conv;
 pub use space_to_depth::{depth_to_space, space_to_depth};
 pub use upsample::{upsample2, upsample2_add};
@@ -71,8 +71,8 @@ mod tests {
         let seed = Tensor::<5>::from_data(wave, &y.device()).cast(FloatDType::from(y.dtype()));
         let mut gradients = (y.clone() * seed).sum().backward();
         let input_grad = x.grad_remove(&mut gradients);
-        let of_parameters = parameters.grad_remove(&mut gradients);
-        [values(Some(y.inner())), values(input_grad), values(of_parameters)]
+        let parameter_grad = parameters.grad_remove(&mut gradients);
+        [values(Some(y.inner())), values(input_grad), values(parameter_grad)]
     }
 
     /// Holds an op to another one of the same function: output and gradients.

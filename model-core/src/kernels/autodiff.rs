@@ -13,7 +13,7 @@ use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
 use super::group_norm::{GroupNormKernels, PreparedGroupNorm, normalized};
 use super::profiler::{self, OpKind};
-use super::{DeferredGroupNorm, Input, KernelInput};
+use super::{ConvInput, DeferredGroupNorm, KernelInput};
 use crate::nets::like;
 
 /// Runs a block with `$B` naming the backend that holds `$tensor`.
@@ -161,23 +161,23 @@ pub(crate) struct Bilinear<const W: usize> {
 impl<const W: usize> Bilinear<W> {
     /// Computes it, recorded where there is autodiff. For the backward pass x and the weight are kept;
     /// of an x that a norm gives, what the norm was given: its output is found again.
-    pub fn apply<B: GroupNormKernels>(self, x: Input, weight: Tensor<W>) -> Tensor<5>
+    pub fn apply<B: GroupNormKernels>(self, x: ConvInput, weight: Tensor<W>) -> Tensor<5>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
         match x {
-            Input::Whole(x) => self.of_whole::<B>(x, weight),
-            Input::DeferredGroupNorm(x) if x.x.device().is_autodiff() => {
-                self.of_normed::<B>(x, weight)
+            ConvInput::Whole(x) => self.apply_to_tensor::<B>(x, weight),
+            ConvInput::DeferredGroupNorm(x) if x.x.device().is_autodiff() => {
+                self.apply_after_norm::<B>(x, weight)
             }
-            Input::DeferredGroupNorm(x) => {
-                let x = self.source::<B>(PreparedGroupNorm::<B>::of_values(x).into_source());
+            ConvInput::DeferredGroupNorm(x) => {
+                let x = self.source::<B>(PreparedGroupNorm::<B>::prepare(x).into_kernel_input());
                 self.forward(&x, &weight)
             }
         }
     }
 
-    fn of_whole<B: Backend>(self, x: Tensor<5>, weight: Tensor<W>) -> Tensor<5>
+    fn apply_to_tensor<B: Backend>(self, x: Tensor<5>, weight: Tensor<W>) -> Tensor<5>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
@@ -202,7 +202,11 @@ impl<const W: usize> Bilinear<W> {
     }
 
     /// Each part is timed as what it is.
-    fn of_normed<B: GroupNormKernels>(self, x: DeferredGroupNorm, weight: Tensor<W>) -> Tensor<5>
+    fn apply_after_norm<B: GroupNormKernels>(
+        self,
+        x: DeferredGroupNorm,
+        weight: Tensor<W>,
+    ) -> Tensor<5>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
@@ -217,12 +221,12 @@ impl<const W: usize> Bilinear<W> {
                 let _timed = profiler::rule(self.class, gradient.device());
                 primitive::<B, W>((self.weight_grad)(&norm.source(), &gradient))
             });
-            let of_output = {
+            let output_grad = {
                 let _timed = profiler::rule(self.class, gradient.device());
                 (self.input_grad)(gradient, &weight_value)
             };
-            let [input_grad, of_gamma, of_beta] = norm.gradients(of_output);
-            [input_grad, of_gamma, of_beta, weights]
+            let [input_grad, gamma_grad, beta_grad] = norm.gradients(output_grad);
+            [input_grad, gamma_grad, beta_grad, weights]
         })
     }
 
@@ -247,7 +251,7 @@ impl<const W: usize> Bilinear<W> {
 /// # Shapes
 /// - output, seed: `[b, c, k, j, i]`
 pub(crate) fn seeded_loss<B: GroupNormKernels>(
-    output: Input,
+    output: ConvInput,
     seed: Tensor<5>,
 ) -> (Tensor<1>, KernelInput)
 where
@@ -255,14 +259,14 @@ where
 {
     let zero = || Tensor::<1>::zeros([1], &seed.device());
     match output {
-        Input::Whole(output) => {
+        ConvInput::Whole(output) => {
             let Parent { value, guard, .. } = Parent::<B, 5>::new(output);
             let (loss, seed) = (zero(), like(seed, &value));
             let loss =
                 record::<B, 1, 1>([guard], loss, move |_, _, _| [Some(primitive::<B, 5>(seed))]);
             (loss, value.into())
         }
-        Input::DeferredGroupNorm(norm) => {
+        ConvInput::DeferredGroupNorm(norm) => {
             let (parents, norm) = PreparedGroupNorm::<B>::new(norm);
             let (loss, output) = (zero(), norm.source());
             let loss = record::<B, 3, 1>(parents, loss, move |_, _, _| norm.gradients(seed));

@@ -12,9 +12,9 @@ mod slabs;
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
-use super::cpu::{Maps, Values, tensor};
+use super::cpu::{Channels, CpuValues, tensor};
 use super::profiler::OpKind;
-use super::{Bilinear, Call, DeviceKind, Input, KernelInput, Memory, on_backend};
+use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
 
 /// Convolves every output channel from all input channels with a 3³ kernel for each, stride 1, zero
 /// padding 1, no bias.
@@ -32,7 +32,7 @@ use super::{Bilinear, Call, DeviceKind, Input, KernelInput, Memory, on_backend};
 /// - x: `[b, in, k, j, i]`
 /// - weight: `[out, in, 3, 3, 3]`
 /// - output: `[b, out, k, j, i]`
-pub fn conv3(x: impl Into<Input>, weight: Tensor<5>) -> Tensor<5> {
+pub fn conv3(x: impl Into<ConvInput>, weight: Tensor<5>) -> Tensor<5> {
     let x = x.into();
     let (input, output) = (x.tensor().dims()[1], weight.dims()[0]);
     assert_eq!(weight.dims(), [output, input, 3, 3, 3], "a 3³ kernel an output and input channel");
@@ -49,7 +49,7 @@ pub fn conv3(x: impl Into<Input>, weight: Tensor<5>) -> Tensor<5> {
 }
 
 /// The kernels; their shapes are those of [`conv3`].
-trait Dense: Backend {
+trait Conv3Kernels: Backend {
     fn forward(x: &KernelInput, weight: &Tensor<5>) -> Tensor<5>;
 
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<5>) -> Tensor<5>;
@@ -57,10 +57,10 @@ trait Dense: Backend {
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<5>;
 }
 
-impl Dense for Flex {
+impl Conv3Kernels for Flex {
     fn forward(x: &KernelInput, weight: &Tensor<5>) -> Tensor<5> {
         let ([batch, _, nk, nj, ni], shape) = (x.x.dims(), shape(&x.x, weight.dims()));
-        let output = cpu::forward(&Maps::new(x), Values::new(weight).slice(), shape);
+        let output = cpu::forward(&Channels::new(x), CpuValues::new(weight).slice(), shape);
         tensor(output, [batch, shape.output, nk, nj, ni], &x.x)
     }
 
@@ -68,14 +68,14 @@ impl Dense for Flex {
         let ([batch, _, nk, nj, ni], shape) = (gradient.dims(), shape(&gradient, weight.dims()));
         let gradient = KernelInput::from(gradient);
         let input_grad =
-            cpu::input_gradient(&Maps::new(&gradient), Values::new(weight).slice(), shape);
+            cpu::input_gradient(&Channels::new(&gradient), CpuValues::new(weight).slice(), shape);
         tensor(input_grad, [batch, shape.input, nk, nj, ni], &gradient.x)
     }
 
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<5> {
         let weight = [gradient.dims()[1], x.x.dims()[1], 3, 3, 3];
         let (shape, gradient) = (shape(&x.x, weight), KernelInput::from(gradient.clone()));
-        let weight_grad = cpu::weight_gradient(&Maps::new(x), &Maps::new(&gradient), shape);
+        let weight_grad = cpu::weight_gradient(&Channels::new(x), &Channels::new(&gradient), shape);
         tensor(weight_grad, weight, &x.x)
     }
 }
@@ -88,32 +88,40 @@ fn shape(x: &Tensor<5>, weight: [usize; 5]) -> cpu::Shape {
 /// What [`conv3`] holds. On a GPU that is the sums of the weight's gradient before they are added
 /// up; in half precision, where burn's own product may be used, copies of a slab's input and output
 /// too, which it lays out anew.
-pub fn memory(call: &Call) -> Memory {
-    let outputs = call.numbers(call.to);
-    let (forward, backward) = match call.place {
+pub fn memory(op_shape: &OpShape) -> OpMemory {
+    let outputs = op_shape.num_elements(op_shape.out_channels);
+    let (forward, backward) = match op_shape.device {
         DeviceKind::Cpu => {
             let threads = rayon::current_num_threads() as u64;
-            let rows = 4 * 12 * (call.from * (call.dims[0] + 2)) as u64;
-            let scratch = 4 * 27 * (call.from * call.to) as u64 + threads * rows.max(3 << 17);
+            let rows = 4 * 12 * (op_shape.in_channels * (op_shape.dims[0] + 2)) as u64;
+            let scratch = 4 * 27 * (op_shape.in_channels * op_shape.out_channels) as u64
+                + threads * rows.max(3 << 17);
             (scratch, scratch)
         }
         DeviceKind::Gpu => {
-            let copies = match call.float_bytes {
+            let copies = match op_shape.float_bytes {
                 4 => 0,
-                _ => slabs::bytes(call),
+                _ => slabs::bytes(op_shape),
             };
-            let parts = partials::num_parts(call.from, call.to, call.batch, call.dims);
-            let partials = 4 * 27 * (call.from * call.to * parts) as u64;
+            let parts = partials::num_parts(
+                op_shape.in_channels,
+                op_shape.out_channels,
+                op_shape.batch,
+                op_shape.dims,
+            );
+            let partials = 4 * 27 * (op_shape.in_channels * op_shape.out_channels * parts) as u64;
             (copies, copies.max(partials))
         }
     };
-    let widened = call.widened(call.num_inputs() + outputs);
-    Memory {
+    let widening_bytes = op_shape.widening_bytes(op_shape.num_input_elements() + outputs);
+    OpMemory {
         keeps_input: true,
         applies_norm: true,
-        forward_bytes: forward + widened,
-        backward_bytes: backward + widened + call.widened(call.num_inputs()),
-        ..Memory::default()
+        forward_bytes: forward + widening_bytes,
+        backward_bytes: backward
+            + widening_bytes
+            + op_shape.widening_bytes(op_shape.num_input_elements()),
+        ..OpMemory::default()
     }
 }
 
@@ -183,7 +191,7 @@ mod tests {
             (33, [2, 20, 7, 6, 5]),
         ] {
             let inputs = (random(shape), random([output, shape[1], 9, 3]));
-            super::super::cube::tests::assert_twins(&inputs, |(x, weight)| {
+            super::super::cube::tests::assert_gpu_matches_cpu(&inputs, |(x, weight)| {
                 conv3(x, weight.reshape([output, shape[1], 3, 3, 3]))
             });
         }

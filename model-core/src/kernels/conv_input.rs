@@ -23,17 +23,18 @@ pub struct DeferredGroupNorm {
 /// The input of a convolution.
 #[allow(clippy::large_enum_variant)] // one exists at a time
 #[derive(Debug, Clone)]
-pub enum Input {
+pub enum ConvInput {
     /// As it is.
     Whole(Tensor<5>),
     /// The backward pass keeps the norm's own input, and computes its output again.
     DeferredGroupNorm(DeferredGroupNorm),
 }
 
-impl Input {
+impl ConvInput {
     /// A tensor of its shape and type, on its device.
     pub fn tensor(&self) -> &Tensor<5> {
-        let (Input::Whole(x) | Input::DeferredGroupNorm(DeferredGroupNorm { x, .. })) = self;
+        let (ConvInput::Whole(x) | ConvInput::DeferredGroupNorm(DeferredGroupNorm { x, .. })) =
+            self;
         x
     }
 
@@ -43,23 +44,23 @@ impl Input {
     /// - output: `[b, c, k, j, i]`
     pub fn whole(self) -> Tensor<5> {
         match self {
-            Input::Whole(x) => x,
-            Input::DeferredGroupNorm(norm) => {
+            ConvInput::Whole(x) => x,
+            ConvInput::DeferredGroupNorm(norm) => {
                 group_norm(norm.x, norm.gamma, norm.beta, norm.groups, norm.activation)
             }
         }
     }
 }
 
-impl From<Tensor<5>> for Input {
-    fn from(x: Tensor<5>) -> Input {
-        Input::Whole(x)
+impl From<Tensor<5>> for ConvInput {
+    fn from(x: Tensor<5>) -> ConvInput {
+        ConvInput::Whole(x)
     }
 }
 
-impl From<DeferredGroupNorm> for Input {
-    fn from(norm: DeferredGroupNorm) -> Input {
-        Input::DeferredGroupNorm(norm)
+impl From<DeferredGroupNorm> for ConvInput {
+    fn from(norm: DeferredGroupNorm) -> ConvInput {
+        ConvInput::DeferredGroupNorm(norm)
     }
 }
 
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     /// Of six channels to six, of a norm of x; gamma, beta, and 27 taps for each of them come in one.
-    type Convolution = fn(Input, Tensor<3>) -> Tensor<5>;
+    type Convolution = fn(ConvInput, Tensor<3>) -> Tensor<5>;
     const CONVOLUTIONS: [Convolution; 3] = [
         |x, weight| conv3(x, weight.reshape([6, 6, 3, 3, 3])),
         |x, weight| depthwise_conv3(x, weight.narrow(1, 0, 1).reshape([6, 3, 3, 3])),
@@ -93,7 +94,8 @@ mod tests {
     fn convolved((x, parameters): Inputs, convolution: Convolution, ahead: bool) -> Tensor<5> {
         let norm = normed(x, &parameters);
         let weight = parameters.narrow(3, 2, 6 * 27).reshape([6, 6, 27]);
-        let input = if ahead { norm.into() } else { Input::DeferredGroupNorm(norm).whole().into() };
+        let input =
+            if ahead { norm.into() } else { ConvInput::DeferredGroupNorm(norm).whole().into() };
         convolution(input, weight)
     }
 
@@ -120,7 +122,8 @@ mod tests {
                 add_branch(x.clone() * 0.5, normed(x, &parameters).into(), sign)
             };
             let stock = |(x, parameters): Inputs| {
-                x.clone() * 0.5 + Input::DeferredGroupNorm(normed(x, &parameters)).whole() * sign
+                x.clone() * 0.5
+                    + ConvInput::DeferredGroupNorm(normed(x, &parameters)).whole() * sign
             };
             assert_same(&inputs([2, 6, 3, 4, 5]), own, stock);
         }
@@ -134,7 +137,7 @@ mod tests {
             let (stream, x) = (x.zeros_like(), x.cast(half));
             let sum = add_branch(stream, normed(x.clone(), &parameters).into(), 1.0);
             let whole =
-                Input::DeferredGroupNorm(normed(x, &parameters)).whole().cast(FloatDType::F32);
+                ConvInput::DeferredGroupNorm(normed(x, &parameters)).whole().cast(FloatDType::F32);
             sum.into_data().assert_eq(&whole.into_data(), true);
         }
     }
@@ -143,13 +146,15 @@ mod tests {
     #[cfg(feature = "gpu")]
     #[test]
     fn a_gpu_gives_what_the_cpu_gives() {
-        use super::super::cube::tests::assert_twins;
+        use super::super::cube::tests::assert_gpu_matches_cpu;
         for shape in [[2, 6, 3, 4, 5], [1, 6, 5, 7, 40], [1, 6, 19, 36, 33]] {
             for convolution in CONVOLUTIONS {
-                assert_twins(&inputs(shape), |inputs| convolved(inputs, convolution, true));
+                assert_gpu_matches_cpu(&inputs(shape), |inputs| {
+                    convolved(inputs, convolution, true)
+                });
             }
             for sign in [1.0, -1.0] {
-                assert_twins(&inputs(shape), |(x, parameters): Inputs| {
+                assert_gpu_matches_cpu(&inputs(shape), |(x, parameters): Inputs| {
                     let stream = x.clone().cast(FloatDType::F32) * 0.5;
                     add_branch(stream, normed(x, &parameters).into(), sign)
                 });

@@ -6,7 +6,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{DispatchDevice, Flex};
 use burn::tensor::{FloatDType, TensorData};
 
-use super::kernel_input::{Affine, KernelInput};
+use super::kernel_input::{KernelInput, NormAffine};
 
 /// Whether a tensor is held by burn's CPU backend, with or without autodiff.
 pub(super) fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -14,14 +14,14 @@ pub(super) fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
 }
 
 /// A tensor's values in f32, contiguous in memory; copied only if they are not.
-pub(super) struct Values(FlexTensor);
+pub(super) struct CpuValues(FlexTensor);
 
-impl Values {
+impl CpuValues {
     /// # Panics
     /// When the tensor is not on burn's CPU backend, or under autodiff.
     pub fn new<const D: usize>(tensor: &Tensor<D>) -> Self {
         let tensor = tensor.clone().cast(FloatDType::F32).try_into_primitive::<Flex>();
-        Values(tensor.expect("a CPU tensor without autodiff").to_contiguous())
+        CpuValues(tensor.expect("a CPU tensor without autodiff").to_contiguous())
     }
 
     pub fn slice(&self) -> &[f32] {
@@ -32,20 +32,20 @@ impl Values {
 
 /// A tensor's values in f32, to be written over: its own memory where nothing else holds it and it is
 /// in f32, else a copy.
-pub(super) struct Owned(FlexTensor);
+pub(super) struct CpuValuesMut(FlexTensor);
 
-impl Owned {
+impl CpuValuesMut {
     /// # Panics
-    /// As [`Values::new`].
+    /// As [`CpuValues::new`].
     pub fn new<const D: usize>(tensor: Tensor<D>) -> Self {
         let shape = tensor.dims();
         let tensor = tensor.cast(FloatDType::F32).try_into_primitive::<Flex>();
         let tensor = tensor.expect("a CPU tensor without autodiff").to_contiguous();
         if tensor.is_unique() && tensor.storage::<f32>().len() == tensor.layout().num_elements() {
-            return Owned(tensor);
+            return CpuValuesMut(tensor);
         }
-        let values = Values(tensor);
-        Owned(FlexTensor::from_data(TensorData::new(values.slice().to_vec(), shape)))
+        let values = CpuValues(tensor);
+        CpuValuesMut(FlexTensor::from_data(TensorData::new(values.slice().to_vec(), shape)))
     }
 
     pub fn slice(&mut self) -> &mut [f32] {
@@ -61,17 +61,17 @@ impl Owned {
 
 /// What a norm makes of the numbers of one map.
 #[derive(Clone, Copy)]
-pub(super) struct MapNorm {
+pub(super) struct ChannelAffine {
     scale: f32,
     shift: f32,
     slope: f32,
 }
 
-impl MapNorm {
+impl ChannelAffine {
     /// Those of all maps.
-    pub fn of(Affine { maps, slope }: &Affine) -> Vec<MapNorm> {
-        let of_map = |&[scale, shift]: &[f32; 2]| MapNorm { scale, shift, slope: *slope };
-        Values::new(maps).slice().as_chunks().0.iter().map(of_map).collect()
+    pub fn of(NormAffine { maps, slope }: &NormAffine) -> Vec<ChannelAffine> {
+        let of_map = |&[scale, shift]: &[f32; 2]| ChannelAffine { scale, shift, slope: *slope };
+        CpuValues::new(maps).slice().as_chunks().0.iter().map(of_map).collect()
     }
 
     #[inline(always)]
@@ -82,22 +82,25 @@ impl MapNorm {
 }
 
 /// A [`KernelInput`]'s values.
-pub(super) struct Maps {
-    values: Values,
-    norms: Option<Vec<MapNorm>>,
+pub(super) struct Channels {
+    values: CpuValues,
+    norms: Option<Vec<ChannelAffine>>,
 }
 
-impl Maps {
+impl Channels {
     /// # Panics
-    /// As [`Values::new`].
+    /// As [`CpuValues::new`].
     pub fn new(source: &KernelInput) -> Self {
-        Maps { values: Values::new(&source.x), norms: source.norm.as_ref().map(MapNorm::of) }
+        Channels {
+            values: CpuValues::new(&source.x),
+            norms: source.norm.as_ref().map(ChannelAffine::of),
+        }
     }
 
     /// Map `n` of all samples' channels, each of so many voxels.
-    pub fn map(&self, n: usize, voxels: usize) -> Map<'_> {
+    pub fn map(&self, n: usize, voxels: usize) -> Channel<'_> {
         let values = &self.values.slice()[n * voxels..][..voxels];
-        Map { values, norm: self.norms.as_ref().map(|norms| norms[n]) }
+        Channel { values, norm: self.norms.as_ref().map(|norms| norms[n]) }
     }
 
     /// Numbers of all.
@@ -108,12 +111,12 @@ impl Maps {
 
 /// One channel of one sample.
 #[derive(Clone, Copy)]
-pub(super) struct Map<'a> {
+pub(super) struct Channel<'a> {
     values: &'a [f32],
-    norm: Option<MapNorm>,
+    norm: Option<ChannelAffine>,
 }
 
-impl Map<'_> {
+impl Channel<'_> {
     /// As many values from place `at` on, normalized.
     #[inline(always)]
     pub fn load(self, to: &mut [f32], at: usize) {

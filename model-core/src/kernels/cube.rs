@@ -16,7 +16,7 @@ use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
 
-pub(super) use norm::{MapNorm, arguments, map_norm, normalized};
+pub(super) use norm::{ChannelAffine, arguments, map_norm, normalized};
 pub(super) use sum::sum_units;
 
 /// Units of a cube.
@@ -38,7 +38,7 @@ pub(super) fn owned<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
 
 /// Where a kernel writes what is as large as its buffer `x`, number `position` of them: over it
 /// where nothing else holds it, for a kernel whose units write where they alone read.
-pub(super) fn output_over(x: &CubeTensor, position: usize) -> (CubeTensor, BufferArg) {
+pub(super) fn in_place_output(x: &CubeTensor, position: usize) -> (CubeTensor, BufferArg) {
     if x.can_mut() {
         return (x.clone(), BufferArg::alias(position, x.meta.shape().num_elements()));
     }
@@ -115,7 +115,7 @@ pub(super) fn vector_size(run: usize, like: &CubeTensor) -> usize {
 /// # Shapes
 /// - partials: `[group, part, each]`, f32
 /// - output: `shape`, as many as `[group, each]`
-pub(super) fn add_parts<const D: usize>(
+pub(super) fn add_partial_sums<const D: usize>(
     partials: CubeTensor,
     shape: [usize; D],
     dtype: DType,
@@ -188,7 +188,7 @@ pub(super) mod tests {
     ///
     /// # Shapes
     /// - inputs: on the CPU, in f32
-    pub fn assert_twins(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) {
+    pub fn assert_gpu_matches_cpu(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) {
         let Some(gpu) = device() else { return };
         for (float, bound) in [(FloatDType::F32, 2e-5), (FloatDType::F16, 2e-3)] {
             let run =

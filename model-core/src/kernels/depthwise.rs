@@ -9,9 +9,9 @@ mod cube;
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
-use super::cpu::{Maps, Values, tensor};
+use super::cpu::{Channels, CpuValues, tensor};
 use super::profiler::OpKind;
-use super::{Bilinear, Call, Input, KernelInput, Memory, on_backend};
+use super::{Bilinear, ConvInput, KernelInput, OpMemory, OpShape, on_backend};
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1.
 ///
@@ -19,7 +19,7 @@ use super::{Bilinear, Call, Input, KernelInput, Memory, on_backend};
 /// - x: `[b, c, k, j, i]`
 /// - weight: `[c, 3, 3, 3]`
 /// - output: as x
-pub fn depthwise_conv3(x: impl Into<Input>, weight: Tensor<4>) -> Tensor<5> {
+pub fn depthwise_conv3(x: impl Into<ConvInput>, weight: Tensor<4>) -> Tensor<5> {
     let x = x.into();
     let channels = x.tensor().dims()[1];
     assert_eq!(weight.dims(), [channels, 3, 3, 3], "one 3³ kernel a channel");
@@ -36,7 +36,7 @@ pub fn depthwise_conv3(x: impl Into<Input>, weight: Tensor<4>) -> Tensor<5> {
 }
 
 /// The kernels; their shapes are those of [`depthwise_conv3`].
-trait Depthwise: Backend {
+trait DepthwiseConvKernels: Backend {
     fn forward(x: &KernelInput, weight: &Tensor<4>) -> Tensor<5>;
 
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<4>) -> Tensor<5>;
@@ -44,24 +44,24 @@ trait Depthwise: Backend {
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<4>;
 }
 
-impl Depthwise for Flex {
+impl DepthwiseConvKernels for Flex {
     fn forward(x: &KernelInput, weight: &Tensor<4>) -> Tensor<5> {
         let shape @ [_, channels, nk, nj, ni] = x.x.dims();
-        let (maps, weight) = (Maps::new(x), Values::new(weight));
+        let (maps, weight) = (Channels::new(x), CpuValues::new(weight));
         tensor(cpu::forward(&maps, weight.slice(), channels, [ni, nj, nk]), shape, &x.x)
     }
 
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
         let shape @ [_, channels, nk, nj, ni] = gradient.dims();
-        let (gradient, weight) = (KernelInput::from(gradient), Values::new(weight));
+        let (gradient, weight) = (KernelInput::from(gradient), CpuValues::new(weight));
         let input_grad =
-            cpu::input_gradient(&Maps::new(&gradient), weight.slice(), channels, [ni, nj, nk]);
+            cpu::input_gradient(&Channels::new(&gradient), weight.slice(), channels, [ni, nj, nk]);
         tensor(input_grad, shape, &gradient.x)
     }
 
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<4> {
         let [batch, channels, nk, nj, ni] = x.x.dims();
-        let (maps, gradient) = (Maps::new(x), Values::new(gradient));
+        let (maps, gradient) = (Channels::new(x), CpuValues::new(gradient));
         let weight_grad =
             cpu::weight_gradient(&maps, gradient.slice(), batch, channels, [ni, nj, nk]);
         tensor(weight_grad, [channels, 3, 3, 3], &x.x)
@@ -69,14 +69,14 @@ impl Depthwise for Flex {
 }
 
 /// What [`depthwise_conv3`] holds.
-pub fn memory(call: &Call) -> Memory {
-    let widened = call.widened(2 * call.num_inputs());
-    Memory {
+pub fn memory(op_shape: &OpShape) -> OpMemory {
+    let widening_bytes = op_shape.widening_bytes(2 * op_shape.num_input_elements());
+    OpMemory {
         keeps_input: true,
         applies_norm: true,
-        forward_bytes: widened,
-        backward_bytes: widened + call.widened(call.num_inputs()),
-        ..Memory::default()
+        forward_bytes: widening_bytes,
+        backward_bytes: widening_bytes + op_shape.widening_bytes(op_shape.num_input_elements()),
+        ..OpMemory::default()
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
             [2, 35, 9, 70, 5],
         ] {
             let inputs = (random(shape), random([shape[1], 3, 3, 3]));
-            super::super::cube::tests::assert_twins(&inputs, |(x, weight)| {
+            super::super::cube::tests::assert_gpu_matches_cpu(&inputs, |(x, weight)| {
                 depthwise_conv3(x, weight)
             });
         }

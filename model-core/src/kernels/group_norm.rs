@@ -9,10 +9,11 @@ use burn::backend::autodiff::ops::NodeGuard;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
 use super::autodiff::ParentGradients;
-use super::kernel_input::{Affine, KernelInput};
+use super::kernel_input::{KernelInput, NormAffine};
 use super::profiler::{self, OpKind, op};
 use super::{
-    Call, DeferredGroupNorm, DeviceKind, Input, Memory, Parent, on_backend, primitive, record,
+    ConvInput, DeferredGroupNorm, DeviceKind, OpMemory, OpShape, Parent, on_backend, primitive,
+    record,
 };
 use crate::nets::like;
 use crate::network::config::Activation;
@@ -37,7 +38,7 @@ pub fn group_norm(
     let norm = DeferredGroupNorm { x, gamma, beta, groups, activation };
     on_backend!(norm.x, B => {
         if !norm.x.device().is_autodiff() {
-            return normalized::<B>(PreparedGroupNorm::<B>::of_values(norm).into_source());
+            return normalized::<B>(PreparedGroupNorm::<B>::prepare(norm).into_kernel_input());
         }
         let (parents, norm) = PreparedGroupNorm::<B>::new(norm);
         let output = normalized::<B>(norm.source());
@@ -54,53 +55,57 @@ pub fn group_norm(
 ///
 /// # Shapes
 /// - stream, branch, output: `[b, c, k, j, i]`
-pub fn add_branch(stream: Tensor<5>, branch: Input, sign: f32) -> Tensor<5> {
+pub fn add_branch(stream: Tensor<5>, branch: ConvInput, sign: f32) -> Tensor<5> {
     match branch {
-        Input::Whole(branch) => plus(stream, branch, sign),
-        Input::DeferredGroupNorm(norm) => {
+        ConvInput::Whole(branch) => add_or_subtract(stream, branch, sign),
+        ConvInput::DeferredGroupNorm(norm) => {
             on_backend!(stream, B => {
                 if stream.device().is_autodiff() {
-                    added::<B>(stream, norm, sign)
+                    record_add::<B>(stream, norm, sign)
                 } else {
-                    add_source::<B>(stream, PreparedGroupNorm::<B>::of_values(norm).into_source(), sign)
+                    add_kernel_input::<B>(stream, PreparedGroupNorm::<B>::prepare(norm).into_kernel_input(), sign)
                 }
             })
         }
     }
 }
 
-fn plus(stream: Tensor<5>, branch: Tensor<5>, sign: f32) -> Tensor<5> {
+fn add_or_subtract(stream: Tensor<5>, branch: Tensor<5>, sign: f32) -> Tensor<5> {
     let branch = like(branch, &stream);
     if sign < 0.0 { stream - branch } else { stream + branch }
 }
 
 /// [`add_branch`], of what is known.
-pub(crate) fn add_source<B: GroupNormKernels>(
+pub(crate) fn add_kernel_input<B: GroupNormKernels>(
     stream: Tensor<5>,
     branch: KernelInput,
     sign: f32,
 ) -> Tensor<5> {
     let _timed = op(OpKind::GroupNorm, &stream);
     match branch.norm {
-        None => plus(stream, branch.x, sign),
+        None => add_or_subtract(stream, branch.x, sign),
         Some(norm) => B::add(stream, branch.x, &norm, sign),
     }
 }
 
-fn added<B: GroupNormKernels>(stream: Tensor<5>, norm: DeferredGroupNorm, sign: f32) -> Tensor<5>
+fn record_add<B: GroupNormKernels>(
+    stream: Tensor<5>,
+    norm: DeferredGroupNorm,
+    sign: f32,
+) -> Tensor<5>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
     let stream = Parent::<B, 5>::new(stream);
     let ([x, gamma, beta], norm) = PreparedGroupNorm::<B>::new(norm);
-    let output = add_source::<B>(stream.value, norm.source(), sign);
+    let output = add_kernel_input::<B>(stream.value, norm.source(), sign);
     let parents = [stream.guard, x, gamma, beta];
-    record::<B, 4, 5>(parents, output, move |gradient, [of_stream, ..], _| {
-        let of_stream = of_stream.then(|| gradient.clone());
+    record::<B, 4, 5>(parents, output, move |gradient, [stream_grad, ..], _| {
+        let stream_grad = stream_grad.then(|| gradient.clone());
         let gradient = Tensor::<5>::from_primitive::<B>(gradient);
-        let of_branch = if sign < 0.0 { gradient.neg() } else { gradient };
-        let [input_grad, of_gamma, of_beta] = norm.gradients(of_branch);
-        [of_stream, input_grad, of_gamma, of_beta]
+        let branch_grad = if sign < 0.0 { gradient.neg() } else { gradient };
+        let [input_grad, gamma_grad, beta_grad] = norm.gradients(branch_grad);
+        [stream_grad, input_grad, gamma_grad, beta_grad]
     })
 }
 
@@ -118,7 +123,7 @@ pub(crate) struct PreparedGroupNorm<B: GroupNormKernels> {
     x: Tensor<5>,
     parameters: [Tensor<1>; 2],
     statistics: B::Statistics,
-    affine: Affine,
+    affine: NormAffine,
     layout: Layout,
 }
 
@@ -131,10 +136,10 @@ where
         let x = Parent::<B, 5>::new(norm.x);
         let (gamma, beta) = (Parent::<B, 1>::new(norm.gamma), Parent::<B, 1>::new(norm.beta));
         let values = DeferredGroupNorm { x: x.value, gamma: gamma.value, beta: beta.value, ..norm };
-        ([x.guard, gamma.guard, beta.guard], PreparedGroupNorm::of_values(values))
+        ([x.guard, gamma.guard, beta.guard], PreparedGroupNorm::prepare(values))
     }
 
-    pub fn of_values(norm: DeferredGroupNorm) -> PreparedGroupNorm<B> {
+    pub fn prepare(norm: DeferredGroupNorm) -> PreparedGroupNorm<B> {
         let DeferredGroupNorm { x, gamma, beta, groups, activation } = norm;
         let _timed = op(OpKind::GroupNorm, &x);
         let [_, c, k, j, i] = x.dims();
@@ -142,7 +147,7 @@ where
         let layout = Layout { groups, channels: c, voxels: k * j * i };
         let statistics = B::statistics(&x, layout);
         let maps = B::affine([&gamma, &beta], &statistics, layout);
-        let affine = Affine { maps, slope: activation.negative_slope() };
+        let affine = NormAffine { maps, slope: activation.negative_slope() };
         PreparedGroupNorm { x, parameters: [gamma, beta], statistics, affine, layout }
     }
 
@@ -152,7 +157,7 @@ where
     }
 
     /// The same, with nothing else that holds x.
-    pub fn into_source(self) -> KernelInput {
+    pub fn into_kernel_input(self) -> KernelInput {
         KernelInput { x: self.x, norm: Some(self.affine) }
     }
 
@@ -162,10 +167,10 @@ where
         let [gamma, beta] = &self.parameters;
         let gradient = like(gradient, &self.x);
         let (statistics, layout, slope) = (&self.statistics, self.layout, self.affine.slope);
-        let (input_grad, of_gamma, of_beta) =
+        let (input_grad, gamma_grad, beta_grad) =
             B::gradients(self.x, gradient, [gamma, beta], statistics, layout, slope);
-        let [of_gamma, of_beta] = [of_gamma, of_beta].map(primitive::<B, 1>);
-        [Some(primitive::<B, 5>(input_grad)), Some(of_gamma), Some(of_beta)]
+        let [gamma_grad, beta_grad] = [gamma_grad, beta_grad].map(primitive::<B, 1>);
+        [Some(primitive::<B, 5>(input_grad)), Some(gamma_grad), Some(beta_grad)]
     }
 }
 
@@ -179,13 +184,13 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Channels of a group.
-    fn of_group(self) -> usize {
+    fn channels_per_group(self) -> usize {
         self.channels / self.groups
     }
 
     /// Elements of one group of one sample, which lie together.
     fn group_size(self) -> usize {
-        self.of_group() * self.voxels
+        self.channels_per_group() * self.voxels
     }
 }
 
@@ -200,7 +205,7 @@ pub(crate) trait GroupNormKernels: Backend {
 
     fn statistics(x: &Tensor<5>, layout: Layout) -> Self::Statistics;
 
-    /// Scale and shift of every channel of every sample: [`Affine::maps`].
+    /// Scale and shift of every channel of every sample: [`NormAffine::maps`].
     fn affine(
         parameters: [&Tensor<1>; 2],
         statistics: &Self::Statistics,
@@ -208,10 +213,10 @@ pub(crate) trait GroupNormKernels: Backend {
     ) -> Tensor<2>;
 
     /// `activation(x · scale + shift)`, in place where nothing else holds x.
-    fn apply(x: Tensor<5>, norm: &Affine) -> Tensor<5>;
+    fn apply(x: Tensor<5>, norm: &NormAffine) -> Tensor<5>;
 
     /// `stream + sign · activation(x · scale + shift)`, in place where nothing else holds the stream.
-    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &Affine, sign: f32) -> Tensor<5>;
+    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &NormAffine, sign: f32) -> Tensor<5>;
 
     /// From the gradient of the output; x's in its place where nothing else holds it.
     fn gradients(
@@ -226,21 +231,21 @@ pub(crate) trait GroupNormKernels: Backend {
 
 /// What [`group_norm`] holds. On a GPU a cube leaves three numbers of the 4096 or more that it read
 /// on the way forward, and two on the way back; these are added up for every channel and group.
-pub fn memory(call: &Call) -> Memory {
-    let n = call.num_inputs();
-    let sums = (call.batch * call.from) as u64;
-    let widened = call.widened(2 * n);
-    let (forward_bytes, backward_bytes) = match call.place {
-        DeviceKind::Cpu => (widened, 16 * sums + widened),
+pub fn memory(op_shape: &OpShape) -> OpMemory {
+    let n = op_shape.num_input_elements();
+    let sums = (op_shape.batch * op_shape.in_channels) as u64;
+    let widening_bytes = op_shape.widening_bytes(2 * n);
+    let (forward_bytes, backward_bytes) = match op_shape.device {
+        DeviceKind::Cpu => (widening_bytes, 16 * sums + widening_bytes),
         DeviceKind::Gpu => (12 * (sums + n / 4096), 24 * sums + 8 * (n / 4096)),
     };
-    Memory {
+    OpMemory {
         keeps_input: true,
         is_in_place: true,
         kept_bytes: 16 * sums,
         forward_bytes,
         backward_bytes,
-        ..Memory::default()
+        ..OpMemory::default()
     }
 }
 

@@ -5,7 +5,7 @@ use burn::Tensor;
 /// What a norm with its activation makes of each number, its statistics being known:
 /// `activation(x · scale + shift)`.
 #[derive(Debug, Clone)]
-pub(crate) struct Affine {
+pub(crate) struct NormAffine {
     /// Scale and shift of every channel of every sample, `[b · c, 2]`, in f32.
     pub maps: Tensor<2>,
     /// The activation's factor of what is negative.
@@ -18,7 +18,7 @@ pub(crate) struct KernelInput {
     /// `[b, c, k, j, i]`
     pub x: Tensor<5>,
     /// What is still to be applied.
-    pub norm: Option<Affine>,
+    pub norm: Option<NormAffine>,
 }
 
 impl From<Tensor<5>> for KernelInput {

@@ -22,7 +22,7 @@ pub struct LossTarget<'a> {
 
 /// The part of a loss that is a mean over voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum VoxelPart {
+pub enum VoxelLoss {
     /// −ln p of what the reference says.
     CrossEntropy,
     /// Focal loss with γ = 2.
@@ -50,11 +50,11 @@ pub struct VoxelSums {
 
 /// The derivatives of a loss that its gradient is made of.
 #[derive(Debug, Clone, Copy)]
-pub struct Slopes<'a> {
+pub struct LossDerivatives<'a> {
     /// For each output, by a probability: anywhere, and what is added where the reference is.
     pub by_probability: &'a [(f32, f32)],
     /// The part that is a mean over voxels, if there is one.
-    pub voxel_part: Option<VoxelPart>,
+    pub voxel_loss: Option<VoxelLoss>,
     /// What that part's sum is multiplied by.
     pub scale: f32,
 }
@@ -66,7 +66,7 @@ pub trait VoxelPasses {
     fn sums(&self) -> Vec<VoxelSums>;
 
     /// The gradient of the loss by the logits.
-    fn gradient(&self, slopes: Slopes) -> Tensor<5>;
+    fn gradient(&self, slopes: LossDerivatives) -> Tensor<5>;
 }
 
 /// The passes over these logits, where they are on a device that has them.

@@ -8,7 +8,7 @@ use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
 use super::profiler::{OpKind, op};
-use super::{Call, Memory, Parent, on_backend, primitive, record};
+use super::{OpMemory, OpShape, Parent, on_backend, primitive, record};
 
 /// The maximum over every 2³ voxels; all axes are even. The gradient goes to the first of equal
 /// maxima.
@@ -46,14 +46,14 @@ pub(crate) trait MaxPoolKernels: Backend {
 }
 
 /// What [`max_pool2`] holds.
-pub fn memory(call: &Call) -> Memory {
-    let n = call.num_inputs();
-    let scratch = call.widened(n + n / 8);
-    Memory {
+pub fn memory(op_shape: &OpShape) -> OpMemory {
+    let n = op_shape.num_input_elements();
+    let scratch = op_shape.widening_bytes(n + n / 8);
+    OpMemory {
         keeps_input: true,
         forward_bytes: scratch,
-        backward_bytes: scratch + call.widened(n),
-        ..Memory::default()
+        backward_bytes: scratch + op_shape.widening_bytes(n),
+        ..OpMemory::default()
     }
 }
 
@@ -85,16 +85,16 @@ mod tests {
     #[cfg(feature = "gpu")]
     #[test]
     fn a_gpu_finds_what_the_cpu_finds() {
-        use super::super::cube::tests::assert_twins;
+        use super::super::cube::tests::assert_gpu_matches_cpu;
         for shape in SHAPES {
             let inputs = (random(shape), random([1; 4]));
-            assert_twins(&inputs, |(x, _)| max_pool2(x));
+            assert_gpu_matches_cpu(&inputs, |(x, _)| max_pool2(x));
             // Many equal maxima, of which the first gets the gradient.
             let inputs = (random(shape).sign(), random([1; 4]));
-            assert_twins(&inputs, |(x, _)| max_pool2(x));
+            assert_gpu_matches_cpu(&inputs, |(x, _)| max_pool2(x));
         }
         // A view, which begins where no vector does.
         let inputs = (random([2, 3, 2, 6, 10]), random([1; 4]));
-        assert_twins(&inputs, |(x, _)| max_pool2(x.narrow(1, 1, 2).narrow(4, 3, 6)));
+        assert_gpu_matches_cpu(&inputs, |(x, _)| max_pool2(x.narrow(1, 1, 2).narrow(4, 3, 6)));
     }
 }

@@ -19,48 +19,48 @@ pub(super) const BUSY_CUBES: usize = 1024;
 
 /// One call of an op.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Call {
+pub struct OpShape {
     /// Where.
-    pub place: DeviceKind,
+    pub device: DeviceKind,
     /// Bytes of one number of its input and output.
     pub float_bytes: u64,
     /// Samples.
     pub batch: usize,
     /// Channels of the input.
-    pub from: usize,
+    pub in_channels: usize,
     /// Channels of the output.
-    pub to: usize,
+    pub out_channels: usize,
     /// Voxels of the input along i, j, k.
     pub dims: [usize; 3],
 }
 
-impl Call {
+impl OpShape {
     /// Numbers in the input.
-    pub fn num_inputs(&self) -> u64 {
-        self.numbers(self.from)
+    pub fn num_input_elements(&self) -> u64 {
+        self.num_elements(self.in_channels)
     }
 
     /// Numbers in as many channels at the input's size.
-    pub fn numbers(&self, channels: usize) -> u64 {
-        numbers(self.batch, channels, self.dims)
+    pub fn num_elements(&self, channels: usize) -> u64 {
+        num_elements(self.batch, channels, self.dims)
     }
 
     /// Bytes of f32 copies that the CPU's kernels make of this many numbers in half precision.
-    pub fn widened(&self, numbers: u64) -> u64 {
-        let is_wider = self.place == DeviceKind::Cpu && self.float_bytes < 4;
-        if is_wider { numbers.saturating_mul(4) } else { 0 }
+    pub fn widening_bytes(&self, num_elements: u64) -> u64 {
+        let is_wider = self.device == DeviceKind::Cpu && self.float_bytes < 4;
+        if is_wider { num_elements.saturating_mul(4) } else { 0 }
     }
 }
 
 /// Numbers in a tensor, or the most that can be counted: a plan's sizes may be absurd.
-pub(crate) fn numbers(batch: usize, channels: usize, dims: [usize; 3]) -> u64 {
+pub(crate) fn num_elements(batch: usize, channels: usize, dims: [usize; 3]) -> u64 {
     let axes = [batch, channels].into_iter().chain(dims);
     axes.fold(1, |product, axis| product.saturating_mul(axis as u64))
 }
 
 /// Bytes beside the input, the output and the gradients of input and parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Memory {
+pub struct OpMemory {
     /// Whether the input is kept for the backward pass.
     pub keeps_input: bool,
     /// Whether the forward pass applies a norm of the input as it is loaded, so that its output is

@@ -14,7 +14,7 @@ use burn::tensor::FloatDType;
 use super::group_norm::normalized;
 use super::memory::BUSY_CUBES;
 use super::profiler::OpKind;
-use super::{Bilinear, Call, DeviceKind, Input, KernelInput, Memory, on_backend};
+use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
 use crate::nets::cast;
 
 /// Makes every output voxel a sum over the input voxel's channels, without bias. For the backward
@@ -24,7 +24,7 @@ use crate::nets::cast;
 /// - x: `[b, in, k, j, i]`
 /// - weight: `[out, in]`
 /// - output: `[b, out, k, j, i]`
-pub fn pointwise_conv(x: impl Into<Input>, weight: Tensor<2>) -> Tensor<5> {
+pub fn pointwise_conv(x: impl Into<ConvInput>, weight: Tensor<2>) -> Tensor<5> {
     let x = x.into();
     assert_eq!(weight.dims()[1], x.tensor().dims()[1], "a weight for every input channel");
     on_backend!(x.tensor(), B => {
@@ -47,7 +47,7 @@ fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
     product.reshape([b, output, k, j, i])
 }
 
-trait Pointwise: Backend {
+trait PointwiseConvKernels: Backend {
     /// `[m, n] × [b, n, voxels]`, summed in f32.
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5>;
 
@@ -56,7 +56,7 @@ trait Pointwise: Backend {
 }
 
 /// Burn's products on the CPU sum halves in halves: both are widened first.
-impl Pointwise for Flex {
+impl PointwiseConvKernels for Flex {
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
         let float = FloatDType::from(x.dtype());
         cast(product(wide(matrix), wide(x)), float)
@@ -91,20 +91,27 @@ fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 }
 
 /// What [`pointwise_conv`] holds. On a GPU the backward pass adds up sums that it keeps apart.
-pub fn memory(call: &Call) -> Memory {
-    let partials = match call.place {
+pub fn memory(op_shape: &OpShape) -> OpMemory {
+    let partials = match op_shape.device {
         DeviceKind::Cpu => 0,
         DeviceKind::Gpu => {
-            let parts = num_parts(call.from, call.to, call.batch, call.dims.iter().product());
-            4 * (call.from * call.to * parts) as u64
+            let parts = num_parts(
+                op_shape.in_channels,
+                op_shape.out_channels,
+                op_shape.batch,
+                op_shape.dims.iter().product(),
+            );
+            4 * (op_shape.in_channels * op_shape.out_channels * parts) as u64
         }
     };
-    let widened = call.widened(call.num_inputs() + call.numbers(call.to));
-    Memory {
+    let widening_bytes = op_shape.widening_bytes(
+        op_shape.num_input_elements() + op_shape.num_elements(op_shape.out_channels),
+    );
+    OpMemory {
         keeps_input: true,
-        forward_bytes: widened,
-        backward_bytes: partials + widened,
-        ..Memory::default()
+        forward_bytes: widening_bytes,
+        backward_bytes: partials + widening_bytes,
+        ..OpMemory::default()
     }
 }
 
@@ -162,7 +169,7 @@ mod tests {
             (2, [1, 1, 1, 1, 1]),
         ] {
             let inputs = (random(shape), random([output, shape[1], 1, 1]));
-            super::super::cube::tests::assert_twins(&inputs, |(x, weight)| {
+            super::super::cube::tests::assert_gpu_matches_cpu(&inputs, |(x, weight)| {
                 pointwise_conv(x, weight.reshape([output, shape[1]]))
             });
         }

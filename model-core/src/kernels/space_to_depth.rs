@@ -5,9 +5,9 @@ mod cpu;
 use burn::Tensor;
 use burn::backend::Flex;
 
-use super::cpu::{Values, is_cpu, tensor};
+use super::cpu::{CpuValues, is_cpu, tensor};
 use super::profiler::{OpKind, op};
-use super::{Call, Memory, Parent, primitive, record};
+use super::{OpMemory, OpShape, Parent, primitive, record};
 
 /// Makes channels of every 2³ voxels: channel 8c + 4dk + 2dj + di holds the voxels
 /// (2k + dk, 2j + dj, 2i + di) of channel c. All axes are even.
@@ -32,46 +32,46 @@ pub fn depth_to_space(x: Tensor<5>) -> Tensor<5> {
 }
 
 /// What [`space_to_depth`] and [`depth_to_space`] hold: nothing, since they move numbers about.
-pub fn memory(call: &Call) -> Memory {
-    let scratch = call.widened(2 * call.num_inputs());
-    Memory { forward_bytes: scratch, backward_bytes: scratch, ..Memory::default() }
+pub fn memory(op_shape: &OpShape) -> OpMemory {
+    let scratch = op_shape.widening_bytes(2 * op_shape.num_input_elements());
+    OpMemory { forward_bytes: scratch, backward_bytes: scratch, ..OpMemory::default() }
 }
 
-fn shuffle(x: Tensor<5>, squeeze: bool) -> Tensor<5> {
+fn shuffle(x: Tensor<5>, to_depth: bool) -> Tensor<5> {
     let _timed = op(OpKind::SpaceToDepth, &x);
     if !is_cpu(&x) {
-        return composed(x, squeeze);
+        return composed(x, to_depth);
     }
     if !x.device().is_autodiff() {
-        return on_cpu(&x, squeeze);
+        return on_cpu(&x, to_depth);
     }
     let x = Parent::<Flex, 5>::new(x);
     // A permutation: its gradient is its inverse.
-    record::<Flex, 1, 5>([x.guard], on_cpu(&x.value, squeeze), move |gradient, _, _| {
+    record::<Flex, 1, 5>([x.guard], on_cpu(&x.value, to_depth), move |gradient, _, _| {
         let gradient = Tensor::<5>::from_primitive::<Flex>(gradient);
-        [Some(primitive::<Flex, 5>(on_cpu(&gradient, !squeeze)))]
+        [Some(primitive::<Flex, 5>(on_cpu(&gradient, !to_depth)))]
     })
 }
 
-fn on_cpu(x: &Tensor<5>, squeeze: bool) -> Tensor<5> {
+fn on_cpu(x: &Tensor<5>, to_depth: bool) -> Tensor<5> {
     let [b, c, k, j, i] = x.dims();
-    let values = Values::new(x);
-    match squeeze {
+    let values = CpuValues::new(x);
+    match to_depth {
         true => {
-            let output = cpu::squeeze(values.slice(), [i, j, k]);
+            let output = cpu::space_to_depth(values.slice(), [i, j, k]);
             tensor(output, [b, 8 * c, k / 2, j / 2, i / 2], x)
         }
         false => {
-            let output = cpu::unsqueeze(values.slice(), [i, j, k]);
+            let output = cpu::depth_to_space(values.slice(), [i, j, k]);
             tensor(output, [b, c / 8, 2 * k, 2 * j, 2 * i], x)
         }
     }
 }
 
 /// The same by burn's own operations, two axes at a time.
-fn composed(x: Tensor<5>, squeeze: bool) -> Tensor<5> {
+fn composed(x: Tensor<5>, to_depth: bool) -> Tensor<5> {
     let [b, c, k, j, i] = x.dims();
-    if squeeze {
+    if to_depth {
         // [b·c, k/2, dk, j/2, dj, i/2, di] → [b·c, dk, dj, di, k/2, j/2, i/2]
         let x = x.reshape([b * c, k / 2, 2, j / 2, 2, i / 2, 2]);
         let x = x.permute([0, 2, 4, 6, 1, 3, 5]);

@@ -8,7 +8,7 @@ use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
 use super::profiler::{OpKind, op};
-use super::{Call, Memory, Parent, on_backend, primitive, record};
+use super::{OpMemory, OpShape, Parent, on_backend, primitive, record};
 
 /// Doubles every axis. An output at even place 2m is ¾ of input m and ¼ of m − 1, at odd place
 /// ¾ of m and ¼ of m + 1; beyond the border the border's value holds.
@@ -42,23 +42,23 @@ pub fn upsample2_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
     assert_eq!(skip.dtype(), x.dtype(), "a skip of the same type");
     on_backend!(x, B => {
         if x.device().is_autodiff() {
-            added::<B>(x, skip)
+            record_add::<B>(x, skip)
         } else {
             B::upsample2(&x, Some(skip))
         }
     })
 }
 
-fn added<B: UpsampleKernels>(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5>
+fn record_add<B: UpsampleKernels>(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
     let (x, skip) = (Parent::<B, 5>::new(x), Parent::<B, 5>::new(skip));
     let output = B::upsample2(&x.value, Some(skip.value));
-    record::<B, 2, 5>([x.guard, skip.guard], output, move |gradient, [input_grad, of_skip], _| {
-        let of_skip = of_skip.then(|| gradient.clone());
+    record::<B, 2, 5>([x.guard, skip.guard], output, move |gradient, [input_grad, skip_grad], _| {
+        let skip_grad = skip_grad.then(|| gradient.clone());
         let gradient = Tensor::<5>::from_primitive::<B>(gradient);
-        [input_grad.then(|| primitive::<B, 5>(B::gradient(&gradient))), of_skip]
+        [input_grad.then(|| primitive::<B, 5>(B::gradient(&gradient))), skip_grad]
     })
 }
 
@@ -72,9 +72,9 @@ pub(crate) trait UpsampleKernels: Backend {
 }
 
 /// What [`upsample2`] and [`upsample2_add`] hold: nothing, since they are linear.
-pub fn memory(call: &Call) -> Memory {
-    let scratch = call.widened(9 * call.num_inputs());
-    Memory { forward_bytes: scratch, backward_bytes: scratch, ..Memory::default() }
+pub fn memory(op_shape: &OpShape) -> OpMemory {
+    let scratch = op_shape.widening_bytes(9 * op_shape.num_input_elements());
+    OpMemory { forward_bytes: scratch, backward_bytes: scratch, ..OpMemory::default() }
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
         (random([b, c, k, j, i]), random([b * c, 2 * k, 2 * j, 2 * i]))
     }
 
-    fn added((x, skip): Inputs) -> Tensor<5> {
+    fn record_add((x, skip): Inputs) -> Tensor<5> {
         let [b, c, k, j, i] = x.dims();
         upsample2_add(x, skip.reshape([b, c, 2 * k, 2 * j, 2 * i]))
     }
@@ -130,17 +130,17 @@ mod tests {
                 let y = composed(x);
                 y.clone() + skip.reshape(y.dims())
             };
-            assert_same(&inputs, added, stock);
+            assert_same(&inputs, record_add, stock);
         }
     }
 
     #[cfg(feature = "gpu")]
     #[test]
     fn a_gpu_finds_what_the_cpu_finds() {
-        use super::super::cube::tests::assert_twins;
+        use super::super::cube::tests::assert_gpu_matches_cpu;
         for shape in SHAPES {
-            assert_twins(&inputs(shape), |(x, _)| upsample2(x));
-            assert_twins(&inputs(shape), added);
+            assert_gpu_matches_cpu(&inputs(shape), |(x, _)| upsample2(x));
+            assert_gpu_matches_cpu(&inputs(shape), record_add);
         }
     }
 

@@ -5,7 +5,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::like;
-use crate::kernels::{Input, conv3, depthwise_conv3, pointwise_conv};
+use crate::kernels::{ConvInput, conv3, depthwise_conv3, pointwise_conv};
 
 /// Weights for layers followed by rectifiers keep the variance of what passes (He et al. 2015).
 fn he_normal<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
@@ -36,7 +36,7 @@ impl PointwiseConv {
     /// # Shapes
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
-    pub fn forward(&self, x: impl Into<Input>) -> Tensor<5> {
+    pub fn forward(&self, x: impl Into<ConvInput>) -> Tensor<5> {
         let x = x.into();
         let weight = like(self.weight.val(), x.tensor());
         let output = weight.dims()[0];
@@ -66,7 +66,7 @@ impl DepthwiseConv {
 
     /// # Shapes
     /// - x, output: `[b, c, k, j, i]`
-    pub fn forward(&self, x: impl Into<Input>) -> Tensor<5> {
+    pub fn forward(&self, x: impl Into<ConvInput>) -> Tensor<5> {
         let x = x.into();
         let weight = like(self.weight.val(), x.tensor());
         depthwise_conv3(x, weight)
@@ -89,7 +89,7 @@ impl Conv3 {
     /// # Shapes
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
-    pub fn forward(&self, x: impl Into<Input>) -> Tensor<5> {
+    pub fn forward(&self, x: impl Into<ConvInput>) -> Tensor<5> {
         let x = x.into();
         let weight = like(self.weight.val(), x.tensor());
         conv3(x, weight)

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Precision, Reflection, ReversibleBlock, Unit, like};
 use crate::kernels::{
-    DeferredGroupNorm, Input, Parent, depth_to_space, max_pool2, on_backend, primitive, record,
+    ConvInput, DeferredGroupNorm, Parent, depth_to_space, max_pool2, on_backend, primitive, record,
     space_to_depth, upsample2, upsample2_add,
 };
 use crate::network::layers;
@@ -65,12 +65,12 @@ impl FeatureMap {
             FeatureMap::Whole(x) => x,
             FeatureMap::Halves(x1, x2) => Tensor::cat(vec![x1, x2], 1),
             FeatureMap::Smaller(x) => upsample2(x),
-            FeatureMap::DeferredGroupNorm(norm) => Input::DeferredGroupNorm(norm).whole(),
+            FeatureMap::DeferredGroupNorm(norm) => ConvInput::DeferredGroupNorm(norm).whole(),
         }
     }
 
     /// For a convolution.
-    fn input(self) -> Input {
+    fn input(self) -> ConvInput {
         match self {
             FeatureMap::DeferredGroupNorm(norm) => norm.into(),
             parts => parts.whole().into(),
@@ -167,8 +167,8 @@ impl Layer {
         let layer = match self {
             Layer::Unit(unit) => {
                 return match unit.forward(x.input()) {
-                    Input::Whole(x) => FeatureMap::Whole(x),
-                    Input::DeferredGroupNorm(norm) => FeatureMap::DeferredGroupNorm(norm),
+                    ConvInput::Whole(x) => FeatureMap::Whole(x),
+                    ConvInput::DeferredGroupNorm(norm) => FeatureMap::DeferredGroupNorm(norm),
                 };
             }
             Layer::Block(block) => {

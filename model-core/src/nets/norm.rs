@@ -3,7 +3,7 @@
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::kernels::{DeferredGroupNorm, Input};
+use crate::kernels::{ConvInput, DeferredGroupNorm};
 use crate::network::config::Activation;
 
 /// Group norm with activation.
@@ -32,7 +32,7 @@ impl GroupNorm {
     /// # Shapes
     /// - x, output: `[b, c, k, j, i]`
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        Input::DeferredGroupNorm(self.ahead(x)).whole()
+        ConvInput::DeferredGroupNorm(self.ahead(x)).whole()
     }
 
     /// Left to the convolution that reads the output.

@@ -4,7 +4,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::{cast, like};
-use crate::kernels::{Call, Memory};
+use crate::kernels::{OpMemory, OpShape};
 
 /// y = W x over the channels, with W = H₁ H₂ … Hᵣ and Hₘ = I − 2 u uᵀ for the normalized rows u of
 /// `vectors`. Its inverse is its transpose.
@@ -54,13 +54,13 @@ impl Reflection {
 
 /// What [`Reflection`] holds: the matrix products keep their inputs, and the backward pass the
 /// negated gradient.
-pub fn reflection_memory(call: &Call, reflections: usize) -> Memory {
-    let projections = 2 * call.numbers(reflections) * call.float_bytes;
-    Memory {
+pub fn reflection_memory(op_shape: &OpShape, reflections: usize) -> OpMemory {
+    let projections = 2 * op_shape.num_elements(reflections) * op_shape.float_bytes;
+    OpMemory {
         keeps_input: true,
         kept_bytes: projections,
-        backward_bytes: call.num_inputs() * call.float_bytes + projections,
-        ..Memory::default()
+        backward_bytes: op_shape.num_input_elements() * op_shape.float_bytes + projections,
+        ..OpMemory::default()
     }
 }
 

@@ -8,7 +8,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::segment::{LocalGraph, ParamNodes};
 use super::{BottleneckHook, FeatureMap, Layer, Precision, ResidualBranch, cast};
-use crate::kernels::{GroupNormKernels, add_branch, add_source, depth_to_space, space_to_depth};
+use crate::kernels::{
+    GroupNormKernels, add_branch, add_kernel_input, depth_to_space, space_to_depth,
+};
 use crate::network::layers;
 
 /// `y1 = x1 + F(x2); y2 = x2 + G(y1)`, on halves of the channels.
@@ -139,11 +141,11 @@ impl Walk {
         let (mut gradient1, mut gradient2) = (cast(gradient1, stream), cast(gradient2, stream));
         let seed = gradient2.clone();
         let (g, output) = LocalGraph::forward::<B>(block.g, forward, y1.clone(), true, seed);
-        y2 = add_source::<B>(y2, output, -1.0);
+        y2 = add_kernel_input::<B>(y2, output, -1.0);
         gradient1 = gradient1 + g.backward(nodes, gradients).expect("wanted");
         let seed = gradient1.clone();
         let (f, output) = LocalGraph::forward::<B>(block.f, forward, y2.clone(), true, seed);
-        y1 = add_source::<B>(y1, output, -1.0);
+        y1 = add_kernel_input::<B>(y1, output, -1.0);
         gradient2 = gradient2 + f.backward(nodes, gradients).expect("wanted");
         let (value, gradient) =
             (FeatureMap::Halves(y1, y2), FeatureMap::Halves(gradient1, gradient2));

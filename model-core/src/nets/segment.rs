@@ -13,7 +13,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use super::reversible::{rewind, undo};
 use super::{BottleneckHook, FeatureMap, Layer, Precision, cast};
 use crate::kernels::{
-    GroupNormKernels, Input, KernelInput, Parent, on_backend, primitive, record, seeded_loss,
+    ConvInput, GroupNormKernels, KernelInput, Parent, on_backend, primitive, record, seeded_loss,
 };
 use crate::network::layers::{self, Backward};
 
@@ -145,7 +145,7 @@ impl<M: Module> LocalGraph<M> {
     /// from may use its memory, or it may be freed, before the backward pass needs more.
     pub fn forward<B: GroupNormKernels>(
         module: M,
-        forward: impl Fn(&M, Tensor<5>) -> Input,
+        forward: impl Fn(&M, Tensor<5>) -> ConvInput,
         x: Tensor<5>,
         is_wanted: bool,
         seed: Tensor<5>,

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Conv3, DepthwiseConv, GroupNorm, PointwiseConv, Precision, cast};
-use crate::kernels::Input;
+use crate::kernels::ConvInput;
 use crate::network::layers::{self, Kernel};
 
 /// One of the convolutions.
@@ -19,7 +19,7 @@ pub enum Conv {
 }
 
 impl Conv {
-    fn forward(&self, x: Input) -> Tensor<5> {
+    fn forward(&self, x: ConvInput) -> Tensor<5> {
         match self {
             Conv::Pointwise(conv) => conv.forward(x),
             Conv::Depthwise(conv) => conv.forward(x),
@@ -64,9 +64,9 @@ impl Unit {
     /// # Shapes
     /// - x: `[b, from, k, j, i]`
     /// - output: `[b, to, k, j, i]`
-    pub fn forward(&self, x: Input) -> Input {
+    pub fn forward(&self, x: ConvInput) -> ConvInput {
         let x = match x {
-            Input::Whole(x) => Input::Whole(cast(x, self.precision.compute)),
+            ConvInput::Whole(x) => ConvInput::Whole(cast(x, self.precision.compute)),
             // Of a convolution, and so in that type.
             x => x,
         };
@@ -103,7 +103,7 @@ impl ResidualBranch {
     ///
     /// # Shapes
     /// - x, output: `[b, c/2, k, j, i]`
-    pub fn forward(&self, x: Tensor<5>) -> Input {
-        self.units.iter().fold(Input::Whole(x), |x, unit| unit.forward(x))
+    pub fn forward(&self, x: Tensor<5>) -> ConvInput {
+        self.units.iter().fold(ConvInput::Whole(x), |x, unit| unit.forward(x))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A step is run on tensors that know their size and nothing else (`plan/heap.rs`), by functions that
 //! mirror [`crate::nets`] and on the same list of layers; what each op holds it declares beside its
-//! kernel ([`crate::kernels::Memory`]). So the plan follows the network, and the order in which
+//! kernel ([`crate::kernels::OpMemory`]). So the plan follows the network, and the order in which
 //! things are freed, and not a formula.
 
 use serde::Serialize;

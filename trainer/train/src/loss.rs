@@ -15,7 +15,7 @@ pub mod variational;
 use std::ops::Range;
 
 use anyhow::Result;
-use model_core::kernels::loss::VoxelPart;
+use model_core::kernels::loss::VoxelLoss;
 use model_core::{Head, Task};
 use rayon::prelude::*;
 
@@ -37,7 +37,7 @@ pub struct Loss {
     /// For each output, which label codes belong to it.
     members: Vec<[bool; 256]>,
     exclusive: bool,
-    voxel_part: Option<VoxelPart>,
+    voxel_loss: Option<VoxelLoss>,
     /// What each Dice loss is multiplied by.
     dice_weight: f64,
 }
@@ -83,14 +83,14 @@ impl Loss {
         let member = |codes: &Vec<u8>| std::array::from_fn(|code| codes.contains(&(code as u8)));
         let exclusive = task.head == Head::Softmax;
         let mean = 1.0 / (outputs.len() - usize::from(exclusive)) as f64;
-        let (voxel_part, dice_weight) = match kind {
-            LossKind::DiceCe => (Some(VoxelPart::CrossEntropy), mean),
+        let (voxel_loss, dice_weight) = match kind {
+            LossKind::DiceCe => (Some(VoxelLoss::CrossEntropy), mean),
             LossKind::Dice => (None, 1.0),
-            LossKind::Focal => (Some(VoxelPart::Focal), 0.0),
-            LossKind::DiceFocal => (Some(VoxelPart::Focal), mean),
+            LossKind::Focal => (Some(VoxelLoss::Focal), 0.0),
+            LossKind::DiceFocal => (Some(VoxelLoss::Focal), mean),
         };
         let members = outputs.iter().map(member).collect();
-        Loss { members, exclusive, voxel_part, dice_weight }
+        Loss { members, exclusive, voxel_loss, dice_weight }
     }
 
     /// The loss of a batch, and its gradient by the logits.
@@ -194,9 +194,9 @@ impl Loss {
         let sums: Vec<Sums> = of_outputs.chunks_exact(Sums::LEN).map(Sums::of).collect();
         let terms = first[0] * if self.exclusive { 1.0 } else { num_outputs as f64 };
         let (cross_entropy, focal) = (first[1] / terms, first[2] / terms);
-        let by_voxel = match self.voxel_part {
-            Some(VoxelPart::CrossEntropy) => cross_entropy,
-            Some(VoxelPart::Focal) => focal,
+        let by_voxel = match self.voxel_loss {
+            Some(VoxelLoss::CrossEntropy) => cross_entropy,
+            Some(VoxelLoss::Focal) => focal,
             None => 0.0,
         };
         let scored = self.scored();
@@ -245,8 +245,8 @@ impl Loss {
             };
             logits.iter().zip(&self.members).map(sigmoid).collect()
         };
-        let focal = match self.voxel_part {
-            Some(VoxelPart::Focal) => self.focal(logits, codes),
+        let focal = match self.voxel_loss {
+            Some(VoxelLoss::Focal) => self.focal(logits, codes),
             _ => 0.0,
         };
         let sums = (0..logits.len()).map(|o| self.sums(&probabilities, codes, o)).collect();
@@ -296,7 +296,7 @@ impl Loss {
         slopes: &[(f32, f32)],
         scale: f32,
     ) -> Vec<Vec<f32>> {
-        let is_focal = self.voxel_part == Some(VoxelPart::Focal);
+        let is_focal = self.voxel_loss == Some(VoxelLoss::Focal);
         for (v, &code) in codes.iter().enumerate() {
             let there = |o: usize| self.members[o][code as usize];
             let slope = |o: usize| slopes[o].0 + if there(o) { slopes[o].1 } else { 0.0 };
@@ -314,9 +314,9 @@ impl Loss {
                     true => p * (slope(o) - mean),
                     false => p * (1.0 - p) * slope(o),
                 };
-                let by_voxel = match self.voxel_part {
-                    Some(VoxelPart::CrossEntropy) => p - f32::from(u8::from(there(o))),
-                    Some(VoxelPart::Focal) => answer(o).slope(p, there(o)),
+                let by_voxel = match self.voxel_loss {
+                    Some(VoxelLoss::CrossEntropy) => p - f32::from(u8::from(there(o))),
+                    Some(VoxelLoss::Focal) => answer(o).slope(p, there(o)),
                     None => 0.0,
                 };
                 row[v] = scale * by_voxel + by_dice;

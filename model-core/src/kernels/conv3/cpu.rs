@@ -7,7 +7,7 @@ mod weight;
 use multiversion::{multiversion, target::match_target};
 use rayon::prelude::*;
 
-use super::super::cpu::Maps;
+use super::super::cpu::Channels;
 pub use tile::Shape;
 use tile::{Tile, multiply_add};
 pub use weight::weight_gradient;
@@ -25,7 +25,7 @@ const TILE_VALUES: usize = 3 << 15;
 /// - x: `[b, in, k, j, i]`
 /// - weight: `[out, in, 3, 3, 3]`
 /// - output: `[b, out, k, j, i]`
-pub fn forward(x: &Maps, weight: &[f32], shape: Shape) -> Vec<f32> {
+pub fn forward(x: &Channels, weight: &[f32], shape: Shape) -> Vec<f32> {
     let packed = pack(shape, |o, c, tap| weight[(o * shape.input + c) * 27 + tap]);
     convolve(x, &packed, shape)
 }
@@ -36,7 +36,7 @@ pub fn forward(x: &Maps, weight: &[f32], shape: Shape) -> Vec<f32> {
 /// - gradient: `[b, out, k, j, i]`
 /// - weight: `[out, in, 3, 3, 3]`
 /// - output: `[b, in, k, j, i]`
-pub fn input_gradient(gradient: &Maps, weight: &[f32], shape: Shape) -> Vec<f32> {
+pub fn input_gradient(gradient: &Channels, weight: &[f32], shape: Shape) -> Vec<f32> {
     let back = Shape { input: shape.output, output: shape.input, ..shape };
     let packed = pack(back, |o, c, tap| weight[(c * shape.input + o) * 27 + 26 - tap]);
     convolve(gradient, &packed, back)
@@ -60,7 +60,7 @@ fn pack(shape: Shape, weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Vec
 }
 
 /// Planes in parallel, and blocks of outputs where the planes are few.
-fn convolve(x: &Maps, weight: &[f32], shape: Shape) -> Vec<f32> {
+fn convolve(x: &Channels, weight: &[f32], shape: Shape) -> Vec<f32> {
     let Shape { input, output, dims: [_, _, nk] } = shape;
     let blocks = output.div_ceil(BLOCK);
     let batch = x.len() / (input * nk * shape.plane());
@@ -87,7 +87,7 @@ fn convolve(x: &Maps, weight: &[f32], shape: Shape) -> Vec<f32> {
 /// Some outputs' plane `k`, tile by tile, from a sample whose maps begin with `first_map`.
 fn convolve_plane(
     planes: &mut [&mut [f32]],
-    x: &Maps,
+    x: &Channels,
     first_map: usize,
     weight: &[f32],
     shape: Shape,
@@ -97,20 +97,20 @@ fn convolve_plane(
     let halo = 2 * shape.stride() + 2;
     let most = (TILE_VALUES / (3 * shape.input + BLOCK)).saturating_sub(halo);
     // Not narrower than what its taps see beyond it, which is copied once a tile.
-    let room = shape.room(most.max(halo));
-    let reach = shape.tile(room, 0).reach();
-    let mut padded = vec![0.0; shape.input * 3 * reach];
-    let mut sums = vec![0.0; BLOCK * room];
-    for first in (0..shape.positions()).step_by(room) {
-        for (n, padded) in padded.chunks_exact_mut(reach).enumerate() {
+    let tile_len = shape.tile_len(most.max(halo));
+    let padded_len = shape.tile(tile_len, 0).padded_len();
+    let mut padded = vec![0.0; shape.input * 3 * padded_len];
+    let mut sums = vec![0.0; BLOCK * tile_len];
+    for first in (0..shape.positions()).step_by(tile_len) {
+        for (n, padded) in padded.chunks_exact_mut(padded_len).enumerate() {
             shape.pad(padded, x.map(first_map + n / 3, voxels), k + n % 3, first);
         }
-        let tile = shape.tile(room, first);
+        let tile = shape.tile(tile_len, first);
         let weights = weight.chunks_exact(shape.input * 27 * BLOCK);
         for (planes, weight) in planes.chunks_mut(BLOCK).zip(weights) {
             convolve_tile(&mut sums, &padded, weight, tile);
-            for (plane, sums) in planes.iter_mut().zip(sums.chunks_exact(room)) {
-                shape.pieces(first, tile.positions, 0, |from, at, len| {
+            for (plane, sums) in planes.iter_mut().zip(sums.chunks_exact(tile_len)) {
+                shape.row_segments(first, tile.positions, 0, |from, at, len| {
                     plane[at..at + len].copy_from_slice(&sums[from..from + len]);
                 });
             }
@@ -141,15 +141,16 @@ fn convolve_runs<const WIDTH: usize, const FUSED: bool>(
     tile: Tile,
 ) {
     // A loop over offsets, too long to be unrolled: the compiler would spill the sums.
-    let offsets: [usize; 27] =
-        std::array::from_fn(|tap| tap / 9 * tile.reach() + tap / 3 % 3 * tile.stride + tap % 3);
+    let offsets: [usize; 27] = std::array::from_fn(|tap| {
+        tap / 9 * tile.padded_len() + tap / 3 % 3 * tile.stride + tap % 3
+    });
     let mut rows: [&mut [[f32; WIDTH]]; BLOCK] = Default::default();
-    for (row, sums) in rows.iter_mut().zip(sums.chunks_exact_mut(tile.room)) {
+    for (row, sums) in rows.iter_mut().zip(sums.chunks_exact_mut(tile.tile_len)) {
         *row = sums.as_chunks_mut().0;
     }
     for n in 0..tile.positions.div_ceil(WIDTH) {
         let mut lanes = [[0.0f32; WIDTH]; BLOCK];
-        let channels = x.chunks_exact(3 * tile.reach()).zip(weight.chunks_exact(27 * BLOCK));
+        let channels = x.chunks_exact(3 * tile.padded_len()).zip(weight.chunks_exact(27 * BLOCK));
         for (x, weight) in channels {
             for (weight, offset) in weight.as_chunks::<BLOCK>().0.iter().zip(&offsets) {
                 let x = &x[n * WIDTH + offset..][..WIDTH];

@@ -22,10 +22,10 @@ use super::super::cube::{
     UNITS, arguments, contiguous, cubes, empty, float, has_matrix_units, indices, map_norm,
     normalized, owned, tensor,
 };
-use super::super::{Call, DeviceKind, KernelInput, group_norm, primitive};
-use super::{Dense, slabs};
+use super::super::{DeviceKind, KernelInput, OpShape, group_norm, primitive};
+use super::{Conv3Kernels, slabs};
 
-impl Dense for Cube {
+impl Conv3Kernels for Cube {
     fn forward(source: &KernelInput, weight: &Tensor<5>) -> Tensor<5> {
         let output = weight.dims()[0];
         let by_units = planes_of_units(&source.x, output).and_then(|planes| {
@@ -83,8 +83,15 @@ fn slab(source: &KernelInput, x: Tensor<5>) -> CubeTensor {
 fn planes_of_units(x: &Tensor<5>, to: usize) -> Option<usize> {
     let [batch, from, nk, nj, ni] = x.dims();
     let (place, float_bytes) = (DeviceKind::Gpu, x.dtype().size() as u64);
-    let call = Call { place, float_bytes, batch, from, to, dims: [ni, nj, nk] };
-    has_matrix_units(&primitive::<Cube, 5>(x.clone())).then(|| slabs::num_planes(&call))
+    let op_shape = OpShape {
+        device: place,
+        float_bytes,
+        batch,
+        in_channels: from,
+        out_channels: to,
+        dims: [ni, nj, nk],
+    };
+    has_matrix_units(&primitive::<Cube, 5>(x.clone())).then(|| slabs::num_planes(&op_shape))
 }
 
 fn options() -> ConvOptions<3> {

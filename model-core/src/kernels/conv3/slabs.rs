@@ -4,25 +4,28 @@
 #[cfg(any(feature = "gpu", test))]
 use burn::Tensor;
 
-use super::Call;
+use super::OpShape;
 
 /// A slab's input and output take no more, unless three planes do.
-const MOST_BYTES: u64 = 256 << 20;
+const MAX_SLAB_BYTES: u64 = 256 << 20;
 
 /// Planes of a slab.
-pub(super) fn num_planes(call: &Call) -> usize {
-    let [ni, nj, nk] = call.dims;
-    let plane = Call { dims: [ni, nj, 1], ..*call };
-    let bytes = plane.num_inputs().saturating_add(plane.numbers(call.to)) * call.float_bytes;
+pub(super) fn num_planes(op_shape: &OpShape) -> usize {
+    let [ni, nj, nk] = op_shape.dims;
+    let plane = OpShape { dims: [ni, nj, 1], ..*op_shape };
+    let bytes =
+        plane.num_input_elements().saturating_add(plane.num_elements(op_shape.out_channels))
+            * op_shape.float_bytes;
     // With a border on both sides.
-    ((MOST_BYTES / bytes.max(1)) as usize).saturating_sub(2).clamp(1, nk.max(1))
+    ((MAX_SLAB_BYTES / bytes.max(1)) as usize).saturating_sub(2).clamp(1, nk.max(1))
 }
 
 /// Bytes of a slab's input, and twice its output.
-pub(super) fn bytes(call: &Call) -> u64 {
-    let [ni, nj, nk] = call.dims;
-    let slab = Call { dims: [ni, nj, (num_planes(call) + 2).min(nk)], ..*call };
-    slab.num_inputs().saturating_add(2 * slab.numbers(call.to)) * call.float_bytes
+pub(super) fn bytes(op_shape: &OpShape) -> u64 {
+    let [ni, nj, nk] = op_shape.dims;
+    let slab = OpShape { dims: [ni, nj, (num_planes(op_shape) + 2).min(nk)], ..*op_shape };
+    slab.num_input_elements().saturating_add(2 * slab.num_elements(op_shape.out_channels))
+        * op_shape.float_bytes
 }
 
 /// Where a slab begins and ends, and its input: one plane more on each side where there is one.
@@ -97,7 +100,7 @@ pub(super) fn weight_gradient(
 mod tests {
     use super::super::super::KernelInput;
     use super::super::super::tests::random;
-    use super::super::{Dense, conv3};
+    use super::super::{Conv3Kernels, conv3};
     use super::*;
     use burn::backend::Flex;
 
@@ -124,12 +127,18 @@ mod tests {
 
     #[test]
     fn a_slab_stays_within_its_bytes_and_is_at_least_a_plane() {
-        let call =
-            |dims| Call { from: 30, to: 30, float_bytes: 2, batch: 1, dims, ..Call::default() };
-        let level_0 = call([240, 240, 160]);
+        let op_shape = |dims| OpShape {
+            in_channels: 30,
+            out_channels: 30,
+            float_bytes: 2,
+            batch: 1,
+            dims,
+            ..OpShape::default()
+        };
+        let level_0 = op_shape([240, 240, 160]);
         assert!((30..=40).contains(&num_planes(&level_0)), "{}", num_planes(&level_0));
-        assert!(bytes(&level_0) <= 3 * MOST_BYTES / 2);
-        assert_eq!(num_planes(&call([1 << 14, 1 << 14, 4])), 1);
-        assert_eq!(num_planes(&call([8, 8, 4])), 4);
+        assert!(bytes(&level_0) <= 3 * MAX_SLAB_BYTES / 2);
+        assert_eq!(num_planes(&op_shape([1 << 14, 1 << 14, 4])), 1);
+        assert_eq!(num_planes(&op_shape([8, 8, 4])), 4);
     }
 }

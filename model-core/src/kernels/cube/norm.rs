@@ -15,7 +15,7 @@ pub(in super::super) fn arguments(
 
 /// What a norm makes of the numbers of one map.
 #[derive(CubeType)]
-pub(in super::super) struct MapNorm {
+pub(in super::super) struct ChannelAffine {
     scale: f32,
     shift: f32,
     slope: f32,
@@ -27,15 +27,15 @@ pub(in super::super) fn map_norm(
     norms: &ComptimeOption<&[f32]>,
     map: usize,
     slope: f32,
-) -> MapNorm {
+) -> ChannelAffine {
     let scale: ComptimeOption<f32> = norms.as_ref().map(|norms| norms[2 * map]);
     let shift: ComptimeOption<f32> = norms.as_ref().map(|norms| norms[2 * map + 1]);
-    MapNorm { scale: scale.unwrap_or_default(), shift: shift.unwrap_or_default(), slope }
+    ChannelAffine { scale: scale.unwrap_or_default(), shift: shift.unwrap_or_default(), slope }
 }
 
 /// `activation(x · scale + shift)`
 #[cube]
-pub(in super::super) fn normalized(x: f32, norm: &MapNorm) -> f32 {
+pub(in super::super) fn normalized(x: f32, norm: &ChannelAffine) -> f32 {
     let z = x * norm.scale + norm.shift;
     select(z > 0.0, z, z * norm.slope)
 }

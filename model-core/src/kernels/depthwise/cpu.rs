@@ -4,7 +4,7 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::super::cpu::{LANES, Map, Maps, sum_lanes};
+use super::super::cpu::{Channel, Channels, LANES, sum_lanes};
 
 /// Voxels of a slab: its padded copy stays in a core's own cache.
 const SLAB_VOXELS: usize = 1 << 15;
@@ -14,7 +14,7 @@ const SLAB_VOXELS: usize = 1 << 15;
 /// # Shapes
 /// - x, output: `[b, c, k, j, i]` with `dims` = (i, j, k)
 /// - weight: `[c, 3, 3, 3]`
-pub fn forward(x: &Maps, weight: &[f32], channels: usize, dims: [usize; 3]) -> Vec<f32> {
+pub fn forward(x: &Channels, weight: &[f32], channels: usize, dims: [usize; 3]) -> Vec<f32> {
     let plane = dims[0] * dims[1];
     let slab = (SLAB_VOXELS / plane).clamp(1, dims[2]);
     let mut output = vec![0.0; x.len()];
@@ -38,7 +38,7 @@ pub fn forward(x: &Maps, weight: &[f32], channels: usize, dims: [usize; 3]) -> V
 
 /// The gradient of the input: the same convolution with the kernel mirrored.
 pub fn input_gradient(
-    gradient: &Maps,
+    gradient: &Channels,
     weight: &[f32],
     channels: usize,
     dims: [usize; 3],
@@ -54,7 +54,7 @@ pub fn input_gradient(
 /// - x, gradient: `[b, c, k, j, i]`
 /// - output: `[c, 3, 3, 3]`
 pub fn weight_gradient(
-    x: &Maps,
+    x: &Channels,
     gradient: &[f32],
     batch: usize,
     channels: usize,
@@ -98,7 +98,7 @@ struct Padded {
 }
 
 impl Padded {
-    fn new(x: Map, [ni, nj, nk]: [usize; 3], first: usize, planes: usize) -> Self {
+    fn new(x: Channel, [ni, nj, nk]: [usize; 3], first: usize, planes: usize) -> Self {
         let (stride, plane) = (ni + 2, (ni + 2) * (nj + 2));
         // The last row's taps reach two voxels beyond its plane.
         let mut values = vec![0.0; (planes + 2) * plane + 2];
@@ -123,7 +123,7 @@ impl Padded {
 
 /// The rows of the plane of a map that begins at `start`, two zeros apart.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn load_plane(rows: &mut [f32], x: Map, start: usize, ni: usize) {
+fn load_plane(rows: &mut [f32], x: Channel, start: usize, ni: usize) {
     for (j, row) in rows.chunks_exact_mut(ni + 2).enumerate() {
         x.load(&mut row[1..=ni], start + j * ni);
     }

@@ -14,13 +14,13 @@ use cubecl::prelude::*;
 
 use super::super::KernelInput;
 use super::super::cube::{
-    MapNorm, UNITS, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized,
-    tensor,
+    ChannelAffine, UNITS, arguments, contiguous, cubes, empty, float, indices, map_norm,
+    normalized, tensor,
 };
 use super::super::memory::BUSY_CUBES;
-use super::Depthwise;
+use super::DepthwiseConvKernels;
 
-impl Depthwise for Cube {
+impl DepthwiseConvKernels for Cube {
     fn forward(x: &KernelInput, weight: &Tensor<4>) -> Tensor<5> {
         convolve(x, weight, false)
     }
@@ -37,7 +37,7 @@ impl Depthwise for Cube {
 fn convolve(source: &KernelInput, weight: &Tensor<4>, is_mirrored: bool) -> Tensor<5> {
     let (shape, x, weight) = (source.x.dims(), contiguous(&source.x), contiguous(weight));
     let (norms, slope) = arguments(source.norm.as_ref());
-    let plan = Plan::new(&x, 4);
+    let plan = MarchPlan::new(&x, 4);
     let output = empty(shape, x.dtype, &x);
     // Safety: what is read lies inside the maps, and each unit writes its own voxels.
     unsafe {
@@ -62,7 +62,7 @@ fn convolve(source: &KernelInput, weight: &Tensor<4>, is_mirrored: bool) -> Tens
 }
 
 /// How the maps are divided among cubes.
-struct Plan {
+struct MarchPlan {
     maps: usize,
     channels: usize,
     dims: [usize; 3],
@@ -76,7 +76,7 @@ struct Plan {
     slabs: usize,
 }
 
-impl Plan {
+impl MarchPlan {
     fn new(x: &CubeTensor, most_rows: usize) -> Self {
         let [batch, channels, nk, nj, ni] = x.meta.shape().dims();
         assert!(ni * nj < u32::MAX as usize, "planes of fewer than 2³² voxels, found {ni} × {nj}");
@@ -89,7 +89,7 @@ impl Plan {
         let wanted = BUSY_CUBES.div_ceil(maps * tiles[0] * tiles[1]).min(nk.div_ceil(8));
         let slab = nk.div_ceil(wanted);
         let slabs = nk.div_ceil(slab);
-        Plan { maps, channels, dims: [ni, nj, nk], width, rows, tiles, slab, slabs }
+        MarchPlan { maps, channels, dims: [ni, nj, nk], width, rows, tiles, slab, slabs }
     }
 
     /// Cubes of a map.
@@ -119,7 +119,7 @@ struct March {
 
 /// Where a cube works: its map, the first voxel of its tile, its planes.
 #[derive(CubeType)]
-struct Spot {
+struct TileOrigin {
     map: usize,
     /// Among the cubes of its map.
     number: usize,
@@ -130,13 +130,13 @@ struct Spot {
 }
 
 #[cube]
-fn spot(march: &March, #[comptime] width: usize, #[comptime] height: usize) -> Spot {
+fn spot(march: &March, #[comptime] width: usize, #[comptime] height: usize) -> TileOrigin {
     let spots = march.tiles_i * march.tiles_j * march.slabs;
     let number = CUBE_POS % spots;
     let tile_i = number % march.tiles_i;
     let tile_j = number / march.tiles_i % march.tiles_j;
     let first = number / (march.tiles_i * march.tiles_j) * march.slab;
-    Spot {
+    TileOrigin {
         map: CUBE_POS / spots,
         number,
         i: (tile_i * width) as u32,
@@ -153,7 +153,7 @@ const OUTSIDE: u32 = u32::MAX;
 #[cube]
 fn places(
     march: &March,
-    spot: &Spot,
+    spot: &TileOrigin,
     #[comptime] width: usize,
     #[comptime] area: usize,
 ) -> Array<u32> {
@@ -210,7 +210,7 @@ fn put<F: Float>(
     places: &Array<u32>,
     march: &March,
     plane: usize,
-    norm: &MapNorm,
+    norm: &ChannelAffine,
     #[comptime] area: usize,
     #[comptime] is_normed: bool,
 ) {

@@ -7,15 +7,15 @@ use burn::tensor::{DType, FloatDType, TensorData};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::super::cpu::{LANES, MapNorm, Owned, RUN, Values, sum_lanes, tensor};
-use super::{Affine, Gradients, GroupNormKernels, Layout, plus};
+use super::super::cpu::{ChannelAffine, CpuValues, CpuValuesMut, LANES, RUN, sum_lanes, tensor};
+use super::{Gradients, GroupNormKernels, Layout, NormAffine, add_or_subtract};
 use crate::network::config::NORM_EPSILON;
 
 impl GroupNormKernels for Flex {
     type Statistics = Vec<Statistics>;
 
     fn statistics(x: &Tensor<5>, layout: Layout) -> Vec<Statistics> {
-        statistics(Values::new(x).slice(), layout)
+        statistics(CpuValues::new(x).slice(), layout)
     }
 
     fn affine(
@@ -23,12 +23,13 @@ impl GroupNormKernels for Flex {
         statistics: &Vec<Statistics>,
         layout: Layout,
     ) -> Tensor<2> {
-        let (gamma_values, beta) = (Values::new(gamma), Values::new(beta));
+        let (gamma_values, beta) = (CpuValues::new(gamma), CpuValues::new(beta));
         let (gamma_values, beta) = (gamma_values.slice(), beta.slice());
-        let maps = statistics.len() * layout.of_group();
+        let maps = statistics.len() * layout.channels_per_group();
         let of_map = |map: usize| {
             let channel = map % layout.channels;
-            let Statistics { mean, inverse_deviation } = statistics[map / layout.of_group()];
+            let Statistics { mean, inverse_deviation } =
+                statistics[map / layout.channels_per_group()];
             let scale = gamma_values[channel] * inverse_deviation;
             [scale, beta[channel] - mean * scale]
         };
@@ -36,22 +37,22 @@ impl GroupNormKernels for Flex {
         Tensor::from_primitive::<Flex>(FlexTensor::from_data(values))
     }
 
-    fn apply(x: Tensor<5>, norm: &Affine) -> Tensor<5> {
+    fn apply(x: Tensor<5>, norm: &NormAffine) -> Tensor<5> {
         let ([.., k, j, i], float) = (x.dims(), FloatDType::from(x.dtype()));
-        let mut values = Owned::new(x);
-        let maps = values.slice().par_chunks_mut(k * j * i).zip(MapNorm::of(norm));
+        let mut values = CpuValuesMut::new(x);
+        let maps = values.slice().par_chunks_mut(k * j * i).zip(ChannelAffine::of(norm));
         maps.for_each(|(map, norm)| apply_map(map, norm));
         values.tensor(float)
     }
 
-    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &Affine, sign: f32) -> Tensor<5> {
+    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &NormAffine, sign: f32) -> Tensor<5> {
         let ([.., k, j, i], float) = (stream.dims(), FloatDType::from(stream.dtype()));
         if x.dtype() != DType::F32 {
-            return plus(stream, Self::apply(x, norm), sign);
+            return add_or_subtract(stream, Self::apply(x, norm), sign);
         }
-        let (mut values, x) = (Owned::new(stream), Values::new(&x));
+        let (mut values, x) = (CpuValuesMut::new(stream), CpuValues::new(&x));
         let maps = values.slice().par_chunks_mut(k * j * i).zip(x.slice().par_chunks(k * j * i));
-        maps.zip(MapNorm::of(norm)).for_each(|((map, x), norm)| add_map(map, x, norm, sign));
+        maps.zip(ChannelAffine::of(norm)).for_each(|((map, x), norm)| add_map(map, x, norm, sign));
         values.tensor(float)
     }
 
@@ -64,9 +65,9 @@ impl GroupNormKernels for Flex {
         slope: f32,
     ) -> Gradients {
         let float = FloatDType::from(x.dtype());
-        let (values, mut gradient) = (Values::new(&x), Owned::new(gradient));
+        let (values, mut gradient) = (CpuValues::new(&x), CpuValuesMut::new(gradient));
         let (values, gradient_values) = (values.slice(), gradient.slice());
-        let [gamma, beta] = parameters.map(Values::new);
+        let [gamma, beta] = parameters.map(CpuValues::new);
         let (gamma, beta) = (gamma.slice(), beta.slice());
         let sums = channel_sums(values, gradient_values, gamma, beta, statistics, layout, slope);
         input_gradient(values, gradient_values, gamma, beta, statistics, &sums, layout, slope);
@@ -75,8 +76,8 @@ impl GroupNormKernels for Flex {
             let totals = (0..layout.channels).map(|c| of_channel(c) as f32).collect();
             tensor(totals, [layout.channels], parameters[0])
         };
-        let of_gamma = of_channels(|sums| sums.times_normalized);
-        (gradient.tensor(float), of_gamma, of_channels(|sums| sums.plain))
+        let gamma_grad = of_channels(|sums| sums.times_normalized);
+        (gradient.tensor(float), gamma_grad, of_channels(|sums| sums.plain))
     }
 }
 
@@ -99,13 +100,13 @@ struct Sums {
 /// Mean and deviation of every group: two passes, since E[x²] − E[x]² loses digits.
 fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
     let size = layout.group_size() as f64;
-    let of_group = |x: &[f32]| {
+    let channels_per_group = |x: &[f32]| {
         let mean = x.chunks(RUN).map(sum_run).sum::<f64>() / size;
         let variance = x.chunks(RUN).map(|x| squares_run(x, mean as f32)).sum::<f64>() / size;
         let inverse_deviation = 1.0 / (variance + f64::from(NORM_EPSILON)).sqrt();
         Statistics { mean: mean as f32, inverse_deviation: inverse_deviation as f32 }
     };
-    x.par_chunks(layout.group_size()).map(of_group).collect()
+    x.par_chunks(layout.group_size()).map(channels_per_group).collect()
 }
 
 /// The sums that both gradients are made from, for every channel of every sample.
@@ -121,7 +122,7 @@ fn channel_sums(
     let maps = x.par_chunks(layout.voxels).zip(gradient.par_chunks(layout.voxels)).enumerate();
     maps.map(|(map, (x, gradient))| {
         let channel = map % layout.channels;
-        let statistics = statistics[map / layout.of_group()];
+        let statistics = statistics[map / layout.channels_per_group()];
         let mut sums = Sums::default();
         for (x, gradient) in x.chunks(RUN).zip(gradient.chunks(RUN)) {
             add_sums(&mut sums, x, gradient, statistics, gamma[channel], beta[channel], slope);
@@ -143,7 +144,7 @@ fn input_gradient(
     layout: Layout,
     slope: f32,
 ) {
-    let per_group = layout.of_group();
+    let per_group = layout.channels_per_group();
     gradient.par_chunks_mut(layout.voxels).enumerate().for_each(|(map, gradient)| {
         let channel = map % layout.channels;
         let first = map / per_group * per_group;
@@ -189,12 +190,12 @@ fn squares_run(x: &[f32], mean: f32) -> f64 {
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn apply_map(x: &mut [f32], norm: MapNorm) {
+fn apply_map(x: &mut [f32], norm: ChannelAffine) {
     x.iter_mut().for_each(|x| *x = norm.apply(*x));
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn add_map(stream: &mut [f32], x: &[f32], norm: MapNorm, sign: f32) {
+fn add_map(stream: &mut [f32], x: &[f32], norm: ChannelAffine, sign: f32) {
     stream.iter_mut().zip(x).for_each(|(stream, &x)| *stream += sign * norm.apply(x));
 }
 

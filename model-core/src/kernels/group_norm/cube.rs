@@ -12,17 +12,17 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::super::cube::{
-    UNITS, add_parts, contiguous, cubes, empty, float, indices, output_over, owned, sum_units,
-    tensor, vector_size,
+    UNITS, add_partial_sums, contiguous, cubes, empty, float, in_place_output, indices, owned,
+    sum_units, tensor, vector_size,
 };
-use super::{Affine, Gradients, GroupNormKernels, Layout};
+use super::{Gradients, GroupNormKernels, Layout, NormAffine};
 
 /// Vectors that a unit takes of a run, one after the other.
 const STRIDES: usize = 16;
 
 /// A run of vectors, cut into parts for cubes.
 #[derive(Clone, Copy)]
-struct Cut {
+struct RunSplit {
     /// Numbers of a vector.
     vector: usize,
     /// Vectors of a run.
@@ -33,19 +33,19 @@ struct Cut {
     cubes: usize,
 }
 
-impl Cut {
+impl RunSplit {
     /// # Panics
     /// When a vector does not divide a run.
-    fn new(vector: usize, numbers: usize, runs: usize) -> Cut {
-        assert!(numbers.is_multiple_of(vector), "{vector} numbers do not divide {numbers}");
-        let run = numbers / vector;
+    fn new(vector: usize, num_elements: usize, runs: usize) -> RunSplit {
+        assert!(num_elements.is_multiple_of(vector), "{vector} numbers do not divide {numbers}");
+        let run = num_elements / vector;
         let parts = run.div_ceil(UNITS * STRIDES);
-        Cut { vector, run, parts, cubes: runs * parts }
+        RunSplit { vector, run, parts, cubes: runs * parts }
     }
 
     fn place(self, layout: Layout) -> PlaceLaunch {
-        let Cut { run, parts, cubes, .. } = self;
-        PlaceLaunch::new(run, parts, cubes, layout.channels, layout.of_group())
+        let RunSplit { run, parts, cubes, .. } = self;
+        PlaceLaunch::new(run, parts, cubes, layout.channels, layout.channels_per_group())
     }
 }
 
@@ -64,11 +64,11 @@ impl GroupNormKernels for Cube {
         tensor(affine::maps([gamma, beta].map(parameter), statistics, layout))
     }
 
-    fn apply(x: Tensor<5>, norm: &Affine) -> Tensor<5> {
+    fn apply(x: Tensor<5>, norm: &NormAffine) -> Tensor<5> {
         tensor(affine::add(None, owned(x), norm, 1.0))
     }
 
-    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &Affine, sign: f32) -> Tensor<5> {
+    fn add(stream: Tensor<5>, x: Tensor<5>, norm: &NormAffine, sign: f32) -> Tensor<5> {
         tensor(affine::add(Some(owned(stream)), owned(x), norm, sign))
     }
 
@@ -104,8 +104,8 @@ impl GroupNormKernels for Cube {
                 float(x.dtype),
             );
         }
-        let sums = add_parts(partials, [batch * channels, 2], DType::F32);
-        let [of_gamma, of_beta] = [(); 2].map(|()| empty([channels], DType::F32, &x));
+        let sums = add_partial_sums(partials, [batch * channels, 2], DType::F32);
+        let [gamma_grad, beta_grad] = [(); 2].map(|()| empty([channels], DType::F32, &x));
         let means = empty([batch * layout.groups, 2], DType::F32, &x);
         let units = channels.max(batch * layout.groups);
         // Safety: a unit writes its group's means and its channel's sums, where there are such.
@@ -117,15 +117,15 @@ impl GroupNormKernels for Cube {
                 sums.clone().into_buffer_arg(),
                 gamma_values.clone().into_buffer_arg(),
                 means.clone().into_buffer_arg(),
-                of_gamma.clone().into_buffer_arg(),
-                of_beta.clone().into_buffer_arg(),
+                gamma_grad.clone().into_buffer_arg(),
+                beta_grad.clone().into_buffer_arg(),
                 batch,
                 channels,
-                layout.of_group(),
+                layout.channels_per_group(),
                 1.0 / layout.group_size() as f32,
             );
         }
-        let (output, output_arg) = output_over(&gradient, 1);
+        let (output, output_arg) = in_place_output(&gradient, 1);
         // Safety: as of the sums; a unit writes where it reads.
         unsafe {
             gradient_kernel::launch_unchecked(
@@ -147,7 +147,7 @@ impl GroupNormKernels for Cube {
             );
         }
         let of_parameter = |of: CubeTensor| tensor::<1>(of).cast(FloatDType::from(gamma.dtype()));
-        (tensor(output), of_parameter(of_gamma), of_parameter(of_beta))
+        (tensor(output), of_parameter(gamma_grad), of_parameter(beta_grad))
     }
 }
 
@@ -157,15 +157,15 @@ fn parameter(tensor: &Tensor<1>) -> CubeTensor {
 }
 
 impl Layout {
-    fn channel_cut(self, x: &CubeTensor) -> Cut {
+    fn channel_cut(self, x: &CubeTensor) -> RunSplit {
         let [batch, channels, ..] = x.meta.shape().dims::<5>();
-        Cut::new(vector_size(self.voxels, x), self.voxels, batch * channels)
+        RunSplit::new(vector_size(self.voxels, x), self.voxels, batch * channels)
     }
 }
 
 /// Where a cube works.
 #[derive(CubeLaunch, CubeType)]
-struct DeviceKind {
+struct ChunkPosition {
     /// Vectors of a channel of a sample.
     run: usize,
     /// Parts of it.
@@ -174,7 +174,7 @@ struct DeviceKind {
     cubes: usize,
     channels: usize,
     /// Channels of a group.
-    of_group: usize,
+    channels_per_group: usize,
 }
 
 /// The vectors that this cube takes, of the whole tensor.
@@ -213,7 +213,7 @@ fn sums_kernel<F: Float, N: Size>(
     beta: &[f32],
     statistics: &[f32],
     partials: &mut [f32],
-    place: DeviceKind,
+    place: ChunkPosition,
     slope: f32,
     #[define(F)] _float: ElemType,
 ) {
@@ -222,7 +222,7 @@ fn sums_kernel<F: Float, N: Size>(
     }
     let map = CUBE_POS / place.parts;
     let channel = map % place.channels;
-    let group = map / place.of_group;
+    let group = map / place.channels_per_group;
     let (mean, inverse_deviation) = (statistics[2 * group], statistics[2 * group + 1]);
     let (gamma, beta) = (gamma[channel], beta[channel]);
     let mut plain = Vector::<f32, N>::new(0.0);
@@ -262,18 +262,18 @@ fn totals_kernel(
     sums: &[f32],
     gamma: &[f32],
     means: &mut [f32],
-    of_gamma: &mut [f32],
-    of_beta: &mut [f32],
+    gamma_grad: &mut [f32],
+    beta_grad: &mut [f32],
     batch: usize,
     channels: usize,
-    of_group: usize,
+    channels_per_group: usize,
     factor: f32,
 ) {
     let unit = ABSOLUTE_POS;
-    if unit < batch * (channels / of_group) {
+    if unit < batch * (channels / channels_per_group) {
         let mut plain = 0.0f32;
         let mut times_normalized = 0.0f32;
-        for map in unit * of_group..(unit + 1) * of_group {
+        for map in unit * channels_per_group..(unit + 1) * channels_per_group {
             let gamma = gamma[map % channels];
             plain += gamma * sums[2 * map];
             times_normalized += gamma * sums[2 * map + 1];
@@ -289,8 +289,8 @@ fn totals_kernel(
             plain += sums[2 * map];
             times_normalized += sums[2 * map + 1];
         }
-        of_beta[unit] = plain;
-        of_gamma[unit] = times_normalized;
+        beta_grad[unit] = plain;
+        gamma_grad[unit] = times_normalized;
     }
 }
 
@@ -304,7 +304,7 @@ fn gradient_kernel<F: Float, N: Size>(
     statistics: &[f32],
     means: &[f32],
     output: &mut [Vector<F, N>],
-    place: DeviceKind,
+    place: ChunkPosition,
     slope: f32,
     #[define(F)] _float: ElemType,
 ) {
@@ -313,7 +313,7 @@ fn gradient_kernel<F: Float, N: Size>(
     }
     let map = CUBE_POS / place.parts;
     let channel = map % place.channels;
-    let group = map / place.of_group;
+    let group = map / place.channels_per_group;
     let (mean, inverse_deviation) = (statistics[2 * group], statistics[2 * group + 1]);
     let (gamma, beta) = (gamma[channel], beta[channel]);
     let plain = Vector::<f32, N>::new(means[2 * group]);

@@ -94,13 +94,13 @@ fn a_gpu_finds_what_the_cpu_finds() {
     ] {
         for activation in ACTIVATIONS {
             let inputs = (random(shape), parameters(shape[1]));
-            super::super::cube::tests::assert_twins(&inputs, own(groups, activation));
+            super::super::cube::tests::assert_gpu_matches_cpu(&inputs, own(groups, activation));
         }
     }
     // A half of the channels, as reversible blocks take them.
     let inputs = (random([2, 6, 3, 5, 7]), parameters(3));
     let of_half = |(x, p): Inputs| own(3, Activation::Relu)((x.narrow(1, 3, 3), p));
-    super::super::cube::tests::assert_twins(&inputs, of_half);
+    super::super::cube::tests::assert_gpu_matches_cpu(&inputs, of_half);
 }
 
 #[cfg(feature = "gpu")]

@@ -10,7 +10,7 @@ use cubecl::CubeElement;
 use cubecl::prelude::*;
 
 use super::super::cube::{UNITS, contiguous, cubes, empty, indices, tensor};
-use super::{LossTarget, Slopes, VoxelPasses, VoxelSums};
+use super::{LossDerivatives, LossTarget, VoxelPasses, VoxelSums};
 
 /// Voxels of a unit, one after the other.
 const STRIDES: usize = 64;
@@ -61,10 +61,10 @@ impl Batch {
 }
 
 /// Numbers of the host on the device of `like`.
-fn buffer<N: CubeElement>(numbers: &[N], like: &CubeTensor) -> CubeTensor {
-    let handle = like.client.create_from_slice(N::as_bytes(numbers));
+fn buffer<N: CubeElement>(num_elements: &[N], like: &CubeTensor) -> CubeTensor {
+    let handle = like.client.create_from_slice(N::as_bytes(num_elements));
     let (client, device) = (like.client.clone(), like.device.clone());
-    CubeTensor::new_contiguous(client, device, Shape::new([numbers.len()]), handle, DType::U32)
+    CubeTensor::new_contiguous(client, device, Shape::new([num_elements.len()]), handle, DType::U32)
 }
 
 impl VoxelPasses for Batch {
@@ -111,7 +111,7 @@ impl VoxelPasses for Batch {
         sums
     }
 
-    fn gradient(&self, slopes: Slopes) -> Tensor<5> {
+    fn gradient(&self, slopes: LossDerivatives) -> Tensor<5> {
         let [batch, outputs, voxels] = self.dims();
         let by_probability = slopes.by_probability.iter().flat_map(|(all, there)| [*all, *there]);
         let by_probability: Vec<f32> = by_probability.collect();
@@ -136,7 +136,7 @@ impl VoxelPasses for Batch {
                 self.focal_weights[0],
                 self.focal_weights[1],
                 self.exclusive,
-                slopes.voxel_part,
+                slopes.voxel_loss,
             );
         }
         Tensor::from_primitive::<Cube>(output)

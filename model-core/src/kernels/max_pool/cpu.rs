@@ -4,19 +4,19 @@ use burn::Tensor;
 use burn::backend::Flex;
 use rayon::prelude::*;
 
-use super::super::cpu::{Values, tensor};
+use super::super::cpu::{CpuValues, tensor};
 use super::MaxPoolKernels;
 
 impl MaxPoolKernels for Flex {
     fn max_pool2(x: &Tensor<5>) -> Tensor<5> {
         let [b, c, k, j, i] = x.dims();
-        let output = forward(Values::new(x).slice(), [i, j, k]);
+        let output = forward(CpuValues::new(x).slice(), [i, j, k]);
         tensor(output, [b, c, k / 2, j / 2, i / 2], x)
     }
 
     fn gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5> {
         let shape @ [.., k, j, i] = x.dims();
-        let (values, gradient) = (Values::new(x), Values::new(gradient));
+        let (values, gradient) = (CpuValues::new(x), CpuValues::new(gradient));
         tensor(input_gradient(values.slice(), gradient.slice(), [i, j, k]), shape, x)
     }
 }

@@ -14,7 +14,7 @@ impl MaxPoolKernels for Cube {
         let x = contiguous(x);
         let [b, c, k, j, i] = x.meta.shape().dims::<5>();
         let output = empty([b, c, k / 2, j / 2, i / 2], x.dtype, &x);
-        let work = Work::new(&x);
+        let work = UnitLayout::new(&x);
         // Safety: a unit reads its 2³ voxels of x for each number of its own vector of the output.
         unsafe {
             forward_kernel::launch_unchecked(
@@ -38,7 +38,7 @@ impl MaxPoolKernels for Cube {
     fn gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5> {
         let (x, gradient) = (contiguous(x), contiguous(gradient));
         let output = empty(x.meta.shape().dims::<5>(), x.dtype, &x);
-        let work = Work::new(&x);
+        let work = UnitLayout::new(&x);
         // Safety: as of the forward pass; a unit writes where it reads of x.
         unsafe {
             gradient_kernel::launch_unchecked(
@@ -62,7 +62,7 @@ impl MaxPoolKernels for Cube {
 }
 
 /// How the outputs fall to units.
-struct Work {
+struct UnitLayout {
     /// Outputs of a unit.
     outputs: usize,
     /// Units of a row of the output.
@@ -73,13 +73,13 @@ struct Work {
     units: usize,
 }
 
-impl Work {
-    fn new(x: &CubeTensor) -> Work {
+impl UnitLayout {
+    fn new(x: &CubeTensor) -> UnitLayout {
         let [b, c, k, j, i] = x.meta.shape().dims::<5>();
         // Of inputs, as two of a row make one output.
         let vector = vector_size(i, x).max(2);
         let (row, rows) = (i / vector, j / 2);
-        Work { outputs: vector / 2, row, rows, units: b * c * (k / 2) * rows * row }
+        UnitLayout { outputs: vector / 2, row, rows, units: b * c * (k / 2) * rows * row }
     }
 }
 

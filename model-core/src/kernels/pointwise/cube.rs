@@ -9,15 +9,16 @@ use cubecl::prelude::*;
 
 use super::super::KernelInput;
 use super::super::cube::{
-    add_parts, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized, tensor,
+    add_partial_sums, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized,
+    tensor,
 };
-use super::{Pointwise, RUN, num_parts, product, tile};
+use super::{PointwiseConvKernels, RUN, num_parts, product, tile};
 
 /// A unit's outputs, and its inputs.
 const BLOCK: usize = 4;
 type Block = Vector<f32, Const<BLOCK>>;
 
-impl Pointwise for Cube {
+impl PointwiseConvKernels for Cube {
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
         product(matrix, x)
     }
@@ -50,7 +51,7 @@ impl Pointwise for Cube {
                 float(x.dtype),
             );
         }
-        tensor(add_parts(partials, [to, from], x.dtype))
+        tensor(add_partial_sums(partials, [to, from], x.dtype))
     }
 }
 

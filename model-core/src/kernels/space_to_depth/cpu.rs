@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 /// `x` is `[maps, k, j, i]`; the output `[8 · maps, k/2, j/2, i/2]`.
-pub fn squeeze(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
+pub fn space_to_depth(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
     let [i, j, _] = dims;
     let voxels: usize = dims.iter().product();
     let mut output = vec![0.0; x.len()];
@@ -23,7 +23,7 @@ pub fn squeeze(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
 }
 
 /// `x` is `[8 · maps, k, j, i]`; the output `[maps, 2k, 2j, 2i]`.
-pub fn unsqueeze(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
+pub fn depth_to_space(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
     let [i, j, _] = dims;
     let voxels: usize = dims.iter().product();
     let mut output = vec![0.0; x.len()];

@@ -6,18 +6,18 @@ use burn::tensor::DType;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::super::cpu::{Values, tensor};
+use super::super::cpu::{CpuValues, tensor};
 use super::UpsampleKernels;
 
 impl UpsampleKernels for Flex {
     fn upsample2(x: &Tensor<5>, skip: Option<Tensor<5>>) -> Tensor<5> {
         let [b, c, k, j, i] = x.dims();
         let doubled = [b, c, 2 * k, 2 * j, 2 * i];
-        let values = Values::new(x);
+        let values = CpuValues::new(x);
         let fill = |start| tensor(forward(values.slice(), start, [i, j, k]), doubled, x);
         match skip {
             None => fill(vec![0.0; 8 * values.slice().len()]),
-            Some(skip) if x.dtype() == DType::F32 => fill(Values::new(&skip).slice().to_vec()),
+            Some(skip) if x.dtype() == DType::F32 => fill(CpuValues::new(&skip).slice().to_vec()),
             // Half precision would need a copy of the skip in f32.
             Some(skip) => fill(vec![0.0; 8 * values.slice().len()]) + skip,
         }
@@ -26,7 +26,7 @@ impl UpsampleKernels for Flex {
     fn gradient(gradient: &Tensor<5>) -> Tensor<5> {
         let [b, c, k, j, i] = gradient.dims();
         let [k, j, i] = [k / 2, j / 2, i / 2];
-        let input_grad = input_gradient(Values::new(gradient).slice(), [i, j, k]);
+        let input_grad = input_gradient(CpuValues::new(gradient).slice(), [i, j, k]);
         tensor(input_grad, [b, c, k, j, i], gradient)
     }
 }

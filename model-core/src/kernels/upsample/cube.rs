@@ -138,7 +138,7 @@ fn forward_kernel<F: Float, N: Size, M: Size>(
         for dj in 0..3usize {
             let plane = planes + min(max(k + dk, 1) - 1, nk - 1);
             let start = (plane * nj + min(max(j + dj, 1) - 1, nj - 1)) * row;
-            let wide = widened::<F, N, M>(x, start, at, row);
+            let wide = widening_bytes::<F, N, M>(x, start, at, row);
             #[unroll]
             for n in 0..4usize {
                 let weight = comptime![OF_HALF[n / 2][dk] * OF_HALF[n % 2][dj]];
@@ -163,7 +163,7 @@ fn forward_kernel<F: Float, N: Size, M: Size>(
 
 /// A vector of a row, twice as long.
 #[cube]
-fn widened<F: Float, N: Size, M: Size>(
+fn widening_bytes<F: Float, N: Size, M: Size>(
     x: &[Vector<F, M>],
     start: usize,
     at: usize,

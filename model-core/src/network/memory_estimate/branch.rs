@@ -2,7 +2,7 @@
 
 use super::simulated_graph::{SimulatedDevice, SimulatedGraph, Unary, Var};
 use super::simulated_heap::Shadow;
-use crate::kernels::{Memory, conv3, group_norm, pointwise};
+use crate::kernels::{OpMemory, conv3, group_norm, pointwise};
 use crate::network::config::{UNetConfig, Vae};
 
 impl SimulatedDevice {
@@ -20,15 +20,15 @@ impl SimulatedDevice {
         let mut x = self.cast(&mut tape, leaf, 4);
         x = self.norm(&mut tape, x);
         let halved = x.shadow.dims.map(|d| d / 2);
-        let call = self.call(&x.shadow, vae.channels);
-        let weights = 27 * call.from * vae.channels;
+        let op_shape = self.op_shape(&x.shadow, vae.channels);
+        let weights = 27 * op_shape.in_channels * vae.channels;
         let op = Unary {
             // burn's own convolution; small, at the bottom of the network.
-            memory: Memory { keeps_input: true, ..Memory::default() },
+            memory: OpMemory { keeps_input: true, ..OpMemory::default() },
             norm: None,
             output: (vae.channels, halved, 4),
             num_parameters: weights,
-            work: call.numbers(weights) / 8,
+            work: op_shape.num_elements(weights) / 8,
         };
         x = self.unary(&mut tape, x, op);
         let flat = vae.channels * halved.iter().product::<usize>();
@@ -58,19 +58,20 @@ impl SimulatedDevice {
     }
 
     fn dense(&self, tape: &mut SimulatedGraph, x: Var, to: usize) -> Var {
-        let call = self.call(&x.shadow, to);
-        let output = (to, call.dims, call.float_bytes);
-        let (memory, work) = (pointwise::memory(&call), call.numbers(call.from * to));
-        let num_parameters = (call.from + 1) * to;
+        let op_shape = self.op_shape(&x.shadow, to);
+        let output = (to, op_shape.dims, op_shape.float_bytes);
+        let (memory, work) =
+            (pointwise::memory(&op_shape), op_shape.num_elements(op_shape.in_channels * to));
+        let num_parameters = (op_shape.in_channels + 1) * to;
         self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work })
     }
 
     fn normed_conv(&self, tape: &mut SimulatedGraph, x: Var) -> Var {
-        let call = self.call(&x.shadow, x.shadow.channels);
-        let weights = 27 * call.from * call.from;
-        let output = (call.from, call.dims, call.float_bytes);
-        let (memory, work) = (conv3::memory(&call), call.numbers(weights));
-        let norm = Some(group_norm::memory(&call));
+        let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
+        let weights = 27 * op_shape.in_channels * op_shape.in_channels;
+        let output = (op_shape.in_channels, op_shape.dims, op_shape.float_bytes);
+        let (memory, work) = (conv3::memory(&op_shape), op_shape.num_elements(weights));
+        let norm = Some(group_norm::memory(&op_shape));
         self.unary(tape, x, Unary { memory, norm, output, num_parameters: weights, work })
     }
 }

@@ -135,7 +135,7 @@ impl SimulatedDevice {
         let plain = |shadow| Var { shadow, node: None };
         let (node, output) = match forward(&mut tape, x.clone()) {
             FeatureMap::DeferredGroupNorm(y) => {
-                let norm = group_norm::memory(&self.call(&y.shadow, y.shadow.channels));
+                let norm = group_norm::memory(&self.op_shape(&y.shadow, y.shadow.channels));
                 self.heap.touch(norm.forward_bytes);
                 let output = FeatureMap::DeferredGroupNorm(plain(y.shadow.clone()));
                 (Some(tape.record(self, self.normed_end(norm, y))), output)
@@ -259,9 +259,10 @@ impl SimulatedDevice {
             }
             Layer::Pool => {
                 let x = self.whole(tape, x);
-                let call = self.call(&x.shadow, x.shadow.channels);
-                let output = (call.from, call.dims.map(|d| d / 2), call.float_bytes);
-                let memory = max_pool::memory(&call);
+                let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
+                let output =
+                    (op_shape.in_channels, op_shape.dims.map(|d| d / 2), op_shape.float_bytes);
+                let memory = max_pool::memory(&op_shape);
                 self.unary(
                     tape,
                     x,
@@ -345,22 +346,22 @@ impl SimulatedDevice {
             }
             is_normed = true;
         }
-        let call = self.call(&x.shadow, unit.to);
+        let op_shape = self.op_shape(&x.shadow, unit.to);
         let (mut memory, taps) = match unit.kernel {
-            Kernel::Pointwise => (pointwise::memory(&call), 1),
-            Kernel::Depthwise3 => (depthwise::memory(&call), 27),
-            Kernel::Conv3 => (kernels::conv3::memory(&call), 27 * unit.from),
+            Kernel::Pointwise => (pointwise::memory(&op_shape), 1),
+            Kernel::Depthwise3 => (depthwise::memory(&op_shape), 27),
+            Kernel::Conv3 => (kernels::conv3::memory(&op_shape), 27 * unit.from),
         };
         let inner = if unit.kernel == Kernel::Pointwise { unit.from } else { 1 };
         let weights = unit.to * taps * inner;
         let num_parameters = weights + if unit.bias { unit.to } else { 0 };
-        if call.float_bytes < 4 {
+        if op_shape.float_bytes < 4 {
             // Parameters are f32; the convolution keeps its copy of them in its own type.
-            memory.kept_bytes += call.float_bytes * weights as u64;
+            memory.kept_bytes += op_shape.float_bytes * weights as u64;
         }
-        let work = call.numbers(weights);
-        let output = (unit.to, call.dims, call.float_bytes);
-        let norm = is_normed.then(|| group_norm::memory(&call));
+        let work = op_shape.num_elements(weights);
+        let output = (unit.to, op_shape.dims, op_shape.float_bytes);
+        let norm = is_normed.then(|| group_norm::memory(&op_shape));
         x = self.unary(tape, x, Unary { memory, norm, output, num_parameters, work });
         match unit.norm {
             Some(norm) if !norm.first => FeatureMap::DeferredGroupNorm(x),
@@ -370,28 +371,30 @@ impl SimulatedDevice {
 
     /// A norm with its activation.
     pub fn norm(&self, tape: &mut SimulatedGraph, x: Var) -> Var {
-        let call = self.call(&x.shadow, x.shadow.channels);
-        let (memory, output) =
-            (group_norm::memory(&call), (call.from, call.dims, call.float_bytes));
-        let num_parameters = 2 * call.from;
+        let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
+        let (memory, output) = (
+            group_norm::memory(&op_shape),
+            (op_shape.in_channels, op_shape.dims, op_shape.float_bytes),
+        );
+        let num_parameters = 2 * op_shape.in_channels;
         self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work: 0 })
     }
 
     /// Trilinear ×2.
     pub fn upsample(&self, tape: &mut SimulatedGraph, x: Var) -> Var {
-        let call = self.call(&x.shadow, x.shadow.channels);
-        let output = (call.from, call.dims.map(|d| 2 * d), call.float_bytes);
-        let (memory, work) = (upsample::memory(&call), 8 * 8 * call.num_inputs());
+        let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
+        let output = (op_shape.in_channels, op_shape.dims.map(|d| 2 * d), op_shape.float_bytes);
+        let (memory, work) = (upsample::memory(&op_shape), 8 * 8 * op_shape.num_input_elements());
         self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work })
     }
 
     fn shuffle(&self, tape: &mut SimulatedGraph, x: Var, squeeze: bool) -> Var {
-        let call = self.call(&x.shadow, x.shadow.channels);
+        let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
         let output = match squeeze {
-            true => (8 * call.from, call.dims.map(|d| d / 2), call.float_bytes),
-            false => (call.from / 8, call.dims.map(|d| 2 * d), call.float_bytes),
+            true => (8 * op_shape.in_channels, op_shape.dims.map(|d| d / 2), op_shape.float_bytes),
+            false => (op_shape.in_channels / 8, op_shape.dims.map(|d| 2 * d), op_shape.float_bytes),
         };
-        let memory = space_to_depth::memory(&call);
+        let memory = space_to_depth::memory(&op_shape);
         self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work: 0 })
     }
 
@@ -402,11 +405,11 @@ impl SimulatedDevice {
         channels: usize,
         reflections: usize,
     ) -> Var {
-        let call = self.call(&x.shadow, channels);
-        let memory = reflection_memory(&call, reflections);
-        let output = (channels, call.dims, call.float_bytes);
+        let op_shape = self.op_shape(&x.shadow, channels);
+        let memory = reflection_memory(&op_shape, reflections);
+        let output = (channels, op_shape.dims, op_shape.float_bytes);
         let num_parameters = channels * reflections;
-        let work = call.numbers(reflections * (2 * channels + reflections));
+        let work = op_shape.num_elements(reflections * (2 * channels + reflections));
         self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work })
     }
 

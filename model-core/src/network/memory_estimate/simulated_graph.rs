@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::simulated_heap::{Block, Shadow, SimulatedHeap};
 use super::{Settings, float_bytes};
-use crate::kernels::{Call, DeviceKind, Memory, group_norm, numbers};
+use crate::kernels::{DeviceKind, OpMemory, OpShape, group_norm, num_elements};
 use crate::network::config::UNetConfig;
 
 /// A tensor and its place in the graph; none where nothing before it has parameters.
@@ -60,9 +60,9 @@ pub struct SimulatedDevice {
 /// An operation from one tensor to one tensor.
 pub struct Unary {
     /// What it declares.
-    pub memory: Memory,
+    pub memory: OpMemory,
     /// What the norm declares whose output it reads, where it is left to find that itself.
-    pub norm: Option<Memory>,
+    pub norm: Option<OpMemory>,
     /// Channels, voxels and bytes a number of its output.
     pub output: (usize, [usize; 3], u64),
     /// Numbers in its parameters.
@@ -88,7 +88,8 @@ impl SimulatedDevice {
 
     /// A new tensor.
     pub fn tensor(&self, channels: usize, dims: [usize; 3], float_bytes: u64) -> Shadow {
-        let block = self.heap.take(numbers(self.batch, channels, dims).saturating_mul(float_bytes));
+        let block =
+            self.heap.take(num_elements(self.batch, channels, dims).saturating_mul(float_bytes));
         Shadow { block, at_start: true, channels, dims, float_bytes }
     }
 
@@ -97,10 +98,10 @@ impl SimulatedDevice {
     }
 
     /// A call of an op from this tensor to `to` channels.
-    pub fn call(&self, from: &Shadow, to: usize) -> Call {
+    pub fn op_shape(&self, from: &Shadow, to: usize) -> OpShape {
         let SimulatedDevice { place, batch, .. } = *self;
         let (float_bytes, channels, dims) = (from.float_bytes, from.channels, from.dims);
-        Call { place, float_bytes, batch, from: channels, to, dims }
+        OpShape { device: place, float_bytes, batch, in_channels: channels, out_channels: to, dims }
     }
 
     fn work(&self, multiply_adds: u64) {
@@ -198,7 +199,7 @@ impl SimulatedDevice {
 
     /// A stream and a branch whose norm is applied as it is added.
     pub fn add_normed(&self, tape: &mut SimulatedGraph, stream: Var, branch: Var) -> Var {
-        let norm = group_norm::memory(&self.call(&branch.shadow, branch.shadow.channels));
+        let norm = group_norm::memory(&self.op_shape(&branch.shadow, branch.shadow.channels));
         self.heap.touch(norm.forward_bytes);
         let sum = self.in_place(stream.shadow);
         if tape.is_none {
@@ -218,7 +219,7 @@ impl SimulatedDevice {
     /// The rule of a norm that nothing but a sum reads, from the sum's gradient; what it keeps.
     pub fn normed_end(
         &self,
-        norm: Memory,
+        norm: OpMemory,
         branch: Var,
     ) -> impl FnOnce(&SimulatedDevice, Shadow, &mut Gradients) + 'static {
         let extra = self.heap.take(norm.kept_bytes);
@@ -244,7 +245,7 @@ impl SimulatedDevice {
         }
         let output = (x.shadow.channels, x.shadow.dims, float_bytes);
         let op =
-            Unary { memory: Memory::default(), norm: None, output, num_parameters: 0, work: 0 };
+            Unary { memory: OpMemory::default(), norm: None, output, num_parameters: 0, work: 0 };
         self.unary(tape, x, op)
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use burn::tensor::{Tensor, TensorData};
-use model_core::kernels::loss::{LossTarget, Slopes, voxel_passes};
+use model_core::kernels::loss::{LossDerivatives, LossTarget, voxel_passes};
 use model_core::kernels::profiler::{OpKind, op};
 
 use super::dice::Sums;
@@ -48,8 +48,8 @@ impl Loss {
         let focal = found.iter().map(|sums| sums.focal).sum();
         let LossTerms { report, slopes, scale } =
             self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
-        let voxel_part = self.voxel_part;
-        let slopes = Slopes { by_probability: &slopes, voxel_part, scale };
+        let voxel_loss = self.voxel_loss;
+        let slopes = LossDerivatives { by_probability: &slopes, voxel_loss, scale };
         Ok((report, passes.gradient(slopes)))
     }
 }

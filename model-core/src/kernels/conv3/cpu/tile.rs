@@ -4,7 +4,7 @@
 //! are the same. *Position* `j · (ni + 1) + i` is voxel (j, i); the taps of output plane k see the
 //! padded planes k to k + 2 at that place plus `dj · (ni + 1) + di`.
 
-use super::super::super::cpu::Map;
+use super::super::super::cpu::Channel;
 
 /// Every number of lanes in the kernels divides it.
 const WIDEST: usize = 32;
@@ -34,22 +34,22 @@ impl Shape {
     }
 
     /// Positions of tiles that cut a plane into equal parts, at most about `most` each.
-    pub fn room(&self, most: usize) -> usize {
+    pub fn tile_len(&self, most: usize) -> usize {
         let parts = self.positions().div_ceil(most);
         self.positions().div_ceil(parts).next_multiple_of(WIDEST)
     }
 
     /// The tile at `first`.
-    pub fn tile(&self, room: usize, first: usize) -> Tile {
-        Tile { positions: room.min(self.positions() - first), room, stride: self.stride() }
+    pub fn tile(&self, tile_len: usize, first: usize) -> Tile {
+        Tile { positions: tile_len.min(self.positions() - first), tile_len, stride: self.stride() }
     }
 
     /// Copies what the taps at `first` and on see of plane `k` − 1 of a map; zero beyond it.
-    pub fn pad(&self, to: &mut [f32], map: Map, k: usize, first: usize) {
+    pub fn pad(&self, to: &mut [f32], map: Channel, k: usize, first: usize) {
         to.fill(0.0);
         if (1..=self.dims[2]).contains(&k) {
             let plane = (k - 1) * self.plane();
-            self.pieces(first, to.len(), self.stride() + 1, |at, from, len| {
+            self.row_segments(first, to.len(), self.stride() + 1, |at, from, len| {
                 map.load(&mut to[at..at + len], plane + from);
             });
         }
@@ -57,12 +57,12 @@ impl Shape {
 
     /// The pieces of rows among the `len` positions from `first`, where the plane's first voxel is
     /// at `origin`: where each is in the run, where in the plane, and its length.
-    pub fn pieces(
+    pub fn row_segments(
         &self,
         first: usize,
         len: usize,
         origin: usize,
-        mut piece: impl FnMut(usize, usize, usize),
+        mut segment: impl FnMut(usize, usize, usize),
     ) {
         let ni = self.dims[0];
         for j in (first.saturating_sub(origin) / self.stride())..self.dims[1] {
@@ -72,7 +72,7 @@ impl Shape {
                 break;
             }
             if start < end {
-                piece(start - first, j * ni + start - row, end - start);
+                segment(start - first, j * ni + start - row, end - start);
             }
         }
     }
@@ -84,15 +84,15 @@ pub struct Tile {
     /// Those before the plane's end.
     pub positions: usize,
     /// All, whole vectors.
-    pub room: usize,
+    pub tile_len: usize,
     /// Positions from row to row.
     pub stride: usize,
 }
 
 impl Tile {
     /// Padded values of a plane that the taps see.
-    pub fn reach(&self) -> usize {
-        self.room + 2 * self.stride + 2
+    pub fn padded_len(&self) -> usize {
+        self.tile_len + 2 * self.stride + 2
     }
 }
 

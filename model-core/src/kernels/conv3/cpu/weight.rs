@@ -4,7 +4,7 @@
 use multiversion::{multiversion, target::match_target};
 use rayon::prelude::*;
 
-use super::super::super::cpu::Maps;
+use super::super::super::cpu::Channels;
 use super::tile::{Shape, Tile, multiply_add};
 
 /// Outputs that share each loaded voxel.
@@ -24,7 +24,7 @@ const GROUP: usize = 16;
 /// - x: `[b, in, k, j, i]`
 /// - gradient: `[b, out, k, j, i]`
 /// - output: `[out, in, 3, 3, 3]`
-pub fn weight_gradient(x: &Maps, gradient: &Maps, shape: Shape) -> Vec<f32> {
+pub fn weight_gradient(x: &Channels, gradient: &Channels, shape: Shape) -> Vec<f32> {
     let Shape { input, output, .. } = shape;
     let out_groups = output.div_ceil(GROUP);
     let group = (input * out_groups / (4 * rayon::current_num_threads())).clamp(1, GROUP);
@@ -48,8 +48,8 @@ pub fn weight_gradient(x: &Maps, gradient: &Maps, shape: Shape) -> Vec<f32> {
 /// A group's gradients of the weight, from output and input channel `from` on.
 fn correlate(
     weights: &mut [&mut [f32]],
-    x: &Maps,
-    gradient: &Maps,
+    x: &Channels,
+    gradient: &Channels,
     shape: Shape,
     from: [usize; 2],
 ) {
@@ -57,33 +57,35 @@ fn correlate(
     let blocks = weights.len().div_ceil(BLOCK);
     let channels = weights[0].len() / 27;
     // A part of a large plane, or some small planes.
-    let room = shape.room(RUN);
-    let depth = (RUN / room).clamp(1, nk);
-    let reach = shape.tile(room, 0).reach();
+    let tile_len = shape.tile_len(RUN);
+    let depth = (RUN / tile_len).clamp(1, nk);
+    let padded_len = shape.tile(tile_len, 0).padded_len();
     // [block, in, output of the block, tap]
     let mut sums = vec![0.0f64; blocks * channels * BLOCK * 27];
-    let mut padded = vec![0.0; (depth + 2) * reach];
-    let mut gradients = vec![0.0; blocks * BLOCK * depth * room];
+    let mut padded = vec![0.0; (depth + 2) * padded_len];
+    let mut gradients = vec![0.0; blocks * BLOCK * depth * tile_len];
     for item in 0..x.len() / (shape.input * map) {
         let first_map = [item * shape.output + from[0], item * shape.input + from[1]];
-        let firsts = (0..shape.positions()).step_by(room);
+        let firsts = (0..shape.positions()).step_by(tile_len);
         for (k, first) in (0..nk).step_by(depth).flat_map(|k| firsts.clone().map(move |n| (k, n))) {
             // The last planes may be fewer; their tile is then filled up with zeros.
-            let outputs = gradients.chunks_exact_mut(depth * room);
+            let outputs = gradients.chunks_exact_mut(depth * tile_len);
             for (o, to) in outputs.enumerate().take(weights.len()) {
                 let gradient = gradient.map(first_map[0] + o, map);
-                for (n, to) in to.chunks_exact_mut(room).enumerate() {
+                for (n, to) in to.chunks_exact_mut(tile_len).enumerate() {
                     shape.pad(to, gradient, k + 1 + n, first + shape.stride() + 1);
                 }
             }
             for c in 0..channels {
                 let x = x.map(first_map[1] + c, map);
-                for (n, to) in padded.chunks_exact_mut(reach).enumerate() {
+                for (n, to) in padded.chunks_exact_mut(padded_len).enumerate() {
                     shape.pad(to, x, k + n, first);
                 }
-                for (block, gradients) in gradients.chunks_exact(BLOCK * depth * room).enumerate() {
+                for (block, gradients) in
+                    gradients.chunks_exact(BLOCK * depth * tile_len).enumerate()
+                {
                     let sums = &mut sums[(block * channels + c) * BLOCK * 27..][..BLOCK * 27];
-                    correlate_tile(sums, &padded, gradients, shape.tile(room, first));
+                    correlate_tile(sums, &padded, gradients, shape.tile(tile_len, first));
                 }
             }
         }
@@ -119,14 +121,14 @@ fn correlate_runs<const WIDTH: usize, const FUSED: bool>(
     gradient: &[f32],
     tile: Tile,
 ) {
-    let depth = gradient.len() / (BLOCK * tile.room);
+    let depth = gradient.len() / (BLOCK * tile.tile_len);
     let vectors = tile.positions.div_ceil(WIDTH);
     // Added up at the end: sums across lanes in the loop would tempt the compiler to short vectors.
     let mut all = [[0.0f32; WIDTH]; BLOCK * 27];
     for (dk, di) in (0..9).map(|n| (n / 3, n % 3)) {
         let mut lanes = [[[0.0f32; WIDTH]; 3]; BLOCK];
         for k in 0..depth {
-            let x = &x[(k + dk) * tile.reach() + di..];
+            let x = &x[(k + dk) * tile.padded_len() + di..];
             // Loops, as a closure of `array::from_fn` would be called, once a plane and tap.
             let mut taps: [&[[f32; WIDTH]]; 3] = [&[]; 3];
             for (dj, tap) in taps.iter_mut().enumerate() {
@@ -134,7 +136,7 @@ fn correlate_runs<const WIDTH: usize, const FUSED: bool>(
             }
             let mut gradients: [&[[f32; WIDTH]]; BLOCK] = [&[]; BLOCK];
             for (o, to) in gradients.iter_mut().enumerate() {
-                *to = &gradient[(o * depth + k) * tile.room..].as_chunks().0[..vectors];
+                *to = &gradient[(o * depth + k) * tile.tile_len..].as_chunks().0[..vectors];
             }
             for n in 0..vectors {
                 let x = [taps[0][n], taps[1][n], taps[2][n]];

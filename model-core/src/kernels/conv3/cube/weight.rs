@@ -8,7 +8,7 @@ use cubecl::prelude::*;
 
 use super::super::super::KernelInput;
 use super::super::super::cube::{
-    add_parts, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized,
+    add_partial_sums, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized,
 };
 use super::super::partials::{self, num_parts};
 use super::{BLOCK, Block, GROUPS, OUTSIDE, Point, places};
@@ -63,7 +63,7 @@ pub fn gradient(source: &KernelInput, gradient: CubeTensor, output: [usize; 5]) 
             float(x.dtype),
         );
     }
-    add_parts(partials, output, x.dtype)
+    add_partial_sums(partials, output, x.dtype)
 }
 
 #[derive(CubeLaunch, CubeType)]

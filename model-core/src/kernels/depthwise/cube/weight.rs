@@ -8,9 +8,9 @@ use cubecl::prelude::*;
 
 use super::super::super::KernelInput;
 use super::super::super::cube::{
-    UNITS, add_parts, arguments, contiguous, cubes, empty, float, indices, map_norm,
+    UNITS, add_partial_sums, arguments, contiguous, cubes, empty, float, indices, map_norm,
 };
-use super::{March, Plan, fetch, places, put, spot};
+use super::{March, MarchPlan, fetch, places, put, spot};
 
 /// # Shapes
 /// - x, gradient: `[b, c, k, j, i]`
@@ -18,7 +18,7 @@ use super::{March, Plan, fetch, places, put, spot};
 pub fn gradient(source: &KernelInput, gradient: CubeTensor) -> CubeTensor {
     let x = contiguous(&source.x);
     let (norms, slope) = arguments(source.norm.as_ref());
-    let plan = Plan::new(&x, 2);
+    let plan = MarchPlan::new(&x, 2);
     let batch = plan.maps / plan.channels;
     let parts = batch * plan.spots();
     let partials = empty([plan.channels, parts, 27], DType::F32, &x);
@@ -41,7 +41,7 @@ pub fn gradient(source: &KernelInput, gradient: CubeTensor) -> CubeTensor {
             float(x.dtype),
         );
     }
-    add_parts(partials, [plan.channels, 3, 3, 3], x.dtype)
+    add_partial_sums(partials, [plan.channels, 3, 3, 3], x.dtype)
 }
 
 /// The sums over a cube's tile and slab of `gradient[v] · x[v + t − 1]`, for all 27 taps.

@@ -6,17 +6,17 @@ use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::super::super::cube::{
-    UNITS, contiguous, cubes, empty, float, indices, output_over, vector_size,
+    UNITS, contiguous, cubes, empty, float, in_place_output, indices, vector_size,
 };
-use super::super::{Affine, Layout};
-use super::{Cut, part};
+use super::super::{Layout, NormAffine};
+use super::{RunSplit, part};
 
 /// Scale and shift of every map.
 ///
 /// # Shapes
 /// - output: `[b · c, 2]`
 pub fn maps([gamma, beta]: [CubeTensor; 2], statistics: &CubeTensor, layout: Layout) -> CubeTensor {
-    let maps = statistics.meta.shape()[0] * layout.of_group();
+    let maps = statistics.meta.shape()[0] * layout.channels_per_group();
     let output = empty([maps, 2], DType::F32, statistics);
     // Safety: a unit writes its map's pair, where there is such.
     unsafe {
@@ -30,21 +30,21 @@ pub fn maps([gamma, beta]: [CubeTensor; 2], statistics: &CubeTensor, layout: Lay
             output.clone().into_buffer_arg(),
             maps,
             layout.channels,
-            layout.of_group(),
+            layout.channels_per_group(),
         );
     }
     output
 }
 
 /// What a norm makes of x; with a stream, that times `sign` added to it.
-pub fn add(stream: Option<CubeTensor>, x: CubeTensor, norm: &Affine, sign: f32) -> CubeTensor {
+pub fn add(stream: Option<CubeTensor>, x: CubeTensor, norm: &NormAffine, sign: f32) -> CubeTensor {
     let [batch, channels, nk, nj, ni] = x.meta.shape().dims::<5>();
     let (over, position) = stream.as_ref().map_or((&x, 0), |stream| (stream, 1));
     let wider = if x.dtype.size() > over.dtype.size() { &x } else { over };
-    let cut = Cut::new(vector_size(ni * nj * nk, wider), ni * nj * nk, batch * channels);
+    let cut = RunSplit::new(vector_size(ni * nj * nk, wider), ni * nj * nk, batch * channels);
     let (client, count, float_of_output) = (x.client.clone(), cubes(cut.cubes, &x), over.dtype);
     let address = indices([&x, over]);
-    let (output, output_arg) = output_over(over, position);
+    let (output, output_arg) = in_place_output(over, position);
     // Safety: a unit reads its part of one channel, within the buffers, and writes where it reads.
     unsafe {
         add_kernel::launch_unchecked(
@@ -78,13 +78,13 @@ fn affine_kernel(
     output: &mut [f32],
     maps: usize,
     channels: usize,
-    of_group: usize,
+    channels_per_group: usize,
 ) {
     let map = ABSOLUTE_POS;
     if map >= maps {
         terminate!();
     }
-    let (channel, group) = (map % channels, map / of_group);
+    let (channel, group) = (map % channels, map / channels_per_group);
     let scale = gamma[channel] * statistics[2 * group + 1];
     output[2 * map] = scale;
     output[2 * map + 1] = beta[channel] - statistics[2 * group] * scale;

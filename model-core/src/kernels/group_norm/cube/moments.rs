@@ -9,7 +9,7 @@ use cubecl::prelude::*;
 
 use super::super::super::cube::{UNITS, cubes, empty, float, indices, vector_size};
 use super::super::Layout;
-use super::{Cut, STRIDES};
+use super::{RunSplit, STRIDES};
 use crate::network::config::NORM_EPSILON;
 
 /// # Shapes
@@ -17,7 +17,7 @@ use crate::network::config::NORM_EPSILON;
 pub fn statistics(x: CubeTensor, layout: Layout) -> CubeTensor {
     let batch = x.meta.shape()[0];
     let rows = batch * layout.groups;
-    let cut = Cut::new(vector_size(layout.group_size(), &x), layout.group_size(), rows);
+    let cut = RunSplit::new(vector_size(layout.group_size(), &x), layout.group_size(), rows);
     let partials = empty([rows, cut.parts, 3], DType::F32, &x);
     let output = empty([rows, 2], DType::F32, &x);
     let client = x.client.clone();

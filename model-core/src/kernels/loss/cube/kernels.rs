@@ -4,7 +4,7 @@
 use cubecl::prelude::*;
 
 use super::super::super::cube::{UNITS, sum_units};
-use super::super::VoxelPart;
+use super::super::VoxelLoss;
 use super::{STRIDES, WORDS};
 
 /// How one question, of an output or of a voxel's label, is answered.
@@ -180,11 +180,11 @@ fn of_voxel_part(
     probability: f32,
     there: bool,
     weight: f32,
-    #[comptime] part: Option<VoxelPart>,
+    #[comptime] part: Option<VoxelLoss>,
 ) -> f32 {
-    if comptime![part == Some(VoxelPart::CrossEntropy)] {
+    if comptime![part == Some(VoxelLoss::CrossEntropy)] {
         probability - select(there, 1.0f32, 0.0f32)
-    } else if comptime![part == Some(VoxelPart::Focal)] {
+    } else if comptime![part == Some(VoxelLoss::Focal)] {
         let of_cross_entropy = select(there, -answer.wrong, probability);
         let times = answer.wrong * (answer.wrong + 2.0 * answer.right * answer.cross_entropy);
         weight * times * of_cross_entropy
@@ -213,7 +213,7 @@ pub fn gradient_kernel(
     weight_there: f32,
     weight_elsewhere: f32,
     #[comptime] exclusive: bool,
-    #[comptime] part: Option<VoxelPart>,
+    #[comptime] part: Option<VoxelLoss>,
 ) {
     if ABSOLUTE_POS >= units {
         terminate!();
