@@ -1,9 +1,9 @@
-//! The operations that training spends its time in, as our own ops inside burn, with gradients.
+//! The operations that dominate training time, as custom burn ops with hand-written gradients.
 //!
-//! Each has a trait of the backend's kernels and one gradient for all: on the CPU the kernels are
-//! rayon over channels and planes, with inner loops that the compiler vectorizes; on a GPU they are
-//! CubeCL, one source for CUDA and wgpu. Reductions have a fixed order, so that a run can be
-//! repeated bit for bit.
+//! Each op has a trait with one implementation per backend, and one gradient shared by all
+//! backends. The CPU kernels run on rayon over channels and planes, with inner loops that the
+//! compiler vectorizes. The GPU kernels are written in CubeCL, one source for CUDA and wgpu.
+//! Reductions run in a fixed order, so results are reproducible bit for bit.
 
 mod autodiff;
 pub mod conv3;
@@ -51,7 +51,7 @@ mod tests {
         tensor.map_or(Vec::new(), |t| data(t).try_into_vec::<f32>().unwrap())
     }
 
-    /// The output and both inputs' gradients, for a random gradient of the output.
+    /// Returns the output and the gradients of both inputs, for a fixed gradient of the output.
     pub fn run(inputs: &Inputs, op: impl Fn(Inputs) -> Tensor<5>) -> [Vec<f32>; 3] {
         let x = inputs.0.clone().autodiff().require_grad();
         let parameters = inputs.1.clone().autodiff().require_grad();
@@ -62,8 +62,8 @@ mod tests {
             values(Some(y.clone().inner())),
             "with and without autodiff"
         );
-        // burn's generator is one for all threads; the two runs need the same gradient, of numbers
-        // that f16 can hold.
+        // burn's random generator is shared by all threads, and both runs need the same gradient.
+        // Its values are exact in f16.
         let wave = (0..y.shape().num_elements())
             .map(|n| ((n as f32 * 0.7).sin() * 256.0).round() / 256.0)
             .collect::<Vec<_>>();
@@ -75,7 +75,7 @@ mod tests {
         [values(Some(y.inner())), values(input_grad), values(parameter_grad)]
     }
 
-    /// Holds an op to another one of the same function: output and gradients.
+    /// Asserts that two ops agree in the output and in both gradients.
     pub fn assert_same(
         inputs: &Inputs,
         own: impl Fn(Inputs) -> Tensor<5>,

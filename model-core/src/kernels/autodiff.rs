@@ -1,4 +1,4 @@
-//! One way to put a hand-written gradient into burn's autodiff graph.
+//! Records hand-written gradients in burn's autodiff graph.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -16,9 +16,9 @@ use super::profiler::{self, OpKind};
 use super::{ConvInput, DeferredGroupNorm, KernelInput};
 use crate::nets::like;
 
-/// Runs a block with `$B` naming the backend that holds `$tensor`.
+/// Runs a block with `$B` bound to the backend that holds `$tensor`.
 ///
-/// Every backend that a feature compiles in has an arm here, and nowhere else.
+/// Every backend that a cargo feature enables has an arm in this macro, and nowhere else.
 macro_rules! on_backend {
     ($tensor:expr, $B:ident => $body:expr) => {{
         use burn::backend::{DispatchDevice, Flex};
@@ -40,13 +40,13 @@ macro_rules! on_backend {
 }
 pub(crate) use on_backend;
 
-/// The gradients that a rule gives its parents, in their order; `None` where a parent needs none.
+/// Gradients of an op's parents, in their order; `None` for a parent that needs no gradient.
 pub(crate) type ParentGradients<B, const N: usize> = [Option<FloatTensor<B>>; N];
 
 type BackwardRule<B, const N: usize> =
     Box<dyn FnOnce(FloatTensor<B>, [bool; N], &mut Gradients) -> ParentGradients<B, N> + Send>;
 
-/// A rule that is used once; burn wants its state to be cloneable, so it is shared.
+/// A backward function that runs once. burn requires a cloneable state, so the function is shared.
 struct BackwardFn<B: Backend, const N: usize>(Arc<Mutex<Option<BackwardRule<B, N>>>>);
 
 impl<B: Backend, const N: usize> Clone for BackwardFn<B, N> {
@@ -81,7 +81,7 @@ impl<B: Backend, const N: usize> Backward<B, N> for Step {
     }
 }
 
-/// An input of a recorded operation: its value without autodiff, and its place in the graph.
+/// An input of a recorded op: its value without autodiff, and its node in the graph.
 pub(crate) struct Parent<B: Backend, const D: usize> {
     pub value: Tensor<D>,
     pub guard: NodeGuard,
@@ -92,9 +92,11 @@ impl<B: Backend, const D: usize> Parent<B, D>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
+    /// Splits a tracked tensor into value and node.
+    ///
     /// # Panics
-    /// When the tensor is on an autodiff device with burn's balanced checkpointing: our steps keep
-    /// what they need themselves.
+    /// Panics if the tensor is on an autodiff device with burn's balanced checkpointing: these ops
+    /// decide themselves what they keep.
     pub fn new(tensor: Tensor<D>) -> Self {
         let (primitive, guard) = tensor
             .try_into_primitive::<Autodiff<B>>()
@@ -105,10 +107,10 @@ where
     }
 }
 
-/// Puts `output`, computed without autodiff, into the graph as a function of `parents`.
+/// Inserts `output`, computed without autodiff, into the graph as a function of `parents`.
 ///
-/// `rule` gets the gradient of the output and which parents need one; it may also register
-/// gradients of its own. It is kept only while some parent is tracked.
+/// `rule` receives the gradient of the output and, for each parent, whether it needs a gradient. It
+/// may also register gradients of other nodes. The rule is dropped if no parent is tracked.
 pub(crate) fn record<B: Backend, const N: usize, const D: usize>(
     parents: [NodeGuard; N],
     output: Tensor<D>,
@@ -134,7 +136,7 @@ where
     Tensor::from_primitive::<Autodiff<B>>(output)
 }
 
-/// A tensor as its backend's own.
+/// Converts a tensor without autodiff to its backend's primitive.
 pub(crate) fn primitive<B: Backend, const D: usize>(tensor: Tensor<D>) -> FloatTensor<B>
 where
     DispatchTensor: DispatchKindConversion<B>,
@@ -142,16 +144,17 @@ where
     tensor.try_into_primitive::<B>().expect("a tensor on its graph's backend, without autodiff")
 }
 
-/// What is linear in x and in a weight: the pass forward, and the gradients of both.
+/// An op that is linear in its input x and in its weight: a convolution with its two gradients.
 ///
 /// # Shapes
-/// - forward: x and weight to the output; of_x: the output's gradient and weight to x's;
-///   of_weight: x and the output's gradient to the weight's
+/// - forward: (x, weight) → output
+/// - input_grad: (gradient of the output, weight) → gradient of x
+/// - weight_grad: (x, gradient of the output) → gradient of the weight
 #[derive(Clone, Copy)]
 pub(crate) struct Bilinear<const W: usize> {
     pub class: OpKind,
-    /// Whether the pass forward applies a norm of x as x is loaded; else its output is given. The
-    /// gradient of the weight always does.
+    /// Whether `forward` applies a deferred norm while it loads x. If not, x is normalized first.
+    /// `weight_grad` always applies it.
     pub applies_norm: bool,
     pub forward: fn(&KernelInput, &Tensor<W>) -> Tensor<5>,
     pub input_grad: fn(Tensor<5>, &Tensor<W>) -> Tensor<5>,
@@ -159,8 +162,10 @@ pub(crate) struct Bilinear<const W: usize> {
 }
 
 impl<const W: usize> Bilinear<W> {
-    /// Computes it, recorded where there is autodiff. For the backward pass x and the weight are kept;
-    /// of an x that a norm gives, what the norm was given: its output is found again.
+    /// Runs the op, and records it if the tensors are tracked.
+    ///
+    /// The backward pass keeps x and the weight. If x is a deferred norm, it keeps the input of the
+    /// norm and recomputes the normalized values.
     pub fn apply<B: GroupNormKernels>(self, x: ConvInput, weight: Tensor<W>) -> Tensor<5>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
@@ -192,7 +197,7 @@ impl<const W: usize> Bilinear<W> {
             let gradient = Tensor::from_primitive::<B>(gradient);
             let weights =
                 wanted[1].then(|| primitive::<B, W>((self.weight_grad)(&x_value, &gradient)));
-            // Before the gradient of x takes as much.
+            // Free x before the gradient of x is allocated.
             drop(x_value);
             [
                 wanted[0].then(|| primitive::<B, 5>((self.input_grad)(gradient, &weight_value))),
@@ -201,7 +206,8 @@ impl<const W: usize> Bilinear<W> {
         })
     }
 
-    /// Each part is timed as what it is.
+    /// Records the convolution and the deferred norm of its input as one node. The profiler still
+    /// attributes each kernel to its own kind.
     fn apply_after_norm<B: GroupNormKernels>(
         self,
         x: DeferredGroupNorm,
@@ -235,7 +241,7 @@ impl<const W: usize> Bilinear<W> {
         (self.forward)(x, weight)
     }
 
-    /// x as the kernels take it.
+    /// Applies the norm first if `forward` cannot apply it while loading.
     fn source<B: GroupNormKernels>(&self, x: KernelInput) -> KernelInput
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
@@ -244,9 +250,11 @@ impl<const W: usize> Bilinear<W> {
     }
 }
 
-/// The end of a local graph: a scalar whose backward pass gives `output` the gradient `seed`, with no
-/// product of the two; and the output without autodiff. Of a norm that is left to what reads it, only
-/// the gradient is computed here.
+/// Ends a local graph.
+///
+/// Returns a scalar whose backward pass seeds `output` with the gradient `seed`, without computing
+/// the product of the two; and the output without autodiff. A deferred norm at the output is
+/// returned unapplied; only its gradient is recorded.
 ///
 /// # Shapes
 /// - output, seed: `[b, c, k, j, i]`

@@ -1,7 +1,7 @@
-//! Dense 3³ convolution, zero padding 1: every output channel sees every input channel.
+//! Dense 3³ convolution with zero padding 1.
 //!
-//! burn's stock operation lays the whole map out anew, on the CPU with a copy of what each tap sees of
-//! it; ours reads the map where it lies.
+//! burn's stock op copies the whole feature map into another layout; on the CPU the copy holds 27
+//! values per voxel. These kernels read the feature map in place.
 
 mod cpu;
 #[cfg(feature = "gpu")]
@@ -16,17 +16,16 @@ use super::cpu::{Channels, CpuValues, tensor};
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
 
-/// Convolves every output channel from all input channels with a 3³ kernel for each, stride 1, zero
-/// padding 1, no bias.
+/// Dense 3³ convolution with stride 1 and zero padding 1, without bias.
 ///
-/// For the backward pass only x and the weight are kept, shared and not copied where they are
-/// contiguous. While it runs, each pass on the CPU needs beside its result, in f32:
-/// - forward and for the gradient of x: one copy of the weight, and a thread's tile of 384 KiB, or
-///   of four padded rows of three planes of each channel where these are more;
-/// - for the gradient of the weight: about 150 KiB and six padded rows a thread.
+/// The backward pass keeps x and the weight, shared if they are contiguous. Beside its result, each
+/// CPU pass needs in f32:
+/// - forward and input gradient: one copy of the weight and, per thread, the larger of 384 KiB and
+///   four padded rows of three planes of every input channel;
+/// - weight gradient: about 150 KiB and six padded rows per thread.
 ///
-/// Results do not depend on the number of threads; in the last digit they may on whether the machine
-/// multiplies and adds in one step.
+/// Results do not depend on the number of threads. The last digit may depend on whether the machine
+/// has fused multiply-add.
 ///
 /// # Shapes
 /// - x: `[b, in, k, j, i]`
@@ -48,7 +47,7 @@ pub fn conv3(x: impl Into<ConvInput>, weight: Tensor<5>) -> Tensor<5> {
     })
 }
 
-/// The kernels; their shapes are those of [`conv3`].
+/// Kernels of one backend. Shapes are those of [`conv3`].
 trait Conv3Kernels: Backend {
     fn forward(x: &KernelInput, weight: &Tensor<5>) -> Tensor<5>;
 
@@ -85,9 +84,10 @@ fn shape(x: &Tensor<5>, weight: [usize; 5]) -> cpu::Shape {
     cpu::Shape { input: weight[1], output: weight[0], dims: [ni, nj, nk] }
 }
 
-/// What [`conv3`] holds. On a GPU that is the sums of the weight's gradient before they are added
-/// up; in half precision, where burn's own product may be used, copies of a slab's input and output
-/// too, which it lays out anew.
+/// Memory of [`conv3`].
+///
+/// On a GPU it holds the partial sums of the weight gradient. In half precision, where burn's
+/// implicit GEMM may run, it also holds copies of one slab's input and output.
 pub fn memory(op_shape: &OpShape) -> OpMemory {
     let outputs = op_shape.num_elements(op_shape.out_channels);
     let (forward, backward) = match op_shape.device {
@@ -133,12 +133,13 @@ mod tests {
     use super::super::tests::{assert_same, random};
     use super::*;
 
-    /// The same by burn's own operation.
+    /// The same convolution with burn's own op.
     fn composed(x: Tensor<5>, weight: Tensor<5>) -> Tensor<5> {
         conv3d(x, weight, None, ConvOptions::new([1; 3], [1; 3], [1; 3], 1))
     }
 
-    /// Several tiles a plane, several planes a tile, axes of 1, channels that fill no block.
+    /// Covers several tiles per plane, several planes per tile, axes of length 1, and partly filled
+    /// channel blocks.
     #[test]
     fn equals_burns_operation() {
         for (output, shape) in [
@@ -150,7 +151,7 @@ mod tests {
             (3, [1, 40, 2, 30, 70]),
             (2, [1, 1, 3, 41, 40]),
         ] {
-            // [out, in, 27], as `assert_same` takes inputs of four axes.
+            // Weight as `[out, in, 27]`, since `assert_same` takes 4-D parameters.
             let inputs = (random(shape), random([output, shape[1], 9, 3]));
             let kernel = |weight: Tensor<4>| weight.reshape([output, shape[1], 3, 3, 3]);
             assert_same(
@@ -180,7 +181,8 @@ mod tests {
         assert_eq!(run(1), run(3));
     }
 
-    /// Several tiles and blocks, borders in the middle of a tile, axes of 1, each width of a tile.
+    /// Covers several tiles and blocks, borders inside a tile, axes of length 1, and every tile
+    /// width.
     #[cfg(feature = "gpu")]
     #[test]
     fn a_gpu_gives_what_the_cpu_gives() {

@@ -1,11 +1,12 @@
-//! What a convolution reads: a tensor, or what a norm makes of one, which is then never kept.
+//! The input of a convolution: a tensor, or a group norm that the convolution applies while it
+//! loads, so that the normalized tensor is never stored.
 
 use burn::Tensor;
 
 use super::group_norm;
 use crate::network::config::Activation;
 
-/// A group norm with its activation that is still to be applied, by what reads its output.
+/// A group norm with activation that the next op applies.
 #[derive(Debug, Clone)]
 pub struct DeferredGroupNorm {
     /// `[b, c, k, j, i]`
@@ -16,7 +17,7 @@ pub struct DeferredGroupNorm {
     pub beta: Tensor<1>,
     /// Number of groups.
     pub groups: usize,
-    /// What follows.
+    /// Activation after the norm.
     pub activation: Activation,
 }
 
@@ -24,21 +25,22 @@ pub struct DeferredGroupNorm {
 #[allow(clippy::large_enum_variant)] // one exists at a time
 #[derive(Debug, Clone)]
 pub enum ConvInput {
-    /// As it is.
+    /// A stored tensor.
     Whole(Tensor<5>),
-    /// The backward pass keeps the norm's own input, and computes its output again.
+    /// A norm to apply while loading. The backward pass keeps the norm's input and recomputes its
+    /// output.
     DeferredGroupNorm(DeferredGroupNorm),
 }
 
 impl ConvInput {
-    /// A tensor of its shape and type, on its device.
+    /// Returns a tensor that has the shape, type and device of the input.
     pub fn tensor(&self) -> &Tensor<5> {
         let (ConvInput::Whole(x) | ConvInput::DeferredGroupNorm(DeferredGroupNorm { x, .. })) =
             self;
         x
     }
 
-    /// With the norm applied.
+    /// Returns the stored tensor, or applies the norm.
     ///
     /// # Shapes
     /// - output: `[b, c, k, j, i]`
@@ -72,7 +74,8 @@ mod tests {
     use super::super::{add_branch, conv3, depthwise_conv3, pointwise_conv};
     use super::*;
 
-    /// Of six channels to six, of a norm of x; gamma, beta, and 27 taps for each of them come in one.
+    /// A convolution of six channels after a norm of x. One tensor holds gamma, beta and the 27
+    /// taps.
     type Convolution = fn(ConvInput, Tensor<3>) -> Tensor<5>;
     const CONVOLUTIONS: [Convolution; 3] = [
         |x, weight| conv3(x, weight.reshape([6, 6, 3, 3, 3])),
@@ -86,7 +89,7 @@ mod tests {
 
     fn normed(x: Tensor<5>, parameters: &Tensor<4>) -> DeferredGroupNorm {
         let of_norm = |n| parameters.clone().narrow(3, n, 1).reshape([6]);
-        // A shift, so that a border that is normalized too would show.
+        // A nonzero shift reveals a kernel that normalizes the zero padding too.
         let (gamma, beta) = (of_norm(0), of_norm(1) + 0.5);
         DeferredGroupNorm { x, gamma, beta, groups: 3, activation: Activation::LeakyRelu }
     }
@@ -99,7 +102,8 @@ mod tests {
         convolution(input, weight)
     }
 
-    /// The gradients of what the norm is of, of its parameters, and of the convolution's weight.
+    /// Compares the gradients of the norm's input, of gamma and beta, and of the convolution's
+    /// weight.
     #[test]
     fn a_norm_left_to_a_convolution_gives_what_one_applied_before_gives() {
         for convolution in CONVOLUTIONS {
@@ -117,7 +121,7 @@ mod tests {
     #[test]
     fn a_norm_left_to_a_sum_gives_what_one_applied_before_gives() {
         for sign in [1.0, -1.0] {
-            // The stream is of x too, so that both its gradients come together.
+            // The stream depends on x too, so that both gradients of x are added.
             let own = |(x, parameters): Inputs| {
                 add_branch(x.clone() * 0.5, normed(x, &parameters).into(), sign)
             };
@@ -129,7 +133,7 @@ mod tests {
         }
     }
 
-    /// A stream of f32 with sums of halves is what it was when these are taken away again.
+    /// Subtracting a half-precision branch from an f32 stream restores the stream exactly.
     #[test]
     fn a_wider_stream_gets_what_a_half_holds() {
         for half in [FloatDType::F16, FloatDType::BF16] {
@@ -142,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Vectors of one and of four numbers, borders in the middle of a tile, a stream in f32.
+    /// Covers vectors of one and of four values, borders inside a tile, and an f32 stream.
     #[cfg(feature = "gpu")]
     #[test]
     fn a_gpu_gives_what_the_cpu_gives() {

@@ -1,5 +1,5 @@
-//! What the CPU kernels share: plain slices out of burn's CPU tensors, norms applied as these are
-//! read, and sums of fixed order.
+//! Shared parts of the CPU kernels: slices of burn's CPU tensors, norms applied while reading, and
+//! sums in a fixed order.
 
 use burn::Tensor;
 use burn::backend::flex::FlexTensor;
@@ -8,17 +8,17 @@ use burn::tensor::{FloatDType, TensorData};
 
 use super::kernel_input::{KernelInput, NormAffine};
 
-/// Whether a tensor is held by burn's CPU backend, with or without autodiff.
+/// Returns whether burn's CPU backend holds the tensor, with or without autodiff.
 pub(super) fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     matches!(tensor.device().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// A tensor's values in f32, contiguous in memory; copied only if they are not.
+/// The values of a tensor in f32, contiguous. Copied only if the tensor is not.
 pub(super) struct CpuValues(FlexTensor);
 
 impl CpuValues {
     /// # Panics
-    /// When the tensor is not on burn's CPU backend, or under autodiff.
+    /// Panics if the tensor is not on burn's CPU backend, or is tracked by autodiff.
     pub fn new<const D: usize>(tensor: &Tensor<D>) -> Self {
         let tensor = tensor.clone().cast(FloatDType::F32).try_into_primitive::<Flex>();
         CpuValues(tensor.expect("a CPU tensor without autodiff").to_contiguous())
@@ -30,13 +30,13 @@ impl CpuValues {
     }
 }
 
-/// A tensor's values in f32, to be written over: its own memory where nothing else holds it and it is
-/// in f32, else a copy.
+/// Mutable values of a tensor in f32. Reuses the tensor's memory if it is f32 and nothing else
+/// holds it; otherwise a copy.
 pub(super) struct CpuValuesMut(FlexTensor);
 
 impl CpuValuesMut {
     /// # Panics
-    /// As [`CpuValues::new`].
+    /// Panics in the cases of [`CpuValues::new`].
     pub fn new<const D: usize>(tensor: Tensor<D>) -> Self {
         let shape = tensor.dims();
         let tensor = tensor.cast(FloatDType::F32).try_into_primitive::<Flex>();
@@ -52,14 +52,14 @@ impl CpuValuesMut {
         self.0.storage_mut()
     }
 
-    /// In the type of `float`.
+    /// Converts to a tensor of type `float`.
     pub fn tensor<const D: usize>(self, float: FloatDType) -> Tensor<D> {
         let tensor: Tensor<D> = Tensor::from_primitive::<Flex>(self.0);
         tensor.cast(float)
     }
 }
 
-/// What a norm makes of the numbers of one map.
+/// The affine map and activation of a norm, for one channel of one sample.
 #[derive(Clone, Copy)]
 pub(super) struct ChannelAffine {
     scale: f32,
@@ -68,10 +68,10 @@ pub(super) struct ChannelAffine {
 }
 
 impl ChannelAffine {
-    /// Those of all maps.
-    pub fn of(NormAffine { maps, slope }: &NormAffine) -> Vec<ChannelAffine> {
+    /// Returns one entry for each channel of each sample.
+    pub fn of(NormAffine { scale_shift, slope }: &NormAffine) -> Vec<ChannelAffine> {
         let of_map = |&[scale, shift]: &[f32; 2]| ChannelAffine { scale, shift, slope: *slope };
-        CpuValues::new(maps).slice().as_chunks().0.iter().map(of_map).collect()
+        CpuValues::new(scale_shift).slice().as_chunks().0.iter().map(of_map).collect()
     }
 
     #[inline(always)]
@@ -81,7 +81,7 @@ impl ChannelAffine {
     }
 }
 
-/// A [`KernelInput`]'s values.
+/// The values of a [`KernelInput`], one channel of one sample at a time.
 pub(super) struct Channels {
     values: CpuValues,
     norms: Option<Vec<ChannelAffine>>,
@@ -89,7 +89,7 @@ pub(super) struct Channels {
 
 impl Channels {
     /// # Panics
-    /// As [`CpuValues::new`].
+    /// Panics in the cases of [`CpuValues::new`].
     pub fn new(source: &KernelInput) -> Self {
         Channels {
             values: CpuValues::new(&source.x),
@@ -97,13 +97,13 @@ impl Channels {
         }
     }
 
-    /// Map `n` of all samples' channels, each of so many voxels.
+    /// Returns channel `n`, counted over all samples, of `voxels` voxels.
     pub fn map(&self, n: usize, voxels: usize) -> Channel<'_> {
         let values = &self.values.slice()[n * voxels..][..voxels];
         Channel { values, norm: self.norms.as_ref().map(|norms| norms[n]) }
     }
 
-    /// Numbers of all.
+    /// Returns the number of values of all channels and samples.
     pub fn len(&self) -> usize {
         self.values.slice().len()
     }
@@ -117,7 +117,7 @@ pub(super) struct Channel<'a> {
 }
 
 impl Channel<'_> {
-    /// As many values from place `at` on, normalized.
+    /// Loads `to.len()` values from index `at`, normalized.
     #[inline(always)]
     pub fn load(self, to: &mut [f32], at: usize) {
         let from = &self.values[at..][..to.len()];
@@ -128,7 +128,7 @@ impl Channel<'_> {
     }
 }
 
-/// A CPU tensor of these values, in the type of `like`.
+/// Creates a CPU tensor with the type of `like`.
 pub(super) fn tensor<const D: usize, const E: usize>(
     values: Vec<f32>,
     shape: [usize; D],
@@ -139,16 +139,16 @@ pub(super) fn tensor<const D: usize, const E: usize>(
     tensor.cast(FloatDType::from(like.dtype()))
 }
 
-/// Partial sums in as many lanes as the widest vector has; added up at the end in a fixed order,
-/// so that the result does not depend on the machine.
+/// Number of independent partial sums: as many as the widest vector register has lanes. They are
+/// added in a fixed order, so the result does not depend on the machine.
 pub(super) const LANES: usize = 16;
 
-/// The sum of a run's lanes, in f64.
+/// Sums the lanes in f64.
 #[inline(always)]
 pub(super) fn sum_lanes(lanes: &[f32; LANES]) -> f64 {
     lanes.iter().map(|&lane| f64::from(lane)).sum()
 }
 
-/// Elements summed in f32 before the sum goes on in f64: short enough that rounding does not
-/// show at 10⁷ voxels.
+/// Number of values summed in f32 before the sum continues in f64. Short enough that rounding is
+/// invisible at 10⁷ voxels.
 pub(super) const RUN: usize = 4096;

@@ -1,8 +1,8 @@
-//! What the GPU kernels share: burn's GPU tensors as plain buffers, launches that fit the hardware,
+//! Shared parts of the GPU kernels: burn's GPU tensors as buffers, launches that fit the hardware,
 //! and the second level of a reduction.
 //!
-//! A kernel reads and writes its tensors in their own type and computes in f32. The least that all
-//! hardware has, and so the most that a kernel takes: 256 units a cube, 16 KiB of shared memory.
+//! A kernel reads and writes tensors in their own type and computes in f32. It uses at most what
+//! all hardware offers: 256 units per cube and 16 KiB of shared memory.
 
 mod norm;
 mod sum;
@@ -19,25 +19,27 @@ use cubecl::prelude::*;
 pub(super) use norm::{ChannelAffine, arguments, map_norm, normalized};
 pub(super) use sum::sum_units;
 
-/// Units of a cube.
+/// Units per cube.
 pub(super) const UNITS: usize = 256;
 
-/// A tensor's buffer, contiguous in memory; copied only if it is not.
+/// Returns a tensor's buffer, contiguous. Copied only if the tensor is not.
 ///
 /// # Panics
-/// When the tensor is not on a GPU, or under autodiff.
+/// Panics if the tensor is not on a GPU, or is tracked by autodiff.
 pub(super) fn contiguous<const D: usize>(tensor: &Tensor<D>) -> CubeTensor {
     owned(tensor.clone())
 }
 
-/// The same, without a second hold on it.
+/// Returns a tensor's buffer, contiguous, and gives up the tensor, so that the buffer may be
+/// overwritten.
 pub(super) fn owned<const D: usize>(tensor: Tensor<D>) -> CubeTensor {
     let tensor = tensor.try_into_primitive::<Cube>();
     into_contiguous(tensor.expect("a GPU tensor without autodiff"))
 }
 
-/// Where a kernel writes what is as large as its buffer `x`, number `position` of them: over it
-/// where nothing else holds it, for a kernel whose units write where they alone read.
+/// Returns the output buffer of an elementwise kernel whose input `x` is argument `position`: `x`
+/// itself if nothing else holds it, otherwise a new buffer. Each unit must write only the values
+/// that it alone reads.
 pub(super) fn in_place_output(x: &CubeTensor, position: usize) -> (CubeTensor, BufferArg) {
     if x.can_mut() {
         return (x.clone(), BufferArg::alias(position, x.meta.shape().num_elements()));
@@ -46,8 +48,8 @@ pub(super) fn in_place_output(x: &CubeTensor, position: usize) -> (CubeTensor, B
     (output.clone(), output.into_buffer_arg())
 }
 
-/// A buffer on the device of `like`, for a kernel that writes every number of it: what it holds
-/// before is whatever was there; not a number, in tests.
+/// Allocates an uninitialized buffer on the device of `like`, for a kernel that writes every value.
+/// Tests fill it with NaN.
 pub(super) fn empty<const D: usize>(
     shape: [usize; D],
     dtype: DType,
@@ -61,15 +63,15 @@ pub(super) fn empty<const D: usize>(
     empty_device_contiguous_dtype(client, device, Shape::new(shape), dtype)
 }
 
-/// The same as burn's tensor.
+/// Converts a buffer to burn's tensor.
 pub(super) fn tensor<const D: usize>(tensor: CubeTensor) -> Tensor<D> {
     Tensor::from_primitive::<Cube>(tensor)
 }
 
-/// A tensor's type as kernels take it.
+/// Converts a tensor's type to CubeCL's.
 ///
 /// # Panics
-/// For anything but f32, f16 and bf16.
+/// Panics for types other than f32, f16 and bf16.
 pub(super) fn float(dtype: DType) -> ElemType {
     ElemType::Float(match dtype {
         DType::F32 => FloatKind::F32,
@@ -79,21 +81,22 @@ pub(super) fn float(dtype: DType) -> ElemType {
     })
 }
 
-/// Whether the hardware multiplies matrices of this type; f32 stays f32.
+/// Returns whether the hardware has matrix units for this type. f32 is never rounded to a shorter
+/// type.
 pub(super) fn has_matrix_units(x: &CubeTensor) -> bool {
     let float = float(x.dtype);
     let units = &x.client.properties().features.matmul.cmma;
     x.dtype != DType::F32 && units.iter().any(|unit| unit.a_type == float)
 }
 
-/// The type of indices that reaches every number of these tensors.
+/// Returns the index type that addresses every value of these tensors.
 pub(super) fn indices<const N: usize>(tensors: [&CubeTensor; N]) -> AddressType {
     let types = tensors.into_iter().map(CubeTensor::required_address_type);
     types.max().unwrap_or_default()
 }
 
-/// At least this many cubes, laid out along the axes that the hardware has. `CUBE_POS` numbers
-/// them; a kernel ends those beyond the number that it needs.
+/// Returns at least `count` cubes, spread over the axes of the hardware's grid. `CUBE_POS` numbers
+/// them; a kernel must end the surplus ones.
 pub(super) fn cubes(count: usize, like: &CubeTensor) -> CubeCount {
     let (x, y, z) = like.client.properties().hardware.max_cube_count;
     let most = [x, y, z].map(|most| most as usize);
@@ -104,17 +107,18 @@ pub(super) fn cubes(count: usize, like: &CubeTensor) -> CubeCount {
     CubeCount::Static(x as u32, y as u32, z as u32)
 }
 
-/// Numbers that a unit moves at once: as many as the hardware moves well, where they divide a run.
+/// Returns the number of values that a unit moves at once: a size that the hardware moves well and
+/// that divides `run`.
 pub(super) fn vector_size(run: usize, like: &CubeTensor) -> usize {
     let mut sizes = like.client.io_optimized_vector_sizes(like.dtype.size());
     sizes.find(|size| run.is_multiple_of(*size)).unwrap_or(1)
 }
 
-/// The second level of a reduction: adds the sums that cubes left, in their order.
+/// Second level of a reduction: adds the partial sums of the cubes, in a fixed order.
 ///
 /// # Shapes
 /// - partials: `[group, part, each]`, f32
-/// - output: `shape`, as many as `[group, each]`
+/// - output: `shape`, with as many values as `[group, each]`
 pub(super) fn add_partial_sums<const D: usize>(
     partials: CubeTensor,
     shape: [usize; D],
@@ -123,7 +127,7 @@ pub(super) fn add_partial_sums<const D: usize>(
     let [groups, parts, each] = partials.meta.shape().dims();
     let output = empty(shape, dtype, &partials);
     let count = groups * each;
-    // Safety: a unit reads one number of each part of its group and writes its own.
+    // Safety: a unit reads one value of each part of its group and writes its own value.
     unsafe {
         add_parts_kernel::launch_unchecked(
             &output.client,
@@ -168,9 +172,10 @@ pub(super) mod tests {
 
     use super::super::tests::{Inputs, run};
 
-    /// A GPU, or what the graphics driver has for one; says so where there is none.
+    /// Returns a GPU, or the software device of the graphics driver; prints a line if there is
+    /// none.
     pub fn device() -> Option<Device> {
-        // Where a driver is missing its loader may panic.
+        // The loader may panic if a driver is missing.
         let found = std::panic::catch_unwind(|| CubeDevice::enumerate_all().into_iter().next());
         let device = found.ok().flatten().map(Device::new);
         if device.is_none() {
@@ -183,7 +188,7 @@ pub(super) mod tests {
         Tensor::<D>::from_data(tensor.to_data(), device).cast(float)
     }
 
-    /// Holds an op on the GPU, in f32 and in f16, to itself on the CPU in f32 on the same numbers:
+    /// Asserts that an op on the GPU, in f32 and in f16, agrees with the op on the CPU in f32:
     /// output and gradients.
     ///
     /// # Shapes

@@ -1,6 +1,6 @@
-//! Depthwise 3³ convolution: every channel with a kernel of its own, zero padding 1.
+//! Depthwise 3³ convolution with zero padding 1.
 //!
-//! burn's stock operation is unusable for it on the CPU (about 0.2 G multiply-adds a second).
+//! burn's stock op is too slow on the CPU: about 0.2 G multiply-adds per second.
 
 mod cpu;
 #[cfg(feature = "gpu")]
@@ -13,7 +13,7 @@ use super::cpu::{Channels, CpuValues, tensor};
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, KernelInput, OpMemory, OpShape, on_backend};
 
-/// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1.
+/// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1, without bias.
 ///
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
@@ -35,7 +35,7 @@ pub fn depthwise_conv3(x: impl Into<ConvInput>, weight: Tensor<4>) -> Tensor<5> 
     })
 }
 
-/// The kernels; their shapes are those of [`depthwise_conv3`].
+/// Kernels of one backend. Shapes are those of [`depthwise_conv3`].
 trait DepthwiseConvKernels: Backend {
     fn forward(x: &KernelInput, weight: &Tensor<4>) -> Tensor<5>;
 
@@ -68,7 +68,7 @@ impl DepthwiseConvKernels for Flex {
     }
 }
 
-/// What [`depthwise_conv3`] holds.
+/// Memory of [`depthwise_conv3`].
 pub fn memory(op_shape: &OpShape) -> OpMemory {
     let widening_bytes = op_shape.widening_bytes(2 * op_shape.num_input_elements());
     OpMemory {
@@ -88,7 +88,7 @@ mod tests {
     use super::super::tests::{assert_same, random};
     use super::*;
 
-    /// The same by burn's own operation.
+    /// The same convolution with burn's own op.
     fn composed(x: Tensor<5>, weight: Tensor<4>) -> Tensor<5> {
         let channels = x.dims()[1];
         let weight = weight.reshape([channels, 1, 3, 3, 3]);
@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    /// Several tiles and slabs, borders in the middle of a tile, axes of 1.
+    /// Covers several tiles and slabs, borders inside a tile, and axes of length 1.
     #[cfg(feature = "gpu")]
     #[test]
     fn a_gpu_gives_what_the_cpu_gives() {

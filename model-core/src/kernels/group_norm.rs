@@ -1,4 +1,4 @@
-//! Group norm with activation (Wu and He 2018), in one op: burn composes it from about nine.
+//! Group norm with activation (Wu and He 2018) as one op. burn composes it from about nine ops.
 
 mod cpu;
 #[cfg(feature = "gpu")]
@@ -18,10 +18,10 @@ use super::{
 use crate::nets::like;
 use crate::network::config::Activation;
 
-/// Normalises every group of channels of every sample to mean 0 and variance 1 (biased, as the
-/// field's networks use it), scales and shifts every channel, and applies the activation.
+/// Normalizes every group of channels of every sample to mean 0 and variance 1 (biased), scales and
+/// shifts every channel, and applies the activation.
 ///
-/// Keeps its input for the backward pass, and two numbers a group and two a channel.
+/// The backward pass keeps the input, two values per group and two per channel.
 ///
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
@@ -48,10 +48,12 @@ pub fn group_norm(
     })
 }
 
-/// A stream and what a branch adds to it, or takes away where `sign` is −1: in the stream's type and
-/// in place where nothing else holds it. A norm that is left of the branch is applied as it is added,
-/// its output rounded to the branch's type: sums of such numbers a wider stream holds exactly, so that
-/// what is taken away again leaves nothing.
+/// Adds a residual branch to a stream, or subtracts it if `sign` is −1.
+///
+/// The result has the stream's type and reuses its memory if nothing else holds it. A deferred norm
+/// at the end of the branch is applied during the addition, and its output is rounded to the
+/// branch's type. An f32 stream holds sums of such values exactly, so a later subtraction restores
+/// it.
 ///
 /// # Shapes
 /// - stream, branch, output: `[b, c, k, j, i]`
@@ -75,7 +77,7 @@ fn add_or_subtract(stream: Tensor<5>, branch: Tensor<5>, sign: f32) -> Tensor<5>
     if sign < 0.0 { stream - branch } else { stream + branch }
 }
 
-/// [`add_branch`], of what is known.
+/// [`add_branch`] without autodiff.
 pub(crate) fn add_kernel_input<B: GroupNormKernels>(
     stream: Tensor<5>,
     branch: KernelInput,
@@ -109,7 +111,7 @@ where
     })
 }
 
-/// With the norm applied, in place where nothing else holds x.
+/// Applies the norm, in place if nothing else holds x.
 pub(crate) fn normalized<B: GroupNormKernels>(KernelInput { x, norm }: KernelInput) -> Tensor<5> {
     let _timed = op(OpKind::GroupNorm, &x);
     match norm {
@@ -118,7 +120,7 @@ pub(crate) fn normalized<B: GroupNormKernels>(KernelInput { x, norm }: KernelInp
     }
 }
 
-/// A norm whose statistics are taken, without autodiff.
+/// A norm with computed statistics, without autodiff.
 pub(crate) struct PreparedGroupNorm<B: GroupNormKernels> {
     x: Tensor<5>,
     parameters: [Tensor<1>; 2],
@@ -131,7 +133,7 @@ impl<B: GroupNormKernels> PreparedGroupNorm<B>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
-    /// Of tensors in a graph, with the places there of x, gamma and beta.
+    /// Prepares a norm of tracked tensors. Also returns the nodes of x, gamma and beta.
     pub fn new(norm: DeferredGroupNorm) -> ([NodeGuard; 3], PreparedGroupNorm<B>) {
         let x = Parent::<B, 5>::new(norm.x);
         let (gamma, beta) = (Parent::<B, 1>::new(norm.gamma), Parent::<B, 1>::new(norm.beta));
@@ -146,22 +148,22 @@ where
         assert!(groups > 0 && c % groups == 0, "{groups} groups do not divide {c} channels");
         let layout = Layout { groups, channels: c, voxels: k * j * i };
         let statistics = B::statistics(&x, layout);
-        let maps = B::affine([&gamma, &beta], &statistics, layout);
-        let affine = NormAffine { maps, slope: activation.negative_slope() };
+        let scale_shift = B::affine([&gamma, &beta], &statistics, layout);
+        let affine = NormAffine { scale_shift, slope: activation.negative_slope() };
         PreparedGroupNorm { x, parameters: [gamma, beta], statistics, affine, layout }
     }
 
-    /// What it makes of x, still to be applied.
+    /// Returns x with the norm still to apply.
     pub fn source(&self) -> KernelInput {
         KernelInput { x: self.x.clone(), norm: Some(self.affine.clone()) }
     }
 
-    /// The same, with nothing else that holds x.
+    /// Returns x with the norm still to apply, and gives up the own hold on x.
     pub fn into_kernel_input(self) -> KernelInput {
         KernelInput { x: self.x, norm: Some(self.affine) }
     }
 
-    /// Of x, gamma and beta, from that of the output.
+    /// Returns the gradients of x, gamma and beta for a gradient of the output.
     pub fn gradients(self, gradient: Tensor<5>) -> ParentGradients<B, 3> {
         let _timed = profiler::rule(OpKind::GroupNorm, gradient.device());
         let [gamma, beta] = &self.parameters;
@@ -174,7 +176,7 @@ where
     }
 }
 
-/// How a tensor `[b, c, voxels]` falls into groups.
+/// Division of a tensor `[b, c, voxels]` into groups of channels.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout {
     groups: usize,
@@ -183,42 +185,44 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Channels of a group.
+    /// Channels per group.
     fn channels_per_group(self) -> usize {
         self.channels / self.groups
     }
 
-    /// Elements of one group of one sample, which lie together.
+    /// Values of one group of one sample. They are contiguous.
     fn group_size(self) -> usize {
         self.channels_per_group() * self.voxels
     }
 }
 
-/// The gradients of x, gamma and beta.
+/// Gradients of x, gamma and beta.
 pub(crate) type Gradients = (Tensor<5>, Tensor<1>, Tensor<1>);
 
-/// A backend's kernels. Tensors are without autodiff; a pair is gamma and beta, and `slope` the
-/// activation's factor of what is negative.
+/// Kernels of one backend. Tensors are without autodiff. `parameters` are gamma and beta; `slope`
+/// is the activation's factor for negative values.
 pub(crate) trait GroupNormKernels: Backend {
     /// Mean and 1 / standard deviation of every group of every sample.
     type Statistics: Send + 'static;
 
     fn statistics(x: &Tensor<5>, layout: Layout) -> Self::Statistics;
 
-    /// Scale and shift of every channel of every sample: [`NormAffine::maps`].
+    /// Returns scale and shift of every channel of every sample: [`NormAffine::scale_shift`].
     fn affine(
         parameters: [&Tensor<1>; 2],
         statistics: &Self::Statistics,
         layout: Layout,
     ) -> Tensor<2>;
 
-    /// `activation(x · scale + shift)`, in place where nothing else holds x.
+    /// Computes `activation(x · scale + shift)`, in place if nothing else holds x.
     fn apply(x: Tensor<5>, norm: &NormAffine) -> Tensor<5>;
 
-    /// `stream + sign · activation(x · scale + shift)`, in place where nothing else holds the stream.
+    /// Computes `stream + sign · activation(x · scale + shift)`, in place if nothing else holds the
+    /// stream.
     fn add(stream: Tensor<5>, x: Tensor<5>, norm: &NormAffine, sign: f32) -> Tensor<5>;
 
-    /// From the gradient of the output; x's in its place where nothing else holds it.
+    /// Computes the gradients. The gradient of x overwrites that of the output if nothing else
+    /// holds it.
     fn gradients(
         x: Tensor<5>,
         gradient: Tensor<5>,
@@ -229,8 +233,10 @@ pub(crate) trait GroupNormKernels: Backend {
     ) -> Gradients;
 }
 
-/// What [`group_norm`] holds. On a GPU a cube leaves three numbers of the 4096 or more that it read
-/// on the way forward, and two on the way back; these are added up for every channel and group.
+/// Memory of [`group_norm`].
+///
+/// On a GPU each cube reads at least 4096 values. It leaves three partial results in the forward
+/// pass and two in the backward pass, which a second pass reduces for every channel and group.
 pub fn memory(op_shape: &OpShape) -> OpMemory {
     let n = op_shape.num_input_elements();
     let sums = (op_shape.batch * op_shape.in_channels) as u64;

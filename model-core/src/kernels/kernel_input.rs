@@ -1,23 +1,22 @@
-//! What a kernel reads: numbers, and the norm that it applies to each as it loads it.
+//! The input of a kernel: values, and the norm that the kernel applies while it loads them.
 
 use burn::Tensor;
 
-/// What a norm with its activation makes of each number, its statistics being known:
-/// `activation(x · scale + shift)`.
+/// A norm with known statistics and its activation: `activation(x · scale + shift)`.
 #[derive(Debug, Clone)]
 pub(crate) struct NormAffine {
     /// Scale and shift of every channel of every sample, `[b · c, 2]`, in f32.
-    pub maps: Tensor<2>,
-    /// The activation's factor of what is negative.
+    pub scale_shift: Tensor<2>,
+    /// The activation's factor for negative values.
     pub slope: f32,
 }
 
-/// Numbers, and what is made of them as they are loaded; a border of zeros stays zero.
+/// A tensor and the norm to apply while loading. Zero padding stays zero.
 #[derive(Debug, Clone)]
 pub(crate) struct KernelInput {
     /// `[b, c, k, j, i]`
     pub x: Tensor<5>,
-    /// What is still to be applied.
+    /// The norm to apply.
     pub norm: Option<NormAffine>,
 }
 

@@ -1,82 +1,83 @@
-//! What a loss needs of every voxel, found on the device that holds the logits: sums on the way
-//! there, and the gradient on the way back. Which loss is made of the sums, and with which slopes,
-//! is the caller's matter; no logits leave the device.
+//! Passes of the losses over all voxels, on the device that holds the logits: sums in the forward
+//! direction, the gradient in the backward direction. No logits leave the device. The caller
+//! decides which loss the sums form, and computes its derivatives.
 //!
-//! GPUs alone have these passes: a CPU's caller has the logits at hand.
+//! Only GPUs have these passes; on the CPU the caller reads the logits directly.
 
 #[cfg(feature = "gpu")]
 mod cube;
 
 use burn::Tensor;
 
-/// What the outputs are asked, and what is made of the answers.
+/// The target that the outputs are compared with.
 #[derive(Debug, Clone, Copy)]
 pub struct LossTarget<'a> {
-    /// For each output, which label codes belong to it.
+    /// For each output, the label codes that belong to it.
     pub members: &'a [[bool; 256]],
-    /// Whether one output is right (softmax), or each is asked by itself (sigmoid).
+    /// Whether outputs are exclusive (softmax) or independent (sigmoid).
     pub exclusive: bool,
-    /// What a focal loss weighs an answer with: where the reference is foreground, and elsewhere.
+    /// Weights of the focal loss: for voxels of the foreground, and for all others.
     pub focal_weights: [f32; 2],
 }
 
 /// The part of a loss that is a mean over voxels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VoxelLoss {
-    /// −ln p of what the reference says.
+    /// Cross-entropy: −ln p of the reference class.
     CrossEntropy,
     /// Focal loss with γ = 2.
     Focal,
 }
 
-/// One output's sums over voxels.
+/// Sums of one output over voxels.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct VoxelSums {
-    /// Of probabilities.
+    /// Sum of the probabilities.
     pub predicted: f64,
-    /// Of probabilities where the reference is.
+    /// Sum of the probabilities inside the reference.
     pub overlap: f64,
-    /// Voxels where the reference is.
+    /// Number of voxels of the reference.
     pub reference: f64,
-    /// Voxels decided for this output.
+    /// Number of voxels predicted as this output.
     pub decided: f64,
-    /// Such where the reference is.
+    /// Number of voxels predicted as this output inside the reference.
     pub decided_overlap: f64,
-    /// Of the cross-entropy; where one output is right, the first output's holds all of it.
+    /// Sum of the cross-entropy. For exclusive outputs the first output holds the whole sum.
     pub cross_entropy: f64,
-    /// Of the focal loss; likewise.
+    /// Sum of the focal loss. For exclusive outputs the first output holds the whole sum.
     pub focal: f64,
 }
 
-/// The derivatives of a loss that its gradient is made of.
+/// Derivatives of a loss with respect to its sums.
 #[derive(Debug, Clone, Copy)]
 pub struct LossDerivatives<'a> {
-    /// For each output, by a probability: anywhere, and what is added where the reference is.
+    /// For each output, the derivative by a probability: in every voxel, and the addition inside
+    /// the reference.
     pub by_probability: &'a [(f32, f32)],
-    /// The part that is a mean over voxels, if there is one.
+    /// The mean over voxels, if the loss has one.
     pub voxel_loss: Option<VoxelLoss>,
-    /// What that part's sum is multiplied by.
+    /// Factor of the sum of `voxel_loss`.
     pub scale: f32,
 }
 
-/// The passes over one batch's logits.
+/// The passes over the logits of one batch.
 pub trait VoxelPasses {
-    /// Every output's sums. Cubes add in f32 in a fixed order, over 16384 voxels each; these sums
-    /// are added in f64.
+    /// Returns the sums of every output. A cube adds 16384 voxels in f32 in a fixed order; the sums
+    /// of the cubes are added in f64.
     fn sums(&self) -> Vec<VoxelSums>;
 
-    /// The gradient of the loss by the logits.
+    /// Returns the gradient of the loss with respect to the logits.
     fn gradient(&self, slopes: LossDerivatives) -> Tensor<5>;
 }
 
-/// The passes over these logits, where they are on a device that has them.
+/// Returns the passes over these logits, or `None` if their device has none.
 ///
 /// # Shapes
 /// - logits: `[b, output, k, j, i]`, f32, without autodiff
 /// - labels: `[b, k, j, i]`, codes
 ///
 /// # Panics
-/// When the sizes do not fit.
+/// Panics if the sizes disagree.
 pub fn voxel_passes(
     logits: &Tensor<5>,
     labels: &[u8],

@@ -10,11 +10,11 @@ use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 use super::profiler::{OpKind, op};
 use super::{OpMemory, OpShape, Parent, on_backend, primitive, record};
 
-/// The maximum over every 2³ voxels; all axes are even. The gradient goes to the first of equal
-/// maxima.
+/// Returns the maximum of every 2³ voxels. All axes must be even. The gradient goes to the first of
+/// equal maxima.
 ///
-/// Keeps its input for the backward pass, which looks for the maximum again: reading eight values
-/// costs less than storing an index for each output.
+/// The backward pass keeps the input and searches for the maximum again: reading eight values costs
+/// less than storing an index per output.
 ///
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
@@ -37,15 +37,15 @@ where
     })
 }
 
-/// A backend's kernels. Tensors are without autodiff.
+/// Kernels of one backend. Tensors are without autodiff.
 pub(crate) trait MaxPoolKernels: Backend {
     fn max_pool2(x: &Tensor<5>) -> Tensor<5>;
 
-    /// The gradient of the input, from that of the output.
+    /// Returns the gradient of the input for a gradient of the output.
     fn gradient(x: &Tensor<5>, gradient: &Tensor<5>) -> Tensor<5>;
 }
 
-/// What [`max_pool2`] holds.
+/// Memory of [`max_pool2`].
 pub fn memory(op_shape: &OpShape) -> OpMemory {
     let n = op_shape.num_input_elements();
     let scratch = op_shape.widening_bytes(n + n / 8);
@@ -62,7 +62,7 @@ mod tests {
     use super::super::tests::{assert_same, random};
     use super::*;
 
-    /// By burn's own operations, axis by axis.
+    /// The same with burn's own ops, axis by axis.
     fn composed(x: Tensor<5>) -> Tensor<5> {
         let [b, c, k, j, i] = x.dims();
         let x = x.reshape([b * c, k, j, i / 2, 2]).max_dim(4);
@@ -89,11 +89,11 @@ mod tests {
         for shape in SHAPES {
             let inputs = (random(shape), random([1; 4]));
             assert_gpu_matches_cpu(&inputs, |(x, _)| max_pool2(x));
-            // Many equal maxima, of which the first gets the gradient.
+            // Has many equal maxima; the first one receives the gradient.
             let inputs = (random(shape).sign(), random([1; 4]));
             assert_gpu_matches_cpu(&inputs, |(x, _)| max_pool2(x));
         }
-        // A view, which begins where no vector does.
+        // A view whose start is not aligned to a vector.
         let inputs = (random([2, 3, 2, 6, 10]), random([1; 4]));
         assert_gpu_matches_cpu(&inputs, |(x, _)| max_pool2(x.narrow(1, 1, 2).narrow(4, 3, 6)));
     }

@@ -1,8 +1,8 @@
-//! Pointwise (1³) convolution: a product of matrices over the channels.
+//! Pointwise (1³) convolution: a matrix product over the channels.
 //!
-//! Forward and for the gradient of x that is burn's own product, on matrix units where there are
-//! any. The gradient of the weight is another kind of product: small, and its inner length all the
-//! voxels, along which burn's does not divide the work.
+//! The forward pass and the gradient of x use burn's matrix product, on matrix units where the
+//! hardware has them. The gradient of the weight has a kernel of its own: the result is small and
+//! the inner length is the number of voxels, along which burn's product does not split the work.
 
 #[cfg(feature = "gpu")]
 mod cube;
@@ -17,8 +17,8 @@ use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
 use crate::nets::cast;
 
-/// Makes every output voxel a sum over the input voxel's channels, without bias. For the backward
-/// pass only x and the weight are kept.
+/// Computes every output channel of a voxel from the voxel's input channels, without bias. The
+/// backward pass keeps only x and the weight.
 ///
 /// # Shapes
 /// - x: `[b, in, k, j, i]`
@@ -39,7 +39,7 @@ pub fn pointwise_conv(x: impl Into<ConvInput>, weight: Tensor<2>) -> Tensor<5> {
     })
 }
 
-/// `[m, n] × [b, n, voxels]` by burn, in the tensors' type.
+/// Computes `[m, n] × [b, n, voxels]` with burn, in the tensors' type.
 fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
     let [b, c, k, j, i] = x.dims();
     let output = matrix.dims()[0];
@@ -48,14 +48,15 @@ fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
 }
 
 trait PointwiseConvKernels: Backend {
-    /// `[m, n] × [b, n, voxels]`, summed in f32.
+    /// Computes `[m, n] × [b, n, voxels]`, summed in f32.
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5>;
 
-    /// `Σ_v gradient[o, v] · x[c, v]`, over the batch too.
+    /// Computes `Σ_v gradient[o, v] · x[c, v]`, summed over the batch too.
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<2>;
 }
 
-/// Burn's products on the CPU sum halves in halves: both are widened first.
+/// burn's CPU product sums half-precision values in half precision, so both factors are widened
+/// first.
 impl PointwiseConvKernels for Flex {
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
         let float = FloatDType::from(x.dtype());
@@ -68,7 +69,7 @@ impl PointwiseConvKernels for Flex {
         let voxels = ni * nj * nk;
         let x = x.clone().reshape([batch, from, 1, 1, voxels]);
         let gradient = gradient.clone().reshape([batch, to, voxels]);
-        // A run of voxels at a time: its normalized or widened copy is small.
+        // One run of voxels at a time keeps the normalized or widened copy small.
         let of_run = |start: usize| {
             let count = CPU_RUN.min(voxels - start);
             let x = KernelInput { x: x.clone().narrow(4, start, count), norm: norm.clone() };
@@ -82,15 +83,16 @@ impl PointwiseConvKernels for Flex {
     }
 }
 
-/// Voxels that the CPU takes at a time for the gradient of the weight.
+/// Voxels per run of the weight gradient on the CPU.
 const CPU_RUN: usize = 1 << 14;
 
-/// In f32; a tensor that is so is not copied.
+/// Converts to f32; an f32 tensor is not copied.
 fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     cast(x, FloatDType::F32)
 }
 
-/// What [`pointwise_conv`] holds. On a GPU the backward pass adds up sums that it keeps apart.
+/// Memory of [`pointwise_conv`]. On a GPU the backward pass holds the partial sums of the weight
+/// gradient.
 pub fn memory(op_shape: &OpShape) -> OpMemory {
     let partials = match op_shape.device {
         DeviceKind::Cpu => 0,
@@ -115,15 +117,15 @@ pub fn memory(op_shape: &OpShape) -> OpMemory {
     }
 }
 
-/// Outputs and inputs that a cube of the gradient of the weight takes: four times four a unit.
+/// Outputs and inputs per cube of the weight gradient; a unit holds four times four.
 fn tile(from: usize, to: usize) -> usize {
     if from.max(to) > 32 { 64 } else { 32 }
 }
 
-/// Voxels that it brings in at a time.
+/// Voxels that a cube loads at a time.
 const RUN: usize = 16;
 
-/// Shares that the voxels are divided into, each with sums for all weights.
+/// Number of parts that the voxels are divided into. Each part has its own sums for all weights.
 fn num_parts(from: usize, to: usize, batch: usize, voxels: usize) -> usize {
     let blocks = to.div_ceil(tile(from, to)) * from.div_ceil(tile(from, to));
     let runs = batch.saturating_mul(voxels.div_ceil(RUN));
@@ -135,7 +137,7 @@ mod tests {
     use super::super::tests::{assert_same, random};
     use super::*;
 
-    /// The same by burn's own operations, whose gradients it then uses.
+    /// The same with burn's own ops and their gradients.
     fn composed(x: Tensor<5>, weight: Tensor<2>) -> Tensor<5> {
         let [b, c, k, j, i] = x.dims();
         let output = weight.dims()[0];
@@ -157,7 +159,7 @@ mod tests {
         }
     }
 
-    /// Both sizes of a block, several blocks each way, runs that end within a map.
+    /// Covers both block sizes, several blocks along each axis, and runs that end inside a channel.
     #[cfg(feature = "gpu")]
     #[test]
     fn a_gpu_gives_what_the_cpu_gives() {

@@ -1,4 +1,5 @@
-//! Space to depth and back (pixel shuffle; Shi et al. 2016): nothing is lost, so it can be rewound.
+//! Space to depth and its inverse (pixel shuffle; Shi et al. 2016). The op loses nothing, so it is
+//! invertible.
 
 mod cpu;
 
@@ -9,8 +10,8 @@ use super::cpu::{CpuValues, is_cpu, tensor};
 use super::profiler::{OpKind, op};
 use super::{OpMemory, OpShape, Parent, primitive, record};
 
-/// Makes channels of every 2³ voxels: channel 8c + 4dk + 2dj + di holds the voxels
-/// (2k + dk, 2j + dj, 2i + di) of channel c. All axes are even.
+/// Turns every 2³ voxels into channels: output channel 8c + 4dk + 2dj + di holds voxel (2k + dk, 2j
+/// + dj, 2i + di) of channel c. All axes must be even.
 ///
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
@@ -31,7 +32,7 @@ pub fn depth_to_space(x: Tensor<5>) -> Tensor<5> {
     shuffle(x, false)
 }
 
-/// What [`space_to_depth`] and [`depth_to_space`] hold: nothing, since they move numbers about.
+/// Memory of [`space_to_depth`] and [`depth_to_space`]: nothing, since they only move values.
 pub fn memory(op_shape: &OpShape) -> OpMemory {
     let scratch = op_shape.widening_bytes(2 * op_shape.num_input_elements());
     OpMemory { forward_bytes: scratch, backward_bytes: scratch, ..OpMemory::default() }
@@ -68,7 +69,7 @@ fn on_cpu(x: &Tensor<5>, to_depth: bool) -> Tensor<5> {
     }
 }
 
-/// The same by burn's own operations, two axes at a time.
+/// The same with burn's own ops, two axes at a time.
 fn composed(x: Tensor<5>, to_depth: bool) -> Tensor<5> {
     let [b, c, k, j, i] = x.dims();
     if to_depth {
@@ -98,7 +99,7 @@ mod tests {
         }
     }
 
-    /// By hand: eight voxels become eight channels in the order k, j, i.
+    /// Computed by hand: eight voxels become eight channels in the order k, j, i.
     #[test]
     fn voxels_become_channels_and_come_back() {
         let x = Tensor::<1>::from_floats([0., 1., 2., 3., 4., 5., 6., 7.], &Default::default());

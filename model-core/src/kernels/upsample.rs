@@ -1,4 +1,4 @@
-//! Trilinear up-sampling by two, corners not aligned.
+//! Trilinear up-sampling by two (`align_corners = false`).
 
 mod cpu;
 #[cfg(feature = "gpu")]
@@ -10,8 +10,8 @@ use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 use super::profiler::{OpKind, op};
 use super::{OpMemory, OpShape, Parent, on_backend, primitive, record};
 
-/// Doubles every axis. An output at even place 2m is ¾ of input m and ¼ of m − 1, at odd place
-/// ¾ of m and ¼ of m + 1; beyond the border the border's value holds.
+/// Doubles every axis. The output at 2m is ¾ of input m and ¼ of input m − 1; the output at 2m + 1
+/// is ¾ of input m and ¼ of input m + 1. Beyond the border the border value is used.
 ///
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
@@ -30,11 +30,11 @@ pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
     })
 }
 
-/// [`upsample2`] and the addition of a decoder's skip, in one pass.
+/// [`upsample2`] and the addition of the decoder's skip connection, in one pass.
 ///
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
-/// - skip, output: `[b, c, 2k, 2j, 2i]`, of x's type
+/// - skip, output: `[b, c, 2k, 2j, 2i]`, with the type of x
 pub fn upsample2_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
     let _timed = op(OpKind::Upsample, &x);
     let [b, c, k, j, i] = x.dims();
@@ -62,16 +62,16 @@ where
     })
 }
 
-/// A backend's kernels. Tensors are without autodiff.
+/// Kernels of one backend. Tensors are without autodiff.
 pub(crate) trait UpsampleKernels: Backend {
-    /// With what is added to the output.
+    /// Up-samples x and adds `skip`.
     fn upsample2(x: &Tensor<5>, skip: Option<Tensor<5>>) -> Tensor<5>;
 
-    /// The gradient of x, from that of the output: the transpose.
+    /// Returns the gradient of x for a gradient of the output: the transpose.
     fn gradient(gradient: &Tensor<5>) -> Tensor<5>;
 }
 
-/// What [`upsample2`] and [`upsample2_add`] hold: nothing, since they are linear.
+/// Memory of [`upsample2`] and [`upsample2_add`]: nothing is kept, since both are linear.
 pub fn memory(op_shape: &OpShape) -> OpMemory {
     let scratch = op_shape.widening_bytes(9 * op_shape.num_input_elements());
     OpMemory { forward_bytes: scratch, backward_bytes: scratch, ..OpMemory::default() }
@@ -82,7 +82,7 @@ mod tests {
     use super::super::tests::{Inputs, assert_same, random};
     use super::*;
 
-    /// By burn's own operations, axis by axis.
+    /// The same with burn's own ops, axis by axis.
     fn composed(x: Tensor<5>) -> Tensor<5> {
         let [b, c, k, j, i] = x.dims();
         let x = (1..4).fold(x.reshape([b * c, k, j, i]), double_axis);
@@ -111,7 +111,7 @@ mod tests {
     const SHAPES: [[usize; 5]; 5] =
         [[2, 3, 4, 5, 7], [1, 1, 1, 1, 1], [1, 2, 2, 1, 17], [3, 1, 3, 2, 8], [1, 60, 1, 2, 6]];
 
-    /// x, and a skip as tests take parameters, of four axes.
+    /// Returns x, and a skip as 4-D parameters.
     fn inputs([b, c, k, j, i]: [usize; 5]) -> Inputs {
         (random([b, c, k, j, i]), random([b * c, 2 * k, 2 * j, 2 * i]))
     }
@@ -144,7 +144,7 @@ mod tests {
         }
     }
 
-    /// By hand: the two voxels 0 and 4 along i.
+    /// Computed by hand: the two voxels 0 and 4 along i.
     #[test]
     fn blends_a_quarter_of_the_neighbor() {
         let x = Tensor::<1>::from_floats([0.0, 4.0], &burn::tensor::Device::flex());

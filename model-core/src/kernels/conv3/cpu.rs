@@ -1,5 +1,5 @@
-//! Dense 3³ convolution on the CPU: a block of outputs and a run of voxels at a time, whose sums
-//! stay in registers while the channels and taps go by.
+//! Dense 3³ convolution on the CPU. The sums of one block of outputs and one run of voxels stay in
+//! registers while the loop passes over channels and taps.
 
 mod tile;
 mod weight;
@@ -12,14 +12,14 @@ pub use tile::Shape;
 use tile::{Tile, multiply_add};
 pub use weight::weight_gradient;
 
-/// Outputs that share each loaded voxel.
+/// Output channels that share each loaded voxel.
 const BLOCK: usize = 6;
 
-/// Values of a tile, those of all channels padded and the sums of a block: they stay in a core's
-/// own cache.
+/// Values of a tile: the padded values of all channels and the sums of a block. A tile fits a
+/// core's own cache.
 const TILE_VALUES: usize = 3 << 15;
 
-/// `output[o, v] = Σ_c Σ_t weight[o, c, t] · x[c, v + t − 1]`
+/// Computes `output[o, v] = Σ_c Σ_t weight[o, c, t] · x[c, v + t − 1]`.
 ///
 /// # Shapes
 /// - x: `[b, in, k, j, i]`
@@ -30,7 +30,8 @@ pub fn forward(x: &Channels, weight: &[f32], shape: Shape) -> Vec<f32> {
     convolve(x, &packed, shape)
 }
 
-/// The gradient of the input: the same convolution from outputs to inputs, the kernels mirrored.
+/// Computes the gradient of the input: the same convolution from outputs to inputs, with mirrored
+/// kernels.
 ///
 /// # Shapes
 /// - gradient: `[b, out, k, j, i]`
@@ -42,7 +43,7 @@ pub fn input_gradient(gradient: &Channels, weight: &[f32], shape: Shape) -> Vec<
     convolve(gradient, &packed, back)
 }
 
-/// The weights in the order in which they are used, `[block, in, tap, output of the block]`, zero
+/// Packs the weights in the order of use, `[block, in, tap, output of the block]`, with zeros
 /// beyond the last output.
 fn pack(shape: Shape, weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Vec<f32> {
     let each = shape.input * 27 * BLOCK;
@@ -59,7 +60,7 @@ fn pack(shape: Shape, weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Vec
     packed
 }
 
-/// Planes in parallel, and blocks of outputs where the planes are few.
+/// Convolves planes in parallel, and blocks of outputs if there are few planes.
 fn convolve(x: &Channels, weight: &[f32], shape: Shape) -> Vec<f32> {
     let Shape { input, output, dims: [_, _, nk] } = shape;
     let blocks = output.div_ceil(BLOCK);
@@ -68,7 +69,7 @@ fn convolve(x: &Channels, weight: &[f32], shape: Shape) -> Vec<f32> {
     let groups = (4 * rayon::current_num_threads()).div_ceil(batch * nk).min(blocks);
     let group = blocks.div_ceil(groups);
     let groups = blocks.div_ceil(group);
-    // A task's planes of the output, one of each of its channels.
+    // The output planes of each task, one per output channel.
     let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
     tasks.resize_with(batch * nk * groups, Vec::new);
     for (n, plane) in y.chunks_exact_mut(shape.plane()).enumerate() {
@@ -84,7 +85,7 @@ fn convolve(x: &Channels, weight: &[f32], shape: Shape) -> Vec<f32> {
     y
 }
 
-/// Some outputs' plane `k`, tile by tile, from a sample whose maps begin with `first_map`.
+/// Convolves plane `k` of some outputs, tile by tile. `first_map` is the sample's first channel.
 fn convolve_plane(
     planes: &mut [&mut [f32]],
     x: &Channels,
@@ -96,7 +97,7 @@ fn convolve_plane(
     let voxels = shape.plane() * shape.dims[2];
     let halo = 2 * shape.stride() + 2;
     let most = (TILE_VALUES / (3 * shape.input + BLOCK)).saturating_sub(halo);
-    // Not narrower than what its taps see beyond it, which is copied once a tile.
+    // A tile is at least as long as its halo, which is copied once per tile.
     let tile_len = shape.tile_len(most.max(halo));
     let padded_len = shape.tile(tile_len, 0).padded_len();
     let mut padded = vec![0.0; shape.input * 3 * padded_len];
@@ -118,7 +119,7 @@ fn convolve_plane(
     }
 }
 
-/// A block of outputs on a tile, two vectors of the machine at a time.
+/// Convolves a block of outputs on a tile, two vector registers at a time.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma", "aarch64+neon"))]
 fn convolve_tile(sums: &mut [f32], x: &[f32], weight: &[f32], tile: Tile) {
     match_target! {
@@ -140,7 +141,7 @@ fn convolve_runs<const WIDTH: usize, const FUSED: bool>(
     weight: &[f32],
     tile: Tile,
 ) {
-    // A loop over offsets, too long to be unrolled: the compiler would spill the sums.
+    // An array of offsets keeps this loop from being unrolled, which would spill the sums.
     let offsets: [usize; 27] = std::array::from_fn(|tap| {
         tap / 9 * tile.padded_len() + tap / 3 % 3 * tile.stride + tap % 3
     });

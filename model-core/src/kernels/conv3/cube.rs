@@ -1,10 +1,10 @@
-//! Dense 3³ convolution on a GPU, as a product of matrices whose second one, what the taps see of
-//! the maps, is never laid out: a cube of units gives a block of outputs on a tile of voxels, and
-//! brings in one input channel after the other, the next on its way while one is computed.
+//! Dense 3³ convolution on a GPU, as an implicit matrix product. A cube computes a block of outputs
+//! on a tile of voxels, one input channel after the other, and loads the next channel while it
+//! computes the current one.
 //!
-//! In half precision on hardware with matrix units burn's own implicit product is used, whose sums
-//! are those units' (a choice by their throughput, not by measurement): by name, so that no
-//! candidate that lays the columns out, 27 times the input, is ever tried.
+//! In half precision on hardware with matrix units, burn's own implicit GEMM runs instead: its
+//! throughput is higher by specification, not by measurement. The algorithm is chosen by name, so
+//! that no candidate that stores the im2col matrix, 27 times the input, is ever tried.
 
 mod weight;
 
@@ -73,13 +73,13 @@ impl Conv3Kernels for Cube {
     }
 }
 
-/// A slab of x as burn's product takes it: in a buffer of its own, normalized there.
+/// Returns a slab of x for burn's product: in a buffer of its own, normalized.
 fn slab(source: &KernelInput, x: Tensor<5>) -> CubeTensor {
     owned(group_norm::normalized::<Cube>(KernelInput { x, norm: source.norm.clone() }))
 }
 
-/// Planes of the slabs in which matrix units take a convolution of x to so many channels, where
-/// there are such units.
+/// Returns the number of planes per slab for a convolution of x to `to` channels on matrix units;
+/// `None` if the hardware has none.
 fn planes_of_units(x: &Tensor<5>, to: usize) -> Option<usize> {
     let [batch, from, nk, nj, ni] = x.dims();
     let (place, float_bytes) = (DeviceKind::Gpu, x.dtype().size() as u64);
@@ -98,11 +98,11 @@ fn options() -> ConvOptions<3> {
     ConvOptions::new([1; 3], [1; 3], [1; 3], 1)
 }
 
-/// Outputs of a unit, which share each loaded voxel.
+/// Outputs of a unit. They share each loaded voxel.
 const BLOCK: usize = 4;
 type Block = Vector<f32, Const<BLOCK>>;
 
-/// Units that share the voxels of a row, each with a block of its own.
+/// Units that share the voxels of a row, each with its own block of outputs.
 const GROUPS: usize = super::partials::BLOCK[0] / BLOCK;
 
 /// Rows of a unit.
@@ -155,10 +155,10 @@ struct Shape {
     blocks: usize,
 }
 
-/// A place in a map that no voxel has.
+/// Marks an index outside the volume.
 const OUTSIDE: u32 = u32::MAX;
 
-/// A voxel, or a map's axes.
+/// A voxel's index, or the lengths of the axes.
 #[derive(CubeType)]
 struct Point {
     i: u32,
@@ -166,8 +166,8 @@ struct Point {
     k: u32,
 }
 
-/// Where in a map the values lie that a unit brings into a tile and its border of one; the tile
-/// begins at `corner`.
+/// Returns the indices of the values that a unit loads for a tile and its border of one voxel. The
+/// tile begins at `corner`.
 #[cube]
 fn places(
     dims: &Point,
@@ -182,7 +182,7 @@ fn places(
     #[unroll]
     for n in 0..loads {
         let at = UNIT_POS + comptime![(n * units) as u32];
-        // One more than the voxel's own, so that none is negative.
+        // Indices are shifted by one, so that none is negative.
         let i = corner.i + at % stride;
         let j = corner.j + at / stride % lines;
         let k = corner.k + at / comptime![stride * lines];
@@ -193,14 +193,14 @@ fn places(
             && i <= dims.i
             && j <= dims.j
             && k <= dims.k;
-        // Wraps around where there is no such voxel.
+        // Wraps around outside the volume, where the value is not used.
         let place = ((k - 1) * dims.j + j - 1) * dims.i + i - 1;
         places[n] = select(is_voxel, place, OUTSIDE.runtime());
     }
     places
 }
 
-/// Brings a unit's values of a channel on their way, and its weights.
+/// Starts to load a unit's values of one channel, and its weights.
 #[cube]
 fn fetch<F: Float>(
     x: &[F],
@@ -240,8 +240,8 @@ fn fetch<F: Float>(
     }
 }
 
-/// `output[o, v] = Σ_c Σ_t weight[o, c, t] · x[c, v + t − 1]`; mirrored, the weight is
-/// `weight[c, o, 26 − t]`.
+/// Computes `output[o, v] = Σ_c Σ_t weight[o, c, t] · x[c, v + t − 1]`. If `mirrored`, the weight
+/// is `weight[c, o, 26 − t]`.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn convolve_kernel<F: Float>(
     x: &[F],

@@ -1,26 +1,26 @@
-//! A convolution slab by slab along k: what a library's convolution lays out anew, its input and its
-//! output, is then never more than a slab's.
+//! Convolution slab by slab along k. A library convolution that copies its input and output into
+//! another layout then copies one slab at a time.
 
 #[cfg(any(feature = "gpu", test))]
 use burn::Tensor;
 
 use super::OpShape;
 
-/// A slab's input and output take no more, unless three planes do.
+/// Upper bound of a slab's input and output; a slab has at least one plane and its two neighbors.
 const MAX_SLAB_BYTES: u64 = 256 << 20;
 
-/// Planes of a slab.
+/// Returns the planes of a slab.
 pub(super) fn num_planes(op_shape: &OpShape) -> usize {
     let [ni, nj, nk] = op_shape.dims;
     let plane = OpShape { dims: [ni, nj, 1], ..*op_shape };
     let bytes =
         plane.num_input_elements().saturating_add(plane.num_elements(op_shape.out_channels))
             * op_shape.float_bytes;
-    // With a border on both sides.
+    // Without the border plane on either side.
     ((MAX_SLAB_BYTES / bytes.max(1)) as usize).saturating_sub(2).clamp(1, nk.max(1))
 }
 
-/// Bytes of a slab's input, and twice its output.
+/// Returns the bytes of a slab's input and of twice its output.
 pub(super) fn bytes(op_shape: &OpShape) -> u64 {
     let [ni, nj, nk] = op_shape.dims;
     let slab = OpShape { dims: [ni, nj, (num_planes(op_shape) + 2).min(nk)], ..*op_shape };
@@ -28,7 +28,8 @@ pub(super) fn bytes(op_shape: &OpShape) -> u64 {
         * op_shape.float_bytes
 }
 
-/// Where a slab begins and ends, and its input: one plane more on each side where there is one.
+/// Returns, for each slab, its first and last plane and those of its input, which has one more
+/// plane on each side if there is one.
 #[cfg(any(feature = "gpu", test))]
 fn slabs(nk: usize, planes: usize) -> impl Iterator<Item = [usize; 4]> {
     let starts = (0..nk).step_by(planes);
@@ -38,7 +39,7 @@ fn slabs(nk: usize, planes: usize) -> impl Iterator<Item = [usize; 4]> {
     })
 }
 
-/// What `convolve` makes of x, stride 1 and padding 1; nothing where it makes nothing of a slab.
+/// Applies `convolve` (stride 1, padding 1) to x slab by slab. Returns `None` if `convolve` does.
 ///
 /// # Shapes
 /// - x: `[b, in, k, j, i]`
@@ -63,10 +64,11 @@ pub(super) fn convolve(
     Some(output)
 }
 
-/// The sum of what `weight_grad` makes of every slab of x and of the output's gradient.
+/// Sums `weight_grad` over all slabs of x and of the gradient of the output.
 ///
 /// # Shapes
-/// - x, gradient: `[b, in, k, j, i]` and `[b, out, k, j, i]`
+/// - x: `[b, in, k, j, i]`
+/// - gradient: `[b, out, k, j, i]`
 #[cfg(any(feature = "gpu", test))]
 pub(super) fn weight_gradient(
     x: &Tensor<5>,
@@ -80,7 +82,7 @@ pub(super) fn weight_gradient(
     }
     let mut sum: Option<Tensor<5>> = None;
     for [start, end, from, until] in slabs(nk, planes) {
-        // The border has a gradient of its own, in another slab.
+        // The border planes belong to another slab, so their gradient is zero here.
         let nothing =
             |planes| Tensor::zeros([b, to, planes, nj, ni], (&gradient.device(), gradient.dtype()));
         let border = [start - from, until - end].map(|n| (n > 0).then(|| nothing(n)));
@@ -109,7 +111,7 @@ mod tests {
         assert!(worst < 1e-4, "{worst}");
     }
 
-    /// Slabs of one plane, a last one that is shorter, all in one.
+    /// Covers slabs of one plane, a shorter last slab, and a single slab.
     #[test]
     fn slabs_give_what_the_whole_gives() {
         let (x, weight) = (random([2, 3, 7, 4, 5]), random([4, 3, 3, 3, 3]));

@@ -1,19 +1,19 @@
-//! A norm that a kernel applies to numbers as it loads them.
+//! A norm that a kernel applies while it loads values.
 
 use cubecl::prelude::*;
 
 use super::super::source::Affine;
 use super::contiguous;
 
-/// Scales and shifts of the maps, as kernels take them, and the activation's slope.
+/// Returns the scales and shifts as kernel arguments, and the activation's slope.
 pub(in super::super) fn arguments(
     norm: Option<&Affine>,
 ) -> (ComptimeOptionArgs<&'static [f32]>, f32) {
-    let maps = norm.map(|norm| contiguous(&norm.maps).into_buffer_arg());
+    let maps = norm.map(|norm| contiguous(&norm.scale_shift).into_buffer_arg());
     (maps.into(), norm.map_or(1.0, |norm| norm.slope))
 }
 
-/// What a norm makes of the numbers of one map.
+/// The affine map and activation of one channel of one sample.
 #[derive(CubeType)]
 pub(in super::super) struct ChannelAffine {
     scale: f32,
@@ -21,7 +21,7 @@ pub(in super::super) struct ChannelAffine {
     slope: f32,
 }
 
-/// That of map `map`; of no use where there is no norm.
+/// Loads the norm of channel `map`; unused if the input has no norm.
 #[cube]
 pub(in super::super) fn map_norm(
     norms: &ComptimeOption<&[f32]>,
@@ -33,7 +33,7 @@ pub(in super::super) fn map_norm(
     ChannelAffine { scale: scale.unwrap_or_default(), shift: shift.unwrap_or_default(), slope }
 }
 
-/// `activation(x · scale + shift)`
+/// Computes `activation(x · scale + shift)`.
 #[cube]
 pub(in super::super) fn normalized(x: f32, norm: &ChannelAffine) -> f32 {
     let z = x * norm.scale + norm.shift;

@@ -1,13 +1,13 @@
-//! The first level of a reduction: what the units of a cube found becomes one number.
+//! First level of a reduction: sums over the units of a cube.
 
-// As CubeCL takes loops and sums.
+// CubeCL needs these forms of loops and sums.
 #![allow(clippy::assign_op_pattern)]
 
 use cubecl::prelude::*;
 
 use super::UNITS;
 
-/// The sum over a cube's units, for the first of them. They must all come here.
+/// Sums over the units of a cube; the first unit receives the sum. All units must call it.
 #[cube]
 pub(in super::super) fn sum_units(value: f32) -> f32 {
     let unit = UNIT_POS as usize;

@@ -1,15 +1,15 @@
-//! Depthwise 3³ convolution on the CPU: slabs of planes in parallel, on a copy padded with zeros,
-//! where a whole plane is one run for every tap, however short its rows are.
+//! Depthwise 3³ convolution on the CPU. Slabs of planes run in parallel on a zero-padded copy, in
+//! which a whole plane is one contiguous run for every tap.
 
 use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::super::cpu::{Channel, Channels, LANES, sum_lanes};
 
-/// Voxels of a slab: its padded copy stays in a core's own cache.
+/// Voxels of a slab. Its padded copy fits a core's own cache.
 const SLAB_VOXELS: usize = 1 << 15;
 
-/// `output[v] = Σ_t weight[t] · x[v + t − 1]`, per channel.
+/// Computes `output[v] = Σ_t weight[t] · x[v + t − 1]` per channel.
 ///
 /// # Shapes
 /// - x, output: `[b, c, k, j, i]` with `dims` = (i, j, k)
@@ -36,7 +36,7 @@ pub fn forward(x: &Channels, weight: &[f32], channels: usize, dims: [usize; 3]) 
     output
 }
 
-/// The gradient of the input: the same convolution with the kernel mirrored.
+/// Computes the gradient of the input: the same convolution with the kernel mirrored.
 pub fn input_gradient(
     gradient: &Channels,
     weight: &[f32],
@@ -48,7 +48,7 @@ pub fn input_gradient(
     forward(gradient, &mirrored, channels, dims)
 }
 
-/// The gradient of the weight, all 27 taps in one pass over both maps.
+/// Computes the gradient of the weight, all 27 taps in one pass over x and the gradient.
 ///
 /// # Shapes
 /// - x, gradient: `[b, c, k, j, i]`
@@ -65,7 +65,7 @@ pub fn weight_gradient(
     let mut output = vec![0.0; channels * 27];
     output.par_chunks_mut(27).enumerate().for_each(|(channel, taps)| {
         let mut sums = [0.0f64; 27];
-        // The two columns beyond a row stay zero, as the padding's products must be.
+        // The two columns after each row stay zero, so that products with the padding vanish.
         let mut rows = vec![0.0; nj * (ni + 2)];
         for map in (0..batch).map(|n| n * channels + channel) {
             let x = x.map(map, plane * nk);
@@ -87,20 +87,20 @@ pub fn weight_gradient(
     output
 }
 
-/// Some planes of a map with a border of zeros. The first voxel of output row (j, k) has its first
-/// tap at `(k · (nj + 2) + j) · stride`.
+/// Some planes of a channel with a border of zeros. The first tap of output voxel (0, j, k) is at
+/// `(k · (nj + 2) + j) · stride`.
 struct Padded {
     values: Vec<f32>,
-    /// Voxels from row to row.
+    /// Values from row to row.
     stride: usize,
-    /// Voxels from plane to plane.
+    /// Values from plane to plane.
     plane: usize,
 }
 
 impl Padded {
     fn new(x: Channel, [ni, nj, nk]: [usize; 3], first: usize, planes: usize) -> Self {
         let (stride, plane) = (ni + 2, (ni + 2) * (nj + 2));
-        // The last row's taps reach two voxels beyond its plane.
+        // The taps of the last row reach two values beyond its plane.
         let mut values = vec![0.0; (planes + 2) * plane + 2];
         for k in first.saturating_sub(1)..(first + planes + 1).min(nk) {
             let rows = &mut values[(k + 1 - first) * plane + stride..][..nj * stride];
@@ -109,19 +109,19 @@ impl Padded {
         Padded { values, stride, plane }
     }
 
-    /// Voxels of a plane's output rows, with the two between them that mean nothing.
+    /// Returns the length of a plane of outputs, including the two unused values between rows.
     fn run(&self) -> usize {
         self.plane - 2 * self.stride
     }
 
-    /// What tap (di, dj, dk) sees of output plane `k`.
+    /// Returns the values that tap (di, dj, dk) reads for output plane `k`.
     #[inline(always)]
     fn tap(&self, k: usize, [di, dj, dk]: [usize; 3]) -> &[f32] {
         &self.values[(k + dk) * self.plane + dj * self.stride + di..][..self.run()]
     }
 }
 
-/// The rows of the plane of a map that begins at `start`, two zeros apart.
+/// Loads the rows of the plane that begins at `start`, two zeros apart.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
 fn load_plane(rows: &mut [f32], x: Channel, start: usize, ni: usize) {
     for (j, row) in rows.chunks_exact_mut(ni + 2).enumerate() {

@@ -1,8 +1,8 @@
-//! Depthwise 3³ convolution on a GPU: a cube of units covers a tile of rows and marches along k, so
-//! that a voxel is read once, into shared memory, and serves all taps from there.
+//! Depthwise 3³ convolution on a GPU. A cube covers a tile of rows and marches along k, so that a
+//! voxel is read once into shared memory and serves all taps from there.
 //!
-//! A unit holds the sums of some rows of a column. The plane after the one that is computed is on
-//! its way meanwhile, and the tile lies in shared memory twice, which saves a barrier a plane.
+//! A unit holds the sums of some rows of a column. The next plane is loaded while the current one
+//! is computed. Shared memory holds the tile twice, which saves one barrier per plane.
 
 mod weight;
 
@@ -39,7 +39,7 @@ fn convolve(source: &KernelInput, weight: &Tensor<4>, is_mirrored: bool) -> Tens
     let (norms, slope) = arguments(source.norm.as_ref());
     let plan = MarchPlan::new(&x, 4);
     let output = empty(shape, x.dtype, &x);
-    // Safety: what is read lies inside the maps, and each unit writes its own voxels.
+    // Safety: a unit reads inside the feature maps and writes its own voxels.
     unsafe {
         convolve_kernel::launch_unchecked(
             &output.client,
@@ -61,7 +61,7 @@ fn convolve(source: &KernelInput, weight: &Tensor<4>, is_mirrored: bool) -> Tens
     tensor(output)
 }
 
-/// How the maps are divided among cubes.
+/// Division of the channels among cubes.
 struct MarchPlan {
     maps: usize,
     channels: usize,
@@ -71,7 +71,7 @@ struct MarchPlan {
     /// Rows of a unit.
     rows: usize,
     tiles: [usize; 2],
-    /// Planes that a cube marches through, and how many such slabs a map has.
+    /// Planes that a cube marches through, and the number of such slabs per channel.
     slab: usize,
     slabs: usize,
 }
@@ -85,14 +85,14 @@ impl MarchPlan {
         let lines = UNITS / width;
         let rows = nj.div_ceil(lines).next_power_of_two().min(most_rows);
         let tiles = [ni.div_ceil(width), nj.div_ceil(lines * rows)];
-        // A slab reads two planes more than it gives.
+        // A slab reads two planes more than it writes.
         let wanted = BUSY_CUBES.div_ceil(maps * tiles[0] * tiles[1]).min(nk.div_ceil(8));
         let slab = nk.div_ceil(wanted);
         let slabs = nk.div_ceil(slab);
         MarchPlan { maps, channels, dims: [ni, nj, nk], width, rows, tiles, slab, slabs }
     }
 
-    /// Cubes of a map.
+    /// Returns the number of cubes per channel.
     fn spots(&self) -> usize {
         self.tiles[0] * self.tiles[1] * self.slabs
     }
@@ -117,11 +117,11 @@ struct March {
     slabs: usize,
 }
 
-/// Where a cube works: its map, the first voxel of its tile, its planes.
+/// The position of a cube: its channel, the first voxel of its tile, and its planes.
 #[derive(CubeType)]
 struct TileOrigin {
     map: usize,
-    /// Among the cubes of its map.
+    /// Number among the cubes of the channel.
     number: usize,
     i: u32,
     j: u32,
@@ -146,10 +146,11 @@ fn spot(march: &March, #[comptime] width: usize, #[comptime] height: usize) -> T
     }
 }
 
-/// A place in a plane that no voxel has.
+/// Marks an index outside the plane.
 const OUTSIDE: u32 = u32::MAX;
 
-/// Where in a plane the values lie that a unit brings into the tile and its border of one.
+/// Returns the indices within a plane of the values that a unit loads for the tile and its border
+/// of one voxel.
 #[cube]
 fn places(
     march: &March,
@@ -163,7 +164,7 @@ fn places(
     #[unroll]
     for n in 0..loads {
         let at = UNIT_POS + comptime![(n * UNITS) as u32];
-        // One more than the voxel's own, so that none is negative.
+        // Indices are shifted by one, so that none is negative.
         let i = spot.i + at % stride;
         let j = spot.j + at / stride;
         let is_voxel = at < comptime![area as u32]
@@ -171,14 +172,14 @@ fn places(
             && j >= 1
             && i <= march.ni as u32
             && j <= march.nj as u32;
-        // Wraps around where there is no such voxel.
+        // Wraps around outside the plane, where the value is not used.
         let place = (j - 1) * march.ni as u32 + i - 1;
         places[n] = select(is_voxel, place, OUTSIDE.runtime());
     }
     places
 }
 
-/// Brings a unit's values of plane `plane` − 1 on their way; zeros beyond the map.
+/// Starts to load a unit's values of plane `plane` − 1; zeros outside the volume.
 #[cube]
 fn fetch<F: Float>(
     x: &[F],
@@ -200,8 +201,8 @@ fn fetch<F: Float>(
     }
 }
 
-/// Puts the values of plane `plane` − 1 that were on their way into the tile, normalized; beyond the
-/// map they stay zero.
+/// Stores the loaded values of plane `plane` − 1 in the tile, normalized. Values outside the volume
+/// stay zero.
 #[cube]
 fn put<F: Float>(
     tile: &mut Shared<[f32]>,
@@ -229,8 +230,8 @@ fn put<F: Float>(
     }
 }
 
-/// `output[v] = Σ_t weight[t] · x[v + t − 1]`, x perhaps still to be normalized, or with the taps in
-/// reverse.
+/// Computes `output[v] = Σ_t weight[t] · x[v + t − 1]`, with an optional norm of x and optionally
+/// with reversed taps.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn convolve_kernel<F: Float>(
     x: &[F],
@@ -266,7 +267,7 @@ fn convolve_kernel<F: Float>(
 
     let (column, row) = (UNIT_POS as usize % width, UNIT_POS as usize / width * rows);
     let (i, j) = (spot.i as usize + column, spot.j as usize + row);
-    // Sums of the plane before the one that comes, of itself, and of the one after it.
+    // Sums of the previous, the current and the next output plane.
     let mut before = Array::<f32>::new(rows);
     let mut here = Array::<f32>::new(rows);
     let mut after = Array::<f32>::new(rows);

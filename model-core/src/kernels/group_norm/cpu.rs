@@ -1,4 +1,4 @@
-//! Group norm with activation on the CPU. Sums run in f32 lanes over short runs, then in f64.
+//! Group norm with activation on the CPU. Short runs are summed in f32 lanes, their sums in f64.
 
 use burn::Tensor;
 use burn::backend::Flex;
@@ -88,16 +88,16 @@ pub struct Statistics {
     inverse_deviation: f32,
 }
 
-/// Sums over one channel of one sample, of the gradient before the activation.
+/// Sums over one channel of one sample. g is the gradient before the activation.
 #[derive(Clone, Copy, Default)]
 struct Sums {
-    /// Σ g: the gradient of beta.
+    /// Σ g, the gradient of beta.
     plain: f64,
-    /// Σ g · x̂: the gradient of gamma.
+    /// Σ g · x̂, the gradient of gamma.
     times_normalized: f64,
 }
 
-/// Mean and deviation of every group: two passes, since E[x²] − E[x]² loses digits.
+/// Computes mean and deviation of every group in two passes, since E[x²] − E[x]² loses digits.
 fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
     let size = layout.group_size() as f64;
     let channels_per_group = |x: &[f32]| {
@@ -109,7 +109,7 @@ fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
     x.par_chunks(layout.group_size()).map(channels_per_group).collect()
 }
 
-/// The sums that both gradients are made from, for every channel of every sample.
+/// Computes the sums that all gradients are made from, for every channel of every sample.
 fn channel_sums(
     x: &[f32],
     gradient: &[f32],
@@ -132,8 +132,8 @@ fn channel_sums(
     .collect()
 }
 
-/// The gradient of the input: `(gamma · g − mean(gamma · g) − x̂ · mean(gamma · g · x̂)) / deviation`,
-/// the means over the group; in the place of the output's.
+/// Computes the gradient of the input, `(gamma · g − mean(gamma · g) − x̂ · mean(gamma · g · x̂)) /
+/// deviation` with means over the group. It overwrites the gradient of the output.
 fn input_gradient(
     x: &[f32],
     gradient: &mut [f32],
@@ -199,7 +199,7 @@ fn add_map(stream: &mut [f32], x: &[f32], norm: ChannelAffine, sign: f32) {
     stream.iter_mut().zip(x).for_each(|(stream, &x)| *stream += sign * norm.apply(x));
 }
 
-/// The gradient before the activation, and the normalised input.
+/// Returns the gradient before the activation, and the normalized input.
 #[inline(always)]
 fn before_activation(
     x: f32,

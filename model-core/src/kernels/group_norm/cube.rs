@@ -1,5 +1,5 @@
-//! Group norm with activation on a GPU. A group's numbers lie together, and so do a channel's, so
-//! that cubes take parts of them; what they find is merged in a fixed order.
+//! Group norm with activation on a GPU. The values of a group, and of a channel, are contiguous, so
+//! cubes reduce parts of them. The partial results are merged in a fixed order.
 
 mod affine;
 mod moments;
@@ -17,17 +17,17 @@ use super::super::cube::{
 };
 use super::{Gradients, GroupNormKernels, Layout, NormAffine};
 
-/// Vectors that a unit takes of a run, one after the other.
+/// Vectors of a run that a unit processes one after the other.
 const STRIDES: usize = 16;
 
-/// A run of vectors, cut into parts for cubes.
+/// The division of runs of vectors among cubes.
 #[derive(Clone, Copy)]
 struct RunSplit {
-    /// Numbers of a vector.
+    /// Values per vector.
     vector: usize,
-    /// Vectors of a run.
+    /// Vectors per run.
     run: usize,
-    /// Parts of a run.
+    /// Parts per run.
     parts: usize,
     /// Parts of all runs.
     cubes: usize,
@@ -35,7 +35,7 @@ struct RunSplit {
 
 impl RunSplit {
     /// # Panics
-    /// When a vector does not divide a run.
+    /// Panics if the vector size does not divide the run.
     fn new(vector: usize, num_elements: usize, runs: usize) -> RunSplit {
         assert!(num_elements.is_multiple_of(vector), "{vector} numbers do not divide {numbers}");
         let run = num_elements / vector;
@@ -85,7 +85,8 @@ impl GroupNormKernels for Cube {
         let [gamma_values, beta_values] = [gamma, beta].map(parameter);
         let cut = layout.channel_cut(&x);
         let partials = empty([batch * channels, cut.parts, 2], DType::F32, &x);
-        // Safety: a cube reads its part of one channel, within both buffers, and writes its pair.
+        // Safety: a cube reads its part of one channel, within both buffers, and writes its own
+        // pair.
         unsafe {
             sums_kernel::launch_unchecked(
                 &x.client,
@@ -108,7 +109,7 @@ impl GroupNormKernels for Cube {
         let [gamma_grad, beta_grad] = [(); 2].map(|()| empty([channels], DType::F32, &x));
         let means = empty([batch * layout.groups, 2], DType::F32, &x);
         let units = channels.max(batch * layout.groups);
-        // Safety: a unit writes its group's means and its channel's sums, where there are such.
+        // Safety: a unit writes its own group's means and its own channel's sums, if they exist.
         unsafe {
             totals_kernel::launch_unchecked(
                 &x.client,
@@ -126,7 +127,7 @@ impl GroupNormKernels for Cube {
             );
         }
         let (output, output_arg) = in_place_output(&gradient, 1);
-        // Safety: as of the sums; a unit writes where it reads.
+        // Safety: as for the sums; a unit writes only where it reads.
         unsafe {
             gradient_kernel::launch_unchecked(
                 &x.client,
@@ -151,7 +152,7 @@ impl GroupNormKernels for Cube {
     }
 }
 
-/// A parameter in f32.
+/// Returns a parameter in f32.
 fn parameter(tensor: &Tensor<1>) -> CubeTensor {
     contiguous(&tensor.clone().cast(FloatDType::F32))
 }
@@ -163,21 +164,21 @@ impl Layout {
     }
 }
 
-/// Where a cube works.
+/// The position of a cube.
 #[derive(CubeLaunch, CubeType)]
 struct ChunkPosition {
     /// Vectors of a channel of a sample.
     run: usize,
-    /// Parts of it.
+    /// Parts of a channel.
     parts: usize,
-    /// Parts of all.
+    /// Parts of all channels.
     cubes: usize,
     channels: usize,
-    /// Channels of a group.
+    /// Channels per group.
     channels_per_group: usize,
 }
 
-/// The vectors that this cube takes, of the whole tensor.
+/// Returns the range of vectors that this cube processes.
 #[cube]
 fn part(run: usize, parts: usize) -> (usize, usize) {
     let first = CUBE_POS / parts * run;
@@ -186,7 +187,7 @@ fn part(run: usize, parts: usize) -> (usize, usize) {
     (first + start, first + end)
 }
 
-/// The gradient before the activation, and the normalized input.
+/// Returns the gradient before the activation, and the normalized input.
 #[cube]
 fn before_activation<N: Size>(
     x: Vector<f32, N>,
@@ -203,8 +204,8 @@ fn before_activation<N: Size>(
     (select_many(z.greater_than(&Vector::new(0.0)), gradient, smaller), normalized)
 }
 
-/// Σ g and Σ g · x̂ of every part of every channel of every sample, g the gradient before the
-/// activation.
+/// Computes Σ g and Σ g · x̂ for every part of every channel of every sample. g is the gradient
+/// before the activation.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn sums_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -255,7 +256,7 @@ fn sum_lanes<N: Size>(vector: Vector<f32, N>) -> f32 {
     sum
 }
 
-/// From every channel's sums of every sample: a group's means of gamma · g and gamma · g · x̂, and
+/// Reduces the sums of the channels to each group's means of gamma · g and gamma · g · x̂, and to
 /// the gradients of gamma and beta.
 #[cube(launch_unchecked)]
 fn totals_kernel(
@@ -294,7 +295,7 @@ fn totals_kernel(
     }
 }
 
-/// `(gamma · g − mean(gamma · g) − x̂ · mean(gamma · g · x̂)) / deviation`.
+/// Computes `(gamma · g − mean(gamma · g) − x̂ · mean(gamma · g · x̂)) / deviation`.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn gradient_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],

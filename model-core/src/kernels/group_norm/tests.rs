@@ -1,4 +1,4 @@
-//! The kernels held to burn's operations, and those of a GPU to those of the CPU.
+//! Compares the CPU kernels with burn's ops, and the GPU kernels with those of the CPU.
 
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Distribution, FloatDType};
@@ -10,7 +10,7 @@ use crate::network::config::NORM_EPSILON;
 const ACTIVATIONS: [Activation; 3] =
     [Activation::Relu, Activation::LeakyRelu, Activation::Identity];
 
-/// The same by burn's own operations, with their gradients.
+/// The same with burn's own ops and their gradients.
 fn composed(
     x: Tensor<5>,
     gamma: Tensor<1>,
@@ -20,7 +20,7 @@ fn composed(
 ) -> Tensor<5> {
     let shape @ [b, c, ..] = x.dims();
     let float = FloatDType::from(x.dtype());
-    // Statistics of half precision lose their digits; burn widens f16 sums, but not bf16's.
+    // Statistics in half precision lose digits. burn widens the sums of f16, but not those of bf16.
     let x = x.cast(FloatDType::F32).reshape([(b * groups) as i32, -1]);
     let (variance, mean) = x.clone().var_mean_bias(1);
     let x = (x - mean) / (variance + NORM_EPSILON).sqrt();
@@ -32,7 +32,7 @@ fn composed(
     x.cast(float)
 }
 
-/// gamma and beta in one tensor, as tests take them.
+/// Returns gamma and beta in one 4-D tensor.
 fn parameters(channels: usize) -> Tensor<4> {
     random([2, channels, 1, 1])
 }
@@ -63,7 +63,7 @@ fn equals_burns_operations() {
     }
 }
 
-/// Ten million voxels far from zero: sums in plain f32 would lose the deviation.
+/// Ten million voxels far from zero: a plain f32 sum would lose the deviation.
 #[test]
 fn statistics_hold_for_many_voxels_far_from_zero() {
     hold_far_from_zero([1, 1, 100, 320, 320], &burn::tensor::Device::flex());
@@ -73,14 +73,15 @@ fn hold_far_from_zero(shape: [usize; 5], device: &burn::tensor::Device) {
     let x = Tensor::<5>::random(shape, Distribution::Normal(1000.0, 1.0), device);
     let ones = Tensor::<1>::ones([1], device);
     let y = group_norm(x, ones.clone(), ones.zeros_like(), 1, Activation::Identity);
-    // Measured on the CPU, whatever found it.
+    // Checked on the CPU, whichever device computed it.
     let y = Tensor::<5>::from_data(y.into_data(), &burn::tensor::Device::flex());
     let (variance, mean) = y.reshape([1, -1]).var_mean_bias(1);
     let (variance, mean): (f32, f32) = (variance.into_scalar(), mean.into_scalar());
     assert!((variance - 1.0).abs() < 1e-3 && mean.abs() < 1e-3, "{variance} {mean}");
 }
 
-/// Vectors of one, two and four numbers, several parts a channel, groups of one channel and of all.
+/// Covers vectors of one, two and four values, several parts per channel, groups of one channel and
+/// of all channels.
 #[cfg(feature = "gpu")]
 #[test]
 fn a_gpu_finds_what_the_cpu_finds() {
@@ -97,7 +98,7 @@ fn a_gpu_finds_what_the_cpu_finds() {
             super::super::cube::tests::assert_gpu_matches_cpu(&inputs, own(groups, activation));
         }
     }
-    // A half of the channels, as reversible blocks take them.
+    // Half of the channels, as in a reversible block.
     let inputs = (random([2, 6, 3, 5, 7]), parameters(3));
     let of_half = |(x, p): Inputs| own(3, Activation::Relu)((x.narrow(1, 3, 3), p));
     super::super::cube::tests::assert_gpu_matches_cpu(&inputs, of_half);

@@ -1,4 +1,4 @@
-//! The losses' passes over all voxels on a GPU.
+//! Passes of the losses over all voxels, on a GPU.
 
 mod kernels;
 
@@ -15,15 +15,15 @@ use super::{LossDerivatives, LossTarget, VoxelPasses, VoxelSums};
 /// Voxels of a unit, one after the other.
 const STRIDES: usize = 64;
 
-/// Words of 32 bits that hold which codes belong to an output.
+/// 32-bit words of a bit set of 256 label codes.
 const WORDS: usize = 256 / 32;
 
-/// A batch's logits and labels on the device.
+/// The logits and labels of a batch on the device.
 pub struct Batch {
     logits: CubeTensor,
-    /// Four codes a word; samples begin with a word.
+    /// Four codes per word; each sample begins at a word.
     codes: CubeTensor,
-    /// [`WORDS`] for each output, a bit a code.
+    /// For each output, [`WORDS`] words with one bit per label code.
     members: CubeTensor,
     exclusive: bool,
     focal_weights: [f32; 2],
@@ -60,7 +60,7 @@ impl Batch {
     }
 }
 
-/// Numbers of the host on the device of `like`.
+/// Uploads values to the device of `like`.
 fn buffer<N: CubeElement>(num_elements: &[N], like: &CubeTensor) -> CubeTensor {
     let handle = like.client.create_from_slice(N::as_bytes(num_elements));
     let (client, device) = (like.client.clone(), like.device.clone());
@@ -73,8 +73,8 @@ impl VoxelPasses for Batch {
         let parts = voxels.div_ceil(UNITS * STRIDES);
         let num_cubes = batch * parts * outputs;
         let partials = empty([batch * parts, outputs, 7], DType::F32, &self.logits);
-        // Safety: a cube reads the logits and codes of its part of one sample, and writes its own
-        // seven numbers.
+        // Safety: a cube reads the logits and codes of its part of one sample and writes its own
+        // seven values.
         unsafe {
             kernels::sums_kernel::launch_unchecked(
                 &self.logits.client,
@@ -117,7 +117,7 @@ impl VoxelPasses for Batch {
         let by_probability: Vec<f32> = by_probability.collect();
         assert_eq!(by_probability.len(), 2 * outputs, "slopes for each output");
         let output = empty(self.logits.meta.shape().dims::<5>(), DType::F32, &self.logits);
-        // Safety: a unit reads and writes the places of one voxel, in both buffers.
+        // Safety: a unit reads and writes one voxel in both buffers.
         unsafe {
             kernels::gradient_kernel::launch_unchecked(
                 &self.logits.client,

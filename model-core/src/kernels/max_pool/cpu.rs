@@ -40,7 +40,8 @@ fn forward(x: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
     output
 }
 
-/// The gradient of the input: each output's goes to the first voxel that holds the maximum.
+/// Computes the gradient of the input: that of each output goes to the first voxel that holds the
+/// maximum.
 fn input_gradient(x: &[f32], gradient: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
     let (mi, mj, mk) = (ni / 2, nj / 2, nk / 2);
     let mut output = vec![0.0; x.len()];
@@ -67,7 +68,7 @@ fn input_gradient(x: &[f32], gradient: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<
     output
 }
 
-/// The rows of two planes that row `j` of the output is made from, in the order of memory.
+/// Returns the rows of two planes that row `j` of the output is computed from, in memory order.
 fn four_rows(x: &[f32], ni: usize, nj: usize, j: usize) -> [&[f32]; 4] {
     [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(dk, dj)| &x[(dk * nj + 2 * j + dj) * ni..][..ni])
 }

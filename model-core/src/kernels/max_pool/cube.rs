@@ -1,4 +1,4 @@
-//! Max pooling over 2³ voxels on a GPU: a unit takes a few outputs of a row.
+//! Max pooling over 2³ voxels on a GPU. A unit computes a few outputs of a row.
 
 use burn::Tensor;
 use burn::backend::Cube;
@@ -15,7 +15,7 @@ impl MaxPoolKernels for Cube {
         let [b, c, k, j, i] = x.meta.shape().dims::<5>();
         let output = empty([b, c, k / 2, j / 2, i / 2], x.dtype, &x);
         let work = UnitLayout::new(&x);
-        // Safety: a unit reads its 2³ voxels of x for each number of its own vector of the output.
+        // Safety: a unit reads the 2³ voxels of each value of its own output vector.
         unsafe {
             forward_kernel::launch_unchecked(
                 &output.client,
@@ -39,7 +39,7 @@ impl MaxPoolKernels for Cube {
         let (x, gradient) = (contiguous(x), contiguous(gradient));
         let output = empty(x.meta.shape().dims::<5>(), x.dtype, &x);
         let work = UnitLayout::new(&x);
-        // Safety: as of the forward pass; a unit writes where it reads of x.
+        // Safety: as in the forward pass; a unit writes only where it reads x.
         unsafe {
             gradient_kernel::launch_unchecked(
                 &output.client,
@@ -61,37 +61,37 @@ impl MaxPoolKernels for Cube {
     }
 }
 
-/// How the outputs fall to units.
+/// The assignment of outputs to units.
 struct UnitLayout {
-    /// Outputs of a unit.
+    /// Outputs per unit.
     outputs: usize,
-    /// Units of a row of the output.
+    /// Units per row of the output.
     row: usize,
-    /// Rows of a plane of the output.
+    /// Rows per plane of the output.
     rows: usize,
-    /// Units of all.
+    /// Units in total.
     units: usize,
 }
 
 impl UnitLayout {
     fn new(x: &CubeTensor) -> UnitLayout {
         let [b, c, k, j, i] = x.meta.shape().dims::<5>();
-        // Of inputs, as two of a row make one output.
+        // Vector size of the inputs: two inputs of a row make one output.
         let vector = vector_size(i, x).max(2);
         let (row, rows) = (i / vector, j / 2);
         UnitLayout { outputs: vector / 2, row, rows, units: b * c * (k / 2) * rows * row }
     }
 }
 
-/// Where the first of a unit's four vectors of the input lies.
+/// Returns the index of the first of a unit's four input vectors.
 #[cube]
 fn first(row: usize, rows: usize) -> usize {
     let line = ABSOLUTE_POS / row;
-    // Planes and rows of the input are twice as many, so that maps need no counting.
+    // The input has twice the planes and rows, so no term for the channel is needed.
     ((line / rows * 2) * (2 * rows) + line % rows * 2) * row + ABSOLUTE_POS % row
 }
 
-/// Where the others lie behind it, in the order of memory.
+/// Returns the offsets of the four input vectors, in memory order.
 #[cube]
 fn offset(#[comptime] n: usize, row: usize, rows: usize) -> usize {
     (comptime![n / 2] * 2 * rows + comptime![n % 2]) * row
@@ -140,7 +140,7 @@ fn gradient_kernel<F: Float, N: Size, M: Size>(
     }
     let first = first(row, rows);
     let gradient = gradient[ABSOLUTE_POS];
-    // Of each output: its largest input so far, and which of the eight in the order of memory.
+    // For each output, the largest input so far and its index among the eight, in memory order.
     let mut largest = Vector::<F, M>::empty();
     let mut places = Vector::<u32, M>::empty();
     #[unroll]

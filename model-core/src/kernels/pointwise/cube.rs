@@ -1,5 +1,5 @@
-//! The gradient of the weight on a GPU: a cube of units takes a block of outputs and inputs through
-//! a share of the voxels; the shares are added up in a second pass.
+//! The gradient of the weight on a GPU. A cube computes a block of outputs and inputs over one part
+//! of the voxels; a second pass adds the parts.
 
 use burn::Tensor;
 use burn::backend::Cube;
@@ -14,7 +14,7 @@ use super::super::cube::{
 };
 use super::{PointwiseConvKernels, RUN, num_parts, product, tile};
 
-/// A unit's outputs, and its inputs.
+/// Outputs, and inputs, of a unit.
 const BLOCK: usize = 4;
 type Block = Vector<f32, Const<BLOCK>>;
 
@@ -34,7 +34,7 @@ impl PointwiseConvKernels for Cube {
         let partials = empty([1, parts, to * from], DType::F32, &x);
         let shape = ShapeLaunch::new(batch, from, to, voxels, share, parts, blocks[0], blocks[1]);
         let groups = tile / BLOCK;
-        // Safety: what is read lies inside the maps, and each unit writes its own sums.
+        // Safety: a unit reads inside the feature maps and writes its own sums.
         unsafe {
             gradient_kernel::launch_unchecked(
                 &x.client,
@@ -61,14 +61,14 @@ struct Shape {
     from: usize,
     to: usize,
     voxels: usize,
-    /// Runs of a part.
+    /// Runs per part.
     share: usize,
     parts: usize,
     blocks_to: usize,
     blocks_from: usize,
 }
 
-/// `partials[part, o, c] = Σ_v gradient[o, v] · x[c, v]` over the part's voxels.
+/// Computes `partials[part, o, c] = Σ_v gradient[o, v] · x[c, v]` over the voxels of the part.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn gradient_kernel<F: Float>(
     x: &[F],
@@ -80,7 +80,7 @@ fn gradient_kernel<F: Float>(
     #[comptime] groups: usize,
     #[define(F)] _float: ElemType,
 ) {
-    // One more than the groups: a voxel's neighbor lies in other banks.
+    // One more than the groups, so that neighboring voxels lie in different memory banks.
     let stride = comptime![groups + 1];
     let block_to = CUBE_POS % shape.blocks_to * groups;
     let block_from = CUBE_POS / shape.blocks_to % shape.blocks_from * groups;
@@ -154,8 +154,8 @@ fn gradient_kernel<F: Float>(
     }
 }
 
-/// Lays a run of voxels into shared memory, normalized, the channels of a block side by side; zeros
-/// beyond the maps and channels.
+/// Loads a run of voxels into shared memory, normalized, with the channels of a block side by side.
+/// Zeros beyond the voxels and channels.
 #[cube]
 fn load<F: Float>(
     x: &[F],

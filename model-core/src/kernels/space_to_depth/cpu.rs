@@ -1,13 +1,15 @@
-//! Space to depth on the CPU: rows of the wide side are read or written whole.
+//! Space to depth on the CPU. Rows of the larger side are read or written as a whole.
 
 use rayon::prelude::*;
 
-/// `x` is `[maps, k, j, i]`; the output `[8 · maps, k/2, j/2, i/2]`.
+/// # Shapes
+/// - x: `[maps, k, j, i]`
+/// - output: `[8 · maps, k/2, j/2, i/2]`
 pub fn space_to_depth(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
     let [i, j, _] = dims;
     let voxels: usize = dims.iter().product();
     let mut output = vec![0.0; x.len()];
-    // One task for each map of the output.
+    // One task per output channel.
     output.par_chunks_mut(voxels / 8).enumerate().for_each(|(map, output)| {
         let [dk, dj, di] = [map % 8 / 4, map % 4 / 2, map % 2];
         let x = &x[map / 8 * voxels..][..voxels];
@@ -22,7 +24,9 @@ pub fn space_to_depth(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
     output
 }
 
-/// `x` is `[8 · maps, k, j, i]`; the output `[maps, 2k, 2j, 2i]`.
+/// # Shapes
+/// - x: `[8 · maps, k, j, i]`
+/// - output: `[maps, 2k, 2j, 2i]`
 pub fn depth_to_space(x: &[f32], dims: [usize; 3]) -> Vec<f32> {
     let [i, j, _] = dims;
     let voxels: usize = dims.iter().product();

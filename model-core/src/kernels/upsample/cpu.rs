@@ -1,4 +1,4 @@
-//! Trilinear up-sampling by two on the CPU: rows are blended first, then widened.
+//! Trilinear up-sampling by two on the CPU. Rows are blended first, then widened.
 
 use burn::Tensor;
 use burn::backend::Flex;
@@ -18,7 +18,7 @@ impl UpsampleKernels for Flex {
         match skip {
             None => fill(vec![0.0; 8 * values.slice().len()]),
             Some(skip) if x.dtype() == DType::F32 => fill(CpuValues::new(&skip).slice().to_vec()),
-            // Half precision would need a copy of the skip in f32.
+            // In half precision this would need a copy of the skip in f32.
             Some(skip) => fill(vec![0.0; 8 * values.slice().len()]) + skip,
         }
     }
@@ -31,7 +31,7 @@ impl UpsampleKernels for Flex {
     }
 }
 
-/// Adds to `output` what it begins with.
+/// Adds the up-sampled x to `output`.
 ///
 /// # Shapes
 /// - x: `[maps, k, j, i]` with `dims` = (i, j, k)
@@ -45,7 +45,7 @@ fn forward(x: &[f32], mut output: Vec<f32>, dims: [usize; 3]) -> Vec<f32> {
     output
 }
 
-/// The gradient of the input, the transpose of [`forward`].
+/// Computes the gradient of the input, the transpose of [`forward`].
 fn input_gradient(gradient: &[f32], dims: [usize; 3]) -> Vec<f32> {
     let [ni, nj, nk] = dims;
     let mut output = vec![0.0; gradient.len() / 8];
@@ -56,7 +56,7 @@ fn input_gradient(gradient: &[f32], dims: [usize; 3]) -> Vec<f32> {
     output
 }
 
-/// The two inputs that output `place` is made from, with their weights.
+/// Returns the two inputs of the output at index `place`, with their weights.
 #[inline(always)]
 fn sources(place: usize, n: usize) -> [(usize, f32); 2] {
     let near = place / 2;
@@ -64,7 +64,7 @@ fn sources(place: usize, n: usize) -> [(usize, f32); 2] {
     [(near, 0.75), (far, 0.25)]
 }
 
-/// The outputs that input `place` goes into, with their weights; at most four.
+/// Returns the at most four outputs that use the input at index `place`, with their weights.
 #[inline(always)]
 fn targets(place: usize, n: usize) -> [(usize, f32); 4] {
     let border = |at_border: bool| if at_border { 1.0 } else { 0.75 };

@@ -1,7 +1,7 @@
-//! Trilinear up-sampling by two on a GPU: a unit takes a few voxels of a row of the smaller map, and
-//! their 2³ places each of the larger.
+//! Trilinear up-sampling by two on a GPU. A unit computes a few voxels of a row of the smaller
+//! volume and their 2³ voxels each of the larger one.
 
-// As CubeCL takes loops and sums.
+// CubeCL needs these forms of loops and sums.
 #![allow(clippy::needless_range_loop, clippy::assign_op_pattern)]
 
 use burn::Tensor;
@@ -19,7 +19,8 @@ impl UpsampleKernels for Cube {
         let dims @ [b, c, k, j, i] = x.meta.shape().dims::<5>();
         let output = empty([b, c, 2 * k, 2 * j, 2 * i], x.dtype, &x);
         let (vector, row, units) = work(dims, &x);
-        // Safety: a unit reads inside its map of x, and the skip where it writes: its own voxels.
+        // Safety: a unit reads inside its channel of x, and reads and writes its own voxels of the
+        // output.
         unsafe {
             forward_kernel::launch_unchecked(
                 &output.client,
@@ -47,7 +48,7 @@ impl UpsampleKernels for Cube {
         let dims @ [.., k, j, _] = [b, c, k / 2, j / 2, i / 2];
         let output = empty(dims, gradient.dtype, &gradient);
         let (vector, row, units) = work(dims, &gradient);
-        // Safety: a unit reads inside its map of the gradient, and writes its own voxels.
+        // Safety: a unit reads inside its channel of the gradient and writes its own voxels.
         unsafe {
             gradient_kernel::launch_unchecked(
                 &output.client,
@@ -69,15 +70,16 @@ impl UpsampleKernels for Cube {
     }
 }
 
-/// For the smaller map's size: numbers of a vector of the larger map, units of a row, units of all.
+/// Returns, for the smaller volume: values per vector of the larger one, units per row, units in
+/// total.
 fn work([b, c, k, j, i]: [usize; 5], like: &CubeTensor) -> (usize, usize, usize) {
     let vector = vector_size(2 * i, like).max(2);
     let row = 2 * i / vector;
     (vector, row, b * c * k * j * row)
 }
 
-/// Where a unit works in the smaller map: vector of the row, row, plane, and the planes before those
-/// of its map.
+/// Returns the position of a unit in the smaller volume: vector of the row, row, plane, and the
+/// number of planes before its channel.
 #[cube]
 fn place(row: usize, nj: usize, nk: usize) -> (usize, usize, usize, usize) {
     let line = ABSOLUTE_POS / row;
@@ -85,7 +87,7 @@ fn place(row: usize, nj: usize, nk: usize) -> (usize, usize, usize, usize) {
     (ABSOLUTE_POS % row, line % nj, plane % nk, plane / nk * nk)
 }
 
-/// The number before a row's vector, and the one after it; at the border the border's own.
+/// Returns the values before and after a row's vector; at the border the border value.
 #[cube]
 fn ends<F: Float, N: Size>(
     line: &[Vector<F, N>],
@@ -105,10 +107,10 @@ fn ends<F: Float, N: Size>(
     )
 }
 
-/// What the neighbors before, at and after a voxel weigh, in its lower and in its upper half.
+/// Weights of the previous, own and next voxel, for the lower and the upper half of a voxel.
 const OF_HALF: [[f32; 3]; 2] = [[0.25, 0.75, 0.0], [0.0, 0.75, 0.25]];
 
-/// What a voxel weighs in the place before its two, in these, and in the one after them.
+/// Weights of a voxel in the output before its two, in these two, and in the one after them.
 const OF_PLACE: [f32; 4] = [0.25, 0.75, 0.75, 0.25];
 
 #[cube(launch_unchecked, address_type = "dynamic")]
@@ -126,7 +128,7 @@ fn forward_kernel<F: Float, N: Size, M: Size>(
         terminate!();
     }
     let (at, j, k, planes) = place(row, nj, nk);
-    // Of the halves of k and j.
+    // Sums for the halves of k and j.
     let mut sums = Array::<Vector<f32, N>>::new(4usize);
     #[unroll]
     for n in 0..4usize {
@@ -161,7 +163,7 @@ fn forward_kernel<F: Float, N: Size, M: Size>(
     }
 }
 
-/// A vector of a row, twice as long.
+/// Doubles a vector of a row.
 #[cube]
 fn widening_bytes<F: Float, N: Size, M: Size>(
     x: &[Vector<F, M>],
@@ -200,8 +202,8 @@ fn gradient_kernel<F: Float, N: Size, M: Size>(
         terminate!();
     }
     let (at, j, k, planes) = place(row, nj, nk);
-    // A voxel went into its own two places of an axis and into one more at either side. Beyond the
-    // border that is the place at the border again.
+    // A voxel contributes to its own two outputs along an axis and to one more on either side.
+    // Beyond the border these are the border's own outputs.
     let mut sum = Vector::<f32, N>::new(0.0);
     let mut sum_before = 0.0f32;
     let mut sum_after = 0.0f32;

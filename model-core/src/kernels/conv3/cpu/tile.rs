@@ -1,15 +1,15 @@
-//! What both kernels see of a map: a plane as one run, however short its rows are.
+//! A padded plane as one contiguous run, however short its rows are. Both CPU kernels use it.
 //!
-//! Padded, a plane's rows lie one zero apart: the column behind a row and the one before the next
-//! are the same. *Position* `j · (ni + 1) + i` is voxel (j, i); the taps of output plane k see the
-//! padded planes k to k + 2 at that place plus `dj · (ni + 1) + di`.
+//! In a padded plane one zero separates the rows: the column after a row is the column before the
+//! next. *Position* `j · (ni + 1) + i` is voxel (j, i). The taps of output plane k read the padded
+//! planes k to k + 2 at that position plus `dj · (ni + 1) + di`.
 
 use super::super::super::cpu::Channel;
 
-/// Every number of lanes in the kernels divides it.
+/// Every lane count of the kernels divides it.
 const WIDEST: usize = 32;
 
-/// Channels in and out, and (i, j, k).
+/// Input and output channels, and the axes (i, j, k).
 #[derive(Clone, Copy)]
 pub struct Shape {
     pub input: usize,
@@ -23,28 +23,30 @@ impl Shape {
         self.dims[0] + 1
     }
 
-    /// Voxels of a plane.
+    /// Voxels per plane.
     pub fn plane(&self) -> usize {
         self.dims[0] * self.dims[1]
     }
 
-    /// Positions of a plane.
+    /// Positions per plane.
     pub fn positions(&self) -> usize {
         self.stride() * self.dims[1]
     }
 
-    /// Positions of tiles that cut a plane into equal parts, at most about `most` each.
+    /// Returns the positions per tile when a plane is cut into equal tiles of at most about `most`
+    /// positions.
     pub fn tile_len(&self, most: usize) -> usize {
         let parts = self.positions().div_ceil(most);
         self.positions().div_ceil(parts).next_multiple_of(WIDEST)
     }
 
-    /// The tile at `first`.
+    /// Returns the tile that begins at position `first`.
     pub fn tile(&self, tile_len: usize, first: usize) -> Tile {
         Tile { positions: tile_len.min(self.positions() - first), tile_len, stride: self.stride() }
     }
 
-    /// Copies what the taps at `first` and on see of plane `k` − 1 of a map; zero beyond it.
+    /// Copies the values that the taps read from position `first` on, for plane `k` − 1 of a
+    /// channel. Zero outside the volume.
     pub fn pad(&self, to: &mut [f32], map: Channel, k: usize, first: usize) {
         to.fill(0.0);
         if (1..=self.dims[2]).contains(&k) {
@@ -55,8 +57,9 @@ impl Shape {
         }
     }
 
-    /// The pieces of rows among the `len` positions from `first`, where the plane's first voxel is
-    /// at `origin`: where each is in the run, where in the plane, and its length.
+    /// Calls `segment` for each segment of a row among the `len` positions from `first`, with its
+    /// index in the run, its index in the plane and its length. The plane's first voxel is at
+    /// position `origin`.
     pub fn row_segments(
         &self,
         first: usize,
@@ -81,22 +84,23 @@ impl Shape {
 /// A run of positions of a plane.
 #[derive(Clone, Copy)]
 pub struct Tile {
-    /// Those before the plane's end.
+    /// Positions before the end of the plane.
     pub positions: usize,
-    /// All, whole vectors.
+    /// All positions, rounded up to whole vectors.
     pub tile_len: usize,
     /// Positions from row to row.
     pub stride: usize,
 }
 
 impl Tile {
-    /// Padded values of a plane that the taps see.
+    /// Returns the number of padded values of a plane that the taps read.
     pub fn padded_len(&self) -> usize {
         self.tile_len + 2 * self.stride + 2
     }
 }
 
-/// `a · b + c`; `FUSED` only where the machine has the instruction, else it would be a call.
+/// Computes `a · b + c`. Set `FUSED` only if the machine has the instruction; otherwise it would be
+/// a function call.
 #[inline(always)]
 pub fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }

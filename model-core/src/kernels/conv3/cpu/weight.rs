@@ -1,5 +1,5 @@
-//! The gradient of the weight: a block of outputs and three taps at a time, whose sums stay in
-//! registers while a tile's positions go by.
+//! The gradient of the weight. The sums of a block of outputs and three taps stay in registers
+//! while the loop passes over the positions of a tile.
 
 use multiversion::{multiversion, target::match_target};
 use rayon::prelude::*;
@@ -7,18 +7,18 @@ use rayon::prelude::*;
 use super::super::super::cpu::Channels;
 use super::tile::{Shape, Tile, multiply_add};
 
-/// Outputs that share each loaded voxel.
+/// Output channels that share each loaded voxel.
 const BLOCK: usize = 4;
 
-/// Positions summed in f32 before the sum goes on in f64. A block of gradients and one channel's
-/// planes of as many positions stay in the cache nearest to the core.
+/// Positions summed in f32 before the sum continues in f64. The gradients of a block and the planes
+/// of one channel fit the L1 cache.
 const RUN: usize = 1024;
 
-/// Channels in and out that one task sums the gradient for, at most.
+/// Upper bound of the input and output channels of one task.
 const GROUP: usize = 16;
 
-/// The gradient of the weight. Each is summed by one task, tile after tile, so that its value does
-/// not depend on the number of threads.
+/// Computes the gradient of the weight. One task sums each value, tile after tile, so the result
+/// does not depend on the number of threads.
 ///
 /// # Shapes
 /// - x: `[b, in, k, j, i]`
@@ -30,7 +30,7 @@ pub fn weight_gradient(x: &Channels, gradient: &Channels, shape: Shape) -> Vec<f
     let group = (input * out_groups / (4 * rayon::current_num_threads())).clamp(1, GROUP);
     let in_groups = input.div_ceil(group);
     let mut weight = vec![0.0; output * input * 27];
-    // A task's weights, a slice of each of its outputs.
+    // The weights of each task, one slice per output channel.
     let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
     tasks.resize_with(out_groups * in_groups, Vec::new);
     for (o, weight) in weight.chunks_exact_mut(input * 27).enumerate() {
@@ -45,7 +45,7 @@ pub fn weight_gradient(x: &Channels, gradient: &Channels, shape: Shape) -> Vec<f
     weight
 }
 
-/// A group's gradients of the weight, from output and input channel `from` on.
+/// Computes the gradients of a group of weights, from output and input channel `from` on.
 fn correlate(
     weights: &mut [&mut [f32]],
     x: &Channels,
@@ -56,7 +56,7 @@ fn correlate(
     let (nk, map) = (shape.dims[2], shape.plane() * shape.dims[2]);
     let blocks = weights.len().div_ceil(BLOCK);
     let channels = weights[0].len() / 27;
-    // A part of a large plane, or some small planes.
+    // A part of a large plane, or several small planes.
     let tile_len = shape.tile_len(RUN);
     let depth = (RUN / tile_len).clamp(1, nk);
     let padded_len = shape.tile(tile_len, 0).padded_len();
@@ -68,7 +68,7 @@ fn correlate(
         let first_map = [item * shape.output + from[0], item * shape.input + from[1]];
         let firsts = (0..shape.positions()).step_by(tile_len);
         for (k, first) in (0..nk).step_by(depth).flat_map(|k| firsts.clone().map(move |n| (k, n))) {
-            // The last planes may be fewer; their tile is then filled up with zeros.
+            // The last tile may have fewer planes; the rest is filled with zeros.
             let outputs = gradients.chunks_exact_mut(depth * tile_len);
             for (o, to) in outputs.enumerate().take(weights.len()) {
                 let gradient = gradient.map(first_map[0] + o, map);
@@ -99,8 +99,9 @@ fn correlate(
     }
 }
 
-/// Adds one input channel's products with a block of outputs' gradients, one vector of each. Arrays
-/// of 16 lanes the compiler takes apart, so wider machines also run the version for 8.
+/// Adds the products of one input channel with the gradients of a block of outputs, one vector
+/// register each. The compiler splits arrays of 16 lanes, so AVX-512 machines also run the version
+/// for 8.
 #[multiversion(targets("x86_64+avx2+fma", "aarch64+neon"))]
 fn correlate_tile(sums: &mut [f64], x: &[f32], gradient: &[f32], tile: Tile) {
     match_target! {
@@ -123,13 +124,14 @@ fn correlate_runs<const WIDTH: usize, const FUSED: bool>(
 ) {
     let depth = gradient.len() / (BLOCK * tile.tile_len);
     let vectors = tile.positions.div_ceil(WIDTH);
-    // Added up at the end: sums across lanes in the loop would tempt the compiler to short vectors.
+    // Lanes are added at the end: horizontal sums inside the loop make the compiler choose shorter
+    // vectors.
     let mut all = [[0.0f32; WIDTH]; BLOCK * 27];
     for (dk, di) in (0..9).map(|n| (n / 3, n % 3)) {
         let mut lanes = [[[0.0f32; WIDTH]; 3]; BLOCK];
         for k in 0..depth {
             let x = &x[(k + dk) * tile.padded_len() + di..];
-            // Loops, as a closure of `array::from_fn` would be called, once a plane and tap.
+            // Loops, since the closure of `array::from_fn` would be called for every plane and tap.
             let mut taps: [&[[f32; WIDTH]]; 3] = [&[]; 3];
             for (dj, tap) in taps.iter_mut().enumerate() {
                 *tap = &x[dj * tile.stride..].as_chunks().0[..vectors];
@@ -164,7 +166,7 @@ fn correlate_runs<const WIDTH: usize, const FUSED: bool>(
     }
 }
 
-/// The sum of the lanes, one half added to the other until one is left.
+/// Sums the lanes by repeatedly adding one half to the other.
 #[inline(always)]
 fn halved<const WIDTH: usize>(mut lanes: [f32; WIDTH]) -> f32 {
     let mut width = WIDTH;

@@ -1,5 +1,5 @@
-//! The gradient of the weight on a GPU: a cube of units takes 32 outputs and 8 input channels, all
-//! their taps, through a share of the tiles of voxels; the shares are added up in a second pass.
+//! The gradient of the weight on a GPU. A cube computes all taps of 32 output and 8 input channels
+//! over one part of the tiles; a second pass adds the parts.
 
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
@@ -17,16 +17,17 @@ use super::{BLOCK, Block, GROUPS, OUTSIDE, Point, places};
 const CHANNELS: usize = partials::BLOCK[1];
 const UNITS: usize = GROUPS * CHANNELS * 3;
 
-/// A tile's voxels along i and j; it has one plane.
+/// Voxels of a tile along i and j. A tile has one plane.
 const WIDTH: usize = partials::TILE[0];
 const ROWS: usize = partials::TILE[1];
 const LINES: usize = ROWS + 2;
 const STRIDE: usize = WIDTH + 2;
 
-/// Blocks from a voxel to the next, one more than it has: its neighbor lies in other banks.
+/// Blocks from one voxel to the next: one more than there are, so that neighbors lie in different
+/// memory banks.
 const NEXT: usize = GROUPS + 1;
 
-/// The tile of one channel with its border, and one plane of it.
+/// Values of one channel's tile with its border, and of one plane of it.
 const AREA: usize = 3 * PLANE;
 const PLANE: usize = LINES * STRIDE;
 
@@ -47,7 +48,7 @@ pub fn gradient(source: &KernelInput, gradient: CubeTensor, output: [usize; 5]) 
     let shape = ShapeLaunch::new(
         batch, from, to, ni, nj, nk, tiles_i, tiles_j, share, parts, blocks[0], blocks[1],
     );
-    // Safety: what is read lies inside the maps, and each unit writes its own sums.
+    // Safety: a unit reads inside the feature maps and writes its own sums.
     unsafe {
         gradient_kernel::launch_unchecked(
             &x.client,
@@ -76,14 +77,15 @@ struct Shape {
     nk: usize,
     tiles_i: usize,
     tiles_j: usize,
-    /// Tiles of a part.
+    /// Tiles per part.
     share: usize,
     parts: usize,
     blocks_to: usize,
     blocks_from: usize,
 }
 
-/// `partials[part, o, c, t] = Σ_v gradient[o, v] · x[c, v + t − 1]` over the part's voxels.
+/// Computes `partials[part, o, c, t] = Σ_v gradient[o, v] · x[c, v + t − 1]` over the voxels of the
+/// part.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn gradient_kernel<F: Float>(
     x: &[F],
@@ -141,7 +143,7 @@ fn gradient_kernel<F: Float>(
         sync_cube();
         for row in 0..ROWS {
             let start = channel * AREA + dk * PLANE + row * STRIDE;
-            // Three columns of three rows: the newest takes the place of the oldest.
+            // Three columns of three rows; the newest column replaces the oldest.
             let mut seen = Array::<f32>::new(9usize);
             #[unroll]
             for dj in 0..3usize {
@@ -179,8 +181,8 @@ fn gradient_kernel<F: Float>(
     }
 }
 
-/// Lays a tile of some channels and its border into shared memory, normalized; zeros beyond the
-/// maps and channels.
+/// Loads a tile of some channels and its border into shared memory, normalized. Zeros outside the
+/// volume and beyond the channels.
 #[cube]
 fn load_maps<F: Float>(
     x: &[F],
@@ -198,7 +200,7 @@ fn load_maps<F: Float>(
         places(&dims, corner, comptime![STRIDE as u32], comptime![LINES as u32], AREA, UNITS);
     for channel in 0..CHANNELS {
         let is_channel = first_channel + channel < shape.from;
-        // Beyond the last channel a map that there is, for nothing.
+        // Beyond the last channel an existing channel is read and not used.
         let map = first_map + min(first_channel + channel, shape.from - 1);
         let (start, norm) = (map * voxels, map_norm(norms, map, slope));
         #[unroll]
@@ -218,8 +220,8 @@ fn load_maps<F: Float>(
     }
 }
 
-/// Lays the gradients of a tile into shared memory, the outputs of a block side by side; zeros
-/// beyond the maps and outputs.
+/// Loads the gradients of a tile into shared memory, with the outputs of a block side by side.
+/// Zeros outside the volume and beyond the outputs.
 #[cube]
 fn load_gradients<F: Float>(
     gradient: &[F],
@@ -231,7 +233,7 @@ fn load_gradients<F: Float>(
 ) {
     let mut at = UNIT_POS as usize;
     while at < comptime![ROWS * WIDTH * GROUPS] {
-        // Neighbors in a row to neighboring units, which are neighbors in memory.
+        // Neighbors in a row go to neighboring units, so that memory accesses are coalesced.
         let voxel = at % comptime![ROWS * WIDTH];
         let group = at / comptime![ROWS * WIDTH];
         let i = corner.i as usize + voxel % WIDTH;

@@ -1,5 +1,5 @@
-//! The gradient of the weight on a GPU, all 27 taps in one march; what the cubes leave is added up in
-//! a second pass.
+//! The gradient of the weight on a GPU, all 27 taps in one march. A second pass adds the sums of
+//! the cubes.
 
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
@@ -22,7 +22,7 @@ pub fn gradient(source: &KernelInput, gradient: CubeTensor) -> CubeTensor {
     let batch = plan.maps / plan.channels;
     let parts = batch * plan.spots();
     let partials = empty([plan.channels, parts, 27], DType::F32, &x);
-    // Safety: what is read lies inside the maps, and each cube writes its own 27 sums.
+    // Safety: a unit reads inside the feature maps, and each cube writes its own 27 sums.
     unsafe {
         weight_kernel::launch_unchecked(
             &x.client,
@@ -44,7 +44,7 @@ pub fn gradient(source: &KernelInput, gradient: CubeTensor) -> CubeTensor {
     add_partial_sums(partials, [plan.channels, 3, 3, 3], x.dtype)
 }
 
-/// The sums over a cube's tile and slab of `gradient[v] · x[v + t − 1]`, for all 27 taps.
+/// Sums `gradient[v] · x[v + t − 1]` over a cube's tile and slab, for all 27 taps.
 ///
 /// # Shapes
 /// - partials: `[c, b · spot, 27]`
@@ -71,14 +71,14 @@ fn weight_kernel<F: Float>(
     let is_normed = comptime![norms.is_some()];
     let norm = map_norm(&norms, spot.map, slope);
     let places = places(&march, &spot, width, area);
-    // The sums of nine taps go through the same memory at the end.
+    // At the end the same memory holds the sums of nine taps.
     let mut tile = Shared::<[f32]>::new_slice(comptime![Ord::max(2 * area, 9 * UNITS)]);
     let mut next = Array::<F>::new(loads);
     fetch::<F>(x, &mut next, &places, &march, spot.map, spot.first, loads);
 
     let (column, row) = (UNIT_POS as usize % width, UNIT_POS as usize / width * rows);
     let (i, j) = (spot.i as usize + column, spot.j as usize + row);
-    // Gradients of the plane before the one of x that comes, of its own, and of the one after it.
+    // Gradients of the plane before, at and after the current plane of x.
     let mut before = Array::<f32>::new(rows);
     let mut here = Array::<f32>::new(rows);
     let mut after = Array::<f32>::new(rows);
@@ -125,7 +125,7 @@ fn weight_kernel<F: Float>(
     }
 }
 
-/// Adds up the units' sums of plane `dk`'s taps: 16 of a tap's at a time, then those.
+/// Adds the units' sums of the taps of plane `dk`: 16 at a time per tap, then the results.
 #[cube]
 fn add_units(
     memory: &mut Shared<[f32]>,

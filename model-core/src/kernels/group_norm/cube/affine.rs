@@ -1,4 +1,4 @@
-//! A norm whose statistics are known, number by number, on a GPU: by itself, or as a stream is added to.
+//! A norm with known statistics on a GPU, elementwise: alone, or added to a stream.
 
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
@@ -11,14 +11,14 @@ use super::super::super::cube::{
 use super::super::{Layout, NormAffine};
 use super::{RunSplit, part};
 
-/// Scale and shift of every map.
+/// Returns scale and shift of every channel of every sample.
 ///
 /// # Shapes
 /// - output: `[b · c, 2]`
 pub fn maps([gamma, beta]: [CubeTensor; 2], statistics: &CubeTensor, layout: Layout) -> CubeTensor {
     let maps = statistics.meta.shape()[0] * layout.channels_per_group();
     let output = empty([maps, 2], DType::F32, statistics);
-    // Safety: a unit writes its map's pair, where there is such.
+    // Safety: a unit writes the pair of its own channel, if there is one.
     unsafe {
         affine_kernel::launch_unchecked(
             &output.client,
@@ -36,7 +36,7 @@ pub fn maps([gamma, beta]: [CubeTensor; 2], statistics: &CubeTensor, layout: Lay
     output
 }
 
-/// What a norm makes of x; with a stream, that times `sign` added to it.
+/// Applies a norm to x. With a stream, adds `sign` times the result to the stream.
 pub fn add(stream: Option<CubeTensor>, x: CubeTensor, norm: &NormAffine, sign: f32) -> CubeTensor {
     let [batch, channels, nk, nj, ni] = x.meta.shape().dims::<5>();
     let (over, position) = stream.as_ref().map_or((&x, 0), |stream| (stream, 1));
@@ -45,7 +45,8 @@ pub fn add(stream: Option<CubeTensor>, x: CubeTensor, norm: &NormAffine, sign: f
     let (client, count, float_of_output) = (x.client.clone(), cubes(cut.cubes, &x), over.dtype);
     let address = indices([&x, over]);
     let (output, output_arg) = in_place_output(over, position);
-    // Safety: a unit reads its part of one channel, within the buffers, and writes where it reads.
+    // Safety: a unit reads its part of one channel, within the buffers, and writes only where it
+    // reads.
     unsafe {
         add_kernel::launch_unchecked(
             &client,
@@ -69,7 +70,8 @@ pub fn add(stream: Option<CubeTensor>, x: CubeTensor, norm: &NormAffine, sign: f
     output
 }
 
-/// Scale and shift of every map: `x̂ · gamma + beta` is `x · scale + shift`.
+/// Computes scale and shift of every channel of every sample, so that `x̂ · gamma + beta` is `x ·
+/// scale + shift`.
 #[cube(launch_unchecked)]
 fn affine_kernel(
     gamma: &[f32],
@@ -90,7 +92,7 @@ fn affine_kernel(
     output[2 * map + 1] = beta[channel] - statistics[2 * group] * scale;
 }
 
-/// `stream + sign · activation(x · scale + shift)`; without a stream zero is in its place.
+/// Computes `stream + sign · activation(x · scale + shift)`; without a stream it is zero.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn add_kernel<F: Float, S: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -116,7 +118,7 @@ fn add_kernel<F: Float, S: Float, N: Size>(
     while at < end {
         let z = Vector::<f32, N>::cast_from(x[at]) * scale + shift;
         let y = select_many(z.greater_than(&Vector::new(0.0)), z, z * Vector::new(slope));
-        // As x's type holds it.
+        // Rounded to the type of x.
         let y = Vector::<f32, N>::cast_from(Vector::<F, N>::cast_from(y));
         let before: ComptimeOption<Vector<S, N>> = stream.as_ref().map(|stream| stream[at]);
         let before = Vector::<f32, N>::cast_from(before.unwrap_or_default());

@@ -1,6 +1,6 @@
-//! Mean and deviation of every group on a GPU, by Welford's updates in every unit and Chan's merges
-//! of what units and cubes found (Chan, Golub and LeVeque 1983): no sum of squares is taken far
-//! from zero, and no sum runs over millions of numbers.
+//! Mean and deviation of every group on a GPU: Welford updates in each unit, merged by Chan's
+//! formula (Chan, Golub and LeVeque 1983). No sum of squares is taken far from zero, and no sum
+//! runs over millions of values.
 
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
@@ -21,8 +21,8 @@ pub fn statistics(x: CubeTensor, layout: Layout) -> CubeTensor {
     let partials = empty([rows, cut.parts, 3], DType::F32, &x);
     let output = empty([rows, 2], DType::F32, &x);
     let client = x.client.clone();
-    // Safety: a cube reads its part of one group and writes its own three numbers; then one of each
-    // group reads these.
+    // Safety: a cube reads its part of one group and writes its own three values; one unit per
+    // group then reads them.
     unsafe {
         moments_kernel::launch_unchecked(
             &client,
@@ -55,7 +55,7 @@ pub fn statistics(x: CubeTensor, layout: Layout) -> CubeTensor {
     output
 }
 
-/// How many numbers, their mean, and the sum of their squared differences from it.
+/// Count, mean, and sum of squared differences from the mean.
 #[derive(CubeType, Clone, Copy)]
 struct Moments {
     count: f32,
@@ -63,7 +63,7 @@ struct Moments {
     squares: f32,
 }
 
-/// Those of the numbers of both.
+/// Merges the moments of two sets of values.
 #[cube]
 fn merged(a: Moments, b: Moments) -> Moments {
     let count = a.count + b.count;
@@ -76,7 +76,7 @@ fn merged(a: Moments, b: Moments) -> Moments {
     }
 }
 
-/// Those of the numbers of all units of a cube, for the first of them.
+/// Merges the moments of all units of a cube into the first unit.
 #[cube]
 fn merged_units(moments: Moments) -> Moments {
     let unit = UNIT_POS as usize;
@@ -105,8 +105,8 @@ fn merged_units(moments: Moments) -> Moments {
     Moments { count: counts[0], mean: means[0], squares: squares[0] }
 }
 
-/// Of every part of every group, less the group's first number: where numbers lie far from zero,
-/// their differences from it keep more digits.
+/// Computes the moments of every part of every group, relative to the group's first value: values
+/// far from zero keep more digits as differences.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn moments_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],
@@ -157,7 +157,7 @@ fn moments_kernel<F: Float, N: Size>(
     }
 }
 
-/// A group's mean and 1 / deviation, from what its parts left.
+/// Merges the parts of a group into its mean and 1 / deviation.
 #[cube(launch_unchecked, address_type = "dynamic")]
 fn merge_kernel<F: Float>(
     x: &[F],

@@ -1,5 +1,5 @@
-//! The kernels of the losses. A voxel's outputs are read as often as they are needed: they are few,
-//! and near in the cache.
+//! Kernels of the losses. A voxel's logits are read as often as needed: they are few and stay in
+//! the cache.
 
 use cubecl::prelude::*;
 
@@ -7,35 +7,35 @@ use super::super::super::cube::{UNITS, sum_units};
 use super::super::VoxelLoss;
 use super::{STRIDES, WORDS};
 
-/// How one question, of an output or of a voxel's label, is answered.
+/// Probabilities of one prediction: of one output, or of a voxel's label.
 #[derive(CubeType, Clone, Copy)]
 struct Answer {
-    /// The probability of what the reference says.
+    /// Probability of the reference class.
     right: f32,
-    /// What is left of 1; of its own, since the difference has no digits where it is small.
+    /// 1 − `right`, computed separately, since the difference has no digits if it is small.
     wrong: f32,
-    /// −ln of the former.
+    /// −ln `right`.
     cross_entropy: f32,
-    /// The largest logit, where outputs are exclusive.
+    /// The largest logit, for exclusive outputs.
     most: f32,
-    /// The sum of what they are larger than by, as exponentials.
+    /// Sum of the exponentials of the logits minus the largest.
     total: f32,
 }
 
-/// A voxel's label code.
+/// Returns a voxel's label code.
 #[cube]
 fn code(codes: &[u32], sample: usize, voxel: usize, voxels: usize) -> usize {
     let word = codes[sample * voxels.div_ceil(4) + voxel / 4];
     ((word >> (8 * (voxel % 4) as u32)) & 255) as usize
 }
 
-/// Whether a code belongs to an output.
+/// Returns whether a code belongs to an output.
 #[cube]
 fn is_member(members: &[u32], output: usize, code: usize) -> bool {
     (members[output * WORDS + code / 32] >> (code % 32) as u32) & 1 == 1
 }
 
-/// Whether an output is there, as a sigmoid says.
+/// Evaluates one output with a sigmoid.
 #[cube]
 fn of_region(logit: f32, there: bool) -> Answer {
     let margin = select(there, logit, -logit);
@@ -51,7 +51,7 @@ fn of_region(logit: f32, there: bool) -> Answer {
     }
 }
 
-/// Which output is there, as a softmax says; `first` is where the voxel's first logit lies.
+/// Evaluates a voxel's label with a softmax. `first` is the index of the voxel's first logit.
 #[cube]
 fn of_label(
     logits: &[f32],
@@ -80,12 +80,12 @@ fn of_label(
     }
     let total = right + wrong;
     let wrong = wrong / total;
-    // Near 1 a probability has lost what its logarithm is made of.
+    // Near 1 the probability has lost the digits that its logarithm needs.
     let cross_entropy = select(wrong < 0.5, -(-wrong).log1p(), behind + total.ln());
     Answer { right: right / total, wrong, cross_entropy, most, total }
 }
 
-/// Of one part of a sample and one output, which neighbor in `CUBE_POS`.
+/// Sums one output over one part of a sample. `CUBE_POS` numbers the pairs.
 #[cube(launch_unchecked, address_type = "dynamic")]
 pub fn sums_kernel(
     logits: &[f32],
@@ -125,7 +125,7 @@ pub fn sums_kernel(
         let probability = if exclusive {
             let answer = of_label(logits, members, first, code, outputs, voxels);
             let probability = (own - answer.most).exp() / answer.total;
-            // The first largest wins.
+            // The first of equal maxima wins.
             for other in 0..outputs {
                 let logit = logits[first + other * voxels];
                 is_decided = is_decided && (logit < own || (other >= output && logit <= own));
@@ -147,7 +147,7 @@ pub fn sums_kernel(
         let is_there = select(there, 1.0f32, 0.0f32);
         let is_decided = select(is_decided, 1.0f32, 0.0f32);
         predicted += probability;
-        // Not a product: 0 times what is no number would be none either, where nothing is asked.
+        // Not a product: 0 · NaN would be NaN in voxels that do not count.
         overlap += select(there, probability, 0.0f32);
         reference += is_there;
         decided += is_decided;
@@ -173,7 +173,7 @@ pub fn sums_kernel(
     }
 }
 
-/// The derivative of the part that is a mean over voxels, by the logit of an output.
+/// Derivative of the mean over voxels with respect to the logit of an output.
 #[cube]
 fn of_voxel_part(
     answer: &Answer,
@@ -193,7 +193,7 @@ fn of_voxel_part(
     }
 }
 
-/// What the Dice part changes by, by a probability.
+/// Derivative of the Dice term with respect to a probability.
 #[cube]
 fn slope(slopes: &[f32], output: usize, there: bool) -> f32 {
     slopes[2 * output] + select(there, slopes[2 * output + 1], 0.0f32)
