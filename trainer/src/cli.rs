@@ -41,6 +41,7 @@ Example, from nothing to a model on synthetic cases:
 Research use only, not a medical device";
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant)] // one exists, once
 enum Command {
     Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
