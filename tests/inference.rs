@@ -104,9 +104,12 @@ fn what_a_forward_pass_holds_is_known_before_it_runs() {
         });
         let measured: f64 = outcome.answer.unwrap().parse().unwrap();
         let settings = model_core::network::memory_estimate::Settings::default();
-        let planned =
-            model_core::network::memory_estimate::forward_bytes(&sizes(preset), [64; 3], settings)
-                .unwrap();
+        let planned = model_core::network::memory_estimate::forward_peak_bytes(
+            &sizes(preset),
+            [64; 3],
+            settings,
+        )
+        .unwrap();
         let ratio = measured / planned as f64;
         // Threads have scratch of their own.
         assert!((0.9..1.2).contains(&ratio), "{preset}: {planned} planned, {measured} held");

@@ -4,7 +4,7 @@ use burn::tensor::FloatDType;
 use model_core::UNetConfig;
 use model_core::nets::Precision;
 use model_core::network::config::Vae;
-use model_core::network::memory_estimate::{Mode, Settings, can_rewind, plan};
+use model_core::network::memory_estimate::{Mode, Settings, can_rewind, estimate};
 use trainer_bench::measure;
 
 /// What to measure, as the child process is told: preset, blocks, mode, size, whether with the
@@ -63,8 +63,9 @@ fn a_step_holds_what_the_plan_says() {
             if mode == Mode::Reversible && !can_rewind(&config) {
                 continue;
             }
-            let run =
-                plan(&config, dims, Settings { precision, ..Settings::default() }).unwrap().runs;
+            let run = estimate(&config, dims, Settings { precision, ..Settings::default() })
+                .unwrap()
+                .runs;
             let run = run.into_iter().find(|run| run.mode == mode).unwrap();
             let [stored, peak] = alone(name, &argument);
             let ratios =

@@ -114,7 +114,7 @@ fn gradients_are_those_of_plain_autodiff() {
         let x = random([2, 4, k, j, i], &device);
         let seed = random([2, 3, k, j, i], &device);
         let tracked = device.clone().autodiff();
-        let stored = UNet3d::new(&Mode::Twin.of(&config), &tracked);
+        let stored = UNet3d::new(&Mode::NonReversible.of(&config), &tracked);
         let (expected, expected_x) = gradients(&stored, &x, &seed);
         assert_eq!(expected.len(), model_core::network::config::parameters(&config).len());
         for mode in [Mode::Reversible, Mode::Checkpointed] {
@@ -171,13 +171,13 @@ fn rewound_in(draw: u64, float: FloatDType, activation: Activation) -> (f64, f64
     // A loss's gradient is small; sums of larger ones leave f16's range.
     let seed = random([1, 3, 32, 32, 32], &device) * 0.1;
     let tracked = device.clone().autodiff();
-    let exact = UNet3d::new(&Mode::Twin.of(&config), &tracked);
+    let exact = UNet3d::new(&Mode::NonReversible.of(&config), &tracked);
     let mixed = |mode: Mode| {
         let precision = Precision::mixed(float);
         let network = UNet3d::in_precision(&mode.of(&config), precision, &tracked);
         gradients(&network.load(&exact.weights()).unwrap(), &x, &seed).0
     };
-    let (rewound, stored) = (mixed(Mode::Reversible), mixed(Mode::Twin));
+    let (rewound, stored) = (mixed(Mode::Reversible), mixed(Mode::NonReversible));
     let exact = gradients(&exact, &x, &seed).0;
     (distance(&rewound, &stored), distance(&rewound, &exact))
 }

@@ -1,4 +1,5 @@
-//! The networks as burn modules, built from [`crate::network::layers`] in the order data passes them.
+//! The networks as burn modules, built from the layer list ([`crate::network::layers`]) in the
+//! order in which data passes them.
 
 mod conv;
 mod drift;
@@ -22,5 +23,5 @@ pub use reflection::{Reflection, reflection_memory};
 pub use reversible::ReversibleBlock;
 pub use segment::Segment;
 pub use unet::{UNet3d, backward};
-pub use unit::{Conv, ResidualBranch, Unit};
+pub use unit::{Conv, ConvNorm, ResidualBranch};
 pub use vae::{Branch, PreactivationConv, VaeBranch, VaeLevel};

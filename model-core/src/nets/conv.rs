@@ -1,5 +1,5 @@
-//! The three convolutions of the networks: 1³, depthwise 3³, dense 3³. None changes the size. Each
-//! computes in its input's precision.
+//! The convolutions of the networks: 1³, depthwise 3³ and dense 3³. None changes the size. Each
+//! computes in the precision of its input.
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -7,10 +7,10 @@ use burn::tensor::{Device, Tensor};
 use super::like;
 use crate::kernels::{ConvInput, conv3, depthwise_conv3, pointwise_conv};
 
-/// Weights for layers followed by rectifiers keep the variance of what passes (He et al. 2015).
+/// Initializes weights so that the variance is kept through rectifiers (He et al. 2015).
 fn he_normal<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
     let fan_in: usize = match shape[1..] {
-        // Depthwise: [c, 3, 3, 3], each output sees one channel's taps.
+        // Depthwise, `[c, 3, 3, 3]`: each output reads the taps of one channel.
         [3, 3, 3] => 27,
         ref rest => rest.iter().product(),
     };
@@ -22,12 +22,12 @@ fn he_normal<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor
 pub struct PointwiseConv {
     /// `[out, in]`
     pub weight: Param<Tensor<2>>,
-    /// `[out]`; none before a norm, which would take it away again.
+    /// `[out]`. Absent before a norm, which would cancel it.
     pub bias: Option<Param<Tensor<1>>>,
 }
 
 impl PointwiseConv {
-    /// From `input` to `output` channels.
+    /// Creates a convolution from `input` to `output` channels.
     pub fn new(input: usize, output: usize, bias: bool, device: &Device) -> Self {
         let bias = bias.then(|| Initializer::Zeros.init([output], device));
         PointwiseConv { weight: he_normal([output, input], device), bias }
@@ -59,7 +59,7 @@ pub struct DepthwiseConv {
 }
 
 impl DepthwiseConv {
-    /// On `channels` channels.
+    /// Creates a convolution of `channels` channels.
     pub fn new(channels: usize, device: &Device) -> Self {
         DepthwiseConv { weight: he_normal([channels, 3, 3, 3], device) }
     }
@@ -81,7 +81,7 @@ pub struct Conv3 {
 }
 
 impl Conv3 {
-    /// From `input` to `output` channels.
+    /// Creates a convolution from `input` to `output` channels.
     pub fn new(input: usize, output: usize, device: &Device) -> Self {
         Conv3 { weight: he_normal([output, input, 3, 3, 3], device) }
     }

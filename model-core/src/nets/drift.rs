@@ -1,4 +1,4 @@
-//! How far rewinding lands from where it came from.
+//! Measures the drift: the error of rewound activations.
 
 use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor};
@@ -7,14 +7,16 @@ use super::{FeatureMap, UNet3d, cast};
 use crate::network::layers::Backward;
 
 impl UNet3d {
-    /// Of every sequence that is rewound, first to last: how far its input, as the backward pass
-    /// would recover it from the output, is from what it was, as the root mean square of the
-    /// difference over that of the input. No number where a value has left the type's range; empty
-    /// where nothing is rewound. Runs without autodiff.
+    /// Returns the drift of every rewound sequence, first to last.
+    ///
+    /// The drift is the RMS of the difference between a sequence's input and the input that the
+    /// backward pass recovers from its output, divided by the RMS of the input. It is NaN if a
+    /// value left the range of the type. The list is empty if no sequence is rewound. Runs without
+    /// autodiff.
     ///
     /// # Shapes
-    /// - x: `[b, in, k, j, i]`, each axis as
-    ///   [`UNetConfig::check_size`](crate::UNetConfig::check_size) wants it
+    /// - x: `[b, in, k, j, i]`; each axis must pass
+    ///   [`UNetConfig::check_size`](crate::UNetConfig::check_size)
     pub fn drift(&self, x: Tensor<5>) -> Vec<f64> {
         let network = self.valid();
         let x = if x.device().is_autodiff() { x.inner() } else { x };
@@ -34,15 +36,15 @@ impl UNet3d {
     }
 }
 
-/// The root mean square of a difference over that of `expected`.
+/// Returns the RMS of the difference divided by the RMS of `expected`.
 fn relative_rms(found: Tensor<5>, expected: Tensor<5>) -> f64 {
     let (found, expected) = (cast(found, FloatDType::F32), cast(expected, FloatDType::F32));
     let apart = squares(found - expected.clone());
     if apart == 0.0 { 0.0 } else { (apart / squares(expected)).sqrt() }
 }
 
-/// The sum of squares, by rows on the device and from there in f64: in a fixed order, whatever the
-/// number of threads.
+/// Sums the squares: rows on the device, then in f64 in a fixed order, independent of the number of
+/// threads.
 fn squares(x: Tensor<5>) -> f64 {
     let rows = x.square().sum_dim(4).into_data().convert::<f32>();
     let rows = rows.try_into_vec::<f32>().expect("converted to f32 in this function");
@@ -66,7 +68,7 @@ mod tests {
         network.drift(Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device))
     }
 
-    /// Split halves, joins, shuffles and reflections on the way included.
+    /// Covers split halves, joins, shuffles and reflections.
     #[test]
     fn every_rewound_sequence_finds_its_input_again_in_f32() {
         let presets = [("demo", [8, 16]), ("partially-invres", [8, 16]), ("fully-invres", [8, 32])];

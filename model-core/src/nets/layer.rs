@@ -1,4 +1,4 @@
-//! One layer as a module, and what layers pass on to each other.
+//! One layer as a module, and the feature maps that layers pass on.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,37 +6,37 @@ use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Precision, Reflection, ReversibleBlock, Unit, like};
+use super::{ConvNorm, Precision, Reflection, ReversibleBlock, like};
 use crate::kernels::{
     ConvInput, DeferredGroupNorm, Parent, depth_to_space, max_pool2, on_backend, primitive, record,
     space_to_depth, upsample2, upsample2_add,
 };
 use crate::network::layers;
 
-/// A layer, as [`layers::Layer`] describes it.
+/// A layer, as described by [`layers::Layer`].
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // a network has tens of them
 pub enum Layer {
     /// A convolution with its norm.
-    Unit(Unit),
+    ConvNorm(ConvNorm),
     /// A reversible block.
     Block(ReversibleBlock),
     /// An orthogonal 1³ convolution.
     Reflect(Reflection),
-    /// Anything without parameters.
+    /// A layer without parameters.
     Plain(Plain),
 }
 
 /// A layer without parameters.
 #[derive(Module, Debug)]
 pub struct Plain {
-    /// Which.
+    /// The layer's kind.
     #[module(skip)]
     pub layer: layers::Layer,
 }
 
-/// x: whole, or as the halves that reversible blocks work on. A sequence of blocks is entered by
-/// one split and left by one join.
+/// The tensor x between two layers: whole, or as the two halves of a reversible block. A sequence
+/// of blocks is entered by one split and left by one concatenation.
 #[derive(Debug, Clone)]
 #[allow(clippy::large_enum_variant)] // one exists at a time
 pub enum FeatureMap {
@@ -44,9 +44,10 @@ pub enum FeatureMap {
     Whole(Tensor<5>),
     /// Both `[b, c/2, k, j, i]`.
     Halves(Tensor<5>, Tensor<5>),
-    /// `[b, c, k/2, j/2, i/2]`, still to be up-sampled: in one pass with what is added to it.
+    /// `[b, c, k/2, j/2, i/2]`, to be up-sampled in one pass with the addition of the skip
+    /// connection.
     Smaller(Tensor<5>),
-    /// Still to be normalized, by what reads it.
+    /// To be normalized by the next layer.
     DeferredGroupNorm(DeferredGroupNorm),
 }
 
@@ -59,7 +60,7 @@ impl FeatureMap {
         x.device().is_autodiff()
     }
 
-    /// Joined, and up-sampled where that is still to be done.
+    /// Returns one tensor: concatenates halves, up-samples or normalizes if that is pending.
     pub fn whole(self) -> Tensor<5> {
         match self {
             FeatureMap::Whole(x) => x,
@@ -69,7 +70,7 @@ impl FeatureMap {
         }
     }
 
-    /// For a convolution.
+    /// Returns the input of a convolution.
     fn input(self) -> ConvInput {
         match self {
             FeatureMap::DeferredGroupNorm(norm) => norm.into(),
@@ -77,7 +78,7 @@ impl FeatureMap {
         }
     }
 
-    /// Split; the halves are views of the whole where the device has views.
+    /// Splits into halves. They are views of the whole if the device supports views.
     pub fn halves(self) -> (Tensor<5>, Tensor<5>) {
         match self {
             FeatureMap::Halves(x1, x2) => (x1, x2),
@@ -89,7 +90,7 @@ impl FeatureMap {
         }
     }
 
-    /// Split; the halves are copies, so that neither keeps the memory of both.
+    /// Splits into halves that are copies, so that neither half keeps the memory of both alive.
     pub(super) fn owned_halves(self) -> (Tensor<5>, Tensor<5>) {
         match self {
             FeatureMap::Halves(x1, x2) => (x1, x2),
@@ -101,8 +102,8 @@ impl FeatureMap {
     }
 }
 
-/// Where a branch takes a tensor from inside a network, and gives its gradient back. The tensor
-/// itself may be one that is not stored.
+/// Hands the bottleneck's tensor to a branch, and the branch's gradient back to the network. The
+/// tensor itself need not be stored by the network.
 #[derive(Debug, Clone, Default)]
 pub struct BottleneckHook {
     value: Arc<Mutex<Option<Tensor<5>>>>,
@@ -110,17 +111,17 @@ pub struct BottleneckHook {
 }
 
 impl BottleneckHook {
-    /// What the forward pass left here, without autodiff.
+    /// Returns the tensor of the last forward pass, without autodiff.
     ///
     /// # Panics
-    /// When no forward pass of a network with a branch went by.
+    /// Panics if no forward pass of a network with a branch has run.
     pub fn take(&self) -> Tensor<5> {
         let value = self.value.lock().expect("no one panics here").take();
         value.expect("a forward pass through a network with a branch")
     }
 
-    /// The gradient that the branch's own backward pass found for it; to be given before that of
-    /// the network.
+    /// Stores the gradient from the branch's own backward pass. Must be called before the network's
+    /// backward pass.
     pub fn give(&self, gradient: Tensor<5>) {
         *self.gradient.lock().expect("no one panics here") = Some(gradient);
     }
@@ -129,7 +130,7 @@ impl BottleneckHook {
         *self.value.lock().expect("no one panics here") = Some(value);
     }
 
-    /// A gradient, and what the branch added to it.
+    /// Adds the branch's gradient to `gradient`.
     pub(super) fn add_to(&self, gradient: Tensor<5>) -> Tensor<5> {
         match self.gradient.lock().expect("no one panics here").take() {
             Some(given) => {
@@ -142,10 +143,12 @@ impl BottleneckHook {
 }
 
 impl Layer {
-    /// With random weights.
+    /// Creates a layer with random weights.
     pub fn new(layer: &layers::Layer, precision: Precision, device: &Device) -> Self {
         match layer {
-            layers::Layer::Unit(unit) => Layer::Unit(Unit::new(unit, precision, device)),
+            layers::Layer::ConvNorm(unit) => {
+                Layer::ConvNorm(ConvNorm::new(unit, precision, device))
+            }
             layers::Layer::Block { f, g } => {
                 Layer::Block(ReversibleBlock::new(f, g, precision, device))
             }
@@ -156,7 +159,7 @@ impl Layer {
         }
     }
 
-    /// Takes x, gives the next; `kept` are the tensors kept aside for the decoder.
+    /// Applies the layer. `kept` is the stack of tensors kept for the decoder.
     pub fn forward(
         &self,
         x: FeatureMap,
@@ -165,7 +168,7 @@ impl Layer {
     ) -> FeatureMap {
         use layers::Layer as L;
         let layer = match self {
-            Layer::Unit(unit) => {
+            Layer::ConvNorm(unit) => {
                 return match unit.forward(x.input()) {
                     ConvInput::Whole(x) => FeatureMap::Whole(x),
                     ConvInput::DeferredGroupNorm(norm) => FeatureMap::DeferredGroupNorm(norm),
@@ -184,12 +187,12 @@ impl Layer {
             L::Upsample => FeatureMap::Smaller(x.whole()),
             L::SpaceToDepth => FeatureMap::Whole(space_to_depth(x.whole())),
             L::DepthToSpace => FeatureMap::Whole(depth_to_space(x.whole())),
-            L::Keep => {
+            L::PushSkip => {
                 let x = x.whole();
                 kept.push(x.clone());
                 FeatureMap::Whole(x)
             }
-            L::Add => FeatureMap::Whole(match x {
+            L::AddSkip => FeatureMap::Whole(match x {
                 FeatureMap::Smaller(x) => {
                     let skip = like(last(), &x);
                     upsample2_add(x, skip)
@@ -200,17 +203,17 @@ impl Layer {
                     x + skip
                 }
             }),
-            L::Concat => {
+            L::ConcatSkip => {
                 let x = x.whole();
                 let skip = like(last(), &x);
                 FeatureMap::Whole(Tensor::cat(vec![skip, x], 1))
             }
-            L::PushSkip => {
+            L::PushHalf => {
                 let (x1, x2) = x.halves();
                 kept.push(x1);
                 FeatureMap::Whole(x2)
             }
-            L::ConcatSkip => {
+            L::ConcatHalf => {
                 let x = x.whole();
                 FeatureMap::Halves(like(last(), &x), x)
             }
@@ -218,14 +221,14 @@ impl Layer {
                 Some(tap) => FeatureMap::Whole(pass(x.whole(), tap)),
                 None => x,
             },
-            L::Unit(_) | L::Block { .. } | L::Reflect { .. } => {
+            L::ConvNorm(_) | L::Block { .. } | L::Reflect { .. } => {
                 unreachable!("layers with parameters were handled above")
             }
         }
     }
 }
 
-/// x itself; its gradient gets what the branch gives.
+/// Returns x unchanged; in the backward pass its gradient receives that of the branch.
 fn pass(x: Tensor<5>, tap: &BottleneckHook) -> Tensor<5> {
     if !x.device().is_autodiff() {
         tap.leave(x.clone());

@@ -1,4 +1,4 @@
-//! Group norm with its activation.
+//! Group norm with activation.
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -16,13 +16,13 @@ pub struct GroupNorm {
     /// Number of groups.
     #[module(skip)]
     pub groups: usize,
-    /// What follows.
+    /// Activation after the norm.
     #[module(skip)]
     pub activation: Activation,
 }
 
 impl GroupNorm {
-    /// On `channels` channels.
+    /// Creates a norm of `channels` channels.
     pub fn new(channels: usize, groups: usize, activation: Activation, device: &Device) -> Self {
         let gamma = Initializer::Ones.init([channels], device);
         let beta = Initializer::Zeros.init([channels], device);
@@ -35,7 +35,7 @@ impl GroupNorm {
         ConvInput::DeferredGroupNorm(self.ahead(x)).whole()
     }
 
-    /// Left to the convolution that reads the output.
+    /// Returns a norm that the next convolution applies while it loads x.
     ///
     /// # Shapes
     /// - x: `[b, c, k, j, i]`

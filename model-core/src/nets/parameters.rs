@@ -1,5 +1,6 @@
-//! A module's parameters as plain numbers. The module holds them in the order data passes them, as
-//! [`crate::network::config::parameters`] lists them: so they get their names by their place.
+//! Reads and writes a module's parameters by name. The module holds them in the order in which data
+//! passes them, as [`crate::network::config::parameters`] lists them, so their position gives their
+//! name.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -9,7 +10,7 @@ use crate::network::config::{Parameter, parameters};
 use crate::{Array, Error, Result, Weights};
 
 impl UNet3d {
-    /// The parameters, read back from the device.
+    /// Reads the parameters back from the device.
     pub fn weights(&self) -> Weights {
         let mut reader = Reader { arrays: Vec::new() };
         self.visit(&mut reader);
@@ -17,10 +18,10 @@ impl UNet3d {
         names.zip(reader.arrays).collect()
     }
 
-    /// The same network with other parameters, each on the device that it was on.
+    /// Returns the network with other parameters, each on the device of the old one.
     ///
     /// # Errors
-    /// [`Error::Network`] when a parameter is missing, has another shape, or is not the network's.
+    /// [`Error::Network`] if a parameter is missing, unknown, or of another shape.
     pub fn load(self, weights: &Weights) -> Result<UNet3d> {
         let list = parameters(&self.config);
         if list.len() != weights.len() {

@@ -1,21 +1,21 @@
-//! In which precision a network computes.
+//! Number types that a network computes in.
 
 use burn::tensor::{FloatDType, Tensor};
 
-/// The types of the tensors between a network's layers. Parameters and their gradients are f32
-/// whatever these are, sums of norms and gradients too, and so are the logits.
+/// The types of the tensors between layers. Parameters, their gradients, the sums of norms and
+/// gradients, and the logits are always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {
-    /// Of what the layers compute, inside the reversible blocks too.
+    /// Type of the layers' outputs, also inside reversible blocks.
     pub compute: FloatDType,
-    /// Of the two streams of a reversible sequence, which its halves are added to. Rewinding takes
-    /// away what was added: what the stream has rounded off is lost for good, so that it deserves
-    /// more digits than what is added.
+    /// Type of the two streams of a reversible sequence, to which the residual branches are added.
+    /// Rewinding subtracts what was added; digits that the stream rounded off are lost, so the
+    /// stream needs more digits than the branches.
     pub stream: FloatDType,
 }
 
 impl Precision {
-    /// Everything in f32.
+    /// All tensors in f32.
     pub const F32: Precision = Precision { compute: FloatDType::F32, stream: FloatDType::F32 };
 
     /// Layers in half precision, streams in f32.
@@ -24,12 +24,12 @@ impl Precision {
     }
 }
 
-/// The same numbers in another type; no step in the graph where it is theirs already.
+/// Converts to another type. Records nothing if x has the type already.
 pub(crate) fn cast<const D: usize>(x: Tensor<D>, float: FloatDType) -> Tensor<D> {
     if FloatDType::from(x.dtype()) == float { x } else { x.cast(float) }
 }
 
-/// The same numbers in the type of `other`.
+/// Converts to the type of `other`.
 pub(crate) fn like<const D: usize, const E: usize>(x: Tensor<D>, other: &Tensor<E>) -> Tensor<D> {
     cast(x, FloatDType::from(other.dtype()))
 }

@@ -7,19 +7,19 @@ use super::{cast, like};
 use crate::kernels::{OpMemory, OpShape};
 
 /// y = W x over the channels, with W = H₁ H₂ … Hᵣ and Hₘ = I − 2 u uᵀ for the normalized rows u of
-/// `vectors`. Its inverse is its transpose.
+/// `vectors`. The inverse is the transpose.
 ///
-/// W is never formed: with U the normalized rows, W = I − Uᵀ T U (the compact WY form; Joffrain et
-/// al. 2006, "Accumulating Householder transformations, revisited"), which takes 2rc + r² instead
-/// of c² multiply-adds a voxel.
+/// W is never formed. With the normalized rows U, W = I − Uᵀ T U (the compact WY form; Joffrain et
+/// al. 2006, "Accumulating Householder transformations, revisited"). That takes 2rc + r² instead of
+/// c² multiply-adds per voxel.
 #[derive(Module, Debug)]
 pub struct Reflection {
-    /// `[r, c]`; their lengths mean nothing.
+    /// `[r, c]`. Only the directions of the rows matter.
     pub vectors: Param<Tensor<2>>,
 }
 
 impl Reflection {
-    /// `reflections` random ones on `channels` channels.
+    /// Creates `reflections` random reflections of `channels` channels.
     pub fn new(reflections: usize, channels: usize, device: &Device) -> Self {
         let normal = Initializer::Normal { mean: 0.0, std: 1.0 };
         Reflection { vectors: normal.init([reflections, channels], device) }
@@ -40,7 +40,7 @@ impl Reflection {
     fn apply(&self, x: Tensor<5>, transposed: bool) -> Tensor<5> {
         let shape @ [b, c, k, j, i] = x.dims();
         let vectors = cast(self.vectors.val(), FloatDType::F32);
-        // A zero vector is no reflection.
+        // The lower bound keeps a zero vector finite; it reflects nothing.
         let lengths = vectors.clone().square().sum_dim(1).clamp_min(1e-30).sqrt();
         let u = vectors / lengths;
         let t = factor(u.clone());
@@ -52,7 +52,7 @@ impl Reflection {
     }
 }
 
-/// What [`Reflection`] holds: the matrix products keep their inputs, and the backward pass the
+/// Memory of [`Reflection`]: the matrix products keep their inputs, and the backward pass holds the
 /// negated gradient.
 pub fn reflection_memory(op_shape: &OpShape, reflections: usize) -> OpMemory {
     let projections = 2 * op_shape.num_elements(reflections) * op_shape.float_bytes;
@@ -64,9 +64,9 @@ pub fn reflection_memory(op_shape: &OpShape, reflections: usize) -> OpMemory {
     }
 }
 
-/// T of I − Uᵀ T U: the upper triangular matrix with T⁻¹ = ½ I + the part of U Uᵀ above its
-/// diagonal. So T = 2 (I − M)⁻¹ with M nilpotent, and (I − M)⁻¹ = (I + M)(I + M²)(I + M⁴)…, which
-/// is exact after log₂ r factors.
+/// Returns T of I − Uᵀ T U: the upper triangular matrix with T⁻¹ = ½ I + the part of U Uᵀ above the
+/// diagonal. So T = 2 (I − M)⁻¹ with nilpotent M, and (I − M)⁻¹ = (I + M)(I + M²)(I + M⁴)… is exact
+/// after log₂ r factors.
 ///
 /// # Shapes
 /// - u: `[r, c]`
@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    /// Step by step: the last row's reflection comes first.
+    /// Applies the reflections one by one; that of the last row comes first.
     #[test]
     fn reflects_by_each_row_in_turn() {
         let device = Device::flex();

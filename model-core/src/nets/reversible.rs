@@ -1,5 +1,5 @@
-//! Reversible blocks (Gomez et al. 2017; Pendse et al. 2020, section 2.1), and the walk back that
-//! rewinds them.
+//! Reversible blocks (Gomez et al. 2017; Pendse et al. 2020, section 2.1) and their rewinding
+//! backward pass.
 
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::{Autodiff, DispatchKindConversion, DispatchTensor};
@@ -13,20 +13,20 @@ use crate::kernels::{
 };
 use crate::network::layers;
 
-/// `y1 = x1 + F(x2); y2 = x2 + G(y1)`, on halves of the channels.
+/// `y1 = x1 + F(x2); y2 = x2 + G(y1)` on two halves of the channels.
 #[derive(Module, Debug)]
 pub struct ReversibleBlock {
-    /// F.
+    /// The residual branch F.
     pub f: ResidualBranch,
-    /// G.
+    /// The residual branch G.
     pub g: ResidualBranch,
 }
 
 impl ReversibleBlock {
-    /// With random weights.
+    /// Creates a block with random weights.
     pub fn new(
-        f: &[layers::Unit],
-        g: &[layers::Unit],
+        f: &[layers::ConvNorm],
+        g: &[layers::ConvNorm],
         precision: Precision,
         device: &Device,
     ) -> Self {
@@ -55,7 +55,7 @@ impl ReversibleBlock {
     }
 }
 
-/// What a walk back carries: the values, recovered on the way, and their gradients.
+/// State of the rewinding backward pass: the recovered values and their gradients.
 struct Walk {
     value: FeatureMap,
     gradient: FeatureMap,
@@ -63,22 +63,21 @@ struct Walk {
     kept_gradients: Vec<Tensor<5>>,
 }
 
-/// Walks layers back: recovers every layer's input from its output, and takes the gradients on the
-/// way. Each half is computed once, which serves both.
+/// Rewinds layers: recovers every layer's input from its output and computes the gradients. Each
+/// residual branch is evaluated once, which serves both.
 ///
-/// Alive at the peak, for a sequence of blocks whose streams are h wide: both streams and both
-/// gradients (4h), and what the one half being differentiated stores and needs for its own backward
-/// pass. For an MBConv of expansion t these are the outputs of its first two convolutions (2t), and
-/// the gradients of the projection's output and input (t + 1), all in h; on the CPU, already before,
-/// the norm's output that the projection reads, a copy that burn's product packs of it, and the
-/// projection's output (2t + 1). For a half of one convolution, its output and that one's gradient
-/// (2). The norm at the end is applied as it is taken away from a stream, in place, before the
-/// backward pass begins.
+/// Peak memory, for streams of width h: both streams and both gradients (4h), plus what the current
+/// branch stores and needs for its backward pass. For an MBConv with expansion t these are the
+/// outputs of its first two convolutions (2t) and the gradients of the projection's output and
+/// input (t + 1), in units of h. On the CPU the branch first needs the norm's output before the
+/// projection, a packed copy of it made by burn's matrix product, and the projection's output (2t +
+/// 1). For a branch of one convolution: its output and the gradient of it (2). The last norm of a
+/// branch is applied in place while the branch is subtracted from a stream, before the backward
+/// pass of the branch begins.
 ///
-/// A sequence copies its whole width at its ends alone: its output and the gradient are split
-/// before the first half, and the gradients are joined after the last. An orthogonal convolution on
-/// the way works on the whole width, and so ends one sequence and begins another. Nothing grows with
-/// the number of blocks.
+/// A sequence copies its full width only at its ends: the output and its gradient are split before
+/// the first branch, and the gradients are concatenated after the last. An orthogonal convolution
+/// works on the full width, so it separates two sequences. Nothing grows with the number of blocks.
 ///
 /// # Shapes
 /// - y, gradient, output: `[b, c, k, j, i]`
@@ -105,8 +104,8 @@ where
             Layer::Reflect(reflection) => {
                 let (y, gradient) = (walk.value.whole(), walk.gradient.whole());
                 let gradient = reflection.inverse(gradient);
-                // The input is recovered in the graph that gives the vectors' gradients: since W is
-                // orthogonal, δW x = −W δWᵀ y, and so g · δW x = −Wᵀg · δWᵀ y.
+                // Recovers the input in the graph that also gives the gradients of the vectors. W
+                // is orthogonal, so δW x = −W δWᵀ y, and g · δW x = −Wᵀg · δWᵀ y.
                 let back = |layer: &super::Reflection, y| layer.inverse(y).into();
                 let seed = gradient.clone().neg();
                 let (local, x) = LocalGraph::forward::<B>(reflection, back, y, false, seed);
@@ -118,7 +117,7 @@ where
                 }
             }
             Layer::Plain(plain) => walk.plain(&plain.layer, tap),
-            Layer::Unit(_) => unreachable!("a convolution is not rewound"),
+            Layer::ConvNorm(_) => unreachable!("a convolution is not rewound"),
         };
     }
     walk.gradient.whole()
@@ -162,20 +161,20 @@ impl Walk {
     }
 }
 
-/// The way back through a layer without parameters: a permutation, a split or a join, all of them
-/// orthogonal, so that gradients go the same way. `kept` are the halves that a join gave back and
-/// that its split, further back, puts in again.
+/// Inverts a layer without parameters: a permutation, a split or a concatenation. All are
+/// orthogonal, so gradients go the same way. `kept` is the stack of halves that an inverted
+/// concatenation releases and the matching inverted split consumes.
 pub(super) fn undo(layer: &layers::Layer, y: FeatureMap, kept: &mut Vec<Tensor<5>>) -> FeatureMap {
     use layers::Layer as L;
     match layer {
         L::SpaceToDepth => FeatureMap::Whole(depth_to_space(y.whole())),
         L::DepthToSpace => FeatureMap::Whole(space_to_depth(y.whole())),
-        L::ConcatSkip => {
+        L::ConcatHalf => {
             let (x1, x2) = y.halves();
             kept.push(x1);
             FeatureMap::Whole(x2)
         }
-        L::PushSkip => FeatureMap::Halves(kept.pop().expect("joined further on"), y.whole()),
+        L::PushHalf => FeatureMap::Halves(kept.pop().expect("joined further on"), y.whole()),
         L::BottleneckHook => y,
         other => unreachable!("{other:?} is not rewound"),
     }

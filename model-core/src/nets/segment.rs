@@ -1,5 +1,5 @@
-//! Layers in a row that the backward pass treats alike, and the one step in burn's graph that
-//! stands for those it does not store.
+//! A run of layers that the backward pass treats alike, recorded as one node of burn's graph if it
+//! is not stored.
 
 use std::collections::HashMap;
 
@@ -17,27 +17,27 @@ use crate::kernels::{
 };
 use crate::network::layers::{self, Backward};
 
-/// Layers in a row. Of those that are rewound the backward pass keeps the output alone, of those
-/// that are computed again the input alone, however many there are.
+/// A run of layers. The backward pass keeps only the output of rewound layers, and only the input
+/// of recomputed ones, independent of their number.
 #[derive(Module, Debug)]
 pub struct Segment {
     /// First to last.
     pub layers: Vec<Layer>,
-    /// How the backward pass treats them.
+    /// How the backward pass gets the activations.
     #[module(skip)]
     pub backward: Backward,
 }
 
 impl Segment {
-    /// With random weights.
+    /// Creates a segment with random weights.
     pub fn new(segment: &layers::Segment, precision: Precision, device: &Device) -> Self {
         let steps = segment.steps.iter();
         let layers = steps.map(|step| Layer::new(&step.layer, precision, device)).collect();
         Segment { layers, backward: segment.backward }
     }
 
-    /// Takes x, gives the next; `kept` are the tensors kept aside for the decoder, and `tap` is
-    /// where a branch takes the bottom from.
+    /// Applies the layers. `kept` is the stack of tensors kept for the decoder. `tap` receives the
+    /// bottleneck's tensor for a branch.
     pub fn forward(
         &self,
         x: FeatureMap,
@@ -60,13 +60,13 @@ impl Segment {
         self.layers.iter().fold(x, |x, layer| layer.forward(x, kept, tap))
     }
 
-    /// From one tensor to one tensor.
+    /// Applies layers that take one tensor and return one.
     fn through(&self, x: Tensor<5>, tap: Option<&BottleneckHook>) -> Tensor<5> {
         self.run(FeatureMap::Whole(x), &mut Vec::new(), tap).whole()
     }
 
-    /// One step in the graph for the whole segment. Its parents are the input and one parameter:
-    /// so the step is recorded even when the input is a constant. The other parameters' gradients
+    /// Records one node for the whole segment. Its parents are the input and one parameter, so that
+    /// the node is recorded even if the input is a constant. The gradients of all other parameters
     /// are registered under their own nodes.
     fn record<B: GroupNormKernels>(&self, x: Tensor<5>, tap: Option<&BottleneckHook>) -> Tensor<5>
     where
@@ -101,21 +101,20 @@ impl Segment {
                     local.backward(&nodes, gradients)
                 }
             };
-            // The streams' type may be another; the anchor's gradient went the way of all
-            // parameters'.
+            // The streams may have another type than x. The gradient of the anchor parameter was
+            // registered like all others.
             let of_x = of_x.filter(|_| wanted[0]);
             [of_x.map(|of_x| primitive::<B, 5>(cast(of_x, float))), None]
         })
     }
 
-    /// The input that an output came from, by the walk that the backward pass takes, without its
-    /// gradients.
+    /// Recovers the input from an output, in the way of the backward pass but without gradients.
     ///
     /// # Shapes
     /// - y, output: `[b, c, k, j, i]`
     ///
     /// # Panics
-    /// When a layer is not invertible: the segment is none that is rewound.
+    /// Panics if a layer is not invertible.
     pub fn inverse(&self, y: Tensor<5>) -> Tensor<5> {
         let mut kept = Vec::new();
         let back = |y: FeatureMap, layer: &Layer| match layer {
@@ -125,13 +124,13 @@ impl Segment {
             }
             Layer::Reflect(reflection) => FeatureMap::Whole(reflection.inverse(y.whole())),
             Layer::Plain(plain) => undo(&plain.layer, y, &mut kept),
-            Layer::Unit(_) => panic!("a convolution has no inverse"),
+            Layer::ConvNorm(_) => panic!("a convolution has no inverse"),
         };
         self.layers.iter().rev().fold(FeatureMap::Whole(y), back).whole()
     }
 }
 
-/// A module run in a graph of its own, whose backward pass is still to come.
+/// A module run in a graph of its own, before its backward pass.
 pub(super) struct LocalGraph<M> {
     module: M,
     x: Tensor<5>,
@@ -140,9 +139,9 @@ pub(super) struct LocalGraph<M> {
 }
 
 impl<M: Module> LocalGraph<M> {
-    /// The forward pass, and the module's output; `seed` is the output's gradient, and the input's
-    /// is computed where it is wanted. Nothing in the graph holds the output: what it is taken away
-    /// from may use its memory, or it may be freed, before the backward pass needs more.
+    /// Runs the forward pass and returns the module's output. `seed` is the gradient of the output.
+    /// The gradient of the input is computed if `wants_input` says so. The graph does not hold the
+    /// output, so the output's memory may be reused or freed before the backward pass.
     pub fn forward<B: GroupNormKernels>(
         module: M,
         forward: impl Fn(&M, Tensor<5>) -> ConvInput,
@@ -159,7 +158,8 @@ impl<M: Module> LocalGraph<M> {
         (LocalGraph { module, x, is_wanted, loss }, output)
     }
 
-    /// The backward pass: registers the parameters' gradients, gives the input's if it is wanted.
+    /// Runs the backward pass: registers the gradients of the parameters and returns that of the
+    /// input, if wanted.
     pub fn backward<B: Backend>(
         self,
         nodes: &ParamNodes<B>,
@@ -175,7 +175,7 @@ impl<M: Module> LocalGraph<M> {
     }
 }
 
-/// The graph node of every tracked parameter, and a hold on the first.
+/// The graph node of every tracked parameter; the first parameter is kept as the anchor.
 pub(super) struct ParamNodes<B> {
     of: HashMap<ParamId, NodeId>,
     anchor: Option<NodeGuard>,
@@ -204,7 +204,7 @@ where
     }
 }
 
-/// Makes every parameter a leaf of a new graph.
+/// Turns every parameter into a leaf of a new graph.
 struct Leaves;
 
 impl ModuleMapper for Leaves {
@@ -214,7 +214,7 @@ impl ModuleMapper for Leaves {
     }
 }
 
-/// Moves the parameters' gradients from a local graph to the outer one.
+/// Moves the gradients of the parameters from a local graph to the outer one.
 struct Register<'a, B> {
     nodes: &'a ParamNodes<B>,
     local: &'a mut burn::tensor::Gradients,

@@ -1,4 +1,4 @@
-//! A network from end to end, built from its description.
+//! A whole network, built from its configuration.
 
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor};
@@ -8,36 +8,36 @@ use crate::kernels::{on_backend, seeded_loss};
 use crate::network::config::UNetConfig;
 use crate::network::layers::{self, segments};
 
-/// A U-Net from logits' point of view.
+/// A 3D U-Net from input to logits.
 #[derive(Module, Debug)]
 pub struct UNet3d {
-    /// All layers but the head, in the order data passes them.
+    /// All layers but the head, in the order in which data passes them.
     pub segments: Vec<Segment>,
-    /// 1³ to the regions' or labels' logits.
+    /// 1³ convolution to the logits of regions or labels.
     pub head: Segment,
-    /// The variational branch, in training.
+    /// The variational branch, during training.
     pub vae: Option<VaeBranch>,
-    /// What it was built from.
+    /// The configuration that the network was built from.
     #[module(skip)]
     pub config: UNetConfig,
-    /// In which it computes.
+    /// The precision that the network computes in.
     #[module(skip)]
     pub precision: Precision,
 }
 
 impl UNet3d {
-    /// With random weights from the device's seed, in f32.
+    /// Creates a network in f32 with random weights from the device's seed.
     ///
     /// # Panics
-    /// When [`UNetConfig::check`] refuses the configuration.
+    /// Panics if [`UNetConfig::check`] fails.
     pub fn new(config: &UNetConfig, device: &Device) -> Self {
         Self::in_precision(config, Precision::F32, device)
     }
 
-    /// The same, computing in a precision of choice; parameters and logits stay f32.
+    /// Creates a network that computes in `precision`. Parameters and logits stay f32.
     ///
     /// # Panics
-    /// When [`UNetConfig::check`] refuses the configuration.
+    /// Panics if [`UNetConfig::check`] fails.
     pub fn in_precision(config: &UNetConfig, precision: Precision, device: &Device) -> Self {
         config.check().expect("a configuration that was checked");
         let mut described = segments(config);
@@ -53,13 +53,13 @@ impl UNet3d {
     }
 
     /// # Shapes
-    /// - x: `[b, in, k, j, i]`, each axis as [`UNetConfig::check_size`] wants it
+    /// - x: `[b, in, k, j, i]`; each axis must pass [`UNetConfig::check_size`]
     /// - output: `[b, out, k, j, i]`, logits
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         self.run(x, None)
     }
 
-    /// The same, and where the variational branch finds the bottom.
+    /// Returns the logits, and the hook through which the variational branch reads the bottleneck.
     ///
     /// # Shapes
     /// As [`UNet3d::forward`].
@@ -77,11 +77,11 @@ impl UNet3d {
     }
 }
 
-/// The gradients of a sum of outputs, each times the gradient that is given for it; nothing is
-/// multiplied.
+/// Runs one backward pass from several outputs, each with its gradient. No product of output and
+/// gradient is computed.
 ///
 /// # Shapes
-/// - outputs with their gradients: `[b, c, k, j, i]`
+/// - outputs and gradients: `[b, c, k, j, i]`
 pub fn backward(outputs: Vec<(Tensor<5>, Tensor<5>)>) -> burn::tensor::Gradients {
     let mut losses = outputs.into_iter().map(|(output, gradient)| {
         let gradient = gradient.inner();

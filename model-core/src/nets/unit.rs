@@ -1,4 +1,4 @@
-//! A convolution with its norm, and the halves of reversible blocks that are made of them.
+//! A convolution with its norm, and the residual branches made of them.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -7,14 +7,14 @@ use super::{Conv3, DepthwiseConv, GroupNorm, PointwiseConv, Precision, cast};
 use crate::kernels::ConvInput;
 use crate::network::layers::{self, Kernel};
 
-/// One of the convolutions.
+/// One of the three convolutions.
 #[derive(Module, Debug)]
 pub enum Conv {
     /// 1³.
     Pointwise(PointwiseConv),
-    /// 3³, every channel by itself.
+    /// Depthwise 3³.
     Depthwise(DepthwiseConv),
-    /// 3³.
+    /// Dense 3³.
     Dense(Conv3),
 }
 
@@ -28,23 +28,23 @@ impl Conv {
     }
 }
 
-/// A convolution with the norm that belongs to it, as [`layers::Unit`] describes it.
+/// A convolution with its norm, as described by [`layers::ConvNorm`].
 #[derive(Module, Debug)]
-pub struct Unit {
-    /// The norm and activation before the convolution.
+pub struct ConvNorm {
+    /// Norm and activation before the convolution.
     pub before: Option<GroupNorm>,
     /// The convolution.
     pub conv: Conv,
-    /// The norm and activation after it.
+    /// Norm and activation after the convolution.
     pub after: Option<GroupNorm>,
-    /// Computes in this type, whatever comes in.
+    /// The type to compute in.
     #[module(skip)]
     pub precision: Precision,
 }
 
-impl Unit {
-    /// With random weights.
-    pub fn new(unit: &layers::Unit, precision: Precision, device: &Device) -> Self {
+impl ConvNorm {
+    /// Creates a unit with random weights.
+    pub fn new(unit: &layers::ConvNorm, precision: Precision, device: &Device) -> Self {
         let norm = |first: bool, channels: usize| {
             let norm = unit.norm.filter(|norm| norm.first == first)?;
             Some(GroupNorm::new(channels, norm.groups, norm.activation, device))
@@ -56,10 +56,10 @@ impl Unit {
             Kernel::Depthwise3 => Conv::Depthwise(DepthwiseConv::new(unit.to, device)),
             Kernel::Conv3 => Conv::Dense(Conv3::new(unit.from, unit.to, device)),
         };
-        Unit { before: norm(true, unit.from), conv, after: norm(false, unit.to), precision }
+        ConvNorm { before: norm(true, unit.from), conv, after: norm(false, unit.to), precision }
     }
 
-    /// The norm after the convolution is left to what reads the output.
+    /// Applies the unit. A norm after the convolution is left to the next op.
     ///
     /// # Shapes
     /// - x: `[b, from, k, j, i]`
@@ -67,7 +67,7 @@ impl Unit {
     pub fn forward(&self, x: ConvInput) -> ConvInput {
         let x = match x {
             ConvInput::Whole(x) => ConvInput::Whole(cast(x, self.precision.compute)),
-            // Of a convolution, and so in that type.
+            // The output of a convolution, which has the type already.
             x => x,
         };
         let x = match &self.before {
@@ -82,24 +82,24 @@ impl Unit {
     }
 }
 
-/// F or G of a reversible block. It has no residual inside: the coupling is the residual.
+/// F or G of a reversible block, without an inner residual: the coupling is the residual.
 #[derive(Module, Debug)]
 pub struct ResidualBranch {
-    /// In order.
-    pub units: Vec<Unit>,
-    /// Gives its result in the streams' type.
+    /// The units, in order.
+    pub units: Vec<ConvNorm>,
+    /// Type of the output: that of the streams.
     #[module(skip)]
     pub precision: Precision,
 }
 
 impl ResidualBranch {
-    /// With random weights.
-    pub fn new(units: &[layers::Unit], precision: Precision, device: &Device) -> Self {
-        let units = units.iter().map(|unit| Unit::new(unit, precision, device)).collect();
+    /// Creates a branch with random weights.
+    pub fn new(units: &[layers::ConvNorm], precision: Precision, device: &Device) -> Self {
+        let units = units.iter().map(|unit| ConvNorm::new(unit, precision, device)).collect();
         ResidualBranch { units, precision }
     }
 
-    /// The norm at the end is left to what adds the output to a stream.
+    /// Applies the branch. A norm at its end is left to the addition.
     ///
     /// # Shapes
     /// - x, output: `[b, c/2, k, j, i]`

@@ -1,6 +1,6 @@
-//! The variational branch that reconstructs the input from the network's bottom (Myronenko 2018,
-//! section 2.3; the 2022 paper's regularization path). Used in training only; plain autodiff stores
-//! what it needs.
+//! The variational branch that reconstructs the input from the network's bottleneck (Myronenko
+//! 2018, section 2.3; the regularization path of the 2022 paper). Used in training only, with plain
+//! autodiff.
 
 use burn::module::Module;
 use burn::tensor::activation::leaky_relu;
@@ -12,20 +12,20 @@ use super::{Conv3, GroupNorm, PointwiseConv, cast};
 use crate::kernels::upsample2;
 use crate::network::config::{UNetConfig, Vae};
 
-/// From the bottom to a latent, and from a draw of it back to the input.
+/// A branch from the bottleneck to a latent, and from a sample of it back to the input.
 #[derive(Module, Debug)]
 pub struct VaeBranch {
-    /// Norm and activation of the bottom.
+    /// Norm and activation of the bottleneck.
     pub norm: GroupNorm,
     /// 3³ with stride 2.
     pub down: Conv3,
-    /// Dense, to mean and log-variance.
+    /// Dense layer to mean and log-variance.
     pub encode: PointwiseConv,
-    /// Dense, from the draw.
+    /// Dense layer from the sample.
     pub decode: PointwiseConv,
-    /// 1³ to the bottom's width.
+    /// 1³ to the bottleneck's width.
     pub widen: PointwiseConv,
-    /// From the bottom up.
+    /// The decoder's levels, from the bottleneck up.
     pub levels: Vec<VaeLevel>,
     /// 1³ to the input's channels.
     pub out: PointwiseConv,
@@ -34,36 +34,36 @@ pub struct VaeBranch {
 /// One level of the branch's decoder.
 #[derive(Module, Debug)]
 pub struct VaeLevel {
-    /// 1³ to the level's width, before going up.
+    /// 1³ to the level's width, before up-sampling.
     pub narrow: PointwiseConv,
-    /// Of the level's block.
+    /// First convolution of the level's block.
     pub first: PreactivationConv,
-    /// Of the level's block.
+    /// Second convolution of the level's block.
     pub second: PreactivationConv,
 }
 
 /// Norm, activation, 3³ convolution.
 #[derive(Module, Debug)]
 pub struct PreactivationConv {
-    /// With the activation.
+    /// Norm with activation.
     pub norm: GroupNorm,
     /// The convolution.
     pub conv: Conv3,
 }
 
-/// What the branch gives.
+/// Output of the branch.
 #[derive(Debug, Clone)]
 pub struct Branch {
     /// `[b, in, k, j, i]`
     pub reconstruction: Tensor<5>,
     /// `[b, units, 1, 1, 1]`
     pub mean: Tensor<5>,
-    /// The logarithm of the variance, as the mean.
+    /// Logarithm of the variance, with the shape of the mean.
     pub log_variance: Tensor<5>,
 }
 
 impl VaeBranch {
-    /// With random weights.
+    /// Creates a branch with random weights.
     pub fn new(config: &UNetConfig, vae: &Vae, device: &Device) -> Self {
         let norm = |width| GroupNorm::new(width, vae.groups_of(width), config.activation, device);
         let dense = |from, to| PointwiseConv::new(from, to, true, device);
@@ -88,10 +88,10 @@ impl VaeBranch {
         }
     }
 
-    /// `noise` is the standard normal draw that becomes one of the latent.
+    /// Samples the latent with `noise`, a standard normal draw, and decodes it.
     ///
     /// # Shapes
-    /// - bottom: `[b, width, k, j, i]`, of the patch that the configuration states
+    /// - bottom: `[b, width, k, j, i]` for the patch of the configuration
     /// - noise: `[b, units, 1, 1, 1]`
     pub fn forward(&self, bottom: Tensor<5>, noise: Tensor<5>) -> Branch {
         let activation = |x| leaky_relu(x, f64::from(self.norm.activation.negative_slope()));

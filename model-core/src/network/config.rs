@@ -36,17 +36,17 @@ pub struct UNetConfig {
     /// What brings the input to the first width. Pendse do not describe their first layer: it is
     /// read as that of every level. Brügger: `conv`. Fully-InvRes, read: `pointwise`.
     #[serde(default)]
-    pub first: Entry,
+    pub first: LevelTransition,
     /// What brings the channels to the other levels' widths. Pendse: `pointwise_norm`; Brügger:
     /// `pointwise`; Partially-InvRes does not say and is read as `conv_norm`, as a plain U-Net has.
     #[serde(default)]
-    pub entry: Entry,
+    pub entry: LevelTransition,
     /// What an encoder level is made of, after its entry.
     #[serde(default)]
-    pub body: Body,
+    pub body: EncoderBlock,
     /// F and G of the encoder's reversible blocks.
     #[serde(default)]
-    pub half: Half,
+    pub half: BranchKind,
     /// Channels inside an MBConv, as a multiple of its own (t in the paper).
     #[serde(default = "two")]
     pub expand_ratio: usize,
@@ -122,7 +122,7 @@ fn yes() -> bool {
 /// What brings the channels to a level's width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Entry {
+pub enum LevelTransition {
     /// 1³ convolution, norm, activation.
     #[default]
     PointwiseNorm,
@@ -137,7 +137,7 @@ pub enum Entry {
 /// What an encoder level is made of, after its entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Body {
+pub enum EncoderBlock {
     /// Reversible blocks.
     #[default]
     Reversible,
@@ -149,7 +149,7 @@ pub enum Body {
 /// F and G of a reversible block, on half of the channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Half {
+pub enum BranchKind {
     /// Expand, filter depthwise, project, each with a norm (Pendse et al. 2020, figure 1).
     #[default]
     Mbconv,
@@ -178,12 +178,12 @@ pub enum Decoder {
 
 impl Decoder {
     /// The halves of a reversible decoder.
-    pub fn half(self) -> Option<Half> {
+    pub fn half(self) -> Option<BranchKind> {
         match self {
             Decoder::Conv1 | Decoder::Conv2 => None,
-            Decoder::Reversible => Some(Half::Conv),
-            Decoder::ReversibleMbconv => Some(Half::Mbconv),
-            Decoder::ReversiblePreactivation => Some(Half::Preactivation),
+            Decoder::Reversible => Some(BranchKind::Conv),
+            Decoder::ReversibleMbconv => Some(BranchKind::Mbconv),
+            Decoder::ReversiblePreactivation => Some(BranchKind::Preactivation),
         }
     }
 }

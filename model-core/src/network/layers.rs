@@ -2,7 +2,7 @@
 //! (the trainable module, the program, the parameters, the plan) walks this list.
 
 use crate::network::config::{
-    Activation, Body, Decoder, Entry, Half, Resampling, Skip, UNetConfig,
+    Activation, BranchKind, Decoder, EncoderBlock, LevelTransition, Resampling, Skip, UNetConfig,
 };
 
 mod parameters;
@@ -35,7 +35,7 @@ pub struct Norm {
 
 /// A convolution with the norm that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
+pub struct ConvNorm {
     /// What its parameters' names begin with.
     pub path: String,
     /// The convolution.
@@ -54,28 +54,28 @@ pub struct Unit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layer {
     /// A convolution with its norm.
-    Unit(Unit),
+    ConvNorm(ConvNorm),
     /// A reversible block on the halves of x: `y1 = x1 + F(x2); y2 = x2 + G(y1)`.
     Block {
         /// F, in order.
-        f: Vec<Unit>,
+        f: Vec<ConvNorm>,
         /// G, in order.
-        g: Vec<Unit>,
+        g: Vec<ConvNorm>,
     },
     /// Maximum over 2³ voxels.
     Pool,
     /// Trilinear ×2, corners not aligned.
     Upsample,
     /// x is kept.
-    Keep,
-    /// What was kept last is added to x.
-    Add,
-    /// What was kept last is put before x, as channels.
-    Concat,
-    /// The first half of the channels is kept, the second is x.
     PushSkip,
-    /// The half that was kept last is put before x.
+    /// What was kept last is added to x.
+    AddSkip,
+    /// What was kept last is put before x, as channels.
     ConcatSkip,
+    /// The first half of the channels is kept, the second is x.
+    PushHalf,
+    /// The half that was kept last is put before x.
+    ConcatHalf,
     /// 2³ voxels become 8 channels.
     SpaceToDepth,
     /// 8 channels become 2³ voxels.
@@ -98,9 +98,9 @@ impl Layer {
     pub fn is_invertible(&self) -> bool {
         match self {
             Layer::Block { .. } | Layer::Reflect { .. } | Layer::BottleneckHook => true,
-            Layer::PushSkip | Layer::ConcatSkip | Layer::SpaceToDepth | Layer::DepthToSpace => true,
-            Layer::Unit(_) | Layer::Pool | Layer::Upsample => false,
-            Layer::Keep | Layer::Add | Layer::Concat => false,
+            Layer::PushHalf | Layer::ConcatHalf | Layer::SpaceToDepth | Layer::DepthToSpace => true,
+            Layer::ConvNorm(_) | Layer::Pool | Layer::Upsample => false,
+            Layer::PushSkip | Layer::AddSkip | Layer::ConcatSkip => false,
         }
     }
 }
@@ -115,9 +115,9 @@ pub struct Step {
 }
 
 /// The units of a layer, in order.
-pub fn units(layer: &Layer) -> Vec<&Unit> {
+pub fn units(layer: &Layer) -> Vec<&ConvNorm> {
     match layer {
-        Layer::Unit(unit) => vec![unit],
+        Layer::ConvNorm(unit) => vec![unit],
         Layer::Block { f, g } => f.iter().chain(g).collect(),
         _ => Vec::new(),
     }
@@ -133,18 +133,20 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
         let path = format!("encoder.{level}");
         list.level = level;
         if level > 0 && shuffled {
-            list.extend([Layer::PushSkip, Layer::SpaceToDepth]);
+            list.extend([Layer::PushHalf, Layer::SpaceToDepth]);
             list.reflect(&path, width);
         } else {
             if level > 0 {
-                list.extend([Layer::Keep, Layer::Pool]);
+                list.extend([Layer::PushSkip, Layer::Pool]);
             }
             list.entry(&path, if level == 0 { config.first } else { config.entry }, before, width);
         }
         match config.body {
-            Body::Reversible => list.blocks(&path, config.half, config.blocks, width),
-            Body::Conv if level < bottom => list.conv(&format!("{path}.body"), width, width),
-            Body::Conv => {}
+            EncoderBlock::Reversible => list.blocks(&path, config.half, config.blocks, width),
+            EncoderBlock::Conv if level < bottom => {
+                list.conv(&format!("{path}.body"), width, width)
+            }
+            EncoderBlock::Conv => {}
         }
         before = width;
     }
@@ -164,8 +166,8 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
                 list.unit(&format!("{path}.out"), Kernel::Pointwise, [width, next], true, None);
             }
         } else {
-            let single =
-                config.decoder == Decoder::Conv1 || (config.body == Body::Conv && level == bottom);
+            let single = config.decoder == Decoder::Conv1
+                || (config.body == EncoderBlock::Conv && level == bottom);
             let mut from = from;
             for (n, to) in [width, next].into_iter().skip(usize::from(single)).enumerate() {
                 list.conv(&format!("{path}.convs.{n}"), from, to);
@@ -178,10 +180,10 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
         if shuffled {
             list.reflect(&path, width);
             list.level = level - 1;
-            list.extend([Layer::DepthToSpace, Layer::ConcatSkip]);
+            list.extend([Layer::DepthToSpace, Layer::ConcatHalf]);
         } else {
             list.level = level - 1;
-            let join = if config.skip == Skip::Concat { Layer::Concat } else { Layer::Add };
+            let join = if config.skip == Skip::Concat { Layer::ConcatSkip } else { Layer::AddSkip };
             list.extend([Layer::Upsample, join]);
         }
     }
@@ -216,7 +218,14 @@ impl Steps<'_> {
         norm: Option<Norm>,
     ) {
         let [from, to] = channels;
-        self.extend([Layer::Unit(Unit { path: path.to_string(), kernel, from, to, bias, norm })]);
+        self.extend([Layer::ConvNorm(ConvNorm {
+            path: path.to_string(),
+            kernel,
+            from,
+            to,
+            bias,
+            norm,
+        })]);
     }
 
     /// 3³ convolution, norm, activation.
@@ -224,16 +233,18 @@ impl Steps<'_> {
         self.unit(path, Kernel::Conv3, [from, to], false, Some(self.norm(false, to)));
     }
 
-    fn entry(&mut self, path: &str, entry: Entry, from: usize, to: usize) {
+    fn entry(&mut self, path: &str, entry: LevelTransition, from: usize, to: usize) {
         let (pointwise, conv) = (format!("{path}.pointwise"), format!("{path}.conv"));
         let norm = Some(self.norm(false, to));
         match entry {
-            Entry::PointwiseNorm => {
+            LevelTransition::PointwiseNorm => {
                 self.unit(&pointwise, Kernel::Pointwise, [from, to], false, norm);
             }
-            Entry::Pointwise => self.unit(&pointwise, Kernel::Pointwise, [from, to], true, None),
-            Entry::ConvNorm => self.conv(&conv, from, to),
-            Entry::Conv => self.unit(&conv, Kernel::Conv3, [from, to], false, None),
+            LevelTransition::Pointwise => {
+                self.unit(&pointwise, Kernel::Pointwise, [from, to], true, None)
+            }
+            LevelTransition::ConvNorm => self.conv(&conv, from, to),
+            LevelTransition::Conv => self.unit(&conv, Kernel::Conv3, [from, to], false, None),
         }
     }
 
@@ -244,7 +255,7 @@ impl Steps<'_> {
         }
     }
 
-    fn blocks(&mut self, path: &str, half: Half, blocks: usize, width: usize) {
+    fn blocks(&mut self, path: &str, half: BranchKind, blocks: usize, width: usize) {
         for block in 0..blocks {
             let part =
                 |part| self.half(format!("{path}.sequence.blocks.{block}.{part}"), half, width / 2);
@@ -254,8 +265,8 @@ impl Steps<'_> {
     }
 
     /// F or G on `c` channels.
-    fn half(&self, path: String, half: Half, c: usize) -> Vec<Unit> {
-        let unit = |path: String, kernel, from, to, norm| Unit {
+    fn half(&self, path: String, half: BranchKind, c: usize) -> Vec<ConvNorm> {
+        let unit = |path: String, kernel, from, to, norm| ConvNorm {
             path,
             kernel,
             from,
@@ -264,7 +275,7 @@ impl Steps<'_> {
             norm: Some(norm),
         };
         match half {
-            Half::Mbconv => {
+            BranchKind::Mbconv => {
                 let e = c * self.config.expand_ratio;
                 // The bottleneck is linear: no activation after the projection.
                 let linear = Norm { activation: Activation::Identity, ..self.norm(false, c) };
@@ -275,8 +286,8 @@ impl Steps<'_> {
                     unit(name("project"), Kernel::Pointwise, e, c, linear),
                 ]
             }
-            Half::Conv => vec![unit(path, Kernel::Conv3, c, c, self.norm(false, c))],
-            Half::Preactivation => vec![unit(path, Kernel::Conv3, c, c, self.norm(true, c))],
+            BranchKind::Conv => vec![unit(path, Kernel::Conv3, c, c, self.norm(false, c))],
+            BranchKind::Preactivation => vec![unit(path, Kernel::Conv3, c, c, self.norm(true, c))],
         }
     }
 }

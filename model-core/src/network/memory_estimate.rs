@@ -20,8 +20,8 @@ mod network;
 mod simulated_graph;
 mod simulated_heap;
 
-pub use fit::{Fit, Largest, fit};
-pub use forward::forward_bytes;
+pub use fit::{Fit, LargestFit, fit};
+pub use forward::forward_peak_bytes;
 
 use network::FeatureMap;
 use simulated_graph::{SimulatedDevice, SimulatedGraph};
@@ -50,14 +50,14 @@ pub enum Mode {
     /// Blocks are rewound.
     Reversible,
     /// Everything is stored: the twin of the reversible network.
-    Twin,
+    NonReversible,
     /// Of n layers √n inputs are stored, the rest is computed again.
     Checkpointed,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Mode; 3] = [Mode::Reversible, Mode::Twin, Mode::Checkpointed];
+    pub const ALL: [Mode; 3] = [Mode::Reversible, Mode::NonReversible, Mode::Checkpointed];
 
     /// The same network, run in this mode.
     pub fn of(self, config: &UNetConfig) -> UNetConfig {
@@ -69,7 +69,7 @@ impl Mode {
     pub fn name(self) -> &'static str {
         match self {
             Mode::Reversible => "reversible",
-            Mode::Twin => "twin",
+            Mode::NonReversible => "twin",
             Mode::Checkpointed => "checkpointed",
         }
     }
@@ -77,7 +77,7 @@ impl Mode {
 
 /// A network's step, level by level.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Plan {
+pub struct MemoryEstimate {
     /// The input's voxels along i, j, k.
     pub size: [usize; 3],
     /// Volumes a step.
@@ -99,7 +99,7 @@ pub struct Plan {
     /// Multiply-adds of a forward pass: of convolutions, and 8 a voxel of up-sampling.
     pub forward_multiply_adds: u64,
     /// The step in each mode; the reversible one only where something can be rewound.
-    pub runs: Vec<Run>,
+    pub runs: Vec<ModeEstimate>,
 }
 
 /// What a level is, in every mode.
@@ -126,16 +126,16 @@ pub struct Branch {
 
 /// A step in one mode.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Run {
+pub struct ModeEstimate {
     /// Which.
     pub mode: Mode,
     /// From full resolution down.
-    pub levels: Vec<LevelRun>,
+    pub levels: Vec<LevelModeEstimate>,
     /// Bytes held between the forward and the backward pass: everything that is stored for
     /// backward, with the input and the logits.
     pub stored_bytes: u64,
     /// The most bytes held during the step, with the parameters' gradients, without
-    /// [`Plan::state_bytes`].
+    /// [`MemoryEstimate::state_bytes`].
     pub peak_bytes: u64,
     /// Multiply-adds of forward and backward pass, with what is computed again.
     pub step_multiply_adds: u64,
@@ -145,7 +145,7 @@ pub struct Run {
 
 /// A level's part in a step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LevelRun {
+pub struct LevelModeEstimate {
     /// Bytes stored for backward by its layers.
     pub stored_bytes: u64,
     /// The most bytes held, by all levels, while it works.
@@ -158,15 +158,20 @@ pub struct LevelRun {
 ///
 /// # Errors
 /// [`Error::Network`] when the configuration cannot be built or does not take `dims`.
-pub fn plan(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Result<Plan> {
+pub fn estimate(
+    config: &UNetConfig,
+    dims: [usize; 3],
+    settings: Settings,
+) -> Result<MemoryEstimate> {
     check(config, dims, settings.batch)?;
     let modes =
         Mode::ALL.into_iter().filter(|&mode| mode != Mode::Reversible || can_rewind(config));
     let found: Vec<(Mode, EstimateTotals)> =
         modes.map(|mode| (mode, simulate(&mode.of(config), dims, settings))).collect();
-    let (_, twin) = found.iter().find(|(mode, _)| *mode == Mode::Twin).expect("among all modes");
+    let (_, twin) =
+        found.iter().find(|(mode, _)| *mode == Mode::NonReversible).expect("among all modes");
     let forward = twin.forward.iter().fold(twin.branch, |sum, work| sum.saturating_add(*work));
-    let run = |(mode, found): &(Mode, EstimateTotals)| Run {
+    let run = |(mode, found): &(Mode, EstimateTotals)| ModeEstimate {
         mode: *mode,
         levels: found.levels(),
         stored_bytes: found.stored.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
@@ -180,7 +185,7 @@ pub fn plan(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Result
         parameters: parameters - levels.iter().map(|level| level.parameters).sum::<u64>(),
         forward_multiply_adds: twin.branch,
     });
-    Ok(Plan {
+    Ok(MemoryEstimate {
         size: dims,
         batch: settings.batch,
         place: settings.place,
@@ -201,14 +206,14 @@ pub fn can_rewind(config: &UNetConfig) -> bool {
 }
 
 /// No axis of a plan is longer, and no step has more volumes: beyond it nothing can be counted.
-const MOST: usize = 1 << 14;
+const MAX_AXIS: usize = 1 << 14;
 
 fn check(config: &UNetConfig, dims: [usize; 3], batch: usize) -> Result<()> {
     config.check()?;
     config.check_size(dims)?;
-    if dims.iter().chain([&batch]).any(|&n| n > MOST) {
+    if dims.iter().chain([&batch]).any(|&n| n > MAX_AXIS) {
         let found = format!("{dims:?}, batch {batch}");
-        return Err(Error::network(format!("axes and a batch of at most {MOST}"), found));
+        return Err(Error::network(format!("axes and a batch of at most {MAX_AXIS}"), found));
     }
     if let Some(vae) = config.vae.as_ref().filter(|vae| vae.patch != dims) {
         return Err(Error::network(format!("the vae.patch {:?}", vae.patch), format!("{dims:?}")));
@@ -262,9 +267,9 @@ impl EstimateTotals {
         self.step.iter().fold(0, |sum, work| sum.saturating_add(*work))
     }
 
-    fn levels(&self) -> Vec<LevelRun> {
+    fn levels(&self) -> Vec<LevelModeEstimate> {
         let levels = self.stored.iter().zip(&self.peak).zip(&self.step);
-        let level = |((&stored_bytes, &peak_bytes), &step_multiply_adds)| LevelRun {
+        let level = |((&stored_bytes, &peak_bytes), &step_multiply_adds)| LevelModeEstimate {
             stored_bytes,
             peak_bytes,
             step_multiply_adds,
@@ -274,25 +279,25 @@ impl EstimateTotals {
 }
 
 fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> EstimateTotals {
-    let machine = SimulatedDevice::new(config, settings);
-    let mut tape = SimulatedGraph::default();
-    let x = machine.cast(&mut tape, machine.input(config.in_channels, dims), machine.compute);
-    let logits = machine.segments(&mut tape, FeatureMap::Whole(x), &segments(config));
-    let logits = machine.cast(&mut tape, logits, 4);
-    let forward = machine.work.borrow().clone();
-    let stored = machine.heap.live_by_level();
-    machine.heap.enter(0);
-    let seed = machine.tensor(config.out_channels, dims, 4);
+    let device = SimulatedDevice::new(config, settings);
+    let mut graph = SimulatedGraph::default();
+    let x = device.cast(&mut graph, device.input(config.in_channels, dims), device.compute);
+    let logits = device.segments(&mut graph, FeatureMap::Whole(x), &segments(config));
+    let logits = device.cast(&mut graph, logits, 4);
+    let forward = device.work.borrow().clone();
+    let stored = device.heap.live_by_level();
+    device.heap.enter(0);
+    let seed = device.tensor(config.out_channels, dims, 4);
     let branch = match &config.vae {
-        Some(vae) => machine.branch(config, vae, dims),
+        Some(vae) => device.branch(config, vae, dims),
         None => {
-            machine.bottom.take();
+            device.bottom.take();
             0
         }
     };
     let node = logits.node;
     drop(logits);
-    drop(tape.backward(&machine, node, seed));
-    let (step, peak) = (machine.work.borrow().clone(), machine.heap.peak_by_level());
+    drop(graph.backward(&device, node, seed));
+    let (step, peak) = (device.work.borrow().clone(), device.heap.peak_by_level());
     EstimateTotals { forward, branch, step, stored, peak }
 }

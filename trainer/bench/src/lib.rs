@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use model_core::UNetConfig;
-use model_core::network::memory_estimate::{Mode, Settings, can_rewind, plan};
+use model_core::network::memory_estimate::{Mode, Settings, can_rewind, estimate};
 use serde::Serialize;
 
 use trainer_run::config::{Precision, describe};
@@ -145,7 +145,7 @@ fn memory(args: MemoryArgs) -> Result<()> {
     let mut rows = Vec::new();
     for &blocks in &args.blocks {
         let config = UNetConfig { blocks, ..config.clone() };
-        let plan = plan(&config, dims, settings)?;
+        let plan = estimate(&config, dims, settings)?;
         for run in plan.runs {
             if progress::is_terminal() {
                 eprint!("\r\x1b[K{name}, {blocks} blocks, {} …", run.mode.name());

@@ -91,13 +91,13 @@ pub fn run(args: &PrecisionArgs) -> Result<()> {
         let of = |mode: Mode, precision| {
             gradient(&mode.of(&config), &weights, precision, &batch, dims, &device)
         };
-        let (exact, _) = of(Mode::Twin, Precision::F32)?;
+        let (exact, _) = of(Mode::NonReversible, Precision::F32)?;
         for (compute, stream) in PRECISIONS {
             if progress::is_terminal() {
                 eprint!("\r\x1b[K{blocks} blocks, {} …\r", compute.name());
             }
             let precision = network_precision(precision(compute, stream)?);
-            let (stored, _) = of(Mode::Twin, precision)?;
+            let (stored, _) = of(Mode::NonReversible, precision)?;
             let (rewound, drift) = of(Mode::Reversible, precision)?;
             println!(
                 "| {blocks} | {} | {} | {:.1e} | {:.1e} | {:.1e} |",

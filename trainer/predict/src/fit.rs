@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use model_core::kernels::DeviceKind;
-use model_core::network::memory_estimate::{self, forward_bytes};
+use model_core::network::memory_estimate::{self, forward_peak_bytes};
 use model_core::{Bundle, Placement};
 use serde::{Deserialize, Serialize};
 
@@ -160,7 +160,7 @@ fn needed_bytes(
 ) -> Result<u64> {
     let network = &bundle.card.network;
     let settings = memory_estimate::Settings { place, ..memory_estimate::Settings::default() };
-    let forward = forward_bytes(network, shown, settings)?;
+    let forward = forward_peak_bytes(network, shown, settings)?;
     let (channels, outputs) = (network.in_channels as u64, network.out_channels as u64);
     let on_source = (channels + 2 * outputs) * placement.source().num_voxels() as u64;
     let on_grid = 2 * (channels + outputs) * placement.dims().iter().product::<usize>() as u64;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use model_core::kernels::DeviceKind;
 use model_core::network::config::{PRESETS, published_size};
-use model_core::network::memory_estimate::{Fit, Plan, Settings, fit, plan};
+use model_core::network::memory_estimate::{Fit, MemoryEstimate, Settings, estimate, fit};
 use model_core::{UNetConfig, Vae};
 use serde::Serialize;
 
@@ -212,7 +212,7 @@ pub fn run(args: PlanArgs) -> Result<()> {
         batch,
         precision: network_precision(precision),
     };
-    let found = plan(&config, dims, settings)?;
+    let found = estimate(&config, dims, settings)?;
     let fits = match &args.fit {
         None => None,
         Some(text) => {
@@ -225,7 +225,7 @@ pub fn run(args: PlanArgs) -> Result<()> {
         #[derive(Serialize)]
         struct All {
             network: UNetConfig,
-            plan: Plan,
+            plan: MemoryEstimate,
             #[serde(skip_serializing_if = "Option::is_none")]
             fit: Option<Vec<Fit>>,
         }

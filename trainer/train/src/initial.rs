@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use model_core::network::config::{UNetConfig, parameters};
-use model_core::network::layers::{Layer, Unit, steps};
+use model_core::network::layers::{ConvNorm, Layer, steps};
 use model_core::{Array, Weights};
 use rand::RngExt;
 
@@ -41,9 +41,9 @@ pub fn initial_weights(network: &UNetConfig, seed: u64) -> Weights {
 /// level to level without a norm, the head of a reversible decoder, and the branch's linear layers.
 fn unhalved(network: &UNetConfig) -> BTreeSet<String> {
     let is_stream =
-        |unit: &Unit| network.decoder.half().is_some() || unit.path.starts_with("encoder.");
+        |unit: &ConvNorm| network.decoder.half().is_some() || unit.path.starts_with("encoder.");
     let of_network = steps(network).into_iter().filter_map(|step| match step.layer {
-        Layer::Unit(unit) if unit.norm.is_none() && is_stream(&unit) => Some(unit.weight()),
+        Layer::ConvNorm(unit) if unit.norm.is_none() && is_stream(&unit) => Some(unit.weight()),
         _ => None,
     });
     let levels = (0..network.num_levels()).map(|level| format!("vae.levels.{level}.narrow.weight"));

@@ -1,6 +1,6 @@
 //! Refuses configurations that cannot be built.
 
-use super::{Body, Resampling, Skip, UNetConfig};
+use super::{EncoderBlock, Resampling, Skip, UNetConfig};
 use crate::network::layers::{Layer, steps, units};
 use crate::{Error, Result};
 
@@ -49,7 +49,7 @@ impl UNetConfig {
 
     fn check_widths(&self) -> Result<()> {
         let widths = format!("{:?}", self.widths);
-        let halved = self.body == Body::Reversible || self.decoder.half().is_some();
+        let halved = self.body == EncoderBlock::Reversible || self.decoder.half().is_some();
         if halved && self.widths.iter().any(|width| width % 2 != 0) {
             return Err(Error::network("even widths", widths));
         }
@@ -59,7 +59,7 @@ impl UNetConfig {
             {
                 return Err(Error::network("widths of which each is 4 times the last", widths));
             }
-            if self.body != Body::Reversible || self.decoder.half().is_none() {
+            if self.body != EncoderBlock::Reversible || self.decoder.half().is_none() {
                 return Err(Error::network(
                     "a reversible body and decoder beside pixel_shuffle",
                     format!("{:?} and {:?}", self.body, self.decoder),

@@ -1,6 +1,8 @@
 //! The published networks, and two of our own, by name.
 
-use super::{Activation, Body, Decoder, Entry, Half, Resampling, Skip, UNetConfig};
+use super::{
+    Activation, BranchKind, Decoder, EncoderBlock, LevelTransition, Resampling, Skip, UNetConfig,
+};
 use crate::{Error, Result};
 
 /// The names of the presets, for messages and help.
@@ -29,7 +31,7 @@ impl UNetConfig {
     pub fn preset(name: &str, in_channels: usize, out_channels: usize) -> Result<Self> {
         let preset = match name {
             "pendse-baseline" => {
-                UNetConfig { half: Half::Conv, ..pendse(&[60, 120, 180, 240, 480], 30) }
+                UNetConfig { half: BranchKind::Conv, ..pendse(&[60, 120, 180, 240, 480], 30) }
             }
             "mbconv-base" => pendse(&[30, 60, 120, 180, 240], 15),
             "mbconv-deeper" => pendse(&[30, 60, 120, 180, 240, 480], 15),
@@ -52,16 +54,16 @@ impl UNetConfig {
             "brugger-baseline" => plain(&[30, 60, 120, 240, 480], 30, Skip::Add),
             "unet3d" => plain(&[32, 64, 128, 256], 0, Skip::Concat),
             "partially-invres" => UNetConfig {
-                body: Body::Reversible,
-                half: Half::Conv,
+                body: EncoderBlock::Reversible,
+                half: BranchKind::Conv,
                 decoder: Decoder::Reversible,
                 reversible: true,
                 ..plain(&[32, 64, 128, 256], 0, Skip::Add)
             },
             "fully-invres" => UNetConfig {
-                first: Entry::Pointwise,
-                body: Body::Reversible,
-                half: Half::Conv,
+                first: LevelTransition::Pointwise,
+                body: EncoderBlock::Reversible,
+                half: BranchKind::Conv,
                 decoder: Decoder::Reversible,
                 resampling: Resampling::PixelShuffle,
                 reversible: true,
@@ -93,10 +95,10 @@ fn pendse(widths: &[usize], groups: usize) -> UNetConfig {
         in_channels: 0,
         out_channels: 0,
         widths: widths.to_vec(),
-        first: Entry::PointwiseNorm,
-        entry: Entry::PointwiseNorm,
-        body: Body::Reversible,
-        half: Half::Mbconv,
+        first: LevelTransition::PointwiseNorm,
+        entry: LevelTransition::PointwiseNorm,
+        body: EncoderBlock::Reversible,
+        half: BranchKind::Mbconv,
         expand_ratio: 2,
         blocks: 1,
         decoder_blocks: None,
@@ -116,9 +118,9 @@ fn pendse(widths: &[usize], groups: usize) -> UNetConfig {
 /// decoder's.
 fn brugger(blocks: usize) -> UNetConfig {
     UNetConfig {
-        first: Entry::Conv,
-        entry: Entry::Pointwise,
-        half: Half::Preactivation,
+        first: LevelTransition::Conv,
+        entry: LevelTransition::Pointwise,
+        half: BranchKind::Preactivation,
         blocks,
         decoder_blocks: Some(1),
         decoder: Decoder::ReversiblePreactivation,
@@ -131,9 +133,9 @@ fn brugger(blocks: usize) -> UNetConfig {
 /// public code: convolution, norm, activation), and the 2022 paper's.
 fn plain(widths: &[usize], groups: usize, skip: Skip) -> UNetConfig {
     UNetConfig {
-        first: Entry::ConvNorm,
-        entry: Entry::ConvNorm,
-        body: Body::Conv,
+        first: LevelTransition::ConvNorm,
+        entry: LevelTransition::ConvNorm,
+        body: EncoderBlock::Conv,
         skip,
         activation: Activation::LeakyRelu,
         reversible: false,

@@ -1,6 +1,6 @@
 //! The parameters of a network: their names and shapes, in the order data passes them.
 
-use super::{Kernel, Layer, Unit, steps, units};
+use super::{ConvNorm, Kernel, Layer, steps, units};
 use crate::network::config::{UNetConfig, Vae};
 
 /// A parameter's name, as in the bundle, and its shape.
@@ -24,7 +24,7 @@ impl Parameter {
     }
 }
 
-impl Unit {
+impl ConvNorm {
     /// The name of the convolution's weight.
     pub fn weight(&self) -> String {
         match self.norm {
@@ -71,7 +71,7 @@ impl Layer {
                 let name = format!("{path}.vectors");
                 vec![Parameter { name, shape: vec![*reflections, *channels] }]
             }
-            layer => units(layer).into_iter().flat_map(Unit::parameters).collect(),
+            layer => units(layer).into_iter().flat_map(ConvNorm::parameters).collect(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How the backward pass treats a network's layers: which it stores, rewinds, or computes again.
 
-use super::{Kernel, Layer, Step, Unit, steps, units};
+use super::{ConvNorm, Kernel, Layer, Step, steps, units};
 use crate::network::config::UNetConfig;
 
 /// What is kept of a segment for its backward pass.
@@ -67,14 +67,15 @@ pub fn segments(config: &UNetConfig) -> Vec<Segment> {
 
 /// Whether a layer is a pointwise convolution, with its norm, to more channels.
 fn widens(layer: &Layer) -> bool {
-    let is_widening = |u: &Unit| u.kernel == Kernel::Pointwise && u.from < u.to && u.norm.is_some();
-    matches!(layer, Layer::Unit(unit) if is_widening(unit))
+    let is_widening =
+        |u: &ConvNorm| u.kernel == Kernel::Pointwise && u.from < u.to && u.norm.is_some();
+    matches!(layer, Layer::ConvNorm(unit) if is_widening(unit))
 }
 
 /// Whether a layer takes one tensor and gives one, with nothing kept aside.
 fn is_between_skips(layer: &Layer) -> bool {
     use Layer::*;
-    !matches!(layer, Keep | Add | Concat | PushSkip | ConcatSkip | BottleneckHook)
+    !matches!(layer, PushSkip | AddSkip | ConcatSkip | PushHalf | ConcatHalf | BottleneckHook)
 }
 
 #[cfg(test)]

@@ -13,12 +13,12 @@ impl SimulatedDevice {
         let before = total();
         let bottom = config.num_levels() - 1;
         self.heap.enter(bottom);
-        let mut tape = SimulatedGraph::default();
+        let mut graph = SimulatedGraph::default();
         let shadow = self.bottom.take().expect("the forward pass left the bottom");
-        let leaf = tape.leaf(shadow);
+        let leaf = graph.leaf(shadow);
         let node = leaf.node.expect("a leaf has a node");
-        let mut x = self.cast(&mut tape, leaf, 4);
-        x = self.norm(&mut tape, x);
+        let mut x = self.cast(&mut graph, leaf, 4);
+        x = self.norm(&mut graph, x);
         let halved = x.shadow.dims.map(|d| d / 2);
         let op_shape = self.op_shape(&x.shadow, vae.channels);
         let weights = 27 * op_shape.in_channels * vae.channels;
@@ -30,48 +30,48 @@ impl SimulatedDevice {
             num_parameters: weights,
             work: op_shape.num_elements(weights) / 8,
         };
-        x = self.unary(&mut tape, x, op);
+        x = self.unary(&mut graph, x, op);
         let flat = vae.channels * halved.iter().product::<usize>();
         x.shadow = Shadow { channels: flat, dims: [1; 3], ..x.shadow };
-        x = self.dense(&mut tape, x, 2 * vae.units);
-        let (mean, _) = self.split(&mut tape, x);
-        x = self.dense(&mut tape, mean, flat);
+        x = self.dense(&mut graph, x, 2 * vae.units);
+        let (mean, _) = self.split(&mut graph, x);
+        x = self.dense(&mut graph, mean, flat);
         x.shadow = Shadow { channels: vae.channels, dims: halved, ..x.shadow };
-        x = self.dense(&mut tape, x, config.widths[bottom]);
-        x = self.upsample(&mut tape, x);
+        x = self.dense(&mut graph, x, config.widths[bottom]);
+        x = self.upsample(&mut graph, x);
         for level in (0..bottom).rev() {
-            x = self.dense(&mut tape, x, config.widths[level]);
+            x = self.dense(&mut graph, x, config.widths[level]);
             self.heap.enter(level);
-            x = self.upsample(&mut tape, x);
+            x = self.upsample(&mut graph, x);
             let mut y = x.clone();
             for _ in 0..2 {
-                y = self.normed_conv(&mut tape, y);
+                y = self.normed_conv(&mut graph, y);
             }
-            x = self.add(&mut tape, x, y);
+            x = self.add(&mut graph, x, y);
         }
-        x = self.dense(&mut tape, x, config.in_channels);
+        x = self.dense(&mut graph, x, config.in_channels);
         let forward = total() - before;
         let seed = self.tensor(config.in_channels, dims, 4);
-        let mut gradients = tape.backward(self, x.node, seed);
+        let mut gradients = graph.backward(self, x.node, seed);
         self.bottom.replace(gradients.remove(&node));
         forward
     }
 
-    fn dense(&self, tape: &mut SimulatedGraph, x: Var, to: usize) -> Var {
+    fn dense(&self, graph: &mut SimulatedGraph, x: Var, to: usize) -> Var {
         let op_shape = self.op_shape(&x.shadow, to);
         let output = (to, op_shape.dims, op_shape.float_bytes);
         let (memory, work) =
             (pointwise::memory(&op_shape), op_shape.num_elements(op_shape.in_channels * to));
         let num_parameters = (op_shape.in_channels + 1) * to;
-        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work })
+        self.unary(graph, x, Unary { memory, norm: None, output, num_parameters, work })
     }
 
-    fn normed_conv(&self, tape: &mut SimulatedGraph, x: Var) -> Var {
+    fn normed_conv(&self, graph: &mut SimulatedGraph, x: Var) -> Var {
         let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
         let weights = 27 * op_shape.in_channels * op_shape.in_channels;
         let output = (op_shape.in_channels, op_shape.dims, op_shape.float_bytes);
         let (memory, work) = (conv3::memory(&op_shape), op_shape.num_elements(weights));
         let norm = Some(group_norm::memory(&op_shape));
-        self.unary(tape, x, Unary { memory, norm, output, num_parameters: weights, work })
+        self.unary(graph, x, Unary { memory, norm, output, num_parameters: weights, work })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{MOST, Mode, Settings, can_rewind, check, num_parameters, simulate, state_bytes};
+use super::{MAX_AXIS, Mode, Settings, can_rewind, check, num_parameters, simulate, state_bytes};
 use crate::Result;
 use crate::network::config::UNetConfig;
 
@@ -14,17 +14,17 @@ pub struct Fit {
     /// Within how much memory.
     pub budget_bytes: u64,
     /// The edge of the largest cube, in voxels.
-    pub cube: Option<Largest<usize>>,
+    pub cube: Option<LargestFit<usize>>,
     /// The most blocks a level of the encoder, and of a decoder that has as many, at the size given;
     /// nothing too where a network has no blocks.
-    pub blocks: Option<Largest<usize>>,
+    pub blocks: Option<LargestFit<usize>>,
     /// The largest multiple of the widths, at the size given.
-    pub width: Option<Largest<f64>>,
+    pub width: Option<LargestFit<f64>>,
 }
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Largest<T> {
+pub struct LargestFit<T> {
     /// The largest that fits.
     pub value: T,
     /// Whether no larger one was tried.
@@ -50,7 +50,7 @@ pub fn fit(
         peak.saturating_add(state_bytes(num_parameters(config))) <= budget_bytes
     };
     let multiple = config.size_multiple();
-    let cube = largest(2, MOST / multiple, |n| fits(&config, [n * multiple; 3]));
+    let cube = largest(2, MAX_AXIS / multiple, |n| fits(&config, [n * multiple; 3]));
     let deep = |blocks| UNetConfig { blocks, ..config.clone() };
     let blocks = match can_rewind(&config) {
         true => largest(1, 64, |blocks| fits(&deep(blocks), dims)),
@@ -61,15 +61,15 @@ pub fn fit(
     Ok(Fit {
         mode,
         budget_bytes,
-        cube: cube.map(|found| Largest { value: found.value * multiple, ..found }),
+        cube: cube.map(|found| LargestFit { value: found.value * multiple, ..found }),
         blocks,
         width: width
-            .map(|Largest { value, or_more }| Largest { value: wide[value - 1].0, or_more }),
+            .map(|LargestFit { value, or_more }| LargestFit { value: wide[value - 1].0, or_more }),
     })
 }
 
 /// The largest number of a range that passes, where all below it pass.
-fn largest(first: usize, last: usize, passes: impl Fn(usize) -> bool) -> Option<Largest<usize>> {
+fn largest(first: usize, last: usize, passes: impl Fn(usize) -> bool) -> Option<LargestFit<usize>> {
     if first > last || !passes(first) {
         return None;
     }
@@ -79,7 +79,7 @@ fn largest(first: usize, last: usize, passes: impl Fn(usize) -> bool) -> Option<
         let middle = (good + (bad - good) / 2).min(2 * good);
         if passes(middle) { good = middle } else { bad = middle }
     }
-    Some(Largest { value: good, or_more: good == last })
+    Some(LargestFit { value: good, or_more: good == last })
 }
 
 /// The networks with other widths in the same proportion that can be built, narrowest first.
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_largest_that_passes_is_found() {
-        let found = |value, or_more| Some(Largest { value, or_more });
+        let found = |value, or_more| Some(LargestFit { value, or_more });
         assert_eq!(largest(1, 100, |n| n <= 37), found(37, false));
         assert_eq!(largest(1, 100, |_| true), found(100, true));
         assert_eq!(largest(2, 100, |_| false), None);

@@ -12,14 +12,18 @@ use crate::network::layers::segments;
 ///
 /// # Errors
 /// [`crate::Error::Network`] when the configuration cannot be built or does not take `dims`.
-pub fn forward_bytes(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> Result<u64> {
+pub fn forward_peak_bytes(
+    config: &UNetConfig,
+    dims: [usize; 3],
+    settings: Settings,
+) -> Result<u64> {
     check(config, dims, settings.batch)?;
     // Without autodiff every layer is run as one that is stored, and nothing is.
-    let config = Mode::Twin.of(&config.for_inference());
-    let machine = SimulatedDevice::new(&config, settings);
-    let mut tape = SimulatedGraph::none();
-    let x = machine.cast(&mut tape, machine.input(config.in_channels, dims), machine.compute);
-    let logits = machine.segments(&mut tape, FeatureMap::Whole(x), &segments(&config));
-    drop(machine.cast(&mut tape, logits, 4));
-    Ok(machine.heap.peak_by_level().into_iter().max().unwrap_or(0))
+    let config = Mode::NonReversible.of(&config.for_inference());
+    let device = SimulatedDevice::new(&config, settings);
+    let mut graph = SimulatedGraph::none();
+    let x = device.cast(&mut graph, device.input(config.in_channels, dims), device.compute);
+    let logits = device.segments(&mut graph, FeatureMap::Whole(x), &segments(&config));
+    drop(device.cast(&mut graph, logits, 4));
+    Ok(device.heap.peak_by_level().into_iter().max().unwrap_or(0))
 }

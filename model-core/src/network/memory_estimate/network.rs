@@ -5,11 +5,11 @@ use super::simulated_graph::{Gradients, SimulatedDevice, SimulatedGraph, Unary, 
 use super::simulated_heap::Shadow;
 use crate::kernels::{self, depthwise, group_norm, max_pool, pointwise, space_to_depth, upsample};
 use crate::nets::reflection_memory;
-use crate::network::layers::{Backward, Kernel, Layer, Segment, Step, Unit};
+use crate::network::layers::{Backward, ConvNorm, Kernel, Layer, Segment, Step};
 
 /// A graph whose backward pass is still to come.
 struct LocalGraph {
-    tape: SimulatedGraph,
+    graph: SimulatedGraph,
     x: Var,
     node: Option<usize>,
 }
@@ -23,20 +23,20 @@ pub enum FeatureMap {
 }
 
 impl SimulatedDevice {
-    fn whole(&self, tape: &mut SimulatedGraph, x: FeatureMap) -> Var {
+    fn whole(&self, graph: &mut SimulatedGraph, x: FeatureMap) -> Var {
         match x {
             FeatureMap::Whole(x) => x,
-            FeatureMap::Halves(x1, x2) => self.join(tape, x1, x2),
-            FeatureMap::DeferredGroupNorm(x) => self.norm(tape, x),
+            FeatureMap::Halves(x1, x2) => self.join(graph, x1, x2),
+            FeatureMap::DeferredGroupNorm(x) => self.norm(graph, x),
         }
     }
 
-    fn halves(&self, tape: &mut SimulatedGraph, x: FeatureMap) -> (Var, Var) {
+    fn halves(&self, graph: &mut SimulatedGraph, x: FeatureMap) -> (Var, Var) {
         match x {
             FeatureMap::Halves(x1, x2) => (x1, x2),
             x => {
-                let x = self.whole(tape, x);
-                self.split(tape, x)
+                let x = self.whole(graph, x);
+                self.split(graph, x)
             }
         }
     }
@@ -56,7 +56,7 @@ impl SimulatedDevice {
     /// Segments in a row.
     pub fn segments(
         &self,
-        tape: &mut SimulatedGraph,
+        graph: &mut SimulatedGraph,
         mut x: FeatureMap,
         segments: &[Segment],
     ) -> Var {
@@ -64,36 +64,36 @@ impl SimulatedDevice {
         for segment in segments {
             self.heap.enter(segment.steps[0].level);
             x = match segment.backward {
-                Backward::Stored => self.steps(tape, x, &segment.steps, &mut kept),
+                Backward::Stored => self.steps(graph, x, &segment.steps, &mut kept),
                 Backward::Rewound | Backward::Recomputed => {
-                    let x = self.whole(tape, x);
-                    FeatureMap::Whole(self.recorded(tape, x, segment))
+                    let x = self.whole(graph, x);
+                    FeatureMap::Whole(self.recorded(graph, x, segment))
                 }
             };
         }
-        self.whole(tape, x)
+        self.whole(graph, x)
     }
 
     fn steps(
         &self,
-        tape: &mut SimulatedGraph,
+        graph: &mut SimulatedGraph,
         x: FeatureMap,
         steps: &[Step],
         kept: &mut Vec<Var>,
     ) -> FeatureMap {
         steps.iter().fold(x, |x, step| {
             self.heap.enter(step.level);
-            self.layer(tape, x, &step.layer, kept)
+            self.layer(graph, x, &step.layer, kept)
         })
     }
 
-    fn through(&self, tape: &mut SimulatedGraph, x: Var, steps: &[Step]) -> Var {
-        let x = self.steps(tape, FeatureMap::Whole(x), steps, &mut Vec::new());
-        self.whole(tape, x)
+    fn through(&self, graph: &mut SimulatedGraph, x: Var, steps: &[Step]) -> Var {
+        let x = self.steps(graph, FeatureMap::Whole(x), steps, &mut Vec::new());
+        self.whole(graph, x)
     }
 
     /// One step in the graph for the whole segment.
-    fn recorded(&self, tape: &mut SimulatedGraph, x: Var, segment: &Segment) -> Var {
+    fn recorded(&self, graph: &mut SimulatedGraph, x: Var, segment: &Segment) -> Var {
         let (parent, float_bytes) = (x.node, x.shadow.float_bytes);
         let x = Var { node: None, ..x };
         let mut none = SimulatedGraph::none();
@@ -102,22 +102,22 @@ impl SimulatedDevice {
         let y = self.through(&mut none, x, &segment.steps).shadow;
         let kept = kept.unwrap_or_else(|| y.clone());
         let steps = segment.steps.clone();
-        let node = tape.record(self, move |machine, gradient, gradients| {
+        let node = graph.record(self, move |device, gradient, gradients| {
             let of_x = match rewound {
-                true => Some(machine.rewind(&steps, kept, gradient)),
+                true => Some(device.rewind(&steps, kept, gradient)),
                 false => {
-                    let forward = |tape: &mut SimulatedGraph, x| machine.through(tape, x, &steps);
+                    let forward = |graph: &mut SimulatedGraph, x| device.through(graph, x, &steps);
                     let forward =
-                        |tape: &mut SimulatedGraph, x| FeatureMap::Whole(forward(tape, x));
-                    let (local, output) = machine.local(forward, kept, parent.is_some());
+                        |graph: &mut SimulatedGraph, x| FeatureMap::Whole(forward(graph, x));
+                    let (local, output) = device.local(forward, kept, parent.is_some());
                     drop(output);
-                    machine.finish(local, gradient)
+                    device.finish(local, gradient)
                 }
             };
             if let (Some(parent), Some(shadow)) = (parent, of_x) {
                 let of_x = Var { shadow, node: None };
-                let of_x = machine.cast(&mut SimulatedGraph::none(), of_x, float_bytes).shadow;
-                machine.register(gradients, parent, of_x);
+                let of_x = device.cast(&mut SimulatedGraph::none(), of_x, float_bytes).shadow;
+                device.register(gradients, parent, of_x);
             }
         });
         Var { shadow: y, node: Some(node) }
@@ -130,28 +130,28 @@ impl SimulatedDevice {
         x: Shadow,
         is_wanted: bool,
     ) -> (LocalGraph, FeatureMap) {
-        let mut tape = SimulatedGraph::default();
-        let x = if is_wanted { tape.leaf(x) } else { Var { shadow: x, node: None } };
+        let mut graph = SimulatedGraph::default();
+        let x = if is_wanted { graph.leaf(x) } else { Var { shadow: x, node: None } };
         let plain = |shadow| Var { shadow, node: None };
-        let (node, output) = match forward(&mut tape, x.clone()) {
+        let (node, output) = match forward(&mut graph, x.clone()) {
             FeatureMap::DeferredGroupNorm(y) => {
                 let norm = group_norm::memory(&self.op_shape(&y.shadow, y.shadow.channels));
                 self.heap.touch(norm.forward_bytes);
                 let output = FeatureMap::DeferredGroupNorm(plain(y.shadow.clone()));
-                (Some(tape.record(self, self.normed_end(norm, y))), output)
+                (Some(graph.record(self, self.normed_end(norm, y))), output)
             }
             y => {
-                let y = self.whole(&mut tape, y);
+                let y = self.whole(&mut graph, y);
                 (y.node, FeatureMap::Whole(plain(y.shadow)))
             }
         };
-        (LocalGraph { tape, x, node }, output)
+        (LocalGraph { graph, x, node }, output)
     }
 
     /// Its backward pass: the gradient of its input, where it is wanted.
     fn finish(&self, local: LocalGraph, seed: Shadow) -> Option<Shadow> {
-        let LocalGraph { tape, x, node } = local;
-        let mut gradients: Gradients = tape.backward(self, node, seed);
+        let LocalGraph { graph, x, node } = local;
+        let mut gradients: Gradients = graph.backward(self, node, seed);
         x.node.and_then(|leaf| gradients.remove(&leaf))
     }
 
@@ -170,9 +170,9 @@ impl SimulatedDevice {
                     let cast =
                         |g| self.cast(&mut SimulatedGraph::none(), plain(g), self.stream).shadow;
                     let (g1, g2) = (cast(g1), cast(g2));
-                    let half = |units: &[Unit], x: &Shadow| {
+                    let half = |units: &[ConvNorm], x: &Shadow| {
                         self.local(
-                            |tape: &mut SimulatedGraph, x| self.half(tape, x, units),
+                            |graph: &mut SimulatedGraph, x| self.half(graph, x, units),
                             x.clone(),
                             true,
                         )
@@ -195,8 +195,8 @@ impl SimulatedDevice {
                     let (channels, reflections) = (*channels, *reflections);
                     let (y, g) = (self.whole(none, value), self.whole(none, gradient));
                     let gradient = self.reflect(none, g, channels, reflections).shadow;
-                    let back = |tape: &mut SimulatedGraph, y| {
-                        FeatureMap::Whole(self.reflect(tape, y, channels, reflections))
+                    let back = |graph: &mut SimulatedGraph, y| {
+                        FeatureMap::Whole(self.reflect(graph, y, channels, reflections))
                     };
                     let seed = self.tensor(channels, gradient.dims, gradient.float_bytes);
                     let (local, x) = self.local(back, y.shadow, false);
@@ -211,14 +211,14 @@ impl SimulatedDevice {
                     };
                     (both(value), both(gradient))
                 }
-                Layer::ConcatSkip => {
+                Layer::ConcatHalf => {
                     let (v1, v2) = self.halves(none, value);
                     let (g1, g2) = self.halves(none, gradient);
                     kept_values.push(v1);
                     kept_gradients.push(g1);
                     (FeatureMap::Whole(v2), FeatureMap::Whole(g2))
                 }
-                Layer::PushSkip => {
+                Layer::PushHalf => {
                     let last = |kept: &mut Vec<Var>| kept.pop().expect("joined further on");
                     let (v1, g1) = (last(&mut kept_values), last(&mut kept_gradients));
                     let (v2, g2) = (self.whole(none, value), self.whole(none, gradient));
@@ -240,74 +240,75 @@ impl SimulatedDevice {
 
     fn layer(
         &self,
-        tape: &mut SimulatedGraph,
+        graph: &mut SimulatedGraph,
         x: FeatureMap,
         layer: &Layer,
         kept: &mut Vec<Var>,
     ) -> FeatureMap {
         let mut last = || kept.pop().expect("every join has its Keep");
         FeatureMap::Whole(match layer {
-            Layer::Unit(unit) => return self.unit(tape, x, unit),
+            Layer::ConvNorm(unit) => return self.unit(graph, x, unit),
             Layer::Block { f, g } => {
-                let (x1, x2) = self.halves(tape, x);
-                let (x1, x2) = (self.cast(tape, x1, self.stream), self.cast(tape, x2, self.stream));
-                let fx = self.half(tape, x2.clone(), f);
-                let y1 = self.add_branch(tape, x1, fx);
-                let gy = self.half(tape, y1.clone(), g);
-                let y2 = self.add_branch(tape, x2, gy);
+                let (x1, x2) = self.halves(graph, x);
+                let (x1, x2) =
+                    (self.cast(graph, x1, self.stream), self.cast(graph, x2, self.stream));
+                let fx = self.half(graph, x2.clone(), f);
+                let y1 = self.add_branch(graph, x1, fx);
+                let gy = self.half(graph, y1.clone(), g);
+                let y2 = self.add_branch(graph, x2, gy);
                 return FeatureMap::Halves(y1, y2);
             }
             Layer::Pool => {
-                let x = self.whole(tape, x);
+                let x = self.whole(graph, x);
                 let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
                 let output =
                     (op_shape.in_channels, op_shape.dims.map(|d| d / 2), op_shape.float_bytes);
                 let memory = max_pool::memory(&op_shape);
                 self.unary(
-                    tape,
+                    graph,
                     x,
                     Unary { memory, norm: None, output, num_parameters: 0, work: 0 },
                 )
             }
             Layer::Upsample => {
-                let x = self.whole(tape, x);
-                self.upsample(tape, x)
+                let x = self.whole(graph, x);
+                self.upsample(graph, x)
             }
             Layer::SpaceToDepth | Layer::DepthToSpace => {
-                let x = self.whole(tape, x);
-                self.shuffle(tape, x, *layer == Layer::SpaceToDepth)
+                let x = self.whole(graph, x);
+                self.shuffle(graph, x, *layer == Layer::SpaceToDepth)
             }
             Layer::Reflect { channels, reflections, .. } => {
-                let x = self.whole(tape, x);
-                self.reflect(tape, x, *channels, *reflections)
+                let x = self.whole(graph, x);
+                self.reflect(graph, x, *channels, *reflections)
             }
-            Layer::Keep => {
-                let x = self.whole(tape, x);
+            Layer::PushSkip => {
+                let x = self.whole(graph, x);
                 kept.push(x.clone());
                 x
             }
-            Layer::Add => {
-                let x = self.whole(tape, x);
-                let skip = self.cast(tape, last(), x.shadow.float_bytes);
-                self.add(tape, x, skip)
+            Layer::AddSkip => {
+                let x = self.whole(graph, x);
+                let skip = self.cast(graph, last(), x.shadow.float_bytes);
+                self.add(graph, x, skip)
             }
-            Layer::Concat => {
-                let x = self.whole(tape, x);
-                let skip = self.cast(tape, last(), x.shadow.float_bytes);
-                self.join(tape, skip, x)
+            Layer::ConcatSkip => {
+                let x = self.whole(graph, x);
+                let skip = self.cast(graph, last(), x.shadow.float_bytes);
+                self.join(graph, skip, x)
             }
-            Layer::PushSkip => {
-                let (x1, x2) = self.halves(tape, x);
+            Layer::PushHalf => {
+                let (x1, x2) = self.halves(graph, x);
                 kept.push(x1);
                 x2
             }
-            Layer::ConcatSkip => {
-                let x = self.whole(tape, x);
-                let skip = self.cast(tape, last(), x.shadow.float_bytes);
+            Layer::ConcatHalf => {
+                let x = self.whole(graph, x);
+                let skip = self.cast(graph, last(), x.shadow.float_bytes);
                 return FeatureMap::Halves(skip, x);
             }
             Layer::BottleneckHook => {
-                let x = self.whole(tape, x);
+                let x = self.whole(graph, x);
                 self.bottom.replace(Some(x.shadow.clone()));
                 x
             }
@@ -315,34 +316,34 @@ impl SimulatedDevice {
     }
 
     /// F or G of a block.
-    fn half(&self, tape: &mut SimulatedGraph, x: Var, units: &[Unit]) -> FeatureMap {
-        units.iter().fold(FeatureMap::Whole(x), |x, unit| self.unit(tape, x, unit))
+    fn half(&self, graph: &mut SimulatedGraph, x: Var, units: &[ConvNorm]) -> FeatureMap {
+        units.iter().fold(FeatureMap::Whole(x), |x, unit| self.unit(graph, x, unit))
     }
 
     /// A stream and what a half adds to it, or takes away.
-    fn add_branch(&self, tape: &mut SimulatedGraph, stream: Var, branch: FeatureMap) -> Var {
+    fn add_branch(&self, graph: &mut SimulatedGraph, stream: Var, branch: FeatureMap) -> Var {
         match branch {
-            FeatureMap::DeferredGroupNorm(branch) => self.add_normed(tape, stream, branch),
+            FeatureMap::DeferredGroupNorm(branch) => self.add_normed(graph, stream, branch),
             branch => {
-                let branch = self.whole(tape, branch);
-                let branch = self.cast(tape, branch, stream.shadow.float_bytes);
-                self.add(tape, stream, branch)
+                let branch = self.whole(graph, branch);
+                let branch = self.cast(graph, branch, stream.shadow.float_bytes);
+                self.add(graph, stream, branch)
             }
         }
     }
 
     /// A convolution with its norm.
-    fn unit(&self, tape: &mut SimulatedGraph, x: FeatureMap, unit: &Unit) -> FeatureMap {
+    fn unit(&self, graph: &mut SimulatedGraph, x: FeatureMap, unit: &ConvNorm) -> FeatureMap {
         let (mut x, mut is_normed) = match x {
             FeatureMap::DeferredGroupNorm(x) => (x, true),
             x => {
-                let x = self.whole(tape, x);
-                (self.cast(tape, x, self.compute), false)
+                let x = self.whole(graph, x);
+                (self.cast(graph, x, self.compute), false)
             }
         };
         if unit.norm.is_some_and(|norm| norm.first) {
             if is_normed {
-                x = self.norm(tape, x);
+                x = self.norm(graph, x);
             }
             is_normed = true;
         }
@@ -362,7 +363,7 @@ impl SimulatedDevice {
         let work = op_shape.num_elements(weights);
         let output = (unit.to, op_shape.dims, op_shape.float_bytes);
         let norm = is_normed.then(|| group_norm::memory(&op_shape));
-        x = self.unary(tape, x, Unary { memory, norm, output, num_parameters, work });
+        x = self.unary(graph, x, Unary { memory, norm, output, num_parameters, work });
         match unit.norm {
             Some(norm) if !norm.first => FeatureMap::DeferredGroupNorm(x),
             _ => FeatureMap::Whole(x),
@@ -370,37 +371,37 @@ impl SimulatedDevice {
     }
 
     /// A norm with its activation.
-    pub fn norm(&self, tape: &mut SimulatedGraph, x: Var) -> Var {
+    pub fn norm(&self, graph: &mut SimulatedGraph, x: Var) -> Var {
         let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
         let (memory, output) = (
             group_norm::memory(&op_shape),
             (op_shape.in_channels, op_shape.dims, op_shape.float_bytes),
         );
         let num_parameters = 2 * op_shape.in_channels;
-        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work: 0 })
+        self.unary(graph, x, Unary { memory, norm: None, output, num_parameters, work: 0 })
     }
 
     /// Trilinear ×2.
-    pub fn upsample(&self, tape: &mut SimulatedGraph, x: Var) -> Var {
+    pub fn upsample(&self, graph: &mut SimulatedGraph, x: Var) -> Var {
         let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
         let output = (op_shape.in_channels, op_shape.dims.map(|d| 2 * d), op_shape.float_bytes);
         let (memory, work) = (upsample::memory(&op_shape), 8 * 8 * op_shape.num_input_elements());
-        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work })
+        self.unary(graph, x, Unary { memory, norm: None, output, num_parameters: 0, work })
     }
 
-    fn shuffle(&self, tape: &mut SimulatedGraph, x: Var, squeeze: bool) -> Var {
+    fn shuffle(&self, graph: &mut SimulatedGraph, x: Var, squeeze: bool) -> Var {
         let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
         let output = match squeeze {
             true => (8 * op_shape.in_channels, op_shape.dims.map(|d| d / 2), op_shape.float_bytes),
             false => (op_shape.in_channels / 8, op_shape.dims.map(|d| 2 * d), op_shape.float_bytes),
         };
         let memory = space_to_depth::memory(&op_shape);
-        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters: 0, work: 0 })
+        self.unary(graph, x, Unary { memory, norm: None, output, num_parameters: 0, work: 0 })
     }
 
     fn reflect(
         &self,
-        tape: &mut SimulatedGraph,
+        graph: &mut SimulatedGraph,
         x: Var,
         channels: usize,
         reflections: usize,
@@ -410,7 +411,7 @@ impl SimulatedDevice {
         let output = (channels, op_shape.dims, op_shape.float_bytes);
         let num_parameters = channels * reflections;
         let work = op_shape.num_elements(reflections * (2 * channels + reflections));
-        self.unary(tape, x, Unary { memory, norm: None, output, num_parameters, work })
+        self.unary(graph, x, Unary { memory, norm: None, output, num_parameters, work })
     }
 
     /// The input of a network, in f32.

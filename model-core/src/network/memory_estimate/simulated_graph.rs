@@ -138,11 +138,11 @@ impl SimulatedDevice {
     }
 
     /// One operation.
-    pub fn unary(&self, tape: &mut SimulatedGraph, x: Var, op: Unary) -> Var {
+    pub fn unary(&self, graph: &mut SimulatedGraph, x: Var, op: Unary) -> Var {
         let Unary { memory, norm, output: (channels, dims, float_bytes), num_parameters, work } =
             op;
         let Var { shadow, node: parent } = x;
-        let is_kept = !tape.is_none && (parent.is_some() || num_parameters > 0);
+        let is_kept = !graph.is_none && (parent.is_some() || num_parameters > 0);
         let like_input = shadow.shape();
         let kept = is_kept.then(|| shadow.clone());
         let normed = norm.filter(|_| !memory.applies_norm);
@@ -162,30 +162,30 @@ impl SimulatedDevice {
         let kept_bytes = memory.kept_bytes + norm.map_or(0, |norm| norm.kept_bytes);
         let extra = self.heap.take(kept_bytes);
         let kept = kept.filter(|_| memory.keeps_input);
-        let node = tape.record(self, move |machine, gradient, gradients| {
-            machine.heap.touch(memory.backward_bytes);
+        let node = graph.record(self, move |device, gradient, gradients| {
+            device.heap.touch(memory.backward_bytes);
             if num_parameters > 0 {
-                machine.heap.touch(memory.backward_bytes);
-                machine.work(work);
-                machine.keep_gradient(num_parameters);
+                device.heap.touch(memory.backward_bytes);
+                device.work(work);
+                device.keep_gradient(num_parameters);
             }
             if let Some(parent) = parent {
-                machine.work(work);
+                device.work(work);
                 let of_x = if memory.is_in_place {
-                    machine.in_place(gradient)
+                    device.in_place(gradient)
                 } else {
                     let (channels, dims, float_bytes) = like_input;
-                    let of_x = machine.tensor(channels, dims, float_bytes);
-                    machine.heap.touch(memory.backward_bytes);
+                    let of_x = device.tensor(channels, dims, float_bytes);
+                    device.heap.touch(memory.backward_bytes);
                     drop(gradient);
                     of_x
                 };
                 if let Some(norm) = norm {
                     // In place.
-                    machine.keep_gradient(2 * like_input.0);
-                    machine.heap.touch(norm.backward_bytes);
+                    device.keep_gradient(2 * like_input.0);
+                    device.heap.touch(norm.backward_bytes);
                 }
-                machine.register(gradients, parent, of_x);
+                device.register(gradients, parent, of_x);
             }
             drop((kept, extra));
         });
@@ -198,20 +198,20 @@ impl SimulatedDevice {
     }
 
     /// A stream and a branch whose norm is applied as it is added.
-    pub fn add_normed(&self, tape: &mut SimulatedGraph, stream: Var, branch: Var) -> Var {
+    pub fn add_normed(&self, graph: &mut SimulatedGraph, stream: Var, branch: Var) -> Var {
         let norm = group_norm::memory(&self.op_shape(&branch.shadow, branch.shadow.channels));
         self.heap.touch(norm.forward_bytes);
         let sum = self.in_place(stream.shadow);
-        if tape.is_none {
+        if graph.is_none {
             return Var { shadow: sum, node: None };
         }
         let gradient_of_branch = self.normed_end(norm, branch);
         let parent = stream.node;
-        let node = tape.record(self, move |machine, gradient, gradients| {
+        let node = graph.record(self, move |device, gradient, gradients| {
             if let Some(parent) = parent {
-                machine.register(gradients, parent, gradient.clone());
+                device.register(gradients, parent, gradient.clone());
             }
-            gradient_of_branch(machine, gradient, gradients);
+            gradient_of_branch(device, gradient, gradients);
         });
         Var { shadow: sum, node: Some(node) }
     }
@@ -223,61 +223,61 @@ impl SimulatedDevice {
         branch: Var,
     ) -> impl FnOnce(&SimulatedDevice, Shadow, &mut Gradients) + 'static {
         let extra = self.heap.take(norm.kept_bytes);
-        move |machine, gradient, gradients| {
+        move |device, gradient, gradients| {
             let Var { shadow: kept, node: parent } = branch;
-            machine.keep_gradient(2 * kept.channels);
+            device.keep_gradient(2 * kept.channels);
             let of_x = match gradient.float_bytes == kept.float_bytes {
-                true => machine.in_place(gradient),
-                false => machine.like(&kept),
+                true => device.in_place(gradient),
+                false => device.like(&kept),
             };
-            machine.heap.touch(norm.backward_bytes);
+            device.heap.touch(norm.backward_bytes);
             if let Some(parent) = parent {
-                machine.register(gradients, parent, of_x);
+                device.register(gradients, parent, of_x);
             }
             drop((kept, extra));
         }
     }
 
     /// The same numbers in another type.
-    pub fn cast(&self, tape: &mut SimulatedGraph, x: Var, float_bytes: u64) -> Var {
+    pub fn cast(&self, graph: &mut SimulatedGraph, x: Var, float_bytes: u64) -> Var {
         if x.shadow.float_bytes == float_bytes {
             return x;
         }
         let output = (x.shadow.channels, x.shadow.dims, float_bytes);
         let op =
             Unary { memory: OpMemory::default(), norm: None, output, num_parameters: 0, work: 0 };
-        self.unary(tape, x, op)
+        self.unary(graph, x, op)
     }
 
     /// a + b.
-    pub fn add(&self, tape: &mut SimulatedGraph, a: Var, b: Var) -> Var {
+    pub fn add(&self, graph: &mut SimulatedGraph, a: Var, b: Var) -> Var {
         let parents = [a.node, b.node];
         let sum = self.sum(a.shadow, b.shadow);
-        if tape.is_none || parents == [None, None] {
+        if graph.is_none || parents == [None, None] {
             return Var { shadow: sum, node: None };
         }
-        let node = tape.record(self, move |machine, gradient, gradients| {
+        let node = graph.record(self, move |device, gradient, gradients| {
             for parent in parents.into_iter().flatten() {
-                machine.register(gradients, parent, gradient.clone());
+                device.register(gradients, parent, gradient.clone());
             }
         });
         Var { shadow: sum, node: Some(node) }
     }
 
     /// a and b as the channels of one.
-    pub fn join(&self, tape: &mut SimulatedGraph, a: Var, b: Var) -> Var {
+    pub fn join(&self, graph: &mut SimulatedGraph, a: Var, b: Var) -> Var {
         let (first, second) = (a.shadow, b.shadow);
         let joined = self.tensor(first.channels + second.channels, first.dims, first.float_bytes);
         let (nodes, counts) = ([a.node, b.node], [first.channels, second.channels]);
-        if tape.is_none {
+        if graph.is_none {
             return Var { shadow: joined, node: None };
         }
-        let node = tape.record(self, move |machine, gradient, gradients| {
+        let node = graph.record(self, move |device, gradient, gradients| {
             for (n, (node, channels)) in nodes.into_iter().zip(counts).enumerate() {
                 let at_start = gradient.at_start && n == 0;
                 let view = Shadow { at_start, channels, ..gradient.clone() };
                 if let Some(node) = node {
-                    machine.register(gradients, node, view);
+                    device.register(gradients, node, view);
                 }
             }
         });
@@ -285,18 +285,18 @@ impl SimulatedDevice {
     }
 
     /// Both halves of the channels, as views. Autodiff gives each half's gradient the whole width.
-    pub fn split(&self, tape: &mut SimulatedGraph, x: Var) -> (Var, Var) {
+    pub fn split(&self, graph: &mut SimulatedGraph, x: Var) -> (Var, Var) {
         let mut half = |second: bool| {
             let shadow = x.shadow.half(second);
-            let Some(parent) = x.node.filter(|_| !tape.is_none) else {
+            let Some(parent) = x.node.filter(|_| !graph.is_none) else {
                 return Var { shadow, node: None };
             };
             let (channels, dims, float_bytes) =
                 (x.shadow.channels, x.shadow.dims, x.shadow.float_bytes);
-            let node = tape.record(self, move |machine, gradient, gradients| {
-                let whole = machine.tensor(channels, dims, float_bytes);
+            let node = graph.record(self, move |device, gradient, gradients| {
+                let whole = device.tensor(channels, dims, float_bytes);
                 drop(gradient);
-                machine.register(gradients, parent, whole);
+                device.register(gradients, parent, whole);
             });
             Var { shadow, node: Some(node) }
         };
@@ -319,11 +319,11 @@ impl SimulatedGraph {
     /// A step; gives the node of its output.
     pub fn record(
         &mut self,
-        machine: &SimulatedDevice,
+        device: &SimulatedDevice,
         rule: impl FnOnce(&SimulatedDevice, Shadow, &mut Gradients) + 'static,
     ) -> usize {
         self.num_nodes += 1;
-        let (node, level) = (self.num_nodes, machine.heap.level());
+        let (node, level) = (self.num_nodes, device.heap.level());
         self.steps.push(Step { node, level, rule: Box::new(rule) });
         node
     }
@@ -331,15 +331,15 @@ impl SimulatedGraph {
     /// The backward pass, from the node of an output and its gradient.
     pub fn backward(
         mut self,
-        machine: &SimulatedDevice,
+        device: &SimulatedDevice,
         from: Option<usize>,
         seed: Shadow,
     ) -> Gradients {
         let mut gradients: Gradients = from.map(|node| (node, seed)).into_iter().collect();
         while let Some(Step { node, level, rule }) = self.steps.pop() {
             if let Some(gradient) = gradients.remove(&node) {
-                machine.heap.enter(level);
-                rule(machine, gradient, &mut gradients);
+                device.heap.enter(level);
+                rule(device, gradient, &mut gradients);
             }
         }
         gradients

@@ -2,7 +2,7 @@
 //! them.
 
 use super::{Buffer, Op, View};
-use crate::network::layers::{Kernel, Layer, Step, Unit};
+use crate::network::layers::{ConvNorm, Kernel, Layer, Step};
 
 #[derive(Default)]
 pub(super) struct Builder {
@@ -45,7 +45,7 @@ impl Builder {
     pub fn layer(&mut self, x: View, kept: &mut Vec<View>, layer: &Layer, rest: &[Step]) -> View {
         let (dims, channels) = (self.dims(&x), x.channels.len());
         match layer {
-            Layer::Unit(unit) => {
+            Layer::ConvNorm(unit) => {
                 // What is to be joined later, channel by channel, gets the room for it now.
                 let joined = is_joined_later(rest);
                 let room = self.take(if joined { 2 * unit.to } else { unit.to }, dims);
@@ -75,7 +75,8 @@ impl Builder {
             Layer::Upsample | Layer::DepthToSpace => {
                 let squeezed = *layer == Layer::DepthToSpace;
                 let channels = if squeezed { channels / 8 } else { channels };
-                if let (false, Some(Layer::Add)) = (squeezed, rest.first().map(|step| &step.layer))
+                if let (false, Some(Layer::AddSkip)) =
+                    (squeezed, rest.first().map(|step| &step.layer))
                 {
                     // In place, where the skip lies: that is what comes next.
                     let to = kept.last().expect("every Add has its Keep").clone();
@@ -85,7 +86,7 @@ impl Builder {
                 }
                 let to = match (rest.first().map(|step| &step.layer), kept.last()) {
                     // Written beside what it will be joined with.
-                    (Some(Layer::Concat | Layer::ConcatSkip), Some(beside)) => {
+                    (Some(Layer::ConcatSkip | Layer::ConcatHalf), Some(beside)) => {
                         let end = beside.channels.end;
                         let to = View { channels: end..end + channels, buffer: beside.buffer };
                         self.hold(&to);
@@ -108,20 +109,20 @@ impl Builder {
                 self.free(x);
                 to
             }
-            Layer::Keep => {
+            Layer::PushSkip => {
                 self.hold(&x);
                 kept.push(x.clone());
                 x
             }
-            Layer::PushSkip => {
+            Layer::PushHalf => {
                 self.hold(&x);
                 let (first, second) = halves(&x);
                 kept.push(first);
                 second
             }
             // Up-sampling, which it always follows, has added it.
-            Layer::Add => kept.pop().expect("every Add has its Keep"),
-            Layer::Concat | Layer::ConcatSkip => {
+            Layer::AddSkip => kept.pop().expect("every Add has its Keep"),
+            Layer::ConcatSkip | Layer::ConcatHalf => {
                 let skip = kept.pop().expect("every join has its Keep");
                 let channels = skip.channels.start..x.channels.end;
                 self.free(skip);
@@ -132,7 +133,7 @@ impl Builder {
     }
 
     /// A convolution with its norm.
-    fn unit(&mut self, x: &View, to: &View, unit: &Unit) {
+    fn unit(&mut self, x: &View, to: &View, unit: &ConvNorm) {
         let (from, weight) = (x.clone(), unit.weight());
         let from = match unit.norm {
             Some(norm) if norm.first => {
@@ -159,7 +160,7 @@ impl Builder {
         }
     }
 
-    fn norm(&mut self, unit: &Unit, from: &View, to: &View) {
+    fn norm(&mut self, unit: &ConvNorm, from: &View, to: &View) {
         let norm = unit.norm.expect("called for units with a norm");
         let [gamma, beta] = unit.affine();
         let (groups, activation) = (norm.groups, norm.activation);
@@ -168,7 +169,7 @@ impl Builder {
     }
 
     /// `onto += F(from)`.
-    fn half(&mut self, from: &View, onto: &View, units: &[Unit]) {
+    fn half(&mut self, from: &View, onto: &View, units: &[ConvNorm]) {
         let mut x = from.clone();
         self.hold(&x);
         for unit in units {
@@ -186,16 +187,17 @@ impl Builder {
 /// many channels.
 fn is_joined_later(rest: &[Step]) -> bool {
     let mut rest = rest.iter().map(|step| &step.layer);
-    let is_kept = rest.find(|layer| !matches!(layer, Layer::Block { .. })) == Some(&Layer::Keep);
+    let is_kept =
+        rest.find(|layer| !matches!(layer, Layer::Block { .. })) == Some(&Layer::PushSkip);
     let mut depth = 1;
     is_kept
         && rest.any(|layer| {
             match layer {
-                Layer::Keep => depth += 1,
-                Layer::Add | Layer::Concat => depth -= 1,
+                Layer::PushSkip => depth += 1,
+                Layer::AddSkip | Layer::ConcatSkip => depth -= 1,
                 _ => {}
             }
-            depth == 0 && *layer == Layer::Concat
+            depth == 0 && *layer == Layer::ConcatSkip
         })
 }
 

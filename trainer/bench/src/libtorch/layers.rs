@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model_core::Activation;
 use model_core::network::config::NORM_EPSILON;
-use model_core::network::layers::{Kernel, Layer, Norm, Unit};
+use model_core::network::layers::{Kernel, Layer, Norm, ConvNorm};
 use tch::{Kind, Tensor};
 
 /// The parameters by name, and in which type the network computes.
@@ -71,7 +71,7 @@ impl Parameters {
     /// Takes x, gives the next.
     pub fn layer(&self, layer: &Layer, x: Parts, kept: &mut Kept) -> Parts {
         match layer {
-            Layer::Unit(unit) => Parts::Whole(self.unit(unit, x.whole())),
+            Layer::ConvNorm(unit) => Parts::Whole(self.unit(unit, x.whole())),
             Layer::Block { f, g } => {
                 let (x1, x2) = x.halves();
                 let y1 = x1 + self.half(f, &x2);
@@ -85,29 +85,29 @@ impl Parameters {
             Layer::Upsample => Parts::Whole(upsample(&x.whole())),
             Layer::SpaceToDepth => Parts::Whole(squeeze(&x.whole())),
             Layer::DepthToSpace => Parts::Whole(unsqueeze(&x.whole())),
-            Layer::Keep => {
+            Layer::PushSkip => {
                 let x = x.whole();
                 kept.tensors.push(x.shallow_clone());
                 Parts::Whole(x)
             }
-            Layer::Add => Parts::Whole(x.whole() + kept.pop()),
-            Layer::Concat => Parts::Whole(Tensor::cat(&[kept.pop(), x.whole()], 1)),
-            Layer::PushSkip => {
+            Layer::AddSkip => Parts::Whole(x.whole() + kept.pop()),
+            Layer::ConcatSkip => Parts::Whole(Tensor::cat(&[kept.pop(), x.whole()], 1)),
+            Layer::PushHalf => {
                 let (x1, x2) = x.halves();
                 kept.tensors.push(x1);
                 Parts::Whole(x2)
             }
-            Layer::ConcatSkip => Parts::Halves(kept.pop(), x.whole()),
+            Layer::ConcatHalf => Parts::Halves(kept.pop(), x.whole()),
             Layer::BottleneckHook => x,
         }
     }
 
     /// F or G of a reversible block.
-    pub fn half(&self, units: &[Unit], x: &Tensor) -> Tensor {
+    pub fn half(&self, units: &[ConvNorm], x: &Tensor) -> Tensor {
         units.iter().fold(x.shallow_clone(), |x, unit| self.unit(unit, x))
     }
 
-    fn unit(&self, unit: &Unit, x: Tensor) -> Tensor {
+    fn unit(&self, unit: &ConvNorm, x: Tensor) -> Tensor {
         match unit.norm {
             Some(norm) if norm.first => {
                 let x = self.norm(unit, norm, x);
@@ -121,7 +121,7 @@ impl Parameters {
         }
     }
 
-    fn convolve(&self, unit: &Unit, x: Tensor) -> Tensor {
+    fn convolve(&self, unit: &ConvNorm, x: Tensor) -> Tensor {
         let [from, to] = [unit.from, unit.to].map(|channels| channels as i64);
         let (shape, padding, groups) = match unit.kernel {
             Kernel::Pointwise => ([to, from, 1, 1, 1], 0, 1),
@@ -134,7 +134,7 @@ impl Parameters {
         x.conv3d(&weight, bias.as_ref(), [1; 3], [padding; 3], [1; 3], groups)
     }
 
-    fn norm(&self, unit: &Unit, norm: Norm, x: Tensor) -> Tensor {
+    fn norm(&self, unit: &ConvNorm, norm: Norm, x: Tensor) -> Tensor {
         let [gamma, beta] = unit.affine().map(|name| self.get(&name).shallow_clone());
         let (groups, epsilon) = (norm.groups as i64, f64::from(NORM_EPSILON));
         let x = x.to_kind(Kind::Float);

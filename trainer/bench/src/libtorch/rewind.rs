@@ -1,7 +1,7 @@
 //! The walk back through layers that kept their output alone, in RevTorch's manner: a half-block is
 //! computed once more in a graph of its own, which gives both its gradient and what is taken away.
 
-use model_core::network::layers::{Layer, Step, Unit};
+use model_core::network::layers::{Layer, Step, ConvNorm};
 use tch::{Tensor, no_grad, with_grad};
 
 use super::layers::{Parameters, Parts, squeeze, unsqueeze};
@@ -66,12 +66,12 @@ impl Walk {
                 let [value, gradient] = both;
                 whole(value, gradient, self.kept)
             }
-            Layer::ConcatSkip => {
+            Layer::ConcatHalf => {
                 let ((v1, v2), (d1, d2)) = (self.value.halves(), self.gradient.halves());
                 self.kept.push((v1, d1));
                 whole(v2, d2, self.kept)
             }
-            Layer::PushSkip => {
+            Layer::PushHalf => {
                 let (v1, d1) = self.kept.pop().expect("joined further on");
                 let value = Parts::Halves(v1, self.value.whole());
                 Walk { value, gradient: Parts::Halves(d1, self.gradient.whole()), ..self }
@@ -86,7 +86,7 @@ impl Walk {
 /// and the gradient of `other`.
 fn back_half(
     parameters: &Parameters,
-    units: &[Unit],
+    units: &[ConvNorm],
     other: &Tensor,
     y: Tensor,
     gradient_of_other: Tensor,

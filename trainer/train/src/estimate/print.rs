@@ -3,7 +3,9 @@
 use indicatif::HumanCount;
 use model_core::UNetConfig;
 use model_core::kernels::DeviceKind;
-use model_core::network::memory_estimate::{Fit, Largest, LevelRun, Plan, Run};
+use model_core::network::memory_estimate::{
+    Fit, LargestFit, LevelModeEstimate, MemoryEstimate, ModeEstimate,
+};
 
 /// Bytes, for tables: MiB below one GiB.
 pub fn bytes(bytes: u64) -> String {
@@ -21,7 +23,7 @@ pub fn work(count: u64) -> String {
 pub fn head(
     name: &str,
     config: &UNetConfig,
-    plan: &Plan,
+    plan: &MemoryEstimate,
     precision: &str,
     place: DeviceKind,
 ) -> String {
@@ -60,7 +62,7 @@ pub fn head(
 }
 
 /// Level by level: the network, then the step.
-pub fn levels(plan: &Plan) -> String {
+pub fn levels(plan: &MemoryEstimate) -> String {
     let total = |text: &str| format!("{text:>5}");
     let mut text = format!(
         "{:>5} {:>13} {:>6} {:>12} {:>14}  (forward)\n",
@@ -107,17 +109,17 @@ pub fn levels(plan: &Plan) -> String {
         let names = plan.runs.iter().map(|run| format!("{:>12}", run.mode.name()));
         text += &format!(" | {}", names.collect::<Vec<_>>().join(" "));
     }
-    let row = |of: &dyn Fn(&Run) -> LevelRun| {
+    let row = |of: &dyn Fn(&ModeEstimate) -> LevelModeEstimate| {
         columns.map(|(_, column)| {
             let cells = plan.runs.iter().map(|run| format!("{:>12}", column(&of(run))));
             format!(" | {}", cells.collect::<Vec<_>>().join(" "))
         })
     };
     for number in 0..plan.levels.len() {
-        let cells = row(&|run: &Run| run.levels[number].clone()).concat();
+        let cells = row(&|run: &ModeEstimate| run.levels[number].clone()).concat();
         text += &format!("\n{number:>5}{cells}");
     }
-    let all = |run: &Run| LevelRun {
+    let all = |run: &ModeEstimate| LevelModeEstimate {
         stored_bytes: run.stored_bytes,
         peak_bytes: run.peak_bytes,
         step_multiply_adds: run.step_multiply_adds,
@@ -126,7 +128,7 @@ pub fn levels(plan: &Plan) -> String {
 }
 
 /// What a column shows of a level.
-type Column = fn(&LevelRun) -> String;
+type Column = fn(&LevelModeEstimate) -> String;
 
 /// What would fit.
 pub fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
@@ -136,11 +138,11 @@ pub fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
          {:>12} {:>14} {:>16} {:>14}\n",
         "", "largest cube", "blocks a level", "widths"
     );
-    fn cell<T>(found: &Option<Largest<T>>, text: impl Fn(&T) -> String) -> String {
+    fn cell<T>(found: &Option<LargestFit<T>>, text: impl Fn(&T) -> String) -> String {
         match found {
             None => "none".to_string(),
-            Some(Largest { value, or_more: false }) => text(value),
-            Some(Largest { value, or_more: true }) => format!("{} or more", text(value)),
+            Some(LargestFit { value, or_more: false }) => text(value),
+            Some(LargestFit { value, or_more: true }) => format!("{} or more", text(value)),
         }
     }
     for fit in fits {
