@@ -43,7 +43,7 @@ fn open(data: &Path, config: &TrainConfig) -> anyhow::Result<Cases> {
 fn phantoms(count: usize) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    trainer::phantom::write(&data, count, 1, SIZE).unwrap();
+    trainer_data::phantom::write(&data, count, 1, SIZE).unwrap();
     (folder, data)
 }
 

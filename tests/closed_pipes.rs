@@ -64,7 +64,7 @@ fn a_training_whose_readers_have_gone_ends_at_a_checkpoint_when_asked_to() {
     run_where_asked();
     let folder = tempfile::tempdir().unwrap();
     let [data, out, cache] = ["data", "run", "cache"].map(|name| folder.path().join(name));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     let cache = format!("cache={:?}", cache.to_str().unwrap());
     let mut words = vec!["rewind", "train", "--device", "cpu", "--preset", "demo", "--patch", "16"];
     words.extend(["--data", data.to_str().unwrap(), "--out", out.to_str().unwrap()]);

@@ -49,7 +49,7 @@ fn steps_on_a_card_are_those_on_the_cpu() {
 fn steps(device: &Device, precision: Float) -> (Vec<(f64, f64)>, f64) {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer::phantom::write(&data, 2, 5, 32).unwrap();
+    trainer_data::phantom::write(&data, 2, 5, 32).unwrap();
     let config = TrainConfig {
         held_out: 1.0,
         steps: 4.into(),

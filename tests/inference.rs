@@ -48,7 +48,7 @@ pub(crate) fn models() -> Vec<Bundle> {
     };
     let all = || {
         let folder = tempfile::tempdir().unwrap();
-        trainer::phantom::write(&folder.path().join("data"), 2, 7, 32).unwrap();
+        trainer_data::phantom::write(&folder.path().join("data"), 2, 7, 32).unwrap();
         (1..=3).map(|seed| train(folder.path(), seed)).collect()
     };
     MODELS.get_or_init(all).clone()
@@ -208,7 +208,7 @@ fn an_ensembles_mean_is_of_its_members_probabilities() {
 fn the_selected_model_answers_alone_and_the_record_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 3, 30, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 3, 30, 32).unwrap();
     let task = phantom::task();
     let cases = inputs::of_data_set(&path("data"), Split::All, &[], &task).unwrap().cases;
     let (device, default) = (Device::flex(), Settings::default());

@@ -201,7 +201,7 @@ fn one_bad_scan_costs_no_other() {
 fn started_again_it_goes_on_and_never_mixes_what_was_made_otherwise() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 3, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 3, 40, 32).unwrap();
     let (found, out) = (find(&[path("data")]), path("out"));
     let run = |settings: Settings, overwrite| {
         let outcome = predictor(settings).write_all(&found, &out, None, overwrite);
@@ -248,7 +248,7 @@ fn a_result_never_takes_its_scans_place() {
 fn a_result_never_takes_the_experts_labels_place() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    trainer::phantom::write(&data, 1, 20, 32).unwrap();
+    trainer_data::phantom::write(&data, 1, 20, 32).unwrap();
     let (out, file) = (data.join("labelsTr"), data.join("labelsTr/phantom_00020.nii.gz"));
     let bytes = fs::read(&file).unwrap();
     let outcome = predictor(Settings::default()).write_all(&find(&[data]), &out, None, true);
@@ -260,7 +260,7 @@ fn a_result_never_takes_the_experts_labels_place() {
 fn probabilities_go_with_the_result_that_they_belong_to() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 1, 50, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 50, 32).unwrap();
     let found = find(&[path("data")]);
     for probabilities in [true, false] {
         let predictor = predictor(Settings { probabilities, ..Settings::default() });
@@ -275,7 +275,7 @@ fn probabilities_go_with_the_result_that_they_belong_to() {
 fn the_record_says_what_made_a_result_and_what_it_is_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 1, 50, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 50, 32).unwrap();
     let settings = Settings {
         mode: Mode::Sliding,
         flips: [true, false, false],

@@ -71,7 +71,7 @@ fn a_run_killed_again_and_again_ends_with_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (data, killed, unbroken) = (path("data"), path("killed"), path("unbroken"));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     let reached = || column(&killed, 0).last().copied().unwrap_or(0.0);
 
     // Wherever it is at a moment after it has gone on for a few steps.
@@ -118,7 +118,7 @@ fn a_run_killed_again_and_again_ends_with_the_same_weights() {
 fn a_full_disk_is_an_error_that_leaves_the_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     let process = training_process(&data, &out, "2");
     assert!(kill_when(process, || column(&out, 0).last().is_some_and(|&step| step >= 7.0)));
     let network = Run::read(&out).unwrap().network;
@@ -139,7 +139,7 @@ fn a_full_disk_is_an_error_that_leaves_the_last_checkpoint() {
 fn what_a_run_cannot_go_on_from_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     let config = TrainConfig { steps: 6.into(), validate_every: 6.into(), ..short() };
     train(&data, &out, &config).unwrap();
     let refused = |config: &TrainConfig| train(&data, &out, config).unwrap_err().to_string();
@@ -168,7 +168,7 @@ fn what_a_run_cannot_go_on_from_is_refused() {
 fn changed_settings_are_accepted_when_they_are_asked_for_but_never_another_split() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     let config = TrainConfig { steps: 3.into(), validate_every: 3.into(), ..short() };
     train(&data, &out, &config).unwrap();
     let accepting = |config: &TrainConfig| {
@@ -254,7 +254,7 @@ fn accumulated_gradients_are_those_of_the_larger_batch() {
 fn training_ends_early_when_dice_no_longer_rises_and_keeps_the_best_weights() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     // Steps so small that Dice stays what it is.
     let config = TrainConfig {
         steps: StepsOrEpochs::Epochs(40.0),
@@ -275,7 +275,7 @@ fn training_ends_early_when_dice_no_longer_rises_and_keeps_the_best_weights() {
 fn folds_are_runs_of_their_own_that_are_summed_up() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("runs"));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     let mut held_out = Vec::new();
     for fold in 0..3 {
         let config = TrainConfig {
@@ -313,7 +313,7 @@ fn bytes_in(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 fn a_deterministic_run_writes_the_same_bytes_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 3, 7, 32).unwrap();
     let run = |name: &str| {
         let config = TrainConfig {
             deterministic: true,

@@ -72,7 +72,7 @@ fn a_result_takes_no_place_that_is_not_its_own() {
 fn what_is_in_the_way_of_one_scan_costs_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 2, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 2, 40, 32).unwrap();
     fs::create_dir(path("out")).unwrap();
     fs::write(path("out/phantom_00040.json"), "{}").unwrap();
     let predictor = predictor(Settings::default());
@@ -89,7 +89,7 @@ fn what_is_in_the_way_of_one_scan_costs_no_other() {
 fn a_corrected_result_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 1, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 40, 32).unwrap();
     let (found, out) = (find(&[path("data")]), path("out"));
     let run = |overwrite| {
         let predictor = predictor(Settings { probabilities: true, ..Settings::default() });
@@ -117,7 +117,7 @@ fn a_corrected_result_is_never_replaced() {
 fn a_result_of_an_earlier_version_may_be_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 1, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 40, 32).unwrap();
     let (found, out) = (find(&[path("data")]), path("out"));
     let predictor = predictor(Settings::default());
     predictor.write_all(&found, &out, None, false).unwrap();
@@ -133,7 +133,7 @@ fn a_result_of_an_earlier_version_may_be_made_again() {
 fn processes_that_predict_the_same_share_a_folder_and_others_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 2, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 2, 40, 32).unwrap();
     let (found, out) = (find(&[path("data")]), path("out"));
     std::thread::scope(|scope| {
         let run = || {
@@ -206,7 +206,7 @@ fn every_kind_of_file_is_known_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
     fs::write(path("model"), models()[0].to_bytes().unwrap()).unwrap();
-    trainer::phantom::write(Path::new(&path("data")), 1, 40, 32).unwrap();
+    trainer_data::phantom::write(Path::new(&path("data")), 1, 40, 32).unwrap();
     let (data, labels) = (path("data"), path("data/labelsTr"));
     let (csv, json, cases, model) = (path("s.csv"), path("s.json"), path("c.csv"), path("model"));
     let (out, onnx, sample, card) =

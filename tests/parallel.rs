@@ -237,7 +237,7 @@ fn a_rank_that_fails_ends_the_run_with_its_name_and_any_number_of_ranks_goes_on(
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
     let unbroken = folder.path().join("unbroken");
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     let go_on = &AtomicBool::new(false);
 
     let fails = disturbed(3, |rank, steps| match (rank, steps) {
@@ -279,7 +279,7 @@ fn a_rank_that_fails_ends_the_run_with_its_name_and_any_number_of_ranks_goes_on(
 fn a_stop_stops_all_ranks_after_the_same_step() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     let ranks = disturbed(2, move |rank, steps| {

@@ -140,7 +140,7 @@ fn what_no_scale_helps_ends_the_run_with_the_cases_named() {
 fn a_run_in_f16_that_is_stopped_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 3, 7, 32).unwrap();
     let config = TrainConfig {
         steps: 12.into(),
         validate_every: 12.into(),

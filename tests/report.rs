@@ -18,7 +18,7 @@ use trainer_train::train::{TrainJob, train};
 /// shifted.
 fn run(folder: &Path) -> Report {
     let (data, run) = (folder.join("data"), folder.join("run"));
-    trainer::phantom::write(&data, 5, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 5, 7, 32).unwrap();
     let config = TrainConfig {
         network: Some(UNetConfig {
             widths: vec![8, 16],

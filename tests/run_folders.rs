@@ -28,7 +28,7 @@ impl Folders {
     fn new() -> Folders {
         let folder = tempfile::tempdir().unwrap();
         let [data, out, cache] = ["data", "run", "cache"].map(|name| folder.path().join(name));
-        trainer::phantom::write(&data, 3, 7, 32).unwrap();
+        trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
         Folders { folder, data, out, cache: format!("cache={:?}", cache.to_str().unwrap()) }
     }
 

@@ -156,7 +156,7 @@ fn a_stopped_run_with_a_branch_ends_with_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (data, stopped, unbroken) = (path("data"), path("stopped"), path("unbroken"));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     let config = TrainConfig {
         held_out: 0.4,
         steps: 24.into(),
@@ -201,7 +201,7 @@ fn a_stopped_run_with_a_branch_ends_with_the_same_weights() {
 fn a_fully_invertible_network_learns_with_its_branch() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer::phantom::write(&data, 1, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 1, 7, 32).unwrap();
     let config = TrainConfig {
         held_out: 0.0,
         steps: 60.into(),

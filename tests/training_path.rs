@@ -48,7 +48,7 @@ pub(crate) fn train(data: &Path, out: &Path, config: &TrainConfig) -> anyhow::Re
 fn a_network_learns_one_phantom_by_heart() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer::phantom::write(&data, 1, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 1, 7, 32).unwrap();
     let mut config = TrainConfig {
         held_out: 0.0,
         steps: 160.into(),
@@ -109,7 +109,7 @@ fn the_bundle_of_a_run_predicts_what_the_run_measured() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (data, run) = (path("data"), path("run"));
-    trainer::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
     train(&data, &run, &TrainConfig { steps: 20.into(), validate_every: 20.into(), ..short() })
         .unwrap();
     let (file, warning) = (path("model.safetensors"), "Synthetic cases only");

@@ -122,7 +122,7 @@ fn windows_and_flips_are_the_cpus_too_and_the_record_tells_the_gpu_and_the_plan(
     let Some(gpu) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer::phantom::write(&path("data"), 1, 20, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 20, 32).unwrap();
     let found = find(&[path("data/imagesTr/phantom_00020.nii.gz")]);
     let settings = Settings {
         mode: Mode::Sliding,

@@ -1,4 +1,3 @@
 //! The command `rewind`: trains, evaluates and exports reversible 3D U-Nets.
 
 pub mod cli;
-pub mod phantom;

@@ -8,4 +8,5 @@ pub mod cases;
 pub mod data_set;
 pub mod inspect;
 pub mod patches;
+pub mod phantom;
 pub mod split;

@@ -168,12 +168,13 @@ mod tests {
         };
         for seed in 0..20 {
             let (training, held_out) =
-                config(&format!("held_out = 0.2\nseed = {seed}")).split_by(&patients).unwrap();
+                split_by_patient(&config(&format!("held_out = 0.2\nseed = {seed}")), &patients)
+                    .unwrap();
             assert_eq!((training.len(), held_out.len()), (40, 10));
             assert!(whole(&held_out) && whole(&training));
         }
         let fold = |fold: usize| {
-            config(&format!("folds = 4\nfold = {fold}")).split_by(&patients).unwrap().1
+            split_by_patient(&config(&format!("folds = 4\nfold = {fold}")), &patients).unwrap().1
         };
         let mut all: Vec<usize> = (0..4).flat_map(fold).collect();
         all.sort_unstable();
@@ -187,7 +188,7 @@ mod tests {
             let numbered = sizes.iter().enumerate();
             let patients: Vec<usize> =
                 numbered.flat_map(|(n, &size)| std::iter::repeat_n(n, size)).collect();
-            let split = config(&format!("held_out = {held_out}")).split_by(&patients);
+            let split = split_by_patient(&config(&format!("held_out = {held_out}")), &patients);
             split.map(|(_, held_out)| held_out.len()).ok()
         };
         assert_eq!(of(&[2, 2, 2, 2, 2], 4), Some(4));
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!(of(&[3, 3, 2, 2], 4), Some(4));
         assert_eq!(of(&[5, 5], 1), Some(5), "never none");
         assert_eq!(of(&[4], 1), None);
-        assert!(config("folds = 3\nfold = 0").split_by(&[0, 0, 1, 1]).is_err());
+        assert!(split_by_patient(&config("folds = 3\nfold = 0"), &[0, 0, 1, 1]).is_err());
     }
 
     #[test]

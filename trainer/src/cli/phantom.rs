@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::phantom;
+use trainer_data::phantom;
 use trainer_run::DISCLAIMER;
 
 /// Write a data set of synthetic cases: heads with a tumor in four modalities.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::augment::{Coarse, Elastic};
+use crate::augment::{ControlGrid, Elastic};
 use crate::patches::tests::{DIMS, case};
 
 fn draw(start: [isize; 3]) -> PatchDraw {
@@ -65,7 +65,7 @@ fn turning_is_exact_where_voxels_meet_voxels() {
 fn values_between_voxels_are_trilinear() {
     let case = case();
     let mut halfway = draw([0, 0, 0]);
-    let half = Coarse { size: [1; 3], values: vec![0.5] };
+    let half = ControlGrid { size: [1; 3], values: vec![0.5] };
     halfway.augmentation.elastic = Some(Elastic { displacements: [Some(half), None, None] });
     let (values, labels) = cut(&case, &halfway, DIMS);
     for row in 0..DIMS[1] * DIMS[2] {
@@ -90,7 +90,7 @@ fn what_displaces_back_undoes_a_rotation() {
     // At each voxel of the patch: the offset to the center minus that of a quarter turn.
     let offset = |n: usize| [(n % 3) as f32 - 1.0, (n / 3 % 3) as f32 - 1.0];
     let field = |of: &dyn Fn([f32; 2]) -> f32| {
-        Some(Coarse { size: [3; 3], values: (0..27).map(|n| of(offset(n))).collect() })
+        Some(ControlGrid { size: [3; 3], values: (0..27).map(|n| of(offset(n))).collect() })
     };
     let displacements = [field(&|[x, y]| x + y), field(&|[x, y]| y - x), None];
     turned.augmentation.elastic = Some(Elastic { displacements });
