@@ -127,7 +127,7 @@ pub async fn segment(client: Client, address: String, large_scan: LargeScan) {
     assert!(description.contains(&large_scan.tiles.replace('×', "x")), "{description:?}");
     assert!(description.contains("research use only"), "{description:?}");
 
-    // Whoever opens the link is message too.
+    // The linked result states the tiles too.
     client.goto("about:blank").await.unwrap();
     client.goto(&link).await.unwrap();
     assert!(text(&client, "#tiles").await.contains(&large_scan.tiles));
