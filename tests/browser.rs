@@ -48,7 +48,9 @@ impl Programs {
     fn find() -> Option<Programs> {
         let path_in = |name: &str| {
             let path = env::var_os(name).map(PathBuf::from).filter(|path| path.exists());
-            path.ok_or(format!("no {name}; `cargo xtask test` builds the programs and sets their paths"))
+            path.ok_or(format!(
+                "no {name}; `cargo xtask test` builds the programs and sets their paths"
+            ))
         };
         let programs = || {
             let [rewind, serve] = [path_in("REWIND_BIN")?, path_in("REWIND_SERVE_BIN")?];
@@ -80,7 +82,10 @@ impl Programs {
     /// folder `demo`.
     fn train(&self, folder: &Path) -> LabelMap {
         let start = Instant::now();
-        self.rewind(folder, &format!("phantom --out data --cases 10 --seed 1 --size {PHANTOM_SIZE}"));
+        self.rewind(
+            folder,
+            &format!("phantom --out data --cases 10 --seed 1 --size {PHANTOM_SIZE}"),
+        );
         self.rewind(
             folder,
             &format!("phantom --out unseen --cases 1 --seed 1000001 --size {PHANTOM_SIZE}"),
@@ -130,7 +135,8 @@ impl Programs {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let outcome = runtime.block_on(async {
             let profile = folder.join(format!("profile-{name}"));
-            let client = chrome::open(&driver_address, &self.browser, &profile).await.expect("a browser");
+            let client =
+                chrome::open(&driver_address, &self.browser, &profile).await.expect("a browser");
             // A separate task, so that the browser is closed in order even if `work` panics.
             let work = tokio::spawn(work(client.clone()));
             let outcome = tokio::time::timeout(Duration::from_secs(600), work).await;
@@ -321,7 +327,11 @@ async fn click(client: &Client, css: &str) {
             return;
         }
         let is_late = start.elapsed() > Duration::from_secs(60);
-        assert!(!is_late, "expected to be able to click {css} within 60 s: {}", status(client).await);
+        assert!(
+            !is_late,
+            "expected to be able to click {css} within 60 s: {}",
+            status(client).await
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

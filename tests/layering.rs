@@ -40,7 +40,10 @@ fn forbidden(names: &BTreeSet<String>, rules: &[&str]) -> Vec<String> {
 
 fn check(package: &str, features: &str, target: &str, rules: &[&str]) {
     let found = forbidden(&dependencies(package, features, target), rules);
-    assert_no_violations(found, &format!("{package} with [{features}] for [{target}] does not use"));
+    assert_no_violations(
+        found,
+        &format!("{package} with [{features}] for [{target}] does not use"),
+    );
 }
 
 #[test]
@@ -130,7 +133,10 @@ fn the_domain_opens_no_file_and_reads_no_clock() {
 #[test]
 fn only_the_engine_touches_the_gpu() {
     assert_no_violations(mentions_in("web-viewer/src/", &["wgpu::"]), "the page asks the engine");
-    assert_no_violations(mentions_in("trainer/src/", &["wgpu::"]), "the trainer asks burn, or the engine");
+    assert_no_violations(
+        mentions_in("trainer/src/", &["wgpu::"]),
+        "the trainer asks burn, or the engine",
+    );
 }
 
 /// Kernels that lack their neighbour: a `.wgsl` needs the `.rs` of its name, with its `Params`
@@ -169,6 +175,12 @@ fn every_kernel_stands_beside_its_reference() {
 
     let ours = tracked_files();
     let elsewhere = |file: &&String| file.ends_with(".wgsl") && !file.starts_with("shaders/src/");
-    assert_no_violations(ours.iter().filter(elsewhere).cloned().collect(), "kernels lie in shaders/src");
-    assert_no_violations(lonely(&ours, |file| text(file).unwrap_or_default()), "a kernel is two neighbors");
+    assert_no_violations(
+        ours.iter().filter(elsewhere).cloned().collect(),
+        "kernels lie in shaders/src",
+    );
+    assert_no_violations(
+        lonely(&ours, |file| text(file).unwrap_or_default()),
+        "a kernel is two neighbors",
+    );
 }

@@ -13,7 +13,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use web_viewer::share::{
-    self, MAX_FRAGMENT_CHARS, PREFIX, ShareError, SharedResult, SharedModel, SharedRegion,
+    self, MAX_FRAGMENT_CHARS, PREFIX, ShareError, SharedModel, SharedRegion, SharedResult,
 };
 use web_viewer::slice::Convention;
 
@@ -183,7 +183,8 @@ fn bodies_mutated_behind_the_checksum_never_panic() {
             let at = random.random_range(0..bytes.len());
             bytes[at] = (random.next_u32() >> 24) as u8;
         }
-        let mutated = if n % 2 == 0 { share::fragment_from_body(&bytes) } else { resealed(&bytes, &coded) };
+        let mutated =
+            if n % 2 == 0 { share::fragment_from_body(&bytes) } else { resealed(&bytes, &coded) };
         if let Ok(shared) = share::decode(&mutated) {
             assert_eq!(shared.labels.labels.len(), shared.labels.grid.num_voxels());
         }

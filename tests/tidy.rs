@@ -98,7 +98,8 @@ const TEST_ROOTS: [&str; 3] = ["main", "lib", "rules"];
 
 /// Returns the files of `tests/` that neither `main.rs` nor `lib.rs` declares as a module.
 fn undeclared_tests(main: &str, lib: &str, files: &[String]) -> Vec<String> {
-    let module = |file: &String| Some(file.strip_prefix("tests/")?.strip_suffix(".rs")?.to_string());
+    let module =
+        |file: &String| Some(file.strip_prefix("tests/")?.strip_suffix(".rs")?.to_string());
     let modules = files.iter().filter_map(module).filter(|module| !module.contains('/'));
     let is_declared = |module: &str| {
         let declaration = format!("mod {module};");

@@ -8,8 +8,8 @@ use fantoccini::{Client, Locator};
 use serde_json::json;
 use web_viewer::share::{self, SharedResult};
 
-use super::fixtures::{self, DroppedFile, drop_on, file, script, command_worker};
-use super::{Programs, click, link, wait_for_model, reach, state, text, wait_for};
+use super::fixtures::{self, DroppedFile, command_worker, drop_on, file, script};
+use super::{Programs, click, link, reach, state, text, wait_for, wait_for_model};
 
 /// Returns the size of the worker's memory.
 const MEMORY_SCRIPT: &str = r#"
@@ -25,7 +25,8 @@ fn a_result_names_the_model_that_ran() {
     let folder = tempfile::tempdir().unwrap();
     let page = fixtures::make_page(&programs, folder.path(), &fixtures::model("Server's", false));
     let (_serve, address) = programs.serve(folder.path(), &page);
-    programs.in_browser(folder.path(), "model-identity", |client| open_concurrently(client, address));
+    programs
+        .in_browser(folder.path(), "model-identity", |client| open_concurrently(client, address));
 }
 
 async fn open_concurrently(client: Client, address: String) {
@@ -121,7 +122,8 @@ async fn loading_leaks_no_memory(client: &Client, address: &str, scan: DroppedFi
     let mut sizes = Vec::new();
     for _ in 0..8 {
         drop_on(client, &[from_ref(&scan)]).await;
-        wait_for(client, "#status", 60, "to show it", |text| text.contains("shown on its scan")).await;
+        wait_for(client, "#status", 60, "to show it", |text| text.contains("shown on its scan"))
+            .await;
         drop_on(client, &[from_ref(&other)]).await;
         wait_for(client, ".error", 60, "to refuse", |text| text.contains("not the scan")).await;
         click(client, ".error button").await;

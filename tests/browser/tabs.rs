@@ -3,7 +3,7 @@
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 
-use super::{click, link, wait_for_model, open_demo, reach, text, wait_for};
+use super::{click, link, open_demo, reach, text, wait_for, wait_for_model};
 
 /// Returns the cached model's entity tag, and whether its checksum matches; `null` if there is none. The
 /// argument `true` damages the cached bytes first.

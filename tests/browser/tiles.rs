@@ -14,7 +14,9 @@ use shaders::kernels::Storage;
 use web_viewer::share;
 
 use super::tabs::REPLACE_BUDGET_SCRIPT;
-use super::{Programs, click, compare, link, wait_for_model, only_scan, reach, state, text, wait_for};
+use super::{
+    Programs, click, compare, link, only_scan, reach, state, text, wait_for, wait_for_model,
+};
 
 /// Voxels along each axis of a phantom that needs more memory in 16 bit than a tile of the training
 /// patch's size in 32 bit.
@@ -48,7 +50,10 @@ pub struct LargeScan {
 impl LargeScan {
     /// Makes a scan for the model in `folder`, and segments it with the trainer.
     pub fn new(programs: &Programs, folder: &Path) -> LargeScan {
-        programs.rewind(folder, &format!("phantom --out large --cases 1 --seed 1000002 --size {PHANTOM_SIZE}"));
+        programs.rewind(
+            folder,
+            &format!("phantom --out large --cases 1 --seed 1000002 --size {PHANTOM_SIZE}"),
+        );
         programs.rewind(folder, "predict --model run --data large --mode sliding --out sliding");
         let name = only_scan(&folder.join("sliding"));
         let predicted = fs::read(folder.join("sliding").join(&name)).unwrap();
@@ -84,7 +89,13 @@ impl LargeScan {
 pub async fn segment(client: Client, address: String, large_scan: LargeScan) {
     client.goto(&address).await.unwrap();
     wait_for_model(&client).await;
-    client.execute(REPLACE_BUDGET_SCRIPT, vec![json!(large_scan.budget_bytes), json!(large_scan.budget_bytes)]).await.unwrap();
+    client
+        .execute(
+            REPLACE_BUDGET_SCRIPT,
+            vec![json!(large_scan.budget_bytes), json!(large_scan.budget_bytes)],
+        )
+        .await
+        .unwrap();
     client.execute(CAPTURE_SAVED_FILE_SCRIPT, vec![]).await.unwrap();
     let input = client.find(Locator::Css(".slot input[type=file]")).await.unwrap();
     input.send_keys(large_scan.scan.to_str().unwrap()).await.unwrap();

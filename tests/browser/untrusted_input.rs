@@ -6,10 +6,10 @@ use std::time::Instant;
 use fantoccini::Client;
 use model_core::{Affine, Bundle, Grid, LabelMap, formats::nifti};
 use serde_json::{Value, json};
-use web_viewer::share::{self, SharedResult, SharedModel, SharedRegion};
+use web_viewer::share::{self, SharedModel, SharedRegion, SharedResult};
 
 use super::fixtures::{self, DroppedFile, drop_on, script, texts};
-use super::{Programs, click, link, wait_for_model, reach, screenshot, text, wait_for};
+use super::{Programs, click, link, reach, screenshot, text, wait_for, wait_for_model};
 
 #[test]
 fn untrusted_input_cannot_break_the_page() {
@@ -113,9 +113,7 @@ fn forged_links(fragment: &str) -> Vec<(String, &'static str)> {
             .read_to_end(&mut deflated)
             .unwrap();
         let length = (deflated.len() as u32).to_le_bytes();
-        share::fragment_from_body(
-            &[&length[..], &deflated, coded].concat(),
-        )
+        share::fragment_from_body(&[&length[..], &deflated, coded].concat())
     };
     vec![
         (
@@ -137,7 +135,8 @@ async fn show_long_texts(client: &Client, address: &str) {
     client.goto("about:blank").await.unwrap();
     client.goto(address).await.unwrap();
     wait_for_model(client).await;
-    let scan: DroppedFile = (format!("{}.nii.gz", "F".repeat(200)), fixtures::scan(fixtures::grid()));
+    let scan: DroppedFile =
+        (format!("{}.nii.gz", "F".repeat(200)), fixtures::scan(fixtures::grid()));
     drop_on(client, &[std::slice::from_ref(&scan)]).await;
     reach(client, "ready", 60).await;
     expect_no_overflow(client, "the model and its scan").await;
@@ -223,12 +222,15 @@ async fn show_geometry_warnings(client: &Client, address: &str) {
 async fn explain_a_missing_gpu(client: &Client, address: &str) {
     client.goto(&format!("{address}/?nogpu")).await.unwrap();
     let message = text(client, "#gpu-problem").await;
-    for expected in ["Use graphics acceleration when available", "chrome://flags", "Links to results"] {
+    for expected in
+        ["Use graphics acceleration when available", "chrome://flags", "Links to results"]
+    {
         assert!(message.contains(expected), "expected {expected:?} in {message:?}");
     }
     wait_for_model(client).await;
     drop_on(client, &[&[("scan.nii.gz".into(), fixtures::scan(fixtures::grid()))]]).await;
-    wait_for(client, "#status", 60, "to report the problem", |text| text.contains("cannot run")).await;
+    wait_for(client, "#status", 60, "to report the problem", |text| text.contains("cannot run"))
+        .await;
     let segment = client.find(fantoccini::Locator::Css("#segment")).await.unwrap();
     assert!(!segment.is_enabled().await.unwrap(), "no run without a graphics card");
     screenshot(client, "no-gpu.png").await;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use fantoccini::Client;
 use serde_json::json;
 
-use super::fixtures::{self, drop_on, script, command_worker, texts};
-use super::{Programs, click, wait_for_model, reach, screenshot, status, text, wait_for};
+use super::fixtures::{self, command_worker, drop_on, script, texts};
+use super::{Programs, click, reach, screenshot, status, text, wait_for, wait_for_model};
 
 #[test]
 fn a_worker_that_ended_is_replaced() {
@@ -72,14 +72,20 @@ async fn end_workers(client: Client, address: String) {
     // If every worker ends, the page offers nothing that needs a worker.
     script(&client, "window.endsWorkers = true").await;
     command_worker(&client, "die").await;
-    let message = wait_for(&client, ".error", 60, "to report it", |text| text.contains("again")).await;
+    let message =
+        wait_for(&client, ".error", 60, "to report it", |text| text.contains("again")).await;
     assert!(message.contains("load this page again"), "{message}");
     screenshot(&client, "given-up.png").await;
     assert!(text(&client, ".model").await.contains("No model is open"));
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(script(&client, "return window.workers.length").await, json!(8), "the page started another worker");
+    assert_eq!(
+        script(&client, "return window.workers.length").await,
+        json!(8),
+        "the page started another worker"
+    );
     drop_on(&client, &[&[fixtures::file("own.safetensors", &fixtures::model("Own", true))]]).await;
-    let message = wait_for(&client, ".error", 60, "to report it", |text| text.contains("stopped")).await;
+    let message =
+        wait_for(&client, ".error", 60, "to report it", |text| text.contains("stopped")).await;
     assert!(message.contains("load this page again"), "{message}");
 }
 

@@ -96,7 +96,10 @@ mod tests {
         let found = guesses(&["scan.nii.gz", "t1_a.nii.gz", "t1_b.nii.gz"], &["T1", "FLAIR"]);
         assert_eq!(found[..2], [Guess::AnyChannel, Guess::Channel(0)]);
         assert!(matches!(&found[2], Guess::NotAChannel(what) if what.contains("second")));
-        assert_eq!(guesses(&["x_t1.nii", "x.nii"], &["MRI"]), [Guess::AnyChannel, Guess::AnyChannel]);
+        assert_eq!(
+            guesses(&["x_t1.nii", "x.nii"], &["MRI"]),
+            [Guess::AnyChannel, Guess::AnyChannel]
+        );
     }
 
     #[test]

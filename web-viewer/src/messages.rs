@@ -203,8 +203,7 @@ mod tests {
             (name.to_string(), warnings.iter().map(|w| w.to_string()).collect::<Vec<_>>())
         };
         assert_eq!(merged_warnings(&[file("a", &["X."]), file("b", &["X."])]), ["X."]);
-        let files =
-            [file("a", &["X."]), file("b", &["X.", "Y."]), file("c", &[]), file("c", &[])];
+        let files = [file("a", &["X."]), file("b", &["X.", "Y."]), file("c", &[]), file("c", &[])];
         assert_eq!(merged_warnings(&files), ["X. (in a, b)", "Y. (in b)"]);
         assert_eq!(merged_warnings(&[file("a", &["X."]), file("a", &["X."])]), ["X."]);
         assert_eq!(merged_warnings(&[]), [""; 0]);

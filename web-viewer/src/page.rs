@@ -124,4 +124,3 @@ fn Header(page: Page) -> impl IntoView {
         </Show>
     }
 }
-

@@ -110,11 +110,7 @@ async fn index_with_policy(mut request: Request, next: Next) -> Response {
 }
 
 /// Adds the headers to every response, and a text to "not found".
-async fn add_headers(
-    State(index): State<Arc<Path>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+async fn add_headers(State(index): State<Arc<Path>>, mut request: Request, next: Next) -> Response {
     let known_etags = join_known_etags(request.headers_mut());
     let mut response = next.run(request).await;
     if response.status() == StatusCode::NOT_FOUND {

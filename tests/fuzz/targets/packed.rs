@@ -17,7 +17,7 @@ use serde_json::Value;
 use trainer_train::checkpoint::Checkpoint;
 use trainer_train::initial::initial_weights;
 use trainer_train::loss_scale::LossScale;
-use web_viewer::share::{self, SharedResult, SharedModel, SharedRegion};
+use web_viewer::share::{self, SharedModel, SharedRegion, SharedResult};
 use web_viewer::slice::Convention;
 
 use super::super::{Make, json, mutation};

@@ -95,7 +95,10 @@ async fn files_come_with_their_types() {
     ] {
         let response = response(&parent, &format!("GET {path} HTTP/1.1")).await;
         assert!(response.starts_with("HTTP/1.1 200 OK"), "{path}: {response}");
-        assert!(response.contains(&format!("content-type: {content_type}\r\n")), "{path}: {response}");
+        assert!(
+            response.contains(&format!("content-type: {content_type}\r\n")),
+            "{path}: {response}"
+        );
         assert!(!response.contains("content-encoding"), "{path}: {response}");
     }
 }
@@ -106,7 +109,8 @@ async fn head_has_the_headers_of_get_and_no_body() {
     for path in ["/", "/style.css", "/demo/case.nii.gz"] {
         for encoding in ["", "\r\nAccept-Encoding: gzip"] {
             let lines = format!("{path} HTTP/1.1{encoding}");
-            let [head, get] = ["HEAD", "GET"].map(|method| sorted_headers_and_body(&parent, method, &lines));
+            let [head, get] =
+                ["HEAD", "GET"].map(|method| sorted_headers_and_body(&parent, method, &lines));
             let (head, get) = (head.await, get.await);
             assert_eq!(head.0, get.0, "{path}");
             assert!(head.1.is_empty() && !get.1.is_empty(), "{path}");
@@ -116,7 +120,11 @@ async fn head_has_the_headers_of_get_and_no_body() {
 
 /// Returns the sorted headers of a response, and its body. Leaves out the date and the transfer encoding,
 /// which a response without a body may lack.
-async fn sorted_headers_and_body(parent: &TempDir, method: &str, lines: &str) -> (Vec<String>, String) {
+async fn sorted_headers_and_body(
+    parent: &TempDir,
+    method: &str,
+    lines: &str,
+) -> (Vec<String>, String) {
     let response = response(parent, &format!("{method} {lines}")).await;
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let differs = ["date:", "transfer-encoding:"];
@@ -213,7 +221,8 @@ fn the_policy_allows_the_pages_own_script_by_its_hash() {
 #[tokio::test]
 async fn text_is_compressed_and_scans_and_models_are_not() {
     let parent = folders();
-    let compressed = response(&parent, "GET /web_viewer.js HTTP/1.1\r\nAccept-Encoding: gzip").await;
+    let compressed =
+        response(&parent, "GET /web_viewer.js HTTP/1.1\r\nAccept-Encoding: gzip").await;
     assert!(compressed.contains("content-encoding: gzip"), "{compressed}");
     let scan = response(&parent, "GET /demo/case.nii.gz HTTP/1.1\r\nAccept-Encoding: gzip").await;
     assert!(!scan.contains("content-encoding"), "{scan}");
@@ -234,7 +243,8 @@ fn header_value<'a>(response: &'a str, name: &str) -> &'a str {
 async fn an_unchanged_file_is_not_sent_again() {
     let parent = folders();
     for path in ["/style.css", "/", "/demo/model.safetensors"] {
-        let get = async |lines: &str| response(&parent, &format!("GET {path} HTTP/1.1{lines}")).await;
+        let get =
+            async |lines: &str| response(&parent, &format!("GET {path} HTTP/1.1{lines}")).await;
         let first = get("").await;
         let tag = header_value(&first, "etag");
         assert!(tag.starts_with('"'), "expected a strong tag, found {tag}");

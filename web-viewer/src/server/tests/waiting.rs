@@ -76,7 +76,8 @@ async fn a_reader_that_takes_nothing_is_cut_off() {
     let server = Server::start(router(page.path(), None).unwrap(), short_limits(1)).await;
     let mut idle = server.send("GET /large.bin HTTP/1.1").await;
     let start = Instant::now();
-    let response = timeout(Duration::from_secs(10), server.response("GET / HTTP/1.1")).await.unwrap();
+    let response =
+        timeout(Duration::from_secs(10), server.response("GET / HTTP/1.1")).await.unwrap();
     assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     assert!(start.elapsed() >= Duration::from_millis(250), "after {:?}", start.elapsed());
     assert!(count_remaining(&mut idle).await < LARGE_BYTES);
