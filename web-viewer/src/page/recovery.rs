@@ -1,6 +1,7 @@
 //! Replaces a worker that ended or hung by a new one with the same model and scans.
 //!
-//! If the new worker ends too before it has them, every further one would: the page then says what to do.
+//! If the new worker ends too before it has them, every further worker would too: the page then shows a
+//! remedy.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -83,7 +84,7 @@ fn replace_worker(page: Page, reason: &str) {
     });
 }
 
-/// Says what to do, and shows nothing that needs the worker.
+/// Shows a remedy, and removes everything that needs the worker.
 fn give_up(page: Page, reason: String) {
     IS_RECOVERING.set(false);
     page.notice.set(String::new());
