@@ -1,15 +1,16 @@
-//! The whole path in a real browser: a network trained here, exported, served, and run by the page
-//! on software WebGPU; the page's label map is the trainer's own.
+//! The whole path in a real browser: a network is trained, exported, served, and run by the page on
+//! software WebGPU. The page's label map equals the trainer's.
 //!
-//! `cargo xtask test` builds what this needs and names it: `REWIND_BIN`, `REWIND_SERVE_BIN`,
+//! `cargo xtask test` builds the programs and sets their paths: `REWIND_BIN`, `REWIND_SERVE_BIN`,
 //! `REWIND_PAGE`, `CHROME` and `CHROMEDRIVER`.
 
 mod chrome;
-mod outside;
-mod owners;
-mod stage;
+mod fixtures;
+mod model_identity;
+mod page;
 mod tabs;
-mod windows;
+mod tiles;
+mod untrusted_input;
 mod workers;
 
 use std::env;
@@ -18,24 +19,27 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use fantoccini::{Client, Locator};
+use fantoccini::Client;
 use model_core::{EmptyRule, LabelMap, Region, formats::nifti, metrics, phantom};
 use promises::skipped;
 use serde_json::json;
-use web_viewer::share::{self, Shared};
+use web_viewer::share::{self, SharedResult};
 
 use chrome::Running;
+use page::{
+    click, link, open_demo, reach, screenshot, state, status, text, wait_for, wait_for_model,
+};
 
-/// Voxels of a phantom along each axis: software WebGPU is slow.
-const SIZE: &str = "32";
-/// Half a minute on two cores: enough to find the tumor.
-const STEPS: &str = "150";
-/// The page may differ from the trainer by rounding, at voxels that are almost undecided.
-const LEAST_DICE: f64 = 0.999;
+/// Voxels of a phantom along each axis, few because software WebGPU is slow.
+const PHANTOM_SIZE: &str = "32";
+/// Half a minute of training on two cores, enough to find the tumor.
+const TRAINING_STEPS: &str = "150";
+/// The page may differ from the trainer by rounding, at voxels with almost equal logits.
+const MIN_DICE: f64 = 0.999;
 const DISCLAIMER: &str = "Research use only, not a medical device";
 
-/// Programs and folders of the environment.
-struct Setup {
+/// Paths of the programs and of the page, from the environment.
+struct Programs {
     rewind: PathBuf,
     serve: PathBuf,
     page: PathBuf,
@@ -43,19 +47,22 @@ struct Setup {
     driver: PathBuf,
 }
 
-impl Setup {
-    fn find() -> Option<Setup> {
-        let named = |name: &str| {
+impl Programs {
+    /// Finds the programs, or skips the test if one is missing and the browser is not required.
+    fn find() -> Option<Programs> {
+        let path_in = |name: &str| {
             let path = env::var_os(name).map(PathBuf::from).filter(|path| path.exists());
-            path.ok_or(format!("no {name}; `cargo xtask test` builds and names what this needs"))
+            path.ok_or(format!(
+                "no {name}; `cargo xtask test` builds the programs and sets their paths"
+            ))
         };
-        let setup = || {
-            let [rewind, serve] = [named("REWIND_BIN")?, named("REWIND_SERVE_BIN")?];
-            let [browser, driver] = [named("CHROME")?, named("CHROMEDRIVER")?];
-            Ok(Setup { rewind, serve, page: named("REWIND_PAGE")?, browser, driver })
+        let programs = || {
+            let [rewind, serve] = [path_in("REWIND_BIN")?, path_in("REWIND_SERVE_BIN")?];
+            let [browser, driver] = [path_in("CHROME")?, path_in("CHROMEDRIVER")?];
+            Ok(Programs { rewind, serve, page: path_in("REWIND_PAGE")?, browser, driver })
         };
-        match setup() {
-            Ok(setup) => Some(setup),
+        match programs() {
+            Ok(programs) => Some(programs),
             Err(missing) => {
                 let missing: String = missing;
                 let is_required = env::var("REWIND_REQUIRE_BROWSER").is_ok_and(|v| v == "1");
@@ -75,17 +82,20 @@ impl Setup {
         assert!(output.status.success(), "rewind {args}: {text}");
     }
 
-    /// Trains, predicts and exports in `folder`; gives the trainer's prediction of the case that
-    /// the folder `demo` shows.
+    /// Trains, predicts and exports in `folder`. Returns the trainer's prediction for the case in the
+    /// folder `demo`.
     fn train(&self, folder: &Path) -> LabelMap {
         let start = Instant::now();
-        self.rewind(folder, &format!("phantom --out data --cases 10 --seed 1 --size {SIZE}"));
         self.rewind(
             folder,
-            &format!("phantom --out unseen --cases 1 --seed 1000001 --size {SIZE}"),
+            &format!("phantom --out data --cases 10 --seed 1 --size {PHANTOM_SIZE}"),
         );
-        let light = "--set augment.preset=none --set cache=cache";
-        let options = format!("--preset demo --foreground nonzero {light} --steps {STEPS}");
+        self.rewind(
+            folder,
+            &format!("phantom --out unseen --cases 1 --seed 1000001 --size {PHANTOM_SIZE}"),
+        );
+        let fast = "--set augment.preset=none --set cache=cache";
+        let options = format!("--preset demo --foreground nonzero {fast} --steps {TRAINING_STEPS}");
         self.rewind(folder, &format!("train --data data {options} --out run"));
         println!("trained in {:.0} s", start.elapsed().as_secs_f64());
         self.rewind(folder, "predict --model run --data unseen --out predictions");
@@ -103,7 +113,7 @@ impl Setup {
         nifti::read_labels(&predicted).unwrap()
     }
 
-    /// Serves a page with the demonstration of `folder`; gives its address.
+    /// Serves a page with the demonstration of `folder`. Returns the server and its address.
     fn serve(&self, folder: &Path, page: &Path) -> (Running, String) {
         let log = folder.join(page.file_name().unwrap()).with_extension("log");
         let mut serve = Command::new(&self.serve);
@@ -114,8 +124,8 @@ impl Setup {
         (serve, address)
     }
 
-    /// Does `work` in a browser of its own; gives what the page wrote to its console.
-    fn in_a_browser<F>(
+    /// Runs `work` in a new browser. Returns the lines of the page's console.
+    fn in_browser<F>(
         &self,
         folder: &Path,
         name: &str,
@@ -125,12 +135,13 @@ impl Setup {
         F: Future<Output = ()> + Send + 'static,
     {
         let log = folder.join(format!("{name}.log"));
-        let (driver, at) = chrome::start_driver(&self.driver, &log);
+        let (driver, driver_address) = chrome::start_driver(&self.driver, &log);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let outcome = runtime.block_on(async {
             let profile = folder.join(format!("profile-{name}"));
-            let client = chrome::open(&at, &self.browser, &profile).await.expect("a browser");
-            // A task of its own, so that the browser is closed in order even when this panics.
+            let client =
+                chrome::open(&driver_address, &self.browser, &profile).await.expect("a browser");
+            // A separate task, so that the browser is closed in order even if `work` panics.
             let work = tokio::spawn(work(client.clone()));
             let outcome = tokio::time::timeout(Duration::from_secs(600), work).await;
             if !matches!(outcome, Ok(Ok(()))) {
@@ -152,6 +163,7 @@ impl Setup {
     }
 }
 
+/// Returns the name of the only scan in a folder.
 fn only_scan(folder: &Path) -> String {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.into_string().unwrap());
@@ -161,54 +173,54 @@ fn only_scan(folder: &Path) -> String {
 }
 
 #[test]
-fn the_page_gives_the_trainers_result() {
-    let Some(setup) = Setup::find() else { return };
+fn the_page_and_the_trainer_give_the_same_result() {
+    let Some(programs) = Programs::find() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let predicted = setup.train(folder.path());
+    let predicted = programs.train(folder.path());
 
-    let (_serve, address) = setup.serve(folder.path(), &setup.page);
-    let look = |client| look(client, address.clone(), predicted.clone());
-    let console = setup.in_a_browser(folder.path(), "look", look);
-    let complaints = chrome::complaints(&console);
-    assert!(complaints.is_empty(), "on the page's console: {complaints:#?}");
+    let (_serve, address) = programs.serve(folder.path(), &programs.page);
+    let segment = |client| segment_and_share(client, address.clone(), predicted.clone());
+    let console = programs.in_browser(folder.path(), "segment", segment);
+    let errors = chrome::error_lines(&console);
+    assert!(errors.is_empty(), "on the page's console: {errors:#?}");
 
-    let wide = windows::Wide::new(&setup, folder.path());
-    let in_windows = |client| windows::segment(client, address.clone(), wide);
-    let console = setup.in_a_browser(folder.path(), "windows", in_windows);
-    let complaints = chrome::complaints(&console);
-    assert!(complaints.is_empty(), "on the page's console: {complaints:#?}");
+    let large_scan = tiles::LargeScan::new(&programs, folder.path());
+    let segment_tiled = |client| tiles::segment(client, address.clone(), large_scan);
+    let console = programs.in_browser(folder.path(), "tiles", segment_tiled);
+    let errors = chrome::error_lines(&console);
+    assert!(errors.is_empty(), "on the page's console: {errors:#?}");
 
     let failing = include_str!("browser/failing_gpu.js");
-    let page = page_with(&setup.page, folder.path(), "failing-page", failing);
-    let (_serve, address) = setup.serve(folder.path(), &page);
-    let fail = |client| get_through_failures(client, address, predicted);
-    // The browser complains of the failures too.
-    setup.in_a_browser(folder.path(), "fail", fail);
+    let page = page_with_script(&programs.page, folder.path(), "failing-page", failing);
+    let (_serve, address) = programs.serve(folder.path(), &page);
+    let fail = |client| recover_from_gpu_failures(client, address, predicted);
+    // The console holds the provoked errors, so it is not checked.
+    programs.in_browser(folder.path(), "fail", fail);
 }
 
-/// The page, with a script before its own.
-fn page_with(page: &Path, folder: &Path, name: &str, first: &str) -> PathBuf {
-    let changed = folder.join(name);
-    fs::create_dir(&changed).unwrap();
+/// Copies the page to `folder`, with a script before its own.
+fn page_with_script(page: &Path, folder: &Path, name: &str, first_script: &str) -> PathBuf {
+    let copy = folder.join(name);
+    fs::create_dir(&copy).unwrap();
     for entry in fs::read_dir(page).unwrap() {
         let entry = entry.unwrap();
-        fs::copy(entry.path(), changed.join(entry.file_name())).unwrap();
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
     }
-    let script = changed.join("web_viewer.js");
-    let whole = [first, &fs::read_to_string(&script).unwrap()].concat();
-    fs::write(script, whole).unwrap();
-    changed
+    let script = copy.join("web_viewer.js");
+    let both = [first_script, &fs::read_to_string(&script).unwrap()].concat();
+    fs::write(script, both).unwrap();
+    copy
 }
 
-/// What a person does with the page.
-async fn look(client: Client, address: String, predicted: LabelMap) {
+/// Segments in two tabs, shares the result, opens the link, and visits the page again.
+async fn segment_and_share(client: Client, address: String, predicted: LabelMap) {
     let regions = phantom::task().regions;
     client.goto(&address).await.unwrap();
     assert!(text(&client, "#disclaimer").await.contains(DISCLAIMER));
     let start = Instant::now();
-    let [link, other] = tabs::segment_at_the_same_time(&client, &address).await;
+    let [link, other_link] = tabs::segment_in_two_tabs(&client, &address).await;
     println!("segmented in two tabs in {:.1} s", start.elapsed().as_secs_f64());
-    assert_eq!(link, other, "one tab disturbed the other");
+    assert_eq!(link, other_link, "the tabs disturbed each other");
     screenshot(&client, "result.png").await;
     check_table(&client, &regions, &predicted).await;
     println!("the link has {} characters", link.len());
@@ -217,7 +229,7 @@ async fn look(client: Client, address: String, predicted: LabelMap) {
     let shared = share::decode(fragment).unwrap();
     compare(&shared, &predicted, &regions);
 
-    // Only the fragment changes between the two, so without a page between nothing is loaded.
+    // The addresses differ only by the fragment, so the browser loads nothing without a page between.
     client.goto("about:blank").await.unwrap();
     client.goto(&link).await.unwrap();
     check_table(&client, &regions, &predicted).await;
@@ -225,163 +237,57 @@ async fn look(client: Client, address: String, predicted: LabelMap) {
     screenshot(&client, "link.png").await;
 
     let start = Instant::now();
-    tabs::keeps_the_model(&client, &address).await;
-    tabs::remembers_the_budget(&client, &address).await;
+    tabs::check_model_cache(&client, &address).await;
+    tabs::check_stored_budget(&client, &address).await;
     println!("visited again in {:.1} s", start.elapsed().as_secs_f64());
 }
 
-/// Without memory, and with the GPU lost in the middle, the page says so and gives the same result.
-async fn get_through_failures(client: Client, address: String, predicted: LabelMap) {
+/// After a refused allocation and a lost GPU, the page reports both and gives the same result.
+async fn recover_from_gpu_failures(client: Client, address: String, predicted: LabelMap) {
     client.goto(&address).await.unwrap();
     open_demo(&client).await;
     click(&client, "#segment").await;
     reach(&client, "done", 400).await;
-    let told = text(&client, "#setbacks").await;
-    println!("the page says: {told}");
-    for said in ["The GPU had no ", "The connection to the GPU was lost", "Ran within "] {
-        assert!(told.contains(said), "expected {said:?} in {told:?}");
+    let fallbacks = text(&client, "#fallbacks").await;
+    println!("the page reports: {fallbacks}");
+    for expected in ["The GPU had no ", "The connection to the GPU was lost", "Ran within "] {
+        assert!(fallbacks.contains(expected), "expected {expected:?} in {fallbacks:?}");
     }
-    screenshot(&client, "setbacks.png").await;
+    screenshot(&client, "fallbacks.png").await;
     click(&client, "#copy-link").await;
     let shared = share::decode(link(&client).await.split_once('#').unwrap().1).unwrap();
     compare(&shared, &predicted, &phantom::task().regions);
 }
 
-/// The page's label map lies on the scan's grid and is the trainer's.
-fn compare(shared: &Shared, predicted: &LabelMap, regions: &[Region]) {
+/// Checks that a shared label map is on the scan's grid and equals the trainer's.
+fn compare(shared: &SharedResult, predicted: &LabelMap, regions: &[Region]) {
     predicted.grid.check_same(&shared.labels.grid).unwrap();
     let mut num_compared = 0;
     for region in regions {
         if predicted.volume_ml(&region.labels) == 0.0 {
             continue;
         }
-        let (ours, theirs) = (&shared.labels.labels, &predicted.labels);
-        let dice = metrics::dice(ours, theirs, &region.labels, EmptyRule::Brats2023);
+        let (page_labels, trainer_labels) = (&shared.labels.labels, &predicted.labels);
+        let dice = metrics::dice(page_labels, trainer_labels, &region.labels, EmptyRule::Brats2023);
         println!("{}: Dice {dice:.5} between the page and the trainer", region.name);
-        assert!(dice >= LEAST_DICE, "{}: {dice}", region.name);
+        assert!(dice >= MIN_DICE, "{}: {dice}", region.name);
         num_compared += 1;
     }
     assert!(num_compared > 0, "expected a region that is not empty; the network learned nothing");
 }
 
-/// The table shows every region with its volume, as it rounds it.
+/// Checks that the table shows every region with its rounded volume.
 async fn check_table(client: &Client, regions: &[Region], predicted: &LabelMap) {
     let table = wait_for(client, "#regions", 60, "to hold every region", |text| {
         regions.iter().all(|region| text.contains(&region.name))
     });
     let table = table.await;
     for region in regions {
-        let row = table.split(&region.name).nth(1).expect("wait_for has seen it");
+        let row = table.split(&region.name).nth(1).expect("wait_for checked it");
         let number = row.split_whitespace().find_map(|word| word.parse::<f64>().ok());
         let (shown, volume_ml) = (number.expect("a number"), predicted.volume_ml(&region.labels));
         let difference = (shown - volume_ml).abs();
-        // Three digits, and what the two may differ by.
+        // The tolerance covers three digits and the difference allowed between the label maps.
         assert!(difference <= 0.01 * volume_ml + 0.002, "{}: {table}", region.name);
     }
-}
-
-async fn text(client: &Client, css: &str) -> String {
-    let element = client.wait().at_most(Duration::from_secs(60)).for_element(Locator::Css(css));
-    let element = element.await.unwrap_or_else(|e| panic!("expected {css} on the page: {e}"));
-    element.text().await.unwrap_or_default()
-}
-
-/// Waits until an element's text is as expected; gives the text.
-async fn wait_for(
-    client: &Client,
-    css: &str,
-    limit_secs: u64,
-    expected: &str,
-    is_so: impl Fn(&str) -> bool,
-) -> String {
-    let start = Instant::now();
-    loop {
-        let found = text(client, css).await;
-        if is_so(&found) {
-            return found;
-        }
-        let late = start.elapsed() > Duration::from_secs(limit_secs);
-        assert!(!late, "expected {css} {expected} within {limit_secs} s, found {found:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// Clicks as soon as the element is there and enabled.
-async fn click(client: &Client, css: &str) {
-    let start = Instant::now();
-    loop {
-        let element = client.find(Locator::Css(css)).await;
-        if let Ok(element) = element
-            && element.is_enabled().await.unwrap_or(false)
-            && element.click().await.is_ok()
-        {
-            return;
-        }
-        let late = start.elapsed() > Duration::from_secs(60);
-        assert!(!late, "expected to be able to click {css} within 60 s: {}", status(client).await);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// Waits for the server's model, with which the page moves: a click before would miss its button.
-async fn model_shown(client: &Client) {
-    wait_for(client, ".model", 60, "to show the model", |text| text.contains("Hash")).await;
-}
-
-async fn open_demo(client: &Client) {
-    model_shown(client).await;
-    click(client, "#demo").await;
-    reach(client, "ready", 60).await;
-}
-
-async fn status(client: &Client) -> String {
-    let Ok(element) = client.find(Locator::Css("#status")).await else {
-        return "the page has no #status".into();
-    };
-    let (state, text) = (state(client).await, element.text().await.unwrap_or_default());
-    format!("the page is {state:?} and says {text:?}")
-}
-
-async fn state(client: &Client) -> String {
-    let Ok(element) = client.find(Locator::Css("#status")).await else { return String::new() };
-    element.attr("data-state").await.ok().flatten().unwrap_or_default()
-}
-
-/// Waits for a state of the page.
-async fn reach(client: &Client, wanted: &str, limit_secs: u64) {
-    let start = Instant::now();
-    loop {
-        let found = state(client).await;
-        if found == wanted {
-            return;
-        }
-        assert_ne!(found, "error", "{}", status(client).await);
-        if start.elapsed() > Duration::from_secs(limit_secs) {
-            panic!("expected {wanted:?} within {limit_secs} s: {}", status(client).await);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-async fn link(client: &Client) -> String {
-    let input = client.wait().at_most(Duration::from_secs(60));
-    let input = input.for_element(Locator::Css("#share-link")).await.expect("#share-link");
-    for _ in 0..100 {
-        let link = input.prop("value").await.unwrap().unwrap_or_default();
-        if !link.is_empty() {
-            return link;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("expected a link in #share-link within 10 s: {}", status(client).await);
-}
-
-/// Saves what the page looks like, in `$REWIND_SCREENSHOT` or else cargo's target folder.
-async fn screenshot(client: &Client, name: &str) {
-    let folder = env::var_os("REWIND_SCREENSHOT").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).into());
-    let png = client.screenshot().await.unwrap_or_default();
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join(name), png).unwrap();
-    println!("screenshot: {}", folder.join(name).display());
 }

@@ -1,16 +1,16 @@
-//! The Markdown files: links lead somewhere, paths in backticks exist, the README stays short, and
-//! every document carries the disclaimer.
+//! Rules for the Markdown files: links and paths in backticks exist, the README is short, and every
+//! document carries the disclaimer.
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::sources::{files, none, root, text};
+use crate::sources::{assert_no_violations, root, text, tracked_files};
 
 const DISCLAIMER: &str = "Research use only, not a medical device";
 
 const MAX_README_LINES: usize = 90;
 
-/// Folders and files at which a path in backticks begins.
-const PATH_STARTS: [&str; 9] = [
+/// The beginnings by which a text in backticks is recognized as a path of the repository.
+const PATH_PREFIXES: [&str; 9] = [
     ".cargo/",
     ".ci/",
     ".github/",
@@ -22,12 +22,13 @@ const PATH_STARTS: [&str; 9] = [
     "Cargo.toml",
 ];
 
-fn markdown() -> Vec<(String, String)> {
-    let names = files().into_iter().filter(|file| file.ends_with(".md"));
-    names.filter_map(|file| Some((text(&file)?, file))).map(|(text, file)| (file, text)).collect()
+/// Returns the name and the text of each document.
+fn documents() -> Vec<(String, String)> {
+    let files = tracked_files().into_iter().filter(|file| file.ends_with(".md"));
+    files.filter_map(|file| text(&file).map(|text| (file, text))).collect()
 }
 
-/// The lines outside code blocks, with their numbers.
+/// Returns the numbered lines outside code blocks.
 fn prose(text: &str) -> Vec<(usize, &str)> {
     let mut is_code = false;
     let mut lines = Vec::new();
@@ -41,55 +42,56 @@ fn prose(text: &str) -> Vec<(usize, &str)> {
     lines
 }
 
-/// The fragment that leads to a heading, as GitHub makes it.
-fn anchor(heading: &str) -> String {
+/// Returns the fragment of a heading's link, as GitHub makes it.
+fn heading_anchor(heading: &str) -> String {
     let letters = heading.trim().to_lowercase();
-    let kept = letters.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
-    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    let allowed = letters.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    allowed.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-fn anchors(text: &str) -> Vec<String> {
+fn heading_anchors(text: &str) -> Vec<String> {
     let headings = prose(text).into_iter().filter(|(_, line)| line.starts_with('#'));
-    headings.map(|(_, line)| anchor(line.trim_start_matches('#'))).collect()
+    headings.map(|(_, line)| heading_anchor(line.trim_start_matches('#'))).collect()
 }
 
-/// The targets of inline links, `[text](target)`, and of pictures.
-fn targets(line: &str) -> Vec<&str> {
-    let after = line.split("](").skip(1);
-    after.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target).collect()
+/// Returns the targets of inline links, `[text](target)`, and of pictures.
+fn link_targets(line: &str) -> Vec<&str> {
+    let rests = line.split("](").skip(1);
+    rests.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target).collect()
 }
 
-/// The path without `.` and `..`.
+/// Removes `.` and `..` from a path.
 fn normalized(path: &Path) -> PathBuf {
-    let mut parts = PathBuf::new();
-    for part in path.components() {
-        match part {
+    let mut normalized = PathBuf::new();
+    for component in path.components() {
+        match component {
             Component::ParentDir => {
-                parts.pop();
+                normalized.pop();
             }
             Component::CurDir => {}
-            part => parts.push(part),
+            component => normalized.push(component),
         }
     }
-    parts
+    normalized
 }
 
-/// Relative links that lead to no file, or to no heading of it; `read` returns a file's text, empty
-/// for a folder, `None` where there is nothing.
-fn dangling(file: &str, text: &str, read: impl Fn(&Path) -> Option<String>) -> Vec<String> {
+/// Returns the relative links that lead to no file, or to no heading of the file.
+///
+/// `read` returns a file's text, an empty text for a folder, and `None` if the path does not exist.
+fn broken_links(file: &str, text: &str, read: impl Fn(&Path) -> Option<String>) -> Vec<String> {
     let folder = Path::new(file).parent().unwrap_or(Path::new(""));
     let mut broken = Vec::new();
     for (n, line) in prose(text) {
-        for target in targets(line).into_iter().filter(|target| !target.contains("://")) {
+        for target in link_targets(line).into_iter().filter(|target| !target.contains("://")) {
             let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
             let linked = match path {
                 "" => Some(text.to_string()),
                 path => read(&normalized(&folder.join(path))),
             };
-            let is_heading = |linked: &String| {
-                fragment.is_empty() || anchors(linked).contains(&fragment.to_string())
+            let has_heading = |linked: &String| {
+                fragment.is_empty() || heading_anchors(linked).contains(&fragment.to_string())
             };
-            if !linked.as_ref().is_some_and(is_heading) {
+            if !linked.as_ref().is_some_and(has_heading) {
                 broken.push(format!("{file}:{n}: {target}"));
             }
         }
@@ -98,33 +100,33 @@ fn dangling(file: &str, text: &str, read: impl Fn(&Path) -> Option<String>) -> V
 }
 
 #[test]
-fn links_lead_to_files_and_headings() {
+fn links_lead_to_existing_files_and_headings() {
     let read = |path: &Path| match path.to_str() {
         Some("a/b.md") => Some("# One, two (3)\n```\n# code\n```".to_string()),
         _ => None,
     };
-    let broken = |link: &str| dangling("a/c/d.md", &format!("x [y]({link}) z"), read).len();
+    let broken = |link: &str| broken_links("a/c/d.md", &format!("x [y]({link}) z"), read).len();
     assert_eq!(["../b.md", "../b.md#one-two-3", "https://example.org"].map(broken), [0; 3]);
     assert_eq!(["b.md", "../b.md#code", "#here"].map(broken), [1; 3]);
 
     let read = |path: &Path| match root().join(path) {
         // A folder or a picture has no headings.
-        place if place.is_file() => Some(text(path).unwrap_or_default()),
-        place => place.is_dir().then(String::new),
+        full if full.is_file() => Some(text(path).unwrap_or_default()),
+        full => full.is_dir().then(String::new),
     };
-    let all = markdown().into_iter().flat_map(|(file, text)| dangling(&file, &text, read));
-    none(all.collect(), "a link leads to a file and a heading");
+    let all = documents().into_iter().flat_map(|(file, text)| broken_links(&file, &text, read));
+    assert_no_violations(all.collect(), "links lead to existing files and headings");
 }
 
-/// Paths of the repository in backticks that do not exist; those with a placeholder in capitals
-/// (`NAME`) or a wildcard are left out.
+/// Returns the paths in backticks that do not exist. Ignores paths with a placeholder (`NAME`) or a
+/// wildcard.
 fn missing_paths(file: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
     let mut missing = Vec::new();
     for (n, line) in prose(text) {
         for span in line.split('`').skip(1).step_by(2) {
-            let is_path = PATH_STARTS.iter().any(|start| span.starts_with(start));
-            let is_plain = !span.contains([' ', '*', '…']) && !span.contains("NAME");
-            if is_path && is_plain && !exists(span) {
+            let is_path = PATH_PREFIXES.iter().any(|prefix| span.starts_with(prefix));
+            let is_complete = !span.contains([' ', '*', '…']) && !span.contains("NAME");
+            if is_path && is_complete && !exists(span) {
                 missing.push(format!("{file}:{n}: {span}"));
             }
         }
@@ -139,8 +141,8 @@ fn paths_in_backticks_exist() {
     assert_eq!(missing("`tests/other.rs`"), 1);
 
     let exists = |path: &str| root().join(path).exists();
-    let all = markdown().into_iter().flat_map(|(file, text)| missing_paths(&file, &text, exists));
-    none(all.collect(), "a path in the documents exists");
+    let all = documents().into_iter().flat_map(|(file, text)| missing_paths(&file, &text, exists));
+    assert_no_violations(all.collect(), "paths in documents exist");
 }
 
 #[test]
@@ -153,6 +155,6 @@ fn the_readme_is_short() {
 #[test]
 fn every_document_carries_the_disclaimer() {
     let lacks = |(_, text): &(String, String)| !text.contains(DISCLAIMER);
-    let bare = markdown().into_iter().filter(lacks).map(|(file, _)| file).collect();
-    none(bare, "\"Research use only, not a medical device\" stands in every document");
+    let without = documents().into_iter().filter(lacks).map(|(file, _)| file).collect();
+    assert_no_violations(without, "every document carries the disclaimer");
 }

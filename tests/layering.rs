@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::sources::{code, files, none, root, text};
+use crate::sources::{assert_no_violations, code_lines, root, text, tracked_files};
 
 const WASM: &str = "wasm32-unknown-unknown";
 
@@ -40,7 +40,10 @@ fn forbidden(names: &BTreeSet<String>, rules: &[&str]) -> Vec<String> {
 
 fn check(package: &str, features: &str, target: &str, rules: &[&str]) {
     let found = forbidden(&dependencies(package, features, target), rules);
-    none(found, &format!("{package} with [{features}] for [{target}] does not use"));
+    assert_no_violations(
+        found,
+        &format!("{package} with [{features}] for [{target}] does not use"),
+    );
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn the_programs_and_the_tests_share_every_dependency() {
     let (programs, tests) = (features("normal,build"), features("normal,build,dev"));
     assert!(programs.iter().any(|line| line.starts_with("burn ")), "{programs:?}");
     let twice = programs.difference(&tests).cloned().collect();
-    none(twice, "tests add no features to what the programs use");
+    assert_no_violations(twice, "tests add no features to what the programs use");
 }
 
 /// Lines of code, up to a file's tests, that name something forbidden.
@@ -110,11 +113,11 @@ fn mentions(file: &str, text: &str, names: &[&str]) -> Vec<String> {
         let name = names.iter().find(|name| line.contains(**name))?;
         Some(format!("{file}:{n}: {name}"))
     };
-    code(&text[..tests]).filter_map(hit).collect()
+    code_lines(&text[..tests]).filter_map(hit).collect()
 }
 
 fn mentions_in(folder: &str, names: &[&str]) -> Vec<String> {
-    let inside = files().into_iter().filter(|file| file.starts_with(folder));
+    let inside = tracked_files().into_iter().filter(|file| file.starts_with(folder));
     let rust: Vec<String> = inside.filter(|file| file.ends_with(".rs")).collect();
     assert!(!rust.is_empty(), "expected sources in {folder}, found none");
     rust.iter().flat_map(|file| mentions(file, &text(file).unwrap_or_default(), names)).collect()
@@ -124,13 +127,16 @@ fn mentions_in(folder: &str, names: &[&str]) -> Vec<String> {
 fn the_domain_opens_no_file_and_reads_no_clock() {
     let names = ["std::fs", "std::net", "std::env", "std::time", "Instant", "SystemTime", "wgpu::"];
     assert_eq!(mentions("a.rs", "use std::fs;\n// std::net", &names), ["a.rs:1: std::fs"]);
-    none(mentions_in("model-core/src/", &names), "bytes in, bytes out");
+    assert_no_violations(mentions_in("model-core/src/", &names), "bytes in, bytes out");
 }
 
 #[test]
 fn only_the_engine_touches_the_gpu() {
-    none(mentions_in("web-viewer/src/", &["wgpu::"]), "the page asks the engine");
-    none(mentions_in("trainer/src/", &["wgpu::"]), "the trainer asks burn, or the engine");
+    assert_no_violations(mentions_in("web-viewer/src/", &["wgpu::"]), "the page asks the engine");
+    assert_no_violations(
+        mentions_in("trainer/src/", &["wgpu::"]),
+        "the trainer asks burn, or the engine",
+    );
 }
 
 /// Kernels that lack their neighbour: a `.wgsl` needs the `.rs` of its name, with its `Params`
@@ -167,8 +173,14 @@ fn every_kernel_stands_beside_its_reference() {
     assert_eq!(lonely(&pair, text_of("pub fn reference() {}")).len(), 1);
     assert_eq!(lonely(&pair[1..], text_of(host)).len(), 1);
 
-    let ours = files();
+    let ours = tracked_files();
     let elsewhere = |file: &&String| file.ends_with(".wgsl") && !file.starts_with("shaders/src/");
-    none(ours.iter().filter(elsewhere).cloned().collect(), "kernels lie in shaders/src");
-    none(lonely(&ours, |file| text(file).unwrap_or_default()), "a kernel is two neighbors");
+    assert_no_violations(
+        ours.iter().filter(elsewhere).cloned().collect(),
+        "kernels lie in shaders/src",
+    );
+    assert_no_violations(
+        lonely(&ours, |file| text(file).unwrap_or_default()),
+        "a kernel is two neighbors",
+    );
 }

@@ -1,5 +1,6 @@
-//! The rules of the sources alone, built by `cargo xtask test` in seconds, before everything else:
-//! `rustc --edition=2024 --test tests/rules.rs`. In [`main`](../main.rs) they stand with the rest.
+//! The tests of the sources as a separate binary. `cargo xtask test` builds and runs it in seconds, before
+//! everything else: `rustc --edition=2024 --test tests/rules.rs`. [`main`](../main.rs) includes the same
+//! tests.
 
 mod docs;
 mod layering;

@@ -13,12 +13,12 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use web_viewer::share::{
-    self, MAX_FRAGMENT_CHARS, PREFIX, ShareError, Shared, SharedModel, SharedRegion,
+    self, MAX_FRAGMENT_CHARS, PREFIX, ShareError, SharedModel, SharedRegion, SharedResult,
 };
 use web_viewer::slice::Convention;
 
 /// A result for a label map in BraTS 2023's scheme.
-fn shared(labels: LabelMap) -> Shared {
+fn shared(labels: LabelMap) -> SharedResult {
     let regions = Task::builtin("brats2023").unwrap().regions;
     let regions = regions.into_iter().map(|region| SharedRegion {
         volume_ml: (labels.volume_ml(&region.labels) * 1000.0).round() / 1000.0,
@@ -26,21 +26,21 @@ fn shared(labels: LabelMap) -> Shared {
         color: region.color,
         codes: region.labels,
     });
-    Shared {
+    SharedResult {
         convention: Convention::Neurological,
         regions: regions.collect(),
         model: SharedModel {
             name: "A model".into(),
             warning: "Means nothing.".into(),
             hash: "0123456789abcdef".repeat(4),
-            windows: String::new(),
+            tiles: String::new(),
         },
         labels,
     }
 }
 
 /// Two nested balls with a core, on an oblique grid.
-fn small() -> Shared {
+fn small() -> SharedResult {
     let rows = [[-1.0, 0.1, 0., 9.25], [0.1, -2.0, 0., 1e-7], [0., 0., 3.3, -1234.5]];
     let grid = Grid::new([14, 9, 7], Affine::from_rows(rows));
     let distance = |n: usize, center: [f64; 3]| {
@@ -59,7 +59,7 @@ fn small() -> Shared {
 
 /// The card of a fragment, and the coded labels behind it.
 fn opened(fragment: &str) -> (Value, Vec<u8>) {
-    let body = share::open(fragment).unwrap();
+    let body = share::body_from_fragment(fragment).unwrap();
     let length = u32::from_le_bytes(body[..4].try_into().unwrap()) as usize;
     let mut json = Vec::new();
     DeflateDecoder::new(&body[4..4 + length]).read_to_end(&mut json).unwrap();
@@ -72,11 +72,11 @@ fn resealed(card: &[u8], coded: &[u8]) -> String {
     encoder.write_all(card).unwrap();
     let deflated = encoder.finish().unwrap();
     let length = (deflated.len() as u32).to_le_bytes();
-    share::seal(&[&length[..], &deflated, coded].concat())
+    share::fragment_from_body(&[&length[..], &deflated, coded].concat())
 }
 
 /// The valid result with one field of its card replaced.
-fn altered(path: &str, value: Value) -> Result<Shared, ShareError> {
+fn altered(path: &str, value: Value) -> Result<SharedResult, ShareError> {
     let (mut card, coded) = opened(&share::encode(&small()).unwrap());
     *card.pointer_mut(path).unwrap_or_else(|| panic!("the card has {path}")) = value;
     share::decode(&resealed(card.to_string().as_bytes(), &coded))
@@ -137,14 +137,14 @@ fn a_link_of_version_1_still_opens() {
     assert_eq!(opened, small());
 }
 
-/// What was made in windows is another function, which the link may not hide.
+/// Tiles are another function than the whole scan at once.
 #[test]
-fn a_link_names_the_windows_that_a_result_was_made_in() {
+fn a_link_states_the_tiles_of_its_result() {
     let mut shared = small();
-    shared.model.windows = "8 overlapping windows of 96 × 96 × 96 voxels".into();
+    shared.model.tiles = "8 overlapping tiles of 96 × 96 × 96 voxels".into();
     let opened = share::decode(&share::encode(&shared).unwrap()).unwrap();
-    assert_eq!(opened.model.windows, shared.model.windows);
-    shared.model.windows = "8".repeat(201);
+    assert_eq!(opened.model.tiles, shared.model.tiles);
+    shared.model.tiles = "8".repeat(201);
     assert!(matches!(share::encode(&shared), Err(ShareError::TooLarge { limit: 200, .. })));
 }
 
@@ -174,7 +174,7 @@ fn a_link_with_other_characters_is_refused() {
 fn bodies_mutated_behind_the_checksum_never_panic() {
     let mut random = ChaCha8Rng::seed_from_u64(2);
     let fragment = share::encode(&small()).unwrap();
-    let body = share::open(&fragment).unwrap();
+    let body = share::body_from_fragment(&fragment).unwrap();
     let (card, coded) = opened(&fragment);
     let card = card.to_string().into_bytes();
     for n in 0..6000 {
@@ -183,13 +183,14 @@ fn bodies_mutated_behind_the_checksum_never_panic() {
             let at = random.random_range(0..bytes.len());
             bytes[at] = (random.next_u32() >> 24) as u8;
         }
-        let mutated = if n % 2 == 0 { share::seal(&bytes) } else { resealed(&bytes, &coded) };
+        let mutated =
+            if n % 2 == 0 { share::fragment_from_body(&bytes) } else { resealed(&bytes, &coded) };
         if let Ok(shared) = share::decode(&mutated) {
             assert_eq!(shared.labels.labels.len(), shared.labels.grid.num_voxels());
         }
     }
     for length in 0..body.len() {
-        let _ = share::decode(&share::seal(&body[..length]));
+        let _ = share::decode(&share::fragment_from_body(&body[..length]));
     }
 }
 
@@ -230,7 +231,7 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
 fn other_versions_and_other_fragments_are_refused() {
     let fragment = share::encode(&small()).unwrap();
     let newer = fragment.replacen("rewind-v1.", "rewind-v2.", 1);
-    assert!(share::is_shared(&newer));
+    assert!(share::is_share_fragment(&newer));
     assert_eq!(share::decode(&newer), Err(ShareError::Version { found: "2".into() }));
     for other in ["", "#", "section-2", "research-use-only", "rewind-v1.AAAA"] {
         assert_eq!(share::decode(other), Err(ShareError::NotALink), "{other:?}");
@@ -248,13 +249,13 @@ fn a_bomb_is_refused_within_bounded_memory() {
         }
         let deflated = encoder.finish().unwrap();
         let length = (deflated.len() as u32).to_le_bytes();
-        let bomb = share::seal(&[&length[..], &deflated].concat());
+        let bomb = share::fragment_from_body(&[&length[..], &deflated].concat());
         match share::decode(&bomb) {
             Err(ShareError::TooLarge { what, .. }) => format!("refused: {what}"),
             other => format!("{other:?}"),
         }
     });
-    assert_eq!(outcome.answer.unwrap(), "refused: the card in bytes");
+    assert_eq!(outcome.answer.unwrap(), "refused: the header in bytes");
     if let Some(peak_bytes) = outcome.peak_bytes {
         assert!(peak_bytes < 200 << 20, "{peak_bytes} bytes at most");
     }

@@ -1,4 +1,4 @@
-//! A headless Chromium with software WebGPU, and the processes around it.
+//! Starts and ends a headless Chromium with software WebGPU, and other processes of the tests.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 
-/// A process, with all that it starts, that ends when this is dropped, on a panic too.
+/// A process with its child processes. Dropping it ends them all, also after a panic.
 pub struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    /// Starts a program in a group of its own; what it writes goes to the file `log`.
+    /// Starts a program in a new process group. Its output goes to the file `log`.
     pub fn start(command: &mut Command, log: &Path) -> Running {
         let file = File::create(log).expect("a log file");
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
@@ -28,12 +28,12 @@ impl Running {
         Running { child, log: log.to_path_buf() }
     }
 
-    /// What the program has written.
+    /// Returns the program's output so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Waits for a line that has `before`, and gives what follows up to one of `ends`.
+    /// Waits for `before` in the output, and returns the following text up to one of `ends`.
     pub fn wait_for(&mut self, before: &str, ends: &[char]) -> String {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(30) {
@@ -54,7 +54,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A negative id is the group: a browser would outlive its driver.
+        // A negative id means the process group, which includes the driver's browser.
         #[cfg(unix)]
         let _ = Command::new("kill").args(["-9", "--", &format!("-{}", self.child.id())]).status();
         let _ = self.child.kill();
@@ -62,7 +62,7 @@ impl Drop for Running {
     }
 }
 
-/// Starts `chromedriver` on a free port; gives it with its address.
+/// Starts `chromedriver` on a free port. Returns it with its address.
 pub fn start_driver(driver: &Path, log: &Path) -> (Running, String) {
     let mut command = Command::new(driver);
     let mut running = Running::start(command.args(["--port=0", "--enable-chrome-logs"]), log);
@@ -70,8 +70,8 @@ pub fn start_driver(driver: &Path, log: &Path) -> (Running, String) {
     (running, format!("http://localhost:{port}"))
 }
 
-/// Opens a browser that computes in software: these switches give WebGPU and canvas on a machine
-/// without a GPU (without `--use-angle` the canvas stays empty).
+/// Opens a browser with software rendering: these switches provide WebGPU and canvas on a machine
+/// without a GPU. Without `--use-angle` the canvas stays empty.
 pub async fn open(driver: &str, browser: &Path, profile: &Path) -> Result<Client, NewSessionError> {
     let profile = format!("--user-data-dir={}", profile.display());
     let switches = [
@@ -98,26 +98,27 @@ pub async fn open(driver: &str, browser: &Path, profile: &Path) -> Result<Client
     builder.capabilities(capabilities).connect(driver).await
 }
 
-/// The lines that the page wrote to its console.
+/// Returns the log's lines from the page's console.
 pub fn console(log: &str) -> Vec<&str> {
     log.lines().filter(|line| line.contains(":CONSOLE:")).collect()
 }
 
-/// Those among them that complain; Chromium writes all of them alike, whatever their level.
-pub fn complaints(console: &[impl AsRef<str>]) -> Vec<&str> {
+/// Returns the console's lines that report errors, found by their words: Chromium logs every line with
+/// the same level.
+pub fn error_lines(console: &[impl AsRef<str>]) -> Vec<&str> {
     let words = ["error", "panicked", "uncaught", "refused", "violates", "failed", "invalid"];
-    let complains = |line: &&str| {
+    let is_error = |line: &&str| {
         let line = line.to_lowercase();
         words.iter().any(|word| line.contains(word))
     };
-    console.iter().map(AsRef::as_ref).filter(complains).collect()
+    console.iter().map(AsRef::as_ref).filter(is_error).collect()
 }
 
 #[test]
-fn complaints_are_found_on_the_console() {
+fn error_lines_are_found_on_the_console() {
     let log = "[1:1:0101/000000.000000:INFO:CONSOLE:1] \"Uncaught Error: boom\", source: a (1)\n\
                [1:1:0101/000000.000000:INFO:CONSOLE:1] \"plain\", source: a (1)\n\
                [1:1:0101/000000.000000:ERROR:dbus/bus.cc:405] Failed to connect to the bus\n";
     assert_eq!(console(log).len(), 2);
-    assert_eq!(complaints(&console(log)), [log.lines().next().unwrap()]);
+    assert_eq!(error_lines(&console(log)), [log.lines().next().unwrap()]);
 }

@@ -1,5 +1,5 @@
-// Stands before the page's own script and has the worker's GPU fail as GPUs do: the first
-// allocation is refused, and the first device is lost in the middle of a run.
+// Runs before the page's own script and makes the worker's GPU fail: the first allocation is refused,
+// and the first device is lost during a run.
 if (typeof WorkerGlobalScope !== "undefined") {
     const { pushErrorScope, popErrorScope } = GPUDevice.prototype;
     const scopes = [];

@@ -7,7 +7,7 @@ use promises::alone;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use web_viewer::share::{self, ShareError, Shared};
+use web_viewer::share::{self, ShareError, SharedResult};
 
 use super::{altered, opened, resealed, shared, small};
 
@@ -186,7 +186,7 @@ fn codes_and_boxes_are_those_of_the_map() {
 /// What the encoder makes, the decoder reads: what it would refuse is not made.
 #[test]
 fn no_link_is_made_that_would_not_open() {
-    let refused = |change: fn(&mut Shared)| {
+    let refused = |change: fn(&mut SharedResult)| {
         let mut map = small();
         change(&mut map);
         share::encode(&map).expect_err("expected a refusal");

@@ -1,44 +1,45 @@
-//! Which file is which channel, guessed from names; the page shows the guess and lets it be changed.
+//! Guesses the channel of each file from its name. The page shows the guess, and the user can change it.
 
 use model_core::{Holds, ScanName, is_specific};
 
-/// What a file is taken for.
+/// The guessed content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Guess {
     /// One of the model's channels.
     Channel(usize),
-    /// Whatever is still missing: its name tells nothing.
-    Any,
-    /// Not the model's, and not to be taken for it: what it is instead.
-    Other(String),
+    /// Any channel that is still missing: the name states none.
+    AnyChannel,
+    /// Not a channel of the model, with a description of the content.
+    NotAChannel(String),
 }
 
-/// What each file is, by its name: each channel at most once, the first file first.
-pub fn guesses(files: &[String], channels: &[String]) -> Vec<Guess> {
-    let mut taken = vec![false; channels.len()];
-    // A model of "MRI" takes any contrast.
-    let takes_any = channels.len() == 1 && !is_specific(&channels[0]);
+/// Guesses the content of each file. Each channel is assigned at most once; of several files for a
+/// channel, the unprocessed variant is preferred, then the first file.
+pub fn guess_channels(files: &[String], channels: &[String]) -> Vec<Guess> {
+    let mut is_assigned = vec![false; channels.len()];
+    // A model whose only channel is "MRI" takes any contrast.
+    let takes_any_contrast = channels.len() == 1 && !is_specific(&channels[0]);
     let guess = |file: &String| {
         let ScanName { holds, word, variant, .. } = ScanName::parse(file, channels);
-        let found = match holds {
+        let channel = match holds {
             Holds::Channel(channel) => channel,
             Holds::Numbered(number) if number < channels.len() => number,
-            Holds::Numbered(number) => return Guess::Other(format!("channel {number:04}")),
-            Holds::OtherChannel if takes_any => return Guess::Any,
-            Holds::OtherChannel => return Guess::Other(format!("another channel ({word})")),
-            Holds::Labels => return Guess::Other(format!("labels ({word})")),
-            Holds::OtherMask => return Guess::Other(format!("a mask ({word})")),
-            Holds::Untold => return Guess::Any,
+            Holds::Numbered(number) => return Guess::NotAChannel(format!("channel {number:04}")),
+            Holds::OtherChannel if takes_any_contrast => return Guess::AnyChannel,
+            Holds::OtherChannel => return Guess::NotAChannel(format!("another channel ({word})")),
+            Holds::Labels => return Guess::NotAChannel(format!("labels ({word})")),
+            Holds::OtherMask => return Guess::NotAChannel(format!("a mask ({word})")),
+            Holds::Untold => return Guess::AnyChannel,
         };
-        match std::mem::replace(&mut taken[found], true) {
-            false => Guess::Channel(found),
+        match std::mem::replace(&mut is_assigned[channel], true) {
+            false => Guess::Channel(channel),
             true => {
-                let which = if variant.is_empty() { word } else { format!("{word} {variant}") };
-                Guess::Other(format!("a second file of {} ({which})", channels[found]))
+                let found = if variant.is_empty() { word } else { format!("{word} {variant}") };
+                Guess::NotAChannel(format!("a second file of {} ({found})", channels[channel]))
             }
         }
     };
-    // Of a scan in several forms the one to which nothing was done.
+    // Unprocessed variants, whose name is empty, come first.
     let mut order: Vec<usize> = (0..files.len()).collect();
     order.sort_by_key(|&n| ScanName::parse(&files[n], channels).variant);
     let mut guesses: Vec<(usize, Guess)> =
@@ -55,12 +56,12 @@ mod tests {
         names.iter().map(|name| name.to_string()).collect()
     }
 
-    fn of(files: &[&str], channels: &[&str]) -> Vec<Guess> {
-        guesses(&strings(files), &strings(channels))
+    fn guesses(files: &[&str], channels: &[&str]) -> Vec<Guess> {
+        guess_channels(&strings(files), &strings(channels))
     }
 
     #[test]
-    fn the_fields_names_are_understood() {
+    fn common_file_names_give_their_channels() {
         for names in [
             ["BraTS-GLI-00000-000-t1n.nii.gz", "x-t1c.nii.gz", "x-t2w.nii.gz", "x-t2f.nii.gz"],
             ["BraTS20_001_t1.nii", "BraTS20_001_t1ce.nii", "BraTS20_001_t2.nii", "001_flair.nii"],
@@ -69,7 +70,7 @@ mod tests {
             ["U_11_T1.nii.gz", "U_11_T1GD.nii.gz", "U_11_T2.nii.gz", "U_11_FLAIR.nii.gz"],
             ["T1_a.nii", "T1ce_a.nii", "T2_a.nii", "flair_a.nii"],
         ] {
-            let found = of(&names, &["T1", "T1Gd", "T2", "FLAIR"]);
+            let found = guesses(&names, &["T1", "T1Gd", "T2", "FLAIR"]);
             assert_eq!(found, [0, 1, 2, 3].map(Guess::Channel), "{names:?}");
         }
     }
@@ -78,27 +79,33 @@ mod tests {
     fn labels_and_other_scans_are_not_taken_for_a_channel() {
         let files =
             ["x-seg.nii.gz", "x_tumor_segmentation.nii", "x_T2.nii", "x_ADC.nii", "x-t1n.nii"];
-        for (guess, part) in of(&files, &["T1"]).iter().zip(["labels", "labels", "t2", "adc", ""]) {
+        let expected = ["labels", "labels", "t2", "adc", ""];
+        for (guess, expected) in guesses(&files, &["T1"]).iter().zip(expected) {
             match guess {
-                Guess::Other(what) => assert!(!part.is_empty() && what.contains(part), "{what}"),
-                guess => assert_eq!((guess, part), (&Guess::Channel(0), "")),
+                Guess::NotAChannel(content) => {
+                    assert!(!expected.is_empty() && content.contains(expected), "{content}");
+                }
+                guess => assert_eq!((guess, expected), (&Guess::Channel(0), "")),
             }
         }
-        assert!(matches!(of(&["x_0001.nii"], &["T1"])[..], [Guess::Other(_)]));
+        assert!(matches!(guesses(&["x_0001.nii"], &["T1"])[..], [Guess::NotAChannel(_)]));
     }
 
     #[test]
-    fn a_name_that_tells_nothing_is_left_to_the_user() {
-        let found = of(&["scan.nii.gz", "t1_a.nii.gz", "t1_b.nii.gz"], &["T1", "FLAIR"]);
-        assert_eq!(found[..2], [Guess::Any, Guess::Channel(0)]);
-        assert!(matches!(&found[2], Guess::Other(what) if what.contains("second")));
-        assert_eq!(of(&["x_t1.nii", "x.nii"], &["MRI"]), [Guess::Any, Guess::Any]);
+    fn a_name_without_a_channel_is_left_to_the_user() {
+        let found = guesses(&["scan.nii.gz", "t1_a.nii.gz", "t1_b.nii.gz"], &["T1", "FLAIR"]);
+        assert_eq!(found[..2], [Guess::AnyChannel, Guess::Channel(0)]);
+        assert!(matches!(&found[2], Guess::NotAChannel(what) if what.contains("second")));
+        assert_eq!(
+            guesses(&["x_t1.nii", "x.nii"], &["MRI"]),
+            [Guess::AnyChannel, Guess::AnyChannel]
+        );
     }
 
     #[test]
-    fn the_last_telling_word_counts_and_what_nothing_was_done_to_goes_before() {
-        assert_eq!(of(&["t1_study_t2.nii.gz"], &["T1", "T2"]), [Guess::Channel(1)]);
-        let found = of(&["x_T1_bias.nii.gz", "x_T1.nii.gz"], &["T1"]);
-        assert!(matches!(found[..], [Guess::Other(_), Guess::Channel(0)]), "{found:?}");
+    fn the_last_known_word_counts_and_unprocessed_scans_are_preferred() {
+        assert_eq!(guesses(&["t1_study_t2.nii.gz"], &["T1", "T2"]), [Guess::Channel(1)]);
+        let found = guesses(&["x_T1_bias.nii.gz", "x_T1.nii.gz"], &["T1"]);
+        assert!(matches!(found[..], [Guess::NotAChannel(_), Guess::Channel(0)]), "{found:?}");
     }
 }

@@ -1,22 +1,22 @@
-//! The demonstration's manifest: which files of the folder are its model and its case.
+//! The demonstration's manifest: names the model and the case among the folder's files.
 
 use serde::{Deserialize, Serialize};
 
-/// `manifest.json` of a demonstration's folder.
+/// The `manifest.json` of a demonstration's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The model bundle.
+    /// The file name of the model bundle.
     pub bundle: String,
     /// The case.
     pub case: ManifestCase,
 }
 
-/// The case of a demonstration.
+/// A demonstration's case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ManifestCase {
-    /// Its name.
+    /// The case's name.
     pub name: String,
-    /// One file with all channels, or one a channel in the task's order.
+    /// File names: one file with all channels, or one file for each channel in the task's order.
     pub files: Vec<String>,
 }
 
@@ -24,14 +24,16 @@ impl Manifest {
     /// Reads a manifest.
     ///
     /// # Errors
-    /// A sentence that says what is wrong.
+    /// A message for the user if the JSON is invalid, a name is not that of a file in the folder, or the
+    /// case has no files.
     pub fn parse(json: &[u8]) -> Result<Manifest, String> {
         let text = model_core::text(json).map_err(|error| error.to_string())?;
         let manifest: Manifest = serde_json::from_str(text)
             .map_err(|e| format!("expected a demonstration's manifest, found {e}"))?;
-        let is_plain = |name: &str| !name.is_empty() && !name.contains(['/', '\\', ':', '?', '#']);
+        let is_file_name =
+            |name: &str| !name.is_empty() && !name.contains(['/', '\\', ':', '?', '#']);
         let mut names = std::iter::once(&manifest.bundle).chain(&manifest.case.files);
-        if let Some(name) = names.find(|name| !is_plain(name)) {
+        if let Some(name) = names.find(|name| !is_file_name(name)) {
             return Err(format!("expected names of files in the folder, found {name:?}"));
         }
         match manifest.case.files.is_empty() {

@@ -1,13 +1,11 @@
 //! The page that segments a scan in the browser, and the server that serves it.
 //!
-//! What can be said without a browser is plain Rust, tested natively: links, slices, which file is
-//! which channel. The page and its worker are compiled for wasm only, the server natively only.
+//! Everything that needs no browser is plain Rust, tested natively: share links, slices, and the guess
+//! of a file's channel. The page and its worker are compiled for wasm only, the server natively only.
 
 pub mod budget;
 pub mod channel_guess;
 pub mod demo;
-#[cfg(target_arch = "wasm32")]
-mod life;
 pub mod messages;
 #[cfg(target_arch = "wasm32")]
 mod page;
@@ -17,9 +15,11 @@ pub mod server;
 pub mod share;
 pub mod slice;
 #[cfg(target_arch = "wasm32")]
+mod web_lock;
+#[cfg(target_arch = "wasm32")]
 mod worker;
 
-/// Starts the page, or its worker: one WebAssembly is both.
+/// Starts the page or, in a worker's scope, the worker. Both are the same WebAssembly module.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen(start)]
 pub fn start() {

@@ -1,6 +1,6 @@
-//! Numbers and events of a run in words for the person at the page.
+//! Texts for the user: numbers, warnings and errors of a run in words.
 
-/// A large number with three digits and its prefix's word.
+/// Formats a large number with two to four digits and its magnitude's word.
 pub fn count(n: u64) -> String {
     let x = n as f64;
     match x {
@@ -12,7 +12,7 @@ pub fn count(n: u64) -> String {
     }
 }
 
-/// Memory; never less than it is.
+/// Formats an amount of memory, rounded up.
 pub fn bytes(n: u64) -> String {
     match n.div_ceil(1 << 20) {
         mib if mib >= 1024 && mib % 1024 == 0 => format!("{} GiB", mib / 1024),
@@ -21,41 +21,49 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// How the network's maps are stored.
-pub fn maps(bits: u32) -> String {
-    format!("{bits}-bit maps")
+/// Returns the first characters of a hash, enough to compare by eye.
+pub fn short_hash(hash: &str) -> String {
+    hash.chars().take(12).collect()
 }
 
-/// What storing them so means.
-pub fn precision(bits: u32) -> &'static str {
+/// Names the storage of the network's feature maps.
+pub fn precision(bits: u32) -> String {
+    format!("{bits}-bit feature maps")
+}
+
+/// Explains the effect of storing feature maps in `bits` bits.
+pub fn precision_note(bits: u32) -> &'static str {
     match bits {
         16 => {
-            "Values between layers are rounded to half the memory. Single voxels may differ from a \
-               32-bit run; allow more memory for that."
+            "Values between layers are rounded to half the memory. Single voxels may differ from \
+             those of a 32-bit run. More memory allows 32 bits."
         }
-        _ => "Values between layers are kept in full precision.",
+        _ => "Values between layers are stored in full precision.",
     }
 }
 
-/// Stands where windows are offered, and with every result that was made in them.
-pub const WINDOWS_NOTE: &str = "Overlapping windows are another function than the whole scan at \
-     once, and give another result: the network's norms take their statistics from what they see.";
+/// Accompanies the offer to run in tiles, and every result of such a run.
+pub const TILES_NOTE: &str = "The result differs from that of the whole scan at once, because the \
+     network normalizes each tile by the tile's own statistics.";
 
-/// Windows by their number and size, in a few words.
-pub fn windows(number: usize, [i, j, k]: [usize; 3]) -> String {
-    format!("{number} overlapping windows of {i} × {j} × {k} voxels")
+/// Names the number and the size of tiles.
+pub fn tiles(num_tiles: usize, [i, j, k]: [usize; 3]) -> String {
+    format!("{num_tiles} overlapping tiles of {i} × {j} × {k} voxels")
 }
 
-/// How a result was made, for the header of its file, which holds 79 bytes.
-pub fn description(windows: &str) -> String {
-    match windows {
+/// Returns the description of a saved label map. The field of the NIfTI header holds 79 bytes.
+///
+/// `tiles` is the text of [`tiles`], or empty.
+pub fn description(tiles: &str) -> String {
+    match tiles {
         "" => "Rewind; research use only".into(),
-        windows => format!("Rewind; {}; research use only", windows.replace('×', "x")),
+        tiles => format!("Rewind; {}; research use only", tiles.replace('×', "x")),
     }
 }
 
-/// What went wrong before a run got through: a sentence for each event, and within what it ran.
-pub fn setbacks(events: &[String], doing: &str, plan_bytes: u64) -> String {
+/// Lists a run's fallbacks, one sentence each, and the memory of the plan that followed. `doing` is
+/// "Ran" or "Running". Empty without fallbacks.
+pub fn fallbacks(events: &[String], doing: &str, plan_bytes: u64) -> String {
     if events.is_empty() {
         return String::new();
     }
@@ -63,26 +71,26 @@ pub fn setbacks(events: &[String], doing: &str, plan_bytes: u64) -> String {
     format!("{}{doing} within {}.", sentences.collect::<String>(), bytes(plan_bytes))
 }
 
-/// Where the browser has no WebGPU at all.
-pub const NO_WEBGPU: &str = "This browser has no WebGPU, which the network runs on. Chrome and Edge \
-     have it on Tiles, macOS, Android, ChromeOS and recent Linux; Safari from version 26; Firefox \
-     on Tiles and on Apple silicon. Links to results open everywhere.";
+/// Shown if the browser has no WebGPU.
+pub const NO_WEBGPU: &str = "This browser has no WebGPU, which the network needs. Chrome and Edge \
+     have WebGPU on Windows, macOS, Android, ChromeOS and recent Linux; Safari has it from version \
+     26; Firefox has it on Windows and on Apple silicon. Links to results open in every browser.";
 
-/// Where the browser keeps WebGPU from this address.
-pub const NOT_SECURE: &str = "Browsers offer WebGPU only on https pages and on this computer itself: \
-     open the page at https://…, or at http://localhost.";
+/// Shown if the browser offers no WebGPU at this address.
+pub const NOT_SECURE: &str = "Browsers offer WebGPU only on https pages and on this computer itself. \
+     Open the page at https://… or at http://localhost.";
 
-/// Where the browser has WebGPU, and no graphics card for it.
-pub const NO_GPU: &str = "This browser found no graphics card that it may use, and the network runs \
-     on one. Look whether graphics acceleration is on: in Chrome and Edge under Settings, System, \
+/// Shown if the browser has WebGPU but no graphics card for it.
+pub const NO_GPU: &str = "This browser found no graphics card that it may use, and the network needs \
+     one. Check that graphics acceleration is on: in Chrome and Edge under Settings, System, \
      \u{201c}Use graphics acceleration when available\u{201d}; in Firefox under Settings, General, \
      Performance. Then restart the browser. Chrome on Linux may also need the flag \
      chrome://flags/#enable-unsafe-webgpu, and an old graphics driver an update. A remote desktop or \
      a virtual machine often has no graphics card: open the page in Chrome, Edge or Safari 26 on \
-     another computer. Links to results open everywhere.";
+     another computer. Links to results open in every browser.";
 
-/// What went wrong on the GPU, and what to do about it.
-pub fn failure(error: &shaders::Error) -> String {
+/// Describes an error of a run on the GPU, with a remedy.
+pub fn run_error(error: &shaders::Error) -> String {
     match error {
         shaders::Error::NoAdapter(_) => NO_GPU.into(),
         shaders::Error::DeviceLost(_) => format!(
@@ -98,49 +106,50 @@ pub fn failure(error: &shaders::Error) -> String {
     }
 }
 
-/// Stands after whatever ended the computation for good.
-pub const TRY_AGAIN: &str = "Most likely there was not enough memory: close other tabs and programs, \
-     load this page again, and allow less memory or take a smaller scan.";
+/// Follows the reason why the computation stopped for good.
+pub const TRY_AGAIN: &str = "The most likely cause is too little memory: close other tabs and \
+     programs, load this page again, and allow less memory or use a smaller scan.";
 
-/// The computation ended and was begun anew.
-pub fn stopped(reason: &str) -> String {
+/// Reports that the worker ended and was restarted.
+pub fn worker_restarted(reason: &str) -> String {
     format!(
         "The computation stopped ({reason}) and was started again with the same model and scans. \
-         Should it stop again, close other tabs and programs, or allow less memory."
+         If it stops again, close other tabs and programs, or allow less memory."
     )
 }
 
-/// Who the answer is about when it is not the model that was asked.
-pub fn other_model(expected: &str, found: &str) -> String {
+/// Reports that a response came from another model than the one requested.
+pub fn wrong_model(expected: &str, found: &str) -> String {
     format!(
-        "the answer is of another model and was left out: expected the model with SHA-256 \
+        "the result is from another model and was discarded: expected the model with SHA-256 \
          {expected}, found {found}. Open the model again."
     )
 }
 
-/// What is said of files, each sentence once: with their names, unless it is said of all.
-pub fn of_files(files: &[(String, Vec<String>)]) -> Vec<String> {
-    let mut sentences: Vec<(&str, Vec<&str>)> = Vec::new();
-    for (file, said) in files {
-        for sentence in said {
-            match sentences.iter_mut().find(|(known, _)| known == sentence) {
-                Some((_, about)) if about.contains(&&**file) => {}
-                Some((_, about)) => about.push(file),
-                None => sentences.push((sentence, vec![file])),
+/// Merges the warnings of several files: each warning once, followed by the files' names unless it
+/// applies to every file.
+pub fn merged_warnings(files: &[(String, Vec<String>)]) -> Vec<String> {
+    let mut merged: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (file, warnings) in files {
+        for warning in warnings {
+            match merged.iter_mut().find(|(text, _)| text == warning) {
+                Some((_, names)) if names.contains(&&**file) => {}
+                Some((_, names)) => names.push(file),
+                None => merged.push((warning, vec![file])),
             }
         }
     }
-    let mut names: Vec<&str> = files.iter().map(|(file, _)| &**file).collect();
-    names.sort_unstable();
-    names.dedup();
-    let told = sentences.into_iter().map(|(sentence, about)| match about.len() == names.len() {
-        true => sentence.to_string(),
-        false => format!("{sentence} (in {})", about.join(", ")),
+    let mut all_names: Vec<&str> = files.iter().map(|(file, _)| &**file).collect();
+    all_names.sort_unstable();
+    all_names.dedup();
+    let with_names = merged.into_iter().map(|(text, names)| match names.len() == all_names.len() {
+        true => text.to_string(),
+        false => format!("{text} (in {})", names.join(", ")),
     });
-    told.collect()
+    with_names.collect()
 }
 
-/// A sentence's beginning.
+/// Capitalizes the first letter of a text.
 pub fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
@@ -152,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short_and_memory_is_never_understated() {
+    fn numbers_are_short_and_memory_is_rounded_up() {
         assert_eq!(count(950), "950");
         assert_eq!(count(18_432), "18.4 thousand");
         assert_eq!(count(3_649_536), "3.6 million");
@@ -171,43 +180,40 @@ mod tests {
     }
 
     #[test]
-    fn a_file_tells_of_windows_within_its_header() {
+    fn the_description_of_a_tiled_result_fits_the_header() {
         assert_eq!(description(""), "Rewind; research use only");
-        let told = description(&windows(1000, [128, 128, 128]));
-        assert!(
-            told.contains("overlapping windows of 128 x 128 x 128") && told.len() < 80,
-            "{told}"
-        );
+        let text = description(&tiles(1000, [128, 128, 128]));
+        assert!(text.contains("overlapping tiles of 128 x 128 x 128") && text.len() < 80, "{text}");
     }
 
-    /// No list of graphics interfaces, but the settings to look at.
+    /// The message lists no graphics interfaces, but the settings to check.
     #[test]
-    fn without_a_gpu_the_page_says_what_to_do() {
+    fn without_a_gpu_the_message_names_the_settings() {
         let detail = "No suitable graphics adapter found; vulkan not requested".to_string();
-        let told = failure(&shaders::Error::NoAdapter(detail));
-        assert!(told.contains("Use graphics acceleration when available"), "{told}");
-        assert!(told.contains("Chrome, Edge or Safari 26"), "{told}");
-        assert!(!told.contains("vulkan"), "{told}");
-        assert!(failure(&shaders::Error::DeviceLost("reset".into())).contains("try again"));
+        let text = run_error(&shaders::Error::NoAdapter(detail));
+        assert!(text.contains("Use graphics acceleration when available"), "{text}");
+        assert!(text.contains("Chrome, Edge or Safari 26"), "{text}");
+        assert!(!text.contains("vulkan"), "{text}");
+        assert!(run_error(&shaders::Error::DeviceLost("reset".into())).contains("try again"));
     }
 
     #[test]
-    fn a_sentence_names_its_files_unless_it_is_about_all() {
-        let of = |file: &str, said: &[&str]| {
-            (file.to_string(), said.iter().map(|s| s.to_string()).collect::<Vec<_>>())
+    fn a_warning_names_its_files_unless_it_applies_to_all() {
+        let file = |name: &str, warnings: &[&str]| {
+            (name.to_string(), warnings.iter().map(|w| w.to_string()).collect::<Vec<_>>())
         };
-        assert_eq!(of_files(&[of("a", &["X."]), of("b", &["X."])]), ["X."]);
-        let files = [of("a", &["X."]), of("b", &["X.", "Y."]), of("c", &[]), of("c", &[])];
-        assert_eq!(of_files(&files), ["X. (in a, b)", "Y. (in b)"]);
-        assert_eq!(of_files(&[of("a", &["X."]), of("a", &["X."])]), ["X."]);
-        assert_eq!(of_files(&[]), [""; 0]);
+        assert_eq!(merged_warnings(&[file("a", &["X."]), file("b", &["X."])]), ["X."]);
+        let files = [file("a", &["X."]), file("b", &["X.", "Y."]), file("c", &[]), file("c", &[])];
+        assert_eq!(merged_warnings(&files), ["X. (in a, b)", "Y. (in b)"]);
+        assert_eq!(merged_warnings(&[file("a", &["X."]), file("a", &["X."])]), ["X."]);
+        assert_eq!(merged_warnings(&[]), [""; 0]);
     }
 
     #[test]
-    fn a_result_tells_what_went_wrong_on_the_way() {
+    fn fallbacks_are_listed_in_order() {
         let events = ["the GPU had no 900 MiB".to_string(), "the GPU had no 700 MiB".to_string()];
-        let told = "The GPU had no 900 MiB. The GPU had no 700 MiB. Ran within 620 MiB.";
-        assert_eq!(setbacks(&events, "Ran", 620 << 20), told);
-        assert_eq!(setbacks(&[], "Ran", 1), "");
+        let expected = "The GPU had no 900 MiB. The GPU had no 700 MiB. Ran within 620 MiB.";
+        assert_eq!(fallbacks(&events, "Ran", 620 << 20), expected);
+        assert_eq!(fallbacks(&[], "Ran", 1), "");
     }
 }

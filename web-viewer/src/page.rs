@@ -1,5 +1,5 @@
-//! The page: what a person sees and does. Its parts hold no state of their own; they show
-//! [`state::Page`] and call [`actions`].
+//! The page. Its components hold no state of their own: they show [`state::Page`] and call
+//! [`actions`].
 
 mod actions;
 mod browser;
@@ -22,23 +22,24 @@ use web_sys::DragEvent;
 use crate::share;
 use state::{Page, Phase};
 
-/// Puts the page into the document, and opens what the address asks for.
+/// Mounts the page in the document, starts its worker, and opens the shared result in the address or the
+/// server's model.
 pub fn start() {
     let page = Page::new();
     let root = browser::element("app");
     root.set_inner_html("");
     mount_to(root, move || view! { <App page /> }).forget();
-    actions::look_for_a_gpu(page);
-    match client::start(page) {
+    actions::check_gpu(page);
+    match recovery::start_worker(page) {
         Ok(()) => {
-            client::watch(page);
-            actions::begin(page);
+            recovery::watch_worker(page);
+            actions::open_address(page);
         }
-        Err(error) => page.fail(error),
+        Err(error) => page.show_error(error),
     }
-    // A link put into the address of an open page changes only the fragment.
+    // A link entered into the address of an open page changes only the fragment.
     window_event_listener_untyped("hashchange", |_| {
-        if share::is_shared(&browser::address().1) {
+        if share::is_share_fragment(&browser::address().1) {
             let _ = window().location().reload();
         }
     });
@@ -46,22 +47,22 @@ pub fn start() {
 
 #[component]
 fn App(page: Page) -> impl IntoView {
-    let is_over = RwSignal::new(false);
+    let is_dragging = RwSignal::new(false);
     let on_drop = move |event: DragEvent| {
         event.prevent_default();
-        is_over.set(false);
+        is_dragging.set(false);
         let files = event.data_transfer().and_then(|data| data.files());
-        actions::files_dropped(page, browser::list(files));
+        actions::open_files(page, browser::files(files), None);
     };
     view! {
         <div
             class="page"
-            class:over=is_over
+            class:dragging=is_dragging
             on:dragover=move |event| {
                 event.prevent_default();
-                is_over.set(true);
+                is_dragging.set(true);
             }
-            on:dragleave=move |_| is_over.set(false)
+            on:dragleave=move |_| is_dragging.set(false)
             on:drop=on_drop
         >
             <Header page />
@@ -118,13 +119,8 @@ fn Header(page: Page) -> impl IntoView {
         <Show when=move || status.get().phase == Phase::Error>
             <div class="error" role="alert">
                 <p>{move || status.get().text}</p>
-                <button class="quiet" on:click=move |_| page.dismiss_error()>"Close"</button>
+                <button class="quiet" on:click=move |_| page.update_status()>"Close"</button>
             </div>
         </Show>
     }
-}
-
-/// The first characters of a hash, enough to compare by eye.
-fn short_hash(hash: &str) -> String {
-    hash.chars().take(12).collect()
 }

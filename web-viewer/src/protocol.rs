@@ -1,88 +1,97 @@
-//! What the page and its worker say to each other. Voxels travel beside these messages, as arrays
-//! that change hands without being copied.
+//! The messages between the page and its worker. Arrays of voxels and labels travel beside the messages
+//! and are transferred, not copied.
 
 use model_core::{Card, Grid, LabelMap};
 use serde::{Deserialize, Serialize};
 
-use crate::share::{Shared, SharedModel, SharedRegion};
+use crate::share::{SharedModel, SharedRegion, SharedResult};
 use crate::slice::Convention;
 
-/// An open model. The page owns it and the worker keeps it: every question about a model names it, and
-/// so does every answer, so that neither takes one model for another.
+/// Identifies an open model. Every request and response about a model carries its id, so that the page
+/// and its worker cannot confuse two models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelId {
-    /// The page's number for it.
-    pub number: u32,
-    /// SHA-256 of its tensors.
+    /// The page's id of the worker's copy.
+    pub resource: u32,
+    /// SHA-256 of the model's tensors.
     pub hash: String,
 }
 
-/// What a run is made of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inputs {
-    /// The model.
-    pub model: ModelId,
-    /// For each channel of its task, the number of the scan and which of its channels.
-    pub channels: Vec<(u32, usize)>,
+/// Identifies a channel of an open scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ChannelId {
+    /// The page's id of the worker's copy of the scan.
+    pub resource: u32,
+    /// The index of the channel in the scan's file.
+    pub channel: usize,
 }
 
-/// What the page asks of its worker.
+/// The model and the scans of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunInputs {
+    /// The model.
+    pub model: ModelId,
+    /// A scan's channel for each channel of the model's task.
+    pub channels: Vec<ChannelId>,
+}
+
+/// A request of the page to its worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum WorkerRequest {
-    /// Open the model bundle sent along, and keep it under a number.
+    /// Opens the model bundle in the accompanying bytes and stores it.
     OpenBundle {
-        /// The number.
-        number: u32,
-        /// Its name, for messages.
+        /// The id under which to store it.
+        resource: u32,
+        /// The file's name, for error messages.
         file: String,
     },
-    /// Decode the scan sent along, and keep it under a number.
+    /// Decodes the scan in the accompanying bytes and stores it.
     ReadScan {
-        /// The number.
-        number: u32,
-        /// Its name, for messages.
+        /// The id under which to store it.
+        resource: u32,
+        /// The file's name, for error messages.
         file: String,
     },
-    /// Keep the channel sent along, which another worker has decoded.
-    KeepScan {
-        /// The scan's number.
-        number: u32,
-        /// Which of its channels.
+    /// Stores the accompanying voxels of a channel, which an earlier worker decoded.
+    RestoreChannel {
+        /// The id of the scan.
+        resource: u32,
+        /// The index of the channel in the scan's file.
         channel: usize,
-        /// Where its voxels lie.
+        /// The voxels' grid.
         grid: Grid,
     },
-    /// Drop the model or the scan that is kept under a number.
+    /// Drops a stored model or scan.
     Release {
-        /// The number.
-        number: u32,
+        /// The id of the model or scan.
+        resource: u32,
     },
-    /// Read the result in a link.
+    /// Decodes the result in a share link.
     ReadLink {
         /// The link's fragment.
         fragment: String,
     },
-    /// Make the network's input, and say what a run will take.
+    /// Prepares the network's input and plans a run.
     Plan {
-        /// Of what it is made.
-        inputs: Inputs,
-        /// What a run may take on the GPU.
+        /// The model and the scans.
+        inputs: RunInputs,
+        /// The GPU memory that the run may take.
         budget_bytes: u64,
-        /// The most that it could be allowed to take.
-        most_bytes: u64,
+        /// The largest budget that the page offers.
+        max_budget_bytes: u64,
     },
-    /// Run the network on what was planned.
+    /// Runs the network as planned.
     Segment {
-        /// Of what it was planned.
-        inputs: Inputs,
-        /// In overlapping windows instead of on the whole: another function.
-        in_windows: bool,
+        /// The model and the scans, as in the plan's request.
+        inputs: RunInputs,
+        /// Whether to run on overlapping tiles instead of the whole scan at once. The result differs.
+        tiled: bool,
     },
-    /// Stop that.
+    /// Stops the run.
     Cancel,
 }
 
-/// A shared result without its labels, which travel beside it.
+/// A shared result without its labels, which travel beside the message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinkHeader {
     convention: Convention,
@@ -92,141 +101,148 @@ pub struct LinkHeader {
 }
 
 impl LinkHeader {
-    /// A result in two parts.
-    pub fn split(shared: Shared) -> (LinkHeader, Vec<u8>) {
-        let Shared { convention, labels: LabelMap { grid, labels }, regions, model } = shared;
+    /// Splits a result into its header and its labels.
+    pub fn split(shared: SharedResult) -> (LinkHeader, Vec<u8>) {
+        let SharedResult { convention, labels: LabelMap { grid, labels }, regions, model } = shared;
         (LinkHeader { convention, grid, regions, model }, labels)
     }
 
-    /// The result again.
-    pub fn with(self, labels: Vec<u8>) -> Shared {
+    /// Joins the header with its labels again.
+    pub fn join(self, labels: Vec<u8>) -> SharedResult {
         let LinkHeader { convention, grid, regions, model } = self;
-        Shared { convention, labels: LabelMap { grid, labels }, regions, model }
+        SharedResult { convention, labels: LabelMap { grid, labels }, regions, model }
     }
 }
 
-/// What the worker answers.
+/// A response of the worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum WorkerResponse {
-    /// The worker can be asked.
+    /// The worker accepts requests.
     Ready,
-    /// Done; nothing to tell.
+    /// The request is done, without a result.
     Done,
     /// The bundle is open.
     Bundle {
-        /// Which it is.
+        /// The model's id.
         model: ModelId,
-        /// What it says of itself.
+        /// The bundle's card.
         card: Box<Card>,
     },
-    /// The scan is decoded; one array of f32 a channel is sent along.
+    /// The scan is decoded. One array of f32 for each channel accompanies the response.
     Scan {
-        /// Where its voxels lie.
+        /// The channels' grid.
         grid: Grid,
-        /// What a user should know about the file, a sentence each.
+        /// Warnings about the file, one sentence each.
         warnings: Vec<String>,
     },
-    /// The link is read; its label codes are sent along.
+    /// The link is decoded. Its labels accompany the response.
     Link {
-        /// All but the labels.
+        /// Everything except the labels.
         header: Box<LinkHeader>,
-        /// A labelled voxel in the middle of all, unless there is none.
-        middle: Option<[usize; 3]>,
+        /// The central labeled voxel, if there is one.
+        central_voxel: Option<[usize; 3]>,
     },
-    /// What a run will take.
+    /// The run is planned, or does not fit the budget.
     Planned {
-        /// The model that it is planned for.
+        /// The planned model.
         model: ModelId,
-        /// The plan.
-        planned: Planned,
+        /// The plan, or the reason why there is none.
+        outcome: PlanOutcome,
     },
-    /// How far a run is; more answers follow.
-    Progress(Progress),
-    /// The label map is made; its codes are sent along.
+    /// The progress of a run. More responses follow.
+    Progress(RunProgress),
+    /// The run is complete. Its labels accompany the response.
     Segmented {
-        /// The model that made it.
+        /// The model that ran.
         model: ModelId,
-        /// Where the voxels lie: the source's grid.
+        /// The scan's grid.
         grid: Grid,
-        /// A labelled voxel in the middle of all, unless there is none.
-        middle: Option<[usize; 3]>,
-        /// How long it took.
-        elapsed_secs: f64,
-        /// The GPU that did it.
-        adapter: String,
-        /// The plan that ran in the end: of one window where there are several.
-        plan: Plan,
-        /// How many windows; none when the network saw the whole at once.
-        num_windows: Option<usize>,
-        /// What went wrong before, and within what it ran; empty when nothing did.
-        setbacks: String,
+        /// The central labeled voxel, if there is one.
+        central_voxel: Option<[usize; 3]>,
+        /// Details of the run.
+        summary: RunSummary,
     },
-    /// The run was stopped, as asked.
-    Cancelled,
-    /// What went wrong, in words for the person at the page.
+    /// The run was stopped as requested.
+    Canceled,
+    /// The request failed, with a message for the user.
     Failed(String),
 }
 
-/// What a run within the budget will take.
+/// Details of a completed run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Planned {
-    /// It can start.
-    Fits(Plan),
-    /// No way to run it needs so little memory.
+pub struct RunSummary {
+    /// The duration of the run.
+    pub elapsed_secs: f64,
+    /// The name of the GPU.
+    pub adapter: String,
+    /// The plan that ran last; in a tiled run, that of one tile.
+    pub plan: PlanSummary,
+    /// The number of tiles, or `None` if the network saw the whole scan at once.
+    pub num_tiles: Option<usize>,
+    /// The fallbacks of the run in words; empty if there were none.
+    pub fallbacks: String,
+}
+
+/// The outcome of planning a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum PlanOutcome {
+    /// The run fits the budget.
+    Fits(PlanSummary),
+    /// The run does not fit the budget in any form.
     Exceeds {
-        /// What the smallest way needs.
+        /// The memory that the smallest form needs.
         smallest_bytes: u64,
-        /// The same in words.
+        /// A message for the user.
         message: String,
-        /// What can be run instead, where no budget on offer suffices.
-        windows: Option<Tiles>,
+        /// A tiled run instead, offered only if the run exceeds even the largest budget.
+        tiled: Option<TiledPlanSummary>,
     },
 }
 
-/// Overlapping windows, each of which the network sees by itself.
+/// The plan of a run on overlapping tiles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Tiles {
-    /// How many.
-    pub number: usize,
-    /// What each will take.
-    pub plan: Plan,
+pub struct TiledPlanSummary {
+    /// The number of tiles.
+    pub num_tiles: usize,
+    /// The plan of one tile.
+    pub tile_plan: PlanSummary,
 }
 
-/// What a run will take.
+/// The size and the cost of a planned run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The network's input along right, front, top.
+pub struct PlanSummary {
+    /// The size of the network's input along right, anterior, superior.
     pub dims: [usize; 3],
-    /// Multiply-adds of the run.
+    /// The number of multiply-adds.
     pub multiply_adds: u64,
-    /// Bytes on the GPU.
+    /// The bytes allocated on the GPU.
     pub gpu_bytes: u64,
-    /// Bits in which a value of a map is stored: 32 or 16.
+    /// The bits in which each value of a feature map is stored: 32 or 16.
     pub bits: u32,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
-    /// What is being done.
-    pub step: Step,
-    /// The window that is being run, from 0, and how many there are.
-    pub window: [usize; 2],
-    /// Steps on the GPU done, and in all.
+pub struct RunProgress {
+    /// The current stage.
+    pub stage: RunStage,
+    /// The index of the current tile, and the number of tiles.
+    pub tile: [usize; 2],
+    /// The numbers of completed and of all steps on the GPU.
     pub steps: [usize; 2],
-    /// Multiply-adds done, of all: 0 to 1.
-    pub share: f64,
-    /// What has gone wrong, and within what it runs now; empty when nothing has.
-    pub setbacks: String,
+    /// The completed fraction of all multiply-adds, 0 to 1.
+    pub fraction: f64,
+    /// The fallbacks so far in words; empty if there were none.
+    pub fallbacks: String,
 }
 
-/// The steps of a run.
+/// A stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Step {
-    /// The GPU is opened and its kernels compiled.
+pub enum RunStage {
+    /// Opens the GPU and compiles the kernels.
     OpenGpu,
-    /// The network's operations run.
+    /// Runs the network's operations.
     Network,
-    /// Logits become labels on the scan's grid.
+    /// Computes labels from logits on the scan's grid.
     PlaceLabels,
 }

@@ -1,12 +1,11 @@
-//! Slices of a volume as pictures: pure functions from voxels to pixels, so that what a screen
-//! shows is tested without one.
+//! Slices of a volume as pictures: pure functions from voxels to pixels, tested without a screen.
 
-mod frame;
-mod middle;
+mod central_voxel;
 mod overlay;
+mod ras_frame;
 mod window;
 
-pub use frame::{Convention, Frame, Placed, Plane, SliceView};
-pub use middle::middle_of;
-pub use overlay::{Colors, draw_overlay};
+pub use central_voxel::central_labeled_voxel;
+pub use overlay::{LabelColors, draw_overlay};
+pub use ras_frame::{Convention, FittedSlice, Plane, RasFrame, SliceView};
 pub use window::{Window, draw_gray};

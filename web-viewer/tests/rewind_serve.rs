@@ -1,4 +1,4 @@
-//! The program `rewind-serve` as an operator runs it: its memory, and its end.
+//! Tests of the program `rewind-serve`: its memory and its shutdown.
 #![cfg(unix)]
 
 use std::fs::{self, File};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Of the file that is downloaded: more than the buffers of both ends hold.
+/// The size of the downloaded file: more than the buffers of both ends.
 const LARGE_BYTES: usize = 64 << 20;
 
-/// The running program, with a page that has a large file.
+/// The running program, whose page's folder has a large file.
 struct Server {
     child: Child,
     address: SocketAddr,
@@ -35,8 +35,8 @@ impl Server {
         Server { child, address: address.unwrap().parse().unwrap(), _page: page }
     }
 
-    /// A download of the large file of which nothing was read.
-    fn download(&self) -> TcpStream {
+    /// Begins a download of the large file without reading.
+    fn begin_download(&self) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let request = b"GET /large.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         stream.write_all(request).unwrap();
@@ -49,14 +49,14 @@ impl Server {
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
-    /// Waits for the end, at most ten seconds.
+    /// Waits for the program's end, at most ten seconds.
     fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(start.elapsed() < Duration::from_secs(10), "it has not ended");
+            assert!(start.elapsed() < Duration::from_secs(10), "the server has not ended");
             sleep(Duration::from_millis(10));
         }
     }
@@ -70,14 +70,14 @@ impl Drop for Server {
 }
 
 #[test]
-fn downloads_in_progress_finish_when_the_server_is_asked_to_end() {
+fn a_signal_lets_downloads_in_progress_finish() {
     for signal in ["INT", "TERM"] {
         let mut server = Server::start();
-        let mut download = server.download();
+        let mut download = server.begin_download();
         download.read_exact(&mut [0; 1000]).unwrap();
         server.signal(signal);
         sleep(Duration::from_millis(200));
-        assert!(TcpStream::connect(server.address).is_err(), "{signal}: it listens no more");
+        assert!(TcpStream::connect(server.address).is_err(), "{signal}: the server still listens");
         let count = std::io::copy(&mut download, &mut std::io::sink()).unwrap();
         assert!(count as usize > LARGE_BYTES - 1000, "{signal}: {count} bytes");
         let status = server.wait();
@@ -88,21 +88,21 @@ fn downloads_in_progress_finish_when_the_server_is_asked_to_end() {
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     let mut server = Server::start();
-    let _download = server.download();
+    let _download = server.begin_download();
     sleep(Duration::from_millis(200));
     server.signal("TERM");
     sleep(Duration::from_millis(200));
-    assert!(server.child.try_wait().unwrap().is_none(), "it waits for the download");
+    assert!(server.child.try_wait().unwrap().is_none(), "the server did not wait for the download");
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(130));
 }
 
-/// The system counts the most memory that the process has held at once.
+/// The memory is the peak resident size that Linux reports.
 #[cfg(target_os = "linux")]
 #[test]
 fn slow_readers_of_a_large_file_take_little_memory() {
     let server = Server::start();
-    let mut downloads: Vec<TcpStream> = (0..24).map(|_| server.download()).collect();
+    let mut downloads: Vec<TcpStream> = (0..24).map(|_| server.begin_download()).collect();
     for _ in 0..10 {
         downloads.iter_mut().for_each(|stream| stream.read_exact(&mut [0; 64 << 10]).unwrap());
         sleep(Duration::from_millis(50));

@@ -17,7 +17,7 @@ use serde_json::Value;
 use trainer_train::checkpoint::Checkpoint;
 use trainer_train::initial::initial_weights;
 use trainer_train::loss_scale::LossScale;
-use web_viewer::share::{self, Shared, SharedModel, SharedRegion};
+use web_viewer::share::{self, SharedModel, SharedRegion, SharedResult};
 use web_viewer::slice::Convention;
 
 use super::super::{Make, json, mutation};
@@ -100,7 +100,7 @@ pub(super) fn link() -> Make {
             mutation::change(&mut text, &[seed.clone().into_bytes()], random);
             return text;
         }
-        let body = share::open(seed).expect("a valid link");
+        let body = share::body_from_fragment(seed).expect("a valid link");
         let (length, rest) = body.split_first_chunk::<4>().expect("a card's length");
         let (deflated, coded) = rest.split_at(u32::from_le_bytes(*length) as usize);
         let (mut card, mut coded) = (Vec::new(), coded.to_vec());
@@ -109,7 +109,7 @@ pub(super) fn link() -> Make {
             0 => mutation::change(&mut coded, &[card.clone()], random),
             _ => card = json::change(&card, random),
         }
-        share::seal(&with_length(&deflated_card(&card, random), &coded)).into_bytes()
+        share::fragment_from_body(&with_length(&deflated_card(&card, random), &coded)).into_bytes()
     })
 }
 
@@ -137,14 +137,14 @@ fn fragment(dims: [usize; 3]) -> String {
         codes: codes.to_vec(),
         volume_ml: labels.volume_ml(codes),
     };
-    let shared = Shared {
+    let shared = SharedResult {
         convention: Convention::Neurological,
         regions: vec![region(&[1, 2]), region(&[2])],
         model: SharedModel {
             name: "Model".into(),
             warning: "None.".into(),
             hash: "0123456789abcdef".repeat(4),
-            windows: String::new(),
+            tiles: String::new(),
         },
         labels: labels.clone(),
     };

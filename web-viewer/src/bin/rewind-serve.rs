@@ -1,4 +1,4 @@
-//! `rewind-serve`: serves the page, and a demonstration with it.
+//! `rewind-serve`: serves the page and, optionally, a demonstration.
 
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::net::SocketAddr;
@@ -10,20 +10,20 @@ use tokio::sync::oneshot;
 use web_viewer::server::{Limits, router, serve};
 
 /// Serves the page that segments scans in the browser. Scans stay in the browser: nothing is
-/// uploaded, here or elsewhere. Research use only, not a medical device.
+/// uploaded. Research use only, not a medical device.
 ///
-/// Ctrl-C and SIGTERM let downloads in progress finish, for at most 20 seconds; a second one ends
+/// Ctrl-C and SIGTERM let downloads in progress finish, for at most 20 seconds. A second signal ends
 /// the server at once.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
-    /// The folder of the page, as `cargo xtask page` makes it.
+    /// The folder with the page, made by `cargo xtask page`.
     #[arg(long, value_name = "DIR")]
     page: PathBuf,
-    /// A folder with a demonstration: manifest.json, a model bundle and a case.
+    /// The folder with a demonstration: manifest.json, a model bundle and a case.
     #[arg(long, value_name = "DIR")]
     demo: Option<PathBuf>,
-    /// The address and port to listen on; 127.0.0.1 is reached from this machine only.
+    /// The address and port to listen on. 127.0.0.1 is reachable from this machine only.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 }
@@ -37,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await;
     let listener = listener.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow::anyhow!(
-            "{listen} is in use by another program: end that one, or choose another port with \
+            "{listen} is in use by another program: end that program, or choose another port with \
              --listen {}:{}",
             listen.ip(),
             listen.port().wrapping_add(1).max(1024),
@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
         _ => anyhow::Error::from(error).context(format!("cannot listen on {listen}")),
     })?;
     let address = listener.local_addr().context("the listening address")?;
-    // Whether or not anyone reads it: the page is served all the same.
+    // The page is served even if stdout is closed.
     let _ = writeln!(
         stdout(),
         "Rewind is at http://{address}/ (Ctrl-C ends it)\nResearch use only, not a medical device."
@@ -60,22 +60,22 @@ async fn main() -> anyhow::Result<()> {
     });
     let stopped = async {
         let _ = stopped.await;
-        let limit_secs = limits.grace.as_secs();
-        log(&format!("ending: downloads in progress have {limit_secs} s to finish"));
+        let limit_secs = limits.shutdown_timeout.as_secs();
+        log(&format!("stopping: downloads in progress have {limit_secs} s to finish"));
     };
     match serve(listener, router, limits, stopped).await {
         0 => {}
-        num_cut => log(&format!("ended with {num_cut} downloads unfinished")),
+        num_unfinished => log(&format!("stopped with {num_unfinished} downloads unfinished")),
     }
     Ok(())
 }
 
-/// Writes a line to stderr, whether or not anyone reads it.
+/// Writes a line to stderr. Ignores a closed stderr.
 fn log(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }
 
-/// The signals that ask the server to end.
+/// The signals that stop the server.
 struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
@@ -106,7 +106,7 @@ impl Signals {
     }
 
     async fn next(&mut self) {
-        // Without a handler there is nothing to wait for: the default action ends the process.
+        // Without a handler the signal's default action ends the process.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

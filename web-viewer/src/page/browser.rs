@@ -1,4 +1,4 @@
-//! The few things that the page wants from the browser itself.
+//! The browser's interfaces that the page uses: files, storage, clipboard, address and WebGPU.
 
 use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use leptos::prelude::{document, window};
@@ -6,57 +6,57 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Blob, BlobPropertyBag, File, FileList, HtmlAnchorElement, HtmlElement, Url};
 
-/// An element of `index.html`.
+/// Returns an element of `index.html`.
 ///
 /// # Panics
-/// When the document is another one.
+/// If the document has no element with this id.
 pub fn element(id: &str) -> HtmlElement {
-    let found = document().get_element_by_id(id);
-    found.unwrap_or_else(|| panic!("index.html has an element #{id}")).unchecked_into()
+    let element = document().get_element_by_id(id);
+    element.unwrap_or_else(|| panic!("index.html has an element #{id}")).unchecked_into()
 }
 
-/// The files of a list, which may be none.
-pub fn list(files: Option<FileList>) -> Vec<File> {
-    let files = files.iter().flat_map(|files| (0..files.length()).filter_map(|n| files.item(n)));
+/// Collects the files of an optional list.
+pub fn files(list: Option<FileList>) -> Vec<File> {
+    let files = list.iter().flat_map(|list| (0..list.length()).filter_map(|n| list.item(n)));
     files.collect()
 }
 
-/// A file's bytes, in memory that can be given to the worker.
-pub async fn bytes_of(file: &File) -> Result<JsValue, String> {
+/// Reads a file into an `ArrayBuffer`, which can be transferred to the worker.
+pub async fn read_file(file: &File) -> Result<JsValue, String> {
     JsFuture::from(file.array_buffer()).await.map_err(|error| {
-        let why = text_of(&error);
-        format!("cannot read {}: {why}. Was it moved or changed? Choose it again.", file.name())
+        let reason = error_text(&error);
+        format!("cannot read {}: {reason}. Was it moved or changed? Choose it again.", file.name())
     })
 }
 
-/// The bytes that the page's own server has at `path`.
-pub async fn fetched(path: &str) -> Result<Vec<u8>, String> {
-    let asked = gloo::net::http::Request::get(path).send().await;
-    let response = asked.map_err(|e| format!("the server does not answer for {path}: {e}"))?;
+/// Downloads the bytes of `path` from the page's own server.
+pub async fn fetch(path: &str) -> Result<Vec<u8>, String> {
+    let response = gloo::net::http::Request::get(path).send().await;
+    let response = response.map_err(|e| format!("the server does not respond for {path}: {e}"))?;
     if !response.ok() {
-        return Err(format!("the server has no {path} (it answered {})", response.status()));
+        return Err(format!("the server has no {path} (status {})", response.status()));
     }
     response.binary().await.map_err(|e| format!("cannot load {path}: {e}"))
 }
 
-/// What the browser remembers of this page; nothing where it is not allowed to.
-pub fn remembered(key: &str) -> Option<String> {
+/// Returns the stored value of `key`, or `None` if there is none or storage is not allowed.
+pub fn stored(key: &str) -> Option<String> {
     window().local_storage().ok()??.get_item(key).ok()?
 }
 
-/// Has the browser remember it, where it is allowed to.
-pub fn remember(key: &str, value: &str) {
+/// Stores a value under `key` in the browser. Does nothing if storage is not allowed.
+pub fn store(key: &str, value: &str) {
     if let Ok(Some(storage)) = window().local_storage() {
         let _ = storage.set_item(key, value);
     }
 }
 
-/// Bytes as memory that can be given to the worker.
-pub fn buffer(bytes: &[u8]) -> JsValue {
+/// Copies bytes into an `ArrayBuffer`, which can be transferred to the worker.
+pub fn array_buffer(bytes: &[u8]) -> JsValue {
     Uint8Array::from(bytes).buffer().into()
 }
 
-/// Lets the person save bytes as a file.
+/// Downloads bytes to the user's disk as a file.
 pub fn save(name: &str, content_type: &str, bytes: &[u8]) -> Result<(), JsValue> {
     let options = BlobPropertyBag::new();
     options.set_type(content_type);
@@ -70,10 +70,10 @@ pub fn save(name: &str, content_type: &str, bytes: &[u8]) -> Result<(), JsValue>
     Url::revoke_object_url(&url)
 }
 
-/// Puts text on the clipboard; false where the browser does not allow it.
+/// Copies text to the clipboard. Returns whether the browser allowed it.
 pub async fn copy(text: &str) -> bool {
     let navigator = window().navigator();
-    // Outside of a secure context there is no clipboard at all.
+    // Outside of a secure context the clipboard is undefined.
     match Reflect::get(&navigator, &"clipboard".into()) {
         Ok(clipboard) if clipboard.is_object() => {
             JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok()
@@ -82,47 +82,47 @@ pub async fn copy(text: &str) -> bool {
     }
 }
 
-/// The address without its fragment, and the fragment with its `#`.
+/// Returns the address without its fragment, and the fragment with its `#`.
 pub fn address() -> (String, String) {
     let href = window().location().href().unwrap_or_default();
     match href.find('#') {
-        Some(at) => (href[..at].to_string(), href[at..].to_string()),
+        Some(start) => (href[..start].to_string(), href[start..].to_string()),
         None => (href, String::new()),
     }
 }
 
-/// Shows another address without loading anything.
+/// Replaces the address without loading anything.
 pub fn set_address(href: &str) {
     if let Ok(history) = window().history() {
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(href));
     }
 }
 
-/// Whether the browser offers WebGPU on this page.
+/// Returns whether the browser offers WebGPU on this page.
 pub fn has_webgpu() -> bool {
     let gpu = Reflect::get(&window().navigator(), &"gpu".into());
     gpu.is_ok_and(|gpu| gpu.is_object())
 }
 
-/// Whether the browser has a GPU for WebGPU.
+/// Returns whether the browser has a GPU for WebGPU.
 pub async fn has_gpu() -> bool {
-    let asked = || {
+    let request_adapter = || {
         let gpu = Reflect::get(&window().navigator(), &"gpu".into())?;
         let request = Reflect::get(&gpu, &"requestAdapter".into())?;
         request.dyn_ref::<Function>().ok_or(JsValue::NULL)?.call0(&gpu)
     };
-    let Ok(asked) = asked() else { return false };
-    JsFuture::from(Promise::from(asked)).await.is_ok_and(|adapter| adapter.is_object())
+    let Ok(adapter) = request_adapter() else { return false };
+    JsFuture::from(Promise::from(adapter)).await.is_ok_and(|adapter| adapter.is_object())
 }
 
-/// Whether the browser trusts the address enough for WebGPU: https, or this computer.
+/// Returns whether the address is secure enough for WebGPU: https, or this computer.
 pub fn is_secure() -> bool {
-    let secure = Reflect::get(&window(), &"isSecureContext".into());
-    secure.is_ok_and(|secure| secure.is_truthy())
+    let is_secure = Reflect::get(&window(), &"isSecureContext".into());
+    is_secure.is_ok_and(|is_secure| is_secure.is_truthy())
 }
 
-/// What the browser says is wrong.
-pub fn text_of(error: &JsValue) -> String {
+/// Returns the message of a browser's error.
+pub fn error_text(error: &JsValue) -> String {
     let message = Reflect::get(error, &"message".into()).ok().and_then(|m| m.as_string());
     message.or_else(|| error.as_string()).unwrap_or_else(|| format!("{error:?}"))
 }

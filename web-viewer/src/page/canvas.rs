@@ -1,29 +1,30 @@
-//! Draws one slice: the scan smooth, the labels crisp, the crosshair and the letters over both.
+//! Draws a slice on its canvas: the scan smoothed, the labels not smoothed, the crosshair and the letters
+//! over both.
 
 use leptos::prelude::*;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
 use super::state::Page;
-use crate::slice::{Frame, Placed, Plane, SliceView, draw_gray, draw_overlay};
+use crate::slice::{FittedSlice, Plane, RasFrame, SliceView, draw_gray, draw_overlay};
 
-/// The gap in the crosshair, so that it does not hide what it points at; CSS pixels.
-const GAP: f64 = 9.0;
+/// The gap in the middle of the crosshair, in CSS pixels. It keeps the voxel visible.
+const CROSSHAIR_GAP: f64 = 9.0;
 
-/// Draws the slice through the crosshair; nothing but black without a scan.
-pub fn draw(page: Page, plane: Plane, frame: Option<&Frame>, canvas: &HtmlCanvasElement) {
+/// Draws the slice through the crosshair. Without a frame the canvas stays black.
+pub fn draw(page: Page, plane: Plane, frame: Option<&RasFrame>, canvas: &HtmlCanvasElement) {
     let ratio = window().device_pixel_ratio().clamp(1.0, 3.0);
     let size = [canvas.client_width(), canvas.client_height()].map(|x| f64::from(x) * ratio);
     canvas.set_width(size[0] as u32);
     canvas.set_height(size[1] as u32);
-    let (convention, at) = (page.convention.get(), page.cursor.get());
+    let (convention, crosshair) = (page.convention.get(), page.crosshair.get());
     let Some(frame) = frame else { return };
-    let view = frame.view(plane, convention, at);
-    // A canvas without a context is one without memory: there is nothing to draw on.
-    let _ = paint(page, &view, canvas, size, ratio);
+    let view = frame.view(plane, convention, crosshair);
+    // Without memory the browser gives the canvas no context, and nothing can be drawn.
+    let _ = draw_view(page, &view, canvas, size, ratio);
 }
 
-fn paint(
+fn draw_view(
     page: Page,
     view: &SliceView<'_>,
     canvas: &HtmlCanvasElement,
@@ -31,22 +32,24 @@ fn paint(
     ratio: f64,
 ) -> Result<(), JsValue> {
     let context = context(canvas)?;
-    let placed = view.placed(size);
-    let (Some(shown), Some(window)) = (page.shown(), page.window()) else { return Ok(()) };
+    let fitted = view.fit(size);
+    let (Some(shown), Some(window)) = (page.shown_channel(), page.shown_window()) else {
+        return Ok(());
+    };
     let gray = draw_gray(&shown.volume.voxels, view.indices(), window);
     context.set_image_smoothing_enabled(true);
-    lay(&context, view, &placed, &gray)?;
+    draw_pixels(&context, view, &fitted, &gray)?;
     if let Some(result) = page.result.get()
         && result.labels.grid.check_same(&shown.volume.grid).is_ok()
     {
-        let (colors, opacity) = (page.colors(), page.opacity.get());
+        let (colors, opacity) = (page.label_colors(), page.opacity.get());
         let labels = &result.labels.labels;
-        let pixels = draw_overlay(labels, view.indices(), view.size()[0], &colors, opacity);
+        let overlay = draw_overlay(labels, view.indices(), view.size()[0], &colors, opacity);
         context.set_image_smoothing_enabled(false);
-        lay(&context, view, &placed, &pixels)?;
+        draw_pixels(&context, view, &fitted, &overlay)?;
     }
-    crosshair(&context, &placed, placed.middle_of(view.crosshair()), ratio);
-    letters(&context, view, size, ratio)
+    draw_crosshair(&context, &fitted, fitted.pixel_center(view.crosshair_pixel()), ratio);
+    draw_letters(&context, view, size, ratio)
 }
 
 fn context(canvas: &HtmlCanvasElement) -> Result<CanvasRenderingContext2d, JsValue> {
@@ -54,11 +57,12 @@ fn context(canvas: &HtmlCanvasElement) -> Result<CanvasRenderingContext2d, JsVal
     Ok(context.unchecked_into())
 }
 
-/// Lays a slice's pixels over the canvas, scaled; `put_image_data` alone cannot scale or blend.
-fn lay(
+/// Draws a slice's pixels on the canvas, scaled and blended. They pass through a second canvas, because
+/// `put_image_data` can neither scale nor blend.
+fn draw_pixels(
     context: &CanvasRenderingContext2d,
     view: &SliceView<'_>,
-    placed: &Placed,
+    fitted: &FittedSlice,
     rgba: &[u8],
 ) -> Result<(), JsValue> {
     let [width, height] = view.size().map(|x| x as u32);
@@ -67,40 +71,45 @@ fn lay(
     slice.set_width(width);
     slice.set_height(height);
     self::context(&slice)?.put_image_data(&image, 0.0, 0.0)?;
-    let ([left, top], [w, h]) = (placed.left_top, placed.size);
+    let ([left, top], [w, h]) = (fitted.left_top, fitted.size);
     context.draw_image_with_html_canvas_element_and_dw_and_dh(&slice, left, top, w, h)
 }
 
-fn crosshair(context: &CanvasRenderingContext2d, placed: &Placed, at: [f64; 2], ratio: f64) {
-    let ([left, top], [width, height]) = (placed.left_top, placed.size);
-    let gap = GAP * ratio;
+fn draw_crosshair(
+    context: &CanvasRenderingContext2d,
+    fitted: &FittedSlice,
+    [x, y]: [f64; 2],
+    ratio: f64,
+) {
+    let ([left, top], [width, height]) = (fitted.left_top, fitted.size);
+    let gap = CROSSHAIR_GAP * ratio;
     context.set_stroke_style_str("rgba(94, 203, 222, 0.75)");
     context.set_line_width(ratio);
     context.begin_path();
-    for (from, to) in [(left, at[0] - gap), (at[0] + gap, left + width)] {
+    for (from, to) in [(left, x - gap), (x + gap, left + width)] {
         if from < to {
-            context.move_to(from, at[1]);
-            context.line_to(to, at[1]);
+            context.move_to(from, y);
+            context.line_to(to, y);
         }
     }
-    for (from, to) in [(top, at[1] - gap), (at[1] + gap, top + height)] {
+    for (from, to) in [(top, y - gap), (y + gap, top + height)] {
         if from < to {
-            context.move_to(at[0], from);
-            context.line_to(at[0], to);
+            context.move_to(x, from);
+            context.line_to(x, to);
         }
     }
     context.stroke();
 }
 
-/// The patient's directions at the canvas's edges.
-fn letters(
+/// Draws the letters of the patient's directions at the canvas's edges.
+fn draw_letters(
     context: &CanvasRenderingContext2d,
     view: &SliceView<'_>,
     [width, height]: [f64; 2],
     ratio: f64,
 ) -> Result<(), JsValue> {
     let margin = 14.0 * ratio;
-    let places = [
+    let positions = [
         [margin, height / 2.0],
         [width - margin, height / 2.0],
         [width / 2.0, margin],
@@ -112,7 +121,7 @@ fn letters(
     context.set_line_width(3.0 * ratio);
     context.set_stroke_style_str("rgba(0, 0, 0, 0.8)");
     context.set_fill_style_str("#f2c46d");
-    for (letter, [x, y]) in view.letters().into_iter().zip(places) {
+    for (letter, [x, y]) in view.letters().into_iter().zip(positions) {
         context.stroke_text(&letter.to_string(), x, y)?;
         context.fill_text(&letter.to_string(), x, y)?;
     }

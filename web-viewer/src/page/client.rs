@@ -1,7 +1,8 @@
-//! The page's side of the worker: asks, and waits for the answer without blocking.
+//! The page's connection to its worker: sends requests, and awaits responses without blocking.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use gloo::timers::callback::Interval;
@@ -10,55 +11,61 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, BlobPropertyBag, MessageEvent, Url, Worker, WorkerOptions, WorkerType};
 
-use super::state::Page;
-use super::{browser, recovery};
-use crate::life;
-use crate::protocol::{WorkerRequest, WorkerResponse};
+use super::browser;
+use crate::protocol::{RunProgress, WorkerRequest, WorkerResponse};
+use crate::web_lock;
 
-/// A worker that was asked and says nothing for so long is given up: far longer than the longest of its
-/// steps, of which each tells when it begins or ends.
-const MOST_SILENT_SECS: u32 = 180;
+/// The time without a message after which a worker with an open request counts as hung. It is far
+/// longer than a worker's longest step, and each step reports its beginning or its end.
+const HANG_TIMEOUT_SECS: u32 = 180;
+
+/// Called with the progress of a run, and with the reason why the worker ended by itself.
+#[derive(Clone)]
+pub struct Listener {
+    /// Called with the progress of a run.
+    pub on_progress: Rc<dyn Fn(RunProgress)>,
+    /// Called with the reason when the worker ended by itself.
+    pub on_ended: Rc<dyn Fn(&str)>,
+}
 
 struct Client {
     worker: Worker,
-    /// Which of the page's workers it is; what an earlier one sent may still arrive.
+    /// The number of this worker. Messages of an earlier worker may still arrive.
     generation: u32,
     ready: Promise,
-    /// Who waits for which answer: how to give it, and how to say that none will come.
-    waiting: HashMap<u32, [Function; 2]>,
+    /// The functions that resolve and reject the promise of each open request.
+    open_requests: HashMap<u32, [Function; 2]>,
     silent_secs: u32,
 }
 
 thread_local! {
     static CLIENT: RefCell<Option<Client>> = const { RefCell::new(None) };
-    static GENERATION: Cell<u32> = const { Cell::new(0) };
-    static LAST_ID: Cell<u32> = const { Cell::new(0) };
-    static LAST_NUMBER: Cell<u32> = const { Cell::new(0) };
+    static LAST_GENERATION: Cell<u32> = const { Cell::new(0) };
+    static LAST_REQUEST: Cell<u32> = const { Cell::new(0) };
+    static LAST_RESOURCE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// What the worker keeps for the page under a number, a model or a scan. It is released with the last
-/// owner, on whatever way that one ends.
+/// Owns a model or a scan in the worker. Dropping the last owner releases the worker's copy.
 #[derive(Debug)]
-pub struct Held {
-    number: u32,
+pub struct ResourceHandle {
+    id: u32,
 }
 
-impl Held {
-    /// A new number, under which nothing is kept yet.
-    pub fn new() -> Arc<Held> {
-        Arc::new(Held { number: next(&LAST_NUMBER) })
+impl ResourceHandle {
+    /// Makes a handle with a new id, for which the worker stores nothing yet.
+    pub fn new() -> Arc<ResourceHandle> {
+        Arc::new(ResourceHandle { id: next(&LAST_RESOURCE) })
     }
 
-    /// The number.
-    pub fn number(&self) -> u32 {
-        self.number
+    /// Returns the id in messages to the worker.
+    pub fn id(&self) -> u32 {
+        self.id
     }
 }
 
-impl Drop for Held {
+impl Drop for ResourceHandle {
     fn drop(&mut self) {
-        recovery::forget(self.number);
-        tell(&WorkerRequest::Release { number: self.number });
+        notify(&WorkerRequest::Release { resource: self.id });
     }
 }
 
@@ -67,49 +74,51 @@ fn next(counter: &'static std::thread::LocalKey<Cell<u32>>) -> u32 {
     counter.get()
 }
 
-/// Watches over the worker, whichever it is.
-pub fn watch(page: Page) {
-    let look = move || {
-        let is_silent = CLIENT.with_borrow_mut(|client| {
+/// Calls `on_hang` with the reason each second in which the current worker hangs.
+pub fn watch(on_hang: impl Fn(&str) + 'static) {
+    let check = move || {
+        let hangs = CLIENT.with_borrow_mut(|client| {
             let Some(client) = client else { return false };
-            client.silent_secs = if client.waiting.is_empty() { 0 } else { client.silent_secs + 1 };
-            client.silent_secs >= MOST_SILENT_SECS
+            client.silent_secs =
+                if client.open_requests.is_empty() { 0 } else { client.silent_secs + 1 };
+            client.silent_secs >= HANG_TIMEOUT_SECS
         });
-        if is_silent {
-            recovery::replace(page, "it did not answer for three minutes");
+        if hangs {
+            on_hang("it did not respond for three minutes");
         }
     };
-    Interval::new(1000, look).forget();
+    Interval::new(1000, check).forget();
 }
 
 /// Starts a worker.
 ///
 /// # Errors
-/// In words for the person at the page.
-pub fn start(page: Page) -> Result<(), String> {
-    let client = spawn(page).map_err(|error| {
+/// A message for the user.
+pub fn start(listener: &Listener) -> Result<(), String> {
+    let client = spawn(listener).map_err(|error| {
         format!(
             "this browser cannot start a worker ({}). Current versions of Chrome, Edge, Safari and \
              Firefox can.",
-            browser::text_of(&error)
+            browser::error_text(&error)
         )
     })?;
     CLIENT.set(Some(client));
     Ok(())
 }
 
-/// Ends the worker; whoever waits for it is told.
+/// Ends the worker. Its open requests fail.
 pub fn end() {
     let Some(client) = CLIENT.take() else { return };
     client.worker.terminate();
-    for [_, reject] in client.waiting.into_values() {
+    for [_, reject] in client.open_requests.into_values() {
         let _ = reject.call1(&JsValue::NULL, &JsValue::NULL);
     }
 }
 
-/// A worker needs a script to begin with: one line, which loads the page's own WebAssembly. Its name is
-/// that of the lock by which the page sees that it ended.
-fn spawn(page: Page) -> Result<Client, JsValue> {
+/// Starts a worker with a one-line script that loads the page's own WebAssembly.
+///
+/// The worker's name is also the name of the lock by which the page notices that the worker ended.
+fn spawn(listener: &Listener) -> Result<Client, JsValue> {
     let (address, _) = browser::address();
     let glue = Url::new_with_base("web_viewer.js", &address)?.href();
     let script = format!("import init from {glue:?}; await init();");
@@ -123,117 +132,124 @@ fn spawn(page: Page) -> Result<Client, JsValue> {
     options.set_name(&name);
     let worker = Worker::new_with_options(&url, &options)?;
 
-    let generation = next(&GENERATION);
-    let mut waiting = HashMap::new();
+    let generation = next(&LAST_GENERATION);
+    let mut open_requests = HashMap::new();
+    // The worker sends `Ready` as the response to a request 0.
     let ready = Promise::new(&mut |resolve, reject| {
-        waiting.insert(0, [resolve, reject]);
+        open_requests.insert(0, [resolve, reject]);
     });
     let became_ready = ready.clone();
+    let on_ended = listener.on_ended.clone();
     spawn_local(async move {
         if JsFuture::from(became_ready).await.is_ok() {
-            life::when_ended(&name, move || {
-                ended(page, generation, "it was ended from outside");
+            web_lock::when_released(&name, move || {
+                report_end(&*on_ended, generation, "it was ended from outside");
             });
         }
     });
+    let on_progress = listener.on_progress.clone();
     let on_message = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-        receive(page, generation, &event);
+        receive(&*on_progress, generation, &event);
     });
     worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
+    let on_ended = listener.on_ended.clone();
     let on_error = Closure::<dyn Fn(JsValue)>::new(move |error: JsValue| {
         let message = Reflect::get(&error, &"message".into()).ok().and_then(|m| m.as_string());
-        ended(page, generation, &message.unwrap_or("its program cannot be loaded".into()));
+        let reason = message.unwrap_or("its program cannot be loaded".into());
+        report_end(&*on_ended, generation, &reason);
     });
     worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
     on_error.forget();
-    Ok(Client { worker, generation, ready, waiting, silent_secs: 0 })
+    Ok(Client { worker, generation, ready, open_requests, silent_secs: 0 })
 }
 
-fn receive(page: Page, generation: u32, event: &MessageEvent) {
+fn receive(on_progress: &dyn Fn(RunProgress), generation: u32, event: &MessageEvent) {
     let message = Array::from(&event.data());
-    let id = message.get(0).as_f64().unwrap_or_default() as u32;
+    let request_id = message.get(0).as_f64().unwrap_or_default() as u32;
     let json = message.get(1).as_string().unwrap_or_default();
-    let is_progress = |client: &mut Client| {
+    let read_progress = |client: &mut Client| {
         client.silent_secs = 0;
         let Ok(WorkerResponse::Progress(progress)) = serde_json::from_str(&json) else {
             return None;
         };
-        client.waiting.contains_key(&id).then_some(progress)
+        client.open_requests.contains_key(&request_id).then_some(progress)
     };
-    let (progress, waiting) = CLIENT.with_borrow_mut(|client| {
+    let (progress, request) = CLIENT.with_borrow_mut(|client| {
         let Some(client) = client.as_mut().filter(|client| client.generation == generation) else {
             return (None, None);
         };
-        let progress = is_progress(client);
-        let waiting = if progress.is_none() { client.waiting.remove(&id) } else { None };
-        (progress, waiting)
+        let progress = read_progress(client);
+        // Progress leaves its request open.
+        let request =
+            if progress.is_none() { client.open_requests.remove(&request_id) } else { None };
+        (progress, request)
     });
     if let Some(progress) = progress {
-        page.progress(progress);
+        on_progress(progress);
     }
-    if let Some([resolve, _]) = waiting {
+    if let Some([resolve, _]) = request {
         let _ = resolve.call1(&JsValue::NULL, &message);
     }
 }
 
-/// The worker ended by itself: out of memory, as a rule.
-fn ended(page: Page, generation: u32, reason: &str) {
+/// Reports that a worker ended by itself, usually because memory ran out. Ignores earlier workers.
+fn report_end(on_ended: &dyn Fn(&str), generation: u32, reason: &str) {
     let is_current = CLIENT.with_borrow(|client| {
         client.as_ref().is_some_and(|client| client.generation == generation)
     });
     if is_current {
-        recovery::replace(page, reason);
+        on_ended(reason);
     }
 }
 
-/// Sends what needs no answer; to no one where no worker is.
-pub fn tell(ask: &WorkerRequest) {
+/// Sends a request whose response is not awaited. Without a worker, does nothing.
+pub fn notify(request: &WorkerRequest) {
     CLIENT.with_borrow(|client| {
         if let Some(client) = client {
-            let _ = send(&client.worker, next(&LAST_ID), ask, None);
+            let _ = post(&client.worker, next(&LAST_REQUEST), request, None);
         }
     });
 }
 
-fn send(
+fn post(
     worker: &Worker,
-    id: u32,
-    ask: &WorkerRequest,
+    request_id: u32,
+    request: &WorkerRequest,
     bytes: Option<&JsValue>,
 ) -> Result<(), JsValue> {
-    let json = serde_json::to_string(ask).expect("a question is plain data");
-    let message = Array::of3(&id.into(), &json.into(), bytes.unwrap_or(&JsValue::NULL));
+    let json = serde_json::to_string(request).expect("a request is plain data");
+    let message = Array::of3(&request_id.into(), &json.into(), bytes.unwrap_or(&JsValue::NULL));
     let transferred: Array = bytes.into_iter().collect();
     worker.post_message_with_transfer(&message, &transferred)
 }
 
-/// Asks the worker, and waits for its answer with the arrays that come along. `bytes` is an
-/// `ArrayBuffer`, which changes hands.
+/// Sends a request, and awaits its response with the accompanying arrays. `bytes` is an
+/// `ArrayBuffer`, which is transferred to the worker.
 ///
 /// # Errors
-/// What the worker says went wrong, in words for the person at the page.
-pub async fn ask(
-    ask: &WorkerRequest,
+/// A message for the user if the request fails or the worker has ended.
+pub async fn request(
+    request: &WorkerRequest,
     bytes: Option<JsValue>,
 ) -> Result<(WorkerResponse, Array), String> {
-    const GONE: &str = "the computation has stopped: load this page again";
+    const ENDED: &str = "the computation has stopped: load this page again";
     let ready = CLIENT.with_borrow(|client| client.as_ref().map(|c| c.ready.clone()));
-    JsFuture::from(ready.ok_or(GONE)?).await.map_err(|_| GONE)?;
-    let answer = CLIENT.with_borrow_mut(|client| {
+    JsFuture::from(ready.ok_or(ENDED)?).await.map_err(|_| ENDED)?;
+    let response = CLIENT.with_borrow_mut(|client| {
         let client = client.as_mut()?;
-        let id = next(&LAST_ID);
-        send(&client.worker, id, ask, bytes.as_ref()).ok()?;
+        let request_id = next(&LAST_REQUEST);
+        post(&client.worker, request_id, request, bytes.as_ref()).ok()?;
         Some(Promise::new(&mut |resolve, reject| {
-            client.waiting.insert(id, [resolve, reject]);
+            client.open_requests.insert(request_id, [resolve, reject]);
         }))
     });
-    let message = JsFuture::from(answer.ok_or(GONE)?).await.map_err(|_| GONE)?;
+    let message = JsFuture::from(response.ok_or(ENDED)?).await.map_err(|_| ENDED)?;
     let message = Array::from(&message);
     let json = message.get(1).as_string().unwrap_or_default();
     match serde_json::from_str(&json) {
         Ok(WorkerResponse::Failed(message)) => Err(message),
-        Ok(answer) => Ok((answer, Array::from(&message.get(2)))),
-        Err(error) => Err(format!("the page and its worker do not fit: {error}")),
+        Ok(response) => Ok((response, Array::from(&message.get(2)))),
+        Err(error) => Err(format!("the page and its worker do not match: {error}")),
     }
 }

@@ -1,32 +1,34 @@
-//! How the scan is shown: channel, window, overlay, convention.
+//! The display settings: channel, window, overlay and convention.
 
 use leptos::prelude::*;
 
-use super::state::Page;
-use crate::slice::{Convention, Frame, Window};
+use super::state::{ChannelSlot, Page};
+use crate::slice::{Convention, RasFrame, Window};
 
 #[component]
-pub fn DisplayPanel(page: Page, frame: Memo<Option<Frame>>) -> impl IntoView {
-    let slots =
-        move || page.slots.get().into_iter().enumerate().filter(|(_, s)| s.filled.is_some());
-    let channel = move |(n, slot): (usize, super::state::Slot)| {
+pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
+    let loaded_slots = move || {
+        let slots = page.slots.get().into_iter().enumerate();
+        slots.filter(|(_, slot)| slot.loaded.is_some())
+    };
+    let channel_button = move |(n, slot): (usize, ChannelSlot)| {
         view! {
             <button
                 class="choice"
-                class:chosen=move || page.channel.get() == n
-                on:click=move |_| page.channel.set(n)
+                class:chosen=move || page.shown_slot.get() == n
+                on:click=move |_| page.shown_slot.set(n)
             >
                 {slot.name}
             </button>
         }
     };
-    let convention = move |which: Convention, name: &'static str, title: &'static str| {
+    let convention_button = move |convention, name: &'static str, title: &'static str| {
         view! {
             <button
                 class="choice"
-                class:chosen=move || page.convention.get() == which
+                class:chosen=move || page.convention.get() == convention
                 title=title
-                on:click=move |_| page.convention.set(which)
+                on:click=move |_| page.convention.set(convention)
             >
                 {name}
             </button>
@@ -37,7 +39,7 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<Frame>>) -> impl IntoView {
             <h2>"Display"</h2>
             <div class="field">
                 <span>"Channel"</span>
-                <div class="choices">{move || slots().map(channel).collect_view()}</div>
+                <div class="choices">{move || loaded_slots().map(channel_button).collect_view()}</div>
             </div>
             <WindowSliders page />
             <label class="field">
@@ -47,39 +49,43 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<Frame>>) -> impl IntoView {
                     min="0"
                     max="100"
                     prop:value=move || (page.opacity.get() * 100.0).round()
-                    on:input=move |event| page.opacity.set(number(&event) / 100.0)
+                    on:input=move |event| page.opacity.set(input_number(&event) / 100.0)
                 />
                 <output>{move || format!("{:.0} %", page.opacity.get() * 100.0)}</output>
             </label>
             <div class="field">
                 <span>"Left side"</span>
                 <div class="choices">
-                    {convention(Convention::Radiological, "Radiological", "The patient's right is on the left")}
-                    {convention(Convention::Neurological, "Neurological", "The patient's left is on the left")}
+                    {convention_button(Convention::Radiological, "Radiological", "The patient's right is on the left")}
+                    {convention_button(Convention::Neurological, "Neurological", "The patient's left is on the left")}
                 </div>
             </div>
             <p class="hint">
                 "Drag: crosshair. Wheel: slices. Right drag: window. Arrow and page keys work too."
             </p>
-            <Intensity page frame />
+            <CrosshairInfo page frame />
         </section>
     }
 }
 
-/// Sliders that reach from half a window below the robust one to twice its width.
+/// Sliders of the radiological window, in percent of the default window's width: the level by up to 75 %
+/// from the default level, the width up to 200 %.
 #[component]
 fn WindowSliders(page: Page) -> impl IntoView {
-    let robust =
-        move || page.shown().map(|shown| shown.robust).unwrap_or(Window { level: 0.5, width: 1.0 });
-    let window = move || page.window().unwrap_or_else(robust);
-    let level = move || f64::from((window().level - robust().level) / robust().width * 100.0);
-    let width = move || f64::from(window().width / robust().width * 100.0);
+    let default = move || match page.shown_channel() {
+        Some(shown) => shown.default_window,
+        None => Window { level: 0.5, width: 1.0 },
+    };
+    let window = move || page.shown_window().unwrap_or_else(default);
+    let level = move || f64::from((window().level - default().level) / default().width * 100.0);
+    let width = move || f64::from(window().width / default().width * 100.0);
     let set_level = move |percent: f32| {
-        let level = robust().level + robust().width * percent / 100.0;
-        page.set_window(Window { level, ..window() });
+        let level = default().level + default().width * percent / 100.0;
+        page.set_shown_window(Window { level, ..window() });
     };
     let set_width = move |percent: f32| {
-        page.set_window(Window { width: robust().width * percent.max(1.0) / 100.0, ..window() });
+        let width = default().width * percent.max(1.0) / 100.0;
+        page.set_shown_window(Window { width, ..window() });
     };
     view! {
         <label class="field">
@@ -89,9 +95,9 @@ fn WindowSliders(page: Page) -> impl IntoView {
                 min="-75"
                 max="75"
                 prop:value=level
-                on:input=move |event| untrack(|| set_level(number(&event)))
+                on:input=move |event| untrack(|| set_level(input_number(&event)))
             />
-            <output>{move || short(window().level)}</output>
+            <output>{move || short_number(window().level)}</output>
         </label>
         <label class="field">
             <span>"Width"</span>
@@ -100,40 +106,41 @@ fn WindowSliders(page: Page) -> impl IntoView {
                 min="1"
                 max="200"
                 prop:value=width
-                on:input=move |event| untrack(|| set_width(number(&event)))
+                on:input=move |event| untrack(|| set_width(input_number(&event)))
             />
-            <output>{move || short(window().width)}</output>
+            <output>{move || short_number(window().width)}</output>
         </label>
         <div class="field">
             <span></span>
-            <button class="quiet" on:click=move |_| untrack(|| page.set_window(robust()))>
+            <button class="quiet" on:click=move |_| untrack(|| page.set_shown_window(default()))>
                 "Reset window"
             </button>
         </div>
     }
 }
 
-/// What lies under the crosshair.
+/// Shows the position and the intensity of the voxel under the crosshair.
 #[component]
-fn Intensity(page: Page, frame: Memo<Option<Frame>>) -> impl IntoView {
+fn CrosshairInfo(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
     let text = move || {
-        let (frame, shown) = (frame.get()?, page.shown()?);
-        let cursor = page.cursor.get();
-        let at = std::array::from_fn(|w| cursor[w].min(frame.dims[w] - 1));
-        let voxel = frame.source_voxel(at).map(|x| x as f64);
+        let (frame, shown) = (frame.get()?, page.shown_channel()?);
+        let crosshair = page.crosshair.get();
+        let ras_voxel = std::array::from_fn(|axis| crosshair[axis].min(frame.dims[axis] - 1));
+        let voxel = frame.source_from_ras(ras_voxel).map(|i| i as f64);
         let [x, y, z] = shown.volume.grid.world_from_voxel.apply(voxel);
-        let value = short(*shown.volume.voxels.get(frame.index(at))?);
-        let side = |mm: f64, [positive, negative]: [char; 2]| {
+        let value = short_number(*shown.volume.voxels.get(frame.index(ras_voxel))?);
+        let coordinate = |mm: f64, [positive, negative]: [char; 2]| {
             format!("{} {:.0}", if mm < 0.0 { negative } else { positive }, mm.abs())
         };
-        let place = [side(x, ['R', 'L']), side(y, ['A', 'P']), side(z, ['S', 'I'])].join("  ");
-        Some(format!("{place} mm   value {value}"))
+        let position =
+            [coordinate(x, ['R', 'L']), coordinate(y, ['A', 'P']), coordinate(z, ['S', 'I'])];
+        Some(format!("{} mm   value {value}", position.join("  ")))
     };
     view! { <p class="probe">{text}</p> }
 }
 
-/// A number in a few characters, whatever its size.
-fn short(value: f32) -> String {
+/// Formats a number of any magnitude in a few characters.
+fn short_number(value: f32) -> String {
     match value.abs() {
         x if x >= 1e5 => format!("{value:.2e}"),
         x if x >= 100.0 || x == 0.0 => format!("{value:.0}"),
@@ -142,6 +149,6 @@ fn short(value: f32) -> String {
     }
 }
 
-fn number(event: &leptos::ev::Event) -> f32 {
+fn input_number(event: &leptos::ev::Event) -> f32 {
     event_target_value(event).parse().unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! The model that the server offers, kept by the browser. A kept copy is used only when the server
-//! says that its file is still this one and the copy's checksum still holds.
+//! Caches the server's model in the browser. A cached copy is used only if the server confirms that its
+//! file is unchanged and the copy's checksum matches.
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use leptos::prelude::window;
@@ -7,75 +7,79 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{Cache, Headers, Request, RequestInit, Response, ResponseInit};
 
-use super::browser::text_of;
+use super::browser::error_text;
 
-/// Changes with what is stored.
-const CACHE: &str = "rewind-models-1";
+/// The cache's name. Its number changes with the format of the entries.
+const CACHE_NAME: &str = "rewind-models-1";
 
-/// SHA-256 of an entry's bytes. It stands in the entry itself, which is replaced as a whole, so that
-/// two tabs cannot mix the checksum of one file with the bytes of another.
-const CHECKSUM: &str = "x-rewind-sha256";
+/// The header with the SHA-256 of an entry's bytes. Because the checksum is part of the entry, which is
+/// replaced as a whole, two tabs cannot mix the checksum of one file with the bytes of another.
+const CHECKSUM_HEADER: &str = "x-rewind-sha256";
 
-/// A copy whose checksum holds.
-struct Kept {
-    /// The server's name for this version of the file.
-    tag: String,
+/// A cached copy whose checksum matches.
+struct CachedModel {
+    /// The entity tag of the file on the server.
+    etag: String,
     buffer: ArrayBuffer,
 }
 
-/// The bytes that the server has at `path`, from the browser's own copy where that is the same.
+/// Downloads the server's bytes of `path`, or returns the cached copy if it is the same.
 ///
 /// # Errors
-/// What went wrong, in words. The cache is never the reason: without it everything is loaded.
-pub async fn fetched(path: &str) -> Result<JsValue, String> {
-    let cache = opened().await;
-    let kept = match &cache {
-        Some(cache) => kept(cache, path).await.ok().flatten(),
+/// A message for the user. Errors of the cache are ignored: the file is then downloaded.
+pub async fn fetch(path: &str) -> Result<JsValue, String> {
+    let cache = open_cache().await;
+    let cached = match &cache {
+        Some(cache) => read_entry(cache, path).await.ok().flatten(),
         None => None,
     };
-    let headers = Headers::new().map_err(|e| text_of(&e))?;
-    if let Some(kept) = &kept {
-        // Asked so, the server answers "not modified" instead of sending the file.
-        headers.set("if-none-match", &kept.tag).map_err(|e| text_of(&e))?;
+    let headers = Headers::new().map_err(|e| error_text(&e))?;
+    if let Some(cached) = &cached {
+        // The server then responds with "not modified" instead of the file.
+        headers.set("if-none-match", &cached.etag).map_err(|e| error_text(&e))?;
     }
     let options = RequestInit::new();
     options.set_headers(&headers);
-    let asked = JsFuture::from(window().fetch_with_str_and_init(path, &options)).await;
-    let response: Response = asked
-        .map_err(|e| format!("the server does not answer for {path}: {}", text_of(&e)))?
+    let response = JsFuture::from(window().fetch_with_str_and_init(path, &options)).await;
+    let response: Response = response
+        .map_err(|e| format!("the server does not respond for {path}: {}", error_text(&e)))?
         .unchecked_into();
-    match kept {
-        Some(kept) if response.status() == 304 => return Ok(kept.buffer.into()),
+    match cached {
+        Some(cached) if response.status() == 304 => return Ok(cached.buffer.into()),
         _ if response.ok() => {}
-        _ => return Err(format!("the server has no {path} (it answered {})", response.status())),
+        _ => return Err(format!("the server has no {path} (status {})", response.status())),
     }
-    let tag = response.headers().get("etag").ok().flatten();
-    let buffer = buffer_of(&response).await;
-    let buffer = buffer.map_err(|e| format!("cannot load {path}: {}", text_of(&e)))?;
-    if let (Some(cache), Some(tag)) = (&cache, tag) {
-        // A full disk is no reason to refuse the model.
-        let _ = keep(cache, path, &tag, &buffer).await;
+    let etag = response.headers().get("etag").ok().flatten();
+    let buffer = read_body(&response).await;
+    let buffer = buffer.map_err(|e| format!("cannot load {path}: {}", error_text(&e)))?;
+    if let (Some(cache), Some(etag)) = (&cache, etag) {
+        // The model is used even if the disk is full.
+        let _ = replace_entry(cache, path, &etag, &buffer).await;
     }
     Ok(buffer.into())
 }
 
-/// None where the browser has no such storage: outside of https, and in some private windows.
-async fn opened() -> Option<Cache> {
+/// Opens the cache. Returns `None` if the browser offers none: outside of https, and in some private
+/// browsing modes.
+async fn open_cache() -> Option<Cache> {
     let caches = window().caches().ok()?;
     let subtle = window().crypto().ok()?.subtle();
     if !caches.is_object() || !subtle.is_object() {
         return None;
     }
-    Some(JsFuture::from(caches.open(CACHE)).await.ok()?.unchecked_into())
+    Some(JsFuture::from(caches.open(CACHE_NAME)).await.ok()?.unchecked_into())
 }
 
-async fn kept(cache: &Cache, path: &str) -> Result<Option<Kept>, JsValue> {
-    let found = JsFuture::from(cache.match_with_str(path)).await?;
-    let Some(response) = found.dyn_ref::<Response>() else { return Ok(None) };
-    let (tag, sum) = (response.headers().get("etag")?, response.headers().get(CHECKSUM)?);
-    let buffer = buffer_of(response).await?;
-    match (tag, sum) {
-        (Some(tag), Some(sum)) if sum == checksum(&buffer).await? => Ok(Some(Kept { tag, buffer })),
+/// Reads the entry of `path`. Deletes an entry whose checksum does not match.
+async fn read_entry(cache: &Cache, path: &str) -> Result<Option<CachedModel>, JsValue> {
+    let entry = JsFuture::from(cache.match_with_str(path)).await?;
+    let Some(response) = entry.dyn_ref::<Response>() else { return Ok(None) };
+    let (etag, sum) = (response.headers().get("etag")?, response.headers().get(CHECKSUM_HEADER)?);
+    let buffer = read_body(response).await?;
+    match (etag, sum) {
+        (Some(etag), Some(sum)) if sum == checksum(&buffer).await? => {
+            Ok(Some(CachedModel { etag, buffer }))
+        }
         _ => {
             JsFuture::from(cache.delete_with_str(path)).await?;
             Ok(None)
@@ -83,12 +87,17 @@ async fn kept(cache: &Cache, path: &str) -> Result<Option<Kept>, JsValue> {
     }
 }
 
-/// Keeps this file, and no other: models are large, and the server offers one.
-async fn keep(cache: &Cache, path: &str, tag: &str, buffer: &ArrayBuffer) -> Result<(), JsValue> {
+/// Stores a file, and deletes every other entry: models are large, and the server offers one.
+async fn replace_entry(
+    cache: &Cache,
+    path: &str,
+    etag: &str,
+    buffer: &ArrayBuffer,
+) -> Result<(), JsValue> {
     let headers = Headers::new()?;
-    headers.set("etag", tag)?;
+    headers.set("etag", etag)?;
     headers.set("content-type", "application/octet-stream")?;
-    headers.set(CHECKSUM, &checksum(buffer).await?)?;
+    headers.set(CHECKSUM_HEADER, &checksum(buffer).await?)?;
     let options = ResponseInit::new();
     options.set_headers(&headers);
     let response = Response::new_with_opt_buffer_source_and_init(Some(buffer), &options)?;
@@ -103,11 +112,11 @@ async fn keep(cache: &Cache, path: &str, tag: &str, buffer: &ArrayBuffer) -> Res
     Ok(())
 }
 
-async fn buffer_of(response: &Response) -> Result<ArrayBuffer, JsValue> {
+async fn read_body(response: &Response) -> Result<ArrayBuffer, JsValue> {
     Ok(JsFuture::from(response.array_buffer()?).await?.unchecked_into())
 }
 
-/// SHA-256 in hexadecimal, by the browser, off the page's thread.
+/// Returns the SHA-256 in hexadecimal, which the browser computes outside the page's thread.
 async fn checksum(buffer: &ArrayBuffer) -> Result<String, JsValue> {
     let subtle = window().crypto()?.subtle();
     let digest =

@@ -1,4 +1,4 @@
-//! The model: its name, its warning, and what it was trained on.
+//! The model panel: the model's card with its task, training data and scores.
 
 use std::sync::Arc;
 
@@ -7,13 +7,14 @@ use web_sys::HtmlInputElement;
 
 use super::state::{Model, Page, Phase};
 use super::{actions, browser};
+use crate::messages;
 
 #[component]
 pub fn ModelPanel(page: Page) -> impl IntoView {
     let is_running = move || page.status.with(|status| status.phase == Phase::Running);
     let on_file = move |event| {
         let input: HtmlInputElement = event_target(&event);
-        let file = browser::list(input.files()).into_iter().next();
+        let file = browser::files(input.files()).into_iter().next();
         input.set_value("");
         if let Some(file) = file {
             actions::open_bundle(page, file, Vec::new());
@@ -23,28 +24,28 @@ pub fn ModelPanel(page: Page) -> impl IntoView {
         <section class="panel model">
             <h2>"Model"</h2>
             {move || match page.model.get() {
-                Some(model) => view! { <Card model /> }.into_any(),
+                Some(model) => view! { <ModelCard model /> }.into_any(),
                 None => view! { <p class="hint">"No model is open."</p> }.into_any(),
             }}
-                <label class="button" class:disabled=is_running>
-                    "Open a model bundle"
-                    <input
-                        type="file"
-                        accept=".safetensors"
-                        disabled=is_running
-                        on:change=on_file
-                    />
-                </label>
+            <label class="button" class:disabled=is_running>
+                "Open a model bundle"
+                <input
+                    type="file"
+                    accept=".safetensors"
+                    disabled=is_running
+                    on:change=on_file
+                />
+            </label>
         </section>
     }
 }
 
 #[component]
-fn Card(model: Arc<Model>) -> impl IntoView {
+fn ModelCard(model: Arc<Model>) -> impl IntoView {
     let card = &model.card;
     let provenance = &card.provenance;
-    let or_unknown = |text: &str| if text.is_empty() { "not stated" } else { text }.to_string();
-    let scores = provenance.held_out.iter().map(|score| {
+    let or_not_stated = |text: &str| if text.is_empty() { "not stated" } else { text }.to_string();
+    let score_rows = provenance.held_out.iter().map(|score| {
         view! {
             <tr>
                 <td>{score.region.clone()}</td>
@@ -64,7 +65,7 @@ fn Card(model: Arc<Model>) -> impl IntoView {
                         <th class="number">"n"</th>
                     </tr>
                 </thead>
-                <tbody>{scores.collect_view()}</tbody>
+                <tbody>{score_rows.collect_view()}</tbody>
             </table>
         }
         .into_any(),
@@ -75,19 +76,19 @@ fn Card(model: Arc<Model>) -> impl IntoView {
             <dt>"Task"</dt>
             <dd>{card.task.name.clone()}</dd>
             <dt>"Data"</dt>
-            <dd>{or_unknown(&provenance.data)}</dd>
+            <dd>{or_not_stated(&provenance.data)}</dd>
             <dt>"License"</dt>
-            <dd>{or_unknown(&provenance.licence)}</dd>
+            <dd>{or_not_stated(&provenance.licence)}</dd>
             <dt>"Trained on"</dt>
-            <dd>{cases(provenance.training_cases)}</dd>
+            <dd>{num_cases(provenance.training_cases)}</dd>
             <dt>"Hash"</dt>
-            <dd class="hash" title=model.hash.clone()>{super::short_hash(&model.hash)}</dd>
+            <dd class="hash" title=model.hash.clone()>{messages::short_hash(&model.hash)}</dd>
         </dl>
         {scores}
     }
 }
 
-fn cases(n: usize) -> String {
+fn num_cases(n: usize) -> String {
     match n {
         0 => "not stated".into(),
         1 => "1 case".into(),

@@ -1,4 +1,4 @@
-//! The result: regions with their volumes, the file, the link.
+//! The result panel: the regions with their volumes, the label map's file and the share link.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use web_sys::HtmlInputElement;
 use super::actions;
 use super::state::Page;
 use crate::messages;
-use crate::share::{Shared, SharedRegion};
+use crate::share::{SharedRegion, SharedResult};
 
 #[component]
 pub fn ResultPanel(page: Page) -> impl IntoView {
@@ -27,7 +27,7 @@ pub fn ResultPanel(page: Page) -> impl IntoView {
                 <button id="save" on:click=move |_| actions::save(page)>
                     "Save label map"
                 </button>
-                <p class="hint">"NIfTI (.nii.gz) on the grid of the scan. Research use only."</p>
+                <p class="hint">"NIfTI (.nii.gz) on the scan's grid. Research use only."</p>
             </section>
             <SharePanel page />
         </Show>
@@ -35,27 +35,27 @@ pub fn ResultPanel(page: Page) -> impl IntoView {
 }
 
 #[component]
-fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
+fn Regions(page: Page, result: Arc<SharedResult>) -> impl IntoView {
     let rows = result.regions.iter().cloned().enumerate();
     let rows = rows.map(|(n, region)| view! { <RegionRow page n region /> }).collect_view();
     let model = result.model.clone();
     let warning =
         (!model.warning.is_empty()).then(|| view! { <p class="warning">{model.warning}</p> });
-    let windows = (!model.windows.is_empty()).then(|| {
+    let tiles = (!model.tiles.is_empty()).then(|| {
         view! {
-            <p id="windows" class="warning" role="note">
-                {format!("{}. {}", messages::capitalized(&model.windows), messages::WINDOWS_NOTE)}
+            <p id="tiles" class="warning" role="note">
+                {format!("{}. {}", messages::capitalized(&model.tiles), messages::TILES_NOTE)}
             </p>
         }
     });
-    // Volumes are those of the voxels that the header tells of.
-    let geometry = nifti::warnings(&result.labels.grid.forms).into_iter().map(|text| {
+    // The volumes depend on the voxel size in the header, so its warnings belong to the result.
+    let geometry_warnings = nifti::warnings(&result.labels.grid.forms).into_iter().map(|text| {
         view! { <p class="warning geometry" role="note">{text}</p> }
     });
     view! {
         {warning}
-        {windows}
-        {geometry.collect_view()}
+        {tiles}
+        {geometry_warnings.collect_view()}
         <table id="regions">
             <thead>
                 <tr>
@@ -69,11 +69,11 @@ fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
             <dt>"Model"</dt>
             <dd>{model.name}</dd>
             <dt>"Hash"</dt>
-            <dd class="hash" title=model.hash.clone()>{super::short_hash(&model.hash)}</dd>
+            <dd class="hash" title=model.hash.clone()>{messages::short_hash(&model.hash)}</dd>
         </dl>
-        <p id="made" class="hint">{move || page.made.get()}</p>
-        {move || page.setbacks.with(|text| (!text.is_empty()).then(|| view! {
-            <p id="setbacks" class="warning" role="note">{text.clone()}</p>
+        <p id="run-summary" class="hint">{move || page.run_summary.get()}</p>
+        {move || page.fallbacks.with(|text| (!text.is_empty()).then(|| view! {
+            <p id="fallbacks" class="warning" role="note">{text.clone()}</p>
         }))}
     }
 }
@@ -81,10 +81,11 @@ fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
 #[component]
 fn RegionRow(page: Page, n: usize, region: SharedRegion) -> impl IntoView {
     let [r, g, b] = region.color;
-    let is_visible = move || page.visible.with(|visible| visible.get(n).copied().unwrap_or(true));
+    let is_visible =
+        move || page.visible_regions.with(|visible| visible.get(n).copied().unwrap_or(true));
     let on_change = move |event| {
         let input: HtmlInputElement = event_target(&event);
-        page.visible.update(|visible| {
+        page.visible_regions.update(|visible| {
             if let Some(visible) = visible.get_mut(n) {
                 *visible = input.checked();
             }
@@ -104,7 +105,7 @@ fn RegionRow(page: Page, n: usize, region: SharedRegion) -> impl IntoView {
     }
 }
 
-/// Three significant digits below a liter: a voxel's error is larger.
+/// Formats a volume with three significant digits. The error of a segmentation is larger.
 fn milliliters(volume_ml: f64) -> String {
     match volume_ml {
         v if v >= 100.0 => format!("{v:.0} ml"),
@@ -120,7 +121,7 @@ fn SharePanel(page: Page) -> impl IntoView {
         let input: HtmlInputElement = event_target(&event);
         input.select();
     };
-    let has_link = move || !page.link.with(String::is_empty);
+    let has_link = move || !page.share_link.with(String::is_empty);
     view! {
         <section class="panel share">
             <h2>"Share"</h2>
@@ -133,14 +134,14 @@ fn SharePanel(page: Page) -> impl IntoView {
                     type="text"
                     readonly
                     aria-label="Link to this result"
-                    prop:value=move || page.link.get()
+                    prop:value=move || page.share_link.get()
                     on:focus=select
                 />
             </Show>
             <p class="hint">
                 <strong>"Anyone who has this link can read the result."</strong>
-                " It holds the label map, its position and the volumes; not the scan, not a name. "
-                "Nothing is uploaded: the result is in the link itself."
+                " The link holds the label map, its position and the volumes, but no scan and no \
+                 name of a person or a file. Nothing is uploaded: the result is in the link itself."
             </p>
         </section>
     }

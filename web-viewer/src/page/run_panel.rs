@@ -1,10 +1,10 @@
-//! The run: what it will take, and how far it is.
+//! The run panel: the budget, the plan and the progress of a run.
 
 use leptos::prelude::*;
 
 use super::actions;
 use super::state::{Page, Phase};
-use crate::protocol::{Plan, Planned, Progress, Step, Tiles};
+use crate::protocol::{PlanOutcome, PlanSummary, RunProgress, RunStage, TiledPlanSummary};
 use crate::{budget, messages};
 
 #[component]
@@ -12,8 +12,8 @@ pub fn RunPanel(page: Page) -> impl IntoView {
     let phase = Memo::new(move |_| page.status.with(|status| status.phase));
     let is_running = move || phase.get() == Phase::Running;
     let can_run = move || {
-        let fits = page.plan.with(|planned| matches!(planned, Some(Planned::Fits(_))));
-        fits && !phase.get().is_busy() && page.no_gpu.get().is_none()
+        let fits = page.plan.with(|outcome| matches!(outcome, Some(PlanOutcome::Fits(_))));
+        fits && !phase.get().is_busy() && page.gpu_problem.get().is_none()
     };
     let warning = move || {
         let warning = page.model.with(|model| model.as_ref().map(|m| m.card.warning.clone()));
@@ -23,12 +23,12 @@ pub fn RunPanel(page: Page) -> impl IntoView {
     view! {
         <section class="panel run" class:hidden=move || page.is_from_link.get()>
             <h2>"Segmentation"</h2>
-            {move || page.no_gpu.get().map(|text| view! {
-                <p id="no-gpu" class="warning" role="alert">{text}</p>
+            {move || page.gpu_problem.get().map(|text| view! {
+                <p id="gpu-problem" class="warning" role="alert">{text}</p>
             })}
             {warning}
-            <Budget page />
-            {move || page.plan.get().map(|planned| view! { <PlanView page planned /> })}
+            <BudgetChoice page />
+            {move || page.plan.get().map(|outcome| view! { <Plan page outcome /> })}
             <Show
                 when=is_running
                 fallback=move || {
@@ -44,28 +44,28 @@ pub fn RunPanel(page: Page) -> impl IntoView {
                     }
                 }
             >
-                {move || page.progress.get().map(|progress| view! { <ProgressView progress /> })}
+                {move || page.progress.get().map(|progress| view! { <Progress progress /> })}
                 <button
                     id="cancel"
-                    disabled=move || page.is_stopping.get()
+                    disabled=move || page.is_canceling.get()
                     on:click=move |_| actions::cancel(page)
                 >
-                    {move || if page.is_stopping.get() { "Cancelling…" } else { "Cancel" }}
+                    {move || if page.is_canceling.get() { "Canceling…" } else { "Cancel" }}
                 </button>
             </Show>
         </section>
         <Show when=move || page.is_from_link.get()>
             <section class="panel run">
                 <h2>"Your own scans"</h2>
-                <button on:click=move |_| actions::leave_link(page)>"Leave this result"</button>
+                <button on:click=move |_| actions::close_link(page)>"Close this result"</button>
             </section>
         </Show>
     }
 }
 
-/// How much of the GPU's memory a run may take.
+/// The choice of the GPU memory budget.
 #[component]
-fn Budget(page: Page) -> impl IntoView {
+fn BudgetChoice(page: Page) -> impl IntoView {
     let is_busy = move || page.status.with(|status| status.phase.is_busy());
     let option = move |mib: u64| {
         let is_chosen = move || page.budget_mib.get() == mib;
@@ -77,13 +77,13 @@ fn Budget(page: Page) -> impl IntoView {
     };
     let on_change = move |event| {
         if let Ok(mib) = event_target_value(&event).parse() {
-            actions::allow(page, mib);
+            actions::set_budget(page, mib);
         }
     };
     view! {
         <label
             class="budget"
-            title="The most graphics memory that this page may use. The screen and other programs need some too."
+            title="The most graphics memory that this page may use. The screen and other programs need memory too."
         >
             <span>"Memory allowed"</span>
             <select id="budget" disabled=is_busy on:change=on_change>
@@ -94,101 +94,104 @@ fn Budget(page: Page) -> impl IntoView {
 }
 
 #[component]
-fn PlanView(page: Page, planned: Planned) -> impl IntoView {
-    match planned {
-        Planned::Fits(plan) => view! { <Fits plan /> }.into_any(),
-        Planned::Exceeds { smallest_bytes, message, windows } => {
-            view! { <Exceeds page smallest_bytes message windows /> }.into_any()
+fn Plan(page: Page, outcome: PlanOutcome) -> impl IntoView {
+    match outcome {
+        PlanOutcome::Fits(plan) => view! { <PlanDetails plan /> }.into_any(),
+        PlanOutcome::Exceeds { smallest_bytes, message, tiled } => {
+            view! { <BudgetExceeded page smallest_bytes message tiled /> }.into_any()
         }
     }
 }
 
 #[component]
-fn Fits(plan: Plan) -> impl IntoView {
+fn PlanDetails(plan: PlanSummary) -> impl IntoView {
     let [i, j, k] = plan.dims;
     let num_voxels = plan.dims.iter().map(|&n| n as u64).product();
     view! {
         <dl id="plan" class="plan">
             <dt>"Voxels"</dt>
-            <dd title=format!("{} voxels, cropped and resampled as the model wants it: all at once", messages::count(num_voxels))>
+            <dd title=format!("{} voxels, cropped and resampled for the model, all at once", messages::count(num_voxels))>
                 {format!("{i} × {j} × {k}")}
             </dd>
             <dt>"Graphics memory"</dt>
-            <dd title="All that the run allocates, known before it starts">
+            <dd title="All memory that the run allocates, computed in advance">
                 {messages::bytes(plan.gpu_bytes)}
             </dd>
             <dt>"Multiply-adds"</dt>
-            <dd title="The work: multiplications, each with an addition">
+            <dd title="The amount of work: multiplications, each with an addition">
                 {messages::count(plan.multiply_adds)}
             </dd>
             <dt>"Precision"</dt>
-            <dd title=messages::precision(plan.bits)>{messages::maps(plan.bits)}</dd>
+            <dd title=messages::precision_note(plan.bits)>{messages::precision(plan.bits)}</dd>
         </dl>
     }
 }
 
-/// No plan: what the smallest needs, and the choice that would do; where none would, windows.
+/// Shows the memory that the smallest plan needs, and offers the budget that suffices. If none does,
+/// offers to run in tiles.
 #[component]
-fn Exceeds(
+fn BudgetExceeded(
     page: Page,
     smallest_bytes: u64,
     message: String,
-    windows: Option<Tiles>,
+    tiled: Option<TiledPlanSummary>,
 ) -> impl IntoView {
     let message = messages::capitalized(&message);
-    let offer = budget::holding(smallest_bytes).map(|mib| {
+    let larger_budget = budget::smallest_choice(smallest_bytes).map(|mib| {
         view! {
-            <button id="allow" on:click=move |_| actions::allow(page, mib)>
+            <button id="allow" on:click=move |_| actions::set_budget(page, mib)>
                 {format!("Allow {}", messages::bytes(mib << 20))}
             </button>
         }
     });
-    let most = messages::bytes(budget::MOST_MIB << 20);
-    let no_offer = offer.is_none().then(|| format!("; this page allows no more than {most}"));
+    let max_budget = messages::bytes(budget::MAX_MIB << 20);
+    let exceeds_all =
+        larger_budget.is_none().then(|| format!("; this page allows no more than {max_budget}"));
     let is_running = move || page.status.with(|status| status.phase == Phase::Running);
-    let windows = windows.map(|Tiles { number, plan }| {
-        let work = messages::count(plan.multiply_adds * number as u64);
-        let (memory, maps) = (messages::bytes(plan.gpu_bytes), messages::maps(plan.bits));
-        let taken = messages::windows(number, plan.dims);
+    let tiled = tiled.map(|TiledPlanSummary { num_tiles, tile_plan }| {
+        let work = messages::count(tile_plan.multiply_adds * num_tiles as u64);
+        let memory = messages::bytes(tile_plan.gpu_bytes);
+        let precision = messages::precision(tile_plan.bits);
+        let tiles = messages::tiles(num_tiles, tile_plan.dims);
         view! {
             <p class="hint">
-                {format!("Instead: {taken}, {memory}, {work} multiply-adds, {maps}. ")}
-                {messages::WINDOWS_NOTE}
+                {format!("Instead: {tiles}, {memory}, {work} multiply-adds, {precision}. ")}
+                {messages::TILES_NOTE}
             </p>
             <button
-                id="segment-windows"
+                id="segment-tiles"
                 class:hidden=is_running
                 on:click=move |_| actions::segment(page, true)
             >
-                "Run in overlapping windows"
+                "Run in overlapping tiles"
             </button>
         }
     });
     view! {
-        <p id="exceeds" class="warning" role="alert">{message}{no_offer}"."</p>
-        {offer}
-        {windows}
+        <p id="exceeds" class="warning" role="alert">{message}{exceeds_all}"."</p>
+        {larger_budget}
+        {tiled}
     }
 }
 
 #[component]
-fn ProgressView(progress: Progress) -> impl IntoView {
-    let ([done, total], [window, num_windows]) = (progress.steps, progress.window);
-    let text = match progress.step {
-        Step::OpenGpu => "Opening the GPU".to_string(),
-        Step::Network if num_windows > 1 => format!("Window {} of {num_windows}", window + 1),
-        Step::Network => format!("Step {done} of {total}"),
-        Step::PlaceLabels => "Placing the labels".to_string(),
+fn Progress(progress: RunProgress) -> impl IntoView {
+    let ([done_steps, num_steps], [tile, num_tiles]) = (progress.steps, progress.tile);
+    let text = match progress.stage {
+        RunStage::OpenGpu => "Opening the GPU".to_string(),
+        RunStage::Network if num_tiles > 1 => format!("Tile {} of {num_tiles}", tile + 1),
+        RunStage::Network => format!("Step {done_steps} of {num_steps}"),
+        RunStage::PlaceLabels => "Placing the labels".to_string(),
     };
-    let setbacks = progress.setbacks;
-    let setbacks = (!setbacks.is_empty()).then(|| view! { <p class="warning">{setbacks}</p> });
+    let fallbacks = progress.fallbacks;
+    let fallbacks = (!fallbacks.is_empty()).then(|| view! { <p class="warning">{fallbacks}</p> });
     view! {
-        {setbacks}
+        {fallbacks}
         <div class="progress">
-            <progress max="1" prop:value=progress.share></progress>
+            <progress max="1" prop:value=progress.fraction></progress>
             <p>
                 <span>{text}</span>
-                <span>{format!("{:.0} % of the work", 100.0 * progress.share)}</span>
+                <span>{format!("{:.0} % of the work", 100.0 * progress.fraction)}</span>
             </p>
         </div>
     }

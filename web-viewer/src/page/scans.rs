@@ -1,5 +1,5 @@
-//! Files become the channels of a scan: read by the worker, put into slots, checked against each
-//! other, and planned once all are there.
+//! Loads files as the channels of a scan: the worker decodes them, the page puts them into slots and
+//! compares their grids, and the worker plans a run once every slot has its channel.
 
 use std::sync::Arc;
 
@@ -8,206 +8,231 @@ use leptos::prelude::*;
 use model_core::{DEFAULT_TOLERANCE_VOXELS, Grid, Volume};
 use wasm_bindgen::JsValue;
 
-use super::actions::{Stop, check};
-use super::client::{Held, ask};
-use super::state::{ActionToken, Filled, Page, Phase, Slot};
+use super::client::{ResourceHandle, request};
+use super::state::{ActionToken, ChannelSlot, Interruption, LoadedChannel, Page, Phase};
 use crate::channel_guess::Guess;
 use crate::protocol::{WorkerRequest, WorkerResponse};
 use crate::slice::Window;
 use crate::{budget, channel_guess, messages};
 
-/// A file's bytes with its name.
-pub struct Source {
-    /// The name.
+/// The name and the bytes of a scan's file.
+pub struct ScanFile {
+    /// The file's name.
     pub name: String,
-    /// An `ArrayBuffer`, which goes to the worker.
+    /// An `ArrayBuffer`, which is transferred to the worker.
     pub bytes: JsValue,
 }
 
-/// Reads files into one slot, or where their names and channels say; then plans a run.
+/// Loads files into `slot`, or into the slots that their names and channels determine. Then plans a run.
 pub async fn load(
     page: Page,
-    turn: ActionToken,
-    sources: Vec<Source>,
+    token: ActionToken,
+    files: Vec<ScanFile>,
     slot: Option<usize>,
-) -> Result<(), Stop> {
+) -> Result<(), Interruption> {
     if page.is_from_link.get_untracked() {
-        return load_linked(page, turn, sources).await;
+        return load_for_link(page, token, files).await;
     }
-    let names: Vec<String> =
-        page.slots.with_untracked(|s| s.iter().map(|s| s.name.clone()).collect());
-    let files: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
+    let channel_names: Vec<String> =
+        page.slots.with_untracked(|slots| slots.iter().map(|slot| slot.name.clone()).collect());
+    let file_names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     let guesses = match slot {
-        // Whoever chooses one file for a channel knows what it is.
+        // A file that the user chose for a channel is not guessed.
         Some(slot) => vec![Guess::Channel(slot); files.len()],
-        None => channel_guess::guesses(&files, &names),
+        None => channel_guess::guess_channels(&file_names, &channel_names),
     };
-    let (mut used, mut left) = (Vec::new(), Vec::new());
-    for (source, guess) in sources.into_iter().zip(guesses) {
+    let (mut used, mut unused) = (Vec::new(), Vec::new());
+    for (file, guess) in files.into_iter().zip(guesses) {
         match guess {
-            Guess::Channel(channel) => used.push((source, Some(channel))),
-            Guess::Any => used.push((source, None)),
-            Guess::Other(what) => left.push(format!("{} is {what}", source.name)),
+            Guess::Channel(channel) => used.push((file, Some(channel))),
+            Guess::AnyChannel => used.push((file, None)),
+            Guess::NotAChannel(content) => unused.push(format!("{} is {content}", file.name)),
         }
     }
-    if used.is_empty() && !left.is_empty() {
-        let wanted = names.join(", ");
-        let left = left.join("; ");
-        return Err(Some(format!(
-            "expected scans of {wanted}, found none by their names: {left}. Click a channel to choose \
-             its file in any case."
+    let unused = unused.join("; ");
+    if used.is_empty() && !unused.is_empty() {
+        let expected = channel_names.join(", ");
+        return Err(Interruption::Failed(format!(
+            "expected scans of {expected}, found none by their names: {unused}. Click a channel to \
+             choose its file anyway."
         )));
     }
-    // A whole new case replaces the old one, so that its files are not compared with others.
-    if used.len() >= names.len() && slot.is_none() {
-        page.set_slots(names.clone());
+    // A complete new case replaces the old one, so that the two are not compared.
+    if used.len() >= channel_names.len() && slot.is_none() {
+        page.reset_slots(channel_names.clone());
     }
-    for (source, hint) in used {
-        let file = source.name.clone();
-        let read = read(page, source).await?;
-        check(page.is_current(turn))?;
-        page.drop_result();
-        match read.len() {
-            1 => {
-                let target = hint.or_else(|| first_empty(page));
-                let target = target.ok_or_else(|| {
-                    format!(
-                        "every channel has its scan already: click one to replace it (in {file})"
-                    )
-                })?;
-                read.into_iter().for_each(|filled| page.fill(target, filled));
-            }
-            n if n == names.len() => {
-                page.set_slots(names.clone());
-                read.into_iter().enumerate().for_each(|(n, filled)| page.fill(n, filled));
-            }
-            n => {
-                let wanted = match names.len() {
-                    1 => "one".to_string(),
-                    wanted => format!("one, or all {wanted} ({})", names.join(", ")),
-                };
-                let message =
-                    format!("expected a file with {wanted}, found {n} channels (in {file})");
-                return Err(Some(message));
-            }
-        }
+    for (file, guessed_slot) in used {
+        let file_name = file.name.clone();
+        let channels = read(page, file).await?;
+        page.check_current(token)?;
+        page.clear_result();
+        fill_slots(page, &channel_names, guessed_slot, &file_name, channels)?;
     }
-    plan(page, turn).await?;
-    if !left.is_empty() {
-        let left = left.join("; ");
-        page.status.update(|status| status.text += &format!(". Not used: {left}"));
+    align_channels(page)?;
+    plan_run(page, token).await?;
+    if !unused.is_empty() {
+        page.status.update(|status| status.text += &format!(". Not used: {unused}"));
     }
     Ok(())
 }
 
-fn first_empty(page: Page) -> Option<usize> {
-    page.slots.with_untracked(|slots| slots.iter().position(|slot| slot.filled.is_none()))
+/// Puts the channels of one file into slots: a single one into the guessed or the first empty slot, or
+/// one into each slot.
+fn fill_slots(
+    page: Page,
+    channel_names: &[String],
+    guessed_slot: Option<usize>,
+    file_name: &str,
+    channels: Vec<LoadedChannel>,
+) -> Result<(), String> {
+    match channels.len() {
+        1 => {
+            let slot = guessed_slot.or_else(|| first_empty_slot(page)).ok_or_else(|| {
+                format!(
+                    "every channel has its scan already: click one to replace it (in {file_name})"
+                )
+            })?;
+            channels.into_iter().for_each(|channel| page.fill_slot(slot, channel));
+        }
+        count if count == channel_names.len() => {
+            page.reset_slots(channel_names.to_vec());
+            let channels = channels.into_iter().enumerate();
+            channels.for_each(|(slot, channel)| page.fill_slot(slot, channel));
+        }
+        count => {
+            let expected = match channel_names.len() {
+                1 => "one channel".to_string(),
+                all => format!("one channel, or all {all} ({})", channel_names.join(", ")),
+            };
+            return Err(format!(
+                "expected a file with {expected}, found {count} channels (in {file_name})"
+            ));
+        }
+    }
+    Ok(())
 }
 
-/// The channels of one file.
-async fn read(page: Page, source: Source) -> Result<Vec<Filled>, String> {
-    page.say(Phase::Loading, format!("Reading {}", source.name));
-    let held = Held::new();
-    let file = source.name;
-    let asked = WorkerRequest::ReadScan { number: held.number(), file: file.clone() };
-    let (WorkerResponse::Scan { grid, warnings }, arrays) = ask(&asked, Some(source.bytes)).await?
+fn first_empty_slot(page: Page) -> Option<usize> {
+    page.slots.with_untracked(|slots| slots.iter().position(|slot| slot.loaded.is_none()))
+}
+
+/// Reads the channels of one file in the worker.
+async fn read(page: Page, file: ScanFile) -> Result<Vec<LoadedChannel>, String> {
+    let ScanFile { name, bytes } = file;
+    page.set_status(Phase::Loading, format!("Reading {name}"));
+    let handle = ResourceHandle::new();
+    let read = WorkerRequest::ReadScan { resource: handle.id(), file: name.clone() };
+    let (WorkerResponse::Scan { grid, warnings }, arrays) = request(&read, Some(bytes)).await?
     else {
-        return Err(format!("the worker did not answer with a scan (in {file})"));
+        return Err(format!("the worker did not return the scan (in {name})"));
     };
     let voxels = arrays.iter().map(|array| Float32Array::from(array).to_vec());
-    let filled = voxels.enumerate().map(|(n, voxels)| Filled {
-        source: (held.clone(), n),
-        file: file.clone(),
-        robust: Window::robust(&voxels),
+    let channels = voxels.enumerate().map(|(channel, voxels)| LoadedChannel {
+        handle: handle.clone(),
+        channel,
+        file: name.clone(),
+        default_window: Window::robust(&voxels),
         warnings: warnings.clone(),
         volume: Arc::new(Volume { grid: grid.clone(), voxels }),
     });
-    Ok(filled.collect())
+    Ok(channels.collect())
 }
 
-/// The same scan in the axis order of a grid, so that both are drawn on each other.
+/// Reorders a channel's axes to those of `grid`, so that the two can be overlaid.
 ///
 /// # Errors
-/// [`model_core::Error::Geometry`] where it lies elsewhere.
-fn on_grid(grid: &Grid, filled: &Filled) -> model_core::Result<Filled> {
-    let alignment = grid.align(&filled.volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
-    let mut filled = filled.clone();
-    let is_new = |warning: &String| !filled.warnings.contains(warning);
+/// [`model_core::Error::Geometry`] if the channel's grid covers other voxels.
+fn aligned_to(grid: &Grid, loaded: &LoadedChannel) -> model_core::Result<LoadedChannel> {
+    let alignment = grid.align(&loaded.volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
+    let mut aligned = loaded.clone();
+    let is_new = |warning: &String| !aligned.warnings.contains(warning);
     if let Some(warning) = alignment.warning().filter(is_new) {
-        filled.warnings.push(warning);
+        aligned.warnings.push(warning);
     }
     if !alignment.is_same_order() {
-        let voxels = alignment.reorder(filled.volume.voxels.clone());
-        filled.volume = Arc::new(Volume { grid: grid.clone(), voxels });
+        let voxels = alignment.reorder(aligned.volume.voxels.clone());
+        aligned.volume = Arc::new(Volume { grid: grid.clone(), voxels });
     }
-    Ok(filled)
+    Ok(aligned)
 }
 
-/// A scan for a result that came with a link: it must lie where the result lies.
-async fn load_linked(page: Page, turn: ActionToken, sources: Vec<Source>) -> Result<(), Stop> {
-    let Some(result) = page.result.get_untracked() else { return Err(None) };
+/// Loads the scan of a result that was opened from a link, on whose grid the scan must be.
+async fn load_for_link(
+    page: Page,
+    token: ActionToken,
+    files: Vec<ScanFile>,
+) -> Result<(), Interruption> {
+    let Some(result) = page.result.get_untracked() else { return Err(Interruption::Superseded) };
     let mut slots = Vec::new();
-    for source in sources {
-        for filled in read(page, source).await? {
+    for file in files {
+        for loaded in read(page, file).await? {
             let name = format!("Scan {}", slots.len() + 1);
-            let filled = on_grid(&result.labels.grid, &filled).map_err(|error| {
+            let aligned = aligned_to(&result.labels.grid, &loaded).map_err(|error| {
                 format!(
                     "this is not the scan of the linked result: {error} (in {}). Choose the scan \
                      that was segmented, or one of the same series on the same grid.",
-                    filled.file
+                    loaded.file
                 )
             })?;
-            slots.push(Slot { name, filled: Some(filled) });
+            slots.push(ChannelSlot { name, loaded: Some(aligned) });
         }
     }
-    check(page.is_current(turn))?;
+    page.check_current(token)?;
     page.windows.set(vec![None; slots.len()]);
-    page.channel.set(0);
+    page.shown_slot.set(0);
     page.slots.set(slots);
-    page.say_what_is_next();
+    page.update_status();
     Ok(())
 }
 
-/// Once every channel is chosen, has the worker make the network's input.
-async fn plan(page: Page, turn: ActionToken) -> Result<(), Stop> {
-    let filled = page.slots.with_untracked(|slots| {
-        let filled = |(n, slot): (usize, &Slot)| Some((n, slot.name.clone(), slot.filled.clone()?));
-        slots.iter().enumerate().filter_map(filled).collect::<Vec<_>>()
+/// Aligns the loaded channels to the first of them.
+///
+/// # Errors
+/// A message for the user if two channels are on different grids.
+fn align_channels(page: Page) -> Result<(), String> {
+    let loaded_slots = page.slots.with_untracked(|slots| {
+        let slots = slots.iter().enumerate();
+        slots
+            .filter_map(|(n, slot)| Some((n, slot.name.clone(), slot.loaded.clone()?)))
+            .collect::<Vec<_>>()
     });
-    if let Some((_, name, first)) = filled.first() {
-        for (slot, other, filled) in &filled[1..] {
-            let aligned = on_grid(&first.volume.grid, filled).map_err(|error| {
-                format!(
-                    "{other} ({}) does not lie on {name} ({}): {error}. Choose scans of one \
-                     examination that are resampled to one grid.",
-                    filled.file, first.file
-                )
-            })?;
-            page.slots.update(|slots| slots[*slot].filled = Some(aligned));
-        }
+    let Some(((_, first_name, first), others)) = loaded_slots.split_first() else { return Ok(()) };
+    for (slot, name, loaded) in others {
+        let aligned = aligned_to(&first.volume.grid, loaded).map_err(|error| {
+            format!(
+                "{name} ({}) is not on the grid of {first_name} ({}): {error}. Choose scans of one \
+                 examination that are resampled to one grid.",
+                loaded.file, first.file
+            )
+        })?;
+        page.slots.update(|slots| slots[*slot].loaded = Some(aligned));
     }
-    plan_again(page, turn).await
+    Ok(())
 }
 
-/// Has the worker say what a run within the budget will take, once every channel is chosen.
-pub async fn plan_again(page: Page, turn: ActionToken) -> Result<(), Stop> {
-    if let Some(inputs) = page.inputs()
+/// Plans a run within the budget, once every slot has its channel.
+pub async fn plan_run(page: Page, token: ActionToken) -> Result<(), Interruption> {
+    if let Some(inputs) = page.run_inputs()
         && !page.is_from_link.get_untracked()
     {
-        page.say(Phase::Loading, "Preparing the scan for the network");
-        let budget_bytes = page.budget_mib.get_untracked() << 20;
-        let most_bytes = budget::MOST_MIB << 20;
+        page.set_status(Phase::Loading, "Preparing the scan for the network");
         let expected = inputs.model.clone();
-        let answer = ask(&WorkerRequest::Plan { inputs, budget_bytes, most_bytes }, None).await;
-        check(page.is_current(turn))?;
-        if let (WorkerResponse::Planned { model, planned }, _) = answer? {
+        let plan = WorkerRequest::Plan {
+            inputs,
+            budget_bytes: page.budget_mib.get_untracked() << 20,
+            max_budget_bytes: budget::MAX_MIB << 20,
+        };
+        let response = request(&plan, None).await;
+        page.check_current(token)?;
+        if let (WorkerResponse::Planned { model, outcome }, _) = response? {
             if model != expected {
-                return Err(Some(messages::other_model(&expected.hash, &model.hash)));
+                let message = messages::wrong_model(&expected.hash, &model.hash);
+                return Err(Interruption::Failed(message));
             }
-            page.plan.set(Some(planned));
+            page.plan.set(Some(outcome));
         }
     }
-    check(page.is_current(turn))?;
-    page.say_what_is_next();
+    page.check_current(token)?;
+    page.update_status();
     Ok(())
 }

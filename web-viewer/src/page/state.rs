@@ -1,52 +1,54 @@
-//! What the page knows. Everything shown follows from these signals.
+//! The page's state. Everything that the page shows follows from these signals.
 
 use std::sync::Arc;
 
 use leptos::prelude::*;
 use model_core::{Card, Volume};
+use web_sys::Blob;
 
-use super::client::Held;
+use super::browser;
+use super::client::ResourceHandle;
 use crate::budget;
 use crate::messages;
-use crate::protocol::{Inputs, ModelId, Planned, Progress, Step};
-use crate::share::Shared;
-use crate::slice::{Colors, Convention, Frame, Window};
+use crate::protocol::{ChannelId, ModelId, PlanOutcome, RunInputs, RunProgress, RunStage};
+use crate::share::SharedResult;
+use crate::slice::{Convention, LabelColors, RasFrame, Window};
 
-/// What the page is doing.
+/// The page's activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It waits for a model or for scans.
+    /// Waiting for a model or for scans.
     Idle,
-    /// Files are being read.
+    /// Reading files.
     Loading,
-    /// A run can start.
+    /// Ready to run the network.
     Ready,
-    /// A run is going on.
+    /// Running the network.
     Running,
-    /// A result is shown.
+    /// Showing a result.
     Done,
-    /// Something went wrong, and the person should know.
+    /// Showing an error.
     Error,
 }
 
 impl Phase {
-    /// As the attribute `data-state` says it.
+    /// Returns the value of the attribute `data-state`.
     pub fn name(self) -> &'static str {
         ["idle", "loading", "ready", "running", "done", "error"][self as usize]
     }
 
-    /// Whether new files must wait.
+    /// Returns whether new files must wait.
     pub fn is_busy(self) -> bool {
         matches!(self, Phase::Loading | Phase::Running)
     }
 }
 
-/// The page's state in a line.
+/// The status line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
-    /// Its kind.
+    /// The page's activity.
     pub phase: Phase,
-    /// Its words.
+    /// The text.
     pub text: String,
 }
 
@@ -54,295 +56,325 @@ pub struct Status {
 #[derive(Debug, Clone)]
 pub struct Model {
     /// The worker's copy.
-    pub held: Arc<Held>,
-    /// What it says of itself.
+    pub handle: Arc<ResourceHandle>,
+    /// The bundle's file, from which a new worker reads the model again.
+    pub file: Blob,
+    /// The bundle's card.
     pub card: Card,
-    /// SHA-256 of its tensors.
+    /// SHA-256 of the model's tensors.
     pub hash: String,
 }
 
 impl Model {
-    /// By what page and worker name it.
+    /// Returns the model's id in messages to the worker.
     pub fn id(&self) -> ModelId {
-        ModelId { number: self.held.number(), hash: self.hash.clone() }
+        ModelId { resource: self.handle.id(), hash: self.hash.clone() }
     }
 }
 
-/// A place for one channel of a scan.
+/// A slot of the scan panel, for one channel.
 #[derive(Debug, Clone)]
-pub struct Slot {
-    /// What belongs there.
+pub struct ChannelSlot {
+    /// The name of the channel.
     pub name: String,
-    /// What has been chosen.
-    pub filled: Option<Filled>,
+    /// The channel, once a file is chosen.
+    pub loaded: Option<LoadedChannel>,
 }
 
-/// A chosen channel.
+/// A channel loaded from a file.
 #[derive(Debug, Clone)]
-pub struct Filled {
-    /// The worker's copy of the file, and which of its channels.
-    pub source: (Arc<Held>, usize),
+pub struct LoadedChannel {
+    /// The worker's copy of the file.
+    pub handle: Arc<ResourceHandle>,
+    /// The index of the channel in the file.
+    pub channel: usize,
     /// The file's name.
     pub file: String,
     /// The voxels.
     pub volume: Arc<Volume>,
-    /// The window that shows them well.
-    pub robust: Window,
-    /// What a user should know about the file, a sentence each.
+    /// The window that is shown first.
+    pub default_window: Window,
+    /// Warnings about the file, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// All signals; copied into every part of the page.
+impl LoadedChannel {
+    /// Returns the channel's id in messages to the worker.
+    pub fn id(&self) -> ChannelId {
+        ChannelId { resource: self.handle.id(), channel: self.channel }
+    }
+}
+
+/// All signals of the page. The struct is copied into every component.
 #[derive(Clone, Copy)]
 #[allow(missing_docs)]
 pub struct Page {
     pub status: RwSignal<Status>,
-    /// What happened and may happen again, in words that stay.
+    /// A message that stays until it is closed; empty if there is none.
     pub notice: RwSignal<String>,
-    /// Why no run can be made in this browser, and what to do; nothing where one can.
-    pub no_gpu: RwSignal<Option<&'static str>>,
+    /// The reason why this browser cannot run the network, with a remedy.
+    pub gpu_problem: RwSignal<Option<&'static str>>,
     pub model: RwSignal<Option<Arc<Model>>>,
-    pub slots: RwSignal<Vec<Slot>>,
-    pub plan: RwSignal<Option<Planned>>,
-    /// What a run may take on the GPU.
+    pub slots: RwSignal<Vec<ChannelSlot>>,
+    pub plan: RwSignal<Option<PlanOutcome>>,
+    /// The GPU memory that a run may take.
     pub budget_mib: RwSignal<u64>,
-    pub progress: RwSignal<Option<Progress>>,
-    /// Whether the run was asked to stop.
-    pub is_stopping: RwSignal<bool>,
-    pub result: RwSignal<Option<Arc<Shared>>>,
-    /// Whether the result came with a link, and waits for its scan or has it.
+    pub progress: RwSignal<Option<RunProgress>>,
+    /// Whether the run was requested to stop.
+    pub is_canceling: RwSignal<bool>,
+    pub result: RwSignal<Option<Arc<SharedResult>>>,
+    /// Whether the result was opened from a link.
     pub is_from_link: RwSignal<bool>,
     /// Whether each of the result's regions is shown.
-    pub visible: RwSignal<Vec<bool>>,
-    /// How the result was made, in a line.
-    pub made: RwSignal<String>,
-    /// What went wrong before it was made, in words.
-    pub setbacks: RwSignal<String>,
-    pub link: RwSignal<String>,
-    /// Which slot is shown.
-    pub channel: RwSignal<usize>,
-    /// The crosshair, in RAS order.
-    pub cursor: RwSignal<[usize; 3]>,
+    pub visible_regions: RwSignal<Vec<bool>>,
+    /// The duration, the GPU and the plan of the run that made the result, in one line.
+    pub run_summary: RwSignal<String>,
+    /// The fallbacks of the run that made the result; empty if there were none.
+    pub fallbacks: RwSignal<String>,
+    pub share_link: RwSignal<String>,
+    /// The index of the slot whose channel is shown.
+    pub shown_slot: RwSignal<usize>,
+    /// The RAS voxel of the crosshair.
+    pub crosshair: RwSignal<[usize; 3]>,
+    /// The radiological window of each slot, where the user changed it.
     pub windows: RwSignal<Vec<Option<Window>>>,
+    /// The opacity of the overlay.
     pub opacity: RwSignal<f32>,
     pub convention: RwSignal<Convention>,
-    turn: RwSignal<u32>,
+    /// The number of actions begun so far.
+    num_actions: RwSignal<u32>,
 }
 
-/// Where the browser keeps the budget; a tab that is open keeps its own.
+/// The key under which the browser stores the budget. An open tab keeps its own.
 const BUDGET_KEY: &str = "rewind.budget_mib";
 
-/// An action's right to change the page, until another action begins.
+/// Identifies an action. The action may change the page until another action begins.
 #[derive(Clone, Copy)]
 pub struct ActionToken(u32);
 
+/// The reason why an action ends early.
+pub enum Interruption {
+    /// An error, with a message for the user.
+    Failed(String),
+    /// Another action began.
+    Superseded,
+}
+
+impl From<String> for Interruption {
+    fn from(message: String) -> Self {
+        Interruption::Failed(message)
+    }
+}
+
 impl Page {
-    /// A page that knows nothing yet.
+    /// Makes the state of a page without model, scans and result.
     pub fn new() -> Page {
+        let stored_budget = browser::stored(BUDGET_KEY);
         Page {
             status: RwSignal::new(Status { phase: Phase::Loading, text: "Starting".into() }),
             notice: RwSignal::new(String::new()),
-            no_gpu: RwSignal::new(None),
+            gpu_problem: RwSignal::new(None),
             model: RwSignal::new(None),
             slots: RwSignal::new(Vec::new()),
             plan: RwSignal::new(None),
-            budget_mib: RwSignal::new(budget::remembered(
-                super::browser::remembered(BUDGET_KEY).as_deref(),
-            )),
+            budget_mib: RwSignal::new(budget::parse_stored(stored_budget.as_deref())),
             progress: RwSignal::new(None),
-            is_stopping: RwSignal::new(false),
+            is_canceling: RwSignal::new(false),
             result: RwSignal::new(None),
             is_from_link: RwSignal::new(false),
-            visible: RwSignal::new(Vec::new()),
-            made: RwSignal::new(String::new()),
-            setbacks: RwSignal::new(String::new()),
-            link: RwSignal::new(String::new()),
-            channel: RwSignal::new(0),
-            cursor: RwSignal::new([0; 3]),
+            visible_regions: RwSignal::new(Vec::new()),
+            run_summary: RwSignal::new(String::new()),
+            fallbacks: RwSignal::new(String::new()),
+            share_link: RwSignal::new(String::new()),
+            shown_slot: RwSignal::new(0),
+            crosshair: RwSignal::new([0; 3]),
             windows: RwSignal::new(Vec::new()),
             opacity: RwSignal::new(0.45),
             convention: RwSignal::new(Convention::Radiological),
-            turn: RwSignal::new(0),
+            num_actions: RwSignal::new(0),
         }
     }
 
-    /// What a run is made of, once there are a model and all of its scans.
-    pub fn inputs(self) -> Option<Inputs> {
+    /// Returns the inputs of a run, once a model is open and every slot has its channel.
+    pub fn run_inputs(self) -> Option<RunInputs> {
         let model = self.model.with_untracked(|model| model.as_ref().map(|model| model.id()))?;
         let channels = self.slots.with_untracked(|slots| {
-            let sources = slots.iter().map(|slot| Some(&slot.filled.as_ref()?.source));
-            let channels = sources.map(|source| source.map(|(held, n)| (held.number(), *n)));
-            channels.collect::<Option<Vec<_>>>()
+            let ids = slots.iter().map(|slot| slot.loaded.as_ref().map(LoadedChannel::id));
+            ids.collect::<Option<Vec<_>>>()
         });
-        Some(Inputs { model, channels: channels.filter(|channels| !channels.is_empty())? })
+        Some(RunInputs { model, channels: channels.filter(|channels| !channels.is_empty())? })
     }
 
-    /// Changes what a run may take on the GPU, here and when the page is opened again.
+    /// Sets the GPU memory budget, and stores it in the browser.
     pub fn set_budget(self, mib: u64) {
         self.budget_mib.set(mib);
-        super::browser::remember(BUDGET_KEY, &mib.to_string());
+        browser::store(BUDGET_KEY, &mib.to_string());
     }
 
-    /// Begins an action; what earlier ones still wait for will change nothing.
-    pub fn begin(self) -> ActionToken {
-        self.turn.update_untracked(|turn| *turn += 1);
-        self.current()
+    /// Begins an action. Earlier actions may no longer change the page.
+    pub fn begin_action(self) -> ActionToken {
+        self.num_actions.update_untracked(|number| *number += 1);
+        self.current_action()
     }
 
-    /// The action that goes on.
-    pub fn current(self) -> ActionToken {
-        ActionToken(self.turn.get_untracked())
+    /// Returns the token of the current action.
+    pub fn current_action(self) -> ActionToken {
+        ActionToken(self.num_actions.get_untracked())
     }
 
-    /// Whether no other action has begun since.
-    pub fn is_current(self, turn: ActionToken) -> bool {
-        self.turn.get_untracked() == turn.0
+    /// Returns whether no other action has begun since.
+    pub fn is_current(self, token: ActionToken) -> bool {
+        self.num_actions.get_untracked() == token.0
     }
 
-    /// Says what the page is doing.
-    pub fn say(self, phase: Phase, text: impl Into<String>) {
+    /// Errors if another action has begun.
+    pub fn check_current(self, token: ActionToken) -> Result<(), Interruption> {
+        match self.is_current(token) {
+            true => Ok(()),
+            false => Err(Interruption::Superseded),
+        }
+    }
+
+    /// Sets the status line.
+    pub fn set_status(self, phase: Phase, text: impl Into<String>) {
         self.status.set(Status { phase, text: text.into() });
     }
 
-    /// Says what went wrong.
-    pub fn fail(self, text: impl Into<String>) {
+    /// Shows an error.
+    pub fn show_error(self, text: impl Into<String>) {
         self.progress.set(None);
-        self.say(Phase::Error, messages::capitalized(&text.into()));
+        self.set_status(Phase::Error, messages::capitalized(&text.into()));
     }
 
-    /// Goes on after an error.
-    pub fn dismiss_error(self) {
-        self.say_what_is_next();
-    }
-
-    /// Says what can be done next, from what is there.
-    pub fn say_what_is_next(self) {
+    /// Sets the status line to the next thing that the user can do.
+    pub fn update_status(self) {
         let has_result = self.result.with_untracked(Option::is_some);
         let missing = self.slots.with_untracked(|slots| {
-            let empty = slots.iter().filter(|slot| slot.filled.is_none());
+            let empty = slots.iter().filter(|slot| slot.loaded.is_none());
             empty.map(|slot| slot.name.clone()).collect::<Vec<_>>()
         });
-        if self.is_from_link.get_untracked() {
-            match missing.is_empty() {
-                true => self.say(Phase::Done, "The linked result lies on its scan"),
-                false => {
-                    self.say(Phase::Done, "Result opened from a link: choose its scan to see it")
-                }
-            }
+        let (phase, text) = if self.is_from_link.get_untracked() {
+            let text = match missing.is_empty() {
+                true => "The linked result is shown on its scan",
+                false => "Result opened from a link: choose its scan to see the overlay",
+            };
+            (Phase::Done, text)
         } else if has_result {
-            self.say(Phase::Done, "Segmentation done");
-        } else if let Some(planned) = self.plan.get_untracked() {
-            match planned {
-                Planned::Fits(_) if self.no_gpu.get_untracked().is_some() => {
-                    self.say(Phase::Idle, "This browser cannot run the network");
+            (Phase::Done, "Segmentation done")
+        } else if let Some(outcome) = self.plan.get_untracked() {
+            match outcome {
+                PlanOutcome::Fits(_) if self.gpu_problem.get_untracked().is_some() => {
+                    (Phase::Idle, "This browser cannot run the network")
                 }
-                Planned::Fits(_) => self.say(Phase::Ready, "Ready to segment"),
-                Planned::Exceeds { .. } => {
-                    self.say(Phase::Idle, "This scan needs more memory than is allowed");
+                PlanOutcome::Fits(_) => (Phase::Ready, "Ready to segment"),
+                PlanOutcome::Exceeds { .. } => {
+                    (Phase::Idle, "This scan needs more memory than is allowed")
                 }
             }
         } else if self.model.with_untracked(Option::is_none) {
-            self.say(Phase::Idle, "Open a model bundle to begin");
+            (Phase::Idle, "Open a model bundle to begin")
         } else {
-            self.say(Phase::Idle, format!("Choose {}", missing.join(", ")));
-        }
+            return self.set_status(Phase::Idle, format!("Choose {}", missing.join(", ")));
+        };
+        self.set_status(phase, text);
     }
 
-    /// Shows how far a run is.
-    pub fn progress(self, progress: Progress) {
-        let text = match progress.step {
-            _ if self.is_stopping.get_untracked() => "Cancelling".to_string(),
-            Step::OpenGpu => "Opening the GPU".to_string(),
-            Step::Network => format!("Segmenting: {:.0} %", 100.0 * progress.share),
-            Step::PlaceLabels => "Placing the labels on the scan".to_string(),
+    /// Shows the progress of a run.
+    pub fn show_progress(self, progress: RunProgress) {
+        let text = match progress.stage {
+            _ if self.is_canceling.get_untracked() => "Canceling".to_string(),
+            RunStage::OpenGpu => "Opening the GPU".to_string(),
+            RunStage::Network => format!("Segmenting: {:.0} %", 100.0 * progress.fraction),
+            RunStage::PlaceLabels => "Placing the labels on the scan".to_string(),
         };
-        self.say(Phase::Running, text);
+        self.set_status(Phase::Running, text);
         self.progress.set(Some(progress));
     }
 
-    /// The channel that is shown, if it is chosen; else the first that is.
-    pub fn shown(self) -> Option<Filled> {
-        let channel = self.channel.get();
+    /// Returns the shown channel: that of the chosen slot, or the first that is loaded.
+    pub fn shown_channel(self) -> Option<LoadedChannel> {
+        let slot = self.shown_slot.get();
         self.slots.with(|slots| {
-            let chosen = slots.get(channel).and_then(|slot| slot.filled.clone());
-            chosen.or_else(|| slots.iter().find_map(|slot| slot.filled.clone()))
+            let chosen = slots.get(slot).and_then(|slot| slot.loaded.clone());
+            chosen.or_else(|| slots.iter().find_map(|slot| slot.loaded.clone()))
         })
     }
 
-    /// The window of the shown channel.
-    pub fn window(self) -> Option<Window> {
-        let shown = self.shown()?;
-        let own = self.windows.with(|windows| windows.get(self.channel.get()).copied().flatten());
-        Some(own.unwrap_or(shown.robust))
+    /// Returns the window of the shown channel.
+    pub fn shown_window(self) -> Option<Window> {
+        let shown = self.shown_channel()?;
+        let slot = self.shown_slot.get();
+        let changed = self.windows.with(|windows| windows.get(slot).copied().flatten());
+        Some(changed.unwrap_or(shown.default_window))
     }
 
-    /// Changes the window of the shown channel.
-    pub fn set_window(self, window: Window) {
-        let channel = self.channel.get_untracked();
+    /// Sets the window of the shown channel.
+    pub fn set_shown_window(self, window: Window) {
+        let slot = self.shown_slot.get_untracked();
         self.windows.update(|windows| {
-            windows.resize(windows.len().max(channel + 1), None);
-            windows[channel] = Some(window);
+            windows.resize(windows.len().max(slot + 1), None);
+            windows[slot] = Some(window);
         });
     }
 
-    /// Chooses a slot's content; the first scan brings the crosshair to its middle.
-    pub fn fill(self, slot: usize, filled: Filled) {
-        let frame = Frame::new(&filled.volume.grid);
-        let is_new = !self.slots.with_untracked(|slots| {
-            let mut others = slots.iter().filter_map(|s| s.filled.as_ref());
-            others.any(|other| Frame::new(&other.volume.grid) == frame)
+    /// Puts a channel into a slot. The first channel on a new grid centers the crosshair.
+    pub fn fill_slot(self, slot: usize, loaded: LoadedChannel) {
+        let frame = RasFrame::new(&loaded.volume.grid);
+        let is_new_grid = !self.slots.with_untracked(|slots| {
+            let mut others = slots.iter().filter_map(|slot| slot.loaded.as_ref());
+            others.any(|other| RasFrame::new(&other.volume.grid) == frame)
         });
-        if is_new {
-            self.cursor.set(frame.center());
-            self.channel.set(slot);
+        if is_new_grid {
+            self.crosshair.set(frame.center());
+            self.shown_slot.set(slot);
         }
         self.windows.update(|windows| {
             if let Some(window) = windows.get_mut(slot) {
                 *window = None;
             }
         });
-        self.slots.update(|slots| slots[slot].filled = Some(filled));
+        self.slots.update(|slots| slots[slot].loaded = Some(loaded));
         self.plan.set(None);
     }
 
-    /// Empty slots of these names, and nothing that came from others.
-    pub fn set_slots(self, names: Vec<String>) {
-        self.drop_result();
+    /// Replaces all slots by empty ones, and clears the result and the plan.
+    pub fn reset_slots(self, names: Vec<String>) {
+        self.clear_result();
         self.windows.set(vec![None; names.len()]);
-        self.channel.set(0);
+        self.shown_slot.set(0);
         self.plan.set(None);
-        self.slots.set(names.into_iter().map(|name| Slot { name, filled: None }).collect());
+        self.slots.set(names.into_iter().map(|name| ChannelSlot { name, loaded: None }).collect());
     }
 
-    /// Forgets the result, and the address that holds it.
-    pub fn drop_result(self) {
+    /// Clears the result, and the share link in the address.
+    pub fn clear_result(self) {
         self.result.set(None);
-        self.visible.set(Vec::new());
-        self.link.set(String::new());
-        self.made.set(String::new());
-        self.setbacks.set(String::new());
-        let (address, fragment) = super::browser::address();
+        self.visible_regions.set(Vec::new());
+        self.share_link.set(String::new());
+        self.run_summary.set(String::new());
+        self.fallbacks.set(String::new());
+        let (address, fragment) = browser::address();
         if !self.is_from_link.get_untracked() && !fragment.is_empty() {
-            super::browser::set_address(&address);
+            browser::set_address(&address);
         }
     }
 
-    /// Shows a result, all of its regions visible, the crosshair on a voxel of its grid.
-    pub fn show_result(self, result: Shared, middle: Option<[usize; 3]>) {
-        if let Some(middle) = middle {
-            self.cursor.set(Frame::new(&result.labels.grid).place_of(middle));
+    /// Shows a result with all of its regions, and moves the crosshair to the central voxel.
+    pub fn show_result(self, result: SharedResult, central_voxel: Option<[usize; 3]>) {
+        if let Some(voxel) = central_voxel {
+            self.crosshair.set(RasFrame::new(&result.labels.grid).ras_from_source(voxel));
         }
-        self.visible.set(vec![true; result.regions.len()]);
+        self.visible_regions.set(vec![true; result.regions.len()]);
         self.result.set(Some(Arc::new(result)));
     }
 
-    /// The colors of the visible regions' labels.
-    pub fn colors(self) -> Colors {
-        let visible = self.visible.get();
+    /// Returns the colors of the visible regions' labels.
+    pub fn label_colors(self) -> LabelColors {
+        let visible = self.visible_regions.get();
         self.result.with(|result| {
             let regions = result.iter().flat_map(|result| result.regions.iter());
             let shown = regions.zip(visible).filter(|(_, is_visible)| *is_visible);
-            Colors::new(shown.map(|(region, _)| (&region.codes[..], region.color)))
+            LabelColors::new(shown.map(|(region, _)| (&region.codes[..], region.color)))
         })
     }
 }

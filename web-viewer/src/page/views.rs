@@ -1,4 +1,4 @@
-//! The three slices, with one crosshair.
+//! The three slice views with their common crosshair.
 
 use leptos::html::Canvas;
 use leptos::prelude::*;
@@ -7,21 +7,23 @@ use web_sys::{HtmlCanvasElement, KeyboardEvent, MouseEvent, PointerEvent, WheelE
 use super::canvas;
 use super::display_panel::DisplayPanel;
 use super::state::{Page, Phase};
-use crate::slice::{Frame, Plane, Window};
+use crate::slice::{Plane, RasFrame, Window};
 
-/// Radiological viewers turn one notch of the wheel into one slice.
-const WHEEL_NOTCH: f64 = 40.0;
-/// Dragging over the whole canvas changes the window by this many of its widths.
-const DRAG_WIDTHS: f64 = 4.0;
+/// The wheel's pixels that move by one slice, so that one notch does, as in radiological viewers.
+const PIXELS_PER_SLICE: f64 = 40.0;
+/// Dragging across the whole canvas multiplies the window's width by e to this power. Dragging down it
+/// lowers the level by half this number of default widths.
+const DRAG_STRENGTH: f64 = 4.0;
 
 #[component]
 pub fn Views(page: Page) -> impl IntoView {
     let resized = RwSignal::new(0u32);
     let listener = window_event_listener(leptos::ev::resize, move |_| *resized.write() += 1);
     on_cleanup(move || listener.remove());
-    let frame = Memo::new(move |_| page.shown().map(|shown| Frame::new(&shown.volume.grid)));
+    let frame =
+        Memo::new(move |_| page.shown_channel().map(|shown| RasFrame::new(&shown.volume.grid)));
     let is_empty = move || frame.with(Option::is_none);
-    // A layout is known only after its first frame; the first scan changes it on a narrow screen.
+    // On a narrow screen the first scan changes the layout, whose sizes are known one frame later.
     Effect::new(move |_| {
         is_empty();
         request_animation_frame(move || *resized.write() += 1);
@@ -52,7 +54,7 @@ fn Welcome(page: Page) -> impl IntoView {
                 let channels = model.card.task.channels.join(", ");
                 format!("NIfTI files (.nii or .nii.gz): {channels}, or one file with all of them.")
             }
-            None => "First a model bundle (.safetensors), then the scans it asks for.".to_string(),
+            None => "First a model bundle (.safetensors), then the scans it needs.".to_string(),
         }),
     };
     let is_loading = move || page.status.with(|status| status.phase == Phase::Loading);
@@ -71,76 +73,77 @@ fn Welcome(page: Page) -> impl IntoView {
 fn SliceView(
     page: Page,
     plane: Plane,
-    frame: Memo<Option<Frame>>,
+    frame: Memo<Option<RasFrame>>,
     resized: RwSignal<u32>,
 ) -> impl IntoView {
-    let node = NodeRef::<Canvas>::new();
+    let canvas_ref = NodeRef::<Canvas>::new();
     Effect::new(move |_| {
         resized.track();
-        let Some(canvas) = node.get() else { return };
+        let Some(canvas) = canvas_ref.get() else { return };
         canvas::draw(page, plane, frame.get().as_ref(), &canvas);
     });
-    let last = StoredValue::new([0.0f64; 2]);
+    let last_pointer = StoredValue::new([0.0f64; 2]);
 
-    let point_to = move |event: &MouseEvent| {
-        let Some(canvas) = node.get_untracked() else { return };
+    let move_crosshair = move |event: &MouseEvent| {
+        let Some(canvas) = canvas_ref.get_untracked() else { return };
         frame.with_untracked(|frame| {
             let Some(frame) = frame else { return };
             let convention = page.convention.get_untracked();
-            let view = frame.view(plane, convention, page.cursor.get_untracked());
+            let view = frame.view(plane, convention, page.crosshair.get_untracked());
             let size = [canvas.client_width(), canvas.client_height()].map(f64::from);
             let point = [event.offset_x(), event.offset_y()].map(f64::from);
-            page.cursor.set(view.voxel_at(view.placed(size).pixel_at(point)));
+            page.crosshair.set(view.voxel_at(view.fit(size).pixel_at(point)));
         });
     };
     let change_window = move |event: &MouseEvent| {
-        let Some(canvas) = node.get_untracked() else { return };
-        let Some((window, range)) = untrack(|| Some((page.window()?, page.shown()?.robust))) else {
-            return;
-        };
-        let moved = drag(&last, event, &canvas).map(|share| share * DRAG_WIDTHS);
-        let width = window.width * (moved[0] as f32).exp();
-        let level = window.level - moved[1] as f32 * range.width / 2.0;
-        page.set_window(Window { level, width: width.max(range.width * 1e-3) });
+        let Some(canvas) = canvas_ref.get_untracked() else { return };
+        let windows = || Some((page.shown_window()?, page.shown_channel()?.default_window));
+        let Some((window, default)) = untrack(windows) else { return };
+        let [across, down] =
+            drag_distance(&last_pointer, event, &canvas).map(|d| (d * DRAG_STRENGTH) as f32);
+        let width = (window.width * across.exp()).max(default.width * 1e-3);
+        let level = window.level - down * default.width / 2.0;
+        page.set_shown_window(Window { level, width });
     };
-    let scroll = move |slices: i64| {
-        let step = |frame: &Frame| {
+    let scroll = move |num_slices: i64| {
+        let scroll_in = |frame: &RasFrame| {
             let axis = plane.normal();
-            page.cursor.update(|at| {
-                let to = at[axis] as i64 + slices;
-                at[axis] = to.clamp(0, frame.dims[axis] as i64 - 1) as usize;
+            page.crosshair.update(|voxel| {
+                let slice = voxel[axis] as i64 + num_slices;
+                voxel[axis] = slice.clamp(0, frame.dims[axis] as i64 - 1) as usize;
             });
         };
-        frame.with_untracked(|frame| frame.iter().for_each(step));
+        frame.with_untracked(|frame| frame.iter().for_each(scroll_in));
     };
 
     let on_down = move |event: PointerEvent| {
-        last.set_value([event.client_x(), event.client_y()].map(f64::from));
-        if let Some(canvas) = node.get_untracked() {
+        last_pointer.set_value([event.client_x(), event.client_y()].map(f64::from));
+        if let Some(canvas) = canvas_ref.get_untracked() {
             let _ = canvas.set_pointer_capture(event.pointer_id());
         }
         if event.button() == 0 {
-            point_to(&event);
+            move_crosshair(&event);
         }
     };
     let on_move = move |event: PointerEvent| match event.buttons() {
-        1 => point_to(&event),
+        1 => move_crosshair(&event),
         2 => change_window(&event),
         _ => {}
     };
-    let wheel = StoredValue::new(0.0f64);
+    let fractional_slices = StoredValue::new(0.0f64);
     let on_wheel = move |event: WheelEvent| {
         event.prevent_default();
-        // Lines and pages count as notches; touch pads send many small pixels.
-        let notch =
-            if event.delta_mode() == 0 { event.delta_y() / WHEEL_NOTCH } else { event.delta_y() };
-        let turned = wheel.get_value() + notch.clamp(-3.0, 3.0);
-        let slices = turned.trunc();
-        wheel.set_value(turned - slices);
-        scroll(-slices as i64);
+        // In the modes "line" and "page" a unit is a slice; touch pads send many small pixel deltas.
+        let delta = match event.delta_mode() {
+            0 => event.delta_y() / PIXELS_PER_SLICE,
+            _ => event.delta_y(),
+        };
+        let slices = fractional_slices.get_value() + delta.clamp(-3.0, 3.0);
+        fractional_slices.set_value(slices.fract());
+        scroll(-slices.trunc() as i64);
     };
     let on_key = move |event: KeyboardEvent| {
-        let moved = match event.key().as_str() {
+        let pixels = match event.key().as_str() {
             "ArrowLeft" => Some([-1, 0]),
             "ArrowRight" => Some([1, 0]),
             "ArrowUp" => Some([0, -1]),
@@ -155,31 +158,28 @@ fn SliceView(
             }
             _ => None,
         };
-        let Some(moved) = moved else { return };
+        let Some(pixels) = pixels else { return };
         event.prevent_default();
         frame.with_untracked(|frame| {
             let Some(frame) = frame else { return };
-            let at = page.cursor.get_untracked();
-            let view = frame.view(plane, page.convention.get_untracked(), at);
-            let pixel = view.crosshair();
-            page.cursor
-                .set(view.voxel_at([0, 1].map(|n| pixel[n].saturating_add_signed(moved[n]))));
+            let crosshair = page.crosshair.get_untracked();
+            let view = frame.view(plane, page.convention.get_untracked(), crosshair);
+            let pixel = view.crosshair_pixel();
+            let moved = [0, 1].map(|n| pixel[n].saturating_add_signed(pixels[n]));
+            page.crosshair.set(view.voxel_at(moved));
         });
     };
-    let place = move || {
+    let slice_number = move || {
         frame.get().map(|frame| {
             let axis = plane.normal();
-            format!(
-                "{} / {}",
-                page.cursor.get()[axis].min(frame.dims[axis] - 1) + 1,
-                frame.dims[axis]
-            )
+            let slice = page.crosshair.get()[axis].min(frame.dims[axis] - 1);
+            format!("{} / {}", slice + 1, frame.dims[axis])
         })
     };
     view! {
         <figure class="view">
             <canvas
-                node_ref=node
+                node_ref=canvas_ref
                 tabindex="0"
                 aria-label=format!("{} slice: arrow keys move the crosshair, page keys the slice", plane.name())
                 on:pointerdown=on_down
@@ -190,17 +190,22 @@ fn SliceView(
             ></canvas>
             <figcaption>
                 <strong>{plane.name()}</strong>
-                <span>{place}</span>
+                <span>{slice_number}</span>
             </figcaption>
         </figure>
     }
 }
 
-/// How far the pointer moved since `last`, as a share of the canvas.
-fn drag(last: &StoredValue<[f64; 2]>, event: &MouseEvent, canvas: &HtmlCanvasElement) -> [f64; 2] {
-    let now = [event.client_x(), event.client_y()].map(f64::from);
-    let before = last.get_value();
-    last.set_value(now);
+/// Returns the pointer's movement since `last_pointer` as a fraction of the canvas, and updates
+/// `last_pointer`.
+fn drag_distance(
+    last_pointer: &StoredValue<[f64; 2]>,
+    event: &MouseEvent,
+    canvas: &HtmlCanvasElement,
+) -> [f64; 2] {
+    let pointer = [event.client_x(), event.client_y()].map(f64::from);
+    let last = last_pointer.get_value();
+    last_pointer.set_value(pointer);
     let size = [canvas.client_width(), canvas.client_height()].map(|x| f64::from(x.max(1)));
-    [0, 1].map(|n| (now[n] - before[n]) / size[n])
+    [0, 1].map(|n| (pointer[n] - last[n]) / size[n])
 }

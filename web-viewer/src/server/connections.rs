@@ -1,4 +1,4 @@
-//! Connections: how many at once, how long each may wait, and how they end.
+//! Accepts connections within limits of number and time, and ends them in order.
 
 use std::io;
 use std::pin::pin;
@@ -14,40 +14,40 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 
-/// What a connection holds of an answer beside the piece of the file that was read last, and the
-/// longest header of a request.
+/// The most bytes that a connection buffers of a response, beside the chunk of the file that was read
+/// last, and the longest header of a request.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
-/// How long to wait where the system has no room for a connection.
+/// The time to wait after the system refused a connection, because the process has no free file.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What connections may take.
+/// Limits of the connections.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many are served at once; the next waits until one ends. Each takes two of the files that
-    /// a process may have open.
-    pub connections: usize,
-    /// How long a request's header may take to arrive, and a connection may lie idle.
+    /// The number of connections served at once; the next one waits. Each needs two of the files that a
+    /// process may have open.
+    pub max_connections: usize,
+    /// The time for a request's header to arrive, and for an idle connection.
     pub header_timeout: Duration,
-    /// How long an answer may make no progress, since its reader takes nothing.
+    /// The time for which a response may make no progress because its reader takes nothing.
     pub write_timeout: Duration,
-    /// How long answers under way may go on after the server was asked to end.
-    pub grace: Duration,
+    /// The time for responses in progress to finish after the server was stopped.
+    pub shutdown_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            connections: 256,
+            max_connections: 256,
             header_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(60),
-            grace: Duration::from_secs(20),
+            shutdown_timeout: Duration::from_secs(20),
         }
     }
 }
 
-/// Serves until `stop`, then lets the answers under way finish. Returns how many were cut, since
-/// they took longer than the limit.
+/// Serves until `stop`, then lets the responses in progress finish. Returns the number of responses that
+/// were cut off after [`Limits::shutdown_timeout`].
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -59,11 +59,11 @@ pub async fn serve(
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(MAX_BUFFER_BYTES);
     let connections = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let permits = Arc::new(Semaphore::new(limits.max_connections));
     let mut stop = pin!(stop);
     loop {
         let next = async {
-            let permit = room.clone().acquire_owned().await.expect("it is never closed");
+            let permit = permits.clone().acquire_owned().await.expect("it is never closed");
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -72,9 +72,9 @@ pub async fn serve(
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
-            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) if is_client_error(&error) => continue,
             Err(_) => {
-                // The process has no file left: connections that end give some back.
+                // The process has no free file until another connection ends.
                 tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
                 continue;
             }
@@ -85,20 +85,20 @@ pub async fn serve(
         let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
-            // That a client has left, or was too slow, is no fault of the server.
+            // The errors are those of clients that left or were too slow.
             let _ = connection.await;
             drop(permit);
         });
     }
     drop(listener);
-    let ended = tokio::time::timeout(limits.grace, connections.shutdown()).await;
+    let ended = tokio::time::timeout(limits.shutdown_timeout, connections.shutdown()).await;
     match ended {
         Ok(()) => 0,
-        Err(_) => limits.connections - room.available_permits(),
+        Err(_) => limits.max_connections - permits.available_permits(),
     }
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
+fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

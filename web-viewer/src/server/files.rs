@@ -1,4 +1,4 @@
-//! The files of one folder as streams: what lies inside it and is not hidden.
+//! Serves the files of a folder as streams, except hidden files and links that lead out of the folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use axum::response::Response;
 use tower_http::services::ServeDir;
 use tower_http::services::fs::{Backend, DefaultServeDirFallback, TokioBackend, TokioFile};
 
-/// Serves the files of a folder, whose path has every link resolved; it lists no folder.
+/// Returns a service for the files of `root`, a path without symbolic links. Folders are not listed.
 pub(super) fn serve(root: PathBuf) -> ServeDir<DefaultServeDirFallback, Folder> {
     let folder = Folder { root: root.as_path().into() };
     ServeDir::with_backend(root, folder)
@@ -21,29 +21,31 @@ pub(super) fn serve(root: PathBuf) -> ServeDir<DefaultServeDirFallback, Folder> 
         .ignore_multi_range_requests(true)
 }
 
-/// The file system as far as it is served.
+/// The served part of the file system.
 #[derive(Clone)]
 pub(super) struct Folder {
     root: Arc<Path>,
 }
 
 impl Folder {
-    /// The file or folder of a path, with every link resolved; not found where a part of either path
-    /// is hidden, or a link leads out.
+    /// Resolves every link of a path and returns the path with its metadata.
+    ///
+    /// # Errors
+    /// "Not found" if a component of either path is hidden, or a link leads out of the folder.
     async fn resolve(&self, path: PathBuf) -> io::Result<(PathBuf, std::fs::Metadata)> {
-        let found = tokio::fs::canonicalize(&path).await.map_err(|_| not_found())?;
-        if !self.shows(&path) || !self.shows(&found) {
+        let resolved = tokio::fs::canonicalize(&path).await.map_err(|_| not_found())?;
+        if !self.serves(&path) || !self.serves(&resolved) {
             return Err(not_found());
         }
-        let metadata = tokio::fs::metadata(&found).await.map_err(|_| not_found())?;
-        // Whoever opens a pipe waits for its other end.
+        let metadata = tokio::fs::metadata(&resolved).await.map_err(|_| not_found())?;
+        // Opening a pipe would wait for its other end.
         match metadata.is_file() || metadata.is_dir() {
-            true => Ok((found, metadata)),
+            true => Ok((resolved, metadata)),
             false => Err(not_found()),
         }
     }
 
-    fn shows(&self, path: &Path) -> bool {
+    fn serves(&self, path: &Path) -> bool {
         let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
         path.strip_prefix(&self.root).is_ok_and(|inner| !inner.iter().any(is_hidden))
     }
@@ -70,29 +72,29 @@ impl Backend for Folder {
     }
 }
 
-/// Sends a part of a file only of the version that `If-Range` names, else the whole: the client
-/// would join parts of two files. [`ServeDir`] does not know that header. Ranges in other units than
-/// bytes are ignored (RFC 9110, sections 13.1.5 and 14.2).
-pub(super) async fn whole_if_changed(mut request: Request, next: Next) -> Response {
+/// Handles `If-Range`, which [`ServeDir`] does not support: sends the whole file if it is another version
+/// than the header names, because the client would join ranges of two versions. Ignores ranges in other
+/// units than bytes (RFC 9110, sections 13.1.5 and 14.2).
+pub(super) async fn check_if_range(mut request: Request, next: Next) -> Response {
     let headers = request.headers_mut();
     let is_in_bytes = |range: &HeaderValue| range.as_bytes().starts_with(b"bytes=");
     if !headers.get(header::RANGE).is_some_and(is_in_bytes) {
         headers.remove(header::RANGE);
     }
-    let Some(known) = headers.remove(header::IF_RANGE) else { return next.run(request).await };
-    let mut whole = Request::new(Body::empty());
-    *whole.method_mut() = request.method().clone();
-    *whole.uri_mut() = request.uri().clone();
-    *whole.headers_mut() = request.headers().clone();
-    whole.headers_mut().remove(header::RANGE);
-    let answer = next.clone().run(request).await;
-    let is_part =
-        [StatusCode::PARTIAL_CONTENT, StatusCode::RANGE_NOT_SATISFIABLE].contains(&answer.status());
+    let Some(version) = headers.remove(header::IF_RANGE) else { return next.run(request).await };
+    let mut whole_request = Request::new(Body::empty());
+    *whole_request.method_mut() = request.method().clone();
+    *whole_request.uri_mut() = request.uri().clone();
+    *whole_request.headers_mut() = request.headers().clone();
+    whole_request.headers_mut().remove(header::RANGE);
+    let response = next.clone().run(request).await;
+    let is_partial = [StatusCode::PARTIAL_CONTENT, StatusCode::RANGE_NOT_SATISFIABLE]
+        .contains(&response.status());
     let is_same = [header::ETAG, header::LAST_MODIFIED]
         .iter()
-        .any(|n| answer.headers().get(n) == Some(&known));
-    match is_part && !is_same {
-        true => next.run(whole).await,
-        false => answer,
+        .any(|n| response.headers().get(n) == Some(&version));
+    match is_partial && !is_same {
+        true => next.run(whole_request).await,
+        false => response,
     }
 }

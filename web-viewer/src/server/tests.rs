@@ -10,7 +10,7 @@ use super::*;
 
 mod waiting;
 
-/// A parent with `secret.txt`, the page's folder and the demonstration's.
+/// Makes a folder with `secret.txt`, the page's folder and the demonstration's folder.
 fn folders() -> TempDir {
     let parent = tempfile::tempdir().unwrap();
     for folder in ["page", "demo"] {
@@ -29,7 +29,7 @@ fn folders() -> TempDir {
     parent
 }
 
-/// A server on a port of its own.
+/// A server on a free port.
 struct Server {
     address: SocketAddr,
     task: JoinHandle<usize>,
@@ -50,18 +50,18 @@ impl Server {
         Server { address, task: tokio::spawn(serve(listener, router, limits, stop)) }
     }
 
-    /// A connection on which a request's first lines were sent.
-    async fn ask(&self, lines: &str) -> TcpStream {
+    /// Connects and sends a request that begins with `lines`.
+    async fn send(&self, lines: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!("{lines}\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         stream
     }
 
-    /// The answer to a request's first lines, as it stands on the wire.
-    async fn answer(&self, lines: &str) -> String {
+    /// Returns the response, as sent, to a request that begins with `lines`.
+    async fn response(&self, lines: &str) -> String {
         let mut bytes = Vec::new();
-        self.ask(lines).await.read_to_end(&mut bytes).await.unwrap();
+        self.send(lines).await.read_to_end(&mut bytes).await.unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
@@ -72,11 +72,11 @@ impl Drop for Server {
     }
 }
 
-/// The answer of a server of these folders.
-async fn answer(parent: &TempDir, lines: &str) -> String {
+/// Starts a server of these folders, and returns its response to a request that begins with `lines`.
+async fn response(parent: &TempDir, lines: &str) -> String {
     let (page, demo) = (parent.path().join("page"), parent.path().join("demo"));
     let router = router(&page, Some(&demo)).unwrap();
-    Server::start(router, Limits::default()).await.answer(lines).await
+    Server::start(router, Limits::default()).await.response(lines).await
 }
 
 #[tokio::test]
@@ -93,20 +93,24 @@ async fn files_come_with_their_types() {
         ("/demo/model.safetensors", "application/octet-stream"),
         ("/demo/label.nii", "application/octet-stream"),
     ] {
-        let answer = answer(&parent, &format!("GET {path} HTTP/1.1")).await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{path}: {answer}");
-        assert!(answer.contains(&format!("content-type: {content_type}\r\n")), "{path}: {answer}");
-        assert!(!answer.contains("content-encoding"), "{path}: {answer}");
+        let response = response(&parent, &format!("GET {path} HTTP/1.1")).await;
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{path}: {response}");
+        assert!(
+            response.contains(&format!("content-type: {content_type}\r\n")),
+            "{path}: {response}"
+        );
+        assert!(!response.contains("content-encoding"), "{path}: {response}");
     }
 }
 
 #[tokio::test]
-async fn head_tells_what_get_sends_and_sends_nothing() {
+async fn head_has_the_headers_of_get_and_no_body() {
     let parent = folders();
     for path in ["/", "/style.css", "/demo/case.nii.gz"] {
         for encoding in ["", "\r\nAccept-Encoding: gzip"] {
             let lines = format!("{path} HTTP/1.1{encoding}");
-            let [head, get] = ["HEAD", "GET"].map(|method| parts(&parent, method, &lines));
+            let [head, get] =
+                ["HEAD", "GET"].map(|method| sorted_headers_and_body(&parent, method, &lines));
             let (head, get) = (head.await, get.await);
             assert_eq!(head.0, get.0, "{path}");
             assert!(head.1.is_empty() && !get.1.is_empty(), "{path}");
@@ -114,11 +118,15 @@ async fn head_tells_what_get_sends_and_sends_nothing() {
     }
 }
 
-/// The headers of an answer in order, and what follows; without its date, and without how a body is
-/// sent, which no body need not say.
-async fn parts(parent: &TempDir, method: &str, lines: &str) -> (Vec<String>, String) {
-    let answer = answer(parent, &format!("{method} {lines}")).await;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+/// Returns the sorted headers of a response, and its body. Leaves out the date and the transfer encoding,
+/// which a response without a body may lack.
+async fn sorted_headers_and_body(
+    parent: &TempDir,
+    method: &str,
+    lines: &str,
+) -> (Vec<String>, String) {
+    let response = response(parent, &format!("{method} {lines}")).await;
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let differs = ["date:", "transfer-encoding:"];
     let lines = head.lines().filter(|line| !differs.iter().any(|name| line.starts_with(name)));
     let mut lines: Vec<String> = lines.map(String::from).collect();
@@ -175,21 +183,21 @@ async fn nothing_outside_the_folders_is_served() {
         "/nothing",
     ] {
         for method in ["GET", "HEAD"] {
-            let answer = answer(&parent, &format!("{method} {path} HTTP/1.1")).await;
-            assert!(answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
-            assert!(!answer.ends_with("secret"), "{path}: {answer}");
+            let response = response(&parent, &format!("{method} {path} HTTP/1.1")).await;
+            assert!(response.starts_with("HTTP/1.1 4"), "{path}: {response}");
+            assert!(!response.ends_with("secret"), "{path}: {response}");
         }
     }
-    let answer = answer(&parent, "POST /index.html HTTP/1.1").await;
-    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    let response = response(&parent, "POST /index.html HTTP/1.1").await;
+    assert!(response.starts_with("HTTP/1.1 405"), "{response}");
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_guarding_headers() {
+async fn every_response_has_the_security_headers() {
     let parent = folders();
     for path in ["/", "/nothing", "/demo/manifest.json"] {
-        let answer = answer(&parent, &format!("GET {path} HTTP/1.1")).await;
-        for wanted in [
+        let response = response(&parent, &format!("GET {path} HTTP/1.1")).await;
+        for expected in [
             "x-content-type-options: nosniff",
             "referrer-policy: no-referrer",
             "cross-origin-opener-policy: same-origin",
@@ -197,7 +205,7 @@ async fn every_answer_carries_the_guarding_headers() {
             "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'sha256-",
             "frame-ancestors 'none'",
         ] {
-            assert!(answer.contains(wanted), "{path}: expected {wanted}, found {answer}");
+            assert!(response.contains(expected), "{path}: expected {expected}, found {response}");
         }
     }
 }
@@ -211,32 +219,34 @@ fn the_policy_allows_the_pages_own_script_by_its_hash() {
 }
 
 #[tokio::test]
-async fn what_is_sent_is_compressed_where_that_helps() {
+async fn text_is_compressed_and_scans_and_models_are_not() {
     let parent = folders();
-    let compressed = answer(&parent, "GET /web_viewer.js HTTP/1.1\r\nAccept-Encoding: gzip").await;
+    let compressed =
+        response(&parent, "GET /web_viewer.js HTTP/1.1\r\nAccept-Encoding: gzip").await;
     assert!(compressed.contains("content-encoding: gzip"), "{compressed}");
-    let scan = answer(&parent, "GET /demo/case.nii.gz HTTP/1.1\r\nAccept-Encoding: gzip").await;
+    let scan = response(&parent, "GET /demo/case.nii.gz HTTP/1.1\r\nAccept-Encoding: gzip").await;
     assert!(!scan.contains("content-encoding"), "{scan}");
 
     let model =
-        answer(&parent, "GET /demo/model.safetensors HTTP/1.1\r\nAccept-Encoding: gzip").await;
+        response(&parent, "GET /demo/model.safetensors HTTP/1.1\r\nAccept-Encoding: gzip").await;
     assert!(!model.contains("content-encoding"), "{model}");
     assert!(model.contains("content-length: 500\r\n"), "{model}");
 }
 
-/// The value of a header of an answer.
-fn header_of<'a>(answer: &'a str, name: &str) -> &'a str {
-    let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    line.unwrap_or_else(|| panic!("expected {name}, found {answer}"))
+/// Returns the value of a response's header.
+fn header_value<'a>(response: &'a str, name: &str) -> &'a str {
+    let line = response.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    line.unwrap_or_else(|| panic!("expected {name}, found {response}"))
 }
 
 #[tokio::test]
-async fn a_known_version_is_not_sent_again_in_whichever_form_it_is_named() {
+async fn an_unchanged_file_is_not_sent_again() {
     let parent = folders();
     for path in ["/style.css", "/", "/demo/model.safetensors"] {
-        let get = async |lines: &str| answer(&parent, &format!("GET {path} HTTP/1.1{lines}")).await;
+        let get =
+            async |lines: &str| response(&parent, &format!("GET {path} HTTP/1.1{lines}")).await;
         let first = get("").await;
-        let tag = header_of(&first, "etag");
+        let tag = header_value(&first, "etag");
         assert!(tag.starts_with('"'), "expected a strong tag, found {tag}");
         for known in [
             tag.to_string(),
@@ -253,36 +263,35 @@ async fn a_known_version_is_not_sent_again_in_whichever_form_it_is_named() {
             let again = get(&format!("\r\nIf-None-Match: {unknown}")).await;
             assert!(again.starts_with("HTTP/1.1 200"), "{path}, {unknown}: {again}");
         }
-        let since = header_of(&first, "last-modified");
+        let since = header_value(&first, "last-modified");
         let again = get(&format!("\r\nIf-Modified-Since: {since}")).await;
         assert!(again.starts_with("HTTP/1.1 304"), "{path}: {again}");
     }
 }
 
-/// Two forms of one file are equivalent, not the same bytes.
 #[tokio::test]
-async fn the_compressed_form_has_a_weak_tag() {
+async fn a_compressed_file_has_a_weak_entity_tag() {
     let parent = folders();
-    let ask = "GET /web_viewer.js HTTP/1.1\r\nAccept-Encoding: gzip";
-    let first = answer(&parent, ask).await;
-    let tag = header_of(&first, "etag");
+    let request = "GET /web_viewer.js HTTP/1.1\r\nAccept-Encoding: gzip";
+    let first = response(&parent, request).await;
+    let tag = header_value(&first, "etag");
     assert!(tag.starts_with("W/\""), "{tag}");
-    let again = answer(&parent, &format!("{ask}\r\nIf-None-Match: {tag}")).await;
+    let again = response(&parent, &format!("{request}\r\nIf-None-Match: {tag}")).await;
     assert!(again.starts_with("HTTP/1.1 304"), "{again}");
-    assert_eq!(header_of(&again, "etag"), tag);
+    assert_eq!(header_value(&again, "etag"), tag);
 }
 
 #[tokio::test]
-async fn a_download_goes_on_where_it_stopped_unless_the_file_has_changed() {
+async fn a_download_resumes_unless_the_file_has_changed() {
     let parent = folders();
     let get = async |lines: &str| {
-        answer(&parent, &format!("GET /demo/model.safetensors HTTP/1.1{lines}")).await
+        response(&parent, &format!("GET /demo/model.safetensors HTTP/1.1{lines}")).await
     };
     let whole = get("").await;
-    let tag = header_of(&whole, "etag");
+    let tag = header_value(&whole, "etag");
     let rest = get(&format!("\r\nRange: bytes=495-\r\nIf-Range: {tag}")).await;
     assert!(rest.starts_with("HTTP/1.1 206"), "{rest}");
-    assert_eq!(header_of(&rest, "content-range"), "bytes 495-499/500");
+    assert_eq!(header_value(&rest, "content-range"), "bytes 495-499/500");
     assert!(rest.ends_with("\r\n\r\n56789"), "{rest}");
     let compressed = get("\r\nRange: bytes=0-1\r\nAccept-Encoding: gzip").await;
     assert!(compressed.ends_with("\r\n\r\n01"), "{compressed}");
@@ -294,16 +303,16 @@ async fn a_download_goes_on_where_it_stopped_unless_the_file_has_changed() {
         "Range: bytes=0-1,5-6".to_string(),
         "Range: lines=0-1".to_string(),
     ] {
-        let answer = get(&format!("\r\n{lines}")).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{lines}: {answer}");
-        assert_eq!(header_of(&answer, "content-length"), "500", "{lines}");
+        let response = get(&format!("\r\n{lines}")).await;
+        assert!(response.starts_with("HTTP/1.1 200"), "{lines}: {response}");
+        assert_eq!(header_value(&response, "content-length"), "500", "{lines}");
     }
     let beyond = get("\r\nRange: bytes=600-").await;
     assert!(beyond.starts_with("HTTP/1.1 416"), "{beyond}");
 }
 
 #[tokio::test]
-async fn a_page_that_is_rebuilt_runs_under_its_own_policy() {
+async fn a_rebuilt_page_gets_its_own_policy() {
     let parent = folders();
     let (page, demo) = (parent.path().join("page"), parent.path().join("demo"));
     let server = Server::start(router(&page, Some(&demo)).unwrap(), Limits::default()).await;
@@ -312,18 +321,18 @@ async fn a_page_that_is_rebuilt_runs_under_its_own_policy() {
         fs::write(page.join("index.html"), &index).unwrap();
         let policy = content_security_policy(&index);
         for path in ["/", "/index.html", "/style.css", "/nothing"] {
-            let answer = server.answer(&format!("GET {path} HTTP/1.1")).await;
-            assert_eq!(header_of(&answer, "content-security-policy"), policy, "{path}");
+            let response = server.response(&format!("GET {path} HTTP/1.1")).await;
+            assert_eq!(header_value(&response, "content-security-policy"), policy, "{path}");
         }
     }
     fs::remove_file(page.join("index.html")).unwrap();
-    let answer = server.answer("GET / HTTP/1.1").await;
-    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-    assert_eq!(header_of(&answer, "content-security-policy"), content_security_policy(""));
+    let response = server.response("GET / HTTP/1.1").await;
+    assert!(response.starts_with("HTTP/1.1 404"), "{response}");
+    assert_eq!(header_value(&response, "content-security-policy"), content_security_policy(""));
 }
 
 #[test]
-fn a_folder_without_a_page_is_refused_by_name() {
+fn a_folder_without_a_page_is_named_in_the_error() {
     let empty = tempfile::tempdir().unwrap();
     let error = router(empty.path(), None).unwrap_err().to_string();
     assert!(error.contains("index.html") && error.contains("in "), "{error}");

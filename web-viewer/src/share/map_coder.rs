@@ -1,13 +1,15 @@
-//! A label map in as few bytes as possible: an adaptive binary arithmetic coder whose contexts are
-//! the labels of the voxels before. The method is JBIG's (ITU-T T.82) with a third axis, more than
-//! two labels and hashed contexts; the interval coder is that of Mahoney's lpaq1.
+//! Compresses a label map with an adaptive binary arithmetic coder whose contexts are the labels of
+//! preceding voxels.
 //!
-//! Everything is integer arithmetic, so that a link reads the same on every machine.
+//! The method is JBIG's (ITU-T T.82), extended by a third axis, more than two labels and hashed
+//! contexts. The interval coder is that of Mahoney's lpaq1. All arithmetic is on integers, so a link
+//! decodes to the same labels on every machine.
 
-/// Near neighbors that come before a voxel (di, dj, dk); the first three are guessed in turn.
+/// Offsets (di, dj, dk) of the near preceding neighbors. The first three are guessed in turn.
 const NEAR: [[isize; 3]; 7] =
     [[-1, 0, 0], [0, -1, 0], [0, 0, -1], [-1, -1, 0], [1, -1, 0], [1, 0, -1], [0, 1, -1]];
-/// Further neighbors: with the near ones, the context of a voxel where that was seen before.
+/// Offsets of further preceding neighbors. Together with the near ones they form the far context,
+/// which is used once it has been observed often enough.
 const FAR: [[isize; 3]; 8] = [
     [-2, 0, 0],
     [0, -2, 0],
@@ -18,116 +20,120 @@ const FAR: [[isize; 3]; 8] = [
     [2, -1, 0],
     [-1, 1, -1],
 ];
-/// How far neighbors reach: the working copy has this margin of background around it.
+/// The largest offset of a neighbor: the width of the background margin around the padded copy.
 const MARGIN: usize = 2;
-/// Voxels that a coded byte holds at most. A voxel takes one decision or more. Since none is held for
-/// certain, a decision leaves at most 65536 of 65537 parts of the interval, and a byte is written
-/// when the interval has shrunk to a 256th: 8 ln 2 / ln(65537 / 65536) = 363411.6 decisions later.
+/// The most voxels that a coded byte can hold. A voxel takes at least one decision. No decision is
+/// coded as certain, so each leaves at most 65536 / 65537 of the interval. A byte is written when the
+/// interval has shrunk to 1 / 256: after 8 ln 2 / ln(65537 / 65536) = 363411.6 decisions.
 const MAX_VOXELS_PER_BYTE: usize = 363_412;
-/// Bytes of the interval that may remain unwritten at the end.
+/// The number of the interval's bytes that may remain unwritten at the end.
 const INTERVAL_BYTES: usize = 4;
-/// log2 of the number of estimates kept; a collision costs bits, not correctness.
+/// log2 of the number of stored estimates. A hash collision costs bits, not correctness.
 const TABLE_BITS: u32 = 20;
-/// How often a far context must have been seen before it is trusted more than the near one.
-const TRUSTED: u32 = 4;
-/// Observations after which an estimate adapts no slower.
-const MOST_SEEN: u32 = 1000;
+/// The number of observations after which the far context's estimate replaces the near one's.
+const MIN_FAR_OBSERVATIONS: u32 = 4;
+/// The number of observations after which an estimate's learning rate no longer falls.
+const MAX_OBSERVATIONS: u32 = 1000;
 
-/// The bytes for the labels of a box of `dims` (i fastest), each an index below `num_labels`.
+/// Encodes the labels of a box of `dims` voxels (i fastest), each an index below `num_labels`.
 ///
 /// # Panics
-/// When `indices` is not as long as the box is large.
+/// If `indices` does not have the box's number of voxels.
 pub fn encode(indices: &[u8], dims: [usize; 3], num_labels: usize) -> Vec<u8> {
     assert_eq!(indices.len(), dims.iter().product::<usize>());
     let mut writer = Writer { low: 0, high: u32::MAX, bytes: Vec::new() };
-    walk(dims, num_labels, &mut writer, |n| indices[n]);
+    code_voxels(dims, num_labels, &mut writer, |n| indices[n]);
     writer.finish()
 }
 
-/// The labels that [`encode`] was given; nothing for bytes of another number than it writes. Any
-/// bytes of that number decode to some labels: whether they are the right ones, a checksum must tell.
+/// Decodes the labels that [`encode`] was given, or `None` if `encode` writes another number of bytes.
+///
+/// Any bytes of the right number decode to some labels; the caller must check them by a checksum.
 pub fn decode(bytes: &[u8], dims: [usize; 3], num_labels: usize) -> Option<Vec<u8>> {
-    if bytes.len() < least_bytes(dims.iter().product()) {
+    if bytes.len() < min_bytes(dims.iter().product()) {
         return None;
     }
     let mut reader = Reader::new(bytes);
-    let labels = walk(dims, num_labels, &mut reader, |_| 0);
-    // Read ahead are as many bytes as the interval has; the writer adds one of them, or none.
-    let is_whole = reader.num_missing + 1 >= INTERVAL_BYTES && !reader.is_spent();
-    is_whole.then_some(labels)
+    let labels = code_voxels(dims, num_labels, &mut reader, |_| 0);
+    // The reader is ahead by the interval's bytes; the writer appends at most one of them.
+    let is_complete = reader.num_missing + 1 >= INTERVAL_BYTES && !reader.is_exhausted();
+    is_complete.then_some(labels)
 }
 
-/// The fewest bytes that [`encode`] writes for so many voxels.
-pub fn least_bytes(num_voxels: usize) -> usize {
+/// Returns a lower bound of the number of bytes that [`encode`] writes for `num_voxels` voxels.
+pub fn min_bytes(num_voxels: usize) -> usize {
     (num_voxels / MAX_VOXELS_PER_BYTE).saturating_sub(INTERVAL_BYTES)
 }
 
-/// Voxels of the working copy of a box; nothing where a `usize` cannot say it.
-pub fn working_voxels(dims: [usize; 3]) -> Option<usize> {
+/// Returns the number of voxels of a box's padded copy, or `None` if it overflows a `usize`.
+pub fn padded_voxels(dims: [usize; 3]) -> Option<usize> {
     let padded = dims.map(|d| d.checked_add(2 * MARGIN));
     padded.into_iter().try_fold(1usize, |product, d| product.checked_mul(d?))
 }
 
-/// Codes one voxel after the other, and returns their labels: fewer where the coder is spent before.
-/// `wanted` is asked only when writing.
-fn walk(
+/// Codes the voxels in order and returns their labels. Stops after a row in which the coder is
+/// exhausted. `label_to_write` is used only when writing.
+fn code_voxels(
     dims: [usize; 3],
     num_labels: usize,
     coder: &mut impl Coder,
-    wanted: impl Fn(usize) -> u8,
+    label_to_write: impl Fn(usize) -> u8,
 ) -> Vec<u8> {
     let padded = dims.map(|d| d + 2 * MARGIN);
     let [row, plane] = [padded[0] as isize, (padded[0] * padded[1]) as isize];
     let offset = |[di, dj, dk]: [isize; 3]| di + dj * row + dk * plane;
     let (near, far) = (NEAR.map(offset), FAR.map(offset));
-    let mut seen = vec![0u8; padded.iter().product()];
+    let mut padded_labels = vec![0u8; padded.iter().product()];
     let mut labels = Vec::with_capacity(dims.iter().product());
     let mut estimates = vec![Estimate::default(); 1 << TABLE_BITS];
     for k in 0..dims[2] {
         for j in 0..dims[1] {
-            if coder.is_spent() {
+            if coder.is_exhausted() {
                 return labels;
             }
             for i in 0..dims[0] {
-                let place = (i + MARGIN) + padded[0] * ((j + MARGIN) + padded[1] * (k + MARGIN));
-                let at = |offset: isize| seen[place.wrapping_add_signed(offset)];
-                let near_labels = near.map(at);
+                let voxel = (i + MARGIN) + padded[0] * ((j + MARGIN) + padded[1] * (k + MARGIN));
+                let neighbor = |offset: isize| padded_labels[voxel.wrapping_add_signed(offset)];
+                let near_labels = near.map(neighbor);
                 let near_context = near_labels.iter().fold(1, |hash, &x| mix(hash, x.into()));
                 let far_context =
-                    far.iter().fold(near_context ^ 1, |hash, &o| mix(hash, at(o).into()));
+                    far.iter().fold(near_context ^ 1, |hash, &o| mix(hash, neighbor(o).into()));
                 let mut decide = |step: u32, bit: bool| {
-                    let slots = [near_context, far_context].map(|context| slot(context, step));
-                    coded(&mut estimates, slots, coder, bit)
+                    let entries =
+                        [near_context, far_context].map(|context| table_index(context, step));
+                    code_decision(&mut estimates, entries, coder, bit)
                 };
-                let label = label_of(wanted(labels.len()), num_labels, &near_labels, &mut decide);
+                let label = label_to_write(labels.len());
+                let label = code_label(label, num_labels, &near_labels, &mut decide);
                 labels.push(label);
-                seen[place] = label;
+                padded_labels[voxel] = label;
             }
         }
     }
     labels
 }
 
-/// A label as decisions: is it the first neighbor's, the second's, the third's; else its bits.
-fn label_of(
-    wanted: u8,
+/// Codes a label as decisions: whether it equals the first, the second or the third neighbor's label,
+/// else its bits. Returns the label.
+fn code_label(
+    label_to_write: u8,
     num_labels: usize,
     near: &[u8; 7],
     decide: &mut impl FnMut(u32, bool) -> bool,
 ) -> u8 {
     for (n, guess) in near[..3].iter().enumerate() {
-        if !near[..n].contains(guess) && decide(n as u32, wanted == *guess) {
+        if !near[..n].contains(guess) && decide(n as u32, label_to_write == *guess) {
             return *guess;
         }
     }
     let num_bits = usize::BITS - (num_labels - 1).leading_zeros();
     let mut label = 0u32;
     for bit in (0..num_bits).rev() {
-        // A step of its own for each node of the tree of labels: the bits above and the place.
+        // Each node of the label tree, given by the higher bits and the bit's position, is one step.
         let step = 8 + (label << 4 | bit);
-        label = label << 1 | u32::from(decide(step, wanted >> bit & 1 == 1));
+        label = label << 1 | u32::from(decide(step, label_to_write >> bit & 1 == 1));
     }
-    // Only foreign bytes reach an index that the palette lacks.
+    // Only bytes that `encode` did not write reach an index without a label.
     (label as usize).min(num_labels - 1) as u8
 }
 
@@ -135,61 +141,65 @@ fn mix(hash: u32, value: u32) -> u32 {
     (hash ^ value).wrapping_mul(0x9E37_79B1).rotate_left(13)
 }
 
-fn slot(context: u32, step: u32) -> usize {
+fn table_index(context: u32, step: u32) -> usize {
     (mix(context, step).wrapping_mul(0x85EB_CA6B) >> (32 - TABLE_BITS)) as usize
 }
 
-/// How likely a decision is yes, learned from the decisions so far in the same context.
+/// The probability that a decision is yes, learned from previous decisions in the same context.
 #[derive(Clone, Copy)]
 struct Estimate {
-    /// Of 2³².
-    yes: u32,
-    seen: u32,
+    /// In units of 2⁻³².
+    probability: u32,
+    num_observations: u32,
 }
 
 impl Default for Estimate {
     fn default() -> Self {
-        Estimate { yes: 1 << 31, seen: 0 }
+        Estimate { probability: 1 << 31, num_observations: 0 }
     }
 }
 
 impl Estimate {
     fn learn(&mut self, bit: bool) {
         let target = if bit { i64::from(u32::MAX) } else { 0 };
-        let step = 2 * (target - i64::from(self.yes)) / i64::from(2 * self.seen + 3);
-        self.yes = (i64::from(self.yes) + step) as u32;
-        self.seen = (self.seen + 1).min(MOST_SEEN);
+        let error = target - i64::from(self.probability);
+        let step = 2 * error / i64::from(2 * self.num_observations + 3);
+        self.probability = (i64::from(self.probability) + step) as u32;
+        self.num_observations = (self.num_observations + 1).min(MAX_OBSERVATIONS);
     }
 }
 
-/// One decision, coded with the better of two estimates; both learn from it.
-fn coded(
+/// Codes one decision with the better of two estimates, from which both then learn.
+fn code_decision(
     estimates: &mut [Estimate],
     [near, far]: [usize; 2],
     coder: &mut impl Coder,
     bit: bool,
 ) -> bool {
-    let trusted = if estimates[far].seen >= TRUSTED { far } else { near };
-    // Of 2¹⁶, and never certain: a certain coder could not write the other answer.
-    let yes = (estimates[trusted].yes >> 16).clamp(1, (1 << 16) - 1);
-    let bit = coder.code(bit, yes);
+    let is_far_reliable = estimates[far].num_observations >= MIN_FAR_OBSERVATIONS;
+    let better = if is_far_reliable { far } else { near };
+    // Never certain: a certain coder could not write the other decision.
+    let probability = (estimates[better].probability >> 16).clamp(1, (1 << 16) - 1);
+    let bit = coder.code(bit, probability);
     estimates[near].learn(bit);
     estimates[far].learn(bit);
     bit
 }
 
-/// Writes decisions or reads them: both return the decision, a reader ignores the one given.
+/// Writes or reads decisions.
 trait Coder {
-    /// `yes` is the chance of a yes, of 2¹⁶, neither 0 nor 2¹⁶.
-    fn code(&mut self, bit: bool, yes: u32) -> bool;
+    /// Codes a decision and returns it. A reader ignores `bit`.
+    ///
+    /// `probability` is that of a yes in units of 2⁻¹⁶, neither 0 nor 2¹⁶.
+    fn code(&mut self, bit: bool, probability: u32) -> bool;
 
-    /// Whether more has been read than was written.
-    fn is_spent(&self) -> bool;
+    /// Returns whether more has been read than was written.
+    fn is_exhausted(&self) -> bool;
 }
 
-/// Where the interval from `low` to `high` is cut: below and at the cut is yes.
-fn cut(low: u32, high: u32, yes: u32) -> u32 {
-    low + ((u64::from(high - low) * u64::from(yes)) >> 16) as u32
+/// Returns the last value of the interval from `low` to `high` that means yes.
+fn split(low: u32, high: u32, probability: u32) -> u32 {
+    low + ((u64::from(high - low) * u64::from(probability)) >> 16) as u32
 }
 
 struct Writer {
@@ -199,12 +209,12 @@ struct Writer {
 }
 
 impl Coder for Writer {
-    fn code(&mut self, bit: bool, yes: u32) -> bool {
-        let cut = cut(self.low, self.high, yes);
+    fn code(&mut self, bit: bool, probability: u32) -> bool {
+        let split = split(self.low, self.high, probability);
         if bit {
-            self.high = cut;
+            self.high = split;
         } else {
-            self.low = cut + 1;
+            self.low = split + 1;
         }
         while (self.low ^ self.high) >> 24 == 0 {
             self.bytes.push((self.high >> 24) as u8);
@@ -214,13 +224,13 @@ impl Coder for Writer {
         bit
     }
 
-    fn is_spent(&self) -> bool {
+    fn is_exhausted(&self) -> bool {
         false
     }
 }
 
 impl Writer {
-    /// The reader continues with zeros, so one byte inside the interval is enough, or none.
+    /// Writes the end: at most one byte inside the interval, because the reader continues with zeros.
     fn finish(mut self) -> Vec<u8> {
         if self.low > 0 {
             self.bytes.push((self.high >> 24) as u8);
@@ -234,7 +244,7 @@ struct Reader<'a> {
     high: u32,
     code: u32,
     bytes: std::slice::Iter<'a, u8>,
-    /// How many zeros were read behind the end.
+    /// The number of zeros read after the end.
     num_missing: usize,
 }
 
@@ -254,13 +264,13 @@ impl Reader<'_> {
 }
 
 impl Coder for Reader<'_> {
-    fn code(&mut self, _: bool, yes: u32) -> bool {
-        let cut = cut(self.low, self.high, yes);
-        let bit = self.code <= cut;
+    fn code(&mut self, _: bool, probability: u32) -> bool {
+        let split = split(self.low, self.high, probability);
+        let bit = self.code <= split;
         if bit {
-            self.high = cut;
+            self.high = split;
         } else {
-            self.low = cut + 1;
+            self.low = split + 1;
         }
         while (self.low ^ self.high) >> 24 == 0 {
             self.low <<= 8;
@@ -270,7 +280,7 @@ impl Coder for Reader<'_> {
         bit
     }
 
-    fn is_spent(&self) -> bool {
+    fn is_exhausted(&self) -> bool {
         self.num_missing > INTERVAL_BYTES
     }
 }
@@ -297,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn every_map_comes_back() {
+    fn decoding_recovers_the_labels() {
         for (dims, num_labels) in
             [([1, 1, 1], 1), ([7, 5, 3], 2), ([16, 9, 11], 4), ([5, 20, 9], 256), ([30, 1, 2], 17)]
         {
@@ -307,36 +317,36 @@ mod tests {
                 let decoded = decode(&bytes, dims, num_labels);
                 assert_eq!(decoded.as_ref(), Some(&map), "{dims:?} {num_labels} {run}");
                 let longer = [&bytes[..], &[0, 0]].concat();
-                assert_eq!(decode(&longer, dims, num_labels), None, "bytes behind the labels");
-                // Two bytes less, of which one may be a zero, decode to nothing or to another map.
+                assert_eq!(decode(&longer, dims, num_labels), None, "bytes after the labels");
+                // Without the last two bytes, of which one may be a zero, decoding fails or differs.
                 let Some(shorter) = bytes.len().checked_sub(2) else { continue };
                 assert_ne!(decode(&bytes[..shorter], dims, num_labels), Some(map));
             }
         }
     }
 
-    /// One label everywhere is what codes shortest: never below the bound, and near it.
+    /// A map of a single label has the shortest code.
     #[test]
-    fn no_map_takes_fewer_bytes_than_the_bound() {
+    fn the_shortest_code_is_near_the_lower_bound() {
         let dims = [256, 256, 64];
         let num_voxels = dims.iter().product();
         let bytes = encode(&vec![0; num_voxels], dims, 1).len();
-        let least = least_bytes(num_voxels);
-        assert!(least == 7 && (least..least + 8).contains(&bytes), "{bytes} bytes, least {least}");
-        assert_eq!(decode(&vec![0; least - 1], dims, 1), None);
-        assert_eq!([least_bytes(0), least_bytes(1 << 20)], [0, 0]);
-        assert_eq!(least_bytes(1 << 25), 88);
+        let min = min_bytes(num_voxels);
+        assert!(min == 7 && (min..min + 8).contains(&bytes), "{bytes} bytes, bound {min}");
+        assert_eq!(decode(&vec![0; min - 1], dims, 1), None);
+        assert_eq!([min_bytes(0), min_bytes(1 << 20)], [0, 0]);
+        assert_eq!(min_bytes(1 << 25), 88);
     }
 
     #[test]
-    fn the_working_copy_is_counted_before_it_is_made() {
-        assert_eq!(working_voxels([1, 2, 3]), Some(5 * 6 * 7));
-        assert_eq!(working_voxels([usize::MAX, 1, 1]), None);
-        assert_eq!(working_voxels([1 << 40, 1 << 40, 1]), None);
+    fn padded_voxels_are_counted_without_overflow() {
+        assert_eq!(padded_voxels([1, 2, 3]), Some(5 * 6 * 7));
+        assert_eq!(padded_voxels([usize::MAX, 1, 1]), None);
+        assert_eq!(padded_voxels([1 << 40, 1 << 40, 1]), None);
     }
 
     #[test]
-    fn noise_costs_little_more_than_its_bits_and_smooth_maps_far_less() {
+    fn noise_takes_little_more_than_its_entropy_and_uniform_maps_far_less() {
         let dims = [32, 32, 32];
         let noise = encode(&labels(32768, 4, 1), dims, 4).len();
         assert!((8192..8192 * 3 / 2).contains(&noise), "{noise} bytes for 8192 of noise");
@@ -345,11 +355,11 @@ mod tests {
     }
 
     #[test]
-    fn foreign_bytes_give_labels_of_the_palette() {
+    fn arbitrary_bytes_decode_to_valid_labels() {
         let bytes: Vec<u8> = labels(4000, 256, 1);
         for num_labels in [1, 3, 200] {
             let mut reader = Reader::new(&bytes);
-            let map = walk([20, 20, 20], num_labels, &mut reader, |_| 0);
+            let map = code_voxels([20, 20, 20], num_labels, &mut reader, |_| 0);
             assert!(!map.is_empty() && map.iter().all(|&x| usize::from(x) < num_labels));
         }
     }

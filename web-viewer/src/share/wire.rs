@@ -1,4 +1,4 @@
-//! A result as bytes: a deflated JSON card, then the labels of the box that holds them all.
+//! The body of a fragment: a deflated JSON header, then the coded labels of their bounding box.
 
 use std::io::Read;
 
@@ -8,35 +8,36 @@ use model_core::texts::{MAX_NAME_CHARS, MAX_TEXT_CHARS, text_fault};
 use model_core::{Grid, LabelMap};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    MAX_AXIS, MAX_BOX_VOXELS, MAX_PADDED_VOXELS, MAX_VOXELS, ShareError, Shared, SharedModel,
-    SharedRegion, map_coder, saved,
-};
+use super::error::ShareError;
+use super::format::{MAX_AXIS, MAX_BOX_VOXELS, MAX_PADDED_VOXELS, MAX_VOXELS};
+use super::result::{SharedModel, SharedRegion, SharedResult};
+use super::{map_coder, saved_position};
 use crate::slice::Convention;
 
-/// The longest card, inflated: hundreds of regions with names.
-const MAX_CARD_BYTES: usize = 64 << 10;
+/// The longest inflated header: enough for hundreds of named regions.
+const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_REGIONS: usize = 255;
 
-/// Everything but the labels themselves.
+/// Everything except the labels.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ShareHeader {
     convention: Convention,
     grid: Grid,
-    /// First voxel and extent of the box outside of which all is background.
+    /// First voxel and extent of the labels' bounding box. Every voxel outside it is background.
     start: [usize; 3],
     extent: [usize; 3],
-    /// The label codes inside the box, rising.
+    /// The label codes inside the box, in ascending order.
     codes: Vec<u8>,
     regions: Vec<SharedRegion>,
     model: SharedModel,
 }
 
-pub(super) fn write(shared: &Shared) -> Result<Vec<u8>, ShareError> {
+/// Writes the body of a result.
+pub(super) fn write(shared: &SharedResult) -> Result<Vec<u8>, ShareError> {
     let LabelMap { grid, labels } = &shared.labels;
-    let stated = finite(grid);
-    let num_voxels = check_grid(&stated)?;
+    let json_grid = without_nan(grid);
+    let num_voxels = check_grid(&json_grid)?;
     if labels.len() != num_voxels {
         return Err(ShareError::content(format!("{num_voxels} labels"), labels.len()));
     }
@@ -49,81 +50,85 @@ pub(super) fn write(shared: &Shared) -> Result<Vec<u8>, ShareError> {
     codes.iter().enumerate().for_each(|(n, &code)| index_of[usize::from(code)] = n as u8);
     let indices: Vec<u8> = inside.iter().map(|&code| index_of[usize::from(code)]).collect();
 
-    let mut card = ShareHeader {
+    let mut header = ShareHeader {
         convention: shared.convention,
-        grid: stated,
+        grid: json_grid,
         start,
         extent,
         codes,
         regions: shared.regions.clone(),
         model: shared.model.clone(),
     };
-    card.regions.iter_mut().for_each(|r| r.volume_ml = rounded(r.volume_ml));
-    check_card(&card)?;
-    check_map(&card.codes, &card.regions, &shared.labels)?;
-    let json = serde_json::to_vec(&card).expect("a card is plain data");
-    check_size("the card in bytes", MAX_CARD_BYTES, json.len())?;
+    header.regions.iter_mut().for_each(|r| r.volume_ml = rounded(r.volume_ml));
+    check_header(&header)?;
+    check_labels(&header.codes, &header.regions, &shared.labels)?;
+    let json = serde_json::to_vec(&header).expect("a header is plain data");
+    check_size("the header in bytes", MAX_HEADER_BYTES, json.len())?;
     let mut deflated = Vec::new();
     let mut encoder = DeflateEncoder::new(&json[..], Compression::best());
     encoder.read_to_end(&mut deflated).expect("deflating memory cannot fail");
     let mut body = (deflated.len() as u32).to_le_bytes().to_vec();
     body.extend(deflated);
-    if !card.codes.is_empty() {
-        body.extend(map_coder::encode(&indices, extent, card.codes.len()));
+    if !header.codes.is_empty() {
+        body.extend(map_coder::encode(&indices, extent, header.codes.len()));
     }
     Ok(body)
 }
 
-pub(super) fn read(body: &[u8]) -> Result<Shared, ShareError> {
+/// Reads the result of a body.
+pub(super) fn read(body: &[u8]) -> Result<SharedResult, ShareError> {
     let (length, rest) = body.split_first_chunk::<4>().ok_or(ShareError::Damaged)?;
     let length = u32::from_le_bytes(*length) as usize;
     let (deflated, coded) = rest.split_at_checked(length).ok_or(ShareError::Damaged)?;
     let mut json = Vec::new();
-    let mut decoder = DeflateDecoder::new(deflated).take(MAX_CARD_BYTES as u64 + 1);
+    let mut decoder = DeflateDecoder::new(deflated).take(MAX_HEADER_BYTES as u64 + 1);
     decoder.read_to_end(&mut json).map_err(|_| ShareError::Damaged)?;
-    check_size("the card in bytes", MAX_CARD_BYTES, json.len())?;
-    let mut card: ShareHeader = serde_json::from_slice(&json)
-        .map_err(|e| ShareError::content("a card as this version writes it", e))?;
-    let num_voxels = check_grid(&card.grid)?;
-    check_card(&card)?;
-    card.grid.world_from_voxel = saved::world_from_voxel(&card.grid)?;
+    check_size("the header in bytes", MAX_HEADER_BYTES, json.len())?;
+    let mut header: ShareHeader = serde_json::from_slice(&json)
+        .map_err(|e| ShareError::content("a header as this version writes it", e))?;
+    let num_voxels = check_grid(&header.grid)?;
+    check_header(&header)?;
+    header.grid.world_from_voxel = saved_position::world_from_voxel(&header.grid)?;
 
-    let labels = match card.codes.len() {
+    let labels = match header.codes.len() {
         0 if coded.is_empty() => vec![0; num_voxels],
         0 => return Err(ShareError::content("no labels of an empty box", coded.len())),
         num_labels => {
-            let indices = map_coder::decode(coded, card.extent, num_labels);
-            spread(&card, num_voxels, &indices.ok_or_else(|| wrong_length(&card, coded))?)
+            let indices = map_coder::decode(coded, header.extent, num_labels);
+            let indices = indices.ok_or_else(|| wrong_length(&header, coded))?;
+            labels_from_box(&header, num_voxels, &indices)
         }
     };
-    let labels = LabelMap { grid: card.grid, labels };
-    if bounding_box(&labels) != (card.start, card.extent) {
-        let found = format!("{:?} from {:?}", card.extent, card.start);
+    let labels = LabelMap { grid: header.grid, labels };
+    if bounding_box(&labels) != (header.start, header.extent) {
+        let found = format!("{:?} from {:?}", header.extent, header.start);
         return Err(ShareError::content("the smallest box that holds every label", found));
     }
-    check_map(&card.codes, &card.regions, &labels)?;
-    let ShareHeader { convention, regions, model, .. } = card;
-    Ok(Shared { convention, labels, regions, model })
+    check_labels(&header.codes, &header.regions, &labels)?;
+    let ShareHeader { convention, regions, model, .. } = header;
+    Ok(SharedResult { convention, labels, regions, model })
 }
 
-/// The labels of the grid, from those of the box as indices of its codes.
-fn spread(card: &ShareHeader, num_voxels: usize, indices: &[u8]) -> Vec<u8> {
+/// Returns the labels of the whole grid. `indices` are the box's labels as indices of its codes.
+fn labels_from_box(header: &ShareHeader, num_voxels: usize, indices: &[u8]) -> Vec<u8> {
     let mut labels = vec![0; num_voxels];
-    let places = voxels_of(&card.grid, card.start, card.extent);
-    for (place, &index) in places.zip(indices) {
-        labels[place] = card.codes[usize::from(index)];
+    let box_voxels = voxels_of(&header.grid, header.start, header.extent);
+    for (voxel, &index) in box_voxels.zip(indices) {
+        labels[voxel] = header.codes[usize::from(index)];
     }
     labels
 }
 
-fn wrong_length(card: &ShareHeader, coded: &[u8]) -> ShareError {
-    let [i, j, k] = card.extent;
+fn wrong_length(header: &ShareHeader, coded: &[u8]) -> ShareError {
+    let [i, j, k] = header.extent;
     let expected = format!("the coded labels of {i} × {j} × {k} voxels");
     ShareError::content(expected, format!("{} bytes", coded.len()))
 }
 
-/// Refuses grids that cannot be, that are too large to be allocated for a link, or whose label map
-/// cannot be saved; else their voxels.
+/// Returns the number of voxels of a grid.
+///
+/// # Errors
+/// If the grid is invalid or too large to be allocated for a link, or its label map cannot be saved.
 fn check_grid(grid: &Grid) -> Result<usize, ShareError> {
     let [i, j, k] = grid.dims;
     let num_voxels = i.checked_mul(j).and_then(|n| n.checked_mul(k)).unwrap_or(usize::MAX);
@@ -132,29 +137,29 @@ fn check_grid(grid: &Grid) -> Result<usize, ShareError> {
     }
     check_size("the grid in voxels", MAX_VOXELS, num_voxels)?;
     check_size("the grid's longest axis in voxels", MAX_AXIS, i.max(j).max(k))?;
-    let geometry = |e| ShareError::content("a grid that spans space", e);
-    grid.world_from_voxel.check().map_err(geometry)?;
-    saved::world_from_voxel(grid)?;
+    let invalid_affine = |e| ShareError::content("a grid that spans space", e);
+    grid.world_from_voxel.check().map_err(invalid_affine)?;
+    saved_position::world_from_voxel(grid)?;
     Ok(num_voxels)
 }
 
-fn check_card(card: &ShareHeader) -> Result<(), ShareError> {
-    let ends = std::array::from_fn::<_, 3, _>(|a| card.start[a].checked_add(card.extent[a]));
-    if (0..3).any(|a| ends[a].is_none_or(|end| end > card.grid.dims[a])) {
-        let found = format!("{:?} from {:?}", card.extent, card.start);
+fn check_header(header: &ShareHeader) -> Result<(), ShareError> {
+    let ends = std::array::from_fn::<_, 3, _>(|a| header.start[a].checked_add(header.extent[a]));
+    if (0..3).any(|a| ends[a].is_none_or(|end| end > header.grid.dims[a])) {
+        let found = format!("{:?} from {:?}", header.extent, header.start);
         return Err(ShareError::content("a box inside the grid", found));
     }
-    // Inside the grid, so no product overflows.
-    let box_voxels = card.extent.iter().product();
-    check_size("the labelled part in voxels", MAX_BOX_VOXELS, box_voxels)?;
-    let padded = map_coder::working_voxels(card.extent).unwrap_or(usize::MAX);
-    check_size("the labelled part in voxels, with its margin,", MAX_PADDED_VOXELS, padded)?;
-    let rising = card.codes.is_sorted_by(|a, b| a < b);
-    if !rising || card.codes.is_empty() != (box_voxels == 0) {
-        return Err(ShareError::content("the codes of the box", format!("{:?}", card.codes)));
+    // The box lies inside the grid, so the product does not overflow.
+    let box_voxels = header.extent.iter().product();
+    check_size("the labeled box in voxels", MAX_BOX_VOXELS, box_voxels)?;
+    let padded = map_coder::padded_voxels(header.extent).unwrap_or(usize::MAX);
+    check_size("the labeled box in voxels, with its margin,", MAX_PADDED_VOXELS, padded)?;
+    let is_ascending = header.codes.is_sorted_by(|a, b| a < b);
+    if !is_ascending || header.codes.is_empty() != (box_voxels == 0) {
+        return Err(ShareError::content("the codes of the box", format!("{:?}", header.codes)));
     }
-    check_size("the number of regions", MAX_REGIONS, card.regions.len())?;
-    for region in &card.regions {
+    check_size("the number of regions", MAX_REGIONS, header.regions.len())?;
+    for region in &header.regions {
         check_size("the number of a region's labels", MAX_REGIONS, region.codes.len())?;
         if !region.volume_ml.is_finite() || region.codes.contains(&0) || region.codes.is_empty() {
             let found = format!("{} ml of {:?}", region.volume_ml, region.codes);
@@ -162,10 +167,10 @@ fn check_card(card: &ShareHeader) -> Result<(), ShareError> {
         }
         check_text("a region's name in characters", MAX_NAME_CHARS, &region.name)?;
     }
-    check_text("the model's name in characters", MAX_NAME_CHARS, &card.model.name)?;
-    check_text("the warning in characters", MAX_TEXT_CHARS, &card.model.warning)?;
-    check_text("the windows in characters", MAX_NAME_CHARS, &card.model.windows)?;
-    let hash = &card.model.hash;
+    check_text("the model's name in characters", MAX_NAME_CHARS, &header.model.name)?;
+    check_text("the warning in characters", MAX_TEXT_CHARS, &header.model.warning)?;
+    check_text("the tiles in characters", MAX_NAME_CHARS, &header.model.tiles)?;
+    let hash = &header.model.hash;
     if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
         let found = format!("{} characters", hash.len());
         return Err(ShareError::content("the model's SHA-256 in hexadecimal", found));
@@ -173,9 +178,13 @@ fn check_card(card: &ShareHeader) -> Result<(), ShareError> {
     Ok(())
 }
 
-/// Refuses codes that no voxel has, and regions of another volume than that of their voxels.
-fn check_map(codes: &[u8], regions: &[SharedRegion], labels: &LabelMap) -> Result<(), ShareError> {
-    // Counted once: a link may hold hundreds of regions.
+/// Errors if no voxel has one of the codes, or if a region's volume differs from its voxels' volume.
+fn check_labels(
+    codes: &[u8],
+    regions: &[SharedRegion],
+    labels: &LabelMap,
+) -> Result<(), ShareError> {
+    // The voxels are counted once, not per region: a link may hold hundreds of regions.
     let mut counts = [0u64; 256];
     labels.labels.iter().for_each(|&code| counts[usize::from(code)] += 1);
     if let Some(code) = codes.iter().find(|&&code| counts[usize::from(code)] == 0) {
@@ -183,8 +192,8 @@ fn check_map(codes: &[u8], regions: &[SharedRegion], labels: &LabelMap) -> Resul
     }
     let voxel_ml = labels.grid.world_from_voxel.voxel_volume_mm3() / 1000.0;
     for region in regions {
-        let united = (0..=255).filter(|code| region.codes.contains(code));
-        let num_voxels: u64 = united.map(|code| counts[usize::from(code)]).sum();
+        let region_codes = (0..=255).filter(|code| region.codes.contains(code));
+        let num_voxels: u64 = region_codes.map(|code| counts[usize::from(code)]).sum();
         let volume_ml = num_voxels as f64 * voxel_ml;
         if (volume_ml - region.volume_ml).abs() > 0.001 + 1e-6 * volume_ml {
             let expected = format!("{:?} to fill the {volume_ml:.3} ml of its map", region.name);
@@ -209,7 +218,8 @@ fn check_text(what: &'static str, limit: usize, text: &str) -> Result<(), ShareE
     }
 }
 
-/// First voxel and extent of the smallest box that holds every label; nothing for an empty map.
+/// Returns the first voxel and the extent of the smallest box that holds every labeled voxel. An empty
+/// map has the extent 0.
 fn bounding_box(map: &LabelMap) -> ([usize; 3], [usize; 3]) {
     let [di, dj, dk] = map.grid.dims;
     let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
@@ -227,17 +237,19 @@ fn bounding_box(map: &LabelMap) -> ([usize; 3], [usize; 3]) {
     (low, std::array::from_fn(|a| high[a] - low[a]))
 }
 
-/// The places of a box's voxels, i fastest.
+/// Iterates over the indices of a box's voxels in the grid, i fastest.
 fn voxels_of(grid: &Grid, start: [usize; 3], extent: [usize; 3]) -> impl Iterator<Item = usize> {
     let [di, dj, _] = grid.dims;
-    let (ends, rows) = (std::array::from_fn::<_, 3, _>(|a| start[a] + extent[a]), start);
-    (rows[2]..ends[2]).flat_map(move |k| {
-        (rows[1]..ends[1]).flat_map(move |j| (rows[0]..ends[0]).map(move |i| i + di * (j + dj * k)))
+    let [is, js, ks] = std::array::from_fn::<_, 3, _>(|a| start[a]..start[a] + extent[a]);
+    ks.flat_map(move |k| {
+        let is = is.clone();
+        js.clone().flat_map(move |j| is.clone().map(move |i| i + di * (j + dj * k)))
     })
 }
 
-/// Header fields that mean nothing may hold anything, but JSON has no word for NaN.
-fn finite(grid: &Grid) -> Grid {
+/// Replaces non-finite numbers of the header's transforms by 0. Unused fields of a NIfTI header may
+/// hold any bytes, but JSON cannot represent NaN.
+fn without_nan(grid: &Grid) -> Grid {
     let mut grid = grid.clone();
     let forms = &mut grid.forms;
     let numbers = (forms.quaternion.iter_mut())
@@ -249,7 +261,7 @@ fn finite(grid: &Grid) -> Grid {
     grid
 }
 
-/// To a thousandth of a milliliter, finer than a voxel.
+/// Rounds to a thousandth of a milliliter, less than a voxel's volume.
 fn rounded(volume_ml: f64) -> f64 {
     (volume_ml * 1000.0).round() / 1000.0
 }

@@ -1,50 +1,50 @@
-//! Intensities as grays.
+//! The radiological window: maps intensities to grays.
 
-/// The intensities that are shown as black and as white, as radiology states them.
+/// A radiological window: the range of intensities shown from black to white.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
     /// The intensity of middle gray.
     pub level: f32,
-    /// From black to white; positive.
+    /// The difference of the intensities of white and black; positive.
     pub width: f32,
 }
 
-/// The share of voxels that robust percentiles leave out on either side.
-const OUTLIERS: f64 = 0.005;
-/// Enough voxels for percentiles: the estimate's error stays below what an eye sees.
-const MOST_SAMPLES: usize = 200_000;
+/// The fraction of voxels that the robust window leaves out at either end.
+const OUTLIER_FRACTION: f64 = 0.005;
+/// The most voxels from which percentiles are estimated: enough for an error that is not visible.
+const MAX_SAMPLES: usize = 200_000;
 
 impl Window {
-    /// From one intensity to another; equal ones get a narrow window.
+    /// Makes a window from the intensities of black and white. Equal intensities give a narrow window.
     pub fn between(black: f32, white: f32) -> Window {
         let width = (white - black).max(f32::EPSILON * white.abs()).max(1e-6);
         Window { level: black + width / 2.0, width }
     }
 
-    /// The window that shows what is not background: from the 0.5th to the 99.5th percentile of
-    /// the voxels that are finite and not zero, and zero itself where none is below.
+    /// Makes a window that shows the foreground: from the 0.5th to the 99.5th percentile of the voxels
+    /// that are finite and not zero. Without negative voxels it starts at zero.
     pub fn robust(voxels: &[f32]) -> Window {
-        let step = voxels.len().div_ceil(MOST_SAMPLES).max(1);
+        let step = voxels.len().div_ceil(MAX_SAMPLES).max(1);
         let mut samples: Vec<f32> = voxels.iter().copied().step_by(step).collect();
         samples.retain(|v| v.is_finite() && *v != 0.0);
         if samples.is_empty() {
             return Window::between(0.0, 1.0);
         }
         samples.sort_by(f32::total_cmp);
-        let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
-        let (low, high) = (at(OUTLIERS), at(1.0 - OUTLIERS));
+        let quantile = |q: f64| samples[((samples.len() - 1) as f64 * q).round() as usize];
+        let (low, high) = (quantile(OUTLIER_FRACTION), quantile(1.0 - OUTLIER_FRACTION));
         Window::between(low.min(0.0), high.max(low))
     }
 
-    /// The gray of an intensity; black where it is not a number.
+    /// Returns the gray of an intensity; NaN is black.
     pub fn gray(self, intensity: f32) -> u8 {
         let black = self.level - self.width / 2.0;
-        // A float becomes an integer saturating, and NaN becomes 0.
+        // The conversion to an integer saturates, and maps NaN to 0.
         ((intensity - black) / self.width * 255.0 + 0.5) as u8
     }
 }
 
-/// The pixels of a slice in gray, as RGBA.
+/// Draws a slice in gray, as RGBA pixels.
 pub fn draw_gray(voxels: &[f32], indices: impl Iterator<Item = usize>, window: Window) -> Vec<u8> {
     indices
         .flat_map(|n| {

@@ -1,70 +1,77 @@
-//! What the page is told during a run.
+//! Reports a run's progress to the page.
 
 use js_sys::Date;
 use shaders::SessionEvent;
 
-use super::post;
+use super::reply::post;
 use crate::messages;
-use crate::protocol::{Progress, Step, WorkerResponse};
+use crate::protocol::{RunProgress, RunStage, WorkerResponse};
 
-/// As often as a screen is drawn, nearly; a fast GPU has more to tell.
-const LEAST_MS_BETWEEN_PROGRESS: f64 = 30.0;
+/// The least time between two reports, about two frames of a screen. A fast GPU completes more steps.
+const MIN_REPORT_INTERVAL_MS: f64 = 30.0;
 
-/// Tells the page how far a run is.
+/// Reports a run's progress to the page.
 pub struct ProgressReporter {
-    id: u32,
-    /// The window that is being run, and how many there are.
-    window: [usize; 2],
+    request_id: u32,
+    /// The index of the current tile, and the number of tiles.
+    tile: [usize; 2],
     steps: [usize; 2],
-    last_ms: f64,
-    /// What has gone wrong, in words.
-    pub setbacks: Vec<String>,
-    /// The bytes of the plan that runs after that.
-    next_bytes: u64,
+    last_report_ms: f64,
+    /// The fallbacks so far, in words.
+    pub fallbacks: Vec<String>,
+    /// The memory of the plan after the last fallback.
+    plan_bytes: u64,
 }
 
 impl ProgressReporter {
-    /// Answers the question `id`, about a run in so many windows.
-    pub fn new(id: u32, num_windows: usize) -> ProgressReporter {
-        let (window, steps) = ([0, num_windows], [0, 0]);
-        ProgressReporter { id, window, steps, last_ms: 0.0, setbacks: Vec::new(), next_bytes: 0 }
+    /// Makes a reporter that responds to the request `request_id`, for a run on `num_tiles` tiles.
+    pub fn new(request_id: u32, num_tiles: usize) -> ProgressReporter {
+        ProgressReporter {
+            request_id,
+            tile: [0, num_tiles],
+            steps: [0, 0],
+            last_report_ms: 0.0,
+            fallbacks: Vec::new(),
+            plan_bytes: 0,
+        }
     }
 
-    /// Goes on with a window.
-    pub fn begin_window(&mut self, number: usize) {
-        self.window[0] = number;
+    /// Sets the index of the current tile.
+    pub fn begin_tile(&mut self, index: usize) {
+        self.tile[0] = index;
     }
 
-    /// Passes on what a session tells.
-    pub fn tell(&mut self, news: SessionEvent) {
-        match news {
-            SessionEvent::Opening => self.say(Step::OpenGpu, 0.0),
+    /// Reports an event of the session.
+    pub fn report_event(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::Opening => self.report(RunStage::OpenGpu, 0.0),
             SessionEvent::Fallback { setback, next } => {
-                self.setbacks.push(setback.to_string());
-                self.next_bytes = next.footprint.total_bytes;
+                self.fallbacks.push(setback.to_string());
+                self.plan_bytes = next.footprint.total_bytes;
                 self.steps = [0, next.steps.len()];
-                self.say(Step::Network, 0.0);
+                self.report(RunStage::Network, 0.0);
             }
             SessionEvent::Progress(progress) => {
                 self.steps = [progress.done_steps, progress.total_steps];
                 let total = progress.total_multiply_adds.max(1) as f64;
-                if Date::now() - self.last_ms >= LEAST_MS_BETWEEN_PROGRESS {
-                    self.say(Step::Network, progress.done_multiply_adds as f64 / total);
+                if Date::now() - self.last_report_ms >= MIN_REPORT_INTERVAL_MS {
+                    self.report(RunStage::Network, progress.done_multiply_adds as f64 / total);
                 }
             }
         }
     }
 
-    /// Tells the step, with the share of it that is done.
-    pub fn say(&mut self, step: Step, share: f64) {
-        self.last_ms = Date::now();
-        let setbacks = messages::setbacks(&self.setbacks, "Running", self.next_bytes);
-        let [window, num_windows] = self.window;
-        let share = match step {
-            Step::PlaceLabels => 1.0,
-            _ => (window as f64 + share) / num_windows as f64,
+    /// Reports a stage and the completed fraction of the current tile.
+    pub fn report(&mut self, stage: RunStage, tile_fraction: f64) {
+        self.last_report_ms = Date::now();
+        let fallbacks = messages::fallbacks(&self.fallbacks, "Running", self.plan_bytes);
+        let [tile, num_tiles] = self.tile;
+        let fraction = match stage {
+            RunStage::PlaceLabels => 1.0,
+            _ => (tile as f64 + tile_fraction) / num_tiles as f64,
         };
-        let progress = Progress { step, window: self.window, steps: self.steps, share, setbacks };
-        post(self.id, &WorkerResponse::Progress(progress), &[]);
+        let (tile, steps) = (self.tile, self.steps);
+        let progress = RunProgress { stage, tile, steps, fraction, fallbacks };
+        post(self.request_id, &WorkerResponse::Progress(progress), &[]);
     }
 }

@@ -1,4 +1,4 @@
-//! A run in the worker: of the whole scan, or of windows where that was asked for.
+//! Runs the network in the worker, on the whole scan or on overlapping tiles.
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -9,79 +9,81 @@ use model_core::{Input, LabelMap, postprocess};
 use shaders::{Engine, Error, Output, Plan, Session, SessionEvent};
 
 use super::progress_reporter::ProgressReporter;
-use super::state::{Prepared, Tiles};
-use super::{Answered, BENCH, STOP};
+use super::reply::Reply;
+use super::state::{ABORT_HANDLE, PreparedScan, STATE, TiledRun};
 use crate::messages;
-use crate::protocol::{Inputs, Step, WorkerResponse};
-use crate::slice::middle_of;
+use crate::protocol::{RunInputs, RunStage, RunSummary, WorkerResponse};
+use crate::slice::central_labeled_voxel;
 
-/// What a run has, and tells.
+/// A run in progress.
 struct Run {
-    prepared: Rc<Prepared>,
+    prepared: Rc<PreparedScan>,
     session: Session,
-    teller: ProgressReporter,
+    reporter: ProgressReporter,
     start_ms: f64,
 }
 
-/// Runs the network as planned, or as near to it as the GPU allows.
+/// Runs the network on the whole scan as planned, or with a smaller plan if the GPU needs it.
 ///
 /// # Errors
-/// In words for the person at the page.
-pub async fn segment(id: u32, inputs: &Inputs) -> Answered {
-    let plan = BENCH.with_borrow(|bench| bench.plan.clone()).ok_or("no run is planned")?;
-    let mut run = Run::begin(id, inputs, 1)?;
-    let ran = until_stopped(run.whole(plan)).await;
-    run.end(ran, None)
+/// A message for the user.
+pub async fn segment(request_id: u32, inputs: &RunInputs) -> Reply {
+    let plan = STATE.with_borrow(|state| state.plan.clone()).ok_or("no run is planned")?;
+    let mut run = Run::begin(request_id, inputs, 1)?;
+    let result = abortable(run.whole_scan(plan)).await;
+    run.end(result, None)
 }
 
-/// Runs the network on overlapping windows, and averages what it says: another function.
+/// Runs the network on overlapping tiles and averages their logits.
 ///
 /// # Errors
-/// In words for the person at the page.
-pub async fn segment_in_windows(id: u32, inputs: &Inputs) -> Answered {
-    let windows = BENCH.with_borrow(|bench| bench.windows.clone());
-    let windows = windows.ok_or("no run in windows is planned")?;
-    let number = windows.tiling.num_windows();
-    let mut run = Run::begin(id, inputs, number)?;
-    let ran = until_stopped(run.windows(windows)).await;
-    run.end(ran, Some(number))
+/// A message for the user.
+pub async fn segment_tiled(request_id: u32, inputs: &RunInputs) -> Reply {
+    let tiled_run = STATE.with_borrow(|state| state.tiled_run.clone());
+    let tiled_run = tiled_run.ok_or("no run in tiles is planned")?;
+    let num_tiles = tiled_run.tiling.num_windows();
+    let mut run = Run::begin(request_id, inputs, num_tiles)?;
+    let result = abortable(run.tiles(tiled_run)).await;
+    run.end(result, Some(num_tiles))
 }
 
-/// What a run comes to. Where it is stopped it is given up as soon as it waits; what the GPU was handed
-/// before it still does, and the engine's next run waits for that before it takes memory.
-async fn until_stopped<T>(run: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let (stop, registration) = AbortHandle::new_pair();
-    STOP.set(Some(stop));
+/// Runs until the end or until [`ABORT_HANDLE`] is used, at the run's next wait.
+///
+/// The GPU still completes the submissions that it has. The engine's next run waits for them before it
+/// allocates memory.
+async fn abortable<T>(run: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let (handle, registration) = AbortHandle::new_pair();
+    ABORT_HANDLE.set(Some(handle));
     Abortable::new(run, registration).await.unwrap_or(Err(Error::Cancelled))
 }
 
 impl Run {
-    fn begin(id: u32, inputs: &Inputs, num_windows: usize) -> Result<Run, String> {
-        BENCH.with_borrow_mut(|bench| {
-            let prepared = bench.prepared_of(inputs)?;
-            let session = std::mem::take(&mut bench.session);
-            let teller = ProgressReporter::new(id, num_windows);
-            Ok(Run { prepared, session, teller, start_ms: Date::now() })
+    fn begin(request_id: u32, inputs: &RunInputs, num_tiles: usize) -> Result<Run, String> {
+        STATE.with_borrow_mut(|state| {
+            let prepared = state.prepared_for(inputs)?;
+            let session = std::mem::take(&mut state.session);
+            let reporter = ProgressReporter::new(request_id, num_tiles);
+            Ok(Run { prepared, session, reporter, start_ms: Date::now() })
         })
     }
 
-    /// The network's output of an input, with the plan that it ran on.
+    /// Runs the network on an input. Returns the output and the plan that ran.
     async fn network(&mut self, input: &Input, plan: Plan) -> Result<(Output, Plan), Error> {
-        let teller = &mut self.teller;
-        let mut tell = |news: SessionEvent| {
-            teller.tell(news);
+        let reporter = &mut self.reporter;
+        let mut on_event = |event: SessionEvent| {
+            reporter.report_event(event);
             ControlFlow::Continue(())
         };
         let weights = &self.prepared.bundle.weights;
-        let run = self.session.run(Engine::new, plan, weights, &input.values, &mut tell);
-        let ran = run.await?;
-        Ok((ran.output, ran.plan))
+        let run = self.session.run(Engine::new, plan, weights, &input.values, &mut on_event);
+        let outcome = run.await?;
+        Ok((outcome.output, outcome.plan))
     }
 
-    async fn whole(&mut self, plan: Plan) -> Result<(LabelMap, Plan), Error> {
+    async fn whole_scan(&mut self, plan: Plan) -> Result<(LabelMap, Plan), Error> {
         let prepared = self.prepared.clone();
         let (output, plan) = self.network(&prepared.input, plan).await?;
-        self.teller.say(Step::PlaceLabels, 1.0);
+        self.reporter.report(RunStage::PlaceLabels, 1.0);
         let map = match output {
             Output::Labels(labels) => prepared.placement.restore(&labels),
             Output::Logits(logits) => {
@@ -91,47 +93,50 @@ impl Run {
         Ok((map, plan))
     }
 
-    async fn windows(&mut self, windows: Tiles) -> Result<(LabelMap, Plan), Error> {
+    async fn tiles(&mut self, tiled_run: TiledRun) -> Result<(LabelMap, Plan), Error> {
         let prepared = self.prepared.clone();
-        let Tiles { tiling, mut plan } = windows;
+        let TiledRun { tiling, tile_plan: mut plan } = tiled_run;
         let task = &prepared.bundle.card.task;
         let num_voxels: usize = prepared.input.dims.iter().product();
         let mut sum = vec![0.0; task.num_outputs() * num_voxels];
-        for number in 0..tiling.num_windows() {
-            self.teller.begin_window(number);
-            let input = tiling.cut(&prepared.input, number);
-            // Where one window had to give way, the next ones do at once.
-            let (output, ran) = self.network(&input, plan).await?;
-            plan = ran;
+        for tile in 0..tiling.num_windows() {
+            self.reporter.begin_tile(tile);
+            let input = tiling.cut(&prepared.input, tile);
+            // A tile that fell back to a smaller plan passes that plan on to the next tiles.
+            let (output, used_plan) = self.network(&input, plan).await?;
+            plan = used_plan;
             if let Output::Logits(logits) = output {
-                tiling.add(&logits, number, &mut sum);
+                tiling.add(&logits, tile, &mut sum);
             }
         }
-        self.teller.say(Step::PlaceLabels, 1.0);
+        self.reporter.report(RunStage::PlaceLabels, 1.0);
         Ok((postprocess(&sum, task, &prepared.placement), plan))
     }
 
-    /// The answer; the GPU is kept for the next run.
-    fn end(self, ran: Result<(LabelMap, Plan), Error>, num_windows: Option<usize>) -> Answered {
-        let Run { prepared, session, teller, start_ms, .. } = self;
+    /// Replies with the result, and stores the session for the next run.
+    fn end(self, result: Result<(LabelMap, Plan), Error>, num_tiles: Option<usize>) -> Reply {
+        let Run { prepared, session, reporter, start_ms } = self;
         let adapter = session.gpu().map(|gpu| gpu.adapter_name().to_string()).unwrap_or_default();
-        BENCH.with_borrow_mut(|bench| bench.session = session);
-        let (map, plan) = match ran {
-            Ok(ran) => ran,
-            Err(Error::Cancelled) => return Ok((WorkerResponse::Cancelled, Vec::new())),
-            Err(error) => return Err(messages::failure(&error)),
+        STATE.with_borrow_mut(|state| state.session = session);
+        let (map, plan) = match result {
+            Ok(result) => result,
+            Err(Error::Cancelled) => return Ok((WorkerResponse::Canceled, Vec::new())),
+            Err(error) => return Err(messages::run_error(&error)),
         };
-        let codes = Uint8Array::from(&map.labels[..]).into();
-        let answer = WorkerResponse::Segmented {
+        let labels = Uint8Array::from(&map.labels[..]).into();
+        let plan_bytes = plan.footprint.total_bytes;
+        let response = WorkerResponse::Segmented {
             model: prepared.inputs.model.clone(),
-            middle: middle_of(&map),
+            central_voxel: central_labeled_voxel(&map),
             grid: map.grid,
-            elapsed_secs: (Date::now() - start_ms) / 1000.0,
-            adapter,
-            setbacks: messages::setbacks(&teller.setbacks, "Ran", plan.footprint.total_bytes),
-            plan: prepared.stated(&plan),
-            num_windows,
+            summary: RunSummary {
+                elapsed_secs: (Date::now() - start_ms) / 1000.0,
+                adapter,
+                plan: prepared.summary(&plan),
+                num_tiles,
+                fallbacks: messages::fallbacks(&reporter.fallbacks, "Ran", plan_bytes),
+            },
         };
-        Ok((answer, vec![codes]))
+        Ok((response, vec![labels]))
     }
 }

@@ -1,149 +1,162 @@
-//! What the worker holds between messages.
+//! The worker's state between requests.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use futures_util::future::AbortHandle;
 use model_core::{
     Bundle, DEFAULT_OVERLAP, Error, Input, Placement, Program, Tiling, Volume, preprocess,
 };
 use shaders::kernels::Storage;
-use shaders::{Preference, Session};
+use shaders::{Plan, Preference, Session};
 
-use crate::protocol::{Inputs, Plan};
+use crate::protocol::{ChannelId, PlanSummary, RunInputs};
 
-/// What the worker holds between messages.
+thread_local! {
+    /// The worker's state.
+    pub static STATE: RefCell<WorkerState> = RefCell::default();
+    /// Stops the run in progress.
+    pub static ABORT_HANDLE: RefCell<Option<AbortHandle>> = RefCell::default();
+}
+
+/// The worker's state between requests.
 #[derive(Default)]
 pub struct WorkerState {
-    /// Models by their number.
+    /// The open models by the page's id.
     pub models: HashMap<u32, Model>,
-    /// Scans by their number and channel.
-    pub scans: HashMap<(u32, usize), Volume>,
-    /// The scan that a run begins with.
-    pub prepared: Option<Rc<Prepared>>,
-    /// The run that was planned for it.
-    pub plan: Option<shaders::Plan>,
-    /// What can be run instead, where nothing could be planned.
-    pub windows: Option<Tiles>,
-    /// The GPU.
+    /// The open scans' channels.
+    pub channels: HashMap<ChannelId, Volume>,
+    /// The prepared inputs of the next run.
+    pub prepared: Option<Rc<PreparedScan>>,
+    /// The plan for the prepared inputs.
+    pub plan: Option<Plan>,
+    /// A tiled run for the prepared inputs, offered if there is no plan.
+    pub tiled_run: Option<TiledRun>,
+    /// The connection to the GPU.
     pub session: Session,
 }
 
-/// A model that the page holds.
+/// An open model.
 pub struct Model {
-    /// SHA-256 of its tensors.
+    /// SHA-256 of the model's tensors.
     pub hash: String,
-    /// The model.
+    /// The model bundle.
     pub bundle: Rc<Bundle>,
 }
 
-/// A scan as the network takes it, whatever the memory.
-pub struct Prepared {
-    /// Of what it was made.
-    pub inputs: Inputs,
-    /// The model that it was made for.
+/// The network's input made from a scan, for any memory budget.
+pub struct PreparedScan {
+    /// The model and the scans that were requested.
+    pub inputs: RunInputs,
+    /// The model bundle.
     pub bundle: Rc<Bundle>,
-    /// What is run on it.
+    /// The network's program for the input's size.
     pub program: Program,
     /// The network's input.
     pub input: Input,
-    /// Where that lies in the scan.
+    /// The position of the input in the scan.
     pub placement: Placement,
 }
 
-/// Overlapping windows of a scan, and how each is run.
+/// Overlapping tiles of a scan with the plan of one tile.
 #[derive(Clone)]
-pub struct Tiles {
-    /// Where they lie.
+pub struct TiledRun {
+    /// The tiles' positions and weights.
     pub tiling: Rc<Tiling>,
-    /// How one is run.
-    pub plan: shaders::Plan,
+    /// The plan of one tile.
+    pub tile_plan: Plan,
 }
 
 impl WorkerState {
-    /// Drops the model or the scan of a number, and what was prepared from it.
-    pub fn release(&mut self, number: u32) {
-        self.models.remove(&number);
-        self.scans.retain(|(scan, _), _| *scan != number);
-        let uses = |inputs: &Inputs| {
-            inputs.model.number == number || inputs.channels.iter().any(|(scan, _)| *scan == number)
+    /// Drops a model or a scan, and the run prepared from it.
+    pub fn release(&mut self, resource: u32) {
+        self.models.remove(&resource);
+        self.channels.retain(|id, _| id.resource != resource);
+        let uses_resource = |inputs: &RunInputs| {
+            inputs.model.resource == resource
+                || inputs.channels.iter().any(|id| id.resource == resource)
         };
-        if self.prepared.as_ref().is_some_and(|prepared| uses(&prepared.inputs)) {
-            self.forget_run();
+        if self.prepared.as_ref().is_some_and(|prepared| uses_resource(&prepared.inputs)) {
+            self.drop_prepared();
         }
     }
 
-    /// Drops what was prepared for a run.
-    fn forget_run(&mut self) {
+    fn drop_prepared(&mut self) {
         self.prepared = None;
         self.plan = None;
-        self.windows = None;
+        self.tiled_run = None;
     }
 
-    /// What was prepared of these inputs.
+    /// Returns the prepared scan of `inputs`.
     ///
     /// # Errors
-    /// In words for the person at the page, when it was another model or scan that was prepared.
-    pub fn prepared_of(&self, inputs: &Inputs) -> Result<Rc<Prepared>, String> {
+    /// A message for the user if other inputs were prepared.
+    pub fn prepared_for(&self, inputs: &RunInputs) -> Result<Rc<PreparedScan>, String> {
         let prepared = self.prepared.as_ref().filter(|prepared| prepared.inputs == *inputs);
         prepared
             .cloned()
             .ok_or("the run was planned for another model or scan: choose them again".into())
     }
 
-    /// The network's input, made once.
+    /// Prepares the network's input, or returns it if `inputs` are prepared already.
     ///
     /// # Errors
-    /// In words for the person at the page.
-    pub fn prepare(&mut self, inputs: &Inputs) -> Result<Rc<Prepared>, String> {
-        if let Ok(prepared) = self.prepared_of(inputs) {
+    /// A message for the user if the model or a scan is not open, or the scans do not fit the model.
+    pub fn prepare(&mut self, inputs: &RunInputs) -> Result<Rc<PreparedScan>, String> {
+        if let Ok(prepared) = self.prepared_for(inputs) {
             return Ok(prepared);
         }
-        self.forget_run();
-        let model = self.models.get(&inputs.model.number);
+        self.drop_prepared();
+        let model = self.models.get(&inputs.model.resource);
         let model = model.filter(|model| model.hash == inputs.model.hash);
-        let bundle = model.ok_or("the model is not open any more: open it again")?.bundle.clone();
-        if !inputs.channels.iter().all(|place| self.scans.contains_key(place)) {
-            return Err("a scan is not open any more: choose it again".into());
+        let bundle = model.ok_or("the model is no longer open: open it again")?.bundle.clone();
+        if !inputs.channels.iter().all(|id| self.channels.contains_key(id)) {
+            return Err("a scan is no longer open: choose it again".into());
         }
-        // Taken out and put back: a copy would double the largest thing in memory.
-        let taken = inputs.channels.iter().map(|place| Some((*place, self.scans.remove(place)?)));
-        let (places, volumes): (Vec<_>, Vec<_>) = taken.flatten().unzip();
-        let prepared = Prepared::new(inputs, bundle, &volumes).map_err(|e| e.to_string());
-        self.scans.extend(places.into_iter().zip(volumes));
+        // The volumes are removed and inserted again: a copy would double the largest allocation.
+        let removed = inputs.channels.iter().map(|id| Some((*id, self.channels.remove(id)?)));
+        let (ids, volumes): (Vec<_>, Vec<_>) = removed.flatten().unzip();
+        let prepared = PreparedScan::new(inputs, bundle, &volumes).map_err(|e| e.to_string());
+        self.channels.extend(ids.into_iter().zip(volumes));
         let prepared = Rc::new(prepared?);
         self.prepared = Some(prepared.clone());
         Ok(prepared)
     }
 }
 
-impl Prepared {
-    fn new(inputs: &Inputs, bundle: Rc<Bundle>, volumes: &[Volume]) -> Result<Prepared, Error> {
+impl PreparedScan {
+    fn new(
+        inputs: &RunInputs,
+        bundle: Rc<Bundle>,
+        volumes: &[Volume],
+    ) -> Result<PreparedScan, Error> {
         let card = &bundle.card;
         let (input, placement) = preprocess(volumes, &card.preprocess, &card.network)?;
         let mut program = Program::new(&card.network, input.dims)?;
-        // A resampled scan needs logits, to interpolate them at the source's voxels.
+        // A resampled scan needs logits, which are interpolated at the source's voxels.
         if !placement.is_resampled() {
             program = program.deciding(&card.task);
         }
-        Ok(Prepared { inputs: inputs.clone(), bundle, program, input, placement })
+        Ok(PreparedScan { inputs: inputs.clone(), bundle, program, input, placement })
     }
 
-    /// Windows as large as the patches that the model was trained on, where that is known and one
-    /// fits the budget.
-    pub fn windows(&self, preference: Preference, budget_bytes: u64) -> Option<Tiles> {
+    /// Plans a run on tiles of the training patch's size. Returns `None` if that size is unknown or does
+    /// not fit the budget.
+    pub fn tiled_run(&self, preference: Preference, budget_bytes: u64) -> Option<TiledRun> {
         let (network, dims) = (&self.bundle.card.network, self.input.dims);
         let patch = network.padded(self.bundle.card.provenance.patch?);
-        let window = std::array::from_fn(|axis| patch[axis].min(dims[axis]));
-        // Logits of windows are averaged, so none decides.
-        let program = Program::new(network, window).ok()?;
-        let plan = shaders::Plan::preferring(preference, &program, budget_bytes).ok()?;
-        let tiling = Rc::new(Tiling::new(dims, window, DEFAULT_OVERLAP));
-        Some(Tiles { tiling, plan })
+        let tile = std::array::from_fn(|axis| patch[axis].min(dims[axis]));
+        // The tiles' logits are averaged, so the program must not output labels.
+        let program = Program::new(network, tile).ok()?;
+        let tile_plan = Plan::preferring(preference, &program, budget_bytes).ok()?;
+        let tiling = Rc::new(Tiling::new(dims, tile, DEFAULT_OVERLAP));
+        Some(TiledRun { tiling, tile_plan })
     }
 
-    /// What a plan will take, as the page says it.
-    pub fn stated(&self, plan: &shaders::Plan) -> Plan {
-        Plan {
+    /// Summarizes a plan for the page.
+    pub fn summary(&self, plan: &Plan) -> PlanSummary {
+        PlanSummary {
             dims: plan.program.buffers[plan.program.input.buffer].dims,
             multiply_adds: plan.multiply_adds(),
             gpu_bytes: plan.footprint.total_bytes,

@@ -1,35 +1,35 @@
-//! What comes from outside: links, long texts, headers that state no position, and a browser without a
-//! graphics card.
+//! Untrusted input: links, long texts and headers without a position; and a browser without a graphics
+//! card.
 
 use std::time::Instant;
 
 use fantoccini::Client;
 use model_core::{Affine, Bundle, Grid, LabelMap, formats::nifti};
 use serde_json::{Value, json};
-use web_viewer::share::{self, Shared, SharedModel, SharedRegion};
+use web_viewer::share::{self, SharedModel, SharedRegion, SharedResult};
 
-use super::stage::{self, Dropped, drop_on, script, texts};
-use super::{Setup, click, link, model_shown, reach, screenshot, text, wait_for};
+use super::fixtures::{self, DroppedFile, drop_on, script, texts};
+use super::{Programs, click, link, reach, screenshot, text, wait_for, wait_for_model};
 
 #[test]
-fn what_comes_from_outside_cannot_spoil_the_page() {
-    let Some(setup) = Setup::find() else { return };
+fn untrusted_input_cannot_break_the_page() {
+    let Some(programs) = Programs::find() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let page = stage::set(&setup, folder.path(), &wordy());
-    let (_serve, address) = setup.serve(folder.path(), &page);
-    setup.in_a_browser(folder.path(), "outside", |client| look(client, address));
+    let page = fixtures::make_page(&programs, folder.path(), &model_with_long_texts());
+    let (_serve, address) = programs.serve(folder.path(), &page);
+    programs.in_browser(folder.path(), "untrusted-input", |client| check_page(client, address));
 }
 
-async fn look(client: Client, address: String) {
+async fn check_page(client: Client, address: String) {
     open_links(&client, &address).await;
     show_long_texts(&client, &address).await;
-    warn_of_positions(&client, &address).await;
-    say_what_to_do_without_a_gpu(&client, &address).await;
+    show_geometry_warnings(&client, &address).await;
+    explain_a_missing_gpu(&client, &address).await;
 }
 
-/// A model all of whose texts are as long as they may be, without a place to break them.
-fn wordy() -> Bundle {
-    let mut bundle = stage::model(&"N".repeat(200), true);
+/// Makes a model whose texts have the greatest allowed length and no spaces.
+fn model_with_long_texts() -> Bundle {
+    let mut bundle = fixtures::model(&"N".repeat(200), true);
     let card = &mut bundle.card;
     card.warning = "W".repeat(2000);
     card.task.name = "T".repeat(200);
@@ -44,11 +44,11 @@ fn wordy() -> Bundle {
     bundle
 }
 
-/// One label in all voxels: millions of them in a link of a few characters.
-fn full(dims: [usize; 3]) -> Shared {
+/// Makes a result with one label in all voxels. Its link is short, however many voxels there are.
+fn uniform_result(dims: [usize; 3]) -> SharedResult {
     let grid = Grid::new(dims, Affine::IDENTITY);
     let labels = LabelMap { labels: vec![1; grid.num_voxels()], grid };
-    Shared {
+    SharedResult {
         convention: Default::default(),
         regions: vec![SharedRegion {
             name: "all".into(),
@@ -60,46 +60,48 @@ fn full(dims: [usize; 3]) -> Shared {
             name: "A model".into(),
             warning: String::new(),
             hash: "0".repeat(64),
-            windows: String::new(),
+            tiles: String::new(),
         },
         labels,
     }
 }
 
-/// A link that takes long is read beside the page; one that lies is refused, and the page goes on.
+/// A large link is decoded without blocking the page. A forged link is refused, and the page stays
+/// usable.
 async fn open_links(client: &Client, address: &str) {
-    let large = share::encode(&full([256, 256, 192])).unwrap();
+    let large = share::encode(&uniform_result([256, 256, 192])).unwrap();
     println!("a link to {} voxels has {} characters", 256 * 256 * 192, large.len());
     client.goto("about:blank").await.unwrap();
     let start = Instant::now();
     client.goto(&format!("{address}#{large}")).await.unwrap();
     wait_for(client, "#regions", 60, "to be shown", |text| text.contains("all")).await;
-    let moments = script(client, "return window.moments").await.as_u64().unwrap();
-    println!("opened in {:.1} s, with {moments} moments free", start.elapsed().as_secs_f64());
-    assert!(moments > 20, "the page was busy with the link: {moments} moments");
+    let idle_ticks = script(client, "return window.idleTicks").await.as_u64().unwrap();
+    println!("opened in {:.1} s, with {idle_ticks} idle ticks", start.elapsed().as_secs_f64());
+    assert!(idle_ticks > 20, "the link blocked the page: {idle_ticks} idle ticks");
 
-    let small = share::encode(&full([8, 8, 8])).unwrap();
-    for (hostile, told) in hostile(&small) {
+    let small = share::encode(&uniform_result([8, 8, 8])).unwrap();
+    for (forged, message) in forged_links(&small) {
         client.goto("about:blank").await.unwrap();
-        client.goto(&format!("{address}#{hostile}")).await.unwrap();
+        client.goto(&format!("{address}#{forged}")).await.unwrap();
         let error = wait_for(client, ".error", 60, "to refuse", |text| !text.is_empty()).await;
-        assert!(error.contains(told), "expected {told:?} in {error:?}");
+        assert!(error.contains(message), "expected {message:?} in {error:?}");
     }
-    // After that the page does what it can.
-    let model = stage::file("own.safetensors", &stage::model("Own", true));
-    drop_on(client, &[&[model, ("scan.nii.gz".into(), stage::scan(stage::grid()))]]).await;
+    // The page still loads and plans.
+    let model = fixtures::file("own.safetensors", &fixtures::model("Own", true));
+    drop_on(client, &[&[model, ("scan.nii.gz".into(), fixtures::scan(fixtures::grid()))]]).await;
     wait_for(client, "#status", 60, "to be ready", |text| text == "Ready to segment").await;
 }
 
-/// Links with other numbers behind a checksum that is right, and words of the page's answers.
-fn hostile(fragment: &str) -> Vec<(String, &'static str)> {
+/// Returns links with forged fields and a valid checksum, each with a text of the page's error.
+fn forged_links(fragment: &str) -> Vec<(String, &'static str)> {
     use flate2::Compression;
     use flate2::read::{DeflateDecoder, DeflateEncoder};
     use std::io::Read;
-    let body = share::open(fragment).unwrap();
+    let body = share::body_from_fragment(fragment).unwrap();
     let length = u32::from_le_bytes(body[..4].try_into().unwrap()) as usize;
     let mut json = String::new();
     DeflateDecoder::new(&body[4..4 + length]).read_to_string(&mut json).unwrap();
+    let coded = &body[4 + length..];
     let with = |fields: &[(&str, Value)]| {
         let mut card: Value = serde_json::from_str(&json).unwrap();
         for (path, value) in fields {
@@ -111,14 +113,7 @@ fn hostile(fragment: &str) -> Vec<(String, &'static str)> {
             .read_to_end(&mut deflated)
             .unwrap();
         let length = (deflated.len() as u32).to_le_bytes();
-        share::seal(
-            &[
-                &length[..],
-                &deflated,
-                &body[4 + u32::from_le_bytes(body[..4].try_into().unwrap()) as usize..],
-            ]
-            .concat(),
-        )
+        share::fragment_from_body(&[&length[..], &deflated, coded].concat())
     };
     vec![
         (
@@ -135,43 +130,44 @@ fn hostile(fragment: &str) -> Vec<(String, &'static str)> {
     ]
 }
 
-/// No text makes the page wider than its window.
+/// Long texts do not make the page wider than the browser's window.
 async fn show_long_texts(client: &Client, address: &str) {
     client.goto("about:blank").await.unwrap();
     client.goto(address).await.unwrap();
-    model_shown(client).await;
-    let scan: Dropped = (format!("{}.nii.gz", "F".repeat(200)), stage::scan(stage::grid()));
+    wait_for_model(client).await;
+    let scan: DroppedFile =
+        (format!("{}.nii.gz", "F".repeat(200)), fixtures::scan(fixtures::grid()));
     drop_on(client, &[std::slice::from_ref(&scan)]).await;
     reach(client, "ready", 60).await;
-    expect_narrow(client, "the model and its scan").await;
+    expect_no_overflow(client, "the model and its scan").await;
     click(client, "#segment").await;
     reach(client, "done", 400).await;
-    expect_narrow(client, "the result").await;
+    expect_no_overflow(client, "the result").await;
     screenshot(client, "long-texts.png").await;
     click(client, "#copy-link").await;
     let link = link(client).await;
 
-    let broken: Dropped = (scan.0.clone(), vec![0; 400]);
+    let broken: DroppedFile = (scan.0.clone(), vec![0; 400]);
     drop_on(client, &[&[broken]]).await;
     wait_for(client, ".error", 60, "to name the file", |text| text.contains("FFFF")).await;
-    expect_narrow(client, "an error").await;
+    expect_no_overflow(client, "an error").await;
 
     client.set_window_size(500, 900).await.unwrap();
-    expect_narrow(client, "a narrow window").await;
+    expect_no_overflow(client, "a narrow page").await;
     client.goto("about:blank").await.unwrap();
     client.goto(&link).await.unwrap();
     wait_for(client, "#regions", 60, "to be shown", |text| text.contains("RRRR")).await;
-    expect_narrow(client, "a link in a narrow window").await;
+    expect_no_overflow(client, "a link on a narrow page").await;
     screenshot(client, "long-texts-narrow.png").await;
     client.set_window_size(1440, 960).await.unwrap();
 
-    // Longer ones are refused.
-    let bundle = with_warning(&stage::model("Own", true), &"W".repeat(3000));
-    drop_on(client, &[&[("wordy.safetensors".into(), bundle)]]).await;
+    // Longer texts are refused.
+    let bundle = with_warning(&fixtures::model("Own", true), &"W".repeat(3000));
+    drop_on(client, &[&[("long-warning.safetensors".into(), bundle)]]).await;
     wait_for(client, ".error", 60, "to refuse", |text| text.contains("at most 2000")).await;
 }
 
-/// The file of a bundle with another warning, which our own code does not write.
+/// Returns the file of a bundle with a changed warning, which may be longer than this code writes.
 fn with_warning(bundle: &Bundle, warning: &str) -> Vec<u8> {
     let bytes = bundle.to_bytes().unwrap();
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -182,31 +178,32 @@ fn with_warning(bundle: &Bundle, warning: &str) -> Vec<u8> {
     [&(changed.len() as u64).to_le_bytes()[..], changed.as_bytes(), &bytes[8 + length..]].concat()
 }
 
-async fn expect_narrow(client: &Client, what: &str) {
-    const WIDE: &str = r#"
-        const places = [document.documentElement, ...document.querySelectorAll(".panel, .scrolling, header, .error")];
-        if (innerWidth > 1000 && document.documentElement.scrollHeight > innerHeight) return "too high";
-        return places
-            .filter(place => place.scrollWidth > place.clientWidth + 1)
-            .map(place => `${place.tagName} ${place.className}: ${place.scrollWidth} of ${place.clientWidth}`);
+/// Checks that no panel's content is wider than the panel.
+async fn expect_no_overflow(client: &Client, what: &str) {
+    const OVERFLOWING: &str = r#"
+        const elements = [document.documentElement, ...document.querySelectorAll(".panel, .scrolling, header, .error")];
+        if (innerWidth > 1000 && document.documentElement.scrollHeight > innerHeight) return "too tall";
+        return elements
+            .filter(e => e.scrollWidth > e.clientWidth + 1)
+            .map(e => `${e.tagName} ${e.className}: ${e.scrollWidth} of ${e.clientWidth}`);
     "#;
-    assert_eq!(script(client, WIDE).await, json!([]), "{what} takes more than its place");
+    assert_eq!(script(client, OVERFLOWING).await, json!([]), "{what} overflows");
 }
 
-/// Volumes follow from a header; where it is in doubt, the page says so beside scan and result.
-async fn warn_of_positions(client: &Client, address: &str) {
-    let mut unstated = stage::grid();
+/// Volumes depend on the header: its warnings are shown with the scan and with the result.
+async fn show_geometry_warnings(client: &Client, address: &str) {
+    let mut unstated = fixtures::grid();
     (unstated.forms.sform_code, unstated.forms.qform_code) = (0, 0);
-    let mut twice = stage::grid();
-    twice.forms.qform_code = 1;
-    twice.forms.offset_mm = [0.0, 5.0, 0.0];
-    for grid in [unstated, twice] {
+    let mut contradictory = fixtures::grid();
+    contradictory.forms.qform_code = 1;
+    contradictory.forms.offset_mm = [0.0, 5.0, 0.0];
+    for grid in [unstated, contradictory] {
         let expected = nifti::warnings(&grid.forms);
         assert!(!expected.is_empty());
         client.goto("about:blank").await.unwrap();
         client.goto(address).await.unwrap();
-        model_shown(client).await;
-        drop_on(client, &[&[("scan.nii.gz".into(), stage::scan(grid))]]).await;
+        wait_for_model(client).await;
+        drop_on(client, &[&[("scan.nii.gz".into(), fixtures::scan(grid))]]).await;
         reach(client, "ready", 60).await;
         assert_eq!(texts(client, ".scan .geometry").await, expected);
         click(client, "#segment").await;
@@ -222,15 +219,18 @@ async fn warn_of_positions(client: &Client, address: &str) {
     screenshot(client, "geometry.png").await;
 }
 
-async fn say_what_to_do_without_a_gpu(client: &Client, address: &str) {
+async fn explain_a_missing_gpu(client: &Client, address: &str) {
     client.goto(&format!("{address}/?nogpu")).await.unwrap();
-    let told = text(client, "#no-gpu").await;
-    for said in ["Use graphics acceleration when available", "chrome://flags", "Links to results"] {
-        assert!(told.contains(said), "expected {said:?} in {told:?}");
+    let message = text(client, "#gpu-problem").await;
+    for expected in
+        ["Use graphics acceleration when available", "chrome://flags", "Links to results"]
+    {
+        assert!(message.contains(expected), "expected {expected:?} in {message:?}");
     }
-    model_shown(client).await;
-    drop_on(client, &[&[("scan.nii.gz".into(), stage::scan(stage::grid()))]]).await;
-    wait_for(client, "#status", 60, "to be honest", |text| text.contains("cannot run")).await;
+    wait_for_model(client).await;
+    drop_on(client, &[&[("scan.nii.gz".into(), fixtures::scan(fixtures::grid()))]]).await;
+    wait_for(client, "#status", 60, "to report the problem", |text| text.contains("cannot run"))
+        .await;
     let segment = client.find(fantoccini::Locator::Css("#segment")).await.unwrap();
     assert!(!segment.is_enabled().await.unwrap(), "no run without a graphics card");
     screenshot(client, "no-gpu.png").await;

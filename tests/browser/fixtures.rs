@@ -1,4 +1,4 @@
-//! A page that can be watched, with models whose answers tell them apart and files to drop on it.
+//! Fixtures: an instrumented page, models that are recognized by their results, and files to drop.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use model_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Setup, page_with};
+use super::{Programs, page_with_script};
 
 /// Voxels of a scan along each axis.
 const SIZE: usize = 32;
 
-/// Drops files on the page as one, or one after the other without a pause.
-const DROP: &str = r#"
+/// Drops groups of files on the page, each group as one event, without a pause between them.
+const DROP_SCRIPT: &str = r#"
 const drop = files => {
     const dataTransfer = new DataTransfer();
     for (const [name, bytes] of files) {
@@ -31,11 +31,11 @@ const drop = files => {
 arguments[0].forEach(drop);
 "#;
 
-/// A file to drop.
-pub type Dropped = (String, Vec<u8>);
+/// The name and the bytes of a file to drop.
+pub type DroppedFile = (String, Vec<u8>);
 
-/// Makes the folder `demo` with a model and a scan, and a page that can be watched beside it.
-pub fn set(setup: &Setup, folder: &Path, model: &Bundle) -> PathBuf {
+/// Makes the folder `demo` with a model and a scan. Returns the folder of an instrumented page.
+pub fn make_page(programs: &Programs, folder: &Path, model: &Bundle) -> PathBuf {
     let demo = folder.join("demo");
     fs::create_dir_all(&demo).unwrap();
     fs::write(demo.join("model.safetensors"), model.to_bytes().unwrap()).unwrap();
@@ -45,11 +45,11 @@ pub fn set(setup: &Setup, folder: &Path, model: &Bundle) -> PathBuf {
         "case": { "name": "a ramp", "files": ["scan.nii.gz"] },
     });
     fs::write(demo.join("manifest.json"), manifest.to_string()).unwrap();
-    page_with(&setup.page, folder, "spied-page", include_str!("spy.js"))
+    page_with_script(&programs.page, folder, "observed-page", include_str!("observed_page.js"))
 }
 
-/// A network as large as the demonstration's that finds a lesion everywhere, or nowhere.
-pub fn model(name: &str, finds: bool) -> Bundle {
+/// Makes a model of the demonstration's size that labels every voxel a lesion, or none.
+pub fn model(name: &str, finds_lesion: bool) -> Bundle {
     let task = Task::exclusive("Lesions", vec!["T1".into()], vec![(7, "lesion".into())]);
     let network = UNetConfig::preset("demo", 1, 2).unwrap();
     let zeros = config::parameters(&network).into_iter().map(|parameter| {
@@ -58,7 +58,7 @@ pub fn model(name: &str, finds: bool) -> Bundle {
     });
     let mut weights: model_core::Weights = zeros.collect();
     let bias = weights.get_mut("head.bias").expect("the network's last parameter");
-    bias.values = if finds { vec![0.0, 1.0] } else { vec![1.0, 0.0] };
+    bias.values = if finds_lesion { vec![0.0, 1.0] } else { vec![1.0, 0.0] };
     let card = Card {
         name: name.into(),
         warning: String::new(),
@@ -70,29 +70,29 @@ pub fn model(name: &str, finds: bool) -> Bundle {
     Bundle { card, weights }
 }
 
-/// Millimeters are voxels.
+/// Makes a grid of voxels of 1 mm.
 pub fn grid() -> Grid {
     Grid::new([SIZE; 3], Affine::IDENTITY)
 }
 
-/// A scan whose intensities rise along its axes.
+/// Makes a scan whose intensities increase along its axes.
 pub fn scan(grid: Grid) -> Vec<u8> {
     let voxels = (0..grid.num_voxels()).map(|n| (n % 97) as f32).collect();
     nifti::write_volumes(&[Volume { grid, voxels }]).unwrap()
 }
 
-/// A bundle as a file to drop.
-pub fn file(name: &str, bundle: &Bundle) -> Dropped {
+/// Makes a file to drop from a bundle.
+pub fn file(name: &str, bundle: &Bundle) -> DroppedFile {
     (name.into(), bundle.to_bytes().unwrap())
 }
 
 /// Drops groups of files, each as one event.
-pub async fn drop_on(client: &Client, groups: &[&[Dropped]]) {
+pub async fn drop_on(client: &Client, groups: &[&[DroppedFile]]) {
     let encoded = groups.iter().map(|group| {
         let files = group.iter().map(|(name, bytes)| json!([name, STANDARD.encode(bytes)]));
         Value::Array(files.collect())
     });
-    client.execute(DROP, vec![Value::Array(encoded.collect())]).await.unwrap();
+    client.execute(DROP_SCRIPT, vec![Value::Array(encoded.collect())]).await.unwrap();
 }
 
 /// Runs a script in the page.
@@ -100,12 +100,12 @@ pub async fn script(client: &Client, text: &str) -> Value {
     client.execute(text, vec![]).await.unwrap()
 }
 
-/// Has the worker do something.
-pub async fn tell_worker(client: &Client, what: &str) {
-    script(client, &format!("new BroadcastChannel('tests').postMessage({what:?});")).await;
+/// Sends a command to the instrumented worker: `die`, `hang` or `memory`.
+pub async fn command_worker(client: &Client, command: &str) {
+    script(client, &format!("new BroadcastChannel('tests').postMessage({command:?});")).await;
 }
 
-/// What stands at each of these places; nothing where there is none.
+/// Returns the texts of all elements that match a selector.
 pub async fn texts(client: &Client, css: &str) -> Vec<String> {
     let mut texts = Vec::new();
     for element in client.find_all(Locator::Css(css)).await.unwrap() {
