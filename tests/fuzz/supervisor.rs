@@ -54,7 +54,7 @@ pub enum FailureKind {
     /// Reading it panicked.
     Panic,
     /// Reading it held more memory than its bytes justify.
-    OpMemory,
+    Memory,
     /// Reading it took too long.
     Time,
     /// Reading it ended the process: no memory left, no stack left.
@@ -117,7 +117,7 @@ pub fn fuzz(
             break;
         }
         let kind = match status.code() {
-            Some(TOO_MUCH_MEMORY) => FailureKind::OpMemory,
+            Some(TOO_MUCH_MEMORY) => FailureKind::Memory,
             Some(TOO_LONG) => FailureKind::Time,
             Some(_) => FailureKind::Panic,
             None => FailureKind::Abort,

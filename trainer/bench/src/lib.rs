@@ -41,7 +41,7 @@ pub struct BenchArgs {
 
 #[derive(Subcommand)]
 enum What {
-    OpMemory(MemoryArgs),
+    Memory(MemoryArgs),
     Step(step::StepArgs),
     Metrics(metrics::MetricsArgs),
     Augment(augment::AugmentArgs),
@@ -117,7 +117,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// be compared.
 pub fn run(args: BenchArgs) -> Result<()> {
     match args.what {
-        What::OpMemory(args) => memory(args),
+        What::Memory(args) => memory(args),
         What::Step(args) => step::run(&args),
         What::Metrics(args) => metrics::run(&args),
         What::Augment(args) => augment::run(&args),
