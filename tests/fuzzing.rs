@@ -68,10 +68,10 @@ fn every_kind_of_failure_is_found_and_can_be_replayed() {
         let input = fs::read(&failure.file).unwrap();
         assert_eq!(input, target.input(1, failure.number));
         let expected =
-            [FailureKind::Panic, FailureKind::OpMemory, FailureKind::Time, FailureKind::Abort]
+            [FailureKind::Panic, FailureKind::Memory, FailureKind::Time, FailureKind::Abort]
                 [usize::from(input[0] - 250)];
         assert_eq!(failure.kind, expected, "{report}");
-        if failure.kind == FailureKind::OpMemory {
+        if failure.kind == FailureKind::Memory {
             assert!(catch_unwind(AssertUnwindSafe(|| replay(&target, &failure.file))).is_err());
         }
     }
