@@ -249,13 +249,13 @@ async fn get_through_failures(client: Client, address: String, predicted: LabelM
 
 /// The page's label map lies on the scan's grid and is the trainer's.
 fn compare(shared: &Shared, predicted: &LabelMap, regions: &[Region]) {
-    predicted.grid.check_same(&shared.labels.grid).unwrap();
+    predicted.grid().check_same(shared.labels.grid()).unwrap();
     let mut num_compared = 0;
     for region in regions {
         if predicted.volume_ml(&region.labels) == 0.0 {
             continue;
         }
-        let (ours, theirs) = (&shared.labels.labels, &predicted.labels);
+        let (ours, theirs) = (shared.labels.labels(), predicted.labels());
         let dice = metrics::dice(ours, theirs, &region.labels, EmptyRule::Brats2023);
         println!("{}: Dice {dice:.5} between the page and the trainer", region.name);
         assert!(dice >= LEAST_DICE, "{}: {dice}", region.name);

@@ -38,16 +38,16 @@ fn peers_and_rewind_find_the_same_voxels_at_the_same_place() {
         let volumes = nifti::read(&file).unwrap_or_else(|e| panic!("{name}: {e}"));
         let wanted: [[f64; 4]; 3] =
             serde_json::from_value(case["world_from_voxel"].clone()).unwrap();
-        let grid = &volumes[0].grid;
+        let grid = volumes[0].grid();
         let difference = grid.world_from_voxel.max_abs_difference(&Affine::from_rows(wanted));
         assert!(difference < 1e-5, "{name}: {:?}, {}", grid.world_from_voxel, case["judge"]);
         let second = case["second_voxel"].as_f64().unwrap();
-        assert_eq!(f64::from(volumes[0].voxels[1]), second, "{name}");
+        assert_eq!(f64::from(volumes[0].values()[1]), second, "{name}");
         // What is written on this grid lies where it was read.
         let written = nifti::write_volumes(&volumes).unwrap();
         let again = &nifti::read(&written).unwrap()[0];
-        assert_eq!(again.voxels, volumes[0].voxels, "{name}");
-        let difference = again.grid.world_from_voxel.max_abs_difference(&grid.world_from_voxel);
+        assert_eq!(again.values(), volumes[0].values(), "{name}");
+        let difference = again.grid().world_from_voxel.max_abs_difference(&grid.world_from_voxel);
         assert!(difference < 1e-5, "{name}: {difference} after writing");
     }
 }

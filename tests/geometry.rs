@@ -50,23 +50,21 @@ fn all_axis_orders_of_one_scan_agree() {
     for path in paths {
         let name = path.file_name().unwrap().to_str().unwrap()[..3].to_string();
         let volume = nifti::read(&fs::read(&path).unwrap()).unwrap().remove(0);
-        let orientation = volume.grid.orientation();
+        let orientation = volume.grid().orientation();
         assert_eq!(String::from_iter(orientation.letters()), name);
         let (input, placement) =
             preprocess(std::slice::from_ref(&volume), &config, &network).unwrap();
-        let canonical = Volume {
-            grid: volume.grid.canonical(),
-            voxels: orientation.to_canonical(volume.grid.dims, &volume.voxels),
-        };
-        let back = orientation.from_canonical(volume.grid.dims, &canonical.voxels);
-        assert!(back == volume.voxels, "{name}: there and back");
-        assert_eq!(placement.source(), &volume.grid);
+        let canonical = orientation.to_canonical(volume.grid().dims, volume.values());
+        let canonical = Volume::new(volume.grid().canonical(), canonical).unwrap();
+        let back = orientation.from_canonical(volume.grid().dims, canonical.values());
+        assert!(back == volume.values(), "{name}: there and back");
+        assert_eq!(placement.source(), volume.grid());
         let Some((reference, values)) = &first else {
             first = Some((canonical, input.values));
             continue;
         };
-        reference.grid.check_same(&canonical.grid).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert!(reference.voxels == canonical.voxels, "{name}: voxels differ");
+        reference.grid().check_same(canonical.grid()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(reference.values() == canonical.values(), "{name}: voxels differ");
         // The same bits: statistics are taken in canonical order.
         assert!(*values == input.values, "{name}: inputs differ");
     }
@@ -92,8 +90,9 @@ fn two_forms() -> Grid {
 #[test]
 fn written_files_keep_both_forms_and_name_nobody() {
     let grid = two_forms();
-    let map = LabelMap { grid: grid.clone(), labels: (0..24).collect() };
-    let volume = Volume { grid: grid.clone(), voxels: (0..24).map(|n| n as f32 - 5.5).collect() };
+    let map = LabelMap::new(grid.clone(), (0..24).collect()).unwrap();
+    let volume = (0..24).map(|n| n as f32 - 5.5).collect();
+    let volume = Volume::new(grid.clone(), volume).unwrap();
     let labels = nifti::write_labels(&map);
     assert_eq!(nifti::read_labels(&labels).unwrap(), map);
     let one = nifti::write_volumes(std::slice::from_ref(&volume)).unwrap();
@@ -127,9 +126,9 @@ fn the_sform_wins_then_the_qform_then_the_spacing() {
     let read = |change: fn(&mut Grid)| {
         let mut grid = two_forms();
         change(&mut grid);
-        let map = LabelMap { labels: vec![0; 24], grid };
-        let grid = nifti::read_labels(&nifti::write_labels(&map)).unwrap().grid;
-        assert_eq!(grid.forms, map.grid.forms, "the forms are kept, whichever is used");
+        let map = LabelMap::background(grid);
+        let grid = nifti::read_labels(&nifti::write_labels(&map)).unwrap().grid().clone();
+        assert_eq!(grid.forms, map.grid().forms, "the forms are kept, whichever is used");
         (grid.world_from_voxel.rows(), nifti::warnings(&grid.forms).len())
     };
     let sform = two_forms().world_from_voxel.rows();
@@ -160,8 +159,8 @@ fn a_brats_case_goes_through_the_network_and_back() {
         .flat_map(|part| nifti::read(&file(part)).unwrap())
         .collect();
     let labels = nifti::read_labels(&file("seg")).unwrap();
-    assert_eq!((labels.grid.forms.sform_code, labels.grid.forms.qform_code > 0), (0, true));
-    assert_eq!(labels.grid.orientation().letters(), ['L', 'P', 'S']);
+    assert_eq!((labels.grid().forms.sform_code, labels.grid().forms.qform_code > 0), (0, true));
+    assert_eq!(labels.grid().orientation().letters(), ['L', 'P', 'S']);
     let case = Case::new("BraTS-GLI-00000-000", channels, Some(labels), &task).unwrap();
     let labels = case.labels.as_ref().unwrap();
     assert!(
@@ -178,8 +177,8 @@ fn a_brats_case_goes_through_the_network_and_back() {
     assert!(input.values.iter().all(|v| v.is_finite()));
     let logits = logits_of(&placement.place_labels(labels), &task);
     let restored = postprocess(&logits, &task, &placement);
-    assert!(restored.labels == labels.labels, "labels come back as they were");
-    assert_eq!(restored.grid, case.channels[0].grid, "on the images' grid, with their forms");
+    assert!(restored.labels() == labels.labels(), "labels come back as they were");
+    assert_eq!(restored.grid(), case.channels[0].grid(), "on the images' grid, with their forms");
     let written = nifti::read_labels(&nifti::write_labels(&restored)).unwrap();
     assert!(written == restored);
     assert!(written.volume_ml(&[1, 2, 3]) > 1.0);
@@ -202,7 +201,7 @@ fn real_data_sets_become_cases_that_go_there_and_back() {
             assert!(input.values.iter().all(|v| v.is_finite()), "{}", case.name);
             let labels = case.labels.unwrap();
             let restored = placement.restore(&placement.place_labels(&labels));
-            assert!(restored.labels == labels.labels, "{}", case.name);
+            assert!(restored.labels() == labels.labels(), "{}", case.name);
         }
     }
 }
@@ -221,10 +220,10 @@ fn resampled_labels_come_back() {
         network.check_size(input.dims).unwrap();
         let logits = logits_of(&placement.place_labels(labels), &task);
         let restored = postprocess(&logits, &task, &placement);
-        assert_eq!(restored.grid, labels.grid);
+        assert_eq!(restored.grid(), labels.grid());
         for region in &task.regions {
             let score =
-                dice(&restored.labels, &labels.labels, &region.labels, EmptyRule::Brats2023);
+                dice(restored.labels(), labels.labels(), &region.labels, EmptyRule::Brats2023);
             assert!(score >= least_dice, "{} at {spacing_mm:?}: {score}", region.name);
         }
     }
@@ -257,11 +256,11 @@ fn another_reader_finds_the_same_voxels() {
         let ours = nifti::read(&bytes).unwrap();
         let theirs = InMemNiftiObject::from_reader(&unpacked(&bytes)[..]).unwrap();
         let volume = theirs.volume();
-        let [di, dj, dk] = ours[0].grid.dims;
+        let [di, dj, dk] = ours[0].grid().dims;
         assert_eq!(volume.dim()[..3], [di as u16, dj as u16, dk as u16], "{file}");
         let mut worst = 0.0f64;
         for (channel, mine) in ours.iter().enumerate() {
-            for (n, &voxel) in mine.voxels.iter().enumerate() {
+            for (n, &voxel) in mine.values().iter().enumerate() {
                 let place = [n % di, n / di % dj, n / di / dj, channel].map(|x| x as u16);
                 let wanted = volume.get_f64(&place[..volume.dimensionality()]).unwrap();
                 worst = worst.max((f64::from(voxel) - wanted).abs() / wanted.abs().max(1.0));

@@ -26,7 +26,7 @@ fn peak_bytes_of(work: impl FnOnce()) -> usize {
 fn small_file() -> (Vec<u8>, Vec<u8>) {
     let grid = Grid::new([5, 4, 3], Affine::from_spacing([1.0, 2.0, 3.0]));
     let labels = (0..60).map(|n| n % 4).collect();
-    let packed = nifti::write_labels(&LabelMap { grid, labels });
+    let packed = nifti::write_labels(&LabelMap::new(grid, labels).unwrap());
     let mut plain = Vec::new();
     std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut plain).unwrap();
     (packed, plain)
@@ -110,7 +110,10 @@ fn mutated_headers_never_panic_nor_ask_for_memory() {
                 // What was read can be written and read again.
                 if let Ok(volumes) = result {
                     let written = nifti::write_volumes(&volumes).unwrap();
-                    assert_eq!(nifti::read(&written).unwrap()[0].grid.dims, volumes[0].grid.dims);
+                    assert_eq!(
+                        nifti::read(&written).unwrap()[0].grid().dims,
+                        volumes[0].grid().dims
+                    );
                 }
                 let _ = nifti::read_labels(&file);
             });
@@ -291,18 +294,18 @@ fn numbers_that_mean_nothing_are_refused_with_what_was_found() {
     let mut unscaled = plain.clone();
     put(&mut unscaled, 112, 0f32.to_le_bytes());
     put(&mut unscaled, 116, f32::NAN.to_le_bytes());
-    assert_eq!(nifti::read(&unscaled).unwrap()[0].voxels[3], 3.0, "slope 0 says: none");
+    assert_eq!(nifti::read(&unscaled).unwrap()[0].values()[3], 3.0, "slope 0 says: none");
 }
 
 #[test]
 fn what_is_no_label_is_listed() {
     let grid = Grid::new([3, 2, 1], Affine::IDENTITY);
     let read = |voxels: [f32; 6]| {
-        let volume = Volume { grid: grid.clone(), voxels: voxels.to_vec() };
+        let volume = Volume::new(grid.clone(), voxels.to_vec()).unwrap();
         nifti::read_labels(&nifti::write_volumes(&[volume]).unwrap())
     };
     let almost_one = 0.999_999_9;
-    assert_eq!(read([0., 1., 255., 3., 4., almost_one]).unwrap().labels, [0, 1, 255, 3, 4, 1]);
+    assert_eq!(read([0., 1., 255., 3., 4., almost_one]).unwrap().labels(), [0, 1, 255, 3, 4, 1]);
     let error = read([0., 0.5, -1., 256., 0.5, f32::NAN]).unwrap_err();
     assert!(matches!(error, Error::Labels { .. }));
     assert!(error.to_string().contains("[0.5, -1.0, 256.0, NaN]"), "{error}");
@@ -375,7 +378,7 @@ fn every_edge_file_is_read_or_refused_as_it_should() {
         };
         match (result, wanted) {
             (Ok(volumes), Some(wanted)) => {
-                assert_eq!((volumes[0].grid.dims, volumes.len()), wanted, "{name}");
+                assert_eq!((volumes[0].grid().dims, volumes.len()), wanted, "{name}");
             }
             (Err(error), None) => assert!(error.to_string().contains(says), "{name}: {error}"),
             (result, _) => panic!("{name}: {:?}", result.map(|volumes| volumes.len())),

@@ -81,13 +81,13 @@ pub fn phantom(seed: u64, size: usize) -> Case {
     }
     let channels = CONTRASTS
         .iter()
-        .map(|contrast| Volume {
-            grid: grid.clone(),
-            voxels: image(&tissues, size, contrast, &mut random),
+        .map(|contrast| {
+            let values = image(&tissues, size, contrast, &mut random);
+            Volume::new(grid.clone(), values).expect("a value for each voxel")
         })
         .collect();
     let labels = tissues.iter().map(|tissue| tissue.label()).collect();
-    let labels = Some(LabelMap { grid, labels });
+    let labels = Some(LabelMap::new(grid, labels).expect("a label for each voxel"));
     Case { name: format!("phantom_{seed:04}"), channels, labels }
 }
 

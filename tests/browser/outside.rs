@@ -47,7 +47,7 @@ fn wordy() -> Bundle {
 /// One label in all voxels: millions of them in a link of a few characters.
 fn full(dims: [usize; 3]) -> Shared {
     let grid = Grid::new(dims, Affine::IDENTITY);
-    let labels = LabelMap { labels: vec![1; grid.num_voxels()], grid };
+    let labels = LabelMap::new(grid.clone(), vec![1; grid.num_voxels()]).unwrap();
     Shared {
         convention: Default::default(),
         regions: vec![SharedRegion {

@@ -84,7 +84,7 @@ async fn expect_result(client: &Client, scan: &Dropped, name: &str, finds: bool)
     let shared = shared(client).await;
     assert_eq!(shared.model.name, name);
     assert_eq!(shared.model.hash, stage::model(name, finds).hash(), "{name}");
-    let found = shared.labels.labels.contains(&7);
+    let found = shared.labels.labels().contains(&7);
     assert_eq!(found, finds, "the model that ran is another than {name}");
     assert_eq!(text(client, ".model .name").await, name);
     assert!(text(client, ".result dl").await.contains(name));

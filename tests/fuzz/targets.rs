@@ -194,10 +194,10 @@ fn read_nifti(bytes: &[u8]) -> Option<Afterwards> {
         let written = nifti::write_volumes(&volumes).expect("a scan that was read");
         let again = match nifti::read(&written) {
             // Where its voxels are as small or large as is accepted, rounding to f32 decides.
-            Err(Error::Geometry { .. }) if is_at_the_edge(&volumes[0].grid) => return,
+            Err(Error::Geometry { .. }) if is_at_the_edge(volumes[0].grid()) => return,
             again => again.expect("a scan that was written"),
         };
-        assert_eq!(again[0].grid.dims, volumes[0].grid.dims);
+        assert_eq!(again[0].grid().dims, volumes[0].grid().dims);
         assert_eq!(again.len(), volumes.len());
     }))
 }
@@ -239,7 +239,7 @@ fn read_link(bytes: &[u8]) -> Option<Afterwards> {
         // Its label map can be saved, and opened again.
         let saved = nifti::write_labels(&shared.labels);
         let again = nifti::read_labels(&saved).expect("a label map that was saved");
-        assert!(again.labels == shared.labels.labels, "the labels change when they are saved");
+        assert!(again.labels() == shared.labels.labels(), "the labels change when they are saved");
     }))
 }
 

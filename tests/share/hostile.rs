@@ -38,6 +38,14 @@ fn expect_too_large(link: &str, limit: u64) {
     }
 }
 
+/// Returns the result with its grid changed.
+fn with_grid(mut shared: Shared, change: impl FnOnce(&mut Grid)) -> Shared {
+    let (mut grid, labels) = shared.labels.into_parts();
+    change(&mut grid);
+    shared.labels = LabelMap::new(grid, labels).unwrap();
+    shared
+}
+
 /// A label map is saved as NIfTI-1, whose longest axis this is.
 #[test]
 fn an_axis_that_cannot_be_saved_is_refused() {
@@ -45,7 +53,7 @@ fn an_axis_that_cannot_be_saved_is_refused() {
         let dims = |n| std::array::from_fn(|a| if a == axis { n } else { 1 });
         expect_too_large(&boxed(dims(32_768), dims(1)), 32_767);
         let grid = Grid::new(dims(32_768), Affine::IDENTITY);
-        let map = |grid: Grid| shared(LabelMap { labels: vec![0; grid.num_voxels()], grid });
+        let map = |grid: Grid| shared(LabelMap::background(grid));
         let refused = share::encode(&map(grid));
         assert!(matches!(refused, Err(ShareError::TooLarge { limit: 32_767, .. })), "{refused:?}");
         let longest = map(Grid::new(dims(32_767), Affine::IDENTITY));
@@ -125,23 +133,21 @@ fn a_header_that_lies_elsewhere_than_its_grid_is_refused() {
             other => panic!("{path} = {value}: expected a contradiction, found {other:?}"),
         }
     }
-    let mut map = small();
-    map.labels.grid.forms.rows[0][3] += 1.0;
+    let map = with_grid(small(), |grid| grid.forms.rows[0][3] += 1.0);
     assert!(matches!(share::encode(&map), Err(ShareError::Content { .. })));
 }
 
 /// A qform alone is as good, and one that the sform overrules may say what it likes.
 #[test]
 fn both_forms_are_understood() {
-    let mut map = small();
-    map.labels.grid = Grid::new(map.labels.grid.dims, Affine::from_spacing([1.0, 2.0, 3.0]));
+    let spacing = Affine::from_spacing([1.0, 2.0, 3.0]);
+    let map = with_grid(small(), |grid| *grid = Grid::new(grid.dims, spacing));
     let map = shared(map.labels);
-    let forms = &map.labels.grid.forms;
+    let forms = &map.labels.grid().forms;
     let as_qform = NiftiTransforms { qform_code: 1, sform_code: 0, rows: [[9.0; 4]; 3], ..*forms };
     let elsewhere = NiftiTransforms { qform_code: 1, offset_mm: [50.0; 3], ..*forms };
     for forms in [as_qform, elsewhere] {
-        let mut map = map.clone();
-        map.labels.grid.forms = forms;
+        let map = with_grid(map.clone(), |grid| grid.forms = forms);
         assert_eq!(share::decode(&share::encode(&map).unwrap()).unwrap(), map, "{forms:?}");
     }
 }
@@ -153,14 +159,14 @@ fn a_link_without_a_stated_position_opens_on_its_scan() {
     let spacing = Affine::from_spacing([1.0, 2.0, 3.0]);
     let mut grid = Grid::new([14, 9, 7], spacing);
     (grid.forms.sform_code, grid.forms.units) = (0, 2);
-    let map = LabelMap { labels: small().labels.labels, grid };
+    let map = LabelMap::new(grid, small().labels.into_labels()).unwrap();
     let saved = nifti::read_labels(&nifti::write_labels(&map)).unwrap();
     let back = share::decode(&share::encode(&shared(map)).unwrap()).unwrap();
-    back.labels.grid.check_same(&saved.grid).unwrap();
+    back.labels.grid().check_same(saved.grid()).unwrap();
     // Of another size it is a contradiction.
-    let mut grid = saved.grid;
+    let (mut grid, labels) = saved.into_parts();
     grid.forms.spacing_mm[1] = 4.0;
-    let wrong = shared(LabelMap { labels: saved.labels, grid });
+    let wrong = shared(LabelMap::new(grid, labels).unwrap());
     assert!(matches!(share::encode(&wrong), Err(ShareError::Content { .. })));
 }
 
@@ -223,8 +229,8 @@ fn a_link_that_opens_can_be_saved_and_shared_again() {
         let Ok(shared) = share::decode(&resealed(&bytes, &coded)) else { continue };
         num_opened += 1;
         let saved = nifti::read_labels(&nifti::write_labels(&shared.labels)).unwrap();
-        saved.grid.check_same(&shared.labels.grid).unwrap();
-        assert_eq!(saved.labels, shared.labels.labels);
+        saved.grid().check_same(shared.labels.grid()).unwrap();
+        assert_eq!(saved.labels(), shared.labels.labels());
         let again = share::decode(&share::encode(&shared).unwrap()).unwrap();
         assert_eq!(again.labels, shared.labels);
     }

@@ -94,14 +94,16 @@ pub struct LinkHeader {
 impl LinkHeader {
     /// A result in two parts.
     pub fn split(shared: Shared) -> (LinkHeader, Vec<u8>) {
-        let Shared { convention, labels: LabelMap { grid, labels }, regions, model } = shared;
+        let Shared { convention, labels, regions, model } = shared;
+        let (grid, labels) = labels.into_parts();
         (LinkHeader { convention, grid, regions, model }, labels)
     }
 
     /// The result again.
     pub fn with(self, labels: Vec<u8>) -> Shared {
         let LinkHeader { convention, grid, regions, model } = self;
-        Shared { convention, labels: LabelMap { grid, labels }, regions, model }
+        let labels = LabelMap::new(grid, labels).expect("a label for each voxel of the link");
+        Shared { convention, labels, regions, model }
     }
 }
 

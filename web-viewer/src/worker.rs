@@ -120,8 +120,8 @@ fn read_scan(number: u32, file: &str, bytes: &[u8]) -> Answered {
     let reader = Reader::open(bytes).map_err(about)?;
     let warnings = reader.warnings();
     let volumes = reader.scan().map_err(about)?.volumes;
-    let grid = volumes[0].grid.clone();
-    let arrays = volumes.iter().map(|volume| Float32Array::from(&volume.voxels[..]).into());
+    let grid = volumes[0].grid().clone();
+    let arrays = volumes.iter().map(|volume| Float32Array::from(volume.values()).into());
     let arrays = arrays.collect();
     BENCH.with_borrow_mut(|bench| {
         let channels = volumes.into_iter().enumerate();
@@ -131,7 +131,8 @@ fn read_scan(number: u32, file: &str, bytes: &[u8]) -> Answered {
 }
 
 fn keep_scan(place: (u32, usize), grid: Grid, voxels: Vec<f32>) -> Answered {
-    BENCH.with_borrow_mut(|bench| bench.scans.insert(place, Volume { grid, voxels }));
+    let volume = Volume::new(grid, voxels).map_err(|error| error.to_string())?;
+    BENCH.with_borrow_mut(|bench| bench.scans.insert(place, volume));
     done()
 }
 

@@ -137,8 +137,8 @@ impl Placement {
     /// # Panics
     /// When the labels are not on the source's grid.
     pub fn place_labels(&self, map: &LabelMap) -> Vec<u8> {
-        assert_eq!(map.grid.dims, self.0.source.dims, "labels on the source's grid");
-        let cropped = self.crop_values(&map.labels);
+        assert_eq!(map.grid().dims, self.0.source.dims, "labels on the source's grid");
+        let cropped = self.crop_values(map.labels());
         let scaled = resample::labels(&cropped, self.0.crop_dims, self.0.scaled_dims);
         let mut out = vec![0; self.0.dims.iter().product()];
         self.pad(&scaled, &mut out);
@@ -189,7 +189,8 @@ impl Placement {
 
     /// Labels of the canonical crop on the source grid, background outside.
     pub(crate) fn restore_crop(&self, labels: &[u8]) -> LabelMap {
-        LabelMap { grid: self.0.source.clone(), labels: self.restore_values(labels, 0) }
+        let labels = self.restore_values(labels, 0);
+        LabelMap::new(self.0.source.clone(), labels).expect("a label for each voxel of the source")
     }
 
     /// Values of the canonical crop on the source grid; undoes [`Placement::crop_values`].
@@ -232,7 +233,7 @@ mod tests {
     fn labels(placement: &Placement) -> LabelMap {
         let grid = placement.source().clone();
         let labels = (0..grid.num_voxels()).map(|n| (n * 7 % 251) as u8).collect();
-        LabelMap { grid, labels }
+        LabelMap::new(grid, labels).unwrap()
     }
 
     #[test]
@@ -246,9 +247,9 @@ mod tests {
                 for i in 0..4 {
                     // Right is −j: the canonical voxel is [4 − j, i, k].
                     let inside = (1..4).contains(&(4 - j)) && (2..6).contains(&k);
-                    let at = map.grid.index([i, j, k]);
-                    let wanted = if inside { map.labels[at] } else { 0 };
-                    assert_eq!(restored.labels[at], wanted, "voxel {i} {j} {k}");
+                    let at = map.grid().index([i, j, k]);
+                    let wanted = if inside { map.labels()[at] } else { 0 };
+                    assert_eq!(restored.labels()[at], wanted, "voxel {i} {j} {k}");
                 }
             }
         }
@@ -260,17 +261,17 @@ mod tests {
         let source = Grid::new([8, 6, 4], Affine::from_spacing([1.0; 3]));
         let placement = Placement::new(source, [0; 3], [8, 6, 4], [4, 3, 2], [4; 3]).unwrap();
         let mut map = labels(&placement);
-        for n in 0..map.labels.len() {
+        for n in 0..map.labels().len() {
             let (i, j, k) = (n % 8, n / 8 % 6, n / 48);
-            map.labels[n] = (i / 2 + 4 * (j / 2) + 12 * (k / 2)) as u8;
+            map.labels_mut()[n] = (i / 2 + 4 * (j / 2) + 12 * (k / 2)) as u8;
         }
         let placed = placement.place_labels(&map);
         let seen = placement.unpad(&placed);
         assert_eq!(seen, (0..24).collect::<Vec<u8>>());
         // On the way back every block keeps its center, though corners may go to a neighbor.
         let restored = placement.restore(&placed);
-        let same = restored.labels.iter().zip(&map.labels).filter(|(a, b)| a == b).count();
-        assert!(same * 2 > map.labels.len(), "{same} of {}", map.labels.len());
+        let same = restored.labels().iter().zip(map.labels()).filter(|(a, b)| a == b).count();
+        assert!(same * 2 > map.labels().len(), "{same} of {}", map.labels().len());
     }
 
     #[test]

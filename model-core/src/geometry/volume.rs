@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Affine;
+use crate::{Affine, Error, Result};
 
 /// Where voxels lie: dimensions, the map to the world that is used, and both NIfTI forms as they
 /// came, so that they can be written back.
@@ -69,36 +69,120 @@ impl Grid {
     }
 }
 
-/// One channel of a scan.
+/// One channel of a scan: an intensity for each voxel of its grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Volume {
-    /// Where the voxels lie.
-    pub grid: Grid,
-    /// Intensities, i fastest; as many as the grid has voxels.
-    pub voxels: Vec<f32>,
+    grid: Grid,
+    values: Vec<f32>,
 }
 
 impl Volume {
-    /// The lowest and the highest intensity.
+    /// Returns a volume of `values`, i fastest.
+    ///
+    /// # Errors
+    /// [`Error::Scan`] if there is not one value for each voxel of the grid.
+    pub fn new(grid: Grid, values: Vec<f32>) -> Result<Volume> {
+        match values.len() == grid.num_voxels() {
+            true => Ok(Volume { grid, values }),
+            false => Err(Error::scan(format!("{} voxels", grid.num_voxels()), values.len())),
+        }
+    }
+
+    /// Returns where the voxels lie.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// Returns the intensities, i fastest; as many as the grid has voxels.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Returns the intensities to be changed in place.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// Returns the intensities without copying them.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
+    /// Returns the lowest and the highest intensity.
     pub fn range(&self) -> [f32; 2] {
-        let widen = |[low, high]: [f32; 2], &voxel: &f32| [low.min(voxel), high.max(voxel)];
-        self.voxels.iter().fold([f32::INFINITY, f32::NEG_INFINITY], widen)
+        let widen = |[low, high]: [f32; 2], &value: &f32| [low.min(value), high.max(value)];
+        self.values.iter().fold([f32::INFINITY, f32::NEG_INFINITY], widen)
     }
 }
 
-/// An exclusive label for every voxel, by its code on disk; 0 is background.
+/// One label for each voxel of its grid, by the label's code on disk; 0 is background.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelMap {
-    /// Where the voxels lie.
-    pub grid: Grid,
-    /// Label codes, i fastest; as many as the grid has voxels.
-    pub labels: Vec<u8>,
+    grid: Grid,
+    labels: Vec<u8>,
 }
 
 impl LabelMap {
-    /// The volume of the voxels whose label is one of `codes`.
+    /// Returns a map of `labels`, i fastest.
+    ///
+    /// # Errors
+    /// [`Error::Labels`] if there is not one label for each voxel of the grid.
+    pub fn new(grid: Grid, labels: Vec<u8>) -> Result<LabelMap> {
+        match labels.len() == grid.num_voxels() {
+            true => Ok(LabelMap { grid, labels }),
+            false => Err(Error::labels(format!("{} labels", grid.num_voxels()), labels.len())),
+        }
+    }
+
+    /// Returns a map of background alone.
+    pub fn background(grid: Grid) -> LabelMap {
+        LabelMap { labels: vec![0; grid.num_voxels()], grid }
+    }
+
+    /// Returns where the voxels lie.
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// Returns the label codes, i fastest; as many as the grid has voxels.
+    pub fn labels(&self) -> &[u8] {
+        &self.labels
+    }
+
+    /// Returns the label codes to be changed in place.
+    pub fn labels_mut(&mut self) -> &mut [u8] {
+        &mut self.labels
+    }
+
+    /// Returns the label codes without copying them.
+    pub fn into_labels(self) -> Vec<u8> {
+        self.labels
+    }
+
+    /// Returns the grid and the label codes without copying them.
+    pub fn into_parts(self) -> (Grid, Vec<u8>) {
+        (self.grid, self.labels)
+    }
+
+    /// Returns the volume, in milliliters, of the voxels whose label is one of `codes`.
     pub fn volume_ml(&self, codes: &[u8]) -> f64 {
         let num_voxels = self.labels.iter().filter(|label| codes.contains(label)).count();
         num_voxels as f64 * self.grid.world_from_voxel.voxel_volume_mm3() / 1000.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_another_length_than_the_grid_is_refused() {
+        let grid = Grid::new([2, 3, 1], Affine::IDENTITY);
+        assert!(Volume::new(grid.clone(), vec![0.0; 6]).is_ok());
+        assert!(LabelMap::new(grid.clone(), vec![0; 6]).is_ok());
+        let scan = Volume::new(grid.clone(), vec![0.0; 5]).unwrap_err().to_string();
+        assert!(scan.contains("6 voxels") && scan.contains("found 5"), "{scan}");
+        let labels = LabelMap::new(grid, vec![0; 7]).unwrap_err().to_string();
+        assert!(labels.contains("6 labels") && labels.contains("found 7"), "{labels}");
     }
 }

@@ -59,7 +59,7 @@ pub fn lesion_scores(
     surface: Surface,
 ) -> LesionScores {
     let pair = Pair::new(predicted, reference, codes, DILATIONS);
-    let voxel_mm3 = reference.grid.world_from_voxel.voxel_volume_mm3();
+    let voxel_mm3 = reference.grid().world_from_voxel.voxel_volume_mm3();
     let parts = Parts::of(&pair);
     // Rounding of the spacing makes no lesion larger than it is.
     let is_small =
@@ -97,8 +97,7 @@ pub fn lesion_scores(
 /// The scores of a case that has no prediction: every lesion is missed, and a case without lesions
 /// counts as one missed, so that leaving a case out never pays.
 pub fn missing_lesions(reference: &LabelMap, codes: &[u8]) -> LesionScores {
-    let labels = vec![0; reference.labels.len()];
-    let nothing = LabelMap { grid: reference.grid.clone(), labels };
+    let nothing = LabelMap::background(reference.grid().clone());
     let found = lesion_scores(&nothing, reference, codes, Surface::Voxels);
     LesionScores { dice: 0.0, hd95_mm: LESION_PENALTY_MM, ..found }
 }
@@ -228,7 +227,7 @@ mod tests {
                 labels[grid.index(voxel)] = 1;
             }
         }
-        LabelMap { grid, labels }
+        LabelMap::new(grid, labels).unwrap()
     }
 
     #[test]

@@ -78,9 +78,9 @@ pub(super) struct Space {
 
 impl Space {
     pub fn of(map: &LabelMap) -> Space {
-        let is_flat = map.grid.dims.map(|n| n == 1);
+        let is_flat = map.grid().dims.map(|n| n == 1);
         Space {
-            spacing_mm: map.grid.world_from_voxel.spacing_mm(),
+            spacing_mm: map.grid().world_from_voxel.spacing_mm(),
             // A volume of one voxel has a surface nevertheless.
             is_flat: if is_flat == [true; 3] { [false; 3] } else { is_flat },
         }
@@ -91,18 +91,15 @@ impl Pair {
     /// Of the region that unites `codes`.
     ///
     /// # Panics
-    /// When the two have not the same dimensions, or not as many labels as those say.
+    /// If the two have different dimensions.
     pub fn new(predicted: &LabelMap, reference: &LabelMap, codes: &[u8], margin: usize) -> Pair {
-        let dims = reference.grid.dims;
-        assert_eq!(predicted.grid.dims, dims, "both on one grid");
-        for map in [predicted, reference] {
-            assert_eq!(map.labels.len(), dims.iter().product::<usize>(), "a label for each voxel");
-        }
+        let dims = reference.grid().dims;
+        assert_eq!(predicted.grid().dims, dims, "both on one grid");
         let is_in = table(codes);
         let mut counts = Counts::default();
         let mut bounds = Bounds::EMPTY;
         let ni = dims[0].max(1);
-        let rows = predicted.labels.chunks_exact(ni).zip(reference.labels.chunks_exact(ni));
+        let rows = predicted.labels().chunks_exact(ni).zip(reference.labels().chunks_exact(ni));
         for (row, (predicted, reference)) in rows.enumerate() {
             let (mut first, mut last) = (None, 0);
             for (i, (&p, &r)) in predicted.iter().zip(reference).enumerate() {
@@ -121,7 +118,7 @@ impl Pair {
         if bounds != Bounds::EMPTY {
             bounds = bounds.grown(margin, dims);
         }
-        let cut = |map: &LabelMap| bounds.cut(&map.labels, dims, |code| is_in[usize::from(code)]);
+        let cut = |map: &LabelMap| bounds.cut(map.labels(), dims, |code| is_in[usize::from(code)]);
         Pair {
             dims: bounds.dims(),
             predicted: cut(predicted),

@@ -51,7 +51,7 @@ pub fn score(
     settings: &Settings,
 ) -> Scores {
     let pair = Pair::new(predicted, reference, codes, 0);
-    let voxel_ml = reference.grid.world_from_voxel.voxel_volume_mm3() / 1000.0;
+    let voxel_ml = reference.grid().world_from_voxel.voxel_volume_mm3() / 1000.0;
     let masks = (&pair.predicted, &pair.reference);
     let distances =
         SurfaceDistances::between(masks.0, masks.1, pair.dims, &pair.space, settings.surface);
@@ -92,8 +92,8 @@ pub fn missing(reference: &LabelMap, codes: &[u8], settings: &Settings) -> Score
 
 /// The diagonal of the whole volume.
 fn diagonal_mm(map: &LabelMap) -> f64 {
-    let spacing = map.grid.world_from_voxel.spacing_mm();
-    let squares = (0..3).map(|axis| (map.grid.dims[axis] as f64 * spacing[axis]).powi(2));
+    let spacing = map.grid().world_from_voxel.spacing_mm();
+    let squares = (0..3).map(|axis| (map.grid().dims[axis] as f64 * spacing[axis]).powi(2));
     squares.sum::<f64>().sqrt()
 }
 
@@ -104,7 +104,7 @@ mod tests {
 
     fn map(labels: &[u8]) -> LabelMap {
         let grid = Grid::new([labels.len(), 1, 1], Affine::from_spacing([2.0, 1.0, 1.0]));
-        LabelMap { grid, labels: labels.to_vec() }
+        LabelMap::new(grid, labels.to_vec()).unwrap()
     }
 
     #[test]

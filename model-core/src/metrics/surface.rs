@@ -167,7 +167,7 @@ mod tests {
         let grid = Grid::new(dims, Affine::from_spacing(spacing_mm));
         let mut labels = vec![0; grid.num_voxels()];
         inside.iter().for_each(|&voxel| labels[grid.index(voxel)] = 1);
-        LabelMap { grid, labels }
+        LabelMap::new(grid, labels).unwrap()
     }
 
     fn distances_mm(elements: &[Element]) -> Vec<f32> {

@@ -40,12 +40,8 @@ impl Case {
             return Err(Error::scan(expected, channels(self.channels.len())));
         }
         let Some(map) = &self.labels else { return Ok(()) };
-        self.channels[0].grid.check_same(&map.grid)?;
-        if map.labels.len() != map.grid.num_voxels() {
-            let expected = format!("{} labels", map.grid.num_voxels());
-            return Err(Error::labels(expected, map.labels.len()));
-        }
-        task.check_codes(&map.labels)
+        self.channels[0].grid().check_same(map.grid())?;
+        task.check_codes(map.labels())
     }
 }
 
@@ -73,10 +69,9 @@ pub(crate) fn check_channels(channels: &[Volume]) -> Result<()> {
         return Err(Error::scan("at least one channel", "none"));
     };
     for volume in channels {
-        first.grid.align(&volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
-        if volume.voxels.len() != volume.grid.num_voxels() || volume.voxels.is_empty() {
-            let expected = format!("{} voxels, at least 1", volume.grid.num_voxels());
-            return Err(Error::scan(expected, volume.voxels.len()));
+        first.grid().align(volume.grid(), DEFAULT_TOLERANCE_VOXELS)?;
+        if volume.values().is_empty() {
+            return Err(Error::scan("at least 1 voxel", 0));
         }
     }
     check_contrast(&channels.iter().map(Volume::range).collect::<Vec<_>>())
@@ -89,11 +84,12 @@ mod tests {
 
     fn volume(dims: [usize; 3]) -> Volume {
         let grid = Grid::new(dims, Affine::IDENTITY);
-        Volume { voxels: (0..grid.num_voxels()).map(|n| n as f32).collect(), grid }
+        let values = (0..grid.num_voxels()).map(|n| n as f32).collect();
+        Volume::new(grid, values).unwrap()
     }
 
     fn labels(code: u8) -> Option<LabelMap> {
-        Some(LabelMap { grid: volume([2; 3]).grid, labels: vec![code; 8] })
+        Some(LabelMap::new(volume([2; 3]).grid().clone(), vec![code; 8]).unwrap())
     }
 
     #[test]
@@ -107,7 +103,7 @@ mod tests {
         let blamed = case(3, None).unwrap_err().in_file("t1.nii").to_string();
         assert!(blamed.ends_with("(case case-7) (in t1.nii)"), "a file is named too: {blamed}");
         assert!(case(0, None).is_err());
-        let flat = Volume { voxels: vec![3.0; 8], ..volume([2; 3]) };
+        let flat = Volume::new(volume([2; 3]).grid().clone(), vec![3.0; 8]).unwrap();
         let channels = vec![volume([2; 3]), flat.clone(), flat.clone(), flat.clone()];
         assert!(Case::new("", channels, None, &task).is_ok(), "one channel shows something");
         let message = Case::new("", vec![flat; 4], None, &task).unwrap_err().to_string();

@@ -22,10 +22,12 @@ const RANGE: f32 = 4.0;
 pub fn histograms(channels: &[Volume], config: &PreprocessConfig) -> Result<Vec<Vec<f64>>> {
     config.check()?;
     check_channels(channels)?;
-    let grid = &channels[0].grid;
+    let grid = channels[0].grid();
     let orientation = grid.orientation();
-    let canonical: Vec<Vec<f32>> =
-        channels.iter().map(|volume| orientation.to_canonical(grid.dims, &volume.voxels)).collect();
+    let canonical: Vec<Vec<f32>> = channels
+        .iter()
+        .map(|volume| orientation.to_canonical(grid.dims, volume.values()))
+        .collect();
     let mask = foreground(&canonical, config.foreground);
     let num_inside = mask.iter().filter(|inside| **inside).count();
     if num_inside == 0 {
@@ -82,7 +84,7 @@ mod tests {
     #[test]
     fn a_histogram_counts_z_scores_of_the_foreground() {
         let grid = Grid::new([5, 1, 1], Affine::IDENTITY);
-        let volume = Volume { grid, voxels: vec![0.0, 1.0, 1.0, 3.0, 3.0] };
+        let volume = Volume::new(grid, vec![0.0, 1.0, 1.0, 3.0, 3.0]).unwrap();
         let config =
             PreprocessConfig { foreground: Foreground::Nonzero, ..PreprocessConfig::default() };
         let found = histograms(std::slice::from_ref(&volume), &config).unwrap();
@@ -91,7 +93,8 @@ mod tests {
         assert_eq!(found, [expected]);
         assert_eq!((bin(-1e9), bin(1e9), bin(-4.0), bin(0.0)), (0, 63, 0, 32));
         // Stored in other units, the same.
-        let scaled = Volume { voxels: volume.voxels.iter().map(|v| v * 1e3).collect(), ..volume };
+        let scaled = volume.values().iter().map(|v| v * 1e3).collect();
+        let scaled = Volume::new(volume.grid().clone(), scaled).unwrap();
         assert_eq!(histograms(&[scaled], &config).unwrap(), found);
     }
 }

@@ -7,9 +7,9 @@ use crate::{LabelMap, Task};
 /// Leaves of all that is labeled the connected part with the most voxels, the first of equals; the
 /// rest becomes background.
 pub fn keep_largest_of_foreground(map: &mut LabelMap) {
-    let mut mask: Vec<bool> = map.labels.iter().map(|label| *label != 0).collect();
-    keep_largest(&mut mask, map.grid.dims);
-    map.labels.iter_mut().zip(mask).for_each(|(label, kept)| *label *= u8::from(kept));
+    let mut mask: Vec<bool> = map.labels().iter().map(|label| *label != 0).collect();
+    keep_largest(&mut mask, map.grid().dims);
+    map.labels_mut().iter_mut().zip(mask).for_each(|(label, kept)| *label *= u8::from(kept));
 }
 
 /// Leaves of every region its largest connected part, within what is left of the regions that hold
@@ -27,14 +27,14 @@ pub fn keep_largest_of_regions(map: &mut LabelMap, task: &Task) {
     let mut kept: Vec<Vec<bool>> = vec![Vec::new(); regions.len()];
     for region in order {
         let outer: Vec<usize> = (0..regions.len()).filter(|&o| holds(o, region)).collect();
-        let voxels = map.labels.iter().enumerate();
+        let voxels = map.labels().iter().enumerate();
         let mut mask: Vec<bool> = voxels
             .map(|(at, label)| is_in(*label, region) && outer.iter().all(|&o| kept[o][at]))
             .collect();
-        keep_largest(&mut mask, map.grid.dims);
+        keep_largest(&mut mask, map.grid().dims);
         kept[region] = mask;
     }
-    for (at, label) in map.labels.iter_mut().enumerate() {
+    for (at, label) in map.labels_mut().iter_mut().enumerate() {
         let was = |region: usize| is_in(*label, region);
         if (0..regions.len()).any(|region| was(region) && !kept[region][at]) {
             let last = (0..regions.len()).rev().find(|&region| kept[region][at]);
@@ -56,7 +56,7 @@ mod tests {
     use crate::{Affine, Grid};
 
     fn map(dims: [usize; 3], labels: &[u8]) -> LabelMap {
-        LabelMap { grid: Grid::new(dims, Affine::IDENTITY), labels: labels.to_vec() }
+        LabelMap::new(Grid::new(dims, Affine::IDENTITY), labels.to_vec()).unwrap()
     }
 
     #[test]
@@ -79,10 +79,10 @@ mod tests {
     fn the_foreground_keeps_one_part_whatever_its_labels() {
         let mut found = map([7, 1, 1], &[2, 0, 1, 4, 0, 2, 0]);
         keep_largest_of_foreground(&mut found);
-        assert_eq!(found.labels, [0, 0, 1, 4, 0, 0, 0]);
+        assert_eq!(found.labels(), [0, 0, 1, 4, 0, 0, 0]);
         let mut empty = map([2, 1, 1], &[0, 0]);
         keep_largest_of_foreground(&mut empty);
-        assert_eq!(empty.labels, [0, 0]);
+        assert_eq!(empty.labels(), [0, 0]);
     }
 
     /// BraTS 2021: edema 2, core 1, enhancing 4. The second tumor goes whole, though its enhancing
@@ -93,7 +93,7 @@ mod tests {
         let task = Task::builtin("brats2021").unwrap();
         let mut found = map([13, 1, 1], &[2, 1, 2, 2, 1, 4, 1, 4, 4, 0, 4, 4, 4]);
         keep_largest_of_regions(&mut found, &task);
-        assert_eq!(found.labels, [2, 2, 2, 2, 1, 1, 1, 4, 4, 0, 0, 0, 0]);
+        assert_eq!(found.labels(), [2, 2, 2, 2, 1, 1, 1, 4, 4, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -102,6 +102,6 @@ mod tests {
         let task = Task::exclusive("two", vec!["x".to_string()], labels);
         let mut found = map([6, 1, 1], &[1, 2, 1, 1, 2, 2]);
         keep_largest_of_regions(&mut found, &task);
-        assert_eq!(found.labels, [0, 0, 1, 1, 2, 2]);
+        assert_eq!(found.labels(), [0, 0, 1, 1, 2, 2]);
     }
 }

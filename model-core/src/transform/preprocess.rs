@@ -114,14 +114,14 @@ pub fn preprocess(
         let expected = format!("{} channels", network.in_channels);
         return Err(Error::scan(expected, channels.len()));
     }
-    let source = &channels[0].grid;
+    let source = channels[0].grid();
     let orientation = source.orientation();
     let canonical = |volume: &Volume| {
-        let alignment = source.align(&volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
+        let alignment = source.align(volume.grid(), DEFAULT_TOLERANCE_VOXELS)?;
         Ok(match alignment.is_same_order() {
-            true => orientation.to_canonical(source.dims, &volume.voxels),
+            true => orientation.to_canonical(source.dims, volume.values()),
             false => {
-                let voxels = alignment.reorder(volume.voxels.clone());
+                let voxels = alignment.reorder(volume.values().to_vec());
                 orientation.to_canonical(source.dims, &voxels)
             }
         })

@@ -136,7 +136,7 @@ mod tests {
         let mut restored = restore_logits(&logits, &task, &placement);
         let num_voxels = placement.source().num_voxels();
         probabilities(&mut restored, num_voxels, &task);
-        let expected = postprocess(&logits, &task, &placement).labels;
+        let expected = postprocess(&logits, &task, &placement).into_labels();
         assert!(decide_probabilities(&restored, num_voxels, &task) == expected);
         assert!(expected.contains(&0) && expected.iter().any(|label| *label != 0));
     }

@@ -200,7 +200,7 @@ fn score_case(
             lesions: options.lesion_wise.then(|| lesions.collect()),
         });
     };
-    let predicted = read_labels(file, Some(&reference.grid), options, warnings)?;
+    let predicted = read_labels(file, Some(reference.grid()), options, warnings)?;
     let scores = regions.iter().map(|r| score(&predicted, &reference, &r.labels, settings));
     let lesions =
         regions.iter().map(|r| lesion_scores(&predicted, &reference, &r.labels, settings.surface));
@@ -230,7 +230,7 @@ fn read_labels(
     let (map, found) = reader.labels_on(&grid, options.tolerance_voxels).map_err(in_file(file))?;
     found.iter().for_each(|text| warnings.add(text, file));
     if let Some(task) = &options.task {
-        task.check_codes(&map.labels).map_err(in_file(file))?;
+        task.check_codes(map.labels()).map_err(in_file(file))?;
     }
     Ok(map)
 }

@@ -145,7 +145,8 @@ impl Predictor {
             None => self.members.iter().collect(),
         };
         let flips = flips::combinations(self.settings.flips);
-        let (num_voxels, count) = (case.channels[0].grid.num_voxels(), running.len() * flips.len());
+        let (num_voxels, count) =
+            (case.channels[0].grid().num_voxels(), running.len() * flips.len());
         let (mut shown, mut sum) = (Vec::new(), Vec::new());
         let mut alone = None;
         for (n, member) in running.iter().enumerate() {
@@ -168,21 +169,25 @@ impl Predictor {
             shown.push(choice);
         }
         sum.iter_mut().for_each(|p| *p /= count as f32);
-        let grid = case.channels[0].grid.clone();
-        let mut labels = alone.unwrap_or_else(|| LabelMap {
-            labels: decide_probabilities(&sum, num_voxels, self.task()),
-            grid: grid.clone(),
-        });
+        let grid = case.channels[0].grid().clone();
+        let mut labels = match alone {
+            Some(labels) => labels,
+            None => {
+                let labels = decide_probabilities(&sum, num_voxels, self.task());
+                LabelMap::new(grid.clone(), labels)?
+            }
+        };
         match self.settings.largest {
             Some(Largest::Foreground) => keep_largest_of_foreground(&mut labels),
             Some(Largest::Regions) => keep_largest_of_regions(&mut labels, self.task()),
             None => {}
         }
-        let volume = |voxels| Volume { grid: grid.clone(), voxels };
+        let volume = |values| Volume::new(grid.clone(), values);
         let probabilities = self.settings.probabilities.then(|| {
             let regions = region_probabilities(&sum, num_voxels, self.task());
-            regions.into_iter().map(volume).collect()
+            regions.into_iter().map(volume).collect::<model_core::Result<_>>()
         });
+        let probabilities = probabilities.transpose()?;
         Ok(Prediction { labels, probabilities, shown, selection })
     }
 

@@ -250,9 +250,10 @@ pub fn segment(page: Page, in_windows: bool) {
             }
             let labels = Uint8Array::from(arrays.get(0)).to_vec();
             let windows = num_windows.map(|n| messages::windows(n, plan.dims)).unwrap_or_default();
+            let labels = LabelMap::new(grid, labels).map_err(|e| Some(e.to_string()))?;
             page.made.set(made(elapsed_secs, &adapter, &plan, &windows));
             page.setbacks.set(setbacks);
-            page.show_result(result(&model, LabelMap { grid, labels }, windows), middle);
+            page.show_result(result(&model, labels, windows), middle);
         }
         page.say_what_is_next();
         Ok(())

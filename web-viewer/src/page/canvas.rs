@@ -33,14 +33,14 @@ fn paint(
     let context = context(canvas)?;
     let placed = view.placed(size);
     let (Some(shown), Some(window)) = (page.shown(), page.window()) else { return Ok(()) };
-    let gray = draw_gray(&shown.volume.voxels, view.indices(), window);
+    let gray = draw_gray(shown.volume.values(), view.indices(), window);
     context.set_image_smoothing_enabled(true);
     lay(&context, view, &placed, &gray)?;
     if let Some(result) = page.result.get()
-        && result.labels.grid.check_same(&shown.volume.grid).is_ok()
+        && result.labels.grid().check_same(shown.volume.grid()).is_ok()
     {
         let (colors, opacity) = (page.colors(), page.opacity.get());
-        let labels = &result.labels.labels;
+        let labels = result.labels.labels();
         let pixels = draw_overlay(labels, view.indices(), view.size()[0], &colors, opacity);
         context.set_image_smoothing_enabled(false);
         lay(&context, view, &placed, &pixels)?;

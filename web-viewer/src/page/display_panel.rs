@@ -121,8 +121,8 @@ fn Intensity(page: Page, frame: Memo<Option<Frame>>) -> impl IntoView {
         let cursor = page.cursor.get();
         let at = std::array::from_fn(|w| cursor[w].min(frame.dims[w] - 1));
         let voxel = frame.source_voxel(at).map(|x| x as f64);
-        let [x, y, z] = shown.volume.grid.world_from_voxel.apply(voxel);
-        let value = short(*shown.volume.voxels.get(frame.index(at))?);
+        let [x, y, z] = shown.volume.grid().world_from_voxel.apply(voxel);
+        let value = short(*shown.volume.values().get(frame.index(at))?);
         let side = |mm: f64, [positive, negative]: [char; 2]| {
             format!("{} {:.0}", if mm < 0.0 { negative } else { positive }, mm.abs())
         };

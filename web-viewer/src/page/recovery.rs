@@ -101,9 +101,9 @@ async fn give_again(page: Page) -> Result<(), String> {
         .slots
         .with_untracked(|slots| slots.iter().filter_map(|slot| slot.filled.clone()).collect());
     for Filled { source: (held, channel), volume, .. } in filled {
-        let grid = volume.grid.clone();
+        let grid = volume.grid().clone();
         let scan = WorkerRequest::KeepScan { number: held.number(), channel, grid };
-        let voxels = Float32Array::from(&volume.voxels[..]).buffer();
+        let voxels = Float32Array::from(volume.values()).buffer();
         ask(&scan, Some(voxels.into())).await?;
     }
     let Some(model) = page.model.get_untracked() else { return Ok(()) };

@@ -25,7 +25,7 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
                 {move || slots().map(|(n, slot)| view! { <SlotView page n content=slot /> }).collect_view()}
             </div>
             <Show when=move || page.shown().is_some() fallback=move || view! { <p class="hint">{hint}</p> }>
-                <p class="hint">{move || page.shown().map(|shown| lies(&shown.volume.grid))}</p>
+                <p class="hint">{move || page.shown().map(|shown| lies(shown.volume.grid()))}</p>
             </Show>
             {move || page.slots.with(|slots| warnings(slots)).into_iter().map(|text| view! {
                 <p class="warning geometry" role="note">{text}</p>

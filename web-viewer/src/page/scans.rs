@@ -114,15 +114,17 @@ async fn read(page: Page, source: Source) -> Result<Vec<Filled>, String> {
     else {
         return Err(format!("the worker did not answer with a scan (in {file})"));
     };
-    let voxels = arrays.iter().map(|array| Float32Array::from(array).to_vec());
-    let filled = voxels.enumerate().map(|(n, voxels)| Filled {
-        source: (held.clone(), n),
-        file: file.clone(),
-        robust: Window::robust(&voxels),
-        warnings: warnings.clone(),
-        volume: Arc::new(Volume { grid: grid.clone(), voxels }),
+    let values = arrays.iter().map(|array| Float32Array::from(array).to_vec());
+    let filled = values.enumerate().map(|(n, values)| {
+        Ok(Filled {
+            source: (held.clone(), n),
+            file: file.clone(),
+            robust: Window::robust(&values),
+            warnings: warnings.clone(),
+            volume: Arc::new(Volume::new(grid.clone(), values).map_err(|e| e.to_string())?),
+        })
     });
-    Ok(filled.collect())
+    filled.collect()
 }
 
 /// The same scan in the axis order of a grid, so that both are drawn on each other.
@@ -130,15 +132,15 @@ async fn read(page: Page, source: Source) -> Result<Vec<Filled>, String> {
 /// # Errors
 /// [`model_core::Error::Geometry`] where it lies elsewhere.
 fn on_grid(grid: &Grid, filled: &Filled) -> model_core::Result<Filled> {
-    let alignment = grid.align(&filled.volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
+    let alignment = grid.align(filled.volume.grid(), DEFAULT_TOLERANCE_VOXELS)?;
     let mut filled = filled.clone();
     let is_new = |warning: &String| !filled.warnings.contains(warning);
     if let Some(warning) = alignment.warning().filter(is_new) {
         filled.warnings.push(warning);
     }
     if !alignment.is_same_order() {
-        let voxels = alignment.reorder(filled.volume.voxels.clone());
-        filled.volume = Arc::new(Volume { grid: grid.clone(), voxels });
+        let voxels = alignment.reorder(filled.volume.values().to_vec());
+        filled.volume = Arc::new(Volume::new(grid.clone(), voxels)?);
     }
     Ok(filled)
 }
@@ -150,7 +152,7 @@ async fn load_linked(page: Page, turn: ActionToken, sources: Vec<Source>) -> Res
     for source in sources {
         for filled in read(page, source).await? {
             let name = format!("Scan {}", slots.len() + 1);
-            let filled = on_grid(&result.labels.grid, &filled).map_err(|error| {
+            let filled = on_grid(result.labels.grid(), &filled).map_err(|error| {
                 format!(
                     "this is not the scan of the linked result: {error} (in {}). Choose the scan \
                      that was segmented, or one of the same series on the same grid.",
@@ -176,7 +178,7 @@ async fn plan(page: Page, turn: ActionToken) -> Result<(), Stop> {
     });
     if let Some((_, name, first)) = filled.first() {
         for (slot, other, filled) in &filled[1..] {
-            let aligned = on_grid(&first.volume.grid, filled).map_err(|error| {
+            let aligned = on_grid(first.volume.grid(), filled).map_err(|error| {
                 format!(
                     "{other} ({}) does not lie on {name} ({}): {error}. Choose scans of one \
                      examination that are resampled to one grid.",

@@ -287,10 +287,10 @@ impl Page {
 
     /// Chooses a slot's content; the first scan brings the crosshair to its middle.
     pub fn fill(self, slot: usize, filled: Filled) {
-        let frame = Frame::new(&filled.volume.grid);
+        let frame = Frame::new(filled.volume.grid());
         let is_new = !self.slots.with_untracked(|slots| {
             let mut others = slots.iter().filter_map(|s| s.filled.as_ref());
-            others.any(|other| Frame::new(&other.volume.grid) == frame)
+            others.any(|other| Frame::new(other.volume.grid()) == frame)
         });
         if is_new {
             self.cursor.set(frame.center());
@@ -330,7 +330,7 @@ impl Page {
     /// Shows a result, all of its regions visible, the crosshair on a voxel of its grid.
     pub fn show_result(self, result: Shared, middle: Option<[usize; 3]>) {
         if let Some(middle) = middle {
-            self.cursor.set(Frame::new(&result.labels.grid).place_of(middle));
+            self.cursor.set(Frame::new(result.labels.grid()).place_of(middle));
         }
         self.visible.set(vec![true; result.regions.len()]);
         self.result.set(Some(Arc::new(result)));

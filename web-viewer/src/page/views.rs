@@ -19,7 +19,7 @@ pub fn Views(page: Page) -> impl IntoView {
     let resized = RwSignal::new(0u32);
     let listener = window_event_listener(leptos::ev::resize, move |_| *resized.write() += 1);
     on_cleanup(move || listener.remove());
-    let frame = Memo::new(move |_| page.shown().map(|shown| Frame::new(&shown.volume.grid)));
+    let frame = Memo::new(move |_| page.shown().map(|shown| Frame::new(shown.volume.grid())));
     let is_empty = move || frame.with(Option::is_none);
     // A layout is known only after its first frame; the first scan changes it on a narrow screen.
     Effect::new(move |_| {

@@ -34,12 +34,9 @@ struct ShareHeader {
 }
 
 pub(super) fn write(shared: &Shared) -> Result<Vec<u8>, ShareError> {
-    let LabelMap { grid, labels } = &shared.labels;
+    let (grid, labels) = (shared.labels.grid(), shared.labels.labels());
     let stated = finite(grid);
-    let num_voxels = check_grid(&stated)?;
-    if labels.len() != num_voxels {
-        return Err(ShareError::content(format!("{num_voxels} labels"), labels.len()));
-    }
+    check_grid(&stated)?;
     let (start, extent) = bounding_box(&shared.labels);
     let inside: Vec<u8> = voxels_of(grid, start, extent).map(|n| labels[n]).collect();
     let mut present = [false; 256];
@@ -96,7 +93,7 @@ pub(super) fn read(body: &[u8]) -> Result<Shared, ShareError> {
             spread(&card, num_voxels, &indices.ok_or_else(|| wrong_length(&card, coded))?)
         }
     };
-    let labels = LabelMap { grid: card.grid, labels };
+    let labels = LabelMap::new(card.grid, labels).expect("a label for each voxel");
     if bounding_box(&labels) != (card.start, card.extent) {
         let found = format!("{:?} from {:?}", card.extent, card.start);
         return Err(ShareError::content("the smallest box that holds every label", found));
@@ -177,11 +174,11 @@ fn check_card(card: &ShareHeader) -> Result<(), ShareError> {
 fn check_map(codes: &[u8], regions: &[SharedRegion], labels: &LabelMap) -> Result<(), ShareError> {
     // Counted once: a link may hold hundreds of regions.
     let mut counts = [0u64; 256];
-    labels.labels.iter().for_each(|&code| counts[usize::from(code)] += 1);
+    labels.labels().iter().for_each(|&code| counts[usize::from(code)] += 1);
     if let Some(code) = codes.iter().find(|&&code| counts[usize::from(code)] == 0) {
         return Err(ShareError::content("codes of labels that the map has", code));
     }
-    let voxel_ml = labels.grid.world_from_voxel.voxel_volume_mm3() / 1000.0;
+    let voxel_ml = labels.grid().world_from_voxel.voxel_volume_mm3() / 1000.0;
     for region in regions {
         let united = (0..=255).filter(|code| region.codes.contains(code));
         let num_voxels: u64 = united.map(|code| counts[usize::from(code)]).sum();
@@ -211,9 +208,9 @@ fn check_text(what: &'static str, limit: usize, text: &str) -> Result<(), ShareE
 
 /// First voxel and extent of the smallest box that holds every label; nothing for an empty map.
 fn bounding_box(map: &LabelMap) -> ([usize; 3], [usize; 3]) {
-    let [di, dj, dk] = map.grid.dims;
+    let [di, dj, dk] = map.grid().dims;
     let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-    for (row, labels) in map.labels.chunks_exact(di).enumerate() {
+    for (row, labels) in map.labels().chunks_exact(di).enumerate() {
         let Some(first) = labels.iter().position(|&l| l != 0) else { continue };
         let last = labels.iter().rposition(|&l| l != 0).unwrap_or(first);
         let (j, k) = (row % dj, row / dj);

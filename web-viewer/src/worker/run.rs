@@ -121,11 +121,11 @@ impl Run {
             Err(Error::Cancelled) => return Ok((WorkerResponse::Cancelled, Vec::new())),
             Err(error) => return Err(messages::failure(&error)),
         };
-        let codes = Uint8Array::from(&map.labels[..]).into();
+        let codes = Uint8Array::from(map.labels()).into();
         let answer = WorkerResponse::Segmented {
             model: prepared.inputs.model.clone(),
             middle: middle_of(&map),
-            grid: map.grid,
+            grid: map.grid().clone(),
             elapsed_secs: (Date::now() - start_ms) / 1000.0,
             adapter,
             setbacks: messages::setbacks(&teller.setbacks, "Ran", plan.footprint.total_bytes),

@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
                     }
                 }
             })?;
-            volumes.push(Volume { grid: self.header.grid.clone(), voxels });
+            volumes.push(Volume::new(self.header.grid.clone(), voxels)?);
             num_non_finite.push(count);
         }
         self.finish()?;
@@ -177,12 +177,11 @@ impl<'a> Reader<'a> {
     pub fn scan_on(self, grid: &Grid, tolerance_voxels: f64) -> Result<(Scan, Vec<String>)> {
         let alignment = grid.align(self.grid(), tolerance_voxels)?;
         let warnings = self.warnings().into_iter().chain(alignment.warning()).collect();
-        let mut scan = self.scan()?;
-        for volume in &mut scan.volumes {
-            volume.grid = grid.clone();
-            volume.voxels = alignment.reorder(std::mem::take(&mut volume.voxels));
-        }
-        Ok((scan, warnings))
+        let Scan { volumes, num_non_finite } = self.scan()?;
+        let reordered =
+            |volume: Volume| Volume::new(grid.clone(), alignment.reorder(volume.into_values()));
+        let volumes = volumes.into_iter().map(reordered).collect::<Result<_>>()?;
+        Ok((Scan { volumes, num_non_finite }, warnings))
     }
 
     /// As [`Reader::labels`], in the order of a grid that the file's has to be within
@@ -194,8 +193,8 @@ impl<'a> Reader<'a> {
     pub fn labels_on(self, grid: &Grid, tolerance_voxels: f64) -> Result<(LabelMap, Vec<String>)> {
         let alignment = grid.align(self.grid(), tolerance_voxels)?;
         let warnings = self.warnings().into_iter().chain(alignment.warning()).collect();
-        let labels = alignment.reorder(self.labels()?.labels);
-        Ok((LabelMap { grid: grid.clone(), labels }, warnings))
+        let labels = alignment.reorder(self.labels()?.into_labels());
+        Ok((LabelMap::new(grid.clone(), labels)?, warnings))
     }
 
     /// The labels of a segmentation: a 3-D file of whole numbers from 0 to 255, of whatever type.
@@ -221,7 +220,7 @@ impl<'a> Reader<'a> {
         let grid = self.header.grid.clone();
         self.finish()?;
         match wrong.is_empty() {
-            true => Ok(LabelMap { grid, labels }),
+            true => LabelMap::new(grid, labels),
             false => Err(Error::labels("whole numbers from 0 to 255", format!("{wrong:?}"))),
         }
     }

@@ -13,7 +13,7 @@ const VOXEL_OFFSET: usize = 352;
 /// holds them. Every field that can name a person or a time is empty.
 ///
 /// # Panics
-/// When there are not as many labels as voxels, or an axis is longer than NIfTI-1 can say (32767).
+/// If an axis is longer than NIfTI-1 can state (32767).
 pub fn write_labels(map: &LabelMap) -> Vec<u8> {
     write_labels_described(map, "")
 }
@@ -23,11 +23,10 @@ pub fn write_labels(map: &LabelMap) -> Vec<u8> {
 /// # Panics
 /// As [`write_labels`].
 pub fn write_labels_described(map: &LabelMap, description: &str) -> Vec<u8> {
-    assert_eq!(map.labels.len(), map.grid.num_voxels(), "one label a voxel");
-    let mut bytes = header(&map.grid, 1, Stored { code: 2, bits: 8 });
+    let mut bytes = header(map.grid(), 1, Stored { code: 2, bits: 8 });
     let description = &description.as_bytes()[..description.floor_char_boundary(79)];
     bytes[148..148 + description.len()].copy_from_slice(description);
-    bytes.extend_from_slice(&map.labels);
+    bytes.extend_from_slice(map.labels());
     compress(&bytes)
 }
 
@@ -42,12 +41,11 @@ pub fn write_volumes(volumes: &[Volume]) -> Result<Vec<u8>> {
     let Some(first) = volumes.first() else {
         return Err(Error::geometry("at least one volume", "none"));
     };
-    let mut bytes = header(&first.grid, volumes.len(), Stored { code: 16, bits: 32 });
-    bytes.reserve_exact(volumes.len() * first.voxels.len() * 4);
+    let mut bytes = header(first.grid(), volumes.len(), Stored { code: 16, bits: 32 });
+    bytes.reserve_exact(volumes.len() * first.values().len() * 4);
     for volume in volumes {
-        first.grid.check_same(&volume.grid)?;
-        assert_eq!(volume.voxels.len(), volume.grid.num_voxels(), "one value a voxel");
-        bytes.extend(volume.voxels.iter().flat_map(|voxel| voxel.to_le_bytes()));
+        first.grid().check_same(volume.grid())?;
+        bytes.extend(volume.values().iter().flat_map(|voxel| voxel.to_le_bytes()));
     }
     Ok(compress(&bytes))
 }
@@ -129,7 +127,7 @@ mod tests {
     #[test]
     fn a_description_stays_within_its_field() {
         let grid = Grid::new([1, 1, 1], Affine::IDENTITY);
-        let map = LabelMap { grid, labels: vec![0] };
+        let map = LabelMap::background(grid);
         let plain = header_of(&write_labels(&map));
         for text in ["made in windows".to_string(), "é".repeat(60)] {
             let described = header_of(&write_labels_described(&map, &text));

@@ -14,7 +14,7 @@ fn volume(dims: [usize; 3], set: &[([usize; 3], f32)]) -> Volume {
     let grid = Grid::new(dims, Affine::IDENTITY);
     let mut voxels = vec![0.0; grid.num_voxels()];
     set.iter().for_each(|(voxel, value)| voxels[grid.index(*voxel)] = *value);
-    Volume { grid, voxels }
+    Volume::new(grid, voxels).unwrap()
 }
 
 #[test]
@@ -37,15 +37,12 @@ fn channels_in_another_axis_order_make_the_same_input() {
     let expected = preprocess(&case.channels, &config, &network(4)).unwrap();
     let mut channels = case.channels.clone();
     let order = crate::Orientation { axes: [2, 0, 1], flips: [true, false, true] };
-    let grid = &case.channels[2].grid;
+    let grid = case.channels[2].grid();
     let old_from_new = order.source_from_canonical(grid.dims);
-    channels[2] = Volume {
-        grid: Grid::new(
-            order.canonical_dims(grid.dims),
-            grid.world_from_voxel.compose(&old_from_new),
-        ),
-        voxels: order.to_canonical(grid.dims, &case.channels[2].voxels),
-    };
+    let other_grid =
+        Grid::new(order.canonical_dims(grid.dims), grid.world_from_voxel.compose(&old_from_new));
+    let values = order.to_canonical(grid.dims, case.channels[2].values());
+    channels[2] = Volume::new(other_grid, values).unwrap();
     assert!(preprocess(&channels, &config, &network(4)).unwrap() == expected);
 }
 
@@ -89,16 +86,16 @@ fn what_does_not_fit_the_network_or_itself_is_refused() {
     assert!(preprocess(&[scan([4; 3])], &config, &network(2)).is_err());
     let result = preprocess(&[scan([4; 3]), scan([4, 4, 5])], &config, &network(2));
     assert!(matches!(result, Err(Error::Geometry { .. })));
-    let mut cut = scan([4; 3]);
-    cut.voxels.pop();
-    assert!(matches!(preprocess(&[cut], &config, &network(1)), Err(Error::Scan { .. })));
+    let empty = Volume::new(Grid::new([0; 3], Affine::IDENTITY), Vec::new()).unwrap();
+    assert!(matches!(preprocess(&[empty], &config, &network(1)), Err(Error::Scan { .. })));
 }
 
 #[test]
 fn an_absurd_input_is_refused_before_it_is_made() {
-    let mut channel = volume([8; 3], &[([0; 3], 1.0)]);
+    let values = volume([8; 3], &[([0; 3], 1.0)]).into_values();
     for spacing in [500.0, 1e30] {
-        channel.grid = Grid::new([8; 3], Affine::from_spacing([spacing; 3]));
+        let grid = Grid::new([8; 3], Affine::from_spacing([spacing; 3]));
+        let channel = Volume::new(grid, values.clone()).unwrap();
         let config =
             PreprocessConfig { spacing_mm: Some([0.05; 3]), ..config(Foreground::Nonzero, false) };
         let result = preprocess(std::slice::from_ref(&channel), &config, &network(1));

@@ -149,7 +149,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("scan.nii");
         let grid = Grid::new([3, 2, 1], Affine::IDENTITY);
-        let written = nifti::write_labels(&LabelMap { grid, labels: vec![1; 6] });
+        let written = nifti::write_labels(&LabelMap::new(grid, vec![1; 6]).unwrap());
         let mut plain = Vec::new();
         flate2::read::MultiGzDecoder::new(&written[..]).read_to_end(&mut plain).unwrap();
         // vox_offset: the voxels begin behind a megabyte of what other tools say of a scan.
@@ -160,6 +160,6 @@ mod tests {
         let (head, length) = ScanBytes::head(&file).unwrap();
         let (grid, channels) = head.expect("a header that can be used");
         assert_eq!((grid.dims, channels, length), ([3, 2, 1], 1, plain.len() as u64));
-        assert_eq!(ScanBytes::read(&file).unwrap().labels().unwrap().labels, [1; 6]);
+        assert_eq!(ScanBytes::read(&file).unwrap().labels().unwrap().labels(), [1; 6]);
     }
 }
