@@ -42,7 +42,7 @@ fn stored_otherwise(map: &LabelMap, axes: [usize; 3], flips: [bool; 3]) -> Label
 fn without_codes(bytes: &[u8]) -> Vec<u8> {
     let without_codes = |volume: Volume| {
         let mut grid = volume.grid().clone();
-        (grid.forms.sform_code, grid.forms.qform_code) = (0, 0);
+        (grid.transforms.sform_code, grid.transforms.qform_code) = (0, 0);
         Volume::new(grid, volume.into_values()).unwrap()
     };
     let volumes: Vec<_> = nifti::read(bytes).unwrap().into_iter().map(without_codes).collect();

@@ -74,7 +74,7 @@ fn all_axis_orders_of_one_scan_agree() {
 fn two_forms() -> Grid {
     let rows = [[-1.5, 0.0, 0.25, 30.0], [0.0, -2.0, 0.0, 40.0], [0.25, 0.0, 3.0, -50.0]];
     let mut grid = Grid::new([4, 3, 2], Affine::from_rows(rows));
-    grid.forms = NiftiTransforms {
+    grid.transforms = NiftiTransforms {
         qform_code: 1,
         quaternion: [0.0, 0.0, 1.0],
         offset_mm: [7.0, 8.0, 9.0],
@@ -128,22 +128,22 @@ fn the_sform_wins_then_the_qform_then_the_spacing() {
         change(&mut grid);
         let map = LabelMap::background(grid);
         let grid = nifti::read_labels(&nifti::write_labels(&map)).unwrap().grid().clone();
-        assert_eq!(grid.forms, map.grid().forms, "the forms are kept, whichever is used");
-        (grid.world_from_voxel.rows(), nifti::warnings(&grid.forms).len())
+        assert_eq!(grid.transforms, map.grid().transforms, "the forms are kept, whichever is used");
+        (grid.world_from_voxel.rows(), nifti::warnings(&grid.transforms).len())
     };
     let sform = two_forms().world_from_voxel.rows();
     assert_eq!(read(|_| ()), (sform, 1));
-    let (qform, num_warnings) = read(|grid| grid.forms.sform_code = 0);
+    let (qform, num_warnings) = read(|grid| grid.transforms.sform_code = 0);
     let wanted = [[-1.5, 0., 0., 7.], [0., -2., 0., 8.], [0., 0., -3., 9.]];
     assert!(Affine::from_rows(qform).max_abs_difference(&Affine::from_rows(wanted)) < 1e-6);
     assert_eq!(num_warnings, 0);
     let (spacing, num_warnings) =
-        read(|grid| (grid.forms.sform_code, grid.forms.qform_code) = (0, 0));
+        read(|grid| (grid.transforms.sform_code, grid.transforms.qform_code) = (0, 0));
     // 4 × 3 × 2 voxels: i to the left, the center at 0.
     assert_eq!(spacing, [[-1.5, 0., 0., 2.25], [0., 2., 0., -2.], [0., 0., 3., -1.5]]);
     assert_eq!(num_warnings, 1);
     // Metres are scaled, and stay metres in the file.
-    let (metres, _) = read(|grid| grid.forms.units = 1);
+    let (metres, _) = read(|grid| grid.transforms.units = 1);
     assert_eq!(metres, sform.map(|row| row.map(|x| x * 1000.0)));
 }
 
@@ -159,7 +159,10 @@ fn a_brats_case_goes_through_the_network_and_back() {
         .flat_map(|part| nifti::read(&file(part)).unwrap())
         .collect();
     let labels = nifti::read_labels(&file("seg")).unwrap();
-    assert_eq!((labels.grid().forms.sform_code, labels.grid().forms.qform_code > 0), (0, true));
+    assert_eq!(
+        (labels.grid().transforms.sform_code, labels.grid().transforms.qform_code > 0),
+        (0, true)
+    );
     assert_eq!(labels.grid().orientation().letters(), ['L', 'P', 'S']);
     let case = Case::new("BraTS-GLI-00000-000", channels, Some(labels), &task).unwrap();
     let labels = case.labels.as_ref().unwrap();

@@ -62,13 +62,13 @@ fn every_truncation_of_a_bundle_or_a_description_is_an_error() {
     }
     let json = Manifest {
         name: "x".to_string(),
-        licence: "CC0".to_string(),
+        license: Some("CC0".to_string()),
         task: model_core::phantom::task(),
         num_training: Some(0),
         training: Vec::new(),
         validation: Vec::new(),
         test: Vec::new(),
-        by_name: None,
+        nnunet_cases: None,
     }
     .to_json();
     for length in 0..json.len() {
@@ -150,13 +150,13 @@ fn mutated_compressed_bytes_bundles_and_descriptions_never_panic() {
     let task = model_core::phantom::task();
     let manifest = Manifest {
         name: "x".into(),
-        licence: "".into(),
+        license: None,
         task,
         num_training: Some(0),
         training: Vec::new(),
         validation: Vec::new(),
         test: Vec::new(),
-        by_name: None,
+        nnunet_cases: None,
     };
     let json = manifest.to_json();
     for _ in 0..5_000 {

@@ -104,7 +104,7 @@ fn an_empty_result_comes_back_too() {
 fn meaningless_header_fields_do_not_spoil_a_link() {
     let mut shared = small();
     let (mut grid, labels) = shared.labels.into_parts();
-    grid.forms.quaternion[1] = f32::NAN;
+    grid.transforms.quaternion[1] = f32::NAN;
     shared.labels = LabelMap::new(grid, labels).unwrap();
     let back = share::decode(&share::encode(&shared).unwrap()).unwrap();
     assert_eq!(back.labels.labels(), shared.labels.labels());

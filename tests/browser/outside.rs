@@ -196,12 +196,12 @@ async fn expect_narrow(client: &Client, what: &str) {
 /// Volumes follow from a header; where it is in doubt, the page says so beside scan and result.
 async fn warn_of_positions(client: &Client, address: &str) {
     let mut unstated = stage::grid();
-    (unstated.forms.sform_code, unstated.forms.qform_code) = (0, 0);
+    (unstated.transforms.sform_code, unstated.transforms.qform_code) = (0, 0);
     let mut twice = stage::grid();
-    twice.forms.qform_code = 1;
-    twice.forms.offset_mm = [0.0, 5.0, 0.0];
+    twice.transforms.qform_code = 1;
+    twice.transforms.offset_mm = [0.0, 5.0, 0.0];
     for grid in [unstated, twice] {
-        let expected = nifti::warnings(&grid.forms);
+        let expected = nifti::warnings(&grid.transforms);
         assert!(!expected.is_empty());
         client.goto("about:blank").await.unwrap();
         client.goto(address).await.unwrap();

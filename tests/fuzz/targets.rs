@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use model_core::formats::nifti::{self, Reader};
-use model_core::task::dataset::{Manifest, Pair};
+use model_core::task::dataset::{LabeledScan, Manifest};
 use model_core::{Bundle, Error, Grid, Task};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -246,19 +246,19 @@ fn read_link(bytes: &[u8]) -> Option<Afterwards> {
 fn manifest() -> Make {
     let manifest = Manifest {
         name: "set".into(),
-        licence: "CC0".into(),
+        license: Some("CC0".into()),
         task: Task::builtin("brats2023").expect("a built-in task"),
         training: (0..3)
-            .map(|n| Pair {
+            .map(|n| LabeledScan {
                 image: format!("imagesTr/case-{n}.nii.gz"),
-                others: Vec::new(),
+                other_images: Vec::new(),
                 label: format!("labelsTr/case-{n}.nii.gz"),
             })
             .collect(),
         num_training: Some(3),
         validation: Vec::new(),
         test: vec![vec!["imagesTs/case-9.nii.gz".into()]],
-        by_name: None,
+        nnunet_cases: None,
     };
     let mut seeds = vec![manifest.to_json().into_bytes()];
     seeds.extend(NNUNET.map(|text| text.as_bytes().to_vec()));

@@ -133,7 +133,7 @@ fn a_header_that_lies_elsewhere_than_its_grid_is_refused() {
             other => panic!("{path} = {value}: expected a contradiction, found {other:?}"),
         }
     }
-    let map = with_grid(small(), |grid| grid.forms.rows[0][3] += 1.0);
+    let map = with_grid(small(), |grid| grid.transforms.rows[0][3] += 1.0);
     assert!(matches!(share::encode(&map), Err(ShareError::Content { .. })));
 }
 
@@ -143,11 +143,11 @@ fn both_forms_are_understood() {
     let spacing = Affine::from_spacing([1.0, 2.0, 3.0]);
     let map = with_grid(small(), |grid| *grid = Grid::new(grid.dims, spacing));
     let map = shared(map.labels);
-    let forms = &map.labels.grid().forms;
+    let forms = &map.labels.grid().transforms;
     let as_qform = NiftiTransforms { qform_code: 1, sform_code: 0, rows: [[9.0; 4]; 3], ..*forms };
     let elsewhere = NiftiTransforms { qform_code: 1, offset_mm: [50.0; 3], ..*forms };
     for forms in [as_qform, elsewhere] {
-        let map = with_grid(map.clone(), |grid| grid.forms = forms);
+        let map = with_grid(map.clone(), |grid| grid.transforms = forms);
         assert_eq!(share::decode(&share::encode(&map).unwrap()).unwrap(), map, "{forms:?}");
     }
 }
@@ -158,14 +158,14 @@ fn both_forms_are_understood() {
 fn a_link_without_a_stated_position_opens_on_its_scan() {
     let spacing = Affine::from_spacing([1.0, 2.0, 3.0]);
     let mut grid = Grid::new([14, 9, 7], spacing);
-    (grid.forms.sform_code, grid.forms.units) = (0, 2);
+    (grid.transforms.sform_code, grid.transforms.units) = (0, 2);
     let map = LabelMap::new(grid, small().labels.into_labels()).unwrap();
     let saved = nifti::read_labels(&nifti::write_labels(&map)).unwrap();
     let back = share::decode(&share::encode(&shared(map)).unwrap()).unwrap();
     back.labels.grid().check_same(saved.grid()).unwrap();
     // Of another size it is a contradiction.
     let (mut grid, labels) = saved.into_parts();
-    grid.forms.spacing_mm[1] = 4.0;
+    grid.transforms.spacing_mm[1] = 4.0;
     let wrong = shared(LabelMap::new(grid, labels).unwrap());
     assert!(matches!(share::encode(&wrong), Err(ShareError::Content { .. })));
 }

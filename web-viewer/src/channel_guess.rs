@@ -1,6 +1,6 @@
 //! Which file is which channel, guessed from names; the page shows the guess and lets it be changed.
 
-use model_core::{Holds, ScanName, is_specific};
+use model_core::{ScanContent, ScanName, is_specific_channel};
 
 /// What a file is taken for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,18 +17,18 @@ pub enum Guess {
 pub fn guesses(files: &[String], channels: &[String]) -> Vec<Guess> {
     let mut taken = vec![false; channels.len()];
     // A model of "MRI" takes any contrast.
-    let takes_any = channels.len() == 1 && !is_specific(&channels[0]);
+    let takes_any = channels.len() == 1 && !is_specific_channel(&channels[0]);
     let guess = |file: &String| {
-        let ScanName { holds, word, variant, .. } = ScanName::parse(file, channels);
-        let found = match holds {
-            Holds::Channel(channel) => channel,
-            Holds::Numbered(number) if number < channels.len() => number,
-            Holds::Numbered(number) => return Guess::Other(format!("channel {number:04}")),
-            Holds::OtherChannel if takes_any => return Guess::Any,
-            Holds::OtherChannel => return Guess::Other(format!("another channel ({word})")),
-            Holds::Labels => return Guess::Other(format!("labels ({word})")),
-            Holds::OtherMask => return Guess::Other(format!("a mask ({word})")),
-            Holds::Untold => return Guess::Any,
+        let ScanName { content, word, variant, .. } = ScanName::parse(file, channels);
+        let found = match content {
+            ScanContent::Channel(channel) => channel,
+            ScanContent::Numbered(number) if number < channels.len() => number,
+            ScanContent::Numbered(number) => return Guess::Other(format!("channel {number:04}")),
+            ScanContent::OtherChannel if takes_any => return Guess::Any,
+            ScanContent::OtherChannel => return Guess::Other(format!("another channel ({word})")),
+            ScanContent::Labels => return Guess::Other(format!("labels ({word})")),
+            ScanContent::OtherMask => return Guess::Other(format!("a mask ({word})")),
+            ScanContent::Unknown => return Guess::Any,
         };
         match std::mem::replace(&mut taken[found], true) {
             false => Guess::Channel(found),

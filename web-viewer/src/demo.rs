@@ -26,7 +26,7 @@ impl Manifest {
     /// # Errors
     /// A sentence that says what is wrong.
     pub fn parse(json: &[u8]) -> Result<Manifest, String> {
-        let text = model_core::text(json).map_err(|error| error.to_string())?;
+        let text = model_core::utf8_text(json).map_err(|error| error.to_string())?;
         let manifest: Manifest = serde_json::from_str(text)
             .map_err(|e| format!("expected a demonstration's manifest, found {e}"))?;
         let is_plain = |name: &str| !name.is_empty() && !name.contains(['/', '\\', ':', '?', '#']);

@@ -167,7 +167,7 @@ async fn plan(inputs: Inputs, budget_bytes: u64, most_bytes: u64) -> Answered {
                     bench.windows = prepared.windows(preference, budget_bytes);
                 }
                 let windows = bench.windows.as_ref().map(|windows| protocol::Tiles {
-                    number: windows.tiling.num_windows(),
+                    number: windows.tiling.num_tiles(),
                     plan: prepared.stated(&windows.plan),
                 });
                 Ok(Planned::Exceeds { smallest_bytes, message: error.to_string(), windows })

@@ -1,35 +1,36 @@
-//! Volumes and label maps on their grids; i is the fastest axis, then j, then k, as NIfTI stores.
+//! Volumes and label maps on their grids. The axis i is the fastest, then j, then k, as in NIfTI.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Affine, Error, Result};
 
-/// Where voxels lie: dimensions, the map to the world that is used, and both NIfTI forms as they
-/// came, so that they can be written back.
+/// The positions of a volume's voxels in the world, and the NIfTI fields that stated them, which are
+/// written back unchanged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
-    /// Number of voxels along i, j, k.
+    /// The number of voxels along i, j, k.
     pub dims: [usize; 3],
-    /// From voxel indices to RAS+ millimetres.
+    /// The map from voxel indices to RAS+ millimeters.
     pub world_from_voxel: Affine,
-    /// The source header's own statement of the geometry.
-    pub forms: NiftiTransforms,
+    /// The geometry fields of the source's header.
+    #[serde(rename = "forms")] // the name in cached cases and share links
+    pub transforms: NiftiTransforms,
 }
 
-/// A NIfTI header's geometry fields, kept as they came.
+/// The geometry fields of a NIfTI header, unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct NiftiTransforms {
-    /// `qform_code`; 0 says that the quaternion means nothing.
+    /// `qform_code`; 0 if the quaternion is not set.
     pub qform_code: i16,
     /// `quatern_b`, `quatern_c`, `quatern_d`.
     pub quaternion: [f32; 3],
     /// `qoffset_x`, `qoffset_y`, `qoffset_z`.
     pub offset_mm: [f32; 3],
-    /// `pixdim[0]`: −1 where the third axis is mirrored.
+    /// `pixdim[0]`: −1 if the third axis is mirrored.
     pub qfac: f32,
     /// `pixdim[1..=3]`.
     pub spacing_mm: [f32; 3],
-    /// `sform_code`; 0 says that the rows mean nothing.
+    /// `sform_code`; 0 if the rows are not set.
     pub sform_code: i16,
     /// `srow_x`, `srow_y`, `srow_z`.
     pub rows: [[f32; 4]; 3],
@@ -38,32 +39,32 @@ pub struct NiftiTransforms {
 }
 
 impl NiftiTransforms {
-    /// Whether the header states how the scan lies in space.
+    /// Returns whether the header states the scan's position: a qform or an sform is set.
     pub fn states_orientation(&self) -> bool {
         self.sform_code > 0 || self.qform_code > 0
     }
 }
 
 impl Grid {
-    /// A grid that states its map as an sform (code 1, scanner) and nothing else.
+    /// Returns a grid that states its map as an sform (code 1, scanner) alone.
     pub fn new(dims: [usize; 3], world_from_voxel: Affine) -> Self {
-        let forms = NiftiTransforms {
+        let transforms = NiftiTransforms {
             qfac: 1.0,
             spacing_mm: world_from_voxel.spacing_mm().map(|s| s as f32),
             sform_code: 1,
             rows: world_from_voxel.rows().map(|row| row.map(|x| x as f32)),
-            units: 2, // millimetres
+            units: 2, // millimeters
             ..NiftiTransforms::default()
         };
-        Grid { dims, world_from_voxel, forms }
+        Grid { dims, world_from_voxel, transforms }
     }
 
-    /// Number of voxels.
+    /// Returns the number of voxels.
     pub fn num_voxels(&self) -> usize {
         self.dims.iter().product()
     }
 
-    /// The place of voxel (i, j, k) in a slice of voxels.
+    /// Returns the index of voxel (i, j, k) in a slice of all voxels.
     pub fn index(&self, [i, j, k]: [usize; 3]) -> usize {
         i + self.dims[0] * (j + self.dims[1] * k)
     }
@@ -88,7 +89,7 @@ impl Volume {
         }
     }
 
-    /// Returns where the voxels lie.
+    /// Returns the voxels' grid.
     pub fn grid(&self) -> &Grid {
         &self.grid
     }
@@ -139,7 +140,7 @@ impl LabelMap {
         LabelMap { labels: vec![0; grid.num_voxels()], grid }
     }
 
-    /// Returns where the voxels lie.
+    /// Returns the voxels' grid.
     pub fn grid(&self) -> &Grid {
         &self.grid
     }

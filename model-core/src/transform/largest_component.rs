@@ -1,49 +1,49 @@
-//! The largest-component rule: what a result keeps where a subject has one lesion, or one organ.
+//! Removes all connected components but the largest, for subjects with one lesion or one organ.
 //! Voxels that share a corner are connected (26 neighbors).
 
 use crate::metrics::{Connectivity, components};
 use crate::{LabelMap, Task};
 
-/// Leaves of all that is labeled the connected part with the most voxels, the first of equals; the
+/// Keeps the foreground's connected component with the most voxels, or the first of several. The
 /// rest becomes background.
 pub fn keep_largest_of_foreground(map: &mut LabelMap) {
     let mut mask: Vec<bool> = map.labels().iter().map(|label| *label != 0).collect();
     keep_largest(&mut mask, map.grid().dims);
-    map.labels_mut().iter_mut().zip(mask).for_each(|(label, kept)| *label *= u8::from(kept));
+    map.labels_mut().iter_mut().zip(mask).for_each(|(label, is_kept)| *label *= u8::from(is_kept));
 }
 
-/// Leaves of every region its largest connected part, within what is left of the regions that hold
-/// it: regions that were nested stay so. A voxel that leaves a region gets the code of the last
-/// region, in the task's order, that it is still in, else background.
+/// Keeps the largest connected component of every region. Nested regions stay nested: a region is
+/// restricted to the kept components of the regions that contain it. A voxel that leaves a region
+/// takes the code of the last region, in the task's order, that still contains it, else background.
 pub fn keep_largest_of_regions(map: &mut LabelMap, task: &Task) {
     let regions = &task.regions;
     let is_in = |label: u8, region: usize| regions[region].labels.contains(&label);
-    let holds = |outer: usize, inner: usize| {
+    let contains = |outer: usize, inner: usize| {
         let inner = &regions[inner].labels;
         inner.len() < regions[outer].labels.len() && inner.iter().all(|code| is_in(*code, outer))
     };
     let mut order: Vec<usize> = (0..regions.len()).collect();
     order.sort_by_key(|&region| std::cmp::Reverse(regions[region].labels.len()));
-    let mut kept: Vec<Vec<bool>> = vec![Vec::new(); regions.len()];
+    let mut kept_masks: Vec<Vec<bool>> = vec![Vec::new(); regions.len()];
     for region in order {
-        let outer: Vec<usize> = (0..regions.len()).filter(|&o| holds(o, region)).collect();
+        let outer: Vec<usize> = (0..regions.len()).filter(|&o| contains(o, region)).collect();
         let voxels = map.labels().iter().enumerate();
         let mut mask: Vec<bool> = voxels
-            .map(|(at, label)| is_in(*label, region) && outer.iter().all(|&o| kept[o][at]))
+            .map(|(at, label)| is_in(*label, region) && outer.iter().all(|&o| kept_masks[o][at]))
             .collect();
         keep_largest(&mut mask, map.grid().dims);
-        kept[region] = mask;
+        kept_masks[region] = mask;
     }
     for (at, label) in map.labels_mut().iter_mut().enumerate() {
         let was = |region: usize| is_in(*label, region);
-        if (0..regions.len()).any(|region| was(region) && !kept[region][at]) {
-            let last = (0..regions.len()).rev().find(|&region| kept[region][at]);
+        if (0..regions.len()).any(|region| was(region) && !kept_masks[region][at]) {
+            let last = (0..regions.len()).rev().find(|&region| kept_masks[region][at]);
             *label = last.map_or(0, |region| regions[region].writes);
         }
     }
 }
 
-/// Leaves of a mask of `dims` voxels (i fastest) its largest component.
+/// Keeps the largest component of a mask of `dims` voxels (i fastest).
 fn keep_largest(mask: &mut [bool], dims: [usize; 3]) {
     let found = components(mask, dims, Connectivity::Corner);
     let Some(largest) = found.largest() else { return };

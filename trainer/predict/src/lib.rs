@@ -11,9 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::{Context, Result, bail, ensure};
 use model_core::kernels::DeviceKind;
 use model_core::{
-    Bundle, Case, Input, LabelMap, Placement, Task, Tiling, Volume, decide_probabilities,
-    histograms, keep_largest_of_foreground, keep_largest_of_regions, postprocess, preprocess,
-    probabilities, region_probabilities, restore_logits,
+    Bundle, Case, Input, LabelMap, Placement, Task, Tiling, Volume, histograms,
+    keep_largest_of_foreground, keep_largest_of_regions, labels_from_probabilities, postprocess,
+    preprocess, probabilities, region_probabilities, restore_logits,
 };
 
 pub mod backend;
@@ -173,7 +173,7 @@ impl Predictor {
         let mut labels = match alone {
             Some(labels) => labels,
             None => {
-                let labels = decide_probabilities(&sum, num_voxels, self.task());
+                let labels = labels_from_probabilities(&sum, num_voxels, self.task());
                 LabelMap::new(grid.clone(), labels)?
             }
         };
@@ -244,7 +244,7 @@ impl Predictor {
             )
         };
         let tiling = Tiling::new(input.dims, window, overlap);
-        let count = tiling.num_windows();
+        let count = tiling.num_tiles();
         let logits = tiling.run(
             &flipped,
             self.task().num_outputs(),

@@ -162,7 +162,7 @@ impl CaseResult {
         CaseResult {
             name: name.into(),
             regions: task.regions.iter().map(region).collect(),
-            warnings: nifti::warnings(&reference.grid().forms),
+            warnings: nifti::warnings(&reference.grid().transforms),
         }
     }
 

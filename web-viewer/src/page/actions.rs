@@ -301,7 +301,8 @@ fn result(model: &Model, labels: LabelMap, windows: String) -> Shared {
 pub fn save(page: Page) {
     let Some(result) = page.result.get_untracked() else { return };
     let description = messages::description(&result.model.windows);
-    let bytes = model_core::formats::nifti::write_labels_described(&result.labels, &description);
+    let bytes =
+        model_core::formats::nifti::write_labels_with_description(&result.labels, &description);
     let name = "segmentation_research_use_only.nii.gz";
     if let Err(error) = browser::save(name, "application/gzip", &bytes) {
         page.fail(format!("cannot save {name}: {}", browser::text_of(&error)));

@@ -49,7 +49,7 @@ fn Regions(page: Page, result: Arc<Shared>) -> impl IntoView {
         }
     });
     // Volumes are those of the voxels that the header tells of.
-    let geometry = nifti::warnings(&result.labels.grid().forms).into_iter().map(|text| {
+    let geometry = nifti::warnings(&result.labels.grid().transforms).into_iter().map(|text| {
         view! { <p class="warning geometry" role="note">{text}</p> }
     });
     view! {

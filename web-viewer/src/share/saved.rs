@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 1e-3;
 /// [`ShareError::Content`] when the header cannot be read, or lies elsewhere than the grid.
 pub fn world_from_voxel(grid: &Grid) -> Result<Affine, ShareError> {
     let refused = |error| ShareError::content("a position that can be saved", error);
-    let saved = grid.forms.world_from_voxel(grid.dims).map_err(refused)?;
+    let saved = grid.transforms.world_from_voxel(grid.dims).map_err(refused)?;
     let own = grid.world_from_voxel;
     let is_stated = grid.states_orientation();
     // What is not stated has a size, and directions and an origin by convention.

@@ -236,7 +236,7 @@ fn voxels_of(grid: &Grid, start: [usize; 3], extent: [usize; 3]) -> impl Iterato
 /// Header fields that mean nothing may hold anything, but JSON has no word for NaN.
 fn finite(grid: &Grid) -> Grid {
     let mut grid = grid.clone();
-    let forms = &mut grid.forms;
+    let forms = &mut grid.transforms;
     let numbers = (forms.quaternion.iter_mut())
         .chain(&mut forms.offset_mm)
         .chain(&mut forms.spacing_mm)

@@ -41,7 +41,7 @@ pub async fn segment(id: u32, inputs: &Inputs) -> Answered {
 pub async fn segment_in_windows(id: u32, inputs: &Inputs) -> Answered {
     let windows = BENCH.with_borrow(|bench| bench.windows.clone());
     let windows = windows.ok_or("no run in windows is planned")?;
-    let number = windows.tiling.num_windows();
+    let number = windows.tiling.num_tiles();
     let mut run = Run::begin(id, inputs, number)?;
     let ran = until_stopped(run.windows(windows)).await;
     run.end(ran, Some(number))
@@ -97,14 +97,14 @@ impl Run {
         let task = &prepared.bundle.card.task;
         let num_voxels: usize = prepared.input.dims.iter().product();
         let mut sum = vec![0.0; task.num_outputs() * num_voxels];
-        for number in 0..tiling.num_windows() {
+        for number in 0..tiling.num_tiles() {
             self.teller.begin_window(number);
-            let input = tiling.cut(&prepared.input, number);
+            let input = tiling.extract(&prepared.input, number);
             // Where one window had to give way, the next ones do at once.
             let (output, ran) = self.network(&input, plan).await?;
             plan = ran;
             if let Output::Logits(logits) = output {
-                tiling.add(&logits, number, &mut sum);
+                tiling.add_weighted(&logits, number, &mut sum);
             }
         }
         self.teller.say(Step::PlaceLabels, 1.0);
