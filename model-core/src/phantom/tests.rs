@@ -13,7 +13,7 @@ fn every_phantom_has_every_label_inside_its_brain() {
         Case::new("", case.channels.clone(), case.labels.clone(), &task()).unwrap();
         for code in 1..=3 {
             let count = labels(&case).iter().filter(|&&label| label == code).count();
-            assert!(count >= LEAST_VOXELS, "seed {seed}: {count} voxels of label {code}");
+            assert!(count >= MIN_LABEL_VOXELS, "seed {seed}: {count} voxels of label {code}");
         }
         for channel in &case.channels {
             let mut pairs = channel.values().iter().zip(labels(&case));
@@ -30,9 +30,9 @@ fn a_phantom_is_a_function_of_its_seed() {
     assert_ne!(phantom(7, 32).labels, phantom(8, 32).labels);
 }
 
-/// The bytes that a browser makes are the same: a change of this number changes the demonstration.
+/// The browser computes the same bytes. A change of this number changes the demonstration.
 #[test]
-fn a_phantoms_bytes_are_fixed() {
+fn a_phantoms_bytes_never_change() {
     let case = phantom(1, 32);
     let mut hasher = Sha256::new();
     for channel in &case.channels {
@@ -43,10 +43,10 @@ fn a_phantoms_bytes_are_fixed() {
     assert_eq!(hash, "dd8e4ae4b71fc1db");
 }
 
-/// A network must look at channels together and at shapes: the best of 64 thresholds on any one
-/// channel, chosen with the answer in hand, finds no region well.
+/// Segmentation needs several channels and shapes: even the best of 64 thresholds on a single channel,
+/// chosen by the reference labels, segments no region well.
 #[test]
-fn no_threshold_on_one_channel_solves_it() {
+fn no_threshold_on_one_channel_segments_a_region() {
     for region in task().regions {
         let mut mean_best = 0.0;
         for seed in 0..8 {

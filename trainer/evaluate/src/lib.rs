@@ -191,7 +191,8 @@ fn score_case(
     let reference = read_labels(&files.reference, None, options, warnings)?;
     let settings = &options.settings;
     let Some(file) = &files.predicted else {
-        let scores = regions.iter().map(|r| metrics::missing(&reference, &r.labels, settings));
+        let scores =
+            regions.iter().map(|r| metrics::missing_scores(&reference, &r.labels, settings));
         let lesions = regions.iter().map(|r| missing_lesions(&reference, &r.labels));
         return Ok(CaseScores {
             name: files.name.clone(),
@@ -244,7 +245,7 @@ impl Evaluation {
     /// One measure of one region over the cases.
     pub fn summary(&self, region: usize, measure: &Measure<Scores>) -> Summary {
         let values = self.cases.iter().map(|case| (measure.of)(&case.scores[region]));
-        Summary::of(&values.collect::<Vec<f64>>())
+        Summary::from_scores(&values.collect::<Vec<f64>>())
     }
 
     /// One measure of one region over the cases' lesions; none where those were not scored.
@@ -255,7 +256,7 @@ impl Evaluation {
     ) -> Option<Summary> {
         let value = |case: &CaseScores| Some((measure.of)(&case.lesions.as_ref()?[region]));
         let values = self.cases.iter().map(value).collect::<Option<Vec<f64>>>()?;
-        Some(Summary::of(&values))
+        Some(Summary::from_scores(&values))
     }
 
     /// Writes every case's scores as CSV, a row for each case and region; a score that the rule does
