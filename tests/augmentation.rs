@@ -24,8 +24,8 @@ fn case(value: impl Fn(usize) -> f32, label: impl Fn(usize) -> u8) -> Prepared {
     let grid = Grid::new([16; 3], Affine::IDENTITY);
     let places = 0..grid.num_voxels();
     let voxels = places.clone().map(|n| n as f32).collect();
-    let volume = Volume { grid: grid.clone(), voxels };
-    let labels = Some(LabelMap { grid, labels: places.clone().map(label).collect() });
+    let volume = Volume::new(grid.clone(), voxels).unwrap();
+    let labels = Some(LabelMap::new(grid, places.clone().map(label).collect()).unwrap());
     let names = (1..7).map(|code| (code, code.to_string())).collect();
     let task = Task::exclusive("test", vec!["a".into(), "b".into()], names);
     let case = Case::new("test", vec![volume; 2], labels, &task).unwrap();

@@ -261,13 +261,13 @@ async fn recover_from_gpu_failures(client: Client, address: String, predicted: L
 
 /// Checks that a shared label map is on the scan's grid and equals the trainer's.
 fn compare(shared: &SharedResult, predicted: &LabelMap, regions: &[Region]) {
-    predicted.grid.check_same(&shared.labels.grid).unwrap();
+    predicted.grid().check_same(shared.labels.grid()).unwrap();
     let mut num_compared = 0;
     for region in regions {
         if predicted.volume_ml(&region.labels) == 0.0 {
             continue;
         }
-        let (page_labels, trainer_labels) = (&shared.labels.labels, &predicted.labels);
+        let (page_labels, trainer_labels) = (shared.labels.labels(), predicted.labels());
         let dice = metrics::dice(page_labels, trainer_labels, &region.labels, EmptyRule::Brats2023);
         println!("{}: Dice {dice:.5} between the page and the trainer", region.name);
         assert!(dice >= MIN_DICE, "{}: {dice}", region.name);

@@ -1,4 +1,4 @@
-//! A bundle that is read is the bundle that was written, whole; everything else is refused.
+//! A bundle is read exactly as it was written. Invalid and damaged bundles are refused.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use model_core::{
     Score, Task, UNetConfig, Weights, network::config,
 };
 
-/// The smallest network that can be configured.
+/// Returns the smallest valid network.
 fn network() -> UNetConfig {
     UNetConfig {
         widths: vec![2],
@@ -17,7 +17,7 @@ fn network() -> UNetConfig {
     }
 }
 
-/// A bundle of it: a multiple of 1/8 in every place.
+/// Returns a bundle of the small network, whose weights are multiples of 1/8.
 pub(crate) fn small_bundle() -> Bundle {
     let labels = vec![(7, "lesion".to_string())];
     let task = Task::exclusive("Lesions", vec!["T1".to_string()], labels);
@@ -58,17 +58,16 @@ pub(crate) fn small_bundle() -> Bundle {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn a_written_bundle_is_read_back() {
     let bundle = small_bundle();
     let bytes = bundle.to_bytes().unwrap();
     assert_eq!(Bundle::from_bytes(&bytes).unwrap(), bundle);
     assert_eq!(bytes, bundle.to_bytes().unwrap(), "the same bytes each time");
 }
 
-/// Multiples of 1/8 are numbers of half precision too: nothing is rounded, and the checksum is that
-/// of the same values in f32.
+/// Multiples of 1/8 are exact in half precision, so the checksum is that of the same values in f32.
 #[test]
-fn half_precision_is_read_back_with_the_checksum_of_its_values() {
+fn a_half_precision_bundle_has_the_checksum_of_its_values() {
     let mut bundle = small_bundle();
     let bytes = bundle.to_f16_bytes().unwrap();
     assert_eq!(Bundle::from_bytes(&bytes).unwrap(), bundle);
@@ -91,7 +90,7 @@ fn half_precision_is_read_back_with_the_checksum_of_its_values() {
 }
 
 #[test]
-fn a_changed_weight_is_seen() {
+fn a_changed_weight_is_detected() {
     let bytes = small_bundle().to_bytes().unwrap();
     let data_start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     assert_eq!(bytes.len() - data_start, 4 * 152, "the weights are the end of the file");
@@ -100,29 +99,29 @@ fn a_changed_weight_is_seen() {
             let mut damaged = bytes.clone();
             damaged[place] ^= 1 << bit;
             let error = Bundle::from_bytes(&damaged).unwrap_err();
-            // An exponent of ones is no finite number, and refused before the checksum.
-            let is_named = matches!(error, Error::Bundle { .. } | Error::Network { .. });
-            assert!(is_named, "byte {place}, bit {bit}: {error}");
+            // A number that is not finite is refused before the checksum is compared.
+            let is_expected = matches!(error, Error::Bundle { .. } | Error::Network { .. });
+            assert!(is_expected, "byte {place}, bit {bit}: {error}");
         }
     }
 }
 
 #[test]
-fn a_newer_version_is_refused_by_its_number() {
+fn another_version_is_refused_with_its_number() {
     let bytes = file_by_hand(CARD_VERSION_1, 0);
     for version in [0, BUNDLE_VERSION + 1, u32::MAX] {
         let card = CARD_VERSION_1.replacen("\"version\":1", &format!("\"version\":{version}"), 1);
         let error = Bundle::from_bytes(&file_by_hand(&card, 0)).unwrap_err().to_string();
         assert!(error.contains(&format!("found {version}")), "{error}");
     }
-    // The card of a version to come need not be readable for that.
+    // The version is refused even if the rest of the card is unreadable.
     let card = format!(r#"{{"version":{}}}"#, BUNDLE_VERSION + 1);
     let error = Bundle::from_bytes(&file_by_hand(&card, 0)).unwrap_err().to_string();
     assert!(error.contains("a newer Rewind"), "{error}");
     assert!(Bundle::from_bytes(&bytes).is_ok());
 }
 
-/// What version 1 writes, word for word. The checksum comes from Python:
+/// The metadata that version 1 writes. The checksum was computed with Python:
 ///
 /// ```text
 /// import hashlib, math, struct
@@ -135,7 +134,7 @@ fn a_newer_version_is_refused_by_its_number() {
 /// ```
 const CARD_VERSION_1: &str = r#"{"version":1,"card":{"name":"Small \"model\"","warning":"It knows nothing.","task":{"name":"Lesions","channels":["T1"],"labels":[{"name":"lesion","code":7}],"regions":[{"name":"lesion","labels":[7],"writes":7,"color":[230,159,0]}],"head":"softmax"},"network":{"in_channels":1,"out_channels":2,"widths":[2],"expand_ratio":1,"blocks":1,"decoder":"reversible_mbconv","groups":1,"activation":"relu","reversible":true},"preprocess":{"spacing_mm":[1.0,1.0,2.5],"foreground":"otsu","crop":true},"provenance":{"code_version":"0.1.0","data":"Twelve scans","licence":"CC0","data_fingerprint":"00ff","training_cases":9,"steps":100,"held_out":[{"region":"lesion","dice":0.5,"n":3}]}},"sha256":"9682df930324cfd2719d453a7483d391270a39c2e199381e220e0b79a5623ebc"}"#;
 
-/// Names and shapes of the small network's tensors, in the order of names.
+/// Returns the names and shapes of the small network's tensors, ordered by name.
 fn tensors() -> Vec<(String, &'static [usize])> {
     let mut list: Vec<(String, &'static [usize])> = vec![
         ("encoder.0.pointwise.conv.weight".into(), &[2, 1]),
@@ -159,8 +158,8 @@ fn tensors() -> Vec<(String, &'static [usize])> {
     list
 }
 
-/// A safetensors file as its specification says: the header's length, the header as JSON, the
-/// tensors. The first weight is raised by `change` eighths.
+/// Returns a safetensors file made after its specification: the header's length, the header as JSON,
+/// the tensors. The first weight is raised by `change` eighths.
 fn file_by_hand(card: &str, change: u32) -> Vec<u8> {
     let card = serde_json::Value::from(card).to_string();
     let mut header = format!(r#"{{"__metadata__":{{"rewind":{card}}}"#);
@@ -182,14 +181,14 @@ fn file_by_hand(card: &str, change: u32) -> Vec<u8> {
 }
 
 #[test]
-fn the_file_of_version_1_is_read() {
+fn a_file_of_version_1_is_read() {
     assert_eq!(Bundle::from_bytes(&file_by_hand(CARD_VERSION_1, 0)).unwrap(), small_bundle());
     let error = Bundle::from_bytes(&file_by_hand(CARD_VERSION_1, 1)).unwrap_err().to_string();
     assert!(error.contains("damaged"), "{error}");
 }
 
 #[test]
-fn parts_that_contradict_each_other_are_refused() {
+fn contradictory_bundles_are_neither_read_nor_written() {
     type Change = fn(&mut Card);
     let changes: [(&str, Change); 18] = [
         ("a channel more than the network's", |card| card.task.channels.push("T2".into())),
@@ -213,8 +212,8 @@ fn parts_that_contradict_each_other_are_refused() {
             card.provenance.held_out = vec![score; 256];
         }),
         ("a Dice of a hundred digits", |card| card.provenance.held_out[0].dice = 1e100),
-        ("a patch of nothing", |card| card.provenance.patch = Some([0, 8, 8])),
-        ("a patch without end", |card| card.provenance.patch = Some([usize::MAX; 3])),
+        ("an empty patch", |card| card.provenance.patch = Some([0, 8, 8])),
+        ("an infinite patch", |card| card.provenance.patch = Some([usize::MAX; 3])),
     ];
     let plain = serde_json::to_value(&small_bundle().card).unwrap().to_string();
     let file_with = |card: &Card| {
@@ -235,9 +234,9 @@ fn parts_that_contradict_each_other_are_refused() {
     }
 }
 
-/// A data set may state a whole license: its training must not end with a bundle that cannot be read.
+/// A data set may state the full text of a license. The trained bundle must still be readable.
 #[test]
-fn a_card_is_shortened_to_what_is_read() {
+fn a_long_card_is_shortened_to_a_readable_one() {
     let mut bundle = small_bundle();
     assert_eq!(bundle.card.clone().shortened(), bundle.card);
     bundle.card.provenance.licence = "Permission is hereby granted. ".repeat(500);
@@ -250,7 +249,7 @@ fn a_card_is_shortened_to_what_is_read() {
 }
 
 #[test]
-fn weights_that_are_not_the_networks_are_never_written() {
+fn weights_that_do_not_fit_the_network_are_never_written() {
     let mut bundle = small_bundle();
     bundle.weights.remove("head.bias");
     assert!(matches!(bundle.to_bytes(), Err(Error::Network { .. })));

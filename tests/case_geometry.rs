@@ -20,32 +20,32 @@ fn grid() -> Grid {
 
 fn image(grid: &Grid) -> Vec<u8> {
     let voxels = (0..grid.num_voxels()).map(|n| n as f32).collect();
-    nifti::write_volumes(&[Volume { grid: grid.clone(), voxels }]).unwrap()
+    nifti::write_volumes(&[Volume::new(grid.clone(), voxels).unwrap()]).unwrap()
 }
 
 fn labels(grid: &Grid) -> LabelMap {
     let labels = (0..grid.num_voxels()).map(|n| (n % 7 % 3) as u8).collect();
-    LabelMap { grid: grid.clone(), labels }
+    LabelMap::new(grid.clone(), labels).unwrap()
 }
 
 /// The same map stored in another axis order: `axes` and `flips` as in [`Orientation`].
 fn stored_otherwise(map: &LabelMap, axes: [usize; 3], flips: [bool; 3]) -> LabelMap {
     let order = Orientation { axes, flips };
-    let old_from_new = order.source_from_canonical(map.grid.dims);
-    LabelMap {
-        grid: Grid::new(
-            order.canonical_dims(map.grid.dims),
-            map.grid.world_from_voxel.compose(&old_from_new),
-        ),
-        labels: order.to_canonical(map.grid.dims, &map.labels),
-    }
+    let old_from_new = order.source_from_canonical(map.grid().dims);
+    let grid = Grid::new(
+        order.canonical_dims(map.grid().dims),
+        map.grid().world_from_voxel.compose(&old_from_new),
+    );
+    LabelMap::new(grid, order.to_canonical(map.grid().dims, map.labels())).unwrap()
 }
 
 fn without_codes(bytes: &[u8]) -> Vec<u8> {
-    let mut volumes = nifti::read(bytes).unwrap();
-    for volume in &mut volumes {
-        (volume.grid.forms.sform_code, volume.grid.forms.qform_code) = (0, 0);
-    }
+    let without_codes = |volume: Volume| {
+        let mut grid = volume.grid().clone();
+        (grid.transforms.sform_code, grid.transforms.qform_code) = (0, 0);
+        Volume::new(grid, volume.into_values()).unwrap()
+    };
+    let volumes: Vec<_> = nifti::read(bytes).unwrap().into_iter().map(without_codes).collect();
     nifti::write_volumes(&volumes).unwrap()
 }
 
@@ -81,8 +81,8 @@ fn labels_in_any_axis_order_lie_on_their_scan() {
             let flips = [0, 1, 2].map(|bit| bits >> bit & 1 == 1);
             let loaded = read(&image(&grid()), &stored_otherwise(&map, axes, flips), 0.1).unwrap();
             let found = loaded.case.labels.unwrap();
-            assert_eq!(found.labels, map.labels, "{axes:?} {flips:?}");
-            assert_eq!(found.grid, nifti::read_grid(&image(&grid())).unwrap().0);
+            assert_eq!(found.labels(), map.labels(), "{axes:?} {flips:?}");
+            assert_eq!(*found.grid(), nifti::read_grid(&image(&grid())).unwrap().0);
             assert_eq!(loaded.warnings, []);
         }
     }
@@ -106,10 +106,9 @@ fn a_prediction_in_another_axis_order_scores_as_the_same() {
 #[test]
 fn a_shift_below_a_tenth_of_a_voxel_is_a_warning_and_more_needs_the_option() {
     let shifted = |mm: f64| {
-        let mut map = labels(&grid());
-        map.grid.world_from_voxel.0.translation.y += mm;
-        map.grid = Grid::new(map.grid.dims, map.grid.world_from_voxel);
-        map
+        let mut world_from_voxel = grid().world_from_voxel;
+        world_from_voxel.0.translation.y += mm;
+        labels(&Grid::new(grid().dims, world_from_voxel))
     };
     let image = image(&grid());
     assert_eq!(read(&image, &shifted(0.002), 0.1).unwrap().warnings, []);
@@ -129,7 +128,7 @@ fn a_scan_without_orientation_contradicts_no_label() {
     for rows in [by_nibabel, by_itk] {
         let map = labels(&Grid::new([6, 5, 4], Affine::from_rows(rows)));
         let loaded = read(&image, &map, 0.1).unwrap();
-        assert_eq!(loaded.case.labels.unwrap().labels, map.labels);
+        assert_eq!(loaded.case.labels.unwrap().labels(), map.labels());
         assert!(loaded.warnings[0].0.contains("does not state how the scan lies"));
     }
     // All of it is told by `rewind inspect`.
@@ -155,7 +154,7 @@ fn ellipsoids(dims: [usize; 3], spacing_mm: [f64; 3], shift: [f64; 3]) -> (Volum
     let label = |n: usize| u8::from(shape(n, 1.0)) + u8::from(shape(n, 0.6));
     let labels: Vec<u8> = (0..grid.num_voxels()).map(label).collect();
     let voxels = labels.iter().map(|&label| f32::from(label)).collect();
-    (Volume { grid: grid.clone(), voxels }, LabelMap { grid, labels })
+    (Volume::new(grid.clone(), voxels).unwrap(), LabelMap::new(grid, labels).unwrap())
 }
 
 /// The center of mass of a weight, in voxels.
@@ -214,14 +213,14 @@ fn resampled_labels_lie_on_the_resampled_image_and_come_back() {
             let of_image = centroid(input.dims, weight);
             let of_labels = centroid(input.dims, |n| f64::from(placed[n]));
             let restored = placement.restore(&placed);
-            let back = centroid(dims, |n| f64::from(restored.labels[n]));
-            let truth = centroid(dims, |n| f64::from(map.labels[n]));
+            let back = centroid(dims, |n| f64::from(restored.labels()[n]));
+            let truth = centroid(dims, |n| f64::from(map.labels()[n]));
             for a in 0..3 {
                 apart[a] += (of_image[a] - of_labels[a]) / NUM_SHIFTS as f64;
                 moved[a] += (back[a] - truth[a]) / NUM_SHIFTS as f64;
             }
             for codes in [&[1u8, 2][..], &[2]] {
-                let score = dice(&restored.labels, &map.labels, codes, EmptyRule::Brats2023);
+                let score = dice(restored.labels(), map.labels(), codes, EmptyRule::Brats2023);
                 assert!(score > least_dice, "{name}, {codes:?}: {score}");
             }
         }

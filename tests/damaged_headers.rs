@@ -1,5 +1,5 @@
-//! Headers with damaged or missing fields that nibabel or SimpleITK read: the same voxels at the
-//! same place, and a warning where a field is damaged. `tests/nifti/golden.py` wrote their answers.
+//! Headers with damaged or missing fields are read as nibabel or SimpleITK read them, with a warning
+//! about damaged fields. `tests/nifti/golden.py` writes the expected results.
 
 use std::io::Write;
 
@@ -13,7 +13,8 @@ fn bytes_of_hex(text: &str) -> Vec<u8> {
     digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
 }
 
-/// The file of a golden case: its header, voxels from 0 to 119 in 16 bits, and what follows.
+/// Returns the file of a golden case: its header, voxels from 0 to 119 in 16 bits, and the bytes that
+/// follow.
 fn file(case: &Value) -> Vec<u8> {
     let mut file = bytes_of_hex(case["header"].as_str().unwrap());
     file.extend((0i16..120).flat_map(i16::to_le_bytes));
@@ -30,30 +31,30 @@ fn file(case: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn peers_and_rewind_find_the_same_voxels_at_the_same_place() {
+fn voxels_and_positions_match_nibabel_and_simpleitk() {
     let golden: Vec<Value> = serde_json::from_str(include_str!("nifti/golden.json")).unwrap();
     assert!(golden.len() >= 40);
     for case in &golden {
         let (name, file) = (case["name"].as_str().unwrap(), file(case));
         let volumes = nifti::read(&file).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let wanted: [[f64; 4]; 3] =
+        let expected: [[f64; 4]; 3] =
             serde_json::from_value(case["world_from_voxel"].clone()).unwrap();
-        let grid = &volumes[0].grid;
-        let difference = grid.world_from_voxel.max_abs_difference(&Affine::from_rows(wanted));
+        let grid = volumes[0].grid();
+        let difference = grid.world_from_voxel.max_abs_difference(&Affine::from_rows(expected));
         assert!(difference < 1e-5, "{name}: {:?}, {}", grid.world_from_voxel, case["judge"]);
         let second = case["second_voxel"].as_f64().unwrap();
-        assert_eq!(f64::from(volumes[0].voxels[1]), second, "{name}");
-        // What is written on this grid lies where it was read.
+        assert_eq!(f64::from(volumes[0].values()[1]), second, "{name}");
+        // A written file lies at the position that was read.
         let written = nifti::write_volumes(&volumes).unwrap();
         let again = &nifti::read(&written).unwrap()[0];
-        assert_eq!(again.voxels, volumes[0].voxels, "{name}");
-        let difference = again.grid.world_from_voxel.max_abs_difference(&grid.world_from_voxel);
+        assert_eq!(again.values(), volumes[0].values(), "{name}");
+        let difference = again.grid().world_from_voxel.max_abs_difference(&grid.world_from_voxel);
         assert!(difference < 1e-5, "{name}: {difference} after writing");
     }
 }
 
 #[test]
-fn damaged_fields_are_warned_of() {
+fn damaged_fields_cause_warnings() {
     let golden: Vec<Value> = serde_json::from_str(include_str!("nifti/golden.json")).unwrap();
     let warnings = |name: &str| {
         let case = golden.iter().find(|case| case["name"] == name).unwrap();

@@ -27,7 +27,7 @@ fn same_cases(path: &Path, task: Option<&str>, layout: Layout, source: &Source) 
     for (n, wanted) in source.cases.iter().enumerate() {
         let case = data_set.read(n).unwrap().case;
         assert!(case.channels == wanted.channels, "{layout:?}: channels of {}", case.name);
-        let labels = |case: &model_core::Case| case.labels.as_ref().unwrap().labels.clone();
+        let labels = |case: &model_core::Case| case.labels.as_ref().unwrap().labels().to_vec();
         assert!(labels(&case) == labels(wanted), "{layout:?}: labels of {}", case.name);
     }
     data_set

@@ -1,5 +1,5 @@
-//! A voxel keeps its place in the patient, whatever the file's axis order, and what is written
-//! lies where the source lies.
+//! Voxels keep their position in the patient for every axis order of a file, and written files lie at
+//! the source's position.
 
 use std::fs;
 use std::io::Read;
@@ -27,19 +27,19 @@ fn config(foreground: Foreground, crop: bool) -> PreprocessConfig {
     PreprocessConfig { foreground, crop, ..PreprocessConfig::default() }
 }
 
-/// Logits that say exactly these labels.
+/// Returns logits of exactly these labels.
 fn logits_of(labels: &[u8], task: &Task) -> Vec<f32> {
-    let yes = |is: bool| if is { 4.0 } else { -4.0 };
+    let logit = |is_present: bool| if is_present { 4.0 } else { -4.0 };
     let outputs: Vec<Vec<u8>> = match task.head {
         Head::Sigmoid => task.regions.iter().map(|region| region.labels.clone()).collect(),
         Head::Softmax => task.output_codes().into_iter().map(|code| vec![code]).collect(),
     };
-    outputs.iter().flat_map(|codes| labels.iter().map(|l| yes(codes.contains(l)))).collect()
+    outputs.iter().flat_map(|codes| labels.iter().map(|l| logit(codes.contains(l)))).collect()
 }
 
-/// One scan, stored in 24 axis orders.
+/// The scan is stored in 24 axis orders.
 #[test]
-fn all_axis_orders_of_one_scan_agree() {
+fn all_axis_orders_of_a_scan_give_the_same_input() {
     let Some(folder) = data("orient") else { return };
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
@@ -50,33 +50,31 @@ fn all_axis_orders_of_one_scan_agree() {
     for path in paths {
         let name = path.file_name().unwrap().to_str().unwrap()[..3].to_string();
         let volume = nifti::read(&fs::read(&path).unwrap()).unwrap().remove(0);
-        let orientation = volume.grid.orientation();
+        let orientation = volume.grid().orientation();
         assert_eq!(String::from_iter(orientation.letters()), name);
         let (input, placement) =
             preprocess(std::slice::from_ref(&volume), &config, &network).unwrap();
-        let canonical = Volume {
-            grid: volume.grid.canonical(),
-            voxels: orientation.to_canonical(volume.grid.dims, &volume.voxels),
-        };
-        let back = orientation.from_canonical(volume.grid.dims, &canonical.voxels);
-        assert!(back == volume.voxels, "{name}: there and back");
-        assert_eq!(placement.source(), &volume.grid);
+        let canonical = orientation.to_canonical(volume.grid().dims, volume.values());
+        let canonical = Volume::new(volume.grid().canonical(), canonical).unwrap();
+        let back = orientation.from_canonical(volume.grid().dims, canonical.values());
+        assert!(back == volume.values(), "{name}: from_canonical inverts to_canonical");
+        assert_eq!(placement.source(), volume.grid());
         let Some((reference, values)) = &first else {
             first = Some((canonical, input.values));
             continue;
         };
-        reference.grid.check_same(&canonical.grid).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert!(reference.voxels == canonical.voxels, "{name}: voxels differ");
-        // The same bits: statistics are taken in canonical order.
+        reference.grid().check_same(canonical.grid()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(reference.values() == canonical.values(), "{name}: voxels differ");
+        // The inputs are equal to the bit, since statistics are taken in canonical order.
         assert!(*values == input.values, "{name}: inputs differ");
     }
 }
 
-/// Both forms with different content, every field distinct.
-fn two_forms() -> Grid {
+/// Returns a grid whose sform and qform differ, with distinct fields.
+fn sform_and_qform() -> Grid {
     let rows = [[-1.5, 0.0, 0.25, 30.0], [0.0, -2.0, 0.0, 40.0], [0.25, 0.0, 3.0, -50.0]];
     let mut grid = Grid::new([4, 3, 2], Affine::from_rows(rows));
-    grid.forms = NiftiTransforms {
+    grid.transforms = NiftiTransforms {
         qform_code: 1,
         quaternion: [0.0, 0.0, 1.0],
         offset_mm: [7.0, 8.0, 9.0],
@@ -90,10 +88,11 @@ fn two_forms() -> Grid {
 }
 
 #[test]
-fn written_files_keep_both_forms_and_name_nobody() {
-    let grid = two_forms();
-    let map = LabelMap { grid: grid.clone(), labels: (0..24).collect() };
-    let volume = Volume { grid: grid.clone(), voxels: (0..24).map(|n| n as f32 - 5.5).collect() };
+fn written_files_keep_sform_and_qform_and_have_no_personal_data() {
+    let grid = sform_and_qform();
+    let map = LabelMap::new(grid.clone(), (0..24).collect()).unwrap();
+    let volume = (0..24).map(|n| n as f32 - 5.5).collect();
+    let volume = Volume::new(grid.clone(), volume).unwrap();
     let labels = nifti::write_labels(&map);
     assert_eq!(nifti::read_labels(&labels).unwrap(), map);
     let one = nifti::write_volumes(std::slice::from_ref(&volume)).unwrap();
@@ -123,34 +122,34 @@ fn written_files_keep_both_forms_and_name_nobody() {
 }
 
 #[test]
-fn the_sform_wins_then_the_qform_then_the_spacing() {
+fn the_sform_takes_precedence_over_the_qform_and_the_qform_over_the_spacing() {
     let read = |change: fn(&mut Grid)| {
-        let mut grid = two_forms();
+        let mut grid = sform_and_qform();
         change(&mut grid);
-        let map = LabelMap { labels: vec![0; 24], grid };
-        let grid = nifti::read_labels(&nifti::write_labels(&map)).unwrap().grid;
-        assert_eq!(grid.forms, map.grid.forms, "the forms are kept, whichever is used");
-        (grid.world_from_voxel.rows(), nifti::warnings(&grid.forms).len())
+        let map = LabelMap::background(grid);
+        let grid = nifti::read_labels(&nifti::write_labels(&map)).unwrap().grid().clone();
+        assert_eq!(grid.transforms, map.grid().transforms, "both transforms are kept");
+        (grid.world_from_voxel.rows(), nifti::warnings(&grid.transforms).len())
     };
-    let sform = two_forms().world_from_voxel.rows();
+    let sform = sform_and_qform().world_from_voxel.rows();
     assert_eq!(read(|_| ()), (sform, 1));
-    let (qform, num_warnings) = read(|grid| grid.forms.sform_code = 0);
-    let wanted = [[-1.5, 0., 0., 7.], [0., -2., 0., 8.], [0., 0., -3., 9.]];
-    assert!(Affine::from_rows(qform).max_abs_difference(&Affine::from_rows(wanted)) < 1e-6);
+    let (qform, num_warnings) = read(|grid| grid.transforms.sform_code = 0);
+    let expected = [[-1.5, 0., 0., 7.], [0., -2., 0., 8.], [0., 0., -3., 9.]];
+    assert!(Affine::from_rows(qform).max_abs_difference(&Affine::from_rows(expected)) < 1e-6);
     assert_eq!(num_warnings, 0);
     let (spacing, num_warnings) =
-        read(|grid| (grid.forms.sform_code, grid.forms.qform_code) = (0, 0));
+        read(|grid| (grid.transforms.sform_code, grid.transforms.qform_code) = (0, 0));
     // 4 × 3 × 2 voxels: i to the left, the center at 0.
     assert_eq!(spacing, [[-1.5, 0., 0., 2.25], [0., 2., 0., -2.], [0., 0., 3., -1.5]]);
     assert_eq!(num_warnings, 1);
-    // Metres are scaled, and stay metres in the file.
-    let (metres, _) = read(|grid| grid.forms.units = 1);
-    assert_eq!(metres, sform.map(|row| row.map(|x| x * 1000.0)));
+    // Meters are scaled on reading, and stay meters in the file.
+    let (meters, _) = read(|grid| grid.transforms.units = 1);
+    assert_eq!(meters, sform.map(|row| row.map(|x| x * 1000.0)));
 }
 
-/// BraTS as it comes: left, back, top; the label file is float32 and has only a qform.
+/// BraTS stores left, back, top. The label file is float32 and has only a qform.
 #[test]
-fn a_brats_case_goes_through_the_network_and_back() {
+fn the_labels_of_a_brats_case_survive_preprocessing_and_postprocessing() {
     let Some(folder) = data("brats/BraTS-GLI-00000-000") else { return };
     let file =
         |part: &str| fs::read(folder.join(format!("BraTS-GLI-00000-000-{part}.nii.gz"))).unwrap();
@@ -160,8 +159,11 @@ fn a_brats_case_goes_through_the_network_and_back() {
         .flat_map(|part| nifti::read(&file(part)).unwrap())
         .collect();
     let labels = nifti::read_labels(&file("seg")).unwrap();
-    assert_eq!((labels.grid.forms.sform_code, labels.grid.forms.qform_code > 0), (0, true));
-    assert_eq!(labels.grid.orientation().letters(), ['L', 'P', 'S']);
+    assert_eq!(
+        (labels.grid().transforms.sform_code, labels.grid().transforms.qform_code > 0),
+        (0, true)
+    );
+    assert_eq!(labels.grid().orientation().letters(), ['L', 'P', 'S']);
     let case = Case::new("BraTS-GLI-00000-000", channels, Some(labels), &task).unwrap();
     let labels = case.labels.as_ref().unwrap();
     assert!(
@@ -178,16 +180,16 @@ fn a_brats_case_goes_through_the_network_and_back() {
     assert!(input.values.iter().all(|v| v.is_finite()));
     let logits = logits_of(&placement.place_labels(labels), &task);
     let restored = postprocess(&logits, &task, &placement);
-    assert!(restored.labels == labels.labels, "labels come back as they were");
-    assert_eq!(restored.grid, case.channels[0].grid, "on the images' grid, with their forms");
+    assert!(restored.labels() == labels.labels(), "the labels are restored");
+    assert_eq!(restored.grid(), case.channels[0].grid(), "on the images' grid");
     let written = nifti::read_labels(&nifti::write_labels(&restored)).unwrap();
     assert!(written == restored);
     assert!(written.volume_ml(&[1, 2, 3]) > 1.0);
 }
 
-/// Data sets as they are: 3-D and 4-D files, images of uint8 and float32, labels of float32.
+/// The data sets have 3-D and 4-D files, images of uint8 and float32, and labels of float32.
 #[test]
-fn real_data_sets_become_cases_that_go_there_and_back() {
+fn labels_of_real_data_sets_survive_placement_and_restoration() {
     for (folder, foreground) in [("hippocampus", Foreground::Whole), ("lgg64", Foreground::Otsu)] {
         let Some(folder) = data(folder) else { return };
         let manifest = Manifest::parse(&fs::read(folder.join("dataset.json")).unwrap()).unwrap();
@@ -202,14 +204,14 @@ fn real_data_sets_become_cases_that_go_there_and_back() {
             assert!(input.values.iter().all(|v| v.is_finite()), "{}", case.name);
             let labels = case.labels.unwrap();
             let restored = placement.restore(&placement.place_labels(&labels));
-            assert!(restored.labels == labels.labels, "{}", case.name);
+            assert!(restored.labels() == labels.labels(), "{}", case.name);
         }
     }
 }
 
-/// Spacings finer, coarser and uneven: labels come back nearly as they were, on the source's grid.
+/// The spacings are finer, coarser and uneven.
 #[test]
-fn resampled_labels_come_back() {
+fn resampled_labels_are_nearly_restored() {
     let case = phantom::phantom(4, 48); // 4 mm
     let (task, labels) = (phantom::task(), case.labels.as_ref().unwrap());
     let network = UNetConfig::preset("demo", 4, 3).unwrap();
@@ -221,18 +223,18 @@ fn resampled_labels_come_back() {
         network.check_size(input.dims).unwrap();
         let logits = logits_of(&placement.place_labels(labels), &task);
         let restored = postprocess(&logits, &task, &placement);
-        assert_eq!(restored.grid, labels.grid);
+        assert_eq!(restored.grid(), labels.grid());
         for region in &task.regions {
             let score =
-                dice(&restored.labels, &labels.labels, &region.labels, EmptyRule::Brats2023);
+                dice(restored.labels(), labels.labels(), &region.labels, EmptyRule::Brats2023);
             assert!(score >= least_dice, "{} at {spacing_mm:?}: {score}", region.name);
         }
     }
 }
 
-/// The `nifti` crate is another implementation: where it reads a file, it reads the same voxels.
+/// The `nifti` crate is another implementation.
 #[test]
-fn another_reader_finds_the_same_voxels() {
+fn another_nifti_reader_reads_the_same_voxels() {
     let files = [
         "edge/nifti-rs/27/int8.nii",
         "edge/nifti-rs/27/uint8.nii",
@@ -257,16 +259,17 @@ fn another_reader_finds_the_same_voxels() {
         let ours = nifti::read(&bytes).unwrap();
         let theirs = InMemNiftiObject::from_reader(&unpacked(&bytes)[..]).unwrap();
         let volume = theirs.volume();
-        let [di, dj, dk] = ours[0].grid.dims;
+        let [di, dj, dk] = ours[0].grid().dims;
         assert_eq!(volume.dim()[..3], [di as u16, dj as u16, dk as u16], "{file}");
-        let mut worst = 0.0f64;
+        let mut max_error = 0.0f64;
         for (channel, mine) in ours.iter().enumerate() {
-            for (n, &voxel) in mine.voxels.iter().enumerate() {
+            for (n, &voxel) in mine.values().iter().enumerate() {
                 let place = [n % di, n / di % dj, n / di / dj, channel].map(|x| x as u16);
-                let wanted = volume.get_f64(&place[..volume.dimensionality()]).unwrap();
-                worst = worst.max((f64::from(voxel) - wanted).abs() / wanted.abs().max(1.0));
+                let expected = volume.get_f64(&place[..volume.dimensionality()]).unwrap();
+                max_error =
+                    max_error.max((f64::from(voxel) - expected).abs() / expected.abs().max(1.0));
             }
         }
-        assert!(worst < 1e-6, "{file}: {worst}");
+        assert!(max_error < 1e-6, "{file}: {max_error}");
     }
 }

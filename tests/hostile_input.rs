@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::bundle::small_bundle;
 
-/// The most that `work` holds at once beyond what was held before; only true alone in a process.
+/// Returns the peak memory of `work` in bytes. It must run alone in a process.
 fn peak_bytes_of(work: impl FnOnce()) -> usize {
     let before = held_bytes();
     most_held_bytes();
@@ -22,14 +22,14 @@ fn peak_bytes_of(work: impl FnOnce()) -> usize {
     most_held_bytes() - before
 }
 
-/// A label map of 5 × 4 × 3 voxels as `.nii.gz`, and the same without compression.
+/// Returns a label map of 5 × 4 × 3 voxels as `.nii.gz` and as `.nii`.
 fn small_file() -> (Vec<u8>, Vec<u8>) {
     let grid = Grid::new([5, 4, 3], Affine::from_spacing([1.0, 2.0, 3.0]));
     let labels = (0..60).map(|n| n % 4).collect();
-    let packed = nifti::write_labels(&LabelMap { grid, labels });
+    let compressed = nifti::write_labels(&LabelMap::new(grid, labels).unwrap());
     let mut plain = Vec::new();
-    std::io::copy(&mut flate2::read::GzDecoder::new(&packed[..]), &mut plain).unwrap();
-    (packed, plain)
+    std::io::copy(&mut flate2::read::GzDecoder::new(&compressed[..]), &mut plain).unwrap();
+    (compressed, plain)
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -44,8 +44,8 @@ fn put<const N: usize>(bytes: &mut [u8], at: usize, field: [u8; N]) {
 
 #[test]
 fn every_truncation_of_a_scan_is_an_error() {
-    let (packed, plain) = small_file();
-    for file in [packed, plain] {
+    let (compressed, plain) = small_file();
+    for file in [compressed, plain] {
         assert!(nifti::read(&file).is_ok() && nifti::read_labels(&file).is_ok());
         for length in 0..file.len() {
             assert!(nifti::read(&file[..length]).is_err(), "{length} of {}", file.len());
@@ -62,13 +62,13 @@ fn every_truncation_of_a_bundle_or_a_description_is_an_error() {
     }
     let json = Manifest {
         name: "x".to_string(),
-        licence: "CC0".to_string(),
+        license: Some("CC0".to_string()),
         task: model_core::phantom::task(),
         num_training: Some(0),
         training: Vec::new(),
         validation: Vec::new(),
         test: Vec::new(),
-        by_name: None,
+        nnunet_cases: None,
     }
     .to_json();
     for length in 0..json.len() {
@@ -80,7 +80,7 @@ fn every_truncation_of_a_bundle_or_a_description_is_an_error() {
 fn mutate(bytes: &mut [u8], range: std::ops::Range<usize>, random: &mut ChaCha8Rng) {
     for _ in 0..1 + random.next_u32() % 4 {
         let place = range.start + random.next_u32() as usize % range.len();
-        // Half of the changes are to values at the edges of number types.
+        // Half of the changes are to the extreme values of number types.
         bytes[place] = match random.next_u32() % 8 {
             0 => 0x00,
             1 => 0xff,
@@ -92,12 +92,12 @@ fn mutate(bytes: &mut [u8], range: std::ops::Range<usize>, random: &mut ChaCha8R
 }
 
 #[test]
-fn mutated_headers_never_panic_nor_ask_for_memory() {
-    let name = "hostile_input::mutated_headers_never_panic_nor_ask_for_memory";
+fn mutated_headers_neither_panic_nor_allocate_much_memory() {
+    let name = "hostile_input::mutated_headers_neither_panic_nor_allocate_much_memory";
     let outcome = alone(name, "", |_| {
         let (_, plain) = small_file();
         let mut random = ChaCha8Rng::seed_from_u64(20_000);
-        let (mut num_read, mut worst_bytes) = (0, 0);
+        let (mut num_read, mut max_peak_bytes) = (0, 0);
         for n in 0..20_000 {
             let mut file = plain.clone();
             mutate(&mut file, 0..352, &mut random);
@@ -107,17 +107,20 @@ fn mutated_headers_never_panic_nor_ask_for_memory() {
             let peak_bytes = peak_bytes_of(|| {
                 let result = nifti::read(&file);
                 num_read += usize::from(result.is_ok());
-                // What was read can be written and read again.
+                // Every scan that was read can be written and read again.
                 if let Ok(volumes) = result {
                     let written = nifti::write_volumes(&volumes).unwrap();
-                    assert_eq!(nifti::read(&written).unwrap()[0].grid.dims, volumes[0].grid.dims);
+                    assert_eq!(
+                        nifti::read(&written).unwrap()[0].grid().dims,
+                        volumes[0].grid().dims
+                    );
                 }
                 let _ = nifti::read_labels(&file);
             });
-            worst_bytes = worst_bytes.max(peak_bytes);
+            max_peak_bytes = max_peak_bytes.max(peak_bytes);
         }
-        // The compressor and the decompressor of the writing keep tables of their own.
-        assert!(worst_bytes < 1 << 20, "{worst_bytes} bytes");
+        // Includes the tables of the compressor and the decompressor.
+        assert!(max_peak_bytes < 1 << 20, "{max_peak_bytes} bytes");
         num_read.to_string()
     });
     let num_read: usize = outcome.answer.unwrap().parse().unwrap();
@@ -127,10 +130,10 @@ fn mutated_headers_never_panic_nor_ask_for_memory() {
 #[test]
 fn mutated_compressed_bytes_bundles_and_descriptions_never_panic() {
     let mut random = ChaCha8Rng::seed_from_u64(3);
-    let (packed, _) = small_file();
+    let (compressed, _) = small_file();
     for _ in 0..5_000 {
-        let mut file = packed.clone();
-        mutate(&mut file, 0..packed.len(), &mut random);
+        let mut file = compressed.clone();
+        mutate(&mut file, 0..compressed.len(), &mut random);
         let _ = nifti::read(&file);
     }
     let bundle = small_bundle();
@@ -138,7 +141,7 @@ fn mutated_compressed_bytes_bundles_and_descriptions_never_panic() {
     for _ in 0..5_000 {
         let mut file = bytes.clone();
         mutate(&mut file, 0..bytes.len(), &mut random);
-        // A changed name of the model is a changed name; its weights are what they were.
+        // A mutation may change the model's name, but not its weights.
         if let Ok(read) = Bundle::from_bytes(&file) {
             assert_eq!(read.weights, bundle.weights);
             read.card.check().unwrap();
@@ -147,13 +150,13 @@ fn mutated_compressed_bytes_bundles_and_descriptions_never_panic() {
     let task = model_core::phantom::task();
     let manifest = Manifest {
         name: "x".into(),
-        licence: "".into(),
+        license: None,
         task,
         num_training: Some(0),
         training: Vec::new(),
         validation: Vec::new(),
         test: Vec::new(),
-        by_name: None,
+        nnunet_cases: None,
     };
     let json = manifest.to_json();
     for _ in 0..5_000 {
@@ -165,10 +168,10 @@ fn mutated_compressed_bytes_bundles_and_descriptions_never_panic() {
     }
 }
 
-/// Headers that promise much in front of few bytes; the least memory that is too much for each.
+/// The headers state large sizes in files of few bytes.
 #[test]
-fn absurd_sizes_are_errors_that_cost_nothing() {
-    let name = "hostile_input::absurd_sizes_are_errors_that_cost_nothing";
+fn huge_sizes_are_refused_without_large_allocations() {
+    let name = "hostile_input::huge_sizes_are_refused_without_large_allocations";
     let outcome = alone(name, "", |_| {
         let (_, plain) = small_file();
         let dims: [[i16; 8]; 7] = [
@@ -180,11 +183,11 @@ fn absurd_sizes_are_errors_that_cost_nothing() {
             [3, -1, 4, 3, 1, 1, 1, 1],
             [-3, 5, 4, 3, 1, 1, 1, 1],
         ];
-        let mut worst_bytes = 0;
+        let mut max_peak_bytes = 0;
         for dim in dims {
             let mut file = plain.clone();
             dim.iter().enumerate().for_each(|(n, d)| put(&mut file, 40 + 2 * n, d.to_le_bytes()));
-            // Two million zeros take two kilobytes: such a file justifies two megabytes.
+            // Two million zeros compress to two kilobytes, so such a file may use two megabytes.
             let mut long = file.clone();
             long.resize(2 << 20, 0);
             for bytes in [file.clone(), gzip(&file), gzip(&long)] {
@@ -192,20 +195,20 @@ fn absurd_sizes_are_errors_that_cost_nothing() {
                     assert!(nifti::read(&bytes).is_err(), "{dim:?}");
                     assert!(nifti::read_labels(&bytes).is_err(), "{dim:?}");
                 });
-                worst_bytes = worst_bytes.max(peak_bytes);
+                max_peak_bytes = max_peak_bytes.max(peak_bytes);
             }
         }
-        // Two million voxels as f32, while a buffer doubles, and the decompressor's window.
-        let most_bytes = (2 << 20) * 4 * 2 + (1 << 20);
-        assert!(worst_bytes < most_bytes, "{worst_bytes} bytes");
-        worst_bytes.to_string()
+        // Two million voxels as f32 while a buffer doubles, and the decompressor's buffer.
+        let limit_bytes = (2 << 20) * 4 * 2 + (1 << 20);
+        assert!(max_peak_bytes < limit_bytes, "{max_peak_bytes} bytes");
+        max_peak_bytes.to_string()
     });
     outcome.answer.unwrap();
 }
 
 #[test]
-fn a_hostile_bundle_costs_no_more_than_its_bytes() {
-    let name = "hostile_input::a_hostile_bundle_costs_no_more_than_its_bytes";
+fn hostile_bundles_are_refused_without_large_allocations() {
+    let name = "hostile_input::hostile_bundles_are_refused_without_large_allocations";
     let outcome = alone(name, "", |_| {
         let bytes = small_bundle().to_bytes().unwrap();
         let header_length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -240,26 +243,26 @@ fn a_hostile_bundle_costs_no_more_than_its_bytes() {
             put(&mut file, 0, length.to_le_bytes());
             hostile.push(file);
         }
-        let mut worst_bytes = 0;
+        let mut max_peak_bytes = 0;
         for (n, file) in hostile.iter().enumerate() {
-            worst_bytes = worst_bytes.max(peak_bytes_of(|| {
+            max_peak_bytes = max_peak_bytes.max(peak_bytes_of(|| {
                 assert!(Bundle::from_bytes(file).is_err(), "hostile bundle {n}");
             }));
         }
-        assert!(worst_bytes < 2 << 20, "{worst_bytes} bytes");
-        worst_bytes.to_string()
+        assert!(max_peak_bytes < 2 << 20, "{max_peak_bytes} bytes");
+        max_peak_bytes.to_string()
     });
     outcome.answer.unwrap();
 }
 
 #[test]
-fn numbers_that_mean_nothing_are_refused_with_what_was_found() {
+fn invalid_header_fields_are_refused_with_their_values() {
     let (_, plain) = small_file();
-    let refused = |what: &str, change: &dyn Fn(&mut Vec<u8>), says: &str| {
+    let refused = |what: &str, change: &dyn Fn(&mut Vec<u8>), part: &str| {
         let mut file = plain.clone();
         change(&mut file);
         let message = nifti::read(&file).expect_err(what).to_string();
-        assert!(message.contains(says), "{what}: {message}");
+        assert!(message.contains(part), "{what}: {message}");
     };
     let float =
         |at: usize, value: f32| move |file: &mut Vec<u8>| put(file, at, value.to_le_bytes());
@@ -291,25 +294,25 @@ fn numbers_that_mean_nothing_are_refused_with_what_was_found() {
     let mut unscaled = plain.clone();
     put(&mut unscaled, 112, 0f32.to_le_bytes());
     put(&mut unscaled, 116, f32::NAN.to_le_bytes());
-    assert_eq!(nifti::read(&unscaled).unwrap()[0].voxels[3], 3.0, "slope 0 says: none");
+    assert_eq!(nifti::read(&unscaled).unwrap()[0].values()[3], 3.0, "slope 0 means no scale");
 }
 
 #[test]
-fn what_is_no_label_is_listed() {
+fn values_that_are_not_labels_are_listed() {
     let grid = Grid::new([3, 2, 1], Affine::IDENTITY);
     let read = |voxels: [f32; 6]| {
-        let volume = Volume { grid: grid.clone(), voxels: voxels.to_vec() };
+        let volume = Volume::new(grid.clone(), voxels.to_vec()).unwrap();
         nifti::read_labels(&nifti::write_volumes(&[volume]).unwrap())
     };
     let almost_one = 0.999_999_9;
-    assert_eq!(read([0., 1., 255., 3., 4., almost_one]).unwrap().labels, [0, 1, 255, 3, 4, 1]);
+    assert_eq!(read([0., 1., 255., 3., 4., almost_one]).unwrap().labels(), [0, 1, 255, 3, 4, 1]);
     let error = read([0., 0.5, -1., 256., 0.5, f32::NAN]).unwrap_err();
     assert!(matches!(error, Error::Labels { .. }));
     assert!(error.to_string().contains("[0.5, -1.0, 256.0, NaN]"), "{error}");
 }
 
 #[test]
-fn a_placement_from_outside_is_checked() {
+fn a_stored_placement_is_checked() {
     let grid = Grid::new([4; 3], Affine::IDENTITY);
     let source = serde_json::to_string(&grid).unwrap();
     let with = |numbers: &str| {
@@ -340,8 +343,8 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Files of the folder that are read, with their dimensions and channels.
-const READ: [(&str, [usize; 3], usize); 10] = [
+/// The valid files of the folder, with their dimensions and channels.
+const READABLE: [(&str, [usize; 3], usize); 10] = [
     ("dmri_oeslle.nii.gz", [33, 33, 19], 4),
     ("f32.nii.gz", [11, 11, 11], 1),
     ("minimal.nii", [64, 64, 10], 1),
@@ -355,29 +358,29 @@ const READ: [(&str, [usize; 3], usize); 10] = [
 ];
 
 #[test]
-fn every_edge_file_is_read_or_refused_as_it_should() {
+fn unusual_files_are_read_or_refused_as_expected() {
     let Some(folder) = data("edge") else { return };
     for path in files_below(&folder) {
         let name = path.strip_prefix(&folder).unwrap().to_str().unwrap();
         let last = path.file_name().unwrap().to_str().unwrap();
         let result = nifti::read(&fs::read(&path).unwrap());
-        let wanted = READ.into_iter().find(|(file, ..)| *file == last);
-        let wanted = wanted.map(|(_, dims, channels)| (dims, channels)).or(match name {
+        let expected = READABLE.into_iter().find(|(file, ..)| *file == last);
+        let expected = expected.map(|(_, dims, channels)| (dims, channels)).or(match name {
             "rii_big.nii.gz" | "rii_little.nii.gz" => Some(([64, 64, 21], 1)),
             _ => name.starts_with("nifti-rs/27/").then_some(([3, 3, 3], 1)),
         });
-        let says = match name.split(['/', '.']).collect::<Vec<_>>().as_slice() {
+        let message = match name.split(['/', '.']).collect::<Vec<_>>().as_slice() {
             ["nifti-rs", "complex", ..] => "complex",
             ["nifti-rs", "rgb", ..] => "RGB",
             ["nifti-rs", "rgba", ..] => "RGBA",
             [.., "hdr"] | [.., "hdr", "gz"] => ".hdr/.img",
             _ => "expected",
         };
-        match (result, wanted) {
-            (Ok(volumes), Some(wanted)) => {
-                assert_eq!((volumes[0].grid.dims, volumes.len()), wanted, "{name}");
+        match (result, expected) {
+            (Ok(volumes), Some(expected)) => {
+                assert_eq!((volumes[0].grid().dims, volumes.len()), expected, "{name}");
             }
-            (Err(error), None) => assert!(error.to_string().contains(says), "{name}: {error}"),
+            (Err(error), None) => assert!(error.to_string().contains(message), "{name}: {error}"),
             (result, _) => panic!("{name}: {:?}", result.map(|volumes| volumes.len())),
         }
     }

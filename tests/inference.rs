@@ -64,16 +64,16 @@ fn segment(settings: Settings, case: &Case) -> trainer_predict::Prediction {
 
 /// The share of voxels in which label maps differ.
 fn difference(a: &LabelMap, b: &LabelMap) -> f64 {
-    let differ = a.labels.iter().zip(&b.labels).filter(|(a, b)| a != b).count();
-    differ as f64 / a.labels.len() as f64
+    let differ = a.labels().iter().zip(b.labels()).filter(|(a, b)| a != b).count();
+    differ as f64 / a.labels().len() as f64
 }
 
 /// Mean Dice over the regions against a case's own labels.
 fn dice(labels: &LabelMap, case: &Case) -> f64 {
-    let (regions, reference) = (phantom::task().regions, &case.labels.as_ref().unwrap().labels);
+    let (regions, reference) = (phantom::task().regions, case.labels.as_ref().unwrap().labels());
     let rule = trainer_train::validate::RULE;
     let score = |r: &model_core::Region| {
-        model_core::metrics::dice(&labels.labels, reference, &r.labels, rule)
+        model_core::metrics::dice(labels.labels(), reference, &r.labels, rule)
     };
     regions.iter().map(score).sum::<f64>() / regions.len() as f64
 }
@@ -164,13 +164,12 @@ fn flips_make_the_answer_for_a_mirrored_scan_the_mirrored_answer() {
     };
     let mut mirrored = case.clone();
     for volume in &mut mirrored.channels {
-        let rows = volume.voxels.chunks_exact(32);
-        volume.voxels = rows.flat_map(|row| row.iter().rev().copied()).collect();
+        volume.values_mut().chunks_exact_mut(32).for_each(<[f32]>::reverse);
     }
     let differing = |flips: [bool; 3]| {
         let settings = Settings { flips, ..Settings::default() };
-        let labels = segment(settings.clone(), &case).labels.labels;
-        let of_mirrored = segment(settings, &mirrored).labels.labels;
+        let labels = segment(settings.clone(), &case).labels.into_labels();
+        let of_mirrored = segment(settings, &mirrored).labels.into_labels();
         mirror(&labels).iter().zip(&of_mirrored).filter(|(a, b)| a != b).count()
     };
     assert!(differing([false; 3]) > 20, "this network tells right from left");
@@ -192,14 +191,14 @@ fn an_ensembles_mean_is_of_its_members_probabilities() {
     let together = of(models.clone());
     let alone: Vec<_> = models.into_iter().map(|bundle| of(vec![bundle])).collect();
     assert_eq!(together.shown.len(), 3);
-    let [a, b, c] = [0, 1, 2].map(|n| &alone[n].probabilities.as_ref().unwrap()[1].voxels);
+    let [a, b, c] = [0, 1, 2].map(|n| alone[n].probabilities.as_ref().unwrap()[1].values());
     assert!(a != b && b != c, "three initializations are three networks");
-    let found = &together.probabilities.unwrap()[1].voxels;
+    let found = together.probabilities.as_ref().unwrap()[1].values();
     for (at, p) in found.iter().enumerate() {
         let mean = (a[at] + b[at] + c[at]) / 3.0;
         assert!((p - mean).abs() < 1e-6, "voxel {at}: {p} and {mean}");
         // Tumor core: labels 1 and 3.
-        let is_core = matches!(together.labels.labels[at], 1 | 3);
+        let is_core = matches!(together.labels.labels()[at], 1 | 3);
         assert!(is_core || *p <= 0.5, "voxel {at}");
     }
 }
@@ -253,7 +252,7 @@ fn the_selected_model_answers_alone_and_the_record_says_why() {
         let case = phantom::phantom(30, 32);
         let alone = Predictor::new(chosen, &device).unwrap().segment(&case, |_| {}).unwrap();
         let bytes = fs::read(out.join("phantom_00030.nii.gz")).unwrap();
-        assert!(nifti::read_labels(&bytes).unwrap().labels == alone.labels.labels);
+        assert!(nifti::read_labels(&bytes).unwrap().labels() == alone.labels.labels());
         // The scan is in the profile: by similarity its own Dice decides.
         if ensemble == Ensemble::Similarity {
             let own = &profile.cases[0].dice;

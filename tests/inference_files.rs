@@ -300,8 +300,8 @@ fn the_record_says_what_made_a_result_and_what_it_is_for() {
     let bytes = fs::read(path("out/probabilities/phantom_00050.nii.gz")).unwrap();
     let regions = nifti::read(&bytes).unwrap();
     let writes = phantom::task().output_codes();
-    for (at, label) in labels.labels.iter().enumerate() {
-        let last = (0..3).rev().find(|&n| regions[n].voxels[at] > 0.5);
+    for (at, label) in labels.labels().iter().enumerate() {
+        let last = (0..3).rev().find(|&n| regions[n].values()[at] > 0.5);
         assert_eq!(*label, last.map_or(0, |n| writes[n]), "voxel {at}");
     }
 }

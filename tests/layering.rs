@@ -1,6 +1,8 @@
 //! Which crate may use what: the arrows of the design, held to what cargo resolves and to what the
 //! sources say. That every WGSL file is valid and fits its `Params` is tested beside the kernels.
 
+mod imports;
+
 use std::collections::BTreeSet;
 use std::process::Command;
 

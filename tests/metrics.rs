@@ -46,7 +46,7 @@ fn draw(case: &Value, which: &str) -> LabelMap {
             }
         }
     }
-    LabelMap { grid, labels }
+    LabelMap::new(grid, labels).unwrap()
 }
 
 /// Calls with every case's name, maps, codes and golden scores.
@@ -128,7 +128,7 @@ fn full_size(moved: f64) -> LabelMap {
         *label = u8::from((0..3).map(|axis| away(axis).powi(2)).sum::<f64>() < 1.0);
     }
     (labels[0], labels[240 * 240 * 155 - 1]) = (1, 1);
-    LabelMap { grid, labels }
+    LabelMap::new(grid, labels).unwrap()
 }
 
 /// How long it takes is told by `rewind-bench metrics`.
@@ -139,8 +139,8 @@ fn a_case_of_full_size_is_measured_from_corner_to_corner() {
         let found = surface_distances(&predicted, &reference, &[1], surface).unwrap();
         assert!((2.0..6.0).contains(&found.hd95_mm()), "{}", found.hd95_mm());
     }
-    let mask: Vec<bool> = predicted.labels.iter().map(|&label| label == 1).collect();
-    assert_eq!(components(&mask, predicted.grid.dims, Connectivity::Corner).count(), 3);
+    let mask: Vec<bool> = predicted.labels().iter().map(|&label| label == 1).collect();
+    assert_eq!(components(&mask, predicted.grid().dims, Connectivity::Corner).count(), 3);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_real_tumor_moved_by_two_voxels_is_two_millimetres_away() {
     let Some(file) = data(file) else { return };
     let reference = nifti::read_labels(&fs::read(file).unwrap()).unwrap();
     let mut moved = reference.clone();
-    moved.labels.rotate_right(2);
+    moved.labels_mut().rotate_right(2);
     for region in Task::builtin("brats2023").unwrap().regions {
         let codes = &region.labels;
         let found = surface_distances(&moved, &reference, codes, Surface::Voxels).unwrap();
@@ -162,7 +162,7 @@ fn a_real_tumor_moved_by_two_voxels_is_two_millimetres_away() {
 fn write(file: &Path, labels: &[u8]) {
     fs::create_dir_all(file.parent().unwrap()).unwrap();
     let grid = Grid::new([labels.len(), 1, 1], Affine::IDENTITY);
-    fs::write(file, nifti::write_labels(&LabelMap { grid, labels: labels.to_vec() })).unwrap();
+    fs::write(file, nifti::write_labels(&LabelMap::new(grid, labels.to_vec()).unwrap())).unwrap();
 }
 
 /// A prediction of one of three references; the third is empty.

@@ -100,7 +100,7 @@ fn a_corrected_result_is_never_replaced() {
     assert_eq!(run(true), (1, 0, Vec::new()), "what is as it was written may be made again");
     let file = path("out/phantom_00040.nii.gz");
     let mut labels = nifti::read_labels(&fs::read(&file).unwrap()).unwrap();
-    labels.labels[0] = 1;
+    labels.labels_mut()[0] = 1;
     fs::write(&file, nifti::write_labels(&labels)).unwrap();
     let before = all_files(&out);
     assert_eq!(run(false), (0, 1, Vec::new()));

@@ -22,11 +22,11 @@ fn an_iseg_folder_of_analyze_pairs_is_read_and_its_lack_of_place_told() {
     let (first, second) = (data_set.read(0).unwrap(), data_set.read(1).unwrap());
     assert!(first.case.channels == second.case.channels, "both byte orders");
     assert_ne!(first.digest, second.digest, "the digest is over both files of a pair");
-    let grid = &first.case.channels[1].grid;
+    let grid = first.case.channels[1].grid();
     assert_eq!((grid.dims, grid.world_from_voxel.spacing_mm()), ([6, 5, 4], [1.0, 1.0, 2.0]));
-    assert_eq!(first.case.channels[1].voxels[7], 107.0);
+    assert_eq!(first.case.channels[1].values()[7], 107.0);
     let present = first.case.labels.unwrap();
-    assert_eq!(present.labels[..4], [0, 10, 150, 250]);
+    assert_eq!(present.labels()[..4], [0, 10, 150, 250]);
     let report = Inspection::new(data_set).report();
     assert!(report.contains("2 of 2: The file does not state how the scan lies"), "{report}");
     assert!(report.contains("250 white matter") && report.contains("no faults"), "{report}");

@@ -67,9 +67,9 @@ fn run(folder: &Path) -> Report {
 }
 
 fn shifted(map: &LabelMap) -> LabelMap {
-    let mut labels = map.labels.clone();
+    let mut labels = map.labels().to_vec();
     labels.rotate_right(1);
-    LabelMap { labels, ..map.clone() }
+    LabelMap::new(map.grid().clone(), labels).unwrap()
 }
 
 /// Tags of a page with their attributes; fails where a quote or a bracket is left open.

@@ -1,4 +1,4 @@
-//! A link carries a result whole or not at all, and a hostile one costs nothing.
+//! A share link transmits a result completely or is refused, and hostile links use little memory.
 
 mod hostile;
 
@@ -17,7 +17,7 @@ use web_viewer::share::{
 };
 use web_viewer::slice::Convention;
 
-/// A result for a label map in BraTS 2023's scheme.
+/// Returns the shared result of a label map of BraTS 2023.
 fn shared(labels: LabelMap) -> SharedResult {
     let regions = Task::builtin("brats2023").unwrap().regions;
     let regions = regions.into_iter().map(|region| SharedRegion {
@@ -39,7 +39,7 @@ fn shared(labels: LabelMap) -> SharedResult {
     }
 }
 
-/// Two nested balls with a core, on an oblique grid.
+/// Returns a result of two nested balls with a core, on an oblique grid.
 fn small() -> SharedResult {
     let rows = [[-1.0, 0.1, 0., 9.25], [0.1, -2.0, 0., 1e-7], [0., 0., 3.3, -1234.5]];
     let grid = Grid::new([14, 9, 7], Affine::from_rows(rows));
@@ -54,10 +54,10 @@ fn small() -> SharedResult {
         _ => 0,
     };
     let labels = (0..grid.num_voxels()).map(label).collect();
-    shared(LabelMap { grid, labels })
+    shared(LabelMap::new(grid, labels).unwrap())
 }
 
-/// The card of a fragment, and the coded labels behind it.
+/// Returns a fragment's card and the coded labels after it.
 fn opened(fragment: &str) -> (Value, Vec<u8>) {
     let body = share::body_from_fragment(fragment).unwrap();
     let length = u32::from_le_bytes(body[..4].try_into().unwrap()) as usize;
@@ -66,7 +66,7 @@ fn opened(fragment: &str) -> (Value, Vec<u8>) {
     (serde_json::from_slice(&json).unwrap(), body[4 + length..].to_vec())
 }
 
-/// A fragment whose checksum is right, with another card.
+/// Returns a fragment with this card and a valid checksum.
 fn resealed(card: &[u8], coded: &[u8]) -> String {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(card).unwrap();
@@ -75,7 +75,7 @@ fn resealed(card: &[u8], coded: &[u8]) -> String {
     share::fragment_from_body(&[&length[..], &deflated, coded].concat())
 }
 
-/// The valid result with one field of its card replaced.
+/// Decodes the valid result with one field of its card replaced.
 fn altered(path: &str, value: Value) -> Result<SharedResult, ShareError> {
     let (mut card, coded) = opened(&share::encode(&small()).unwrap());
     *card.pointer_mut(path).unwrap_or_else(|| panic!("the card has {path}")) = value;
@@ -83,7 +83,7 @@ fn altered(path: &str, value: Value) -> Result<SharedResult, ShareError> {
 }
 
 #[test]
-fn a_result_comes_back_whole() {
+fn a_shared_result_is_restored() {
     let shared = small();
     let fragment = share::encode(&shared).unwrap();
     assert!(fragment.starts_with("research-use-only."), "{fragment}");
@@ -93,36 +93,38 @@ fn a_result_comes_back_whole() {
 }
 
 #[test]
-fn an_empty_result_comes_back_too() {
-    let grid = small().labels.grid;
-    let shared = shared(LabelMap { labels: vec![0; grid.num_voxels()], grid });
+fn an_empty_result_is_restored() {
+    let grid = small().labels.grid().clone();
+    let shared = shared(LabelMap::background(grid));
     assert_eq!(share::decode(&share::encode(&shared).unwrap()).unwrap(), shared);
 }
 
-/// A header field that means nothing may hold NaN, which must not spoil the link.
+/// A header field that is not used may be NaN.
 #[test]
-fn meaningless_header_fields_do_not_spoil_a_link() {
+fn nan_in_an_unused_header_field_does_not_break_a_link() {
     let mut shared = small();
-    shared.labels.grid.forms.quaternion[1] = f32::NAN;
+    let (mut grid, labels) = shared.labels.into_parts();
+    grid.transforms.quaternion[1] = f32::NAN;
+    shared.labels = LabelMap::new(grid, labels).unwrap();
     let back = share::decode(&share::encode(&shared).unwrap()).unwrap();
-    assert_eq!(back.labels.labels, shared.labels.labels);
+    assert_eq!(back.labels.labels(), shared.labels.labels());
 }
 
-/// 240 × 240 × 155 voxels with a tumor: a link that any messenger takes. Deflate alone needs
-/// 19333 bytes for these labels, 8302 when cropped.
+/// The map has 240 × 240 × 155 voxels. Messengers accept a link of this length. Deflate alone needs
+/// 19333 bytes for these labels, or 8302 after cropping.
 #[test]
 fn a_full_size_tumor_fits_into_a_short_link() {
     let case = "brats/BraTS-GLI-00000-000/BraTS-GLI-00000-000-seg.nii.gz";
     let Some(path) = promises::data(case) else { return };
     let shared = shared(nifti::read_labels(&std::fs::read(path).unwrap()).unwrap());
-    assert_eq!(shared.labels.grid.dims, [240, 240, 155]);
+    assert_eq!(shared.labels.grid().dims, [240, 240, 155]);
     let fragment = share::encode(&shared).unwrap();
     assert!(fragment.len() < 5500, "{} characters", fragment.len());
     assert_eq!(share::decode(&fragment).unwrap(), shared);
 }
 
 #[test]
-fn a_full_size_map_of_phantom_tissue_comes_back() {
+fn a_full_size_phantom_is_restored() {
     let labels = model_core::phantom::phantom(3, 128).labels.unwrap();
     let shared = shared(labels);
     let fragment = share::encode(&shared).unwrap();
@@ -130,18 +132,18 @@ fn a_full_size_map_of_phantom_tissue_comes_back() {
     assert_eq!(share::decode(&fragment).unwrap(), shared);
 }
 
-/// Links of version 1 are out in the world: this one must open in every version to come.
+/// Users have links of version 1, so every later version must open them.
 #[test]
-fn a_link_of_version_1_still_opens() {
+fn a_link_of_version_1_opens() {
     let opened = share::decode(LINK_OF_VERSION_1).unwrap();
     assert_eq!(opened, small());
 }
 
-/// Tiles are another function than the whole scan at once.
+/// A network in tiles is another function than on the full volume, so the link states the tiles.
 #[test]
 fn a_link_states_the_tiles_of_its_result() {
     let mut shared = small();
-    shared.model.tiles = "8 overlapping tiles of 96 × 96 × 96 voxels".into();
+    shared.model.tiles = "8 overlapping windows of 96 × 96 × 96 voxels".into();
     let opened = share::decode(&share::encode(&shared).unwrap()).unwrap();
     assert_eq!(opened.model.tiles, shared.model.tiles);
     shared.model.tiles = "8".repeat(201);
@@ -149,7 +151,7 @@ fn a_link_states_the_tiles_of_its_result() {
 }
 
 #[test]
-fn a_link_that_lost_a_character_is_refused() {
+fn a_truncated_link_is_refused() {
     let fragment = share::encode(&small()).unwrap();
     for length in 0..fragment.len() {
         assert!(share::decode(&fragment[..length]).is_err(), "the first {length} characters");
@@ -157,7 +159,7 @@ fn a_link_that_lost_a_character_is_refused() {
 }
 
 #[test]
-fn a_link_with_other_characters_is_refused() {
+fn a_link_with_changed_characters_is_refused() {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let fragment = share::encode(&small()).unwrap();
     for _ in 0..3000 {
@@ -169,9 +171,9 @@ fn a_link_with_other_characters_is_refused() {
     }
 }
 
-/// Whoever changes a link on purpose can compute the checksum.
+/// An attacker can compute a valid checksum.
 #[test]
-fn bodies_mutated_behind_the_checksum_never_panic() {
+fn mutated_bodies_with_a_valid_checksum_never_panic() {
     let mut random = ChaCha8Rng::seed_from_u64(2);
     let fragment = share::encode(&small()).unwrap();
     let body = share::body_from_fragment(&fragment).unwrap();
@@ -186,7 +188,7 @@ fn bodies_mutated_behind_the_checksum_never_panic() {
         let mutated =
             if n % 2 == 0 { share::fragment_from_body(&bytes) } else { resealed(&bytes, &coded) };
         if let Ok(shared) = share::decode(&mutated) {
-            assert_eq!(shared.labels.labels.len(), shared.labels.grid.num_voxels());
+            assert_eq!(shared.labels.labels().len(), shared.labels.grid().num_voxels());
         }
     }
     for length in 0..body.len() {
@@ -195,7 +197,7 @@ fn bodies_mutated_behind_the_checksum_never_panic() {
 }
 
 #[test]
-fn contradictions_are_refused_by_name() {
+fn contradictions_are_refused_with_their_field() {
     let content = |path, value, part: &str| match altered(path, value) {
         Err(ShareError::Content { expected, .. }) if expected.contains(part) => {}
         other => panic!("{path}: expected a contradiction about {part}, found {other:?}"),
@@ -214,7 +216,7 @@ fn contradictions_are_refused_by_name() {
 }
 
 #[test]
-fn absurd_sizes_are_refused_before_anything_is_allocated() {
+fn huge_sizes_are_refused_before_any_allocation() {
     let too_large = |path, value| match altered(path, value) {
         Err(ShareError::TooLarge { .. }) => {}
         other => panic!("{path}: expected too large, found {other:?}"),
@@ -228,7 +230,7 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
-fn other_versions_and_other_fragments_are_refused() {
+fn unknown_versions_and_other_fragments_are_refused() {
     let fragment = share::encode(&small()).unwrap();
     let newer = fragment.replacen("rewind-v1.", "rewind-v2.", 1);
     assert!(share::is_share_fragment(&newer));
@@ -238,10 +240,10 @@ fn other_versions_and_other_fragments_are_refused() {
     }
 }
 
-/// A gigabyte of spaces deflates to a megabyte; it is not inflated.
+/// A gigabyte of spaces compresses to a megabyte and is not decompressed.
 #[test]
-fn a_bomb_is_refused_within_bounded_memory() {
-    let outcome = alone("share::a_bomb_is_refused_within_bounded_memory", "", |_| {
+fn a_decompression_bomb_is_refused_within_bounded_memory() {
+    let outcome = alone("share::a_decompression_bomb_is_refused_within_bounded_memory", "", |_| {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
         let spaces = vec![b' '; 1 << 20];
         for _ in 0..1024 {
@@ -255,7 +257,7 @@ fn a_bomb_is_refused_within_bounded_memory() {
             other => format!("{other:?}"),
         }
     });
-    assert_eq!(outcome.answer.unwrap(), "refused: the header in bytes");
+    assert_eq!(outcome.answer.unwrap(), "refused: the card in bytes");
     if let Some(peak_bytes) = outcome.peak_bytes {
         assert!(peak_bytes < 200 << 20, "{peak_bytes} bytes at most");
     }

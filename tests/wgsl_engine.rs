@@ -42,7 +42,7 @@ fn within(memory: u64) -> Settings {
 fn agreement(a: &LabelMap, b: &LabelMap) -> Vec<f64> {
     let foreground: Vec<u8> = (1..=u8::MAX).collect();
     let regions = phantom::task().regions.into_iter().map(|region| region.labels);
-    let of = |labels: Vec<u8>| dice(&a.labels, &b.labels, &labels, trainer_train::validate::RULE);
+    let of = |labels: Vec<u8>| dice(a.labels(), b.labels(), &labels, trainer_train::validate::RULE);
     std::iter::once(foreground).chain(regions).map(of).collect()
 }
 
@@ -144,7 +144,7 @@ fn windows_and_flips_are_the_cpus_too_and_the_record_tells_the_gpu_and_the_plan(
     let prediction = predictor.segment(&case, |_| {}).unwrap();
     let pairs = cpu.probabilities.unwrap().into_iter().zip(prediction.probabilities.unwrap());
     for (a, b) in pairs {
-        let differences = a.voxels.iter().zip(&b.voxels).map(|(a, b)| (a - b).abs());
+        let differences = a.values().iter().zip(b.values()).map(|(a, b)| (a - b).abs());
         let largest = differences.fold(0.0, f32::max);
         assert!(largest < 1e-3, "{largest}");
     }

@@ -1,109 +1,110 @@
-//! What can be wrong with an input from outside, in words for the person who gave it.
+//! The errors of this crate, with messages for the user who gave the input.
 
-/// Everything in this crate that can fail, fails because of its input.
+/// An error of an input. Nothing else in this crate can fail.
 ///
-/// A message says what was expected and what was found, and ends with the file when it is known
-/// (see [`Error::in_file`]).
+/// A message states what was expected and what was found. It ends with the file if it is known (see
+/// [`Error::in_file`]).
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are no scan that can be read.
+    /// The bytes are not a readable scan.
     #[error("cannot read this as a NIfTI scan: expected {expected}, found {found}")]
     Nifti {
-        /// What a valid file has there.
+        /// The content of a valid file.
         expected: String,
-        /// What this file has.
+        /// The content of this file.
         found: String,
     },
-    /// A scan that can be read, but not used.
+    /// The scan can be read but not used.
     #[error("the scan cannot be used: expected {expected}, found {found}")]
     Scan {
-        /// What was needed.
+        /// The requirement.
         expected: String,
-        /// What was given.
+        /// The input that violates it.
         found: String,
     },
-    /// Affines, dimensions or spacings that do not fit.
+    /// Affines, dimensions or spacings are invalid or do not fit together.
     #[error("the geometry does not fit: expected {expected}, found {found}")]
     Geometry {
-        /// What was needed.
+        /// The requirement.
         expected: String,
-        /// What was given.
+        /// The input that violates it.
         found: String,
     },
-    /// A label file holds codes that the task's scheme does not name.
+    /// A label map has codes that the task does not name.
     #[error("the labels do not fit the task: expected {expected}, found {found}")]
     Labels {
-        /// The scheme's codes.
+        /// The task's codes.
         expected: String,
-        /// The codes that are not among them.
+        /// The codes that the task does not name.
         found: String,
     },
-    /// A task or a data set's description that cannot be used.
+    /// A task or a data set's description cannot be used.
     #[error("the task cannot be used: expected {expected}, found {found}")]
     Task {
-        /// What was needed.
+        /// The requirement.
         expected: String,
-        /// What was given.
+        /// The input that violates it.
         found: String,
     },
-    /// A network configuration that cannot be built, or does not fit its weights or its input.
+    /// A network configuration is invalid, or does not fit its weights or its input.
     #[error("the network cannot be used: expected {expected}, found {found}")]
     Network {
-        /// What was needed.
+        /// The requirement.
         expected: String,
-        /// What was given.
+        /// The input that violates it.
         found: String,
     },
-    /// The bytes are no bundle that can be read.
+    /// The bytes are not a readable bundle.
     #[error("cannot read this as a model bundle: expected {expected}, found {found}")]
     Bundle {
-        /// What a valid bundle has.
+        /// The content of a valid bundle.
         expected: String,
-        /// What this one has.
+        /// The content of this bundle.
         found: String,
     },
-    /// Bytes that should be text and are not.
+    /// The bytes are not text.
     #[error("cannot read this as text: expected {expected}, found {found}")]
     Text {
-        /// What was needed.
+        /// The requirement.
         expected: String,
-        /// What was given.
+        /// The input that violates it.
         found: String,
     },
-    /// A size, known before allocation, exceeds what is accepted.
+    /// A size exceeds its limit. The size is known before memory is allocated.
     #[error("{what} is too large: expected at most {limit_bytes} bytes, found {found_bytes}")]
     TooLarge {
-        /// What has the size.
+        /// The object with this size.
         what: &'static str,
-        /// The most that is accepted.
+        /// The largest accepted size.
         limit_bytes: u64,
-        /// The size found.
+        /// The size of the input.
         found_bytes: u64,
     },
-    /// An error of a case whose files may each be fine.
+    /// An error of a case. Each of its files may be valid.
     #[error("{error} (case {case})")]
     InCase {
         /// The case's name.
         case: String,
-        /// What is wrong with it; not a source, which a chain of errors would print again.
+        /// The error. It is not the `source`, which a chain of errors would print twice.
         error: Box<Error>,
     },
-    /// An error, with the file it came from.
+    /// An error with the file that caused it.
     #[error("{error} (in {file})")]
     InFile {
-        /// The file's name as the user gave it.
+        /// The file's name, as the user gave it.
         file: String,
-        /// What is wrong with it; not a source, which a chain of errors would print again.
+        /// The error. It is not the `source`, which a chain of errors would print twice.
         error: Box<Error>,
     },
 }
 
-/// The result of reading something from outside.
+/// The result of an operation on an input.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The same error, ending with the file's name; an error that names a file already keeps it.
+    /// Returns the error with the file's name at its end. An error that already names a file is returned
+    /// unchanged.
     pub fn in_file(self, file: impl Into<String>) -> Self {
         match self {
             Error::InFile { .. } => self,
@@ -112,7 +113,7 @@ impl Error {
     }
 }
 
-/// Constructors of the "expected …, found …" variants, so that a call fits on a line.
+/// Defines constructors of the "expected …, found …" variants, so that a call fits on a line.
 macro_rules! expected_found {
     ($($name:ident => $variant:ident),* $(,)?) => {
         impl Error {

@@ -1,8 +1,8 @@
-//! File formats: bytes in, values out, and back.
+//! Readers and writers of file formats, from bytes and to bytes.
 
 mod file_kind;
 pub mod nifti;
-mod text;
+mod utf8_text;
 
 pub use file_kind::file_kind;
-pub use text::text;
+pub use utf8_text::utf8_text;

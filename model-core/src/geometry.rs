@@ -1,4 +1,4 @@
-//! Where voxels lie: affines, orientations, grids, crops, resampling and inference tiles.
+//! The positions of voxels: affines, orientations, grids, crops, resampling and inference tiles.
 
 mod affine;
 mod alignment;

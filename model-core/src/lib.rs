@@ -1,7 +1,8 @@
-//! The domain and the network of Rewind: bytes in, bytes out.
+//! The domain and the network of Rewind, from bytes to bytes: volumes, geometry, file formats,
+//! preprocessing, metrics, tasks, and the reversible 3D U-Net with its bundle.
 //!
-//! Axes, stated once: a [`Volume`] is stored i fastest, then j, then k, as NIfTI stores it; a
-//! tensor is `[batch, channel, k, j, i]`. So there is no transpose between file, tensor and GPU.
+//! A [`Volume`] is stored with i fastest, then j, then k, as in NIfTI. A tensor is
+//! `[batch, channel, k, j, i]`. So no transpose is needed between file, tensor and GPU.
 
 mod error;
 pub mod formats;
@@ -18,7 +19,7 @@ pub mod texts;
 pub mod transform;
 
 pub use error::{Error, Result};
-pub use formats::{file_kind, text};
+pub use formats::{file_kind, utf8_text};
 pub use geometry::{
     Affine, Alignment, DEFAULT_OVERLAP, DEFAULT_TOLERANCE_VOXELS, Grid, LabelMap, NiftiTransforms,
     Orientation, Placement, Tiling, Volume,
@@ -29,12 +30,13 @@ pub use network::{
     Score, UNetConfig, Vae, View, Weights, check_weights, orthogonal,
 };
 pub use task::{
-    BUILTIN_TASKS, Case, Head, Holds, Label, Region, ScanName, Task, are_same_channels,
-    check_contrast, is_contrast, is_same_channel, is_specific, scan_stem, usual_names,
-    without_ending,
+    BUILTIN_TASKS, Case, Head, Label, Region, ScanContent, ScanName, Task, are_same_channels,
+    check_contrast, is_modality, is_same_channel, is_specific_channel, scan_stem, strip_ending,
+    usual_file_names,
 };
 pub use transform::{
-    Foreground, Input, MAX_INPUT_BYTES, NUM_BINS, PreprocessConfig, chi_square, decide,
-    decide_probabilities, histograms, keep_largest_of_foreground, keep_largest_of_regions,
-    postprocess, preprocess, probabilities, region_probabilities, restore_logits, working_bytes,
+    Foreground, Input, MAX_INPUT_BYTES, NUM_BINS, PreprocessConfig, chi_square, histograms,
+    keep_largest_of_foreground, keep_largest_of_regions, labels_from_logits,
+    labels_from_probabilities, postprocess, preprocess, probabilities, region_probabilities,
+    restore_logits, working_bytes,
 };

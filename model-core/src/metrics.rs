@@ -1,29 +1,29 @@
-//! How well a segmentation agrees with a reference, as the field measures it: Dice, Hausdorff
-//! distances, normalized surface distance, volumes, and the same lesion by lesion.
+//! Measures the agreement of a segmentation with a reference: Dice, Hausdorff distances, normalized
+//! surface distance, volumes, and the scores of single lesions.
 //!
-//! Tools differ in every one of these but the volumes. What is meant here stands with [`Scores`],
-//! [`Surface`], [`SurfaceDistances`], [`LesionScores`] and [`EmptyRule`]; a report repeats it
-//! ([`Surface::definitions`], [`EmptyRule::describe`]).
+//! Tools define all of these but the volumes differently. The definitions used here are documented at
+//! [`Scores`], [`Surface`], [`SurfaceDistances`], [`LesionScores`] and [`EmptyRule`]. A report repeats
+//! them ([`Surface::definitions`], [`EmptyRule::describe`]).
 
-mod areas;
 mod components;
+mod dice;
 mod distance;
-mod kind;
+mod empty_rule;
 mod lesions;
-mod overlap;
-mod pair;
-mod rule;
+mod region_masks;
 mod score;
 mod summary;
-mod surface;
+mod surface_distances;
+mod surface_elements;
+mod surface_kind;
 
 pub use components::{Components, Connectivity, components};
-pub use kind::Surface;
+pub use dice::dice;
+pub use empty_rule::EmptyRule;
 pub use lesions::{
     LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, lesion_scores, missing_lesions,
 };
-pub use overlap::dice;
-pub use rule::EmptyRule;
-pub use score::{Scores, Settings, missing, score};
+pub use score::{Scores, Settings, missing_scores, score};
 pub use summary::Summary;
-pub use surface::{Element, SurfaceDistances, surface_distances};
+pub use surface_distances::{SurfaceDistances, SurfaceElement, surface_distances};
+pub use surface_kind::Surface;

@@ -1,8 +1,8 @@
-//! Synthetic cases with a known answer, for demonstrations and tests: a skull-stripped head with a
-//! tumor, in four modalities as BraTS has them.
+//! Synthetic cases with known labels, for demonstrations and tests: a skull-stripped head with a tumor,
+//! in the four modalities of BraTS.
 //!
-//! A pure function of seed and size. Only +, −, ×, ÷, square root and rounding are used, which
-//! IEEE 754 defines exactly: the same bytes natively and in the browser.
+//! A phantom is a pure function of seed and size. It only uses +, −, ×, ÷, square root and rounding,
+//! which IEEE 754 defines exactly, so that its bytes are the same natively and in the browser.
 
 mod anatomy;
 mod noise;
@@ -11,16 +11,16 @@ use std::ops::RangeInclusive;
 
 use crate::{Affine, Case, Grid, LabelMap, Task, Volume};
 use anatomy::{Head, Tissue};
-use noise::{Random, Smooth};
+use noise::{Random, SmoothNoise};
 
-/// The sizes that a phantom can have.
+/// The accepted sizes of a phantom, in voxels along each axis.
 pub const SIZES: RangeInclusive<usize> = 32..=256;
 
-/// The extent of a phantom on each axis.
+/// The extent of a phantom along each axis.
 const EXTENT_MM: f64 = 192.0;
 
-/// Mean intensities of one modality, as a share of its brightest tissue.
-struct Contrast {
+/// The mean intensities of the tissues in one modality, as shares of the largest intensity.
+struct TissueContrast {
     white: f32,
     gray: f32,
     fluid: f32,
@@ -31,19 +31,19 @@ struct Contrast {
     enhancing: f32,
 }
 
-/// T1, T1Gd, T2, FLAIR. No tumor region is the only tissue of its brightness in any of them:
-/// vessels take up gadolinium as the tumor does, small old lesions are as bright as edema in
-/// FLAIR, fluid is brighter in T2.
+/// The contrasts of T1, T1Gd, T2 and FLAIR. In each of them every tumor region is about as bright as
+/// another tissue: vessels take up gadolinium as the tumor does, small old lesions are as bright as
+/// edema in FLAIR, fluid is brighter in T2.
 #[rustfmt::skip]
-const CONTRASTS: [Contrast; 4] = [
-    Contrast { white: 0.80, gray: 0.58, fluid: 0.22, vessel: 0.50, lesion: 0.55, necrosis: 0.34, edema: 0.54, enhancing: 0.56 },
-    Contrast { white: 0.74, gray: 0.56, fluid: 0.22, vessel: 0.98, lesion: 0.52, necrosis: 0.32, edema: 0.52, enhancing: 0.95 },
-    Contrast { white: 0.36, gray: 0.52, fluid: 0.98, vessel: 0.30, lesion: 0.70, necrosis: 0.84, edema: 0.78, enhancing: 0.64 },
-    Contrast { white: 0.46, gray: 0.60, fluid: 0.18, vessel: 0.34, lesion: 0.84, necrosis: 0.44, edema: 0.80, enhancing: 0.68 },
+const CONTRASTS: [TissueContrast; 4] = [
+    TissueContrast { white: 0.80, gray: 0.58, fluid: 0.22, vessel: 0.50, lesion: 0.55, necrosis: 0.34, edema: 0.54, enhancing: 0.56 },
+    TissueContrast { white: 0.74, gray: 0.56, fluid: 0.22, vessel: 0.98, lesion: 0.52, necrosis: 0.32, edema: 0.52, enhancing: 0.95 },
+    TissueContrast { white: 0.36, gray: 0.52, fluid: 0.98, vessel: 0.30, lesion: 0.70, necrosis: 0.84, edema: 0.78, enhancing: 0.64 },
+    TissueContrast { white: 0.46, gray: 0.60, fluid: 0.18, vessel: 0.34, lesion: 0.84, necrosis: 0.44, edema: 0.80, enhancing: 0.68 },
 ];
 
-impl Contrast {
-    fn of(&self, tissue: Tissue) -> f32 {
+impl TissueContrast {
+    fn intensity(&self, tissue: Tissue) -> f32 {
         match tissue {
             Tissue::Outside => 0.0,
             Tissue::White => self.white,
@@ -58,39 +58,40 @@ impl Contrast {
     }
 }
 
-/// The phantoms' task: the channels, labels and nested regions of BraTS 2023.
+/// Returns the phantoms' task: the channels, labels and nested regions of BraTS 2023.
 pub fn task() -> Task {
     let task = Task::builtin("brats2023").expect("a built-in task");
     Task { name: "Phantom".to_string(), ..task }
 }
 
-/// A case of `size`³ voxels over 192 mm, stored as BraTS stores (left, back, top).
+/// Returns a case of `size`³ voxels over 192 mm, stored in the axis order of BraTS (left, back, top).
 ///
 /// # Panics
-/// When the size is not among [`SIZES`].
+/// If the size is not in [`SIZES`].
 pub fn phantom(seed: u64, size: usize) -> Case {
     assert!(SIZES.contains(&size), "a size from 32 to 256, not {size}");
     let grid = grid(size);
     let mut random = Random::new(seed);
     let mut head = Head::draw(&mut random);
     let mut tissues = head.tissues(size);
-    // A tumor whose parts do not all catch a few voxels is drawn again, rounder each time.
+    // Draws the tumor again, rounder each time, until all of its labels have a few voxels.
     while !has_all_labels(&tissues) {
         head.redraw_tumor(&mut random);
         tissues = head.tissues(size);
     }
     let channels = CONTRASTS
         .iter()
-        .map(|contrast| Volume {
-            grid: grid.clone(),
-            voxels: image(&tissues, size, contrast, &mut random),
+        .map(|contrast| {
+            let values = image(&tissues, size, contrast, &mut random);
+            Volume::new(grid.clone(), values).expect("a value for each voxel")
         })
         .collect();
     let labels = tissues.iter().map(|tissue| tissue.label()).collect();
-    let labels = Some(LabelMap { grid, labels });
+    let labels = Some(LabelMap::new(grid, labels).expect("a label for each voxel"));
     Case { name: format!("phantom_{seed:04}"), channels, labels }
 }
 
+/// Returns the grid of a phantom.
 fn grid(size: usize) -> Grid {
     let spacing = EXTENT_MM / size as f64;
     let far = (size - 1) as f64 * spacing / 2.0;
@@ -98,34 +99,43 @@ fn grid(size: usize) -> Grid {
     Grid::new([size; 3], Affine::from_rows(rows))
 }
 
-/// The fewest voxels of a label in a phantom.
-const LEAST_VOXELS: usize = 6;
+/// The least number of voxels of each label in a phantom.
+const MIN_LABEL_VOXELS: usize = 6;
 
+/// Returns whether every label has at least [`MIN_LABEL_VOXELS`] voxels.
 fn has_all_labels(tissues: &[Tissue]) -> bool {
     [Tissue::Necrosis, Tissue::Edema, Tissue::Enhancing].iter().all(|wanted| {
-        tissues.iter().filter(|tissue| *tissue == wanted).take(LEAST_VOXELS).count() == LEAST_VOXELS
+        tissues.iter().filter(|tissue| *tissue == wanted).take(MIN_LABEL_VOXELS).count()
+            == MIN_LABEL_VOXELS
     })
 }
 
-/// One modality: tissue means that vary from case to case, partial volume, bias field, texture,
-/// noise, and a scale of its own; whole numbers, 0 outside.
-fn image(tissues: &[Tissue], size: usize, contrast: &Contrast, random: &mut Random) -> Vec<f32> {
+/// Returns one modality as whole numbers, 0 outside the head. It has tissue means that vary between
+/// cases, partial volume, a bias field, texture, noise and a random scale.
+fn image(
+    tissues: &[Tissue],
+    size: usize,
+    contrast: &TissueContrast,
+    random: &mut Random,
+) -> Vec<f32> {
     let variation: [f32; Tissue::COUNT] =
         std::array::from_fn(|_| 1.0 + random.between(-0.06, 0.06));
     let scale = random.between(300.0, 1500.0);
     let deviation = random.between(0.04, 0.08);
-    let bias = Smooth::draw(3, random);
+    let bias = SmoothNoise::draw(3, random);
     let bias_strength = random.between(0.1, 0.3);
-    let texture = Smooth::draw(24, random);
-    let mut voxels: Vec<f32> =
-        tissues.iter().map(|&tissue| contrast.of(tissue) * variation[tissue as usize]).collect();
+    let texture = SmoothNoise::draw(24, random);
+    let mut voxels: Vec<f32> = tissues
+        .iter()
+        .map(|&tissue| contrast.intensity(tissue) * variation[tissue as usize])
+        .collect();
     let strides = [1, size, size * size];
     strides.iter().for_each(|&stride| blur(&mut voxels, tissues, stride, size));
     for k in 0..size {
         for j in 0..size {
             for i in 0..size {
                 let index = i + size * (j + size * k);
-                let draw = random.gaussian(); // drawn outside too, so that noise depends on place
+                let draw = random.gaussian(); // drawn outside too, so that the noise of a voxel does not depend on the head
                 if tissues[index] == Tissue::Outside {
                     continue;
                 }
@@ -142,12 +152,12 @@ fn image(tissues: &[Tissue], size: usize, contrast: &Contrast, random: &mut Rand
 /// The share of a neighbor in a voxel's partial volume, along each axis.
 const NEIGHBOR_SHARE: f32 = 0.125;
 
-/// Mixes every voxel with its two neighbors along one axis; nothing comes in from outside.
+/// Mixes every voxel of the head with its two neighbors in the head along one axis.
 fn blur(voxels: &mut [f32], tissues: &[Tissue], stride: usize, size: usize) {
     let outside = |n: usize| tissues[n] == Tissue::Outside;
     let mut before = 0.0;
     for start in 0..voxels.len() {
-        // Walk each line of the axis once, from its first voxel.
+        // Visits each line along the axis once, from its first voxel.
         if !(start / stride).is_multiple_of(size) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! What a network is asked: the task, the cases it is asked about, and how data sets describe both.
+//! The task of a network, its cases, and the descriptions of data sets.
 
 mod case;
 pub mod dataset;
@@ -9,6 +9,6 @@ pub(crate) use case::check_channels;
 pub use case::{Case, check_contrast};
 pub use definition::{BUILTIN_TASKS, Head, Label, Region, Task};
 pub use scan_name::{
-    Holds, ScanName, are_same_channels, is_contrast, is_same_channel, is_specific, scan_stem,
-    usual_names, without_ending,
+    ScanContent, ScanName, are_same_channels, is_modality, is_same_channel, is_specific_channel,
+    scan_stem, strip_ending, usual_file_names,
 };

@@ -1,23 +1,24 @@
-//! Limits of texts that come from outside and are shown: names and sentences of a bundle's card, of a
-//! task and of a link.
+//! Limits of displayed texts from outside: names and sentences of a bundle's card, of a task and of a
+//! share link.
 
-/// The most characters of a name: of a model, a channel, a label, a region.
+/// The most characters of a name of a model, a channel, a label or a region.
 pub const MAX_NAME_CHARS: usize = 200;
 
-/// The most characters of a sentence to be read: a warning, a license, what the data are.
+/// The most characters of a warning, a license or a description of data.
 pub const MAX_TEXT_CHARS: usize = 2000;
 
-/// What is wrong with a name, as what was expected and what was found; `what` says whose it is.
+/// Returns the fault of a name as the expected and the found text; `None` for a valid name. `what`
+/// describes the name, such as "a region's name".
 pub fn name_fault(what: &str, name: &str) -> Option<(String, String)> {
     fault(what, name, MAX_NAME_CHARS)
 }
 
-/// The same of a sentence.
+/// Returns the fault of a longer text, as [`name_fault`] does of a name.
 pub fn text_fault(what: &str, text: &str) -> Option<(String, String)> {
     fault(what, text, MAX_TEXT_CHARS)
 }
 
-/// A text that has no fault, as near to this one as can be.
+/// Returns the text with control characters replaced by spaces, shortened to `max_chars`.
 pub fn shortened(text: &str, max_chars: usize) -> String {
     let shown = text.chars().map(|c| if is_hidden(c) { ' ' } else { c });
     match text.chars().nth(max_chars) {
@@ -26,6 +27,7 @@ pub fn shortened(text: &str, max_chars: usize) -> String {
     }
 }
 
+/// Returns the fault of a text: its length, or its first control character.
 fn fault(what: &str, text: &str, max_chars: usize) -> Option<(String, String)> {
     let num_chars = text.chars().count();
     if num_chars > max_chars {
@@ -35,11 +37,11 @@ fn fault(what: &str, text: &str, max_chars: usize) -> Option<(String, String)> {
     Some((format!("{what} without control characters"), format!("{hidden:?}")))
 }
 
-/// Control characters move a terminal's cursor, and those of direction turn what stands around them;
-/// only white space belongs in a text.
+/// Returns whether a character is a control character other than white space. Control characters can
+/// move a terminal's cursor, and direction marks can reverse the text around them.
 fn is_hidden(c: char) -> bool {
-    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || (c.is_control() && !c.is_whitespace())
+    let is_direction_mark = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    is_direction_mark || (c.is_control() && !c.is_whitespace())
 }
 
 #[cfg(test)]
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_as_long_as_it_may_be_and_shows_all_that_it_holds() {
+    fn long_texts_and_control_characters_are_faults() {
         assert_eq!(name_fault("a name", &"é".repeat(MAX_NAME_CHARS)), None);
         assert_eq!(text_fault("a text", "two\nlines,\r\n\ttabs"), None);
         let (expected, found) = name_fault("a name", &"é".repeat(MAX_NAME_CHARS + 1)).unwrap();
@@ -59,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shortened_text_has_no_fault() {
+    fn a_shortened_text_is_valid() {
         assert_eq!(shortened("a name", 200), "a name");
         assert_eq!(shortened("abcdef", 4), "abc…");
         let long = shortened(&"\u{1b}x".repeat(300), MAX_NAME_CHARS);

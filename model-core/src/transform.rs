@@ -1,6 +1,7 @@
-//! From a case to the network's input, and from its logits to a label map on the scan's own grid.
-//! Training, the command and the page share these functions.
+//! Preprocessing from a case to the network's input, and postprocessing from its logits to a label
+//! map on the scan's own grid. Training, the command line and the page share these functions.
 
+mod config;
 mod histogram;
 mod intensity;
 mod largest_component;
@@ -8,12 +9,11 @@ mod postprocess;
 mod preprocess;
 mod probabilities;
 
+pub use config::{Foreground, PreprocessConfig};
 pub use histogram::{NUM_BINS, chi_square, histograms};
 pub use largest_component::{keep_largest_of_foreground, keep_largest_of_regions};
-pub use postprocess::{decide, postprocess};
-pub use preprocess::{
-    Foreground, Input, MAX_INPUT_BYTES, PreprocessConfig, preprocess, working_bytes,
-};
+pub use postprocess::{labels_from_logits, postprocess};
+pub use preprocess::{Input, MAX_INPUT_BYTES, preprocess, working_bytes};
 pub use probabilities::{
-    decide_probabilities, probabilities, region_probabilities, restore_logits,
+    labels_from_probabilities, probabilities, region_probabilities, restore_logits,
 };

@@ -78,7 +78,7 @@ pub fn grid() -> Grid {
 /// Makes a scan whose intensities increase along its axes.
 pub fn scan(grid: Grid) -> Vec<u8> {
     let voxels = (0..grid.num_voxels()).map(|n| (n % 97) as f32).collect();
-    nifti::write_volumes(&[Volume { grid, voxels }]).unwrap()
+    nifti::write_volumes(&[Volume::new(grid, voxels).unwrap()]).unwrap()
 }
 
 /// Makes a file to drop from a bundle.

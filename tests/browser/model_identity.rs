@@ -85,7 +85,7 @@ async fn expect_result(client: &Client, scan: &DroppedFile, name: &str, finds_le
     let shared = shared_result(client).await;
     assert_eq!(shared.model.name, name);
     assert_eq!(shared.model.hash, fixtures::model(name, finds_lesion).hash(), "{name}");
-    let found_lesion = shared.labels.labels.contains(&7);
+    let found_lesion = shared.labels.labels().contains(&7);
     assert_eq!(found_lesion, finds_lesion, "another model than {name} ran");
     assert_eq!(text(client, ".model .name").await, name);
     assert!(text(client, ".result dl").await.contains(name));

@@ -47,7 +47,7 @@ fn model_with_long_texts() -> Bundle {
 /// Makes a result with one label in all voxels. Its link is short, however many voxels there are.
 fn uniform_result(dims: [usize; 3]) -> SharedResult {
     let grid = Grid::new(dims, Affine::IDENTITY);
-    let labels = LabelMap { labels: vec![1; grid.num_voxels()], grid };
+    let labels = LabelMap::new(grid.clone(), vec![1; grid.num_voxels()]).unwrap();
     SharedResult {
         convention: Default::default(),
         regions: vec![SharedRegion {
@@ -193,12 +193,12 @@ async fn expect_no_overflow(client: &Client, what: &str) {
 /// Volumes depend on the header: its warnings are shown with the scan and with the result.
 async fn show_geometry_warnings(client: &Client, address: &str) {
     let mut unstated = fixtures::grid();
-    (unstated.forms.sform_code, unstated.forms.qform_code) = (0, 0);
+    (unstated.transforms.sform_code, unstated.transforms.qform_code) = (0, 0);
     let mut contradictory = fixtures::grid();
-    contradictory.forms.qform_code = 1;
-    contradictory.forms.offset_mm = [0.0, 5.0, 0.0];
+    contradictory.transforms.qform_code = 1;
+    contradictory.transforms.offset_mm = [0.0, 5.0, 0.0];
     for grid in [unstated, contradictory] {
-        let expected = nifti::warnings(&grid.forms);
+        let expected = nifti::warnings(&grid.transforms);
         assert!(!expected.is_empty());
         client.goto("about:blank").await.unwrap();
         client.goto(address).await.unwrap();

@@ -126,24 +126,24 @@ pub fn write_named(folder: &Path, names: &[&str]) {
 /// Moves a scan along x.
 pub fn shift(file: &Path, by_mm: f64) {
     let volume = nifti::read(&fs::read(file).unwrap()).unwrap().remove(0);
-    let mut rows = volume.grid.world_from_voxel.rows();
+    let mut rows = volume.grid().world_from_voxel.rows();
     rows[0][3] += by_mm;
-    let grid = Grid::new(volume.grid.dims, Affine::from_rows(rows));
-    let moved = Volume { grid, voxels: volume.voxels };
+    let grid = Grid::new(volume.grid().dims, Affine::from_rows(rows));
+    let moved = Volume::new(grid, volume.into_values()).unwrap();
     fs::write(file, nifti::write_volumes(&[moved]).unwrap()).unwrap();
 }
 
 /// Makes one label of another.
 pub fn relabel(file: &Path, from: u8, to: u8) {
     let mut map = nifti::read_labels(&fs::read(file).unwrap()).unwrap();
-    map.labels.iter_mut().filter(|label| **label == from).for_each(|label| *label = to);
+    map.labels_mut().iter_mut().filter(|label| **label == from).for_each(|label| *label = to);
     fs::write(file, nifti::write_labels(&map)).unwrap();
 }
 
 /// Makes the first voxels NaN.
 pub fn put_nan(file: &Path, count: usize) {
     let mut volumes = nifti::read(&fs::read(file).unwrap()).unwrap();
-    volumes[0].voxels[..count].fill(f32::NAN);
+    volumes[0].values_mut()[..count].fill(f32::NAN);
     fs::write(file, nifti::write_volumes(&volumes).unwrap()).unwrap();
 }
 

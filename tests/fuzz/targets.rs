@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use model_core::formats::nifti::{self, Reader};
-use model_core::task::dataset::{Manifest, Pair};
+use model_core::task::dataset::{LabeledScan, Manifest};
 use model_core::{Bundle, Error, Grid, Task};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -194,10 +194,10 @@ fn read_nifti(bytes: &[u8]) -> Option<Afterwards> {
         let written = nifti::write_volumes(&volumes).expect("a scan that was read");
         let again = match nifti::read(&written) {
             // Where its voxels are as small or large as is accepted, rounding to f32 decides.
-            Err(Error::Geometry { .. }) if is_at_the_edge(&volumes[0].grid) => return,
+            Err(Error::Geometry { .. }) if is_at_the_edge(volumes[0].grid()) => return,
             again => again.expect("a scan that was written"),
         };
-        assert_eq!(again[0].grid.dims, volumes[0].grid.dims);
+        assert_eq!(again[0].grid().dims, volumes[0].grid().dims);
         assert_eq!(again.len(), volumes.len());
     }))
 }
@@ -239,26 +239,26 @@ fn read_link(bytes: &[u8]) -> Option<Afterwards> {
         // Its label map can be saved, and opened again.
         let saved = nifti::write_labels(&shared.labels);
         let again = nifti::read_labels(&saved).expect("a label map that was saved");
-        assert!(again.labels == shared.labels.labels, "the labels change when they are saved");
+        assert!(again.labels() == shared.labels.labels(), "the labels change when they are saved");
     }))
 }
 
 fn manifest() -> Make {
     let manifest = Manifest {
         name: "set".into(),
-        licence: "CC0".into(),
+        license: Some("CC0".into()),
         task: Task::builtin("brats2023").expect("a built-in task"),
         training: (0..3)
-            .map(|n| Pair {
+            .map(|n| LabeledScan {
                 image: format!("imagesTr/case-{n}.nii.gz"),
-                others: Vec::new(),
+                other_images: Vec::new(),
                 label: format!("labelsTr/case-{n}.nii.gz"),
             })
             .collect(),
         num_training: Some(3),
         validation: Vec::new(),
         test: vec![vec!["imagesTs/case-9.nii.gz".into()]],
-        by_name: None,
+        nnunet_cases: None,
     };
     let mut seeds = vec![manifest.to_json().into_bytes()];
     seeds.extend(NNUNET.map(|text| text.as_bytes().to_vec()));

@@ -1,4 +1,4 @@
-//! Links that someone made on purpose: refused at the door, or as good as their promises.
+//! Forged links are refused, or restore a result that is consistent.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use web_viewer::share::{self, ShareError, SharedResult};
 
 use super::{altered, opened, resealed, shared, small};
 
-/// The valid result with several fields of its card replaced, and other coded labels.
+/// Returns the valid link with several fields of its card and its coded labels replaced.
 fn forged(fields: &[(&str, Value)], coded: &[u8]) -> String {
     let (mut card, _) = opened(&share::encode(&small()).unwrap());
     for (path, value) in fields {
@@ -20,7 +20,7 @@ fn forged(fields: &[(&str, Value)], coded: &[u8]) -> String {
     resealed(card.to_string().as_bytes(), coded)
 }
 
-/// A link to a box of this extent that begins at the grid's corner, with nothing coded.
+/// Returns a link to a box of this extent at the grid's first corner, without coded labels.
 fn boxed(dims: [usize; 3], extent: [usize; 3]) -> String {
     let fields = [
         ("/grid/dims", json!(dims)),
@@ -38,14 +38,22 @@ fn expect_too_large(link: &str, limit: u64) {
     }
 }
 
-/// A label map is saved as NIfTI-1, whose longest axis this is.
+/// Returns the result with its grid changed.
+fn with_grid(mut shared: SharedResult, change: impl FnOnce(&mut Grid)) -> SharedResult {
+    let (mut grid, labels) = shared.labels.into_parts();
+    change(&mut grid);
+    shared.labels = LabelMap::new(grid, labels).unwrap();
+    shared
+}
+
+/// A label map is saved as NIfTI-1, whose axes have at most 32767 voxels.
 #[test]
 fn an_axis_that_cannot_be_saved_is_refused() {
     for axis in 0..3 {
         let dims = |n| std::array::from_fn(|a| if a == axis { n } else { 1 });
         expect_too_large(&boxed(dims(32_768), dims(1)), 32_767);
         let grid = Grid::new(dims(32_768), Affine::IDENTITY);
-        let map = |grid: Grid| shared(LabelMap { labels: vec![0; grid.num_voxels()], grid });
+        let map = |grid: Grid| shared(LabelMap::background(grid));
         let refused = share::encode(&map(grid));
         assert!(matches!(refused, Err(ShareError::TooLarge { limit: 32_767, .. })), "{refused:?}");
         let longest = map(Grid::new(dims(32_767), Affine::IDENTITY));
@@ -54,23 +62,24 @@ fn an_axis_that_cannot_be_saved_is_refused() {
     }
 }
 
-/// The decoder's copy of the box has a margin: thin boxes grow the most.
+/// The decoder adds a margin to the box, which enlarges thin boxes most.
 #[test]
-fn a_box_costs_no_more_than_its_margin_may() {
+fn a_box_with_its_margin_is_limited() {
     expect_too_large(&boxed([1 << 25, 1, 1], [1 << 25, 1, 1]), 32_767);
     expect_too_large(&boxed([32_767, 1024, 1], [32_767, 1024, 1]), 1 << 26);
     expect_too_large(&boxed([5000, 5000, 1], [5000, 5000, 1]), 1 << 26);
-    // A whole head, and a slice finer than any scanner's, are not too large, only not coded.
+    // A whole head and a very fine slice are not too large, but their labels are missing.
     for extent in [[512, 512, 128], [3600, 3600, 1]] {
         let error = share::decode(&boxed(extent, extent)).unwrap_err();
         assert!(error.to_string().contains("the coded labels of"), "{error}");
     }
 }
 
-/// A box without bytes is refused at once, and holds no more than the limits say.
+/// The boxes are within the limits.
 #[test]
-fn a_link_without_labels_costs_nothing() {
-    let name = "share::hostile::a_link_without_labels_costs_nothing";
+fn a_link_without_coded_labels_is_refused_quickly_within_bounded_memory() {
+    let name =
+        "share::hostile::a_link_without_coded_labels_is_refused_quickly_within_bounded_memory";
     let outcome = alone(name, "", |_| {
         let start = Instant::now();
         for extent in [[512, 512, 128], [3600, 3600, 1], [256, 256, 256]] {
@@ -94,12 +103,12 @@ fn a_link_without_labels_costs_nothing() {
 }
 
 #[test]
-fn labels_are_coded_in_neither_more_nor_fewer_bytes() {
+fn missing_and_additional_bytes_of_coded_labels_are_refused() {
     let (_, coded) = opened(&share::encode(&small()).unwrap());
     assert!(share::decode(&forged(&[], &coded)).is_ok());
     let longer = [&coded[..], b"a hidden message"].concat();
     for other in [&coded[..0], &coded[..coded.len() / 2], &longer] {
-        // Bytes that the coder never writes, or another map than the card's.
+        // The coder never writes these bytes, or they decode to another map than the card describes.
         let refused = share::decode(&forged(&[], other));
         assert!(matches!(refused, Err(ShareError::Content { .. })), "{refused:?}");
     }
@@ -125,47 +134,46 @@ fn a_header_that_lies_elsewhere_than_its_grid_is_refused() {
             other => panic!("{path} = {value}: expected a contradiction, found {other:?}"),
         }
     }
-    let mut map = small();
-    map.labels.grid.forms.rows[0][3] += 1.0;
+    let map = with_grid(small(), |grid| grid.transforms.rows[0][3] += 1.0);
     assert!(matches!(share::encode(&map), Err(ShareError::Content { .. })));
 }
 
-/// A qform alone is as good, and one that the sform overrules may say what it likes.
+/// A qform alone is valid. With an sform the qform is not used.
 #[test]
-fn both_forms_are_understood() {
-    let mut map = small();
-    map.labels.grid = Grid::new(map.labels.grid.dims, Affine::from_spacing([1.0, 2.0, 3.0]));
+fn links_with_a_qform_are_restored() {
+    let spacing = Affine::from_spacing([1.0, 2.0, 3.0]);
+    let map = with_grid(small(), |grid| *grid = Grid::new(grid.dims, spacing));
     let map = shared(map.labels);
-    let forms = &map.labels.grid.forms;
-    let as_qform = NiftiTransforms { qform_code: 1, sform_code: 0, rows: [[9.0; 4]; 3], ..*forms };
-    let elsewhere = NiftiTransforms { qform_code: 1, offset_mm: [50.0; 3], ..*forms };
-    for forms in [as_qform, elsewhere] {
-        let mut map = map.clone();
-        map.labels.grid.forms = forms;
-        assert_eq!(share::decode(&share::encode(&map).unwrap()).unwrap(), map, "{forms:?}");
+    let transforms = &map.labels.grid().transforms;
+    let only_qform =
+        NiftiTransforms { qform_code: 1, sform_code: 0, rows: [[9.0; 4]; 3], ..*transforms };
+    let other_qform = NiftiTransforms { qform_code: 1, offset_mm: [50.0; 3], ..*transforms };
+    for transforms in [only_qform, other_qform] {
+        let map = with_grid(map.clone(), |grid| grid.transforms = transforms);
+        assert_eq!(share::decode(&share::encode(&map).unwrap()).unwrap(), map, "{transforms:?}");
     }
 }
 
-/// What a header without a position means is a convention, and links outlive conventions: such a link
-/// opens, and lies where the reader says that its scan lies.
+/// The position of a scan whose header states none is a convention of the reader. A link takes the
+/// position from the reader, so that it stays valid if the convention changes.
 #[test]
 fn a_link_without_a_stated_position_opens_on_its_scan() {
     let spacing = Affine::from_spacing([1.0, 2.0, 3.0]);
     let mut grid = Grid::new([14, 9, 7], spacing);
-    (grid.forms.sform_code, grid.forms.units) = (0, 2);
-    let map = LabelMap { labels: small().labels.labels, grid };
+    (grid.transforms.sform_code, grid.transforms.units) = (0, 2);
+    let map = LabelMap::new(grid, small().labels.into_labels()).unwrap();
     let saved = nifti::read_labels(&nifti::write_labels(&map)).unwrap();
     let back = share::decode(&share::encode(&shared(map)).unwrap()).unwrap();
-    back.labels.grid.check_same(&saved.grid).unwrap();
-    // Of another size it is a contradiction.
-    let mut grid = saved.grid;
-    grid.forms.spacing_mm[1] = 4.0;
-    let wrong = shared(LabelMap { labels: saved.labels, grid });
+    back.labels.grid().check_same(saved.grid()).unwrap();
+    // Another spacing is a contradiction.
+    let (mut grid, labels) = saved.into_parts();
+    grid.transforms.spacing_mm[1] = 4.0;
+    let wrong = shared(LabelMap::new(grid, labels).unwrap());
     assert!(matches!(share::encode(&wrong), Err(ShareError::Content { .. })));
 }
 
 #[test]
-fn codes_and_boxes_are_those_of_the_map() {
+fn codes_and_boxes_must_match_the_map() {
     let (card, _) = opened(&share::encode(&small()).unwrap());
     assert_eq!(card["codes"], json!([0, 1, 2, 3]));
     let expect = |path, value: Value, part: &str| match altered(path, value.clone()) {
@@ -183,9 +191,9 @@ fn codes_and_boxes_are_those_of_the_map() {
     assert!(matches!(many, Err(ShareError::TooLarge { limit: 255, .. })), "{many:?}");
 }
 
-/// What the encoder makes, the decoder reads: what it would refuse is not made.
+/// The encoder refuses every result that the decoder would refuse.
 #[test]
-fn no_link_is_made_that_would_not_open() {
+fn every_encoded_link_can_be_decoded() {
     let refused = |change: fn(&mut SharedResult)| {
         let mut map = small();
         change(&mut map);
@@ -205,8 +213,7 @@ fn no_link_is_made_that_would_not_open() {
     assert_eq!(share::decode(&share::encode(&map).unwrap()).unwrap(), map);
 }
 
-/// Whatever a link changes on the way: if it opens, its map can be saved, and lies there where it was
-/// shown.
+/// A changed link that opens has a map that can be saved at the same position.
 #[test]
 fn a_link_that_opens_can_be_saved_and_shared_again() {
     let mut random = ChaCha8Rng::seed_from_u64(3);
@@ -223,8 +230,8 @@ fn a_link_that_opens_can_be_saved_and_shared_again() {
         let Ok(shared) = share::decode(&resealed(&bytes, &coded)) else { continue };
         num_opened += 1;
         let saved = nifti::read_labels(&nifti::write_labels(&shared.labels)).unwrap();
-        saved.grid.check_same(&shared.labels.grid).unwrap();
-        assert_eq!(saved.labels, shared.labels.labels);
+        saved.grid().check_same(shared.labels.grid()).unwrap();
+        assert_eq!(saved.labels(), shared.labels.labels());
         let again = share::decode(&share::encode(&shared).unwrap()).unwrap();
         assert_eq!(again.labels, shared.labels);
     }

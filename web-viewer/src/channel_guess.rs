@@ -1,6 +1,6 @@
 //! Guesses the channel of each file from its name. The page shows the guess, and the user can change it.
 
-use model_core::{Holds, ScanName, is_specific};
+use model_core::{ScanContent, ScanName, is_specific_channel};
 
 /// The guessed content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,18 +18,22 @@ pub enum Guess {
 pub fn guess_channels(files: &[String], channels: &[String]) -> Vec<Guess> {
     let mut is_assigned = vec![false; channels.len()];
     // A model whose only channel is "MRI" takes any contrast.
-    let takes_any_contrast = channels.len() == 1 && !is_specific(&channels[0]);
+    let takes_any_contrast = channels.len() == 1 && !is_specific_channel(&channels[0]);
     let guess = |file: &String| {
-        let ScanName { holds, word, variant, .. } = ScanName::parse(file, channels);
-        let channel = match holds {
-            Holds::Channel(channel) => channel,
-            Holds::Numbered(number) if number < channels.len() => number,
-            Holds::Numbered(number) => return Guess::NotAChannel(format!("channel {number:04}")),
-            Holds::OtherChannel if takes_any_contrast => return Guess::AnyChannel,
-            Holds::OtherChannel => return Guess::NotAChannel(format!("another channel ({word})")),
-            Holds::Labels => return Guess::NotAChannel(format!("labels ({word})")),
-            Holds::OtherMask => return Guess::NotAChannel(format!("a mask ({word})")),
-            Holds::Untold => return Guess::AnyChannel,
+        let ScanName { content, word, variant, .. } = ScanName::parse(file, channels);
+        let channel = match content {
+            ScanContent::Channel(channel) => channel,
+            ScanContent::Numbered(number) if number < channels.len() => number,
+            ScanContent::Numbered(number) => {
+                return Guess::NotAChannel(format!("channel {number:04}"));
+            }
+            ScanContent::OtherChannel if takes_any_contrast => return Guess::AnyChannel,
+            ScanContent::OtherChannel => {
+                return Guess::NotAChannel(format!("another channel ({word})"));
+            }
+            ScanContent::Labels => return Guess::NotAChannel(format!("labels ({word})")),
+            ScanContent::OtherMask => return Guess::NotAChannel(format!("a mask ({word})")),
+            ScanContent::Unknown => return Guess::AnyChannel,
         };
         match std::mem::replace(&mut is_assigned[channel], true) {
             false => Guess::Channel(channel),

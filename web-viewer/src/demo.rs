@@ -27,7 +27,7 @@ impl Manifest {
     /// A message for the user if the JSON is invalid, a name is not that of a file in the folder, or the
     /// case has no files.
     pub fn parse(json: &[u8]) -> Result<Manifest, String> {
-        let text = model_core::text(json).map_err(|error| error.to_string())?;
+        let text = model_core::utf8_text(json).map_err(|error| error.to_string())?;
         let manifest: Manifest = serde_json::from_str(text)
             .map_err(|e| format!("expected a demonstration's manifest, found {e}"))?;
         let is_file_name =

@@ -103,14 +103,16 @@ pub struct LinkHeader {
 impl LinkHeader {
     /// Splits a result into its header and its labels.
     pub fn split(shared: SharedResult) -> (LinkHeader, Vec<u8>) {
-        let SharedResult { convention, labels: LabelMap { grid, labels }, regions, model } = shared;
+        let SharedResult { convention, labels, regions, model } = shared;
+        let (grid, labels) = labels.into_parts();
         (LinkHeader { convention, grid, regions, model }, labels)
     }
 
     /// Joins the header with its labels again.
     pub fn join(self, labels: Vec<u8>) -> SharedResult {
         let LinkHeader { convention, grid, regions, model } = self;
-        SharedResult { convention, labels: LabelMap { grid, labels }, regions, model }
+        let labels = LabelMap::new(grid, labels).expect("a label for each voxel of the link");
+        SharedResult { convention, labels, regions, model }
     }
 }
 

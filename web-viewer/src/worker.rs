@@ -89,8 +89,8 @@ fn read_scan(resource: u32, file: &str, bytes: &[u8]) -> Reply {
     let reader = Reader::open(bytes).map_err(in_file)?;
     let warnings = reader.warnings();
     let volumes = reader.scan().map_err(in_file)?.volumes;
-    let grid = volumes[0].grid.clone();
-    let arrays = volumes.iter().map(|volume| Float32Array::from(&volume.voxels[..]).into());
+    let grid = volumes[0].grid().clone();
+    let arrays = volumes.iter().map(|volume| Float32Array::from(volume.values()).into());
     let arrays = arrays.collect();
     STATE.with_borrow_mut(|state| {
         let channels = volumes.into_iter().enumerate();
@@ -101,7 +101,8 @@ fn read_scan(resource: u32, file: &str, bytes: &[u8]) -> Reply {
 }
 
 fn restore_channel(id: ChannelId, grid: Grid, voxels: Vec<f32>) -> Reply {
-    STATE.with_borrow_mut(|state| state.channels.insert(id, Volume { grid, voxels }));
+    let volume = Volume::new(grid, voxels).map_err(|error| error.to_string())?;
+    STATE.with_borrow_mut(|state| state.channels.insert(id, volume));
     done()
 }
 

@@ -1,7 +1,7 @@
-//! What a file is that is not the one expected, by its first bytes: a pointer or a login page saved
-//! under a scan's name is named as such.
+//! Recognizes an unexpected file by its first bytes, so that an error can name it: for example a
+//! Git LFS pointer or a login page that was saved under a scan's name.
 
-/// Signatures at the start of a file.
+/// File signatures and the kinds of file that start with them.
 const SIGNATURES: [(&[u8], &str); 27] = [
     (b"PK\x03\x04", "a ZIP archive (as .xlsx and .pt files are)"),
     (b"PK\x05\x06", "an empty ZIP archive"),
@@ -32,7 +32,7 @@ const SIGNATURES: [(&[u8], &str); 27] = [
     (b"\x80\x05", "a Python pickle"),
 ];
 
-/// Beginnings of texts, in small letters; spaces before them do not count.
+/// Beginnings of text files, in lower case. White space before them is skipped.
 const TEXTS: [(&str, &str); 8] = [
     ("version https://git-lfs", LFS),
     ("version https://hawser", LFS),
@@ -46,17 +46,19 @@ const TEXTS: [(&str, &str); 8] = [
 
 const LFS: &str = "a pointer of Git LFS in place of the file (`git lfs pull` gets it)";
 const ANNEX: &str = "a pointer of git-annex in place of the file (`git annex get` gets it)";
-const ANNEXED: &[u8] = b".git/annex/objects/";
+const ANNEX_LINK_TARGET: &[u8] = b".git/annex/objects/";
 const HTML: &str = "a web page (HTML), such as a login page that was saved in place of the file";
 
-/// How much of a file is looked at for what it is.
-const LOOKED_AT: usize = 1 << 12;
+/// The bytes at the start of a file that are searched.
+const NUM_SEARCHED: usize = 1 << 12;
 
-/// Returns what a file is by its first bytes, as a noun, where that is known and is neither a scan
-/// that this crate reads nor a bundle: an empty file, a web page, a pointer, an archive, a picture,
-/// another format's scan, JSON. Returns none of a gzip stream; its contents may be asked about.
+/// Returns the kind of a file as a noun, such as "a PDF": an empty file, a web page, a pointer, an
+/// archive, a picture, a scan in another format, JSON or text.
+///
+/// Returns `None` for an unknown file, for a scan that this crate reads and for a bundle. Also
+/// returns `None` for a gzip stream: pass its decompressed contents instead.
 pub fn file_kind(bytes: &[u8]) -> Option<&'static str> {
-    let start = &bytes[..bytes.len().min(LOOKED_AT)];
+    let start = &bytes[..bytes.len().min(NUM_SEARCHED)];
     if start.is_empty() {
         return Some("an empty file");
     }
@@ -75,30 +77,32 @@ pub fn file_kind(bytes: &[u8]) -> Option<&'static str> {
     text_kind(start)
 }
 
-/// What a text is, by its first words.
+/// Returns the kind of a text file by its first words.
 fn text_kind(start: &[u8]) -> Option<&'static str> {
-    let start = match start {
+    let text = match start {
         [0xef, 0xbb, 0xbf, rest @ ..] => rest,
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some("text in UTF-16"),
         other => other,
     };
-    let word = start.trim_ascii_start();
+    let start = text.trim_ascii_start();
     let begins = |text: &str| {
-        word.get(..text.len()).is_some_and(|found| found.eq_ignore_ascii_case(text.as_bytes()))
+        start.get(..text.len()).is_some_and(|found| found.eq_ignore_ascii_case(text.as_bytes()))
     };
     if let Some((_, kind)) = TEXTS.iter().find(|(text, _)| begins(text)) {
         return Some(kind);
     }
-    // What a link of git-annex becomes where links cannot be made.
-    if word.starts_with(b".") && word.windows(ANNEXED.len()).any(|part| part == ANNEXED) {
+    // A symbolic link of git-annex becomes a text file where links cannot be made.
+    if start.starts_with(b".")
+        && start.windows(ANNEX_LINK_TARGET.len()).any(|bytes| bytes == ANNEX_LINK_TARGET)
+    {
         return Some(ANNEX);
     }
     let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..);
-    let is_json = matches!(word.first(), Some(b'{' | b'['));
-    match start.iter().all(is_text) {
+    let is_json = matches!(start.first(), Some(b'{' | b'['));
+    match text.iter().all(is_text) {
         true if is_json => Some("JSON, such as a server's message of an error"),
-        // A cut header of a scan is no text: it has zeros.
-        true if std::str::from_utf8(start).is_ok() => Some("text"),
+        // A truncated scan header contains zeros, so it is not text.
+        true if std::str::from_utf8(text).is_ok() => Some("text"),
         _ => None,
     }
 }
@@ -112,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_a_files_place_is_named() {
+    fn unexpected_files_are_named() {
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
         for (bytes, part) in [
             (&b""[..], "empty"),
@@ -141,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn scans_bundles_and_streams_are_not_named() {
+    fn scans_bundles_and_gzip_streams_are_not_named() {
         let mut header = vec![0; 348];
         header[..4].copy_from_slice(&348i32.to_le_bytes());
         for bytes in [&header[..], b"\x1f\x8b\x08\0", b"\x40\0\0\0\0\0\0\0{\"a\":1}", &[0; 20]] {

@@ -1,21 +1,23 @@
-//! Affine maps between voxel indices and millimetres, named `a_from_b`.
+//! Affine maps between voxel indices and millimeters, named `a_from_b`.
 
 use glam::{DAffine3, DMat3, DVec3};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// An affine map of three-dimensional space; for a grid, from voxel indices (i, j, k) to world
-/// millimetres in RAS+ (x to the patient's right, y to the front, z to the top).
+/// An affine map of three-dimensional space.
+///
+/// A grid's map leads from voxel indices (i, j, k) to world millimeters in RAS+ (x to the patient's
+/// right, y to the front, z to the top).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(from = "[[f64; 4]; 3]", into = "[[f64; 4]; 3]")]
 pub struct Affine(pub DAffine3);
 
 impl Affine {
-    /// Voxel indices are millimetres.
+    /// The identity map.
     pub const IDENTITY: Affine = Affine(DAffine3::IDENTITY);
 
-    /// From the three top rows of the 4×4 matrix, as NIfTI's `srow_x`, `srow_y`, `srow_z`.
+    /// Returns the map with these top three rows of the 4×4 matrix, as NIfTI's `srow_x`, `srow_y`, `srow_z`.
     pub fn from_rows(rows: [[f64; 4]; 3]) -> Self {
         let column = |c: usize| DVec3::new(rows[0][c], rows[1][c], rows[2][c]);
         Affine(DAffine3 {
@@ -24,37 +26,37 @@ impl Affine {
         })
     }
 
-    /// Axis-aligned, with the given spacing and the origin at voxel (0, 0, 0).
+    /// Returns the axis-aligned map with this spacing and the origin at voxel (0, 0, 0).
     pub fn from_spacing(spacing_mm: [f64; 3]) -> Self {
         Affine(DAffine3::from_scale(DVec3::from_array(spacing_mm)))
     }
 
-    /// The three top rows of the 4×4 matrix.
+    /// Returns the top three rows of the 4×4 matrix.
     pub fn rows(&self) -> [[f64; 4]; 3] {
         let (m, t) = (self.0.matrix3, self.0.translation);
         std::array::from_fn(|r| [m.x_axis[r], m.y_axis[r], m.z_axis[r], t[r]])
     }
 
-    /// The image of a point.
+    /// Maps a point.
     pub fn apply(&self, point: [f64; 3]) -> [f64; 3] {
         self.0.transform_point3(DVec3::from_array(point)).to_array()
     }
 
-    /// The map `self ∘ inner`: with `a_from_b.compose(&b_from_c)`, `a_from_c`.
+    /// Returns `self ∘ inner`: `a_from_b.compose(&b_from_c)` is `a_from_c`.
     pub fn compose(&self, inner: &Affine) -> Affine {
         Affine(self.0 * inner.0)
     }
 
-    /// The inverse map.
+    /// Returns the inverse map.
     ///
     /// # Errors
-    /// [`Error::Geometry`] when the map is singular or not finite.
+    /// [`Error::Geometry`] if the map is singular or not finite.
     pub fn inverse(&self) -> Result<Affine> {
         self.check()?;
         Ok(Affine(self.0.inverse()))
     }
 
-    /// Refuses a map that does not span space: not finite, or singular.
+    /// Errors if the map is singular or not finite.
     ///
     /// # Errors
     /// [`Error::Geometry`], naming the matrix.
@@ -70,18 +72,18 @@ impl Affine {
         ))
     }
 
-    /// The distances between neighbouring voxels along i, j, k.
+    /// Returns the distances between neighboring voxels along i, j, k.
     pub fn spacing_mm(&self) -> [f64; 3] {
         let m = self.0.matrix3;
         [m.x_axis.length(), m.y_axis.length(), m.z_axis.length()]
     }
 
-    /// The volume of one voxel.
+    /// Returns the volume of one voxel.
     pub fn voxel_volume_mm3(&self) -> f64 {
         self.0.matrix3.determinant().abs()
     }
 
-    /// The largest difference between two elements of the same place.
+    /// Returns the largest difference between corresponding elements of two maps.
     pub fn max_abs_difference(&self, other: &Affine) -> f64 {
         let (a, b) = (self.rows(), other.rows());
         let pairs = a.as_flattened().iter().zip(b.as_flattened());

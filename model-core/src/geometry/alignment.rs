@@ -1,35 +1,35 @@
-//! Whether two grids hold the same voxels, in whatever axis order each of them is stored.
+//! Checks whether two grids hold the same voxels, possibly stored in different axis orders.
 
 use crate::{Error, Grid, Orientation, Result};
 
-/// How far apart voxels of one case's files may lie, in voxels, where nothing else is asked for:
-/// tools that round a header's numbers stay below, a shift by a voxel does not.
+/// The default of the largest distance, in voxels, between the same voxel in two files of a case.
+/// It accepts headers whose numbers a tool rounded, and refuses a shift by a voxel.
 pub const DEFAULT_TOLERANCE_VOXELS: f64 = 0.1;
 
-/// From here on a difference is worth a warning. Rounding to 32-bit floats stays below.
-const NOTABLE_VOXELS: f64 = 0.01;
+/// The distance in voxels above which grids cause a warning. Rounding to 32-bit floats stays below.
+const WARNING_VOXELS: f64 = 0.01;
 
-/// How the voxels of another grid lie on a grid: an order of axes and directions. Nothing is
-/// interpolated.
+/// The order of axes and directions that maps another grid's voxels to a grid's, without
+/// interpolation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alignment {
     order: Orientation,
-    /// Dimensions of the other grid.
+    /// The dimensions of the other grid.
     dims: [usize; 3],
-    /// The largest distance between two voxels that are taken as the same.
+    /// The largest distance between two voxels that are matched.
     distance_voxels: f64,
 }
 
 impl Alignment {
-    /// Whether the other grid stores its voxels in the same order.
+    /// Returns whether the other grid stores its voxels in the same order.
     pub fn is_same_order(&self) -> bool {
         self.order == Orientation { axes: [0, 1, 2], flips: [false; 3] }
     }
 
-    /// Values of the other grid in the order of this one.
+    /// Returns the other grid's values in this grid's order.
     ///
     /// # Panics
-    /// When there are not as many values as voxels.
+    /// If there is not one value for each voxel.
     pub fn reorder<T: Copy>(&self, values: Vec<T>) -> Vec<T> {
         match self.is_same_order() {
             true => values,
@@ -37,9 +37,9 @@ impl Alignment {
         }
     }
 
-    /// A sentence for the user where the grids differ by more than rounding.
+    /// Returns a sentence for the user if the grids differ by more than rounding.
     pub fn warning(&self) -> Option<String> {
-        (self.distance_voxels > NOTABLE_VOXELS).then(|| {
+        (self.distance_voxels > WARNING_VOXELS).then(|| {
             format!(
                 "The file lies {:.3} voxels off the first file of its case, and is taken as on \
                  its grid.",
@@ -50,18 +50,18 @@ impl Alignment {
 }
 
 impl Grid {
-    /// Whether the file states how its voxels lie in space: a qform or an sform is set.
+    /// Returns whether the file states its voxels' position: a qform or an sform is set.
     pub fn states_orientation(&self) -> bool {
-        self.forms.states_orientation()
+        self.transforms.states_orientation()
     }
 
-    /// How the voxels of `other` lie on this grid. Equal geometry that is stored in another order
-    /// of axes, or in other directions, is equal. A grid that states no orientation contradicts
-    /// none: of two such grids only the dimensions are compared.
+    /// Returns the axis order that maps the voxels of `other` to this grid's.
+    ///
+    /// If one of the grids states no orientation, only the dimensions are compared.
     ///
     /// # Errors
-    /// [`Error::Geometry`] where dimensions differ, or a voxel lies farther than `tolerance_voxels`
-    /// from its counterpart.
+    /// [`Error::Geometry`] if the dimensions differ, or if a voxel lies farther than
+    /// `tolerance_voxels` from its counterpart.
     pub fn align(&self, other: &Grid, tolerance_voxels: f64) -> Result<Alignment> {
         let same_order = Orientation { axes: [0, 1, 2], flips: [false; 3] };
         let alignment = |order: Orientation, distance_voxels: f64| Alignment {
@@ -75,19 +75,19 @@ impl Grid {
         }
         let other_from_world = other.world_from_voxel.inverse()?;
         let other_from_self = other_from_world.compose(&self.world_from_voxel);
-        // Of a single slice, or of shear, the closest order may be another than the stored one.
-        let closest = Orientation::of(&other_from_self.inverse()?);
+        // For a single slice, or with shear, the closest order may differ from the stored order.
+        let closest = Orientation::from_affine(&other_from_self.inverse()?);
         let candidates = [same_order, closest];
         let fitting = candidates
             .iter()
             .filter(|order| order.canonical_dims(other.dims) == self.dims)
             .map(|order| {
                 let exact = order.source_from_canonical(other.dims);
-                let apart = |corner: [f64; 3]| {
+                let distance = |corner: [f64; 3]| {
                     let (a, b) = (other_from_self.apply(corner), exact.apply(corner));
                     (0..3).map(|axis| (a[axis] - b[axis]).abs()).fold(0.0, f64::max)
                 };
-                (*order, corners(self.dims).map(apart).into_iter().fold(0.0, f64::max))
+                (*order, corners(self.dims).map(distance).into_iter().fold(0.0, f64::max))
             })
             .min_by(|a, b| a.1.total_cmp(&b.1));
         let Some((order, distance)) = fitting else {
@@ -102,10 +102,11 @@ impl Grid {
         }
     }
 
-    /// Refuses a grid that is not this one within [`DEFAULT_TOLERANCE_VOXELS`], in the same order.
+    /// Errors if `other` does not store the same voxels in the same order.
     ///
     /// # Errors
-    /// [`Error::Geometry`].
+    /// [`Error::Geometry`] if the grids differ by more than [`DEFAULT_TOLERANCE_VOXELS`] or in
+    /// their axis order.
     pub fn check_same(&self, other: &Grid) -> Result<()> {
         match self.align(other, DEFAULT_TOLERANCE_VOXELS)?.is_same_order() {
             true => Ok(()),
@@ -127,7 +128,7 @@ fn check_dims([i, j, k]: [usize; 3], other: [usize; 3]) -> Result<()> {
     }
 }
 
-/// The centers of the eight outermost voxels.
+/// Returns the centers of the eight outermost voxels.
 fn corners(dims: [usize; 3]) -> [[f64; 3]; 8] {
     std::array::from_fn(|n| {
         std::array::from_fn(|axis| if n >> axis & 1 == 1 { (dims[axis] - 1) as f64 } else { 0.0 })
@@ -149,9 +150,9 @@ mod tests {
     }
 
     #[test]
-    fn the_same_voxels_in_another_order_are_the_same() {
+    fn grids_of_the_same_voxels_in_different_axis_orders_align() {
         let values: Vec<u8> = (0..24).collect();
-        // Top, left, front: the voxel (k, 1 − i, j) of the other is (i, j, k).
+        // Top, left, front: voxel (k, 1 − i, j) of `other` is voxel (i, j, k).
         let other = grid([4, 2, 3], [[0., -1., 0., 6.], [0., 0., 2., 6.], [3., 0., 0., 7.]]);
         let stored: Vec<u8> = (0..24)
             .map(|n| {
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_a_tenth_of_a_voxel_is_a_warning_and_more_is_an_error() {
+    fn a_shift_warns_below_a_tenth_of_a_voxel_and_errors_above() {
         let mut other = ras();
         other.world_from_voxel.0.translation.y += 0.19;
         let alignment = ras().align(&other, DEFAULT_TOLERANCE_VOXELS).unwrap();
@@ -176,7 +177,7 @@ mod tests {
         other.world_from_voxel.0.translation.y += 0.02;
         assert!(ras().align(&other, DEFAULT_TOLERANCE_VOXELS).is_err());
         assert!(ras().align(&other, 0.2).is_ok());
-        // A rotation that moves the last voxels only.
+        // A rotation that only moves the last voxels.
         let mut turned = grid([100, 3, 4], ras().world_from_voxel.rows());
         let straight = turned.clone();
         turned.world_from_voxel.0.matrix3.x_axis.y = 0.003;
@@ -184,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn a_grid_without_orientation_contradicts_none() {
+    fn a_grid_without_orientation_aligns_by_its_dimensions() {
         let mut unknown = grid([2, 3, 4], [[-1., 0., 0., 0.], [0., 1., 0., 0.], [0., 0., 1., 0.]]);
-        unknown.forms.sform_code = 0;
+        unknown.transforms.sform_code = 0;
         assert!(ras().align(&unknown, 0.0).unwrap().is_same_order());
         assert!(unknown.align(&ras(), 0.0).unwrap().is_same_order());
         unknown.dims = [3, 2, 4];

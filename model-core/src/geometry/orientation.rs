@@ -1,14 +1,14 @@
-//! Which way a grid's axes point, and the reordering of voxels to the canonical way: right, front,
-//! top (RAS+).
+//! The directions of a grid's axes, and the reordering of voxels to the canonical order: right,
+//! front, top (RAS+).
 
 use crate::{Affine, Grid};
 
-/// How a grid's axes lie to the patient's: a permutation and flips, nothing is interpolated.
+/// The permutation and the flips that map a grid's axes to the patient's, without interpolation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Orientation {
-    /// For each of the world's axes (right, front, top), the grid's axis that is closest to it.
+    /// For each world axis (right, front, top), the grid axis that is closest to it.
     pub axes: [usize; 3],
-    /// For each of the world's axes, whether that grid axis points the other way.
+    /// For each world axis, whether that grid axis points in the opposite direction.
     pub flips: [bool; 3],
 }
 
@@ -16,9 +16,9 @@ const PERMUTATIONS: [[usize; 3]; 6] =
     [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
 impl Orientation {
-    /// The orientation closest to an affine: of the six permutations the one with the largest sum
-    /// of cosines; the first of equals.
-    pub fn of(world_from_voxel: &Affine) -> Self {
+    /// Returns the orientation closest to an affine: the permutation with the largest sum of cosines,
+    /// or the first of several.
+    pub fn from_affine(world_from_voxel: &Affine) -> Self {
         let (rows, spacing) = (world_from_voxel.rows(), world_from_voxel.spacing_mm());
         let cosine = |world: usize, axis: usize| rows[world][axis] / spacing[axis];
         let sum = |axes: &[usize; 3]| (0..3).map(|w| cosine(w, axes[w]).abs()).sum::<f64>();
@@ -31,7 +31,7 @@ impl Orientation {
         Orientation { axes, flips: std::array::from_fn(|w| cosine(w, axes[w]) < 0.0) }
     }
 
-    /// Where i, j and k point, as letters of R, L, A, P, S, I.
+    /// Returns the directions of i, j and k as letters of R, L, A, P, S, I.
     pub fn letters(&self) -> [char; 3] {
         let mut letters = ['?'; 3];
         for (world, ends) in [['R', 'L'], ['A', 'P'], ['S', 'I']].into_iter().enumerate() {
@@ -40,12 +40,12 @@ impl Orientation {
         letters
     }
 
-    /// The canonical grid's dimensions for a grid of dimensions `dims`.
+    /// Returns the canonical dimensions of a grid of `dims`.
     pub fn canonical_dims(&self, dims: [usize; 3]) -> [usize; 3] {
         self.axes.map(|axis| dims[axis])
     }
 
-    /// The grid voxel that a canonical voxel is.
+    /// Returns the grid voxel of a canonical voxel.
     pub fn source_voxel(&self, dims: [usize; 3], canonical: [usize; 3]) -> [usize; 3] {
         let mut source = [0; 3];
         for (world, at) in canonical.into_iter().enumerate() {
@@ -55,7 +55,7 @@ impl Orientation {
         source
     }
 
-    /// The map from canonical voxel indices to the grid's.
+    /// Returns the map from canonical voxel indices to the grid's.
     pub fn source_from_canonical(&self, dims: [usize; 3]) -> Affine {
         let mut rows = [[0.0; 4]; 3];
         for world in 0..3 {
@@ -66,41 +66,44 @@ impl Orientation {
         Affine::from_rows(rows)
     }
 
-    /// Voxels of the grid in canonical order.
+    /// Returns the grid's values in canonical order.
     ///
     /// # Panics
-    /// When there are not as many values as voxels.
+    /// If there is not one value for each voxel.
     pub fn to_canonical<T: Copy>(&self, dims: [usize; 3], values: &[T]) -> Vec<T> {
-        assert_eq!(values.len(), dims.iter().product::<usize>(), "one value a voxel");
+        assert_eq!(values.len(), dims.iter().product::<usize>(), "one value for each voxel");
         let mut out = Vec::with_capacity(values.len());
-        self.for_each(dims, |index| out.push(values[index]));
+        self.for_each_index(dims, |index| out.push(values[index]));
         out
     }
 
-    /// Voxels in canonical order back in the grid's own; undoes [`Orientation::to_canonical`].
+    /// Returns values in canonical order in the grid's own order; inverts
+    /// [`Orientation::to_canonical`].
     ///
     /// # Panics
-    /// When there are not as many values as voxels.
+    /// If there is not one value for each voxel.
     pub fn from_canonical<T: Copy + Default>(&self, dims: [usize; 3], values: &[T]) -> Vec<T> {
-        assert_eq!(values.len(), dims.iter().product::<usize>(), "one value a voxel");
+        assert_eq!(values.len(), dims.iter().product::<usize>(), "one value for each voxel");
         let mut out = vec![T::default(); values.len()];
         let mut values = values.iter();
-        self.for_each(dims, |index| out[index] = *values.next().expect("as many as voxels"));
+        self.for_each_index(dims, |index| {
+            out[index] = *values.next().expect("one value for each voxel")
+        });
         out
     }
 
-    /// Calls with the place of each voxel of the grid, in canonical order.
-    pub(crate) fn for_each(&self, dims: [usize; 3], mut visit: impl FnMut(usize)) {
+    /// Calls `visit` with the index of each voxel of the grid, in canonical order.
+    fn for_each_index(&self, dims: [usize; 3], mut visit: impl FnMut(usize)) {
         let strides = [1, dims[0], dims[0] * dims[1]];
         let [ni, nj, nk] = self.canonical_dims(dims);
-        let place = |world: usize, at: usize, n: usize| {
+        let offset = |world: usize, at: usize, n: usize| {
             strides[self.axes[world]] * if self.flips[world] { n - 1 - at } else { at }
         };
         for k in 0..nk {
             for j in 0..nj {
-                let row = place(1, j, nj) + place(2, k, nk);
+                let row = offset(1, j, nj) + offset(2, k, nk);
                 for i in 0..ni {
-                    visit(row + place(0, i, ni));
+                    visit(row + offset(0, i, ni));
                 }
             }
         }
@@ -108,12 +111,12 @@ impl Orientation {
 }
 
 impl Grid {
-    /// Which way this grid's axes point.
+    /// Returns the directions of this grid's axes.
     pub fn orientation(&self) -> Orientation {
-        Orientation::of(&self.world_from_voxel)
+        Orientation::from_affine(&self.world_from_voxel)
     }
 
-    /// The same voxels in canonical order (RAS+).
+    /// Returns the grid of the same voxels in canonical order (RAS+).
     pub fn canonical(&self) -> Grid {
         let orientation = self.orientation();
         let source_from_canonical = orientation.source_from_canonical(self.dims);
@@ -128,14 +131,14 @@ impl Grid {
 mod tests {
     use super::*;
 
-    /// Left, back, top: what BraTS stores.
+    /// Left, back, top, as in BraTS.
     fn lps() -> Grid {
         let rows = [[-1., 0., 0., 10.], [0., -2., 0., 20.], [0., 0., 3., 30.]];
         Grid::new([2, 3, 4], Affine::from_rows(rows))
     }
 
     #[test]
-    fn voxels_keep_their_place_in_the_world() {
+    fn voxels_keep_their_position_in_the_world() {
         let rows = [[0., 0.1, 3., 10.], [-1., 0., 0., 20.], [0.1, 2., 0., 30.]];
         for grid in [lps(), Grid::new([2, 3, 4], Affine::from_rows(rows))] {
             let (orientation, canonical) = (grid.orientation(), grid.canonical());
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn reordering_there_and_back_changes_nothing() {
+    fn from_canonical_inverts_to_canonical() {
         let dims = [2, 3, 4];
         let values: Vec<u8> = (0..24).collect();
         for axes in PERMUTATIONS {

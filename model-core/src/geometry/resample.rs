@@ -1,65 +1,76 @@
-//! Resampling on the voxel grid, for scans of another spacing than the network's.
+//! Resampling on the voxel grid, for scans whose spacing differs from the network's.
 //!
-//! Images, labels and predictions share one [`coordinate`] function: the outer edges of the first
-//! and the last voxel stay where they are, so no map moves against another.
+//! Images, labels and predictions share the function [`coordinate`]. It keeps the outer edges of the
+//! first and the last voxel in place, so that resampled maps stay aligned with each other.
 
-/// Where the center of voxel `n` of `from` lies among `to` voxels over the same extent.
-pub(crate) fn coordinate(n: usize, from: usize, to: usize) -> f64 {
+/// Returns the coordinate of the center of voxel `n` of `from`, in units of `to` voxels over the same
+/// extent.
+fn coordinate(n: usize, from: usize, to: usize) -> f64 {
     (n as f64 + 0.5) * to as f64 / from as f64 - 0.5
 }
 
-/// How an output voxel weighs the source voxels around it when the grid becomes coarser. Both rules
-/// are linear interpolation when it becomes finer.
+/// The weights of source voxels in an output voxel when the grid becomes coarser. Both filters are
+/// linear interpolation when it becomes finer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shrink {
-    /// A triangle two output voxels wide: the anti-aliasing of PIL and of PyTorch's `interpolate`.
+enum DownsamplingFilter {
+    /// A triangle two output voxels wide, the anti-aliasing of PIL and of PyTorch's `interpolate`.
     Triangle,
-    /// The overlap with the output voxel, so that a structure of one source voxel keeps its share.
+    /// The overlap with the output voxel, so that a structure one source voxel wide keeps its share.
     Area,
 }
 
-/// Consecutive source voxels and their weights, which add up to 1.
+/// The weights of consecutive source voxels in one output voxel, which sum to 1.
 #[derive(Debug, Clone, PartialEq)]
-struct Span {
+struct VoxelWeights {
     start: usize,
     weights: Vec<f32>,
 }
 
-/// One axis of a resampling: a [`Span`] for each output voxel.
+/// The resampling along one axis.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Axis {
-    spans: Vec<Span>,
+struct Axis {
+    /// For each output voxel, the weights of the source voxels.
+    outputs: Vec<VoxelWeights>,
+    /// The number of source voxels.
     source: usize,
 }
 
 impl Axis {
-    /// From `source` voxels to `target` voxels over the same extent.
-    pub fn new(source: usize, target: usize, shrink: Shrink) -> Self {
-        let spans = (0..target).map(|n| span(n, source, target, shrink)).collect();
-        Axis { spans, source }
+    /// Resamples `source` voxels to `target` voxels over the same extent.
+    fn new(source: usize, target: usize, filter: DownsamplingFilter) -> Self {
+        let outputs = (0..target).map(|n| voxel_weights(n, source, target, filter)).collect();
+        Axis { outputs, source }
     }
 
-    /// The output voxels that see any of the source voxels `first..end`, as their first one and an
-    /// axis over that part of the source alone; outside of it the values are taken as 0.
+    /// Restricts the axis to the source voxels `first..end`; values outside are taken as 0.
+    ///
+    /// Returns the first output voxel with a weight, and the axis of the output voxels from there.
     fn restricted(&self, first: usize, end: usize) -> (usize, Axis) {
-        let clipped = |span: &Span| {
-            let from = span.start.max(first);
-            let to = (span.start + span.weights.len()).min(end);
-            let weights = span.weights.get(from - span.start..to.max(from) - span.start)?;
-            (!weights.is_empty()).then(|| Span { start: from - first, weights: weights.to_vec() })
+        let clipped = |output: &VoxelWeights| {
+            let VoxelWeights { start, weights } = output;
+            let from = (*start).max(first);
+            let to = (start + weights.len()).min(end);
+            let weights = weights.get(from - start..to.max(from) - start)?;
+            (!weights.is_empty())
+                .then(|| VoxelWeights { start: from - first, weights: weights.to_vec() })
         };
-        let lowest = self.spans.iter().position(|span| clipped(span).is_some());
-        let spans = self.spans.iter().filter_map(clipped).collect();
-        (lowest.unwrap_or(0), Axis { spans, source: end - first })
+        let lowest = self.outputs.iter().position(|output| clipped(output).is_some());
+        let outputs = self.outputs.iter().filter_map(clipped).collect();
+        (lowest.unwrap_or(0), Axis { outputs, source: end - first })
     }
 }
 
-/// The weights of output voxel `n`, whose center lies at [`coordinate`] among the source voxels.
-fn span(n: usize, source: usize, target: usize, shrink: Shrink) -> Span {
+/// Returns the weights of the source voxels in output voxel `n`.
+fn voxel_weights(
+    n: usize,
+    source: usize,
+    target: usize,
+    filter: DownsamplingFilter,
+) -> VoxelWeights {
     let ratio = source as f64 / target as f64;
     let center = coordinate(n, target, source);
-    let (half_width, weight): (f64, &dyn Fn(f64) -> f64) = match shrink {
-        Shrink::Area if ratio > 1.0 => (0.5 * (ratio + 1.0), &|at: f64| {
+    let (half_width, weight): (f64, &dyn Fn(f64) -> f64) = match filter {
+        DownsamplingFilter::Area if ratio > 1.0 => (0.5 * (ratio + 1.0), &|at: f64| {
             let (low, high) = (center - 0.5 * ratio, center + 0.5 * ratio);
             (high.min(at + 0.5) - low.max(at - 0.5)).max(0.0)
         }),
@@ -72,46 +83,49 @@ fn span(n: usize, source: usize, target: usize, shrink: Shrink) -> Span {
     let low = (center - half_width).ceil().clamp(0.0, last as f64) as usize;
     let high = (center + half_width).floor().clamp(low as f64, last as f64) as usize;
     let mut weights: Vec<f64> = (low..=high).map(|at| weight(at as f64)).collect();
-    // Rounding leaves weights of 1e-16 at the ends, which would widen every restriction.
-    let is_there = |weight: &f64| *weight > 1e-9;
-    let first = weights.iter().position(is_there).unwrap_or(0);
-    let end = weights.iter().rposition(is_there).map_or(weights.len(), |last| last + 1);
+    // Rounding leaves weights of 1e-16 at the ends, which would enlarge every restricted axis.
+    let is_relevant = |weight: &f64| *weight > 1e-9;
+    let first = weights.iter().position(is_relevant).unwrap_or(0);
+    let end = weights.iter().rposition(is_relevant).map_or(weights.len(), |last| last + 1);
     weights = weights[first..end].to_vec();
     let sum: f64 = weights.iter().sum();
-    Span { start: low + first, weights: weights.iter().map(|w| (w / sum) as f32).collect() }
+    VoxelWeights { start: low + first, weights: weights.iter().map(|w| (w / sum) as f32).collect() }
 }
 
-/// Values of a grid of `source` voxels on one of `target` voxels over the same extent, along each
-/// axis in turn.
+/// Resamples an image of `source` voxels to `target` voxels over the same extent, one axis after the
+/// other.
 pub(crate) fn image(values: &[f32], source: [usize; 3], target: [usize; 3]) -> Vec<f32> {
-    let axes = std::array::from_fn(|a| Axis::new(source[a], target[a], Shrink::Triangle));
+    let axes =
+        std::array::from_fn(|a| Axis::new(source[a], target[a], DownsamplingFilter::Triangle));
     along_axes(values, &axes)
 }
 
-/// Labels of a grid of `source` voxels on one of `target` voxels over the same extent: each label
-/// by itself as a map of 0 and 1, then the label with the largest share of the voxel. Of equal
-/// shares the label with fewer voxels wins, so that a rim one voxel thick is not lost.
+/// Resamples labels of `source` voxels to `target` voxels over the same extent.
+///
+/// Each label is resampled as a map of 0 and 1. An output voxel takes the label with the largest
+/// share. Of equal shares the label with fewer voxels wins, so that a rim one voxel thick survives.
 pub(crate) fn labels(values: &[u8], source: [usize; 3], target: [usize; 3]) -> Vec<u8> {
     if source == target {
         return values.to_vec();
     }
-    let axes: [Axis; 3] = std::array::from_fn(|a| Axis::new(source[a], target[a], Shrink::Area));
+    let axes: [Axis; 3] =
+        std::array::from_fn(|a| Axis::new(source[a], target[a], DownsamplingFilter::Area));
     let num_voxels = target.iter().product();
-    let mut boxes = boxes(values, source);
-    boxes.sort_by_key(|found| found.count);
+    let mut boxes = label_boxes(values, source);
+    boxes.sort_by_key(|label_box| label_box.count);
     let (mut out, mut largest) = (vec![0u8; num_voxels], vec![0f32; num_voxels]);
     for LabelBox { label, start, end, .. } in boxes {
-        let parts: [(usize, Axis); 3] =
+        let restricted: [(usize, Axis); 3] =
             std::array::from_fn(|a| axes[a].restricted(start[a], end[a]));
         let inside = one_hot(values, source, label, start, end);
-        let [(i0, i), (j0, j), (k0, k)] = parts;
-        let [ni, nj] = [&i, &j].map(|axis| axis.spans.len());
+        let [(i0, i), (j0, j), (k0, k)] = restricted;
+        let [ni, nj] = [&i, &j].map(|axis| axis.outputs.len());
         let shares = along_axes(&inside, &[i, j, k]);
         for (row, shares) in shares.chunks_exact(ni).enumerate() {
             let at = i0 + target[0] * (j0 + row % nj + target[1] * (k0 + row / nj));
             let voxels = out[at..at + ni].iter_mut().zip(&mut largest[at..at + ni]);
             for ((voxel, largest), &share) in voxels.zip(shares) {
-                // Rounding is no majority.
+                // A share that is larger by rounding alone is not a majority.
                 if share > *largest + 1e-6 {
                     (*voxel, *largest) = (label, share);
                 }
@@ -121,7 +135,7 @@ pub(crate) fn labels(values: &[u8], source: [usize; 3], target: [usize; 3]) -> V
     out
 }
 
-/// The box around one label's voxels.
+/// The bounding box of one label's voxels.
 struct LabelBox {
     label: u8,
     count: usize,
@@ -129,25 +143,25 @@ struct LabelBox {
     end: [usize; 3],
 }
 
-/// A box for every label that is present.
-fn boxes(values: &[u8], [ni, nj, _]: [usize; 3]) -> Vec<LabelBox> {
+/// Returns the bounding box of every label that is present.
+fn label_boxes(values: &[u8], [ni, nj, _]: [usize; 3]) -> Vec<LabelBox> {
     let mut boxes: Vec<Option<LabelBox>> = (0..256).map(|_| None).collect();
     for (row, labels) in values.chunks_exact(ni).enumerate() {
         let (j, k) = (row % nj, row / nj);
         for (i, &label) in labels.iter().enumerate() {
             let new = || LabelBox { label, count: 0, start: [i, j, k], end: [i, j, k] };
-            let found = boxes[usize::from(label)].get_or_insert_with(new);
-            found.count += 1;
+            let label_box = boxes[usize::from(label)].get_or_insert_with(new);
+            label_box.count += 1;
             for (a, at) in [i, j, k].into_iter().enumerate() {
-                found.start[a] = found.start[a].min(at);
-                found.end[a] = found.end[a].max(at + 1);
+                label_box.start[a] = label_box.start[a].min(at);
+                label_box.end[a] = label_box.end[a].max(at + 1);
             }
         }
     }
     boxes.into_iter().flatten().collect()
 }
 
-/// 1 where a box holds the label, else 0.
+/// Returns a box of voxels as 1 for `label` and 0 for the others.
 fn one_hot(
     values: &[u8],
     [ni, nj, _]: [usize; 3],
@@ -160,20 +174,20 @@ fn one_hot(
         for j in start[1]..end[1] {
             let row = ni * (j + nj * k);
             let labels = &values[row + start[0]..row + end[0]];
-            out.extend(labels.iter().map(|&found| f32::from(u8::from(found == label))));
+            out.extend(labels.iter().map(|&other| f32::from(u8::from(other == label))));
         }
     }
     out
 }
 
-/// Weighted sums along i, then j, then k.
+/// Sums weighted source voxels along i, then j, then k.
 fn along_axes(values: &[f32], [i_axis, j_axis, k_axis]: &[Axis; 3]) -> Vec<f32> {
-    let [ti, tj, tk] = [i_axis, j_axis, k_axis].map(|axis| axis.spans.len());
+    let [ti, tj, tk] = [i_axis, j_axis, k_axis].map(|axis| axis.outputs.len());
     let (si, sj, sk) = (i_axis.source, j_axis.source, k_axis.source);
     let mut along_i = Vec::with_capacity(ti * sj * sk);
     for row in values.chunks_exact(si) {
-        along_i.extend(i_axis.spans.iter().map(|span| {
-            let pairs = span.weights.iter().zip(&row[span.start..]);
+        along_i.extend(i_axis.outputs.iter().map(|output| {
+            let pairs = output.weights.iter().zip(&row[output.start..]);
             pairs.map(|(weight, value)| weight * value).sum::<f32>()
         }));
     }
@@ -187,12 +201,11 @@ fn along_axes(values: &[f32], [i_axis, j_axis, k_axis]: &[Axis; 3]) -> Vec<f32> 
     out
 }
 
-/// Rows of `length` values, each output row a weighted sum of source rows.
+/// Adds weighted source rows of `length` values to each output row.
 fn sum_rows(values: &[f32], out: &mut [f32], length: usize, axis: &Axis) {
-    for (row, span) in out.chunks_exact_mut(length).zip(&axis.spans) {
-        for (weight, source) in
-            span.weights.iter().zip(values[span.start * length..].chunks(length))
-        {
+    for (row, output) in out.chunks_exact_mut(length).zip(&axis.outputs) {
+        let sources = values[output.start * length..].chunks(length);
+        for (weight, source) in output.weights.iter().zip(sources) {
             row.iter_mut().zip(source).for_each(|(sum, value)| *sum += weight * value);
         }
     }
@@ -202,7 +215,7 @@ fn sum_rows(values: &[f32], out: &mut [f32], length: usize, axis: &Axis) {
 mod tests {
     use super::*;
 
-    /// The ratios of spacings that data sets ask for, finer and coarser, and an uneven one.
+    /// Ratios of spacings in data sets, finer and coarser, and an uneven one.
     const SIZES: [[usize; 2]; 8] =
         [[40, 20], [40, 10], [48, 30], [48, 32], [20, 40], [17, 40], [40, 39], [30, 31]];
 
@@ -226,12 +239,12 @@ mod tests {
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
     }
 
-    /// The mean over balls whose surfaces cut the voxels in many ways: of a single one, half a voxel
-    /// more or less at one side moves the center of its labels.
+    /// Takes the mean over balls whose surfaces cut the voxels in many ways. The center of a single
+    /// ball's labels moves by half a voxel more or less at one side.
     #[test]
-    fn images_and_labels_stay_where_they_are() {
+    fn images_and_labels_keep_their_centers() {
         for [source, target] in SIZES {
-            let (mut of_image, mut of_labels, mut of_back) = (0.0, 0.0, 0.0);
+            let (mut image_shift, mut label_shift, mut restored_shift) = (0.0, 0.0, 0.0);
             for n in 0..16 {
                 let center = source as f64 * 0.5 + f64::from(n) * 0.37 - 2.8;
                 let radius = source as f64 * 0.3 + f64::from(n % 5) * 0.23;
@@ -255,20 +268,21 @@ mod tests {
                 let [ball, resampled, back] =
                     [ball, resampled, back].map(|map| map.into_iter().map(f64::from).collect());
                 let truth = centroid_along_i(ball, source, source);
-                of_image += (centroid_along_i(image, target, source) - truth) / 16.0;
-                of_labels += (centroid_along_i(resampled, target, source) - truth) / 16.0;
-                of_back += (centroid_along_i(back, source, source) - truth) / 16.0;
+                image_shift += (centroid_along_i(image, target, source) - truth) / 16.0;
+                label_shift += (centroid_along_i(resampled, target, source) - truth) / 16.0;
+                restored_shift += (centroid_along_i(back, source, source) - truth) / 16.0;
             }
-            for apart in [of_image, of_labels, of_back] {
+            for shift in [image_shift, label_shift, restored_shift] {
                 assert!(
-                    apart.abs() < 0.02,
-                    "{source} to {target}: {of_image} {of_labels} {of_back}"
+                    shift.abs() < 0.02,
+                    "{source} to {target}: {image_shift} {label_shift} {restored_shift}"
                 );
             }
         }
     }
 
-    /// The center of mass along i of values with `size` voxels along i, in voxels of `source`.
+    /// Returns the center of mass along i of values with `size` voxels along i, in voxels of
+    /// `source`.
     fn centroid_along_i(values: Vec<f64>, size: usize, source: usize) -> f64 {
         let sum: f64 = values.iter().sum();
         let moments =
@@ -277,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rim_one_voxel_thick_is_not_lost() {
+    fn a_rim_one_voxel_thick_survives() {
         for first in [3, 4] {
             let mut row = vec![0u8; 16];
             row[first..13].fill(1);
@@ -288,14 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn every_label_of_many_is_weighed_in_its_own_box() {
+    fn bounding_boxes_do_not_change_the_labels() {
         let dims = [9, 8, 7];
         let values: Vec<u8> = (0..9 * 8 * 7).map(|n| (n * n / 50 % 256) as u8).collect();
         for target in [[5, 8, 3], [18, 16, 14], [4, 16, 7]] {
             let found = labels(&values, dims, target);
-            // The same with whole maps: shares of all labels, in the order of their counts.
+            // The same without boxes: whole maps of all labels' shares, in the order of their counts.
             let axes: [Axis; 3] =
-                std::array::from_fn(|a| Axis::new(dims[a], target[a], Shrink::Area));
+                std::array::from_fn(|a| Axis::new(dims[a], target[a], DownsamplingFilter::Area));
             let mut present: Vec<(usize, u8)> = (0..=255u8)
                 .map(|label| (values.iter().filter(|&&v| v == label).count(), label))
                 .filter(|(count, _)| *count > 0)

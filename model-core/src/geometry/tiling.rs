@@ -1,62 +1,71 @@
-//! A volume in overlapping windows, whose logits are averaged with Gaussian weights: what a network
-//! sees where the full volume does not fit.
+//! Divides a volume into overlapping tiles and averages their logits with Gaussian weights, for a
+//! network whose full input does not fit in memory.
 
 use crate::Input;
 
-/// The weights' standard deviation as a share of the window, as in nnU-Net (Isensee et al. 2021):
-/// a network knows least about the borders of what it sees.
+/// The weights' standard deviation as a share of the tile, as in nnU-Net (Isensee et al. 2021): a
+/// network is least accurate at the borders of its input.
 const SIGMA: f64 = 1.0 / 8.0;
 
-/// The least share of a window that the next one overlaps, where nothing else is asked for; nnU-Net's.
+/// The default of the least share of a tile that overlaps with the next tile, as in nnU-Net.
 pub const DEFAULT_OVERLAP: f64 = 0.5;
 
-/// Windows of one size over a volume, numbered from 0 along i, then j, then k.
+/// Tiles of one size over a volume, numbered from 0 along i, then j, then k.
 pub struct Tiling {
     dims: [usize; 3],
-    window: [usize; 3],
-    /// For each axis where its windows start, and their weights along it.
-    axes: [Vec<(usize, Vec<f32>)>; 3],
+    tile_dims: [usize; 3],
+    /// For each axis, the intervals of the tiles along it.
+    axes: [Vec<Interval>; 3],
+}
+
+/// A tile along one axis.
+struct Interval {
+    /// The tile's first voxel.
+    start: usize,
+    /// The weight of each of its voxels.
+    weights: Vec<f32>,
 }
 
 impl Tiling {
-    /// Windows over a volume of `dims`, each overlapping the next by at least a share of itself.
+    /// Returns tiles over a volume of `dims`. Each overlaps with the next by at least the share
+    /// `overlap` of its size.
     ///
     /// # Panics
-    /// When the window is empty or larger than the volume, or `overlap` is not below 1.
-    pub fn new(dims: [usize; 3], window: [usize; 3], overlap: f64) -> Tiling {
-        let axes = std::array::from_fn(|a| axis(dims[a], window[a], overlap));
-        Tiling { dims, window, axes }
+    /// If the tile is empty or larger than the volume, or if `overlap` is not below 1.
+    pub fn new(dims: [usize; 3], tile_dims: [usize; 3], overlap: f64) -> Tiling {
+        let axes = std::array::from_fn(|a| intervals(dims[a], tile_dims[a], overlap));
+        Tiling { dims, tile_dims, axes }
     }
 
-    /// How many windows there are.
-    pub fn num_windows(&self) -> usize {
+    /// Returns the number of tiles.
+    pub fn num_tiles(&self) -> usize {
         self.axes.iter().map(Vec::len).product()
     }
 
-    /// The logits of a volume. `network` gives those of one window, and `tell` is told each
-    /// window's number before it.
+    /// Returns the logits of a volume. `network` computes the logits of one tile. `on_tile` is called
+    /// with each tile's number before its computation.
     ///
     /// # Shapes
     /// - input: `[channel][k][j][i]`
     /// - output: `[output][k][j][i]`
     ///
     /// # Errors
-    /// The network's.
+    /// The first error of `network`.
     ///
     /// # Panics
-    /// When the input has another size.
+    /// If the input's size differs from the volume's.
     pub fn run<E>(
         &self,
         input: &Input,
         num_outputs: usize,
         mut network: impl FnMut(&Input) -> Result<Vec<f32>, E>,
-        mut tell: impl FnMut(usize),
+        mut on_tile: impl FnMut(usize),
     ) -> Result<Vec<f32>, E> {
         let mut sum = vec![0.0; num_outputs * self.num_voxels()];
-        for number in 0..self.num_windows() {
-            tell(number);
-            let logits = network(&self.cut(input, number))?;
-            self.add(&logits, number, &mut sum);
+        for number in 0..self.num_tiles() {
+            on_tile(number);
+            let logits = network(&self.extract(input, number))?;
+            self.add_weighted(&logits, number, &mut sum);
         }
         Ok(sum)
     }
@@ -65,80 +74,84 @@ impl Tiling {
         self.dims.iter().product()
     }
 
-    /// A window's place in each axis.
-    fn places(&self, number: usize) -> [&(usize, Vec<f32>); 3] {
+    /// Returns a tile's interval along each axis.
+    fn intervals(&self, number: usize) -> [&Interval; 3] {
         let [i, j, k] = &self.axes;
         let along_j = number / i.len();
         [&i[number % i.len()], &j[along_j % j.len()], &k[along_j / j.len()]]
     }
 
-    /// The rows of a window: where each starts in the volume, with its places along j and k.
+    /// Iterates over a tile's rows: the index of each row's first voxel in the volume, and the row's
+    /// position along j and k in the tile.
     fn rows(&self, [i, j, k]: [usize; 3]) -> impl Iterator<Item = (usize, [usize; 2])> {
-        let ([di, dj, _], [_, wj, wk]) = (self.dims, self.window);
+        let ([di, dj, _], [_, tj, tk]) = (self.dims, self.tile_dims);
         let row = move |(n, m)| (i + di * (j + m + dj * (k + n)), [m, n]);
-        (0..wk).flat_map(move |n| (0..wj).map(move |m| (n, m))).map(row)
+        (0..tk).flat_map(move |n| (0..tj).map(move |m| (n, m))).map(row)
     }
 
-    /// What a window shows of a volume.
+    /// Returns a tile of a volume.
     ///
     /// # Panics
-    /// When the volume has another size, or there is no window of this number.
-    pub fn cut(&self, input: &Input, number: usize) -> Input {
-        assert_eq!(input.dims, self.dims, "the volume that the windows were made for");
-        let start = self.places(number).map(|(start, _)| *start);
-        let mut values = Vec::with_capacity(input.channels * self.window.iter().product::<usize>());
+    /// If the volume's size differs from the tiling's, or if there is no tile of this number.
+    pub fn extract(&self, input: &Input, number: usize) -> Input {
+        assert_eq!(input.dims, self.dims, "the volume that the tiles were made for");
+        let start = self.intervals(number).map(|interval| interval.start);
+        let mut values =
+            Vec::with_capacity(input.channels * self.tile_dims.iter().product::<usize>());
         for channel in input.values.chunks_exact(self.num_voxels()) {
             for (row, _) in self.rows(start) {
-                values.extend_from_slice(&channel[row..row + self.window[0]]);
+                values.extend_from_slice(&channel[row..row + self.tile_dims[0]]);
             }
         }
-        Input { channels: input.channels, dims: self.window, values }
+        Input { channels: input.channels, dims: self.tile_dims, values }
     }
 
-    /// Adds a window's logits, weighted, to those of the volume: with all windows the mean.
+    /// Adds a tile's weighted logits to `sum`. The sum over all tiles is the weighted mean.
     ///
     /// # Shapes
-    /// - logits: `[output][k][j][i]` of the window
+    /// - logits: `[output][k][j][i]` of the tile
     /// - sum: `[output][k][j][i]` of the volume
     ///
     /// # Panics
-    /// When there is no window of this number.
-    pub fn add(&self, logits: &[f32], number: usize, sum: &mut [f32]) {
-        let places = self.places(number);
-        let (start, weights) = (places.map(|(start, _)| *start), places.map(|(_, w)| &w[..]));
-        let in_window: usize = self.window.iter().product();
-        let outputs = sum.chunks_exact_mut(self.num_voxels()).zip(logits.chunks_exact(in_window));
+    /// If there is no tile of this number.
+    pub fn add_weighted(&self, logits: &[f32], number: usize, sum: &mut [f32]) {
+        let intervals = self.intervals(number);
+        let start = intervals.map(|interval| interval.start);
+        let weights = intervals.map(|interval| &interval.weights[..]);
+        let tile_voxels: usize = self.tile_dims.iter().product();
+        let outputs = sum.chunks_exact_mut(self.num_voxels()).zip(logits.chunks_exact(tile_voxels));
         for (sum, logits) in outputs {
-            let rows = self.rows(start).zip(logits.chunks_exact(self.window[0]));
+            let rows = self.rows(start).zip(logits.chunks_exact(self.tile_dims[0]));
             for ((row, [j, k]), logits) in rows {
-                let of_row = weights[1][j] * weights[2][k];
+                let row_weight = weights[1][j] * weights[2][k];
                 let voxels = sum[row..row + logits.len()].iter_mut().zip(logits).zip(weights[0]);
-                voxels.for_each(|((sum, logit), weight)| *sum += logit * (weight * of_row));
+                voxels.for_each(|((sum, logit), weight)| *sum += logit * (weight * row_weight));
             }
         }
     }
 }
 
-/// Windows along an axis: first and last touch its ends, the others lie evenly between. The weights
-/// of all windows at a voxel sum to 1, so that no second sum has to be kept.
-fn axis(size: usize, window: usize, overlap: f64) -> Vec<(usize, Vec<f32>)> {
-    assert!(window >= 1 && window <= size && overlap < 1.0, "a window within the volume");
-    let (room, step) = ((size - window) as f64, (window as f64 * (1.0 - overlap)).max(1.0));
-    let num_steps = (room / step).ceil() as usize;
-    let start = |n: usize| (room * n as f64 / num_steps.max(1) as f64).round() as usize;
-    let gaussian = |place: usize| {
-        let distance = place as f64 - (window - 1) as f64 / 2.0;
-        (-0.5 * (distance / (SIGMA * window as f64)).powi(2)).exp()
+/// Returns the tiles along an axis. The first and the last touch the axis's ends, the others lie
+/// evenly between. The weights of all tiles at a voxel sum to 1, so that the weighted sum is a mean.
+fn intervals(size: usize, tile: usize, overlap: f64) -> Vec<Interval> {
+    assert!(tile >= 1 && tile <= size && overlap < 1.0, "a tile within the volume");
+    let (last_start, step) = ((size - tile) as f64, (tile as f64 * (1.0 - overlap)).max(1.0));
+    let num_steps = (last_start / step).ceil() as usize;
+    let start = |n: usize| (last_start * n as f64 / num_steps.max(1) as f64).round() as usize;
+    let gaussian = |voxel: usize| {
+        let distance = voxel as f64 - (tile - 1) as f64 / 2.0;
+        (-0.5 * (distance / (SIGMA * tile as f64)).powi(2)).exp()
     };
     let starts: Vec<usize> = (0..=num_steps).map(start).collect();
     let mut total = vec![0.0; size];
     for start in &starts {
-        (0..window).for_each(|place| total[start + place] += gaussian(place));
+        (0..tile).for_each(|voxel| total[start + voxel] += gaussian(voxel));
     }
-    let weights = |start: usize| {
-        (0..window).map(|place| (gaussian(place) / total[start + place]) as f32).collect()
+    let interval = |&start: &usize| {
+        let weight = |voxel: usize| (gaussian(voxel) / total[start + voxel]) as f32;
+        Interval { start, weights: (0..tile).map(weight).collect() }
     };
-    starts.iter().map(|&start| (start, weights(start))).collect()
+    starts.iter().map(interval).collect()
 }
 
 #[cfg(test)]
@@ -146,9 +159,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_touch_both_ends_and_overlap_as_much_as_asked() {
-        let starts = |size, window, overlap| -> Vec<usize> {
-            axis(size, window, overlap).into_iter().map(|(start, _)| start).collect()
+    fn tiles_touch_both_ends_and_overlap_by_the_requested_share() {
+        let starts = |size, tile, overlap| -> Vec<usize> {
+            intervals(size, tile, overlap).iter().map(|interval| interval.start).collect()
         };
         assert_eq!(starts(32, 32, 0.5), [0]);
         assert_eq!(starts(64, 32, 0.5), [0, 16, 32]);
@@ -158,21 +171,22 @@ mod tests {
     }
 
     #[test]
-    fn weights_sum_to_1_at_every_voxel_and_favor_the_middle() {
-        let axis = axis(40, 16, 0.5);
+    fn weights_sum_to_1_at_every_voxel_and_are_largest_in_the_middle() {
+        let intervals = intervals(40, 16, 0.5);
         let mut sum = [0.0; 40];
-        for (start, weights) in &axis {
-            weights.iter().enumerate().for_each(|(place, weight)| sum[start + place] += weight);
+        for Interval { start, weights } in &intervals {
+            weights.iter().enumerate().for_each(|(voxel, weight)| sum[start + voxel] += weight);
         }
         assert!(sum.iter().all(|sum| (sum - 1.0).abs() < 1e-6), "{sum:?}");
-        // At the end there is one window alone, in the middle of one its neighbors count little.
-        assert_eq!(axis[0].1[0], 1.0);
-        assert!(axis[1].1[8] > 0.95 && axis[1].1[0] < 0.05, "{:?}", axis[1].1);
+        // There is one tile at the end. In the middle of a tile its neighbors have small weights.
+        assert_eq!(intervals[0].weights[0], 1.0);
+        let weights = &intervals[1].weights;
+        assert!(weights[8] > 0.95 && weights[0] < 0.05, "{weights:?}");
     }
 
-    /// A network that sees each voxel by itself gives the same in windows.
+    /// The network's output at a voxel depends on that voxel alone.
     #[test]
-    fn what_sees_voxels_alone_gives_the_full_volumes_result() {
+    fn a_pointwise_network_has_the_same_result_in_tiles() {
         let dims = [12, 9, 7];
         let num_voxels: usize = dims.iter().product();
         let values = (0..2 * num_voxels).map(|n| (n as f32 * 0.37).sin()).collect();
@@ -182,11 +196,11 @@ mod tests {
             a.iter().zip(b).map(|(a, b)| a - 3.0 * b).collect()
         };
         let tiling = Tiling::new(dims, [4, 4, 7], 0.5);
-        let mut told = Vec::new();
+        let mut numbers = Vec::new();
         let logits = |input: &Input| Ok::<_, ()>(network(input));
-        let found = tiling.run(&input, 1, logits, |number| told.push(number)).unwrap();
-        assert_eq!(told, (0..tiling.num_windows()).collect::<Vec<_>>());
-        assert_eq!(told.len(), 5 * 4);
+        let found = tiling.run(&input, 1, logits, |number| numbers.push(number)).unwrap();
+        assert_eq!(numbers, (0..tiling.num_tiles()).collect::<Vec<_>>());
+        assert_eq!(numbers.len(), 5 * 4);
         let expected = network(&input);
         let differs = |(a, b): (&f32, &f32)| (a - b).abs();
         let largest = found.iter().zip(&expected).map(differs).fold(0.0, f32::max);

@@ -1,19 +1,19 @@
-//! Connected components of a mask.
+//! Finds the connected components of a mask.
 
-/// Which voxels touch.
+/// The neighborhood in which voxels are connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connectivity {
-    /// Those that share a face: 6 neighbors.
+    /// Voxels that share a face: 6 neighbors.
     Face,
-    /// Those that share a face or an edge: 18 neighbors.
+    /// Voxels that share a face or an edge: 18 neighbors.
     Edge,
-    /// Those that share a face, an edge or a corner: 26 neighbors.
+    /// Voxels that share a face, an edge or a corner: 26 neighbors.
     Corner,
 }
 
 impl Connectivity {
-    /// In how many axes two neighbors may differ, by one voxel each.
-    fn order(self) -> usize {
+    /// Returns the number of axes along which two neighbors may differ by one voxel.
+    fn max_axes(self) -> usize {
         match self {
             Connectivity::Face => 1,
             Connectivity::Edge => 2,
@@ -25,41 +25,41 @@ impl Connectivity {
 /// The connected components of a mask, numbered from 1 in the order of their first voxels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Components {
-    /// For each voxel its component; 0 outside the mask.
+    /// The component of each voxel; 0 outside the mask.
     pub labels: Vec<u32>,
-    /// For each component its number of voxels; component n stands at n − 1.
+    /// The number of voxels of each component; component n is at index n − 1.
     pub sizes: Vec<usize>,
 }
 
 impl Components {
-    /// How many there are.
+    /// Returns the number of components.
     pub fn count(&self) -> usize {
         self.sizes.len()
     }
 
-    /// The number of the component with the most voxels, the first of several; none of an empty
-    /// mask.
+    /// Returns the component with the most voxels, or the first of several; `None` if the mask is
+    /// empty.
     pub fn largest(&self) -> Option<u32> {
         let most = self.sizes.iter().max()?;
-        self.sizes.iter().position(|size| size == most).map(|place| place as u32 + 1)
+        self.sizes.iter().position(|size| size == most).map(|index| index as u32 + 1)
     }
 }
 
-/// Neighboring voxels of a row (along i) that are in the mask.
+/// Consecutive voxels of a row (along i) that are in the mask.
 #[derive(Clone, Copy)]
 struct Run {
     start: usize,
-    /// Behind the last voxel.
+    /// The voxel after the last.
     end: usize,
 }
 
-/// The connected components of a mask of `dims` voxels (i fastest).
+/// Finds the connected components of a mask of `dims` voxels (i fastest).
 ///
-/// Runs of voxels along i are joined with those that they touch in the rows before: time grows
-/// with the number of voxels, and hardly with how many of them are in the mask.
+/// Each run of voxels along i is joined with the connected runs of the previous rows. The time grows
+/// with the number of voxels, and depends little on the number of voxels in the mask.
 ///
 /// # Panics
-/// When the mask has not as many voxels, or more than `u32::MAX` runs.
+/// If the mask has another size, or more than `u32::MAX` runs.
 pub fn components(mask: &[bool], dims: [usize; 3], connectivity: Connectivity) -> Components {
     let [ni, nj, nk] = dims;
     assert_eq!(mask.len(), ni * nj * nk, "a mask of {dims:?} voxels");
@@ -67,7 +67,7 @@ pub fn components(mask: &[bool], dims: [usize; 3], connectivity: Connectivity) -
         return Components { labels: Vec::new(), sizes: Vec::new() };
     }
     let mut runs: Vec<Run> = Vec::new();
-    // Behind each row, how many runs there are so far; row 0's begin at 0.
+    // The number of runs up to and including each row.
     let mut ends = Vec::with_capacity(nj * nk);
     let mut parents: Vec<u32> = Vec::new();
     for (row, voxels) in mask.chunks_exact(ni).enumerate() {
@@ -80,19 +80,20 @@ pub fn components(mask: &[bool], dims: [usize; 3], connectivity: Connectivity) -
             let (Some(j), Some(k)) = (j.checked_add_signed(dj), k.checked_add_signed(dk)) else {
                 continue;
             };
-            if axes > connectivity.order() || j >= nj {
+            if axes > connectivity.max_axes() || j >= nj {
                 continue;
             }
             let other = j + nj * k;
             let begin = if other == 0 { 0 } else { ends[other - 1] };
-            let reach = usize::from(connectivity.order() > axes);
+            let reach = usize::from(connectivity.max_axes() > axes);
             join(&runs, begin..ends[other], first..runs.len(), reach, &mut parents);
         }
         ends.push(runs.len());
     }
-    number(&runs, &ends, &mut parents, ni, mask.len())
+    number_components(&runs, &ends, &mut parents, ni, mask.len())
 }
 
+/// Appends the runs of a row.
 fn push_runs(voxels: &[bool], runs: &mut Vec<Run>) {
     let mut i = 0;
     while let Some(ahead) = voxels[i..].iter().position(|&inside| inside) {
@@ -103,7 +104,7 @@ fn push_runs(voxels: &[bool], runs: &mut Vec<Run>) {
     }
 }
 
-/// Joins the runs of two rows that touch; runs `reach` voxels apart touch too.
+/// Joins the connected runs of two rows. Runs that are `reach` voxels apart are connected too.
 fn join(
     runs: &[Run],
     mut a: std::ops::Range<usize>,
@@ -122,6 +123,7 @@ fn join(
     }
 }
 
+/// Returns the first run of a run's component, and shortens the path to it.
 fn root(parents: &mut [u32], mut run: usize) -> usize {
     while parents[run] as usize != run {
         parents[run] = parents[parents[run] as usize];
@@ -130,8 +132,8 @@ fn root(parents: &mut [u32], mut run: usize) -> usize {
     run
 }
 
-/// Numbers the components, and writes them into the voxels of their runs.
-fn number(
+/// Numbers the components and writes the numbers to the voxels of their runs.
+fn number_components(
     runs: &[Run],
     ends: &[usize],
     parents: &mut [u32],
@@ -170,21 +172,21 @@ mod tests {
     }
 
     #[test]
-    fn voxels_touch_by_face_edge_or_corner() {
+    fn voxels_are_connected_by_face_edge_or_corner() {
         use Connectivity::{Corner, Edge, Face};
         let center = [1, 1, 1];
         for neighbor in (0..27).map(|n| [n % 3, n / 3 % 3, n / 9]) {
             let axes = (0..3).filter(|&axis| neighbor[axis] != 1).count();
             let counts = [Face, Edge, Corner].map(|c| count(&[center, neighbor], c));
-            let apart = |order: usize| if axes <= order { 1 } else { 2 };
-            assert_eq!(counts, [apart(1), apart(2), apart(3)], "{neighbor:?}");
+            let expected = |max_axes: usize| if axes <= max_axes { 1 } else { 2 };
+            assert_eq!(counts, [expected(1), expected(2), expected(3)], "{neighbor:?}");
         }
         assert_eq!(count(&[[0, 0, 0], [2, 0, 0], [0, 2, 2]], Corner), 3);
     }
 
     #[test]
-    fn arms_that_meet_late_are_one_component() {
-        // A U in the plane, and a voxel between its arms.
+    fn branches_that_join_in_a_later_row_are_one_component() {
+        // A U in a plane, and a separate voxel.
         let u = [[0, 0, 0], [2, 0, 0], [0, 1, 0], [2, 1, 0], [0, 2, 0], [1, 2, 0], [2, 2, 0]];
         let mut mask = vec![false; 27];
         u.iter().for_each(|[i, j, k]| mask[i + 3 * (j + 3 * k)] = true);

@@ -1,68 +1,70 @@
-//! Exact Euclidean distances between two sets of voxels, on any spacing.
+//! Computes exact Euclidean distances between two sets of voxels, for any spacing.
 //!
-//! One axis after the other, as in Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled
-//! Functions" (2012), but only where a distance is asked for: along i from the rows that hold a
-//! voxel, along j by the lower envelope of parabolas, along k for the voxels asked for alone.
+//! The distances are computed one axis after the other, as in Felzenszwalb and Huttenlocher, "Distance
+//! Transforms of Sampled Functions" (2012), but only where they are needed: along i in the rows that
+//! have a voxel, along j by the lower envelope of parabolas, along k for the queried voxels alone.
 
-use super::pair::Bounds;
+use super::region_masks::Bounds;
 
-/// A voxel's i, j, k.
+/// The indices i, j, k of a voxel.
 pub(super) type Voxel = [u32; 3];
 
-/// For each voxel of `from` the distance to the nearest of `to`, in millimetres.
+/// Returns for each voxel of `from` the distance to the nearest voxel of `to`, in millimeters. `to`
+/// must be ordered by k, then j, then i.
 ///
 /// # Panics
-/// When one of the two is empty. `to` must be ordered by k, then j, then i.
+/// If one of the sets is empty.
 pub(super) fn distances_mm(from: &[Voxel], to: &[Voxel], spacing_mm: [f64; 3]) -> Vec<f32> {
-    let (asked, held) = (bounds(from), bounds(to));
-    let [ni, nj, _] = asked.dims();
+    let (from_bounds, to_bounds) = (bounds(from), bounds(to));
+    let [ni, nj, _] = from_bounds.dims();
     let plane = ni * nj;
-    // Squared distances within each plane of `to`, at the rows and columns asked for.
-    let mut squares = vec![f32::INFINITY; plane * held.dims()[2]];
+    // Squared distances within each plane of `to`, at the rows and columns of `from`.
+    let mut squares = vec![f32::INFINITY; plane * to_bounds.dims()[2]];
     for voxels in to.chunk_by(|a, b| a[2] == b[2]) {
-        let k = voxels[0][2] as usize - held.low[2];
-        within_plane(voxels, &asked, spacing_mm, &mut squares[plane * k..plane * (k + 1)]);
+        let k = voxels[0][2] as usize - to_bounds.low[2];
+        within_plane(voxels, &from_bounds, spacing_mm, &mut squares[plane * k..plane * (k + 1)]);
     }
     let distance = |&[i, j, k]: &Voxel| {
-        let place = i as usize - asked.low[0] + ni * (j as usize - asked.low[1]);
-        let within = |k: usize| squares[place + plane * (k - held.low[2])];
-        let planes = held.low[2]..held.high[2];
+        let position = i as usize - from_bounds.low[0] + ni * (j as usize - from_bounds.low[1]);
+        let within = |k: usize| squares[position + plane * (k - to_bounds.low[2])];
+        let planes = to_bounds.low[2]..to_bounds.high[2];
         across_planes(within, k as usize, planes, spacing_mm[2]).sqrt() as f32
     };
     from.iter().map(distance).collect()
 }
 
+/// Returns the bounding box of voxels.
 fn bounds(voxels: &[Voxel]) -> Bounds {
     let mut bounds = Bounds::EMPTY;
     voxels.iter().for_each(|voxel| bounds.add(voxel.map(|x| x as usize)));
-    assert!(bounds != Bounds::EMPTY, "distances between voxels, not to nothing");
+    assert!(bounds != Bounds::EMPTY, "at least one voxel");
     bounds
 }
 
-/// Squared distances to the voxels of one plane, for the rows and columns asked for.
+/// Computes squared distances to the voxels of one plane, for the rows and columns of `queried`.
 ///
 /// # Shapes
-/// `out`: `[j][i]` of `asked`.
-fn within_plane(voxels: &[Voxel], asked: &Bounds, spacing_mm: [f64; 3], out: &mut [f32]) {
-    let ni = asked.dims()[0];
+/// `out`: `[j][i]` of `queried`.
+fn within_plane(voxels: &[Voxel], queried: &Bounds, spacing_mm: [f64; 3], out: &mut [f32]) {
+    let ni = queried.dims()[0];
     let mut sites = Vec::new();
     let mut rows = Vec::new(); // [site][i]
     for row in voxels.chunk_by(|a, b| a[1] == b[1]) {
         sites.push(f64::from(row[0][1]) * spacing_mm[1]);
-        along_row(row, asked.low[0]..asked.high[0], spacing_mm[0], &mut rows);
+        along_row(row, queried.low[0]..queried.high[0], spacing_mm[0], &mut rows);
     }
     let mut envelope = Envelope::default();
     for i in 0..ni {
         envelope.build(&sites, |site| f64::from(rows[site * ni + i]));
-        let mut part = 0;
+        let mut index = 0;
         for (j, out) in out[i..].iter_mut().step_by(ni).enumerate() {
-            let at = (asked.low[1] + j) as f64 * spacing_mm[1];
-            *out = envelope.value(at, &mut part) as f32;
+            let at = (queried.low[1] + j) as f64 * spacing_mm[1];
+            *out = envelope.value(at, &mut index) as f32;
         }
     }
 }
 
-/// Squared distances to the voxels of one row, for the columns asked for.
+/// Appends squared distances to the voxels of one row, for the queried columns.
 fn along_row(
     voxels: &[Voxel],
     columns: std::ops::Range<usize>,
@@ -80,50 +82,52 @@ fn along_row(
     }
 }
 
-/// The lower envelope of parabolas of one width: for each x the least height + (x − site)².
+/// The lower envelope of parabolas: for each x the least height + (x − site)².
 #[derive(Default)]
 struct Envelope {
-    /// The parabolas in it, from left to right: site and height.
-    parts: Vec<(f64, f64)>,
-    /// Where each part begins.
-    begins: Vec<f64>,
+    /// The site and the height of each parabola in the envelope, from left to right.
+    parabolas: Vec<(f64, f64)>,
+    /// The x from which each parabola is the lowest.
+    starts: Vec<f64>,
 }
 
 impl Envelope {
-    /// Of parabolas whose sites ascend.
+    /// Computes the envelope of parabolas whose sites ascend.
     fn build(&mut self, sites: &[f64], height: impl Fn(usize) -> f64) {
-        self.parts.clear();
-        self.begins.clear();
+        self.parabolas.clear();
+        self.starts.clear();
         for (n, &site) in sites.iter().enumerate() {
             let height = height(n);
-            let mut begin = f64::NEG_INFINITY;
-            while let Some(&(before, low)) = self.parts.last() {
-                begin = (height - low + site * site - before * before) / (2.0 * (site - before));
-                if begin > self.begins[self.parts.len() - 1] {
+            let mut start = f64::NEG_INFINITY;
+            while let Some(&(before, low)) = self.parabolas.last() {
+                start = (height - low + site * site - before * before) / (2.0 * (site - before));
+                if start > self.starts[self.parabolas.len() - 1] {
                     break;
                 }
-                // The last part is nowhere the lowest.
-                self.parts.pop();
-                self.begins.pop();
-                begin = f64::NEG_INFINITY;
+                // The last parabola is not the lowest anywhere.
+                self.parabolas.pop();
+                self.starts.pop();
+                start = f64::NEG_INFINITY;
             }
-            self.parts.push((site, height));
-            self.begins.push(begin);
+            self.parabolas.push((site, height));
+            self.starts.push(start);
         }
     }
 
-    /// The value at x, which may not be left of the x before; `part` is where that one lay.
-    fn value(&self, x: f64, part: &mut usize) -> f64 {
-        while *part + 1 < self.parts.len() && self.begins[*part + 1] <= x {
-            *part += 1;
+    /// Returns the envelope at x. `index` is the parabola of the previous call, whose x must not be
+    /// larger.
+    fn value(&self, x: f64, index: &mut usize) -> f64 {
+        while *index + 1 < self.parabolas.len() && self.starts[*index + 1] <= x {
+            *index += 1;
         }
-        let (site, height) = self.parts[*part];
+        let (site, height) = self.parabolas[*index];
         height + (x - site) * (x - site)
     }
 }
 
-/// The least over the planes of the squared distance within it and to it, seen from the plane `k`
-/// (which need not be among them): outward, for as long as a plane can hold anything nearer.
+/// Returns the least squared distance from plane `k` to a voxel in one of `planes`. `within` is the
+/// squared distance within a plane. The search moves outward and stops at the first plane that is
+/// farther away than the nearest voxel found. Plane `k` need not be one of `planes`.
 fn across_planes(
     within: impl Fn(usize) -> f32,
     k: usize,
@@ -131,14 +135,14 @@ fn across_planes(
     spacing_mm: f64,
 ) -> f64 {
     let mut least = f64::INFINITY;
-    let mut is_nearer = |plane: usize| {
+    let mut can_be_nearer = |plane: usize| {
         let across = plane.abs_diff(k) as f64 * spacing_mm;
         let across = across * across;
         least = least.min(across + f64::from(within(plane)));
         across < least
     };
-    let _ = (planes.start..planes.end.min(k + 1)).rev().all(&mut is_nearer);
-    let _ = (planes.start.max(k + 1)..planes.end).all(&mut is_nearer);
+    let _ = (planes.start..planes.end.min(k + 1)).rev().all(&mut can_be_nearer);
+    let _ = (planes.start.max(k + 1)..planes.end).all(&mut can_be_nearer);
     least
 }
 
@@ -147,9 +151,9 @@ mod tests {
     use super::*;
     use rand::{RngExt, SeedableRng};
 
-    /// Against every pair, on random voxels and spacings.
+    /// Compares with all pairs of random voxels.
     #[test]
-    fn distances_are_those_to_the_nearest_of_all() {
+    fn distances_are_the_least_over_all_pairs() {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(3);
         for round in 0..40 {
             let spacing = [0.7, 1.0, 2.5].map(|s| s * random.random_range(0.5..1.5));

@@ -1,35 +1,34 @@
-//! Scores lesion by lesion, as BraTS 2023 (GLI) ranks by.
+//! Scores single lesions, as in the ranking of BraTS 2023 (GLI).
 
 use serde::Serialize;
 
-use super::overlap::Counts;
-use super::pair::{Bounds, Pair};
-use super::surface::surface_voxels;
+use super::dice::Counts;
+use super::region_masks::{Bounds, RegionMasks};
+use super::surface_distances::surface_voxels;
 use super::{Components, Connectivity, EmptyRule, Surface, SurfaceDistances, components};
 use crate::LabelMap;
 
-/// How often a reference lesion is dilated, each time by the 18 neighbors that share a face or an
+/// The number of dilations of a reference lesion. Each adds the 18 neighbors that share a face or an
 /// edge (SciPy's `generate_binary_structure(3, 2)`).
 const DILATIONS: usize = 3;
 
-/// Reference lesions of at most this volume are left out.
+/// The largest volume of reference lesions that are not scored.
 pub const MIN_LESION_MM3: f64 = 50.0;
 
-/// HD95 of a missed lesion and of a false positive.
+/// The HD95 of a missed lesion and of a false positive.
 pub const LESION_PENALTY_MM: f64 = 374.0;
 
-/// Scores over the lesions of one region of one case, by the rule of BraTS 2023 (GLI), whichever
-/// rule holds for empty regions:
+/// Scores over the lesions of one region of one case, by the rule of BraTS 2023 (GLI). The
+/// [`EmptyRule`] does not apply.
 ///
-/// - the reference is dilated 3 times; what is then connected (26 neighbors) is one lesion, dilated;
-/// - every connected component of the prediction (26 neighbors) that touches a dilated lesion is
-///   merged into it, and compared with it as a whole; a component that touches none is a false
-///   positive;
-/// - lesions of at most 50 mm³ are left out, whether found or missed, but what touches them is no
-///   false positive;
-/// - the mean is over the other lesions and the false positives. A missed lesion and a false positive
-///   count Dice 0 and HD95 374 mm. Where there is neither lesion nor false positive, Dice is 1 and
-///   HD95 0 mm.
+/// - The reference is dilated 3 times. Each connected component (26 neighbors) is then one dilated
+///   lesion.
+/// - All connected components of the prediction (26 neighbors) that touch a dilated lesion are compared
+///   with the lesion as one object. A component that touches no lesion is a false positive.
+/// - Lesions of at most 50 mm³ are not scored, whether found or missed. A component that touches one is
+///   not a false positive.
+/// - The mean is over the other lesions and the false positives. A missed lesion and a false positive
+///   count with Dice 0 and HD95 374 mm. Without lesions and false positives, Dice is 1 and HD95 0 mm.
 ///
 /// Dice and HD95 are defined as in [`super::Scores`]; BraTS 2023 takes [`Surface::Areas`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -38,37 +37,37 @@ pub struct LesionScores {
     pub dice: f64,
     /// Mean HD95 over lesions and false positives.
     pub hd95_mm: f64,
-    /// Reference lesions that are scored.
+    /// The number of scored reference lesions.
     pub num_lesions: usize,
-    /// Those of them that nothing predicted touches.
+    /// The number of scored reference lesions that no predicted component touches.
     pub num_missed: usize,
-    /// Predicted components that touch no reference lesion, of whatever size.
+    /// The number of predicted components that touch no reference lesion, of any size.
     pub num_false_positives: usize,
-    /// Reference lesions of at most [`MIN_LESION_MM3`], left out.
+    /// The number of reference lesions of at most [`MIN_LESION_MM3`], which are not scored.
     pub num_small: usize,
 }
 
-/// Scores the lesions of the region that unites `codes`.
+/// Scores the lesions of the region with these label codes.
 ///
 /// # Panics
-/// When the two have not the same dimensions, or not as many labels as those say.
+/// If the two maps have different dimensions.
 pub fn lesion_scores(
     predicted: &LabelMap,
     reference: &LabelMap,
     codes: &[u8],
     surface: Surface,
 ) -> LesionScores {
-    let pair = Pair::new(predicted, reference, codes, DILATIONS);
-    let voxel_mm3 = reference.grid.world_from_voxel.voxel_volume_mm3();
-    let parts = Parts::of(&pair);
-    // Rounding of the spacing makes no lesion larger than it is.
+    let masks = RegionMasks::new(predicted, reference, codes, DILATIONS);
+    let voxel_mm3 = reference.grid().world_from_voxel.voxel_volume_mm3();
+    let matches = LesionMatches::new(&masks);
+    // Tolerate rounding of the spacing.
     let is_small =
-        |lesion: usize| parts.sizes[lesion] as f64 * voxel_mm3 <= MIN_LESION_MM3 * (1.0 + 1e-6);
-    let count = parts.sizes.len();
+        |lesion: usize| matches.sizes[lesion] as f64 * voxel_mm3 <= MIN_LESION_MM3 * (1.0 + 1e-6);
+    let count = matches.sizes.len();
     let (mut dice, mut hd95_mm) = (Vec::new(), Vec::new());
     let mut num_missed = 0;
     for lesion in (0..count).filter(|&lesion| !is_small(lesion)) {
-        let (lesion_dice, lesion_hd95_mm) = match parts.compare(lesion, &pair, surface) {
+        let (lesion_dice, lesion_hd95_mm) = match matches.compare(lesion, &masks, surface) {
             Some((counts, distances)) => (counts.dice(EmptyRule::Brats2023), distances.hd95_mm()),
             None => {
                 num_missed += 1;
@@ -79,11 +78,11 @@ pub fn lesion_scores(
         hd95_mm.push(lesion_hd95_mm);
     }
     let num_lesions = dice.len();
-    let num_false_positives = parts.num_false_positives();
+    let num_false_positives = matches.num_false_positives();
     let num_scored = num_lesions + num_false_positives;
     let penalties_mm = LESION_PENALTY_MM * num_false_positives as f64;
     let mean =
-        |sum: f64, of_none: f64| if num_scored == 0 { of_none } else { sum / num_scored as f64 };
+        |sum: f64, default: f64| if num_scored == 0 { default } else { sum / num_scored as f64 };
     LesionScores {
         dice: mean(dice.iter().sum(), 1.0),
         hd95_mm: mean(hd95_mm.iter().sum::<f64>() + penalties_mm, 0.0),
@@ -94,34 +93,34 @@ pub fn lesion_scores(
     }
 }
 
-/// The scores of a case that has no prediction: every lesion is missed, and a case without lesions
-/// counts as one missed, so that leaving a case out never pays.
+/// Returns the scores of a case without a prediction. Every lesion is missed. A case without lesions
+/// also counts as missed, so that omitting a case never improves the result.
 pub fn missing_lesions(reference: &LabelMap, codes: &[u8]) -> LesionScores {
-    let labels = vec![0; reference.labels.len()];
-    let nothing = LabelMap { grid: reference.grid.clone(), labels };
-    let found = lesion_scores(&nothing, reference, codes, Surface::Voxels);
+    let empty = LabelMap::background(reference.grid().clone());
+    let found = lesion_scores(&empty, reference, codes, Surface::Voxels);
     LesionScores { dice: 0.0, hd95_mm: LESION_PENALTY_MM, ..found }
 }
 
-/// The lesions of a reference, the components of a prediction, and which touch. All numbers from 0.
-struct Parts {
-    /// For each voxel its dilated lesion, from 1; 0 outside.
+/// The lesions of a reference, the components of a prediction, and the pairs that touch. Indices are
+/// from 0.
+struct LesionMatches {
+    /// The dilated lesion of each voxel, from 1; 0 outside.
     dilated: Components,
-    /// The reference's voxels in each lesion.
+    /// The number of the reference's voxels in each lesion.
     sizes: Vec<usize>,
-    /// The predicted components.
+    /// The components of the prediction.
     predicted: Components,
-    /// Boxes of the lesions (undilated) and of the predicted components.
+    /// The bounding boxes of the lesions (undilated) and of the predicted components.
     boxes: [Vec<Bounds>; 2],
-    /// Lesions and components that touch, from 0, ascending.
+    /// The pairs of a lesion and a component that touch, ascending.
     touches: Vec<(usize, usize)>,
 }
 
-impl Parts {
-    fn of(pair: &Pair) -> Parts {
-        let dims = pair.dims;
-        let predicted = components(&pair.predicted, dims, Connectivity::Corner);
-        let dilated = components(&dilate(&pair.reference, dims), dims, Connectivity::Corner);
+impl LesionMatches {
+    fn new(masks: &RegionMasks) -> LesionMatches {
+        let dims = masks.dims;
+        let predicted = components(&masks.predicted, dims, Connectivity::Corner);
+        let dilated = components(&dilate(&masks.reference, dims), dims, Connectivity::Corner);
         let mut sizes = vec![0; dilated.count()];
         let mut boxes =
             [vec![Bounds::EMPTY; dilated.count()], vec![Bounds::EMPTY; predicted.count()]];
@@ -132,7 +131,7 @@ impl Parts {
                 continue;
             }
             let voxel = [at % dims[0], at / dims[0] % dims[1], at / (dims[0] * dims[1])];
-            if pair.reference[at] {
+            if masks.reference[at] {
                 sizes[lesion as usize - 1] += 1;
                 boxes[0][lesion as usize - 1].add(voxel);
             }
@@ -148,20 +147,21 @@ impl Parts {
         }
         touches.sort_unstable();
         touches.dedup();
-        Parts { dilated, sizes, predicted, boxes, touches }
+        LesionMatches { dilated, sizes, predicted, boxes, touches }
     }
 
+    /// Returns the number of predicted components that touch no lesion.
     fn num_false_positives(&self) -> usize {
-        let mut touches_none = vec![true; self.predicted.count()];
-        self.touches.iter().for_each(|&(_, component)| touches_none[component] = false);
-        touches_none.iter().filter(|none| **none).count()
+        let mut is_false_positive = vec![true; self.predicted.count()];
+        self.touches.iter().for_each(|&(_, component)| is_false_positive[component] = false);
+        is_false_positive.iter().filter(|is_false| **is_false).count()
     }
 
-    /// A lesion against all that touches it; none where nothing does.
+    /// Compares a lesion with all components that touch it; `None` if no component does.
     fn compare(
         &self,
         lesion: usize,
-        pair: &Pair,
+        masks: &RegionMasks,
         surface: Surface,
     ) -> Option<(Counts, SurfaceDistances)> {
         let mut is_merged = vec![false; self.predicted.count() + 1];
@@ -170,23 +170,24 @@ impl Parts {
             is_merged[component + 1] = true;
             bounds.unite(&self.boxes[1][component]);
         }
-        let merged = bounds.cut(&self.predicted.labels, pair.dims, |n| is_merged[n as usize]);
+        let merged = bounds.crop(&self.predicted.labels, masks.dims, |n| is_merged[n as usize]);
         let mut is_lesion =
-            bounds.cut(&self.dilated.labels, pair.dims, |n| n as usize == lesion + 1);
-        let reference = bounds.cut(&pair.reference, pair.dims, |inside| inside);
+            bounds.crop(&self.dilated.labels, masks.dims, |n| n as usize == lesion + 1);
+        let reference = bounds.crop(&masks.reference, masks.dims, |inside| inside);
         is_lesion.iter_mut().zip(reference).for_each(|(lesion, inside)| *lesion &= inside);
         let mut counts = Counts::default();
         merged.iter().zip(&is_lesion).for_each(|(&p, &r)| counts.add(p, r));
         let dims = bounds.dims();
-        let distances = SurfaceDistances::between(&merged, &is_lesion, dims, &pair.space, surface)?;
+        let distances =
+            SurfaceDistances::between_masks(&merged, &is_lesion, dims, &masks.space, surface)?;
         Some((counts, distances))
     }
 }
 
-/// Dilates a mask by the 18 neighbors, [`DILATIONS`] times, without leaving the volume.
+/// Dilates a mask by the 18 neighbors, [`DILATIONS`] times, within the volume.
 fn dilate(mask: &[bool], dims: [usize; 3]) -> Vec<bool> {
     let mut dilated = mask.to_vec();
-    // What a voxel within reaches, those of the surface reach too.
+    // The surface's neighbors include all neighbors of the mask.
     let mut front = surface_voxels(mask, dims, [false; 3]);
     let neighbors: Vec<[i64; 3]> = (0..27)
         .map(|n| [n % 3 - 1, n / 3 % 3 - 1, n / 9 - 1])
@@ -218,7 +219,7 @@ mod tests {
     use super::*;
     use crate::{Affine, Grid};
 
-    /// A map of 40 × 12 × 12 mm with cubes, each from a corner with an edge.
+    /// Returns a map of 40 × 12 × 12 mm with cubes, each given by its first corner and its edge length.
     fn map(cubes: &[([usize; 3], usize)]) -> LabelMap {
         let grid = Grid::new([40, 12, 12], Affine::IDENTITY);
         let mut labels = vec![0; grid.num_voxels()];
@@ -228,15 +229,15 @@ mod tests {
                 labels[grid.index(voxel)] = 1;
             }
         }
-        LabelMap { grid, labels }
+        LabelMap::new(grid, labels).unwrap()
     }
 
     #[test]
-    fn a_missed_lesion_and_a_false_positive_count_in_the_mean() {
+    fn missed_lesions_and_false_positives_count_in_the_mean() {
         let reference = map(&[([2, 2, 2], 4), ([14, 2, 2], 4), ([26, 2, 2], 3)]);
         let predicted = map(&[([2, 2, 2], 4), ([34, 8, 8], 1)]);
         let found = lesion_scores(&predicted, &reference, &[1], Surface::Voxels);
-        // One found, one missed, one of 27 mm³ left out, one false positive.
+        // One found, one missed, one of 27 mm³ not scored, one false positive.
         assert_eq!(found.dice, 1.0 / 3.0);
         assert_eq!(found.hd95_mm, 2.0 * LESION_PENALTY_MM / 3.0);
         assert_eq!((found.num_lesions, found.num_missed), (2, 1));
@@ -244,25 +245,26 @@ mod tests {
     }
 
     #[test]
-    fn lesions_that_dilations_join_are_one_and_what_touches_is_merged() {
-        // Gaps of 6 voxels close, of 7 do not; 3 voxels away touches, 4 do not.
+    fn dilation_joins_lesions_and_touching_components_are_merged() {
+        // Dilation closes a gap of 6 voxels, but not of 7. A gap of 2 voxels touches, a gap of 3 does
+        // not.
         let count = |gap: usize| {
             let reference = map(&[([2, 2, 2], 4), ([6 + gap, 2, 2], 4)]);
             lesion_scores(&reference, &reference, &[1], Surface::Voxels).num_lesions
         };
         assert_eq!([count(6), count(7)], [1, 2]);
-        let away = |gap: usize| {
+        let with_gap = |gap: usize| {
             let reference = map(&[([2, 2, 2], 4)]);
             let predicted = map(&[([2, 2, 2], 4), ([6 + gap, 2, 2], 1)]);
             let found = lesion_scores(&predicted, &reference, &[1], Surface::Voxels);
             (found.num_false_positives, found.dice)
         };
-        assert_eq!(away(2), (0, 128.0 / 129.0));
-        assert_eq!(away(3), (1, 0.5));
+        assert_eq!(with_gap(2), (0, 128.0 / 129.0));
+        assert_eq!(with_gap(3), (1, 0.5));
     }
 
     #[test]
-    fn nothing_to_find_and_nothing_found_is_right_but_no_prediction_is_not() {
+    fn an_empty_prediction_of_an_empty_reference_is_right_but_a_missing_one_is_not() {
         let (some, none) = (map(&[([2, 2, 2], 4)]), map(&[]));
         let found = lesion_scores(&none, &none, &[1], Surface::Voxels);
         assert_eq!((found.dice, found.hd95_mm, found.num_lesions), (1.0, 0.0, 0));

@@ -1,19 +1,19 @@
-//! All scores of one region of one case.
+//! Computes all scores of one region of one case.
 
 use serde::Serialize;
 
-use super::pair::Pair;
+use super::region_masks::RegionMasks;
 use super::{EmptyRule, Surface, SurfaceDistances};
 use crate::LabelMap;
 
-/// What scores depend on.
+/// The settings of scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
-    /// What a score is where a region is empty.
+    /// The rule for empty regions.
     pub rule: EmptyRule,
-    /// How far apart surfaces may be for NSD.
+    /// The tolerance of NSD: the largest distance at which surfaces agree.
     pub tolerance_mm: f64,
-    /// What the surface of a region is.
+    /// The definition of a region's surface.
     pub surface: Surface,
 }
 
@@ -23,7 +23,7 @@ impl Default for Settings {
     }
 }
 
-/// The scores of one region of one case; NaN says that the rule gives none.
+/// The scores of one region of one case; NaN if the rule gives no score.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Scores {
     /// Dice, from 0 to 1.
@@ -34,48 +34,49 @@ pub struct Scores {
     pub hd_mm: f64,
     /// Normalized surface distance at the tolerance, from 0 to 1, see [`SurfaceDistances::nsd`].
     pub nsd: f64,
-    /// The prediction's volume; NaN only where there is no prediction.
+    /// The prediction's volume; NaN only if there is no prediction.
     pub predicted_ml: f64,
     /// The reference's volume.
     pub reference_ml: f64,
 }
 
-/// Scores the region that unites `codes`.
+/// Scores the region with these label codes.
 ///
 /// # Panics
-/// When the two have not the same dimensions, or not as many labels as those say.
+/// If the two maps have different dimensions.
 pub fn score(
     predicted: &LabelMap,
     reference: &LabelMap,
     codes: &[u8],
     settings: &Settings,
 ) -> Scores {
-    let pair = Pair::new(predicted, reference, codes, 0);
-    let voxel_ml = reference.grid.world_from_voxel.voxel_volume_mm3() / 1000.0;
-    let masks = (&pair.predicted, &pair.reference);
-    let distances =
-        SurfaceDistances::between(masks.0, masks.1, pair.dims, &pair.space, settings.surface);
+    let masks = RegionMasks::new(predicted, reference, codes, 0);
+    let voxel_ml = reference.grid().world_from_voxel.voxel_volume_mm3() / 1000.0;
+    let distances = SurfaceDistances::between(&masks, settings.surface);
     let (hd95_mm, hd_mm, nsd) = match distances {
-        Some(found) => (found.hd95_mm(), found.hd_mm(), found.nsd(settings.tolerance_mm)),
+        Some(distances) => {
+            (distances.hd95_mm(), distances.hd_mm(), distances.nsd(settings.tolerance_mm))
+        }
         None => {
-            let (p, r) = (pair.counts.predicted == 0, pair.counts.reference == 0);
+            let (p, r) = (masks.counts.predicted == 0, masks.counts.reference == 0);
             let distance_mm = settings.rule.distance_mm(p, r, diagonal_mm(reference));
             (distance_mm, distance_mm, settings.rule.overlap(p, r))
         }
     };
     Scores {
-        dice: pair.counts.dice(settings.rule),
+        dice: masks.counts.dice(settings.rule),
         hd95_mm,
         hd_mm,
         nsd,
-        predicted_ml: pair.counts.predicted as f64 * voxel_ml,
-        reference_ml: pair.counts.reference as f64 * voxel_ml,
+        predicted_ml: masks.counts.predicted as f64 * voxel_ml,
+        reference_ml: masks.counts.reference as f64 * voxel_ml,
     }
 }
 
-/// The scores of a case that has no prediction: the rule's worst, also where the reference is empty,
-/// so that leaving a case out never pays. Where the rule scores nobody, it is no score here too.
-pub fn missing(reference: &LabelMap, codes: &[u8], settings: &Settings) -> Scores {
+/// Returns the scores of a case without a prediction: the worst scores of the rule, even if the
+/// reference is empty, so that omitting a case never improves the result. If the rule gives no score
+/// for this reference, the result is NaN.
+pub fn missing_scores(reference: &LabelMap, codes: &[u8], settings: &Settings) -> Scores {
     let reference_ml = reference.volume_ml(codes);
     let is_empty = reference_ml == 0.0;
     let distance_mm = settings.rule.distance_mm(!is_empty, is_empty, diagonal_mm(reference));
@@ -90,10 +91,10 @@ pub fn missing(reference: &LabelMap, codes: &[u8], settings: &Settings) -> Score
     }
 }
 
-/// The diagonal of the whole volume.
+/// Returns the diagonal of the whole volume.
 fn diagonal_mm(map: &LabelMap) -> f64 {
-    let spacing = map.grid.world_from_voxel.spacing_mm();
-    let squares = (0..3).map(|axis| (map.grid.dims[axis] as f64 * spacing[axis]).powi(2));
+    let spacing = map.grid().world_from_voxel.spacing_mm();
+    let squares = (0..3).map(|axis| (map.grid().dims[axis] as f64 * spacing[axis]).powi(2));
     squares.sum::<f64>().sqrt()
 }
 
@@ -104,7 +105,7 @@ mod tests {
 
     fn map(labels: &[u8]) -> LabelMap {
         let grid = Grid::new([labels.len(), 1, 1], Affine::from_spacing([2.0, 1.0, 1.0]));
-        LabelMap { grid, labels: labels.to_vec() }
+        LabelMap::new(grid, labels.to_vec()).unwrap()
     }
 
     #[test]
@@ -122,18 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_case_never_gains() {
+    fn a_missing_prediction_has_the_worst_scores() {
         let settings = |rule| Settings { rule, ..Settings::default() };
         for labels in [[0, 1, 1], [0, 0, 0]] {
-            let found = missing(&map(&labels), &[1], &settings(EmptyRule::Brats2023));
+            let found = missing_scores(&map(&labels), &[1], &settings(EmptyRule::Brats2023));
             assert_eq!(
                 (found.dice, found.nsd, found.hd95_mm, found.hd_mm),
                 (0.0, 0.0, 374.0, 374.0)
             );
             assert!(found.predicted_ml.is_nan());
         }
-        let found = missing(&map(&[0, 1, 1]), &[1], &settings(EmptyRule::Monai));
+        let found = missing_scores(&map(&[0, 1, 1]), &[1], &settings(EmptyRule::Monai));
         assert_eq!((found.dice, found.reference_ml), (0.0, 0.004));
-        assert!(missing(&map(&[0, 0, 0]), &[1], &settings(EmptyRule::Monai)).dice.is_nan());
+        assert!(missing_scores(&map(&[0, 0, 0]), &[1], &settings(EmptyRule::Monai)).dice.is_nan());
     }
 }

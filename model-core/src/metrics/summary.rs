@@ -1,26 +1,26 @@
-//! Scores over cases.
+//! Summarizes scores over cases.
 
-/// A region's scores over cases.
+/// A summary of a region's scores over cases.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
-    /// Number of cases with a score.
+    /// The number of cases with a score.
     pub n: usize,
-    /// Their mean; NaN for none.
+    /// The mean; NaN without a score.
     pub mean: f64,
-    /// Their median; NaN for none.
+    /// The median; NaN without a score.
     pub median: f64,
-    /// Their standard deviation, as of a sample; NaN for fewer than two.
+    /// The sample standard deviation; NaN for fewer than two scores.
     pub deviation: f64,
-    /// The least; NaN for none.
-    pub least: f64,
-    /// The most; NaN for none.
-    pub most: f64,
+    /// The lowest score; NaN without a score.
+    pub min: f64,
+    /// The highest score; NaN without a score.
+    pub max: f64,
 }
 
 impl Summary {
-    /// Of scores, leaving out those that are NaN: only an empty reference has no score, never a
-    /// missed lesion.
-    pub fn of(scores: &[f64]) -> Self {
+    /// Summarizes scores without those that are NaN. Only cases with an empty reference have no score,
+    /// never cases with a missed lesion.
+    pub fn from_scores(scores: &[f64]) -> Self {
         let mut scores: Vec<f64> = scores.iter().copied().filter(|s| !s.is_nan()).collect();
         scores.sort_by(f64::total_cmp);
         let n = scores.len();
@@ -32,7 +32,7 @@ impl Summary {
         let squares: f64 = scores.iter().map(|s| (s - mean) * (s - mean)).sum();
         let deviation = if n < 2 { f64::NAN } else { (squares / (n - 1) as f64).sqrt() };
         let end = |score: Option<&f64>| score.copied().unwrap_or(f64::NAN);
-        Summary { n, mean, median, deviation, least: end(scores.first()), most: end(scores.last()) }
+        Summary { n, mean, median, deviation, min: end(scores.first()), max: end(scores.last()) }
     }
 }
 
@@ -41,10 +41,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_leaves_out_only_what_has_no_score() {
-        let summary = Summary::of(&[0.0, f64::NAN, 1.0, 0.5]);
+    fn a_summary_only_omits_cases_without_a_score() {
+        let summary = Summary::from_scores(&[0.0, f64::NAN, 1.0, 0.5]);
         assert_eq!((summary.n, summary.mean, summary.median), (3, 0.5, 0.5));
-        assert_eq!((summary.deviation, summary.least, summary.most), (0.5, 0.0, 1.0));
-        assert!(Summary::of(&[]).mean.is_nan() && Summary::of(&[]).most.is_nan());
+        assert_eq!((summary.deviation, summary.min, summary.max), (0.5, 0.0, 1.0));
+        assert!(Summary::from_scores(&[]).mean.is_nan() && Summary::from_scores(&[]).max.is_nan());
     }
 }

@@ -1,8 +1,8 @@
-//! A head as shapes in the unit cube: x to the right, y to the front, z to the top.
+//! A head made of shapes in the cube [−1, 1]³: x to the right, y to the front, z to the top.
 
-use super::noise::{Random, Smooth};
+use super::noise::{Random, SmoothNoise};
 
-/// What a voxel is made of.
+/// The tissue of a voxel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Tissue {
     Outside,
@@ -19,7 +19,7 @@ pub(super) enum Tissue {
 impl Tissue {
     pub const COUNT: usize = 9;
 
-    /// The label's code in the BraTS 2023 scheme.
+    /// Returns the label's code in BraTS 2023; 0 for tissues without a label.
     pub fn label(self) -> u8 {
         match self {
             Tissue::Necrosis => 1,
@@ -30,13 +30,13 @@ impl Tissue {
     }
 }
 
-/// The center of a voxel in the unit cube; voxels are stored left, back, top.
+/// Returns the center of a voxel in the cube. Voxels are stored left, back, top.
 pub(super) fn point(voxel: [usize; 3], size: usize) -> [f32; 3] {
     let [x, y, z] = voxel.map(|n| (2 * n + 1) as f32 / size as f32 - 1.0);
     [-x, -y, z]
 }
 
-/// An ellipsoid along the axes.
+/// An axis-aligned ellipsoid.
 #[derive(Clone, Copy)]
 struct Ellipsoid {
     center: [f32; 3],
@@ -44,7 +44,7 @@ struct Ellipsoid {
 }
 
 impl Ellipsoid {
-    /// Distance from the center as a share of the radius: 1 on the surface.
+    /// Returns the distance from the center as a share of the radius: 1 on the surface.
     fn distance(&self, point: [f32; 3]) -> f32 {
         let share = |a: usize| (point[a] - self.center[a]) / self.radii[a];
         let [x, y, z] = [share(0), share(1), share(2)];
@@ -52,29 +52,30 @@ impl Ellipsoid {
     }
 }
 
-/// Nothing of a tumor is farther from its center, as a share of its radius.
-const MOST_REACH: f32 = 1.7;
+/// The largest distance of a tumor's voxel from its center, as a share of its radius.
+const MAX_REACH: f32 = 1.7;
 
-/// A tumor: three nested shapes about one center, each rough in its own way.
+/// A tumor: three nested shapes around one center, with independently rough surfaces.
 struct Tumor {
     whole: Ellipsoid,
-    /// Surfaces of core and necrosis as shares of the whole's radius.
+    /// The radius of the core as a share of the whole tumor's.
     core: f32,
+    /// The radius of the necrosis as a share of the whole tumor's.
     necrosis: f32,
     roughness: f32,
-    shape: Smooth,
-    fine_shape: Smooth,
-    core_shape: Smooth,
+    shape: SmoothNoise,
+    fine_shape: SmoothNoise,
+    core_shape: SmoothNoise,
 }
 
 impl Tumor {
-    /// Somewhere inside the brain, about `roughness` away from an ellipsoid at most.
+    /// Draws a tumor inside the brain. Its surface deviates from an ellipsoid by about `roughness`.
     fn draw(brain: &Ellipsoid, roughness: f32, random: &mut Random) -> Self {
         let offset = loop {
             let offset: [f32; 3] = std::array::from_fn(|_| random.between(-0.6, 0.6));
             let [x, y, z] = offset;
             let square = x * x + y * y + z * z;
-            // Not in the middle, where the ventricles are; not across the surface.
+            // Avoids the ventricles in the middle and the brain's surface.
             if (0.04..0.36).contains(&square) {
                 break offset;
             }
@@ -86,13 +87,15 @@ impl Tumor {
         };
         let core = random.between(0.58, 0.74);
         let necrosis = core * random.between(0.5, 0.66);
-        let [shape, core_shape, fine_shape] = [7, 10, 16].map(|cells| Smooth::draw(cells, random));
+        let [shape, core_shape, fine_shape] =
+            [7, 10, 16].map(|cells| SmoothNoise::draw(cells, random));
         Tumor { whole, core, necrosis, roughness, shape, fine_shape, core_shape }
     }
 
+    /// Returns the tumor's tissue at a point; `None` outside the tumor.
     fn tissue(&self, point: [f32; 3]) -> Option<Tissue> {
         let distance = self.whole.distance(point);
-        if distance > MOST_REACH {
+        if distance > MAX_REACH {
             return None;
         }
         let uneven = 0.8 * self.shape.at(point) + 0.4 * self.fine_shape.at(point);
@@ -110,11 +113,11 @@ impl Tumor {
     }
 }
 
-/// A head with everything that varies from case to case.
+/// A head, with the shapes that vary between cases.
 pub(super) struct Head {
     brain: Ellipsoid,
-    surface: Smooth,
-    folds: Smooth,
+    surface: SmoothNoise,
+    folds: SmoothNoise,
     ventricles: [Ellipsoid; 2],
     vessels: Vec<Ellipsoid>,
     lesions: Vec<Ellipsoid>,
@@ -122,12 +125,13 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// Draws a head.
     pub fn draw(random: &mut Random) -> Self {
         let brain = Ellipsoid {
             center: std::array::from_fn(|_| random.between(-0.05, 0.05)),
             radii: [0.7, 0.86, 0.68].map(|r| r * random.between(0.94, 1.06)),
         };
-        let (surface, folds) = (Smooth::draw(5, random), Smooth::draw(20, random));
+        let (surface, folds) = (SmoothNoise::draw(5, random), SmoothNoise::draw(20, random));
         let width = random.between(0.06, 0.11);
         let length = random.between(0.24, 0.36);
         let ventricles = [-1.0f32, 1.0].map(|side| {
@@ -164,13 +168,13 @@ impl Head {
         Head { brain, surface, folds, ventricles, vessels, lesions, tumor }
     }
 
-    /// Another tumor, rounder than the last: after enough of them it is an ellipsoid, whose parts
-    /// all catch voxels.
+    /// Replaces the tumor by a rounder one. After enough calls it is an ellipsoid, all of whose tissues
+    /// have voxels.
     pub fn redraw_tumor(&mut self, random: &mut Random) {
         self.tumor = Tumor::draw(&self.brain, 0.7 * self.tumor.roughness, random);
     }
 
-    /// What every voxel of a grid of `size`³ is made of.
+    /// Returns the tissue of every voxel of a grid of `size`³.
     pub fn tissues(&self, size: usize) -> Vec<Tissue> {
         let mut tissues = Vec::with_capacity(size * size * size);
         for k in 0..size {
@@ -181,6 +185,7 @@ impl Head {
         tissues
     }
 
+    /// Returns the tissue at a point.
     fn tissue(&self, point: [f32; 3]) -> Tissue {
         let depth = self.brain.distance(point);
         if depth > 1.1 {

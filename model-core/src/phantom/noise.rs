@@ -1,9 +1,9 @@
-//! Random numbers and smooth random fields, exact on every machine.
+//! Random numbers and smooth random fields that are the same on every machine.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Draws for one phantom.
+/// The random numbers of one phantom.
 pub(super) struct Random(ChaCha8Rng);
 
 impl Random {
@@ -13,53 +13,56 @@ impl Random {
         Random(ChaCha8Rng::from_seed(bytes))
     }
 
-    /// Uniform from 0 to below 1, in steps of 2⁻²⁴: exact in f32.
+    /// Draws a uniform number from 0 to below 1, in steps of 2⁻²⁴, which are exact in f32.
     pub fn uniform(&mut self) -> f32 {
         (self.0.next_u32() >> 8) as f32 / (1 << 24) as f32
     }
 
+    /// Draws a uniform number from `low` to below `high`.
     pub fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.uniform()
     }
 
-    /// A whole number below `n`.
+    /// Draws a whole number below `n`.
     pub fn below(&mut self, n: u32) -> u32 {
         ((u64::from(self.0.next_u32()) * u64::from(n)) >> 32) as u32
     }
 
-    /// Mean 0, deviation 1, within ±3.5: a sum of four uniform numbers, which needs no logarithm.
+    /// Draws an approximately normal number with mean 0, deviation 1 and range ±3.5, as a sum of four
+    /// uniform numbers. A sum needs no logarithm.
     pub fn gaussian(&mut self) -> f32 {
         let bits = self.0.next_u64();
         let sum: u32 = (0..4).map(|n| (bits >> (16 * n) & 0xffff) as u32).sum();
-        const HALF: f32 = 2.0 * 65535.0;
+        const MEAN: f32 = 2.0 * 65535.0; // of the sum
         const DEVIATION: f32 = 37836.8; // of the sum: 65536 · √(4/12)
-        (sum as f32 - HALF) / DEVIATION
+        (sum as f32 - MEAN) / DEVIATION
     }
 }
 
-/// A smooth random field over [−1, 1]³ with values within ±1: random values on a lattice, and
-/// between them a cubic that is flat at every lattice point.
-pub(super) struct Smooth {
+/// A smooth random field over [−1, 1]³ with values within ±1. It interpolates random values on a lattice
+/// by cubics that are flat at every lattice point.
+pub(super) struct SmoothNoise {
     cells: usize,
     values: Vec<f32>,
 }
 
-impl Smooth {
-    /// A field with `cells` lattice cells on each axis.
+impl SmoothNoise {
+    /// Draws a field with `cells` lattice cells along each axis.
     pub fn draw(cells: usize, random: &mut Random) -> Self {
         let count = (cells + 1) * (cells + 1) * (cells + 1);
         let values = (0..count).map(|_| random.between(-1.0, 1.0)).collect();
-        Smooth { cells, values }
+        SmoothNoise { cells, values }
     }
 
+    /// Returns the value at a point.
     pub fn at(&self, point: [f32; 3]) -> f32 {
-        let places = point.map(|x| {
-            let place = (x + 1.0) * 0.5 * self.cells as f32;
-            let cell = (place.max(0.0) as usize).min(self.cells - 1);
-            let t = (place - cell as f32).clamp(0.0, 1.0);
+        let cells = point.map(|x| {
+            let position = (x + 1.0) * 0.5 * self.cells as f32;
+            let cell = (position.max(0.0) as usize).min(self.cells - 1);
+            let t = (position - cell as f32).clamp(0.0, 1.0);
             (cell, t * t * (3.0 - 2.0 * t))
         });
-        let [(i, u), (j, v), (k, w)] = places;
+        let [(i, u), (j, v), (k, w)] = cells;
         let n = self.cells + 1;
         let value = |i: usize, j: usize, k: usize| self.values[i + n * (j + n * k)];
         let mix = |a: f32, b: f32, share: f32| a + (b - a) * share;

@@ -1,24 +1,25 @@
-//! A case: the channels of one subject at one time, and the labels that are known of it.
+//! A case: the channels of one subject at one time, and its reference labels.
 
 use crate::{DEFAULT_TOLERANCE_VOXELS, Error, LabelMap, Result, Task, Volume};
 
-/// What a network sees of one subject, and the expert's answer where there is one.
+/// The scans of one subject at one time, with the experts' labels if there are any.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
     /// The case's name in its data set.
     pub name: String,
-    /// One volume a channel, in the task's order, all on one grid.
+    /// One volume for each channel, in the task's order, all on one grid.
     pub channels: Vec<Volume>,
     /// The reference labels, on the same grid.
     pub labels: Option<LabelMap>,
 }
 
 impl Case {
-    /// A case that fits its task: as many channels, one grid, label codes of the task's scheme.
+    /// Returns a case of this task.
     ///
     /// # Errors
-    /// [`Error::Scan`], [`Error::Geometry`] or [`Error::Labels`]; each in an
-    /// [`Error::InCase`].
+    /// [`Error::InCase`] with one of these errors: [`Error::Scan`] if the number of channels differs
+    /// from the task's or all channels are constant, [`Error::Geometry`] if the grids differ,
+    /// [`Error::Labels`] if the task does not name a label's code.
     pub fn new(
         name: impl Into<String>,
         channels: Vec<Volume>,
@@ -36,25 +37,21 @@ impl Case {
         check_channels(&self.channels)?;
         if self.channels.len() != task.channels.len() {
             let expected =
-                format!("{} ({})", channels(task.channels.len()), task.channels.join(", "));
-            return Err(Error::scan(expected, channels(self.channels.len())));
+                format!("{} ({})", channel_count(task.channels.len()), task.channels.join(", "));
+            return Err(Error::scan(expected, channel_count(self.channels.len())));
         }
         let Some(map) = &self.labels else { return Ok(()) };
-        self.channels[0].grid.check_same(&map.grid)?;
-        if map.labels.len() != map.grid.num_voxels() {
-            let expected = format!("{} labels", map.grid.num_voxels());
-            return Err(Error::labels(expected, map.labels.len()));
-        }
-        task.check_codes(&map.labels)
+        self.channels[0].grid().check_same(map.grid())?;
+        task.check_codes(map.labels())
     }
 }
 
-fn channels(n: usize) -> String {
+fn channel_count(n: usize) -> String {
     if n == 1 { "1 channel".to_string() } else { format!("{n} channels") }
 }
 
-/// Refuses a scan without contrast: one value in all voxels of every channel, which is also what is
-/// left of a file of NaN. `ranges` are the lowest and the highest value of each channel.
+/// Errors if every channel is constant, as a file of NaN is after reading. `ranges` are the lowest and
+/// the highest value of each channel.
 ///
 /// # Errors
 /// [`Error::Scan`].
@@ -67,16 +64,15 @@ pub fn check_contrast(ranges: &[[f32; 2]]) -> Result<()> {
     }
 }
 
-/// Refuses an empty list of channels, channels of other voxels, and a scan without contrast.
+/// Errors if there is no channel, if the channels' grids differ, or if every channel is constant.
 pub(crate) fn check_channels(channels: &[Volume]) -> Result<()> {
     let Some(first) = channels.first() else {
         return Err(Error::scan("at least one channel", "none"));
     };
     for volume in channels {
-        first.grid.align(&volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
-        if volume.voxels.len() != volume.grid.num_voxels() || volume.voxels.is_empty() {
-            let expected = format!("{} voxels, at least 1", volume.grid.num_voxels());
-            return Err(Error::scan(expected, volume.voxels.len()));
+        first.grid().align(volume.grid(), DEFAULT_TOLERANCE_VOXELS)?;
+        if volume.values().is_empty() {
+            return Err(Error::scan("at least 1 voxel", 0));
         }
     }
     check_contrast(&channels.iter().map(Volume::range).collect::<Vec<_>>())
@@ -89,28 +85,29 @@ mod tests {
 
     fn volume(dims: [usize; 3]) -> Volume {
         let grid = Grid::new(dims, Affine::IDENTITY);
-        Volume { voxels: (0..grid.num_voxels()).map(|n| n as f32).collect(), grid }
+        let values = (0..grid.num_voxels()).map(|n| n as f32).collect();
+        Volume::new(grid, values).unwrap()
     }
 
     fn labels(code: u8) -> Option<LabelMap> {
-        Some(LabelMap { grid: volume([2; 3]).grid, labels: vec![code; 8] })
+        Some(LabelMap::new(volume([2; 3]).grid().clone(), vec![code; 8]).unwrap())
     }
 
     #[test]
-    fn a_case_fits_its_task_or_is_refused_by_name() {
+    fn a_case_that_does_not_fit_its_task_is_refused_by_name() {
         let task = Task::builtin("brats2021").unwrap();
         let case = |n, labels| Case::new("case-7", vec![volume([2; 3]); n], labels, &task);
         assert!(case(4, None).is_ok());
         assert!(case(4, labels(4)).is_ok());
         let message = case(4, labels(3)).unwrap_err().to_string();
         assert!(message.contains("[3]") && message.ends_with("(case case-7)"), "{message}");
-        let blamed = case(3, None).unwrap_err().in_file("t1.nii").to_string();
-        assert!(blamed.ends_with("(case case-7) (in t1.nii)"), "a file is named too: {blamed}");
+        let message = case(3, None).unwrap_err().in_file("t1.nii").to_string();
+        assert!(message.ends_with("(case case-7) (in t1.nii)"), "{message}");
         assert!(case(0, None).is_err());
-        let flat = Volume { voxels: vec![3.0; 8], ..volume([2; 3]) };
-        let channels = vec![volume([2; 3]), flat.clone(), flat.clone(), flat.clone()];
-        assert!(Case::new("", channels, None, &task).is_ok(), "one channel shows something");
-        let message = Case::new("", vec![flat; 4], None, &task).unwrap_err().to_string();
+        let constant = Volume::new(volume([2; 3]).grid().clone(), vec![3.0; 8]).unwrap();
+        let channels = vec![volume([2; 3]), constant.clone(), constant.clone(), constant.clone()];
+        assert!(Case::new("", channels, None, &task).is_ok(), "one channel is not constant");
+        let message = Case::new("", vec![constant; 4], None, &task).unwrap_err().to_string();
         assert!(message.contains("one value in all voxels"), "{message}");
         let mixed = vec![volume([2; 3]), volume([2; 3]), volume([2; 3]), volume([2, 2, 3])];
         assert!(Case::new("", mixed, None, &task).is_err());

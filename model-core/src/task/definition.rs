@@ -1,22 +1,22 @@
-//! What a network is asked: its channels, labels and regions. The only description of a task.
+//! The only description of a task: its channels, its labels and its regions.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, texts};
 
-/// What the channels are, what the labels are, which regions are scored, and whether the network
-/// answers in labels or in regions.
+/// A segmentation task: the channels, the labels, the scored regions, and whether the network
+/// predicts labels or regions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// A short name, such as "BraTS 2023".
     pub name: String,
-    /// What each input channel shows, in the network's order.
+    /// The names of the input channels, in the network's order.
     pub channels: Vec<String>,
-    /// The foreground labels; background is code 0 and not listed.
+    /// The foreground labels. Background has code 0 and is not listed.
     pub labels: Vec<Label>,
-    /// The regions that are scored, measured and shown, in this order.
+    /// The regions that are scored, measured and displayed, in this order.
     pub regions: Vec<Region>,
-    /// How the network's outputs are read.
+    /// The meaning of the network's outputs.
     pub head: Head,
 }
 
@@ -25,35 +25,35 @@ pub struct Task {
 pub struct Label {
     /// The label's name.
     pub name: String,
-    /// Its value on disk, never 0.
+    /// The label's value on disk, never 0.
     pub code: u8,
 }
 
-/// A set of labels that is scored as one; regions may overlap or nest.
+/// A set of labels that is scored as one. Regions may overlap or nest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Region {
     /// The region's name.
     pub name: String,
-    /// The codes of the labels that it unites.
+    /// The codes of the region's labels.
     pub labels: Vec<u8>,
-    /// The code written where this region is predicted and no later one is (Brügger et al. 2019:
+    /// The code written to voxels where this region is the last predicted one (Brügger et al. 2019:
     /// whole tumor as edema, then core, then enhancing tumor).
     pub writes: u8,
-    /// Its color on screen, sRGB.
+    /// The region's sRGB color on screen.
     pub color: [u8; 3],
 }
 
-/// How logits become labels.
+/// The conversion of logits to labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Head {
-    /// One output a region, each present where its logit is positive.
+    /// One output for each region, which is present where its logit is positive.
     Sigmoid,
-    /// One output a label, background first; the largest wins.
+    /// One output for each label, background first. The largest logit wins.
     Softmax,
 }
 
-/// Distinct on gray for the color-blind too (Okabe and Ito 2008).
+/// Region colors that are distinct on gray, for the color-blind too (Okabe and Ito 2008).
 const COLORS: [[u8; 3]; 7] = [
     [230, 159, 0],
     [86, 180, 233],
@@ -78,14 +78,15 @@ pub const BUILTIN_TASKS: [&str; 9] = [
 ];
 
 impl Task {
-    /// A built-in task by name, one of [`BUILTIN_TASKS`].
+    /// Returns the built-in task of a name in [`BUILTIN_TASKS`].
     ///
-    /// Gliomas before treatment: enhancing tumor is label 4 in `brats2018` to `brats2022`, label 3
-    /// in `brats2023`. After treatment (`brats2024`): 3, and the resection cavity is 4. Infants'
-    /// brains: `iseg2017` and `iseg2019`.
+    /// `brats2018` to `brats2023` are gliomas before treatment. Enhancing tumor is label 4 up to
+    /// `brats2022`, and label 3 in `brats2023`. `brats2024` is gliomas after treatment, with enhancing
+    /// tissue as label 3 and the resection cavity as label 4. `iseg2017` and `iseg2019` are infants'
+    /// brains.
     ///
     /// # Errors
-    /// [`Error::Task`] for another name.
+    /// [`Error::Task`] if there is no such task.
     pub fn builtin(name: &str) -> Result<Task> {
         match name {
             "brats2018" => Ok(brats("BraTS 2018", 4)),
@@ -104,7 +105,7 @@ impl Task {
         }
     }
 
-    /// A task of exclusive labels, each scored as a region of its own; `labels` are the foreground
+    /// Returns a task of exclusive labels, each of which is also a region. `labels` are the foreground
     /// codes with their names.
     pub fn exclusive(name: &str, channels: Vec<String>, labels: Vec<(u8, String)>) -> Task {
         let region = |(n, (code, name)): (usize, &(u8, String))| Region {
@@ -122,7 +123,7 @@ impl Task {
         }
     }
 
-    /// The number of output channels of a network for this task.
+    /// Returns the number of output channels of a network for this task.
     pub fn num_outputs(&self) -> usize {
         match self.head {
             Head::Sigmoid => self.regions.len(),
@@ -130,7 +131,7 @@ impl Task {
         }
     }
 
-    /// For each output channel the code it writes.
+    /// Returns the code that each output channel writes.
     pub fn output_codes(&self) -> Vec<u8> {
         match self.head {
             Head::Sigmoid => self.regions.iter().map(|region| region.writes).collect(),
@@ -140,48 +141,48 @@ impl Task {
         }
     }
 
-    /// Refuses codes that the task's scheme does not name: they are never guessed.
+    /// Errors if `labels` contain a code that the task does not name. Unknown codes are never guessed.
     ///
     /// # Errors
-    /// [`Error::Labels`], listing the codes and the scheme.
+    /// [`Error::Labels`], listing the unknown codes and the task's labels.
     pub fn check_codes(&self, labels: &[u8]) -> Result<()> {
         let mut present = [false; 256];
         labels.iter().for_each(|&label| present[usize::from(label)] = true);
-        let known = |code: u8| code == 0 || self.labels.iter().any(|label| label.code == code);
-        let unknown = |code: &u8| present[usize::from(*code)] && !known(*code);
-        let unknown: Vec<u8> = (0..=255).filter(unknown).collect();
+        let is_named = |code: u8| code == 0 || self.labels.iter().any(|label| label.code == code);
+        let is_unknown = |code: &u8| present[usize::from(*code)] && !is_named(*code);
+        let unknown: Vec<u8> = (0..=255).filter(is_unknown).collect();
         if unknown.is_empty() {
             return Ok(());
         }
-        let scheme = |label: &Label| format!("{} {}", label.code, label.name);
-        let scheme: Vec<String> = self.labels.iter().map(scheme).collect();
-        let expected = format!("{}: 0 background, {}", self.name, scheme.join(", "));
+        let text = |label: &Label| format!("{} {}", label.code, label.name);
+        let labels: Vec<String> = self.labels.iter().map(text).collect();
+        let expected = format!("{}: 0 background, {}", self.name, labels.join(", "));
         Err(Error::labels(expected, format!("{unknown:?}")))
     }
 
-    /// Refuses to stand in for the task that a data set states, unless the channels have the same
-    /// number and the labels the same codes: nothing else could read its files.
+    /// Errors if this task cannot replace the task that a data set states: the number of channels and
+    /// the label codes must be equal, since the data set's files depend on them.
     ///
     /// # Errors
     /// [`Error::Task`].
     pub fn check_agrees(&self, stated: &Task) -> Result<()> {
-        let form = |task: &Task| {
+        let summary = |task: &Task| {
             let mut codes: Vec<u8> = task.labels.iter().map(|label| label.code).collect();
             codes.sort_unstable();
             (task.channels.len(), codes)
         };
         let text =
             |(channels, codes): (usize, Vec<u8>)| format!("{channels} channels, labels {codes:?}");
-        match form(self) == form(stated) {
+        match summary(self) == summary(stated) {
             true => Ok(()),
             false => Err(Error::task(
-                format!("{}, as the data set says", text(form(stated))),
-                format!("{} in {}", text(form(self)), self.name),
+                format!("{}, as the data set says", text(summary(stated))),
+                format!("{} in {}", text(summary(self)), self.name),
             )),
         }
     }
 
-    /// Refuses a description that contradicts itself.
+    /// Errors if the description contradicts itself.
     ///
     /// # Errors
     /// [`Error::Task`], naming the first contradiction.
@@ -198,9 +199,10 @@ impl Task {
             return Err(Error::task("distinct label codes from 1 to 255", format!("{codes:?}")));
         }
         for region in &self.regions {
-            let known = |code: &u8| codes.contains(code);
-            let writes_own = region.labels.contains(&region.writes);
-            if region.labels.is_empty() || !region.labels.iter().all(known) || !writes_own {
+            let is_named = |code: &u8| codes.contains(code);
+            let writes_own_label = region.labels.contains(&region.writes);
+            if region.labels.is_empty() || !region.labels.iter().all(is_named) || !writes_own_label
+            {
                 return Err(Error::task(
                     format!("region {:?} to unite labels among {codes:?}", region.name),
                     format!("{:?}, writing {}", region.labels, region.writes),
@@ -213,8 +215,8 @@ impl Task {
         }
     }
 
-    /// Refuses regions that lead a label to another code than its own: a perfect network's answer
-    /// would be written wrong.
+    /// Errors if the regions write a label's voxels with another code. Even a perfect prediction would
+    /// be written with wrong labels.
     fn check_written_codes(&self) -> Result<()> {
         for Label { name, code } in &self.labels {
             let last = self.regions.iter().rfind(|region| region.labels.contains(code));
@@ -237,6 +239,7 @@ impl Task {
         Ok(())
     }
 
+    /// Errors if there are too many regions, or if a name is too long or has control characters.
     fn check_names(&self) -> Result<()> {
         if self.regions.len() > 255 || self.regions.iter().any(|r| r.labels.len() > 255) {
             let found = self.regions.len();
@@ -253,10 +256,10 @@ impl Task {
     }
 }
 
-/// Gliomas after treatment: labels 1 non-enhancing core (NETC), 2 surrounding FLAIR hyperintensity
-/// (SNFH), 3 enhancing tissue (ET), 4 resection cavity (RC). The whole tumor is ET, SNFH and NETC,
-/// its core ET and NETC; a cavity is no tumor and belongs to neither (BraTS 2024 post-treatment
-/// glioma, de Verdier et al. 2024, arXiv:2405.18368).
+/// Returns the task of gliomas after treatment: labels 1 non-enhancing tumor core (NETC), 2 surrounding
+/// FLAIR hyperintensity (SNFH), 3 enhancing tissue (ET), 4 resection cavity (RC). The whole tumor is
+/// ET, SNFH and NETC, and the tumor core is ET and NETC. The cavity belongs to neither (BraTS 2024
+/// post-treatment glioma, de Verdier et al. 2024, arXiv:2405.18368).
 fn brats2024() -> Task {
     let mut task = brats("BraTS 2024 post-treatment glioma", 3);
     let names = ["non-enhancing tumor core", "FLAIR hyperintensity", "enhancing tissue"];
@@ -270,7 +273,7 @@ fn brats2024() -> Task {
     task
 }
 
-/// Brains at six months: three tissues that exclude each other (Wang et al. 2019, iSeg-2017;
+/// Returns the task of brains at six months, with three exclusive tissues (Wang et al. 2019, iSeg-2017;
 /// Sun et al. 2021, iSeg-2019).
 fn iseg(name: &str) -> Task {
     let tissues = [(10, "cerebrospinal fluid"), (150, "gray matter"), (250, "white matter")];
@@ -278,6 +281,7 @@ fn iseg(name: &str) -> Task {
     Task::exclusive(name, vec!["T1".into(), "T2".into()], labels)
 }
 
+/// Returns the task of gliomas before treatment, with `enhancing` as the code of enhancing tumor.
 fn brats(name: &str, enhancing: u8) -> Task {
     let label = |name: &str, code| Label { name: name.to_string(), code };
     let region = |name: &str, labels: &[u8], writes, color| Region {
@@ -319,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn four_is_a_cavity_in_2024_and_no_part_of_the_tumor() {
+    fn label_4_of_brats2024_is_not_part_of_the_tumor() {
         let task = Task::builtin("brats2024").unwrap();
         let codes: Vec<&[u8]> = task.regions.iter().map(|r| &r.labels[..]).collect();
         assert_eq!(codes, [&[1, 2, 3][..], &[1, 3], &[3], &[4]]);
@@ -329,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_that_cannot_be_written_back_are_refused() {
+    fn regions_that_write_wrong_labels_are_refused() {
         let check = |regions: &[(&[u8], u8)]| {
             let mut task = Task::builtin("brats2023").unwrap();
             let region = |(n, &(labels, writes)): (usize, &(&[u8], u8))| Region {
@@ -348,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_refused() {
+    fn a_region_of_an_unknown_label_is_refused() {
         let mut task = Task::builtin("brats2023").unwrap();
         task.regions[1].labels = vec![1, 4];
         assert!(matches!(task.check(), Err(Error::Task { .. })));

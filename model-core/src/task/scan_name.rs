@@ -1,90 +1,96 @@
-//! What a file is to its case, by its name: the one reading of names, for data sets, for scans to
-//! segment and for the page.
+//! Reads a scan's role in its case from its file name, for data sets, for scans to segment and for
+//! the page.
 
-mod words;
+mod vocabulary;
 
-use words::{CONTRASTS, LABELS, OTHER_CHANNELS, OTHER_MASKS, PROCESSED};
+use vocabulary::{LABELS, MODALITIES, OTHER_CHANNELS, OTHER_MASKS, PROCESSED};
 
-/// The most words that a contrast or the labels are written in: `tumor_segmentation`, `T2-FLAIR`.
+/// The most words of a modality or of labels, such as `tumor_segmentation` and `T2-FLAIR`.
 const MAX_WORDS: usize = 4;
 
-/// The endings of scans. The `.img` of a pair is found by its `.hdr`.
+/// The endings of scans' file names. The `.img` of a pair is found by its `.hdr`.
 const ENDINGS: [&str; 4] = [".nii.gz", ".nii", ".hdr.gz", ".hdr"];
 
-/// A file's name without the ending of a scan, in whatever letters; none where it ends otherwise.
+/// Returns a file name without the ending of a scan; `None` if it has another ending. The case of
+/// letters does not matter.
 pub fn scan_stem(name: &str) -> Option<&str> {
-    let stem = |ending: &&str| without_ending(name, ending);
+    let stem = |ending: &&str| strip_ending(name, ending);
     ENDINGS.iter().find_map(stem).filter(|stem| !stem.is_empty())
 }
 
-/// A name without an ending, which capitals do not change.
-pub fn without_ending<'a>(name: &'a str, ending: &str) -> Option<&'a str> {
+/// Returns a name without `ending`; `None` if it has another ending. The case of letters does not
+/// matter.
+pub fn strip_ending<'a>(name: &'a str, ending: &str) -> Option<&'a str> {
     let at = name.len().checked_sub(ending.len())?;
-    let found = name.get(at..)?;
-    found.eq_ignore_ascii_case(ending).then(|| &name[..at])
+    let actual = name.get(at..)?;
+    actual.eq_ignore_ascii_case(ending).then(|| &name[..at])
 }
 
-/// What a file holds, as far as its name tells.
+/// The content of a file, according to its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Holds {
-    /// One of the channels that are asked for, by its place.
+pub enum ScanContent {
+    /// One of the requested channels, by its index.
     Channel(usize),
-    /// Another contrast, or a map that is none.
+    /// Another modality, or a parametric map.
     OtherChannel,
     /// The experts' labels.
     Labels,
-    /// A mask or a parcellation that is neither.
+    /// A mask or a parcellation that is not the labels.
     OtherMask,
-    /// `CASE_0002`: a channel by its number as in nnU-Net, or the case's own number.
+    /// `CASE_0002`: the number of a channel, as in nnU-Net, or of the case.
     Numbered(usize),
-    /// Anything: the name does not tell.
-    Untold,
+    /// Unknown: the name has no word for the content.
+    Unknown,
 }
 
-/// The name of a file that is read for what the file is.
+/// A parsed file name of a scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScanName {
-    /// The rest of the name, which is the case's; empty where the name tells nothing else, and the
-    /// folder names the case.
-    pub case: String,
-    /// What it holds.
-    pub holds: Holds,
-    /// The words that tell it, small and joined, such as `t2flair`; empty where none do.
+    /// The case's name; `None` if the file name only states the content, and the folder names the
+    /// case.
+    pub case: Option<String>,
+    /// The content of the file.
+    pub content: ScanContent,
+    /// The words that state the content, in lower case and joined, such as `t2flair`.
     pub word: String,
-    /// What was done to it, such as `bias`, or how labels were made; a file without goes before.
+    /// The processing of the scan, such as `bias`, or the origin of labels, as words separated by
+    /// spaces. A file without such words is preferred.
     pub variant: String,
-    /// Whether the words that tell it stand at the name's end, where the field puts them.
+    /// Whether the words that state the content end the name, as is usual.
     pub is_at_end: bool,
 }
 
 impl ScanName {
-    /// Reads a file's name, with its ending or without, for these channels. Capitals and separators
-    /// do not matter. What `channels` do not name is known by the field's names.
+    /// Parses a file name, with or without its ending, for these channels. The case of letters and
+    /// separators do not matter. Content that `channels` do not name is recognized by the usual names
+    /// of public data sets.
     pub fn parse(name: &str, channels: &[String]) -> ScanName {
         let stem = scan_stem(name).unwrap_or(name);
-        let words = words_of(stem);
-        if let Some((case, number)) = numbered(stem) {
+        let words = split_words(stem);
+        if let Some((case, number)) = split_number(stem) {
             let (word, variant) = (String::new(), String::new());
-            let holds = Holds::Numbered(number);
-            return ScanName { case: case.into(), holds, word, variant, is_at_end: true };
+            let (case, content) = (Some(case.to_string()), ScanContent::Numbered(number));
+            return ScanName { case, content, word, variant, is_at_end: true };
         }
         let processed = words.iter().rev().take_while(|w| PROCESSED.contains(&w.text.as_str()));
         let end = words.len() - processed.count();
-        let at_end = find(&words, end, channels).or_else(|| find(&words, words.len(), channels));
-        if let Some(found) = at_end {
-            return found.at_end(stem, &words);
+        let at_end = find_content(&words, end, channels)
+            .or_else(|| find_content(&words, words.len(), channels));
+        if let Some(content_words) = at_end {
+            return content_words.at_end(stem, &words);
         }
-        // Some begin with it: `T1_patient1`. Only what cannot be part of another name counts.
-        let is_clear = |found: &Found| {
-            matches!(found.holds, Holds::Channel(_) | Holds::Labels) || is_contrast(&found.word)
+        // Some names begin with the content: `T1_patient1`. Only unambiguous words count there.
+        let is_clear = |found: &ContentWords| {
+            matches!(found.content, ScanContent::Channel(_) | ScanContent::Labels)
+                || is_modality(&found.word)
         };
         let ends = (1..words.len()).rev();
-        let inner = ends.filter_map(|end| find(&words, end, channels)).find(is_clear);
+        let inner = ends.filter_map(|end| find_content(&words, end, channels)).find(is_clear);
         match inner {
-            Some(found) => found.within(stem, &words),
+            Some(content_words) => content_words.within(stem, &words),
             None => ScanName {
-                case: stem.to_string(),
-                holds: Holds::Untold,
+                case: Some(stem.to_string()),
+                content: ScanContent::Unknown,
                 word: String::new(),
                 variant: String::new(),
                 is_at_end: false,
@@ -93,15 +99,16 @@ impl ScanName {
     }
 }
 
-/// A run of letters and digits of a name.
+/// A word of a name: consecutive letters and digits.
 struct Word {
     start: usize,
     end: usize,
-    /// In small letters.
+    /// The word in lower case.
     text: String,
 }
 
-fn words_of(stem: &str) -> Vec<Word> {
+/// Splits a name into words.
+fn split_words(stem: &str) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut is_inside = false;
     for (at, c) in stem.char_indices() {
@@ -113,146 +120,154 @@ fn words_of(stem: &str) -> Vec<Word> {
             words.push(Word { start: at, end: at, text: String::new() });
             is_inside = true;
         }
-        let word = words.last_mut().expect("one was begun");
+        let word = words.last_mut().expect("a word was started");
         word.end = at + c.len_utf8();
         word.text.extend(c.to_lowercase());
     }
-    // The British spelling, too, means labels of tumors.
+    // Accept the British spelling of tumor labels too.
     words.iter_mut().for_each(|word| word.text = word.text.replace("mour", "mor"));
     words
 }
 
-/// nnU-Net's `CASE_0002`.
-fn numbered(stem: &str) -> Option<(&str, usize)> {
+/// Splits nnU-Net's `CASE_0002` into the case and the number.
+fn split_number(stem: &str) -> Option<(&str, usize)> {
     let (case, number) = stem.rsplit_once('_')?;
     let is_number = number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_digit());
     (is_number && !case.is_empty()).then(|| Some((case, number.parse().ok()?))).flatten()
 }
 
-/// Words of a name that tell what the file holds.
-struct Found {
+/// The words of a name that state the content.
+struct ContentWords {
     first: usize,
     end: usize,
-    holds: Holds,
+    content: ScanContent,
     word: String,
     variant: &'static str,
 }
 
-/// The most words before `end` that tell something.
-fn find(words: &[Word], end: usize, channels: &[String]) -> Option<Found> {
+/// Returns the longest sequence of words before `end` that states a content.
+fn find_content(words: &[Word], end: usize, channels: &[String]) -> Option<ContentWords> {
     (1..=end.min(MAX_WORDS)).rev().find_map(|count| {
         let first = end - count;
         let word: String = words[first..end].iter().map(|word| word.text.as_str()).collect();
-        // A case may end in a letter: `a_seg` is no `aseg`.
+        // A case's name may end with a letter: `a_seg` is not `aseg`.
         let is_joined = count > 1 && words[first].text.chars().count() == 1;
-        if is_joined && !channels.iter().any(|channel| plain(channel) == word) {
+        if is_joined && !channels.iter().any(|channel| normalized(channel) == word) {
             return None;
         }
-        let (holds, variant) = told_by(&word, channels)?;
-        Some(Found { first, end, holds, word, variant })
+        let (content, variant) = content_of(&word, channels)?;
+        Some(ContentWords { first, end, content, word, variant })
     })
 }
 
-fn told_by(word: &str, channels: &[String]) -> Option<(Holds, &'static str)> {
+/// Returns the content that a word states, and the origin of labels.
+fn content_of(word: &str, channels: &[String]) -> Option<(ScanContent, &'static str)> {
     if let Some(channel) = channels
         .iter()
-        .position(|channel| plain(channel) == word)
+        .position(|channel| normalized(channel) == word)
         .or_else(|| channels.iter().position(|channel| is_same_channel(channel, word)))
     {
-        return Some((Holds::Channel(channel), ""));
+        return Some((ScanContent::Channel(channel), ""));
     }
-    if contrast(word).is_some() || OTHER_CHANNELS.contains(&word) {
-        return Some((Holds::OtherChannel, ""));
+    if modality(word).is_some() || OTHER_CHANNELS.contains(&word) {
+        return Some((ScanContent::OtherChannel, ""));
     }
     if OTHER_MASKS.contains(&word) {
-        return Some((Holds::OtherMask, ""));
+        return Some((ScanContent::OtherMask, ""));
     }
     let (_, variant) = LABELS.iter().find(|(label, _)| *label == word)?;
-    Some((Holds::Labels, variant))
+    Some((ScanContent::Labels, variant))
 }
 
-impl Found {
-    /// The name of a file that ends so.
+impl ContentWords {
+    /// Returns the parsed name if these words end the name.
     fn at_end(self, stem: &str, words: &[Word]) -> ScanName {
         let mut first = self.first;
-        let is_contrast = |word: &Word| contrast(&word.text).is_some();
-        let holds = match self.holds {
-            // `t1ce-t1`, `t1_to_flair`: made of two, and neither.
-            Holds::Channel(_) if first > 0 && is_contrast(&words[first - 1]) => Holds::OtherChannel,
-            holds => holds,
+        let is_modality = |word: &Word| modality(&word.text).is_some();
+        let content = match self.content {
+            // `t1ce-t1` and `t1_to_flair` are computed from two modalities.
+            ScanContent::Channel(_) if first > 0 && is_modality(&words[first - 1]) => {
+                ScanContent::OtherChannel
+            }
+            content => content,
         };
-        // `CASE_brain_t1c` is of the case of `CASE_tumorMask`, and so is `CASE_t1_seg`.
-        let is_of_scan =
-            |word: &Word| word.text == "brain" || holds == Holds::Labels && is_contrast(word);
-        while first > 1 && is_of_scan(&words[first - 1]) {
+        // `CASE_brain_t1c`, `CASE_t1_seg` and `CASE_tumorMask` belong to the same case.
+        let is_part_of_content = |word: &Word| {
+            word.text == "brain" || content == ScanContent::Labels && is_modality(word)
+        };
+        while first > 1 && is_part_of_content(&words[first - 1]) {
             first -= 1;
         }
-        let done: Vec<&str> = words[self.end..].iter().map(|word| word.text.as_str()).collect();
+        let processing: Vec<&str> =
+            words[self.end..].iter().map(|word| word.text.as_str()).collect();
+        let variant = match processing.is_empty() {
+            true => self.variant.to_string(),
+            false => processing.join(" "),
+        };
         ScanName {
-            case: case_before(stem, words, first).to_string(),
-            holds,
+            case: case_before(stem, words, first).map(String::from),
+            content,
             word: self.word,
-            variant: if done.is_empty() { self.variant.to_string() } else { done.join(" ") },
+            variant,
             is_at_end: true,
         }
     }
 
-    /// The name of a file that has it elsewhere.
+    /// Returns the parsed name if other words follow these.
     fn within(self, stem: &str, words: &[Word]) -> ScanName {
         let before = case_before(stem, words, self.first);
         let after = &stem[words[self.end].start..];
-        let case = if before.is_empty() { after.to_string() } else { format!("{before}_{after}") };
-        let Found { holds, word, variant, .. } = self;
-        ScanName { case, holds, word, variant: variant.to_string(), is_at_end: false }
+        let case = before.map_or(after.to_string(), |before| format!("{before}_{after}"));
+        let ContentWords { content, word, variant, .. } = self;
+        let variant = variant.to_string();
+        ScanName { case: Some(case), content, word, variant, is_at_end: false }
     }
 }
 
-/// A name up to a word, without the separators between.
-fn case_before<'a>(stem: &'a str, words: &[Word], word: usize) -> &'a str {
-    match word {
-        0 => "",
-        _ => &stem[..words[word - 1].end],
-    }
+/// Returns a name up to a word, without the separators before the word; `None` if nothing is left.
+fn case_before<'a>(stem: &'a str, words: &[Word], word: usize) -> Option<&'a str> {
+    let last = word.checked_sub(1)?;
+    Some(&stem[..words[last].end])
 }
 
-/// A name in small letters and digits alone.
-fn plain(name: &str) -> String {
+/// Returns the letters and digits of a name, in lower case.
+fn normalized(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Which contrast a name means.
-fn contrast(name: &str) -> Option<usize> {
-    let plain = plain(name);
-    CONTRASTS.iter().position(|(_, names)| names.contains(&plain.as_str()))
+/// Returns the index of the modality that a name means.
+fn modality(name: &str) -> Option<usize> {
+    let name = normalized(name);
+    MODALITIES.iter().position(|(_, names)| names.contains(&name.as_str()))
 }
 
-/// What files with a channel are called: the contrast's names in BraTS until 2022 and since 2023, or
-/// the channel's own.
-pub fn usual_names(channel: &str) -> Vec<String> {
-    match contrast(channel) {
-        Some(found) => CONTRASTS[found].1[..2].iter().map(|name| name.to_string()).collect(),
+/// Returns the usual names of a channel in file names: the modality's names in BraTS until 2022 and
+/// since 2023, or the channel's own name.
+pub fn usual_file_names(channel: &str) -> Vec<String> {
+    match modality(channel) {
+        Some(index) => MODALITIES[index].1[..2].iter().map(|name| name.to_string()).collect(),
         None => vec![channel.to_string()],
     }
 }
 
-/// Whether a channel's name is that of one of the field's contrasts: T1, T1Gd, T2 or FLAIR, in any
-/// spelling.
-pub fn is_contrast(channel: &str) -> bool {
-    contrast(channel).is_some()
+/// Returns whether a channel's name means T1, T1Gd, T2 or FLAIR, in any spelling.
+pub fn is_modality(channel: &str) -> bool {
+    modality(channel).is_some()
 }
 
-/// Whether a channel's name says what kind of scan it is, as "FLAIR" or "ADC" do; "MRI" does not.
-pub fn is_specific(channel: &str) -> bool {
-    told_by(&plain(channel), &[]).is_some()
+/// Returns whether a channel's name states the kind of scan, as "FLAIR" and "ADC" do and "MRI" does
+/// not.
+pub fn is_specific_channel(channel: &str) -> bool {
+    content_of(&normalized(channel), &[]).is_some()
 }
 
-/// Whether two names mean the same channel: the same letters and digits, or the same contrast by
-/// the names of different years.
+/// Returns whether two names mean the same channel: they have the same letters and digits, or are
+/// names of the same modality.
 pub fn is_same_channel(a: &str, b: &str) -> bool {
-    plain(a) == plain(b) || contrast(a).is_some_and(|found| contrast(b) == Some(found))
+    normalized(a) == normalized(b) || modality(a).is_some_and(|index| modality(b) == Some(index))
 }
 
-/// Whether two lists mean the same channels in the same order.
+/// Returns whether two lists mean the same channels in the same order.
 pub fn are_same_channels(a: &[String], b: &[String]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same_channel(a, b))
 }

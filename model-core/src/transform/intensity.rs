@@ -1,12 +1,15 @@
-//! Foreground and normalisation: which voxels are the subject, and their z-score.
+//! Finds the foreground and normalizes intensities to z-scores.
 
-use crate::Foreground;
+use crate::transform::config::Foreground;
 
-/// Bins of the histogram for Otsu's threshold.
+/// The bins of the histogram for Otsu's threshold.
 const NUM_BINS: usize = 256;
 
-/// Which voxels are the subject. `channels` hold finite numbers, one a voxel each.
-pub(crate) fn foreground(channels: &[Vec<f32>], rule: Foreground) -> Vec<bool> {
+/// Returns the mask of the voxels that belong to the subject. The values must be finite.
+///
+/// # Shapes
+/// `channels`: for each channel `[voxel]`; the output is `[voxel]`.
+pub(super) fn foreground_mask(channels: &[Vec<f32>], rule: Foreground) -> Vec<bool> {
     let num_voxels = channels[0].len();
     match rule {
         Foreground::Whole => vec![true; num_voxels],
@@ -25,8 +28,8 @@ pub(crate) fn foreground(channels: &[Vec<f32>], rule: Foreground) -> Vec<bool> {
     }
 }
 
-/// The threshold that parts values into two groups with the largest variance between them
-/// (Otsu 1979), at the edge of one of 256 bins. No value of a constant is above it.
+/// Returns the threshold that separates values into two groups with the largest variance between the
+/// groups (Otsu 1979), at the edge of one of 256 bins. No value of a constant scan is above it.
 fn otsu(values: &[f64]) -> f64 {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -57,18 +60,18 @@ fn otsu(values: &[f64]) -> f64 {
     low + width * (best_bin + 1) as f64
 }
 
-/// A deviation below this part of the largest value is rounding: 32-bit floats have 24 bits.
-const LEAST_DEVIATION: f64 = 1e-6;
+/// A deviation below this share of the largest value is rounding: 32-bit floats have 24 bits.
+const MIN_RELATIVE_DEVIATION: f64 = 1e-6;
 
-/// The farthest from the mean that a voxel can be, in deviations. Inside a mask of n voxels nothing
-/// is farther than √n, some thousands; outside, an artifact could leave the range of 16-bit floats,
-/// in which networks run too.
+/// The largest z-score. Inside a mask of n voxels no z-score is above √n, some thousands. Outside, an
+/// artifact could exceed the range of 16-bit floats, in which networks run too.
 const MAX_Z: f64 = 1e4;
 
-/// Subtracts the mask's mean and divides by its standard deviation. A channel that is constant
-/// there, but for rounding, becomes 0. `zero_outside` keeps what is outside the mask 0, else it is
-/// normalized too.
-pub(crate) fn normalize(voxels: &mut [f32], mask: &[bool], zero_outside: bool) {
+/// Subtracts the mean of the voxels in the mask and divides by their standard deviation.
+///
+/// A channel that is constant in the mask, except for rounding, becomes 0. With `zero_outside` voxels
+/// outside the mask become 0, otherwise they are normalized too.
+pub(super) fn normalize(voxels: &mut [f32], mask: &[bool], zero_outside: bool) {
     let inside = || voxels.iter().zip(mask).filter(|(_, m)| **m).map(|(v, _)| f64::from(*v));
     let (mut count, mut sum) = (0u64, 0.0);
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -77,14 +80,14 @@ pub(crate) fn normalize(voxels: &mut [f32], mask: &[bool], zero_outside: bool) {
         sum += value;
         (low, high) = (low.min(value), high.max(value));
     }
-    // Rounding of the mean would make a small deviation of a constant, and noise of that.
+    // Rounding of a constant's mean would give a small deviation, which would amplify noise.
     if count == 0 || low == high {
         return voxels.fill(0.0);
     }
     let mean = sum / count as f64;
     let squares: f64 = inside().map(|value| (value - mean) * (value - mean)).sum();
     let deviation = (squares / count as f64).sqrt();
-    if deviation <= LEAST_DEVIATION * low.abs().max(high.abs()) {
+    if deviation <= MIN_RELATIVE_DEVIATION * low.abs().max(high.abs()) {
         return voxels.fill(0.0);
     }
     for (voxel, &is_inside) in voxels.iter_mut().zip(mask) {
@@ -100,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn otsu_parts_two_groups() {
+    fn otsu_separates_two_groups() {
         let values = [0.0, 1.0, 2.0, 1.0, 100.0, 101.0, 99.0];
         let threshold = otsu(&values);
         assert!((2.0..99.0).contains(&threshold), "{threshold}");
@@ -113,7 +116,7 @@ mod tests {
         let mask = [false, true, true, false];
         normalize(&mut voxels, &mask, true);
         assert_eq!(voxels, [0.0, -1.0, 1.0, 0.0]);
-        // Rounding is no deviation, and what lies far outside the mask stays a number.
+        // A deviation by rounding counts as 0. Values far outside the mask stay finite.
         let mut nearly = [1.0, 1.0 + f32::EPSILON, 1e30];
         normalize(&mut nearly, &[true, true, false], false);
         assert_eq!(nearly, [0.0; 3]);
@@ -126,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn one_channel_makes_a_voxel_foreground() {
+    fn a_voxel_is_foreground_if_any_channel_is_nonzero() {
         let channels = [vec![0.0, 0.0, 5.0], vec![0.0, -1.0, 0.0]];
-        assert_eq!(foreground(&channels, Foreground::Nonzero), [false, true, true]);
+        assert_eq!(foreground_mask(&channels, Foreground::Nonzero), [false, true, true]);
     }
 }

@@ -1,49 +1,49 @@
-//! The largest-component rule: what a result keeps where a subject has one lesion, or one organ.
+//! Removes all connected components but the largest, for subjects with one lesion or one organ.
 //! Voxels that share a corner are connected (26 neighbors).
 
 use crate::metrics::{Connectivity, components};
 use crate::{LabelMap, Task};
 
-/// Leaves of all that is labeled the connected part with the most voxels, the first of equals; the
+/// Keeps the foreground's connected component with the most voxels, or the first of several. The
 /// rest becomes background.
 pub fn keep_largest_of_foreground(map: &mut LabelMap) {
-    let mut mask: Vec<bool> = map.labels.iter().map(|label| *label != 0).collect();
-    keep_largest(&mut mask, map.grid.dims);
-    map.labels.iter_mut().zip(mask).for_each(|(label, kept)| *label *= u8::from(kept));
+    let mut mask: Vec<bool> = map.labels().iter().map(|label| *label != 0).collect();
+    keep_largest(&mut mask, map.grid().dims);
+    map.labels_mut().iter_mut().zip(mask).for_each(|(label, is_kept)| *label *= u8::from(is_kept));
 }
 
-/// Leaves of every region its largest connected part, within what is left of the regions that hold
-/// it: regions that were nested stay so. A voxel that leaves a region gets the code of the last
-/// region, in the task's order, that it is still in, else background.
+/// Keeps the largest connected component of every region. Nested regions stay nested: a region is
+/// restricted to the kept components of the regions that contain it. A voxel that leaves a region
+/// takes the code of the last region, in the task's order, that still contains it, else background.
 pub fn keep_largest_of_regions(map: &mut LabelMap, task: &Task) {
     let regions = &task.regions;
     let is_in = |label: u8, region: usize| regions[region].labels.contains(&label);
-    let holds = |outer: usize, inner: usize| {
+    let contains = |outer: usize, inner: usize| {
         let inner = &regions[inner].labels;
         inner.len() < regions[outer].labels.len() && inner.iter().all(|code| is_in(*code, outer))
     };
     let mut order: Vec<usize> = (0..regions.len()).collect();
     order.sort_by_key(|&region| std::cmp::Reverse(regions[region].labels.len()));
-    let mut kept: Vec<Vec<bool>> = vec![Vec::new(); regions.len()];
+    let mut kept_masks: Vec<Vec<bool>> = vec![Vec::new(); regions.len()];
     for region in order {
-        let outer: Vec<usize> = (0..regions.len()).filter(|&o| holds(o, region)).collect();
-        let voxels = map.labels.iter().enumerate();
+        let outer: Vec<usize> = (0..regions.len()).filter(|&o| contains(o, region)).collect();
+        let voxels = map.labels().iter().enumerate();
         let mut mask: Vec<bool> = voxels
-            .map(|(at, label)| is_in(*label, region) && outer.iter().all(|&o| kept[o][at]))
+            .map(|(at, label)| is_in(*label, region) && outer.iter().all(|&o| kept_masks[o][at]))
             .collect();
-        keep_largest(&mut mask, map.grid.dims);
-        kept[region] = mask;
+        keep_largest(&mut mask, map.grid().dims);
+        kept_masks[region] = mask;
     }
-    for (at, label) in map.labels.iter_mut().enumerate() {
+    for (at, label) in map.labels_mut().iter_mut().enumerate() {
         let was = |region: usize| is_in(*label, region);
-        if (0..regions.len()).any(|region| was(region) && !kept[region][at]) {
-            let last = (0..regions.len()).rev().find(|&region| kept[region][at]);
+        if (0..regions.len()).any(|region| was(region) && !kept_masks[region][at]) {
+            let last = (0..regions.len()).rev().find(|&region| kept_masks[region][at]);
             *label = last.map_or(0, |region| regions[region].writes);
         }
     }
 }
 
-/// Leaves of a mask of `dims` voxels (i fastest) its largest component.
+/// Keeps the largest component of a mask of `dims` voxels (i fastest).
 fn keep_largest(mask: &mut [bool], dims: [usize; 3]) {
     let found = components(mask, dims, Connectivity::Corner);
     let Some(largest) = found.largest() else { return };
@@ -56,7 +56,7 @@ mod tests {
     use crate::{Affine, Grid};
 
     fn map(dims: [usize; 3], labels: &[u8]) -> LabelMap {
-        LabelMap { grid: Grid::new(dims, Affine::IDENTITY), labels: labels.to_vec() }
+        LabelMap::new(Grid::new(dims, Affine::IDENTITY), labels.to_vec()).unwrap()
     }
 
     #[test]
@@ -79,10 +79,10 @@ mod tests {
     fn the_foreground_keeps_one_part_whatever_its_labels() {
         let mut found = map([7, 1, 1], &[2, 0, 1, 4, 0, 2, 0]);
         keep_largest_of_foreground(&mut found);
-        assert_eq!(found.labels, [0, 0, 1, 4, 0, 0, 0]);
+        assert_eq!(found.labels(), [0, 0, 1, 4, 0, 0, 0]);
         let mut empty = map([2, 1, 1], &[0, 0]);
         keep_largest_of_foreground(&mut empty);
-        assert_eq!(empty.labels, [0, 0]);
+        assert_eq!(empty.labels(), [0, 0]);
     }
 
     /// BraTS 2021: edema 2, core 1, enhancing 4. The second tumor goes whole, though its enhancing
@@ -93,7 +93,7 @@ mod tests {
         let task = Task::builtin("brats2021").unwrap();
         let mut found = map([13, 1, 1], &[2, 1, 2, 2, 1, 4, 1, 4, 4, 0, 4, 4, 4]);
         keep_largest_of_regions(&mut found, &task);
-        assert_eq!(found.labels, [2, 2, 2, 2, 1, 1, 1, 4, 4, 0, 0, 0, 0]);
+        assert_eq!(found.labels(), [2, 2, 2, 2, 1, 1, 1, 4, 4, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -102,6 +102,6 @@ mod tests {
         let task = Task::exclusive("two", vec!["x".to_string()], labels);
         let mut found = map([6, 1, 1], &[1, 2, 1, 1, 2, 2]);
         keep_largest_of_regions(&mut found, &task);
-        assert_eq!(found.labels, [0, 0, 1, 1, 2, 2]);
+        assert_eq!(found.labels(), [0, 0, 1, 1, 2, 2]);
     }
 }

@@ -1,106 +1,44 @@
-//! First shared step of training and viewing: from the channels of a case to the network's input.
-
-use serde::{Deserialize, Serialize};
+//! First shared step of training and viewing: makes the network's input from a case's channels.
 
 use crate::task::check_channels;
-use crate::transform::intensity::{foreground, normalize};
+use crate::transform::config::{Foreground, PreprocessConfig};
+use crate::transform::intensity::{foreground_mask, normalize};
 use crate::{
     DEFAULT_TOLERANCE_VOXELS, Error, Placement, Result, UNetConfig, Volume, geometry::resample,
 };
 
-mod cost;
+mod working_memory;
 
-pub use cost::working_bytes;
-
-/// How intensities are normalised and what counts as foreground; the same for training and viewing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PreprocessConfig {
-    /// The spacing along right, front, top that the network sees; the source's own if none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spacing_mm: Option<[f64; 3]>,
-    /// Which voxels are the subject.
-    pub foreground: Foreground,
-    /// Whether the input is cropped to the foreground's bounding box.
-    #[serde(default)]
-    pub crop: bool,
-    /// The input's voxels along right, front, top: what is larger is cut to that around its
-    /// center, after cropping and resampling, and what is smaller padded with zeros.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<[usize; 3]>,
-}
-
-/// Which voxels are the subject: those that normalisation takes its statistics from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Foreground {
-    /// Nonzero in any channel: skull-stripped scans.
-    Nonzero,
-    /// Above Otsu's threshold of the channels' mean (Otsu 1979).
-    Otsu,
-    /// The whole volume.
-    Whole,
-}
-
-/// Right for any scan: nothing is cropped, every voxel counts.
-impl Default for PreprocessConfig {
-    fn default() -> Self {
-        PreprocessConfig {
-            spacing_mm: None,
-            foreground: Foreground::Whole,
-            crop: false,
-            size: None,
-        }
-    }
-}
-
-impl PreprocessConfig {
-    /// Refuses spacings and sizes that mean nothing.
-    ///
-    /// # Errors
-    /// [`Error::Geometry`].
-    pub fn check(&self) -> Result<()> {
-        match (self.spacing_mm, self.size) {
-            (Some(spacing), _) if !spacing.iter().all(|s| (0.05..=50.0).contains(s)) => {
-                Err(Error::geometry("a spacing from 0.05 to 50 mm", format!("{spacing:?}")))
-            }
-            (_, Some(size)) if !size.iter().all(|n| (1..=MAX_SIZE).contains(n)) => {
-                Err(Error::geometry(format!("a size from 1 to {MAX_SIZE}"), format!("{size:?}")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
+pub use working_memory::working_bytes;
 
 /// A network's input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// Channels, in the task's order.
+    /// The number of channels, which are in the task's order.
     pub channels: usize,
-    /// Voxels along right, front, top: i, j, k of the tensor.
+    /// The voxels along right, front, top: i, j, k of the tensor.
     pub dims: [usize; 3],
     /// Intensities, `[channel][k][j][i]`.
     pub values: Vec<f32>,
 }
 
-/// The largest input that is made: what a 32-bit browser can hold.
+/// The largest accepted input, which a 32-bit browser can hold.
 pub const MAX_INPUT_BYTES: u64 = 2 << 30;
 
-/// The most voxels along an axis that an input can be asked to have.
-const MAX_SIZE: usize = 4096;
-
-/// The input of a network, and where it lies on the source, the grid of the first channel; the
-/// others may be stored in another axis order. Canonical order (RAS+), z-score over
-/// the foreground, crop, resampling, zeros around it up to a size that the network takes.
+/// Returns a network's input and its placement on the source, which is the first channel's grid.
 ///
-/// Where the input's size is given, the crop is narrowed around its center until it fits; the
-/// statistics are those of the whole foreground all the same.
+/// The steps are canonical order (RAS+), z-scores over the foreground, crop, resampling, and padding
+/// with zeros to a size that the network accepts. The other channels may be stored in another axis
+/// order.
 ///
-/// Statistics are taken in canonical order in f64, one voxel behind the other: the same numbers
-/// for the same scan in whatever axis order it is stored, on every machine.
+/// If the input's size is given, the crop is narrowed around its center until it fits. The
+/// statistics are still those of the whole foreground.
+///
+/// Statistics are taken in canonical order in f64, one voxel after the other. They are the same for a
+/// scan in every axis order and on every machine.
 ///
 /// # Errors
-/// [`Error::Scan`] when channels and network do not fit or nothing is foreground;
+/// [`Error::Scan`] if the channels do not fit the network, or if there is no foreground;
 /// [`Error::Geometry`]; [`Error::TooLarge`].
 pub fn preprocess(
     channels: &[Volume],
@@ -114,24 +52,24 @@ pub fn preprocess(
         let expected = format!("{} channels", network.in_channels);
         return Err(Error::scan(expected, channels.len()));
     }
-    let source = &channels[0].grid;
+    let source = channels[0].grid();
     let orientation = source.orientation();
     let canonical = |volume: &Volume| {
-        let alignment = source.align(&volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
+        let alignment = source.align(volume.grid(), DEFAULT_TOLERANCE_VOXELS)?;
         Ok(match alignment.is_same_order() {
-            true => orientation.to_canonical(source.dims, &volume.voxels),
+            true => orientation.to_canonical(source.dims, volume.values()),
             false => {
-                let voxels = alignment.reorder(volume.voxels.clone());
+                let voxels = alignment.reorder(volume.values().to_vec());
                 orientation.to_canonical(source.dims, &voxels)
             }
         })
     };
     let canonical = channels.iter().map(canonical).collect::<Result<Vec<Vec<f32>>>>()?;
-    let mask = foreground(&canonical, config.foreground);
+    let mask = foreground_mask(&canonical, config.foreground);
     let whole = orientation.canonical_dims(source.dims);
     let (start, crop_dims) = match bounding_box(&mask, whole) {
         None => return Err(Error::scan("some foreground", "an empty scan")),
-        Some(found) if config.crop => found,
+        Some(bounding_box) if config.crop => bounding_box,
         Some(_) => ([0; 3], whole),
     };
     let spacing_mm = orientation.axes.map(|axis| source.world_from_voxel.spacing_mm()[axis]);
@@ -155,7 +93,7 @@ pub fn preprocess(
     Ok((Input { channels: channels.len(), dims, values }, placement))
 }
 
-/// The network's size for a crop, refused before anything of that size is allocated.
+/// Returns the network's input size for a crop. Errors, before any allocation, if it is too large.
 fn check_input_size(
     channels: usize,
     scaled_dims: [usize; 3],
@@ -174,26 +112,26 @@ fn check_input_size(
     }
     let dims = network.padded(scaled_dims);
     match bytes(dims) {
-        found if found > MAX_INPUT_BYTES => Err(too_large(found)),
+        bytes if bytes > MAX_INPUT_BYTES => Err(too_large(bytes)),
         _ => Ok(dims),
     }
 }
 
-/// A crop's extent at the wanted spacing, at least one voxel on each axis. Spacings that differ by
-/// less than a thousandth are the same.
-fn scaled_dims(dims: [usize; 3], spacing_mm: [f64; 3], wanted_mm: Option<[f64; 3]>) -> [usize; 3] {
-    let Some(wanted_mm) = wanted_mm else { return dims };
+/// Returns a crop's extent at the target spacing, at least one voxel on each axis. Spacings that
+/// differ by less than a thousandth are taken as equal.
+fn scaled_dims(dims: [usize; 3], spacing_mm: [f64; 3], target_mm: Option<[f64; 3]>) -> [usize; 3] {
+    let Some(target_mm) = target_mm else { return dims };
     std::array::from_fn(|a| {
-        let ratio = spacing_mm[a] / wanted_mm[a];
+        let ratio = spacing_mm[a] / target_mm[a];
         match (ratio - 1.0).abs() < 1e-3 {
             true => dims[a],
-            // A float becomes the nearest integer that a usize holds.
+            // The cast saturates at the largest usize.
             false => (dims[a] as f64 * ratio).round().max(1.0) as usize,
         }
     })
 }
 
-/// The middle of a crop, as much of it as fits the wanted size at the wanted spacing.
+/// Narrows a crop around its center until it fits the configured size at the configured spacing.
 fn narrow(
     mut start: [usize; 3],
     mut dims: [usize; 3],
@@ -204,9 +142,9 @@ fn narrow(
     for axis in 0..3 {
         let scaled = |n: usize| scaled_dims([n; 3], spacing_mm, config.spacing_mm)[axis];
         let ratio = spacing_mm[axis] / config.spacing_mm.unwrap_or(spacing_mm)[axis];
-        // The largest extent that is not above the size, but for rounding; then exactly.
-        let most = (size[axis] as f64 / ratio).ceil().max(1.0) as usize + 1;
-        let mut fits = dims[axis].min(most);
+        // An upper bound of the largest extent that fits, then the exact one.
+        let max_extent = (size[axis] as f64 / ratio).ceil().max(1.0) as usize + 1;
+        let mut fits = dims[axis].min(max_extent);
         while fits > 1 && scaled(fits) > size[axis] {
             fits -= 1;
         }
@@ -216,7 +154,7 @@ fn narrow(
     (start, dims)
 }
 
-/// First voxel and extent of the box around a mask; none where the mask is empty.
+/// Returns the first voxel and the extent of a mask's bounding box; `None` if the mask is empty.
 fn bounding_box(mask: &[bool], [ni, nj, _]: [usize; 3]) -> Option<([usize; 3], [usize; 3])> {
     let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
     for (row, voxels) in mask.chunks_exact(ni).enumerate() {

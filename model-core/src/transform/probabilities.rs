@@ -1,20 +1,25 @@
-//! From logits to probabilities on the source grid, where several predictions can be averaged.
+//! Makes probabilities on the source grid from logits, so that predictions can be averaged.
 
-use crate::transform::postprocess::decide_above;
+use crate::transform::postprocess::labels_from_outputs;
 use crate::{Head, Placement, Task};
 
-/// Logits on the source grid: where the network saw another spacing, interpolated linearly at the
-/// source's voxels, as [`postprocess`](fn@crate::postprocess) does. Outside the crop the logits say background.
+/// Restores logits to the source grid. If the network's spacing differs from the source's, they are
+/// interpolated linearly at the source's voxels, as in [`postprocess`](fn@crate::postprocess). Outside
+/// the crop the logits mean background.
 ///
 /// # Shapes
 /// - logits: `[output][k][j][i]` on the placement's network grid
 /// - output: `[output][voxel]` in the source's own order
 ///
 /// # Panics
-/// When the logits are not of that size.
+/// If the logits have another size.
 pub fn restore_logits(logits: &[f32], task: &Task, placement: &Placement) -> Vec<f32> {
     let num_voxels: usize = placement.dims().iter().product();
-    assert_eq!(logits.len(), num_voxels * task.num_outputs(), "one logit an output and voxel");
+    assert_eq!(
+        logits.len(),
+        num_voxels * task.num_outputs(),
+        "one logit for each output and voxel"
+    );
     let mut out = Vec::with_capacity(task.num_outputs() * placement.source().num_voxels());
     for (n, output) in logits.chunks_exact(num_voxels).enumerate() {
         let is_background = task.head == Head::Softmax && n == 0;
@@ -24,53 +29,60 @@ pub fn restore_logits(logits: &[f32], task: &Task, placement: &Placement) -> Vec
     out
 }
 
-/// Turns logits into probabilities: of each region by itself (sigmoid), or of each label among all
-/// of them (softmax).
+/// Replaces logits by probabilities: of each region independently (sigmoid), or of each label among
+/// all labels (softmax).
 ///
 /// # Shapes
 /// `logits`: `[output][voxel]`.
 ///
 /// # Panics
-/// When the logits are not of that size.
+/// If the logits have another size.
 pub fn probabilities(logits: &mut [f32], num_voxels: usize, task: &Task) {
-    assert_eq!(logits.len(), num_voxels * task.num_outputs(), "one logit an output and voxel");
+    assert_eq!(
+        logits.len(),
+        num_voxels * task.num_outputs(),
+        "one logit for each output and voxel"
+    );
     match task.head {
         Head::Sigmoid => logits.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp())),
         Head::Softmax => (0..num_voxels).for_each(|voxel| {
-            let places = || (0..task.num_outputs()).map(|n| voxel + n * num_voxels);
-            let largest = places().map(|at| logits[at]).fold(f32::NEG_INFINITY, f32::max);
-            places().for_each(|at| logits[at] = (logits[at] - largest).exp());
-            let sum: f32 = places().map(|at| logits[at]).sum();
-            places().for_each(|at| logits[at] /= sum);
+            let indices = || (0..task.num_outputs()).map(|n| voxel + n * num_voxels);
+            let largest = indices().map(|at| logits[at]).fold(f32::NEG_INFINITY, f32::max);
+            indices().for_each(|at| logits[at] = (logits[at] - largest).exp());
+            let sum: f32 = indices().map(|at| logits[at]).sum();
+            indices().for_each(|at| logits[at] /= sum);
         }),
     }
 }
 
-/// The labels that probabilities say, as [`crate::decide`] does for logits: a region is present
-/// above one half.
+/// Returns the labels for probabilities, as [`crate::labels_from_logits`] does for logits. A region is
+/// present above one half.
+///
+/// # Shapes
+/// `probabilities`: `[output][voxel]`.
 ///
 /// # Panics
-/// When the probabilities are not `[output][voxel]`.
-pub fn decide_probabilities(probabilities: &[f32], num_voxels: usize, task: &Task) -> Vec<u8> {
-    decide_above(0.5, probabilities, num_voxels, task)
+/// If the probabilities have another size.
+pub fn labels_from_probabilities(probabilities: &[f32], num_voxels: usize, task: &Task) -> Vec<u8> {
+    labels_from_outputs(0.5, probabilities, num_voxels, task)
 }
 
-/// Each region's probability: the output's own, or for exclusive labels the sum over those that the
-/// region unites.
+/// Returns each region's probability: its output's own with a sigmoid head, or the sum of its labels'
+/// probabilities with a softmax head.
 ///
 /// # Shapes
 /// - probabilities: `[output][voxel]`
-/// - output: for each region of the task, a number a voxel
+/// - output: for each region of the task `[voxel]`
 ///
 /// # Panics
-/// When the probabilities are not of that size.
+/// If the probabilities have another size.
 pub fn region_probabilities(
     probabilities: &[f32],
     num_voxels: usize,
     task: &Task,
 ) -> Vec<Vec<f32>> {
     let expected = num_voxels * task.num_outputs();
-    assert_eq!(probabilities.len(), expected, "one probability an output and voxel");
+    assert_eq!(probabilities.len(), expected, "one probability for each output and voxel");
     let output = |n: usize| &probabilities[n * num_voxels..(n + 1) * num_voxels];
     let codes = task.output_codes();
     let regions = task.regions.iter().enumerate();
@@ -78,8 +90,8 @@ pub fn region_probabilities(
         Head::Sigmoid => output(n).to_vec(),
         Head::Softmax => {
             let mut sum = vec![0.0; num_voxels];
-            let united = (0..codes.len()).filter(|&n| region.labels.contains(&codes[n]));
-            united.for_each(|n| sum.iter_mut().zip(output(n)).for_each(|(sum, p)| *sum += p));
+            let members = (0..codes.len()).filter(|&n| region.labels.contains(&codes[n]));
+            members.for_each(|n| sum.iter_mut().zip(output(n)).for_each(|(sum, p)| *sum += p));
             sum
         }
     };
@@ -97,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn probabilities_are_those_of_the_definition() {
+    fn probabilities_match_their_definition() {
         let mut regions = [0.0, 3f32.ln(), f32::NEG_INFINITY, 0.0, 0.0, 100.0];
         probabilities(&mut regions, 2, &Task::builtin("brats2023").unwrap());
         assert!((regions[1] - 0.75).abs() < 1e-6, "{regions:?}");
@@ -117,10 +129,9 @@ mod tests {
         assert_eq!(found, [[0.25], [0.5]]);
     }
 
-    /// Cropped and at half the resolution: the labels of probabilities on the source grid are
-    /// those of the logits.
+    /// The network's input is cropped and at half the resolution.
     #[test]
-    fn probabilities_on_the_source_grid_decide_as_logits_do() {
+    fn restored_probabilities_and_logits_give_the_same_labels() {
         let case = phantom::phantom(1, 32);
         let task = phantom::task();
         let config = PreprocessConfig {
@@ -136,8 +147,8 @@ mod tests {
         let mut restored = restore_logits(&logits, &task, &placement);
         let num_voxels = placement.source().num_voxels();
         probabilities(&mut restored, num_voxels, &task);
-        let expected = postprocess(&logits, &task, &placement).labels;
-        assert!(decide_probabilities(&restored, num_voxels, &task) == expected);
+        let expected = postprocess(&logits, &task, &placement).into_labels();
+        assert!(labels_from_probabilities(&restored, num_voxels, &task) == expected);
         assert!(expected.contains(&0) && expected.iter().any(|label| *label != 0));
     }
 }

@@ -130,7 +130,7 @@ fn with_length(first: &[u8], second: &[u8]) -> Vec<u8> {
 fn fragment(dims: [usize; 3]) -> String {
     let grid = Grid::new(dims, Affine::from_spacing([1.0, 2.0, 3.0]));
     let labels = (0..grid.num_voxels()).map(|n| (n % 7 % 3) as u8).collect();
-    let labels = LabelMap { grid, labels };
+    let labels = LabelMap::new(grid, labels).unwrap();
     let region = |codes: &[u8]| SharedRegion {
         name: "region".into(),
         color: [230, 159, 0],

@@ -122,13 +122,13 @@ fn times(case: &Prepared, settings: &AugmentSettings, patch: [usize; 3], count: 
 /// A scan of noise with one label.
 fn case(dims: [usize; 3], channels: usize) -> Result<Prepared> {
     let grid = Grid::new(dims, Affine::IDENTITY);
-    let channel = |n: usize| Volume {
-        voxels: normal(generator(n as u64, RngStream::Patch, 0)).take(grid.num_voxels()).collect(),
-        grid: grid.clone(),
+    let channel = |n: usize| {
+        let noise = normal(generator(n as u64, RngStream::Patch, 0));
+        Volume::new(grid.clone(), noise.take(grid.num_voxels()).collect())
     };
-    let volumes = (0..channels).map(channel).collect();
+    let volumes = (0..channels).map(channel).collect::<model_core::Result<_>>()?;
     let labels = (0..grid.num_voxels()).map(|n| u8::from(n % 5 == 0)).collect();
-    let labels = Some(LabelMap { grid: grid.clone(), labels });
+    let labels = Some(LabelMap::new(grid.clone(), labels)?);
     let names = (0..channels).map(|n| n.to_string()).collect();
     let task = Task::exclusive("noise", names, vec![(1, "some".to_string())]);
     let case = Case::new("noise", volumes, labels, &task)?;

@@ -64,7 +64,7 @@ pub(super) fn run(args: &MetricsArgs) -> Result<()> {
             let started = Instant::now();
             let maps = (read(predicted)?, read(reference)?);
             println!("reading both files: {:.3} s", started.elapsed().as_secs_f64());
-            let same = maps.1.grid.check_same(&maps.0.grid);
+            let same = maps.1.grid().check_same(maps.0.grid());
             same.map_err(|error| error.in_file(predicted.display().to_string()))?;
             maps
         }
@@ -73,7 +73,7 @@ pub(super) fn run(args: &MetricsArgs) -> Result<()> {
     };
     let task = find_task(Some(&args.task), &PathBuf::new())?;
     let regions = task.context("expected a task by name")?.regions;
-    let [i, j, k] = reference.grid.dims;
+    let [i, j, k] = reference.grid().dims;
     println!("{k}×{j}×{i} voxels (k, j, i), one thread, best of {repeats}\n");
     println!("{}", table(&predicted, &reference, &regions, repeats));
     println!("{DISCLAIMER}");
@@ -85,7 +85,7 @@ type Step<'a> = (&'static str, Box<dyn Fn(&Region) + 'a>);
 
 fn table(predicted: &LabelMap, reference: &LabelMap, regions: &[Region], repeats: usize) -> String {
     let settings = Settings::default();
-    let (p, r) = (&predicted.labels, &reference.labels);
+    let (p, r) = (predicted.labels(), reference.labels());
     let mask = |region: &Region| -> Vec<bool> {
         p.iter().map(|code| region.labels.contains(code)).collect()
     };
@@ -112,7 +112,7 @@ fn table(predicted: &LabelMap, reference: &LabelMap, regions: &[Region], repeats
             "components (26)",
             Box::new(|region| {
                 let mask = mask(region);
-                black_box(metrics::components(&mask, predicted.grid.dims, Connectivity::Corner));
+                black_box(metrics::components(&mask, predicted.grid().dims, Connectivity::Corner));
             }),
         ),
         (
@@ -155,7 +155,7 @@ fn synthetic(dims: [usize; 3]) -> Result<(LabelMap, LabelMap)> {
     ensure!(fits, "--size: expected 1 to {MAX_VOXELS} voxels, found {dims:?} (i, j, k)");
     let mut predicted = tumor(dims, 0.03);
     let reference = tumor(dims, 0.0);
-    if let [first, .., last] = &mut predicted.labels[..] {
+    if let [first, .., last] = predicted.labels_mut() {
         (*first, *last) = (3, 3);
     }
     Ok((predicted, reference))
@@ -184,5 +184,5 @@ fn tumor(dims: [usize; 3], moved: f64) -> LabelMap {
             }
         }
     }
-    LabelMap { grid, labels }
+    LabelMap::new(grid, labels).expect("a label for each voxel")
 }

@@ -308,7 +308,7 @@ impl CaseFiles {
             let bytes = ScanBytes::read(image)?;
             bytes.update(&mut digest);
             let reader = bytes.open().map_err(about)?;
-            let grid = channels.first().map_or(reader.grid(), |first| &first.grid).clone();
+            let grid = channels.first().map_or(reader.grid(), |first| first.grid()).clone();
             let (scan, found) = reader.scan_on(&grid, tolerance_voxels).map_err(about)?;
             if scan.volumes.len() > 1 {
                 blamed = Some(image);
@@ -323,9 +323,9 @@ impl CaseFiles {
                 let bytes = ScanBytes::read(file)?;
                 bytes.update(&mut digest);
                 let reader = bytes.open().map_err(about)?;
-                let grid = channels.first().map_or(reader.grid(), |first| &first.grid).clone();
+                let grid = channels.first().map_or(reader.grid(), |first| first.grid()).clone();
                 let (map, found) = reader.labels_on(&grid, tolerance_voxels).map_err(about)?;
-                task.check_codes(&map.labels).map_err(about)?;
+                task.check_codes(map.labels()).map_err(about)?;
                 warnings.extend(found.into_iter().map(|text| (text, file.clone())));
                 Some(map)
             }

@@ -154,14 +154,14 @@ pub(crate) mod tests {
     pub(crate) fn case() -> Prepared {
         let grid = Grid::new(DIMS, Affine::IDENTITY);
         let value = |n: usize| ((n * 7919) % 1009) as f32;
-        let channel = |c: usize| Volume {
-            voxels: (0..grid.num_voxels()).map(|n| value(n + c * 5)).collect(),
-            grid: grid.clone(),
+        let channel = |c: usize| {
+            let values = (0..grid.num_voxels()).map(|n| value(n + c * 5)).collect();
+            Volume::new(grid.clone(), values).unwrap()
         };
         let mut labels = vec![0; grid.num_voxels()];
         labels[grid.index([6, 2, 13])] = 1;
         labels[..96].fill(2);
-        let labels = LabelMap { grid: grid.clone(), labels };
+        let labels = LabelMap::new(grid.clone(), labels).unwrap();
         let names = vec![(1, "one".to_string()), (2, "two".to_string())];
         let task = Task::exclusive("test", vec!["a".into(), "b".into()], names);
         let case = Case::new("test", vec![channel(0), channel(1)], Some(labels), &task).unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use model_core::task::dataset::{Manifest, Pair};
+use model_core::task::dataset::{LabeledScan, Manifest};
 use model_core::{formats::nifti, phantom};
 use rayon::prelude::*;
 
@@ -29,7 +29,7 @@ pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
         std::fs::create_dir(out.join(folder))?;
     }
     let bar = progress::bar("writing phantoms", cases as u64);
-    let pair = |seed: u64| -> Result<Pair> {
+    let pair = |seed: u64| -> Result<LabeledScan> {
         let case = phantom::phantom(seed, size);
         let image = format!("imagesTr/phantom_{seed:05}.nii.gz");
         let label = format!("labelsTr/phantom_{seed:05}.nii.gz");
@@ -37,19 +37,19 @@ pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
         let labels = case.labels.context("expected a phantom with labels")?;
         files::write(&out.join(&label), &nifti::write_labels(&labels))?;
         bar.inc(1);
-        Ok(Pair { image, others: Vec::new(), label })
+        Ok(LabeledScan { image, other_images: Vec::new(), label })
     };
-    let training = (seed..end).into_par_iter().map(pair).collect::<Result<Vec<Pair>>>()?;
+    let training = (seed..end).into_par_iter().map(pair).collect::<Result<Vec<LabeledScan>>>()?;
     bar.finish_and_clear();
     let manifest = Manifest {
         name: phantom::task().name,
-        licence: "CC0 1.0 (synthetic)".into(),
+        license: Some("CC0 1.0 (synthetic)".into()),
         task: phantom::task(),
         num_training: Some(training.len() as u64),
         training,
         validation: Vec::new(),
         test: Vec::new(),
-        by_name: None,
+        nnunet_cases: None,
     };
     files::write(&out.join("dataset.json"), manifest.to_json().as_bytes())
 }

@@ -191,7 +191,8 @@ fn score_case(
     let reference = read_labels(&files.reference, None, options, warnings)?;
     let settings = &options.settings;
     let Some(file) = &files.predicted else {
-        let scores = regions.iter().map(|r| metrics::missing(&reference, &r.labels, settings));
+        let scores =
+            regions.iter().map(|r| metrics::missing_scores(&reference, &r.labels, settings));
         let lesions = regions.iter().map(|r| missing_lesions(&reference, &r.labels));
         return Ok(CaseScores {
             name: files.name.clone(),
@@ -200,7 +201,7 @@ fn score_case(
             lesions: options.lesion_wise.then(|| lesions.collect()),
         });
     };
-    let predicted = read_labels(file, Some(&reference.grid), options, warnings)?;
+    let predicted = read_labels(file, Some(reference.grid()), options, warnings)?;
     let scores = regions.iter().map(|r| score(&predicted, &reference, &r.labels, settings));
     let lesions =
         regions.iter().map(|r| lesion_scores(&predicted, &reference, &r.labels, settings.surface));
@@ -230,7 +231,7 @@ fn read_labels(
     let (map, found) = reader.labels_on(&grid, options.tolerance_voxels).map_err(in_file(file))?;
     found.iter().for_each(|text| warnings.add(text, file));
     if let Some(task) = &options.task {
-        task.check_codes(&map.labels).map_err(in_file(file))?;
+        task.check_codes(map.labels()).map_err(in_file(file))?;
     }
     Ok(map)
 }
@@ -244,7 +245,7 @@ impl Evaluation {
     /// One measure of one region over the cases.
     pub fn summary(&self, region: usize, measure: &Measure<Scores>) -> Summary {
         let values = self.cases.iter().map(|case| (measure.of)(&case.scores[region]));
-        Summary::of(&values.collect::<Vec<f64>>())
+        Summary::from_scores(&values.collect::<Vec<f64>>())
     }
 
     /// One measure of one region over the cases' lesions; none where those were not scored.
@@ -255,7 +256,7 @@ impl Evaluation {
     ) -> Option<Summary> {
         let value = |case: &CaseScores| Some((measure.of)(&case.lesions.as_ref()?[region]));
         let values = self.cases.iter().map(value).collect::<Option<Vec<f64>>>()?;
-        Some(Summary::of(&values))
+        Some(Summary::from_scores(&values))
     }
 
     /// Writes every case's scores as CSV, a row for each case and region; a score that the rule does

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use model_core::{Holds, ScanName, Task};
+use model_core::{ScanContent, ScanName, Task};
 
 use trainer_data::data_set::listing::{self, file_name, folder_name};
 use trainer_data::data_set::references;
@@ -78,7 +78,7 @@ fn references(path: &Path, task: Option<&Task>) -> Result<BTreeMap<String, PathB
 /// The label maps in a folder by the case's name: the scans that lie in it, or where these are not
 /// named as segmentations, those below it that are. Beside segmentations other scans do not count.
 fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let is_labels = |file: &PathBuf| named(file).holds == Holds::Labels;
+    let is_labels = |file: &PathBuf| named(file).content == ScanContent::Labels;
     let inside = listing::entries(folder)?.into_iter().map(|(_, path)| path);
     let is_scan = |path: &PathBuf| references::scan_name(path).is_some() && !path.is_dir();
     let mut scans: Vec<PathBuf> = inside.filter(is_scan).collect();
@@ -92,8 +92,9 @@ fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
         }
     } else {
         // The channels of the cases, and masks of the brain.
-        let is_other =
-            |file: &PathBuf| matches!(named(file).holds, Holds::OtherChannel | Holds::OtherMask);
+        let is_other = |file: &PathBuf| {
+            matches!(named(file).content, ScanContent::OtherChannel | ScanContent::OtherMask)
+        };
         scans.retain(|file| !is_other(file));
     }
     ensure!(
@@ -127,10 +128,9 @@ fn named(file: &Path) -> ScanName {
 /// A file's name without what says that it is a segmentation; where it says only that, the folder's.
 fn case_name(file: &Path) -> String {
     match named(file) {
-        ScanName { holds: Holds::Labels, is_at_end: true, case, .. } => match case.is_empty() {
-            true => folder_name(file.parent().unwrap_or(Path::new(""))),
-            false => case,
-        },
+        ScanName { content: ScanContent::Labels, is_at_end: true, case, .. } => {
+            case.unwrap_or_else(|| folder_name(file.parent().unwrap_or(Path::new(""))))
+        }
         _ => references::scan_name(file).unwrap_or_else(|| files::case_name(file)),
     }
 }

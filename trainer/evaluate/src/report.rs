@@ -75,7 +75,7 @@ impl Evaluation {
         for (n, region) in self.regions.iter().enumerate() {
             let mut name = cut(&region.name);
             let mut row = |title: &str, digits: usize, summary: Summary| {
-                let Summary { n, mean, median, deviation, least, most } = summary;
+                let Summary { n, mean, median, deviation, min: least, max: most } = summary;
                 let cells = [mean, median, deviation, least, most].map(|x| cell(x, digits, 9));
                 text += &format!("{name:width$}  {title:14} {} {n:>6}\n", cells.join(" "));
                 name.clear();

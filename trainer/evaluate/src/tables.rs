@@ -53,7 +53,7 @@ struct JsonScores<'a> {
 }
 
 fn summary(summary: Summary) -> serde_json::Value {
-    let Summary { n, mean, median, deviation, least, most } = summary;
+    let Summary { n, mean, median, deviation, min: least, max: most } = summary;
     serde_json::json!({
         "n": n, "mean": mean, "median": median, "standard_deviation": deviation, "min": least,
         "max": most,

@@ -40,7 +40,7 @@ pub(super) fn regions_present(files: &[Files], budget: &Budget) -> Result<Vec<Re
         for file in files.predicted.iter().chain([&files.reference]) {
             let _held = budget.take(ScanBytes::working_bytes(file, |voxels, _| voxels)?);
             let map = read_labels(file, None, &Options::default(), &WarningCounts::default())?;
-            map.labels.iter().for_each(|&code| present[usize::from(code)] = true);
+            map.labels().iter().for_each(|&code| present[usize::from(code)] = true);
         }
         Ok(present)
     };

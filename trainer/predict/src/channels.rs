@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use model_core::{Holds, ScanName, Task, is_specific};
+use model_core::{ScanContent, ScanName, Task, is_specific_channel};
 
 use super::inputs::{Inputs, name_of, num_channels};
 use trainer_data::data_set::by_suffix::{self, Group};
@@ -23,9 +23,9 @@ pub(super) fn sort(root: Option<&Path>, scans: Vec<PathBuf>, task: &Task, found:
     let mut sorter = Sorter { task, found };
     let (mut numbered, mut named, mut untold) = (Vec::new(), Vec::new(), Vec::new());
     for scan in scans {
-        match ScanName::parse(&file_name(&scan), &task.channels).holds {
-            Holds::Numbered(_) => numbered.push(scan),
-            Holds::Untold => untold.push(scan),
+        match ScanName::parse(&file_name(&scan), &task.channels).content {
+            ScanContent::Numbered(_) => numbered.push(scan),
+            ScanContent::Unknown => untold.push(scan),
             _ => named.push(scan),
         }
     }
@@ -45,19 +45,19 @@ impl Sorter<'_> {
     fn named(&mut self, root: Option<&Path>, scans: Vec<PathBuf>) {
         let channels = &self.task.channels;
         // A model of "MRI" takes any contrast, but one of a case.
-        let takes_any = channels.len() == 1 && !is_specific(&channels[0]);
+        let takes_any = channels.len() == 1 && !is_specific_channel(&channels[0]);
         let (any, scans): (Vec<PathBuf>, Vec<PathBuf>) = scans.into_iter().partition(|scan| {
-            let holds = ScanName::parse(&file_name(scan), channels).holds;
-            takes_any && matches!(holds, Holds::OtherChannel)
+            let holds = ScanName::parse(&file_name(scan), channels).content;
+            takes_any && matches!(holds, ScanContent::OtherChannel)
         });
         self.one_of_each_case(any);
         let (groups, unused) = by_suffix::groups(root.unwrap_or(Path::new("")), &scans, channels);
         self.found.left.extend(unused);
         for group in groups {
-            for member in group.of(Holds::Labels) {
+            for member in group.of(ScanContent::Labels) {
                 self.found.left.add("the experts' labels", &member.file);
             }
-            if group.files.iter().any(|member| member.name.holds != Holds::Labels) {
+            if group.files.iter().any(|member| member.name.content != ScanContent::Labels) {
                 self.group(&group);
             }
         }
@@ -98,7 +98,7 @@ impl Sorter<'_> {
     fn one_of_each_case(&mut self, scans: Vec<PathBuf>) {
         let mut by_case: BTreeMap<(PathBuf, String), Vec<PathBuf>> = BTreeMap::new();
         for scan in scans {
-            let case = ScanName::parse(&file_name(&scan), &[]).case;
+            let case = ScanName::parse(&file_name(&scan), &[]).case.unwrap_or_default();
             let folder = scan.parent().unwrap_or(Path::new("")).to_path_buf();
             by_case.entry((folder, case)).or_default().push(scan);
         }
@@ -125,9 +125,10 @@ impl Sorter<'_> {
         let mut by_folder: BTreeMap<PathBuf, Numbers> = BTreeMap::new();
         for scan in scans {
             let folder = scan.parent().unwrap_or(Path::new("")).to_path_buf();
-            let ScanName { case, holds, .. } = ScanName::parse(&file_name(&scan), &[]);
-            let Holds::Numbered(number) = holds else { continue };
-            let files = by_folder.entry(folder).or_default().entry(case).or_default();
+            let ScanName { case, content, .. } = ScanName::parse(&file_name(&scan), &[]);
+            let ScanContent::Numbered(number) = content else { continue };
+            let files =
+                by_folder.entry(folder).or_default().entry(case.unwrap_or_default()).or_default();
             files.entry(number).or_default().push(scan);
         }
         let mut own = Vec::new();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use model_core::{Holds, ScanName, Task, scan_stem};
+use model_core::{ScanContent, ScanName, Task, scan_stem};
 
 use super::channels::sort;
 use super::members;
@@ -192,8 +192,11 @@ fn of_files(given: &[PathBuf], task: &Task, found: &mut Inputs) -> Result<()> {
         given.iter().map(|file| ScanName::parse(&file_name(file), &task.channels)).collect();
     let case = |images: Vec<PathBuf>| CaseFiles { name: name_of(&images[0]), images, label: None };
     if let ([file], [name]) = (given, &told[..]) {
-        let is_other = matches!(name.holds, Holds::OtherChannel | Holds::Labels | Holds::OtherMask);
-        if is_other && expected == 1 && model_core::is_specific(&task.channels[0]) {
+        let is_other = matches!(
+            name.content,
+            ScanContent::OtherChannel | ScanContent::Labels | ScanContent::OtherMask
+        );
+        if is_other && expected == 1 && model_core::is_specific_channel(&task.channels[0]) {
             found.notes.push(format!(
                 "{} is taken for {}, though its name says {}",
                 file.display(),
@@ -217,7 +220,9 @@ fn of_files(given: &[PathBuf], task: &Task, found: &mut Inputs) -> Result<()> {
         found.cases.push(case(images));
         return Ok(());
     }
-    let is_channel = |name: &ScanName| matches!(name.holds, Holds::Channel(_) | Holds::Numbered(_));
+    let is_channel = |name: &ScanName| {
+        matches!(name.content, ScanContent::Channel(_) | ScanContent::Numbered(_))
+    };
     ensure!(
         sum > expected && told.iter().any(is_channel),
         "expected {expected} channels ({}), found {sum} in {} files",
@@ -231,8 +236,8 @@ fn of_files(given: &[PathBuf], task: &Task, found: &mut Inputs) -> Result<()> {
 /// A file for each channel, in the task's order: by their names where these tell it, else as they
 /// are given.
 fn in_order(given: &[PathBuf], told: &[ScanName], task: &Task) -> Result<Vec<PathBuf>> {
-    let channel = |name: &ScanName| match name.holds {
-        Holds::Channel(n) | Holds::Numbered(n) => Some(n),
+    let channel = |name: &ScanName| match name.content {
+        ScanContent::Channel(n) | ScanContent::Numbered(n) => Some(n),
         _ => None,
     };
     let places: Vec<Option<usize>> = told.iter().map(channel).collect();
@@ -242,9 +247,9 @@ fn in_order(given: &[PathBuf], told: &[ScanName], task: &Task) -> Result<Vec<Pat
         return Ok(all.into_iter().cloned().collect());
     }
     for (at, (file, name)) in given.iter().zip(told).enumerate() {
-        let is_other = match name.holds {
-            Holds::Channel(n) | Holds::Numbered(n) => n != at,
-            Holds::Untold => false,
+        let is_other = match name.content {
+            ScanContent::Channel(n) | ScanContent::Numbered(n) => n != at,
+            ScanContent::Unknown => false,
             _ => true,
         };
         ensure!(

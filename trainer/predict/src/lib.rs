@@ -11,9 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anyhow::{Context, Result, bail, ensure};
 use model_core::kernels::DeviceKind;
 use model_core::{
-    Bundle, Case, Input, LabelMap, Placement, Task, Tiling, Volume, decide_probabilities,
-    histograms, keep_largest_of_foreground, keep_largest_of_regions, postprocess, preprocess,
-    probabilities, region_probabilities, restore_logits,
+    Bundle, Case, Input, LabelMap, Placement, Task, Tiling, Volume, histograms,
+    keep_largest_of_foreground, keep_largest_of_regions, labels_from_probabilities, postprocess,
+    preprocess, probabilities, region_probabilities, restore_logits,
 };
 
 pub mod backend;
@@ -145,7 +145,8 @@ impl Predictor {
             None => self.members.iter().collect(),
         };
         let flips = flips::combinations(self.settings.flips);
-        let (num_voxels, count) = (case.channels[0].grid.num_voxels(), running.len() * flips.len());
+        let (num_voxels, count) =
+            (case.channels[0].grid().num_voxels(), running.len() * flips.len());
         let (mut shown, mut sum) = (Vec::new(), Vec::new());
         let mut alone = None;
         for (n, member) in running.iter().enumerate() {
@@ -168,21 +169,25 @@ impl Predictor {
             shown.push(choice);
         }
         sum.iter_mut().for_each(|p| *p /= count as f32);
-        let grid = case.channels[0].grid.clone();
-        let mut labels = alone.unwrap_or_else(|| LabelMap {
-            labels: decide_probabilities(&sum, num_voxels, self.task()),
-            grid: grid.clone(),
-        });
+        let grid = case.channels[0].grid().clone();
+        let mut labels = match alone {
+            Some(labels) => labels,
+            None => {
+                let labels = labels_from_probabilities(&sum, num_voxels, self.task());
+                LabelMap::new(grid.clone(), labels)?
+            }
+        };
         match self.settings.largest {
             Some(Largest::Foreground) => keep_largest_of_foreground(&mut labels),
             Some(Largest::Regions) => keep_largest_of_regions(&mut labels, self.task()),
             None => {}
         }
-        let volume = |voxels| Volume { grid: grid.clone(), voxels };
+        let volume = |values| Volume::new(grid.clone(), values);
         let probabilities = self.settings.probabilities.then(|| {
             let regions = region_probabilities(&sum, num_voxels, self.task());
-            regions.into_iter().map(volume).collect()
+            regions.into_iter().map(volume).collect::<model_core::Result<_>>()
         });
+        let probabilities = probabilities.transpose()?;
         Ok(Prediction { labels, probabilities, shown, selection })
     }
 
@@ -239,7 +244,7 @@ impl Predictor {
             )
         };
         let tiling = Tiling::new(input.dims, window, overlap);
-        let count = tiling.num_windows();
+        let count = tiling.num_tiles();
         let logits = tiling.run(
             &flipped,
             self.task().num_outputs(),

@@ -90,9 +90,9 @@ fn profiled(case_files: &CaseFiles, models: &[Predictor]) -> Result<Profiled> {
         anyhow::bail!("expected labels, found none (case {})", case_files.name)
     };
     let dice_of = |model: &Predictor| -> Result<f64> {
-        let labels = model.segment(&case, |_| {})?.labels.labels;
+        let labels = model.segment(&case, |_| {})?.labels.into_labels();
         let regions = &model.task().regions;
-        let scores = regions.iter().map(|r| dice(&labels, &reference.labels, &r.labels, RULE));
+        let scores = regions.iter().map(|r| dice(&labels, reference.labels(), &r.labels, RULE));
         Ok(scores.sum::<f64>() / regions.len() as f64)
     };
     Ok(Profiled {

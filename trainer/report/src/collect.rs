@@ -35,7 +35,7 @@ impl<'a> Collector<'a> {
         predicted: &LabelMap,
         gray: impl FnOnce() -> Result<Gray>,
     ) -> Result<()> {
-        reference.grid.check_same(&predicted.grid)?;
+        reference.grid().check_same(predicted.grid())?;
         let result = CaseResult::measure(name, predicted, reference, self.task, &self.settings);
         let (task, shown) = (self.task, &self.task.channels[channel(self.task)]);
         self.add_result(result, || picture(&gray()?, shown, reference, predicted, task))

@@ -132,7 +132,7 @@ impl HeldOut {
     /// A summary of a score over the cases, by region.
     pub fn summary(&self, region: usize, of: impl Fn(&RegionResult) -> Option<f64>) -> Summary {
         let scores = self.cases.iter().map(|case| of(&case.regions[region]).unwrap_or(f64::NAN));
-        Summary::of(&scores.collect::<Vec<f64>>())
+        Summary::from_scores(&scores.collect::<Vec<f64>>())
     }
 }
 
@@ -162,7 +162,7 @@ impl CaseResult {
         CaseResult {
             name: name.into(),
             regions: task.regions.iter().map(region).collect(),
-            warnings: nifti::warnings(&reference.grid.forms),
+            warnings: nifti::warnings(&reference.grid().transforms),
         }
     }
 

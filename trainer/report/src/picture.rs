@@ -46,10 +46,10 @@ pub fn picture(
     predicted: &LabelMap,
     task: &Task,
 ) -> Result<(String, Vec<u8>)> {
-    gray.grid.check_same(&reference.grid)?;
-    gray.grid.check_same(&predicted.grid)?;
+    gray.grid.check_same(reference.grid())?;
+    gray.grid.check_same(predicted.grid())?;
     let num_voxels = gray.grid.num_voxels();
-    let lens = [gray.voxels.len(), reference.labels.len(), predicted.labels.len()];
+    let lens = [gray.voxels.len(), reference.labels().len(), predicted.labels().len()];
     ensure!(
         num_voxels > 0 && lens.iter().all(|&len| len == num_voxels),
         "expected {num_voxels} voxels, at least 1, found {lens:?}"

@@ -36,7 +36,7 @@ pub fn summary(out: &Path, folds: usize) -> Result<String> {
         let n: usize = by_fold.iter().map(|scores| scores[number].n).sum();
         text += &format!("\n{}", region.region);
         scores.iter().for_each(|dice| text += &format!("\t{dice:.4}"));
-        let Summary { mean, deviation, .. } = Summary::of(&scores);
+        let Summary { mean, deviation, .. } = Summary::from_scores(&scores);
         text += &format!("\t{mean:.4}\t{deviation:.4}\t{n}");
     }
     if are_chosen {

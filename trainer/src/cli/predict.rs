@@ -161,7 +161,7 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
         None => None,
         Some(file) => {
             let bytes = files::read(file, MAX_BYTES)?;
-            let text = model_core::text(&bytes);
+            let text = model_core::utf8_text(&bytes);
             let about = || format!("cannot read {} as a profile", file.display());
             Some(text.with_context(about)?.to_string())
         }

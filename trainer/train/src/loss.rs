@@ -257,7 +257,7 @@ impl Loss {
     fn sums(&self, probabilities: &[Vec<f32>], codes: &[u8], o: usize) -> Sums {
         let mut sums = Sums::default();
         for (v, (&p, &code)) in probabilities[o].iter().zip(codes).enumerate() {
-            // The first largest wins, as in `decide`.
+            // The first largest wins, as in `labels_from_logits`.
             let decided = if self.exclusive {
                 let mut rows = probabilities.iter().enumerate();
                 rows.all(|(other, row)| row[v] < p || (other >= o && row[v] <= p))

@@ -41,12 +41,12 @@ pub fn validate(
             return Ok(None);
         }
         progress(done);
-        let reference = cases.reference(number)?.labels;
+        let reference = cases.reference(number)?.into_labels();
         let case = cases.load(number)?;
         let logits = model::logits(network, &case.input, device);
         let predicted = postprocess(&logits, task, &case.placement);
         for (scores, region) in by_region.iter_mut().zip(&task.regions) {
-            scores.push(dice(&predicted.labels, &reference, &region.labels, RULE));
+            scores.push(dice(predicted.labels(), &reference, &region.labels, RULE));
         }
     }
     Ok(Some(Validation { dice: by_region }))

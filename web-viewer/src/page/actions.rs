@@ -239,7 +239,8 @@ pub fn segment(page: Page, tiled: bool) {
                 num_tiles.map(|n| messages::tiles(n, summary.plan.dims)).unwrap_or_default();
             page.run_summary.set(run_summary(&summary, &tiles));
             page.fallbacks.set(summary.fallbacks);
-            let result = shared_result(&model, LabelMap { grid, labels }, tiles);
+            let labels = LabelMap::new(grid, labels).map_err(|error| error.to_string())?;
+            let result = shared_result(&model, labels, tiles);
             page.show_result(result, central_voxel);
         }
         page.update_status();
@@ -291,7 +292,8 @@ fn shared_result(model: &Model, labels: LabelMap, tiles: String) -> SharedResult
 pub fn save(page: Page) {
     let Some(result) = page.result.get_untracked() else { return };
     let description = messages::description(&result.model.tiles);
-    let bytes = model_core::formats::nifti::write_labels_described(&result.labels, &description);
+    let bytes =
+        model_core::formats::nifti::write_labels_with_description(&result.labels, &description);
     let name = "segmentation_research_use_only.nii.gz";
     if let Err(error) = browser::save(name, "application/gzip", &bytes) {
         page.show_error(format!("cannot save {name}: {}", browser::error_text(&error)));

@@ -36,14 +36,14 @@ fn draw_view(
     let (Some(shown), Some(window)) = (page.shown_channel(), page.shown_window()) else {
         return Ok(());
     };
-    let gray = draw_gray(&shown.volume.voxels, view.indices(), window);
+    let gray = draw_gray(shown.volume.values(), view.indices(), window);
     context.set_image_smoothing_enabled(true);
     draw_pixels(&context, view, &fitted, &gray)?;
     if let Some(result) = page.result.get()
-        && result.labels.grid.check_same(&shown.volume.grid).is_ok()
+        && result.labels.grid().check_same(shown.volume.grid()).is_ok()
     {
         let (colors, opacity) = (page.label_colors(), page.opacity.get());
-        let labels = &result.labels.labels;
+        let labels = result.labels.labels();
         let overlay = draw_overlay(labels, view.indices(), view.size()[0], &colors, opacity);
         context.set_image_smoothing_enabled(false);
         draw_pixels(&context, view, &fitted, &overlay)?;

@@ -127,8 +127,8 @@ fn CrosshairInfo(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
         let crosshair = page.crosshair.get();
         let ras_voxel = std::array::from_fn(|axis| crosshair[axis].min(frame.dims[axis] - 1));
         let voxel = frame.source_from_ras(ras_voxel).map(|i| i as f64);
-        let [x, y, z] = shown.volume.grid.world_from_voxel.apply(voxel);
-        let value = short_number(*shown.volume.voxels.get(frame.index(ras_voxel))?);
+        let [x, y, z] = shown.volume.grid().world_from_voxel.apply(voxel);
+        let value = short_number(*shown.volume.values().get(frame.index(ras_voxel))?);
         let coordinate = |mm: f64, [positive, negative]: [char; 2]| {
             format!("{} {:.0}", if mm < 0.0 { negative } else { positive }, mm.abs())
         };

@@ -106,9 +106,9 @@ async fn restore_worker(page: Page) -> Result<(), String> {
         .slots
         .with_untracked(|slots| slots.iter().filter_map(|slot| slot.loaded.clone()).collect());
     for LoadedChannel { handle, channel, volume, .. } in channels {
-        let (resource, grid) = (handle.id(), volume.grid.clone());
+        let (resource, grid) = (handle.id(), volume.grid().clone());
         let restore = WorkerRequest::RestoreChannel { resource, channel, grid };
-        let voxels = Float32Array::from(&volume.voxels[..]).buffer();
+        let voxels = Float32Array::from(volume.values()).buffer();
         request(&restore, Some(voxels.into())).await?;
     }
     let Some(model) = page.model.get_untracked() else { return Ok(()) };

@@ -49,9 +49,10 @@ fn Regions(page: Page, result: Arc<SharedResult>) -> impl IntoView {
         }
     });
     // The volumes depend on the voxel size in the header, so its warnings belong to the result.
-    let geometry_warnings = nifti::warnings(&result.labels.grid.forms).into_iter().map(|text| {
-        view! { <p class="warning geometry" role="note">{text}</p> }
-    });
+    let geometry_warnings =
+        nifti::warnings(&result.labels.grid().transforms).into_iter().map(|text| {
+            view! { <p class="warning geometry" role="note">{text}</p> }
+        });
     view! {
         {warning}
         {tiles}

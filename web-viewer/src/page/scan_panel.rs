@@ -26,7 +26,7 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
             </div>
             <Show when=move || page.shown_channel().is_some() fallback=move || view! { <p class="hint">{hint}</p> }>
                 <p class="hint">
-                    {move || page.shown_channel().map(|shown| describe(&shown.volume.grid))}
+                    {move || page.shown_channel().map(|shown| describe(shown.volume.grid()))}
                 </p>
             </Show>
             {move || page.slots.with(|slots| geometry_warnings(slots)).into_iter().map(|text| view! {

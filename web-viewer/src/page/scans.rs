@@ -126,16 +126,18 @@ async fn read(page: Page, file: ScanFile) -> Result<Vec<LoadedChannel>, String> 
     else {
         return Err(format!("the worker did not return the scan (in {name})"));
     };
-    let voxels = arrays.iter().map(|array| Float32Array::from(array).to_vec());
-    let channels = voxels.enumerate().map(|(channel, voxels)| LoadedChannel {
-        handle: handle.clone(),
-        channel,
-        file: name.clone(),
-        default_window: Window::robust(&voxels),
-        warnings: warnings.clone(),
-        volume: Arc::new(Volume { grid: grid.clone(), voxels }),
+    let values = arrays.iter().map(|array| Float32Array::from(array).to_vec());
+    let channels = values.enumerate().map(|(channel, values)| {
+        Ok(LoadedChannel {
+            handle: handle.clone(),
+            channel,
+            file: name.clone(),
+            default_window: Window::robust(&values),
+            warnings: warnings.clone(),
+            volume: Arc::new(Volume::new(grid.clone(), values).map_err(|e| e.to_string())?),
+        })
     });
-    Ok(channels.collect())
+    channels.collect()
 }
 
 /// Reorders a channel's axes to those of `grid`, so that the two can be overlaid.
@@ -143,15 +145,15 @@ async fn read(page: Page, file: ScanFile) -> Result<Vec<LoadedChannel>, String> 
 /// # Errors
 /// [`model_core::Error::Geometry`] if the channel's grid covers other voxels.
 fn aligned_to(grid: &Grid, loaded: &LoadedChannel) -> model_core::Result<LoadedChannel> {
-    let alignment = grid.align(&loaded.volume.grid, DEFAULT_TOLERANCE_VOXELS)?;
+    let alignment = grid.align(loaded.volume.grid(), DEFAULT_TOLERANCE_VOXELS)?;
     let mut aligned = loaded.clone();
     let is_new = |warning: &String| !aligned.warnings.contains(warning);
     if let Some(warning) = alignment.warning().filter(is_new) {
         aligned.warnings.push(warning);
     }
     if !alignment.is_same_order() {
-        let voxels = alignment.reorder(aligned.volume.voxels.clone());
-        aligned.volume = Arc::new(Volume { grid: grid.clone(), voxels });
+        let voxels = alignment.reorder(aligned.volume.values().to_vec());
+        aligned.volume = Arc::new(Volume::new(grid.clone(), voxels)?);
     }
     Ok(aligned)
 }
@@ -167,7 +169,7 @@ async fn load_for_link(
     for file in files {
         for loaded in read(page, file).await? {
             let name = format!("Scan {}", slots.len() + 1);
-            let aligned = aligned_to(&result.labels.grid, &loaded).map_err(|error| {
+            let aligned = aligned_to(result.labels.grid(), &loaded).map_err(|error| {
                 format!(
                     "this is not the scan of the linked result: {error} (in {}). Choose the scan \
                      that was segmented, or one of the same series on the same grid.",
@@ -198,7 +200,7 @@ fn align_channels(page: Page) -> Result<(), String> {
     });
     let Some(((_, first_name, first), others)) = loaded_slots.split_first() else { return Ok(()) };
     for (slot, name, loaded) in others {
-        let aligned = aligned_to(&first.volume.grid, loaded).map_err(|error| {
+        let aligned = aligned_to(first.volume.grid(), loaded).map_err(|error| {
             format!(
                 "{name} ({}) is not on the grid of {first_name} ({}): {error}. Choose scans of one \
                  examination that are resampled to one grid.",

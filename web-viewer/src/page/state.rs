@@ -319,10 +319,10 @@ impl Page {
 
     /// Puts a channel into a slot. The first channel on a new grid centers the crosshair.
     pub fn fill_slot(self, slot: usize, loaded: LoadedChannel) {
-        let frame = RasFrame::new(&loaded.volume.grid);
+        let frame = RasFrame::new(loaded.volume.grid());
         let is_new_grid = !self.slots.with_untracked(|slots| {
             let mut others = slots.iter().filter_map(|slot| slot.loaded.as_ref());
-            others.any(|other| RasFrame::new(&other.volume.grid) == frame)
+            others.any(|other| RasFrame::new(other.volume.grid()) == frame)
         });
         if is_new_grid {
             self.crosshair.set(frame.center());
@@ -362,7 +362,7 @@ impl Page {
     /// Shows a result with all of its regions, and moves the crosshair to the central voxel.
     pub fn show_result(self, result: SharedResult, central_voxel: Option<[usize; 3]>) {
         if let Some(voxel) = central_voxel {
-            self.crosshair.set(RasFrame::new(&result.labels.grid).ras_from_source(voxel));
+            self.crosshair.set(RasFrame::new(result.labels.grid()).ras_from_source(voxel));
         }
         self.visible_regions.set(vec![true; result.regions.len()]);
         self.result.set(Some(Arc::new(result)));

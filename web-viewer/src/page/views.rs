@@ -21,7 +21,7 @@ pub fn Views(page: Page) -> impl IntoView {
     let listener = window_event_listener(leptos::ev::resize, move |_| *resized.write() += 1);
     on_cleanup(move || listener.remove());
     let frame =
-        Memo::new(move |_| page.shown_channel().map(|shown| RasFrame::new(&shown.volume.grid)));
+        Memo::new(move |_| page.shown_channel().map(|shown| RasFrame::new(shown.volume.grid())));
     let is_empty = move || frame.with(Option::is_none);
     // On a narrow screen the first scan changes the layout, whose sizes are known one frame later.
     Effect::new(move |_| {

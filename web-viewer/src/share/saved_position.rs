@@ -17,7 +17,7 @@ const TOLERANCE: f64 = 1e-3;
 /// [`ShareError::Content`] if the header cannot be read, or disagrees with the grid.
 pub fn world_from_voxel(grid: &Grid) -> Result<Affine, ShareError> {
     let invalid = |error| ShareError::content("a position that can be saved", error);
-    let from_header = grid.forms.world_from_voxel(grid.dims).map_err(invalid)?;
+    let from_header = grid.transforms.world_from_voxel(grid.dims).map_err(invalid)?;
     let from_grid = grid.world_from_voxel;
     let is_stated = grid.states_orientation();
     // Without a stated position only the sizes are known; directions and origin are a convention.

@@ -35,7 +35,7 @@ struct ShareHeader {
 
 /// Writes the body of a result.
 pub(super) fn write(shared: &SharedResult) -> Result<Vec<u8>, ShareError> {
-    let LabelMap { grid, labels } = &shared.labels;
+    let (grid, labels) = (shared.labels.grid(), shared.labels.labels());
     let json_grid = without_nan(grid);
     let num_voxels = check_grid(&json_grid)?;
     if labels.len() != num_voxels {
@@ -99,7 +99,7 @@ pub(super) fn read(body: &[u8]) -> Result<SharedResult, ShareError> {
             labels_from_box(&header, num_voxels, &indices)
         }
     };
-    let labels = LabelMap { grid: header.grid, labels };
+    let labels = LabelMap::new(header.grid, labels).expect("a label for each voxel");
     if bounding_box(&labels) != (header.start, header.extent) {
         let found = format!("{:?} from {:?}", header.extent, header.start);
         return Err(ShareError::content("the smallest box that holds every label", found));
@@ -186,11 +186,11 @@ fn check_labels(
 ) -> Result<(), ShareError> {
     // The voxels are counted once, not per region: a link may hold hundreds of regions.
     let mut counts = [0u64; 256];
-    labels.labels.iter().for_each(|&code| counts[usize::from(code)] += 1);
+    labels.labels().iter().for_each(|&code| counts[usize::from(code)] += 1);
     if let Some(code) = codes.iter().find(|&&code| counts[usize::from(code)] == 0) {
         return Err(ShareError::content("codes of labels that the map has", code));
     }
-    let voxel_ml = labels.grid.world_from_voxel.voxel_volume_mm3() / 1000.0;
+    let voxel_ml = labels.grid().world_from_voxel.voxel_volume_mm3() / 1000.0;
     for region in regions {
         let region_codes = (0..=255).filter(|code| region.codes.contains(code));
         let num_voxels: u64 = region_codes.map(|code| counts[usize::from(code)]).sum();
@@ -221,9 +221,9 @@ fn check_text(what: &'static str, limit: usize, text: &str) -> Result<(), ShareE
 /// Returns the first voxel and the extent of the smallest box that holds every labeled voxel. An empty
 /// map has the extent 0.
 fn bounding_box(map: &LabelMap) -> ([usize; 3], [usize; 3]) {
-    let [di, dj, dk] = map.grid.dims;
+    let [di, dj, dk] = map.grid().dims;
     let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-    for (row, labels) in map.labels.chunks_exact(di).enumerate() {
+    for (row, labels) in map.labels().chunks_exact(di).enumerate() {
         let Some(first) = labels.iter().position(|&l| l != 0) else { continue };
         let last = labels.iter().rposition(|&l| l != 0).unwrap_or(first);
         let (j, k) = (row % dj, row / dj);
@@ -251,12 +251,12 @@ fn voxels_of(grid: &Grid, start: [usize; 3], extent: [usize; 3]) -> impl Iterato
 /// hold any bytes, but JSON cannot represent NaN.
 fn without_nan(grid: &Grid) -> Grid {
     let mut grid = grid.clone();
-    let forms = &mut grid.forms;
-    let numbers = (forms.quaternion.iter_mut())
-        .chain(&mut forms.offset_mm)
-        .chain(&mut forms.spacing_mm)
-        .chain(forms.rows.as_flattened_mut())
-        .chain([&mut forms.qfac]);
+    let transforms = &mut grid.transforms;
+    let numbers = (transforms.quaternion.iter_mut())
+        .chain(&mut transforms.offset_mm)
+        .chain(&mut transforms.spacing_mm)
+        .chain(transforms.rows.as_flattened_mut())
+        .chain([&mut transforms.qfac]);
     numbers.filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
     grid
 }

@@ -6,9 +6,9 @@ use model_core::LabelMap;
 ///
 /// The centroid itself may lie outside the labels.
 pub fn central_labeled_voxel(map: &LabelMap) -> Option<[usize; 3]> {
-    let [di, dj, _] = map.grid.dims;
+    let [di, dj, _] = map.grid().dims;
     let labeled_voxels = || {
-        let rows = map.labels.chunks_exact(di).enumerate();
+        let rows = map.labels().chunks_exact(di).enumerate();
         rows.flat_map(move |(row, labels)| {
             let voxels = labels.iter().enumerate().filter(|(_, label)| **label != 0);
             voxels.map(move |(i, _)| [i, row % dj, row / dj])
@@ -35,17 +35,17 @@ mod tests {
     #[test]
     fn the_central_voxel_is_labeled() {
         let grid = Grid::new([5, 4, 3], Affine::IDENTITY);
-        let mut map = LabelMap { labels: vec![0; grid.num_voxels()], grid };
+        let mut map = LabelMap::background(grid);
         assert_eq!(central_labeled_voxel(&map), None);
         let ends = [[0, 1, 2], [4, 1, 2]];
         for voxel in ends {
-            let index = map.grid.index(voxel);
-            map.labels[index] = 1;
+            let index = map.grid().index(voxel);
+            map.labels_mut()[index] = 1;
         }
         let central = central_labeled_voxel(&map).unwrap();
         assert!(ends.contains(&central), "the centroid is background");
-        let index = map.grid.index([2, 1, 2]);
-        map.labels[index] = 9;
+        let index = map.grid().index([2, 1, 2]);
+        map.labels_mut()[index] = 9;
         assert_eq!(central_labeled_voxel(&map), Some([2, 1, 2]));
     }
 }

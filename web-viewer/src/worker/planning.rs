@@ -46,7 +46,7 @@ pub(super) async fn plan(inputs: RunInputs, budget_bytes: u64, max_budget_bytes:
                     state.tiled_run = prepared.tiled_run(preference, budget_bytes);
                 }
                 let tiled = state.tiled_run.as_ref().map(|run| TiledPlanSummary {
-                    num_tiles: run.tiling.num_windows(),
+                    num_tiles: run.tiling.num_tiles(),
                     tile_plan: prepared.summary(&run.tile_plan),
                 });
                 Ok(PlanOutcome::Exceeds { smallest_bytes, message: error.to_string(), tiled })

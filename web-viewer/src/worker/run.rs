@@ -41,7 +41,7 @@ pub async fn segment(request_id: u32, inputs: &RunInputs) -> Reply {
 pub async fn segment_tiled(request_id: u32, inputs: &RunInputs) -> Reply {
     let tiled_run = STATE.with_borrow(|state| state.tiled_run.clone());
     let tiled_run = tiled_run.ok_or("no run in tiles is planned")?;
-    let num_tiles = tiled_run.tiling.num_windows();
+    let num_tiles = tiled_run.tiling.num_tiles();
     let mut run = Run::begin(request_id, inputs, num_tiles)?;
     let result = abortable(run.tiles(tiled_run)).await;
     run.end(result, Some(num_tiles))
@@ -99,14 +99,14 @@ impl Run {
         let task = &prepared.bundle.card.task;
         let num_voxels: usize = prepared.input.dims.iter().product();
         let mut sum = vec![0.0; task.num_outputs() * num_voxels];
-        for tile in 0..tiling.num_windows() {
+        for tile in 0..tiling.num_tiles() {
             self.reporter.begin_tile(tile);
-            let input = tiling.cut(&prepared.input, tile);
+            let input = tiling.extract(&prepared.input, tile);
             // A tile that fell back to a smaller plan passes that plan on to the next tiles.
             let (output, used_plan) = self.network(&input, plan).await?;
             plan = used_plan;
             if let Output::Logits(logits) = output {
-                tiling.add(&logits, tile, &mut sum);
+                tiling.add_weighted(&logits, tile, &mut sum);
             }
         }
         self.reporter.report(RunStage::PlaceLabels, 1.0);
@@ -123,12 +123,12 @@ impl Run {
             Err(Error::Cancelled) => return Ok((WorkerResponse::Canceled, Vec::new())),
             Err(error) => return Err(messages::run_error(&error)),
         };
-        let labels = Uint8Array::from(&map.labels[..]).into();
+        let labels = Uint8Array::from(map.labels()).into();
         let plan_bytes = plan.footprint.total_bytes;
         let response = WorkerResponse::Segmented {
             model: prepared.inputs.model.clone(),
             central_voxel: central_labeled_voxel(&map),
-            grid: map.grid,
+            grid: map.grid().clone(),
             summary: RunSummary {
                 elapsed_secs: (Date::now() - start_ms) / 1000.0,
                 adapter,

@@ -1,4 +1,4 @@
-//! Where a header says its voxels lie: sform before qform before spacing.
+//! Finds where voxels lie from a header: by the sform, else by the qform, else by the spacing.
 
 use std::ops::RangeInclusive;
 
@@ -6,22 +6,22 @@ use glam::{DMat3, DQuat, DVec3};
 
 use crate::{Affine, Error, NiftiTransforms, Result};
 
-/// Microscopes and satellites are outside; a header with such numbers is damaged.
+/// The accepted voxel sizes. A header with other sizes is damaged.
 const SPACINGS_MM: RangeInclusive<f64> = 1e-4..=1e4;
 
-/// How far from the world's origin a scan may lie, in millimeters: a thousand kilometers. NIfTI-2
-/// can state more than the 32-bit floats of what is written hold.
+/// The largest distance of a scan from the world's origin: a thousand kilometers. NIfTI-2 can state
+/// distances that the 32-bit floats of a written NIfTI-1 file cannot hold.
 const MAX_POSITION_MM: f64 = 1e9;
 
-/// How far the elements of sform and qform may differ: files that state both differ by rounding
-/// (about 1e-8).
-const FORM_TOLERANCE: f64 = 1e-3;
+/// The largest difference between elements of sform and qform. Files that state both differ by
+/// rounding (about 1e-8).
+const TRANSFORM_TOLERANCE: f64 = 1e-3;
 
-/// How far the voxel sizes of sform and `pixdim` may differ, relative.
+/// The largest relative difference between the voxel sizes of sform and `pixdim`.
 const SIZE_TOLERANCE: f64 = 1e-3;
 
-/// The geometry fields of a header as numbers, unchecked.
-pub(super) struct StoredTransforms {
+/// The geometry fields of a header, unchecked.
+pub(super) struct HeaderTransforms {
     pub qfac: f64,
     pub spacing: [f64; 3],
     pub qform_code: i32,
@@ -32,69 +32,70 @@ pub(super) struct StoredTransforms {
     pub units: u8,
 }
 
-impl From<&NiftiTransforms> for StoredTransforms {
-    fn from(forms: &NiftiTransforms) -> Self {
-        StoredTransforms {
-            qfac: forms.qfac.into(),
-            spacing: forms.spacing_mm.map(f64::from),
-            qform_code: forms.qform_code.into(),
-            quaternion: forms.quaternion.map(f64::from),
-            offset: forms.offset_mm.map(f64::from),
-            sform_code: forms.sform_code.into(),
-            rows: forms.rows.map(|row| row.map(f64::from)),
-            units: forms.units,
+impl From<&NiftiTransforms> for HeaderTransforms {
+    fn from(transforms: &NiftiTransforms) -> Self {
+        HeaderTransforms {
+            qfac: transforms.qfac.into(),
+            spacing: transforms.spacing_mm.map(f64::from),
+            qform_code: transforms.qform_code.into(),
+            quaternion: transforms.quaternion.map(f64::from),
+            offset: transforms.offset_mm.map(f64::from),
+            sform_code: transforms.sform_code.into(),
+            rows: transforms.rows.map(|row| row.map(f64::from)),
+            units: transforms.units,
         }
     }
 }
 
-impl StoredTransforms {
-    /// The forms as they will be kept, and the map that is used, in millimeters: the sform where it
-    /// is set and can be used, else the qform, else the spacing alone. What another field makes
-    /// needless need not be valid: it is kept as zeros where it holds no finite numbers.
+impl HeaderTransforms {
+    /// Returns the fields to be stored, and the map in millimeters.
+    ///
+    /// The map is the sform if it is set and valid, else the qform, else the spacing alone. A field
+    /// that the map does not need may be invalid: its numbers that are not finite become 0.
     ///
     /// # Errors
-    /// [`Error::Geometry`] where a form is set and neither can be used.
-    pub fn read(&self, dims: [usize; 3]) -> Result<(NiftiTransforms, Affine)> {
+    /// [`Error::Geometry`] if sform or qform is set and no valid one is.
+    pub fn resolve(&self, dims: [usize; 3]) -> Result<(NiftiTransforms, Affine)> {
         let code = |name: &str, code: i32| {
             i16::try_from(code).map_err(|_| Error::geometry(format!("a {name} of 16 bits"), code))
         };
         let world_from_voxel = self.world_from_voxel(dims)?;
-        let known_mm = world_from_voxel.spacing_mm();
-        // A needless number may be one that only NIfTI-2 can hold.
+        let map_spacing_mm = world_from_voxel.spacing_mm();
+        // A number that is not needed may be too large for f32.
         let finite = |x: f64| Some(x as f32).filter(|x| x.is_finite()).unwrap_or(0.0);
         let spacing_mm: [f32; 3] = std::array::from_fn(|a| match self.spacing[a] as f32 {
             spacing if spacing.is_normal() => spacing,
-            _ => (known_mm[a] / millimeters(self.units)) as f32,
+            _ => (map_spacing_mm[a] / millimeters(self.units)) as f32,
         });
-        let forms = NiftiTransforms {
+        let transforms = NiftiTransforms {
             qform_code: code("qform_code", self.qform_code)?,
             quaternion: self.quaternion.map(finite),
             offset_mm: self.offset.map(finite),
-            // Every value that is not negative means 1.
+            // Every value that is not negative means 1 (nifti1.h).
             qfac: Some(self.qfac as f32).filter(|x| x.is_finite()).unwrap_or(1.0),
             spacing_mm,
             sform_code: code("sform_code", self.sform_code)?,
             rows: self.rows.map(|row| row.map(finite)),
             units: self.units,
         };
-        Ok((forms, world_from_voxel))
+        Ok((transforms, world_from_voxel))
     }
 
-    /// The map that is used, in millimeters.
+    /// Returns the map in millimeters; see [`Self::resolve`].
     fn world_from_voxel(&self, dims: [usize; 3]) -> Result<Affine> {
         let sform = (self.sform_code > 0).then(|| self.sform(dims));
         let qform = (self.qform_code > 0).then(|| self.qform());
         match (sform, qform) {
             (Some(Ok(map)), _) | (Some(Err(_)) | None, Some(Ok(map))) => Ok(map),
             (Some(Err(error)), _) | (None, Some(Err(error))) => Err(error),
-            (None, None) => self.unstated(dims),
+            (None, None) => self.default_map(dims),
         }
     }
 
-    /// The map of the sform.
+    /// Returns the map of the sform.
     fn sform(&self, dims: [usize; 3]) -> Result<Affine> {
         let mut map = Affine::from_rows(self.rows);
-        // A single slice may leave out where the next would be.
+        // A single slice may omit the direction to the next slice.
         let m = &mut map.0.matrix3;
         if dims[2] == 1 && m.z_axis == DVec3::ZERO {
             let thickness = self.spacing[2].abs();
@@ -104,11 +105,11 @@ impl StoredTransforms {
         in_millimeters(map, self.units)
     }
 
-    /// The map of the qform (nifti1.h, "METHOD 2").
+    /// Returns the map of the qform (nifti1.h, "METHOD 2").
     fn qform(&self) -> Result<Affine> {
         let [b, c, d] = self.quaternion;
         let squares = b * b + c * c + d * d;
-        // Rounding to f32 takes a rotation by 180° a little above 1.
+        // Rounding to f32 lifts a rotation by 180° slightly above 1.
         if squares.is_nan() || squares > 1.001 {
             return Err(Error::geometry("a quaternion of length 1", format!("{:?}", [b, c, d])));
         }
@@ -122,10 +123,10 @@ impl StoredTransforms {
         in_millimeters(map, self.units)
     }
 
-    /// The map of a file that states no orientation: i to the left, j to the front, k to the top,
-    /// the center of the volume at 0. nibabel, FSL and SPM read it so, after Analyze 7.5; ITK too
-    /// takes i to the left.
-    fn unstated(&self, dims: [usize; 3]) -> Result<Affine> {
+    /// Returns the map of a file that states no orientation: i to the left, j to the front, k to the
+    /// top, and the center of the volume at 0. nibabel, FSL and SPM do the same, after Analyze 7.5;
+    /// ITK takes i to the left too.
+    fn default_map(&self, dims: [usize; 3]) -> Result<Affine> {
         let [i, j, k] = self.spacing.map(spacing_or_1);
         let middle = |n: usize| (n as f64 - 1.0) / 2.0;
         let [ci, cj, ck] = dims.map(middle);
@@ -140,12 +141,13 @@ impl StoredTransforms {
     }
 }
 
-/// A spacing's size. nibabel and ITK take 0 for 1; NaN and infinity remain, and are refused.
+/// Returns a spacing's magnitude, and 1 for 0 as in nibabel and ITK. NaN and infinity are returned
+/// unchanged and refused later.
 fn spacing_or_1(spacing: f64) -> f64 {
     if spacing == 0.0 { 1.0 } else { spacing.abs() }
 }
 
-/// Millimeters in the unit of length of `xyzt_units` (its low three bits), as ITK takes it.
+/// Returns the millimeters in the unit of length of `xyzt_units` (its low three bits), as in ITK.
 fn millimeters(units: u8) -> f64 {
     match units & 7 {
         1 => 1000.0,
@@ -154,7 +156,7 @@ fn millimeters(units: u8) -> f64 {
     }
 }
 
-/// Scales a map to millimeters, and refuses one that does not span space.
+/// Scales a map to millimeters. Errors if the map is singular or out of range.
 fn in_millimeters(map: Affine, units: u8) -> Result<Affine> {
     let factor = millimeters(units);
     let map = match factor {
@@ -176,24 +178,25 @@ fn in_millimeters(map: Affine, units: u8) -> Result<Affine> {
 }
 
 impl NiftiTransforms {
-    /// The map that a file with these forms has, in millimeters: the sform where it is set and can
-    /// be used, else the qform, else the spacing alone.
+    /// Returns the map in millimeters of a file with these fields: the sform if it is set and valid,
+    /// else the qform, else the spacing alone.
     ///
     /// # Errors
-    /// [`Error::Geometry`] where a form is set and neither can be used.
+    /// [`Error::Geometry`] if sform or qform is set and no valid one is.
     pub fn world_from_voxel(&self, dims: [usize; 3]) -> Result<Affine> {
-        StoredTransforms::from(self).world_from_voxel(dims)
+        HeaderTransforms::from(self).world_from_voxel(dims)
     }
 }
 
-/// What a user should know about a scan's geometry, a sentence each: nothing states where it lies,
-/// its two statements differ by more than 0.001 in an element, one of them cannot be used, or its
-/// voxel sizes differ by more than a thousandth.
-pub fn warnings(forms: &NiftiTransforms) -> Vec<String> {
-    let stored = StoredTransforms::from(forms);
-    // Only a single slice's thickness depends on the dimensions.
-    let sform = (forms.sform_code > 0).then(|| stored.sform([1; 3]).ok());
-    let qform = (forms.qform_code > 0).then(|| stored.qform().ok());
+/// Returns sentences for the user about a scan's geometry.
+///
+/// Warns if the file states no orientation, if sform or qform is invalid, if an element of sform
+/// and qform differs by more than 0.001, or if voxel sizes differ by more than a thousandth.
+pub fn warnings(transforms: &NiftiTransforms) -> Vec<String> {
+    let stored = HeaderTransforms::from(transforms);
+    // The dimensions only affect the thickness of a single slice.
+    let sform = (transforms.sform_code > 0).then(|| stored.sform([1; 3]).ok());
+    let qform = (transforms.qform_code > 0).then(|| stored.qform().ok());
     match (sform, qform) {
         (None, None) => vec![
             "The file does not state how the scan lies in space. Its axes are taken as left, \
@@ -204,14 +207,14 @@ pub fn warnings(forms: &NiftiTransforms) -> Vec<String> {
             vec!["The file's sform cannot be used; the qform is used.".to_string()]
         }
         (Some(Some(sform)), qform) => {
-            let mut warnings: Vec<String> = sizes_differ(forms, &sform).into_iter().collect();
+            let mut warnings: Vec<String> = size_warning(transforms, &sform).into_iter().collect();
             match qform {
                 Some(None) => {
                     warnings.push("The file's qform cannot be used; the sform is used.".to_string())
                 }
                 Some(Some(qform)) if warnings.is_empty() => {
                     let difference = qform.max_abs_difference(&sform);
-                    if difference > FORM_TOLERANCE {
+                    if difference > TRANSFORM_TOLERANCE {
                         warnings.push(format!(
                             "The file states its position twice (sform and qform), {difference:.3} \
                              apart; the sform is used."
@@ -226,24 +229,24 @@ pub fn warnings(forms: &NiftiTransforms) -> Vec<String> {
     }
 }
 
-/// A sentence where the voxels of the sform have another size than those of `pixdim`.
-fn sizes_differ(forms: &NiftiTransforms, sform: &Affine) -> Option<String> {
-    let of_sform = sform.spacing_mm();
-    let factor = millimeters(forms.units);
-    let of_pixdim = forms.spacing_mm.map(|s| f64::from(s).abs() * factor);
+/// Returns a warning if the voxel sizes of sform and `pixdim` differ.
+fn size_warning(transforms: &NiftiTransforms, sform: &Affine) -> Option<String> {
+    let sform_mm = sform.spacing_mm();
+    let factor = millimeters(transforms.units);
+    let pixdim_mm = transforms.spacing_mm.map(|s| f64::from(s).abs() * factor);
     let differ = |(a, b): (f64, f64)| (a - b).abs() > SIZE_TOLERANCE * a.max(b);
-    of_sform.into_iter().zip(of_pixdim).any(differ).then(|| {
+    sform_mm.into_iter().zip(pixdim_mm).any(differ).then(|| {
         let text = |[i, j, k]: [f64; 3]| {
             let [i, j, k] = [i, j, k].map(|s| (s * 1e4).round() / 1e4);
             format!("{i} × {j} × {k} mm")
         };
-        let volumes = sform.voxel_volume_mm3() / of_pixdim.iter().product::<f64>();
+        let volume_ratio = sform.voxel_volume_mm3() / pixdim_mm.iter().product::<f64>();
         format!(
             "The file states two voxel sizes: {} (sform) and {} (pixdim). The sform is used; by \
              pixdim every volume would be {:.3} times as large.",
-            text(of_sform),
-            text(of_pixdim),
-            1.0 / volumes
+            text(sform_mm),
+            text(pixdim_mm),
+            1.0 / volume_ratio
         )
     })
 }
@@ -253,26 +256,26 @@ mod tests {
     use super::*;
     use crate::Grid;
 
-    fn stored(forms: NiftiTransforms) -> StoredTransforms {
-        StoredTransforms::from(&forms)
+    fn header(transforms: NiftiTransforms) -> HeaderTransforms {
+        HeaderTransforms::from(&transforms)
     }
 
-    fn forms() -> NiftiTransforms {
-        Grid::new([2; 3], Affine::from_spacing([1.0, 2.0, 3.0])).forms
+    fn transforms() -> NiftiTransforms {
+        Grid::new([2; 3], Affine::from_spacing([1.0, 2.0, 3.0])).transforms
     }
 
     #[test]
     fn a_quaternion_becomes_its_rotation() {
         // 90° about the third axis: i points to the front, j to the left.
         let half = std::f32::consts::FRAC_1_SQRT_2;
-        let qform = stored(NiftiTransforms {
+        let qform = header(NiftiTransforms {
             sform_code: 0,
             qform_code: 1,
             quaternion: [0.0, 0.0, half],
             offset_mm: [1.0, 2.0, 3.0],
             qfac: -1.0,
             spacing_mm: [1.0, 2.0, 4.0],
-            ..forms()
+            ..transforms()
         });
         let wanted = [[0., -2., 0., 1.], [1., 0., 0., 2.], [0., 0., -4., 3.]];
         let map = qform.world_from_voxel([4; 3]).unwrap();
@@ -282,26 +285,28 @@ mod tests {
     /// nibabel 5.4.2: `Nifti1Image(zeros((4, 5, 6)), None)` with zooms 1, 2, 3 and both codes 0.
     #[test]
     fn a_file_that_states_no_orientation_is_read_as_nibabel_does() {
-        let map = NiftiTransforms { sform_code: 0, ..forms() }.world_from_voxel([4, 5, 6]).unwrap();
+        let map =
+            NiftiTransforms { sform_code: 0, ..transforms() }.world_from_voxel([4, 5, 6]).unwrap();
         let nibabel = [[-1., 0., 0., 1.5], [0., 2., 0., -4.], [0., 0., 3., -7.5]];
         assert_eq!(map.rows(), nibabel);
     }
 
     #[test]
-    fn a_form_that_cannot_be_used_gives_way_to_one_that_can() {
-        let zero = NiftiTransforms { rows: [[0.0; 4]; 3], qform_code: 1, qfac: 1.0, ..forms() };
+    fn an_invalid_transform_gives_way_to_a_valid_one() {
+        let zero =
+            NiftiTransforms { rows: [[0.0; 4]; 3], qform_code: 1, qfac: 1.0, ..transforms() };
         assert_eq!(zero.world_from_voxel([2; 3]).unwrap().spacing_mm(), [1.0, 2.0, 3.0]);
         assert!(warnings(&zero)[0].contains("qform is used"));
         assert!(NiftiTransforms { qform_code: 0, ..zero }.world_from_voxel([2; 3]).is_err());
-        let bad_qform = NiftiTransforms { qform_code: 1, quaternion: [1.0; 3], ..forms() };
+        let bad_qform = NiftiTransforms { qform_code: 1, quaternion: [1.0; 3], ..transforms() };
         assert!(bad_qform.world_from_voxel([2; 3]).is_ok());
         assert!(warnings(&bad_qform)[0].contains("sform is used"));
         assert!(NiftiTransforms { sform_code: 0, ..bad_qform }.world_from_voxel([2; 3]).is_err());
     }
 
     #[test]
-    fn a_slice_without_a_third_axis_gets_its_normal() {
-        let mut flat = forms();
+    fn the_third_axis_of_a_slice_defaults_to_its_normal() {
+        let mut flat = transforms();
         flat.rows[2][2] = 0.0;
         assert!(flat.world_from_voxel([2; 3]).is_err());
         let map = flat.world_from_voxel([2, 2, 1]).unwrap();
@@ -309,38 +314,38 @@ mod tests {
     }
 
     #[test]
-    fn a_needless_spacing_is_taken_from_the_form_that_is_used() {
+    fn an_invalid_spacing_that_is_not_needed_is_taken_from_the_sform() {
         for spacing in [0.0, f64::NAN, f64::INFINITY] {
-            let mut header = stored(forms());
+            let mut header = header(transforms());
             header.spacing[1] = spacing;
-            let (kept, map) = header.read([2; 3]).unwrap();
-            assert_eq!((kept.spacing_mm, map.spacing_mm()), ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]));
-            assert!(warnings(&kept).is_empty());
+            let (stored, map) = header.resolve([2; 3]).unwrap();
+            assert_eq!((stored.spacing_mm, map.spacing_mm()), ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]));
+            assert!(warnings(&stored).is_empty());
             header.sform_code = 0;
-            assert_eq!(header.read([2; 3]).is_ok(), spacing == 0.0, "{spacing}");
+            assert_eq!(header.resolve([2; 3]).is_ok(), spacing == 0.0, "{spacing}");
         }
     }
 
     #[test]
-    fn a_position_that_no_written_file_could_hold_is_refused() {
-        let mut header = stored(forms());
+    fn a_position_that_a_written_file_cannot_hold_is_refused() {
+        let mut header = header(transforms());
         header.rows[2][3] = 1e300;
-        assert!(header.read([2; 3]).unwrap_err().to_string().contains("1000 km"));
-        // Of a form that is not used it does not matter.
+        assert!(header.resolve([2; 3]).unwrap_err().to_string().contains("1000 km"));
+        // The position in an sform that is not set does not matter.
         header.sform_code = 0;
-        assert_eq!(header.read([2; 3]).unwrap().0.rows[2][3], 0.0);
+        assert_eq!(header.resolve([2; 3]).unwrap().0.rows[2][3], 0.0);
     }
 
     #[test]
-    fn a_scan_that_states_nothing_or_two_things_is_warned_of() {
+    fn missing_and_contradicting_positions_are_warned_about() {
         assert!(warnings(&NiftiTransforms::default())[0].contains("left and right may be swapped"));
-        assert!(warnings(&forms()).is_empty());
-        let mut both = NiftiTransforms { qform_code: 1, ..forms() };
+        assert!(warnings(&transforms()).is_empty());
+        let mut both = NiftiTransforms { qform_code: 1, ..transforms() };
         assert!(warnings(&both).is_empty());
         both.offset_mm = [0.0, 5.0, 0.0];
         assert!(warnings(&both)[0].contains("5.000 apart"));
         // As in ACDC: the sform says 2 mm, pixdim 1 mm.
-        let twice = Grid::new([2; 3], Affine::from_spacing([2.0; 3])).forms;
+        let twice = Grid::new([2; 3], Affine::from_spacing([2.0; 3])).transforms;
         let sizes = NiftiTransforms { spacing_mm: [1.0; 3], ..twice };
         let warning = &warnings(&sizes)[0];
         assert!(warning.contains("2 × 2 × 2 mm (sform) and 1 × 1 × 1 mm (pixdim)"), "{warning}");

@@ -1,45 +1,35 @@
-//! A scan whose header has been read and checked; its voxels follow when they are asked for.
+//! Reads a scan in two steps: first its header, then its voxels.
 
 use std::io::Read;
 
-use flate2::bufread::GzDecoder;
-
-use super::header::{self, Datatype, Header};
-use super::{voxels, warnings};
+use super::compression::{decompressed, is_gzip, read_error};
+use super::datatype::Datatype;
+use super::geometry::warnings;
+use super::header::{self, Format, Header};
+use super::voxels;
 use crate::{Error, Grid, LabelMap, Result, Volume};
 
-/// A deflate stream cannot expand more than 1032 times (RFC 1951: 258 bytes from two bits).
+/// The largest expansion of a deflate stream (RFC 1951: 258 bytes from two bits).
 const MAX_DEFLATE_RATIO: u64 = 1032;
 
-/// Bytes behind the voxels mean nothing (some writers fill up a block). A compressed file is read
-/// this far on, so that a damaged checksum at its end is seen.
+/// The bytes that are read after the voxels, so that a damaged checksum at the end of a compressed
+/// file is noticed. The bytes themselves have no meaning: some writers fill up a block.
 const MAX_TRAILING_BYTES: u64 = 1 << 20;
 
-/// How far a stored label may be from a whole number: some writers scale labels by a slope such as
-/// 0.0039215687, and get 0.99999997 for 1.
+/// The largest difference of a stored label from a whole number. Some writers scale labels by a
+/// slope such as 0.0039215687, and get 0.99999997 for 1.
 const LABEL_TOLERANCE: f64 = 1e-3;
-
-/// Which form a scan is stored in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// NIfTI-1, in one file or a pair.
-    Nifti1,
-    /// NIfTI-2, in one file or a pair.
-    Nifti2,
-    /// Analyze 7.5, always a pair; it says nothing of how the scan lies in space.
-    Analyze,
-}
 
 /// A scan's voxels as numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scan {
-    /// The channels.
+    /// One volume for each channel.
     pub volumes: Vec<Volume>,
-    /// For each channel the number of voxels that were NaN or infinite, and are 0 in `volumes`.
+    /// For each channel, the number of voxels that were NaN or infinite. They are 0 in `volumes`.
     pub num_non_finite: Vec<u64>,
 }
 
-/// A scan with its header read.
+/// A scan whose header has been read and checked, and whose voxels have not.
 pub struct Reader<'a> {
     header: Header,
     source: Box<dyn Read + 'a>,
@@ -51,47 +41,53 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Error::Nifti`], [`Error::Geometry`] or [`Error::TooLarge`].
     pub fn open(bytes: &'a [u8]) -> Result<Reader<'a>> {
-        Reader::open_start(bytes, bytes.len() as u64)
+        Reader::open_prefix(bytes, bytes.len() as u64)
     }
 
-    /// As [`Reader::open`], of a file of `length` bytes that begins so, for what its header says:
-    /// 64 KiB are enough of any usual file.
+    /// Reads the header from the first bytes of a file of `file_length` bytes. The voxels cannot be
+    /// read then. 64 KiB are enough for any usual header.
     ///
     /// # Errors
     /// As [`Reader::open`].
-    pub fn open_start(bytes: &'a [u8], length: u64) -> Result<Reader<'a>> {
-        let mut source = plain(bytes);
+    pub fn open_prefix(bytes: &'a [u8], file_length: u64) -> Result<Reader<'a>> {
+        let mut source = decompressed(bytes);
         let header = header::read(&mut source, false)?;
-        Reader { header, source }.at_the_voxels(bytes, length)
+        Reader { header, source }.skip_to_voxels(bytes, file_length)
     }
 
-    /// Reads the header of a `.hdr`/`.img` pair, NIfTI or Analyze 7.5, each part compressed or not.
+    /// Reads the header of a `.hdr`/`.img` pair, NIfTI or Analyze 7.5, each file compressed or not.
     ///
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_pair(header: &[u8], voxels: &'a [u8]) -> Result<Reader<'a>> {
-        Reader::open_pair_start(header, voxels, voxels.len() as u64)
+        Reader::open_pair_prefix(header, voxels, voxels.len() as u64)
     }
 
-    /// As [`Reader::open_pair`], of voxels in a file of `length` bytes that begins so.
+    /// Reads the header of a pair whose voxel file has `file_length` bytes, of which the first are
+    /// given. The voxels cannot be read then.
     ///
     /// # Errors
     /// As [`Reader::open`].
-    pub fn open_pair_start(header: &[u8], voxels: &'a [u8], length: u64) -> Result<Reader<'a>> {
-        let header = header::read(&mut plain(header), true)?;
-        Reader { header, source: plain(voxels) }.at_the_voxels(voxels, length)
+    pub fn open_pair_prefix(
+        header: &[u8],
+        voxels: &'a [u8],
+        file_length: u64,
+    ) -> Result<Reader<'a>> {
+        let header = header::read(&mut decompressed(header), true)?;
+        Reader { header, source: decompressed(voxels) }.skip_to_voxels(voxels, file_length)
     }
 
-    /// Refuses bytes that cannot hold the voxels, and goes to the first.
-    fn at_the_voxels(mut self, bytes: &[u8], length: u64) -> Result<Reader<'a>> {
+    /// Skips to the first voxel. Errors if a file of this length cannot hold all voxels.
+    fn skip_to_voxels(mut self, bytes: &[u8], file_length: u64) -> Result<Reader<'a>> {
         let header = &self.header;
         let is_gzip = is_gzip(bytes);
-        let most = if is_gzip { length.saturating_mul(MAX_DEFLATE_RATIO) } else { length };
+        let max_bytes =
+            if is_gzip { file_length.saturating_mul(MAX_DEFLATE_RATIO) } else { file_length };
         let needed = header.voxel_offset + header.num_values() * header.datatype.size() as u64;
-        if needed > most {
+        if needed > max_bytes {
             let found = match is_gzip {
-                true => format!("{length} compressed bytes, which cannot hold them"),
-                false => format!("{length}"),
+                true => format!("{file_length} compressed bytes, which cannot hold them"),
+                false => file_length.to_string(),
             };
             return Err(Error::nifti(format!("{needed} bytes, as its header says"), found));
         }
@@ -103,47 +99,47 @@ impl<'a> Reader<'a> {
                 format!("voxels from byte {}", header.voxel_offset),
                 header.bytes_read + count,
             )),
-            Err(e) => Err(unreadable(e)),
+            Err(error) => Err(read_error(error)),
         }
     }
 
-    /// Where the voxels lie.
+    /// Returns where the voxels lie.
     pub fn grid(&self) -> &Grid {
         &self.header.grid
     }
 
-    /// Volumes in the file.
+    /// Returns the number of channels in the file.
     pub fn num_channels(&self) -> usize {
         self.header.num_channels
     }
 
-    /// The form that the scan is stored in.
+    /// Returns the file format.
     pub fn format(&self) -> Format {
         self.header.format
     }
 
-    /// What a user should know about the file, a sentence each: damaged fields that are needless,
-    /// and what [`warnings`] finds in its geometry.
+    /// Returns sentences for the user about the file: damaged fields that are not needed, and the
+    /// [`warnings`] about its geometry.
     pub fn warnings(&self) -> Vec<String> {
         let header = self.header.warnings.iter().cloned();
-        header.chain(warnings(&self.header.grid.forms)).collect()
+        header.chain(warnings(&self.header.grid.transforms)).collect()
     }
 
-    /// Whether voxels are stored as floats.
+    /// Returns whether voxels are stored as floats.
     pub fn is_float(&self) -> bool {
         matches!(self.header.datatype, Datatype::F32 | Datatype::F64)
     }
 
-    /// What [`Reader::scan`] will take in memory.
+    /// Returns the bytes of memory that [`Reader::scan`] will take.
     pub fn decoded_bytes(&self) -> u64 {
         self.header.num_values() * size_of::<f32>() as u64
     }
 
-    /// The channels: one for a 3-D file, one for each step of the fourth axis of a 4-D file (or of
-    /// the fifth, where the fourth is 1).
+    /// Reads the channels: one from a 3-D file, and one for each step of the fourth axis of a 4-D
+    /// file (or of the fifth, if the fourth is 1).
     ///
     /// # Errors
-    /// [`Error::Nifti`] when voxels are missing or damaged; [`Error::TooLarge`].
+    /// [`Error::Nifti`] if voxels are missing or damaged; [`Error::TooLarge`].
     pub fn scan(mut self) -> Result<Scan> {
         let (mut volumes, mut num_non_finite) = (Vec::new(), Vec::new());
         for _ in 0..self.header.num_channels {
@@ -161,110 +157,74 @@ impl<'a> Reader<'a> {
                     }
                 }
             })?;
-            volumes.push(Volume { grid: self.header.grid.clone(), voxels });
+            volumes.push(Volume::new(self.header.grid.clone(), voxels)?);
             num_non_finite.push(count);
         }
         self.finish()?;
         Ok(Scan { volumes, num_non_finite })
     }
 
-    /// As [`Reader::scan`], in the order of a grid that the file's has to be within
-    /// `tolerance_voxels` (see [`Grid::align`]), with what a user should know about the file, a
-    /// sentence each.
+    /// Reads the channels in the axis order of `grid`, together with sentences for the user about
+    /// the file.
     ///
     /// # Errors
-    /// [`Error::Geometry`] before a voxel is decoded; else as [`Reader::scan`].
+    /// [`Error::Geometry`], before a voxel is decoded, if the file's grid differs from `grid` by
+    /// more than `tolerance_voxels` (see [`Grid::align`]); otherwise as [`Reader::scan`].
     pub fn scan_on(self, grid: &Grid, tolerance_voxels: f64) -> Result<(Scan, Vec<String>)> {
         let alignment = grid.align(self.grid(), tolerance_voxels)?;
         let warnings = self.warnings().into_iter().chain(alignment.warning()).collect();
-        let mut scan = self.scan()?;
-        for volume in &mut scan.volumes {
-            volume.grid = grid.clone();
-            volume.voxels = alignment.reorder(std::mem::take(&mut volume.voxels));
-        }
-        Ok((scan, warnings))
+        let Scan { volumes, num_non_finite } = self.scan()?;
+        let reordered =
+            |volume: Volume| Volume::new(grid.clone(), alignment.reorder(volume.into_values()));
+        let volumes = volumes.into_iter().map(reordered).collect::<Result<_>>()?;
+        Ok((Scan { volumes, num_non_finite }, warnings))
     }
 
-    /// As [`Reader::labels`], in the order of a grid that the file's has to be within
-    /// `tolerance_voxels` (see [`Grid::align`]), with what a user should know about the file, a
-    /// sentence each.
+    /// Reads the labels in the axis order of `grid`, together with sentences for the user about the
+    /// file.
     ///
     /// # Errors
-    /// [`Error::Geometry`] before a voxel is decoded; else as [`Reader::labels`].
+    /// [`Error::Geometry`], before a voxel is decoded, if the file's grid differs from `grid` by
+    /// more than `tolerance_voxels` (see [`Grid::align`]); otherwise as [`Reader::labels`].
     pub fn labels_on(self, grid: &Grid, tolerance_voxels: f64) -> Result<(LabelMap, Vec<String>)> {
         let alignment = grid.align(self.grid(), tolerance_voxels)?;
         let warnings = self.warnings().into_iter().chain(alignment.warning()).collect();
-        let labels = alignment.reorder(self.labels()?.labels);
-        Ok((LabelMap { grid: grid.clone(), labels }, warnings))
+        let labels = alignment.reorder(self.labels()?.into_labels());
+        Ok((LabelMap::new(grid.clone(), labels)?, warnings))
     }
 
-    /// The labels of a segmentation: a 3-D file of whole numbers from 0 to 255, of whatever type.
+    /// Reads the labels of a segmentation: a 3-D file of whole numbers from 0 to 255, of any type.
     ///
     /// # Errors
-    /// [`Error::Labels`], listing values that are no labels; else as [`Reader::scan`].
+    /// [`Error::Labels`], listing the values that are not labels; otherwise as [`Reader::scan`].
     pub fn labels(mut self) -> Result<LabelMap> {
         if self.header.num_channels != 1 {
             return Err(Error::nifti("one label a voxel", format!("{}", self.header.num_channels)));
         }
-        let mut wrong: Vec<f64> = Vec::new();
+        let mut not_labels: Vec<f64> = Vec::new();
         let mut labels = Vec::new();
         voxels::decode(&self.header, &mut self.source, &mut labels, |value| {
             let label = value.round();
             if (value - label).abs() <= LABEL_TOLERANCE && (0.0..=255.0).contains(&label) {
                 return Ok(label as u8);
             }
-            if wrong.len() < 8 && !wrong.iter().any(|w| w.to_bits() == value.to_bits()) {
-                wrong.push(value);
+            if not_labels.len() < 8 && !not_labels.iter().any(|w| w.to_bits() == value.to_bits()) {
+                not_labels.push(value);
             }
             Ok(0)
         })?;
         let grid = self.header.grid.clone();
         self.finish()?;
-        match wrong.is_empty() {
-            true => Ok(LabelMap { grid, labels }),
-            false => Err(Error::labels("whole numbers from 0 to 255", format!("{wrong:?}"))),
+        match not_labels.is_empty() {
+            true => LabelMap::new(grid, labels),
+            false => Err(Error::labels("whole numbers from 0 to 255", format!("{not_labels:?}"))),
         }
     }
 
-    /// Reads on to the end, so that a damaged checksum is seen.
+    /// Reads to the end of the file, so that a damaged checksum is noticed.
     fn finish(self) -> Result<()> {
         let mut rest = self.source.take(MAX_TRAILING_BYTES);
-        std::io::copy(&mut rest, &mut std::io::sink()).map_err(unreadable)?;
+        std::io::copy(&mut rest, &mut std::io::sink()).map_err(read_error)?;
         Ok(())
     }
-}
-
-fn is_gzip(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x1f, 0x8b])
-}
-
-/// The bytes without compression, told by their first two.
-fn plain(bytes: &[u8]) -> Box<dyn Read + '_> {
-    match is_gzip(bytes) {
-        true => Box::new(Members { current: GzDecoder::new(bytes) }),
-        false => Box::new(bytes),
-    }
-}
-
-/// The members of a gzip stream, one behind the other, up to bytes that begin none: zeros that fill
-/// a block, or text, are passed over as zlib passes them over.
-struct Members<'a> {
-    current: GzDecoder<&'a [u8]>,
-}
-
-impl Read for Members<'_> {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        loop {
-            let count = self.current.read(out)?;
-            let rest = *self.current.get_ref();
-            if count > 0 || out.is_empty() || !is_gzip(rest) {
-                return Ok(count);
-            }
-            self.current = GzDecoder::new(rest);
-        }
-    }
-}
-
-pub(super) fn unreadable(error: std::io::Error) -> Error {
-    Error::nifti("undamaged compressed data", error)
 }

@@ -1,20 +1,24 @@
-//! Voxels of every stored type as numbers, decoded as they arrive.
+//! Decodes voxels of every stored type as they arrive.
 
 use std::io::Read;
 
-use super::header::{Datatype, Header};
+use super::compression::read_error;
+use super::datatype::Datatype;
+use super::header::Header;
 use crate::{Error, Result};
 
-/// Bytes decoded at once.
+/// The bytes that are decoded at once.
 const CHUNK_BYTES: usize = 1 << 16;
 
-/// Reads one channel from the source into `out`, each voxel as `make` turns it. Memory grows with
-/// what was read, at most twofold, and never beyond the channel's size.
+/// Reads one channel into `out`, converting each voxel by `convert`.
+///
+/// Memory grows with the bytes read, to at most twice their size, and never beyond the channel's
+/// size.
 pub(super) fn decode<T>(
     header: &Header,
     source: &mut dyn Read,
     out: &mut Vec<T>,
-    mut make: impl FnMut(f64) -> Result<T>,
+    mut convert: impl FnMut(f64) -> Result<T>,
 ) -> Result<()> {
     let num_voxels = header.grid.num_voxels();
     let size = header.datatype.size();
@@ -26,7 +30,7 @@ pub(super) fn decode<T>(
             std::io::ErrorKind::UnexpectedEof => {
                 Error::nifti(format!("{num_voxels} voxels a channel"), "the file's end before")
             }
-            _ => super::reader::unreadable(e),
+            _ => read_error(e),
         })?;
         grow(out, count, num_voxels)?;
         if header.big_endian {
@@ -37,9 +41,9 @@ pub(super) fn decode<T>(
                 Some((slope, intercept)) => value * slope + intercept,
                 None => value,
             };
-            make(value).map(|made| out.push(made))
+            convert(value).map(|voxel| out.push(voxel))
         };
-        macro_rules! each {
+        macro_rules! decode_as {
             ($type:ty) => {
                 bytes.chunks_exact(size).try_for_each(|voxel| {
                     push(<$type>::from_le_bytes(voxel.try_into().expect("one voxel")) as f64)
@@ -47,26 +51,26 @@ pub(super) fn decode<T>(
             };
         }
         match header.datatype {
-            Datatype::U8 => each!(u8),
-            Datatype::I8 => each!(i8),
-            Datatype::I16 => each!(i16),
-            Datatype::U16 => each!(u16),
-            Datatype::I32 => each!(i32),
-            Datatype::U32 => each!(u32),
-            Datatype::I64 => each!(i64),
-            Datatype::U64 => each!(u64),
-            Datatype::F32 => each!(f32),
-            Datatype::F64 => each!(f64),
+            Datatype::U8 => decode_as!(u8),
+            Datatype::I8 => decode_as!(i8),
+            Datatype::I16 => decode_as!(i16),
+            Datatype::U16 => decode_as!(u16),
+            Datatype::I32 => decode_as!(i32),
+            Datatype::U32 => decode_as!(u32),
+            Datatype::I64 => decode_as!(i64),
+            Datatype::U64 => decode_as!(u64),
+            Datatype::F32 => decode_as!(f32),
+            Datatype::F64 => decode_as!(f64),
         }?;
     }
     Ok(())
 }
 
-/// Makes room for `count` more, at most doubling, never beyond `limit` in all.
+/// Reserves memory for `count` more values: at most doubles the capacity, up to `limit` in all.
 fn grow<T>(out: &mut Vec<T>, count: usize, limit: usize) -> Result<()> {
-    let wanted = out.len() + count;
-    if wanted > out.capacity() {
-        let capacity = wanted.max(2 * out.len()).min(limit);
+    let needed = out.len() + count;
+    if needed > out.capacity() {
+        let capacity = needed.max(2 * out.len()).min(limit);
         out.try_reserve_exact(capacity - out.len()).map_err(|_| Error::TooLarge {
             what: "the scan, for this device's memory,",
             limit_bytes: (out.capacity() * size_of::<T>()) as u64,

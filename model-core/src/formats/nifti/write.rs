@@ -1,4 +1,4 @@
-//! Last step of viewing: volumes and label maps as `.nii.gz`, on the grid that they came with.
+//! Last step of viewing: writes volumes and label maps as `.nii.gz` on their own grid.
 
 use std::io::Write;
 
@@ -6,35 +6,36 @@ use flate2::{Compression, GzBuilder};
 
 use crate::{Error, Grid, LabelMap, NiftiTransforms, Result, Volume};
 
-/// Where voxels start: header, and four bytes that say that no extension follows.
+/// The offset of the first voxel: the header and four bytes that state that no extension follows.
 const VOXEL_OFFSET: usize = 352;
 
-/// A label map as `.nii.gz`: uint8, slope 1; dimensions, both forms and their codes as the grid
-/// holds them. Every field that can name a person or a time is empty.
+/// Writes a label map as `.nii.gz`: uint8, slope 1, with the grid's dimensions, qform, sform and
+/// their codes. Every field that can name a person or a time is empty.
 ///
 /// # Panics
-/// When there are not as many labels as voxels, or an axis is longer than NIfTI-1 can say (32767).
+/// If an axis is longer than NIfTI-1 can state (32767).
 pub fn write_labels(map: &LabelMap) -> Vec<u8> {
-    write_labels_described(map, "")
+    write_labels_with_description(map, "")
 }
 
-/// The same, with a description in the header's `descrip`, of which the first 79 bytes are kept.
+/// Writes a label map as [`write_labels`] does, with a text in the header's field `descrip`. The
+/// field takes the first 79 bytes of the text.
 ///
 /// # Panics
 /// As [`write_labels`].
-pub fn write_labels_described(map: &LabelMap, description: &str) -> Vec<u8> {
-    assert_eq!(map.labels.len(), map.grid.num_voxels(), "one label a voxel");
-    let mut bytes = header(&map.grid, 1, Stored { code: 2, bits: 8 });
+pub fn write_labels_with_description(map: &LabelMap, description: &str) -> Vec<u8> {
+    let mut bytes = header(map.grid(), 1, VoxelType { code: 2, bits: 8 });
     let description = &description.as_bytes()[..description.floor_char_boundary(79)];
     bytes[148..148 + description.len()].copy_from_slice(description);
-    bytes.extend_from_slice(&map.labels);
+    bytes.extend_from_slice(map.labels());
     compress(&bytes)
 }
 
-/// Volumes of one grid as the channels of one `.nii.gz`: float32, 3-D for one volume, else 4-D.
+/// Writes volumes of one grid as the channels of one `.nii.gz`: float32, 3-D for one volume, 4-D
+/// for several.
 ///
 /// # Errors
-/// [`Error::Geometry`] when grids differ, or there is nothing to write.
+/// [`Error::Geometry`] if the grids differ, or if there is no volume.
 ///
 /// # Panics
 /// As [`write_labels`].
@@ -42,24 +43,23 @@ pub fn write_volumes(volumes: &[Volume]) -> Result<Vec<u8>> {
     let Some(first) = volumes.first() else {
         return Err(Error::geometry("at least one volume", "none"));
     };
-    let mut bytes = header(&first.grid, volumes.len(), Stored { code: 16, bits: 32 });
-    bytes.reserve_exact(volumes.len() * first.voxels.len() * 4);
+    let mut bytes = header(first.grid(), volumes.len(), VoxelType { code: 16, bits: 32 });
+    bytes.reserve_exact(volumes.len() * first.values().len() * 4);
     for volume in volumes {
-        first.grid.check_same(&volume.grid)?;
-        assert_eq!(volume.voxels.len(), volume.grid.num_voxels(), "one value a voxel");
-        bytes.extend(volume.voxels.iter().flat_map(|voxel| voxel.to_le_bytes()));
+        first.grid().check_same(volume.grid())?;
+        bytes.extend(volume.values().iter().flat_map(|voxel| voxel.to_le_bytes()));
     }
     Ok(compress(&bytes))
 }
 
-/// A voxel type by its code.
-struct Stored {
+/// A voxel type: NIfTI's code and its size.
+struct VoxelType {
     code: i16,
     bits: i16,
 }
 
-/// A NIfTI-1 header, little-endian, and the empty extension flag.
-fn header(grid: &Grid, num_channels: usize, stored: Stored) -> Vec<u8> {
+/// Returns a little-endian NIfTI-1 header, followed by the empty extension flag.
+fn header(grid: &Grid, num_channels: usize, voxel_type: VoxelType) -> Vec<u8> {
     let mut bytes = vec![0u8; VOXEL_OFFSET];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
     let extent = |n: usize| i16::try_from(n).expect("axes of at most 32767 voxels");
@@ -75,7 +75,7 @@ fn header(grid: &Grid, num_channels: usize, stored: Stored) -> Vec<u8> {
         sform_code,
         rows,
         units,
-    } = grid.forms;
+    } = grid.transforms;
     let [si, sj, sk] = spacing_mm;
     let floats: [(usize, &[f32]); 7] = [
         (76, &[qfac, si, sj, sk, 1.0, 1.0, 1.0, 1.0]),
@@ -90,8 +90,8 @@ fn header(grid: &Grid, num_channels: usize, stored: Stored) -> Vec<u8> {
     for (n, extent) in dim.iter().enumerate() {
         put(40 + 2 * n, &extent.to_le_bytes());
     }
-    put(70, &stored.code.to_le_bytes());
-    put(72, &stored.bits.to_le_bytes());
+    put(70, &voxel_type.code.to_le_bytes());
+    put(72, &voxel_type.bits.to_le_bytes());
     for (at, values) in floats {
         for (n, value) in values.iter().enumerate() {
             put(at + 4 * n, &value.to_le_bytes());
@@ -104,7 +104,7 @@ fn header(grid: &Grid, num_channels: usize, stored: Stored) -> Vec<u8> {
     bytes
 }
 
-/// Gzip with neither file name nor time.
+/// Compresses with gzip, without a file name and a time.
 fn compress(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
     encoder.write_all(bytes).expect("writing to memory");
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::Affine;
 
-    fn header_of(bytes: &[u8]) -> Vec<u8> {
+    fn written_header(bytes: &[u8]) -> Vec<u8> {
         let mut header = vec![0; VOXEL_OFFSET];
         GzDecoder::new(bytes).read_exact(&mut header).unwrap();
         header
@@ -129,14 +129,14 @@ mod tests {
     #[test]
     fn a_description_stays_within_its_field() {
         let grid = Grid::new([1, 1, 1], Affine::IDENTITY);
-        let map = LabelMap { grid, labels: vec![0] };
-        let plain = header_of(&write_labels(&map));
-        for text in ["made in windows".to_string(), "é".repeat(60)] {
-            let described = header_of(&write_labels_described(&map, &text));
+        let map = LabelMap::background(grid);
+        let plain = written_header(&write_labels(&map));
+        for text in ["made in tiles".to_string(), "é".repeat(60)] {
+            let described = written_header(&write_labels_with_description(&map, &text));
             assert_eq!(described[..148], plain[..148]);
-            assert_eq!(described[227..], plain[227..], "its last byte ends the text");
-            let kept = text.floor_char_boundary(79);
-            assert_eq!(described[148..148 + kept], text.as_bytes()[..kept]);
+            assert_eq!(described[227..], plain[227..], "the field's last byte ends the text");
+            let length = text.floor_char_boundary(79);
+            assert_eq!(described[148..148 + length], text.as_bytes()[..length]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The labels of a `dataset.json`: exclusive codes, or nnU-Net's regions that unite some.
+//! Reads the labels of a `dataset.json`: exclusive labels, or nnU-Net's regions of several labels.
 
 use std::fmt;
 
@@ -7,61 +7,61 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Head, Label, Region, Result, Task};
 
-/// A JSON object in the file's own order, which says what nnU-Net's regions write.
+/// A JSON object of labels in the file's order, which determines the codes of nnU-Net's regions.
 #[derive(Default)]
-pub(super) struct Ordered(pub Vec<(String, Value)>);
+pub(super) struct OrderedLabels(pub Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Ordered {
+impl<'de> Deserialize<'de> for OrderedLabels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Ordered;
+        struct LabelsVisitor;
+        impl<'de> Visitor<'de> for LabelsVisitor {
+            type Value = OrderedLabels;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("an object of labels")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedLabels, A::Error> {
                 let mut pairs = Vec::new();
                 while let Some(pair) = map.next_entry()? {
                     pairs.push(pair);
                 }
-                Ok(Ordered(pairs))
+                Ok(OrderedLabels(pairs))
             }
         }
-        deserializer.deserialize_map(Pairs)
+        deserializer.deserialize_map(LabelsVisitor)
     }
 }
 
-impl serde::Serialize for Ordered {
+impl serde::Serialize for OrderedLabels {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Map::from_iter(self.0.iter().cloned()).serialize(serializer)
     }
 }
 
-/// The task that labels describe; `order` is nnU-Net's `regions_class_order`.
-pub(super) fn task(
+/// Returns the task of these labels; `order` is nnU-Net's `regions_class_order`.
+pub(super) fn task_of_labels(
     name: &str,
     channels: Vec<String>,
-    Ordered(labels): &Ordered,
+    OrderedLabels(labels): &OrderedLabels,
     order: Option<&Value>,
 ) -> Result<Task> {
-    // Voxels that nobody annotated: a network that learns them as a class of their own, or as
-    // background, would be wrong in silence.
+    // Voxels of this label are not annotated. A network that learned them as a class or as background
+    // would be wrong without notice.
     if let Some((key, code)) = labels.iter().find(|(key, _)| key == "ignore") {
         let expected = "labels without one to ignore, which Rewind cannot leave out of the loss";
         return Err(Error::task(expected, format!("{key:?}: {code}")));
     }
     let is_region = |value: &Value| value.as_array().is_some_and(|codes| codes.len() > 1);
     let task = match labels.iter().any(|(_, value)| is_region(value)) {
-        true => regions(name, channels, labels, order)?,
-        false => Task::exclusive(name, channels, exclusive(labels)?),
+        true => task_of_regions(name, channels, labels, order)?,
+        false => Task::exclusive(name, channels, exclusive_labels(labels)?),
     };
     task.check()?;
     Ok(task)
 }
 
-/// A code of 8 bits, bare or alone in a list.
+/// Returns a code of 8 bits, given as a number or as a list of one number.
 fn code(value: &Value) -> Option<u8> {
     match value {
         Value::Array(codes) if codes.len() == 1 => code(&codes[0]),
@@ -69,15 +69,16 @@ fn code(value: &Value) -> Option<u8> {
     }
 }
 
-fn no_label(key: &str, value: &Value) -> Error {
+/// Returns the error of an entry that is not a label.
+fn not_a_label(key: &str, value: &Value) -> Error {
     Error::task("labels with codes from 0 to 255", format!("{key:?}: {value}"))
 }
 
-/// Foreground labels by code, from either `{"1": "name"}` or `{"name": 1}`.
-fn exclusive(stored: &[(String, Value)]) -> Result<Vec<(u8, String)>> {
+/// Returns foreground labels in the order of their codes, from `{"1": "name"}` or `{"name": 1}`.
+fn exclusive_labels(stored: &[(String, Value)]) -> Result<Vec<(u8, String)>> {
     let label = |(key, value): &(String, Value)| match (key.parse::<u8>(), value) {
         (Ok(code), Value::String(name)) => Ok((code, name.clone())),
-        _ => code(value).map(|code| (code, key.clone())).ok_or_else(|| no_label(key, value)),
+        _ => code(value).map(|code| (code, key.clone())).ok_or_else(|| not_a_label(key, value)),
     };
     let mut labels = stored.iter().map(label).collect::<Result<Vec<_>>>()?;
     labels.sort();
@@ -85,9 +86,9 @@ fn exclusive(stored: &[(String, Value)]) -> Result<Vec<(u8, String)>> {
     Ok(labels)
 }
 
-/// Regions that overlap, `{"whole tumor": [1, 2, 3], …}`: in the file's order, each writes the code
-/// of `regions_class_order` at its place (nnU-Net, "Region-based training").
-fn regions(
+/// Returns the task of overlapping regions, `{"whole tumor": [1, 2, 3], …}`. The n-th region in the
+/// file writes the n-th code of `regions_class_order` (nnU-Net, "Region-based training").
+fn task_of_regions(
     name: &str,
     channels: Vec<String>,
     stored: &[(String, Value)],
@@ -99,7 +100,7 @@ fn regions(
             Value::Array(codes) => codes.iter().map(code).collect(),
             value => code(value).map(|code| vec![code]),
         };
-        let codes = codes.ok_or_else(|| no_label(key, value))?;
+        let codes = codes.ok_or_else(|| not_a_label(key, value))?;
         if codes != [0] {
             regions.push((key.clone(), codes));
         }
@@ -116,12 +117,13 @@ fn regions(
     let mut codes: Vec<u8> = regions.iter().flat_map(|(_, codes)| codes.clone()).collect();
     codes.sort_unstable();
     codes.dedup();
-    // The file names no single label of these; a region that is one label does.
-    let named = |code: u8| {
-        let alone = regions.iter().find(|(_, codes)| codes[..] == [code]);
-        alone.map_or_else(|| format!("label {code}"), |(name, _)| name.clone())
+    // The file names regions, not labels. A region of one label names it.
+    let label_name = |code: u8| {
+        let region = regions.iter().find(|(_, codes)| codes[..] == [code]);
+        region.map_or_else(|| format!("label {code}"), |(name, _)| name.clone())
     };
-    let labels: Vec<(u8, String)> = codes.into_iter().map(|code| (code, named(code))).collect();
+    let labels: Vec<(u8, String)> =
+        codes.into_iter().map(|code| (code, label_name(code))).collect();
     let colors =
         Task::exclusive(name, Vec::new(), regions.iter().map(|r| (0, r.0.clone())).collect());
     let region = |(((name, labels), writes), colored): (((String, Vec<u8>), u8), Region)| Region {

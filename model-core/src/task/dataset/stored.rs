@@ -1,74 +1,77 @@
-//! The entries of the lists in a `dataset.json`.
+//! The entries of the lists in a `dataset.json`, as they are stored.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Pair, relative};
+use super::cases::{LabeledScan, relative_path};
 use crate::{Error, Result};
 
-/// A case of nnU-Net's `dataset`.
+/// A case in nnU-Net's `dataset`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredCase {
     pub images: Vec<String>,
     pub label: String,
 }
 
-/// The file of a scan, or a file for each of its channels as in MONAI's lists.
+/// The file of a scan, or a file for each of its channels as in MONAI's format.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected image to be a file or a list of files")]
-pub(super) enum Paths {
-    One(String),
-    Several(Vec<String>),
+pub(super) enum StoredImage {
+    File(String),
+    ChannelFiles(Vec<String>),
 }
 
-impl Paths {
+impl StoredImage {
     pub fn to_value(&self) -> Value {
         match self {
-            Paths::One(file) => Value::from(file.as_str()),
-            // Without labels a list alone could be several scans.
-            Paths::Several(files) => serde_json::json!({ "image": files }),
+            StoredImage::File(file) => Value::from(file.as_str()),
+            // In a list without labels, a list of files could be several scans.
+            StoredImage::ChannelFiles(files) => serde_json::json!({ "image": files }),
         }
     }
 
-    fn checked(&self) -> Result<Vec<String>> {
+    /// Returns the checked paths of all files.
+    fn files(&self) -> Result<Vec<String>> {
         match self {
-            Paths::One(file) => Ok(vec![relative(file)?]),
-            Paths::Several(files) if files.is_empty() => {
+            StoredImage::File(file) => Ok(vec![relative_path(file)?]),
+            StoredImage::ChannelFiles(files) if files.is_empty() => {
                 Err(Error::task("image to name at least one file", "an empty list"))
             }
-            Paths::Several(files) => files.iter().map(|file| relative(file)).collect(),
+            StoredImage::ChannelFiles(files) => {
+                files.iter().map(|file| relative_path(file)).collect()
+            }
         }
     }
 }
 
-impl From<&[String]> for Paths {
-    fn from(files: &[String]) -> Paths {
+impl From<&[String]> for StoredImage {
+    fn from(files: &[String]) -> StoredImage {
         match files {
-            [file] => Paths::One(file.clone()),
-            files => Paths::Several(files.to_vec()),
+            [file] => StoredImage::File(file.clone()),
+            files => StoredImage::ChannelFiles(files.to_vec()),
         }
     }
 }
 
 /// An entry of `training` or `validation`.
 #[derive(Serialize, Deserialize)]
-pub(super) struct StoredPair {
-    image: Paths,
+pub(super) struct StoredScan {
+    image: StoredImage,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     label: Option<String>,
 }
 
-impl StoredPair {
+impl StoredScan {
     pub fn has_label(&self) -> bool {
         self.label.is_some()
     }
 
     pub fn files(&self) -> Result<Vec<String>> {
-        self.image.checked()
+        self.image.files()
     }
 
-    /// The scan with its labels.
-    pub fn labeled(&self) -> Result<Pair> {
+    /// Returns the scan with its labels. Errors if it has none.
+    pub fn with_label(&self) -> Result<LabeledScan> {
         let mut images = self.files()?.into_iter();
         let image = images.next().unwrap_or_default();
         let Some(label) = &self.label else {
@@ -77,40 +80,40 @@ impl StoredPair {
                 format!("none for {}", image),
             ));
         };
-        Ok(Pair { image, others: images.collect(), label: relative(label)? })
+        Ok(LabeledScan { image, other_images: images.collect(), label: relative_path(label)? })
     }
 }
 
-impl From<&Pair> for StoredPair {
-    fn from(pair: &Pair) -> StoredPair {
-        StoredPair { image: Paths::from(&pair.images()[..]), label: Some(pair.label.clone()) }
+impl From<&LabeledScan> for StoredScan {
+    fn from(scan: &LabeledScan) -> StoredScan {
+        StoredScan { image: StoredImage::from(&scan.images()[..]), label: Some(scan.label.clone()) }
     }
 }
 
-/// The scans of `test`: files, or objects that name them.
-pub(super) fn unlabeled(test: &Value) -> Result<Vec<Vec<String>>> {
+/// Returns the files of each scan in `test`, which lists files or objects that name them.
+pub(super) fn unlabeled_scans(test: &Value) -> Result<Vec<Vec<String>>> {
     #[derive(Deserialize)]
     struct Entry {
-        image: Paths,
+        image: StoredImage,
     }
     let Some(list) = test.as_array() else {
-        // Some write that there are none in ways of their own.
-        let is_none = match test {
+        // Files state an empty list in several ways.
+        let is_empty = match test {
             Value::Null | Value::Bool(false) => true,
             Value::String(text) => text.is_empty(),
             Value::Number(number) => number.as_u64() == Some(0),
             Value::Object(map) => map.is_empty(),
             _ => false,
         };
-        return match is_none {
+        return match is_empty {
             true => Ok(Vec::new()),
             false => Err(Error::task("test to be a list of scans", test)),
         };
     };
     let entry = |value: &Value| match value {
-        Value::String(file) => Ok(vec![relative(file)?]),
+        Value::String(file) => Ok(vec![relative_path(file)?]),
         value => match Entry::deserialize(value) {
-            Ok(entry) => entry.image.checked(),
+            Ok(entry) => entry.image.files(),
             Err(_) => {
                 let expected = "test to list files, or objects such as {\"image\": file}";
                 Err(Error::task(expected, value))

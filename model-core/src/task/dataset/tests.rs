@@ -6,7 +6,7 @@ const JSON: &str = r#"{"name": "Hippocampus", "licence": "CC-BY-SA 4.0", "modali
     "training": [{"image": "./imagesTr/h_001.nii.gz", "label": "./labelsTr/h_001.nii.gz"}]}"#;
 
 #[test]
-fn the_decathlons_form_is_read() {
+fn the_decathlons_format_is_read() {
     let manifest = Manifest::parse(JSON.as_bytes()).unwrap();
     assert_eq!(manifest.task.channels, ["MRI"]);
     assert_eq!(manifest.task.output_codes(), [0, 1, 2, 10]);
@@ -21,7 +21,7 @@ fn the_decathlons_form_is_read() {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn a_written_description_is_read_back() {
     let mut manifest = Manifest::parse(JSON.as_bytes()).unwrap();
     assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
     assert!(!manifest.to_json().contains("rewind_task"));
@@ -31,13 +31,13 @@ fn what_is_written_is_read_back() {
     manifest.num_training = Some(1);
     assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
     let listed =
-        Listed { name: "a".into(), images: vec!["i/a.nii".into()], label: "l/a.nii".into() };
-    manifest.by_name = Some(ByName { file_ending: ".nii".into(), listed: vec![listed] });
+        ListedCase { name: "a".into(), images: vec!["i/a.nii".into()], label: "l/a.nii".into() };
+    manifest.nnunet_cases = Some(NnunetCases { file_ending: ".nii".into(), listed: vec![listed] });
     manifest.training.clear();
     assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).unwrap(), manifest);
 }
 
-/// MONAI's lists: `test` and `validation` of objects, and a list of files for a scan.
+/// MONAI's format: `test` and `validation` of objects, and a list of files for a scan.
 #[test]
 fn monais_lists_are_read() {
     let json = r#"{"modality": {"0": "T1", "1": "FLAIR"}, "labels": {"0": "b", "1": "x"},
@@ -58,7 +58,7 @@ fn monais_lists_are_read() {
 }
 
 #[test]
-fn what_stands_in_its_place_is_named() {
+fn other_files_are_named_in_the_error() {
     let error = |bytes: &[u8]| Manifest::parse(bytes).unwrap_err().to_string();
     assert!(error(b"\xff\xfe{\0}\0").contains("UTF-16"));
     assert!(error(b"version https://git-lfs.github.com/spec/v1\n").contains("Git LFS"));
@@ -66,28 +66,28 @@ fn what_stands_in_its_place_is_named() {
     assert!(error(b"").contains("EOF"));
 }
 
-/// Tumors in nnU-Net's second form, whose codes are 1 edema, 2 core, 3 enhancing.
+/// Tumors in nnU-Net's second format, with the codes 1 edema, 2 core, 3 enhancing tumor.
 const NNUNET: &str = r#"{"channel_names": {"0": "T1", "1": "FLAIR"}, "file_ending": ".nii.gz",
     "labels": {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "ET": 3},
     "regions_class_order": [1, 2, 3], "numTraining": 2}"#;
 
 #[test]
-fn regions_of_nnunet_nest_in_the_files_order() {
+fn regions_of_nnunet_are_in_the_files_order() {
     let manifest = Manifest::parse(NNUNET.as_bytes()).unwrap();
     let task = &manifest.task;
     assert_eq!((task.head, task.output_codes()), (Head::Sigmoid, vec![1, 2, 3]));
     let regions: Vec<_> = task.regions.iter().map(|r| (&r.name[..], &r.labels[..])).collect();
-    let wanted = [("whole tumor", &[1, 2, 3][..]), ("tumor core", &[2, 3]), ("ET", &[3])];
-    assert_eq!(regions, wanted);
+    let expected = [("whole tumor", &[1, 2, 3][..]), ("tumor core", &[2, 3]), ("ET", &[3])];
+    assert_eq!(regions, expected);
     assert_eq!(task.labels[2].name, "ET");
-    assert_eq!(manifest.by_name.unwrap().file_ending, ".nii.gz");
+    assert_eq!(manifest.nnunet_cases.unwrap().file_ending, ".nii.gz");
     let missing = NNUNET.replace("regions_class_order", "other");
     let error = Manifest::parse(missing.as_bytes()).unwrap_err().to_string();
     assert!(error.contains("regions_class_order"), "{error}");
 }
 
 #[test]
-fn what_cannot_be_trained_on_is_said() {
+fn labels_that_cannot_be_trained_on_are_refused() {
     let with = |from: &str, to: &str| {
         Manifest::parse(NNUNET.replacen(from, to, 1).as_bytes()).unwrap_err().to_string()
     };

@@ -4,16 +4,16 @@ fn brats() -> Vec<String> {
     ["T1", "T1Gd", "T2", "FLAIR"].map(String::from).to_vec()
 }
 
-fn read(name: &str) -> (String, Holds, String) {
-    let ScanName { case, holds, variant, .. } = ScanName::parse(name, &brats());
-    (case, holds, variant)
+/// Returns the case (empty for `None`), the content and the variant of a name.
+fn read(name: &str) -> (String, ScanContent, String) {
+    let ScanName { case, content, variant, .. } = ScanName::parse(name, &brats());
+    (case.unwrap_or_default(), content, variant)
 }
 
-/// Files of public data sets, as they are published.
 #[test]
-fn the_fields_data_sets_are_read_as_they_come() {
-    use Holds::{Channel, Labels, OtherChannel, OtherMask};
-    for (name, case, holds, variant) in [
+fn names_of_public_data_sets_are_parsed() {
+    use ScanContent::{Channel, Labels, OtherChannel, OtherMask};
+    for (name, case, content, variant) in [
         ("Brats18_2013_2_1_t1ce.nii.gz", "Brats18_2013_2_1", Channel(1), ""),
         ("BraTS-GLI-00005-100-t1n.nii.gz", "BraTS-GLI-00005-100", Channel(0), ""),
         ("BraTS-GLI-00005-100-seg.nii.gz", "BraTS-GLI-00005-100", Labels, ""),
@@ -75,60 +75,70 @@ fn the_fields_data_sets_are_read_as_they_come() {
         ("T1GD.nii.gz", "", Channel(1), ""),
         ("seg.nii.gz", "", Labels, ""),
     ] {
-        assert_eq!(read(name), (case.into(), holds, variant.into()), "{name}");
+        assert_eq!(read(name), (case.into(), content, variant.into()), "{name}");
     }
 }
 
 #[test]
-fn a_number_may_be_a_channel_and_other_names_tell_nothing() {
-    assert_eq!(read("BRATS_001_0003.nii.gz").1, Holds::Numbered(3));
+fn a_number_may_be_a_channel_and_other_names_are_unknown() {
+    assert_eq!(read("BRATS_001_0003.nii.gz").1, ScanContent::Numbered(3));
     assert_eq!(read("case_0001").0, "case");
     for name in ["BRATS_001", "_0001", "case_00001", "x-0001", "hippocampus_204.nii.gz", "", "T1x"]
     {
         let found = read(name);
-        assert_eq!((found.1, &found.0[..]), (Holds::Untold, scan_stem(name).unwrap_or(name)));
+        assert_eq!(
+            (found.1, &found.0[..]),
+            (ScanContent::Unknown, scan_stem(name).unwrap_or(name))
+        );
     }
 }
 
 #[test]
-fn a_name_may_begin_with_its_contrast() {
+fn a_name_may_begin_with_its_modality() {
     let found = ScanName::parse("T1_patient1.nii.gz", &brats());
     assert_eq!(
-        (found.holds, &found.case[..], found.is_at_end),
-        (Holds::Channel(0), "patient1", false)
+        (found.content, found.case.as_deref(), found.is_at_end),
+        (ScanContent::Channel(0), Some("patient1"), false)
     );
     let found = ScanName::parse("t1_study_t2.nii.gz", &brats());
-    assert_eq!((found.holds, &found.case[..]), (Holds::Channel(2), "t1_study"));
-    assert_eq!(read("PD_014.nii.gz").1, Holds::Untold, "a group of patients, or a contrast");
+    assert_eq!((found.content, found.case.as_deref()), (ScanContent::Channel(2), Some("t1_study")));
+    assert_eq!(read("PD_014.nii.gz").1, ScanContent::Unknown, "a group of patients, or a modality");
 }
 
 #[test]
-fn what_a_model_does_not_take_is_another_channel() {
+fn a_channel_that_was_not_requested_is_another_channel() {
     let flair = ["FLAIR".to_string()];
-    let holds = |name: &str| ScanName::parse(name, &flair).holds;
-    assert_eq!(holds("x-t2f.nii.gz"), Holds::Channel(0));
-    assert_eq!(holds("x-t2w.nii.gz"), Holds::OtherChannel);
-    assert_eq!(holds("x-seg.nii.gz"), Holds::Labels);
-    assert_eq!(ScanName::parse("x_b-1000.nii", &["b-1000".into()]).case, "x");
+    let content = |name: &str| ScanName::parse(name, &flair).content;
+    assert_eq!(content("x-t2f.nii.gz"), ScanContent::Channel(0));
+    assert_eq!(content("x-t2w.nii.gz"), ScanContent::OtherChannel);
+    assert_eq!(content("x-seg.nii.gz"), ScanContent::Labels);
+    assert_eq!(ScanName::parse("x_b-1000.nii", &["b-1000".into()]).case.as_deref(), Some("x"));
     let own = ["ADC".to_string(), "b-1000".to_string(), "seg".to_string()];
-    let holds = |name: &str| ScanName::parse(name, &own).holds;
-    assert_eq!((holds("x_adc.nii"), holds("x_b1000.nii")), (Holds::Channel(0), Holds::Channel(1)));
-    assert_eq!(holds("x_seg.nii"), Holds::Channel(2), "what a task names goes before");
+    let content = |name: &str| ScanName::parse(name, &own).content;
+    assert_eq!(
+        (content("x_adc.nii"), content("x_b1000.nii")),
+        (ScanContent::Channel(0), ScanContent::Channel(1))
+    );
+    assert_eq!(
+        content("x_seg.nii"),
+        ScanContent::Channel(2),
+        "a task's own channels take precedence"
+    );
 }
 
 #[test]
-fn names_of_all_years_mean_one_channel() {
+fn names_of_all_years_mean_the_same_channel() {
     assert!(is_same_channel("T1Gd", "t1ce") && is_same_channel("T2-FLAIR", "t2f"));
     assert!(!is_same_channel("T1", "T1Gd") && !is_same_channel("CT", "T1"));
     assert!(is_same_channel("b-1000", "B1000"));
-    assert_eq!(usual_names("t1gd"), ["t1ce", "t1c"]);
-    assert_eq!(usual_names("CT"), ["CT"]);
+    assert_eq!(usual_file_names("t1gd"), ["t1ce", "t1c"]);
+    assert_eq!(usual_file_names("CT"), ["CT"]);
 }
 
 #[test]
-fn endings_are_found_in_any_letters() {
+fn the_case_of_an_endings_letters_does_not_matter() {
     assert_eq!(scan_stem("CASE.NII.GZ"), Some("CASE"));
     assert_eq!(scan_stem("case.Hdr"), Some("case"));
     assert_eq!((scan_stem(".nii"), scan_stem("a.img"), scan_stem("a.gz")), (None, None, None));
-    assert_eq!(without_ending("aé", ".nii.gz"), None);
+    assert_eq!(strip_ending("aé", ".nii.gz"), None);
 }

@@ -9,16 +9,16 @@ fn config(foreground: Foreground, crop: bool) -> PreprocessConfig {
     PreprocessConfig { foreground, crop, ..PreprocessConfig::default() }
 }
 
-/// A volume of zeros with a few voxels set.
+/// Returns a volume of zeros with a few voxels set.
 fn volume(dims: [usize; 3], set: &[([usize; 3], f32)]) -> Volume {
     let grid = Grid::new(dims, Affine::IDENTITY);
     let mut voxels = vec![0.0; grid.num_voxels()];
     set.iter().for_each(|(voxel, value)| voxels[grid.index(*voxel)] = *value);
-    Volume { grid, voxels }
+    Volume::new(grid, voxels).unwrap()
 }
 
 #[test]
-fn the_foregrounds_box_lies_in_the_middle_of_the_input() {
+fn the_foregrounds_bounding_box_is_in_the_middle_of_the_input() {
     let channel = volume([20, 6, 7], &[([3, 1, 2], 1.0), ([5, 4, 2], 3.0)]);
     let (input, placement) =
         preprocess(&[channel], &config(Foreground::Nonzero, true), &network(1)).unwrap();
@@ -37,15 +37,12 @@ fn channels_in_another_axis_order_make_the_same_input() {
     let expected = preprocess(&case.channels, &config, &network(4)).unwrap();
     let mut channels = case.channels.clone();
     let order = crate::Orientation { axes: [2, 0, 1], flips: [true, false, true] };
-    let grid = &case.channels[2].grid;
+    let grid = case.channels[2].grid();
     let old_from_new = order.source_from_canonical(grid.dims);
-    channels[2] = Volume {
-        grid: Grid::new(
-            order.canonical_dims(grid.dims),
-            grid.world_from_voxel.compose(&old_from_new),
-        ),
-        voxels: order.to_canonical(grid.dims, &case.channels[2].voxels),
-    };
+    let other_grid =
+        Grid::new(order.canonical_dims(grid.dims), grid.world_from_voxel.compose(&old_from_new));
+    let values = order.to_canonical(grid.dims, case.channels[2].values());
+    channels[2] = Volume::new(other_grid, values).unwrap();
     assert!(preprocess(&channels, &config, &network(4)).unwrap() == expected);
 }
 
@@ -76,29 +73,29 @@ fn a_scan_without_foreground_is_refused() {
         let error = preprocess(&zeros, &config(foreground, true), &network(1)).unwrap_err();
         assert!(matches!(error, Error::Scan { .. }), "{error}");
     }
-    // A constant shows nothing even where everything is the subject.
+    // A constant scan is refused even if every voxel is foreground.
     let error = preprocess(&zeros, &config(Foreground::Whole, true), &network(1)).unwrap_err();
     assert!(error.to_string().contains("one value in all voxels"), "{error}");
 }
 
 #[test]
-fn what_does_not_fit_the_network_or_itself_is_refused() {
+fn channels_that_do_not_fit_the_network_or_each_other_are_refused() {
     let scan = |dims| volume(dims, &[([0; 3], 1.0)]);
     let config = config(Foreground::Nonzero, false);
     assert!(preprocess(&[], &config, &network(1)).is_err());
     assert!(preprocess(&[scan([4; 3])], &config, &network(2)).is_err());
     let result = preprocess(&[scan([4; 3]), scan([4, 4, 5])], &config, &network(2));
     assert!(matches!(result, Err(Error::Geometry { .. })));
-    let mut cut = scan([4; 3]);
-    cut.voxels.pop();
-    assert!(matches!(preprocess(&[cut], &config, &network(1)), Err(Error::Scan { .. })));
+    let empty = Volume::new(Grid::new([0; 3], Affine::IDENTITY), Vec::new()).unwrap();
+    assert!(matches!(preprocess(&[empty], &config, &network(1)), Err(Error::Scan { .. })));
 }
 
 #[test]
-fn an_absurd_input_is_refused_before_it_is_made() {
-    let mut channel = volume([8; 3], &[([0; 3], 1.0)]);
+fn a_huge_input_is_refused_before_it_is_allocated() {
+    let values = volume([8; 3], &[([0; 3], 1.0)]).into_values();
     for spacing in [500.0, 1e30] {
-        channel.grid = Grid::new([8; 3], Affine::from_spacing([spacing; 3]));
+        let grid = Grid::new([8; 3], Affine::from_spacing([spacing; 3]));
+        let channel = Volume::new(grid, values.clone()).unwrap();
         let config =
             PreprocessConfig { spacing_mm: Some([0.05; 3]), ..config(Foreground::Nonzero, false) };
         let result = preprocess(std::slice::from_ref(&channel), &config, &network(1));
@@ -107,7 +104,7 @@ fn an_absurd_input_is_refused_before_it_is_made() {
 }
 
 #[test]
-fn resampling_takes_the_wanted_spacing() {
+fn resampling_uses_the_configured_spacing() {
     let case = phantom::phantom(1, 32); // 6 mm
     let config =
         PreprocessConfig { spacing_mm: Some([3.0, 6.0, 12.0]), ..config(Foreground::Whole, false) };
@@ -116,7 +113,7 @@ fn resampling_takes_the_wanted_spacing() {
     assert_eq!(input.dims, [64, 32, 16]);
     let same = PreprocessConfig { spacing_mm: Some([6.001, 6.0, 5.999]), ..config };
     let (_, placement) = preprocess(&case.channels, &same, &network(4)).unwrap();
-    assert!(!placement.is_resampled(), "a difference of rounding is none");
+    assert!(!placement.is_resampled(), "a difference by rounding is ignored");
 }
 
 #[test]
@@ -153,7 +150,7 @@ fn an_input_of_a_given_size_is_cut_and_padded_around_its_center() {
 }
 
 #[test]
-fn settings_from_before_there_was_a_size_are_read() {
+fn settings_without_a_size_are_read() {
     let json = r#"{"foreground":"nonzero","crop":true}"#;
     let read: PreprocessConfig = serde_json::from_str(json).unwrap();
     assert_eq!((read.size, serde_json::to_string(&read).unwrap().as_str()), (None, json));

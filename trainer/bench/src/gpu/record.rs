@@ -196,7 +196,7 @@ impl Record {
             for number in 0..regions.len() {
                 let values = same.iter().filter_map(|o| o.scores.get(number)).map(|s| s.dice);
                 let values: Vec<f64> = values.collect();
-                let Summary { mean, deviation, .. } = Summary::of(&values);
+                let Summary { mean, deviation, .. } = Summary::from_scores(&values);
                 text += &format!(" {mean:.4} ± {deviation:.4} |");
             }
             let n: usize = same.iter().filter_map(|o| o.scores.first()).map(|s| s.n).sum();

@@ -49,14 +49,14 @@ pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> i
 fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Result<()> {
     let Prepared { input, labels, foreground, placement } = prepared;
     let [ni, nj, nk] = input.dims;
-    let [si, sj, sk] = reference.grid.dims;
+    let [si, sj, sk] = reference.grid().dims;
     let centers = foreground.concat();
     // The widest values first, so that each tensor is aligned.
     let tensors: [(&str, Dtype, Vec<usize>, &[u8]); 4] = [
         (INPUT, Dtype::F32, vec![input.channels, nk, nj, ni], bytemuck::cast_slice(&input.values)),
         (CENTERS, Dtype::U32, vec![centers.len()], bytemuck::cast_slice(&centers)),
         (LABELS, Dtype::U8, vec![nk, nj, ni], labels),
-        (REFERENCE, Dtype::U8, vec![sk, sj, si], &reference.labels),
+        (REFERENCE, Dtype::U8, vec![sk, sj, si], reference.labels()),
     ];
     let description = Description {
         placement: placement.clone(),
@@ -119,8 +119,7 @@ pub(super) fn read_reference(file: &Path) -> Result<LabelMap> {
     let mut file = Opened::open(file)?;
     let labels: Vec<u8> = file.tensor(REFERENCE)?;
     let grid = file.description.placement.source().clone();
-    ensure!(labels.len() == grid.num_voxels(), "expected tensors that fit each other");
-    Ok(LabelMap { grid, labels })
+    Ok(LabelMap::new(grid, labels)?)
 }
 
 /// Whether a file is all there, and what its case takes in memory; what is in its tensors is only
@@ -210,7 +209,7 @@ mod tests {
         let prepared = case();
         let grid = prepared.placement.source().clone();
         let labels = (0..grid.num_voxels()).map(|n| (n % 3) as u8).collect();
-        let reference = LabelMap { grid, labels };
+        let reference = LabelMap::new(grid, labels).unwrap();
         write(&path, &prepared, &reference).unwrap();
         assert!(read(&path).unwrap() == prepared && read_reference(&path).unwrap() == reference);
         assert_eq!(check(&path).unwrap(), prepared.bytes());

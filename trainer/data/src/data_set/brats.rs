@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use model_core::{Holds, Task};
+use model_core::{ScanContent, Task};
 
 use super::by_suffix::{self, Found, Group};
 use super::listing::{Listing, folder_name};
@@ -46,9 +46,9 @@ pub(super) fn open(folder: &Path, listing: Listing, wanted: TaskSource) -> Resul
     };
     let (groups, unused) = by_suffix::groups(folder, &listing.scans, &task.channels);
     for (number, channel) in task.channels.iter().enumerate() {
-        let has = |group: &Group| group.of(Holds::Channel(number)).next().is_some();
+        let has = |group: &Group| group.of(ScanContent::Channel(number)).next().is_some();
         ensure!(
-            groups.iter().any(has) || model_core::is_contrast(channel),
+            groups.iter().any(has) || model_core::is_modality(channel),
             "expected a task whose channels are among T1, T1Gd, T2, FLAIR, or in the names of files, \
              found {channel:?} (in {})",
             folder.display()
@@ -122,11 +122,11 @@ fn by_year(
     );
     let (mut kept, mut faults) = (Vec::new(), Vec::new());
     for mut group in groups {
-        let label = group.of(Holds::Labels).next().map(|member| member.file.clone());
+        let label = group.of(ScanContent::Labels).next().map(|member| member.file.clone());
         match label.filter(|_| is_other(&group)) {
             None => kept.push(group),
             Some(_) if is_model => {
-                group.files.retain(|member| member.name.holds != Holds::Labels);
+                group.files.retain(|member| member.name.content != ScanContent::Labels);
                 group.strays.clear();
                 kept.push(group);
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use model_core::{Holds, ScanName, usual_names};
+use model_core::{ScanContent, ScanName, usual_file_names};
 
 use super::listing::{self, folder_name};
 use super::{CaseFiles, Fault, LeftAside};
@@ -43,12 +43,12 @@ pub(super) struct Found {
 impl Group {
     /// Whether it has labels.
     pub fn has_labels(&self) -> bool {
-        self.of(Holds::Labels).next().is_some()
+        self.of(ScanContent::Labels).next().is_some()
     }
 
     /// The files that hold this.
-    pub fn of(&self, holds: Holds) -> impl Iterator<Item = &Member> {
-        self.files.iter().filter(move |member| member.name.holds == holds)
+    pub fn of(&self, holds: ScanContent) -> impl Iterator<Item = &Member> {
+        self.files.iter().filter(move |member| member.name.content == holds)
     }
 }
 
@@ -61,26 +61,26 @@ pub fn groups(root: &Path, files: &[PathBuf], channels: &[String]) -> (Vec<Group
     for file in files {
         let folder = file.parent().unwrap_or(root).to_path_buf();
         let name = ScanName::parse(&listing::file_name(file), channels);
-        match name.holds {
-            Holds::Channel(_) | Holds::Labels => {}
-            Holds::OtherChannel => {
+        match name.content {
+            ScanContent::Channel(_) | ScanContent::Labels => {}
+            ScanContent::OtherChannel => {
                 left.add(
                     format!("scans that are none of the task's channels ({})", name.word),
                     file,
                 );
                 continue;
             }
-            Holds::OtherMask => {
+            ScanContent::OtherMask => {
                 left.add(format!("masks that are not the task's labels ({})", name.word), file);
                 continue;
             }
-            Holds::Numbered(_) | Holds::Untold => {
+            ScanContent::Numbered(_) | ScanContent::Unknown => {
                 strays.entry(folder).or_default().push(file.clone());
                 continue;
             }
         }
-        let is_by_folder = name.case.is_empty();
-        let case = if is_by_folder { folder_name(&folder) } else { name.case.clone() };
+        let is_by_folder = name.case.is_none();
+        let case = name.case.clone().unwrap_or_else(|| folder_name(&folder));
         let new = || Group {
             name: case.clone(),
             folder: folder.clone(),
@@ -111,8 +111,8 @@ fn united(groups: Vec<Group>) -> Vec<Group> {
     }
     let unite = |mut groups: Vec<Group>| {
         let members = || groups.iter().flat_map(|group| &group.files);
-        let kinds: BTreeSet<(Holds, &str)> =
-            members().map(|member| (member.name.holds, member.name.variant.as_str())).collect();
+        let kinds: BTreeSet<(ScanContent, &str)> =
+            members().map(|member| (member.name.content, member.name.variant.as_str())).collect();
         if kinds.len() < members().count() {
             return groups;
         }
@@ -135,7 +135,7 @@ fn with_strays(groups: Vec<Group>, strays: &mut BTreeMap<PathBuf, Vec<PathBuf>>)
         groups.iter().filter(lacks_labels).map(|group| group.folder.clone()).collect();
     let mut kept = Vec::new();
     for group in groups {
-        let is_labels = group.files.iter().all(|member| member.name.holds == Holds::Labels);
+        let is_labels = group.files.iter().all(|member| member.name.content == ScanContent::Labels);
         match is_labels && lacking.contains(&group.folder) {
             true => {
                 let files = group.files.into_iter().map(|member| member.file);
@@ -167,16 +167,17 @@ impl Group {
     pub fn choose(&self, channels: &[String], left: &mut LeftAside) -> Chosen<'_> {
         let whole = variant_of_all(self, channels.len());
         let mut doubled = Vec::new();
-        let mut one = |holds: Holds, variant: Option<&str>, name: &str| {
+        let mut one = |holds: ScanContent, variant: Option<&str>, name: &str| {
             chosen(self, holds, variant, left).unwrap_or_else(|several| {
                 doubled.push(format!("expected one file of {name}, found {several}"));
                 None
             })
         };
         let numbered = channels.iter().enumerate();
-        let images: Vec<Option<&Member>> =
-            numbered.map(|(n, name)| one(Holds::Channel(n), whole.as_deref(), name)).collect();
-        let label = one(Holds::Labels, None, "labels");
+        let images: Vec<Option<&Member>> = numbered
+            .map(|(n, name)| one(ScanContent::Channel(n), whole.as_deref(), name))
+            .collect();
+        let label = one(ScanContent::Labels, None, "labels");
         Chosen { images, label, doubled, is_mixed: whole.is_none() }
     }
 }
@@ -192,7 +193,7 @@ pub(super) fn cases(groups: Vec<Group>, channels: &[String]) -> Found {
         let is_unlabeled = !group.has_labels() && !is_misnamed;
         let Chosen { images, label, doubled, is_mixed } = group.choose(channels, &mut found.left);
         let missing = |(channel, image): (&String, &Option<&Member>)| {
-            let names = usual_names(channel).join(" or ");
+            let names = usual_file_names(channel).join(" or ");
             image.is_none().then(|| format!("expected {channel} ({names}), found none"))
         };
         let mut whats = doubled;
@@ -244,8 +245,9 @@ pub(super) fn cases(groups: Vec<Group>, channels: &[String]) -> Found {
 fn variant_of_all(group: &Group, num_channels: usize) -> Option<String> {
     let variants = group.files.iter().map(|member| &member.name.variant).collect::<BTreeSet<_>>();
     let has = |variant: &&&String| {
-        (0..num_channels)
-            .all(|n| group.of(Holds::Channel(n)).any(|member| member.name.variant == ***variant))
+        (0..num_channels).all(|n| {
+            group.of(ScanContent::Channel(n)).any(|member| member.name.variant == ***variant)
+        })
     };
     variants.iter().find(has).map(|variant| variant.to_string())
 }
@@ -254,7 +256,7 @@ fn variant_of_all(group: &Group, num_channels: usize) -> Option<String> {
 /// could be.
 fn chosen<'a>(
     group: &'a Group,
-    holds: Holds,
+    holds: ScanContent,
     variant: Option<&str>,
     left: &mut LeftAside,
 ) -> Result<Option<&'a Member>, String> {

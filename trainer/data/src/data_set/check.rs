@@ -230,12 +230,12 @@ impl<'a> CaseInspector<'a> {
             }
         };
         self.warn_all(warnings, file);
-        if let Err(error) = self.task.check_codes(&map.labels) {
-            let text = format!("{error}{}", schemes(self.task, &map.labels));
+        if let Err(error) = self.task.check_codes(map.labels()) {
+            let text = format!("{error}{}", schemes(self.task, map.labels()));
             self.found.faults.push(Fault::new(&self.case.name, text, Some(file.to_path_buf())));
             return Ok(None);
         }
-        if map.labels.iter().all(|&label| label == 0) {
+        if map.labels().iter().all(|&label| label == 0) {
             self.warn("labels that are background only", String::new(), file);
         }
         Ok(Some(map))

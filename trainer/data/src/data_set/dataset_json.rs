@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use model_core::task::dataset::{Manifest, Pair, case_name};
+use model_core::task::dataset::{LabeledScan, Manifest, case_name};
 use model_core::{Task, are_same_channels};
 
 use super::by_suffix::Found;
@@ -33,9 +33,9 @@ pub(super) fn read(folder: &Path) -> Result<Manifest> {
 /// Lists the cases.
 pub(super) fn open(folder: &Path, wanted: TaskSource) -> Result<DataSet> {
     let manifest = read(folder)?;
-    let (layout, mut found, num_training) = match &manifest.by_name {
-        Some(by_name) => {
-            let found = nnunet::cases(folder, by_name, &manifest.task.channels)?;
+    let (layout, mut found, num_training) = match &manifest.nnunet_cases {
+        Some(cases) => {
+            let found = nnunet::cases(folder, cases, &manifest.task.channels)?;
             let labeled = found.faults.iter().filter(|fault| !fault.is_unlabeled);
             let faulty: BTreeSet<&str> = labeled.map(|fault| fault.case.as_str()).collect();
             let count = found.cases.len() + faulty.len();
@@ -49,7 +49,8 @@ pub(super) fn open(folder: &Path, wanted: TaskSource) -> Result<DataSet> {
     let file = folder.join("dataset.json");
     found.faults.extend(fault::of_number(manifest.num_training, num_training, file));
     let mut notes = std::mem::take(&mut found.notes);
-    let Manifest { name, licence, task, .. } = manifest;
+    let Manifest { name, license, task, .. } = manifest;
+    let licence = license.unwrap_or_default();
     let task = match wanted {
         TaskSource::Unnamed => task,
         TaskSource::Model(model) => {
@@ -104,7 +105,7 @@ fn listed(folder: &Path, manifest: &Manifest) -> (Layout, Found) {
         }
         images => images.iter().map(|image| folder.join(image)).collect(),
     };
-    let case = |pair: &Pair| CaseFiles {
+    let case = |pair: &LabeledScan| CaseFiles {
         name: pair.name(),
         images: images(&pair.images()),
         label: Some(folder.join(&pair.label)),

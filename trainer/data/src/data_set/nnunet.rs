@@ -4,20 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use model_core::task::dataset::{ByName, Listed, Pair};
-use model_core::without_ending;
+use model_core::strip_ending;
+use model_core::task::dataset::{LabeledScan, ListedCase, NnunetCases};
 
 use super::by_suffix::Found;
 use super::listing::{self, entries};
 use super::{CaseFiles, Fault, LeftAside};
 
 /// Cases of the second form, from their files' names or as they are listed.
-pub(super) fn cases(folder: &Path, by_name: &ByName, channels: &[String]) -> Result<Found> {
-    let ending = &by_name.file_ending;
-    let mut found = match by_name.listed.is_empty() {
+pub(super) fn cases(folder: &Path, cases: &NnunetCases, channels: &[String]) -> Result<Found> {
+    let ending = &cases.file_ending;
+    let mut found = match cases.listed.is_empty() {
         true => training(folder, ending, channels)?,
         false => Found {
-            cases: by_name.listed.iter().map(|case| listed(folder, case)).collect(),
+            cases: cases.listed.iter().map(|case| listed(folder, case)).collect(),
             ..Found::default()
         },
     };
@@ -35,7 +35,7 @@ pub(super) fn cases(folder: &Path, by_name: &ByName, channels: &[String]) -> Res
     Ok(found)
 }
 
-fn listed(folder: &Path, case: &Listed) -> CaseFiles {
+fn listed(folder: &Path, case: &ListedCase) -> CaseFiles {
     CaseFiles {
         name: case.name.clone(),
         images: case.images.iter().map(|image| folder.join(image)).collect(),
@@ -51,7 +51,7 @@ fn training(folder: &Path, ending: &str, channels: &[String]) -> Result<Found> {
     found.faults.extend(doubled);
     let mut with_labels: BTreeMap<String, PathBuf> = BTreeMap::new();
     for (name, path) in entries(&labels)? {
-        match without_ending(&name, ending) {
+        match strip_ending(&name, ending) {
             None => add_other(&mut found.left, ending, &path),
             Some(case) => {
                 if let Some(first) = with_labels.insert(case.to_string(), path.clone()) {
@@ -91,7 +91,7 @@ impl Numbered {
         let mut by_case: BTreeMap<String, BTreeMap<usize, PathBuf>> = BTreeMap::new();
         let mut doubled = Vec::new();
         for (name, path) in entries(folder)? {
-            let Some(stem) = without_ending(&name, ending) else {
+            let Some(stem) = strip_ending(&name, ending) else {
                 add_other(left, ending, &path);
                 continue;
             };
@@ -158,8 +158,8 @@ pub(super) fn channel_files(image: &Path, num_channels: usize) -> Vec<PathBuf> {
 }
 
 /// Whether images are listed without their channels' numbers: no such file, but its first channel.
-pub(super) fn leaves_out_channels(folder: &Path, training: &[Pair]) -> bool {
-    training.iter().filter(|pair| pair.others.is_empty()).any(|pair| {
+pub(super) fn leaves_out_channels(folder: &Path, training: &[LabeledScan]) -> bool {
+    training.iter().filter(|pair| pair.other_images.is_empty()).any(|pair| {
         let image = folder.join(&pair.image);
         !image.exists() && channel_files(&image, 1)[0].exists()
     })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use model_core::task::dataset::Manifest;
-use model_core::{Holds, Task, without_ending};
+use model_core::{ScanContent, Task, strip_ending};
 
 use super::by_suffix::Group;
 use super::{Fault, TaskSource, dataset_json, fault, iseg, list_faults, listing};
@@ -44,24 +44,24 @@ fn of_table(file: &Path, task: Option<&Task>) -> Result<BTreeMap<String, PathBuf
 /// None where a `dataset.json` of nnU-Net lies beside label maps, as with its predictions.
 fn of_manifest(folder: &Path, manifest: Manifest) -> Result<Option<BTreeMap<String, PathBuf>>> {
     let stated = manifest.num_training;
-    let (found, count) = match manifest.by_name {
+    let (found, count) = match manifest.nnunet_cases {
         None => {
             let pairs = manifest.training.iter().chain(&manifest.validation);
             let found = pairs.map(|pair| (pair.name(), folder.join(&pair.label))).collect();
             (found, manifest.training.len())
         }
-        Some(by_name) => {
-            let found: BTreeMap<String, PathBuf> = if by_name.listed.is_empty() {
+        Some(cases) => {
+            let found: BTreeMap<String, PathBuf> = if cases.listed.is_empty() {
                 let labels = folder.join("labelsTr");
                 if !labels.is_dir() {
                     return Ok(None);
                 }
                 let named = |(name, path): (String, PathBuf)| {
-                    Some((without_ending(&name, &by_name.file_ending)?.to_string(), path))
+                    Some((strip_ending(&name, &cases.file_ending)?.to_string(), path))
                 };
                 listing::entries(&labels)?.into_iter().filter_map(named).collect()
             } else {
-                let listed = by_name.listed.into_iter();
+                let listed = cases.listed.into_iter();
                 listed.map(|case| (case.name, folder.join(case.label))).collect()
             };
             let count = found.len();
@@ -77,14 +77,15 @@ fn of_manifest(folder: &Path, manifest: Manifest) -> Result<Option<BTreeMap<Stri
 fn of_iseg(folder: &Path) -> Result<Option<BTreeMap<String, PathBuf>>> {
     let files = listing::below(folder)?.scans;
     let groups = iseg::groups(folder, &files).unwrap_or_default();
-    let has_scans = |group: &Group| group.files.iter().any(|m| m.name.holds != Holds::Labels);
+    let has_scans =
+        |group: &Group| group.files.iter().any(|m| m.name.content != ScanContent::Labels);
     if !groups.iter().any(has_scans) {
         return Ok(None);
     }
     let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
     let mut twice = Vec::new();
     for group in groups {
-        for member in group.of(Holds::Labels) {
+        for member in group.of(ScanContent::Labels) {
             if let Some(other) = found.insert(group.name.clone(), member.file.clone()) {
                 twice.push(format!("  {} and {}", other.display(), member.file.display()));
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use model_core::formats::nifti::Reader;
-use model_core::{Grid, LabelMap, without_ending};
+use model_core::{Grid, LabelMap, strip_ending};
 use sha2::{Digest, Sha256};
 
 use trainer_run::files;
@@ -48,7 +48,7 @@ impl ScanBytes {
         Ok(match pair(file)? {
             None => {
                 let (start, length) = files::start(file)?;
-                let found = Reader::open_start(&start, length).ok().map(said);
+                let found = Reader::open_prefix(&start, length).ok().map(said);
                 if found.is_some() || start.len() as u64 == length {
                     return Ok((found, length));
                 }
@@ -56,12 +56,12 @@ impl ScanBytes {
                 let mut start = Vec::new();
                 let source = File::open(file).with_context(about)?;
                 source.take(MAX_HEADER_BYTES).read_to_end(&mut start).with_context(about)?;
-                (Reader::open_start(&start, length).ok().map(said), length)
+                (Reader::open_prefix(&start, length).ok().map(said), length)
             }
             Some((header, voxels)) => {
                 let header = files::read(&header, MAX_HEADER_BYTES)?;
                 let (start, length) = files::start(&voxels)?;
-                (Reader::open_pair_start(&header, &start, length).ok().map(said), length)
+                (Reader::open_pair_prefix(&header, &start, length).ok().map(said), length)
             }
         })
     }
@@ -118,8 +118,8 @@ pub(super) fn parts(file: &Path) -> Result<Vec<PathBuf>> {
 /// Header and voxels of a pair; none where a file's name is that of a scan in one file.
 fn pair(file: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let plain = without_ending(&name, ".gz").unwrap_or(&name);
-    let (stem, other) = match (without_ending(plain, ".hdr"), without_ending(plain, ".img")) {
+    let plain = strip_ending(&name, ".gz").unwrap_or(&name);
+    let (stem, other) = match (strip_ending(plain, ".hdr"), strip_ending(plain, ".img")) {
         (Some(stem), _) => (stem, "img"),
         (_, Some(stem)) => (stem, "hdr"),
         _ => return Ok(None),
@@ -149,7 +149,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("scan.nii");
         let grid = Grid::new([3, 2, 1], Affine::IDENTITY);
-        let written = nifti::write_labels(&LabelMap { grid, labels: vec![1; 6] });
+        let written = nifti::write_labels(&LabelMap::new(grid, vec![1; 6]).unwrap());
         let mut plain = Vec::new();
         flate2::read::MultiGzDecoder::new(&written[..]).read_to_end(&mut plain).unwrap();
         // vox_offset: the voxels begin behind a megabyte of what other tools say of a scan.
@@ -160,6 +160,6 @@ mod tests {
         let (head, length) = ScanBytes::head(&file).unwrap();
         let (grid, channels) = head.expect("a header that can be used");
         assert_eq!((grid.dims, channels, length), ([3, 2, 1], 1, plain.len() as u64));
-        assert_eq!(ScanBytes::read(&file).unwrap().labels().unwrap().labels, [1; 6]);
+        assert_eq!(ScanBytes::read(&file).unwrap().labels().unwrap().labels(), [1; 6]);
     }
 }

@@ -42,7 +42,7 @@ impl Intensities {
     /// # Panics
     /// When it has no voxels.
     pub fn of(volume: &Volume, num_non_finite: u64) -> Intensities {
-        let voxels = &volume.voxels;
+        let voxels = volume.values();
         let count = voxels.len() as f64;
         let (mut sum, mut min, mut max) = (0.0, f32::INFINITY, f32::NEG_INFINITY);
         for &voxel in voxels {
@@ -51,7 +51,7 @@ impl Intensities {
         }
         let mean = sum / count;
         let squares = voxels.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
-        let [percentile_1, median, percentile_99] = percentiles(voxels.clone());
+        let [percentile_1, median, percentile_99] = percentiles(voxels.to_vec());
         let background = border_value(volume);
         let same = |value: f32| voxels.iter().filter(|&&v| v == value).count() as f64 / count;
         Intensities {
@@ -77,8 +77,8 @@ impl Intensities {
 
 /// Calls with every voxel of the six outer faces.
 fn on_border(volume: &Volume, mut visit: impl FnMut(f32)) {
-    let [ni, nj, nk] = volume.grid.dims;
-    for (row, voxels) in volume.voxels.chunks_exact(ni).enumerate() {
+    let [ni, nj, nk] = volume.grid().dims;
+    for (row, voxels) in volume.values().chunks_exact(ni).enumerate() {
         let (j, k) = (row % nj, row / nj);
         if j == 0 || j == nj - 1 || k == 0 || k == nk - 1 {
             voxels.iter().for_each(|&voxel| visit(voxel));
@@ -134,7 +134,7 @@ mod tests {
 
     fn cube(value: impl Fn(usize) -> f32) -> Volume {
         let grid = Grid::new([5; 3], Affine::IDENTITY);
-        Volume { voxels: (0..125).map(value).collect(), grid }
+        Volume::new(grid, (0..125).map(value).collect()).unwrap()
     }
 
     #[test]

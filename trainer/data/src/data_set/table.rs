@@ -41,7 +41,7 @@ pub(super) fn open(file: &Path, wanted: TaskSource) -> Result<DataSet> {
     };
     let about = || format!("cannot read {}", file.display());
     let bytes = files::read(file, MAX_TABLE_BYTES)?;
-    let text = model_core::text(&bytes).map_err(|e| e.in_file(file.display().to_string()))?;
+    let text = model_core::utf8_text(&bytes).map_err(|e| e.in_file(file.display().to_string()))?;
     // Spreadsheets of many countries part columns by semicolons.
     let header = text.lines().next().unwrap_or_default();
     let delimiter = [b',', b';', b'\t'].into_iter().find(|&c| header.contains(char::from(c)));

@@ -53,7 +53,7 @@ fn read(file: &Path) -> Result<Task> {
     }
     let about = || format!("cannot read {} as a task", file.display());
     let bytes = files::read(file, MAX_TASK_BYTES)?;
-    let text = model_core::text(&bytes).map_err(|e| e.in_file(file.display().to_string()))?;
+    let text = model_core::utf8_text(&bytes).map_err(|e| e.in_file(file.display().to_string()))?;
     let is_toml = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
     let task: Task = match is_toml {
         true => toml::from_str(text).with_context(about)?,

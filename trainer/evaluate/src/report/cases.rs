@@ -86,5 +86,5 @@ fn no_prediction(case: &CaseScores) -> &'static str {
 fn mean_dice(case: &CaseScores) -> f64 {
     let dice = case.scores.iter().map(|scores| scores.dice).collect::<Vec<f64>>();
     // A NaN may come with a minus, and would stand first.
-    Summary::of(&dice).mean.abs()
+    Summary::from_scores(&dice).mean.abs()
 }

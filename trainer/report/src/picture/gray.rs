@@ -19,7 +19,7 @@ const MAX_SORTED: usize = 1 << 20;
 impl Gray {
     /// A channel as it came.
     pub fn of_volume(volume: &Volume) -> Gray {
-        Gray { grid: volume.grid.clone(), voxels: shades(&volume.voxels) }
+        Gray { grid: volume.grid().clone(), voxels: shades(volume.values()) }
     }
 
     /// A channel of a network's input, back on the scan's grid; black outside of what the network

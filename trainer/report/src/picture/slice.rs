@@ -38,11 +38,11 @@ pub(super) fn slices(
     let dims = orientation.canonical_dims(grid.dims);
     let spacing = grid.world_from_voxel.spacing_mm();
     let spacing_mm = orientation.axes.map(|axis| spacing[axis]);
-    let differ = |n: usize| reference.labels[n] != predicted.labels[n];
+    let differ = |n: usize| reference.labels()[n] != predicted.labels()[n];
     let (places, why) = most(grid.dims, &orientation, differ)
         .map(|places| (places, "where most voxels disagree"))
         .or_else(|| {
-            let places = most(grid.dims, &orientation, |n| reference.labels[n] != 0)?;
+            let places = most(grid.dims, &orientation, |n| reference.labels()[n] != 0)?;
             Some((places, "where the reference is largest"))
         })
         .unwrap_or((dims.map(|n| n / 2), "in the middle"));
@@ -66,8 +66,8 @@ pub(super) fn slices(
             height,
             spacing_mm: [spacing_mm[across], spacing_mm[down]],
             gray: of(&gray.voxels),
-            reference: of(&reference.labels),
-            predicted: of(&predicted.labels),
+            reference: of(reference.labels()),
+            predicted: of(predicted.labels()),
         }
     };
     (VIEWS.map(slice), why)
@@ -123,12 +123,12 @@ mod tests {
             let at = |world: [f64; 3]| {
                 grid.index(voxel_from_world.apply(world).map(|x| x.round() as usize))
             };
-            let empty = LabelMap { labels: vec![0; grid.num_voxels()], grid: grid.clone() };
-            let mut gray = Gray { grid: grid.clone(), voxels: empty.labels.clone() };
+            let empty = LabelMap::background(grid.clone());
+            let mut gray = Gray { grid: grid.clone(), voxels: empty.labels().to_vec() };
             let mut reference = empty.clone();
             // Far right, front, top; and the disagreement in the same slices.
             gray.voxels[at([4., 8., 9.])] = 255;
-            reference.labels[at([4., 8., 9.])] = 1;
+            reference.labels_mut()[at([4., 8., 9.])] = 1;
             let ([axial, coronal, sagittal], why) = slices(&gray, &reference, &empty);
             assert_eq!(why, "where most voxels disagree");
             for slice in [&axial, &coronal, &sagittal] {

@@ -7,10 +7,10 @@ use model_core::{Affine, Grid};
 fn case() -> (Gray, LabelMap, LabelMap, Task) {
     let grid = Grid::new([20, 20, 8], Affine::from_spacing([1.0, 1.0, 3.0]));
     let block = |shift: usize| {
-        let mut map = LabelMap { grid: grid.clone(), labels: vec![0; grid.num_voxels()] };
+        let mut map = LabelMap::background(grid.clone());
         for at in 0..6 * 6 * 3 {
             let voxel = [5 + shift + at % 6, 5 + at / 6 % 6, 2 + at / 36];
-            map.labels[grid.index(voxel)] = 1;
+            map.labels_mut()[grid.index(voxel)] = 1;
         }
         map
     };
@@ -61,10 +61,10 @@ fn the_three_columns_show_the_scan_the_reference_and_the_prediction() {
 fn what_lies_on_another_grid_is_refused() {
     let (gray, reference, predicted, task) = case();
     let moved = Grid::new([20, 20, 8], Affine::from_spacing([1.0, 1.0, 2.0]));
-    let other = LabelMap { grid: moved, ..predicted.clone() };
+    let other = LabelMap::new(moved, predicted.labels().to_vec()).unwrap();
     assert!(picture(&gray, "T2", &reference, &other, &task).is_err());
-    let short = LabelMap { labels: vec![0; 7], ..predicted };
-    assert!(picture(&gray, "T2", &reference, &short, &task).is_err());
+    let short = Gray { voxels: vec![0; 7], ..gray };
+    assert!(picture(&short, "T2", &reference, &predicted, &task).is_err());
 }
 
 /// One voxel thick, and far longer than wide.
@@ -72,8 +72,8 @@ fn what_lies_on_another_grid_is_refused() {
 fn scans_of_any_extent_have_a_picture() {
     for (dims, spacing) in [([1, 1, 1], [1.0; 3]), ([300, 1, 2], [0.05, 50.0, 1.0])] {
         let grid = Grid::new(dims, Affine::from_spacing(spacing));
-        let map = LabelMap { grid: grid.clone(), labels: vec![0; grid.num_voxels()] };
-        let gray = Gray { grid, voxels: map.labels.clone() };
+        let map = LabelMap::background(grid.clone());
+        let gray = Gray { grid, voxels: map.labels().to_vec() };
         let (_, _, _, task) = case();
         let (_, png) = picture(&gray, "T2", &map, &map, &task).unwrap();
         assert!(size(&png).is_some_and(|(width, height)| width < 900 && height < 900));

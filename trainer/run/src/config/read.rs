@@ -45,7 +45,7 @@ impl Sources<'_> {
             Some(file) => {
                 let about = || format!("cannot read the settings {}", file.display());
                 let bytes = files::read(file, MAX_BYTES).with_context(about)?;
-                table(model_core::text(&bytes).with_context(about)?)
+                table(model_core::utf8_text(&bytes).with_context(about)?)
                     .with_context(|| format!("in the settings {}", file.display()))?
             }
         };

@@ -1,32 +1,32 @@
-//! What a score is where there is nothing to compare with.
+//! The scores of regions that are empty in the prediction or in the reference.
 
 use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// What a score is where the reference, or both, hold nothing of a region. Tools differ, so a
-/// report names the rule that it used.
+/// The rule for the scores of a region that is empty in the prediction, in the reference or in both.
+/// Tools differ, so a report names the rule that it used.
 ///
 /// | rule | both empty | one empty |
 /// |---|---|---|
 /// | `brats2021` | Dice and NSD 1, HD and HD95 0 mm | Dice and NSD 0, HD and HD95 373.13 mm |
-/// | `brats2023` | the same | the same with 374 mm |
+/// | `brats2023` | as `brats2021` | Dice and NSD 0, HD and HD95 374 mm |
 /// | `nnunet` | no score | Dice and NSD 0, HD and HD95 the volume's diagonal |
-/// | `monai` | no score | as `nnunet`; no score where it is the reference that is empty |
+/// | `monai` | no score | prediction empty: as `nnunet`; reference empty: no score |
 ///
-/// nnU-Net measures no distances, and MONAI gives none where the prediction is empty. Leaving such a
-/// case out would reward missing it: here it counts as the greatest distance that the volume has.
+/// nnU-Net measures no distances, and MONAI has no distance if the prediction is empty. Omitting such
+/// a case would reward missing it, so here it counts with the largest distance within the volume.
 /// Volumes are always measured: an empty region has 0 ml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EmptyRule {
-    /// BraTS up to 2022; the distance is the diagonal of its 240 × 240 × 155 mm.
+    /// BraTS until 2022; the distance is the diagonal of its 240 × 240 × 155 mm.
     Brats2021,
     /// BraTS 2023.
     #[default]
     Brats2023,
-    /// nnU-Net: no score where both are empty.
+    /// nnU-Net: no score if both are empty.
     Nnunet,
-    /// MONAI: no score where the reference is empty.
+    /// MONAI: no score if the reference is empty.
     Monai,
 }
 
@@ -35,7 +35,7 @@ impl EmptyRule {
     pub const ALL: [EmptyRule; 4] =
         [EmptyRule::Brats2021, EmptyRule::Brats2023, EmptyRule::Nnunet, EmptyRule::Monai];
 
-    /// The rule's name, as on the command line.
+    /// Returns the rule's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             EmptyRule::Brats2021 => "brats2021",
@@ -45,7 +45,7 @@ impl EmptyRule {
         }
     }
 
-    /// The rule in words, for reports.
+    /// Returns a description of the rule, for reports.
     pub fn describe(self) -> &'static str {
         match self {
             EmptyRule::Brats2021 => {
@@ -64,7 +64,7 @@ impl EmptyRule {
         }
     }
 
-    /// Dice and NSD where prediction or reference is empty; NaN says "no score".
+    /// Returns Dice and NSD if prediction or reference is empty; NaN if there is no score.
     pub(super) fn overlap(self, predicted_is_empty: bool, reference_is_empty: bool) -> f64 {
         match (self, predicted_is_empty, reference_is_empty) {
             (EmptyRule::Monai, _, true) | (EmptyRule::Nnunet, true, true) => f64::NAN,
@@ -73,7 +73,7 @@ impl EmptyRule {
         }
     }
 
-    /// HD and HD95 where prediction or reference is empty; NaN says "no score".
+    /// Returns HD and HD95 if prediction or reference is empty; NaN if there is no score.
     pub(super) fn distance_mm(
         self,
         predicted_is_empty: bool,
@@ -105,9 +105,9 @@ impl FromStr for EmptyRule {
 mod tests {
     use super::*;
 
-    /// FIELD: both empty; reference empty; prediction empty.
+    /// The cases are: both empty; reference empty; prediction empty.
     #[test]
-    fn distances_to_nothing_are_those_of_the_named_rule() {
+    fn distances_of_empty_regions_follow_the_rule() {
         let distances = |rule: &str| {
             let rule: EmptyRule = rule.parse().unwrap();
             let empty = [(true, true), (false, true), (true, false)];

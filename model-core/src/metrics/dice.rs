@@ -1,22 +1,22 @@
-//! Dice.
+//! Dice of a region.
 
 use super::EmptyRule;
 
-/// Which codes belong to a region.
-pub(super) fn table(codes: &[u8]) -> [bool; 256] {
+/// Returns for each code whether it belongs to a region.
+pub(super) fn code_table(codes: &[u8]) -> [bool; 256] {
     let mut is_in = [false; 256];
     codes.iter().for_each(|&code| is_in[usize::from(code)] = true);
     is_in
 }
 
-/// Dice (2 |A ∩ B| / (|A| + |B|)) of the region that unites `codes`; NaN where the rule gives no
-/// score.
+/// Returns Dice (2 |A ∩ B| / (|A| + |B|)) of the region with these label codes; NaN if the rule gives
+/// no score.
 ///
 /// # Panics
-/// When the two have not as many voxels.
+/// If the two maps have different numbers of voxels.
 pub fn dice(predicted: &[u8], reference: &[u8], codes: &[u8], rule: EmptyRule) -> f64 {
     assert_eq!(predicted.len(), reference.len(), "both on one grid");
-    let is_in = table(codes);
+    let is_in = code_table(codes);
     let mut counts = Counts::default();
     for (&p, &r) in predicted.iter().zip(reference) {
         counts.add(is_in[usize::from(p)], is_in[usize::from(r)]);
@@ -24,7 +24,7 @@ pub fn dice(predicted: &[u8], reference: &[u8], codes: &[u8], rule: EmptyRule) -
     counts.dice(rule)
 }
 
-/// Voxels of a region in prediction and reference.
+/// The numbers of a region's voxels in prediction and reference.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub both: u64,
@@ -52,16 +52,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dice_counts_the_regions_voxels() {
+    fn dice_counts_the_voxels_of_the_region() {
         let (predicted, reference) = ([0, 1, 1, 2, 4], [0, 1, 2, 2, 0]);
         assert_eq!(dice(&predicted, &reference, &[1], EmptyRule::Monai), 2.0 / 3.0);
         assert_eq!(dice(&predicted, &reference, &[1, 2], EmptyRule::Monai), 1.0);
         assert_eq!(dice(&predicted, &reference, &[1, 2, 4], EmptyRule::Monai), 6.0 / 7.0);
     }
 
-    /// FIELD: both empty; reference empty; prediction empty.
+    /// The cases are: both empty; reference empty; prediction empty.
     #[test]
-    fn empty_regions_score_by_the_named_rule() {
+    fn empty_regions_score_by_the_rule() {
         let score = |rule: &str| {
             let rule: EmptyRule = rule.parse().unwrap();
             let pairs = [([0], [0]), ([1], [0]), ([0], [1])];

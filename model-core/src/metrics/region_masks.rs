@@ -1,9 +1,9 @@
-//! A region in prediction and reference, cut to the box that holds both.
+//! The masks of a region in prediction and reference, cropped to the bounding box of both.
 
-use super::overlap::{Counts, table};
+use super::dice::{Counts, code_table};
 use crate::LabelMap;
 
-/// A box of voxels, from `low` up to but without `high`.
+/// A box of voxels, from `low` to `high` exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub low: [usize; 3],
@@ -11,21 +11,21 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// The box that holds nothing.
+    /// The empty box.
     pub const EMPTY: Bounds = Bounds { low: [usize::MAX; 3], high: [0; 3] };
 
-    /// Grows to hold a voxel.
+    /// Extends the box to include a voxel.
     pub fn add(&mut self, voxel: [usize; 3]) {
         self.unite(&Bounds { low: voxel, high: voxel.map(|x| x + 1) });
     }
 
-    /// Grows to hold another box.
+    /// Extends the box to include another box.
     pub fn unite(&mut self, other: &Bounds) {
         self.low = std::array::from_fn(|axis| self.low[axis].min(other.low[axis]));
         self.high = std::array::from_fn(|axis| self.high[axis].max(other.high[axis]));
     }
 
-    /// Grown by so many voxels on each side, but not beyond a volume.
+    /// Returns the box extended by `margin` voxels on each side, within the volume.
     fn grown(&self, margin: usize, dims: [usize; 3]) -> Bounds {
         Bounds {
             low: self.low.map(|low| low.saturating_sub(margin)),
@@ -33,76 +33,78 @@ impl Bounds {
         }
     }
 
-    /// Number of voxels along each axis.
+    /// Returns the number of voxels along each axis.
     pub fn dims(&self) -> [usize; 3] {
         std::array::from_fn(|axis| self.high[axis].saturating_sub(self.low[axis]))
     }
 
-    /// The box's part of a volume of `dims` voxels.
-    pub fn cut<T: Copy, U>(
+    /// Returns the box's voxels of a volume of `dims` voxels, each converted by `convert`.
+    pub fn crop<T: Copy, U>(
         &self,
         voxels: &[T],
         dims: [usize; 3],
-        mut make: impl FnMut(T) -> U,
+        mut convert: impl FnMut(T) -> U,
     ) -> Vec<U> {
-        let mut cut = Vec::with_capacity(self.dims().iter().product());
+        let mut cropped = Vec::with_capacity(self.dims().iter().product());
         for k in self.low[2]..self.high[2] {
             for j in self.low[1]..self.high[1] {
                 let row = dims[0] * (j + dims[1] * k);
                 let row = &voxels[row + self.low[0]..row + self.high[0]];
-                cut.extend(row.iter().map(|&voxel| make(voxel)));
+                cropped.extend(row.iter().map(|&voxel| convert(voxel)));
             }
         }
-        cut
+        cropped
     }
 }
 
-/// A region's masks, cut to the box that holds both (and a margin, as far as the volume has it).
-/// Beyond the box neither has a voxel.
-pub(super) struct Pair {
+/// A region's masks, cropped to the bounding box of both with a margin. Both are empty outside the
+/// box.
+pub(super) struct RegionMasks {
     pub dims: [usize; 3],
     pub predicted: Vec<bool>,
     pub reference: Vec<bool>,
     pub counts: Counts,
-    pub space: Space,
+    pub space: VoxelSpace,
 }
 
-/// What distances and volumes need to know of a grid.
+/// The geometry of a grid, as far as distances depend on it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Space {
-    /// Between neighboring voxels along i, j, k. Distances take the axes as perpendicular.
+pub(super) struct VoxelSpace {
+    /// The spacing along i, j, k. Distances take the axes as perpendicular.
     pub spacing_mm: [f64; 3],
-    /// Axes along which the volume has a single voxel, and so neither neighbors nor a border.
+    /// Whether the volume has a single voxel along an axis, and so neither neighbors nor a border.
     pub is_flat: [bool; 3],
 }
 
-impl Space {
-    pub fn of(map: &LabelMap) -> Space {
-        let is_flat = map.grid.dims.map(|n| n == 1);
-        Space {
-            spacing_mm: map.grid.world_from_voxel.spacing_mm(),
-            // A volume of one voxel has a surface nevertheless.
+impl VoxelSpace {
+    pub fn new(map: &LabelMap) -> VoxelSpace {
+        let is_flat = map.grid().dims.map(|n| n == 1);
+        VoxelSpace {
+            spacing_mm: map.grid().world_from_voxel.spacing_mm(),
+            // A volume of one voxel still has a surface.
             is_flat: if is_flat == [true; 3] { [false; 3] } else { is_flat },
         }
     }
 }
 
-impl Pair {
-    /// Of the region that unites `codes`.
+impl RegionMasks {
+    /// Returns the masks of the region with these label codes.
     ///
     /// # Panics
-    /// When the two have not the same dimensions, or not as many labels as those say.
-    pub fn new(predicted: &LabelMap, reference: &LabelMap, codes: &[u8], margin: usize) -> Pair {
-        let dims = reference.grid.dims;
-        assert_eq!(predicted.grid.dims, dims, "both on one grid");
-        for map in [predicted, reference] {
-            assert_eq!(map.labels.len(), dims.iter().product::<usize>(), "a label for each voxel");
-        }
-        let is_in = table(codes);
+    /// If the two maps have different dimensions.
+    pub fn new(
+        predicted: &LabelMap,
+        reference: &LabelMap,
+        codes: &[u8],
+        margin: usize,
+    ) -> RegionMasks {
+        let dims = reference.grid().dims;
+        assert_eq!(predicted.grid().dims, dims, "both maps on one grid");
+        let is_in = code_table(codes);
         let mut counts = Counts::default();
         let mut bounds = Bounds::EMPTY;
         let ni = dims[0].max(1);
-        let rows = predicted.labels.chunks_exact(ni).zip(reference.labels.chunks_exact(ni));
+        let rows = predicted.labels().chunks_exact(ni).zip(reference.labels().chunks_exact(ni));
         for (row, (predicted, reference)) in rows.enumerate() {
             let (mut first, mut last) = (None, 0);
             for (i, (&p, &r)) in predicted.iter().zip(reference).enumerate() {
@@ -121,13 +123,14 @@ impl Pair {
         if bounds != Bounds::EMPTY {
             bounds = bounds.grown(margin, dims);
         }
-        let cut = |map: &LabelMap| bounds.cut(&map.labels, dims, |code| is_in[usize::from(code)]);
-        Pair {
+        let mask =
+            |map: &LabelMap| bounds.crop(map.labels(), dims, |code| is_in[usize::from(code)]);
+        RegionMasks {
             dims: bounds.dims(),
-            predicted: cut(predicted),
-            reference: cut(reference),
+            predicted: mask(predicted),
+            reference: mask(reference),
             counts,
-            space: Space::of(reference),
+            space: VoxelSpace::new(reference),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The one table of what the field's data sets call their files.
+//! The words that public data sets use in their files' names, in lower case and without separators.
 //!
-//! BraTS until 2022 and since 2023, its Africa, meningioma and pediatric sets, TCGA's additional
-//! labels, UPENN-GBM, UCSF-PDGM, UCSF's and Missouri's post-operative gliomas, iSeg, BIDS, and what
-//! people write by hand. All in small letters, without separators.
+//! The sources are BraTS until 2022 and since 2023, its Africa, meningioma and pediatric sets, TCGA's
+//! additional labels, UPENN-GBM, UCSF-PDGM, UCSF's and Missouri's post-operative gliomas, iSeg, BIDS,
+//! and usual names by hand.
 
-/// The contrasts, the names of BraTS until 2022 and since 2023 first.
-pub(super) const CONTRASTS: [(&str, &[&str]); 4] = [
+/// The modalities with their names; the first two are those of BraTS until 2022 and since 2023.
+pub(super) const MODALITIES: [(&str, &[&str]); 4] = [
     (
         "T1",
         &[
@@ -60,7 +60,7 @@ pub(super) const CONTRASTS: [(&str, &[&str]); 4] = [
     ),
 ];
 
-/// Contrasts and maps that are none of these four, however much they begin like one.
+/// Other modalities and parametric maps, some of which begin like one of the four.
 pub(super) const OTHER_CHANNELS: &[&str] = &[
     "ad",
     "adc",
@@ -132,7 +132,7 @@ pub(super) const OTHER_CHANNELS: &[&str] = &[
     "ttp",
 ];
 
-/// The experts' labels; with how they were made, where others go before them.
+/// Names of label maps, each with the origin of the labels. Labels without an origin are preferred.
 pub(super) const LABELS: &[(&str, &str)] = &[
     ("seg", ""),
     ("segm", ""),
@@ -172,7 +172,7 @@ pub(super) const LABELS: &[(&str, &str)] = &[
     ("autosegmentation", "automatic"),
 ];
 
-/// Masks and parcellations that are neither a channel nor what a network learns.
+/// Masks and parcellations that are neither a channel nor labels to be learned.
 pub(super) const OTHER_MASKS: &[&str] = &[
     "aparc",
     "aparcaseg",
@@ -199,7 +199,7 @@ pub(super) const OTHER_MASKS: &[&str] = &[
     "wmparc",
 ];
 
-/// What was done to a scan, behind its contrast; a scan without it goes before one with it.
+/// Processing steps of a scan, which follow its modality. A scan without them is preferred.
 pub(super) const PROCESSED: &[&str] = &[
     "bet",
     "bias",

@@ -1,11 +1,11 @@
-//! What preprocessing holds in memory, known from a header before a voxel is read.
+//! Estimates preprocessing's memory from a scan's header, before a voxel is read.
 
-use super::{MAX_INPUT_BYTES, PreprocessConfig, scaled_dims};
-use crate::{Foreground, Grid, UNetConfig};
+use super::{MAX_INPUT_BYTES, scaled_dims};
+use crate::{Foreground, Grid, PreprocessConfig, UNetConfig};
 
-/// The most bytes held while a case of this grid is read and preprocessed, and its labels placed:
-/// an upper bound, since what a crop will leave is not known from a header. Inputs above
-/// [`MAX_INPUT_BYTES`], which are refused before they are made, count as that.
+/// Returns an upper bound of the bytes held while a case of this grid is read and preprocessed and
+/// its labels are placed. The size after cropping is not known from a header. Inputs above
+/// [`MAX_INPUT_BYTES`], which preprocessing refuses, count as that size.
 pub fn working_bytes(
     grid: &Grid,
     channels: usize,
@@ -17,32 +17,33 @@ pub fn working_bytes(
     let source = orientation.canonical_dims(grid.dims);
     let scaled = scaled_dims(source, spacing_mm, config.spacing_mm);
     let channels = channels as u64;
-    let most = MAX_INPUT_BYTES / (4 * channels.max(1));
-    let wanted = config.size.unwrap_or(scaled);
-    let input = match voxels(wanted) > most {
-        true => most,
-        false => voxels(network.padded(wanted)).min(most),
+    let max_voxels = MAX_INPUT_BYTES / (4 * channels.max(1));
+    let requested = config.size.unwrap_or(scaled);
+    let input = match num_voxels(requested) > max_voxels {
+        true => max_voxels,
+        false => num_voxels(network.padded(requested)).min(max_voxels),
     };
-    // Scan and canonical copy of each channel, one channel's crop, mask, labels and their crop;
-    // for Otsu's threshold the channels' mean in f64.
+    // The scan and the canonical copy of each channel, one channel's crop, the mask, the labels and
+    // their crop; for Otsu's threshold also the channels' mean in f64.
     let otsu = if config.foreground == Foreground::Otsu { 8 } else { 0 };
-    let on_source = (8 * channels + 7 + otsu).saturating_mul(voxels(source));
-    let resampling = match (config.spacing_mm, voxels(scaled) > most) {
+    let on_source = (8 * channels + 7 + otsu).saturating_mul(num_voxels(source));
+    let resampling = match (config.spacing_mm, num_voxels(scaled) > max_voxels) {
         (None, _) => 0,
         (_, false) => resampling_bytes(source, scaled),
         (_, true) => resampling_bytes(source, scaled).min(2 * MAX_INPUT_BYTES),
     };
-    // The input, and labels on its grid, cropped and padded.
+    // The input, and the cropped and the padded labels on its grid.
     on_source.saturating_add(resampling).saturating_add((4 * channels + 2).saturating_mul(input))
 }
 
-/// Each of one channel's steps along i, j and k in turn is made while the one before is there.
+/// Returns the bytes of resampling one channel along i, j and k in turn. Each step's input is held
+/// during the step.
 fn resampling_bytes([_, sj, sk]: [usize; 3], [ti, tj, tk]: [usize; 3]) -> u64 {
-    let [a, b, c] = [[ti, sj, sk], [ti, tj, sk], [ti, tj, tk]].map(voxels);
+    let [a, b, c] = [[ti, sj, sk], [ti, tj, sk], [ti, tj, tk]].map(num_voxels);
     a.saturating_add(b).max(b.saturating_add(c)).saturating_mul(4)
 }
 
-fn voxels(dims: [usize; 3]) -> u64 {
+fn num_voxels(dims: [usize; 3]) -> u64 {
     dims.iter().fold(1, |n, &d| n.saturating_mul(d as u64))
 }
 
@@ -60,8 +61,8 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_of_resampling_count_though_they_are_larger_than_its_result() {
-        // Refined along i before it is made coarse along j and k: 144 × 512 × 512, 144 × 256 × 512.
+    fn intermediate_steps_of_resampling_count() {
+        // Finer along i, then coarser along j and k: 144 × 512 × 512, 144 × 256 × 512.
         let steps = 4 * 144 * (512 * 512 + 256 * 512);
         let source = 15 * 24 * 512 * 512;
         let input = 6 * 144 * 256 * 256;

@@ -1,28 +1,28 @@
-//! What is taken as a surface.
+//! The definitions of a mask's surface.
 
 use std::str::FromStr;
 
 use crate::{Error, Result};
 
-/// What the surface of a mask is. Tools differ, by parts of a voxel in distances and by more in NSD.
+/// A definition of a mask's surface. Tools differ, by parts of a voxel in distances and by more in NSD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Surface {
-    /// The voxels inside that have one of their 6 neighbors outside, each counting the same (SciPy's
-    /// `mask ^ binary_erosion(mask)`): as MONAI and MedPy. A percentile is interpolated linearly
+    /// The voxels inside that have one of their 6 neighbors outside, with equal weights (SciPy's
+    /// `mask ^ binary_erosion(mask)`), as in MONAI and MedPy. A percentile is interpolated linearly
     /// between ranks.
     #[default]
     Voxels,
-    /// Elements between the voxels, wherever eight voxels are partly inside, each counting by its
-    /// area: as DeepMind's surface-distance, by which BraTS 2023 ranks. A percentile is the
-    /// least distance within which lies that share of the area.
+    /// Elements at the points where eight voxels meet and some are inside, weighted by their area, as
+    /// in DeepMind's surface-distance, by which BraTS 2023 ranks. A percentile is the least distance
+    /// that covers this share of the area.
     Areas,
 }
 
 impl Surface {
-    /// Both.
+    /// Both definitions.
     pub const ALL: [Surface; 2] = [Surface::Voxels, Surface::Areas];
 
-    /// Its name, as on the command line.
+    /// Returns the name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Surface::Voxels => "voxels",
@@ -30,7 +30,7 @@ impl Surface {
         }
     }
 
-    /// The name of a score and its definition, in a line each, for reports.
+    /// Returns the name and the definition of each score, for reports.
     pub fn definitions(self) -> [(&'static str, &'static str); 5] {
         let [hd95, nsd, surface] = match self {
             Surface::Voxels => [
