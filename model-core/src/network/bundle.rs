@@ -1,5 +1,5 @@
-//! A trained model as one file that other software can open: safetensors, with all that is needed
-//! to use it in the file's metadata.
+//! A trained model as one safetensors file that other software can open. Its metadata holds
+//! everything that is needed to use the model.
 
 use std::collections::HashMap;
 
@@ -14,46 +14,46 @@ use crate::{Error, PreprocessConfig, Result, Task, UNetConfig, texts};
 /// The version that this code writes, and the highest that it reads.
 pub const BUNDLE_VERSION: u32 = 1;
 
-/// The largest bundle that is read: above every network of the field.
+/// Upper bound of a bundle's size, above every network of the field.
 pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
 
-/// The most scores of a card: one for each region.
+/// Upper bound of the scores of a card: one per region.
 const MAX_SCORES: usize = 255;
 
-/// The longest axis of a patch: NIfTI-1's longest.
+/// Upper bound of a patch's axis: the longest axis of NIfTI-1.
 const MAX_PATCH: usize = 32_767;
 
-/// The metadata's one key; its value is the [`Card`] and the checksum, as JSON.
+/// The only key of the metadata. Its value is the [`Card`] and the checksum, as JSON.
 const METADATA_KEY: &str = "rewind";
 
 /// A trained model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bundle {
-    /// What the model is, and where it comes from.
+    /// Description and origin of the model.
     pub card: Card,
-    /// Its parameters.
+    /// Parameters of the network.
     pub weights: Weights,
 }
 
-/// What a model is, what it was trained on and how well it did.
+/// Description of a model: its task, network, preprocessing and origin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     /// The model's name, as the page shows it.
     pub name: String,
-    /// A sentence that the user must read before trusting a result; empty when there is none.
+    /// A sentence that the user must read before trusting a result; empty if there is none.
     #[serde(default)]
     pub warning: String,
-    /// What it was asked.
+    /// The task that the model was trained for.
     pub task: Task,
     /// The network.
     pub network: UNetConfig,
-    /// How its input is made from a scan.
+    /// Preprocessing from scan to network input.
     pub preprocess: PreprocessConfig,
-    /// Where it comes from.
+    /// Origin of the model.
     pub provenance: Provenance,
 }
 
-/// Where a model comes from.
+/// Origin of a model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Provenance {
     /// Version of the code that trained it.
@@ -68,19 +68,19 @@ pub struct Provenance {
     pub training_cases: usize,
     /// Number of optimizer steps.
     pub steps: usize,
-    /// Voxels along right, front, top of the patches that it was trained on, where that is known:
-    /// what a sliding window should show it.
+    /// Voxels along right, front and top of the training patches, if known: the natural size of an
+    /// inference tile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<[usize; 3]>,
-    /// Scores on cases that it was not trained on, by region.
+    /// Scores on held-out cases, by region.
     pub held_out: Vec<Score>,
-    /// Whether those cases chose these weights among others, by the best of several validations;
-    /// their scores then are a little higher than those of new cases.
+    /// Whether the best of several validations on these cases chose the weights. The scores are
+    /// then a little higher than those of new cases.
     #[serde(default = "yes")]
     pub chosen_by_held_out: bool,
 }
 
-/// For bundles that do not say it: it was so for most.
+/// Default for bundles without the field: most of them chose weights this way.
 fn yes() -> bool {
     true
 }
@@ -96,7 +96,7 @@ pub struct Score {
     pub n: usize,
 }
 
-/// What stands in the file's metadata.
+/// The JSON in the file's metadata.
 #[derive(Serialize, Deserialize)]
 struct Metadata {
     version: u32,
@@ -106,10 +106,11 @@ struct Metadata {
 }
 
 impl Bundle {
-    /// The model as the bytes of a `.safetensors` file, in f32.
+    /// Writes a `.safetensors` file in f32.
     ///
     /// # Errors
-    /// [`Error::Network`] when the weights are not those of the card's network; as [`Card::check`].
+    /// [`Error::Network`] if the weights are not those of the card's network; the errors of
+    /// [`Card::check`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         self.card.check()?;
         check_weights(&self.card.network, &self.weights)?;
@@ -117,10 +118,10 @@ impl Bundle {
         self.store(sha256, Dtype::F32, little_endian)
     }
 
-    /// The same in f16: the file of [`Bundle::rounded_to_f16`].
+    /// Writes a `.safetensors` file in f16: the file of [`Bundle::rounded_to_f16`].
     ///
     /// # Errors
-    /// As [`Bundle::to_bytes`]; also when a weight is beyond what f16 holds (65504).
+    /// The errors of [`Bundle::to_bytes`]; also if a weight exceeds the range of f16 (65504).
     pub fn to_f16_bytes(&self) -> Result<Vec<u8>> {
         let rounded = self.rounded_to_f16();
         rounded.card.check()?;
@@ -131,8 +132,7 @@ impl Bundle {
         rounded.store(rounded.hash(), Dtype::F16, halves)
     }
 
-    /// The model with every weight at the nearest number of half precision: what is used, and
-    /// hashed, where the file holds f16.
+    /// Rounds every weight to f16. A file in f16 is used and hashed as these values.
     pub fn rounded_to_f16(&self) -> Bundle {
         let mut rounded = self.clone();
         let values = rounded.weights.values_mut().flat_map(|array| &mut array.values);
@@ -155,7 +155,7 @@ impl Bundle {
             .map_err(|e| Error::bundle("valid tensors", e))
     }
 
-    /// Reads a model and checks it whole: sizes, card, configuration, weights, checksum.
+    /// Reads a bundle and checks it completely: sizes, card, configuration, weights, checksum.
     ///
     /// # Errors
     /// [`Error::Bundle`], [`Error::Task`], [`Error::Network`] or [`Error::TooLarge`].
@@ -207,7 +207,8 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// SHA-256 over names, shapes and values, in hexadecimal; what a share link names the model by.
+    /// Returns the SHA-256 over names, shapes and values, in hexadecimal. Share links name the
+    /// model by it.
     pub fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         for (name, array) in &self.weights {
@@ -219,7 +220,7 @@ impl Bundle {
 }
 
 impl Card {
-    /// Refuses a card whose task and network do not fit together, or that cannot be shown.
+    /// Checks that task and network fit together and that all texts can be shown.
     ///
     /// # Errors
     /// [`Error::Bundle`], [`Error::Task`], [`Error::Network`] or [`Error::Geometry`].
@@ -241,8 +242,8 @@ impl Card {
         self.preprocess.check()
     }
 
-    /// The card with its free texts shortened to what is read again. A data set may state a whole
-    /// license, which must not end its training.
+    /// Shortens free texts to the lengths that [`Card::check`] accepts. A data set may state a
+    /// whole license text, which must not make its training fail.
     pub fn shortened(mut self) -> Card {
         let Provenance { code_version, data, licence, data_fingerprint, .. } = &mut self.provenance;
         for name in [&mut self.name, code_version, data_fingerprint] {

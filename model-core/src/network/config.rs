@@ -1,8 +1,8 @@
-//! The only description of a network: from it come the trainable module, the program that the
-//! engine runs, the list of parameters, and the plan of a training step's memory.
+//! The only description of a network. The trainable module, the program of the engines, the list of
+//! parameters and the memory estimate are all derived from it.
 //!
-//! What a paper leaves open is a field here; its default, or its presets' value, is the reading
-//! that the field's comment gives.
+//! What a paper leaves open is a field here. The field's comment states the reading that the
+//! default, or the preset, follows.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,68 +25,69 @@ pub use presets::{PRESETS, published_size};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UNetConfig {
-    /// Channels of the input; 0, or left out, in settings that are yet to meet their task.
+    /// Channels of the input; 0, or omitted, in settings that do not know their task yet.
     #[serde(default, skip_serializing_if = "is_open")]
     pub in_channels: usize,
-    /// Channels of the output: regions, or labels and background; 0 as above.
+    /// Channels of the output: regions, or labels and background; 0 as for `in_channels`.
     #[serde(default, skip_serializing_if = "is_open")]
     pub out_channels: usize,
     /// Channels at each level, from full resolution down; each level halves every axis.
     pub widths: Vec<usize>,
-    /// What brings the input to the first width. Pendse do not describe their first layer: it is
-    /// read as that of every level. Brügger: `conv`. Fully-InvRes, read: `pointwise`.
+    /// The layer from the input to the first width. Pendse do not describe it; it is read as on
+    /// every level. Brügger: `conv`. Fully-InvRes, our reading: `pointwise`.
     #[serde(default)]
     pub first: LevelTransition,
-    /// What brings the channels to the other levels' widths. Pendse: `pointwise_norm`; Brügger:
-    /// `pointwise`; Partially-InvRes does not say and is read as `conv_norm`, as a plain U-Net has.
+    /// The layer that changes the width at the other levels. Pendse: `pointwise_norm`; Brügger:
+    /// `pointwise`; Partially-InvRes does not say and is read as `conv_norm`, as in a plain U-Net.
     #[serde(default)]
     pub entry: LevelTransition,
-    /// What an encoder level is made of, after its entry.
+    /// The blocks of an encoder level, after the transition.
     #[serde(default)]
     pub body: EncoderBlock,
     /// F and G of the encoder's reversible blocks.
     #[serde(default)]
     pub half: BranchKind,
-    /// Channels inside an MBConv, as a multiple of its own (t in the paper).
+    /// Channels inside an MBConv, as a multiple of its input channels (t in the paper).
     #[serde(default = "two")]
     pub expand_ratio: usize,
     /// Reversible blocks at each level of the encoder. Pendse: 1.
     #[serde(default = "one")]
     pub blocks: usize,
-    /// Reversible blocks at each level of a reversible decoder; as many as the encoder's, unless
-    /// given. Brügger: 1 for every encoder.
+    /// Reversible blocks at each level of a reversible decoder; by default as many as in the
+    /// encoder. Brügger: 1 for every encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder_blocks: Option<usize>,
-    /// What a decoder level is made of. Pendse do not say; their presets read `conv2`.
+    /// The blocks of a decoder level. Pendse do not say; their presets read `conv2`.
     pub decoder: Decoder,
-    /// How the levels are joined.
+    /// Down- and up-sampling between levels.
     #[serde(default)]
     pub resampling: Resampling,
-    /// Reflections that make the orthogonal 1³ convolution beside a pixel shuffle; 0 leaves it
-    /// out. Yamazaki et al. say "learnable", no more: read as a product of 16 Householder reflections.
+    /// Householder reflections of the orthogonal 1³ convolution beside a pixel shuffle; 0 omits the
+    /// convolution. Yamazaki et al. only say "learnable"; it is read as a product of 16
+    /// reflections.
     #[serde(default = "sixteen")]
     pub reflections: usize,
-    /// How a skip joins the decoder; a pixel shuffle keeps halves, whatever stands here.
+    /// How the decoder uses a skip connection. A pixel shuffle always concatenates halves.
     #[serde(default)]
     pub skip: Skip,
-    /// Groups of every group norm; 0 for as many as there are channels, which is instance norm.
-    /// Pendse do not say; half the first width divides every width, half width and expanded width
-    /// of their networks. Brügger: 30, and their baseline is read likewise.
+    /// Groups of every group norm; 0 means one per channel, which is instance norm. Pendse do not
+    /// say; half the first width divides every width, half width and expanded width of their
+    /// networks. Brügger: 30, and their baseline is read likewise.
     pub groups: usize,
-    /// The activation beside every norm but the projections'. Pendse name only ReLU; the others
-    /// use a leaky one.
+    /// The activation beside every norm except those of projections. Pendse name only ReLU; the
+    /// others use a leaky one.
     #[serde(default)]
     pub activation: Activation,
-    /// Whether blocks are rewound in the backward pass, or stored as plain autodiff does. The
-    /// function computed is the same.
+    /// Whether the backward pass rewinds blocks or stores activations as plain autodiff does. The
+    /// computed function is the same.
     #[serde(default = "yes")]
     pub reversible: bool,
-    /// With `reversible = false`: of n layers between two skips only every √n-th input is stored,
-    /// and the rest computed again (Chen et al. 2016, "Training deep nets with sublinear memory
+    /// With `reversible = false`: of n layers between two skips only every √n-th input is stored
+    /// and the rest is recomputed (Chen et al. 2016, "Training deep nets with sublinear memory
     /// cost"). For comparison.
     #[serde(default, skip_serializing_if = "is_false")]
     pub checkpointed: bool,
-    /// A variational branch that reconstructs the input from the bottom, in training only.
+    /// A variational branch that reconstructs the input from the bottleneck, in training only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vae: Option<Vae>,
 }
@@ -119,7 +120,7 @@ fn yes() -> bool {
     true
 }
 
-/// What brings the channels to a level's width.
+/// The layer that changes the number of channels to a level's width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LevelTransition {
@@ -134,15 +135,15 @@ pub enum LevelTransition {
     Conv,
 }
 
-/// What an encoder level is made of, after its entry.
+/// The blocks of an encoder level, after the transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EncoderBlock {
     /// Reversible blocks.
     #[default]
     Reversible,
-    /// 3³ convolution, norm, activation; none at the bottom, where the decoder has the second one
-    /// (and only that one): a plain U-Net of two convolutions a level.
+    /// 3³ convolution, norm, activation; absent at the bottom, where the decoder holds the second
+    /// and only one: a plain U-Net of two convolutions per level.
     Conv,
 }
 
@@ -159,7 +160,7 @@ pub enum BranchKind {
     Preactivation,
 }
 
-/// What a decoder level is made of, at its own resolution, before it goes up.
+/// The blocks of a decoder level, at its own resolution, before up-sampling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decoder {
@@ -167,17 +168,17 @@ pub enum Decoder {
     Conv1,
     /// Two of them: c → c and c → next width.
     Conv2,
-    /// Reversible blocks of 3³ convolution, norm, activation; then a 1³ convolution with bias
-    /// c → next width (none at the top, and none beside a pixel shuffle).
+    /// Reversible blocks of 3³ convolution, norm, activation; then a 1³ convolution with bias c →
+    /// next width (absent at the top and beside a pixel shuffle).
     Reversible,
-    /// The same with MBConv halves.
+    /// As `Reversible`, with MBConv branches.
     ReversibleMbconv,
-    /// The same with halves whose norm comes first.
+    /// As `Reversible`, with pre-activation branches.
     ReversiblePreactivation,
 }
 
 impl Decoder {
-    /// The halves of a reversible decoder.
+    /// Returns the residual branches of a reversible decoder.
     pub fn half(self) -> Option<BranchKind> {
         match self {
             Decoder::Conv1 | Decoder::Conv2 => None,
@@ -188,27 +189,28 @@ impl Decoder {
     }
 }
 
-/// How a level is joined to the next.
+/// Down- and up-sampling between levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resampling {
     /// Maximum over 2³ voxels down, trilinear ×2 up.
     #[default]
     PoolTrilinear,
-    /// Half of the channels is the skip; of the other half every 2³ voxels become 8 channels, mixed
-    /// by a learned orthogonal 1³ convolution; and back. Nothing is lost, so that the whole path is
-    /// rewound (Fully-InvRes).
+    /// Half of the channels is the skip. In the other half every 2³ voxels become 8 channels, mixed
+    /// by a learned orthogonal 1³ convolution; the decoder inverts this. Nothing is lost, so the
+    /// whole path is rewound (Fully-InvRes).
     PixelShuffle,
 }
 
-/// How a skip joins what comes up.
+/// How the decoder uses a skip connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Skip {
-    /// Added to it.
+    /// Addition.
     #[default]
     Add,
-    /// Put before it, as channels (Çiçek et al. 2016); for decoders of convolutions.
+    /// Concatenation in front of the channels (Çiçek et al. 2016); only for decoders of
+    /// convolutions.
     Concat,
 }
 
@@ -219,14 +221,14 @@ pub enum Activation {
     /// max(x, 0).
     #[default]
     Relu,
-    /// x where positive, else 0.01 x.
+    /// x if positive, else 0.01 x.
     LeakyRelu,
-    /// x; what follows an MBConv's projection (its bottleneck is linear).
+    /// x, as after an MBConv's projection (its bottleneck is linear).
     Identity,
 }
 
 impl Activation {
-    /// The factor applied to negative values.
+    /// Returns the factor of negative values.
     pub fn negative_slope(self) -> f32 {
         match self {
             Activation::Relu => 0.0,
@@ -236,24 +238,25 @@ impl Activation {
     }
 }
 
-/// The variational branch of Yamazaki et al., who refer to Myronenko 2018 for it
-/// (<https://arxiv.org/abs/1810.11654>, section 2.3), and is read so: norm, activation and a 3³
-/// convolution of stride 2 from the bottom; a dense layer to the latent's mean and log-variance; and
-/// from a draw of it a decoder that mirrors the network's widths, one block a level.
+/// The variational branch of Yamazaki et al. They refer to Myronenko 2018
+/// (<https://arxiv.org/abs/1810.11654>, section 2.3), which is followed here: norm, activation and
+/// a 3³ convolution of stride 2 from the bottleneck; a dense layer to mean and log-variance of the
+/// latent; and a decoder from a sample of it that mirrors the network's widths, one block per
+/// level.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vae {
-    /// Units of the latent: as many means, and as many log-variances. Myronenko: 128.
+    /// Units of the latent: the number of means, and of log-variances. Myronenko: 128.
     #[serde(default = "latent_units")]
     pub units: usize,
     /// Channels between the bottom and the dense layers. Myronenko: 16.
     #[serde(default = "sixteen")]
     pub channels: usize,
-    /// Groups of its norms, or the largest power of two below that divides the width. Myronenko: 8.
+    /// Groups of its norms; reduced to a power of two that divides the width. Myronenko: 8.
     #[serde(default = "eight")]
     pub groups: usize,
-    /// The patch size (i, j, k) that the dense layers are made for; zeros, or left out, in settings
-    /// that are yet to meet their patch.
+    /// The patch size (i, j, k) of the dense layers; zeros, or omitted, in settings that do not
+    /// know their patch yet.
     #[serde(default, skip_serializing_if = "is_without_size")]
     pub patch: [usize; 3],
 }
@@ -273,21 +276,21 @@ fn latent_units() -> usize {
 }
 
 impl Vae {
-    /// Groups of the branch's norm on this many channels.
+    /// Returns the groups of the branch's norm on `width` channels.
     pub fn groups_of(&self, width: usize) -> usize {
         let power = 1 << width.trailing_zeros();
         if width.is_multiple_of(self.groups) { self.groups } else { power.min(self.groups) }
     }
 }
 
-/// Added to every variance before its root.
+/// Added to every variance before the square root.
 pub const NORM_EPSILON: f32 = 1e-5;
 
 impl UNetConfig {
-    /// The same network for a task's channels and outputs.
+    /// Returns the network with a task's channels and outputs.
     ///
     /// # Errors
-    /// [`Error::Network`] when the configuration states others.
+    /// [`Error::Network`] if the configuration states others.
     pub fn for_task(&self, task: &Task) -> Result<Self> {
         let wanted = [task.channels.len(), task.num_outputs()];
         let stated = [self.in_channels, self.out_channels];
@@ -301,37 +304,39 @@ impl UNetConfig {
         Ok(UNetConfig { in_channels, out_channels, ..self.clone() })
     }
 
-    /// The same network without what only training has: what a bundle holds and the engine runs.
+    /// Returns the network without its training-only parts, as a bundle holds it and the engines
+    /// run it.
     pub fn for_inference(&self) -> Self {
         UNetConfig { vae: None, ..self.clone() }
     }
 
-    /// Number of levels; the bottom is 2^(levels − 1) times smaller than the input on each axis.
+    /// Returns the number of levels. The bottom is 2^(levels − 1) times smaller than the input on
+    /// each axis.
     pub fn num_levels(&self) -> usize {
         self.widths.len()
     }
 
-    /// Every axis of an input is a multiple of this.
+    /// Returns the number that must divide every axis of an input.
     pub fn size_multiple(&self) -> usize {
         1 << (self.num_levels() - 1)
     }
 
-    /// No axis of an input is smaller: the bottom needs 2³ voxels, since a norm over one voxel
-    /// gives only its bias.
+    /// Returns the shortest axis of an input. The bottom needs 2³ voxels, since a norm over one
+    /// voxel returns only its bias.
     pub fn min_size(&self) -> usize {
         2 * self.size_multiple()
     }
 
-    /// The smallest size that the network takes and that holds `dims`.
+    /// Returns the smallest accepted size that holds `dims`.
     pub fn padded(&self, dims: [usize; 3]) -> [usize; 3] {
         let (multiple, least) = (self.size_multiple(), self.min_size());
         dims.map(|d| d.checked_next_multiple_of(multiple).unwrap_or(0).max(least))
     }
 
-    /// Refuses an input size that the network does not take.
+    /// Checks an input size.
     ///
     /// # Errors
-    /// [`Error::Network`], naming the size.
+    /// [`Error::Network`] with the size, if the network does not accept it.
     pub fn check_size(&self, dims: [usize; 3]) -> Result<()> {
         if dims == self.padded(dims) {
             return Ok(());

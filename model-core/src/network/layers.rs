@@ -1,5 +1,5 @@
-//! A network unrolled: its layers in the order data passes them. Everything that walks a network
-//! (the trainable module, the program, the parameters, the plan) walks this list.
+//! A network as the list of its layers, in the order in which data passes them. The trainable
+//! module, the program, the parameters and the memory estimate are all built from this list.
 
 use crate::network::config::{
     Activation, BranchKind, Decoder, EncoderBlock, LevelTransition, Resampling, Skip, UNetConfig,
@@ -11,51 +11,51 @@ mod segments;
 pub use parameters::{Parameter, parameters};
 pub use segments::{Backward, Segment, segments};
 
-/// A convolution; none changes the size.
+/// A convolution. None changes the size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {
     /// 1³: a matrix product over the channels.
     Pointwise,
-    /// 3³, every channel by itself, zero padding 1.
+    /// Depthwise 3³, zero padding 1.
     Depthwise3,
-    /// 3³, dense, zero padding 1.
+    /// Dense 3³, zero padding 1.
     Conv3,
 }
 
-/// A group norm with its activation, after a convolution or before it.
+/// A group norm with activation, before or after a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Norm {
-    /// Whether it comes before the convolution (pre-activation).
+    /// Whether the norm comes before the convolution (pre-activation).
     pub first: bool,
     /// Number of groups.
     pub groups: usize,
-    /// What follows it.
+    /// Activation after the norm.
     pub activation: Activation,
 }
 
-/// A convolution with the norm that belongs to it.
+/// A convolution with its norm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConvNorm {
-    /// What its parameters' names begin with.
+    /// Prefix of the parameters' names.
     pub path: String,
     /// The convolution.
     pub kernel: Kernel,
-    /// Channels in.
+    /// Input channels.
     pub from: usize,
-    /// Channels out.
+    /// Output channels.
     pub to: usize,
-    /// Whether the convolution has a bias; none beside a norm that would take it away again.
+    /// Whether the convolution has a bias. A norm after it would cancel a bias.
     pub bias: bool,
     /// The norm.
     pub norm: Option<Norm>,
 }
 
-/// One layer. What it works on is one tensor x, and a stack of tensors kept for the decoder.
+/// A layer. It transforms one tensor x and may push to, or pop from, the stack of skip connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layer {
     /// A convolution with its norm.
     ConvNorm(ConvNorm),
-    /// A reversible block on the halves of x: `y1 = x1 + F(x2); y2 = x2 + G(y1)`.
+    /// A reversible block on the two halves of x: `y1 = x1 + F(x2); y2 = x2 + G(y1)`.
     Block {
         /// F, in order.
         f: Vec<ConvNorm>,
@@ -64,17 +64,17 @@ pub enum Layer {
     },
     /// Maximum over 2³ voxels.
     Pool,
-    /// Trilinear ×2, corners not aligned.
+    /// Trilinear ×2 (`align_corners = false`).
     Upsample,
-    /// x is kept.
+    /// Pushes x.
     PushSkip,
-    /// What was kept last is added to x.
+    /// Pops a tensor and adds it to x.
     AddSkip,
-    /// What was kept last is put before x, as channels.
+    /// Pops a tensor and concatenates it in front of x.
     ConcatSkip,
-    /// The first half of the channels is kept, the second is x.
+    /// Pushes the first half of the channels; x becomes the second half.
     PushHalf,
-    /// The half that was kept last is put before x.
+    /// Pops a half and concatenates it in front of x.
     ConcatHalf,
     /// 2³ voxels become 8 channels.
     SpaceToDepth,
@@ -82,19 +82,19 @@ pub enum Layer {
     DepthToSpace,
     /// An orthogonal 1³ convolution made of Householder reflections.
     Reflect {
-        /// What its parameter's name begins with.
+        /// Prefix of the parameter's name.
         path: String,
-        /// Channels in and out.
+        /// Input and output channels.
         channels: usize,
-        /// How many reflections.
+        /// Number of reflections.
         reflections: usize,
     },
-    /// Where the variational branch takes the bottom.
+    /// The position where the variational branch reads the bottleneck.
     BottleneckHook,
 }
 
 impl Layer {
-    /// Whether what it works on follows from what it leaves, so that it can be rewound.
+    /// Returns whether the layer's input can be recovered from its output.
     pub fn is_invertible(&self) -> bool {
         match self {
             Layer::Block { .. } | Layer::Reflect { .. } | Layer::BottleneckHook => true,
@@ -105,16 +105,16 @@ impl Layer {
     }
 }
 
-/// A layer and where it stands.
+/// A layer and its level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The level whose width and resolution it ends at.
+    /// The level whose width and resolution the layer ends at.
     pub level: usize,
     /// The layer.
     pub layer: Layer,
 }
 
-/// The units of a layer, in order.
+/// Returns the convolutions of a layer, in order.
 pub fn units(layer: &Layer) -> Vec<&ConvNorm> {
     match layer {
         Layer::ConvNorm(unit) => vec![unit],
@@ -123,7 +123,7 @@ pub fn units(layer: &Layer) -> Vec<&ConvNorm> {
     }
 }
 
-/// A network's layers, from the input to the logits; the variational branch is not among them.
+/// Returns a network's layers from the input to the logits, without the variational branch.
 pub fn steps(config: &UNetConfig) -> Vec<Step> {
     let bottom = config.num_levels() - 1;
     let shuffled = config.resampling == Resampling::PixelShuffle;
@@ -228,7 +228,7 @@ impl Steps<'_> {
         })]);
     }
 
-    /// 3³ convolution, norm, activation.
+    /// Adds a 3³ convolution, norm and activation.
     fn conv(&mut self, path: &str, from: usize, to: usize) {
         self.unit(path, Kernel::Conv3, [from, to], false, Some(self.norm(false, to)));
     }
@@ -264,7 +264,7 @@ impl Steps<'_> {
         }
     }
 
-    /// F or G on `c` channels.
+    /// Returns F or G on `c` channels.
     fn half(&self, path: String, half: BranchKind, c: usize) -> Vec<ConvNorm> {
         let unit = |path: String, kernel, from, to, norm| ConvNorm {
             path,
@@ -277,7 +277,7 @@ impl Steps<'_> {
         match half {
             BranchKind::Mbconv => {
                 let e = c * self.config.expand_ratio;
-                // The bottleneck is linear: no activation after the projection.
+                // The MBConv bottleneck is linear: no activation after the projection.
                 let linear = Norm { activation: Activation::Identity, ..self.norm(false, c) };
                 let name = |part: &str| format!("{path}.{part}");
                 vec![

@@ -1,9 +1,9 @@
-//! The memory and the work of a training step, told before it runs.
+//! Estimates memory and work of a training step before it runs.
 //!
-//! A step is run on tensors that know their size and nothing else (`plan/heap.rs`), by functions that
-//! mirror [`crate::nets`] and on the same list of layers; what each op holds it declares beside its
-//! kernel ([`crate::kernels::OpMemory`]). So the plan follows the network, and the order in which
-//! things are freed, and not a formula.
+//! The estimate runs a step on tensors that know only their size
+//! (`memory_estimate/simulated_heap.rs`), by functions that mirror [`crate::nets`] on the same list
+//! of layers. What each op holds is declared beside its kernel ([`crate::kernels::OpMemory`]). So
+//! the estimate follows the network and the order in which tensors are freed, not a formula.
 
 use serde::Serialize;
 
@@ -26,12 +26,12 @@ pub use forward::forward_peak_bytes;
 use network::FeatureMap;
 use simulated_graph::{SimulatedDevice, SimulatedGraph};
 
-/// Under what a step runs.
+/// Conditions of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Whose kernels.
+    /// The device whose kernels run.
     pub place: DeviceKind,
-    /// Volumes a step.
+    /// Volumes per step.
     pub batch: usize,
     /// The types of the tensors.
     pub precision: Precision,
@@ -49,23 +49,23 @@ impl Default for Settings {
 pub enum Mode {
     /// Blocks are rewound.
     Reversible,
-    /// Everything is stored: the twin of the reversible network.
+    /// All activations are stored, as for a non-reversible network.
     NonReversible,
-    /// Of n layers √n inputs are stored, the rest is computed again.
+    /// Of n layers √n inputs are stored; the rest is recomputed.
     Checkpointed,
 }
 
 impl Mode {
-    /// All of them.
+    /// All modes.
     pub const ALL: [Mode; 3] = [Mode::Reversible, Mode::NonReversible, Mode::Checkpointed];
 
-    /// The same network, run in this mode.
+    /// Returns the network configured for this mode.
     pub fn of(self, config: &UNetConfig) -> UNetConfig {
         let (reversible, checkpointed) = (self == Mode::Reversible, self == Mode::Checkpointed);
         UNetConfig { reversible, checkpointed, ..config.clone() }
     }
 
-    /// For tables.
+    /// Returns the name for tables.
     pub fn name(self) -> &'static str {
         match self {
             Mode::Reversible => "reversible",
@@ -75,89 +75,87 @@ impl Mode {
     }
 }
 
-/// A network's step, level by level.
+/// The estimate of a network's training step, by level and in total.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MemoryEstimate {
-    /// The input's voxels along i, j, k.
+    /// Voxels of the input along i, j, k.
     pub size: [usize; 3],
-    /// Volumes a step.
+    /// Volumes per step.
     pub batch: usize,
-    /// Whose kernels.
+    /// The device whose kernels run.
     pub place: DeviceKind,
-    /// Bytes of a number between layers, and in the reversible streams.
+    /// Bytes per value between layers, and in the reversible streams.
     pub float_bytes: [u64; 2],
-    /// From full resolution down.
+    /// Levels from full resolution down.
     pub levels: Vec<Level>,
-    /// The variational branch; what it stores and computes in a step is in its levels' shares.
+    /// The variational branch. Its stored bytes and work are included in the levels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<Branch>,
-    /// Numbers in all parameters.
+    /// Number of values of all parameters.
     pub parameters: u64,
-    /// Bytes of the parameters, Adam's two moments and the moving average: f32, whatever the
-    /// precision.
+    /// Bytes of the parameters, Adam's two moments and the moving average, always in f32.
     pub state_bytes: u64,
-    /// Multiply-adds of a forward pass: of convolutions, and 8 a voxel of up-sampling.
+    /// Multiply-adds of a forward pass: those of convolutions, and 8 per up-sampled voxel.
     pub forward_multiply_adds: u64,
-    /// The step in each mode; the reversible one only where something can be rewound.
+    /// The step in each mode. The reversible mode is present only if some layer can be rewound.
     pub runs: Vec<ModeEstimate>,
 }
 
-/// What a level is, in every mode.
+/// Properties of a level that do not depend on the mode.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Level {
     /// Voxels along i, j, k.
     pub size: [usize; 3],
     /// Channels.
     pub width: usize,
-    /// Numbers in its parameters; the first level has those of the head.
+    /// Number of parameter values. The first level includes the head.
     pub parameters: u64,
-    /// Multiply-adds of its forward pass.
+    /// Multiply-adds of the level's forward pass.
     pub forward_multiply_adds: u64,
 }
 
 /// The variational branch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Branch {
-    /// Numbers in its parameters.
+    /// Number of parameter values.
     pub parameters: u64,
-    /// Multiply-adds of its forward pass.
+    /// Multiply-adds of the branch's forward pass.
     pub forward_multiply_adds: u64,
 }
 
-/// A step in one mode.
+/// The estimate in one mode.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModeEstimate {
-    /// Which.
+    /// The mode.
     pub mode: Mode,
-    /// From full resolution down.
+    /// Levels from full resolution down.
     pub levels: Vec<LevelModeEstimate>,
-    /// Bytes held between the forward and the backward pass: everything that is stored for
-    /// backward, with the input and the logits.
+    /// Bytes held between the forward and the backward pass, with the input and the logits.
     pub stored_bytes: u64,
-    /// The most bytes held during the step, with the parameters' gradients, without
+    /// Peak bytes during the step, with the gradients of the parameters, without
     /// [`MemoryEstimate::state_bytes`].
     pub peak_bytes: u64,
-    /// Multiply-adds of forward and backward pass, with what is computed again.
+    /// Multiply-adds of forward and backward pass, including recomputation.
     pub step_multiply_adds: u64,
-    /// What is computed again, as a share of a forward pass.
+    /// Recomputed work as a fraction of a forward pass.
     pub extra_forward: f64,
 }
 
-/// A level's part in a step.
+/// A level's part of a step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LevelModeEstimate {
-    /// Bytes stored for backward by its layers.
+    /// Bytes that the level's layers store for the backward pass.
     pub stored_bytes: u64,
-    /// The most bytes held, by all levels, while it works.
+    /// Peak bytes of all levels while this level computes.
     pub peak_bytes: u64,
     /// Multiply-adds of forward and backward pass.
     pub step_multiply_adds: u64,
 }
 
-/// Plans a step of a network on an input of `dims` (i, j, k).
+/// Estimates a training step on an input of `dims` (i, j, k).
 ///
 /// # Errors
-/// [`Error::Network`] when the configuration cannot be built or does not take `dims`.
+/// [`Error::Network`] if the configuration cannot be built or does not accept `dims`.
 pub fn estimate(
     config: &UNetConfig,
     dims: [usize; 3],
@@ -199,13 +197,13 @@ pub fn estimate(
     })
 }
 
-/// Whether any of a network's layers can be rewound.
+/// Returns whether any layer of a network can be rewound.
 pub fn can_rewind(config: &UNetConfig) -> bool {
     let segments = segments(&Mode::Reversible.of(config));
     segments.iter().any(|segment| segment.backward == Backward::Rewound)
 }
 
-/// No axis of a plan is longer, and no step has more volumes: beyond it nothing can be counted.
+/// Upper bound of an axis and of the volumes per step: larger counts overflow.
 const MAX_AXIS: usize = 1 << 14;
 
 fn check(config: &UNetConfig, dims: [usize; 3], batch: usize) -> Result<()> {
@@ -225,7 +223,7 @@ fn num_parameters(config: &UNetConfig) -> u64 {
     parameters(config).iter().map(|parameter| parameter.len() as u64).sum()
 }
 
-/// Parameters, two moments, moving average.
+/// Parameters, two moments and the moving average.
 fn state_bytes(parameters: u64) -> u64 {
     parameters.saturating_mul(4 * 4)
 }
@@ -251,11 +249,11 @@ fn levels(config: &UNetConfig, dims: [usize; 3], work: &[u64]) -> Vec<Level> {
         .collect()
 }
 
-/// What a step came to, by level.
+/// Totals of a step, by level.
 struct EstimateTotals {
     /// Multiply-adds of the network's forward pass.
     forward: Vec<u64>,
-    /// Of the branch's, on all levels.
+    /// Multiply-adds of the branch's forward pass, over all levels.
     branch: u64,
     step: Vec<u64>,
     stored: Vec<u64>,

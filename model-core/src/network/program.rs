@@ -1,5 +1,5 @@
-//! A network as a list of operations on buffers, ready for the engine; a value that can be
-//! printed, measured and tested without a GPU.
+//! A network as a list of operations on buffers. A program is a value that can be printed, measured
+//! and tested without a GPU; the engines run it.
 
 use std::ops::Range;
 
@@ -11,17 +11,17 @@ mod builder;
 
 use builder::Builder;
 
-/// A run of channels of a buffer. A reversible block's halves are two views of one buffer, so
-/// there is no split and no concatenation.
+/// A range of channels of a buffer. The halves of a reversible block are two views of one buffer,
+/// so no split and no concatenation is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// Which of [`Program::buffers`].
+    /// Index in [`Program::buffers`].
     pub buffer: usize,
-    /// Which of its channels.
+    /// Channels of the buffer.
     pub channels: Range<usize>,
 }
 
-/// Room for `channels` maps of `dims` voxels, stored `[channel, k, j, i]`.
+/// Storage for `channels` channels of `dims` voxels, as `[channel, k, j, i]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buffer {
     /// Number of channels.
@@ -31,19 +31,19 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// Voxels of one channel.
+    /// Returns the voxels per channel.
     pub fn num_voxels(&self) -> usize {
         self.dims.iter().product()
     }
 
-    /// Bytes in f32.
+    /// Returns the bytes in f32.
     pub fn bytes(&self) -> u64 {
         4 * self.channels as u64 * self.num_voxels() as u64
     }
 }
 
-/// One operation. Parameters are named as in [`crate::network::config::parameters`]; the fields are `from`
-/// what it reads, `to` what it writes, `on` what it changes, and its parameters' names.
+/// One operation. `from` is read, `to` is written, `on` is changed in place; strings are names of
+/// parameters as in [`crate::network::config::parameters`].
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
 pub enum Op {
@@ -53,7 +53,7 @@ pub enum Op {
     Conv3 { from: View, to: View, weight: String },
     /// Depthwise 3³ convolution, zero padding 1; `weight` is `[c, 3, 3, 3]`.
     Depthwise3 { from: View, to: View, weight: String },
-    /// Group norm with activation; in place where `from` is `to`.
+    /// Group norm with activation, in place if `from` is `to`.
     GroupNorm {
         from: View,
         to: View,
@@ -64,49 +64,49 @@ pub enum Op {
     },
     /// `to += from`.
     AddInPlace { from: View, to: View },
-    /// Maximum over 2³ voxels; halves every axis.
+    /// Maximum over 2³ voxels. Halves every axis.
     MaxPool { from: View, to: View },
-    /// Trilinear ×2, corners not aligned; doubles every axis.
+    /// Trilinear ×2 (`align_corners = false`). Doubles every axis.
     Upsample { from: View, to: View },
-    /// `to += from`, up-sampled the same way.
+    /// `to += upsample(from)`.
     AddUpsampled { from: View, to: View },
-    /// Space to depth: of each channel c, voxel (2k + dk, 2j + dj, 2i + di) becomes channel
-    /// 8c + 4dk + 2dj + di; halves every axis.
+    /// Space to depth: voxel (2k + dk, 2j + dj, 2i + di) of channel c becomes channel 8c + 4dk +
+    /// 2dj + di. Halves every axis.
     SpaceToDepth { from: View, to: View },
     /// The inverse of `SpaceToDepth`.
     DepthToSpace { from: View, to: View },
-    /// Orthogonal 1³ convolution, a product of Householder reflections by the rows of `vectors`,
-    /// `[reflections, c]` (see [`crate::orthogonal`]); its transpose where so marked.
+    /// Orthogonal 1³ convolution: the product of Householder reflections by the rows of `vectors`,
+    /// `[reflections, c]` (see [`crate::orthogonal`]), or its transpose.
     Reflect { from: View, to: View, vectors: String, transposed: bool },
-    /// The label code of every voxel (see [`Task::output_codes`]), one channel of u32: with
-    /// `exclusive` the code of the largest logit, else of the last positive one, else 0.
+    /// The label code of every voxel (see [`Task::output_codes`]) as one channel of u32. With
+    /// `exclusive` the code of the largest logit, else that of the last positive logit, else 0.
     Decide { from: View, to: View, codes: Vec<u8>, exclusive: bool },
 }
 
-/// What a network computes on an input of one size.
+/// The computation of a network on an input of one size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Program {
-    /// The buffers that the operations use; scratch is shared where lifetimes allow.
+    /// Buffers of the operations. Scratch buffers are shared if lifetimes allow.
     pub buffers: Vec<Buffer>,
     /// The operations, in order.
     pub ops: Vec<Op>,
-    /// Where the input is put.
+    /// View that receives the input.
     pub input: View,
-    /// Where the result is found: logits, or label codes after [`Program::deciding`].
+    /// View that holds the result: logits, or label codes after [`Program::deciding`].
     pub output: View,
 }
 
 impl Program {
-    /// The program of a network for an input of `dims` (i, j, k); its output are the logits.
+    /// Creates the program of a network for an input of `dims` (i, j, k). Its output is the logits.
     ///
     /// # Errors
-    /// [`crate::Error::Network`] when the configuration cannot be built or does not take `dims`.
+    /// [`crate::Error::Network`] if the configuration cannot be built or does not accept `dims`.
     pub fn new(config: &UNetConfig, dims: [usize; 3]) -> Result<Program> {
         config.check()?;
         config.check_size(dims)?;
         let mut build = Builder::default();
         let input = build.take(config.in_channels, dims);
-        // The input's buffer stays the input's.
+        // The input's buffer is never reused.
         build.hold(&input);
         let (mut x, mut kept) = (input.clone(), Vec::new());
         let steps = steps(config);
@@ -116,7 +116,7 @@ impl Program {
         Ok(Program { buffers: build.buffers, ops: build.ops, input, output: x })
     }
 
-    /// The same program, ending with the label code of every voxel instead of the logits.
+    /// Returns the program with label codes instead of logits as output.
     pub fn deciding(mut self, task: &Task) -> Program {
         let dims = self.buffers[self.output.buffer].dims;
         self.buffers.push(Buffer { channels: 1, dims });
@@ -127,17 +127,18 @@ impl Program {
         self
     }
 
-    /// Channels of the widest buffer.
+    /// Returns the channels of the widest buffer.
     pub fn widest(&self) -> usize {
         self.buffers.iter().map(|buffer| buffer.channels).max().unwrap_or(0)
     }
 
-    /// Bytes of all buffers in f32, without parameters.
+    /// Returns the bytes of all buffers in f32, without parameters.
     pub fn buffer_bytes(&self) -> u64 {
         self.buffers.iter().map(Buffer::bytes).sum()
     }
 
-    /// Multiply-adds of one operation; up-sampling counts 8 a voxel, the rest nothing.
+    /// Returns the multiply-adds of an operation. Up-sampling counts 8 per voxel; operations
+    /// without products count 0.
     pub fn multiply_adds(&self, op: &Op) -> u64 {
         let voxels = |view: &View| self.buffers[view.buffer].num_voxels() as u64;
         let channels = |view: &View| view.channels.len() as u64;
@@ -152,7 +153,7 @@ impl Program {
         }
     }
 
-    /// Multiply-adds of the whole program.
+    /// Returns the multiply-adds of the whole program.
     pub fn total_multiply_adds(&self) -> u64 {
         self.ops.iter().map(|op| self.multiply_adds(op)).sum()
     }
@@ -195,7 +196,7 @@ mod tests {
         }
     }
 
-    /// The multiply-adds of the published readings at their papers' sizes.
+    /// Multiply-adds of the published networks at their papers' sizes.
     #[test]
     fn multiply_adds_are_the_published_ones() {
         let published = [
@@ -213,7 +214,7 @@ mod tests {
         }
     }
 
-    /// No operation may read and write one buffer's same channels, except those made in place.
+    /// Only in-place operations read and write the same channels of a buffer.
     #[test]
     fn no_operation_reads_what_it_writes() {
         for preset in crate::network::config::PRESETS {

@@ -1,26 +1,26 @@
-//! A network's parameters as plain numbers, by name.
+//! The parameters of a network as arrays, by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::network::config::{UNetConfig, parameters};
 use crate::{Error, Result};
 
-/// Numbers in row-major order with their shape.
+/// Values in row-major order with their shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Array {
-    /// The extent of each axis, slowest first.
+    /// Length of each axis, slowest first.
     pub shape: Vec<usize>,
-    /// As many numbers as the shape's product.
+    /// The values; their number is the product of the shape.
     pub values: Vec<f32>,
 }
 
-/// The parameters of a network, named and shaped as [`parameters`] lists them.
+/// Parameters with the names and shapes of [`parameters`].
 pub type Weights = BTreeMap<String, Array>;
 
-/// Refuses weights that are not exactly those of the network, or not finite.
+/// Checks that weights are exactly those of the network, and finite.
 ///
 /// # Errors
-/// [`Error::Network`], naming the first parameter that differs.
+/// [`Error::Network`] with the first parameter that differs.
 pub fn check_weights(config: &UNetConfig, weights: &Weights) -> Result<()> {
     let wanted = parameters(config);
     for parameter in &wanted {
@@ -44,18 +44,18 @@ pub fn check_weights(config: &UNetConfig, weights: &Weights) -> Result<()> {
     }
 }
 
-/// The orthogonal matrix `[c, c]`, row-major, of the reflections H = I − 2 v vᵀ / vᵀv in the rows v
-/// of `vectors` `[r, c]`: W = H₁ H₂ … Hᵣ. A zero vector reflects nothing. In f64 until the end, so
-/// that W Wᵀ is the identity to the last digits of f32.
+/// Returns the orthogonal matrix `[c, c]`, row-major, W = H₁ H₂ … Hᵣ of the reflections H = I − 2 v
+/// vᵀ / vᵀv in the rows v of `vectors` `[r, c]`. A zero vector reflects nothing. Computed in f64,
+/// so that W Wᵀ is the identity to the last digits of f32.
 ///
 /// # Panics
-/// When `vectors` is not two-dimensional or has not as many numbers as its shape says.
+/// Panics if `vectors` is not two-dimensional or its shape disagrees with the number of values.
 pub fn orthogonal(vectors: &Array) -> Vec<f32> {
     let [num_vectors, num_channels] = vectors.shape[..] else {
         panic!("expected reflections of shape [r, c], found {:?}", vectors.shape)
     };
     assert_eq!(vectors.values.len(), num_vectors * num_channels, "numbers of {:?}", vectors.shape);
-    // The square of the largest f32 is far from the end of f64, that of the smallest from its zero.
+    // Squares of f32 values neither overflow nor underflow in f64.
     let square = |v: &[f32]| v.iter().map(|&v| (v as f64).powi(2)).sum::<f64>();
     let vectors = vectors.values.chunks_exact(num_channels.max(1));
     let vectors: Vec<_> = vectors.map(|v| (v, square(v))).filter(|(_, sq)| *sq != 0.0).collect();

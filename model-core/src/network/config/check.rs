@@ -1,15 +1,15 @@
-//! Refuses configurations that cannot be built.
+//! Checks configurations.
 
 use super::{EncoderBlock, Resampling, Skip, UNetConfig};
 use crate::network::layers::{Layer, steps, units};
 use crate::{Error, Result};
 
 impl UNetConfig {
-    /// Refuses a configuration that cannot be built. The bounds are far above any network of the
-    /// field; they keep a hostile bundle from asking for absurd sizes.
+    /// Checks that the network can be built. The bounds are far above any network of the field;
+    /// they keep a hostile bundle from asking for absurd sizes.
     ///
     /// # Errors
-    /// [`Error::Network`], naming the setting.
+    /// [`Error::Network`] with the name of the setting.
     pub fn check(&self) -> Result<()> {
         let within = |name: &str, value: usize, most: usize| {
             if (1..=most).contains(&value) {

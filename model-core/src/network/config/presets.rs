@@ -1,11 +1,11 @@
-//! The published networks, and two of our own, by name.
+//! The published networks, and two of this project, by name.
 
 use super::{
     Activation, BranchKind, Decoder, EncoderBlock, LevelTransition, Resampling, Skip, UNetConfig,
 };
 use crate::{Error, Result};
 
-/// The names of the presets, for messages and help.
+/// Names of the presets, for messages and help.
 pub const PRESETS: [&str; 14] = [
     "pendse-baseline",
     "mbconv-base",
@@ -24,10 +24,10 @@ pub const PRESETS: [&str; 14] = [
 ];
 
 impl UNetConfig {
-    /// A named network for a task's channels and outputs.
+    /// Returns a preset with a task's input and output channels.
     ///
     /// # Errors
-    /// [`Error::Network`] for a name that is not among [`PRESETS`].
+    /// [`Error::Network`] if [`PRESETS`] does not contain the name.
     pub fn preset(name: &str, in_channels: usize, out_channels: usize) -> Result<Self> {
         let preset = match name {
             "pendse-baseline" => {
@@ -38,8 +38,8 @@ impl UNetConfig {
             "mbconv-wider" => {
                 UNetConfig { expand_ratio: 8, ..pendse(&[30, 60, 120, 180, 240], 15) }
             }
-            // The network for the browser: the decoder's dense convolutions, 93 % of the
-            // multiply-adds of `mbconv-base`, are replaced by its own reversible blocks.
+            // The network for the browser. The decoder's dense convolutions, 93 % of the
+            // multiply-adds of `mbconv-base`, are replaced by reversible blocks.
             "mbconv-slim" => UNetConfig {
                 decoder: Decoder::ReversibleMbconv,
                 ..pendse(&[30, 60, 120, 180, 240], 15)
@@ -78,8 +78,8 @@ impl UNetConfig {
     }
 }
 
-/// The size (i, j, k) that a preset's paper trains on; for presets of our own and where a paper
-/// names several, the one that its memory is discussed for.
+/// Returns the size (i, j, k) that a preset's paper trains on. If a paper names several, or for
+/// presets of this project, the size for which memory is discussed.
 pub fn published_size(preset: &str) -> [usize; 3] {
     match preset {
         "pendse-baseline" | "mbconv-base" | "mbconv-slim" => [256, 256, 160],

@@ -1,4 +1,4 @@
-//! The parameters of a network: their names and shapes, in the order data passes them.
+//! The parameters of a network: names and shapes, in the order in which data passes them.
 
 use super::{ConvNorm, Kernel, Layer, steps, units};
 use crate::network::config::{UNetConfig, Vae};
@@ -6,26 +6,26 @@ use crate::network::config::{UNetConfig, Vae};
 /// A parameter's name, as in the bundle, and its shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Path in the network, with dots.
+    /// Path in the network, separated by dots.
     pub name: String,
-    /// Output channels first; then input channels, except for depthwise; then the kernel's k, j, i.
+    /// Output channels, input channels (absent for depthwise), then the kernel's k, j, i.
     pub shape: Vec<usize>,
 }
 
 impl Parameter {
-    /// How many numbers.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Whether there are none, which no network has.
+    /// Returns whether the parameter has no values, which never happens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl ConvNorm {
-    /// The name of the convolution's weight.
+    /// Returns the name of the convolution's weight.
     pub fn weight(&self) -> String {
         match self.norm {
             Some(_) => format!("{}.conv.weight", self.path),
@@ -33,17 +33,17 @@ impl ConvNorm {
         }
     }
 
-    /// The name of its bias.
+    /// Returns the name of the convolution's bias.
     pub fn bias(&self) -> Option<String> {
         self.bias.then(|| format!("{}.bias", self.path))
     }
 
-    /// The names of the norm's scale and shift.
+    /// Returns the names of the norm's scale and shift.
     pub fn affine(&self) -> [String; 2] {
         ["gamma", "beta"].map(|name| format!("{}.norm.{name}", self.path))
     }
 
-    /// Its parameters, in the order data passes them.
+    /// Returns the parameters, in the order in which data passes them.
     pub fn parameters(&self) -> Vec<Parameter> {
         let (from, to) = (self.from, self.to);
         let shape = match self.kernel {
@@ -64,7 +64,7 @@ impl ConvNorm {
 }
 
 impl Layer {
-    /// Its parameters, in the order data passes them.
+    /// Returns the parameters, in the order in which data passes them.
     pub fn parameters(&self) -> Vec<Parameter> {
         match self {
             Layer::Reflect { path, channels, reflections } => {
@@ -76,8 +76,8 @@ impl Layer {
     }
 }
 
-/// All parameters of a network, in the order data passes them; those of the variational branch
-/// come last.
+/// Returns all parameters of a network, in the order in which data passes them; those of the
+/// variational branch come last.
 pub fn parameters(config: &UNetConfig) -> Vec<Parameter> {
     let mut list: Vec<Parameter> =
         steps(config).iter().flat_map(|step| step.layer.parameters()).collect();
@@ -87,14 +87,14 @@ pub fn parameters(config: &UNetConfig) -> Vec<Parameter> {
     list
 }
 
-/// The parameters of the variational branch.
+/// Returns the parameters of the variational branch.
 fn branch_parameters(config: &UNetConfig, vae: &Vae) -> Vec<Parameter> {
     let mut list = Vec::new();
     let mut push = |name: String, shape: &[usize]| {
         list.push(Parameter { name: format!("vae.{name}"), shape: shape.to_vec() });
     };
     let bottom = config.widths[config.num_levels() - 1];
-    // Half the bottom's size on each axis.
+    // Half the size of the bottleneck on each axis.
     let voxels: usize = vae.patch.iter().map(|d| d / (2 * config.size_multiple())).product();
     let flat = vae.channels * voxels;
     for name in ["norm.gamma", "norm.beta"] {
@@ -134,7 +134,7 @@ mod tests {
         parameters(&config).iter().map(Parameter::len).sum()
     }
 
-    /// The counts of the published readings, four channels in and three regions out.
+    /// Counts of the published networks with four input channels and three regions.
     #[test]
     fn parameter_counts_are_the_published_ones() {
         let published = [
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    /// Where the papers give no count: those of the readings here, so that none changes unnoticed.
+    /// Counts of the readings where the papers give none, so that no reading changes unnoticed.
     #[test]
     fn the_other_readings_stay_as_they_are() {
         let counts = [

@@ -1,20 +1,21 @@
-//! How the backward pass treats a network's layers: which it stores, rewinds, or computes again.
+//! Divides a network's layers by how the backward pass gets their activations.
 
 use super::{ConvNorm, Kernel, Layer, Step, steps, units};
 use crate::network::config::UNetConfig;
 
-/// What is kept of a segment for its backward pass.
+/// What a segment keeps for its backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backward {
-    /// What every operation asks for, as plain autodiff does.
+    /// All activations, as plain autodiff does.
     Stored,
-    /// The output alone: the backward pass rewinds.
+    /// Only the output; the backward pass rewinds.
     Rewound,
-    /// The input alone: the backward pass computes everything again.
+    /// Only the input; the backward pass recomputes.
     Recomputed,
 }
 
-/// Layers in a row that are treated alike. What is not `Stored` takes one tensor and gives one.
+/// A run of layers that are treated alike. A segment that is not `Stored` takes one tensor and
+/// returns one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
     /// How the backward pass treats it.
@@ -23,14 +24,13 @@ pub struct Segment {
     pub steps: Vec<Step>,
 }
 
-/// A network's layers as segments.
+/// Divides a network's layers into segments.
 ///
-/// Reversible: every longest run of layers that can be rewound is one segment, so that a sequence
-/// of blocks, or the whole path between pixel shuffles, keeps its end alone; a pointwise convolution
-/// that widens, as into every level of an encoder, is computed again from its narrow input, for next
-/// to nothing. Checkpointed: every
-/// run of n layers between skips falls into about √n segments (Chen et al. 2016, section 4.1). The
-/// last segment is the head.
+/// Reversible: every longest run of invertible layers is one segment, so that a sequence of blocks,
+/// or the whole path between pixel shuffles, keeps only its end. A pointwise convolution that
+/// widens, as at the entry of every encoder level, is recomputed from its narrow input at almost no
+/// cost. Checkpointed: every run of n layers between skips is divided into about √n segments (Chen
+/// et al. 2016, section 4.1). The last segment is the head.
 pub fn segments(config: &UNetConfig) -> Vec<Segment> {
     let mut steps = steps(config);
     let head = steps.split_off(steps.len() - 1);
@@ -53,7 +53,7 @@ pub fn segments(config: &UNetConfig) -> Vec<Segment> {
             Backward::Recomputed => {
                 let count = (run.len() as f64).sqrt().round() as usize;
                 for steps in run.chunks(run.len().div_ceil(count)) {
-                    // A lone convolution keeps no more than its input anyway.
+                    // A lone convolution keeps only its input anyway.
                     let saves = has(steps, |layer| units(layer).iter().any(|u| u.norm.is_some()));
                     push(if saves { Backward::Recomputed } else { Backward::Stored }, steps);
                 }
@@ -65,14 +65,14 @@ pub fn segments(config: &UNetConfig) -> Vec<Segment> {
     list
 }
 
-/// Whether a layer is a pointwise convolution, with its norm, to more channels.
+/// Returns whether a layer is a pointwise convolution, with its norm, to more channels.
 fn widens(layer: &Layer) -> bool {
     let is_widening =
         |u: &ConvNorm| u.kernel == Kernel::Pointwise && u.from < u.to && u.norm.is_some();
     matches!(layer, Layer::ConvNorm(unit) if is_widening(unit))
 }
 
-/// Whether a layer takes one tensor and gives one, with nothing kept aside.
+/// Returns whether a layer takes one tensor and returns one without using the skip stack.
 fn is_between_skips(layer: &Layer) -> bool {
     use Layer::*;
     !matches!(layer, PushSkip | AddSkip | ConcatSkip | PushHalf | ConcatHalf | BottleneckHook)
@@ -99,8 +99,8 @@ mod tests {
         }
     }
 
-    /// Brügger: five sequences down and five up, of which the two at the bottom are one. A fully
-    /// invertible network: one from its first convolution to its head.
+    /// Brügger: five sequences down and five up, two of which meet at the bottom and are one. A
+    /// fully invertible network: one sequence from the first convolution to the head.
     #[test]
     fn a_sequence_is_one_segment_and_so_is_an_invertible_path() {
         let preset = |name| UNetConfig::preset(name, 4, 3).unwrap();

@@ -1,4 +1,4 @@
-//! The variational branch's own step; its backward pass comes before the network's.
+//! The step of the variational branch. Its backward pass runs before the network's.
 
 use super::simulated_graph::{SimulatedDevice, SimulatedGraph, Unary, Var};
 use super::simulated_heap::Shadow;
@@ -6,8 +6,9 @@ use crate::kernels::{OpMemory, conv3, group_norm, pointwise};
 use crate::network::config::{UNetConfig, Vae};
 
 impl SimulatedDevice {
-    /// Forward and backward pass of the branch; gives the multiply-adds of the forward pass. The
-    /// gradient of the bottom stays until the network's backward pass has come by.
+    /// Simulates forward and backward pass of the branch and returns the multiply-adds of the
+    /// forward pass. The gradient of the bottleneck is held until the network's backward pass uses
+    /// it.
     pub fn branch(&self, config: &UNetConfig, vae: &Vae, dims: [usize; 3]) -> u64 {
         let total = || self.work.borrow().iter().fold(0u64, |sum, work| sum.saturating_add(*work));
         let before = total();

@@ -1,4 +1,4 @@
-//! The papers' question: what is the largest volume, depth and width that a GPU can train?
+//! Finds the largest volume, depth and width that a GPU can train.
 
 use serde::Serialize;
 
@@ -6,36 +6,37 @@ use super::{MAX_AXIS, Mode, Settings, can_rewind, check, num_parameters, simulat
 use crate::Result;
 use crate::network::config::UNetConfig;
 
-/// The largest of each that fits, the other two as given; nothing where not even the smallest does.
+/// The largest cube, depth and width that fit, each with the others as given; `None` if not even
+/// the smallest fits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fit {
-    /// In which mode.
+    /// The mode.
     pub mode: Mode,
-    /// Within how much memory.
+    /// The memory budget.
     pub budget_bytes: u64,
     /// The edge of the largest cube, in voxels.
     pub cube: Option<LargestFit<usize>>,
-    /// The most blocks a level of the encoder, and of a decoder that has as many, at the size given;
-    /// nothing too where a network has no blocks.
+    /// Most blocks per level of the encoder, and of a decoder with as many, at the given size;
+    /// `None` also for networks without blocks.
     pub blocks: Option<LargestFit<usize>>,
-    /// The largest multiple of the widths, at the size given.
+    /// Largest multiple of the widths, at the given size.
     pub width: Option<LargestFit<f64>>,
 }
 
-/// What was found.
+/// A largest value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LargestFit<T> {
-    /// The largest that fits.
+    /// The largest value that fits.
     pub value: T,
-    /// Whether no larger one was tried.
+    /// Whether larger values were not tried.
     pub or_more: bool,
 }
 
 /// Finds the largest cube, depth and width whose step, with the optimizer's state, fits a budget.
-/// The variational branch is left out: it is made for one size.
+/// The variational branch is omitted, since it is built for one size.
 ///
 /// # Errors
-/// [`crate::Error::Network`] when the configuration cannot be built or does not take `dims`.
+/// [`crate::Error::Network`] if the configuration cannot be built or does not accept `dims`.
 pub fn fit(
     config: &UNetConfig,
     dims: [usize; 3],
@@ -68,21 +69,21 @@ pub fn fit(
     })
 }
 
-/// The largest number of a range that passes, where all below it pass.
+/// Returns the largest number of a range that passes, if all smaller ones pass too.
 fn largest(first: usize, last: usize, passes: impl Fn(usize) -> bool) -> Option<LargestFit<usize>> {
     if first > last || !passes(first) {
         return None;
     }
     let (mut good, mut bad) = (first, last + 1);
     while bad - good > 1 {
-        // Doubles first: the large ones are the slow ones.
+        // Doubles first, since large candidates are slow to evaluate.
         let middle = (good + (bad - good) / 2).min(2 * good);
         if passes(middle) { good = middle } else { bad = middle }
     }
     Some(LargestFit { value: good, or_more: good == last })
 }
 
-/// The networks with other widths in the same proportion that can be built, narrowest first.
+/// Returns the networks with proportional widths that can be built, narrowest first.
 fn widths(config: &UNetConfig) -> Vec<(f64, UNetConfig)> {
     let first = config.widths[0];
     let scaled = |n: usize| {

@@ -1,4 +1,4 @@
-//! What segmenting takes: a forward pass without a backward pass.
+//! Memory of inference: a forward pass without a backward pass.
 
 use super::network::FeatureMap;
 use super::simulated_graph::{SimulatedDevice, SimulatedGraph};
@@ -7,18 +7,18 @@ use crate::Result;
 use crate::network::config::UNetConfig;
 use crate::network::layers::segments;
 
-/// The most bytes held during a forward pass alone on an input of `dims` (i, j, k), with the input
-/// and the logits, without the parameters.
+/// Returns the peak bytes of a forward pass on an input of `dims` (i, j, k), with the input and the
+/// logits, without the parameters.
 ///
 /// # Errors
-/// [`crate::Error::Network`] when the configuration cannot be built or does not take `dims`.
+/// [`crate::Error::Network`] if the configuration cannot be built or does not accept `dims`.
 pub fn forward_peak_bytes(
     config: &UNetConfig,
     dims: [usize; 3],
     settings: Settings,
 ) -> Result<u64> {
     check(config, dims, settings.batch)?;
-    // Without autodiff every layer is run as one that is stored, and nothing is.
+    // Without autodiff every layer runs as a stored one, and nothing is stored.
     let config = Mode::NonReversible.of(&config.for_inference());
     let device = SimulatedDevice::new(&config, settings);
     let mut graph = SimulatedGraph::none();

@@ -1,5 +1,5 @@
-//! A training step of a network on tensors without numbers. Every function here mirrors one of
-//! [`crate::nets`], down to what is cloned, moved and dropped.
+//! A training step on tensors without values. Every function mirrors one of [`crate::nets`],
+//! including what is cloned, moved and dropped.
 
 use super::simulated_graph::{Gradients, SimulatedDevice, SimulatedGraph, Unary, Var};
 use super::simulated_heap::Shadow;
@@ -7,18 +7,18 @@ use crate::kernels::{self, depthwise, group_norm, max_pool, pointwise, space_to_
 use crate::nets::reflection_memory;
 use crate::network::layers::{Backward, ConvNorm, Kernel, Layer, Segment, Step};
 
-/// A graph whose backward pass is still to come.
+/// A graph before its backward pass.
 struct LocalGraph {
     graph: SimulatedGraph,
     x: Var,
     node: Option<usize>,
 }
 
-/// x, whole or as halves.
+/// The tensor x between two layers: whole, or as two halves.
 pub enum FeatureMap {
     Whole(Var),
     Halves(Var, Var),
-    /// Still to be normalized, by what reads it.
+    /// To be normalized by the next layer.
     DeferredGroupNorm(Var),
 }
 
@@ -41,7 +41,7 @@ impl SimulatedDevice {
         }
     }
 
-    /// Halves that are copies.
+    /// Splits into halves that are copies.
     fn owned_halves(&self, x: FeatureMap) -> (Shadow, Shadow) {
         match x {
             FeatureMap::Whole(Var { shadow, .. })
@@ -53,7 +53,7 @@ impl SimulatedDevice {
         }
     }
 
-    /// Segments in a row.
+    /// Runs segments.
     pub fn segments(
         &self,
         graph: &mut SimulatedGraph,
@@ -92,7 +92,7 @@ impl SimulatedDevice {
         self.whole(graph, x)
     }
 
-    /// One step in the graph for the whole segment.
+    /// Runs a segment that is one node of the graph.
     fn recorded(&self, graph: &mut SimulatedGraph, x: Var, segment: &Segment) -> Var {
         let (parent, float_bytes) = (x.node, x.shadow.float_bytes);
         let x = Var { node: None, ..x };
@@ -123,7 +123,7 @@ impl SimulatedDevice {
         Var { shadow: y, node: Some(node) }
     }
 
-    /// A part of the network in a graph of its own, and its output.
+    /// Runs a part of the network in a graph of its own. Returns the graph and the output.
     fn local(
         &self,
         forward: impl FnOnce(&mut SimulatedGraph, Var) -> FeatureMap,
@@ -148,7 +148,7 @@ impl SimulatedDevice {
         (LocalGraph { graph, x, node }, output)
     }
 
-    /// Its backward pass: the gradient of its input, where it is wanted.
+    /// Runs the backward pass of a local graph. Returns the gradient of its input, if wanted.
     fn finish(&self, local: LocalGraph, seed: Shadow) -> Option<Shadow> {
         let LocalGraph { graph, x, node } = local;
         let mut gradients: Gradients = graph.backward(self, node, seed);
@@ -315,12 +315,12 @@ impl SimulatedDevice {
         })
     }
 
-    /// F or G of a block.
+    /// Runs F or G of a block.
     fn half(&self, graph: &mut SimulatedGraph, x: Var, units: &[ConvNorm]) -> FeatureMap {
         units.iter().fold(FeatureMap::Whole(x), |x, unit| self.unit(graph, x, unit))
     }
 
-    /// A stream and what a half adds to it, or takes away.
+    /// Adds a residual branch to a stream, or subtracts it.
     fn add_branch(&self, graph: &mut SimulatedGraph, stream: Var, branch: FeatureMap) -> Var {
         match branch {
             FeatureMap::DeferredGroupNorm(branch) => self.add_normed(graph, stream, branch),
@@ -332,7 +332,7 @@ impl SimulatedDevice {
         }
     }
 
-    /// A convolution with its norm.
+    /// Runs a convolution with its norm.
     fn unit(&self, graph: &mut SimulatedGraph, x: FeatureMap, unit: &ConvNorm) -> FeatureMap {
         let (mut x, mut is_normed) = match x {
             FeatureMap::DeferredGroupNorm(x) => (x, true),
@@ -357,7 +357,7 @@ impl SimulatedDevice {
         let weights = unit.to * taps * inner;
         let num_parameters = weights + if unit.bias { unit.to } else { 0 };
         if op_shape.float_bytes < 4 {
-            // Parameters are f32; the convolution keeps its copy of them in its own type.
+            // Parameters are f32; the convolution keeps a copy in its own type.
             memory.kept_bytes += op_shape.float_bytes * weights as u64;
         }
         let work = op_shape.num_elements(weights);
@@ -370,7 +370,7 @@ impl SimulatedDevice {
         }
     }
 
-    /// A norm with its activation.
+    /// Runs a norm with activation.
     pub fn norm(&self, graph: &mut SimulatedGraph, x: Var) -> Var {
         let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
         let (memory, output) = (
@@ -381,7 +381,7 @@ impl SimulatedDevice {
         self.unary(graph, x, Unary { memory, norm: None, output, num_parameters, work: 0 })
     }
 
-    /// Trilinear ×2.
+    /// Runs trilinear ×2.
     pub fn upsample(&self, graph: &mut SimulatedGraph, x: Var) -> Var {
         let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
         let output = (op_shape.in_channels, op_shape.dims.map(|d| 2 * d), op_shape.float_bytes);
@@ -414,7 +414,7 @@ impl SimulatedDevice {
         self.unary(graph, x, Unary { memory, norm: None, output, num_parameters, work })
     }
 
-    /// The input of a network, in f32.
+    /// Creates the input of a network, in f32.
     pub fn input(&self, channels: usize, dims: [usize; 3]) -> Var {
         Var { shadow: self.tensor(channels, dims, 4), node: None }
     }

@@ -1,5 +1,5 @@
-//! Autodiff on tensors without numbers, as burn does it: every operation leaves a step that holds
-//! what it keeps; the backward pass takes the steps from last to first.
+//! burn's autodiff on tensors without values. Every op leaves a step that holds what the op keeps;
+//! the backward pass takes the steps from last to first.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use super::{Settings, float_bytes};
 use crate::kernels::{DeviceKind, OpMemory, OpShape, group_norm, num_elements};
 use crate::network::config::UNetConfig;
 
-/// A tensor and its place in the graph; none where nothing before it has parameters.
+/// A tensor and its node in the graph; no node if nothing before it has parameters.
 #[derive(Clone)]
 pub struct Var {
     /// The tensor.
@@ -29,7 +29,7 @@ struct Step {
     rule: Rule,
 }
 
-/// The steps of a graph. Without them ([`SimulatedGraph::none`]) nothing is kept.
+/// The steps of a graph. [`SimulatedGraph::none`] keeps nothing.
 #[derive(Default)]
 pub struct SimulatedGraph {
     steps: Vec<Step>,
@@ -37,42 +37,42 @@ pub struct SimulatedGraph {
     is_none: bool,
 }
 
-/// What all operations share.
+/// State shared by all ops.
 pub struct SimulatedDevice {
-    /// The memory.
+    /// The simulated memory.
     pub heap: Rc<SimulatedHeap>,
-    /// Where operations run.
+    /// The kind of device that ops run on.
     pub place: DeviceKind,
-    /// Bytes of a number that layers compute.
+    /// Bytes per value of a layer's output.
     pub compute: u64,
-    /// Bytes of a number of a reversible stream.
+    /// Bytes per value of a reversible stream.
     pub stream: u64,
-    /// Samples.
+    /// Number of samples.
     pub batch: usize,
-    /// The parameters' gradients, which stay.
+    /// Gradients of the parameters, which are kept.
     pub gradients: std::cell::RefCell<Vec<Rc<Block>>>,
-    /// Where the variational branch finds the bottom.
+    /// The bottleneck, for the variational branch.
     pub bottom: std::cell::RefCell<Option<Shadow>>,
     /// Multiply-adds done, by level.
     pub work: std::cell::RefCell<Vec<u64>>,
 }
 
-/// An operation from one tensor to one tensor.
+/// An op from one tensor to one tensor.
 pub struct Unary {
-    /// What it declares.
+    /// Memory that the op declares.
     pub memory: OpMemory,
-    /// What the norm declares whose output it reads, where it is left to find that itself.
+    /// Memory that a deferred norm of the input declares.
     pub norm: Option<OpMemory>,
-    /// Channels, voxels and bytes a number of its output.
+    /// Channels, voxels and bytes per value of the output.
     pub output: (usize, [usize; 3], u64),
-    /// Numbers in its parameters.
+    /// Number of parameter values.
     pub num_parameters: usize,
     /// Multiply-adds of the forward pass.
     pub work: u64,
 }
 
 impl SimulatedDevice {
-    /// Before anything is computed.
+    /// Creates a device that holds nothing.
     pub fn new(config: &UNetConfig, settings: Settings) -> SimulatedDevice {
         SimulatedDevice {
             heap: SimulatedHeap::new(config.num_levels()),
@@ -86,7 +86,7 @@ impl SimulatedDevice {
         }
     }
 
-    /// A new tensor.
+    /// Allocates a tensor.
     pub fn tensor(&self, channels: usize, dims: [usize; 3], float_bytes: u64) -> Shadow {
         let block =
             self.heap.take(num_elements(self.batch, channels, dims).saturating_mul(float_bytes));
@@ -97,7 +97,7 @@ impl SimulatedDevice {
         self.tensor(other.channels, other.dims, other.float_bytes)
     }
 
-    /// A call of an op from this tensor to `to` channels.
+    /// Returns the shape of an op from this tensor to `to` channels.
     pub fn op_shape(&self, from: &Shadow, to: usize) -> OpShape {
         let SimulatedDevice { place, batch, .. } = *self;
         let (float_bytes, channels, dims) = (from.float_bytes, from.channels, from.dims);
@@ -109,7 +109,7 @@ impl SimulatedDevice {
         *work = work.saturating_add(multiply_adds);
     }
 
-    /// a + b, or a − b, in place where one of them is free.
+    /// Adds or subtracts, in place if one operand is free.
     pub fn sum(&self, a: Shadow, b: Shadow) -> Shadow {
         if a.is_free() {
             a
@@ -129,7 +129,7 @@ impl SimulatedDevice {
         gradients.insert(node, sum);
     }
 
-    /// Parameters' gradients of so many numbers.
+    /// Keeps the gradients of `num_parameters` values.
     fn keep_gradient(&self, num_parameters: usize) {
         if num_parameters > 0 {
             let block = self.heap.take(4 * num_parameters as u64);
@@ -137,7 +137,7 @@ impl SimulatedDevice {
         }
     }
 
-    /// One operation.
+    /// Runs one op.
     pub fn unary(&self, graph: &mut SimulatedGraph, x: Var, op: Unary) -> Var {
         let Unary { memory, norm, output: (channels, dims, float_bytes), num_parameters, work } =
             op;
@@ -192,12 +192,12 @@ impl SimulatedDevice {
         Var { shadow: y, node: Some(node) }
     }
 
-    /// What is as large as x: x itself, where nothing else holds it.
+    /// Returns a tensor of the size of x: x itself if nothing else holds it.
     fn in_place(&self, x: Shadow) -> Shadow {
         if x.is_free() { x } else { self.like(&x) }
     }
 
-    /// A stream and a branch whose norm is applied as it is added.
+    /// Adds a branch to a stream and applies the branch's norm during the addition.
     pub fn add_normed(&self, graph: &mut SimulatedGraph, stream: Var, branch: Var) -> Var {
         let norm = group_norm::memory(&self.op_shape(&branch.shadow, branch.shadow.channels));
         self.heap.touch(norm.forward_bytes);
@@ -216,7 +216,8 @@ impl SimulatedDevice {
         Var { shadow: sum, node: Some(node) }
     }
 
-    /// The rule of a norm that nothing but a sum reads, from the sum's gradient; what it keeps.
+    /// Runs the backward function of a norm that only an addition reads, for the gradient of the
+    /// sum.
     pub fn normed_end(
         &self,
         norm: OpMemory,
@@ -238,7 +239,7 @@ impl SimulatedDevice {
         }
     }
 
-    /// The same numbers in another type.
+    /// Converts to another type.
     pub fn cast(&self, graph: &mut SimulatedGraph, x: Var, float_bytes: u64) -> Var {
         if x.shadow.float_bytes == float_bytes {
             return x;
@@ -264,7 +265,7 @@ impl SimulatedDevice {
         Var { shadow: sum, node: Some(node) }
     }
 
-    /// a and b as the channels of one.
+    /// Concatenates the channels of a and b.
     pub fn join(&self, graph: &mut SimulatedGraph, a: Var, b: Var) -> Var {
         let (first, second) = (a.shadow, b.shadow);
         let joined = self.tensor(first.channels + second.channels, first.dims, first.float_bytes);
@@ -284,7 +285,8 @@ impl SimulatedDevice {
         Var { shadow: joined, node: Some(node) }
     }
 
-    /// Both halves of the channels, as views. Autodiff gives each half's gradient the whole width.
+    /// Splits the channels into two halves as views. Autodiff allocates the full width for the
+    /// gradient of each half.
     pub fn split(&self, graph: &mut SimulatedGraph, x: Var) -> (Var, Var) {
         let mut half = |second: bool| {
             let shadow = x.shadow.half(second);
@@ -305,18 +307,18 @@ impl SimulatedDevice {
 }
 
 impl SimulatedGraph {
-    /// For passes without autodiff.
+    /// Creates a graph for passes without autodiff.
     pub fn none() -> SimulatedGraph {
         SimulatedGraph { is_none: true, ..SimulatedGraph::default() }
     }
 
-    /// A leaf of the graph.
+    /// Creates a leaf.
     pub fn leaf(&mut self, shadow: Shadow) -> Var {
         self.num_nodes += 1;
         Var { shadow, node: Some(self.num_nodes) }
     }
 
-    /// A step; gives the node of its output.
+    /// Records a step and returns the node of its output.
     pub fn record(
         &mut self,
         device: &SimulatedDevice,
@@ -328,7 +330,7 @@ impl SimulatedGraph {
         node
     }
 
-    /// The backward pass, from the node of an output and its gradient.
+    /// Runs the backward pass from the node of an output and its gradient.
     pub fn backward(
         mut self,
         device: &SimulatedDevice,

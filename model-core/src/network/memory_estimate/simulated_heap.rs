@@ -1,10 +1,10 @@
-//! Memory without the memory: tensors that know their size and nothing else. They are cloned,
-//! moved and dropped as the network's own are, so that what is alive when falls out by itself.
+//! Simulated memory: tensors that know only their size. They are cloned, moved and dropped like the
+//! network's own, so the live bytes follow from their lifetimes.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// What is held, in bytes, and the most that was, by level. Counts end at the largest number.
+/// Live and peak bytes by level. Counts saturate.
 #[derive(Default)]
 pub struct SimulatedHeap {
     live: Cell<u64>,
@@ -14,19 +14,19 @@ pub struct SimulatedHeap {
 }
 
 impl SimulatedHeap {
-    /// For levels 0 to `levels - 1`.
+    /// Creates a heap for levels 0 to `levels - 1`.
     pub fn new(levels: usize) -> Rc<SimulatedHeap> {
         let (live_by_level, peak_by_level) = (vec![0; levels].into(), vec![0; levels].into());
         Rc::new(SimulatedHeap { live_by_level, peak_by_level, ..SimulatedHeap::default() })
     }
 
-    /// What follows happens at this level.
+    /// Attributes what follows to a level.
     pub fn enter(&self, level: usize) {
         self.level.set(level);
         self.note(self.live.get());
     }
 
-    /// Where it happens.
+    /// Returns the current level.
     pub fn level(&self) -> usize {
         self.level.get()
     }
@@ -36,12 +36,12 @@ impl SimulatedHeap {
         *most = bytes.max(*most);
     }
 
-    /// Scratch: taken, and given back at once.
+    /// Allocates scratch and frees it at once.
     pub fn touch(&self, bytes: u64) {
         self.note(self.live.get().saturating_add(bytes));
     }
 
-    /// Takes bytes until the block is dropped.
+    /// Allocates bytes until the block is dropped.
     pub fn take(self: &Rc<SimulatedHeap>, bytes: u64) -> Rc<Block> {
         self.live.set(self.live.get().saturating_add(bytes));
         let at_level = &mut self.live_by_level.borrow_mut()[self.level.get()];
@@ -50,18 +50,18 @@ impl SimulatedHeap {
         Rc::new(Block { heap: self.clone(), bytes, level: self.level.get() })
     }
 
-    /// Bytes held, by the level that took them.
+    /// Returns the live bytes by the level that allocated them.
     pub fn live_by_level(&self) -> Vec<u64> {
         self.live_by_level.borrow().clone()
     }
 
-    /// The most bytes held while at each level.
+    /// Returns the peak bytes of all levels while each level was current.
     pub fn peak_by_level(&self) -> Vec<u64> {
         self.peak_by_level.borrow().clone()
     }
 }
 
-/// A piece of memory; gives it back when dropped.
+/// An allocation, freed when dropped.
 pub struct Block {
     heap: Rc<SimulatedHeap>,
     bytes: u64,
@@ -76,33 +76,33 @@ impl Drop for Block {
     }
 }
 
-/// A tensor's shape and type, and its share in a piece of memory.
+/// A tensor's shape and type, and its share of an allocation.
 #[derive(Clone)]
 pub struct Shadow {
-    /// The memory; shared by clones and views.
+    /// The allocation, shared by clones and views.
     pub block: Rc<Block>,
-    /// Whether it begins where the memory does: others are not written in place.
+    /// Whether the tensor begins at the start of the allocation; only then it is written in place.
     pub at_start: bool,
     /// Channels.
     pub channels: usize,
     /// Voxels along i, j, k.
     pub dims: [usize; 3],
-    /// Bytes of one number.
+    /// Bytes per value.
     pub float_bytes: u64,
 }
 
 impl Shadow {
-    /// Whether an operation may write its result here.
+    /// Returns whether an op may overwrite the tensor.
     pub fn is_free(&self) -> bool {
         self.at_start && Rc::strong_count(&self.block) == 1
     }
 
-    /// Channels, voxels and bytes a number.
+    /// Returns channels, voxels and bytes per value.
     pub fn shape(&self) -> (usize, [usize; 3], u64) {
         (self.channels, self.dims, self.float_bytes)
     }
 
-    /// A half of the channels, as a view.
+    /// Returns one half of the channels as a view.
     pub fn half(&self, second: bool) -> Shadow {
         Shadow { at_start: self.at_start && !second, channels: self.channels / 2, ..self.clone() }
     }

@@ -1,4 +1,4 @@
-//! Lays a network's layers out as operations on buffers, which are used again once nothing holds
+//! Turns a network's layers into operations on buffers. Buffers are reused as soon as nothing holds
 //! them.
 
 use super::{Buffer, Op, View};
@@ -7,13 +7,13 @@ use crate::network::layers::{ConvNorm, Kernel, Layer, Step};
 #[derive(Default)]
 pub(super) struct Builder {
     pub buffers: Vec<Buffer>,
-    /// For each buffer, by how many it is held: x, what is kept, the program's input.
+    /// Reference count of each buffer: x, skips and the program's input hold buffers.
     holders: Vec<usize>,
     pub ops: Vec<Op>,
 }
 
 impl Builder {
-    /// A free buffer of this size, or a new one; held once.
+    /// Returns a free buffer of this size, or a new one, with a reference count of 1.
     pub fn take(&mut self, channels: usize, dims: [usize; 3]) -> View {
         let wanted = Buffer { channels, dims };
         let is_free = |&b: &usize| self.holders[b] == 0 && self.buffers[b] == wanted;
@@ -41,12 +41,13 @@ impl Builder {
         self.buffers[view.buffer].dims
     }
 
-    /// One layer: takes x, gives the next; `rest` are the layers after it.
+    /// Adds one layer and returns the next x. `rest` is the list of layers after it.
     pub fn layer(&mut self, x: View, kept: &mut Vec<View>, layer: &Layer, rest: &[Step]) -> View {
         let (dims, channels) = (self.dims(&x), x.channels.len());
         match layer {
             Layer::ConvNorm(unit) => {
-                // What is to be joined later, channel by channel, gets the room for it now.
+                // A tensor that will be concatenated later gets a buffer that is wide enough for
+                // both.
                 let joined = is_joined_later(rest);
                 let room = self.take(if joined { 2 * unit.to } else { unit.to }, dims);
                 let to = View { channels: 0..unit.to, ..room };
@@ -78,14 +79,14 @@ impl Builder {
                 if let (false, Some(Layer::AddSkip)) =
                     (squeezed, rest.first().map(|step| &step.layer))
                 {
-                    // In place, where the skip lies: that is what comes next.
+                    // In place, in the skip's buffer: an addition of the skip always follows.
                     let to = kept.last().expect("every Add has its Keep").clone();
                     self.ops.push(Op::AddUpsampled { from: x.clone(), to: to.clone() });
                     self.free(x);
                     return to;
                 }
                 let to = match (rest.first().map(|step| &step.layer), kept.last()) {
-                    // Written beside what it will be joined with.
+                    // Written beside the tensor that it will be concatenated with.
                     (Some(Layer::ConcatSkip | Layer::ConcatHalf), Some(beside)) => {
                         let end = beside.channels.end;
                         let to = View { channels: end..end + channels, buffer: beside.buffer };
@@ -120,7 +121,7 @@ impl Builder {
                 kept.push(first);
                 second
             }
-            // Up-sampling, which it always follows, has added it.
+            // Up-sampling, which always precedes it, has added the skip already.
             Layer::AddSkip => kept.pop().expect("every Add has its Keep"),
             Layer::ConcatSkip | Layer::ConcatHalf => {
                 let skip = kept.pop().expect("every join has its Keep");
@@ -132,7 +133,7 @@ impl Builder {
         }
     }
 
-    /// A convolution with its norm.
+    /// Adds a convolution with its norm.
     fn unit(&mut self, x: &View, to: &View, unit: &ConvNorm) {
         let (from, weight) = (x.clone(), unit.weight());
         let from = match unit.norm {
@@ -168,7 +169,7 @@ impl Builder {
         self.ops.push(Op::GroupNorm { from, to, groups, gamma, beta, activation });
     }
 
-    /// `onto += F(from)`.
+    /// Adds `onto += F(from)`.
     fn half(&mut self, from: &View, onto: &View, units: &[ConvNorm]) {
         let mut x = from.clone();
         self.hold(&x);
@@ -183,8 +184,8 @@ impl Builder {
     }
 }
 
-/// Whether what a unit makes is kept, changed only in place until then, and later joined with as
-/// many channels.
+/// Returns whether the output of a layer is pushed, changed only in place until then, and later
+/// concatenated with as many channels.
 fn is_joined_later(rest: &[Step]) -> bool {
     let mut rest = rest.iter().map(|step| &step.layer);
     let is_kept =
