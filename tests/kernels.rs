@@ -36,12 +36,16 @@ fn engines() -> impl Iterator<Item = Engine> {
 }
 
 /// Nothing is divided.
-const WHOLE: PlanOptions =
-    PlanOptions { storage: Storage::F32, parts: 1, most_fused: 0, slab_bytes: MAX_BINDING_BYTES };
+const WHOLE: PlanOptions = PlanOptions {
+    storage: Storage::F32,
+    parts: 1,
+    max_fused_channels: 0,
+    slab_bytes: MAX_BINDING_BYTES,
+};
 
 /// As finely as can be: planes one by one, channels group by group.
 const FINE: PlanOptions =
-    PlanOptions { storage: Storage::F32, parts: usize::MAX, most_fused: 0, slab_bytes: 1 };
+    PlanOptions { storage: Storage::F32, parts: usize::MAX, max_fused_channels: 0, slab_bytes: 1 };
 
 fn run(engine: &Engine, plan: &Plan, weights: &Weights, input: &[f32]) -> Output {
     let mut go_on = |_| ControlFlow::Continue(());
@@ -54,11 +58,11 @@ fn run(engine: &Engine, plan: &Plan, weights: &Weights, input: &[f32]) -> Output
 fn logits(
     engine: &Engine,
     program: &Program,
-    manner: PlanOptions,
+    options: PlanOptions,
     weights: &Weights,
     input: &[f32],
 ) -> Vec<f32> {
-    match run(engine, &Plan::new(program, manner).unwrap(), weights, input) {
+    match run(engine, &Plan::new(program, options).unwrap(), weights, input) {
         Output::Logits(logits) => logits,
         Output::Labels(_) => panic!("this program decides"),
     }
@@ -108,14 +112,14 @@ fn check(
     let values = random(&mut rng, program.buffers[0].channels * program.buffers[0].num_voxels());
     let expected = reference::run(&program, weights, &values);
     let written = to.channels.start * output.num_voxels()..to.channels.end * output.num_voxels();
-    let half = |manner| PlanOptions { storage: Storage::F16, ..manner };
-    for (manner, most) in [(WHOLE, 1e-5), (FINE, 1e-5), (half(WHOLE), 2e-3)] {
-        let found = logits(engine, &program, manner, weights, &values);
-        let what = format!("{manner:?}: {:?}", program.ops[0]);
+    let half = |options| PlanOptions { storage: Storage::F16, ..options };
+    for (options, most) in [(WHOLE, 1e-5), (FINE, 1e-5), (half(WHOLE), 2e-3)] {
+        let found = logits(engine, &program, options, weights, &values);
+        let what = format!("{options:?}: {:?}", program.ops[0]);
         assert_close(&found[written.clone()], &expected[written.clone()], most, &what);
         let mut outside = found[..written.start].iter().chain(&found[written.end..]);
         // Of many slabs one may have the buffer of another that was read.
-        let is_apart = manner.slab_bytes > 1;
+        let is_apart = options.slab_bytes > 1;
         assert!(!is_apart || outside.all(|x| x.is_nan()), "{what} wrote outside its view");
     }
 }
@@ -209,8 +213,8 @@ fn addition_is_its_reference() {
             };
             let values = random(&mut rng, channels * program.buffers[0].num_voxels());
             let expected = reference::run(&program, &weights, &values);
-            for manner in [WHOLE, FINE] {
-                let found = logits(&engine, &program, manner, &weights, &values);
+            for options in [WHOLE, FINE] {
+                let found = logits(&engine, &program, options, &weights, &values);
                 assert_close(&found, &expected, 1e-5, &format!("{channels} channels of {dims:?}"));
             }
         }
@@ -246,8 +250,8 @@ fn deciding_is_its_reference() {
                 &codes,
                 exclusive,
             );
-            for manner in [WHOLE, FINE] {
-                let plan = Plan::new(&program, manner).unwrap();
+            for options in [WHOLE, FINE] {
+                let plan = Plan::new(&program, options).unwrap();
                 let found = run(&engine, &plan, &Weights::new(), &values);
                 let expected = Output::Labels(expected.clone());
                 assert_eq!(found, expected, "{codes:?} {exclusive} {dims:?}");
@@ -297,9 +301,9 @@ fn whole_networks_are_their_references() {
     {
         let (program, weights, input) = network(config, dims);
         let expected = reference::run(&program, &weights, &input);
-        for manner in [WHOLE, FINE, blocks::fused(WHOLE)] {
-            let found = logits(&engine, &program, manner, &weights, &input);
-            assert_close(&found, &expected, 1e-4, &format!("{dims:?} {manner:?}"));
+        for options in [WHOLE, FINE, blocks::fused(WHOLE)] {
+            let found = logits(&engine, &program, options, &weights, &input);
+            assert_close(&found, &expected, 1e-4, &format!("{dims:?} {options:?}"));
         }
     }
 }
@@ -311,7 +315,7 @@ fn maps_in_f16_give_nearly_the_same() {
     let Some(engine) = engine() else { return };
     let (program, weights, input) = network(demo(), [32, 24, 16]);
     let expected = reference::run(&program, &weights, &input);
-    let half = |manner| PlanOptions { storage: Storage::F16, ..manner };
+    let half = |options| PlanOptions { storage: Storage::F16, ..options };
     let manners = [WHOLE, FINE, blocks::fused(WHOLE)];
     let found = manners.map(|m| logits(&engine, &program, half(m), &weights, &input));
     let engine = engine.plain();

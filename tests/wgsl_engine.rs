@@ -52,11 +52,11 @@ fn sizes(case: &Case) -> (u64, u64) {
     let (input, _) = preprocess(&case.channels, &card.preprocess, &card.network).unwrap();
     let program = Program::new(&card.network, input.dims).unwrap();
     let mut plan = Plan::within(&program, u64::MAX).unwrap();
-    assert_eq!(plan.manner.storage, Storage::F32, "the best there is");
+    assert_eq!(plan.options.storage, Storage::F32, "the best there is");
     let mut in_f16 = None;
     while let Ok(smaller) = plan.smaller() {
         plan = smaller;
-        if plan.manner.storage == Storage::F16 {
+        if plan.options.storage == Storage::F16 {
             in_f16.get_or_insert(plan.footprint.total_bytes);
         }
     }

@@ -1,11 +1,11 @@
-//! Refuses programs that contradict themselves, and those too large to run.
+//! Checks programs: consistent views and sizes, and no size too large to run.
 
 use model_core::{Op, Program, View};
 
 use crate::Error;
 use crate::kernels::MAX_WORKGROUPS;
 
-/// No axis is longer: beyond it nothing can be counted.
+/// Upper bound of an axis, so that counts do not overflow.
 const MOST_VOXELS: usize = 1 << 14;
 
 pub fn check(program: &Program) -> Result<(), Error> {
@@ -24,7 +24,7 @@ pub fn check(program: &Program) -> Result<(), Error> {
     Ok(())
 }
 
-/// What an operation reads and writes.
+/// Returns the views that an operation reads and writes.
 pub fn views(op: &Op) -> (&View, &View) {
     match op {
         Op::Pointwise { from, to, .. }
@@ -108,7 +108,7 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
         }
         Op::Decide { codes, .. } => {
             let is_last = index + 1 == program.ops.len() && program.output == *to;
-            // Codes are a byte a voxel: no other operation can use their buffer.
+            // Label codes take one byte per voxel, so no other operation can use their buffer.
             let others = &program.ops[..index];
             let is_shared = program.input.buffer == to.buffer
                 || others
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(check(&demo(192)), Ok(()));
     }
 
-    /// One operation between buffers of these channels and axes; both are whole.
+    /// Returns a program of one operation between whole buffers of these channels and axes.
     fn program(
         from: (usize, [usize; 3]),
         to: (usize, [usize; 3]),
@@ -227,7 +227,8 @@ mod tests {
         }
     }
 
-    /// WebGPU binds no buffer for reading and for writing at once, be its channels others.
+    /// WebGPU cannot bind a buffer for reading and for writing at once, even with different
+    /// channels.
     #[test]
     fn only_a_norm_of_one_view_is_done_in_place() {
         let apart = program((4, [3; 3]), (4, [3; 3]), norm);

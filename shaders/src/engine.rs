@@ -18,7 +18,7 @@ use crate::resources::Resources;
 use pace::{Pace, batch_end};
 use pipelines::Variant;
 
-// Not for the page: a browser's clock is a coarse one.
+// Only natively: a browser's clock is too coarse.
 mod fusion_benchmark;
 #[cfg(not(target_arch = "wasm32"))]
 mod measure;
@@ -29,15 +29,15 @@ pub use fusion_benchmark::FusionBenchmark;
 #[cfg(not(target_arch = "wasm32"))]
 pub use measure::CopyRate;
 
-/// A GPU with the kernels compiled for it.
+/// A GPU and the kernels compiled for it.
 pub struct Engine {
     device: Device,
     queue: Queue,
     adapter_name: String,
     is_software: bool,
-    /// What kernels may use.
+    /// Optional features of the GPU.
     hardware: Hardware,
-    /// Compiled when they are first needed, and kept.
+    /// Pipelines, compiled on first use.
     pipelines: Mutex<HashMap<Variant, ComputePipeline>>,
     allocated: AtomicU64,
     health: Arc<Mutex<Health>>,
@@ -45,29 +45,28 @@ pub struct Engine {
     pace: Mutex<Pace>,
 }
 
-/// What the device reports by itself.
+/// Asynchronous reports of the device.
 #[derive(Default)]
 struct Health {
     lost: Option<String>,
     error: Option<String>,
 }
 
-/// How far a run has come.
+/// Progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Steps done.
+    /// Completed steps.
     pub done_steps: usize,
     /// Steps in all.
     pub total_steps: usize,
-    /// Multiply-adds done: the better measure of time.
+    /// Completed multiply-adds; a better measure of time than steps.
     pub done_multiply_adds: u64,
     /// Multiply-adds in all.
     pub total_multiply_adds: u64,
 }
 
 impl Engine {
-    /// Opens the fastest GPU that there is (a software one where there is no other), with WebGPU's
-    /// default limits.
+    /// Opens the fastest GPU with WebGPU's default limits, or a software GPU if there is no other.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] without a usable GPU.
@@ -75,7 +74,7 @@ impl Engine {
         Engine::open(wgpu::Features::empty()).await
     }
 
-    /// Opens it with those of some more features that it has.
+    /// Opens the GPU with those of the `wanted` features that it supports.
     async fn open(wanted: wgpu::Features) -> Result<Engine, Error> {
         let descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         let instance = wgpu::Instance::new(descriptor);
@@ -125,39 +124,39 @@ impl Engine {
         })
     }
 
-    /// The GPU's name as the driver gives it.
+    /// Returns the GPU's name as reported by the driver.
     pub fn adapter_name(&self) -> &str {
         &self.adapter_name
     }
 
-    /// The same engine, filling every buffer with NaN before a run: for tests, which see then
-    /// what no kernel wrote.
+    /// Returns the engine in a mode that fills every buffer with NaN before a run, so that tests
+    /// see values that no kernel wrote.
     pub fn poisoning(mut self) -> Engine {
         self.is_poisoning = true;
         self
     }
 
-    /// The same engine, with what every GPU has: f16 are two to a u32, and there are no subgroups.
+    /// Returns the engine restricted to what every GPU supports: packed f16 and no subgroups.
     pub fn plain(mut self) -> Engine {
         self.hardware = Hardware::default();
         self.pipelines = Mutex::default();
         self
     }
 
-    /// The same engine, handing the GPU one step at a time: for measurements, where each
-    /// progress tells the time of a step.
+    /// Returns the engine in a mode that submits one step at a time, so that each progress report
+    /// marks the time of a step.
     pub fn one_step_a_submission(mut self) -> Engine {
         self.pace = Mutex::new(Pace::one_step());
         self
     }
 
     /// Runs a plan on an input `[channel][k][j][i]`. `on_progress` is called after each submission.
-    /// A run that is dropped where it waits leaves the engine ready for the next one.
+    /// Dropping the future of a run leaves the engine ready for the next run.
     ///
     /// # Errors
-    /// [`Error::Program`] when plan, weights and input do not fit each other;
-    /// [`Error::OutOfMemory`], [`Error::Device`] and [`Error::DeviceLost`] from the GPU;
-    /// [`Error::Cancelled`] when `on_progress` breaks.
+    /// [`Error::Program`] if plan, weights and input disagree; [`Error::OutOfMemory`],
+    /// [`Error::Device`] and [`Error::DeviceLost`] from the GPU; [`Error::Cancelled`] if
+    /// `on_progress` breaks.
     pub async fn run(
         &self,
         plan: &Plan,
@@ -170,7 +169,7 @@ impl Engine {
         self.read(plan, &resources).await
     }
 
-    /// What a plan needs, with weights and input in place.
+    /// Allocates a plan's resources and uploads weights and input.
     async fn loaded(
         &self,
         plan: &Plan,
@@ -190,13 +189,13 @@ impl Engine {
         resources.upload(&self.queue, plan, weights)?;
         for part in &plan.input {
             resources.put(&self.queue, plan, part, input);
-            // One slab on its way at a time.
+            // Flushes, so that one slab at a time is staged.
             self.queue.submit([]);
         }
         Ok(resources)
     }
 
-    /// Allocates within error scopes.
+    /// Allocates inside error scopes.
     async fn allocate(&self, plan: &Plan) -> Result<Resources, Error> {
         let validation = self.device.push_error_scope(ErrorFilter::Validation);
         let memory = self.device.push_error_scope(ErrorFilter::OutOfMemory);
@@ -216,12 +215,12 @@ impl Engine {
         }
     }
 
-    /// Bytes of all buffers that the last run allocated.
+    /// Returns the bytes of all buffers of the last run.
     pub fn allocated_bytes(&self) -> u64 {
         self.allocated.load(Ordering::Relaxed)
     }
 
-    /// Submits the steps, a few at a time.
+    /// Submits the steps in batches.
     async fn execute(
         &self,
         plan: &Plan,
@@ -277,10 +276,10 @@ impl Engine {
         Submission { index, cost, given_at, done: self.done() }
     }
 
-    /// When all that was submitted is done.
+    /// Returns a receiver that fires when all submitted work is done.
     fn done(&self) -> oneshot::Receiver<Instant> {
         let (sender, done) = oneshot::channel();
-        // Who stopped a run waits no more.
+        // The receiver is gone if the run was dropped.
         self.queue.on_submitted_work_done(move || _ = sender.send(Instant::now()));
         done
     }
@@ -295,7 +294,7 @@ impl Engine {
     ) {
         let step = &plan.steps[index];
         let pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        let pipeline = &pipelines[&Variant::of(step, plan.manner.storage)];
+        let pipeline = &pipelines[&Variant::of(step, plan.options.storage)];
         let bindings = resources.bind(&self.device, pipeline, plan, index, step);
         pass.set_pipeline(pipeline);
         pass.set_bind_group(0, &bindings, &[]);
@@ -312,11 +311,11 @@ impl Engine {
         self.check_health()
     }
 
-    /// Waits for what a run that was stopped has left behind: its memory is free then.
+    /// Waits for the work of a cancelled run, after which its memory is free.
     async fn idle(&self) -> Result<(), Error> {
         let done = self.done();
         self.poll(None)?;
-        // Without a call where the GPU was lost, as its health says.
+        // The callback never comes if the GPU was lost; the health report says so.
         _ = done.await;
         self.check_health()
     }
@@ -325,15 +324,15 @@ impl Engine {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Natively callbacks come only while polling; in a browser this does nothing. Without an index
-    /// it waits for all that was submitted.
+    /// Polls the device: natively, callbacks run only while polling; in a browser this does
+    /// nothing. Without an index it waits for all submitted work.
     fn poll(&self, submission_index: Option<wgpu::SubmissionIndex>) -> Result<(), Error> {
         let wait = wgpu::PollType::Wait { submission_index, timeout: None };
         let polled = self.device.poll(wait);
         polled.map(|_| ()).map_err(|error| Error::Device(error.to_string()))
     }
 
-    /// Whether the GPU was reset or taken away: this engine will never run anything again.
+    /// Returns whether the GPU was reset or removed. The engine cannot run anything afterwards.
     pub fn is_lost(&self) -> bool {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).lost.is_some()
     }
@@ -346,7 +345,7 @@ impl Engine {
         health.error.take().map_or(Ok(()), |error| Err(Error::Device(error)))
     }
 
-    /// Copies the output view back, slab by slab.
+    /// Reads the output view back, slab by slab.
     async fn read(&self, plan: &Plan, resources: &Resources) -> Result<Output, Error> {
         let mut output = Output::empty(plan);
         for part in &plan.output {
@@ -360,14 +359,14 @@ impl Engine {
         Ok(output)
     }
 
-    /// Submits, and waits for what is then in a buffer.
+    /// Submits and waits until a buffer can be read.
     async fn read_back(
         &self,
         encoder: wgpu::CommandEncoder,
         buffer: &wgpu::Buffer,
     ) -> Result<wgpu::BufferView, Error> {
         let index = self.queue.submit([encoder.finish()]);
-        // What was wrong with it says more than that it cannot be waited for.
+        // The health report explains more than the failed wait.
         self.check_health()?;
         let (sender, mapped) = oneshot::channel();
         buffer.map_async(wgpu::MapMode::Read, .., move |result| _ = sender.send(result));
@@ -385,12 +384,12 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // In a browser a dropped device would live until the garbage collector comes.
+        // In a browser a dropped device would live until garbage collection.
         self.device.destroy();
     }
 }
 
-/// Work handed to the GPU.
+/// Work submitted to the GPU.
 struct Submission {
     index: wgpu::SubmissionIndex,
     cost: u64,

@@ -1,13 +1,13 @@
-//! Why a run did not happen or did not finish, in words for the person waiting for it.
+//! Reasons why a run did not start or finish, in words for the user.
 
-/// Everything in this crate that can fail.
+/// All errors of this crate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No adapter, or none that gives a device with WebGPU's default limits.
+    /// No adapter, or none with WebGPU's default limits.
     #[error("no GPU that can be used here: {0}")]
     NoAdapter(String),
-    /// A plane of a map does not fit one storage binding.
+    /// A plane of a feature map exceeds one storage binding.
     #[error(
         "the scan is too large for this network on a GPU: one plane of {channels} channels of \
          {i} × {j} × {k} voxels takes {bytes} bytes, more than the {limit_bytes} bytes ({limit_mib} \
@@ -15,28 +15,28 @@ pub enum Error {
         i = dims[0], j = dims[1], k = dims[2], limit_mib = limit_bytes >> 20
     )]
     TooLarge {
-        /// Its channels.
+        /// Channels of the feature map.
         channels: usize,
-        /// Its voxels along i, j, k.
+        /// Voxels along i, j, k.
         dims: [usize; 3],
-        /// A plane's bytes on the GPU.
+        /// Bytes of a plane on the GPU.
         bytes: u64,
-        /// The most that fits.
+        /// Upper bound.
         limit_bytes: u64,
     },
-    /// No plan needs so little memory.
+    /// No plan fits the budget.
     #[error(
         "this scan needs at least {smallest_mib} MiB of GPU memory with this network, and {budget_mib} \
          MiB are allowed",
         smallest_mib = smallest_bytes.div_ceil(1 << 20), budget_mib = budget_bytes >> 20
     )]
     Budget {
-        /// What was allowed.
+        /// The budget.
         budget_bytes: u64,
-        /// What the smallest plan takes.
+        /// Bytes of the smallest plan.
         smallest_bytes: u64,
     },
-    /// A program, or weights or an input for it, that contradict themselves.
+    /// A program that is inconsistent, or disagrees with weights or input.
     #[error("the program cannot be run: expected {expected}, found {found}")]
     Program {
         /// What was needed.
@@ -44,21 +44,21 @@ pub enum Error {
         /// What was given.
         found: String,
     },
-    /// The GPU could not give the memory.
+    /// The GPU has too little memory.
     #[error(
         "the GPU is out of memory: this scan needs {needed_mib} MiB with this network ({message})",
         needed_mib = needed_bytes.div_ceil(1 << 20)
     )]
     OutOfMemory {
-        /// What the run needs in all.
+        /// Bytes that the run needs.
         needed_bytes: u64,
-        /// The driver's words.
+        /// The driver's message.
         message: String,
     },
-    /// The GPU refused or failed an operation.
+    /// The GPU rejected or failed an operation.
     #[error("the GPU reported an error: {0}")]
     Device(String),
-    /// The GPU was reset or taken away.
+    /// The GPU was reset or removed.
     #[error("the connection to the GPU was lost: {0}")]
     DeviceLost(String),
     /// The progress callback asked to stop.

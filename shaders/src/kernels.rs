@@ -1,13 +1,13 @@
-//! The kernels, each a WGSL file beside its host side: `Params` (the WGSL struct, byte for byte),
-//! the dispatches it needs, and `reference`, the same arithmetic in plain Rust.
+//! The compute kernels. Each is a WGSL file with a Rust file of the same name: `Params` (the WGSL
+//! struct, byte for byte), its dispatches, and `reference`, the same arithmetic in plain Rust.
 //!
-//! A reference takes unpadded channels `[channel][k][j][i]`. On the GPU a map lies in slabs of
-//! planes, each `[channel][k][j][quad]` in a buffer of its own, where a quad is four voxels along i,
-//! in f32 or f16: rows are filled up to whole quads, and what fills them is never read as voxels.
-//! What a kernel reads it norms on the way, by the affines of its channels.
+//! A reference takes channels `[channel][k][j][i]` without padding. On the GPU a feature map lies
+//! in slabs of planes, each `[channel][k][j][quad]` in a buffer of its own. A quad is four voxels
+//! along i, in f32 or f16. Rows are padded to whole quads, and the padding is never read as voxels.
+//! A kernel normalizes its input while loading, by an affine map per channel.
 //!
-//! `params` lie in storage, not in a uniform: lavapipe compiles a kernel anew for every dispatch whose
-//! uniforms decide a branch, 2 ms each time.
+//! `params` is a storage buffer, not a uniform: lavapipe recompiles a kernel for every dispatch
+//! whose uniforms decide a branch, which takes 2 ms each.
 
 use std::ops::Range;
 
@@ -32,22 +32,22 @@ pub mod upsample;
 pub struct Kernel {
     /// The file's name.
     pub name: &'static str,
-    /// The WGSL source, without what [`Kernel::source`] puts before it.
+    /// The WGSL source without the common parts that [`Kernel::source`] prepends.
     pub body: &'static str,
     /// Its compute entry points.
     pub entries: &'static [&'static str],
     /// Bytes of its `Params`.
     pub params_bytes: usize,
-    /// The parts it stands on, beside those of all.
+    /// Common parts that it needs beside those of all kernels.
     pub parts: &'static [&'static str],
 }
 
-/// In what maps are stored.
+/// Storage type of feature maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Storage {
     /// 32 bits.
     F32,
-    /// 16 bits, summed in 32.
+    /// 16 bits, summed in 32 bits.
     F16,
 }
 
@@ -61,17 +61,17 @@ impl Storage {
     }
 }
 
-/// What a GPU has that not every one has.
+/// Optional GPU features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hardware {
-    /// It reads f16 itself.
+    /// Native f16.
     pub has_f16: bool,
-    /// Its lanes add up in subgroups. (In a browser wgpu does not ask for them.)
+    /// Subgroup operations. (In browsers wgpu does not request them.)
     pub has_subgroups: bool,
 }
 
 impl Kernel {
-    /// The whole source, for maps in a storage type.
+    /// Returns the complete source for a storage type.
     pub fn source(&self, storage: Storage, hardware: Hardware) -> String {
         let storage = match (storage, hardware.has_f16) {
             (Storage::F32, _) => include_str!("kernels/common/f32.wgsl"),
@@ -108,7 +108,7 @@ pub const KERNELS: [&Kernel; 12] = [
     &upsample::KERNEL,
 ];
 
-/// A map's slab and the slabs before and after it; see `common/window.wgsl`.
+/// A slab of a feature map and its neighbors; see `common/window.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
@@ -125,18 +125,18 @@ pub struct Window {
 }
 
 impl Window {
-    /// Whether the map has no other slab.
+    /// Returns whether the feature map has only this slab.
     pub fn is_alone(&self) -> bool {
         self.before + self.after == 0
     }
 
-    /// What a kernel that reads it is compiled for.
+    /// Returns the constants of a kernel that reads the slab.
     pub fn constants(&self) -> Constants {
         if self.is_alone() { &[("IS_ALONE", 1)] } else { &[("IS_ALONE", 0)] }
     }
 }
 
-/// What an operation between two sizes writes: some planes of a slab; see `common/planes.wgsl`.
+/// Planes of a slab that a resampling operation writes; see `common/planes.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
@@ -150,81 +150,81 @@ pub struct Planes {
 }
 
 impl Planes {
-    /// Quads of the planes that a dispatch writes.
+    /// Returns the quads that a dispatch writes.
     pub fn num_quads(&self) -> usize {
         (self.end - self.start) as usize * self.dims[1] as usize * self.quads as usize
     }
 }
 
-/// Values of a kernel's `override`s: it is compiled for each set of them.
+/// Values of a kernel's `override` constants. A kernel is compiled for each set.
 pub type Constants = &'static [(&'static str, u32)];
 
 /// One dispatch of an entry point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dispatch<P> {
-    /// What the kernel reads as `params`.
+    /// The kernel's `params`.
     pub params: P,
-    /// What it is compiled for.
+    /// Constants that the kernel is compiled with.
     pub constants: Constants,
     /// Workgroups along x, y, z.
     pub workgroups: [u32; 3],
 }
 
-/// Output channels of a block.
+/// Output channels per block.
 pub const BLOCK: usize = 8;
 
-/// A part: neighboring slabs.
+/// Common part: neighboring slabs.
 const WINDOW: &str = include_str!("kernels/common/window.wgsl");
 
-/// A part: what operations between two sizes write.
+/// Common part: outputs of resampling operations.
 const PLANES: &str = include_str!("kernels/common/planes.wgsl");
 
-/// A part: counting.
+/// Common part: moments.
 const MOMENTS: &str = include_str!("kernels/common/moments.wgsl");
 
-/// A part: moments of eight channels of a workgroup's lanes.
+/// Common part: reduction of the moments of eight channels over a workgroup.
 const JOIN_EIGHT: &str = include_str!("kernels/common/join_eight.wgsl");
 
-/// A part: what a lane finds of eight channels.
+/// Common part: moments of eight channels in one invocation.
 const FOUND: &str = include_str!("kernels/common/found.wgsl");
 
-/// A part: three planes of a kernel.
+/// Common part: three planes of taps.
 const PLANES3: &str = include_str!("kernels/common/planes3.wgsl");
 
-/// A part: two blocks of channels.
+/// Common part: two blocks of channels.
 const PAIR: &str = include_str!("kernels/common/pair.wgsl");
 
-/// A part: sums of eight output channels.
+/// Common part: sums of eight output channels.
 const EIGHT: &str = include_str!("kernels/common/eight.wgsl");
 
-/// Invocations of a workgroup.
+/// Invocations per workgroup.
 const LANES: usize = 64;
 
-/// No more workgroups along an axis (WebGPU's default limit).
+/// Largest number of workgroups along an axis (WebGPU's default limit).
 pub const MAX_WORKGROUPS: u32 = 65_535;
 
-/// Quads of a row of `ni` voxels.
+/// Returns the quads of a row of `ni` voxels.
 pub fn quads(ni: usize) -> usize {
     ni.div_ceil(4)
 }
 
-/// Workgroups for `num_invocations` of each of `rows`; x spills over into z at the limit of an
-/// axis, as the kernels' `(group.z * groups.x + group.x)` undoes.
+/// Returns the workgroups for `num_invocations` of each of `rows`. Beyond the limit of an axis x
+/// continues in z; kernels undo this by `(group.z * groups.x + group.x)`.
 pub fn spread(num_invocations: usize, rows: usize) -> [u32; 3] {
     let groups = num_invocations.div_ceil(LANES).max(1) as u32;
     let z = groups.div_ceil(MAX_WORKGROUPS);
     [groups.div_ceil(z), rows as u32, z]
 }
 
-/// `0..rows` in pieces of at most `most_cost`, where a row costs `row_cost`; never less than a
-/// row.
-pub fn pieces(rows: usize, row_cost: u64, most_cost: u64) -> impl Iterator<Item = Range<usize>> {
-    let step = (most_cost / row_cost.max(1)).clamp(1, rows.max(1) as u64) as usize;
+/// Splits `0..rows` into ranges that cost at most `max_cost`, if a row costs `row_cost`; at least
+/// one row each.
+pub fn pieces(rows: usize, row_cost: u64, max_cost: u64) -> impl Iterator<Item = Range<usize>> {
+    let step = (max_cost / row_cost.max(1)).clamp(1, rows.max(1) as u64) as usize;
     (0..rows).step_by(step).map(move |start| start..(start + step).min(rows))
 }
 
-/// `[output][input][taps]` as the convolution kernels read it, `[block][input][tap][BLOCK]`, with
-/// zeros for the outputs that fill up the last block.
+/// Packs weights `[output][input][taps]` as the convolution kernels read them,
+/// `[block][input][tap][BLOCK]`, with zeros beyond the last output.
 fn pack_blocks(weight: &[f32], num_to: usize, num_from: usize, taps: usize) -> Vec<f32> {
     let mut packed = vec![0.0; num_to.div_ceil(BLOCK) * num_from * taps * BLOCK];
     for to in 0..num_to {
@@ -236,7 +236,7 @@ fn pack_blocks(weight: &[f32], num_to: usize, num_from: usize, taps: usize) -> V
     packed
 }
 
-/// Calls `voxel(index, [i, j, k])` for every voxel of `dims`.
+/// Calls `voxel(index, [i, j, k])` for every voxel.
 fn for_each_voxel(dims: [usize; 3], mut voxel: impl FnMut(usize, [usize; 3])) {
     for k in 0..dims[2] {
         for j in 0..dims[1] {
@@ -247,11 +247,11 @@ fn for_each_voxel(dims: [usize; 3], mut voxel: impl FnMut(usize, [usize; 3])) {
     }
 }
 
-/// The 3³ correlation at one voxel of one channel, zeros outside; `taps` is `[k][j][i]`.
+/// Returns the 3³ correlation at one voxel of one channel with zero padding; `taps` is `[k][j][i]`.
 fn correlate(from: &[f32], dims: [usize; 3], [i, j, k]: [usize; 3], taps: &[f32]) -> f32 {
     let mut sum = 0.0;
     for (tap, weight) in taps.iter().enumerate() {
-        // One more than the place read, so that no place is negative.
+        // Indices are shifted by one, so that none is negative.
         let [ii, jj, kk] = [i + tap % 3, j + tap / 3 % 3, k + tap / 9];
         let inside = |place: usize, size: usize| (1..=size).contains(&place);
         if inside(ii, dims[0]) && inside(jj, dims[1]) && inside(kk, dims[2]) {

@@ -1,5 +1,5 @@
-//! How maps lie on the GPU: all maps of one size in slabs of as many planes along k, each slab in a
-//! buffer of its own, rows filled up to whole quads.
+//! The layout of feature maps on the GPU: all maps of one size lie in slabs of the same number of
+//! planes along k, each slab in a buffer of its own, with rows padded to whole quads.
 
 use std::ops::Range;
 
@@ -8,45 +8,46 @@ use model_core::Buffer;
 use crate::Error;
 use crate::kernels::{Storage, quads};
 
-/// The most bytes of one storage binding under WebGPU's default limits.
+/// Largest storage binding under WebGPU's default limits.
 pub const MAX_BINDING_BYTES: u64 = 128 << 20;
 
-/// Maps of one size.
+/// Layout of all feature maps of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {
     /// Voxels along i, j, k.
     pub dims: [usize; 3],
-    /// Planes of a slab; the last may have fewer.
+    /// Planes per slab; the last slab may have fewer.
     pub height: usize,
 }
 
 impl Level {
-    /// Slabs.
+    /// Returns the number of slabs.
     pub fn num_slabs(&self) -> usize {
         self.dims[2].div_ceil(self.height)
     }
 
-    /// The planes of a slab; none of one that there is not.
+    /// Returns the planes of a slab; an empty range beyond the last.
     pub fn planes(&self, slab: usize) -> Range<usize> {
         let start = (slab * self.height).min(self.dims[2]);
         start..(start + self.height).min(self.dims[2])
     }
 
-    /// Quads of a plane.
+    /// Returns the quads of a plane.
     pub fn plane_quads(&self) -> usize {
         quads(self.dims[0]) * self.dims[1]
     }
 
-    /// Quads of one channel of a slab.
+    /// Returns the quads of one channel of a slab.
     pub fn stride(&self, slab: usize) -> usize {
         self.plane_quads() * self.planes(slab).len()
     }
 }
 
-/// The levels of some maps, each as high as its widest map allows.
+/// Returns the layouts for some feature maps. The widest map of each size decides the height of the
+/// slabs.
 ///
 /// # Errors
-/// [`Error::TooLarge`] when a single plane of a map does not fit a binding.
+/// [`Error::TooLarge`] if a single plane of a map does not fit a binding.
 pub fn levels(
     maps: &[Buffer],
     quad_bytes: impl Fn(usize) -> u64,
@@ -74,13 +75,13 @@ pub fn levels(
         }
     }
     for level in &mut levels {
-        // As many slabs of nearly one height.
+        // The same number of slabs, with nearly equal heights.
         level.height = level.dims[2].div_ceil(level.num_slabs());
     }
     Ok(levels)
 }
 
-/// Bytes of four voxels of a map: label codes take one each.
+/// Returns the bytes of four voxels. Label codes take one byte each.
 pub fn quad_bytes(is_labels: bool, storage: Storage) -> u64 {
     if is_labels { 4 } else { storage.quad_bytes() }
 }

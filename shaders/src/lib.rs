@@ -1,8 +1,8 @@
 //! The inference engine: WGSL kernels, each beside its plain-Rust reference, and the host code that
 //! runs a [`Program`](model_core::Program) on wgpu, natively and in the browser.
 //!
-//! Steps of a run: a program is checked and laid out as a [`Plan`] (no GPU needed), its buffers are
-//! allocated, its steps are submitted a moment's work at a time, and the result is read back.
+//! A run has four steps. A program is checked and compiled into a [`Plan`], without a GPU. The
+//! plan's buffers are allocated. Its steps are submitted in small batches. The result is read back.
 
 mod check;
 mod engine;

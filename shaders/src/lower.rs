@@ -1,5 +1,6 @@
-//! First step of a plan: a program as stages. A norm writes nothing: what reads its output applies it.
-//! A block's expanded channels may be taken a few groups at a time, so that never all of them exist.
+//! First step of a plan: turns the operations of a program into stages. A norm writes nothing,
+//! since the stage that reads its output applies it. The expanded channels of a block can be
+//! processed a few groups at a time, so that they never exist all at once.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,21 +13,21 @@ mod block;
 
 use block::Block;
 
-/// What a stage reads: a view, and where the affines of its channels begin.
+/// The input of a stage: a view, and the affine maps of its channels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
-    /// Where it lies.
+    /// The view.
     pub view: View,
-    /// Its first channel's place among all affines.
+    /// Index of the first channel's affine map.
     pub affine: usize,
 }
 
-/// One pass over a map. `op` is the program's operation whose parameters it takes.
+/// One pass over a feature map. `op` is the index of the operation that owns the parameters.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
 pub enum Stage {
-    /// 1³ convolution from `cols` of the weight's columns to `rows` of its rows; with `is_more`
-    /// added to what is there.
+    /// 1³ convolution with the columns `cols` and the rows `rows` of the weight; `is_more` adds to
+    /// the output.
     Pointwise {
         from: Source,
         to: View,
@@ -35,27 +36,27 @@ pub enum Stage {
         cols: Range<usize>,
         is_more: bool,
     },
-    /// The affines of the norm after a 1³ convolution, whose output is never written, from the
-    /// statistics of its input.
+    /// Affine maps of the norm after a 1³ convolution, from the statistics of its input. The
+    /// convolution's output is never written.
     Expansion { from: Source, op: usize, affine: usize },
-    /// Some channels of a 1³ convolution, its norm, of which the affines begin at `affine`, and the
+    /// A range of channels of a 1³ convolution, its norm with affine maps from `affine` on, and the
     /// depthwise convolution after it.
     ExpandDepthwise { from: Source, to: View, op: usize, channels: Range<usize>, affine: usize },
     /// Dense 3³ convolution.
     Conv3 { from: Source, to: View, op: usize },
-    /// Depthwise 3³ convolution by some of its kernels.
+    /// Depthwise 3³ convolution of a range of channels.
     Depthwise { from: Source, to: View, op: usize, channels: Range<usize> },
-    /// The affines of some channels of a norm.
+    /// Affine maps of a range of channels of a norm.
     Moments { from: View, op: usize, channels: Range<usize>, affine: usize },
-    /// `to = normed(to) + normed(from)`; `own` is where the affines of `to` begin.
+    /// `to = norm(to) + norm(from)`; `own` is the index of the affine maps of `to`.
     Add { from: Source, to: View, own: usize },
-    /// The norm alone.
-    Apart { from: Source, to: View },
-    /// The norm alone, in place.
-    InPlace { to: View, own: usize },
+    /// Applies a norm and writes another map.
+    NormalizeInto { from: Source, to: View },
+    /// Applies a norm in place.
+    NormalizeInPlace { to: View, own: usize },
     /// Maximum over 2³ voxels.
     MaxPool { from: Source, to: View },
-    /// Trilinear ×2; added to `to`, whose affines begin at `own`, or put there.
+    /// Trilinear ×2, written to `to`, or added to it if its affine maps begin at `own`.
     Upsample { from: Source, to: View, own: Option<usize> },
     /// Space to depth.
     SpaceToDepth { from: Source, to: View },
@@ -68,20 +69,20 @@ pub enum Stage {
 /// A program as stages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lowered {
-    /// The program's buffers, and the scratch of blocks.
+    /// The program's buffers and the scratch of blocks.
     pub maps: Vec<Buffer>,
-    /// In order.
+    /// The stages in order.
     pub stages: Vec<Stage>,
-    /// Affines of all norms, and of maps without one.
+    /// Affine maps of all norms, and of maps without a norm.
     pub num_affines: usize,
 }
 
 impl Lowered {
-    /// Of a program that was checked.
+    /// Lowers a checked program.
     ///
     /// # Errors
-    /// [`Error::Program`] when a norm's input is overwritten while its output is still read.
-    pub fn new(program: &Program, manner: PlanOptions) -> Result<Lowered, Error> {
+    /// [`Error::Program`] if a norm's input is overwritten while its output is still read.
+    pub fn new(program: &Program, options: PlanOptions) -> Result<Lowered, Error> {
         let mut lowering = Lowering {
             lowered: Lowered {
                 maps: program.buffers.clone(),
@@ -92,9 +93,9 @@ impl Lowered {
         };
         let mut at = 0;
         while at < program.ops.len() {
-            match Block::at(program, at).filter(|block| block.differs(manner)) {
+            match Block::at(program, at).filter(|block| block.differs(options)) {
                 Some(block) => {
-                    lowering.block(program, &block, manner)?;
+                    lowering.block(program, &block, options)?;
                     at += Block::OPS;
                 }
                 None => {
@@ -108,7 +109,7 @@ impl Lowered {
     }
 }
 
-/// What a channel of a buffer stands for: a channel, itself or another's, through an affine.
+/// The value of a buffer's channel: itself or another channel, through an affine map.
 #[derive(Clone, Copy, PartialEq)]
 struct Content {
     buffer: usize,
@@ -117,7 +118,7 @@ struct Content {
 }
 
 impl Content {
-    /// That of the n-th channel after it, in one run.
+    /// Returns the content of the n-th channel after this one, in the same run.
     fn after(self, n: usize) -> Content {
         Content { channel: self.channel + n, affine: self.affine + n, ..self }
     }
@@ -125,7 +126,8 @@ impl Content {
 
 struct Lowering {
     lowered: Lowered,
-    /// Of the channels that are not what lies there; nothing where that was overwritten.
+    /// Contents of channels that differ from the stored values; `None` if the stored value was
+    /// overwritten.
     contents: HashMap<(usize, usize), Option<Content>>,
 }
 
@@ -134,7 +136,7 @@ impl Lowering {
         self.lowered.stages.push(stage);
     }
 
-    /// Room for the affines of a norm.
+    /// Reserves the affine maps of a norm.
     fn affines(&mut self, channels: usize) -> usize {
         self.lowered.num_affines += channels;
         self.lowered.num_affines - channels
@@ -214,7 +216,8 @@ impl Lowering {
         Ok(())
     }
 
-    /// How a view is read: through one run of affines, or settled where it is of several.
+    /// Returns how to read a view: through one run of affine maps. A view of several runs is
+    /// normalized in place first.
     fn source(&mut self, view: &View) -> Result<Source, Error> {
         let contents: Vec<_> =
             view.channels.clone().map(|c| self.contents.get(&(view.buffer, c)).copied()).collect();
@@ -233,7 +236,7 @@ impl Lowering {
         Ok(Source { view: view.clone(), affine: 0 })
     }
 
-    /// The affines of what is changed in place.
+    /// Returns the affine maps of a view that is changed in place.
     fn own(&mut self, view: &View) -> Result<usize, Error> {
         let source = self.source(view)?;
         if source.view == *view {
@@ -243,7 +246,7 @@ impl Lowering {
         Ok(0)
     }
 
-    /// Makes the channels of a view what they stand for, run by run.
+    /// Applies pending norms to the channels of a view, run by run.
     fn settle(&mut self, view: &View) -> Result<(), Error> {
         let mut at = view.channels.start;
         while at < view.channels.end {
@@ -262,16 +265,17 @@ impl Lowering {
             let from = View { buffer: first.buffer, channels: first.channel..first.channel + len };
             self.overwrite(&to);
             self.push(match from == to {
-                true => Stage::InPlace { to, own: first.affine },
-                false => Stage::Apart { from: Source { view: from, affine: first.affine }, to },
+                true => Stage::NormalizeInPlace { to, own: first.affine },
+                false => {
+                    Stage::NormalizeInto { from: Source { view: from, affine: first.affine }, to }
+                }
             });
             at += len;
         }
         Ok(())
     }
 
-    /// The channels of a view are given others: they stand for themselves, and what stood for them is
-    /// lost.
+    /// Marks the channels of a view as overwritten.
     fn overwrite(&mut self, view: &View) {
         for channel in view.channels.clone() {
             self.contents.remove(&(view.buffer, channel));

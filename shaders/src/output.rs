@@ -6,17 +6,17 @@ use crate::kernels::Storage;
 use crate::plan::{Plan, SlabRange};
 use crate::resources::scatter;
 
-/// What a program's output view holds after a run.
+/// Values of a program's output view.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// `[channel][k][j][i]`.
     Logits(Vec<f32>),
-    /// The label code of every voxel, `[k][j][i]`: of a program that is deciding.
+    /// Label code of every voxel, `[k][j][i]`, for a program that ends in `Decide`.
     Labels(Vec<u8>),
 }
 
 impl Output {
-    /// Of a plan, before anything was read back.
+    /// Creates the output of a plan before readback.
     pub(crate) fn empty(plan: &Plan) -> Output {
         let view = &plan.program.output;
         let num_voxels = plan.program.buffers[view.buffer].num_voxels();
@@ -26,9 +26,9 @@ impl Output {
         }
     }
 
-    /// Puts a slab that was read back in place.
+    /// Copies a slab that was read back into its place.
     pub(crate) fn put(&mut self, plan: &Plan, part: &SlabRange, bytes: &[u8]) {
-        match (self, plan.manner.storage) {
+        match (self, plan.options.storage) {
             (Output::Labels(map), _) => scatter(bytes, plan, part, |code: u8| code, map),
             (Output::Logits(map), Storage::F32) => scatter(bytes, plan, part, |x: f32| x, map),
             (Output::Logits(map), Storage::F16) => {

@@ -1,4 +1,5 @@
-//! A run as dispatches on buffers, known to the byte before it starts. A value; needs no GPU.
+//! An execution plan: the dispatches of a run on buffers, with all sizes known before it starts. A
+//! plan is a value and needs no GPU.
 
 use model_core::{Buffer, Op, Program};
 
@@ -22,16 +23,16 @@ pub use choose::{Footprint, PARAMS_SLOT, Preference};
 use live::Interval;
 use unit::Unit;
 
-/// What is bound to a kernel beside its `params`.
+/// A resource bound to a kernel beside `params`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding {
-    /// One of [`Plan::buffers`].
+    /// Index in [`Plan::buffers`].
     Buffer(usize),
-    /// One of [`Plan::pieces`].
+    /// Index in [`Plan::pieces`].
     Weights(usize),
-    /// The norms' chunks.
+    /// Chunks of moments of the norms.
     Partials,
-    /// The norms' affines.
+    /// Affine maps of the norms.
     Affines,
 }
 
@@ -44,94 +45,94 @@ pub struct Step {
     pub entry: &'static str,
     /// Its `Params`.
     pub params: Vec<u8>,
-    /// What it is compiled for.
+    /// Constants that the kernel is compiled with.
     pub constants: Constants,
-    /// Its bindings from 1 on (0 is `params`), with their numbers.
+    /// Bindings from 1 on (0 is `params`), with their numbers.
     pub bindings: Vec<(u32, Binding)>,
     /// Workgroups along x, y, z.
     pub workgroups: [u32; 3],
-    /// Multiply-adds, and values moved: a rough measure of its time.
+    /// Multiply-adds and moved values: a rough measure of time.
     pub cost: u64,
-    /// Multiply-adds alone.
+    /// Multiply-adds only.
     pub multiply_adds: u64,
-    /// Bytes of maps that it reads and writes at least.
+    /// Minimum bytes of feature maps that it reads and writes.
     pub bytes: u64,
 }
 
-/// A slab of the input or of the output, where it is put or found.
+/// A slab of the input or the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlabRange {
-    /// One of [`Plan::buffers`].
+    /// Index in [`Plan::buffers`].
     pub buffer: usize,
-    /// Bytes before it.
+    /// Offset in bytes.
     pub offset: u64,
     /// Its bytes.
     pub bytes: u64,
-    /// Its first plane, and how many.
+    /// First plane.
     pub first: usize,
-    /// Planes.
+    /// Number of planes.
     pub planes: usize,
 }
 
-/// The way that a program is run.
+/// Options of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// In what maps are stored.
+    /// Storage type of feature maps.
     pub storage: Storage,
-    /// A block's expanded channels are taken in so many parts, one after the other, or group by group.
+    /// Number of parts that the expanded channels of a block are divided into, at most one per
+    /// group. The parts are processed one after the other.
     pub parts: usize,
-    /// Blocks of at most so many channels are expanded and filtered at once, so that expanded channels
-    /// are never in memory; where there are any, 1³ convolutions take the statistics of what they write.
-    /// It saves bytes and costs work.
-    pub most_fused: usize,
-    /// No slab takes more bytes, unless a plane does.
+    /// Largest width of fused blocks, whose expanded channels are never stored. If not 0, 1³
+    /// convolutions also compute the statistics of their output. Saves bytes and costs work.
+    pub max_fused_channels: usize,
+    /// Upper bound of a slab; a slab has at least one plane.
     pub slab_bytes: u64,
 }
 
-/// A program as the engine runs it.
+/// A compiled program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// What is run.
+    /// The program.
     pub program: Program,
-    /// How.
-    pub manner: PlanOptions,
-    /// What it was chosen by; a smaller one is chosen by the same.
+    /// The options.
+    pub options: PlanOptions,
+    /// The preference that chose the options. A smaller plan follows the same preference.
     pub preference: Preference,
-    /// Bytes of the buffers that maps lie in, one map after the other.
+    /// Bytes of the buffers that hold feature maps, one after the other.
     pub buffers: Vec<u64>,
-    /// The parameters as the kernels read them, and where in their common buffer.
+    /// Packed parameters and their offsets in one buffer.
     pub pieces: Vec<PackedWeights>,
-    /// Bytes of that buffer.
+    /// Bytes of the parameters' buffer.
     pub weight_bytes: u64,
     /// Bytes of the norms' chunks.
     pub partials_bytes: u64,
-    /// Affines of all norms, after as many identities as the widest buffer has channels.
+    /// Affine maps of all norms, after as many identities as the widest buffer has channels.
     pub num_affines: usize,
     /// The dispatches in order.
     pub steps: Vec<Step>,
-    /// Where the input is put.
+    /// Slabs of the input.
     pub input: Vec<SlabRange>,
-    /// Where the output is found.
+    /// Slabs of the output.
     pub output: Vec<SlabRange>,
-    /// What it allocates.
+    /// Memory that a run allocates.
     pub footprint: Footprint,
 }
 
 impl Plan {
-    /// Checks a program and lays it out.
+    /// Checks and compiles a program.
     ///
     /// # Errors
-    /// [`Error::Program`] when its operations do not fit each other; [`Error::TooLarge`] when a
-    /// plane of a map exceeds a binding.
-    pub fn new(program: &Program, manner: PlanOptions) -> Result<Plan, Error> {
+    /// [`Error::Program`] if its operations are inconsistent; [`Error::TooLarge`] if a plane of a
+    /// map exceeds a binding.
+    pub fn new(program: &Program, options: PlanOptions) -> Result<Plan, Error> {
         crate::check::check(program)?;
-        let lowered = Lowered::new(program, manner)?;
+        let lowered = Lowered::new(program, options)?;
         let labels = labels(program);
-        let bytes = |map: usize| quad_bytes(labels == Some(map), manner.storage);
-        let levels = levels(&lowered.maps, bytes, manner.slab_bytes)?;
+        let bytes = |map: usize| quad_bytes(labels == Some(map), options.storage);
+        let levels = levels(&lowered.maps, bytes, options.slab_bytes)?;
         let mut draft = PlanBuilder {
             program,
-            manner,
+            options,
             labels,
             maps: &lowered.maps,
             levels,
@@ -152,7 +153,7 @@ impl Plan {
         let (pieces, weight_bytes) = draft.pieces.finish();
         let mut plan = Plan {
             program: program.clone(),
-            manner,
+            options,
             preference: Preference::default(),
             buffers,
             pieces,
@@ -168,18 +169,18 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Multiply-adds of all steps.
+    /// Returns the multiply-adds of all steps.
     pub fn multiply_adds(&self) -> u64 {
         self.steps.iter().map(|step| step.multiply_adds).sum()
     }
 
-    /// Those that are done: also what is computed again at the borders of tiles, and covariances.
+    /// Returns the multiply-adds including recomputation at the borders of tiles, and covariances.
     pub fn work(&self) -> u64 {
         self.steps.iter().map(|step| step.cost - step.bytes / 4).sum()
     }
 }
 
-/// The map of label codes, if there is one.
+/// Returns the map of label codes, if there is one.
 fn labels(program: &Program) -> Option<usize> {
     program.ops.iter().find_map(|op| match op {
         Op::Decide { to, .. } => Some(to.buffer),
@@ -187,17 +188,17 @@ fn labels(program: &Program) -> Option<usize> {
     })
 }
 
-/// A plan being made.
+/// State while a plan is built.
 struct PlanBuilder<'a> {
     program: &'a Program,
-    manner: PlanOptions,
+    options: PlanOptions,
     labels: Option<usize>,
     maps: &'a [Buffer],
     levels: Vec<Level>,
     pieces: PackedWeightsSet,
     partials_bytes: u64,
-    /// Units are numbered from 1: 0 is the input's coming, and what follows the last the output's
-    /// going.
+    /// Units are numbered from 1. Unit 0 uploads the input; the unit after the last reads the
+    /// output.
     units: Vec<Unit>,
 }
 
@@ -208,16 +209,16 @@ impl PlanBuilder<'_> {
     }
 
     fn quad_bytes(&self, map: usize) -> u64 {
-        quad_bytes(self.labels == Some(map), self.manner.storage)
+        quad_bytes(self.labels == Some(map), self.options.storage)
     }
 
-    /// Bytes of a map's slab.
+    /// Returns the bytes of a map's slab.
     fn slab_bytes(&self, map: usize, slab: usize) -> u64 {
         let values = self.maps[map].channels as u64 * self.level(map).stride(slab) as u64;
         self.quad_bytes(map) * values
     }
 
-    /// Where a view lies at a time.
+    /// Returns the slabs of a view at a time.
     fn parts(
         &self,
         view: &model_core::View,
@@ -239,7 +240,7 @@ impl PlanBuilder<'_> {
         (0..level.num_slabs()).map(part).collect()
     }
 
-    /// The units' dispatches, bound to the buffers that maps lie in.
+    /// Returns the dispatches of all units with buffers assigned.
     fn steps(&self, intervals: &[Interval]) -> Vec<Step> {
         let mut steps = Vec::new();
         for (index, unit) in self.units.iter().enumerate() {
@@ -260,31 +261,31 @@ mod tests {
             let config = UNetConfig::preset(preset, 4, 3).unwrap();
             let size = 2 * config.min_size();
             let program = Program::new(&config, [size; 3]).unwrap();
-            let fused = Preference { most_fused: usize::MAX, ..Preference::default() };
-            let manners = [Preference::default(), fused].map(choose::manners);
-            for manner in manners.into_iter().flatten() {
-                let plan = Plan::new(&program, manner).unwrap();
+            let fused = Preference { max_fused_channels: usize::MAX, ..Preference::default() };
+            let candidates = [Preference::default(), fused].map(choose::candidates);
+            for options in candidates.into_iter().flatten() {
+                let plan = Plan::new(&program, options).unwrap();
                 for step in &plan.steps {
                     assert!(step.workgroups.iter().all(|&n| (1..=65_535).contains(&n)), "{step:?}");
                     assert_eq!(step.params.len(), step.kernel.params_bytes);
                 }
                 let total = program.total_multiply_adds();
-                assert_eq!(plan.multiply_adds(), total, "{preset} {manner:?}");
+                assert_eq!(plan.multiply_adds(), total, "{preset} {options:?}");
             }
         }
     }
 
-    /// A run that is cancelled waits for one, and a browser resets a GPU that is held too long.
+    /// A cancelled run waits for one step, and a browser resets a GPU that is busy for too long.
     #[test]
     fn no_dispatch_of_a_whole_volume_does_very_much() {
         for preset in ["mbconv-base", "mbconv-slim", "pendse-baseline", "brugger-1-1"] {
             let config = UNetConfig::preset(preset, 4, 3).unwrap();
             let program = Program::new(&config, config.padded([240, 240, 155])).unwrap();
-            for most_fused in [0, usize::MAX] {
-                let preference = Preference { most_fused, ..Preference::default() };
+            for max_fused_channels in [0, usize::MAX] {
+                let preference = Preference { max_fused_channels, ..Preference::default() };
                 let plan = Plan::preferring(preference, &program, u64::MAX).unwrap();
                 let costly = plan.steps.iter().max_by_key(|step| step.cost).unwrap();
-                assert!(costly.cost < 1 << 30, "{preset} {most_fused}: {}", costly.cost);
+                assert!(costly.cost < 1 << 30, "{preset} {max_fused_channels}: {}", costly.cost);
             }
         }
     }

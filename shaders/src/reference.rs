@@ -1,5 +1,5 @@
-//! A whole program in plain Rust, from the kernels' references: slow, and what the engine is held
-//! to.
+//! Runs a whole program with the kernels' references in plain Rust. Slow; the tests compare the
+//! engine with it.
 
 use model_core::{Array, Op, Program, View, Weights};
 
@@ -9,10 +9,10 @@ use crate::kernels::{
     upsample,
 };
 
-/// The values of the program's output; label codes are whole numbers.
+/// Returns the values of the program's output. Label codes are whole numbers.
 ///
 /// # Panics
-/// When the program, its weights and the input do not fit each other.
+/// Panics if program, weights and input disagree.
 pub fn run(program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
     let voxels_of = |view: &View| program.buffers[view.buffer].num_voxels();
     let range = |view: &View| {
@@ -27,10 +27,10 @@ pub fn run(program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
         let dims = program.buffers[to.buffer].dims;
         let voxels = voxels_of(to);
         let value = |name: &String| &weights[name].values[..];
-        // Taken out so that the others can be read meanwhile.
+        // Taken out, so that the other buffers can be read meanwhile.
         let mut target = std::mem::take(&mut buffers[to.buffer]);
         let to_values = &mut target[range(to)];
-        // Nothing where an operation is done in place.
+        // Empty if an operation works in place.
         let from_values = buffers[from.buffer].get(range(from)).unwrap_or_default();
         match op {
             Op::Pointwise { weight, bias, .. } => {
@@ -82,8 +82,8 @@ pub fn run(program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
     buffers[program.output.buffer][range(&program.output)].to_vec()
 }
 
-/// Every voxel in one vector after the other, without the matrix that the engine takes: the last
-/// vector first, or the first where the product is transposed.
+/// Reflects every voxel in one vector after the other, without forming the matrix: the last vector
+/// first, or the first if the product is transposed.
 ///
 /// # Shapes
 /// `on` `[c][voxels]`, `vectors` `[r, c]`.

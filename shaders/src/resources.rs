@@ -1,4 +1,4 @@
-//! Second step of a run: what a plan needs on the GPU.
+//! Second step of a run: allocates a plan's resources on the GPU.
 
 use half::f16;
 use model_core::{Program, View, Weights};
@@ -9,20 +9,20 @@ use crate::kernels::group_norm::{AFFINE_BYTES, IDENTITY};
 use crate::kernels::{Storage, quads};
 use crate::plan::{Binding, PARAMS_SLOT, Plan, SlabRange, Step, largest};
 
-/// The buffers of one run. They are destroyed when dropped: in a browser a dropped buffer would
-/// keep its memory until the garbage collector comes.
+/// The buffers of a run. They are destroyed when dropped, since in a browser a dropped buffer would
+/// keep its memory until garbage collection.
 pub struct Resources {
     buffers: Vec<Buffer>,
     weights: Buffer,
     partials: Buffer,
     affines: Buffer,
     params: Buffer,
-    /// Where a slab of the output is copied to be read.
+    /// Staging buffer for a slab of the output.
     pub readback: Buffer,
 }
 
 impl Resources {
-    /// Allocates; errors go to the device's error scopes.
+    /// Allocates the buffers. Errors go to the device's error scopes.
     pub fn new(device: &Device, plan: &Plan) -> Resources {
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST;
         let create = |label: &str, size: u64, usage: BufferUsages| {
@@ -50,15 +50,15 @@ impl Resources {
         self.buffers.iter().chain(others)
     }
 
-    /// Bytes of all of them.
+    /// Returns the bytes of all buffers.
     pub fn bytes(&self) -> u64 {
         self.all().map(Buffer::size).sum()
     }
 
-    /// Puts the settings and the parameters in place.
+    /// Uploads `params` and parameters.
     ///
     /// # Errors
-    /// [`Error::Program`] when a parameter is missing or of another shape.
+    /// [`Error::Program`] if a parameter is missing or of another shape.
     pub fn upload(&self, queue: &Queue, plan: &Plan, weights: &Weights) -> Result<(), Error> {
         let mut params = vec![0; plan.steps.len() * PARAMS_SLOT];
         for (slot, step) in params.chunks_exact_mut(PARAMS_SLOT).zip(&plan.steps) {
@@ -74,11 +74,11 @@ impl Resources {
         Ok(())
     }
 
-    /// Puts a slab of the input in place.
+    /// Uploads a slab of the input.
     pub fn put(&self, queue: &Queue, plan: &Plan, part: &SlabRange, input: &[f32]) {
         let rows = Rows::of(&plan.program, &plan.program.input, part);
         let buffer = &self.buffers[part.buffer];
-        match plan.manner.storage {
+        match plan.options.storage {
             Storage::F32 => {
                 let filled = rows.filled(input, |x| x);
                 queue.write_buffer(buffer, part.offset, bytemuck::cast_slice(&filled));
@@ -91,14 +91,14 @@ impl Resources {
         }
     }
 
-    /// Fills every buffer with NaN, so that a test sees a voxel that no kernel wrote.
+    /// Fills every buffer with NaN, so that a test sees voxels that no kernel wrote.
     pub fn poison(&self, queue: &Queue) {
         for buffer in self.buffers.iter().chain([&self.partials, &self.affines]) {
             queue.write_buffer(buffer, 0, &vec![0xff; buffer.size() as usize]);
         }
     }
 
-    /// The bindings of step `index`.
+    /// Returns the bind group of step `index`.
     pub fn bind(
         &self,
         device: &Device,
@@ -133,7 +133,7 @@ impl Resources {
         })
     }
 
-    /// Records the copy of a slab of the output to where it can be read.
+    /// Records the copy of an output slab to the staging buffer.
     pub fn copy_output(&self, encoder: &mut wgpu::CommandEncoder, part: &SlabRange) {
         let from = &self.buffers[part.buffer];
         encoder.copy_buffer_to_buffer(from, part.offset, &self.readback, 0, Some(part.bytes));
@@ -148,7 +148,7 @@ impl Drop for Resources {
     }
 }
 
-/// The rows of a slab, of which each is filled up to whole quads on the GPU.
+/// The rows of a slab. On the GPU each row is padded to whole quads.
 struct Rows {
     dims: [usize; 3],
     channels: usize,
@@ -162,7 +162,7 @@ impl Rows {
         Rows { dims, channels, first: part.first, planes: part.planes }
     }
 
-    /// Where rows begin in a whole map `[c][k][j][i]`, in the order of the slab.
+    /// Returns the starts of the rows in a whole map `[c][k][j][i]`, in the order of the slab.
     fn starts(&self) -> impl Iterator<Item = usize> {
         let [ni, nj, nk] = self.dims;
         let (planes, first) = (self.planes, self.first);
@@ -184,7 +184,7 @@ impl Rows {
     }
 }
 
-/// Puts a slab that was read back into the whole map `[c][k][j][i]`.
+/// Copies a slab that was read back into the whole map `[c][k][j][i]`.
 pub fn scatter<F: Copy + bytemuck::Pod, T>(
     bytes: &[u8],
     plan: &Plan,

@@ -1,5 +1,5 @@
-//! Above a run: what a person would do when one fails. Without memory, a smaller plan; without a
-//! GPU, a new one and a smaller plan, once.
+//! Retries failed runs: with a smaller plan if memory is short; once on a reopened GPU, with a
+//! smaller plan, if the GPU was lost.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -8,15 +8,15 @@ use model_core::Weights;
 
 use crate::{Engine, Error, Output, Plan, Progress};
 
-/// What plans are run on: an [`Engine`], or in tests something that fails as told.
+/// A device that runs plans: an [`Engine`], or a scripted one in tests.
 pub trait Gpu {
-    /// Whether it will never run anything again.
+    /// Returns whether the device cannot run anything anymore.
     fn is_lost(&self) -> bool;
 
-    /// As [`Engine::run`].
+    /// Runs a plan like [`Engine::run`].
     ///
     /// # Errors
-    /// As [`Engine::run`].
+    /// The errors of [`Engine::run`].
     fn run(
         &self,
         plan: &Plan,
@@ -42,17 +42,17 @@ impl Gpu for Engine {
     }
 }
 
-/// Why a run went on with a smaller plan.
+/// Why a run continued with a smaller plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fallback {
-    /// The GPU could not give the memory.
+    /// The GPU had too little memory.
     OutOfMemory {
-        /// What the plan needed.
+        /// Bytes that the plan needed.
         needed_bytes: u64,
     },
-    /// The GPU was reset or taken away, and opened anew.
+    /// The GPU was reset or removed, and reopened.
     DeviceLost {
-        /// The driver's words.
+        /// The driver's message.
         reason: String,
     },
 }
@@ -70,19 +70,19 @@ impl fmt::Display for Fallback {
     }
 }
 
-/// What a session tells while it works.
+/// Events of a session.
 #[derive(Debug, Clone, Copy)]
 pub enum SessionEvent<'a> {
     /// The GPU is being opened.
     Opening,
-    /// The run begins again, on another plan.
+    /// The run starts again with another plan.
     Fallback {
-        /// Why.
-        setback: &'a Fallback,
-        /// The plan that is tried next.
+        /// The reason.
+        fallback: &'a Fallback,
+        /// The next plan.
         next: &'a Plan,
     },
-    /// How far the run is.
+    /// Progress of the run.
     Progress(Progress),
 }
 
@@ -91,13 +91,13 @@ pub enum SessionEvent<'a> {
 pub struct RunOutcome {
     /// Its result.
     pub output: Output,
-    /// The plan that it ran on in the end.
+    /// The plan that succeeded.
     pub plan: Plan,
-    /// What went wrong before, in order.
-    pub setbacks: Vec<Fallback>,
+    /// Earlier failures, in order.
+    pub fallbacks: Vec<Fallback>,
 }
 
-/// A GPU that is opened when it is first needed, and kept for the next run.
+/// A GPU that is opened on first use and kept for further runs.
 #[derive(Debug)]
 pub struct Session<G = Engine> {
     gpu: Option<G>,
@@ -110,28 +110,28 @@ impl<G> Default for Session<G> {
 }
 
 impl<G> From<G> for Session<G> {
-    /// With a GPU that is open.
+    /// Creates a session with an open GPU.
     fn from(gpu: G) -> Self {
         Session { gpu: Some(gpu) }
     }
 }
 
 impl<G: Gpu> Session<G> {
-    /// The GPU, if one is open.
+    /// Returns the GPU, if it is open.
     pub fn gpu(&self) -> Option<&G> {
         self.gpu.as_ref()
     }
 
-    /// The GPU, opened with `open` unless one is open that is not lost.
+    /// Returns the GPU. Opens it with `open` if it is not open or was lost.
     ///
     /// # Errors
-    /// Those of `open`.
+    /// The errors of `open`.
     pub async fn opened(
         &mut self,
         mut open: impl AsyncFnMut() -> Result<G, Error>,
     ) -> Result<&G, Error> {
-        // A GPU that was lost while nothing ran says nothing against a plan; its memory is free before a
-        // new one is opened.
+        // A loss between runs says nothing against a plan. The old GPU is dropped first, so that
+        // its memory is free.
         let gpu = match self.gpu.take_if(|gpu| !gpu.is_lost()) {
             Some(gpu) => gpu,
             None => {
@@ -142,13 +142,13 @@ impl<G: Gpu> Session<G> {
         Ok(self.gpu.insert(gpu))
     }
 
-    /// Runs a plan, or where the GPU has no memory for it the next smaller one that it has memory
-    /// for. A GPU that is lost meanwhile is opened anew with `open`, once, and a smaller plan run on
-    /// it where there is one. `tell` stops the run by breaking.
+    /// Runs a plan, or the next smaller plan that the GPU has memory for. If the GPU is lost during
+    /// the run, it is reopened once and a smaller plan runs, if there is one. `tell` cancels the
+    /// run by breaking.
     ///
     /// # Errors
-    /// As [`Engine::run`] and `open`: [`Error::OutOfMemory`] when there is no memory for the
-    /// smallest plan, [`Error::DeviceLost`] when the GPU was lost twice.
+    /// The errors of [`Engine::run`] and `open`: [`Error::OutOfMemory`] if even the smallest plan
+    /// does not fit, [`Error::DeviceLost`] if the GPU was lost twice.
     pub async fn run(
         &mut self,
         mut open: impl AsyncFnMut() -> Result<G, Error>,
@@ -157,7 +157,7 @@ impl<G: Gpu> Session<G> {
         input: &[f32],
         tell: &mut dyn FnMut(SessionEvent) -> ControlFlow<()>,
     ) -> Result<RunOutcome, Error> {
-        let mut setbacks = Vec::new();
+        let mut fallbacks = Vec::new();
         loop {
             let telling = async || {
                 go_on(tell(SessionEvent::Opening))?;
@@ -166,18 +166,18 @@ impl<G: Gpu> Session<G> {
             let gpu = self.opened(telling).await?;
             let mut on_progress = |progress| tell(SessionEvent::Progress(progress));
             let error = match gpu.run(&plan, weights, input, &mut on_progress).await {
-                Ok(output) => return Ok(RunOutcome { output, plan, setbacks }),
+                Ok(output) => return Ok(RunOutcome { output, plan, fallbacks }),
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(error) => error,
             };
-            let (setback, next) = self.after(error, &plan, &setbacks)?;
-            go_on(tell(SessionEvent::Fallback { setback: &setback, next: &next }))?;
-            setbacks.push(setback);
+            let (fallback, next) = self.after(error, &plan, &fallbacks)?;
+            go_on(tell(SessionEvent::Fallback { fallback: &fallback, next: &next }))?;
+            fallbacks.push(fallback);
             plan = next;
         }
     }
 
-    /// What to do about a failure: the next plan, or nothing. Then the next run opens the GPU anew.
+    /// Returns the next plan after a failure, if there is one. The next attempt reopens a lost GPU.
     fn after(
         &mut self,
         error: Error,
@@ -191,8 +191,8 @@ impl<G: Gpu> Session<G> {
             }
             (Error::DeviceLost(reason), smaller) if !before.iter().any(is_loss) => {
                 self.gpu = None;
-                let setback = Fallback::DeviceLost { reason: reason.clone() };
-                Ok((setback, smaller.unwrap_or_else(|| plan.clone())))
+                let fallback = Fallback::DeviceLost { reason: reason.clone() };
+                Ok((fallback, smaller.unwrap_or_else(|| plan.clone())))
             }
             _ => {
                 self.gpu = None;
@@ -202,8 +202,8 @@ impl<G: Gpu> Session<G> {
     }
 }
 
-fn is_loss(setback: &Fallback) -> bool {
-    matches!(setback, Fallback::DeviceLost { .. })
+fn is_loss(fallback: &Fallback) -> bool {
+    matches!(fallback, Fallback::DeviceLost { .. })
 }
 
 fn go_on(flow: ControlFlow<()>) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! The parameters as the kernels read them: in one buffer, in pieces.
+//! Packs the parameters as the kernels read them, into one buffer.
 
 use std::ops::Range;
 
@@ -9,42 +9,42 @@ use crate::kernels::{
     conv3, depthwise_conv, expand_depthwise, expansion, group_norm, pointwise_conv,
 };
 
-/// Bytes between which pieces begin (the default limit's alignment of a binding).
+/// Alignment of packed weights in bytes: that of a binding by default limits.
 pub const ALIGNMENT: u64 = 256;
 
-/// What a kernel reads of an operation's parameters; `op` is the operation.
+/// Layout of an operation's packed parameters; `op` is the operation's index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum WeightLayout {
-    /// Some rows and columns of a matrix, and the rows' bias.
+    /// A range of rows and columns of a matrix, and the rows' bias.
     Pointwise { op: usize, rows: Range<usize>, cols: Range<usize> },
-    /// All of a dense convolution's.
+    /// A dense convolution.
     Conv3 { op: usize },
-    /// Some of a depthwise convolution's kernels.
+    /// A range of channels of a depthwise convolution.
     Depthwise { op: usize, channels: Range<usize> },
-    /// A norm's gamma and beta.
+    /// Gamma and beta of a norm.
     Affine { op: usize },
-    /// The matrix of a convolution, with gamma and beta of the norm that follows it.
+    /// The matrix of a 1³ convolution, and gamma and beta of the norm after it.
     Expansion { op: usize },
-    /// Some rows of the matrix of a convolution, and the kernels of the depthwise one that follows its
-    /// norm.
+    /// A range of rows of a 1³ convolution's matrix, and the taps of the depthwise convolution
+    /// after its norm.
     ExpandDepthwise { op: usize, channels: Range<usize> },
     /// Label codes.
     Codes { op: usize },
 }
 
-/// A packing in the common buffer.
+/// Packed weights in the common buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackedWeights {
-    /// Of what.
+    /// The layout.
     pub packing: WeightLayout,
-    /// Bytes before it.
+    /// Offset in bytes.
     pub offset: u64,
-    /// Its bytes.
+    /// Size in bytes.
     pub bytes: u64,
 }
 
-/// Pieces being collected, each once.
+/// Collects layouts, each once.
 #[derive(Debug, Default)]
 pub struct PackedWeightsSet {
     list: Vec<PackedWeights>,
@@ -52,7 +52,7 @@ pub struct PackedWeightsSet {
 }
 
 impl PackedWeightsSet {
-    /// The number of a packing.
+    /// Returns the index of a layout.
     pub fn add(&mut self, program: &Program, packing: WeightLayout) -> usize {
         if let Some(piece) = self.list.iter().position(|piece| piece.packing == packing) {
             return piece;
@@ -63,7 +63,7 @@ impl PackedWeightsSet {
         self.list.len() - 1
     }
 
-    /// All, and the bytes of their buffer.
+    /// Returns all packed weights and the bytes of their buffer.
     pub fn finish(self) -> (Vec<PackedWeights>, u64) {
         (self.list, self.end.max(ALIGNMENT))
     }
@@ -99,10 +99,10 @@ impl WeightLayout {
         4 * numbers as u64
     }
 
-    /// The numbers.
+    /// Packs the values.
     ///
     /// # Errors
-    /// [`Error::Program`] when a parameter is missing or of another shape.
+    /// [`Error::Program`] if a parameter is missing or of another shape.
     pub fn pack(&self, program: &Program, weights: &Weights) -> Result<Vec<u8>, Error> {
         let (WeightLayout::Pointwise { op, .. }
         | WeightLayout::Conv3 { op }
@@ -126,7 +126,7 @@ impl WeightLayout {
                 Op::Reflect { to, vectors, transposed, .. },
             ) => {
                 let channels = to.channels.len();
-                // There may be any number of reflections.
+                // Any number of reflections is valid.
                 let count = weights.get(vectors).and_then(|array| array.shape.first());
                 find(weights, vectors, &[count.copied().unwrap_or(channels), channels])?;
                 let matrix = orthogonal(&weights[vectors]);
@@ -183,7 +183,7 @@ impl WeightLayout {
     }
 }
 
-/// Some rows and columns of a matrix of `num_from` columns, as the kernel reads them.
+/// Packs a range of rows and columns of a matrix with `num_from` columns.
 fn pointwise(
     weight: &[f32],
     bias: Option<&[f32]>,
@@ -197,15 +197,15 @@ fn pointwise(
     pointwise_conv::pack(&some, bias, rows.len(), cols.len())
 }
 
-/// The transpose of a matrix `[size, size]`.
+/// Transposes a matrix `[size, size]`.
 fn transpose(matrix: &[f32], size: usize) -> Vec<f32> {
     (0..size * size).map(|at| matrix[at % size * size + at / size]).collect()
 }
 
-/// The values of a parameter.
+/// Returns the values of a parameter.
 ///
 /// # Errors
-/// [`Error::Program`] when it is missing or of another shape.
+/// [`Error::Program`] if it is missing or of another shape.
 fn find<'a>(weights: &'a Weights, name: &str, shape: &[usize]) -> Result<&'a [f32], Error> {
     let expected = || format!("parameter {name} of shape {shape:?}");
     let num_values = shape.iter().fold(1_usize, |a, &b| a.saturating_mul(b));

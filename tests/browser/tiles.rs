@@ -77,7 +77,7 @@ impl LargeScan {
         let [i, j, k] = tile;
         let tiles = format!("{num_tiles} overlapping tiles of {i} × {j} × {k} voxels");
         // In 32 bit the page's result differs from the trainer's only by rounding.
-        assert_eq!(plan.manner.storage, Storage::F32);
+        assert_eq!(plan.options.storage, Storage::F32);
         println!("{:?} voxels: {tiles}", input.dims);
         assert!(num_tiles > 1);
         let predicted = nifti::read_labels(&predicted).unwrap();

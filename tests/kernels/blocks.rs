@@ -11,8 +11,8 @@ use shaders::{FusionBenchmark, MAX_BINDING_BYTES, Plan, PlanOptions, reference};
 use super::{FINE, SIZES, WHOLE, array, assert_close, engine, logits, random};
 
 /// All blocks are fused.
-pub fn fused(manner: PlanOptions) -> PlanOptions {
-    PlanOptions { most_fused: usize::MAX, ..manner }
+pub fn fused(options: PlanOptions) -> PlanOptions {
+    PlanOptions { max_fused_channels: usize::MAX, ..options }
 }
 
 fn norm(on: &View, groups: usize, name: &str, activation: Activation) -> Op {
@@ -79,16 +79,16 @@ fn an_inverted_bottleneck_is_its_reference_in_every_manner() {
         let weights = coupling_weights(&mut rng, channels, factor);
         let values = random(&mut rng, (2 * channels + 2) * program.buffers[0].num_voxels());
         let expected = reference::run(&program, &weights, &values);
-        let half = |manner| PlanOptions { storage: Storage::F16, ..manner };
-        for (manner, most) in [
+        let half = |options| PlanOptions { storage: Storage::F16, ..options };
+        for (options, most) in [
             (WHOLE, 5e-5),
             (fused(WHOLE), 5e-5),
             (FINE, 5e-5),
             (fused(FINE), 5e-5),
             (half(fused(WHOLE)), 2e-2),
         ] {
-            let found = logits(&engine, &program, manner, &weights, &values);
-            let what = format!("{channels} channels of {dims:?}, times {factor}: {manner:?}");
+            let found = logits(&engine, &program, options, &weights, &values);
+            let what = format!("{channels} channels of {dims:?}, times {factor}: {options:?}");
             assert_close(&found, &expected, most, &what);
         }
     }
@@ -117,9 +117,9 @@ fn a_norm_that_is_known_from_the_input_keeps_its_precision_far_from_zero() {
         let of_onto = voxels..(channels + 1) * voxels;
         result[of_onto.clone()].iter().zip(&values[of_onto]).map(|(a, b)| a - b).collect()
     };
-    for manner in [fused(WHOLE), fused(PlanOptions { slab_bytes: 1 << 22, ..WHOLE })] {
-        let found = logits(&engine, &program, manner, &weights, &values);
-        assert_close(&added(&found), &added(&expected), 1e-2, &format!("{manner:?}"));
+    for options in [fused(WHOLE), fused(PlanOptions { slab_bytes: 1 << 22, ..WHOLE })] {
+        let found = logits(&engine, &program, options, &weights, &values);
+        assert_close(&added(&found), &added(&expected), 1e-2, &format!("{options:?}"));
     }
 }
 
@@ -130,8 +130,9 @@ fn a_trial_gives_the_same_both_ways() {
     let trial = pollster::block_on(engine.trial([32, 16, 16])).unwrap();
     assert!(trial.agree, "{trial:?}");
     let [less, more] = [1, 2].map(Duration::from_millis);
-    let told =
-        |apart, fused, agree| FusionBenchmark { apart, fused, agree }.preference().most_fused;
+    let told = |apart, fused, agree| {
+        FusionBenchmark { apart, fused, agree }.preference().max_fused_channels
+    };
     assert_eq!([told(less, more, true), told(more, less, false)], [0, 0]);
     assert!(told(more, less, true) >= 15, "the widths of mbconv-slim at full resolution");
 }
@@ -147,12 +148,12 @@ fn a_block_of_several_dispatches_is_its_reference() {
     let values = random(&mut rng, (2 * channels + 2) * program.buffers[0].num_voxels());
     let expected = reference::run(&program, &weights, &values);
     for slab_bytes in [MAX_BINDING_BYTES, 40 << 20] {
-        let manner = fused(PlanOptions { slab_bytes, ..WHOLE });
-        let plan = Plan::new(&program, manner).unwrap();
+        let options = fused(PlanOptions { slab_bytes, ..WHOLE });
+        let plan = Plan::new(&program, options).unwrap();
         let slabs = plan.input.len();
         let dispatches = plan.steps.iter().filter(|s| s.kernel.name == "expand_depthwise").count();
         assert!(dispatches > 2 * slabs && (slabs > 1) == (slab_bytes < MAX_BINDING_BYTES));
-        let found = logits(&engine, &program, manner, &weights, &values);
-        assert_close(&found, &expected, 5e-5, &format!("{manner:?}"));
+        let found = logits(&engine, &program, options, &weights, &values);
+        assert_close(&found, &expected, 5e-5, &format!("{options:?}"));
     }
 }

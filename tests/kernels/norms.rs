@@ -132,8 +132,8 @@ fn statistics_taken_on_the_way_keep_their_precision_far_from_zero() {
     let num_values = channels * program.buffers[0].num_voxels();
     let values: Vec<f32> = (0..num_values).map(|_| rng.random_range(999.0..1001.0)).collect();
     let expected = reference::run(&program, &weights, &values);
-    for manner in [WHOLE, PlanOptions { slab_bytes: 1 << 20, ..WHOLE }] {
-        let found = logits(&engine, &program, manner, &weights, &values);
-        assert_close(&found, &expected, 2e-4, &format!("{manner:?}"));
+    for options in [WHOLE, PlanOptions { slab_bytes: 1 << 20, ..WHOLE }] {
+        let found = logits(&engine, &program, options, &weights, &values);
+        assert_close(&found, &expected, 2e-4, &format!("{options:?}"));
     }
 }

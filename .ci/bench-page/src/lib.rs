@@ -27,13 +27,13 @@ impl Network {
         i: usize,
         j: usize,
         k: usize,
-        most_fused: Option<usize>,
+        max_fused_channels: Option<usize>,
     ) -> Result<Network, JsError> {
         let bundle = Bundle::from_bytes(&bundle)?;
         let program = Program::new(&bundle.card.network, [i, j, k])?;
         let engine = Engine::new().await?;
-        let preference = match most_fused {
-            Some(most_fused) => Preference { most_fused, ..Preference::default() },
+        let preference = match max_fused_channels {
+            Some(max_fused_channels) => Preference { max_fused_channels, ..Preference::default() },
             None => engine.preference().await,
         };
         let plan = Plan::preferring(preference, &program, u64::MAX)?;

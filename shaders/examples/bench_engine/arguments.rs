@@ -1,33 +1,33 @@
-//! What is to be measured, as `cargo xtask bench engine` passes it on.
+//! The arguments that `cargo xtask bench engine` passes on.
 
 use shaders::kernels::Storage;
 
 const USAGE: &str = "bench_engine [--preset NAME] [--size N|IxJxK] [--channels N] [--budget MIB] \
      [--storage auto|f32|f16] [--fused auto|no|N] [--repeat N]";
 
-/// What is to be measured.
+/// The command line of the benchmark.
 pub struct Arguments {
     /// The network.
     pub preset: String,
-    /// Voxels along i, j, k, before they are padded to what the network takes.
+    /// Voxels along i, j, k, before padding to a size that the network accepts.
     pub size: [usize; 3],
     /// Channels of the input.
     pub channels: usize,
-    /// What may be allocated.
+    /// Memory budget of the plan.
     pub budget_bytes: u64,
-    /// In what maps are stored; else what the budget allows.
+    /// Type of the feature maps; by default the budget decides.
     pub storage: Option<Storage>,
-    /// Up to how many channels blocks are fused; else what is faster on the GPU.
-    pub most_fused: Option<usize>,
-    /// Runs that count.
+    /// Largest width of fused blocks; by default the faster choice on this GPU.
+    pub max_fused_channels: Option<usize>,
+    /// Number of timed runs.
     pub repeat: usize,
 }
 
 impl Arguments {
-    /// Reads the words of a command line.
+    /// Parses the command line.
     ///
     /// # Errors
-    /// Says how it is used.
+    /// Returns the usage text.
     pub fn parse(words: impl Iterator<Item = String>) -> Result<Arguments, String> {
         let mut arguments = Arguments {
             preset: "mbconv-slim".into(),
@@ -35,7 +35,7 @@ impl Arguments {
             channels: 4,
             budget_bytes: 4 << 30,
             storage: None,
-            most_fused: None,
+            max_fused_channels: None,
             repeat: 5,
         };
         let words: Vec<String> = words.collect();
@@ -62,7 +62,7 @@ impl Arguments {
             "--budget" => self.budget_bytes = (positive(value)? as u64).checked_mul(1 << 20)?,
             "--repeat" => self.repeat = positive(value)?,
             "--fused" => {
-                self.most_fused = match value {
+                self.max_fused_channels = match value {
                     "auto" => None,
                     "no" => Some(0),
                     _ => Some(positive(value)?),

@@ -1,5 +1,5 @@
-//! Measures the engine on this machine's GPU: the program of `cargo xtask bench engine`, which says
-//! what its options mean. Random weights and numbers: times do not depend on them.
+//! Measures the engine on this machine's GPU. This is the program of `cargo xtask bench engine`,
+//! which documents the options. Weights and inputs are random, since times do not depend on them.
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let Arguments { preset, size, channels, budget_bytes, storage, most_fused, repeat } =
+    let Arguments { preset, size, channels, budget_bytes, storage, max_fused_channels, repeat } =
         &arguments;
     let config = UNetConfig::preset(preset, *channels, 3)?;
     let dims = config.padded(*size);
@@ -42,19 +42,19 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let engine = pollster::block_on(Engine::with_clock())?;
     let opened = started.elapsed().as_secs_f64();
     let started = Instant::now();
-    let most_fused = match most_fused {
+    let max_fused_channels = match max_fused_channels {
         Some(most) => *most,
-        None => pollster::block_on(engine.preference()).most_fused,
+        None => pollster::block_on(engine.preference()).max_fused_channels,
     };
     let preferred = started.elapsed().as_secs_f64();
-    let preference = Preference { storage: *storage, most_fused };
+    let preference = Preference { storage: *storage, max_fused_channels };
     let plan = Plan::preferring(preference, &program, *budget_bytes)?;
     println!("{}\n", head(&arguments, &plan, dims, engine.adapter_name()));
 
     let started = Instant::now();
     pollster::block_on(engine.prepare(&plan))?;
     let compiled = started.elapsed().as_secs_f64();
-    // How long a run takes, and how long it goes on at most before it asks whether to.
+    // Returns the time of a run, and the longest time between two points where it can be cancelled.
     let run = || -> Result<[f64; 2], shaders::Error> {
         let started = Instant::now();
         let (mut asked, mut longest) = (started, 0.0_f64);
@@ -89,7 +89,7 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The rest of the table, and that of the kernels.
+/// Prints the rest of the table and the table of kernels.
 fn by_its_clock(
     engine: &Engine,
     plan: &Plan,
@@ -116,7 +116,7 @@ fn by_its_clock(
     ))
 }
 
-/// The median of some copies.
+/// Returns the median copy rate.
 fn copy_rate(engine: &Engine, bytes: u64, repeat: usize) -> Result<CopyRate, shaders::Error> {
     let rates: Vec<CopyRate> = (0..repeat)
         .map(|_| pollster::block_on(engine.copy_rate(bytes)))
@@ -126,13 +126,13 @@ fn copy_rate(engine: &Engine, bytes: u64, repeat: usize) -> Result<CopyRate, sha
     Ok(CopyRate { kernel: median(&kernel), driver: driver.map(|rates| median(&rates)) })
 }
 
-/// What is measured, on what.
+/// Returns the lines that describe what is measured, and on what.
 fn head(arguments: &Arguments, plan: &Plan, [i, j, k]: [usize; 3], adapter: &str) -> String {
-    let storage = match plan.manner.storage {
+    let storage = match plan.options.storage {
         Storage::F32 => "f32",
         Storage::F16 => "f16",
     };
-    let fused = match plan.manner.most_fused {
+    let fused = match plan.options.max_fused_channels {
         0 => "no blocks fused".into(),
         most => format!("blocks of at most {most} channels fused"),
     };
@@ -141,7 +141,7 @@ fn head(arguments: &Arguments, plan: &Plan, [i, j, k]: [usize; 3], adapter: &str
          {:.0} MiB, {:.1} MiB in all, {:.3} G multiply-adds ({:.3} G done) in {} dispatches; medians of {}",
         arguments.preset,
         arguments.channels,
-        mib(plan.manner.slab_bytes),
+        mib(plan.options.slab_bytes),
         mib(plan.footprint.total_bytes),
         plan.multiply_adds() as f64 / 1e9,
         plan.work() as f64 / 1e9,
@@ -154,7 +154,7 @@ fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1u64 << 20) as f64
 }
 
-/// What the footprint counts beside the buffers: one slab of the input on its way.
+/// Returns the staging bytes of the footprint: one slab of the input.
 fn staging(plan: &Plan) -> u64 {
     plan.input.iter().map(|part| part.bytes).max().unwrap_or(0)
 }

@@ -1,28 +1,28 @@
-//! What was measured, as Markdown.
+//! The results as Markdown.
 
 use std::collections::BTreeMap;
 
 use shaders::Plan;
 
-/// Times of kernels, run by run.
+/// Times of kernels over several runs.
 #[derive(Default)]
 pub struct Kernels {
-    /// By kernel and entry.
+    /// Rows by kernel and entry point.
     rows: BTreeMap<(&'static str, &'static str), Row>,
 }
 
-/// All dispatches of an entry.
+/// All dispatches of an entry point.
 #[derive(Default)]
 struct Row {
     dispatches: usize,
     bytes: u64,
     multiply_adds: u64,
-    /// Seconds of all of them in each run.
+    /// Total seconds of its dispatches in each run.
     seconds: Vec<f64>,
 }
 
 impl Kernels {
-    /// One more run: the seconds of each step.
+    /// Adds a run, given the seconds of each step.
     pub fn add(&mut self, plan: &Plan, seconds: &[f64]) {
         let mut run: BTreeMap<_, Row> = BTreeMap::new();
         for (step, seconds) in plan.steps.iter().zip(seconds) {
@@ -39,12 +39,12 @@ impl Kernels {
         }
     }
 
-    /// Seconds of all steps, by the medians.
+    /// Returns the sum of the medians, in seconds.
     pub fn seconds(&self) -> f64 {
         self.rows.values().map(|row| median(&row.seconds)).sum()
     }
 
-    /// A row an entry, the slowest first, and what they sum to.
+    /// Returns the table, the slowest entry point first, and the totals.
     pub fn table(&self, copy_rate: f64) -> String {
         let all = self.seconds();
         let mut rows: Vec<_> = self.rows.iter().collect();
@@ -69,7 +69,7 @@ impl Kernels {
 impl Row {
     fn line(&self, name: &str, seconds: f64, all: f64, copy_rate: f64) -> String {
         let rate = self.bytes as f64 / seconds;
-        // Not of what only moves values.
+        // Kernels that only move values have no work.
         let work = match self.multiply_adds as f64 / 1e9 {
             0.0 => " | ".to_string(),
             giga => format!("{giga:.3} | {:.2}", giga / seconds),
@@ -86,22 +86,22 @@ impl Row {
     }
 }
 
-/// The middle of some numbers.
+/// Returns the median.
 ///
 /// # Panics
-/// When there are none.
+/// Panics if the slice is empty.
 pub fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]
 }
 
-/// A time as a person reads it.
+/// Formats a time.
 pub fn seconds(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.3} ms", 1e3 * seconds) } else { format!("{seconds:.3} s") }
 }
 
-/// A median with the fastest and the slowest.
+/// Formats the median with the fastest and the slowest time.
 pub fn spread(times: &[f64]) -> String {
     let fastest = times.iter().copied().fold(f64::INFINITY, f64::min);
     let slowest = times.iter().copied().fold(0.0, f64::max);

@@ -1,6 +1,6 @@
-//! What is faster on a GPU, found out on it: with blocks fused the expanded channels are never in
-//! memory, but are computed more than once at the borders of tiles. Which of both costs more only the
-//! hardware tells.
+//! Measures whether fused blocks are faster on a GPU. A fused block never stores the expanded
+//! channels, but computes them more than once at the borders of tiles. Which costs more depends on
+//! the hardware.
 
 use std::ops::ControlFlow;
 
@@ -13,41 +13,41 @@ use crate::kernels::Storage;
 use crate::resources::Resources;
 use crate::{Error, Output, Plan, PlanOptions, Preference};
 
-/// Blocks of more channels lie at lower levels, where maps are small, and would be read more often
-/// than what they expand to.
+/// Largest width of fused blocks. Wider blocks are at lower levels, where feature maps are small;
+/// the fused kernel would read the input more often than the stored expansion costs.
 const MOST_FUSED: usize = 32;
 
-/// Voxels of a trial along i, j, k: enough to keep a fast GPU busy for a millisecond.
+/// Voxels of the benchmark along i, j, k: enough to occupy a fast GPU for a millisecond.
 const DIMS: [usize; 3] = [64, 64, 48];
 
-/// Runs of each way that count, in turn, the fastest of them.
+/// Timed runs of each variant, alternating; the fastest counts.
 const REPEATS: usize = 3;
 
-/// The most by which the two may differ, of the largest value.
+/// Largest allowed difference of the two results, relative to the largest value.
 const MOST_DIFFERENCE: f32 = 1e-3;
 
-/// A small network run both ways.
+/// The result of a small network run with and without fusion.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FusionBenchmark {
-    /// How long it took as one operation after the other.
+    /// Time without fusion.
     pub apart: Duration,
-    /// How long with blocks fused.
+    /// Time with fused blocks.
     pub fused: Duration,
-    /// Whether the results were the same, but for rounding; no where a driver refuses the larger kernel.
+    /// Whether the results agree up to rounding; false if a driver rejects the larger kernel.
     pub agree: bool,
 }
 
 impl FusionBenchmark {
-    /// What is faster, and right.
+    /// Returns the faster variant, if its results are right.
     pub fn preference(&self) -> Preference {
         let is_fused = self.agree && self.fused < self.apart;
-        Preference { storage: None, most_fused: if is_fused { MOST_FUSED } else { 0 } }
+        Preference { storage: None, max_fused_channels: if is_fused { MOST_FUSED } else { 0 } }
     }
 }
 
 impl Engine {
-    /// What is faster on this GPU, by a [`Engine::trial`]; of a software one it is known. Where the trial
-    /// cannot be run it is the default.
+    /// Returns the faster variant on this GPU, measured by [`Engine::trial`]; for software GPUs it
+    /// is known. Returns the default if the benchmark fails.
     pub async fn preference(&self) -> Preference {
         if self.is_software {
             return Preference::default();
@@ -56,10 +56,10 @@ impl Engine {
         trial.map(|trial| trial.preference()).unwrap_or_default()
     }
 
-    /// Runs a small network of some voxels both ways, in turn.
+    /// Runs a small network of `dims` voxels with and without fusion, alternating.
     ///
     /// # Errors
-    /// As [`Engine::run`], of one operation after the other.
+    /// The errors of [`Engine::run`] without fusion.
     pub async fn trial(&self, dims: [usize; 3]) -> Result<FusionBenchmark, Error> {
         let network = Network::new(dims)?;
         let mut apart = network.way(self, 0).await?;
@@ -70,7 +70,7 @@ impl Engine {
                 agree: false,
             });
         };
-        // The first run of each does not count: kernels are loaded then.
+        // The first run of each variant loads kernels and does not count.
         for n in 0..=REPEATS {
             for way in [&mut apart, &mut fused] {
                 let took = network.run(self, way).await?;
@@ -83,7 +83,7 @@ impl Engine {
     }
 }
 
-/// A way to run the network, ready to.
+/// A variant, ready to run.
 struct Way {
     plan: Plan,
     resources: Resources,
@@ -113,17 +113,19 @@ impl Network {
         Ok(Network { program, weights, input: numbers(dims.iter().product()) })
     }
 
-    async fn way(&self, engine: &Engine, most_fused: usize) -> Result<Way, Error> {
+    async fn way(&self, engine: &Engine, max_fused_channels: usize) -> Result<Way, Error> {
         let (storage, parts, slab_bytes) = (Storage::F32, 1, crate::MAX_BINDING_BYTES);
-        let plan =
-            Plan::new(&self.program, PlanOptions { storage, parts, most_fused, slab_bytes })?;
+        let plan = Plan::new(
+            &self.program,
+            PlanOptions { storage, parts, max_fused_channels, slab_bytes },
+        )?;
         let resources = engine.loaded(&plan, &self.weights, &self.input).await?;
         Ok(Way { plan, resources, least: Duration::MAX })
     }
 
-    /// How long a run takes, without what comes before and after.
+    /// Returns the time of a run without upload and readback.
     async fn run(&self, engine: &Engine, way: &Way) -> Result<Duration, Error> {
-        // What was done in place has overwritten it.
+        // In-place operations have overwritten the input.
         for part in &way.plan.input {
             way.resources.put(&engine.queue, &way.plan, part, &self.input);
         }
@@ -135,7 +137,7 @@ impl Network {
     }
 }
 
-/// Numbers between −1 and 1 without a pattern.
+/// Returns pseudo-random numbers between −1 and 1.
 fn numbers(count: usize) -> Vec<f32> {
     let hash =
         |n: usize| (n as u32).wrapping_mul(0x9e37_79b9).rotate_left(13).wrapping_mul(0x85eb_ca6b);
@@ -145,6 +147,6 @@ fn numbers(count: usize) -> Vec<f32> {
 fn agree(a: &Output, b: &Output) -> bool {
     let (Output::Logits(a), Output::Logits(b)) = (a, b) else { return a == b };
     let largest = b.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
-    // No number is near to one that is none.
+    // A comparison with NaN is false.
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= MOST_DIFFERENCE * largest)
 }

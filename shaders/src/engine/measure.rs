@@ -1,4 +1,4 @@
-//! Times by the GPU's own clock: of every step of a plan, and of copies to hold them against.
+//! Times by the GPU's own clock: each step of a plan, and copies for comparison.
 
 use model_core::Weights;
 use wgpu::{BufferUsages, CommandEncoder, Features, QuerySet};
@@ -9,13 +9,13 @@ use crate::Error;
 use crate::kernels::spread;
 use crate::plan::Plan;
 
-/// Two time stamps a step, and no more in one set of wgpu's.
+/// Each step takes two timestamps of one query set.
 const MOST_STEPS: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
 
-/// What one submission costs at most: little, so that no driver ends it.
+/// Upper bound of a submission's cost, small enough for any driver's watchdog.
 const SUBMISSION_COST: u64 = 1 << 26;
 
-/// A copy as a kernel makes it at best.
+/// The fastest copy that a kernel can make.
 const COPY: &str = "
     @group(0) @binding(0) var<storage, read> from_: array<vec4f>;
     @group(0) @binding(1) var<storage, read_write> to: array<vec4f>;
@@ -27,31 +27,31 @@ const COPY: &str = "
     }
 ";
 
-/// How fast a GPU copies a buffer: bytes read and written in a second.
+/// Copy rate of a GPU: bytes read and written per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CopyRate {
-    /// By a kernel.
+    /// Copied by a kernel.
     pub kernel: f64,
-    /// By the driver, where time stamps can be taken around that.
+    /// Copied by the driver, if it can be timed.
     pub driver: Option<f64>,
 }
 
 impl Engine {
-    /// As [`Engine::new`], with the GPU's clock where it has one.
+    /// Opens a GPU like [`Engine::new`], with timestamp queries if it supports them.
     ///
     /// # Errors
-    /// As [`Engine::new`].
+    /// The errors of [`Engine::new`].
     pub async fn with_clock() -> Result<Engine, Error> {
         let wanted = Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS;
         Engine::open(wanted).await
     }
 
-    /// Seconds of each step of a plan, on an input as [`Engine::run`] takes it. Each step is a pass of
-    /// its own: what the GPU could overlap it does not.
+    /// Returns the seconds of each step of a plan, for an input as in [`Engine::run`]. Each step is
+    /// a pass of its own, so steps do not overlap.
     ///
     /// # Errors
-    /// As [`Engine::run`]; [`Error::Device`] where it was not opened by [`Engine::with_clock`], or the GPU
-    /// has no clock.
+    /// The errors of [`Engine::run`]; [`Error::Device`] if the engine was not opened by
+    /// [`Engine::with_clock`] or the GPU has no timestamps.
     pub async fn step_seconds(
         &self,
         plan: &Plan,
@@ -74,10 +74,10 @@ impl Engine {
         Ok(seconds)
     }
 
-    /// How fast `bytes` are copied from one buffer to another, after once that does not count.
+    /// Returns the rate of copying `bytes` from one buffer to another, after one warm-up.
     ///
     /// # Errors
-    /// As [`Engine::step_seconds`].
+    /// The errors of [`Engine::step_seconds`].
     pub async fn copy_rate(&self, bytes: u64) -> Result<CopyRate, Error> {
         let bytes = bytes.next_multiple_of(16);
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
@@ -115,7 +115,7 @@ impl Engine {
         Ok(CopyRate { kernel, driver })
     }
 
-    /// Seconds between `count` pairs of time stamps that `record` takes.
+    /// Returns the seconds between `count` pairs of timestamps that `record` takes.
     async fn clocked(
         &self,
         count: usize,
@@ -160,7 +160,7 @@ impl Engine {
     }
 }
 
-/// A pass between the n-th pair of time stamps.
+/// Returns a pass between the n-th pair of timestamps.
 fn timed(queries: &QuerySet, n: usize) -> wgpu::ComputePassDescriptor<'_> {
     wgpu::ComputePassDescriptor {
         label: None,

@@ -1,31 +1,31 @@
-//! How much work the GPU is given at a time: as much as it does in a moment, whichever GPU it is.
+//! Sizes submissions so that each takes about the same time on any GPU.
 
 use web_time::{Duration, Instant};
 
 use crate::plan::Step;
 
-/// What a submission should take. Two are in flight: a page that draws in between waits no longer than
-/// for one, and of a run that is stopped no more than both go on.
+/// Target duration of a submission. Two are in flight: a page waits for at most one before it can
+/// draw, and a cancelled run ends after at most two.
 const TARGET: Duration = Duration::from_millis(50);
 
-/// The cost of a GPU's first submission: right for one a hundred times slower than an integrated one.
+/// Cost of the first submission, suited to a GPU a hundred times slower than an integrated one.
 const FIRST: u64 = 1 << 24;
 
-/// Costs are counted as by [`Step`](crate::Step). The least is a moment's work for a GPU done in software;
-/// with the most, one that does 10¹² a second still takes breath in a moment.
+/// Bounds of a submission's cost, in the units of [`Step`](crate::Step). The lower bound suits a
+/// software GPU; with the upper bound a GPU of 10¹² per second still responds quickly.
 const BOUNDS: [u64; 2] = [1 << 22, 1 << 36];
 
-/// No submission grows by more, nor shrinks, against the last: a cost is a rough measure of time, and a
-/// wall clock counts what else the machine did.
+/// Largest factor by which the cost changes between submissions: cost is a rough measure of time,
+/// and the wall clock includes other work of the machine.
 const MOST_GROWTH: u64 = 2;
 const MOST_SHRINKAGE: u64 = 4;
 
-/// The size of submissions, from how long the last ones took.
+/// The size of submissions, adapted to the durations of the last ones.
 #[derive(Debug)]
 pub struct Pace {
     cost: u64,
     bounds: [u64; 2],
-    /// When the last submission was done: the next one cannot have begun before.
+    /// End of the last submission; the next one cannot have begun earlier.
     free_at: Option<Instant>,
 }
 
@@ -36,17 +36,17 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// A step a submission, however long it takes.
+    /// Submits one step at a time, whatever it costs.
     pub fn one_step() -> Pace {
         Pace { cost: 0, bounds: [0; 2], free_at: None }
     }
 
-    /// The most that the next submission should cost; a step that costs more is one by itself.
+    /// Returns the largest cost of the next submission. A step that costs more is submitted alone.
     pub fn cost(&self) -> u64 {
         self.cost
     }
 
-    /// A submission of some cost was handed over at a time, and done at another.
+    /// Records a finished submission: its cost, and when it was submitted and done.
     pub fn done(&mut self, cost: u64, given_at: Instant, done_at: Instant) {
         let began_at = self.free_at.map_or(given_at, |free_at| free_at.max(given_at));
         self.free_at = Some(done_at);
@@ -54,7 +54,7 @@ impl Pace {
         let elapsed = (done_at - began_at).max(Duration::from_micros(100));
         let wanted = (cost as f64 * TARGET.as_secs_f64() / elapsed.as_secs_f64()) as u64;
         let is_full = cost >= self.cost / 2;
-        // What was mostly waiting tells nothing of the work.
+        // A submission that mostly waited says nothing about the work.
         if wanted > self.cost && is_full {
             self.cost = wanted.min(self.cost.saturating_mul(MOST_GROWTH));
         } else if wanted < self.cost && elapsed > TARGET {
@@ -64,7 +64,8 @@ impl Pace {
     }
 }
 
-/// The end of the batch that begins at `start`: at least a step, at most of cost `most`.
+/// Returns the end of the batch that begins at `start`: at least one step, with a total cost of at
+/// most `most`.
 pub fn batch_end(steps: &[Step], start: usize, most: u64) -> usize {
     let mut cost = 0;
     for (n, step) in steps[start..].iter().enumerate() {
@@ -80,8 +81,8 @@ pub fn batch_end(steps: &[Step], start: usize, most: u64) -> usize {
 mod tests {
     use super::*;
 
-    /// Submissions to a GPU that does `rate` a second, two in flight: how long each took, in
-    /// milliseconds. `costs` tells what a submission costs that should cost no more than some.
+    /// Simulates submissions to a GPU of `rate` cost units per second, two in flight, and returns
+    /// their durations in milliseconds. `costs` returns the actual cost for a limit.
     fn run(pace: &mut Pace, rate: f64, count: usize, costs: impl Fn(u64) -> u64) -> Vec<f64> {
         let mut now = pace.free_at.unwrap_or_else(Instant::now);
         let mut in_flight = std::collections::VecDeque::new();
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn slow_and_fast_gpus_come_to_submissions_of_the_same_time() {
-        // From software to the fastest there is, with a clock that knows nothing of them.
+        // From software to the fastest GPUs.
         for rate in [2e8, 1e9, 1e10, 1e11, 1e12] {
             let mut pace = Pace::default();
             let times = run(&mut pace, rate, 40, |most| most);
@@ -139,7 +140,7 @@ mod tests {
         }
     }
 
-    /// A cheap step before a costly one goes by itself, and takes the time of a round trip.
+    /// A cheap step before an expensive one is submitted alone and takes the time of a round trip.
     #[test]
     fn a_submission_that_was_mostly_waiting_does_not_slow_the_next() {
         let (mut pace, now) = (Pace::default(), Instant::now());
@@ -148,7 +149,7 @@ mod tests {
         assert_eq!(pace.cost(), before);
     }
 
-    /// It shows that more would have taken the time that it took, not that less should be given.
+    /// A small submission shows that more would have fitted, not that less should be submitted.
     #[test]
     fn a_step_that_costs_more_than_asked_for_tells_the_rate_too() {
         let (mut pace, now) = (Pace::default(), Instant::now());

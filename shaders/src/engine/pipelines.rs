@@ -1,4 +1,4 @@
-//! The kernels compiled: once for an engine, and kept.
+//! Compiled kernels, cached per engine.
 
 use std::sync::PoisonError;
 
@@ -9,7 +9,7 @@ use crate::Error;
 use crate::kernels::{Constants, Kernel, Storage};
 use crate::plan::{Plan, Step};
 
-/// What a pipeline is compiled of.
+/// Key of a compiled pipeline.
 #[derive(PartialEq, Eq, Hash)]
 pub struct Variant {
     kernel: &'static str,
@@ -19,7 +19,7 @@ pub struct Variant {
 }
 
 impl Variant {
-    /// That of a step.
+    /// Returns the key of a step.
     pub fn of(step: &Step, storage: Storage) -> Variant {
         let Step { kernel, entry, constants, .. } = *step;
         Variant { kernel: kernel.name, entry, constants, storage }
@@ -27,12 +27,12 @@ impl Variant {
 }
 
 impl Engine {
-    /// Compiles what a plan needs and the engine has not yet.
+    /// Compiles the pipelines of a plan that are not compiled yet.
     ///
     /// # Errors
-    /// [`Error::Device`] when the GPU refuses a kernel.
+    /// [`Error::Device`] if the GPU rejects a kernel.
     pub async fn prepare(&self, plan: &Plan) -> Result<(), Error> {
-        let storage = plan.manner.storage;
+        let storage = plan.options.storage;
         let scope = self.device.push_error_scope(ErrorFilter::Validation);
         {
             let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +50,7 @@ impl Engine {
         }
     }
 
-    /// A kernel's entry point; errors go to the device's error scopes.
+    /// Compiles an entry point of a kernel. Errors go to the device's error scopes.
     fn compile(
         &self,
         kernel: &Kernel,
@@ -61,7 +61,7 @@ impl Engine {
         self.pipeline(kernel.name, kernel.source(storage, self.hardware), entry, constants)
     }
 
-    /// An entry point of any source, by the same rule.
+    /// Compiles an entry point of any source in the same way.
     pub(super) fn pipeline(
         &self,
         name: &str,

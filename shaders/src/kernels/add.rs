@@ -1,10 +1,10 @@
-//! Addition in place, and the norm of a map alone.
+//! In-place addition, and normalization alone.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::{Dispatch, Kernel, spread};
 
-/// The kernel: sum in place, norm apart, norm in place.
+/// Entries: add in place, normalize into another map, normalize in place.
 pub const KERNEL: Kernel = Kernel {
     name: "add",
     body: include_str!("add.wgsl"),
@@ -25,7 +25,7 @@ pub struct Params {
     pub own_affine: u32,
 }
 
-/// The dispatch of any entry, for `num_channels`.
+/// Returns the dispatch of an entry for `num_channels`.
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
     Dispatch { params, constants: &[], workgroups: spread(params.stride as usize, num_channels) }
 }

@@ -1,10 +1,10 @@
-//! Means and covariance of some channels.
+//! Means and covariance of channels.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::{BLOCK, Dispatch, Kernel, pieces};
 
-/// The kernel; [`expansion`](super::expansion) joins what it finds.
+/// The kernel. [`expansion`](super::expansion) reduces its results.
 pub const KERNEL: Kernel = Kernel {
     name: "covariance",
     body: include_str!("covariance.wgsl"),
@@ -13,10 +13,10 @@ pub const KERNEL: Kernel = Kernel {
     parts: &[super::PAIR, include_str!("common/deviations.wgsl")],
 };
 
-/// Quads of one chunk, as in the WGSL.
+/// Quads per chunk, as in the WGSL.
 pub const CHUNK: usize = 2048;
 
-/// Bytes of what is found of a chunk, or of all, for a pair of blocks of channels.
+/// Bytes of the result for a pair of channel blocks, of one chunk or of all.
 pub const PAIR_BYTES: u64 = 16 * 21;
 
 /// See the WGSL struct.
@@ -35,25 +35,25 @@ pub struct Params {
     pub start: u32,
 }
 
-/// Pairs of blocks of channels, a block with itself included.
+/// Returns the pairs of channel blocks, including a block with itself.
 pub fn num_pairs(num_from: usize) -> usize {
     let blocks = num_from.div_ceil(BLOCK);
     blocks * (blocks + 1) / 2
 }
 
-/// Chunks of a slab.
+/// Returns the chunks of a slab.
 pub fn num_chunks(stride: usize) -> usize {
     stride.div_ceil(CHUNK)
 }
 
-/// Multiply-adds of a slab.
+/// Returns the multiply-adds of a slab.
 pub fn work(num_from: usize, stride: usize) -> u64 {
     (4 * BLOCK * BLOCK * num_pairs(num_from) * stride) as u64
 }
 
-/// The dispatches of a slab, each of at most `most_cost` multiply-adds where that can be;
-/// `start` is set here.
-pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
+/// Returns the dispatches of a slab, each of at most `max_cost` multiply-adds if it can be split.
+/// Sets `start`.
+pub fn dispatches(params: Params, max_cost: u64) -> Vec<Dispatch<Params>> {
     let num_from = params.num_from as usize;
     let dispatch = |chunks: std::ops::Range<usize>| Dispatch {
         params: Params { start: chunks.start as u32, ..params },
@@ -61,10 +61,10 @@ pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
         workgroups: [num_pairs(num_from) as u32, chunks.len() as u32, 1],
     };
     let num_chunks = num_chunks(params.stride as usize);
-    pieces(num_chunks, work(num_from, CHUNK), most_cost).map(dispatch).collect()
+    pieces(num_chunks, work(num_from, CHUNK), max_cost).map(dispatch).collect()
 }
 
-/// Means, and the (biased) covariance by rows. In f64, as that of [`moments`](super::moments).
+/// Returns means and (biased) covariance by rows, in f64 like [`moments`](super::moments).
 ///
 /// # Shapes
 /// `from` `[c][voxels]`.

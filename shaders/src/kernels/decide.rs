@@ -30,8 +30,8 @@ pub fn dispatch(params: Params) -> Dispatch<Params> {
     Dispatch { params, constants: &[], workgroups: spread(params.stride as usize, 1) }
 }
 
-/// With `exclusive` the code of the first largest logit; else the code of the last positive one,
-/// else 0.
+/// Returns label codes. With `exclusive` the code of the first largest logit, else that of the last
+/// positive logit, else 0.
 ///
 /// # Shapes
 /// `from` `[codes][voxels]`, `to` `[voxels]`.

@@ -13,10 +13,10 @@ pub const KERNEL: Kernel = Kernel {
     parts: &[super::WINDOW, super::MOMENTS, super::PLANES3],
 };
 
-/// Planes along k that an invocation computes, as in the WGSL.
+/// Planes along k per invocation, as in the WGSL.
 pub const PLANES: usize = 8;
 
-/// Rows that it computes, as in the WGSL.
+/// Rows per invocation, as in the WGSL.
 pub const ROWS: usize = 2;
 
 /// See the WGSL struct.
@@ -31,26 +31,26 @@ pub struct Params {
     pub first_chunk: u32,
 }
 
-/// Workgroups along x and z for a channel of a slab; the moments of each are a chunk.
+/// Returns the workgroups along x and z for a channel of a slab. Each writes one chunk of moments.
 fn groups(window: &Window) -> [u32; 2] {
     let [quads, nj, planes] = [window.quads, window.dims[1], window.planes].map(|n| n as usize);
     let [x, _, z] = spread(quads * nj.div_ceil(ROWS) * planes.div_ceil(PLANES), 1);
     [x, z]
 }
 
-/// Chunks of one channel of a slab.
+/// Returns the chunks of one channel of a slab.
 pub fn num_chunks(window: &Window) -> usize {
     groups(window).iter().map(|&n| n as usize).product()
 }
 
-/// The dispatches for `num_channels`, each of at most `most_cost` multiply-adds where that can be, with
-/// the moments of what is written where `chunks` says of how many; `first_channel` is set here.
-pub fn dispatches(params: Params, num_channels: usize, most_cost: u64) -> Vec<Dispatch<Params>> {
+/// Returns the dispatches for `num_channels`, each of at most `max_cost` multiply-adds if it can
+/// be split. They also write moments of the output if `chunks` is not 0. Sets `first_channel`.
+pub fn dispatches(params: Params, num_channels: usize, max_cost: u64) -> Vec<Dispatch<Params>> {
     let Window { dims: [_, nj, _], quads, planes, .. } = params.window;
     let voxels = [4, quads, nj, planes].map(u64::from).iter().product::<u64>();
     let [x, z] = groups(&params.window);
     let is_alone = params.window.is_alone();
-    pieces(num_channels, 27 * voxels, most_cost)
+    pieces(num_channels, 27 * voxels, max_cost)
         .map(|channels| Dispatch {
             params: Params { first_channel: channels.start as u32, ..params },
             constants: constants(is_alone, params.chunks > 0),
@@ -59,7 +59,7 @@ pub fn dispatches(params: Params, num_channels: usize, most_cost: u64) -> Vec<Di
         .collect()
 }
 
-/// What a kernel is compiled for that may take the moments of what it writes.
+/// Returns the constants of a kernel that can write moments of its output.
 pub(super) fn constants(is_alone: bool, is_counted: bool) -> Constants {
     match (is_alone, is_counted) {
         (false, false) => &[("IS_ALONE", 0), ("IS_COUNTED", 0)],
@@ -69,17 +69,17 @@ pub(super) fn constants(is_alone: bool, is_counted: bool) -> Constants {
     }
 }
 
-/// Numbers that [`pack`] gives.
+/// Returns the length of [`pack`]'s result.
 pub fn packed_len(num_channels: usize) -> usize {
     num_channels * 36
 }
 
-/// `weight` `[c, 3, 3, 3]` as the kernel reads it: a fourth, unused tap along i.
+/// Packs a weight `[c, 3, 3, 3]` as the kernel reads it, with a fourth, unused tap along i.
 pub fn pack(weight: &[f32]) -> Vec<f32> {
     weight.chunks_exact(3).flat_map(|row| [row[0], row[1], row[2], 0.0]).collect()
 }
 
-/// `to[c] = weight[c] ⋆ from[c]`.
+/// Computes `to[c] = weight[c] ⋆ from[c]`.
 ///
 /// # Shapes
 /// `from`, `to` `[c][k][j][i]`, `weight` `[c][3][3][3]`.

@@ -1,5 +1,5 @@
-//! The first half of an inverted bottleneck at once: 1³ expansion, norm, activation and depthwise 3³
-//! convolution, without the expanded channels in memory.
+//! The first half of an inverted bottleneck in one kernel: 1³ expansion, norm, activation and
+//! depthwise 3³ convolution. The expanded channels are never stored.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -26,13 +26,13 @@ pub const KERNEL: Kernel = Kernel {
     ],
 };
 
-/// Quads along i and rows along j of a workgroup's tile, as in the WGSL.
+/// Quads along i and rows along j of a tile, as in the WGSL.
 pub const TILE: usize = 8;
 
-/// Planes along k that a workgroup computes, as in the WGSL.
+/// Planes along k per workgroup, as in the WGSL.
 pub const SEGMENT: usize = 16;
 
-/// Places of a tile with its border, which are expanded for every [`TILE`]² that are kept.
+/// Positions of a tile with its border. They are all expanded, but only [`TILE`]² are kept.
 const AREA: u64 = (TILE as u64 + 2).pow(2);
 
 /// See the WGSL struct.
@@ -51,18 +51,18 @@ pub struct Params {
     pub first_chunk: u32,
 }
 
-/// Tiles of a plane, and segments of a slab.
+/// Returns the tiles of a plane and the segments of a slab.
 fn tiles(window: &Window) -> [usize; 2] {
     let [quads, nj, planes] = [window.quads, window.dims[1], window.planes].map(|n| n as usize);
     [quads.div_ceil(TILE) * nj.div_ceil(TILE), planes.div_ceil(SEGMENT)]
 }
 
-/// Chunks of moments of one channel of a slab.
+/// Returns the chunks of moments of one channel of a slab.
 pub fn num_chunks(window: &Window) -> usize {
     tiles(window).iter().product()
 }
 
-/// Multiply-adds that are done for a slab, the tiles' borders included.
+/// Returns the multiply-adds for a slab, including the tiles' borders.
 pub fn work(params: &Params) -> u64 {
     let [tiles, segments] = tiles(&params.window).map(|n| n as u64);
     let planes = u64::from(params.window.planes);
@@ -70,23 +70,23 @@ pub fn work(params: &Params) -> u64 {
     tiles * blocks * block_work(params, planes, segments)
 }
 
-/// Those of eight channels of a tile of some planes.
+/// Returns the multiply-adds of eight channels of a tile.
 fn block_work(params: &Params, planes: u64, segments: u64) -> u64 {
     let expanded = AREA * (planes + 2 * segments) * u64::from(params.num_from);
     4 * BLOCK as u64 * (expanded + 27 * (TILE * TILE) as u64 * planes)
 }
 
-/// The dispatches, each of at most `most_cost` multiply-adds where that can be, with the moments of
-/// what is written where `chunks` says of how many; `first_block` and `first_segment` are set here.
-pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
+/// Returns the dispatches, each of at most `max_cost` multiply-adds if it can be split. They also
+/// write moments of the output if `chunks` is not 0. Sets `first_block` and `first_segment`.
+pub fn dispatches(params: Params, max_cost: u64) -> Vec<Dispatch<Params>> {
     let [tiles, num_segments] = tiles(&params.window);
     let num_blocks = (params.num_to as usize).div_ceil(BLOCK);
     let planes = u64::from(params.window.planes).min(SEGMENT as u64);
     let block_cost = tiles as u64 * block_work(&params, planes, 1);
     let is_alone = params.window.is_alone();
     let mut list = Vec::new();
-    for segments in pieces(num_segments, num_blocks as u64 * block_cost, most_cost) {
-        for blocks in pieces(num_blocks, segments.len() as u64 * block_cost, most_cost) {
+    for segments in pieces(num_segments, num_blocks as u64 * block_cost, max_cost) {
+        for blocks in pieces(num_blocks, segments.len() as u64 * block_cost, max_cost) {
             let (first_block, first_segment) = (blocks.start as u32, segments.start as u32);
             list.push(Dispatch {
                 params: Params { first_block, first_segment, ..params },
@@ -98,12 +98,12 @@ pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
     list
 }
 
-/// Numbers that [`pack`] gives.
+/// Returns the length of [`pack`]'s result.
 pub fn packed_len(num_to: usize, num_from: usize) -> usize {
     num_to.next_multiple_of(BLOCK) * (num_from + 36)
 }
 
-/// The expansion `[to, from]` and the taps `[to, 3, 3, 3]` as the kernel reads them.
+/// Packs the expansion `[to, from]` and the taps `[to, 3, 3, 3]` as the kernel reads them.
 pub fn pack(expansion: &[f32], taps: &[f32], num_to: usize, num_from: usize) -> Vec<f32> {
     let mut taps = depthwise_conv::pack(taps);
     taps.resize(num_to.next_multiple_of(BLOCK) * 36, 0.0);
@@ -112,7 +112,7 @@ pub fn pack(expansion: &[f32], taps: &[f32], num_to: usize, num_from: usize) -> 
     blocks.flat_map(|(expansion, taps)| [expansion, taps].concat()).collect()
 }
 
-/// The three operations one after the other.
+/// Computes the operations one after the other.
 ///
 /// # Shapes
 /// `from` `[num_from][k][j][i]`, `to` `[num_to][k][j][i]`, `expansion` `[num_to][num_from]`, `taps`
@@ -135,7 +135,8 @@ pub fn reference(
 mod tests {
     use model_core::{Activation, Array, Buffer, Op, Program, View, Weights};
 
-    /// The engine is held to the three operations; so is what stands here.
+    /// The tests of the engine compare with the separate operations, so this reference is compared
+    /// with them too.
     #[test]
     fn its_reference_is_that_of_the_three_operations() {
         let (dims, num_from, num_to) = ([5, 3, 2], 2, 4);

@@ -1,5 +1,5 @@
-//! The statistics of a norm that follows a 1³ convolution, from the means and the covariance of the
-//! convolution's input.
+//! The statistics of a norm after a 1³ convolution, computed from the means and the covariance of
+//! the convolution's input.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -28,27 +28,28 @@ pub struct Params {
     pub epsilon: f32,
 }
 
-/// The dispatch of `combine`, after all slabs.
+/// Returns the dispatch of `combine`, after all slabs.
 pub fn combine(params: Params) -> Dispatch<Params> {
     let pairs = num_pairs(params.num_from as usize) as u32;
     Dispatch { params, constants: &[], workgroups: [pairs, 1, 1] }
 }
 
-/// The dispatch of `norms`, after it.
+/// Returns the dispatch of `norms`, after `combine`.
 pub fn norms(params: Params, num_channels: usize) -> Dispatch<Params> {
     let groups = num_channels as u32 / params.group_channels;
     Dispatch { params, constants: &[], workgroups: [groups, 1, 1] }
 }
 
-/// The norm's parameters and the convolution's weights `[to, from]` as the kernel reads them.
+/// Packs the norm's parameters and the convolution's weight `[to, from]` as the kernel reads them.
 pub fn pack(gamma: &[f32], beta: &[f32], weight: &[f32]) -> Vec<f32> {
     let rows = weight.chunks_exact(weight.len() / gamma.len());
     let channels = gamma.iter().zip(beta).zip(rows);
     channels.flat_map(|((&gamma, &beta), row)| [&[gamma, beta], row].concat()).collect()
 }
 
-/// Of each group of the convolution's channels the mean, and the root of its (biased) variance with
-/// epsilon: what [`moments::reference`](super::moments::reference) finds in the expanded channels.
+/// Returns, for each group of the convolution's output channels, the mean and the square root of
+/// the (biased) variance plus epsilon: the result of
+/// [`moments::reference`](super::moments::reference) on the expanded channels.
 ///
 /// # Shapes
 /// `from` `[c][voxels]`, `weight` `[to][c]`.

@@ -1,21 +1,22 @@
-//! Group norm (Wu and He 2018) with activation: what reads a map applies it, by the affines that
-//! [`moments`] leaves.
+//! Group norm (Wu and He 2018) with activation. The kernel that reads a feature map applies it, by
+//! the affine maps that [`moments`] computes.
 
 use super::moments;
 
-/// Bytes of a channel's affine: mean, gamma / deviation, beta, factor of what is negative.
+/// Bytes of a channel's affine map: mean, gamma / deviation, beta, and the factor of negative
+/// values.
 pub const AFFINE_BYTES: u64 = 16;
 
-/// The affine of a map without a norm.
+/// The affine map of a feature map without a norm.
 pub const IDENTITY: [f32; 4] = [0.0, 1.0, 0.0, 1.0];
 
-/// `gamma` and `beta` as the kernel reads them.
+/// Packs `gamma` and `beta` as the kernel reads them.
 pub fn pack(gamma: &[f32], beta: &[f32]) -> Vec<f32> {
     gamma.iter().zip(beta).flat_map(|(gamma, beta)| [*gamma, *beta]).collect()
 }
 
-/// Over the channels of each group together: mean 0, variance 1; then `gamma[c] · x + beta[c]`;
-/// then negative values times `negative_slope`.
+/// Normalizes the channels of each group to mean 0 and variance 1, computes `gamma[c] · x +
+/// beta[c]`, and multiplies negative values by `negative_slope`.
 ///
 /// # Shapes
 /// `on` `[c][voxels]`, `gamma`, `beta` `[c]`.

@@ -31,7 +31,7 @@ pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
     }
 }
 
-/// The maximum of each 2³ voxels.
+/// Computes the maximum of every 2³ voxels.
 ///
 /// # Shapes
 /// `to` `[c][k][j][i]` of `dims`, `from` `[c][2k][2j][2i]`.

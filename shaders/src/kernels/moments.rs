@@ -5,7 +5,7 @@ use model_core::network::config::NORM_EPSILON;
 
 use super::{Dispatch, Kernel};
 
-/// The kernel: `partial`, then `combine`; or `whole`.
+/// Entries: `partial`, then `combine`; or `whole`.
 pub const KERNEL: Kernel = Kernel {
     name: "moments",
     body: include_str!("moments.wgsl"),
@@ -14,10 +14,10 @@ pub const KERNEL: Kernel = Kernel {
     parts: &[super::MOMENTS],
 };
 
-/// Quads of one chunk, as in the WGSL.
+/// Quads per chunk, as in the WGSL.
 pub const CHUNK: usize = 2048;
 
-/// A group of no more quads is read at once, by a workgroup.
+/// Largest group, in quads, that one workgroup reads at once.
 pub const WHOLE: usize = 2 * CHUNK;
 
 /// Bytes of a chunk's moments.
@@ -41,18 +41,18 @@ pub struct Params {
     pub epsilon: f32,
 }
 
-/// Chunks of one channel of a slab.
+/// Returns the chunks of one channel of a slab.
 pub fn num_chunks(stride: usize) -> usize {
     stride.div_ceil(CHUNK)
 }
 
-/// The dispatch of `partial` on a slab.
+/// Returns the dispatch of `partial` on a slab.
 pub fn partial(params: Params, num_channels: usize) -> Dispatch<Params> {
     let chunks = num_chunks(params.stride as usize) as u32;
     Dispatch { params, constants: &[], workgroups: [chunks, num_channels as u32, 1] }
 }
 
-/// The dispatch of `combine`, after all slabs, or of `whole`.
+/// Returns the dispatch of `combine`, after all slabs, or of `whole`.
 pub fn groups(params: Params, num_channels: usize) -> Dispatch<Params> {
     Dispatch {
         params,
@@ -61,11 +61,11 @@ pub fn groups(params: Params, num_channels: usize) -> Dispatch<Params> {
     }
 }
 
-/// Of each group the mean, and the root of its (biased) variance with epsilon. In f64, since the
-/// kernel's sums in f32 are measured against it.
+/// Returns, for each group, the mean and the square root of the (biased) variance plus epsilon. In
+/// f64, since the kernel's f32 sums are compared with it.
 ///
 /// # Shapes
-/// `values` `[c][voxels]`, of which each group has `c / groups` channels.
+/// `values` `[c][voxels]` with `c / groups` channels per group.
 pub fn reference(values: &[f32], groups: usize) -> Vec<[f64; 2]> {
     let statistics = |group: &[f32]| {
         let count = group.len() as f64;

@@ -39,21 +39,21 @@ pub struct Params {
     pub first_chunk: u32,
 }
 
-/// Quads of an invocation of `counted`, as in the WGSL.
+/// Quads per invocation of `counted`, as in the WGSL.
 pub const RUN: usize = 8;
 
-/// Chunks of moments of one channel of a slab, where they are taken on the way.
+/// Returns the chunks of moments of one channel of a slab, for the entry `counted`.
 pub fn num_chunks(stride: usize) -> usize {
     let [x, _, z] = spread(stride.div_ceil(RUN), 1);
     (x * z) as usize
 }
 
-/// The dispatches, each of at most `most_cost` multiply-adds where that can be; `first_block` is
-/// set here.
-pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
+/// Returns the dispatches, each of at most `max_cost` multiply-adds if it can be split. Sets
+/// `first_block`.
+pub fn dispatches(params: Params, max_cost: u64) -> Vec<Dispatch<Params>> {
     let voxels = 4 * params.stride as u64;
     let row_cost = 2 * BLOCK as u64 * params.num_from as u64 * voxels;
-    pieces((params.num_to as usize).div_ceil(2 * BLOCK), row_cost, most_cost)
+    pieces((params.num_to as usize).div_ceil(2 * BLOCK), row_cost, max_cost)
         .map(|blocks| {
             let stride = params.stride as usize;
             let is_counted = params.chunks > 0;
@@ -71,12 +71,12 @@ pub fn dispatches(params: Params, most_cost: u64) -> Vec<Dispatch<Params>> {
         .collect()
 }
 
-/// Numbers that [`pack`] gives.
+/// Returns the length of [`pack`]'s result.
 pub fn packed_len(num_to: usize, num_from: usize) -> usize {
     num_to.div_ceil(BLOCK) * BLOCK * (num_from + 1)
 }
 
-/// `weight` `[to, from]` and the bias, as the kernel reads them.
+/// Packs a weight `[to, from]` and the bias as the kernel reads them.
 pub fn pack(weight: &[f32], bias: Option<&[f32]>, num_to: usize, num_from: usize) -> Vec<f32> {
     let mut joined = Vec::with_capacity(num_to * (num_from + 1));
     for to in 0..num_to {
@@ -86,7 +86,7 @@ pub fn pack(weight: &[f32], bias: Option<&[f32]>, num_to: usize, num_from: usize
     pack_blocks(&joined, num_to, num_from + 1, 1)
 }
 
-/// `to[o] = bias[o] + Σ weight[o][c] · from[c]` for every voxel.
+/// Computes `to[o] = bias[o] + Σ weight[o][c] · from[c]` for every voxel.
 ///
 /// # Shapes
 /// `from` `[num_from][voxels]`, `to` `[num_to][voxels]`, `weight` `[num_to][num_from]`.

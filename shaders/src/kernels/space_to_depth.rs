@@ -1,10 +1,10 @@
-//! Space to depth and back: 2³ voxels of a channel become one voxel of eight channels.
+//! Space to depth and its inverse: 2³ voxels of a channel become one voxel of eight channels.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::{Dispatch, Kernel, Planes, Window, for_each_voxel, spread};
 
-/// The kernel, there and back.
+/// The kernel, in both directions.
 pub const KERNEL: Kernel = Kernel {
     name: "squeeze",
     body: include_str!("space_to_depth.wgsl"),
@@ -22,7 +22,7 @@ pub struct Params {
     pub to: Planes,
 }
 
-/// The dispatch of either entry, for `num_channels` of the map with the larger axes.
+/// Returns the dispatch of an entry. `num_channels` counts those of the larger volume.
 pub fn dispatch(params: Params, num_channels: usize, is_back: bool) -> Dispatch<Params> {
     let Planes { dims: [_, nj, _], quads, start, end, .. } = params.to;
     let quads = if is_back { params.window.quads } else { quads };
@@ -50,7 +50,7 @@ pub fn inverse_reference(from: &[f32], to: &mut [f32], dims: [usize; 3]) {
     for_each_pair(dims, to.len(), |wide, narrow| to[wide] = from[narrow]);
 }
 
-/// Calls `pair(index in [c][2k][2j][2i], index in [8c][k][j][i])` for all of `num_values`.
+/// Calls `pair(index in [c][2k][2j][2i], index in [8c][k][j][i])` for all values.
 fn for_each_pair(dims: [usize; 3], num_values: usize, mut pair: impl FnMut(usize, usize)) {
     let voxels: usize = dims.iter().product();
     for c in 0..num_values / (8 * voxels) {
@@ -66,7 +66,7 @@ fn for_each_pair(dims: [usize; 3], num_values: usize, mut pair: impl FnMut(usize
 mod tests {
     use super::*;
 
-    /// Two channels of 2 × 2 × 4 voxels (k, j, i), numbered as they are stored.
+    /// Two channels of 2 × 2 × 4 voxels (k, j, i), numbered in storage order.
     #[test]
     fn a_cube_becomes_a_voxel_of_eight_channels_and_back() {
         let from: Vec<f32> = (0..32u8).map(f32::from).collect();

@@ -1,4 +1,4 @@
-//! Trilinear ×2, corners not aligned (PyTorch's `interpolate`, `align_corners=False`).
+//! Trilinear ×2 (PyTorch's `interpolate` with `align_corners=False`).
 
 use bytemuck::{Pod, Zeroable};
 
@@ -36,8 +36,8 @@ pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
     }
 }
 
-/// Each output voxel lies at `(place + 0.5) / 2 − 0.5` of the input, clamped to it, and is
-/// interpolated between the two voxels around it on each axis.
+/// Interpolates at `(place + 0.5) / 2 − 0.5` of the input, clamped to the border, between the two
+/// nearest voxels on each axis.
 ///
 /// # Shapes
 /// `from` `[c][k][j][i]` of `dims`, `to` `[c][2k][2j][2i]`.

@@ -1,12 +1,12 @@
-//! The residual of an MBConv block, whose expanded channels need never exist all at once: group norms
-//! see a group alone, and the projection adds up. Nor need they be written to be normed and filtered.
+//! The residual of an MBConv block. Its expanded channels need not exist all at once, since group
+//! norms work per group and the projection is a sum. With fusion they are never written at all.
 
 use model_core::{Buffer, Op, Program, View};
 
 use super::{Lowering, Source, Stage};
 use crate::{Error, PlanOptions};
 
-/// Expand, norm, depthwise, norm, project, norm, add.
+/// The operations expand, norm, depthwise, norm, project, norm, add.
 pub struct Block {
     at: usize,
     from: View,
@@ -18,10 +18,10 @@ pub struct Block {
 }
 
 impl Block {
-    /// Operations of one.
+    /// Operations of a block.
     pub const OPS: usize = 7;
 
-    /// The block that begins at an operation.
+    /// Returns the block that begins at operation `at`.
     pub fn at(program: &Program, at: usize) -> Option<Block> {
         let ops = program.ops.get(at..at + Block::OPS)?;
         let [
@@ -39,7 +39,7 @@ impl Block {
         let is_chain = [a1, a2, a3].iter().all(|view| *view == expanded)
             && [b1, b2, b3].iter().all(|view| *view == deep)
             && [c1, c2, c3].iter().all(|view| *view == projected);
-        // Whole buffers, which nothing reads later.
+        // The buffers must be used whole and not read later.
         let is_whole = |view: &View| view.channels == (0..program.buffers[view.buffer].channels);
         (is_chain && is_whole(expanded) && is_whole(deep)).then(|| Block {
             at,
@@ -52,22 +52,22 @@ impl Block {
         })
     }
 
-    /// Its expanded channels.
+    /// Returns the number of expanded channels.
     pub fn expanded(&self) -> usize {
         self.expanded.channels.len()
     }
 
-    /// Whether what is expanded is filtered at once.
-    fn is_fused(&self, manner: PlanOptions) -> bool {
-        self.from.channels.len() <= manner.most_fused
+    /// Returns whether the fused kernel runs the block.
+    fn is_fused(&self, options: PlanOptions) -> bool {
+        self.from.channels.len() <= options.max_fused_channels
     }
 
-    /// Whether it is run otherwise than one operation after the other.
-    pub fn differs(&self, manner: PlanOptions) -> bool {
-        self.is_fused(manner) || self.step(manner.parts) < self.expanded()
+    /// Returns whether the block runs in another way than operation by operation.
+    pub fn differs(&self, options: PlanOptions) -> bool {
+        self.is_fused(options) || self.step(options.parts) < self.expanded()
     }
 
-    /// Channels that are taken at a time, for so many parts: whole groups of both norms.
+    /// Returns the channels to process at a time for `parts` parts: whole groups of both norms.
     pub fn step(&self, parts: usize) -> usize {
         let [a, b] = self.groups.map(|groups| self.expanded() / groups);
         let group = if a.is_multiple_of(b) { a } else { a * b };
@@ -76,16 +76,16 @@ impl Block {
 }
 
 impl Lowering {
-    /// A block, some of its expanded channels after the other.
+    /// Lowers a block, one range of expanded channels after the other.
     pub fn block(
         &mut self,
         program: &Program,
         block: &Block,
-        manner: PlanOptions,
+        options: PlanOptions,
     ) -> Result<(), Error> {
         let source = self.source(&block.from)?;
-        let is_fused = block.is_fused(manner);
-        let (all, step) = (block.expanded(), block.step(manner.parts));
+        let is_fused = block.is_fused(options);
+        let (all, step) = (block.expanded(), block.step(options.parts));
         let dims = program.buffers[block.expanded.buffer].dims;
         let mut scratch = || {
             self.lowered.maps.push(Buffer { channels: step, dims });

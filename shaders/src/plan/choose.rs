@@ -1,4 +1,4 @@
-//! What a plan allocates, and the plan that fits a budget.
+//! The memory of a plan, and the choice of a plan that fits a budget.
 
 use model_core::Program;
 
@@ -8,25 +8,25 @@ use crate::kernels::Storage;
 use crate::kernels::group_norm::AFFINE_BYTES;
 use crate::layout::MAX_BINDING_BYTES;
 
-/// Bytes between the settings of two steps in their common buffer.
+/// Bytes between the `params` of two steps in their common buffer.
 pub const PARAMS_SLOT: usize = super::super::weights::ALIGNMENT as usize;
 
-/// What a run allocates on the GPU.
+/// Memory that a run allocates on the GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Footprint {
-    /// Maps between operations.
+    /// Feature maps.
     pub map_bytes: u64,
-    /// The norms' sums and affines, and the kernels' settings.
+    /// Sums and affine maps of norms, and the kernels' `params`.
     pub scratch_bytes: u64,
-    /// The parameters, as the kernels read them.
+    /// Packed parameters.
     pub weight_bytes: u64,
-    /// One slab of the input on its way in, and one of the result on its way out.
+    /// One slab of the input and one of the result, for transfers.
     pub staging_bytes: u64,
-    /// All of these.
+    /// Sum of all.
     pub total_bytes: u64,
 }
 
-/// Bytes of the largest part.
+/// Returns the bytes of the largest slab.
 pub fn largest(parts: &[SlabRange]) -> u64 {
     parts.iter().map(|part| part.bytes).max().unwrap_or(0)
 }
@@ -44,38 +44,39 @@ impl Footprint {
     }
 }
 
-/// What a plan should be like, beside small enough; see [`PlanOptions`].
+/// Preferences beside the budget; see [`PlanOptions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Preference {
-    /// In what maps are stored; else in f32 where the budget allows it.
+    /// Storage type of feature maps; by default f32 if the budget allows it.
     pub storage: Option<Storage>,
-    /// Up to how many channels blocks are fused, which is faster on some GPUs; none where it is not
-    /// known ([`Engine::preference`](crate::Engine::preference)).
-    pub most_fused: usize,
+    /// Largest width of fused blocks, which are faster on some GPUs; 0 if unknown
+    /// ([`Engine::preference`](crate::Engine::preference)).
+    pub max_fused_channels: usize,
 }
 
 impl Plan {
-    /// The first plan within a budget: in f32, then in f16; of each with larger slabs and all of a
-    /// block's channels before smaller ones and fewer.
+    /// Returns the first plan within a budget: f32 before f16; for each, larger slabs and all
+    /// channels of a block before smaller slabs and fewer channels.
     ///
     /// # Errors
-    /// As [`Plan::new`]; [`Error::Budget`] when none fits, with the bytes of the smallest.
+    /// The errors of [`Plan::new`]; [`Error::Budget`] with the bytes of the smallest plan if none
+    /// fits.
     pub fn within(program: &Program, budget_bytes: u64) -> Result<Plan, Error> {
         Plan::preferring(Preference::default(), program, budget_bytes)
     }
 
-    /// The first within a budget of those that a GPU, or a person, prefers.
+    /// Returns the first plan within a budget that follows a preference.
     ///
     /// # Errors
-    /// As [`Plan::within`].
+    /// The errors of [`Plan::within`].
     pub fn preferring(
         preference: Preference,
         program: &Program,
         budget_bytes: u64,
     ) -> Result<Plan, Error> {
         let mut smallest = u64::MAX;
-        for manner in manners(preference) {
-            let plan = Plan { preference, ..Plan::new(program, manner)? };
+        for options in candidates(preference) {
+            let plan = Plan { preference, ..Plan::new(program, options)? };
             if plan.footprint.total_bytes <= budget_bytes {
                 return Ok(plan);
             }
@@ -84,20 +85,22 @@ impl Plan {
         Err(Error::Budget { budget_bytes, smallest_bytes: smallest })
     }
 
-    /// The next smaller plan of the same program, where there is one.
+    /// Returns the next smaller plan of the same program, if there is one.
     ///
     /// # Errors
-    /// As [`Plan::within`].
+    /// The errors of [`Plan::within`].
     pub fn smaller(&self) -> Result<Plan, Error> {
         Plan::preferring(self.preference, &self.program, self.footprint.total_bytes - 1)
     }
 }
 
-/// The ways to run a program, the best first.
-pub(super) fn manners(Preference { storage, most_fused }: Preference) -> Vec<PlanOptions> {
+/// Returns the options to try, best first.
+pub(super) fn candidates(
+    Preference { storage, max_fused_channels }: Preference,
+) -> Vec<PlanOptions> {
     let mut list = Vec::new();
     for storage in storage.map_or(vec![Storage::F32, Storage::F16], |storage| vec![storage]) {
-        // Smaller slabs first: they cost next to nothing.
+        // Smaller slabs first: they cost almost nothing.
         for (parts, slab_bytes) in [
             (1, MAX_BINDING_BYTES),
             (1, MAX_BINDING_BYTES / 4),
@@ -106,9 +109,10 @@ pub(super) fn manners(Preference { storage, most_fused }: Preference) -> Vec<Pla
             (usize::MAX, MAX_BINDING_BYTES / 4),
             (usize::MAX, MAX_BINDING_BYTES / 16),
         ] {
-            // The fused kernel takes eight channels at a time: of a group alone most would be idle.
-            let most_fused = if parts == usize::MAX { 0 } else { most_fused };
-            list.push(PlanOptions { storage, parts, most_fused, slab_bytes });
+            // The fused kernel processes eight channels at a time; with a single group most would
+            // be idle.
+            let max_fused_channels = if parts == usize::MAX { 0 } else { max_fused_channels };
+            list.push(PlanOptions { storage, parts, max_fused_channels, slab_bytes });
         }
     }
     list
@@ -123,8 +127,7 @@ mod tests {
         Program::new(&UNetConfig::preset(preset, 4, 3).unwrap(), dims).unwrap()
     }
 
-    /// What a person with 512 MiB, or 1 or 2 GiB, for the page can open: a case cropped to the brain,
-    /// and a whole one.
+    /// Cases that fit a page with 512 MiB, 1 GiB or 2 GiB: cropped to the brain, and whole.
     #[test]
     fn a_whole_case_fits_a_small_gpu() {
         let (cropped, whole) = ([144, 176, 144], [240, 240, 160]);
@@ -137,11 +140,11 @@ mod tests {
             ("mbconv-slim", whole, 2048, Storage::F32),
             ("mbconv-base", whole, 1024, Storage::F16),
         ] {
-            for most_fused in [0, 32] {
-                let preference = Preference { storage: None, most_fused };
+            for max_fused_channels in [0, 32] {
+                let preference = Preference { storage: None, max_fused_channels };
                 let program = program(preset, dims);
                 let plan = Plan::preferring(preference, &program, budget << 20).unwrap();
-                assert_eq!(plan.manner.storage, storage, "{preset} {dims:?} in {budget} MiB");
+                assert_eq!(plan.options.storage, storage, "{preset} {dims:?} in {budget} MiB");
                 assert!(plan.buffers.iter().all(|&bytes| bytes <= MAX_BINDING_BYTES));
             }
         }

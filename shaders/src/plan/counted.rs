@@ -1,4 +1,4 @@
-//! Convolutions that take the statistics of what they write on the way, for the norm that follows.
+//! Convolutions that compute the statistics of their output for the norm that follows.
 
 use std::ops::Range;
 
@@ -13,12 +13,13 @@ use crate::lower::{Source, Stage};
 use crate::weights::WeightLayout;
 
 impl PlanBuilder<'_> {
-    /// Whether the second stage takes the statistics of what the first writes, and they can be taken on
-    /// the way: not of few voxels, which are read at once, nor where their chunks are too many to bind.
+    /// Returns whether `next` is the norm of the output of `stage` and the kernel can compute its
+    /// statistics. Not for few voxels, which one workgroup reads at once, and not if the chunks
+    /// exceed a binding.
     pub fn is_counted(&self, stage: &Stage, next: &Stage) -> bool {
         let Stage::Moments { from, op, .. } = next else { return false };
         let (to, chunks) = match stage {
-            Stage::Pointwise { to, is_more: false, .. } if self.manner.most_fused > 0 => {
+            Stage::Pointwise { to, is_more: false, .. } if self.options.max_fused_channels > 0 => {
                 (to, self.pointwise_chunks(to))
             }
             Stage::Depthwise { from, to, .. } => {
@@ -34,21 +35,21 @@ impl PlanBuilder<'_> {
         to == from && !self.is_small(from, self.group_channels(*op)) && bytes <= MAX_BINDING_BYTES
     }
 
-    /// Of each slab of a map that a kernel reads with its neighbors, where that counts what it writes.
+    /// Returns the chunks of each slab of a map for a kernel that reads the slab and its neighbors.
     fn chunks(&self, from: &Source, num_chunks: impl Fn(&Window) -> usize) -> Vec<u32> {
         let slabs = 0..self.level(from.view.buffer).num_slabs();
         slabs.map(|slab| num_chunks(&self.window(from, slab)) as u32).collect()
     }
 
-    /// Of each slab of a map that a 1³ convolution writes.
+    /// Returns the chunks of each slab of the output of a 1³ convolution.
     fn pointwise_chunks(&self, to: &View) -> Vec<u32> {
         let level = self.level(to.buffer);
         let of_slab = |slab| pointwise_conv::num_chunks(level.stride(slab)) as u32;
         (0..level.num_slabs()).map(of_slab).collect()
     }
 
-    /// A 1³ convolution by some columns and rows of its matrix, with the statistics of its output for
-    /// the norm that `counted` is.
+    /// Adds a 1³ convolution with some columns and rows of its weight. It computes the statistics
+    /// of its output for the norm `counted`.
     pub fn pointwise(
         &mut self,
         from: &Source,
@@ -91,7 +92,8 @@ impl PlanBuilder<'_> {
         self.combine_counted(chunks, counted, to);
     }
 
-    /// A depthwise convolution, with the statistics of its output for the norm that `counted` is.
+    /// Adds a depthwise convolution. It computes the statistics of its output for the norm
+    /// `counted`.
     pub fn depthwise(
         &mut self,
         from: &Source,
@@ -117,7 +119,8 @@ impl PlanBuilder<'_> {
         });
     }
 
-    /// Some channels of a 1³ convolution, its norm and a depthwise convolution, as [`PlanBuilder::depthwise`].
+    /// Adds a range of channels of a 1³ convolution, its norm and a depthwise convolution, like
+    /// [`PlanBuilder::depthwise`].
     pub fn expand_depthwise(
         &mut self,
         from: &Source,
@@ -147,8 +150,8 @@ impl PlanBuilder<'_> {
         });
     }
 
-    /// From a slab and its neighbors to the same slab of another map, with the statistics of what is
-    /// written, of which a slab has `num_chunks`.
+    /// Adds a kernel from a slab and its neighbors to the same slab of another map. It computes
+    /// `num_chunks` chunks of statistics per slab.
     fn counting(
         &mut self,
         from: &Source,
@@ -170,7 +173,7 @@ impl PlanBuilder<'_> {
         self.combine_counted(chunks, counted, to);
     }
 
-    /// Joins the chunks that were taken on the way.
+    /// Reduces the chunks that a convolution wrote.
     fn combine_counted(&mut self, chunks: u32, counted: Option<&Stage>, to: &View) {
         if let Some(Stage::Moments { from, op, channels, affine }) = counted {
             let params = self.norm(from, *op, channels, *affine);
@@ -179,11 +182,11 @@ impl PlanBuilder<'_> {
     }
 }
 
-/// What a kernel is told that takes the statistics of what it writes.
+/// Parameters of a kernel that computes statistics.
 struct Counting {
     window: Window,
-    /// Of a channel in all slabs; none where nothing is counted.
+    /// Chunks of a channel over all slabs; 0 without statistics.
     chunks: u32,
-    /// Of this slab.
+    /// First chunk of this slab.
     first_chunk: u32,
 }

@@ -1,4 +1,4 @@
-//! A stage as units: one for every slab that it writes.
+//! Turns a stage into units: one for every slab that it writes.
 
 use model_core::{Op, View};
 
@@ -8,12 +8,12 @@ use crate::kernels::{Window, add, conv3, decide, max_pool, quads, space_to_depth
 use crate::lower::{Source, Stage};
 use crate::weights::WeightLayout;
 
-/// No step does more multiply-adds where its operation can be split, so that a slow GPU is not
-/// held for seconds (browsers reset one that is) and a cancelled run ends soon.
+/// Largest number of multiply-adds per step, for operations that can be split: a slow GPU is not
+/// busy for seconds (browsers reset it), and a cancelled run ends soon.
 pub(super) const MAX_STEP_COST: u64 = 1 << 28;
 
 impl PlanBuilder<'_> {
-    /// Adds the units of a stage, and of the norm's statistics that it takes on the way.
+    /// Adds the units of a stage, and of the norm whose statistics it computes.
     pub fn stage(&mut self, stage: &Stage, counted: Option<&Stage>) {
         match stage {
             Stage::Pointwise { from, to, op, rows, cols, is_more } => {
@@ -34,8 +34,8 @@ impl PlanBuilder<'_> {
                 });
             }
             Stage::Add { from, to, own } => self.sum(from, to, *own, 0),
-            Stage::Apart { from, to } => self.sum(from, to, 0, 1),
-            Stage::InPlace { to, own } => {
+            Stage::NormalizeInto { from, to } => self.sum(from, to, 0, 1),
+            Stage::NormalizeInPlace { to, own } => {
                 self.sum(&Source { view: to.clone(), affine: 0 }, to, *own, 2);
             }
             Stage::Conv3 { from, to, op } => {
@@ -149,13 +149,13 @@ impl PlanBuilder<'_> {
         BufferAccess { map: view.buffer, slab, channels: view.channels.clone() }
     }
 
-    /// Bytes of a view's slab.
+    /// Returns the bytes of a view's slab.
     pub(super) fn bytes(&self, view: &View, slab: usize) -> u64 {
         let values = view.channels.len() * self.level(view.buffer).stride(slab);
         self.quad_bytes(view.buffer) * values as u64
     }
 
-    /// From a slab to the same slab of another map, voxel by voxel.
+    /// Adds a kernel from a slab to the same slab of another map, voxel by voxel.
     pub(super) fn flat(
         &mut self,
         from: &Source,
@@ -196,7 +196,7 @@ impl PlanBuilder<'_> {
         }
     }
 
-    /// A sum, or a norm alone, by the entries of the kernel.
+    /// Adds an addition, or a norm alone.
     fn sum(&mut self, from: &Source, to: &View, own: usize, entry: usize) {
         let channels = to.channels.len();
         self.flat(from, to, entry != 1, 0, None, |at| {
@@ -211,7 +211,7 @@ impl PlanBuilder<'_> {
         });
     }
 
-    /// The slab of a source, with those before and after it.
+    /// Returns the slab of a source with its neighbors.
     pub(super) fn window(&self, from: &Source, slab: usize) -> Window {
         let level = self.level(from.view.buffer);
         let planes = |slab: Option<usize>| slab.map_or(0, |slab| level.planes(slab).len()) as u32;
@@ -228,8 +228,8 @@ impl PlanBuilder<'_> {
         }
     }
 
-    /// Bindings of a window and of what is written, and what is read of the window: also the slab
-    /// before and the one after, where so told.
+    /// Returns the bindings of a window and an output, and the slabs that are read: also the
+    /// previous and the next one if `before` and `after` say so.
     pub(super) fn around(
         &self,
         from: &Source,
@@ -251,7 +251,7 @@ impl PlanBuilder<'_> {
         (bound, slabs.into_iter().map(|slab| self.touch(&from.view, slab)).collect())
     }
 
-    /// From a slab and its neighbors to the same slab of another map.
+    /// Adds a kernel from a slab and its neighbors to the same slab of another map.
     pub(super) fn neighbors(
         &mut self,
         from: &Source,

@@ -1,12 +1,12 @@
-//! Which buffers maps lie in: a slab has one from the first write of what is still to be read until its
-//! last reading, and then another slab may have it.
+//! Assigns buffers to feature maps. A slab holds a buffer from the first write of a value that is
+//! still to be read until its last reading; then another slab may use the buffer.
 
 use std::collections::HashMap;
 
 use super::PlanBuilder;
 use super::unit::BufferAccess;
 
-/// A slab's stay in a buffer, from unit to unit.
+/// The lifetime of a slab in a buffer, in units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interval {
     pub map: usize,
@@ -17,23 +17,23 @@ pub struct Interval {
     pub buffer: usize,
 }
 
-/// Where a slab lies while a unit runs. Touched is nothing else.
+/// Returns the buffer of a slab while a unit runs. A unit only accesses live slabs.
 pub fn buffer(intervals: &[Interval], map: usize, slab: usize, unit: usize) -> usize {
-    // They are sorted by map, slab and time.
+    // Intervals are sorted by map, slab and time.
     let after = intervals.partition_point(|i| (i.map, i.slab, i.from) <= (map, slab, unit));
     let found = after.checked_sub(1).map(|at| &intervals[at]);
     let is_it = |i: &&Interval| (i.map, i.slab) == (map, slab) && unit <= i.until;
     found.filter(is_it).expect("what is touched has a buffer").buffer
 }
 
-/// What happens to a slab in a unit.
+/// Accesses to a slab in a unit.
 #[derive(Default)]
 struct Event {
     reads: Vec<std::ops::Range<usize>>,
     writes: Vec<std::ops::Range<usize>>,
 }
 
-/// The stays of all slabs, and the bytes of the buffers.
+/// Returns the lifetimes of all slabs and the bytes of the buffers.
 pub fn assign(draft: &PlanBuilder) -> (Vec<Interval>, Vec<u64>) {
     let mut events: HashMap<(usize, usize), Vec<(usize, Event)>> = HashMap::new();
     let mut note = |unit: usize, touch: &BufferAccess, is_write: bool| {
@@ -84,14 +84,14 @@ pub fn assign(draft: &PlanBuilder) -> (Vec<Interval>, Vec<u64>) {
     (intervals, buffers)
 }
 
-/// From which unit until which something of a slab is to be kept.
+/// Returns the ranges of units in which some value of a slab must be kept.
 fn stays(events: &[(usize, Event)], channels: usize) -> Vec<(usize, usize)> {
     let mut live = vec![false; channels];
     let mut num_live = 0;
     let mut list: Vec<(usize, usize)> = Vec::new();
     for (unit, event) in events.iter().rev() {
         match list.last_mut() {
-            // Still needed after this unit: the stay goes on.
+            // Still needed after this unit: the range continues.
             Some(stay) if num_live > 0 => stay.0 = *unit,
             _ => list.push((*unit, *unit)),
         }
@@ -109,8 +109,8 @@ fn stays(events: &[(usize, Event)], channels: usize) -> Vec<(usize, usize)> {
     list
 }
 
-/// Gives every stay a buffer, the largest first, each the first that is free all the time; so that no
-/// buffer is larger than the first that it was made for.
+/// Assigns a buffer to every lifetime, the largest first, to the first buffer that is free for all
+/// of it. So no buffer grows after its first use.
 fn pack(intervals: &mut [Interval]) -> Vec<u64> {
     intervals.sort_by_key(|i| (std::cmp::Reverse(i.bytes), i.from, i.map, i.slab));
     let mut buffers: Vec<(u64, Vec<(usize, usize)>)> = Vec::new();
@@ -143,7 +143,8 @@ mod tests {
         (unit, Event { reads: reads.to_vec(), writes: writes.to_vec() })
     }
 
-    /// Written at 1, changed in place at 3, read at 4; overwritten at 6 without being read, read at 8.
+    /// Written at 1, changed in place at 3, read at 4; overwritten at 6 without being read, read at
+    /// 8.
     #[test]
     fn a_slab_stays_from_its_first_write_to_its_last_reading() {
         let all = 0..2;

@@ -1,4 +1,4 @@
-//! The statistics of norms: of a map, or of what a 1³ convolution makes of it.
+//! Statistics of norms: of a map, or of the output of a 1³ convolution.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::lower::Source;
 use crate::weights::WeightLayout;
 
 impl PlanBuilder<'_> {
-    /// The affines of a norm of a 1³ convolution that is never written, from its input.
+    /// Adds the affine maps of a norm after a 1³ convolution that is never written, from its input.
     pub fn expansion(&mut self, from: &Source, op: usize, affine: usize) {
         let (view, num_from) = (&from.view, from.view.channels.len());
         let num_to = crate::check::views(&self.program.ops[op]).1.channels.len();
@@ -64,7 +64,7 @@ impl PlanBuilder<'_> {
         self.units.push(unit);
     }
 
-    /// The statistics of what lies there.
+    /// Adds the statistics of a map.
     pub fn moments(&mut self, from: &View, op: usize, channels: &Range<usize>, affine: usize) {
         let mut params = self.norm(from, op, channels, affine);
         let level = self.level(from.buffer);
@@ -95,7 +95,7 @@ impl PlanBuilder<'_> {
         self.combine(params, op, channels.len());
     }
 
-    /// Joins the chunks.
+    /// Adds the reduction of chunks.
     pub(super) fn combine(&mut self, params: moments::Params, op: usize, num_channels: usize) {
         let bytes = moments::PARTIAL_BYTES * u64::from(params.chunks) * num_channels as u64;
         self.partials_bytes = self.partials_bytes.max(bytes);
@@ -111,7 +111,7 @@ impl PlanBuilder<'_> {
         [(6, Bound::Weights(piece)), (7, Bound::Affines)]
     }
 
-    /// A group of few voxels.
+    /// Returns whether a group has few voxels.
     pub(super) fn is_small(&self, view: &View, group_channels: usize) -> bool {
         let level = self.level(view.buffer);
         level.num_slabs() == 1 && group_channels * level.stride(0) <= moments::WHOLE
@@ -124,7 +124,7 @@ impl PlanBuilder<'_> {
         }
     }
 
-    /// What is the same for all slabs.
+    /// Returns the parameters that all slabs share.
     pub(super) fn norm(
         &self,
         from: &View,

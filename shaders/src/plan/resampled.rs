@@ -1,4 +1,4 @@
-//! A stage between maps of two sizes as units.
+//! Units of a stage between maps of two sizes.
 
 use model_core::View;
 
@@ -8,8 +8,9 @@ use crate::kernels::{Planes, Window, quads};
 use crate::lower::Source;
 
 impl PlanBuilder<'_> {
-    /// From a map of another size. `center` is the input plane that an output plane lies at, of which
-    /// it reads so many more before and after; `own` is there where it is added to what is there.
+    /// Adds a stage from a map of another size. `center` returns the input plane of an output
+    /// plane; the kernel reads `reach` planes before and after it. `own` is set if the output is
+    /// added to.
     pub(super) fn resampled(
         &mut self,
         from: &Source,
@@ -32,7 +33,7 @@ impl PlanBuilder<'_> {
                 bound.push((5, Bound::Slab(to.buffer, slab)));
                 let writes = vec![self.touch(to, slab)];
                 if own.is_some() || n > 0 {
-                    // What is there stays; so does a part that came from another slab.
+                    // Existing values are kept, also those of a part that another slab wrote.
                     reads.extend(writes.iter().cloned());
                 }
                 let share = some.len() as u64;

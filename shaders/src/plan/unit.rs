@@ -7,7 +7,7 @@ use bytemuck::Pod;
 use super::{Binding, Step};
 use crate::kernels::{Constants, Dispatch, Kernel};
 
-/// Channels of a map's slab.
+/// A range of channels of a map's slab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BufferAccess {
     pub map: usize,
@@ -15,7 +15,7 @@ pub struct BufferAccess {
     pub channels: Range<usize>,
 }
 
-/// What is bound before maps have buffers.
+/// A resource before buffers are assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     Slab(usize, usize),
@@ -30,14 +30,14 @@ pub struct Unit {
     pub writes: Vec<BufferAccess>,
     /// Multiply-adds of all its dispatches.
     pub multiply_adds: u64,
-    /// Those that are done beside them: again, or for statistics.
+    /// Additional work: recomputation and statistics.
     pub more_work: u64,
-    /// Bytes of what it reads and writes.
+    /// Bytes read and written.
     pub bytes: u64,
     dispatches: Vec<Bare>,
 }
 
-/// A dispatch that knows its slabs.
+/// A dispatch that refers to slabs instead of buffers.
 struct Bare {
     kernel: &'static Kernel,
     entry: usize,
@@ -57,7 +57,7 @@ impl Unit {
         Unit { reads, writes, multiply_adds, more_work: 0, bytes, dispatches: Vec::new() }
     }
 
-    /// Adds the dispatches of a kernel's entry, by its place among [`Kernel::entries`].
+    /// Adds the dispatches of an entry point, given by its index in [`Kernel::entries`].
     pub fn push<P: Pod>(
         &mut self,
         (kernel, entry): (&'static Kernel, usize),
@@ -74,14 +74,14 @@ impl Unit {
         }));
     }
 
-    /// As steps; `buffer` tells where a slab of a map lies.
+    /// Returns the dispatches as steps; `buffer` returns the buffer of a slab of a map.
     pub fn steps(&self, buffer: impl Fn(usize, usize) -> usize) -> Vec<Step> {
         let size = |bare: &Bare| bare.workgroups.iter().map(|&n| u64::from(n)).product::<u64>();
         let all: u64 = self.dispatches.iter().map(size).sum();
         let (mut before, mut steps) = (0, Vec::new());
         for bare in &self.dispatches {
             let after = before + size(bare);
-            // Shares that add up to the whole.
+            // Divides a total into parts that add up exactly.
             let share = |whole: u64| {
                 let until = |n: u64| (u128::from(whole) * u128::from(n) / u128::from(all)) as u64;
                 until(after) - until(before)

@@ -1,4 +1,4 @@
-//! Runs that fail as told, on no GPU at all.
+//! Runs that fail as scripted, without a GPU.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -7,10 +7,10 @@ use model_core::{Program, UNetConfig};
 
 use super::*;
 
-/// What happens to one attempt after the other; then all succeed.
+/// The results of successive attempts; later attempts succeed.
 struct Script {
     failures: RefCell<VecDeque<Error>>,
-    /// The bytes of every plan that was tried.
+    /// Bytes of every plan that was tried.
     tried: RefCell<Vec<u64>>,
     num_opened: RefCell<usize>,
 }
@@ -104,8 +104,8 @@ fn without_memory_the_next_smaller_plan_runs_on_the_same_gpu_and_is_told() {
     let script = Script::new([no_memory(), no_memory()]);
     let mut told = Vec::new();
     let ran = script.run(&mut Session::default(), &mut |news| {
-        if let SessionEvent::Fallback { setback, next } = news {
-            told.push((setback.to_string(), next.footprint.total_bytes));
+        if let SessionEvent::Fallback { fallback, next } = news {
+            told.push((fallback.to_string(), next.footprint.total_bytes));
         }
         ControlFlow::Continue(())
     });
@@ -113,7 +113,7 @@ fn without_memory_the_next_smaller_plan_runs_on_the_same_gpu_and_is_told() {
     assert_eq!(sizes.len(), 3);
     assert!(is_falling(&sizes), "{sizes:?}");
     assert_eq!(ran.plan.footprint.total_bytes, sizes[2]);
-    assert_eq!(ran.setbacks, vec![Fallback::OutOfMemory { needed_bytes: 900 << 20 }; 2]);
+    assert_eq!(ran.fallbacks, vec![Fallback::OutOfMemory { needed_bytes: 900 << 20 }; 2]);
     let words = "the GPU had no 900 MiB".to_string();
     assert_eq!(told, [(words.clone(), sizes[1]), (words, sizes[2])]);
     assert_eq!(*script.num_opened.borrow(), 1);
@@ -135,7 +135,7 @@ fn a_lost_gpu_is_opened_anew_once_with_a_smaller_plan() {
     let script = Script::new([lost()]);
     let mut session = Session::default();
     let ran = script.run(&mut session, &mut go).unwrap();
-    assert_eq!(ran.setbacks, [Fallback::DeviceLost { reason: "reset".into() }]);
+    assert_eq!(ran.fallbacks, [Fallback::DeviceLost { reason: "reset".into() }]);
     assert_eq!(*script.num_opened.borrow(), 2);
     let sizes = script.sizes();
     assert!(sizes.len() == 2 && is_falling(&sizes), "{sizes:?}");
@@ -144,8 +144,8 @@ fn a_lost_gpu_is_opened_anew_once_with_a_smaller_plan() {
     let mut session = Session::default();
     assert_eq!(script.run(&mut session, &mut go), Err(lost()));
     assert_eq!(script.sizes().len(), 3);
-    // After that a run starts over.
-    assert!(script.run(&mut session, &mut go).unwrap().setbacks.is_empty());
+    // The next run starts without fallbacks.
+    assert!(script.run(&mut session, &mut go).unwrap().fallbacks.is_empty());
     assert_eq!(*script.num_opened.borrow(), 3);
 }
 
@@ -159,8 +159,8 @@ fn the_gpu_is_kept_for_the_next_run_unless_it_was_lost_meanwhile() {
         }
         let ran = script.run(&mut session, &mut go).unwrap();
         assert_eq!(*script.num_opened.borrow(), num_opened);
-        // The plan is not to blame for what happened while nothing ran.
-        assert_eq!((ran.plan, ran.setbacks.len()), (plan(), 0));
+        // The plan is not changed by a loss between runs.
+        assert_eq!((ran.plan, ran.fallbacks.len()), (plan(), 0));
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Planned {
     /// Up to how many channels blocks were run without their expanded channels in memory, as is faster on
     /// some GPUs: the same but for rounding.
     #[serde(default)]
-    pub most_fused: usize,
+    pub max_fused_channels: usize,
     /// Why a larger plan within the memory did not run, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<String>,
@@ -40,7 +40,7 @@ pub struct Planned {
 
 impl Planned {
     fn of(plan: &Plan, instead: Option<String>) -> Planned {
-        let storage = match plan.manner.storage {
+        let storage = match plan.options.storage {
             Storage::F32 => "f32",
             Storage::F16 => "f16",
         };
@@ -48,7 +48,7 @@ impl Planned {
             storage: storage.into(),
             peak_bytes: plan.footprint.total_bytes,
             multiply_adds: plan.multiply_adds(),
-            most_fused: plan.manner.most_fused,
+            max_fused_channels: plan.options.max_fused_channels,
             instead,
         }
     }
@@ -176,8 +176,8 @@ impl OnGpu {
         let mut on_news = |news: SessionEvent| {
             match news {
                 SessionEvent::Opening => {}
-                SessionEvent::Fallback { setback, next } => {
-                    planned = Planned::of(next, Some(setback.to_string()));
+                SessionEvent::Fallback { fallback, next } => {
+                    planned = Planned::of(next, Some(fallback.to_string()));
                     tell(format!(", {planned}"));
                 }
                 SessionEvent::Progress(progress) => {

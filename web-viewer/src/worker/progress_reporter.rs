@@ -45,8 +45,8 @@ impl ProgressReporter {
     pub fn report_event(&mut self, event: SessionEvent) {
         match event {
             SessionEvent::Opening => self.report(RunStage::OpenGpu, 0.0),
-            SessionEvent::Fallback { setback, next } => {
-                self.fallbacks.push(setback.to_string());
+            SessionEvent::Fallback { fallback, next } => {
+                self.fallbacks.push(fallback.to_string());
                 self.plan_bytes = next.footprint.total_bytes;
                 self.steps = [0, next.steps.len()];
                 self.report(RunStage::Network, 0.0);

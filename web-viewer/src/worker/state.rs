@@ -160,7 +160,7 @@ impl PreparedScan {
             dims: plan.program.buffers[plan.program.input.buffer].dims,
             multiply_adds: plan.multiply_adds(),
             gpu_bytes: plan.footprint.total_bytes,
-            bits: match plan.manner.storage {
+            bits: match plan.options.storage {
                 Storage::F32 => 32,
                 Storage::F16 => 16,
             },
