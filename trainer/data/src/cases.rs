@@ -1,5 +1,7 @@
-//! The preprocessed cases of a data set: made once, kept in a cache on disk that runs share, and in
-//! memory up to a bound.
+//! The preprocessed cases of a data set.
+//!
+//! Each case is preprocessed once and stored in a cache on disk, which all runs share. Loaded cases
+//! stay in memory up to a limit.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,25 +28,25 @@ use case_cache::CaseCache;
 pub use case_cache::Loaded;
 use folder::CacheFolder;
 
-/// Foreground voxels that are kept for each label to center patches on.
+/// The largest number of foreground voxels per label that are stored to center patches on.
 const MAX_CENTERS: usize = 20_000;
 
-/// What writing a case takes besides it and its places: a buffer, and its description.
+/// Memory for writing a case, besides the case and its patch centers: a buffer and the description.
 const WRITING_BYTES: u64 = 1 << 20;
 
-/// What the places to center patches on take for each label: found, then written in one.
+/// Memory for the patch centers of one label: once as they are found, once as they are written.
 const CENTERS_BYTES: u64 = 8 * MAX_CENTERS as u64;
 
-/// A case ready for training and for being measured.
+/// A case that is ready for training and validation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
     /// The network's input.
     pub input: Input,
-    /// Labels on the input's grid, codes.
+        /// Label codes on the input's grid.
     pub labels: Vec<u8>,
-    /// For each label that is present, some of its voxels' places in `labels`.
+        /// For each label that is present, the indices in `labels` of some of its voxels.
     pub foreground: Vec<Vec<u32>>,
-    /// Leads predictions back to the scan's grid.
+        /// Maps predictions back to the scan's grid.
     pub placement: Placement,
 }
 
@@ -52,7 +54,7 @@ pub struct Prepared {
 #[derive(Clone)]
 pub struct Cases {
     shared: Arc<Shared>,
-    /// SHA-256 over every file, in the data set's order, in hexadecimal.
+        /// SHA-256 over the digests of all cases, in the data set's order, in hexadecimal.
     pub fingerprint: String,
 }
 
@@ -63,9 +65,9 @@ struct Shared {
     folder: CacheFolder,
     cached: Vec<Cached>,
     store: Arc<CaseCache<Prepared>>,
-    /// About the files that were read.
+        /// Warnings about the files that were read.
     warnings: WarningCounts,
-    /// Whether it was said that the cache can no longer be written.
+        /// Whether a line has reported that the cache can no longer be written.
     is_lost: AtomicBool,
 }
 
@@ -73,17 +75,19 @@ struct Shared {
 struct Cached {
     digest: [u8; 32],
     file: PathBuf,
-    /// What it takes in memory.
+        /// Memory that the loaded case takes.
     bytes: u64,
 }
 
 impl Cases {
-    /// Preprocesses the cases that the cache does not hold yet, in parallel, so that a bad file is
-    /// named before training starts; none when stopped on the way, and what is done by then stays
-    /// done.
-    ///
-    /// # Errors
-    /// Names every bad file; a cache that cannot be used; a bound on memory that no case fits.
+        /// Preprocesses, in parallel, the cases that the cache lacks.
+        ///
+        /// This finds every bad file before training starts. Returns `None` if `stop` was set
+        /// meanwhile; the cases that were finished by then stay in the cache.
+        ///
+        /// # Errors
+        /// Errors with the names of all bad files, if the cache cannot be used, or if the memory limit is
+        /// too small for a case.
     pub fn open(
         data_set: DataSet,
         config: &TrainConfig,
@@ -93,7 +97,7 @@ impl Cases {
         network.check()?;
         config.preprocess.check()?;
         let folder = CacheFolder::open(config.cache.as_deref())?;
-        // A float becomes the nearest integer that a u64 holds.
+                // The conversion of a float saturates at the ends of u64.
         let bound = (config.memory_gib * (1u64 << 30) as f64) as u64;
         let shared = Shared {
             data_set,
@@ -112,32 +116,34 @@ impl Cases {
         Ok(Some(Cases { shared: Arc::new(Shared { cached, ..shared }), fingerprint }))
     }
 
-    /// Number of cases.
+        /// Returns the number of cases.
     pub fn len(&self) -> usize {
         self.shared.cached.len()
     }
 
-    /// Whether there are none.
+        /// Returns whether there are no cases.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A case's name.
+        /// Returns a case's name.
     pub fn name(&self, number: usize) -> &str {
         &self.shared.data_set.cases[number].name
     }
 
-    /// What the cases take in memory together, were all of them kept.
+        /// Returns the memory that all cases would take together.
     pub fn bytes(&self) -> u64 {
         self.shared.cached.iter().map(|cached| cached.bytes).sum()
     }
 
-    /// A case, from memory or from the cache; its part of the bound is in use until it is dropped.
-    /// A thread holds one at a time: with more it could wait for itself.
-    ///
-    /// # Errors
-    /// When the cache no longer holds it whole, and its files can no longer be read either, or are
-    /// others now.
+        /// Loads a case from memory or from the cache.
+        ///
+        /// The case counts towards the memory limit until the returned guard is dropped. A thread must
+        /// hold at most one guard at a time: with more it could wait for itself.
+        ///
+        /// # Errors
+        /// Errors if the cached file is missing or damaged and the case's own files cannot be read or
+        /// have changed.
     pub fn load(&self, number: usize) -> Result<Loaded<Prepared>> {
         let Shared { cached, store, .. } = &*self.shared;
         let Cached { digest, file, bytes } = &cached[number];
@@ -153,10 +159,10 @@ impl Cases {
         })
     }
 
-    /// A case's labels on its scan's grid, from the cache.
-    ///
-    /// # Errors
-    /// As [`Cases::load`].
+        /// Reads a case's labels on its scan's grid from the cache.
+        ///
+        /// # Errors
+        /// See [`Cases::load`].
     pub fn reference(&self, number: usize) -> Result<LabelMap> {
         let Cached { digest, file, .. } = &self.shared.cached[number];
         cache_format::read_reference(file).or_else(|error| {
@@ -171,23 +177,23 @@ impl Cases {
             return;
         }
         let name = self.name(number);
-        let text = format!("{name} is made again, since its cache cannot be used: {error:#}");
+                let text = format!("{name}: preprocessing it again, its cache file is unusable: {error:#}");
         progress::line(&ProgressBar::hidden(), text);
     }
 }
 
 impl Shared {
-    /// Preprocesses a case whose files have this digest.
+        /// Reads and preprocesses a case. Errors if its files do not have the `expected` digest.
     fn make(&self, number: usize, expected: &[u8; 32]) -> Result<(Prepared, LabelMap)> {
         let case_files = &self.data_set.cases[number];
         let LoadedCase { case, digest, warnings } = self.data_set.read(number)?;
         warnings.iter().for_each(|(text, file)| self.warnings.add(text, file));
         if digest != *expected {
-            // What is remembered of them could be of the files before, under the same stamp.
+                        // The remembered digest could be that of the previous files with the same stamp.
             self.folder.forget(case_files);
             bail!(
-                "expected files that stay as they are, found others since they were first read (in \
-                 {})",
+                                "expected files that stay as they are, found files that changed since they were first \
+                                 read (in {})",
                 case_files.name
             );
         }
@@ -195,8 +201,8 @@ impl Shared {
             .with_context(|| format!("in the case {}", case_files.name))
     }
 
-    /// The same for a run on its way, which has lost the case's file and writes it again. Where the
-    /// cache cannot be written any more it goes on without.
+        /// Preprocesses a case again during a run, because its cache file is lost, and writes that file.
+        /// If the cache cannot be written any more, the run goes on without it.
     fn make_again(
         &self,
         number: usize,
@@ -208,20 +214,21 @@ impl Shared {
         if let Err(error) = written
             && !self.is_lost.swap(true, Ordering::Relaxed)
         {
-            let text = format!("{error}; going on without, which takes longer");
+                        let text = format!("{error}; continuing without the cache, which takes longer");
             progress::line(&ProgressBar::hidden(), text);
         }
         Ok((prepared, reference))
     }
 
-    /// What preprocessing a case takes in memory, from its header; refused where the bound is less.
+        /// Returns the memory that preprocessing a case takes, from its headers. Errors if the memory
+        /// limit is lower.
     fn working_bytes(&self, number: usize) -> Result<u64> {
         let case_files = &self.data_set.cases[number];
         let (mut largest, mut channels, mut grid) = (0, 0, None);
         for image in &case_files.images {
             let (head, length) = ScanBytes::head(image)?;
             largest = length.max(largest);
-            // What is wrong with a header is said when the file is read.
+                        // Reading the file reports what is wrong with its header.
             if let Some((found, count)) = head {
                 channels += count;
                 grid.get_or_insert(found);
@@ -231,13 +238,13 @@ impl Shared {
             largest = ScanBytes::working_bytes(label, |voxels, _| voxels)?.max(largest);
         }
         let bytes = match grid {
-            // While the last file is read, the other channels are there, but no copies yet.
+                        // While the last file is read, the other channels are decoded, but not copied yet.
             Some(grid) => {
                 let decoded = (4 * channels as u64).saturating_mul(grid.num_voxels() as u64);
                 working_bytes(&grid, channels, &self.preprocess, &self.network)
                     .max(decoded.saturating_add(largest))
             }
-            // Refused at its header.
+                        // Reading refuses the file at its header.
             None => largest,
         };
         let num_labels = self.data_set.task.labels.len() as u64 + 1;
@@ -257,7 +264,7 @@ impl Shared {
     }
 }
 
-/// A bound on memory that a case does not fit.
+/// The memory limit is too small for a case.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "expected memory_gib of at least {}, found {} (for {name})",
@@ -269,7 +276,7 @@ struct TooSmall {
     name: String,
 }
 
-/// MiB as GiB, not rounded down.
+/// Converts MiB to GiB, rounded up to thousandths.
 fn gib(mib: u64) -> f64 {
     (mib as f64 / 1.024).ceil() / 1000.0
 }
@@ -281,10 +288,10 @@ impl Prepared {
     }
 }
 
-/// Preprocesses a case that has labels, and gives these as they are on the scan's grid too.
+/// Preprocesses a case with labels. Returns the labels on the scan's grid too.
 ///
 /// # Errors
-/// When the preprocessing cannot be applied to it.
+/// Errors if the case has no labels or cannot be preprocessed.
 pub fn prepare(
     case: Case,
     config: &PreprocessConfig,
@@ -296,7 +303,7 @@ pub fn prepare(
     let labels = placement.place_labels(&reference);
     let mut counts = [0usize; 256];
     labels.iter().for_each(|&code| counts[usize::from(code)] += 1);
-    // Every so many voxels of a label, the first one in any case.
+        // Every n-th voxel of a label, starting with its first.
     let steps = counts.map(|count| count.div_ceil(MAX_CENTERS));
     let mut seen = [0usize; 256];
     let mut foreground: Vec<Vec<u32>> = vec![Vec::new(); 256];

@@ -1,5 +1,5 @@
-//! Patches: which are drawn, how they are cut from a preprocessed case, and the threads that do
-//! that while the device trains.
+//! Training patches: drawn at random, cut from preprocessed cases, and prepared by threads while the
+//! device trains.
 
 use anyhow::{Context, Result};
 use rand::RngExt;
@@ -18,13 +18,14 @@ pub use cut::cut;
 pub use pool::{Pool, batches, batches_of, num_workers};
 pub use shard::BatchShard;
 
-/// What passes the network at once; of several ranks, a part of a batch, perhaps of no patches.
+/// The patches that pass the network at once. With several ranks, one rank's shard of a batch, which
+/// may be empty.
 pub struct Batch {
-    /// Its number: the batches of one step follow each other.
+        /// The batch's number. The batches of one step have consecutive numbers.
     pub number: usize,
     /// `[batch, channel, k, j, i]`.
     pub values: Vec<f32>,
-    /// `[batch, k, j, i]`, codes.
+        /// Label codes, `[batch, k, j, i]`.
     pub labels: Vec<u8>,
     /// The names of the cases.
     pub cases: Vec<String>,
@@ -37,19 +38,19 @@ struct Sample {
     case: String,
 }
 
-/// Where a patch lies in its case, and how it is changed.
+/// The position of a patch in its case, and its augmentations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatchDraw {
-    /// Its first voxel; outside of the case where the patch is larger.
+        /// The patch's first voxel. It lies outside the case if the patch is larger.
     pub start: [isize; 3],
-    /// Random changes.
+        /// The drawn augmentations.
     pub augmentation: Augmentation,
 }
 
-/// The batch of a number, a function of the settings, the cases and that.
+/// Makes a batch: a pure function of its number, the settings and the cases.
 ///
 /// # Errors
-/// When a case can no longer be read.
+/// Errors if a case can no longer be read.
 pub fn batch(
     config: &TrainConfig,
     cases: &Cases,
@@ -66,7 +67,7 @@ impl Batch {
         let mut batch = Batch { number, values: vec![], labels: vec![], cases: vec![] };
         for sample in samples {
             let Sample { values, labels, case } = sample?;
-            // The first keeps its place in memory; a batch of one copies nothing.
+                        // The first patch is moved, so a batch of one patch copies nothing.
             if batch.cases.is_empty() {
                 (batch.values, batch.labels) = (values, labels);
             } else {
@@ -79,14 +80,14 @@ impl Batch {
     }
 }
 
-/// The patch of a number, counted through all batches.
+/// Makes a patch. Patches are numbered across all batches.
 fn sample(
     config: &TrainConfig,
     cases: &Cases,
     training: &[usize],
     number: usize,
 ) -> Result<Sample> {
-    // Every pass goes through all cases in an order of its own.
+        // Every pass visits all cases once, in a new random order.
     let (pass, place) = (number / training.len(), number % training.len());
     let mut random = generator(config.seed, RngStream::Order, pass as u64);
     let chosen = training[permutation(&mut random, training.len())[place]];
@@ -99,8 +100,8 @@ fn sample(
 }
 
 impl PatchDraw {
-    /// Draws a patch: the middle of the case where its full volume is asked for, else anywhere in
-    /// it, or centered on a voxel of a random label.
+        /// Draws a patch: the middle of the case with `full_volume`, else a random position, or one
+        /// centered on a voxel of a random label.
     pub fn draw(random: &mut ChaCha8Rng, config: &TrainConfig, case: &Prepared) -> PatchDraw {
         let slack: [isize; 3] = std::array::from_fn(|axis| {
             case.input.dims[axis] as isize - config.patch[axis] as isize
@@ -171,7 +172,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn centered_patches_hold_each_label_as_often() {
+        fn centered_patches_contain_each_label_equally_often() {
         let case = case();
         let augment = trainer_run::config::AugmentSettings::none();
         let patch = [4; 3];
@@ -189,7 +190,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_full_volume_is_the_middle_of_the_case_every_time() {
+        fn a_full_volume_is_always_the_middle_of_the_case() {
         let case = case();
         let patch = [6, 12, 20];
         let config = TrainConfig { patch, full_volume: true, ..TrainConfig::default() };

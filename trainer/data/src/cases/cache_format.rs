@@ -1,5 +1,7 @@
-//! The form of a preprocessed case on disk: a safetensors file with the input, its labels, places
-//! to center patches on, and the reference; checked whenever it is read.
+//! The cache file of a preprocessed case.
+//!
+//! A safetensors file with the input, its labels, the voxels to center patches on, and the labels on
+//! the scan's grid. Checksums are verified whenever it is read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::Prepared;
 use trainer_run::files;
 
-/// The key of the description, behind its CRC-32.
+/// The metadata key of the description. Its value is the CRC-32 of the JSON, a space, and the JSON.
 const DESCRIPTION: &str = "rewind-case";
 /// The largest header that is read.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
@@ -30,14 +32,15 @@ const REFERENCE: &str = "reference";
 #[derive(Serialize, Deserialize)]
 struct Description {
     placement: Placement,
-    /// How many places there are of each label that is present.
+        /// The number of patch centers of each label that is present.
     centers: Vec<usize>,
     /// CRC-32 of each tensor.
     crc32: BTreeMap<String, u32>,
 }
 
-/// Writes a case, whole or not at all: to a temporary name, then renamed. Another user may read it
-/// where the folder lets them, so the file has the permissions that any has.
+/// Writes a case under a temporary name, then renames the file, so that no partial file is left.
+///
+/// The file has default permissions, so that users who share the folder can read it.
 pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> io::Result<()> {
     let mut part = files::part(files::folder_of(file))?;
     write_to(part.as_file_mut(), prepared, reference)?;
@@ -45,7 +48,7 @@ pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> i
     Ok(())
 }
 
-/// Writes the file as it goes, since all of it would be in memory twice.
+/// Streams the tensors to the file: a serialized copy would double the memory.
 fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Result<()> {
     let Prepared { input, labels, foreground, placement } = prepared;
     let [ni, nj, nk] = input.dims;
@@ -87,7 +90,7 @@ fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Re
 /// Reads a case.
 ///
 /// # Errors
-/// Where anything of it is not as it was written.
+/// Errors if the file is missing, incomplete or damaged.
 pub(super) fn read(file: &Path) -> Result<Prepared> {
     let mut file = Opened::open(file)?;
     let values: Vec<f32> = file.tensor(INPUT)?;
@@ -99,7 +102,7 @@ pub(super) fn read(file: &Path) -> Result<Prepared> {
         && values.len().is_multiple_of(labels.len())
         && counts.iter().sum::<usize>() == centers.len()
         && centers.iter().all(|&place| (place as usize) < labels.len());
-    ensure!(is_whole, "expected tensors that fit each other");
+        ensure!(is_whole, "expected tensors of matching sizes");
     let mut centers = &centers[..];
     let foreground = counts.iter().map(|&count| {
         let (label, rest) = centers.split_at(count);
@@ -114,20 +117,21 @@ pub(super) fn read(file: &Path) -> Result<Prepared> {
 /// Reads the labels on the scan's grid.
 ///
 /// # Errors
-/// As [`read`].
+/// See [`read`].
 pub(super) fn read_reference(file: &Path) -> Result<LabelMap> {
     let mut file = Opened::open(file)?;
     let labels: Vec<u8> = file.tensor(REFERENCE)?;
     let grid = file.description.placement.source().clone();
-    ensure!(labels.len() == grid.num_voxels(), "expected tensors that fit each other");
+        ensure!(labels.len() == grid.num_voxels(), "expected tensors of matching sizes");
     Ok(LabelMap { grid, labels })
 }
 
-/// Whether a file is all there, and what its case takes in memory; what is in its tensors is only
-/// checked when they are read.
+/// Checks that a file is complete. Returns the memory that its case takes.
+///
+/// The checksums of the tensors are verified only when the tensors are read.
 ///
 /// # Errors
-/// Where it is no case of this form, or not all of one.
+/// Errors if the file is not a case in this format, or is incomplete.
 pub(super) fn check(file: &Path) -> Result<u64> {
     let file = Opened::open(file)?;
     let sizes =
@@ -135,12 +139,12 @@ pub(super) fn check(file: &Path) -> Result<u64> {
     sizes.into_iter().sum()
 }
 
-/// A file whose header was read.
+/// An open file whose header was read.
 struct Opened {
     file: File,
     metadata: Metadata,
     description: Description,
-    /// Where the tensors start.
+        /// Offset of the first tensor in the file.
     start: u64,
 }
 
@@ -167,14 +171,14 @@ impl Opened {
         Ok(Opened { file, metadata, description, start })
     }
 
-    /// First byte of a tensor and the one behind its last, from where the tensors start.
+        /// Returns the first byte of a tensor and the byte after its last, relative to `start`.
     fn range(&self, name: &str) -> Result<(u64, u64)> {
         let info = self.metadata.info(name).with_context(|| format!("expected {name}"))?;
         let (start, end) = info.data_offsets;
         Ok((start as u64, end as u64))
     }
 
-    /// A tensor's values, found as they were written.
+        /// Reads a tensor's values and verifies their checksum.
     fn tensor<T: Pod>(&mut self, name: &str) -> Result<Vec<T>> {
         let (start, end) = self.range(name)?;
         let count = (end - start) as usize / size_of::<T>();
@@ -204,7 +208,7 @@ mod tests {
     use crate::patches::tests::case;
 
     #[test]
-    fn what_is_written_is_read_back_and_damage_anywhere_is_found() {
+        fn a_case_is_read_back_and_damage_anywhere_is_detected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("case");
         let prepared = case();
@@ -214,7 +218,7 @@ mod tests {
         write(&path, &prepared, &reference).unwrap();
         assert!(read(&path).unwrap() == prepared && read_reference(&path).unwrap() == reference);
         assert_eq!(check(&path).unwrap(), prepared.bytes());
-        // A user who shares the cache can read it as any file, and nothing is left beside it.
+                // The file has default permissions, and no temporary file is left beside it.
         let other = folder.path().join("other");
         fs::write(&other, b"").unwrap();
         let [found, usual] = [&path, &other].map(|p| fs::metadata(p).unwrap().permissions());
@@ -227,8 +231,8 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[place] ^= 4;
             fs::write(&path, damaged).unwrap();
-            let is_found = [read(&path).is_err(), read_reference(&path).is_err()];
-            assert!(is_found.contains(&true), "at byte {place} of {}", whole.len());
+                        let is_detected = [read(&path).is_err(), read_reference(&path).is_err()];
+                        assert!(is_detected.contains(&true), "at byte {place} of {}", whole.len());
         }
         for length in (0..whole.len()).step_by(977) {
             fs::write(&path, &whole[..length]).unwrap();

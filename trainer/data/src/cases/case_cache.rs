@@ -1,4 +1,4 @@
-//! What is kept in memory, up to a bound: what was not used for longest goes first.
+//! A least-recently-used cache of values in memory, within a limit in bytes.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
@@ -6,20 +6,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use anyhow::{Result, ensure};
 
-/// Values by number, within a bound that counts those that are in use or being read too.
+/// Values by number. Values in use and values being loaded count towards the limit too.
 pub(super) struct CaseCache<T> {
     bound: u64,
     state: Mutex<State<T>>,
-    /// Something was given back, or a value is there now.
+        /// Signals that memory was given back or that a value was inserted.
     changed: Condvar,
 }
 
 struct State<T> {
     used_bytes: u64,
-    /// Counts uses.
+        /// Counts accesses, to order them.
     clock: u64,
     kept: HashMap<usize, CachedCase<T>>,
-    /// Numbers that a thread is reading right now.
+        /// Numbers that a thread is loading right now.
     loading: HashSet<usize>,
 }
 
@@ -27,43 +27,45 @@ struct CachedCase<T> {
     value: Arc<T>,
     bytes: u64,
     last_used: u64,
-    /// How often it is in use.
+        /// The number of guards that are alive.
     users: usize,
 }
 
-/// A value in use, whose memory is not given to others until this is dropped.
+/// Keeps a value in the cache until it is dropped.
 pub struct Loaded<T> {
-    /// There until the end.
+        /// `None` only during drop.
     value: Option<Arc<T>>,
     number: usize,
     store: Arc<CaseCache<T>>,
 }
 
-/// A part of the bound.
+/// Bytes of the limit, given back when dropped.
 pub(super) struct Reservation<T> {
     bytes: u64,
-    /// The number that is read into it.
+        /// The number that is being loaded into these bytes.
     loading: Option<usize>,
     store: Arc<CaseCache<T>>,
 }
 
 impl<T> CaseCache<T> {
-    /// Empty, with a bound in bytes.
+        /// Creates an empty cache with a limit in bytes.
     pub fn new(bound: u64) -> Arc<CaseCache<T>> {
         let state =
             State { used_bytes: 0, clock: 0, kept: HashMap::new(), loading: HashSet::new() };
         Arc::new(CaseCache { bound, state: Mutex::new(state), changed: Condvar::new() })
     }
 
-    /// The bound in bytes.
+        /// Returns the limit in bytes.
     pub fn bound(&self) -> u64 {
         self.bound
     }
 
-    /// A value, kept or else made in room for so many bytes; `make` says how many it keeps.
-    ///
-    /// # Errors
-    /// Those of `make`; where the room is larger than the bound.
+        /// Returns a cached value, or makes it within `bytes` of memory, waiting until they are free.
+        ///
+        /// `make` returns the value and the bytes that the value itself takes.
+        ///
+        /// # Errors
+        /// Returns the error of `make`. Errors if `bytes` exceeds the limit.
     pub fn get(
         self: &Arc<Self>,
         number: usize,
@@ -87,7 +89,7 @@ impl<T> CaseCache<T> {
         }
         state.loading.insert(number);
         drop(state);
-        // Given back in any case; what is kept is counted by itself.
+                // Given back in any case: the value itself is counted separately.
         let _room = Reservation { bytes, loading: Some(number), store: self.clone() };
         let (value, bytes) = make()?;
         let value = Arc::new(value);
@@ -99,7 +101,7 @@ impl<T> CaseCache<T> {
         Ok(Loaded { value: Some(value), number, store: self.clone() })
     }
 
-    /// Room for so many bytes, waiting for it; at most all there is.
+        /// Reserves bytes, waiting until they are free; at most the whole limit.
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Reservation<T> {
         let bytes = bytes.min(self.bound);
         let mut state = self.state();
@@ -119,13 +121,13 @@ impl<T> CaseCache<T> {
 }
 
 impl<T> State<T> {
-    /// Takes so many bytes, dropping what was not used for longest; whether there were so many.
+        /// Takes bytes, dropping the least recently used values. Returns whether enough were free.
     fn make_room(&mut self, bytes: u64, bound: u64) -> bool {
         while self.used_bytes + bytes > bound {
             let unused = self.kept.iter().filter(|(_, kept)| kept.users == 0);
             let oldest = unused.min_by_key(|(_, kept)| kept.last_used);
             let Some(number) = oldest.map(|(number, _)| *number) else { return false };
-            let dropped = self.kept.remove(&number).expect("just found");
+                        let dropped = self.kept.remove(&number).expect("the number is a key");
             self.used_bytes -= dropped.bytes;
         }
         self.used_bytes += bytes;
@@ -137,13 +139,13 @@ impl<T> Deref for Loaded<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.value.as_ref().expect("there until it is dropped")
+                self.value.as_ref().expect("the value is present until the drop")
     }
 }
 
 impl<T> Drop for Loaded<T> {
     fn drop(&mut self) {
-        // First, so that whoever drops what is kept then gives its memory back.
+                // First, so that the thread that evicts the value afterwards frees its memory.
         self.value = None;
         let mut state = self.store.state();
         if let Some(kept) = state.kept.get_mut(&self.number) {
@@ -171,7 +173,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn what_was_not_used_for_longest_goes_first() {
+        fn the_least_recently_used_value_is_evicted_first() {
         let store = CaseCache::new(30);
         let made = AtomicUsize::new(0);
         let get = |number: usize| {
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_stay_within_the_bound_and_make_a_value_once() {
+        fn threads_stay_within_the_limit_and_load_each_value_alone() {
         let (held, most) = (AtomicU64::new(0), AtomicU64::new(0));
         let store = CaseCache::new(35);
         struct Value<'a>(&'a AtomicU64);
@@ -224,12 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn room_is_given_back_after_an_error_and_too_much_is_refused() {
+        fn memory_is_given_back_after_an_error_and_too_large_values_are_refused() {
         let store: Arc<CaseCache<u8>> = CaseCache::new(10);
         assert!(store.get(0, 11, || Ok((1, 1))).is_err());
         assert!(store.get(0, 10, || anyhow::bail!("no")).is_err());
         assert_eq!(*store.get(0, 10, || Ok((3, 1))).unwrap(), 3);
-        // What is made in much room keeps little of it.
+                // A value that needs 10 bytes while it is made keeps only 1.
         assert_eq!(*store.get(1, 9, || Ok((4, 9))).unwrap(), 4);
         assert_eq!(*store.get(0, 10, || Ok((5, 1))).unwrap(), 3);
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::augment::{Coarse, Elastic};
+use crate::augment::{ControlGrid, Elastic};
 use crate::patches::tests::{DIMS, case};
 
 fn draw(start: [isize; 3]) -> PatchDraw {
@@ -7,7 +7,7 @@ fn draw(start: [isize; 3]) -> PatchDraw {
 }
 
 #[test]
-fn a_patch_is_the_case_from_its_start_on_and_nothing_outside() {
+fn a_patch_copies_the_case_and_is_zero_outside() {
     let case = case();
     assert_eq!(case.input.dims, DIMS);
     let (values, labels) = cut(&case, &draw([-1, 2, 10]), [4, 4, 8]);
@@ -25,7 +25,7 @@ fn a_patch_is_the_case_from_its_start_on_and_nothing_outside() {
 }
 
 #[test]
-fn a_flip_mirrors_values_and_labels_alike() {
+fn a_flip_mirrors_values_and_labels() {
     let case = case();
     let patch = [4, 3, 5];
     let plain = cut(&case, &draw([4, 0, 10]), patch);
@@ -43,9 +43,9 @@ fn a_flip_mirrors_values_and_labels_alike() {
     }
 }
 
-/// No rotation, and a quarter turn about the third axis, which moves voxels onto voxels.
+/// The identity, and a quarter turn about the third axis, which maps voxels onto voxels.
 #[test]
-fn turning_is_exact_where_voxels_meet_voxels() {
+fn rotations_that_map_voxels_onto_voxels_are_exact() {
     let case = case();
     let plain = cut(&case, &draw([2, 3, 8]), [4; 3]);
     let mut turned = draw([2, 3, 8]);
@@ -60,12 +60,12 @@ fn turning_is_exact_where_voxels_meet_voxels() {
     }
 }
 
-/// The mean of neighbors halfway between them, 0 beyond the case, and nearest labels.
+/// Halfway between two voxels the value is their mean. Outside the case it is 0.
 #[test]
-fn values_between_voxels_are_trilinear() {
+fn values_between_voxels_are_trilinear_and_labels_are_nearest() {
     let case = case();
     let mut halfway = draw([0, 0, 0]);
-    let half = Coarse { size: [1; 3], values: vec![0.5] };
+        let half = ControlGrid { size: [1; 3], values: vec![0.5] };
     halfway.augmentation.elastic = Some(Elastic { displacements: [Some(half), None, None] });
     let (values, labels) = cut(&case, &halfway, DIMS);
     for row in 0..DIMS[1] * DIMS[2] {
@@ -75,23 +75,23 @@ fn values_between_voxels_are_trilinear() {
             let expected = (case.input.values[at] + next) / 2.0;
             assert!((values[at] - expected).abs() < 1e-6, "{} {expected}", values[at]);
             let label = if i + 1 < DIMS[0] { case.labels[at + 1] } else { 0 };
-            assert_eq!(labels[at], label, "a place halfway belongs to the next voxel");
+                        assert_eq!(labels[at], label, "a point halfway belongs to the next voxel");
         }
     }
 }
 
-/// One interpolation for all: turned back by the displacements, nothing has changed.
+/// Rotation and displacements are applied in one interpolation.
 #[test]
-fn what_displaces_back_undoes_a_rotation() {
+fn opposite_displacements_undo_a_rotation() {
     let case = case();
     let plain = cut(&case, &draw([1, 4, 6]), [3; 3]);
     let mut turned = draw([1, 4, 6]);
     turned.augmentation.scan_from_patch = Some([[0., -1., 0.], [1., 0., 0.], [0., 0., 1.]]);
-    // At each voxel of the patch: the offset to the center minus that of a quarter turn.
+        // At each voxel of the patch: its offset from the center minus the rotated offset.
     let offset = |n: usize| [(n % 3) as f32 - 1.0, (n / 3 % 3) as f32 - 1.0];
-    let field = |of: &dyn Fn([f32; 2]) -> f32| {
-        Some(Coarse { size: [3; 3], values: (0..27).map(|n| of(offset(n))).collect() })
-    };
+        let field = |value: &dyn Fn([f32; 2]) -> f32| {
+            Some(ControlGrid { size: [3; 3], values: (0..27).map(|n| value(offset(n))).collect() })
+        };
     let displacements = [field(&|[x, y]| x + y), field(&|[x, y]| y - x), None];
     turned.augmentation.elastic = Some(Elastic { displacements });
     assert_eq!(cut(&case, &turned, [3; 3]), plain);
