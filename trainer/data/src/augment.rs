@@ -12,14 +12,14 @@ mod bias;
 mod control_grid;
 mod elastic;
 mod gamma;
-mod linear;
+mod gain_shift;
 mod noise;
 
-pub use bias::Bias;
-pub use control_grid::{ControlGrid, Rows};
+pub use bias::BiasField;
+pub use control_grid::{ControlGrid, FieldRows};
 pub use elastic::Elastic;
 pub use gamma::Gamma;
-pub use linear::Linear;
+pub use gain_shift::GainShift;
 pub use noise::Noise;
 
 /// The augmentations of one patch.
@@ -33,18 +33,18 @@ pub struct Augmentation {
         /// Elastic displacements in the scan.
     pub elastic: Option<Elastic>,
         /// The intensity changes of each channel.
-    pub channels: Vec<Intensity>,
+    pub channels: Vec<IntensityChange>,
 }
 
 /// The intensity changes of one channel, in the order in which they are applied.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Intensity {
+pub struct IntensityChange {
         /// Multiplies by a smooth field.
-    pub bias: Option<Bias>,
+    pub bias: Option<BiasField>,
         /// Changes the contrast.
     pub gamma: Option<Gamma>,
         /// Multiplies by a factor and adds a shift.
-    pub linear: Option<Linear>,
+    pub gain_shift: Option<GainShift>,
         /// Adds Gaussian noise.
     pub noise: Option<Noise>,
 }
@@ -52,7 +52,7 @@ pub struct Intensity {
 impl Augmentation {
         /// Returns the augmentation that changes nothing, for a number of channels.
     pub fn none(channels: usize) -> Augmentation {
-        let channels = vec![Intensity::default(); channels];
+        let channels = vec![IntensityChange::default(); channels];
         Augmentation { flip: [false; 3], scan_from_patch: None, elastic: None, channels }
     }
 
@@ -67,7 +67,7 @@ impl Augmentation {
             flip: settings.flip.map(|flip| flip && random.random_bool(0.5)),
             scan_from_patch: affine::draw(random, settings, spacing_mm),
             elastic: Elastic::draw(random, settings),
-            channels: (0..channels).map(|_| Intensity::draw(random, settings)).collect(),
+            channels: (0..channels).map(|_| IntensityChange::draw(random, settings)).collect(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Augmentation {
     /// # Shapes
     /// - `values`: `[channel, k, j, i]`
     pub fn change_intensities(&self, values: &mut [f32], patch: [usize; 3]) {
-        if self.channels.iter().all(|channel| *channel == Intensity::default()) {
+        if self.channels.iter().all(|channel| *channel == IntensityChange::default()) {
             return;
         }
         let num_voxels: usize = patch.iter().product();
@@ -90,12 +90,12 @@ impl Augmentation {
     }
 }
 
-impl Intensity {
-    fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Intensity {
-        Intensity {
-            bias: Bias::draw(random, settings),
+impl IntensityChange {
+    fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> IntensityChange {
+        IntensityChange {
+            bias: BiasField::draw(random, settings),
             gamma: Gamma::draw(random, settings),
-            linear: Linear::draw(random, settings),
+            gain_shift: GainShift::draw(random, settings),
             noise: Noise::draw(random, settings),
         }
     }
@@ -108,8 +108,8 @@ impl Intensity {
         if let Some(gamma) = &self.gamma {
             gamma.apply(channel, inside);
         }
-        if let Some(linear) = &self.linear {
-            linear.apply(channel, inside);
+        if let Some(gain_shift) = &self.gain_shift {
+            gain_shift.apply(channel, inside);
         }
         if let Some(noise) = &self.noise {
             noise.apply(channel, inside);
@@ -176,7 +176,7 @@ mod tests {
             (share(&|d| d.flip[1]), 0.5),
             (share(&|d| d.scan_from_patch.is_some()), 1.0 - 0.8 * 0.8),
             (share(&|d| d.channels[0].gamma.is_some()), 0.3),
-            (share(&|d| d.channels[1].linear.is_some()), 1.0 - 0.7 * 0.7),
+            (share(&|d| d.channels[1].gain_shift.is_some()), 1.0 - 0.7 * 0.7),
             (share(&|d| d.channels[1].noise.is_some()), 0.1),
             (share(&|d| d.elastic.is_some()), 0.0),
         ] {

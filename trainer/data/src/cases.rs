@@ -25,7 +25,7 @@ mod fill;
 mod folder;
 
 use case_cache::CaseCache;
-pub use case_cache::Loaded;
+pub use case_cache::CacheGuard;
 use folder::CacheFolder;
 
 /// The largest number of foreground voxels per label that are stored to center patches on.
@@ -39,13 +39,13 @@ const CENTERS_BYTES: u64 = 8 * MAX_CENTERS as u64;
 
 /// A case that is ready for training and validation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Prepared {
+pub struct PreparedCase {
     /// The network's input.
     pub input: Input,
         /// Label codes on the input's grid.
     pub labels: Vec<u8>,
         /// For each label that is present, the indices in `labels` of some of its voxels.
-    pub foreground: Vec<Vec<u32>>,
+    pub centers_by_label: Vec<Vec<u32>>,
         /// Maps predictions back to the scan's grid.
     pub placement: Placement,
 }
@@ -64,11 +64,11 @@ struct Shared {
     network: UNetConfig,
     folder: CacheFolder,
     cached: Vec<Cached>,
-    store: Arc<CaseCache<Prepared>>,
+    case_cache: Arc<CaseCache<PreparedCase>>,
         /// Warnings about the files that were read.
     warnings: WarningCounts,
         /// Whether a line has reported that the cache can no longer be written.
-    is_lost: AtomicBool,
+    is_unwritable: AtomicBool,
 }
 
 /// A case in the cache.
@@ -98,18 +98,18 @@ impl Cases {
         config.preprocess.check()?;
         let folder = CacheFolder::open(config.cache.as_deref())?;
                 // The conversion of a float saturates at the ends of u64.
-        let bound = (config.memory_gib * (1u64 << 30) as f64) as u64;
+        let max_bytes = (config.memory_gib * (1u64 << 30) as f64) as u64;
         let shared = Shared {
             data_set,
             preprocess: config.preprocess.clone(),
             network: network.clone(),
             folder,
             cached: Vec::new(),
-            store: CaseCache::new(bound),
+            case_cache: CaseCache::new(max_bytes),
             warnings: WarningCounts::default(),
-            is_lost: AtomicBool::new(false),
+            is_unwritable: AtomicBool::new(false),
         };
-        let Some(cached) = fill::fill(&shared, stop)? else { return Ok(None) };
+        let Some(cached) = fill::fill_cache(&shared, stop)? else { return Ok(None) };
         let mut all = Sha256::new();
         cached.iter().for_each(|cached| all.update(cached.digest));
         let fingerprint = hexadecimal(&all.finalize());
@@ -144,15 +144,15 @@ impl Cases {
         /// # Errors
         /// Errors if the cached file is missing or damaged and the case's own files cannot be read or
         /// have changed.
-    pub fn load(&self, number: usize) -> Result<Loaded<Prepared>> {
-        let Shared { cached, store, .. } = &*self.shared;
+    pub fn load(&self, number: usize) -> Result<CacheGuard<PreparedCase>> {
+        let Shared { cached, case_cache, .. } = &*self.shared;
         let Cached { digest, file, bytes } = &cached[number];
         let read = || Ok((cache_format::read(file)?, *bytes));
-        store.get(number, *bytes, read).or_else(|error| {
-            self.say_again(number, &error);
+        case_cache.get(number, *bytes, read).or_else(|error| {
+            self.log_preprocessing_again(number, &error);
             let working_bytes = self.shared.working_bytes(number)?;
-            store.get(number, working_bytes, || {
-                let prepared = self.shared.make_again(number, file, digest)?.0;
+            case_cache.get(number, working_bytes, || {
+                let prepared = self.shared.preprocess_again(number, file, digest)?.0;
                 let bytes = prepared.bytes();
                 Ok((prepared, bytes))
             })
@@ -166,14 +166,14 @@ impl Cases {
     pub fn reference(&self, number: usize) -> Result<LabelMap> {
         let Cached { digest, file, .. } = &self.shared.cached[number];
         cache_format::read_reference(file).or_else(|error| {
-            self.say_again(number, &error);
-            let _room = self.shared.store.reserve(self.shared.working_bytes(number)?);
-            Ok(self.shared.make_again(number, file, digest)?.1)
+            self.log_preprocessing_again(number, &error);
+            let _room = self.shared.case_cache.reserve(self.shared.working_bytes(number)?);
+            Ok(self.shared.preprocess_again(number, file, digest)?.1)
         })
     }
 
-    fn say_again(&self, number: usize, error: &anyhow::Error) {
-        if self.shared.is_lost.load(Ordering::Relaxed) {
+    fn log_preprocessing_again(&self, number: usize, error: &anyhow::Error) {
+        if self.shared.is_unwritable.load(Ordering::Relaxed) {
             return;
         }
         let name = self.name(number);
@@ -184,7 +184,7 @@ impl Cases {
 
 impl Shared {
         /// Reads and preprocesses a case. Errors if its files do not have the `expected` digest.
-    fn make(&self, number: usize, expected: &[u8; 32]) -> Result<(Prepared, LabelMap)> {
+    fn make(&self, number: usize, expected: &[u8; 32]) -> Result<(PreparedCase, LabelMap)> {
         let case_files = &self.data_set.cases[number];
         let LoadedCase { case, digest, warnings } = self.data_set.read(number)?;
         warnings.iter().for_each(|(text, file)| self.warnings.add(text, file));
@@ -197,22 +197,22 @@ impl Shared {
                 case_files.name
             );
         }
-        prepare(case, &self.preprocess, &self.network)
+        prepare_case(case, &self.preprocess, &self.network)
             .with_context(|| format!("in the case {}", case_files.name))
     }
 
         /// Preprocesses a case again during a run, because its cache file is lost, and writes that file.
         /// If the cache cannot be written any more, the run goes on without it.
-    fn make_again(
+    fn preprocess_again(
         &self,
         number: usize,
         file: &Path,
         digest: &[u8; 32],
-    ) -> Result<(Prepared, LabelMap)> {
+    ) -> Result<(PreparedCase, LabelMap)> {
         let (prepared, reference) = self.make(number, digest)?;
         let written = self.folder.write(file, &prepared, &reference);
         if let Err(error) = written
-            && !self.is_lost.swap(true, Ordering::Relaxed)
+            && !self.is_unwritable.swap(true, Ordering::Relaxed)
         {
                         let text = format!("{error}; continuing without the cache, which takes longer");
             progress::line(&ProgressBar::hidden(), text);
@@ -226,10 +226,10 @@ impl Shared {
         let case_files = &self.data_set.cases[number];
         let (mut largest, mut channels, mut grid) = (0, 0, None);
         for image in &case_files.images {
-            let (head, length) = ScanBytes::head(image)?;
+            let (header, length) = ScanBytes::read_header(image)?;
             largest = length.max(largest);
                         // Reading the file reports what is wrong with its header.
-            if let Some((found, count)) = head {
+            if let Some((found, count)) = header {
                 channels += count;
                 grid.get_or_insert(found);
             }
@@ -249,16 +249,16 @@ impl Shared {
         };
         let num_labels = self.data_set.task.labels.len() as u64 + 1;
         let bytes = bytes.saturating_add(WRITING_BYTES + CENTERS_BYTES * num_labels);
-        self.check_fits(number, bytes)?;
+        self.check_memory_limit(number, bytes)?;
         Ok(bytes)
     }
 
-    fn check_fits(&self, number: usize, bytes: u64) -> Result<()> {
+    fn check_memory_limit(&self, number: usize, bytes: u64) -> Result<()> {
         let name = &self.data_set.cases[number].name;
-        let fits = bytes <= self.store.bound();
+        let fits = bytes <= self.case_cache.max_bytes();
         ensure!(
             fits,
-            TooSmall { needed_bytes: bytes, bound: self.store.bound(), name: name.clone() }
+            MemoryLimitTooSmall { needed_bytes: bytes, max_bytes: self.case_cache.max_bytes(), name: name.clone() }
         );
         Ok(())
     }
@@ -268,11 +268,11 @@ impl Shared {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "expected memory_gib of at least {}, found {} (for {name})",
-    gib(.needed_bytes.div_ceil(1 << 20)), gib(.bound >> 20)
+    gib(.needed_bytes.div_ceil(1 << 20)), gib(.max_bytes >> 20)
 )]
-struct TooSmall {
+struct MemoryLimitTooSmall {
     needed_bytes: u64,
-    bound: u64,
+    max_bytes: u64,
     name: String,
 }
 
@@ -281,9 +281,9 @@ fn gib(mib: u64) -> f64 {
     (mib as f64 / 1.024).ceil() / 1000.0
 }
 
-impl Prepared {
+impl PreparedCase {
     fn bytes(&self) -> u64 {
-        let centers: usize = self.foreground.iter().map(Vec::len).sum();
+        let centers: usize = self.centers_by_label.iter().map(Vec::len).sum();
         (4 * self.input.values.len() + self.labels.len() + 4 * centers) as u64
     }
 }
@@ -292,11 +292,11 @@ impl Prepared {
 ///
 /// # Errors
 /// Errors if the case has no labels or cannot be preprocessed.
-pub fn prepare(
+pub fn prepare_case(
     case: Case,
     config: &PreprocessConfig,
     network: &UNetConfig,
-) -> Result<(Prepared, LabelMap)> {
+) -> Result<(PreparedCase, LabelMap)> {
     let reference = case.labels.context("expected labels, found none")?;
     let (input, placement) = preprocess(&case.channels, config, network)?;
     drop(case.channels);
@@ -306,15 +306,15 @@ pub fn prepare(
         // Every n-th voxel of a label, starting with its first.
     let steps = counts.map(|count| count.div_ceil(MAX_CENTERS));
     let mut seen = [0usize; 256];
-    let mut foreground: Vec<Vec<u32>> = vec![Vec::new(); 256];
+    let mut centers_by_label: Vec<Vec<u32>> = vec![Vec::new(); 256];
     for (place, &code) in labels.iter().enumerate().filter(|(_, code)| **code != 0) {
         let code = usize::from(code);
         if seen[code].is_multiple_of(steps[code]) {
-            foreground[code].push(place as u32);
+            centers_by_label[code].push(place as u32);
         }
         seen[code] += 1;
     }
-    foreground.retain(|places| !places.is_empty());
-    foreground.iter_mut().for_each(Vec::shrink_to_fit);
-    Ok((Prepared { input, labels, foreground, placement }, reference))
+    centers_by_label.retain(|places| !places.is_empty());
+    centers_by_label.iter_mut().for_each(Vec::shrink_to_fit);
+    Ok((PreparedCase { input, labels, centers_by_label, placement }, reference))
 }

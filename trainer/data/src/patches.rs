@@ -6,16 +6,16 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::augment::Augmentation;
-use crate::cases::{Cases, Prepared};
+use crate::cases::{Cases, PreparedCase};
 use trainer_run::config::TrainConfig;
 use trainer_run::rng::{RngStream, generator, permutation};
 
 mod cut;
-mod pool;
+mod prefetch;
 mod shard;
 
-pub use cut::cut;
-pub use pool::{Pool, batches, batches_of, num_workers};
+pub use cut::cut_patch;
+pub use prefetch::{BatchPrefetcher, batches, prefetch_shard, num_workers};
 pub use shard::BatchShard;
 
 /// The patches that pass the network at once. With several ranks, one rank's shard of a batch, which
@@ -32,7 +32,7 @@ pub struct Batch {
 }
 
 /// One patch of a batch.
-struct Sample {
+struct Patch {
     values: Vec<f32>,
     labels: Vec<u8>,
     case: String,
@@ -59,14 +59,14 @@ pub fn batch(
 ) -> Result<Batch> {
     let samples = number * config.batch..(number + 1) * config.batch;
     let samples = samples.map(|number| sample(config, cases, training, number));
-    Batch::of(number, samples)
+    Batch::collect(number, samples)
 }
 
 impl Batch {
-    fn of(number: usize, samples: impl Iterator<Item = Result<Sample>>) -> Result<Batch> {
+    fn collect(number: usize, samples: impl Iterator<Item = Result<Patch>>) -> Result<Batch> {
         let mut batch = Batch { number, values: vec![], labels: vec![], cases: vec![] };
         for sample in samples {
-            let Sample { values, labels, case } = sample?;
+            let Patch { values, labels, case } = sample?;
                         // The first patch is moved, so a batch of one patch copies nothing.
             if batch.cases.is_empty() {
                 (batch.values, batch.labels) = (values, labels);
@@ -86,7 +86,7 @@ fn sample(
     cases: &Cases,
     training: &[usize],
     number: usize,
-) -> Result<Sample> {
+) -> Result<Patch> {
         // Every pass visits all cases once, in a new random order.
     let (pass, place) = (number / training.len(), number % training.len());
     let mut random = generator(config.seed, RngStream::Order, pass as u64);
@@ -95,14 +95,14 @@ fn sample(
     let case = cases.load(chosen).with_context(|| format!("in the case {name}"))?;
     let mut random = generator(config.seed, RngStream::Patch, number as u64);
     let draw = PatchDraw::draw(&mut random, config, &case);
-    let (values, labels) = cut(&case, &draw, config.patch);
-    Ok(Sample { values, labels, case: name.to_string() })
+    let (values, labels) = cut_patch(&case, &draw, config.patch);
+    Ok(Patch { values, labels, case: name.to_string() })
 }
 
 impl PatchDraw {
         /// Draws a patch: the middle of the case with `full_volume`, else a random position, or one
         /// centered on a voxel of a random label.
-    pub fn draw(random: &mut ChaCha8Rng, config: &TrainConfig, case: &Prepared) -> PatchDraw {
+    pub fn draw(random: &mut ChaCha8Rng, config: &TrainConfig, case: &PreparedCase) -> PatchDraw {
         let slack: [isize; 3] = std::array::from_fn(|axis| {
             case.input.dims[axis] as isize - config.patch[axis] as isize
         });
@@ -120,7 +120,7 @@ impl PatchDraw {
 fn start(
     random: &mut ChaCha8Rng,
     config: &TrainConfig,
-    case: &Prepared,
+    case: &PreparedCase,
     slack: [isize; 3],
 ) -> [isize; 3] {
     let dims = case.input.dims;
@@ -129,8 +129,8 @@ fn start(
         let slack = slack as i64;
         random.random_range(slack.min(0)..=slack.max(0)) as isize
     });
-    if centered && !case.foreground.is_empty() {
-        let label = &case.foreground[random.random_range(0..case.foreground.len())];
+    if centered && !case.centers_by_label.is_empty() {
+        let label = &case.centers_by_label[random.random_range(0..case.centers_by_label.len())];
         let voxel = label[random.random_range(0..label.len())] as usize;
         let at = [voxel % dims[0], voxel / dims[0] % dims[1], voxel / dims[0] / dims[1]];
         for axis in 0..3 {
@@ -146,13 +146,13 @@ fn start(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::cases::prepare;
+    use crate::cases::prepare_case;
     use model_core::{Affine, Case, Grid, LabelMap, Task, UNetConfig, Volume};
 
     pub(crate) const DIMS: [usize; 3] = [8, 12, 16];
 
     /// Two channels of distinct values, with one voxel of label 1 and a slab of label 2.
-    pub(crate) fn case() -> Prepared {
+    pub(crate) fn case() -> PreparedCase {
         let grid = Grid::new(DIMS, Affine::IDENTITY);
         let value = |n: usize| ((n * 7919) % 1009) as f32;
         let channel = |c: usize| Volume {
@@ -168,7 +168,7 @@ pub(crate) mod tests {
         let case = Case::new("test", vec![channel(0), channel(1)], Some(labels), &task).unwrap();
         let mut network = UNetConfig::preset("demo", 2, 3).unwrap();
         network.widths.truncate(2);
-        prepare(case, &TrainConfig::default().preprocess, &network).unwrap().0
+        prepare_case(case, &TrainConfig::default().preprocess, &network).unwrap().0
     }
 
     #[test]
@@ -182,7 +182,7 @@ pub(crate) mod tests {
         for number in 0..200 {
             let mut random = generator(0, RngStream::Patch, number);
             let draw = PatchDraw::draw(&mut random, &config, &case);
-            let labels = cut(&case, &draw, config.patch).1;
+            let labels = cut_patch(&case, &draw, config.patch).1;
             assert!(labels.iter().any(|&label| label != 0));
             with_one += usize::from(labels.contains(&1));
         }

@@ -10,13 +10,13 @@ const POINTS: usize = 4;
 
 /// The logarithm of a smooth multiplicative field.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bias(pub ControlGrid);
+pub struct BiasField(pub ControlGrid);
 
-impl Bias {
+impl BiasField {
         /// Draws a field, or `None` if the channel keeps its intensities.
-    pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Bias> {
+    pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<BiasField> {
         bernoulli(random, settings.bias, settings.bias_fraction)
-            .then(|| Bias(ControlGrid::draw(random, [POINTS; 3], settings.bias)))
+            .then(|| BiasField(ControlGrid::draw(random, [POINTS; 3], settings.bias)))
     }
 
         /// Multiplies the differences from the channel's lowest intensity by the field. The lowest
@@ -45,7 +45,7 @@ mod tests {
         fn differences_from_the_lowest_intensity_are_multiplied() {
         let mut values = vec![0.0; POINTS * POINTS * POINTS];
         values[POINTS - 1] = 2f32.ln();
-        let bias = Bias(ControlGrid { size: [POINTS; 3], values });
+        let bias = BiasField(ControlGrid { size: [POINTS; 3], values });
         let mut channel: Vec<f32> = (0..64).map(|n| n as f32 - 5.0).collect();
         let mut inside = vec![true; 64];
         inside[1] = false;

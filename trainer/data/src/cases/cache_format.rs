@@ -16,7 +16,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
-use super::Prepared;
+use super::PreparedCase;
 use trainer_run::files;
 
 /// The metadata key of the description. Its value is the CRC-32 of the JSON, a space, and the JSON.
@@ -41,7 +41,7 @@ struct Description {
 /// Writes a case under a temporary name, then renames the file, so that no partial file is left.
 ///
 /// The file has default permissions, so that users who share the folder can read it.
-pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> io::Result<()> {
+pub(super) fn write(file: &Path, prepared: &PreparedCase, reference: &LabelMap) -> io::Result<()> {
     let mut part = files::part(files::folder_of(file))?;
     write_to(part.as_file_mut(), prepared, reference)?;
     part.persist(file)?;
@@ -49,11 +49,11 @@ pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> i
 }
 
 /// Streams the tensors to the file: a serialized copy would double the memory.
-fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Result<()> {
-    let Prepared { input, labels, foreground, placement } = prepared;
+fn write_to(out: &mut File, prepared: &PreparedCase, reference: &LabelMap) -> io::Result<()> {
+    let PreparedCase { input, labels, centers_by_label, placement } = prepared;
     let [ni, nj, nk] = input.dims;
     let [si, sj, sk] = reference.grid.dims;
-    let centers = foreground.concat();
+    let centers = centers_by_label.concat();
     // The widest values first, so that each tensor is aligned.
     let tensors: [(&str, Dtype, Vec<usize>, &[u8]); 4] = [
         (INPUT, Dtype::F32, vec![input.channels, nk, nj, ni], bytemuck::cast_slice(&input.values)),
@@ -63,7 +63,7 @@ fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Re
     ];
     let description = Description {
         placement: placement.clone(),
-        centers: foreground.iter().map(Vec::len).collect(),
+        centers: centers_by_label.iter().map(Vec::len).collect(),
         crc32: tensors.iter().map(|(name, _, _, bytes)| (name.to_string(), crc32(bytes))).collect(),
     };
     let description = serde_json::to_string(&description)?;
@@ -91,12 +91,12 @@ fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Re
 ///
 /// # Errors
 /// Errors if the file is missing, incomplete or damaged.
-pub(super) fn read(file: &Path) -> Result<Prepared> {
-    let mut file = Opened::open(file)?;
+pub(super) fn read(file: &Path) -> Result<PreparedCase> {
+    let mut file = CacheFile::open(file)?;
     let values: Vec<f32> = file.tensor(INPUT)?;
     let labels: Vec<u8> = file.tensor(LABELS)?;
     let centers: Vec<u32> = file.tensor(CENTERS)?;
-    let Opened { description: Description { placement, centers: counts, .. }, .. } = file;
+    let CacheFile { description: Description { placement, centers: counts, .. }, .. } = file;
     let dims = placement.dims();
     let is_whole = dims.iter().product::<usize>() == labels.len()
         && values.len().is_multiple_of(labels.len())
@@ -104,14 +104,14 @@ pub(super) fn read(file: &Path) -> Result<Prepared> {
         && centers.iter().all(|&place| (place as usize) < labels.len());
         ensure!(is_whole, "expected tensors of matching sizes");
     let mut centers = &centers[..];
-    let foreground = counts.iter().map(|&count| {
+    let centers_by_label = counts.iter().map(|&count| {
         let (label, rest) = centers.split_at(count);
         centers = rest;
         label.to_vec()
     });
-    let foreground = foreground.collect();
+    let centers_by_label = centers_by_label.collect();
     let input = Input { channels: values.len() / labels.len(), dims, values };
-    Ok(Prepared { input, labels, foreground, placement })
+    Ok(PreparedCase { input, labels, centers_by_label, placement })
 }
 
 /// Reads the labels on the scan's grid.
@@ -119,7 +119,7 @@ pub(super) fn read(file: &Path) -> Result<Prepared> {
 /// # Errors
 /// See [`read`].
 pub(super) fn read_reference(file: &Path) -> Result<LabelMap> {
-    let mut file = Opened::open(file)?;
+    let mut file = CacheFile::open(file)?;
     let labels: Vec<u8> = file.tensor(REFERENCE)?;
     let grid = file.description.placement.source().clone();
         ensure!(labels.len() == grid.num_voxels(), "expected tensors of matching sizes");
@@ -133,14 +133,14 @@ pub(super) fn read_reference(file: &Path) -> Result<LabelMap> {
 /// # Errors
 /// Errors if the file is not a case in this format, or is incomplete.
 pub(super) fn check(file: &Path) -> Result<u64> {
-    let file = Opened::open(file)?;
+    let file = CacheFile::open(file)?;
     let sizes =
         [INPUT, LABELS, CENTERS].map(|name| file.range(name).map(|(start, end)| end - start));
     sizes.into_iter().sum()
 }
 
 /// An open file whose header was read.
-struct Opened {
+struct CacheFile {
     file: File,
     metadata: Metadata,
     description: Description,
@@ -148,8 +148,8 @@ struct Opened {
     start: u64,
 }
 
-impl Opened {
-    fn open(path: &Path) -> Result<Opened> {
+impl CacheFile {
+    fn open(path: &Path) -> Result<CacheFile> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
         let mut header = [0; 8];
@@ -168,7 +168,7 @@ impl Opened {
         let is_whole = check == format!("{:08x}", crc32(description.as_bytes()));
         ensure!(is_whole, "damaged description");
         let description = serde_json::from_str(description).context("damaged description")?;
-        Ok(Opened { file, metadata, description, start })
+        Ok(CacheFile { file, metadata, description, start })
     }
 
         /// Returns the first byte of a tensor and the byte after its last, relative to `start`.

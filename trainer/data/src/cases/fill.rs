@@ -9,14 +9,14 @@ use anyhow::{Result, bail};
 use indicatif::ProgressBar;
 
 use super::folder::CacheError;
-use super::{Cached, Shared, TooSmall, cache_format};
+use super::{Cached, Shared, MemoryLimitTooSmall, cache_format};
 use trainer_run::progress;
 
 /// How often progress is printed where there is no progress bar.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Finds every case in the cache, preprocessing the missing ones. Returns `None` if stopped.
-pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cached>>> {
+pub(super) fn fill_cache(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cached>>> {
     let count = shared.data_set.num_cases();
     let work = Work {
         shared,
@@ -26,7 +26,7 @@ pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cach
         made: AtomicUsize::new(0),
                 last_printed: Mutex::new(Instant::now()),
         bar: progress::bar("preparing cases", count as u64),
-        is_lost: AtomicBool::new(false),
+        is_unwritable: AtomicBool::new(false),
         results: Mutex::new((0..count).map(|_| None).collect()),
     };
         // Separate threads: a thread that waits for memory must not block one of rayon's.
@@ -38,7 +38,7 @@ pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cach
     if stop.load(Relaxed) {
         return Ok(None);
     }
-    let cached = sort_out(results.into_iter().flatten().collect())?;
+    let cached = collect_cases(results.into_iter().flatten().collect())?;
     let (made, [files, bytes]) = (made.into_inner(), shared.folder.size());
     let folder = shared.folder.path().display();
     shared.warnings.lines().into_iter().for_each(progress::say);
@@ -61,7 +61,7 @@ struct Work<'a> {
         last_printed: Mutex<Instant>,
     bar: ProgressBar,
     /// Whether the cache cannot be written.
-    is_lost: AtomicBool,
+    is_unwritable: AtomicBool,
     results: Mutex<Vec<Option<Result<Cached>>>>,
 }
 
@@ -69,7 +69,7 @@ impl Work<'_> {
         /// Takes one case after the other until all are done.
     fn run(&self) {
         let count = self.shared.data_set.num_cases();
-        while !self.stop.load(Relaxed) && !self.is_lost.load(Relaxed) {
+        while !self.stop.load(Relaxed) && !self.is_unwritable.load(Relaxed) {
             let number = self.next.fetch_add(1, Relaxed);
             if number >= count {
                 return;
@@ -77,7 +77,7 @@ impl Work<'_> {
             let result = self.case(number);
             if result.as_ref().is_err_and(|error| error.is::<CacheError>()) {
                                 // The next case would fail in the same way.
-                self.is_lost.store(true, Relaxed);
+                self.is_unwritable.store(true, Relaxed);
             }
             self.results.lock().expect("no thread panics while it holds this")[number] =
                 Some(result);
@@ -92,7 +92,7 @@ impl Work<'_> {
     }
 
     fn case(&self, number: usize) -> Result<Cached> {
-        let Shared { folder, data_set, preprocess, network, store, .. } = self.shared;
+        let Shared { folder, data_set, preprocess, network, case_cache, .. } = self.shared;
         let case = &data_set.cases[number];
         let digest = folder.digest(case)?;
         let file = folder.case_file(&digest, &data_set.task, preprocess, network);
@@ -109,7 +109,7 @@ impl Work<'_> {
         let bytes = match found {
             Some(bytes) => bytes,
             None => {
-                let _room = store.reserve(self.shared.working_bytes(number)?);
+                let _room = case_cache.reserve(self.shared.working_bytes(number)?);
                                 // The wait for memory may have been long.
                 if self.stop.load(Relaxed) {
                     bail!("stopped");
@@ -120,13 +120,13 @@ impl Work<'_> {
                 prepared.bytes()
             }
         };
-        self.shared.check_fits(number, bytes)?;
+        self.shared.check_memory_limit(number, bytes)?;
         Ok(Cached { digest, file, bytes })
     }
 }
 
 /// Returns all cases, or one error that lists every bad case.
-fn sort_out(results: Vec<Result<Cached>>) -> Result<Vec<Cached>> {
+fn collect_cases(results: Vec<Result<Cached>>) -> Result<Vec<Cached>> {
     let count = results.len();
     let mut cached = Vec::with_capacity(count);
     let (mut bad, mut too_large) = (Vec::new(), Vec::new());
@@ -135,7 +135,7 @@ fn sort_out(results: Vec<Result<Cached>>) -> Result<Vec<Cached>> {
             Ok(case) => cached.push(case),
                         // No case is at fault, and the finished cases stay in the cache.
             Err(error) if error.is::<CacheError>() => return Err(error),
-            Err(error) => match error.downcast::<TooSmall>() {
+            Err(error) => match error.downcast::<MemoryLimitTooSmall>() {
                 Ok(small) => too_large.push(small),
                 Err(error) => bad.push(format!("  {error:#}")),
             },

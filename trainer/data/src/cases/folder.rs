@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use model_core::{LabelMap, PreprocessConfig, Task, UNetConfig};
 use sha2::{Digest, Sha256};
 
-use super::{Prepared, cache_format};
+use super::{PreparedCase, cache_format};
 use crate::data_set::CaseFiles;
 use trainer_run::files::links;
 use trainer_run::files::{self, hexadecimal};
@@ -76,7 +76,7 @@ impl CacheFolder {
                 format!("expected a folder for preprocessed cases: set cache, or ${VARIABLE}")
             })?;
         let folder = CacheFolder(folder);
-        folder.refuse_others()?;
+        folder.refuse_foreign_folder()?;
         folder.make()?;
         files::remove_parts(&folder.0.join("cases"), files::LEFT_OVER);
         Ok(folder)
@@ -84,7 +84,7 @@ impl CacheFolder {
 
         /// Refuses a folder that holds other files. The cache is called safe to remove, backup programs
         /// skip it, and its temporary files are deleted.
-    fn refuse_others(&self) -> Result<()> {
+    fn refuse_foreign_folder(&self) -> Result<()> {
         let is_tagged = || {
             let tag = fs::read_to_string(self.0.join(TAG_FILE)).unwrap_or_default();
             tag.starts_with(&TAG[..43]) && tag.contains("rewind")
@@ -167,7 +167,7 @@ impl CacheFolder {
     pub fn write(
         &self,
         file: &Path,
-        prepared: &Prepared,
+        prepared: &PreparedCase,
         reference: &LabelMap,
     ) -> Result<(), CacheError> {
         let write = || cache_format::write(file, prepared, reference);
@@ -187,7 +187,7 @@ impl CacheFolder {
         /// Errors with the name of a file that cannot be read.
     pub fn digest(&self, case: &CaseFiles) -> Result<[u8; 32]> {
         let stamp = stamp(case)?;
-        let file = self.remembered(&stamp);
+        let file = self.digest_file(&stamp);
         let check =
             |digest: &[u8]| Sha256::new().chain_update(stamp).chain_update(digest).finalize();
         if let Ok(bytes) = fs::read(&file)
@@ -196,7 +196,7 @@ impl CacheFolder {
         {
             return Ok(*digest);
         }
-        let digest = hash(case)?;
+        let digest = hash_content(case)?;
                 // Errors do no harm: a partial file fails its checksum, and a missing one means that the
                 // scans are read again next time.
         let _ = fs::write(&file, [&digest[..], &check(&digest)].concat());
@@ -207,11 +207,11 @@ impl CacheFolder {
     pub fn forget(&self, case: &CaseFiles) {
         if let Ok(stamp) = stamp(case) {
                         // A missing file is forgotten already.
-            let _ = fs::remove_file(self.remembered(&stamp));
+            let _ = fs::remove_file(self.digest_file(&stamp));
         }
     }
 
-    fn remembered(&self, stamp: &[u8; 32]) -> PathBuf {
+    fn digest_file(&self, stamp: &[u8; 32]) -> PathBuf {
         self.0.join("digests").join(hexadecimal(stamp))
     }
 }
@@ -252,7 +252,7 @@ fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
 }
 
 /// Returns the SHA-256 over the concatenated contents of the files.
-fn hash(case: &CaseFiles) -> Result<[u8; 32]> {
+fn hash_content(case: &CaseFiles) -> Result<[u8; 32]> {
     let mut all = Sha256::new();
     let mut chunk = vec![0; 1 << 16];
     for file in case.files() {

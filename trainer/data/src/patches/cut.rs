@@ -2,7 +2,7 @@
 //! spatial augmentations are applied in one interpolation.
 
 use crate::augment::Augmentation;
-use crate::cases::Prepared;
+use crate::cases::PreparedCase;
 
 use super::PatchDraw;
 
@@ -11,7 +11,7 @@ use super::PatchDraw;
 ///
 /// # Shapes
 /// - returns: values `[channel, k, j, i]` and labels `[k, j, i]`
-pub fn cut(case: &Prepared, draw: &PatchDraw, patch: [usize; 3]) -> (Vec<f32>, Vec<u8>) {
+pub fn cut_patch(case: &PreparedCase, draw: &PatchDraw, patch: [usize; 3]) -> (Vec<f32>, Vec<u8>) {
     let num_voxels: usize = patch.iter().product();
     let mut values = vec![0.0; case.input.channels * num_voxels];
     let mut labels = vec![0; num_voxels];
@@ -50,7 +50,7 @@ fn mirror<T>(values: &mut [T], [ni, nj, nk]: [usize; 3], flip: [bool; 3]) {
 }
 
 fn copy(
-    case: &Prepared,
+    case: &PreparedCase,
     start: [isize; 3],
     patch: [usize; 3],
     values: &mut [f32],
@@ -89,7 +89,7 @@ struct Corners {
 
 /// Interpolates intensities trilinearly and takes labels from the nearest voxel.
 fn interpolate(
-    case: &Prepared,
+    case: &PreparedCase,
     draw: &PatchDraw,
     patch: [usize; 3],
     values: &mut [f32],

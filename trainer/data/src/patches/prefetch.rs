@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::BatchShard;
-use super::{Batch, Sample, sample};
+use super::{Batch, Patch, sample};
 use crate::cases::Cases;
 use trainer_run::config::TrainConfig;
 
@@ -18,7 +18,7 @@ use trainer_run::config::TrainConfig;
 ///
 /// The patches are prepared one by one, ahead of the training by up to two batches and a patch for
 /// each thread. The threads end when this is dropped, and after an error.
-pub struct Pool {
+pub struct BatchPrefetcher {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
         /// The local numbers of the batches that remain.
@@ -44,7 +44,7 @@ struct State {
         /// How many patches may be prepared beyond those.
     ahead: usize,
         /// Prepared patches, by number.
-    ready: BTreeMap<usize, Result<Sample>>,
+    ready: BTreeMap<usize, Result<Patch>>,
         /// The number of threads that are alive.
     working: usize,
 }
@@ -58,19 +58,19 @@ pub fn batches(
     training: &[usize],
     numbers: Range<usize>,
     workers: usize,
-) -> Pool {
-    batches_of(BatchShard::whole(config.batch), config, cases, training, numbers, workers)
+) -> BatchPrefetcher {
+    prefetch_shard(BatchShard::whole(config.batch), config, cases, training, numbers, workers)
 }
 
 /// Starts threads that prepare a rank's shard of the batches. `numbers` must cover whole steps.
-pub fn batches_of(
+pub fn prefetch_shard(
     share: BatchShard,
     config: &TrainConfig,
     cases: &Cases,
     training: &[usize],
     numbers: Range<usize>,
     workers: usize,
-) -> Pool {
+) -> BatchPrefetcher {
     let (batch, numbers) = (share.patches().len(), share.own(numbers));
     let patches = numbers.start * batch..numbers.end * batch;
     let workers = workers.clamp(1, patches.len().max(1));
@@ -95,7 +95,7 @@ pub fn batches_of(
             }
         })
     };
-    Pool {
+    BatchPrefetcher {
         workers: (0..workers).map(worker).collect(),
         shared,
         numbers,
@@ -116,14 +116,14 @@ pub fn num_workers(asked: usize, trains_on_cpu: bool) -> usize {
     }
 }
 
-impl Pool {
-        /// Returns the total time that [`Pool::next`] has waited for patches.
-    pub fn waited(&self) -> Duration {
+impl BatchPrefetcher {
+        /// Returns the total time that [`BatchPrefetcher::next`] has waited for patches.
+    pub fn wait_time(&self) -> Duration {
         self.waited
     }
 }
 
-impl Iterator for Pool {
+impl Iterator for BatchPrefetcher {
     type Item = Result<Batch>;
 
         /// Waits for the next batch. Errors name the case.
@@ -133,7 +133,7 @@ impl Iterator for Pool {
         let batch = self.share.patches().len();
         let samples = own * batch..(own + 1) * batch;
         let shared = &self.shared;
-        let batch = Batch::of(self.share.number(own), samples.map(|sample| shared.take(sample)));
+        let batch = Batch::collect(self.share.number(own), samples.map(|sample| shared.take(sample)));
         self.waited += started.elapsed();
         if batch.is_err() {
             self.numbers = 0..0;
@@ -143,7 +143,7 @@ impl Iterator for Pool {
     }
 }
 
-impl Drop for Pool {
+impl Drop for BatchPrefetcher {
     fn drop(&mut self) {
         self.shared.close();
         for worker in self.workers.drain(..) {
@@ -167,7 +167,7 @@ impl Shared {
         state.patches.next()
     }
 
-    fn give(&self, number: usize, sample: Result<Sample>) {
+    fn give(&self, number: usize, sample: Result<Patch>) {
         let mut state = self.state();
         if sample.is_err() {
             state.patches.end = state.patches.start;
@@ -177,7 +177,7 @@ impl Shared {
     }
 
         /// Waits for a patch and removes it.
-    fn take(&self, number: usize) -> Result<Sample> {
+    fn take(&self, number: usize) -> Result<Patch> {
         let mut state = self.state();
         loop {
             if let Some(sample) = state.ready.remove(&number) {
