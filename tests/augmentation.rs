@@ -4,9 +4,9 @@
 use model_core::{Affine, Case, Grid, LabelMap, PreprocessConfig, Task, UNetConfig, Volume};
 use promises::data;
 use trainer_data::augment::{Augmentation, ControlGrid, Elastic};
-use trainer_data::cases::{Prepared, prepare};
+use trainer_data::cases::{PreparedCase, prepare_case};
 use trainer_data::data_set::DataSet;
-use trainer_data::patches::{PatchDraw, cut};
+use trainer_data::patches::{PatchDraw, cut_patch};
 use trainer_run::config::{AUGMENTATIONS, AugmentSettings, Sources, TrainConfig};
 use trainer_run::rng::{RngStream, generator};
 
@@ -20,7 +20,7 @@ fn network(channels: usize) -> UNetConfig {
 
 /// A scan of 16³ voxels with these intensities and labels, by their place; its second channel is 1
 /// everywhere.
-fn case(value: impl Fn(usize) -> f32, label: impl Fn(usize) -> u8) -> Prepared {
+fn case(value: impl Fn(usize) -> f32, label: impl Fn(usize) -> u8) -> PreparedCase {
     let grid = Grid::new([16; 3], Affine::IDENTITY);
     let places = 0..grid.num_voxels();
     let voxels = places.clone().map(|n| n as f32).collect();
@@ -29,7 +29,7 @@ fn case(value: impl Fn(usize) -> f32, label: impl Fn(usize) -> u8) -> Prepared {
     let names = (1..7).map(|code| (code, code.to_string())).collect();
     let task = Task::exclusive("test", vec!["a".into(), "b".into()], names);
     let case = Case::new("test", vec![volume; 2], labels, &task).unwrap();
-    let mut prepared = prepare(case, &PreprocessConfig::default(), &network(2)).unwrap().0;
+    let mut prepared = prepare_case(case, &PreprocessConfig::default(), &network(2)).unwrap().0;
     assert_eq!(prepared.input.dims, [16; 3]);
     // As they are, not as z-scores.
     prepared.input.values = places.clone().map(value).chain(places.map(|_| 1.0)).collect();
@@ -51,7 +51,7 @@ fn patches_are_interpolated_as_scipy_does() {
         ..Augmentation::none(2)
     };
     let draw = PatchDraw { start: [-2, 3, 4], augmentation };
-    let (values, labels) = cut(&case, &draw, [12, 10, 14]);
+    let (values, labels) = cut_patch(&case, &draw, [12, 10, 14]);
     let golden = [
         ([0, 0, 0], 2.79185, 3),
         ([6, 5, 7], 4.82409, 3),
@@ -83,7 +83,8 @@ fn labels_stay_where_their_intensities_are() {
         for number in 0..60 {
             let random = &mut generator(3, RngStream::Patch, number);
             let augmentation = Augmentation::draw(random, &settings, 2, [1.0; 3]);
-            let (values, labels) = cut(&case, &PatchDraw { start: [0; 3], augmentation }, [16; 3]);
+            let (values, labels) =
+                cut_patch(&case, &PatchDraw { start: [0; 3], augmentation }, [16; 3]);
             for (n, (&value, &label)) in values.iter().zip(&labels).enumerate() {
                 let inside = values[4096 + n] > 1.0 - 1e-5;
                 // At 1.5 it is both.
@@ -127,7 +128,7 @@ fn real_scans_stay_finite_and_keep_their_labels() {
     let data_set = DataSet::open(&folder, None).unwrap();
     for number in 0..3 {
         let case = data_set.read(number).unwrap().case;
-        let case = prepare(case, &PreprocessConfig::default(), &network(1)).unwrap().0;
+        let case = prepare_case(case, &PreprocessConfig::default(), &network(1)).unwrap().0;
         let patch = case.input.dims;
         let count = |labels: &[u8]| labels.iter().filter(|label| **label != 0).count();
         let before = count(&case.labels);
@@ -140,7 +141,8 @@ fn real_scans_stay_finite_and_keep_their_labels() {
                 TrainConfig { patch, full_volume: true, augment, ..TrainConfig::default() };
             for number in 0..6 {
                 let random = &mut generator(0, RngStream::Patch, number);
-                let (values, labels) = cut(&case, &PatchDraw::draw(random, &config, &case), patch);
+                let (values, labels) =
+                    cut_patch(&case, &PatchDraw::draw(random, &config, &case), patch);
                 assert!(values.iter().all(|value| value.is_finite()), "{name}");
                 let ratio = count(&labels) as f64 / before as f64;
                 assert!((0.3..3.0).contains(&ratio), "{name}: {ratio}");

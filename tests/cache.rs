@@ -360,7 +360,7 @@ fn batches_are_the_same_for_any_number_of_threads_and_any_memory() {
             assert!(same(&pool.next().unwrap().unwrap(), wanted), "{workers} threads");
         }
         assert!(pool.next().is_none());
-        assert!(pool.waited() > Duration::ZERO);
+        assert!(pool.wait_time() > Duration::ZERO);
     }
 }
 

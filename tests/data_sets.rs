@@ -1,9 +1,9 @@
 //! The field's data sets open as they come, and all that is wrong with one is told at once.
 
-mod left_aside;
 mod names;
 mod patients;
 pub(crate) mod trees;
+mod unused_files;
 
 use std::fs;
 use std::path::Path;
@@ -206,12 +206,12 @@ fn a_scheme_is_named_and_never_guessed() {
     let open = |task| DataSet::open(folder.path(), Some(task)).unwrap();
     assert!(open("brats2018").check()[0].faults.is_empty());
     let cavity = open("brats2024");
-    assert!(cavity.cases.is_empty() && cavity.faults[0].what.contains("until 2022"));
+    assert!(cavity.cases.is_empty() && cavity.faults[0].message.contains("until 2022"));
     // The other way round a cavity would be enhancing tumor. A task of a name of its own may be meant.
     let new = folder.path().join("new");
     source.write_brats_2023(&new);
     let tumor = DataSet::open(&new, Some("brats2021")).unwrap();
-    assert!(tumor.cases.is_empty() && tumor.faults[0].what.contains("since 2023"));
+    assert!(tumor.cases.is_empty() && tumor.faults[0].message.contains("since 2023"));
     assert_eq!(tumor.unlabeled.len(), 1, "without labels nothing is mistaken");
     let own = Task { name: "Tumors".into(), ..Task::builtin("brats2021").unwrap() };
     let file = folder.path().join("task.json");
@@ -347,7 +347,10 @@ fn a_table_that_could_be_misread_is_refused() {
         open("T2, case ,T1,label\n b2.nii,a,b1.nii,\nc2.nii,../x,c1.nii,l.nii\n").unwrap();
     let images = &data_set.unlabeled[0].images;
     assert_eq!(images, &["b1.nii", "b2.nii"].map(|name| folder.path().join(name)));
-    assert!(data_set.faults[0].what.contains("a name that a file can have"), "results go by name");
+    assert!(
+        data_set.faults[0].message.contains("a name that a file can have"),
+        "results go by name"
+    );
     let twice = open("case,T1,T2\na,1,2\nA,3,4\n").unwrap();
     assert!(twice.unlabeled.len() == 1 && twice.faults.len() == 1);
 }

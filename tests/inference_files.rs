@@ -74,7 +74,7 @@ fn sorted(folder: &Path, task: &Task) -> (Vec<(String, String)>, String, String)
     let file =
         |case: &CaseFiles| case.images[0].file_name().unwrap().to_string_lossy().into_owned();
     let cases = found.cases.iter().map(|case| (case.name.clone(), file(case))).collect();
-    (cases, found.faults.join("\n"), found.left.text())
+    (cases, found.faults.join("\n"), found.unused_files.text())
 }
 
 /// A folder of BraTS has four contrasts and labels: a model of one takes that one.

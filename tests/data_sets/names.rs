@@ -41,7 +41,7 @@ fn upenn_gbm_opens_as_it_is_published() {
     assert_eq!((data_set.layout, &data_set.faults[..]), (Layout::BratsUntil2022, &[][..]));
     let wanted = ["T1", "T1GD", "T2", "FLAIR", "segm"].map(|part| format!("{id}_{part}.nii.gz"));
     assert_eq!(files(&data_set), wanted);
-    let left = data_set.left.text();
+    let left = data_set.unused_files.text();
     for part in ["t1gd unstripped", "automatedapproxsegm", "(fa)"] {
         assert!(left.contains(part), "{part} in {left}");
     }
@@ -120,7 +120,7 @@ fn capitals_are_no_other_name() {
     assert_eq!((data_set.cases.len(), &data_set.faults[..]), (2, &[][..]));
     fs::copy(file("imagesTr/case-0_0001.NII.GZ"), file("imagesTr/case-0_0001.nii.gz")).unwrap();
     let faults = DataSet::open(nnunet.path(), None).unwrap().faults;
-    assert!(faults[0].what.contains("expected one file, found two"), "{faults:?}");
+    assert!(faults[0].message.contains("expected one file, found two"), "{faults:?}");
 }
 
 #[test]

@@ -17,8 +17,8 @@ fn source(names: &[&str]) -> Source {
 
 fn held_out(data_set: &DataSet, settings: &str) -> Vec<String> {
     let config = TrainConfig::parse(settings).unwrap();
-    let patients = Patients::of(data_set, config.group_by.as_deref()).unwrap();
-    let (_, held_out) = split_by_patient(&config, &patients.of_case).unwrap();
+    let patients = Patients::find(data_set, config.group_by.as_deref()).unwrap();
+    let (_, held_out) = split_by_patient(&config, &patients.by_case).unwrap();
     held_out.into_iter().map(|n| data_set.cases[n].name.clone()).collect()
 }
 
@@ -41,9 +41,9 @@ fn time_points_of_a_patient_stay_together() {
     }
     assert_eq!(held_out(&data_set, "held_out = 3").len(), 2);
     assert_eq!(held_out(&data_set, "held_out = 3\ngroup_by = \"case\"").len(), 3);
-    let all = Patients::of(&data_set, Some("^(BraTS)")).unwrap();
-    assert_eq!((all.several.len(), all.several[0].len()), (1, 6));
-    let error = Patients::of(&data_set, Some("00005")).unwrap_err().to_string();
+    let all = Patients::find(&data_set, Some("^(BraTS)")).unwrap();
+    assert_eq!((all.with_several_cases.len(), all.with_several_cases[0].len()), (1, 6));
+    let error = Patients::find(&data_set, Some("00005")).unwrap_err().to_string();
     assert!(error.contains("4 of 6"), "{error}");
 }
 
@@ -58,9 +58,9 @@ fn a_column_of_a_table_names_the_patient() {
         rows.lines().zip(patients).map(|(row, patient)| format!("{row},{patient}")).collect();
     fs::write(&file, rows.join("\n").replace("P1 ", "p1")).unwrap();
     let data_set = DataSet::open(&file, Some("brats2023")).unwrap();
-    let patients = Patients::of(&data_set, None).unwrap();
+    let patients = Patients::find(&data_set, None).unwrap();
     assert_eq!(
-        (patients.several, patients.of_case),
+        (patients.with_several_cases, patients.by_case),
         (vec![vec!["a".into(), "c".into()]], vec![0, 1, 0])
     );
 }
@@ -72,11 +72,11 @@ fn a_case_that_was_copied_under_another_name_is_found() {
     source.cases[3].channels = source.cases[0].channels.clone();
     source.write_nnunet(folder.path(), true);
     let data_set = DataSet::open(folder.path(), None).unwrap();
-    let patients = Patients::of(&data_set, None).unwrap();
-    assert_eq!(patients.of_case, [0, 1, 2, 0]);
+    let patients = Patients::find(&data_set, None).unwrap();
+    assert_eq!(patients.by_case, [0, 1, 2, 0]);
     let notes = patients.notes().join("\n");
     assert!(notes.contains("equal images under a and copy-of-a (SHA-256 "), "{notes}");
     // By case nothing is kept together, and it is said all the same.
-    let alone = Patients::of(&data_set, Some("case")).unwrap();
-    assert_eq!((alone.of_case, alone.equal), (vec![0, 1, 2, 3], patients.equal));
+    let alone = Patients::find(&data_set, Some("case")).unwrap();
+    assert_eq!((alone.by_case, alone.equal_images), (vec![0, 1, 2, 3], patients.equal_images));
 }

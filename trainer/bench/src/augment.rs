@@ -8,8 +8,8 @@ use model_core::{Affine, Case, Grid, LabelMap, PreprocessConfig, Task, UNetConfi
 use rand_chacha::ChaCha8Rng;
 
 use trainer_data::augment::Augmentation;
-use trainer_data::cases::{Prepared, prepare};
-use trainer_data::patches::{PatchDraw, cut};
+use trainer_data::cases::{PreparedCase, prepare_case};
+use trainer_data::patches::{PatchDraw, cut_patch};
 use trainer_run::DISCLAIMER;
 use trainer_run::config::{AUGMENTATIONS, AugmentSettings};
 use trainer_run::rng::{RngStream, generator, normal};
@@ -105,14 +105,19 @@ fn transforms() -> Vec<(&'static str, AugmentSettings)> {
 }
 
 /// Milliseconds of each patch.
-fn times(case: &Prepared, settings: &AugmentSettings, patch: [usize; 3], count: usize) -> Vec<f64> {
+fn times(
+    case: &PreparedCase,
+    settings: &AugmentSettings,
+    patch: [usize; 3],
+    count: usize,
+) -> Vec<f64> {
     let start: [isize; 3] =
         std::array::from_fn(|axis| (case.input.dims[axis] as isize - patch[axis] as isize) / 2);
     let time = |number: usize| {
         let random: &mut ChaCha8Rng = &mut generator(0, RngStream::Patch, number as u64);
         let started = Instant::now();
         let augmentation = Augmentation::draw(random, settings, case.input.channels, [1.0; 3]);
-        let (values, _) = cut(case, &PatchDraw { start, augmentation }, patch);
+        let (values, _) = cut_patch(case, &PatchDraw { start, augmentation }, patch);
         std::hint::black_box(values);
         started.elapsed().as_secs_f64() * 1000.0
     };
@@ -120,7 +125,7 @@ fn times(case: &Prepared, settings: &AugmentSettings, patch: [usize; 3], count: 
 }
 
 /// A scan of noise with one label.
-fn case(dims: [usize; 3], channels: usize) -> Result<Prepared> {
+fn case(dims: [usize; 3], channels: usize) -> Result<PreparedCase> {
     let grid = Grid::new(dims, Affine::IDENTITY);
     let channel = |n: usize| {
         let noise = normal(generator(n as u64, RngStream::Patch, 0));
@@ -134,5 +139,5 @@ fn case(dims: [usize; 3], channels: usize) -> Result<Prepared> {
     let case = Case::new("noise", volumes, labels, &task)?;
     let network =
         UNetConfig { widths: vec![8], groups: 4, ..UNetConfig::preset("demo", channels, 2)? };
-    Ok(prepare(case, &PreprocessConfig::default(), &network)?.0)
+    Ok(prepare_case(case, &PreprocessConfig::default(), &network)?.0)
 }

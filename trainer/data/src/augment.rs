@@ -1,5 +1,7 @@
-//! Random changes of a patch: each draws its parameters first, and is then applied by a pure
-//! function. Those in space are applied all at once, where patches are cut.
+//! Random changes of a patch.
+//!
+//! Each augmentation first draws its parameters, and a pure function then applies them. The spatial
+//! ones are applied together, in one interpolation, when the patch is cut.
 
 use rand::{Rng, RngExt};
 
@@ -9,51 +11,52 @@ mod affine;
 mod bias;
 mod control_grid;
 mod elastic;
+mod gain_shift;
 mod gamma;
-mod linear;
 mod noise;
 
-pub use bias::Bias;
-pub use control_grid::{ControlGrid, Rows};
+pub use bias::BiasField;
+pub use control_grid::{ControlGrid, FieldRows};
 pub use elastic::Elastic;
+pub use gain_shift::GainShift;
 pub use gamma::Gamma;
-pub use linear::Linear;
 pub use noise::Noise;
 
-/// One patch's changes.
+/// The augmentations of one patch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Augmentation {
-    /// Which axes are mirrored.
+    /// The axes that are mirrored.
     pub flip: [bool; 3],
-    /// From offsets to the patch's center, in voxels, to offsets in the scan; none for the same.
+    /// Maps offsets from the patch's center to offsets in the scan, both in voxels. `None` is the
+    /// identity.
     pub scan_from_patch: Option<[[f32; 3]; 3]>,
-    /// Displacements in the scan.
+    /// Elastic displacements in the scan.
     pub elastic: Option<Elastic>,
-    /// Each channel's change.
-    pub channels: Vec<Intensity>,
+    /// The intensity changes of each channel.
+    pub channels: Vec<IntensityChange>,
 }
 
-/// The changes of one channel, in the order in which they are applied.
+/// The intensity changes of one channel, in the order in which they are applied.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Intensity {
-    /// A smooth factor.
-    pub bias: Option<Bias>,
-    /// A power.
+pub struct IntensityChange {
+    /// Multiplies by a smooth field.
+    pub bias: Option<BiasField>,
+    /// Changes the contrast.
     pub gamma: Option<Gamma>,
-    /// A factor and a shift.
-    pub linear: Option<Linear>,
-    /// Gaussian noise.
+    /// Multiplies by a factor and adds a shift.
+    pub gain_shift: Option<GainShift>,
+    /// Adds Gaussian noise.
     pub noise: Option<Noise>,
 }
 
 impl Augmentation {
-    /// No change of so many channels.
+    /// Returns the augmentation that changes nothing, for a number of channels.
     pub fn none(channels: usize) -> Augmentation {
-        let channels = vec![Intensity::default(); channels];
+        let channels = vec![IntensityChange::default(); channels];
         Augmentation { flip: [false; 3], scan_from_patch: None, elastic: None, channels }
     }
 
-    /// Draws the changes of one patch of a scan with this spacing.
+    /// Draws the augmentations of one patch. `spacing_mm` is the scan's.
     pub fn draw(
         random: &mut impl Rng,
         settings: &AugmentSettings,
@@ -64,16 +67,16 @@ impl Augmentation {
             flip: settings.flip.map(|flip| flip && random.random_bool(0.5)),
             scan_from_patch: affine::draw(random, settings, spacing_mm),
             elastic: Elastic::draw(random, settings),
-            channels: (0..channels).map(|_| Intensity::draw(random, settings)).collect(),
+            channels: (0..channels).map(|_| IntensityChange::draw(random, settings)).collect(),
         }
     }
 
-    /// Changes the intensities of a patch. Voxels that are 0 in every channel stay 0.
+    /// Changes the intensities of a patch in place. Voxels that are 0 in every channel stay 0.
     ///
     /// # Shapes
     /// - `values`: `[channel, k, j, i]`
     pub fn change_intensities(&self, values: &mut [f32], patch: [usize; 3]) {
-        if self.channels.iter().all(|channel| *channel == Intensity::default()) {
+        if self.channels.iter().all(|channel| *channel == IntensityChange::default()) {
             return;
         }
         let num_voxels: usize = patch.iter().product();
@@ -87,17 +90,17 @@ impl Augmentation {
     }
 }
 
-impl Intensity {
-    fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Intensity {
-        Intensity {
-            bias: Bias::draw(random, settings),
+impl IntensityChange {
+    fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> IntensityChange {
+        IntensityChange {
+            bias: BiasField::draw(random, settings),
             gamma: Gamma::draw(random, settings),
-            linear: Linear::draw(random, settings),
+            gain_shift: GainShift::draw(random, settings),
             noise: Noise::draw(random, settings),
         }
     }
 
-    /// Changes one channel where it is `inside`.
+    /// Changes the voxels of one channel that are `inside`.
     fn apply(&self, channel: &mut [f32], inside: &[bool], patch: [usize; 3]) {
         if let Some(bias) = &self.bias {
             bias.apply(channel, inside, patch);
@@ -105,8 +108,8 @@ impl Intensity {
         if let Some(gamma) = &self.gamma {
             gamma.apply(channel, inside);
         }
-        if let Some(linear) = &self.linear {
-            linear.apply(channel, inside);
+        if let Some(gain_shift) = &self.gain_shift {
+            gain_shift.apply(channel, inside);
         }
         if let Some(noise) = &self.noise {
             noise.apply(channel, inside);
@@ -114,17 +117,17 @@ impl Intensity {
     }
 }
 
-/// Whether a change of this amount is made this time.
+/// Draws whether an augmentation is applied. One whose amount is 0 never is, and draws nothing.
 fn bernoulli(random: &mut impl Rng, amount: f64, fraction: f64) -> bool {
     amount > 0.0 && random.random_bool(fraction)
 }
 
-/// A number from −1 to 1.
+/// Draws a number from −1 to 1.
 fn signed(random: &mut impl Rng) -> f64 {
     2.0 * random.random::<f64>() - 1.0
 }
 
-/// The lowest and highest intensity inside; none where nothing is inside.
+/// Returns the lowest and the highest intensity inside, or `None` if no voxel is inside.
 fn range(channel: &[f32], inside: &[bool]) -> Option<(f32, f32)> {
     let values = channel.iter().zip(inside).filter(|(_, inside)| **inside);
     values.fold(None, |range, (&value, _)| {
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_settings_are_no_change() {
+    fn augmentation_without_settings_changes_nothing() {
         assert_eq!(draw(&AugmentSettings::none(), 0), Augmentation::none(2));
         let mut values = vec![1.5, -2.0, 3.0, 0.25];
         Augmentation::none(2).change_intensities(&mut values, [2, 1, 1]);
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_depends_on_its_generator_alone() {
+    fn a_draw_depends_only_on_its_generator() {
         for name in AUGMENTATIONS {
             let settings = AugmentSettings::preset(name).unwrap();
             assert_eq!(draw(&settings, 3), draw(&settings, 3));
@@ -163,21 +166,21 @@ mod tests {
     }
 
     #[test]
-    fn changes_come_as_often_as_asked() {
+    fn augmentations_have_the_configured_frequencies() {
         let settings = AugmentSettings::default();
         let draws: Vec<Augmentation> = (0..2000).map(|number| draw(&settings, number)).collect();
-        let share = |of: &dyn Fn(&Augmentation) -> bool| {
-            draws.iter().filter(|draw| of(draw)).count() as f64 / draws.len() as f64
+        let share = |predicate: &dyn Fn(&Augmentation) -> bool| {
+            draws.iter().filter(|draw| predicate(draw)).count() as f64 / draws.len() as f64
         };
         for (found, expected) in [
             (share(&|d| d.flip[1]), 0.5),
             (share(&|d| d.scan_from_patch.is_some()), 1.0 - 0.8 * 0.8),
             (share(&|d| d.channels[0].gamma.is_some()), 0.3),
-            (share(&|d| d.channels[1].linear.is_some()), 1.0 - 0.7 * 0.7),
+            (share(&|d| d.channels[1].gain_shift.is_some()), 1.0 - 0.7 * 0.7),
             (share(&|d| d.channels[1].noise.is_some()), 0.1),
             (share(&|d| d.elastic.is_some()), 0.0),
         ] {
-            assert!((found - expected).abs() < 0.035, "{found} instead of {expected}");
+            assert!((found - expected).abs() < 0.035, "expected {expected}, found {found}");
         }
     }
 

@@ -1,5 +1,7 @@
-//! The preprocessed cases of a data set: made once, kept in a cache on disk that runs share, and in
-//! memory up to a bound.
+//! The preprocessed cases of a data set.
+//!
+//! Each case is preprocessed once and stored in a cache on disk, which all runs share. Loaded cases
+//! stay in memory up to a limit.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,29 +24,29 @@ mod case_cache;
 mod fill;
 mod folder;
 
+pub use case_cache::CacheGuard;
 use case_cache::CaseCache;
-pub use case_cache::Loaded;
 use folder::CacheFolder;
 
-/// Foreground voxels that are kept for each label to center patches on.
+/// The largest number of foreground voxels per label that are stored to center patches on.
 const MAX_CENTERS: usize = 20_000;
 
-/// What writing a case takes besides it and its places: a buffer, and its description.
+/// Memory for writing a case, besides the case and its patch centers: a buffer and the description.
 const WRITING_BYTES: u64 = 1 << 20;
 
-/// What the places to center patches on take for each label: found, then written in one.
+/// Memory for the patch centers of one label: once as they are found, once as they are written.
 const CENTERS_BYTES: u64 = 8 * MAX_CENTERS as u64;
 
-/// A case ready for training and for being measured.
+/// A case that is ready for training and validation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Prepared {
+pub struct PreparedCase {
     /// The network's input.
     pub input: Input,
-    /// Labels on the input's grid, codes.
+    /// Label codes on the input's grid.
     pub labels: Vec<u8>,
-    /// For each label that is present, some of its voxels' places in `labels`.
-    pub foreground: Vec<Vec<u32>>,
-    /// Leads predictions back to the scan's grid.
+    /// For each label that is present, the indices in `labels` of some of its voxels.
+    pub centers_by_label: Vec<Vec<u32>>,
+    /// Maps predictions back to the scan's grid.
     pub placement: Placement,
 }
 
@@ -52,7 +54,7 @@ pub struct Prepared {
 #[derive(Clone)]
 pub struct Cases {
     shared: Arc<Shared>,
-    /// SHA-256 over every file, in the data set's order, in hexadecimal.
+    /// SHA-256 over the digests of all cases, in the data set's order, in hexadecimal.
     pub fingerprint: String,
 }
 
@@ -62,28 +64,30 @@ struct Shared {
     network: UNetConfig,
     folder: CacheFolder,
     cached: Vec<Cached>,
-    store: Arc<CaseCache<Prepared>>,
-    /// About the files that were read.
+    case_cache: Arc<CaseCache<PreparedCase>>,
+    /// Warnings about the files that were read.
     warnings: WarningCounts,
-    /// Whether it was said that the cache can no longer be written.
-    is_lost: AtomicBool,
+    /// Whether a line has reported that the cache can no longer be written.
+    is_unwritable: AtomicBool,
 }
 
 /// A case in the cache.
 struct Cached {
     digest: [u8; 32],
     file: PathBuf,
-    /// What it takes in memory.
+    /// Memory that the loaded case takes.
     bytes: u64,
 }
 
 impl Cases {
-    /// Preprocesses the cases that the cache does not hold yet, in parallel, so that a bad file is
-    /// named before training starts; none when stopped on the way, and what is done by then stays
-    /// done.
+    /// Preprocesses, in parallel, the cases that the cache lacks.
+    ///
+    /// This finds every bad file before training starts. Returns `None` if `stop` was set
+    /// meanwhile; the cases that were finished by then stay in the cache.
     ///
     /// # Errors
-    /// Names every bad file; a cache that cannot be used; a bound on memory that no case fits.
+    /// Errors with the names of all bad files, if the cache cannot be used, or if the memory limit is
+    /// too small for a case.
     pub fn open(
         data_set: DataSet,
         config: &TrainConfig,
@@ -93,136 +97,139 @@ impl Cases {
         network.check()?;
         config.preprocess.check()?;
         let folder = CacheFolder::open(config.cache.as_deref())?;
-        // A float becomes the nearest integer that a u64 holds.
-        let bound = (config.memory_gib * (1u64 << 30) as f64) as u64;
+        // The conversion of a float saturates at the ends of u64.
+        let max_bytes = (config.memory_gib * (1u64 << 30) as f64) as u64;
         let shared = Shared {
             data_set,
             preprocess: config.preprocess.clone(),
             network: network.clone(),
             folder,
             cached: Vec::new(),
-            store: CaseCache::new(bound),
+            case_cache: CaseCache::new(max_bytes),
             warnings: WarningCounts::default(),
-            is_lost: AtomicBool::new(false),
+            is_unwritable: AtomicBool::new(false),
         };
-        let Some(cached) = fill::fill(&shared, stop)? else { return Ok(None) };
+        let Some(cached) = fill::fill_cache(&shared, stop)? else { return Ok(None) };
         let mut all = Sha256::new();
         cached.iter().for_each(|cached| all.update(cached.digest));
         let fingerprint = hexadecimal(&all.finalize());
         Ok(Some(Cases { shared: Arc::new(Shared { cached, ..shared }), fingerprint }))
     }
 
-    /// Number of cases.
+    /// Returns the number of cases.
     pub fn len(&self) -> usize {
         self.shared.cached.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no cases.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A case's name.
+    /// Returns a case's name.
     pub fn name(&self, number: usize) -> &str {
         &self.shared.data_set.cases[number].name
     }
 
-    /// What the cases take in memory together, were all of them kept.
+    /// Returns the memory that all cases would take together.
     pub fn bytes(&self) -> u64 {
         self.shared.cached.iter().map(|cached| cached.bytes).sum()
     }
 
-    /// A case, from memory or from the cache; its part of the bound is in use until it is dropped.
-    /// A thread holds one at a time: with more it could wait for itself.
+    /// Loads a case from memory or from the cache.
+    ///
+    /// The case counts towards the memory limit until the returned guard is dropped. A thread must
+    /// hold at most one guard at a time: with more it could wait for itself.
     ///
     /// # Errors
-    /// When the cache no longer holds it whole, and its files can no longer be read either, or are
-    /// others now.
-    pub fn load(&self, number: usize) -> Result<Loaded<Prepared>> {
-        let Shared { cached, store, .. } = &*self.shared;
+    /// Errors if the cached file is missing or damaged and the case's own files cannot be read or
+    /// have changed.
+    pub fn load(&self, number: usize) -> Result<CacheGuard<PreparedCase>> {
+        let Shared { cached, case_cache, .. } = &*self.shared;
         let Cached { digest, file, bytes } = &cached[number];
         let read = || Ok((cache_format::read(file)?, *bytes));
-        store.get(number, *bytes, read).or_else(|error| {
-            self.say_again(number, &error);
+        case_cache.get(number, *bytes, read).or_else(|error| {
+            self.log_preprocessing_again(number, &error);
             let working_bytes = self.shared.working_bytes(number)?;
-            store.get(number, working_bytes, || {
-                let prepared = self.shared.make_again(number, file, digest)?.0;
+            case_cache.get(number, working_bytes, || {
+                let prepared = self.shared.preprocess_again(number, file, digest)?.0;
                 let bytes = prepared.bytes();
                 Ok((prepared, bytes))
             })
         })
     }
 
-    /// A case's labels on its scan's grid, from the cache.
+    /// Reads a case's labels on its scan's grid from the cache.
     ///
     /// # Errors
-    /// As [`Cases::load`].
+    /// See [`Cases::load`].
     pub fn reference(&self, number: usize) -> Result<LabelMap> {
         let Cached { digest, file, .. } = &self.shared.cached[number];
         cache_format::read_reference(file).or_else(|error| {
-            self.say_again(number, &error);
-            let _room = self.shared.store.reserve(self.shared.working_bytes(number)?);
-            Ok(self.shared.make_again(number, file, digest)?.1)
+            self.log_preprocessing_again(number, &error);
+            let _room = self.shared.case_cache.reserve(self.shared.working_bytes(number)?);
+            Ok(self.shared.preprocess_again(number, file, digest)?.1)
         })
     }
 
-    fn say_again(&self, number: usize, error: &anyhow::Error) {
-        if self.shared.is_lost.load(Ordering::Relaxed) {
+    fn log_preprocessing_again(&self, number: usize, error: &anyhow::Error) {
+        if self.shared.is_unwritable.load(Ordering::Relaxed) {
             return;
         }
         let name = self.name(number);
-        let text = format!("{name} is made again, since its cache cannot be used: {error:#}");
+        let text = format!("{name}: preprocessing it again, its cache file is unusable: {error:#}");
         progress::line(&ProgressBar::hidden(), text);
     }
 }
 
 impl Shared {
-    /// Preprocesses a case whose files have this digest.
-    fn make(&self, number: usize, expected: &[u8; 32]) -> Result<(Prepared, LabelMap)> {
+    /// Reads and preprocesses a case. Errors if its files do not have the `expected` digest.
+    fn make(&self, number: usize, expected: &[u8; 32]) -> Result<(PreparedCase, LabelMap)> {
         let case_files = &self.data_set.cases[number];
         let LoadedCase { case, digest, warnings } = self.data_set.read(number)?;
         warnings.iter().for_each(|(text, file)| self.warnings.add(text, file));
         if digest != *expected {
-            // What is remembered of them could be of the files before, under the same stamp.
+            // The remembered digest could be that of the previous files with the same stamp.
             self.folder.forget(case_files);
             bail!(
-                "expected files that stay as they are, found others since they were first read (in \
-                 {})",
+                "expected files that stay as they are, found files that changed since they were first \
+                                 read (in {})",
                 case_files.name
             );
         }
-        prepare(case, &self.preprocess, &self.network)
+        prepare_case(case, &self.preprocess, &self.network)
             .with_context(|| format!("in the case {}", case_files.name))
     }
 
-    /// The same for a run on its way, which has lost the case's file and writes it again. Where the
-    /// cache cannot be written any more it goes on without.
-    fn make_again(
+    /// Preprocesses a case again during a run, because its cache file is lost, and writes that file.
+    /// If the cache cannot be written any more, the run goes on without it.
+    fn preprocess_again(
         &self,
         number: usize,
         file: &Path,
         digest: &[u8; 32],
-    ) -> Result<(Prepared, LabelMap)> {
+    ) -> Result<(PreparedCase, LabelMap)> {
         let (prepared, reference) = self.make(number, digest)?;
         let written = self.folder.write(file, &prepared, &reference);
         if let Err(error) = written
-            && !self.is_lost.swap(true, Ordering::Relaxed)
+            && !self.is_unwritable.swap(true, Ordering::Relaxed)
         {
-            let text = format!("{error}; going on without, which takes longer");
+            let text = format!("{error}; continuing without the cache, which takes longer");
             progress::line(&ProgressBar::hidden(), text);
         }
         Ok((prepared, reference))
     }
 
-    /// What preprocessing a case takes in memory, from its header; refused where the bound is less.
+    /// Returns the memory that preprocessing a case takes, from its headers. Errors if the memory
+    /// limit is lower.
     fn working_bytes(&self, number: usize) -> Result<u64> {
         let case_files = &self.data_set.cases[number];
         let (mut largest, mut channels, mut grid) = (0, 0, None);
         for image in &case_files.images {
-            let (head, length) = ScanBytes::head(image)?;
+            let (header, length) = ScanBytes::read_header(image)?;
             largest = length.max(largest);
-            // What is wrong with a header is said when the file is read.
-            if let Some((found, count)) = head {
+            // Reading the file reports what is wrong with its header.
+            if let Some((found, count)) = header {
                 channels += count;
                 grid.get_or_insert(found);
             }
@@ -231,83 +238,87 @@ impl Shared {
             largest = ScanBytes::working_bytes(label, |voxels, _| voxels)?.max(largest);
         }
         let bytes = match grid {
-            // While the last file is read, the other channels are there, but no copies yet.
+            // While the last file is read, the other channels are decoded, but not copied yet.
             Some(grid) => {
                 let decoded = (4 * channels as u64).saturating_mul(grid.num_voxels() as u64);
                 working_bytes(&grid, channels, &self.preprocess, &self.network)
                     .max(decoded.saturating_add(largest))
             }
-            // Refused at its header.
+            // Reading refuses the file at its header.
             None => largest,
         };
         let num_labels = self.data_set.task.labels.len() as u64 + 1;
         let bytes = bytes.saturating_add(WRITING_BYTES + CENTERS_BYTES * num_labels);
-        self.check_fits(number, bytes)?;
+        self.check_memory_limit(number, bytes)?;
         Ok(bytes)
     }
 
-    fn check_fits(&self, number: usize, bytes: u64) -> Result<()> {
+    fn check_memory_limit(&self, number: usize, bytes: u64) -> Result<()> {
         let name = &self.data_set.cases[number].name;
-        let fits = bytes <= self.store.bound();
+        let fits = bytes <= self.case_cache.max_bytes();
         ensure!(
             fits,
-            TooSmall { needed_bytes: bytes, bound: self.store.bound(), name: name.clone() }
+            MemoryLimitTooSmall {
+                needed_bytes: bytes,
+                max_bytes: self.case_cache.max_bytes(),
+                name: name.clone()
+            }
         );
         Ok(())
     }
 }
 
-/// A bound on memory that a case does not fit.
+/// The memory limit is too small for a case.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "expected memory_gib of at least {}, found {} (for {name})",
-    gib(.needed_bytes.div_ceil(1 << 20)), gib(.bound >> 20)
+    gib(.needed_bytes.div_ceil(1 << 20)), gib(.max_bytes >> 20)
 )]
-struct TooSmall {
+struct MemoryLimitTooSmall {
     needed_bytes: u64,
-    bound: u64,
+    max_bytes: u64,
     name: String,
 }
 
-/// MiB as GiB, not rounded down.
+/// Converts MiB to GiB, rounded up to thousandths.
 fn gib(mib: u64) -> f64 {
     (mib as f64 / 1.024).ceil() / 1000.0
 }
 
-impl Prepared {
+impl PreparedCase {
     fn bytes(&self) -> u64 {
-        let centers: usize = self.foreground.iter().map(Vec::len).sum();
+        let centers: usize = self.centers_by_label.iter().map(Vec::len).sum();
         (4 * self.input.values.len() + self.labels.len() + 4 * centers) as u64
     }
 }
 
-/// Preprocesses a case that has labels, and gives these as they are on the scan's grid too.
+/// Preprocesses a case with labels. Returns the labels on the scan's grid too.
 ///
 /// # Errors
-/// When the preprocessing cannot be applied to it.
-pub fn prepare(
+/// Errors if the case has no labels or cannot be preprocessed.
+pub fn prepare_case(
     case: Case,
     config: &PreprocessConfig,
     network: &UNetConfig,
-) -> Result<(Prepared, LabelMap)> {
+) -> Result<(PreparedCase, LabelMap)> {
     let reference = case.labels.context("expected labels, found none")?;
     let (input, placement) = preprocess(&case.channels, config, network)?;
     drop(case.channels);
     let labels = placement.place_labels(&reference);
     let mut counts = [0usize; 256];
     labels.iter().for_each(|&code| counts[usize::from(code)] += 1);
-    // Every so many voxels of a label, the first one in any case.
+    // Every n-th voxel of a label, starting with its first.
     let steps = counts.map(|count| count.div_ceil(MAX_CENTERS));
     let mut seen = [0usize; 256];
-    let mut foreground: Vec<Vec<u32>> = vec![Vec::new(); 256];
+    let mut centers_by_label: Vec<Vec<u32>> = vec![Vec::new(); 256];
     for (place, &code) in labels.iter().enumerate().filter(|(_, code)| **code != 0) {
         let code = usize::from(code);
         if seen[code].is_multiple_of(steps[code]) {
-            foreground[code].push(place as u32);
+            centers_by_label[code].push(place as u32);
         }
         seen[code] += 1;
     }
-    foreground.retain(|places| !places.is_empty());
-    foreground.iter_mut().for_each(Vec::shrink_to_fit);
-    Ok((Prepared { input, labels, foreground, placement }, reference))
+    centers_by_label.retain(|places| !places.is_empty());
+    centers_by_label.iter_mut().for_each(Vec::shrink_to_fit);
+    Ok((PreparedCase { input, labels, centers_by_label, placement }, reference))
 }

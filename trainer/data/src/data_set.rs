@@ -1,14 +1,14 @@
-//! Data sets as they come: what is asked, and each case's files, from the field's folders or a
-//! table of paths. One file a layout.
+//! Data sets as they are distributed: the task, and the files of each case.
+//!
+//! One module reads one layout: folders of the field's public data sets, or a CSV of paths.
 
 mod brats;
-pub mod by_suffix;
+pub mod by_file_name;
 mod check;
 mod dataset_json;
 mod equal_images;
 mod fault;
 mod iseg;
-mod left_aside;
 pub mod listing;
 mod nnunet;
 mod patients;
@@ -17,6 +17,7 @@ mod scan_bytes;
 mod statistics;
 mod table;
 mod task;
+mod unused_files;
 mod warnings;
 
 use std::collections::BTreeMap;
@@ -26,88 +27,88 @@ use anyhow::{Result, bail, ensure};
 use model_core::{Case, DEFAULT_TOLERANCE_VOXELS, Error, Task, Volume};
 use sha2::{Digest, Sha256};
 
-pub use check::{CaseReport, Checked, Warning};
+pub use check::{CaseReport, CheckedCase, Warning};
 pub use fault::{Fault, list as list_faults};
-pub use left_aside::LeftAside;
 pub use patients::Patients;
 pub use scan_bytes::ScanBytes;
-pub use statistics::Intensities;
+pub use statistics::IntensityStats;
 pub use task::{is_name as is_task_name, resolve as resolve_task};
+pub use unused_files::UnusedFiles;
 pub use warnings::WarningCounts;
 
 use trainer_run::progress;
 
-/// A data set: what is asked, and each case's files.
+/// A data set: its task, and the files of each case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataSet {
-    /// Its name.
+    /// The data set's name.
     pub name: String,
-    /// Its licence; empty when none is stated.
+    /// The data set's licence. Empty if it states none.
     pub licence: String,
-    /// What a network is asked.
+    /// The channels, labels and regions.
     pub task: Task,
-    /// How its files are laid out.
+    /// The layout of the files.
     pub layout: Layout,
     /// The cases with labels.
     pub cases: Vec<CaseFiles>,
-    /// The cases without.
+    /// The cases without labels.
     pub unlabeled: Vec<CaseFiles>,
-    /// What is wrong with further cases, found while their files were listed.
+    /// Faults of further cases, found while the files were listed.
     pub faults: Vec<Fault>,
-    /// What a person should be told of it.
+    /// Notes for the user.
     pub notes: Vec<String>,
-    /// Who a case is of, where the data set says so: the patient by the case.
+    /// The patient of each case, by the case's name, as far as the data set states it.
     pub patients: BTreeMap<String, String>,
-    /// What lies beside its cases and is not used.
-    pub left: LeftAside,
-    /// How far apart the files of one case may lie, in voxels.
+    /// Files beside the cases that are not used.
+    pub unused_files: UnusedFiles,
+    /// The largest distance between the files of one case, in voxels.
     pub tolerance_voxels: f64,
 }
 
-/// A case as it was read.
+/// A case read from its files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadedCase {
-    /// The case, its files in the axis order of the first.
+    /// The case. All its files are in the axis order of the first.
     pub case: Case,
     /// SHA-256 over its files.
     pub digest: [u8; 32],
-    /// What a user should know about its files, each as a sentence with its file.
+    /// Warnings about the files, each with its file.
     pub warnings: Vec<(String, PathBuf)>,
 }
 
-/// Where a case lies.
+/// The files of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseFiles {
-    /// The case's name, which no other case of the data set has.
+    /// The case's name, unique in the data set.
     pub name: String,
-    /// One file with all channels, or one a channel in the task's order; of a `.hdr`/`.img` pair
-    /// the header.
+    /// One file with all channels, or one file a channel in the task's order. A `.hdr`/`.img` pair is
+    /// named by its header.
     pub images: Vec<PathBuf>,
-    /// The labels, where they are known.
+    /// The label map, if the labels are known.
     pub label: Option<PathBuf>,
 }
 
-/// How a data set's files are laid out.
+/// The layout of a data set's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// `dataset.json` that lists images and labels.
+    /// A `dataset.json` that lists images and labels.
     Decathlon,
-    /// The same, with a file for each channel that the list leaves out.
+    /// A `dataset.json` that lists `CASE.nii.gz` for the files `CASE_0000.nii.gz`, one a channel.
     NnunetV1,
-    /// `dataset.json` without a list; cases are told by their files' names.
+    /// A `dataset.json` without a list. The names of the files tell the cases.
     NnunetV2,
-    /// `ID_t1ce.nii.gz` and the like, as until 2022.
+    /// `ID_t1ce.nii.gz` and similar names, as until 2022.
     BratsUntil2022,
-    /// `ID-t1c.nii.gz` and the like, as since 2023.
+    /// `ID-t1c.nii.gz` and similar names, as since 2023.
     BratsSince2023,
-    /// `subject-N-T1.hdr` and the like.
+    /// `subject-N-T1.hdr` and similar names.
     Iseg,
     /// A CSV with a row for each case.
     Table,
 }
 
 impl Layout {
-    /// The layout's name.
+    /// Returns the layout's name.
     pub fn name(self) -> &'static str {
         match self {
             Layout::Decathlon => "Medical Segmentation Decathlon",
@@ -121,18 +122,19 @@ impl Layout {
     }
 }
 
-/// The task that a data set is opened with.
+/// The source of a data set's task.
 enum TaskSource {
-    /// None was named: the data set has to say it.
+    /// No task was given: the data set must state it.
     Unnamed,
-    /// It was named: a data set that says it too has to agree.
+    /// The user named a task: a data set that states a task must agree with it.
     Named(Task),
-    /// A model's: for a data set that does not say any; one that does has to have its channels.
+    /// The task of a model: used if the data set states none. A data set that states a task must have
+    /// the model's channels.
     Model(Task),
 }
 
 impl DataSet {
-    /// A data set of cases that are known already.
+    /// Creates a data set from a list of cases.
     pub fn new(name: &str, task: Task, cases: Vec<CaseFiles>) -> DataSet {
         DataSet {
             name: name.to_string(),
@@ -144,42 +146,43 @@ impl DataSet {
             faults: Vec::new(),
             notes: Vec::new(),
             patients: BTreeMap::new(),
-            left: LeftAside::default(),
+            unused_files: UnusedFiles::default(),
             tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
         }
     }
 
-    /// Lists a folder or a CSV; `task` names its task, as `--task` takes it. A BraTS folder and a
-    /// CSV need one, since they do not say what their labels mean.
+    /// Lists the cases of a folder or a CSV.
     ///
-    /// Cases that lack a file are left out, and are among its `faults`.
+    /// `task` names the task as `--task` does. A BraTS folder and a CSV need it, because they do not
+    /// state the meaning of their labels. Cases that lack a file become `faults`.
     ///
     /// # Errors
-    /// When it is none of the layouts, or describes nothing that can be used.
+    /// Errors if the layout is unknown or if the data set cannot be used.
     pub fn open(path: &Path, task: Option<&str>) -> Result<DataSet> {
-        let wanted = match task {
+        let task_source = match task {
             None => TaskSource::Unnamed,
             Some(name) => TaskSource::Named(resolve_task(name)?),
         };
-        open(path, wanted)
+        open(path, task_source)
     }
 
-    /// Lists a folder or a CSV for a model of this task, which counts where the data set does not
-    /// say its own.
+    /// Lists the cases of a folder or a CSV for a model. The model's `task` is used if the data set
+    /// states none.
     ///
     /// # Errors
-    /// As [`DataSet::open`], and when the data set says that its channels are others, or in another
-    /// order, than the model's.
+    /// See [`DataSet::open`]. Also errors if the data set states other channels than the model's, or
+    /// another order.
     pub fn open_for_model(path: &Path, task: &Task) -> Result<DataSet> {
         open(path, TaskSource::Model(task.clone()))
     }
 
-    /// Lists a data set to train on: every case of it, or with `skip_bad` those without a fault,
-    /// for which each is read once; what is left out is printed. Faults of cases without labels
-    /// are only noted.
+    /// Lists a data set to train on.
+    ///
+    /// With `skip_bad`, reads every case once and leaves out those with faults. Prints what is left
+    /// out. Faults of cases without labels are printed only as a note.
     ///
     /// # Errors
-    /// As [`DataSet::open`]; without `skip_bad` names every case with labels that lacks a file.
+    /// See [`DataSet::open`]. Without `skip_bad`, errors with every labeled case that lacks a file.
     pub fn open_for_training(
         path: &Path,
         task: Option<&str>,
@@ -188,15 +191,15 @@ impl DataSet {
     ) -> Result<DataSet> {
         let mut data_set = DataSet { tolerance_voxels, ..DataSet::open(path, task)? };
         data_set.notes.iter().for_each(|note| progress::say(format!("note: {note}")));
-        if !data_set.left.is_empty() {
-            progress::say(data_set.left.text());
+        if !data_set.unused_files.is_empty() {
+            progress::say(data_set.unused_files.text());
         }
         let faults = std::mem::take(&mut data_set.faults);
         let (unused, mut faults): (Vec<Fault>, Vec<Fault>) =
             faults.into_iter().partition(|fault| fault.is_unlabeled);
         if !unused.is_empty() {
             progress::say(format!(
-                "note: of cases without labels, which training does not use: {}",
+                "note: in cases without labels, which training does not use: {}",
                 list_faults(&unused)
             ));
         }
@@ -210,40 +213,40 @@ impl DataSet {
             return Ok(data_set);
         }
         let text = list_faults(&faults);
-        ensure!(skip_bad, "{text}\n--skip-bad goes on without these cases");
-        progress::say(format!("{text}\ngoing on without these cases"));
+        ensure!(skip_bad, "{text}\n--skip-bad continues without these cases");
+        progress::say(format!("{text}\ncontinuing without these cases"));
         Ok(data_set)
     }
 
-    /// Reads every case in parallel, first those with labels, and says what is in each and all that
-    /// is wrong with it. Its own `faults` are of further cases.
-    pub fn check(&self) -> Vec<Checked> {
+    /// Reads every case in parallel and reports its content, warnings and faults. Labeled cases come
+    /// first. The data set's own `faults` are about further cases.
+    pub fn check(&self) -> Vec<CheckedCase> {
         let all: Vec<CaseFiles> = self.cases.iter().chain(&self.unlabeled).cloned().collect();
         check::check(&self.task, &all, self.tolerance_voxels)
     }
 
-    /// Number of cases with labels.
+    /// Returns the number of cases with labels.
     pub fn num_cases(&self) -> usize {
         self.cases.len()
     }
 
-    /// Reads a case.
+    /// Reads a case with labels.
     ///
     /// # Errors
-    /// What is wrong, with the file.
+    /// See [`CaseFiles::read`].
     pub fn read(&self, number: usize) -> Result<LoadedCase> {
         self.cases[number].read(&self.task, self.tolerance_voxels)
     }
 }
 
-/// The data set at a path, in whichever layout it is.
-fn open(path: &Path, wanted: TaskSource) -> Result<DataSet> {
+/// Recognizes the layout at a path and lists the cases.
+fn open(path: &Path, task_source: TaskSource) -> Result<DataSet> {
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
     let file_name = path.file_name().unwrap_or_default();
     let mut data_set = if path.is_file() && ending == "csv" {
-        table::open(path, wanted)?
+        table::open(path, task_source)?
     } else if path.is_file() && file_name == "dataset.json" {
-        dataset_json::open(path.parent().unwrap_or(Path::new("")), wanted)?
+        dataset_json::open(path.parent().unwrap_or(Path::new("")), task_source)?
     } else {
         ensure!(
             path.is_dir(),
@@ -252,66 +255,67 @@ fn open(path: &Path, wanted: TaskSource) -> Result<DataSet> {
             path.display()
         );
         if path.join("dataset.json").is_file() {
-            dataset_json::open(path, wanted)?
+            dataset_json::open(path, task_source)?
         } else {
-            open_by_names(path, wanted)?
+            open_by_names(path, task_source)?
         }
     };
-    data_set.faults.extend(fault::doubled(&mut data_set.cases, &mut data_set.unlabeled));
-    data_set.faults.extend(fault::of_none(&data_set, path));
+    data_set.faults.extend(fault::remove_bad_names(&mut data_set.cases, &mut data_set.unlabeled));
+    data_set.faults.extend(fault::no_cases(&data_set, path));
     Ok(data_set)
 }
 
-/// A folder that only its files' names describe.
-fn open_by_names(folder: &Path, wanted: TaskSource) -> Result<DataSet> {
-    let listing = listing::below(folder)?;
+/// Lists a folder that only the names of its files describe.
+fn open_by_names(folder: &Path, task_source: TaskSource) -> Result<DataSet> {
+    let listing = listing::list_recursively(folder)?;
     if iseg::groups(folder, &listing.scans).is_some() {
-        return iseg::open(folder, listing, wanted);
+        return iseg::open(folder, listing, task_source);
     }
     if brats::is_brats(folder, &listing.scans) {
-        return brats::open(folder, listing, wanted);
+        return brats::open(folder, listing, task_source);
     }
     let mut found = match listing.scans.first() {
         None => "no scans (.nii, .nii.gz, .hdr)".to_string(),
         Some(first) => format!("{} scans such as {}", listing.scans.len(), first.display()),
     };
-    listing.left.lines().iter().for_each(|line| found += &format!(", {line}"));
+    listing.unused_files.lines().iter().for_each(|line| found += &format!(", {line}"));
     bail!(
         "expected a data set: dataset.json with imagesTr/ and labelsTr/ (Decathlon, nnU-Net), \
          ID/ID_t1ce.nii.gz … or ID/ID-t1c.nii.gz … (BraTS), subject-N-T1.hdr … (iSeg), or a CSV of \
-         paths, which describes any other layout; found {found} in {}",
+                  paths, which can describe any other layout; found {found} in {}",
         folder.display()
     )
 }
 
 impl CaseFiles {
-    /// Every file that the case is read from, the labels' last.
+    /// Returns every file of the case, the labels last. A pair is two files.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        // What a pair lacks is said when it is read.
-        let parts = |file: &PathBuf| scan_bytes::parts(file).unwrap_or(vec![file.clone()]);
-        self.images.iter().chain(&self.label).flat_map(parts)
+        // Reading reports a missing file of a pair.
+        let files = |file: &PathBuf| scan_bytes::files_of(file).unwrap_or(vec![file.clone()]);
+        self.images.iter().chain(&self.label).flat_map(files)
     }
 
-    /// Reads the case; its files may lie `tolerance_voxels` apart, and be stored in different axis
+    /// Reads the case. Its files may lie up to `tolerance_voxels` apart and may have different axis
     /// orders.
     ///
     /// # Errors
-    /// What is wrong, with the file, or the case where its files do not fit the task together.
+    /// Errors with the file that is bad, or with the case if its files together do not fit the task.
     pub fn read(&self, task: &Task, tolerance_voxels: f64) -> Result<LoadedCase> {
         let mut digest = Sha256::new();
         let mut channels: Vec<Volume> = Vec::new();
         let mut warnings = Vec::new();
-        // Of several files none is to blame for a channel too few.
-        let mut blamed = self.images.first().filter(|_| self.images.len() == 1);
+        // The file that a wrong number of channels is reported for. With several files of one
+        // channel each, no single file is at fault.
+        let mut file_at_fault = self.images.first().filter(|_| self.images.len() == 1);
         for image in &self.images {
             let about = |error: Error| error.in_file(image.display().to_string());
             let bytes = ScanBytes::read(image)?;
-            bytes.update(&mut digest);
+            bytes.update_digest(&mut digest);
             let reader = bytes.open().map_err(about)?;
             let grid = channels.first().map_or(reader.grid(), |first| first.grid()).clone();
             let (scan, found) = reader.scan_on(&grid, tolerance_voxels).map_err(about)?;
             if scan.volumes.len() > 1 {
-                blamed = Some(image);
+                file_at_fault = Some(image);
             }
             channels.extend(scan.volumes);
             warnings.extend(found.into_iter().map(|text| (text, image.clone())));
@@ -321,7 +325,7 @@ impl CaseFiles {
             Some(file) => {
                 let about = |error: Error| error.in_file(file.display().to_string());
                 let bytes = ScanBytes::read(file)?;
-                bytes.update(&mut digest);
+                bytes.update_digest(&mut digest);
                 let reader = bytes.open().map_err(about)?;
                 let grid = channels.first().map_or(reader.grid(), |first| first.grid()).clone();
                 let (map, found) = reader.labels_on(&grid, tolerance_voxels).map_err(about)?;
@@ -331,7 +335,7 @@ impl CaseFiles {
             }
         };
         let case = Case::new(self.name.clone(), channels, labels, task);
-        let case = case.map_err(|error| match blamed {
+        let case = case.map_err(|error| match file_at_fault {
             Some(image) => error.in_file(image.display().to_string()),
             None => error,
         })?;

@@ -1,4 +1,4 @@
-//! What a data set is, what is wrong with it, and what that means for training.
+//! Inspects a data set: its content, its faults, and advice for training.
 
 mod advice;
 mod numbers;
@@ -10,51 +10,51 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::data_set::{CaseReport, Checked, DataSet, Fault, Patients};
+use crate::data_set::{CaseReport, CheckedCase, DataSet, Fault, Patients};
 use trainer_run::DISCLAIMER;
 
-/// A data set whose every case was read.
+/// A data set and the results of reading all its cases.
 pub struct Inspection {
     /// The data set.
     pub data_set: DataSet,
-    /// Its cases, first those with labels.
-    pub checked: Vec<Checked>,
+    /// The result of each case. Labeled cases come first.
+    pub checked: Vec<CheckedCase>,
 }
 
 impl Inspection {
     /// Reads every case of a data set.
     pub fn new(mut data_set: DataSet) -> Inspection {
-        if let Ok(patients) = Patients::of(&data_set, None) {
+        if let Ok(patients) = Patients::find(&data_set, None) {
             data_set.notes.extend(patients.notes());
         }
         Inspection { checked: data_set.check(), data_set }
     }
 
-    /// All that is wrong, cases that lack files first.
+    /// Returns all faults. Those of cases that lack files come first.
     pub fn faults(&self) -> Vec<Fault> {
-        let of_cases = self.checked.iter().flat_map(|checked| &checked.faults);
-        self.data_set.faults.iter().chain(of_cases).cloned().collect()
+        let case_faults = self.checked.iter().flat_map(|checked| &checked.faults);
+        self.data_set.faults.iter().chain(case_faults).cloned().collect()
     }
 
-    /// Whether a case has no fault.
+    /// Returns whether at least one case has no fault.
     pub fn has_usable_cases(&self) -> bool {
         self.checked.iter().any(|checked| !checked.is_bad())
     }
 
-    /// What is in the cases that can be used.
-    fn facts(&self) -> Vec<&CaseReport> {
+    /// Returns the reports of the cases without faults.
+    fn usable_cases(&self) -> Vec<&CaseReport> {
         let usable = self.checked.iter().filter(|checked| !checked.is_bad());
-        usable.filter_map(|checked| checked.facts.as_ref()).collect()
+        usable.filter_map(|checked| checked.report.as_ref()).collect()
     }
 
-    /// The report for a person.
+    /// Returns the report as text.
     pub fn report(&self) -> String {
         report::report(self)
     }
 
-    /// The report for a program.
+    /// Returns the report as JSON.
     pub fn json(&self) -> Value {
-        let DataSet { name, licence, task, layout, cases, unlabeled, notes, left, .. } =
+        let DataSet { name, licence, task, layout, cases, unlabeled, notes, unused_files, .. } =
             &self.data_set;
         json!({
             "disclaimer": DISCLAIMER,
@@ -65,17 +65,17 @@ impl Inspection {
             "num_labeled": cases.len(),
             "num_unlabeled": unlabeled.len(),
             "notes": notes,
-            "not_used": left.lines(),
+            "not_used": unused_files.lines(),
             "faults": self.faults(),
             "advice": advice::advice(self),
             "cases": self.checked,
         })
     }
 
-    /// Writes a row for each case as CSV.
+    /// Writes a CSV with a row for each case.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Errors if the file cannot be written.
     pub fn write_csv(&self, file: &Path) -> Result<()> {
         table::write_csv(self, file)
     }

@@ -1,55 +1,56 @@
-//! Patches: which are drawn, how they are cut from a preprocessed case, and the threads that do
-//! that while the device trains.
+//! Training patches: drawn at random, cut from preprocessed cases, and prepared by threads while the
+//! device trains.
 
 use anyhow::{Context, Result};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::augment::Augmentation;
-use crate::cases::{Cases, Prepared};
+use crate::cases::{Cases, PreparedCase};
 use trainer_run::config::TrainConfig;
 use trainer_run::rng::{RngStream, generator, permutation};
 
 mod cut;
-mod pool;
+mod prefetch;
 mod shard;
 
-pub use cut::cut;
-pub use pool::{Pool, batches, batches_of, num_workers};
+pub use cut::cut_patch;
+pub use prefetch::{BatchPrefetcher, batches, num_workers, prefetch_shard};
 pub use shard::BatchShard;
 
-/// What passes the network at once; of several ranks, a part of a batch, perhaps of no patches.
+/// The patches that pass the network at once. With several ranks, one rank's shard of a batch, which
+/// may be empty.
 pub struct Batch {
-    /// Its number: the batches of one step follow each other.
+    /// The batch's number. The batches of one step have consecutive numbers.
     pub number: usize,
     /// `[batch, channel, k, j, i]`.
     pub values: Vec<f32>,
-    /// `[batch, k, j, i]`, codes.
+    /// Label codes, `[batch, k, j, i]`.
     pub labels: Vec<u8>,
     /// The names of the cases.
     pub cases: Vec<String>,
 }
 
 /// One patch of a batch.
-struct Sample {
+struct Patch {
     values: Vec<f32>,
     labels: Vec<u8>,
     case: String,
 }
 
-/// Where a patch lies in its case, and how it is changed.
+/// The position of a patch in its case, and its augmentations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PatchDraw {
-    /// Its first voxel; outside of the case where the patch is larger.
+    /// The patch's first voxel. It lies outside the case if the patch is larger.
     pub start: [isize; 3],
-    /// Random changes.
+    /// The drawn augmentations.
     pub augmentation: Augmentation,
 }
 
-/// The batch of a number, a function of the settings, the cases and that.
+/// Makes a batch: a pure function of its number, the settings and the cases.
 ///
 /// # Errors
-/// When a case can no longer be read.
+/// Errors if a case can no longer be read.
 pub fn batch(
     config: &TrainConfig,
     cases: &Cases,
@@ -58,15 +59,15 @@ pub fn batch(
 ) -> Result<Batch> {
     let samples = number * config.batch..(number + 1) * config.batch;
     let samples = samples.map(|number| sample(config, cases, training, number));
-    Batch::of(number, samples)
+    Batch::collect(number, samples)
 }
 
 impl Batch {
-    fn of(number: usize, samples: impl Iterator<Item = Result<Sample>>) -> Result<Batch> {
+    fn collect(number: usize, samples: impl Iterator<Item = Result<Patch>>) -> Result<Batch> {
         let mut batch = Batch { number, values: vec![], labels: vec![], cases: vec![] };
         for sample in samples {
-            let Sample { values, labels, case } = sample?;
-            // The first keeps its place in memory; a batch of one copies nothing.
+            let Patch { values, labels, case } = sample?;
+            // The first patch is moved, so a batch of one patch copies nothing.
             if batch.cases.is_empty() {
                 (batch.values, batch.labels) = (values, labels);
             } else {
@@ -79,14 +80,9 @@ impl Batch {
     }
 }
 
-/// The patch of a number, counted through all batches.
-fn sample(
-    config: &TrainConfig,
-    cases: &Cases,
-    training: &[usize],
-    number: usize,
-) -> Result<Sample> {
-    // Every pass goes through all cases in an order of its own.
+/// Makes a patch. Patches are numbered across all batches.
+fn sample(config: &TrainConfig, cases: &Cases, training: &[usize], number: usize) -> Result<Patch> {
+    // Every pass visits all cases once, in a new random order.
     let (pass, place) = (number / training.len(), number % training.len());
     let mut random = generator(config.seed, RngStream::Order, pass as u64);
     let chosen = training[permutation(&mut random, training.len())[place]];
@@ -94,14 +90,14 @@ fn sample(
     let case = cases.load(chosen).with_context(|| format!("in the case {name}"))?;
     let mut random = generator(config.seed, RngStream::Patch, number as u64);
     let draw = PatchDraw::draw(&mut random, config, &case);
-    let (values, labels) = cut(&case, &draw, config.patch);
-    Ok(Sample { values, labels, case: name.to_string() })
+    let (values, labels) = cut_patch(&case, &draw, config.patch);
+    Ok(Patch { values, labels, case: name.to_string() })
 }
 
 impl PatchDraw {
-    /// Draws a patch: the middle of the case where its full volume is asked for, else anywhere in
-    /// it, or centered on a voxel of a random label.
-    pub fn draw(random: &mut ChaCha8Rng, config: &TrainConfig, case: &Prepared) -> PatchDraw {
+    /// Draws a patch: the middle of the case with `full_volume`, else a random position, or one
+    /// centered on a voxel of a random label.
+    pub fn draw(random: &mut ChaCha8Rng, config: &TrainConfig, case: &PreparedCase) -> PatchDraw {
         let slack: [isize; 3] = std::array::from_fn(|axis| {
             case.input.dims[axis] as isize - config.patch[axis] as isize
         });
@@ -119,7 +115,7 @@ impl PatchDraw {
 fn start(
     random: &mut ChaCha8Rng,
     config: &TrainConfig,
-    case: &Prepared,
+    case: &PreparedCase,
     slack: [isize; 3],
 ) -> [isize; 3] {
     let dims = case.input.dims;
@@ -128,8 +124,8 @@ fn start(
         let slack = slack as i64;
         random.random_range(slack.min(0)..=slack.max(0)) as isize
     });
-    if centered && !case.foreground.is_empty() {
-        let label = &case.foreground[random.random_range(0..case.foreground.len())];
+    if centered && !case.centers_by_label.is_empty() {
+        let label = &case.centers_by_label[random.random_range(0..case.centers_by_label.len())];
         let voxel = label[random.random_range(0..label.len())] as usize;
         let at = [voxel % dims[0], voxel / dims[0] % dims[1], voxel / dims[0] / dims[1]];
         for axis in 0..3 {
@@ -145,13 +141,13 @@ fn start(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::cases::prepare;
+    use crate::cases::prepare_case;
     use model_core::{Affine, Case, Grid, LabelMap, Task, UNetConfig, Volume};
 
     pub(crate) const DIMS: [usize; 3] = [8, 12, 16];
 
     /// Two channels of distinct values, with one voxel of label 1 and a slab of label 2.
-    pub(crate) fn case() -> Prepared {
+    pub(crate) fn case() -> PreparedCase {
         let grid = Grid::new(DIMS, Affine::IDENTITY);
         let value = |n: usize| ((n * 7919) % 1009) as f32;
         let channel = |c: usize| {
@@ -167,11 +163,11 @@ pub(crate) mod tests {
         let case = Case::new("test", vec![channel(0), channel(1)], Some(labels), &task).unwrap();
         let mut network = UNetConfig::preset("demo", 2, 3).unwrap();
         network.widths.truncate(2);
-        prepare(case, &TrainConfig::default().preprocess, &network).unwrap().0
+        prepare_case(case, &TrainConfig::default().preprocess, &network).unwrap().0
     }
 
     #[test]
-    fn centered_patches_hold_each_label_as_often() {
+    fn centered_patches_contain_each_label_equally_often() {
         let case = case();
         let augment = trainer_run::config::AugmentSettings::none();
         let patch = [4; 3];
@@ -181,7 +177,7 @@ pub(crate) mod tests {
         for number in 0..200 {
             let mut random = generator(0, RngStream::Patch, number);
             let draw = PatchDraw::draw(&mut random, &config, &case);
-            let labels = cut(&case, &draw, config.patch).1;
+            let labels = cut_patch(&case, &draw, config.patch).1;
             assert!(labels.iter().any(|&label| label != 0));
             with_one += usize::from(labels.contains(&1));
         }
@@ -189,7 +185,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_full_volume_is_the_middle_of_the_case_every_time() {
+    fn a_full_volume_is_always_the_middle_of_the_case() {
         let case = case();
         let patch = [6, 12, 20];
         let config = TrainConfig { patch, full_volume: true, ..TrainConfig::default() };

@@ -1,4 +1,4 @@
-//! Which cases are trained on and which are held out: a function of the seed.
+//! Splits the cases into training and held-out cases, as a function of the seed.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -8,19 +8,20 @@ use anyhow::{Result, bail, ensure};
 use trainer_run::config::TrainConfig;
 use trainer_run::rng::{RngStream, generator, permutation};
 
-/// The numbers of the cases to train on and of those held out, of so many, each in order.
+/// Splits `count` cases of different patients. Returns the numbers of the training cases and of the
+/// held-out cases, each in ascending order.
 ///
 /// # Errors
-/// When nothing would remain to train on, or nothing to measure in a fold.
+/// Errors if no case remains to train on, or if a fold would be empty.
 pub fn split(config: &TrainConfig, count: usize) -> Result<(Vec<usize>, Vec<usize>)> {
     split_by_patient(config, &(0..count).collect::<Vec<_>>())
 }
 
-/// The same with the number of each case's patient, whose cases stay together; as many are held
-/// out as that allows.
+/// Splits cases and keeps the cases of each patient together. `patients` holds the number of each
+/// case's patient. The number of held-out cases is as close to the settings as the patients allow.
 ///
 /// # Errors
-/// As [`split`].
+/// See [`split`].
 pub fn split_by_patient(
     config: &TrainConfig,
     patients: &[usize],
@@ -28,27 +29,27 @@ pub fn split_by_patient(
     let count = patients.len();
     ensure!(count > 0, "expected at least one case with labels, found none");
     let order = permutation(&mut generator(config.seed, RngStream::Split, 0), count);
-    let groups = together(&order, patients);
+    let groups = group_by_patient(&order, patients);
     let mut held_out = match config.fold {
         Some(fold) => {
-            let whose = if groups.len() < count { "patients" } else { "cases" };
+            let units = if groups.len() < count { "patients" } else { "cases" };
             ensure!(
                 config.folds <= groups.len(),
-                "expected at least as many {whose} as folds, {}, found {}",
+                "expected at least as many {units} as folds, {}, found {}",
                 config.folds,
                 groups.len()
             );
-            of_fold(groups, config.folds, fold)
+            fold_cases(groups, config.folds, fold)
         }
         None => {
             let number = num_held_out(config, count)?;
             ensure!(
                 number == 0 || groups.len() > 1,
-                "expected cases of more than one patient, of whom some are held out, found \
-                 {count} cases of one; set held_out = 0 to measure on the training cases, or \
-                 group_by to tell the patients apart"
+                "expected cases of more than one patient, so that some can be held out, found \
+                                 {count} cases of one; set held_out = 0 to validate on the training cases, or \
+                                 group_by to tell the patients apart"
             );
-            about(groups, number, count)
+            closest_cases(groups, number, count)
         }
     };
     held_out.sort_unstable();
@@ -65,52 +66,52 @@ fn num_held_out(config: &TrainConfig, count: usize) -> Result<usize> {
     };
     if number >= count {
         bail!(
-            "expected more cases than are held out, {number}, found {count}; add cases, or set \
-             held_out = 0 to measure on the training cases"
+            "expected more cases than the {number} that are held out, found {count}; add cases, or \
+                         set held_out = 0 to validate on the training cases"
         );
     }
     Ok(number)
 }
 
-/// Cases by patient, in the order of the first of each.
-fn together(order: &[usize], patients: &[usize]) -> Vec<Vec<usize>> {
-    let mut places: HashMap<usize, usize> = HashMap::new();
+/// Groups cases by patient, in the order of each patient's first case.
+fn group_by_patient(order: &[usize], patients: &[usize]) -> Vec<Vec<usize>> {
+    let mut group_of_patient: HashMap<usize, usize> = HashMap::new();
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for &case in order {
-        let place = *places.entry(patients[case]).or_insert(groups.len());
-        if place == groups.len() {
+        let group = *group_of_patient.entry(patients[case]).or_insert(groups.len());
+        if group == groups.len() {
             groups.push(Vec::new());
         }
-        groups[place].push(case);
+        groups[group].push(case);
     }
     groups
 }
 
-/// The cases of a fold: every patient goes to the fold that has the fewest cases yet, those with the
-/// most cases first. Of single cases every fifth is in the same one of five folds.
-fn of_fold(mut groups: Vec<Vec<usize>>, folds: usize, fold: usize) -> Vec<usize> {
+/// Returns the cases of a fold. Patients with the most cases are assigned first, each to the fold
+/// with the fewest cases so far.
+fn fold_cases(mut groups: Vec<Vec<usize>>, folds: usize, fold: usize) -> Vec<usize> {
     groups.sort_by_key(|group| Reverse(group.len()));
-    let mut parts: Vec<Vec<usize>> = vec![Vec::new(); folds];
+    let mut all: Vec<Vec<usize>> = vec![Vec::new(); folds];
     for group in groups {
-        let smallest = parts.iter_mut().min_by_key(|part| part.len()).expect("there are folds");
+        let smallest = all.iter_mut().min_by_key(|cases| cases.len()).expect("there are folds");
         smallest.extend(group);
     }
-    parts.swap_remove(fold)
+    all.swap_remove(fold)
 }
 
-/// The patients, the first ones if they will do, whose cases together are nearest to `number`, and
-/// neither none nor all of `count`.
-fn about(groups: Vec<Vec<usize>>, number: usize, count: usize) -> Vec<usize> {
+/// Returns the cases of the patients whose total is closest to `number`: at least one case, and fewer
+/// than `count`. Earlier patients are preferred.
+fn closest_cases(groups: Vec<Vec<usize>>, number: usize, count: usize) -> Vec<usize> {
     if number == 0 {
         return Vec::new();
     }
-    // For each sum the first group by which it is reached: what is left of the sum was reached
-    // without it.
+    // Subset sum by dynamic programming. For each sum, the first group that completes it; the rest
+    // of the sum is reached by earlier groups.
     let mut last: Vec<Option<usize>> = vec![None; count];
-    let mut most = 0;
+    let mut total = 0;
     for (n, group) in groups.iter().enumerate() {
-        most += group.len();
-        for sum in (group.len()..=most.min(count - 1)).rev() {
+        total += group.len();
+        for sum in (group.len()..=total.min(count - 1)).rev() {
             let rest = sum - group.len();
             if last[sum].is_none() && (rest == 0 || last[rest].is_some_and(|before| before < n)) {
                 last[sum] = Some(n);
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_split_is_fixed_and_parts_the_cases() {
+    fn the_split_is_fixed_by_the_seed_and_covers_all_cases() {
         let (training, held_out) = split(&config("held_out = 0.2"), 20).unwrap();
         assert_eq!((training.len(), held_out.len()), (16, 4));
         assert!(held_out.iter().all(|number| !training.contains(number)));
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_leaves_something_to_train_on() {
+    fn a_split_without_training_cases_is_refused() {
         assert!(split(&config("held_out = 0.2"), 1).is_err());
         assert!(split(&config("held_out = 3"), 3).is_err());
         assert_eq!(split(&config("held_out = 0"), 1).unwrap(), (vec![0], vec![]));
@@ -159,19 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn a_patients_cases_stay_together_and_the_fraction_is_kept() {
-        // 30 cases of 10 patients, and 20 single ones.
+    fn cases_of_a_patient_stay_together_and_the_fraction_is_kept() {
+        // 30 cases of 10 patients, and 20 patients with one case.
         let patients: Vec<usize> = (0..30).map(|n| n / 3 * 3).chain(30..50).collect();
-        let whole = |cases: &[usize]| {
-            let is_split = |n: usize| cases.iter().any(|&case| patients[case] == patients[n]);
-            (0..50).all(|n| cases.contains(&n) || !is_split(n))
+        let is_whole = |cases: &[usize]| {
+            let has_patient = |n: usize| cases.iter().any(|&case| patients[case] == patients[n]);
+            (0..50).all(|n| cases.contains(&n) || !has_patient(n))
         };
         for seed in 0..20 {
-            let (training, held_out) =
-                split_by_patient(&config(&format!("held_out = 0.2\nseed = {seed}")), &patients)
-                    .unwrap();
+            let config = config(&format!("held_out = 0.2\nseed = {seed}"));
+            let (training, held_out) = split_by_patient(&config, &patients).unwrap();
             assert_eq!((training.len(), held_out.len()), (40, 10));
-            assert!(whole(&held_out) && whole(&training));
+            assert!(is_whole(&held_out) && is_whole(&training));
         }
         let fold = |fold: usize| {
             split_by_patient(&config(&format!("folds = 4\nfold = {fold}")), &patients).unwrap().1
@@ -179,28 +179,28 @@ mod tests {
         let mut all: Vec<usize> = (0..4).flat_map(fold).collect();
         all.sort_unstable();
         assert_eq!(all, (0..50).collect::<Vec<_>>());
-        assert!((0..4).all(|n| whole(&fold(n)) && (12..=13).contains(&fold(n).len())));
+        assert!((0..4).all(|n| is_whole(&fold(n)) && (12..=13).contains(&fold(n).len())));
     }
 
     #[test]
-    fn as_many_are_held_out_as_patients_allow() {
-        let of = |sizes: &[usize], held_out: usize| {
+    fn the_number_held_out_is_the_closest_that_the_patients_allow() {
+        let num_held_out = |sizes: &[usize], held_out: usize| {
             let numbered = sizes.iter().enumerate();
             let patients: Vec<usize> =
                 numbered.flat_map(|(n, &size)| std::iter::repeat_n(n, size)).collect();
             let split = split_by_patient(&config(&format!("held_out = {held_out}")), &patients);
             split.map(|(_, held_out)| held_out.len()).ok()
         };
-        assert_eq!(of(&[2, 2, 2, 2, 2], 4), Some(4));
-        assert_eq!(of(&[2, 2, 2], 3), Some(2));
-        assert_eq!(of(&[3, 3, 2, 2], 4), Some(4));
-        assert_eq!(of(&[5, 5], 1), Some(5), "never none");
-        assert_eq!(of(&[4], 1), None);
+        assert_eq!(num_held_out(&[2, 2, 2, 2, 2], 4), Some(4));
+        assert_eq!(num_held_out(&[2, 2, 2], 3), Some(2));
+        assert_eq!(num_held_out(&[3, 3, 2, 2], 4), Some(4));
+        assert_eq!(num_held_out(&[5, 5], 1), Some(5), "at least one is held out");
+        assert_eq!(num_held_out(&[4], 1), None);
         assert!(split_by_patient(&config("folds = 3\nfold = 0"), &[0, 0, 1, 1]).is_err());
     }
 
     #[test]
-    fn every_case_is_held_out_in_one_fold() {
+    fn every_case_is_held_out_in_exactly_one_fold() {
         let fold = |fold: usize| {
             let (training, held_out) =
                 split(&config(&format!("folds = 5\nfold = {fold}")), 23).unwrap();

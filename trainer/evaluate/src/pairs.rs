@@ -70,7 +70,7 @@ fn is_list(file: &Path) -> bool {
 
 /// The references of a folder or a list: the label files of a data set, else the label maps in it.
 fn references(path: &Path, task: Option<&Task>) -> Result<BTreeMap<String, PathBuf>> {
-    let Some(found) = references::references(path, task)? else { return label_maps(path) };
+    let Some(found) = references::find(path, task)? else { return label_maps(path) };
     ensure!(!found.is_empty(), "expected label files, found none in {}", path.display());
     Ok(found)
 }
@@ -84,11 +84,11 @@ fn label_maps(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut scans: Vec<PathBuf> = inside.filter(is_scan).collect();
     let mut left = Vec::new();
     if !scans.iter().any(is_labels) {
-        let mut below = listing::below(folder)?;
+        let mut below = listing::list_recursively(folder)?;
         below.scans.retain(is_labels);
         if scans.is_empty() || !below.scans.is_empty() {
             scans = below.scans;
-            left = below.left.lines();
+            left = below.unused_files.lines();
         }
     } else {
         // The channels of the cases, and masks of the brain.

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use model_core::{ScanContent, ScanName, Task, is_specific_channel};
 
 use super::inputs::{Inputs, name_of, num_channels};
-use trainer_data::data_set::by_suffix::{self, Group};
+use trainer_data::data_set::by_file_name::{self, CaseGroup};
 use trainer_data::data_set::listing::file_name;
-use trainer_data::data_set::{CaseFiles, LeftAside};
+use trainer_data::data_set::{CaseFiles, UnusedFiles};
 
 /// Scans that were sorted into cases by their names.
 pub(super) struct Sorter<'a> {
@@ -51,11 +51,12 @@ impl Sorter<'_> {
             takes_any && matches!(holds, ScanContent::OtherChannel)
         });
         self.one_of_each_case(any);
-        let (groups, unused) = by_suffix::groups(root.unwrap_or(Path::new("")), &scans, channels);
-        self.found.left.extend(unused);
+        let (groups, unused) =
+            by_file_name::group_by_case(root.unwrap_or(Path::new("")), &scans, channels);
+        self.found.unused_files.extend(unused);
         for group in groups {
-            for member in group.of(ScanContent::Labels) {
-                self.found.left.add("the experts' labels", &member.file);
+            for member in group.files_with(ScanContent::Labels) {
+                self.found.unused_files.add("the experts' labels", &member.file);
             }
             if group.files.iter().any(|member| member.name.content != ScanContent::Labels) {
                 self.group(&group);
@@ -63,18 +64,18 @@ impl Sorter<'_> {
         }
     }
 
-    fn group(&mut self, group: &Group) {
+    fn group(&mut self, group: &CaseGroup) {
         let channels = &self.task.channels;
         // Its labels were counted, whatever forms there are of them.
-        let mut left = LeftAside::default();
-        let chosen = group.choose(channels, &mut left);
+        let mut unused_files = UnusedFiles::default();
+        let chosen = group.choose(channels, &mut unused_files);
         let missing = channels.iter().zip(&chosen.images).filter(|(_, image)| image.is_none());
         let missing: Vec<&str> = missing.map(|(channel, _)| channel.as_str()).collect();
         let images = chosen.images.iter().flatten();
         let images: Vec<PathBuf> = images.map(|member| member.file.clone()).collect();
         let doubled: Vec<&String> =
-            chosen.doubled.iter().filter(|text| !text.contains("of labels")).collect();
-        self.found.left.extend(left);
+            chosen.ambiguities.iter().filter(|text| !text.contains("of labels")).collect();
+        self.found.unused_files.extend(unused_files);
         if let Some(first) = doubled.first() {
             self.found.faults.push(format!("{first} (case {})", group.name));
         } else if missing.is_empty() {
@@ -165,7 +166,7 @@ impl Sorter<'_> {
         let channels = &self.task.channels;
         let further = files.split_off(&channels.len());
         for scan in further.values().flatten() {
-            self.found.left.add("numbered channels that the model does not take", scan);
+            self.found.unused_files.add("numbered channels that the model does not take", scan);
         }
         let named = |numbers: Vec<usize>| {
             let name = |n: &usize| format!("{} (_{n:04})", channels[*n]);
@@ -206,9 +207,9 @@ impl Sorter<'_> {
                 && (expected == 1 || num_channels(&scan).is_ok_and(|count| count != expected));
             if root.is_some() && is_other {
                 let what = "scans whose names tell no channel, beside others that do";
-                self.found.left.add(what, &scan);
+                self.found.unused_files.add(what, &scan);
             } else if root.is_some() && depth(&scan) > uppermost {
-                self.found.left.add("scans in folders below others", &scan);
+                self.found.unused_files.add("scans in folders below others", &scan);
             } else {
                 self.take(name_of(&scan), vec![scan]);
             }

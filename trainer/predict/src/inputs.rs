@@ -8,7 +8,7 @@ use model_core::{ScanContent, ScanName, Task, scan_stem};
 use super::channels::sort;
 use super::members;
 use trainer_data::data_set::listing::{self, file_name};
-use trainer_data::data_set::{CaseFiles, DataSet, LeftAside, ScanBytes};
+use trainer_data::data_set::{CaseFiles, DataSet, ScanBytes, UnusedFiles};
 use trainer_run::run_folder::Run;
 
 /// Which cases of a data set are wanted.
@@ -32,7 +32,7 @@ pub struct Inputs {
     /// What is wrong with others, with their files.
     pub faults: Vec<String>,
     /// What lies beside them and is not segmented.
-    pub left: LeftAside,
+    pub unused_files: UnusedFiles,
     /// What a person should be told.
     pub notes: Vec<String>,
 }
@@ -55,8 +55,8 @@ pub fn find(data: &[PathBuf], split: Split, models: &[PathBuf], task: &Task) -> 
                 0 => of_files(paths, task, &mut found)?,
                 n if n == paths.len() => {
                     for folder in paths {
-                        let listing = listing::below(folder)?;
-                        found.left.extend(listing.left);
+                        let listing = listing::list_recursively(folder)?;
+                        found.unused_files.extend(listing.unused_files);
                         sort(Some(folder), listing.scans, task, &mut found);
                     }
                 }
@@ -71,7 +71,12 @@ pub fn find(data: &[PathBuf], split: Split, models: &[PathBuf], task: &Task) -> 
         task.channels.join(", "),
         listed.join(", "),
         found.faults.iter().map(|fault| format!("\n  {fault}")).collect::<String>(),
-        found.left.lines().iter().map(|line| format!("\n  not used: {line}")).collect::<String>()
+        found
+            .unused_files
+            .lines()
+            .iter()
+            .map(|line| format!("\n  not used: {line}"))
+            .collect::<String>()
     );
     found.cases.sort_by(|a, b| a.name.cmp(&b.name));
     // Some file systems do not tell capitals.
@@ -132,7 +137,7 @@ pub fn labeled(
 }
 
 fn part_of(data_set: DataSet, split: Split, models: &[PathBuf], path: &Path) -> Result<Inputs> {
-    let DataSet { mut cases, unlabeled, faults, left, notes, .. } = data_set;
+    let DataSet { mut cases, unlabeled, faults, unused_files, notes, .. } = data_set;
     let faults = faults.iter().map(ToString::to_string).collect();
     match split {
         Split::All => cases.extend(unlabeled),
@@ -143,7 +148,7 @@ fn part_of(data_set: DataSet, split: Split, models: &[PathBuf], path: &Path) -> 
             return Ok(Inputs { cases, ..Inputs::default() });
         }
     }
-    Ok(Inputs { cases, faults, left, notes })
+    Ok(Inputs { cases, faults, unused_files, notes })
 }
 
 /// Those of a data set's cases that all runs trained on, or that none did.

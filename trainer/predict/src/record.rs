@@ -185,7 +185,7 @@ impl Record {
 pub fn sha256_of(paths: &[PathBuf]) -> Result<String> {
     let mut digest = Sha256::new();
     for path in paths {
-        ScanBytes::read(path)?.update(&mut digest);
+        ScanBytes::read(path)?.update_digest(&mut digest);
     }
     Ok(files::hexadecimal(&digest.finalize()))
 }

@@ -180,8 +180,8 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
     let predictor = Predictor::of(bundles, settings, profile.transpose()?, backend)?;
     let outcome = predictor.write_all(&inputs, &args.out, text.as_deref(), args.overwrite)?;
     eprintln!("{}", outcome.summary());
-    if !inputs.left.is_empty() {
-        eprintln!("{}", inputs.left.text());
+    if !inputs.unused_files.is_empty() {
+        eprintln!("{}", inputs.unused_files.text());
     }
     println!("{DISCLAIMER}");
     let (bad, all) = (outcome.faults.len(), inputs.cases.len() + inputs.faults.len());

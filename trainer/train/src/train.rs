@@ -125,9 +125,9 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
     check(config, ranks)?;
     let data_set = job.open_data_set()?;
     let network = config.network(&data_set.task)?;
-    let patients = Patients::of(&data_set, config.group_by.as_deref())?;
+    let patients = Patients::find(&data_set, config.group_by.as_deref())?;
     patients.notes().iter().for_each(|note| progress::say(format!("note: {note}")));
-    let (training, held_out) = split_by_patient(config, &patients.of_case)?;
+    let (training, held_out) = split_by_patient(config, &patients.by_case)?;
     let mut run = describe(config, job.task, &data_set, &network, (&training, &held_out));
 
     // What can be refused is refused before hours of preprocessing.
@@ -136,7 +136,7 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
     let started = Run::find(out)?;
     run.patients = match &started {
         Some(started) => started.patients.clone(),
-        None => Some(patients.several),
+        None => Some(patients.with_several_cases),
     };
     let checkpoint = match &started {
         Some(started) => {
@@ -245,8 +245,8 @@ fn follow(
     let data_set = job.open_data_set()?;
     let network = config.network(&data_set.task)?;
     let task = data_set.task.clone();
-    let patients = Patients::of(&data_set, config.group_by.as_deref())?;
-    let (training, held_out) = split_by_patient(config, &patients.of_case)?;
+    let patients = Patients::find(&data_set, config.group_by.as_deref())?;
+    let (training, held_out) = split_by_patient(config, &patients.by_case)?;
     let open = || Cases::open(data_set, config, &network, stop);
     let Some(cases) = ranks.open_cases(open)? else {
         return Ok(Outcome { steps: 0, finished: false, best: None });

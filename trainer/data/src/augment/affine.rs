@@ -5,38 +5,40 @@ use rand::Rng;
 use super::{bernoulli, signed};
 use trainer_run::config::AugmentSettings;
 
-/// From offsets to a patch's center, in voxels, to offsets in the scan; none where neither happens.
+/// Draws a matrix from offsets in the patch to offsets in the scan, in voxels. Returns `None` if the
+/// patch is neither rotated nor scaled.
 pub(super) fn draw(
     random: &mut impl Rng,
     settings: &AugmentSettings,
     spacing_mm: [f64; 3],
 ) -> Option<[[f32; 3]; 3]> {
-    let most = |amounts: [f64; 3]| amounts.into_iter().fold(0.0, f64::max);
-    let angles = bernoulli(random, most(settings.rotate_degrees), settings.rotate_fraction)
-        .then(|| settings.rotate_degrees.map(|most| most.to_radians() * signed(random)));
-    let factors = bernoulli(random, most(settings.scale), settings.scale_fraction).then(|| {
+    let largest = |amounts: [f64; 3]| amounts.into_iter().fold(0.0, f64::max);
+    let angles = bernoulli(random, largest(settings.rotate_degrees), settings.rotate_fraction)
+        .then(|| settings.rotate_degrees.map(|limit| limit.to_radians() * signed(random)));
+    let factors = bernoulli(random, largest(settings.scale), settings.scale_fraction).then(|| {
         let power = signed(random);
-        settings.scale.map(|most| (1.0 + most).powf(power))
+        settings.scale.map(|limit| (1.0 + limit).powf(power))
     });
-    (angles.is_some() || factors.is_some())
-        .then(|| map(angles.unwrap_or_default(), factors.unwrap_or([1.0; 3]), spacing_mm))
+    (angles.is_some() || factors.is_some()).then(|| {
+        scan_from_patch(angles.unwrap_or_default(), factors.unwrap_or([1.0; 3]), spacing_mm)
+    })
 }
 
-/// Rotations about right, front and top, one after the other, of an offset in mm that was
-/// multiplied by the factors; from voxels to voxels.
-fn map(angles: [f64; 3], factors: [f64; 3], spacing_mm: [f64; 3]) -> [[f32; 3]; 3] {
-    let mut map = [[0.0; 3]; 3];
+/// Returns the matrix that scales an offset in mm by `factors`, then rotates it about the axes right,
+/// front and top in turn. The matrix maps voxels to voxels.
+fn scan_from_patch(angles: [f64; 3], factors: [f64; 3], spacing_mm: [f64; 3]) -> [[f32; 3]; 3] {
+    let mut matrix = [[0.0; 3]; 3];
     for axis in 0..3 {
-        map[axis][axis] = factors[axis] * spacing_mm[axis];
+        matrix[axis][axis] = factors[axis] * spacing_mm[axis];
     }
     for (axis, angle) in angles.into_iter().enumerate() {
         let (sine, cosine) = angle.sin_cos();
         let (a, b) = ((axis + 1) % 3, (axis + 2) % 3);
-        let (x, y) = (map[a], map[b]);
-        map[a] = std::array::from_fn(|n| cosine * x[n] - sine * y[n]);
-        map[b] = std::array::from_fn(|n| sine * x[n] + cosine * y[n]);
+        let (x, y) = (matrix[a], matrix[b]);
+        matrix[a] = std::array::from_fn(|n| cosine * x[n] - sine * y[n]);
+        matrix[b] = std::array::from_fn(|n| sine * x[n] + cosine * y[n]);
     }
-    std::array::from_fn(|axis| map[axis].map(|x| (x / spacing_mm[axis]) as f32))
+    std::array::from_fn(|axis| matrix[axis].map(|x| (x / spacing_mm[axis]) as f32))
 }
 
 #[cfg(test)]
@@ -46,7 +48,7 @@ mod tests {
 
     #[test]
     fn rotations_keep_lengths_and_scaling_changes_them() {
-        let map = map([0.3, -0.7, 1.1], [1.2; 3], [1.0; 3]);
+        let map = scan_from_patch([0.3, -0.7, 1.1], [1.2; 3], [1.0; 3]);
         for a in 0..3 {
             for b in 0..3 {
                 let product: f32 = (0..3).map(|n| map[a][n] * map[b][n]).sum();
@@ -57,9 +59,10 @@ mod tests {
     }
 
     #[test]
-    fn thick_slices_are_turned_as_what_they_show() {
-        // A quarter turn about right takes six voxels of 1 mm to one of 6 mm.
-        let map = map([std::f64::consts::FRAC_PI_2, 0.0, 0.0], [1.0; 3], [1.0, 1.0, 6.0]);
+    fn rotations_respect_anisotropic_spacing() {
+        // A quarter turn about the axis right maps six voxels of 1 mm to one voxel of 6 mm.
+        let quarter_turn = [std::f64::consts::FRAC_PI_2, 0.0, 0.0];
+        let map = scan_from_patch(quarter_turn, [1.0; 3], [1.0, 1.0, 6.0]);
         let turned: [f32; 3] = std::array::from_fn(|a| map[a][1] * 6.0);
         let expected = [0.0, 0.0, 1.0];
         assert!(turned.iter().zip(expected).all(|(t, e)| (t - e).abs() < 1e-6), "{turned:?}");
@@ -72,7 +75,7 @@ mod tests {
             scale: [0.1, 0.1, 0.0],
             ..AugmentSettings::none()
         };
-        let (mut most_angle, mut factors) = (0.0f32, Vec::new());
+        let (mut largest_angle, mut factors) = (0.0f32, Vec::new());
         for number in 0..500 {
             let mut random = generator(1, RngStream::Patch, number);
             let map = draw(&mut random, &settings, [1.0; 3]).unwrap();
@@ -80,10 +83,10 @@ mod tests {
             let factor = map[0][0].hypot(map[1][0]);
             assert!((1.0 / 1.1001..1.1001).contains(&factor), "{factor}");
             factors.push(factor);
-            most_angle = most_angle.max(map[1][0].atan2(map[0][0]).abs().to_degrees());
+            largest_angle = largest_angle.max(map[1][0].atan2(map[0][0]).abs().to_degrees());
         }
-        assert!((19.0..20.001).contains(&most_angle), "{most_angle}");
+        assert!((19.0..20.001).contains(&largest_angle), "{largest_angle}");
         let shrunk = factors.iter().filter(|factor| **factor < 1.0).count();
-        assert!((200..300).contains(&shrunk), "as often up as down: {shrunk}");
+        assert!((200..300).contains(&shrunk), "expected about half to shrink, found {shrunk}");
     }
 }

@@ -1,29 +1,29 @@
-//! A bias field: receive coils see some of the subject brighter than the rest.
+//! A bias field: receive coils image some parts of the subject brighter than others.
 
 use rand::Rng;
 
 use super::{ControlGrid, bernoulli, range};
 use trainer_run::config::AugmentSettings;
 
-/// Points of the field's grid along each axis.
+/// Control points of the field along each axis.
 const POINTS: usize = 4;
 
-/// The logarithm of a smooth factor.
+/// The logarithm of a smooth multiplicative field.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Bias(pub ControlGrid);
+pub struct BiasField(pub ControlGrid);
 
-impl Bias {
-    /// Draws a field; none where this channel gets none.
-    pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Bias> {
+impl BiasField {
+    /// Draws a field, or `None` if the channel keeps its intensities.
+    pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<BiasField> {
         bernoulli(random, settings.bias, settings.bias_fraction)
-            .then(|| Bias(ControlGrid::draw(random, [POINTS; 3], settings.bias)))
+            .then(|| BiasField(ControlGrid::draw(random, [POINTS; 3], settings.bias)))
     }
 
-    /// Multiplies a channel's distance from its lowest intensity: z-scores have no 0 of the
-    /// scanner's, and that is the nearest to it.
+    /// Multiplies the differences from the channel's lowest intensity by the field. The lowest
+    /// intensity stands for the scanner's 0, which z-scores no longer have.
     pub fn apply(&self, channel: &mut [f32], inside: &[bool], patch: [usize; 3]) {
         let Some((low, _)) = range(channel, inside) else { return };
-        let mut field = self.0.over(patch);
+        let mut field = self.0.rows_over(patch);
         let mut factors = vec![0.0; patch[0]];
         let rows = channel.chunks_exact_mut(patch[0]).zip(inside.chunks_exact(patch[0]));
         for (row, (channel, inside)) in rows.enumerate() {
@@ -42,15 +42,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intensities_are_multiplied_as_seen_from_the_lowest() {
+    fn differences_from_the_lowest_intensity_are_multiplied() {
         let mut values = vec![0.0; POINTS * POINTS * POINTS];
         values[POINTS - 1] = 2f32.ln();
-        let bias = Bias(ControlGrid { size: [POINTS; 3], values });
+        let bias = BiasField(ControlGrid { size: [POINTS; 3], values });
         let mut channel: Vec<f32> = (0..64).map(|n| n as f32 - 5.0).collect();
         let mut inside = vec![true; 64];
         inside[1] = false;
         bias.apply(&mut channel, &inside, [4; 3]);
-        // At a point the field is that point's value.
+        // At a control point the field has the point's value.
         assert_eq!([channel[0], channel[1], channel[63]], [-5.0, -4.0, 58.0]);
         assert!((channel[3] - (-5.0 + 2.0 * 3.0)).abs() < 1e-5, "{}", channel[3]);
     }

@@ -1,26 +1,26 @@
-//! Gamma: intensities between the lowest and the highest, taken to a power.
+//! Gamma: raises intensities, scaled to 0 to 1, to a power.
 
 use rand::Rng;
 
 use super::{bernoulli, range, signed};
 use trainer_run::config::AugmentSettings;
 
-/// The power.
+/// The exponent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gamma(pub f32);
 
-/// Steps of the table that powers are looked up in, linearly in between: off by less than 1e-4 of
-/// the range, but for the lowest thousandth of it.
+/// Steps of the lookup table of powers. Linear interpolation between the steps is off by less than
+/// 1e-4 of the range, except in its lowest thousandth.
 const STEPS: usize = 1 << 12;
 
 impl Gamma {
-    /// Draws a power, above 1 as often as below; none where this channel is not changed.
+    /// Draws an exponent, above 1 as often as below, or `None` if the channel keeps its contrast.
     pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Gamma> {
         bernoulli(random, settings.gamma, settings.gamma_fraction)
             .then(|| Gamma((1.0 + settings.gamma).powf(signed(random)) as f32))
     }
 
-    /// Changes a channel's contrast, and keeps its mean and standard deviation.
+    /// Changes a channel's contrast but keeps its mean and standard deviation.
     pub fn apply(&self, channel: &mut [f32], inside: &[bool]) {
         let Some((low, high)) = range(channel, inside).filter(|(low, high)| high > low) else {
             return;
@@ -44,7 +44,7 @@ impl Gamma {
     }
 }
 
-/// Mean and standard deviation inside.
+/// Returns the mean and the standard deviation inside.
 fn statistics(channel: &[f32], inside: &[bool]) -> (f64, f64) {
     let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
     for (&value, _) in channel.iter().zip(inside).filter(|(_, inside)| **inside) {
@@ -71,14 +71,13 @@ mod tests {
         let new = statistics(&channel, &inside);
         assert!((old.0 - new.0).abs() < 1e-5 && (old.1 - new.1).abs() < 1e-5, "{old:?} {new:?}");
         assert_eq!(channel[7], before[7]);
-        // Squares: steps between the bright are larger than those between the dark, 3 to 1 at
-        // three quarters and at one quarter.
+        // The slope of x² at three quarters is 3 times that at one quarter.
         let step = |n: usize| channel[n + 1] - channel[n - 1];
         assert!((step(75) / step(25) - 3.0).abs() < 1e-2, "{}", step(75) / step(25));
     }
 
     #[test]
-    fn constants_and_nothing_stay() {
+    fn constant_and_empty_channels_are_unchanged() {
         let mut constant = [2.0; 4];
         Gamma(2.0).apply(&mut constant, &[true; 4]);
         Gamma(2.0).apply(&mut constant, &[false; 4]);

@@ -7,17 +7,17 @@ use super::bernoulli;
 use trainer_run::config::AugmentSettings;
 use trainer_run::rng::normal;
 
-/// Noise of a channel.
+/// Gaussian noise of a channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Noise {
-    /// In those of the channel.
+    /// Standard deviation of the noise, in standard deviations of the channel.
     pub standard_deviation: f32,
-    /// Decides the noise.
+    /// Seed of the noise.
     pub seed: u64,
 }
 
 impl Noise {
-    /// Draws a standard deviation; none where this channel gets no noise.
+    /// Draws a standard deviation, or `None` if the channel gets no noise.
     pub fn draw(random: &mut impl Rng, settings: &AugmentSettings) -> Option<Noise> {
         bernoulli(random, settings.noise, settings.noise_fraction).then(|| Noise {
             standard_deviation: settings.noise as f32 * random.random::<f32>(),
@@ -25,7 +25,7 @@ impl Noise {
         })
     }
 
-    /// Adds the noise.
+    /// Adds the noise to the voxels that are inside.
     pub fn apply(&self, channel: &mut [f32], inside: &[bool]) {
         let noise = normal(ChaCha8Rng::seed_from_u64(self.seed));
         for ((value, &inside), noise) in channel.iter_mut().zip(inside).zip(noise) {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn noise_has_the_deviation_asked_for() {
+    fn noise_has_the_given_standard_deviation() {
         let mut values = vec![1.0; 10_001];
         let mut inside = vec![true; 10_001];
         inside[500] = false;

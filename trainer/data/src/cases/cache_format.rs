@@ -1,5 +1,7 @@
-//! The form of a preprocessed case on disk: a safetensors file with the input, its labels, places
-//! to center patches on, and the reference; checked whenever it is read.
+//! The cache file of a preprocessed case.
+//!
+//! A safetensors file with the input, its labels, the voxels to center patches on, and the labels on
+//! the scan's grid. Checksums are verified whenever it is read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -14,10 +16,10 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
-use super::Prepared;
+use super::PreparedCase;
 use trainer_run::files;
 
-/// The key of the description, behind its CRC-32.
+/// The metadata key of the description. Its value is the CRC-32 of the JSON, a space, and the JSON.
 const DESCRIPTION: &str = "rewind-case";
 /// The largest header that is read.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
@@ -30,27 +32,28 @@ const REFERENCE: &str = "reference";
 #[derive(Serialize, Deserialize)]
 struct Description {
     placement: Placement,
-    /// How many places there are of each label that is present.
+    /// The number of patch centers of each label that is present.
     centers: Vec<usize>,
     /// CRC-32 of each tensor.
     crc32: BTreeMap<String, u32>,
 }
 
-/// Writes a case, whole or not at all: to a temporary name, then renamed. Another user may read it
-/// where the folder lets them, so the file has the permissions that any has.
-pub(super) fn write(file: &Path, prepared: &Prepared, reference: &LabelMap) -> io::Result<()> {
+/// Writes a case under a temporary name, then renames the file, so that no partial file is left.
+///
+/// The file has default permissions, so that users who share the folder can read it.
+pub(super) fn write(file: &Path, prepared: &PreparedCase, reference: &LabelMap) -> io::Result<()> {
     let mut part = files::part(files::folder_of(file))?;
     write_to(part.as_file_mut(), prepared, reference)?;
     part.persist(file)?;
     Ok(())
 }
 
-/// Writes the file as it goes, since all of it would be in memory twice.
-fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Result<()> {
-    let Prepared { input, labels, foreground, placement } = prepared;
+/// Streams the tensors to the file: a serialized copy would double the memory.
+fn write_to(out: &mut File, prepared: &PreparedCase, reference: &LabelMap) -> io::Result<()> {
+    let PreparedCase { input, labels, centers_by_label, placement } = prepared;
     let [ni, nj, nk] = input.dims;
     let [si, sj, sk] = reference.grid().dims;
-    let centers = foreground.concat();
+    let centers = centers_by_label.concat();
     // The widest values first, so that each tensor is aligned.
     let tensors: [(&str, Dtype, Vec<usize>, &[u8]); 4] = [
         (INPUT, Dtype::F32, vec![input.channels, nk, nj, ni], bytemuck::cast_slice(&input.values)),
@@ -60,7 +63,7 @@ fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Re
     ];
     let description = Description {
         placement: placement.clone(),
-        centers: foreground.iter().map(Vec::len).collect(),
+        centers: centers_by_label.iter().map(Vec::len).collect(),
         crc32: tensors.iter().map(|(name, _, _, bytes)| (name.to_string(), crc32(bytes))).collect(),
     };
     let description = serde_json::to_string(&description)?;
@@ -87,64 +90,65 @@ fn write_to(out: &mut File, prepared: &Prepared, reference: &LabelMap) -> io::Re
 /// Reads a case.
 ///
 /// # Errors
-/// Where anything of it is not as it was written.
-pub(super) fn read(file: &Path) -> Result<Prepared> {
-    let mut file = Opened::open(file)?;
+/// Errors if the file is missing, incomplete or damaged.
+pub(super) fn read(file: &Path) -> Result<PreparedCase> {
+    let mut file = CacheFile::open(file)?;
     let values: Vec<f32> = file.tensor(INPUT)?;
     let labels: Vec<u8> = file.tensor(LABELS)?;
     let centers: Vec<u32> = file.tensor(CENTERS)?;
-    let Opened { description: Description { placement, centers: counts, .. }, .. } = file;
+    let CacheFile { description: Description { placement, centers: counts, .. }, .. } = file;
     let dims = placement.dims();
     let is_whole = dims.iter().product::<usize>() == labels.len()
         && values.len().is_multiple_of(labels.len())
         && counts.iter().sum::<usize>() == centers.len()
         && centers.iter().all(|&place| (place as usize) < labels.len());
-    ensure!(is_whole, "expected tensors that fit each other");
+    ensure!(is_whole, "expected tensors of matching sizes");
     let mut centers = &centers[..];
-    let foreground = counts.iter().map(|&count| {
+    let centers_by_label = counts.iter().map(|&count| {
         let (label, rest) = centers.split_at(count);
         centers = rest;
         label.to_vec()
     });
-    let foreground = foreground.collect();
+    let centers_by_label = centers_by_label.collect();
     let input = Input { channels: values.len() / labels.len(), dims, values };
-    Ok(Prepared { input, labels, foreground, placement })
+    Ok(PreparedCase { input, labels, centers_by_label, placement })
 }
 
 /// Reads the labels on the scan's grid.
 ///
 /// # Errors
-/// As [`read`].
+/// See [`read`].
 pub(super) fn read_reference(file: &Path) -> Result<LabelMap> {
-    let mut file = Opened::open(file)?;
+    let mut file = CacheFile::open(file)?;
     let labels: Vec<u8> = file.tensor(REFERENCE)?;
     let grid = file.description.placement.source().clone();
     Ok(LabelMap::new(grid, labels)?)
 }
 
-/// Whether a file is all there, and what its case takes in memory; what is in its tensors is only
-/// checked when they are read.
+/// Checks that a file is complete. Returns the memory that its case takes.
+///
+/// The checksums of the tensors are verified only when the tensors are read.
 ///
 /// # Errors
-/// Where it is no case of this form, or not all of one.
+/// Errors if the file is not a case in this format, or is incomplete.
 pub(super) fn check(file: &Path) -> Result<u64> {
-    let file = Opened::open(file)?;
+    let file = CacheFile::open(file)?;
     let sizes =
         [INPUT, LABELS, CENTERS].map(|name| file.range(name).map(|(start, end)| end - start));
     sizes.into_iter().sum()
 }
 
-/// A file whose header was read.
-struct Opened {
+/// An open file whose header was read.
+struct CacheFile {
     file: File,
     metadata: Metadata,
     description: Description,
-    /// Where the tensors start.
+    /// Offset of the first tensor in the file.
     start: u64,
 }
 
-impl Opened {
-    fn open(path: &Path) -> Result<Opened> {
+impl CacheFile {
+    fn open(path: &Path) -> Result<CacheFile> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
         let mut header = [0; 8];
@@ -163,17 +167,17 @@ impl Opened {
         let is_whole = check == format!("{:08x}", crc32(description.as_bytes()));
         ensure!(is_whole, "damaged description");
         let description = serde_json::from_str(description).context("damaged description")?;
-        Ok(Opened { file, metadata, description, start })
+        Ok(CacheFile { file, metadata, description, start })
     }
 
-    /// First byte of a tensor and the one behind its last, from where the tensors start.
+    /// Returns the first byte of a tensor and the byte after its last, relative to `start`.
     fn range(&self, name: &str) -> Result<(u64, u64)> {
         let info = self.metadata.info(name).with_context(|| format!("expected {name}"))?;
         let (start, end) = info.data_offsets;
         Ok((start as u64, end as u64))
     }
 
-    /// A tensor's values, found as they were written.
+    /// Reads a tensor's values and verifies their checksum.
     fn tensor<T: Pod>(&mut self, name: &str) -> Result<Vec<T>> {
         let (start, end) = self.range(name)?;
         let count = (end - start) as usize / size_of::<T>();
@@ -203,7 +207,7 @@ mod tests {
     use crate::patches::tests::case;
 
     #[test]
-    fn what_is_written_is_read_back_and_damage_anywhere_is_found() {
+    fn a_case_is_read_back_and_damage_anywhere_is_detected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("case");
         let prepared = case();
@@ -213,7 +217,7 @@ mod tests {
         write(&path, &prepared, &reference).unwrap();
         assert!(read(&path).unwrap() == prepared && read_reference(&path).unwrap() == reference);
         assert_eq!(check(&path).unwrap(), prepared.bytes());
-        // A user who shares the cache can read it as any file, and nothing is left beside it.
+        // The file has default permissions, and no temporary file is left beside it.
         let other = folder.path().join("other");
         fs::write(&other, b"").unwrap();
         let [found, usual] = [&path, &other].map(|p| fs::metadata(p).unwrap().permissions());
@@ -226,8 +230,8 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[place] ^= 4;
             fs::write(&path, damaged).unwrap();
-            let is_found = [read(&path).is_err(), read_reference(&path).is_err()];
-            assert!(is_found.contains(&true), "at byte {place} of {}", whole.len());
+            let is_detected = [read(&path).is_err(), read_reference(&path).is_err()];
+            assert!(is_detected.contains(&true), "at byte {place} of {}", whole.len());
         }
         for length in (0..whole.len()).step_by(977) {
             fs::write(&path, &whole[..length]).unwrap();

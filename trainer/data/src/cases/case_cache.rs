@@ -1,4 +1,4 @@
-//! What is kept in memory, up to a bound: what was not used for longest goes first.
+//! A least-recently-used cache of values in memory, within a limit in bytes.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
@@ -6,20 +6,20 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use anyhow::{Result, ensure};
 
-/// Values by number, within a bound that counts those that are in use or being read too.
+/// Values by number. Values in use and values being loaded count towards the limit too.
 pub(super) struct CaseCache<T> {
-    bound: u64,
+    max_bytes: u64,
     state: Mutex<State<T>>,
-    /// Something was given back, or a value is there now.
+    /// Signals that memory was given back or that a value was inserted.
     changed: Condvar,
 }
 
 struct State<T> {
     used_bytes: u64,
-    /// Counts uses.
+    /// Counts accesses, to order them.
     clock: u64,
-    kept: HashMap<usize, CachedCase<T>>,
-    /// Numbers that a thread is reading right now.
+    cached: HashMap<usize, CachedCase<T>>,
+    /// Numbers that a thread is loading right now.
     loading: HashSet<usize>,
 }
 
@@ -27,86 +27,92 @@ struct CachedCase<T> {
     value: Arc<T>,
     bytes: u64,
     last_used: u64,
-    /// How often it is in use.
+    /// The number of guards that are alive.
     users: usize,
 }
 
-/// A value in use, whose memory is not given to others until this is dropped.
-pub struct Loaded<T> {
-    /// There until the end.
+/// Keeps a value in the cache until it is dropped.
+pub struct CacheGuard<T> {
+    /// `None` only during drop.
     value: Option<Arc<T>>,
     number: usize,
-    store: Arc<CaseCache<T>>,
+    case_cache: Arc<CaseCache<T>>,
 }
 
-/// A part of the bound.
+/// Bytes of the limit, given back when dropped.
 pub(super) struct Reservation<T> {
     bytes: u64,
-    /// The number that is read into it.
+    /// The number that is being loaded into these bytes.
     loading: Option<usize>,
-    store: Arc<CaseCache<T>>,
+    case_cache: Arc<CaseCache<T>>,
 }
 
 impl<T> CaseCache<T> {
-    /// Empty, with a bound in bytes.
-    pub fn new(bound: u64) -> Arc<CaseCache<T>> {
+    /// Creates an empty cache with a limit in bytes.
+    pub fn new(max_bytes: u64) -> Arc<CaseCache<T>> {
         let state =
-            State { used_bytes: 0, clock: 0, kept: HashMap::new(), loading: HashSet::new() };
-        Arc::new(CaseCache { bound, state: Mutex::new(state), changed: Condvar::new() })
+            State { used_bytes: 0, clock: 0, cached: HashMap::new(), loading: HashSet::new() };
+        Arc::new(CaseCache { max_bytes, state: Mutex::new(state), changed: Condvar::new() })
     }
 
-    /// The bound in bytes.
-    pub fn bound(&self) -> u64 {
-        self.bound
+    /// Returns the limit in bytes.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
     }
 
-    /// A value, kept or else made in room for so many bytes; `make` says how many it keeps.
+    /// Returns a cached value, or makes it within `bytes` of memory, waiting until they are free.
+    ///
+    /// `make` returns the value and the bytes that the value itself takes.
     ///
     /// # Errors
-    /// Those of `make`; where the room is larger than the bound.
+    /// Returns the error of `make`. Errors if `bytes` exceeds the limit.
     pub fn get(
         self: &Arc<Self>,
         number: usize,
         bytes: u64,
         make: impl FnOnce() -> Result<(T, u64)>,
-    ) -> Result<Loaded<T>> {
-        ensure!(bytes <= self.bound, "expected memory for {bytes} bytes, found {}", self.bound);
+    ) -> Result<CacheGuard<T>> {
+        ensure!(
+            bytes <= self.max_bytes,
+            "expected memory for {bytes} bytes, found {}",
+            self.max_bytes
+        );
         let mut state = self.state();
         loop {
             state.clock += 1;
             let clock = state.clock;
-            if let Some(kept) = state.kept.get_mut(&number) {
-                (kept.last_used, kept.users) = (clock, kept.users + 1);
-                let value = Some(kept.value.clone());
-                return Ok(Loaded { value, number, store: self.clone() });
+            if let Some(cached) = state.cached.get_mut(&number) {
+                (cached.last_used, cached.users) = (clock, cached.users + 1);
+                let value = Some(cached.value.clone());
+                return Ok(CacheGuard { value, number, case_cache: self.clone() });
             }
-            if !state.loading.contains(&number) && state.make_room(bytes, self.bound) {
+            if !state.loading.contains(&number) && state.make_room(bytes, self.max_bytes) {
                 break;
             }
             state = self.wait(state);
         }
         state.loading.insert(number);
         drop(state);
-        // Given back in any case; what is kept is counted by itself.
-        let _room = Reservation { bytes, loading: Some(number), store: self.clone() };
+        // Given back in any case: the value itself is counted separately.
+        let _room = Reservation { bytes, loading: Some(number), case_cache: self.clone() };
         let (value, bytes) = make()?;
         let value = Arc::new(value);
         let mut state = self.state();
         state.clock += 1;
         state.used_bytes += bytes;
-        let kept = CachedCase { value: value.clone(), bytes, last_used: state.clock, users: 1 };
-        state.kept.insert(number, kept);
-        Ok(Loaded { value: Some(value), number, store: self.clone() })
+        let cached = CachedCase { value: value.clone(), bytes, last_used: state.clock, users: 1 };
+        state.cached.insert(number, cached);
+        Ok(CacheGuard { value: Some(value), number, case_cache: self.clone() })
     }
 
-    /// Room for so many bytes, waiting for it; at most all there is.
+    /// Reserves bytes, waiting until they are free; at most the whole limit.
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Reservation<T> {
-        let bytes = bytes.min(self.bound);
+        let bytes = bytes.min(self.max_bytes);
         let mut state = self.state();
-        while !state.make_room(bytes, self.bound) {
+        while !state.make_room(bytes, self.max_bytes) {
             state = self.wait(state);
         }
-        Reservation { bytes, loading: None, store: self.clone() }
+        Reservation { bytes, loading: None, case_cache: self.clone() }
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -119,13 +125,13 @@ impl<T> CaseCache<T> {
 }
 
 impl<T> State<T> {
-    /// Takes so many bytes, dropping what was not used for longest; whether there were so many.
-    fn make_room(&mut self, bytes: u64, bound: u64) -> bool {
-        while self.used_bytes + bytes > bound {
-            let unused = self.kept.iter().filter(|(_, kept)| kept.users == 0);
-            let oldest = unused.min_by_key(|(_, kept)| kept.last_used);
+    /// Takes bytes, dropping the least recently used values. Returns whether enough were free.
+    fn make_room(&mut self, bytes: u64, max_bytes: u64) -> bool {
+        while self.used_bytes + bytes > max_bytes {
+            let unused = self.cached.iter().filter(|(_, cached)| cached.users == 0);
+            let oldest = unused.min_by_key(|(_, cached)| cached.last_used);
             let Some(number) = oldest.map(|(number, _)| *number) else { return false };
-            let dropped = self.kept.remove(&number).expect("just found");
+            let dropped = self.cached.remove(&number).expect("the number is a key");
             self.used_bytes -= dropped.bytes;
         }
         self.used_bytes += bytes;
@@ -133,34 +139,34 @@ impl<T> State<T> {
     }
 }
 
-impl<T> Deref for Loaded<T> {
+impl<T> Deref for CacheGuard<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.value.as_ref().expect("there until it is dropped")
+        self.value.as_ref().expect("the value is present until the drop")
     }
 }
 
-impl<T> Drop for Loaded<T> {
+impl<T> Drop for CacheGuard<T> {
     fn drop(&mut self) {
-        // First, so that whoever drops what is kept then gives its memory back.
+        // First, so that the thread that evicts the value afterwards frees its memory.
         self.value = None;
-        let mut state = self.store.state();
-        if let Some(kept) = state.kept.get_mut(&self.number) {
-            kept.users -= 1;
+        let mut state = self.case_cache.state();
+        if let Some(cached) = state.cached.get_mut(&self.number) {
+            cached.users -= 1;
         }
-        self.store.changed.notify_all();
+        self.case_cache.changed.notify_all();
     }
 }
 
 impl<T> Drop for Reservation<T> {
     fn drop(&mut self) {
-        let mut state = self.store.state();
+        let mut state = self.case_cache.state();
         state.used_bytes -= self.bytes;
         if let Some(number) = self.loading {
             state.loading.remove(&number);
         }
-        self.store.changed.notify_all();
+        self.case_cache.changed.notify_all();
     }
 }
 
@@ -171,15 +177,15 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn what_was_not_used_for_longest_goes_first() {
-        let store = CaseCache::new(30);
+    fn the_least_recently_used_value_is_evicted_first() {
+        let case_cache = CaseCache::new(30);
         let made = AtomicUsize::new(0);
         let get = |number: usize| {
             let make = || {
                 made.fetch_add(1, SeqCst);
                 Ok((number, 10))
             };
-            assert_eq!(*store.get(number, 10, make).unwrap(), number);
+            assert_eq!(*case_cache.get(number, 10, make).unwrap(), number);
         };
         for number in [0, 1, 2, 0, 3] {
             get(number);
@@ -194,9 +200,9 @@ mod tests {
     }
 
     #[test]
-    fn threads_stay_within_the_bound_and_make_a_value_once() {
+    fn threads_stay_within_the_limit_and_load_each_value_alone() {
         let (held, most) = (AtomicU64::new(0), AtomicU64::new(0));
-        let store = CaseCache::new(35);
+        let case_cache = CaseCache::new(35);
         struct Value<'a>(&'a AtomicU64);
         impl Drop for Value<'_> {
             fn drop(&mut self) {
@@ -205,17 +211,17 @@ mod tests {
         }
         thread::scope(|scope| {
             for start in 0..8 {
-                let (store, held, most) = (&store, &held, &most);
+                let (case_cache, held, most) = (&case_cache, &held, &most);
                 scope.spawn(move || {
                     for n in 0..200 {
                         let make = || {
                             most.fetch_max(held.fetch_add(10, SeqCst) + 10, SeqCst);
                             Ok((Value(held), 10))
                         };
-                        let loaded = store.get((start * 3 + n * 7) % 11, 10, make).unwrap();
+                        let loaded = case_cache.get((start * 3 + n * 7) % 11, 10, make).unwrap();
                         thread::yield_now();
                         drop(loaded);
-                        drop(store.reserve(5));
+                        drop(case_cache.reserve(5));
                     }
                 });
             }
@@ -224,13 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn room_is_given_back_after_an_error_and_too_much_is_refused() {
-        let store: Arc<CaseCache<u8>> = CaseCache::new(10);
-        assert!(store.get(0, 11, || Ok((1, 1))).is_err());
-        assert!(store.get(0, 10, || anyhow::bail!("no")).is_err());
-        assert_eq!(*store.get(0, 10, || Ok((3, 1))).unwrap(), 3);
-        // What is made in much room keeps little of it.
-        assert_eq!(*store.get(1, 9, || Ok((4, 9))).unwrap(), 4);
-        assert_eq!(*store.get(0, 10, || Ok((5, 1))).unwrap(), 3);
+    fn memory_is_given_back_after_an_error_and_too_large_values_are_refused() {
+        let case_cache: Arc<CaseCache<u8>> = CaseCache::new(10);
+        assert!(case_cache.get(0, 11, || Ok((1, 1))).is_err());
+        assert!(case_cache.get(0, 10, || anyhow::bail!("no")).is_err());
+        assert_eq!(*case_cache.get(0, 10, || Ok((3, 1))).unwrap(), 3);
+        // A value that needs 10 bytes while it is made keeps only 1.
+        assert_eq!(*case_cache.get(1, 9, || Ok((4, 9))).unwrap(), 4);
+        assert_eq!(*case_cache.get(0, 10, || Ok((5, 1))).unwrap(), 3);
     }
 }

@@ -1,4 +1,4 @@
-//! Fills the cache with the cases that it lacks.
+//! Adds the missing cases to the cache on disk.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -9,14 +9,14 @@ use anyhow::{Result, bail};
 use indicatif::ProgressBar;
 
 use super::folder::CacheError;
-use super::{Cached, Shared, TooSmall, cache_format};
+use super::{Cached, MemoryLimitTooSmall, Shared, cache_format};
 use trainer_run::progress;
 
-/// How often it is said how far it is, where there is no bar.
-const EVERY: Duration = Duration::from_secs(15);
+/// How often progress is printed where there is no progress bar.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Every case's place in the cache, made where it was not there; none when stopped on the way.
-pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cached>>> {
+/// Finds every case in the cache, preprocessing the missing ones. Returns `None` if stopped.
+pub(super) fn fill_cache(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cached>>> {
     let count = shared.data_set.num_cases();
     let work = Work {
         shared,
@@ -24,12 +24,12 @@ pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cach
         next: AtomicUsize::new(0),
         done: AtomicUsize::new(0),
         made: AtomicUsize::new(0),
-        said: Mutex::new(Instant::now()),
+        last_printed: Mutex::new(Instant::now()),
         bar: progress::bar("preparing cases", count as u64),
-        is_lost: AtomicBool::new(false),
+        is_unwritable: AtomicBool::new(false),
         results: Mutex::new((0..count).map(|_| None).collect()),
     };
-    // Threads of their own: one that waits for memory must not keep one of rayon's.
+    // Separate threads: a thread that waits for memory must not block one of rayon's.
     let threads = rayon::current_num_threads().clamp(1, count.max(1));
     thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(|| work.run()))));
     work.bar.finish_and_clear();
@@ -38,13 +38,13 @@ pub(super) fn fill(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cach
     if stop.load(Relaxed) {
         return Ok(None);
     }
-    let cached = sort_out(results.into_iter().flatten().collect())?;
+    let cached = collect_cases(results.into_iter().flatten().collect())?;
     let (made, [files, bytes]) = (made.into_inner(), shared.folder.size());
     let folder = shared.folder.path().display();
     shared.warnings.lines().into_iter().for_each(progress::say);
     progress::say(format!(
-        "cases: {count}, of which {made} were preprocessed now; the cache holds {files} in {:.1} GiB \
-         (safe to remove: {folder})",
+        "cases: {count}, {made} of them preprocessed now; the cache holds {files} in {:.1} GiB \
+                 (safe to remove: {folder})",
         bytes as f64 / (1u64 << 30) as f64,
     ));
     Ok(Some(cached))
@@ -55,44 +55,45 @@ struct Work<'a> {
     stop: &'a AtomicBool,
     next: AtomicUsize,
     done: AtomicUsize,
-    /// Cases that were preprocessed, not found.
+    /// The number of cases that were preprocessed.
     made: AtomicUsize,
-    /// When it was last said how far it is.
-    said: Mutex<Instant>,
+    /// When progress was last printed.
+    last_printed: Mutex<Instant>,
     bar: ProgressBar,
     /// Whether the cache cannot be written.
-    is_lost: AtomicBool,
+    is_unwritable: AtomicBool,
     results: Mutex<Vec<Option<Result<Cached>>>>,
 }
 
 impl Work<'_> {
-    /// Takes one case after the other until none is left.
+    /// Takes one case after the other until all are done.
     fn run(&self) {
         let count = self.shared.data_set.num_cases();
-        while !self.stop.load(Relaxed) && !self.is_lost.load(Relaxed) {
+        while !self.stop.load(Relaxed) && !self.is_unwritable.load(Relaxed) {
             let number = self.next.fetch_add(1, Relaxed);
             if number >= count {
                 return;
             }
             let result = self.case(number);
             if result.as_ref().is_err_and(|error| error.is::<CacheError>()) {
-                // The next case would find the same.
-                self.is_lost.store(true, Relaxed);
+                // The next case would fail in the same way.
+                self.is_unwritable.store(true, Relaxed);
             }
             self.results.lock().expect("no thread panics while it holds this")[number] =
                 Some(result);
             self.bar.inc(1);
             let done = self.done.fetch_add(1, Relaxed) + 1;
-            let mut said = self.said.lock().expect("no thread panics while it holds this");
-            if !progress::is_terminal() && said.elapsed() > EVERY {
+            let mut printed =
+                self.last_printed.lock().expect("no thread panics while it holds this");
+            if !progress::is_terminal() && printed.elapsed() > PROGRESS_INTERVAL {
                 progress::line(&self.bar, format!("preparing cases: {done} of {count}"));
-                *said = Instant::now();
+                *printed = Instant::now();
             }
         }
     }
 
     fn case(&self, number: usize) -> Result<Cached> {
-        let Shared { folder, data_set, preprocess, network, store, .. } = self.shared;
+        let Shared { folder, data_set, preprocess, network, case_cache, .. } = self.shared;
         let case = &data_set.cases[number];
         let digest = folder.digest(case)?;
         let file = folder.case_file(&digest, &data_set.task, preprocess, network);
@@ -100,8 +101,10 @@ impl Work<'_> {
             false => None,
             true => cache_format::check(&file)
                 .map_err(|error| {
-                    let text =
-                        format!("{} is made again, since its cache cannot be used", case.name);
+                    let text = format!(
+                        "{}: preprocessing it again, its cache file is unusable",
+                        case.name
+                    );
                     progress::line(&self.bar, format!("{text}: {error:#}"));
                 })
                 .ok(),
@@ -109,8 +112,8 @@ impl Work<'_> {
         let bytes = match found {
             Some(bytes) => bytes,
             None => {
-                let _room = store.reserve(self.shared.working_bytes(number)?);
-                // It may have been waiting for long.
+                let _room = case_cache.reserve(self.shared.working_bytes(number)?);
+                // The wait for memory may have been long.
                 if self.stop.load(Relaxed) {
                     bail!("stopped");
                 }
@@ -120,22 +123,22 @@ impl Work<'_> {
                 prepared.bytes()
             }
         };
-        self.shared.check_fits(number, bytes)?;
+        self.shared.check_memory_limit(number, bytes)?;
         Ok(Cached { digest, file, bytes })
     }
 }
 
-/// All cases, or all that is wrong with them.
-fn sort_out(results: Vec<Result<Cached>>) -> Result<Vec<Cached>> {
+/// Returns all cases, or one error that lists every bad case.
+fn collect_cases(results: Vec<Result<Cached>>) -> Result<Vec<Cached>> {
     let count = results.len();
     let mut cached = Vec::with_capacity(count);
     let (mut bad, mut too_large) = (Vec::new(), Vec::new());
     for result in results {
         match result {
             Ok(case) => cached.push(case),
-            // No case is at fault then, and those that were made are kept.
+            // No case is at fault, and the finished cases stay in the cache.
             Err(error) if error.is::<CacheError>() => return Err(error),
-            Err(error) => match error.downcast::<TooSmall>() {
+            Err(error) => match error.downcast::<MemoryLimitTooSmall>() {
                 Ok(small) => too_large.push(small),
                 Err(error) => bad.push(format!("  {error:#}")),
             },

@@ -1,5 +1,7 @@
-//! The cache's folder: where a case lies in it, and what is remembered of files so that they need
-//! not be read again to be known.
+//! The folder of the cache on disk.
+//!
+//! `cases/` holds one file a case. `digests/` remembers the SHA-256 of the scans' files by their path,
+//! size and times, so that unchanged scans are not read again.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -10,35 +12,35 @@ use anyhow::{Context, Result, ensure};
 use model_core::{LabelMap, PreprocessConfig, Task, UNetConfig};
 use sha2::{Digest, Sha256};
 
-use super::{Prepared, cache_format};
+use super::{PreparedCase, cache_format};
 use crate::data_set::CaseFiles;
 use trainer_run::files::links;
 use trainer_run::files::{self, hexadecimal};
 
-/// Names the folder where the settings do not.
+/// The environment variable that names the folder if the settings do not.
 const VARIABLE: &str = "REWIND_CACHE";
 
-/// What decides a preprocessed case besides its files and settings; another number for every change
-/// of what preprocessing does or of the files' form, so that nothing old is taken for new.
+/// Part of every cache key. It must change with every change of the preprocessing or of the file
+/// format, so that no outdated case is used.
 const VERSION: u32 = 2;
 
-/// What the name of a case's file ends in; other names are temporary.
+/// Extension of a case's file. Files with other names are temporary.
 const ENDING: &str = "safetensors";
 
-/// Tells programs that make backups what this folder is (<https://bford.info/cachedir/>).
+/// Marks the folder as a cache for backup programs (<https://bford.info/cachedir/>).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # Scans that rewind has preprocessed, so that training need not wait for them. Removing this\n\
     # folder is always safe; what is needed of it is made again.\n";
 
-/// The tag's name.
+/// Name of the tag file.
 const TAG_FILE: &str = "CACHEDIR.TAG";
 
-/// How another folder is named.
+/// The options that choose another folder, for error texts.
 const SETTING: &str = "--set cache=FOLDER, or $REWIND_CACHE,";
 
-/// The cache cannot be written, which is no fault of a case.
+/// The cache cannot be written. No case is at fault.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the cache: {why}; {SETTING} names another folder (in {})", .folder.display())]
+#[error("cannot write the cache: {why}; {SETTING} chooses another folder (in {})", .folder.display())]
 pub(super) struct CacheError {
     why: String,
     folder: PathBuf,
@@ -48,9 +50,9 @@ impl CacheError {
     fn new(folder: &Path, error: io::Error) -> CacheError {
         let advice = match error.kind() {
             ErrorKind::StorageFull => "its disk is full: ",
-            ErrorKind::QuotaExceeded => "its user may store no more: ",
-            ErrorKind::PermissionDenied => "it may be another user's: ",
-            ErrorKind::ReadOnlyFilesystem => "its disk can only be read: ",
+            ErrorKind::QuotaExceeded => "the user's quota is used up: ",
+            ErrorKind::PermissionDenied => "it may belong to another user: ",
+            ErrorKind::ReadOnlyFilesystem => "its disk is read-only: ",
             _ => "",
         };
         CacheError { why: format!("{advice}{error}"), folder: folder.to_path_buf() }
@@ -61,11 +63,11 @@ impl CacheError {
 pub(super) struct CacheFolder(PathBuf);
 
 impl CacheFolder {
-    /// The folder that is given, or else `$REWIND_CACHE`, or else the user's own; made where there
-    /// is none.
+    /// Opens the `given` folder, else `$REWIND_CACHE`, else the user's cache folder. Creates it if
+    /// it does not exist.
     ///
     /// # Errors
-    /// When there is none and none can be made, or it is in other use.
+    /// Errors if no folder is known, if it cannot be created, or if it holds other files.
     pub fn open(given: Option<&Path>) -> Result<CacheFolder> {
         let own = || dirs::cache_dir().map(|folder| folder.join("rewind"));
         let variable = || std::env::var_os(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -74,15 +76,15 @@ impl CacheFolder {
                 format!("expected a folder for preprocessed cases: set cache, or ${VARIABLE}")
             })?;
         let folder = CacheFolder(folder);
-        folder.refuse_others()?;
+        folder.refuse_foreign_folder()?;
         folder.make()?;
         files::remove_parts(&folder.0.join("cases"), files::LEFT_OVER);
         Ok(folder)
     }
 
-    /// Refuses a folder that is in other use: this one is called safe to remove, backups pass it
-    /// over, and what looks left over in it is removed.
-    fn refuse_others(&self) -> Result<()> {
+    /// Refuses a folder that holds other files. The cache is called safe to remove, backup programs
+    /// skip it, and its temporary files are deleted.
+    fn refuse_foreign_folder(&self) -> Result<()> {
         let is_tagged = || {
             let tag = fs::read_to_string(self.0.join(TAG_FILE)).unwrap_or_default();
             tag.starts_with(&TAG[..43]) && tag.contains("rewind")
@@ -98,23 +100,23 @@ impl CacheFolder {
             let name = entry.map_err(|error| CacheError::new(&self.0, error))?.file_name();
             let name = name.to_string_lossy();
             ensure!(
-                // Another run may have made it since.
+                // Another run may have created the cache meanwhile.
                 files::is_part(&name) || is_tagged(),
                 "expected a new or empty folder for the cache, or one that Rewind made, found {name} in \
-                 it; {SETTING} names another (in {})",
+                                 it; {SETTING} chooses another (in {})",
                 self.0.display()
             );
         }
         Ok(())
     }
 
-    /// Makes the folder, where it is not there any more too.
+    /// Creates the folder, also if it was removed since it was opened.
     fn make(&self) -> Result<(), CacheError> {
         let made = || -> io::Result<()> {
             fs::create_dir_all(&self.0)?;
             let tag = self.0.join(TAG_FILE);
             if !tag.exists() {
-                // First and whole: what the folder is must be known before anything is in it.
+                // Before anything else, and atomically: the tag must be there before other files.
                 let mut part = files::part(&self.0)?;
                 part.write_all(TAG.as_bytes())?;
                 part.persist(tag)?;
@@ -125,12 +127,12 @@ impl CacheFolder {
         made().map_err(|error| CacheError::new(&self.0, error))
     }
 
-    /// Where it is.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// How many cases it holds, and their bytes.
+    /// Returns the number of cached cases and their bytes.
     pub fn size(&self) -> [u64; 2] {
         let whole = self.files().filter(|file| is_case(file));
         let sizes = whole.map(|file| file.metadata().map_or(0, |metadata| metadata.len()));
@@ -142,7 +144,7 @@ impl CacheFolder {
         entries.into_iter().flatten().flatten().map(|entry| entry.path())
     }
 
-    /// Where a case lies: named by all that decides what is in it.
+    /// Returns the path of a case's file. Its name is a hash of everything that decides its content.
     pub fn case_file(
         &self,
         digest: &[u8; 32],
@@ -156,15 +158,16 @@ impl CacheFolder {
         self.0.join("cases").join(format!("{}.{ENDING}", hexadecimal(&key)))
     }
 
-    /// Writes a case, also where the folder was removed since it was opened. What a loss of power
-    /// leaves is found by its checksum, so nothing waits for the disk.
+    /// Writes a case, also if the folder was removed since it was opened.
+    ///
+    /// The file is not synced: checksums detect what a power failure leaves.
     ///
     /// # Errors
-    /// With what is wrong with the cache.
+    /// Errors if the cache cannot be written.
     pub fn write(
         &self,
         file: &Path,
-        prepared: &Prepared,
+        prepared: &PreparedCase,
         reference: &LabelMap,
     ) -> Result<(), CacheError> {
         let write = || cache_format::write(file, prepared, reference);
@@ -178,13 +181,13 @@ impl CacheFolder {
         .map_err(|error| CacheError::new(&self.0, error))
     }
 
-    /// SHA-256 over a case's files, remembered for as long as they keep their stamp.
+    /// Returns the SHA-256 over a case's files. It is remembered as long as their stamp is the same.
     ///
     /// # Errors
-    /// With the file that cannot be read.
+    /// Errors with the name of a file that cannot be read.
     pub fn digest(&self, case: &CaseFiles) -> Result<[u8; 32]> {
         let stamp = stamp(case)?;
-        let file = self.remembered(&stamp);
+        let file = self.digest_file(&stamp);
         let check =
             |digest: &[u8]| Sha256::new().chain_update(stamp).chain_update(digest).finalize();
         if let Ok(bytes) = fs::read(&file)
@@ -193,21 +196,22 @@ impl CacheFolder {
         {
             return Ok(*digest);
         }
-        let digest = hash(case)?;
-        // Half of it would not fit its sum; and without it the files are read again next time.
+        let digest = hash_content(case)?;
+        // Errors do no harm: a partial file fails its checksum, and a missing one means that the
+        // scans are read again next time.
         let _ = fs::write(&file, [&digest[..], &check(&digest)].concat());
         Ok(digest)
     }
 
-    /// Has a case's files read again before their digest is known.
+    /// Forgets the remembered digest of a case's files.
     pub fn forget(&self, case: &CaseFiles) {
         if let Ok(stamp) = stamp(case) {
-            // What is not there is forgotten.
-            let _ = fs::remove_file(self.remembered(&stamp));
+            // A missing file is forgotten already.
+            let _ = fs::remove_file(self.digest_file(&stamp));
         }
     }
 
-    fn remembered(&self, stamp: &[u8; 32]) -> PathBuf {
+    fn digest_file(&self, stamp: &[u8; 32]) -> PathBuf {
         self.0.join("digests").join(hexadecimal(stamp))
     }
 }
@@ -216,11 +220,12 @@ fn is_case(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == ENDING)
 }
 
-/// Place, size and times of a case's files, without their names being readable from it. A copy that
-/// keeps the time of a file's change is told by the inode's own, where there are inodes.
+/// Hashes the paths, sizes and times of a case's files. The hash hides the names.
+///
+/// A copy that keeps the modification time is recognized by its inode and change time on Unix.
 ///
 /// # Errors
-/// With the file that is missing.
+/// Errors with the name of a missing file.
 fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
     let mut all = Sha256::new();
     for file in case.files() {
@@ -246,8 +251,8 @@ fn stamp(case: &CaseFiles) -> Result<[u8; 32]> {
     Ok(all.finalize().into())
 }
 
-/// SHA-256 over the files' contents, one behind the other.
-fn hash(case: &CaseFiles) -> Result<[u8; 32]> {
+/// Returns the SHA-256 over the concatenated contents of the files.
+fn hash_content(case: &CaseFiles) -> Result<[u8; 32]> {
     let mut all = Sha256::new();
     let mut chunk = vec![0; 1 << 16];
     for file in case.files() {

@@ -1,4 +1,4 @@
-//! Folders with a `dataset.json`: the Medical Segmentation Decathlon's, and nnU-Net's in two forms.
+//! Folders with a `dataset.json`: the Medical Segmentation Decathlon, and nnU-Net raw in two versions.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use model_core::task::dataset::{LabeledScan, Manifest, case_name};
 use model_core::{Task, are_same_channels};
 
-use super::by_suffix::Found;
+use super::by_file_name::ListedCases;
 use super::listing::folder_name;
 use super::{CaseFiles, DataSet, Layout, TaskSource, fault, nnunet};
 use trainer_run::files;
@@ -15,7 +15,7 @@ use trainer_run::files;
 /// The largest `dataset.json` that is read.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 
-/// Reads a folder's `dataset.json`.
+/// Reads the `dataset.json` of a folder. Missing names default to the folder's.
 pub(super) fn read(folder: &Path) -> Result<Manifest> {
     let file = folder.join("dataset.json");
     let bytes = files::read(&file, MAX_MANIFEST_BYTES)?;
@@ -31,27 +31,27 @@ pub(super) fn read(folder: &Path) -> Result<Manifest> {
 }
 
 /// Lists the cases.
-pub(super) fn open(folder: &Path, wanted: TaskSource) -> Result<DataSet> {
+pub(super) fn open(folder: &Path, source: TaskSource) -> Result<DataSet> {
     let manifest = read(folder)?;
     let (layout, mut found, num_training) = match &manifest.nnunet_cases {
-        Some(cases) => {
-            let found = nnunet::cases(folder, cases, &manifest.task.channels)?;
+        Some(by_name) => {
+            let found = nnunet::cases(folder, by_name, &manifest.task.channels)?;
             let labeled = found.faults.iter().filter(|fault| !fault.is_unlabeled);
             let faulty: BTreeSet<&str> = labeled.map(|fault| fault.case.as_str()).collect();
             let count = found.cases.len() + faulty.len();
             (Layout::NnunetV2, found, count)
         }
         None => {
-            let (layout, found) = listed(folder, &manifest);
+            let (layout, found) = listed_cases(folder, &manifest);
             (layout, found, manifest.training.len())
         }
     };
     let file = folder.join("dataset.json");
-    found.faults.extend(fault::of_number(manifest.num_training, num_training, file));
+    found.faults.extend(fault::wrong_number(manifest.num_training, num_training, file));
     let mut notes = std::mem::take(&mut found.notes);
     let Manifest { name, license, task, .. } = manifest;
     let licence = license.unwrap_or_default();
-    let task = match wanted {
+    let task = match source {
         TaskSource::Unnamed => task,
         TaskSource::Model(model) => {
             check_channels(&model, &task, folder)?;
@@ -59,22 +59,22 @@ pub(super) fn open(folder: &Path, wanted: TaskSource) -> Result<DataSet> {
         }
         TaskSource::Named(named) => {
             check_agrees(&named, &task)?;
-            notes.push(format!("the task is {}, in place of dataset.json's own", named.name));
+            notes.push(format!("the task is {}, instead of the one in dataset.json", named.name));
             named
         }
     };
     let data_set = DataSet::new(&name, task, found.cases);
-    let Found { unlabeled, faults, left, .. } = found;
-    Ok(DataSet { licence, layout, unlabeled, faults, notes, left, ..data_set })
+    let ListedCases { unlabeled, faults, unused_files, .. } = found;
+    Ok(DataSet { licence, layout, unlabeled, faults, notes, unused_files, ..data_set })
 }
 
-/// A task that is named can rename labels and unite them in regions; it cannot change which
-/// channels the files hold.
+/// Checks that a named task agrees with the data set's. It may rename labels and combine them into
+/// regions, but must keep the channels of the files.
 fn check_agrees(named: &Task, stated: &Task) -> Result<()> {
     named.check_agrees(stated)?;
     ensure!(
         are_same_channels(&named.channels, &stated.channels),
-        "expected a task with the channels {} in this order, as dataset.json says, found {} in {}",
+        "expected a task with the channels {} in this order, as in dataset.json, found {} in {}",
         stated.channels.join(", "),
         named.channels.join(", "),
         named.name
@@ -82,7 +82,7 @@ fn check_agrees(named: &Task, stated: &Task) -> Result<()> {
     Ok(())
 }
 
-/// A model takes its channels by their places: in another order it would answer all the same.
+/// Checks that the channels are in the model's order: a model would accept any order silently.
 fn check_channels(model: &Task, stated: &Task, folder: &Path) -> Result<()> {
     ensure!(
         are_same_channels(&model.channels, &stated.channels),
@@ -95,8 +95,8 @@ fn check_channels(model: &Task, stated: &Task, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The cases of a list.
-fn listed(folder: &Path, manifest: &Manifest) -> (Layout, Found) {
+/// Returns the cases that a `dataset.json` lists.
+fn listed_cases(folder: &Path, manifest: &Manifest) -> (Layout, ListedCases) {
     let Manifest { training, validation, test, .. } = manifest;
     let is_numbered = nnunet::leaves_out_channels(folder, training);
     let images = |images: &[String]| match images {
@@ -115,23 +115,23 @@ fn listed(folder: &Path, manifest: &Manifest) -> (Layout, Found) {
         images: images(files),
         label: None,
     };
-    // A set that was passed on without its test scans is whole for all but them.
-    let is_here = |case: &CaseFiles| case.images.iter().any(|image| image.exists());
+    // Copies of a data set often lack the test scans. That is not a fault.
+    let exists = |case: &CaseFiles| case.images.iter().any(|image| image.exists());
     let mut notes = Vec::new();
-    let unlabeled: Vec<CaseFiles> = test.iter().map(unlabeled).filter(is_here).collect();
-    let num_gone = test.len() - unlabeled.len();
-    if num_gone > 0 {
+    let unlabeled: Vec<CaseFiles> = test.iter().map(unlabeled).filter(exists).collect();
+    let num_missing = test.len() - unlabeled.len();
+    if num_missing > 0 {
         let count = test.len();
-        notes.push(format!("{num_gone} of {count} listed scans without labels are not here"));
+        notes.push(format!("{num_missing} of {count} listed scans without labels are missing"));
     }
     if !validation.is_empty() {
         notes.push(format!(
-            "{} cases of the list validation stand with those of training; which are held out, \
-             training decides",
+                        "{} cases of the list validation are added to those of training; training chooses which \
+                         cases are held out",
             validation.len()
         ));
     }
     let layout = if is_numbered { Layout::NnunetV1 } else { Layout::Decathlon };
     let cases = training.iter().chain(validation).map(case).collect();
-    (layout, Found { cases, unlabeled, notes, ..Found::default() })
+    (layout, ListedCases { cases, unlabeled, notes, ..ListedCases::default() })
 }

@@ -1,5 +1,7 @@
-//! Cases with the same images under several names, without reading all of a data set: by sizes, then
-//! by the checksum that a gzip stream ends with or by samples, and only then by what they hold.
+//! Finds cases with the same images under several names, without reading the whole data set.
+//!
+//! Candidates are compared by the size of their files, then by the checksum at the end of a gzip
+//! stream or by samples, and only then by their full content.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,40 +16,42 @@ use sha2::{Digest, Sha256};
 use super::CaseFiles;
 use trainer_run::files::MAX_SCAN_BYTES;
 
-/// Places of a file that are looked at before all of it is, and their size.
+/// The number of samples of a file that are compared before its full content, and their size.
 const NUM_SAMPLES: u64 = 16;
 const SAMPLE_BYTES: u64 = 4096;
 
-/// Cases whose images are equal, each list with the SHA-256 over them; their labels may differ. A
-/// file that cannot be read is equal to none: what is wrong with it is said elsewhere.
+/// Returns lists of cases with equal images, each with the SHA-256 over the images. Labels may differ.
+/// A file that cannot be read is equal to no other; its fault is reported elsewhere.
 pub(super) fn find(cases: &[CaseFiles]) -> Vec<(Vec<usize>, [u8; 32])> {
     let files: Vec<Vec<PathBuf>> = cases
         .iter()
         .map(|case| CaseFiles { label: None, ..case.clone() }.files().collect())
         .collect();
     let all: Vec<usize> = (0..cases.len()).collect();
-    let by_size = alike(&all, &files, |file| Some(stream(file).ok()?.size));
-    let by_part = by_size.into_iter().flat_map(|numbers| {
-        // A checksum that is in the file costs nothing; else some of it has to do at first.
-        let is_packed = |file: &PathBuf| stream(file).is_ok_and(|stream| stream.checksum.is_some());
-        let is_mixed = numbers.iter().any(|&n| files[n].iter().any(is_packed));
-        alike(&numbers, &files, |file| match stream(file).ok()?.checksum {
+    let by_size = group_by_key(&all, &files, |file| Some(stream_info(file).ok()?.size));
+    let by_checksum = by_size.into_iter().flat_map(|numbers| {
+        // The checksum of a gzip stream costs nothing. It is compared with that of whole plain files,
+        // but plain files alone are first compared by samples.
+        let is_gzip =
+            |file: &PathBuf| stream_info(file).is_ok_and(|stream| stream.checksum.is_some());
+        let has_gzip = numbers.iter().any(|&n| files[n].iter().any(is_gzip));
+        group_by_key(&numbers, &files, |file| match stream_info(file).ok()?.checksum {
             Some(checksum) => Some(checksum),
-            None if is_mixed => {
-                whole(file, Crc::new(), |crc, bytes| crc.update(bytes)).ok().map(|crc| crc.sum())
-            }
+            None if has_gzip => digest_content(file, Crc::new(), |crc, bytes| crc.update(bytes))
+                .ok()
+                .map(|crc| crc.sum()),
             None => samples(file).ok(),
         })
     });
     let digest = |&number: &usize| {
         let mut all = Sha256::new();
         for file in &files[number] {
-            all = whole(file, all, |all, bytes| all.update(bytes)).ok()?;
+            all = digest_content(file, all, |all, bytes| all.update(bytes)).ok()?;
         }
         Some((number, all.finalize().into()))
     };
     let mut equal = Vec::new();
-    for numbers in by_part {
+    for numbers in by_checksum {
         let mut by_digest: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
         for (number, digest) in numbers.par_iter().filter_map(digest).collect::<Vec<_>>() {
             by_digest.entry(digest).or_default().push(number);
@@ -59,8 +63,8 @@ pub(super) fn find(cases: &[CaseFiles]) -> Vec<(Vec<usize>, [u8; 32])> {
     equal
 }
 
-/// Of these cases the lists of those whose files have the same keys.
-fn alike<K: Ord + Send>(
+/// Groups the cases whose files have the same keys. Groups of one case are left out.
+fn group_by_key<K: Ord + Send>(
     numbers: &[usize],
     files: &[Vec<PathBuf>],
     key: impl Fn(&PathBuf) -> Option<K> + Sync,
@@ -69,22 +73,22 @@ fn alike<K: Ord + Send>(
         let keys: Option<Vec<K>> = files[number].iter().map(&key).collect();
         Some((keys?, number))
     };
-    let mut found: BTreeMap<Vec<K>, Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<K>, Vec<usize>> = BTreeMap::new();
     for (keys, number) in numbers.par_iter().filter_map(keyed).collect::<Vec<_>>() {
-        found.entry(keys).or_default().push(number);
+        groups.entry(keys).or_default().push(number);
     }
-    found.into_values().filter(|numbers| numbers.len() > 1).collect()
+    groups.into_values().filter(|numbers| numbers.len() > 1).collect()
 }
 
-/// What is known of a file from its ends.
-struct Stream {
-    /// Bytes of its contents, modulo 2³².
+/// The size and checksum of a file's uncompressed content, read from the ends of the file.
+struct StreamInfo {
+    /// Bytes of the content, modulo 2³².
     size: u32,
-    /// Of the contents, where the file is a gzip stream (RFC 1952, section 2.3.1).
+    /// CRC-32 of the content, if the file is a gzip stream (RFC 1952, section 2.3.1).
     checksum: Option<u32>,
 }
 
-fn stream(file: &Path) -> io::Result<Stream> {
+fn stream_info(file: &Path) -> io::Result<StreamInfo> {
     let mut source = File::open(file)?;
     let length = source.metadata()?.len();
     let mut start = [0; 2];
@@ -92,16 +96,16 @@ fn stream(file: &Path) -> io::Result<Stream> {
         source.read_exact(&mut start)?;
         start != [0x1f, 0x8b]
     } {
-        return Ok(Stream { size: length as u32, checksum: None });
+        return Ok(StreamInfo { size: length as u32, checksum: None });
     }
     let mut end = [0; 8];
     source.seek(SeekFrom::End(-8))?;
     source.read_exact(&mut end)?;
     let number = |at: usize| u32::from_le_bytes(end[at..at + 4].try_into().expect("four bytes"));
-    Ok(Stream { size: number(4), checksum: Some(number(0)) })
+    Ok(StreamInfo { size: number(4), checksum: Some(number(0)) })
 }
 
-/// The checksum of some of a file.
+/// Returns the checksum over samples of a file.
 fn samples(file: &Path) -> io::Result<u32> {
     let mut source = File::open(file)?;
     let length = source.metadata()?.len();
@@ -115,21 +119,21 @@ fn samples(file: &Path) -> io::Result<u32> {
     Ok(crc.sum())
 }
 
-/// Adds all that a file holds to a sum.
-fn whole<S>(file: &Path, mut sum: S, add: impl Fn(&mut S, &[u8])) -> io::Result<S> {
-    let is_packed = stream(file)?.checksum.is_some();
+/// Adds the uncompressed content of a file to a digest.
+fn digest_content<S>(file: &Path, mut digest: S, add: impl Fn(&mut S, &[u8])) -> io::Result<S> {
+    let is_gzip = stream_info(file)?.checksum.is_some();
     let source = io::BufReader::new(File::open(file)?);
     let mut source: Box<dyn Read> =
-        if is_packed { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
+        if is_gzip { Box::new(MultiGzDecoder::new(source)) } else { Box::new(source) };
     let mut chunk = vec![0; 1 << 16];
     let mut left = MAX_SCAN_BYTES;
     loop {
         match source.read(&mut chunk)? {
-            0 => return Ok(sum),
+            0 => return Ok(digest),
             count if count as u64 > left => return Err(io::ErrorKind::FileTooLarge.into()),
             count => {
                 left -= count as u64;
-                add(&mut sum, &chunk[..count]);
+                add(&mut digest, &chunk[..count]);
             }
         }
     }
@@ -142,25 +146,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn copies_are_found_packed_or_not_whatever_their_labels() {
+    fn copies_are_found_compressed_or_not_whatever_their_labels() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| {
             std::fs::write(folder.path().join(name), bytes).unwrap();
         };
-        let pack = |bytes: &[u8], level: u32| {
+        let compress = |bytes: &[u8], level: u32| {
             let level = flate2::Compression::new(level);
-            let mut packed = flate2::write::GzEncoder::new(Vec::new(), level);
-            packed.write_all(bytes).unwrap();
-            packed.finish().unwrap()
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
         };
         let scan: Vec<u8> = (0..200_000u32).map(|n| (n.wrapping_mul(n) >> 5) as u8).collect();
         let mut other = scan.clone();
         other[150_001] ^= 1;
-        write("a.nii.gz", &pack(&scan, 1));
+        write("a.nii.gz", &compress(&scan, 1));
         write("b.nii", &scan);
-        write("c.nii.gz", &pack(&scan, 9));
+        write("c.nii.gz", &compress(&scan, 9));
         write("d.nii", &other);
-        write("e.nii.gz", &pack(&other, 6));
+        write("e.nii.gz", &compress(&other, 6));
         write("f.nii", &scan[1..]);
         let names = ["a.nii.gz", "b.nii", "c.nii.gz", "d.nii", "e.nii.gz", "f.nii", "gone.nii"];
         let case = |name: &&str| CaseFiles {
@@ -172,7 +176,7 @@ mod tests {
         let mut found: Vec<Vec<usize>> = find(&cases).into_iter().map(|(n, _)| n).collect();
         found.sort();
         assert_eq!(found, [vec![0, 1, 2], vec![3, 4]]);
-        // Of plain files alone, the one that differs behind the samples is another.
+        // Plain files that differ only between the samples are not equal.
         let plain: Vec<CaseFiles> = [1, 3].map(|n: usize| cases[n].clone()).to_vec();
         assert!(find(&plain).is_empty());
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a case of a data set, in words for the person who has to mend it.
+//! Faults of the cases of a data set, worded for the person who has to fix them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,23 +11,24 @@ use super::{CaseFiles, DataSet};
 /// Why a case cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// The case's name; empty where it is of the data set itself.
+    /// The case's name. Empty if the fault is one of the data set itself.
     pub case: String,
-    /// What was expected, and what was found.
-    pub what: String,
-    /// The file that it stands in, where it stands in one.
+    /// The message: what was expected, and what was found.
+    #[serde(rename = "what")]
+    pub message: String,
+    /// The file with the fault, if it is in a file.
     pub file: Option<PathBuf>,
-    /// Whether the case has no labels, so that training does not need it.
+    /// Whether the case has no labels. Training does not need such a case.
     pub is_unlabeled: bool,
 }
 
 impl Fault {
-    pub(super) fn new(case: &str, what: impl ToString, file: Option<PathBuf>) -> Fault {
-        Fault { case: case.to_string(), what: what.to_string(), file, is_unlabeled: false }
+    pub(super) fn new(case: &str, message: impl ToString, file: Option<PathBuf>) -> Fault {
+        Fault { case: case.to_string(), message: message.to_string(), file, is_unlabeled: false }
     }
 
-    /// The same of a case without labels.
-    pub(super) fn of_unlabeled(self) -> Fault {
+    /// Marks the fault as one of a case without labels.
+    pub(super) fn unlabeled(self) -> Fault {
         Fault { is_unlabeled: true, ..self }
     }
 }
@@ -38,13 +39,13 @@ impl fmt::Display for Fault {
             write!(f, "{}: ", self.case)?;
         }
         match &self.file {
-            None => write!(f, "{}", self.what),
-            Some(file) => write!(f, "{} (in {})", self.what, file.display()),
+            None => write!(f, "{}", self.message),
+            Some(file) => write!(f, "{} (in {})", self.message, file.display()),
         }
     }
 }
 
-/// All faults, a line each, below how many there are.
+/// Formats faults as a heading with their number, and a line for each.
 pub fn list(faults: &[Fault]) -> String {
     let mut cases: Vec<&str> = faults.iter().map(|fault| fault.case.as_str()).collect();
     cases.sort_unstable();
@@ -63,57 +64,60 @@ pub fn list(faults: &[Fault]) -> String {
     text
 }
 
-/// Takes out cases whose name another has, and those whose name could not be a file's: results and
-/// splits go by the name.
-pub(super) fn doubled(cases: &mut Vec<CaseFiles>, unlabeled: &mut Vec<CaseFiles>) -> Vec<Fault> {
+/// Removes cases with a duplicate name or with a name that no file can have, because results and
+/// splits refer to cases by name.
+pub(super) fn remove_bad_names(
+    cases: &mut Vec<CaseFiles>,
+    unlabeled: &mut Vec<CaseFiles>,
+) -> Vec<Fault> {
     let mut seen: HashMap<String, Option<PathBuf>> = HashMap::new();
     let mut faults = Vec::new();
-    let mut keep = |case: &CaseFiles| {
+    let mut has_good_name = |case: &CaseFiles| {
         let image = case.images.first().cloned();
         let is_unlabeled = case.label.is_none();
-        let new = |case: &str, what: &str| Fault {
+        let new = |case: &str, message: &str| Fault {
             is_unlabeled,
-            ..Fault::new(case, what, image.clone())
+            ..Fault::new(case, message, image.clone())
         };
         if !is_file_name(&case.name) {
             let expected = "expected a name that a file can have, of at most 200 bytes";
             faults.push(new(&case.name.escape_debug().to_string(), expected));
             return false;
         }
-        // Some file systems do not tell capitals.
+        // Some file systems ignore capitals.
         match seen.insert(case.name.to_lowercase(), image.clone()) {
             None => true,
             Some(first) => {
                 let other = first.unwrap_or_default();
-                let what =
-                    format!("expected one case of a name, found another in {}", other.display());
-                faults.push(new(&case.name, &what));
+                let message =
+                    format!("expected a unique case name, found it again in {}", other.display());
+                faults.push(new(&case.name, &message));
                 false
             }
         }
     };
-    cases.retain(&mut keep);
-    unlabeled.retain(&mut keep);
+    cases.retain(&mut has_good_name);
+    unlabeled.retain(&mut has_good_name);
     faults
 }
 
-/// A data set without a case, or without the number of cases that it says it has, is not what its
-/// owner thinks it is.
-pub(super) fn of_none(data_set: &DataSet, path: &Path) -> Option<Fault> {
+/// Returns a fault if a data set has neither cases nor faults.
+pub(super) fn no_cases(data_set: &DataSet, path: &Path) -> Option<Fault> {
     let is_empty = data_set.cases.is_empty() && data_set.unlabeled.is_empty();
     if !is_empty || !data_set.faults.is_empty() {
         return None;
     }
-    let mut what = "expected at least one case, found none".to_string();
-    data_set.left.lines().iter().for_each(|line| what += &format!("; {line}"));
-    Some(Fault::new("", what, Some(path.to_path_buf())))
+    let mut message = "expected at least one case, found none".to_string();
+    data_set.unused_files.lines().iter().for_each(|line| message += &format!("; {line}"));
+    Some(Fault::new("", message, Some(path.to_path_buf())))
 }
 
-/// A data set that says how many cases with labels it has, and lists another number.
-pub(super) fn of_number(stated: Option<u64>, found: usize, file: PathBuf) -> Option<Fault> {
+/// Returns a fault if the number of labeled cases differs from the number that the data set states.
+pub(super) fn wrong_number(stated: Option<u64>, found: usize, file: PathBuf) -> Option<Fault> {
     let stated = stated.filter(|&stated| stated != found as u64)?;
-    let what = format!("expected {stated} cases with labels, as numTraining says, found {found}");
-    Some(Fault::new("", what, Some(file)))
+    let message =
+        format!("expected {stated} cases with labels, as numTraining says, found {found}");
+    Some(Fault::new("", message, Some(file)))
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -1,33 +1,36 @@
-//! Which files lie in a folder: sorted, without hidden ones, and no more than a person has.
+//! Lists the files of a folder: sorted, without hidden files, and limited in number and depth.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::LeftAside;
+use super::UnusedFiles;
 use trainer_run::progress;
 
 pub use model_core::scan_stem as stem;
 
-/// The most names that are looked at: 100,000 cases of BraTS in 2018's folders are 600,000.
+/// The largest number of files: 100,000 BraTS cases in the folders of 2018 are 600,000.
 const MAX_NAMES: u64 = 1_000_000;
 
-/// How deep scans may lie: NIfTI-files/images_structural/ID/file of UPENN-GBM, below a folder that
-/// was unpacked into another.
+/// The largest depth of folders: UPENN-GBM has NIfTI-files/images_structural/ID/file, often within
+/// one more folder after unpacking.
 const MAX_DEPTH: usize = 4;
 
-/// What lies in a folder and the folders in it.
+/// The content of a folder and its subfolders.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// The scans, by their names; links to what is not here among them.
+    /// Files that are named as scans, including links to missing files.
     pub scans: Vec<PathBuf>,
-    /// Everything else.
-    pub left: LeftAside,
+    /// All other files.
+    pub unused_files: UnusedFiles,
 }
 
-/// A file's or a folder's name and path, sorted by name. Hidden ones, such as the `._case.nii.gz`
-/// of a file system, are left out.
+/// Returns the names and paths in a folder, sorted by name. Hidden files are left out, such as the
+/// `._case.nii.gz` that macOS writes.
+///
+/// # Errors
+/// Errors if the folder cannot be read or holds too many files.
 pub fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     let about = || format!("cannot read {}", folder.display());
     let mut entries = Vec::new();
@@ -44,8 +47,11 @@ pub fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(entries)
 }
 
-/// Every scan in a folder and the folders in it, and what else is there.
-pub fn below(folder: &Path) -> Result<Listing> {
+/// Lists the scans and the other files in a folder and its subfolders.
+///
+/// # Errors
+/// Errors if a folder cannot be read or if there are too many files.
+pub fn list_recursively(folder: &Path) -> Result<Listing> {
     let bar = progress::bar("looking for scans", 0);
     let mut listing = Listing::default();
     let mut folders = vec![(folder.to_path_buf(), 0)];
@@ -59,15 +65,15 @@ pub fn below(folder: &Path) -> Result<Listing> {
                 "expected at most {MAX_NAMES} files below {}",
                 folder.display()
             );
-            // Links are followed; their depth ends a circle.
+            // Links are followed. The limit on the depth ends cycles.
             match path.is_dir() {
                 true if depth < MAX_DEPTH => folders.push((path, depth + 1)),
                 true => {
-                    let what = format!("folders more than {MAX_DEPTH} deep");
-                    listing.left.add(what, &path);
+                    let kind = format!("folders more than {MAX_DEPTH} deep");
+                    listing.unused_files.add(kind, &path);
                 }
                 false if stem(&name).is_some() => listing.scans.push(path),
-                false => listing.left.add_other(&path),
+                false => listing.unused_files.add_other(&path),
             }
         }
     }
@@ -76,12 +82,12 @@ pub fn below(folder: &Path) -> Result<Listing> {
     Ok(listing)
 }
 
-/// A path's last part.
+/// Returns a path's file name.
 pub fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// What a data set is called that does not say it: its folder's name.
+/// Returns the name of a folder, also for a path such as `.`.
 pub fn folder_name(folder: &Path) -> String {
     let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     file_name(&resolved)

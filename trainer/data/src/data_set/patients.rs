@@ -1,5 +1,7 @@
-//! Whose a case is: cases of one patient stay on one side of every split, since a network that has
-//! seen the one knows the other.
+//! Finds the patient of each case.
+//!
+//! The cases of one patient stay on one side of every split: a network trained on one of them would
+//! be tested on nearly the same scan.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -11,20 +13,20 @@ use super::{DataSet, equal_images};
 use trainer_run::config::{BY_CASE, patient_pattern};
 use trainer_run::files::hexadecimal;
 
-/// Groups that are told by name.
+/// The number of patients that a note lists as examples.
 const NUM_EXAMPLES: usize = 3;
 
-/// How the field's data sets name several cases of a patient; the first group is the patient.
+/// How public data sets name several cases of a patient. The first group of a pattern is the patient.
 const RULES: [&str; 7] = [
     // BraTS since 2023, all its sets: BraTS-GLI-00005-100 and -101.
     r"^(brats-[a-z]+(?:-rt)?-[0-9]+)-[0-9]{1,3}$",
     // UCSF-PDGM-0391_FU016d, a follow-up of UCSF-PDGM-0391.
     r"^(ucsf-pdgm-[0-9]+)(?:_fu[0-9]+d)?(?:_nifti)?$",
-    // UPENN-GBM-00001_11 before, _21 after the operation.
+    // UPENN-GBM-00001_11 before the operation, _21 after it.
     r"^(upenn-gbm-[0-9]+)_[0-9]+$",
     // TCGA-02-0003_1997.06.08: the patient's barcode and a date.
     r"^(tcga-[a-z0-9]{2}-[a-z0-9]{4})(?:[_.-].*)?$",
-    // BIDS: sub-01_ses-02, and whatever else tells a subject's scans apart.
+    // BIDS: sub-01_ses-02, and other entities of a subject.
     r"^(sub-[a-z0-9]+)_.+$",
     // OAS1_0001_MR2, OAS30001_MR_d0129.
     r"^(oas[0-9]_?[0-9]{4,5})_mr.*$",
@@ -39,67 +41,72 @@ static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 /// The patients of a data set's cases with labels.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Patients {
-    /// For each case the number of its patient; numbers are those of the patients' first cases.
-    pub of_case: Vec<usize>,
-    /// The cases of each patient who has several.
-    pub several: Vec<Vec<String>>,
-    /// Cases with the same images under several names, each with the images' SHA-256.
-    pub equal: Vec<(Vec<String>, String)>,
+    /// The number of each case's patient: the number of the patient's first case.
+    pub by_case: Vec<usize>,
+    /// The names of the cases of each patient with several cases.
+    pub with_several_cases: Vec<Vec<String>>,
+    /// The names of cases with equal images, with the SHA-256 of the images.
+    pub equal_images: Vec<(Vec<String>, String)>,
 }
 
 impl Patients {
-    /// Whose the cases of a data set are: by `group_by`, a regular expression whose first group, or
-    /// else whose match, names the patient, or `case` for nobody's; without it by the data set's own
-    /// word, or else by how the field names cases. Equal images are of one patient.
+    /// Finds the patients of a data set's cases.
+    ///
+    /// `group_by` is a regular expression for the names of the cases. Its first group, or else its
+    /// match, is the patient. With `case`, every case is its own patient. Without `group_by`, the
+    /// patients are those that the data set states, or else those that the naming schemes of public
+    /// data sets tell. Cases with equal images belong to one patient.
     ///
     /// # Errors
-    /// When a case's name does not fit `group_by`.
-    pub fn of(data_set: &DataSet, group_by: Option<&str>) -> Result<Patients> {
+    /// Errors if `group_by` does not match the name of a case.
+    pub fn find(data_set: &DataSet, group_by: Option<&str>) -> Result<Patients> {
         let names: Vec<&str> = data_set.cases.iter().map(|case| case.name.as_str()).collect();
         let equal = equal_images::find(&data_set.cases);
-        let mut of_case: Vec<usize> = (0..names.len()).collect();
+        let mut by_case: Vec<usize> = (0..names.len()).collect();
         if group_by != Some(BY_CASE) {
-            let own = match group_by {
+            let patient_names = match group_by {
                 None => names.iter().map(|name| by_default(data_set, name)).collect(),
                 Some(text) => by_pattern(&names, text)?,
             };
             let mut first: HashMap<String, usize> = HashMap::new();
-            for (number, patient) in own.into_iter().enumerate() {
-                of_case[number] = *first.entry(patient).or_insert(number);
+            for (number, patient) in patient_names.into_iter().enumerate() {
+                by_case[number] = *first.entry(patient).or_insert(number);
             }
             for (cases, _) in &equal {
-                cases.windows(2).for_each(|two| unite(&mut of_case, two[0], two[1]));
+                cases.windows(2).for_each(|two| merge_patients(&mut by_case, two[0], two[1]));
             }
         }
         let mut by_patient: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for (patient, name) in of_case.iter().zip(&names) {
+        for (patient, name) in by_case.iter().zip(&names) {
             by_patient.entry(*patient).or_default().push(name.to_string());
         }
-        let several = by_patient.into_values().filter(|cases| cases.len() > 1).collect();
+        let with_several_cases = by_patient.into_values().filter(|cases| cases.len() > 1).collect();
         let named = |(cases, digest): (Vec<usize>, [u8; 32])| {
             let names = cases.iter().map(|&number| names[number].to_string()).collect();
             (names, hexadecimal(&digest))
         };
-        Ok(Patients { several, equal: equal.into_iter().map(named).collect(), of_case })
+        let equal_images = equal.into_iter().map(named).collect();
+        Ok(Patients { by_case, with_several_cases, equal_images })
     }
 
-    /// What a person should be told.
+    /// Returns notes for the user about patients with several cases and about equal images.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if !self.several.is_empty() {
-            let cases: usize = self.several.iter().map(Vec::len).sum();
-            let shown = self.several.iter().take(NUM_EXAMPLES).map(|cases| cases.join(" + "));
-            let rest = if self.several.len() > NUM_EXAMPLES { ", …" } else { "" };
-            let whose = match self.several.len() {
+        let several = &self.with_several_cases;
+        if !several.is_empty() {
+            let cases: usize = several.iter().map(Vec::len).sum();
+            let examples = several.iter().take(NUM_EXAMPLES).map(|cases| cases.join(" + "));
+            let rest = if several.len() > NUM_EXAMPLES { ", …" } else { "" };
+            let patients = match several.len() {
                 1 => "one patient".to_string(),
-                count => format!("{count} patients with several"),
+                count => format!("{count} patients with several cases"),
             };
             notes.push(format!(
-                "{cases} cases are of {whose} and stay together on one side of a split: {}{rest}",
-                shown.collect::<Vec<_>>().join(", ")
+                "{cases} cases belong to {patients} and stay together in every split: {}{rest}",
+                examples.collect::<Vec<_>>().join(", ")
             ));
         }
-        for (cases, digest) in &self.equal {
+        for (cases, digest) in &self.equal_images {
             notes.push(format!(
                 "equal images under {} (SHA-256 {})",
                 cases.join(" and "),
@@ -112,13 +119,13 @@ impl Patients {
 
 fn by_default(data_set: &DataSet, name: &str) -> String {
     if let Some(patient) = data_set.patients.get(name) {
-        // A patient of a list is nobody who is told by another case's name.
+        // The prefix keeps stated patients apart from patients told by case names.
         return format!("={patient}");
     }
     patient_of(name).to_lowercase()
 }
 
-/// The patient by a case's name; the name itself where it tells no more.
+/// Returns the patient that a case's name tells, or else the whole name.
 fn patient_of(name: &str) -> &str {
     let found = PATTERNS.iter().find_map(|pattern| pattern.captures(name)?.get(1));
     found.map_or(name, |found| found.as_str())
@@ -130,22 +137,23 @@ fn by_pattern(names: &[&str], text: &str) -> Result<Vec<String>> {
         let found = pattern.captures(name)?;
         Some(found.get(1).or(found.get(0))?.as_str().to_lowercase())
     };
-    let others: Vec<&str> = names.iter().filter(|name| patient(name).is_none()).copied().collect();
+    let unmatched: Vec<&str> =
+        names.iter().filter(|name| patient(name).is_none()).copied().collect();
     ensure!(
-        others.is_empty(),
-        "expected --group-by {text:?} to find the patient in the name of every case, found none in \
-         {} of {}, such as {}",
-        others.len(),
+        unmatched.is_empty(),
+        "expected --group-by {text:?} to match the name of every case, found no match in \
+             {} of {}, such as {}",
+        unmatched.len(),
         names.len(),
-        others[0]
+        unmatched[0]
     );
     Ok(names.iter().filter_map(patient).collect())
 }
 
-/// Makes one patient of two cases'.
-fn unite(of_case: &mut [usize], a: usize, b: usize) {
-    let (kept, other) = (of_case[a].min(of_case[b]), of_case[a].max(of_case[b]));
-    of_case.iter_mut().filter(|patient| **patient == other).for_each(|patient| *patient = kept);
+/// Merges the patients of two cases.
+fn merge_patients(by_case: &mut [usize], a: usize, b: usize) {
+    let (first, other) = (by_case[a].min(by_case[b]), by_case[a].max(by_case[b]));
+    by_case.iter_mut().filter(|patient| **patient == other).for_each(|patient| *patient = first);
 }
 
 #[cfg(test)]
@@ -153,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fields_names_tell_the_patient() {
+    fn case_names_of_public_data_sets_tell_the_patient() {
         for (name, patient) in [
             ("BraTS-GLI-00005-100", "BraTS-GLI-00005"),
             ("BraTS-GLI-00005-101", "BraTS-GLI-00005"),
@@ -166,7 +174,7 @@ mod tests {
             ("100001_time2", "100001"),
             ("PatientID_0003_Timepoint_1", "PatientID_0003"),
             ("OAS1_0001_MR2", "OAS1_0001"),
-            // Of these every name is a patient's.
+            // In these data sets every case is another patient.
             ("BraTS2021_00005", "BraTS2021_00005"),
             ("BraTS20_Training_355", "BraTS20_Training_355"),
             ("Brats18_2013_2_1", "Brats18_2013_2_1"),

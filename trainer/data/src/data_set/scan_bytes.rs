@@ -1,4 +1,4 @@
-//! A scan's bytes from its file, or from both files of a `.hdr`/`.img` pair.
+//! Reads the bytes of a scan from its file or from both files of a `.hdr`/`.img` pair.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,21 +11,21 @@ use sha2::{Digest, Sha256};
 
 use trainer_run::files;
 
-/// The largest header that is read, with the extensions behind it.
+/// The largest header that is read, including its extensions.
 const MAX_HEADER_BYTES: u64 = 64 << 20;
 
-/// What a scan's files hold.
+/// The bytes of a scan's files.
 pub struct ScanBytes {
-    /// Of a pair.
+    /// The header file of a pair.
     header: Option<Vec<u8>>,
     bytes: Vec<u8>,
 }
 
 impl ScanBytes {
-    /// Reads a scan's file, `.nii` or `.nii.gz`; given either part of a pair, reads both.
+    /// Reads a `.nii` or `.nii.gz` file. Given either file of a pair, reads both.
     ///
     /// # Errors
-    /// With the file's name.
+    /// Errors with the name of a file that cannot be read.
     pub fn read(file: &Path) -> Result<ScanBytes> {
         match pair(file)? {
             None => {
@@ -38,17 +38,17 @@ impl ScanBytes {
         }
     }
 
-    /// Reads a scan's header: where its voxels lie, and how many channels they are. Gives the
-    /// length of the files too; none for the header where that cannot be used.
+    /// Reads a scan's header. Returns its grid and number of channels, or `None` if the header is bad,
+    /// and the size in bytes of the file with the voxels.
     ///
     /// # Errors
-    /// When a file cannot be read.
-    pub fn head(file: &Path) -> Result<(Option<(Grid, usize)>, u64)> {
-        let said = |reader: Reader| (reader.grid().clone(), reader.num_channels());
+    /// Errors if a file cannot be read.
+    pub fn read_header(file: &Path) -> Result<(Option<(Grid, usize)>, u64)> {
+        let header = |reader: Reader| (reader.grid().clone(), reader.num_channels());
         Ok(match pair(file)? {
             None => {
                 let (start, length) = files::start(file)?;
-                let found = Reader::open_prefix(&start, length).ok().map(said);
+                let found = Reader::open_prefix(&start, length).ok().map(header);
                 if found.is_some() || start.len() as u64 == length {
                     return Ok((found, length));
                 }
@@ -56,32 +56,32 @@ impl ScanBytes {
                 let mut start = Vec::new();
                 let source = File::open(file).with_context(about)?;
                 source.take(MAX_HEADER_BYTES).read_to_end(&mut start).with_context(about)?;
-                (Reader::open_prefix(&start, length).ok().map(said), length)
+                (Reader::open_prefix(&start, length).ok().map(header), length)
             }
-            Some((header, voxels)) => {
-                let header = files::read(&header, MAX_HEADER_BYTES)?;
+            Some((header_file, voxels)) => {
+                let bytes = files::read(&header_file, MAX_HEADER_BYTES)?;
                 let (start, length) = files::start(&voxels)?;
-                (Reader::open_pair_prefix(&header, &start, length).ok().map(said), length)
+                (Reader::open_pair_prefix(&bytes, &start, length).ok().map(header), length)
             }
         })
     }
 
-    /// What reading a scan takes in memory, known from its header: its files, and what `decoded`
-    /// says of so many voxels and channels; the files alone where the header cannot be used.
+    /// Returns the memory for reading a scan, from its header: the bytes of its file, and
+    /// `decoded(voxels, channels)`. Only the file counts if the header is bad.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// Errors if a file cannot be read.
     pub fn working_bytes(file: &Path, decoded: impl Fn(u64, u64) -> u64) -> Result<u64> {
-        let (head, length) = ScanBytes::head(file)?;
+        let (header, length) = ScanBytes::read_header(file)?;
         let decoded =
-            head.map_or(0, |(grid, count)| decoded(grid.num_voxels() as u64, count as u64));
+            header.map_or(0, |(grid, count)| decoded(grid.num_voxels() as u64, count as u64));
         Ok(length.saturating_add(decoded))
     }
 
-    /// Reads the header, and refuses what cannot be a scan.
+    /// Parses the header.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Errors if the bytes are not a scan.
     pub fn open(&self) -> model_core::Result<Reader<'_>> {
         match &self.header {
             None => Reader::open(&self.bytes),
@@ -89,33 +89,33 @@ impl ScanBytes {
         }
     }
 
-    /// The labels of a segmentation.
+    /// Reads the scan as a label map.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Errors if the bytes are not a label map.
     pub fn labels(&self) -> model_core::Result<LabelMap> {
         self.open()?.labels()
     }
 
-    /// Adds the files to a digest.
-    pub fn update(&self, digest: &mut Sha256) {
+    /// Adds the bytes to a digest.
+    pub fn update_digest(&self, digest: &mut Sha256) {
         self.header.iter().for_each(|header| digest.update(header));
         digest.update(&self.bytes);
     }
 }
 
-/// The files that a scan lies in: its own, or both of a pair.
+/// Returns the files of a scan: one file, or both files of a pair.
 ///
 /// # Errors
-/// When a pair's other file is missing.
-pub(super) fn parts(file: &Path) -> Result<Vec<PathBuf>> {
+/// Errors if the other file of a pair is missing.
+pub(super) fn files_of(file: &Path) -> Result<Vec<PathBuf>> {
     Ok(match pair(file)? {
         None => vec![file.to_path_buf()],
         Some((header, voxels)) => vec![header, voxels],
     })
 }
 
-/// Header and voxels of a pair; none where a file's name is that of a scan in one file.
+/// Returns the header file and the voxel file of a pair, or `None` for a scan in one file.
 fn pair(file: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let plain = strip_ending(&name, ".gz").unwrap_or(&name);
@@ -145,20 +145,20 @@ mod tests {
     use model_core::{Affine, formats::nifti};
 
     #[test]
-    fn a_header_with_long_extensions_says_how_large_its_scan_is() {
+    fn a_header_with_long_extensions_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("scan.nii");
         let grid = Grid::new([3, 2, 1], Affine::IDENTITY);
         let written = nifti::write_labels(&LabelMap::new(grid, vec![1; 6]).unwrap());
         let mut plain = Vec::new();
         flate2::read::MultiGzDecoder::new(&written[..]).read_to_end(&mut plain).unwrap();
-        // vox_offset: the voxels begin behind a megabyte of what other tools say of a scan.
+        // vox_offset: the voxels follow a megabyte of header extensions.
         let behind = 1 << 20;
         plain[108..112].copy_from_slice(&(352.0 + behind as f32).to_le_bytes());
         plain.splice(352..352, vec![0; behind]);
         std::fs::write(&file, &plain).unwrap();
-        let (head, length) = ScanBytes::head(&file).unwrap();
-        let (grid, channels) = head.expect("a header that can be used");
+        let (header, length) = ScanBytes::read_header(&file).unwrap();
+        let (grid, channels) = header.expect("a valid header");
         assert_eq!((grid.dims, channels, length), ([3, 2, 1], 1, plain.len() as u64));
         assert_eq!(ScanBytes::read(&file).unwrap().labels().unwrap().labels(), [1; 6]);
     }

@@ -1,47 +1,47 @@
-//! What a channel's intensities are like.
+//! Statistics of a channel's intensities.
 
 use model_core::Volume;
 use serde::Serialize;
 
-/// The share of a volume's outer faces that one value has to have to be its background.
+/// A value on at least this share of a volume's outer faces is its background.
 const BORDER_SHARE: f64 = 0.95;
 
-/// Up to this part of the way from the smallest value to the 99th percentile is dark.
-const DARK: f32 = 0.1;
+/// Values below this fraction of the range from the smallest value to the 99th percentile are dark.
+const DARK_FRACTION: f32 = 0.1;
 
-/// A channel's intensities.
+/// Statistics of a channel's intensities.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Intensities {
-    /// The smallest.
+pub struct IntensityStats {
+    /// The smallest value.
     pub min: f32,
-    /// A hundredth of the voxels lie below this.
+    /// The 1st percentile.
     pub percentile_1: f32,
-    /// Half of the voxels lie below this.
+    /// The median.
     pub median: f32,
-    /// A hundredth of the voxels lie above this.
+    /// The 99th percentile.
     pub percentile_99: f32,
-    /// The largest.
+    /// The largest value.
     pub max: f32,
     /// The mean.
     pub mean: f64,
     /// The standard deviation.
     pub deviation: f64,
-    /// Voxels that are NaN or infinite in the file, and count as 0.
+    /// The number of voxels that are NaN or infinite in the file. They count as 0.
     pub num_non_finite: u64,
-    /// The share of the volume's outer faces that is dark.
+    /// The share of dark voxels on the volume's outer faces.
     pub dark_border_share: f64,
-    /// The value that nearly all of the volume's outer faces have, where one has.
+    /// The value of nearly all voxels on the volume's outer faces, if there is one.
     pub background: Option<f32>,
-    /// The share of all voxels that have this value.
+    /// The share of all voxels that have the background's value.
     pub background_share: f64,
 }
 
-impl Intensities {
+impl IntensityStats {
     /// Measures a channel.
     ///
     /// # Panics
-    /// When it has no voxels.
-    pub fn of(volume: &Volume, num_non_finite: u64) -> Intensities {
+    /// Panics if the channel has no voxels.
+    pub fn measure(volume: &Volume, num_non_finite: u64) -> IntensityStats {
         let voxels = volume.values();
         let count = voxels.len() as f64;
         let (mut sum, mut min, mut max) = (0.0, f32::INFINITY, f32::NEG_INFINITY);
@@ -54,7 +54,7 @@ impl Intensities {
         let [percentile_1, median, percentile_99] = percentiles(voxels.to_vec());
         let background = border_value(volume);
         let same = |value: f32| voxels.iter().filter(|&&v| v == value).count() as f64 / count;
-        Intensities {
+        IntensityStats {
             min,
             percentile_1,
             median,
@@ -63,19 +63,21 @@ impl Intensities {
             mean,
             deviation: (squares / count).sqrt(),
             num_non_finite,
-            dark_border_share: border_share(volume, |v| v < min + DARK * (percentile_99 - min)),
+            dark_border_share: border_share(volume, |v| {
+                v < min + DARK_FRACTION * (percentile_99 - min)
+            }),
             background,
             background_share: background.map_or(0.0, same),
         }
     }
 
-    /// Whether every voxel has the same value.
+    /// Returns whether every voxel has the same value.
     pub fn is_constant(&self) -> bool {
         self.min == self.max
     }
 }
 
-/// Calls with every voxel of the six outer faces.
+/// Visits every voxel of the six outer faces.
 fn on_border(volume: &Volume, mut visit: impl FnMut(f32)) {
     let [ni, nj, nk] = volume.grid().dims;
     for (row, voxels) in volume.values().chunks_exact(ni).enumerate() {
@@ -88,8 +90,8 @@ fn on_border(volume: &Volume, mut visit: impl FnMut(f32)) {
     }
 }
 
-/// The value of nearly all voxels of the outer faces: first the only one that can be more than
-/// half of them (Boyer and Moore 1981), then its share.
+/// Returns the value of nearly all voxels of the outer faces. The candidate is the majority vote of
+/// Boyer and Moore (1981); its share is counted afterwards.
 fn border_value(volume: &Volume) -> Option<f32> {
     let (mut candidate, mut lead) = (0.0, 0u64);
     on_border(volume, |voxel| match (lead, voxel == candidate) {
@@ -100,22 +102,22 @@ fn border_value(volume: &Volume) -> Option<f32> {
     (border_share(volume, |voxel| voxel == candidate) >= BORDER_SHARE).then_some(candidate)
 }
 
-/// The share of the outer faces' voxels that are so.
-fn border_share(volume: &Volume, is_so: impl Fn(f32) -> bool) -> f64 {
-    let (mut so, mut all) = (0u64, 0u64);
+/// Returns the share of the voxels on the outer faces that satisfy the predicate.
+fn border_share(volume: &Volume, predicate: impl Fn(f32) -> bool) -> f64 {
+    let (mut count, mut all) = (0u64, 0u64);
     on_border(volume, |voxel| {
-        so += u64::from(is_so(voxel));
+        count += u64::from(predicate(voxel));
         all += 1;
     });
-    so as f64 / all as f64
+    count as f64 / all as f64
 }
 
-/// The 1st, 50th and 99th percentile, each the nearest voxel's.
+/// Returns the 1st, 50th and 99th percentiles, each as the value of the nearest voxel in order.
 fn percentiles(mut voxels: Vec<f32>) -> [f32; 3] {
     let last = (voxels.len() - 1) as f64;
     let [low, middle, high] = [0.01, 0.5, 0.99].map(|share| (share * last).round() as usize);
     let (below, &mut median, above) = voxels.select_nth_unstable_by(middle, f32::total_cmp);
-    // The outer two are in the parts that the median leaves, unless they are the median.
+    // Selecting the median leaves smaller voxels below and larger voxels above.
     let low = match below.is_empty() || low == middle {
         true => median,
         false => *below.select_nth_unstable_by(low, f32::total_cmp).1,
@@ -138,8 +140,8 @@ mod tests {
     }
 
     #[test]
-    fn order_statistics_are_those_of_the_sorted_voxels() {
-        let found = Intensities::of(&cube(|n| ((n * 7) % 125) as f32), 3);
+    fn percentiles_match_the_sorted_voxels() {
+        let found = IntensityStats::measure(&cube(|n| ((n * 7) % 125) as f32), 3);
         assert_eq!((found.min, found.median, found.max), (0.0, 62.0, 124.0));
         assert_eq!((found.percentile_1, found.percentile_99), (1.0, 123.0));
         assert_eq!((found.mean, found.num_non_finite, found.background), (62.0, 3, None));
@@ -148,16 +150,16 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_of_few_voxels_are_among_them() {
+    fn percentiles_of_few_voxels_are_voxel_values() {
         assert_eq!(percentiles(vec![7.0]), [7.0; 3]);
         assert_eq!(percentiles(vec![7.0, 1.0]), [1.0, 7.0, 7.0]);
         assert_eq!(percentiles(vec![3.0, 1.0, 2.0]), [1.0, 2.0, 3.0]);
     }
 
     #[test]
-    fn a_background_is_the_value_of_the_outer_faces() {
+    fn the_background_is_the_value_of_the_outer_faces() {
         let inside = |n: usize| [n % 5, n / 5 % 5, n / 25].iter().all(|x| (1..4).contains(x));
-        let found = Intensities::of(&cube(|n| if inside(n) { 9.0 } else { -1.0 }), 0);
+        let found = IntensityStats::measure(&cube(|n| if inside(n) { 9.0 } else { -1.0 }), 0);
         assert_eq!(found.background, Some(-1.0));
         assert_eq!(found.dark_border_share, 1.0);
         assert!((found.background_share - 98.0 / 125.0).abs() < 1e-12);

@@ -1,5 +1,5 @@
-//! A CSV with a row for each case: a column for each channel, or one `image`, and `label`; and
-//! `patient`, of whom several cases may be.
+//! A CSV of paths with a row for each case. Columns: one for each channel, or a single `image`;
+//! `label`; `case`; and `patient`, for patients with several cases.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,30 +11,30 @@ use super::listing::{file_name, stem};
 use super::{CaseFiles, DataSet, Fault, TaskSource};
 use trainer_run::files;
 
-/// The largest table that is read.
+/// The largest CSV that is read.
 const MAX_TABLE_BYTES: u64 = 256 << 20;
 
-/// Which column holds what.
+/// The indices of the columns.
 struct Columns {
     case: Option<usize>,
-    /// In the task's order, or one for all channels.
+    /// One column a channel in the task's order, or one column for all channels.
     images: Vec<usize>,
     label: Option<usize>,
     patient: Option<usize>,
 }
 
 impl Columns {
-    /// The label's place among a row's columns, where the row names one.
+    /// Returns the index of the label's column if the row names a label.
     fn label(&self, record: &csv::StringRecord) -> Option<usize> {
         self.label.filter(|&place| record.get(place).is_some_and(|text| !text.is_empty()))
     }
 }
 
-/// Lists the cases of a table; a row that cannot be used is a fault.
-pub(super) fn open(file: &Path, wanted: TaskSource) -> Result<DataSet> {
-    let (TaskSource::Named(task) | TaskSource::Model(task)) = wanted else {
+/// Lists the cases of a CSV. A row that cannot be used is a fault.
+pub(super) fn open(file: &Path, source: TaskSource) -> Result<DataSet> {
+    let (TaskSource::Named(task) | TaskSource::Model(task)) = source else {
         bail!(
-            "expected --task: a CSV does not say what its labels mean; give a built-in task, a \
+            "expected --task: a CSV does not state what its labels mean; give a built-in task, a \
              dataset.json or a task as JSON or TOML; found no --task for {}",
             file.display()
         );
@@ -42,7 +42,7 @@ pub(super) fn open(file: &Path, wanted: TaskSource) -> Result<DataSet> {
     let about = || format!("cannot read {}", file.display());
     let bytes = files::read(file, MAX_TABLE_BYTES)?;
     let text = model_core::utf8_text(&bytes).map_err(|e| e.in_file(file.display().to_string()))?;
-    // Spreadsheets of many countries part columns by semicolons.
+    // Spreadsheet programs in many countries separate columns with semicolons.
     let header = text.lines().next().unwrap_or_default();
     let delimiter = [b',', b';', b'\t'].into_iter().find(|&c| header.contains(char::from(c)));
     let mut reader = csv::ReaderBuilder::new()
@@ -54,7 +54,7 @@ pub(super) fn open(file: &Path, wanted: TaskSource) -> Result<DataSet> {
     let mut patients = BTreeMap::new();
     for (number, record) in reader.records().enumerate() {
         let row = format!("row {}", number + 1);
-        let fault = |what: String| Fault::new(&row, what, Some(file.to_path_buf()));
+        let fault = |message: String| Fault::new(&row, message, Some(file.to_path_buf()));
         match record {
             Err(error) => faults.push(fault(error.to_string())),
             Ok(record) => match case(&record, &columns, file) {
@@ -80,16 +80,16 @@ pub(super) fn open(file: &Path, wanted: TaskSource) -> Result<DataSet> {
     Ok(DataSet { unlabeled, faults, patients, ..data_set })
 }
 
-/// Refuses columns that are unknown or missing: a misspelt one would be left out in silence.
+/// Finds the columns. Refuses unknown columns, because a misspelled one would be ignored silently.
 fn columns(header: &csv::StringRecord, task: &Task) -> Result<Columns> {
     let (mut case, mut image, mut label, mut patient) = (None, None, None, None);
     let mut channels: Vec<Option<usize>> = vec![None; task.channels.len()];
-    let refuse = |what: String| {
+    let refuse = |reason: String| {
         let names = task.channels.join(", ");
         let found: Vec<&str> = header.iter().collect();
         format!(
-            "{what}: expected the columns {names} (or image, for one file with all channels), label \
-             where labels are known, patient where several cases are of one, and case; found {}",
+            "{reason}: expected the columns {names} (or image, for one file with all channels), \
+                         case, label (for known labels) and patient (for patients with several cases); found {}",
             found.join(", ")
         )
     };
@@ -103,21 +103,21 @@ fn columns(header: &csv::StringRecord, task: &Task) -> Result<Columns> {
             ("patient", _) => &mut patient,
             _ => bail!(refuse(format!("unknown column {name:?}"))),
         };
-        ensure!(slot.replace(place).is_none(), refuse(format!("column {name:?} stands twice")));
+        ensure!(slot.replace(place).is_none(), refuse(format!("column {name:?} appears twice")));
     }
     let images = match (image, channels.iter().copied().collect::<Option<Vec<usize>>>()) {
         (Some(image), _) if channels.iter().all(Option::is_none) => vec![image],
         (None, Some(images)) => images,
-        _ => bail!(refuse("columns of images do not fit the task".into())),
+        _ => bail!(refuse("the columns of images do not fit the task".into())),
     };
     ensure!(
         case.is_some() || images.len() == 1,
-        refuse("no column names the cases of several images".into())
+        refuse("no column names the cases, which have several images".into())
     );
     Ok(Columns { case, images, label, patient })
 }
 
-/// The case of a row; paths are relative to the table.
+/// Reads the case of a row. Paths are relative to the CSV.
 fn case(record: &csv::StringRecord, columns: &Columns, file: &Path) -> Result<CaseFiles> {
     let line = record.position().map_or(0, |position| position.line());
     let field = |place: usize| record.get(place).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A task by the name that a person gives: `--task`.
+//! Resolves the argument of `--task` to a task.
 
 use std::path::Path;
 
@@ -9,19 +9,19 @@ use super::dataset_json;
 use trainer_run::suggest::did_you_mean;
 use trainer_run::{files, run_folder};
 
-/// The largest file of a task that is read.
+/// The largest task file that is read.
 const MAX_TASK_BYTES: u64 = 64 << 20;
 
-/// Whether a name is a built-in task's.
+/// Returns whether a name is that of a built-in task.
 pub fn is_name(name: &str) -> bool {
     BUILTIN_TASKS.contains(&name)
 }
 
-/// The task that a name leads to: a built-in one, or that of a file, which is a `dataset.json`, a
-/// task as JSON or TOML, a bundle, or the folder of a run.
+/// Resolves a name to a task: a built-in task, or the task of a `dataset.json`, of a JSON or TOML file,
+/// of a bundle, or of a run's folder.
 ///
 /// # Errors
-/// When it leads to none.
+/// Errors if the name is neither a built-in task nor a readable file.
 pub fn resolve(name: &str) -> Result<Task> {
     if is_name(name) {
         return Ok(Task::builtin(name)?);
@@ -46,7 +46,7 @@ pub fn resolve(name: &str) -> Result<Task> {
     }
 }
 
-/// A task from a file.
+/// Reads a task from a JSON or TOML file.
 fn read(file: &Path) -> Result<Task> {
     if file.file_name().is_some_and(|name| name == "dataset.json") {
         return Ok(dataset_json::read(file.parent().unwrap_or(Path::new("")))?.task);

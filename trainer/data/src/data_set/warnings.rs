@@ -1,22 +1,22 @@
-//! Warnings about many files, each kind printed once.
+//! Collects warnings about many files, so that each kind is printed once.
 
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Kinds of warnings in the order in which they were found. Sentences that differ by their numbers
-/// alone are of one kind.
+/// Counts warnings by kind, in the order in which the kinds were found. Sentences that differ only by
+/// their numbers are of one kind.
 #[derive(Debug, Default)]
-pub struct WarningCounts(Mutex<Vec<Kind>>);
+pub struct WarningCounts(Mutex<Vec<WarningKind>>);
 
 #[derive(Debug)]
-struct Kind {
+struct WarningKind {
     without_numbers: String,
     count: usize,
-    /// The first of them, with its file.
+    /// The first warning of this kind, with its file.
     first: String,
 }
 
-/// A sentence without its numbers.
+/// Removes the numbers from a sentence.
 pub(super) fn without_numbers(text: &str) -> String {
     let is_digit = |at: Option<&u8>| at.is_some_and(u8::is_ascii_digit);
     let bytes = text.as_bytes();
@@ -34,7 +34,7 @@ impl WarningCounts {
         let without_numbers = without_numbers(text);
         match kinds.iter_mut().find(|kind| kind.without_numbers == without_numbers) {
             Some(kind) => kind.count += 1,
-            None => kinds.push(Kind {
+            None => kinds.push(WarningKind {
                 without_numbers,
                 count: 1,
                 first: format!("{text} (in {})", file.display()),
@@ -42,10 +42,10 @@ impl WarningCounts {
         }
     }
 
-    /// A line for each kind: how many files it is about, and the first of them.
+    /// Returns a line for each kind: the number of files, and the first warning.
     pub fn lines(&self) -> Vec<String> {
         let kinds = self.0.lock().expect("no thread panics while it holds this");
-        let line = |kind: &Kind| match kind.count {
+        let line = |kind: &WarningKind| match kind.count {
             1 => format!("warning: {}", kind.first),
             count => format!("warning, {count} files: {}", kind.first),
         };
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_numbers_lose_their_points() {
+    fn only_decimal_points_are_removed() {
         assert_eq!(
             without_numbers("It lies 0.05 off. It is 3. end."),
             "It lies  off. It is . end."

@@ -1,6 +1,6 @@
-//! Numbers of many cases as few, and as text.
+//! Summaries of numbers, and numbers as text.
 
-/// The median; NaN of none.
+/// Returns the median, or NaN without values.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     match values.len() {
@@ -10,17 +10,17 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The smallest; infinite of none.
+/// Returns the smallest value, or infinity without values.
 pub(super) fn min(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// The largest; infinite of none.
+/// Returns the largest value, or negative infinity without values.
 pub(super) fn max(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// A number with four digits that count: 0.01234, 12.34, 1234, 1.234e6.
+/// Formats a number with four significant digits: 0.01234, 12.34, 1234, 1.234e6.
 pub(super) fn short(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value:.0}");
@@ -36,7 +36,7 @@ pub(super) fn short(value: f64) -> String {
     }
 }
 
-/// Three numbers along right, front, top.
+/// Formats three numbers along right, front, top.
 pub(super) fn product(values: [f64; 3]) -> String {
     values.map(short).join(" × ")
 }
@@ -46,13 +46,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
+    fn numbers_have_four_significant_digits() {
         let texts = [0.0, 1.0, 0.012345, 12.345, 123456.7, 1.7e6, -0.5].map(short);
         assert_eq!(texts, ["0", "1", "0.01235", "12.35", "123457", "1.700e6", "-0.5"]);
     }
 
     #[test]
-    fn the_median_of_an_even_number_lies_between() {
+    fn the_median_of_an_even_count_is_the_mean_of_the_middle_values() {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(Vec::new()).is_nan());

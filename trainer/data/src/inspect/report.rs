@@ -1,42 +1,42 @@
-//! The report that a tired person reads in ten seconds: what it is, what is wrong, then tables.
+//! The report of `rewind inspect` as text: a summary, the faults, then tables.
 
 use model_core::Head;
 
 use super::numbers::{max, median, min, product, short};
 use super::table::columns;
 use super::{Inspection, advice};
-use crate::data_set::{CaseReport, Intensities, list_faults};
+use crate::data_set::{CaseReport, IntensityStats, list_faults};
 use trainer_run::DISCLAIMER;
 
-/// Names that are given as examples.
+/// The number of cases that are named as examples of a warning.
 const NUM_EXAMPLES: usize = 3;
 
 pub(super) fn report(inspection: &Inspection) -> String {
-    let facts = inspection.facts();
+    let cases = inspection.usable_cases();
     let faults = inspection.faults();
-    let mut parts = vec![what(inspection)];
-    parts.push(if faults.is_empty() { "no faults".into() } else { list_faults(&faults) });
-    parts.extend(warnings(inspection));
-    if !facts.is_empty() {
+    let mut sections = vec![summary(inspection)];
+    sections.push(if faults.is_empty() { "no faults".into() } else { list_faults(&faults) });
+    sections.extend(warnings(inspection));
+    if !cases.is_empty() {
         if !faults.is_empty() {
-            parts.push(format!("cases without faults, which what follows is of: {}", facts.len()));
+            sections.push(format!("statistics of the {} cases without faults", cases.len()));
         }
-        parts.push(geometry(&facts));
-        parts.push(intensities(inspection, &facts));
-        parts.extend(volumes(inspection, &facts));
+        sections.push(geometry(&cases));
+        sections.push(intensities(inspection, &cases));
+        sections.extend(volumes(inspection, &cases));
     }
-    let left = inspection.data_set.left.text();
-    parts.extend((!left.is_empty()).then_some(left));
+    let unused_files = inspection.data_set.unused_files.text();
+    sections.extend((!unused_files.is_empty()).then_some(unused_files));
     let advice = advice::advice(inspection);
     if !advice.is_empty() {
-        parts.push(format!("for training\n  {}", advice.join("\n  ")));
+        sections.push(format!("for training\n  {}", advice.join("\n  ")));
     }
-    parts.push(DISCLAIMER.into());
-    parts.join("\n\n")
+    sections.push(DISCLAIMER.into());
+    sections.join("\n\n")
 }
 
-/// What the data set says of itself.
-fn what(inspection: &Inspection) -> String {
+/// Formats the data set's own description: cases, channels, labels and notes.
+fn summary(inspection: &Inspection) -> String {
     let data_set = &inspection.data_set;
     let task = &data_set.task;
     let labels: Vec<String> =
@@ -72,7 +72,7 @@ fn count(labeled: usize, unlabeled: usize) -> String {
     }
 }
 
-/// Each warning once, with how many cases it is about.
+/// Formats each kind of warning once, with the number of its cases.
 fn warnings(inspection: &Inspection) -> Option<String> {
     let mut kinds: Vec<(&str, Vec<String>)> = Vec::new();
     for checked in &inspection.checked {
@@ -81,27 +81,27 @@ fn warnings(inspection: &Inspection) -> Option<String> {
                 true => checked.name.clone(),
                 false => format!("{}: {}", checked.name, warning.detail),
             };
-            match kinds.iter_mut().find(|(what, _)| *what == warning.what) {
+            match kinds.iter_mut().find(|(message, _)| *message == warning.message) {
                 Some((_, cases)) => cases.push(example),
-                None => kinds.push((&warning.what, vec![example])),
+                None => kinds.push((&warning.message, vec![example])),
             }
         }
     }
-    let line = |(what, cases): &(&str, Vec<String>)| {
+    let line = |(message, cases): &(&str, Vec<String>)| {
         let shown = cases[..cases.len().min(NUM_EXAMPLES)].join(", ");
         let rest = if cases.len() > NUM_EXAMPLES { ", …" } else { "" };
-        format!("  {} of {}: {what} ({shown}{rest})", cases.len(), inspection.checked.len())
+        format!("  {} of {}: {message} ({shown}{rest})", cases.len(), inspection.checked.len())
     };
     let lines: Vec<String> = kinds.iter().map(line).collect();
-    (!lines.is_empty()).then(|| format!("worth a look\n{}", lines.join("\n")))
+    (!lines.is_empty()).then(|| format!("warnings\n{}", lines.join("\n")))
 }
 
-/// Sizes and spacings.
-fn geometry(facts: &[&CaseReport]) -> String {
-    let row = |name: &str, of: &dyn Fn(&CaseReport) -> [f64; 3]| {
-        let along = |axis: usize| facts.iter().map(|facts| of(facts)[axis]).collect::<Vec<f64>>();
+/// Formats the table of sizes and spacings.
+fn geometry(cases: &[&CaseReport]) -> String {
+    let row = |name: &str, value: &dyn Fn(&CaseReport) -> [f64; 3]| {
+        let along = |axis: usize| cases.iter().map(|case| value(case)[axis]).collect::<Vec<f64>>();
         let axes = [along(0), along(1), along(2)];
-        let mut distinct: Vec<String> = facts.iter().map(|facts| product(of(facts))).collect();
+        let mut distinct: Vec<String> = cases.iter().map(|case| product(value(case))).collect();
         distinct.sort_unstable();
         distinct.dedup();
         vec![
@@ -115,40 +115,40 @@ fn geometry(facts: &[&CaseReport]) -> String {
     let heading = ["right × front × top", "min", "median", "max", "distinct"];
     let rows = [
         heading.map(String::from).to_vec(),
-        row("voxels", &|facts| facts.dims.map(|n| n as f64)),
-        row("spacing, mm", &|facts| facts.spacing_mm),
+        row("voxels", &|case| case.dims.map(|n| n as f64)),
+        row("spacing, mm", &|case| case.spacing_mm),
     ];
-    let mut orientations: Vec<&str> = facts.iter().map(|f| f.orientation.as_str()).collect();
+    let mut orientations: Vec<&str> = cases.iter().map(|case| case.orientation.as_str()).collect();
     orientations.sort_unstable();
     let axes = orientations.chunk_by(|a, b| a == b);
     let axes: Vec<String> = axes.map(|same| format!("{} in {}", same[0], same.len())).collect();
     format!("geometry\n{}\n  axes in the files: {}", columns(&rows), axes.join(", "))
 }
 
-/// The channels' intensities.
-fn intensities(inspection: &Inspection, facts: &[&CaseReport]) -> String {
+/// Formats the table of intensities.
+fn intensities(inspection: &Inspection, cases: &[&CaseReport]) -> String {
     let heading = ["channel", "smallest", "1 %", "median", "99 %", "largest", "background"];
     let mut rows = vec![heading.map(String::from).to_vec()];
     for (n, channel) in inspection.data_set.task.channels.iter().enumerate() {
-        let of = |value: &dyn Fn(&Intensities) -> f32| -> Vec<f64> {
-            facts.iter().map(|facts| f64::from(value(&facts.channels[n]))).collect()
+        let values = |value: &dyn Fn(&IntensityStats) -> f32| -> Vec<f64> {
+            cases.iter().map(|case| f64::from(value(&case.channels[n]))).collect()
         };
         rows.push(vec![
             channel.clone(),
-            short(min(&of(&|c| c.min))),
-            short(median(of(&|c| c.percentile_1))),
-            short(median(of(&|c| c.median))),
-            short(median(of(&|c| c.percentile_99))),
-            short(max(&of(&|c| c.max))),
-            advice::background(facts, n).map_or("none".into(), |value| short(value.into())),
+            short(min(&values(&|c| c.min))),
+            short(median(values(&|c| c.percentile_1))),
+            short(median(values(&|c| c.median))),
+            short(median(values(&|c| c.percentile_99))),
+            short(max(&values(&|c| c.max))),
+            advice::background(cases, n).map_or("none".into(), |value| short(value.into())),
         ]);
     }
-    format!("intensities (percentiles: the median of the cases)\n{}", columns(&rows))
+    format!("intensities (percentiles: median over the cases)\n{}", columns(&rows))
 }
 
-/// The labels' volumes, where any are known.
-fn volumes(inspection: &Inspection, facts: &[&CaseReport]) -> Option<String> {
-    let known: Vec<&Vec<f64>> = facts.iter().filter_map(|f| f.volumes_ml.as_ref()).collect();
+/// Formats the table of label volumes, if any case has labels.
+fn volumes(inspection: &Inspection, cases: &[&CaseReport]) -> Option<String> {
+    let known: Vec<&Vec<f64>> = cases.iter().filter_map(|case| case.volumes_ml.as_ref()).collect();
     if known.is_empty() {
         return None;
     }
@@ -165,5 +165,5 @@ fn volumes(inspection: &Inspection, facts: &[&CaseReport]) -> Option<String> {
             format!("{} of {}", known.len() - present.len(), known.len()),
         ]);
     }
-    Some(format!("volumes in ml, where present\n{}", columns(&rows)))
+    Some(format!("volumes in ml, of the cases with the label\n{}", columns(&rows)))
 }

@@ -1,14 +1,14 @@
-//! Tables: in columns for a person, as CSV for a program.
+//! Tables as aligned text and as CSV.
 
 use std::path::Path;
 
 use anyhow::Result;
 
 use super::Inspection;
-use crate::data_set::Checked;
+use crate::data_set::CheckedCase;
 use trainer_run::files::outputs::{self, Output};
 
-/// Rows in columns, the first to the left, the others to the right, below a heading.
+/// Aligns rows in columns. The first column is aligned to the left, the others to the right.
 pub(super) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -24,7 +24,7 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A row for each case: its faults and warnings, size, spacing, intensities and volumes.
+/// Writes a row for each case: faults, warnings, size, spacing, intensities and volumes.
 pub(super) fn write_csv(inspection: &Inspection, file: &Path) -> Result<()> {
     let task = &inspection.data_set.task;
     let mut csv = csv::Writer::from_writer(Vec::new());
@@ -47,29 +47,29 @@ pub(super) fn write_csv(inspection: &Inspection, file: &Path) -> Result<()> {
     }
     for checked in &inspection.checked {
         let mut row = row(checked);
-        // What could not be read stays empty.
+        // Fields of files that cannot be read are empty.
         row.resize(header.len(), String::new());
         csv.write_record(&row)?;
     }
     outputs::write(Output::CaseTable, file, &csv.into_inner()?)
 }
 
-fn row(checked: &Checked) -> Vec<String> {
+fn row(checked: &CheckedCase) -> Vec<String> {
     let faults: Vec<String> = checked.faults.iter().map(ToString::to_string).collect();
-    let warnings: Vec<&str> = checked.warnings.iter().map(|w| w.what.as_str()).collect();
+    let warnings: Vec<&str> = checked.warnings.iter().map(|w| w.message.as_str()).collect();
     let mut row = vec![checked.name.clone(), faults.join("; "), warnings.join("; ")];
-    let Some(facts) = &checked.facts else { return row };
-    row.push(facts.orientation.clone());
-    for (voxels, spacing_mm) in facts.dims.iter().zip(facts.spacing_mm) {
+    let Some(report) = &checked.report else { return row };
+    row.push(report.orientation.clone());
+    for (voxels, spacing_mm) in report.dims.iter().zip(report.spacing_mm) {
         row.extend([voxels.to_string(), format!("{spacing_mm:.6}")]);
     }
-    for c in &facts.channels {
+    for c in &report.channels {
         row.extend(
             [c.min, c.percentile_1, c.median, c.percentile_99, c.max].map(|v| v.to_string()),
         );
         row.extend([c.mean, c.deviation].map(|v| format!("{v:.6}")));
     }
-    let volumes = facts.volumes_ml.iter().flatten();
+    let volumes = report.volumes_ml.iter().flatten();
     row.extend(volumes.map(|volume_ml| format!("{volume_ml:.6}")));
     row
 }

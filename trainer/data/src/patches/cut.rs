@@ -1,14 +1,17 @@
-//! Cuts a patch from a case: copied where voxels fall on voxels, else interpolated once, whatever
-//! was drawn for it.
+//! Cuts a patch from a case. Without spatial augmentation the voxels are copied. Otherwise all
+//! spatial augmentations are applied in one interpolation.
 
 use crate::augment::Augmentation;
-use crate::cases::Prepared;
+use crate::cases::PreparedCase;
 
 use super::PatchDraw;
 
-/// Cuts a patch: values `[channel, k, j, i]` and labels `[k, j, i]`. Outside of the case values
-/// are 0, the foreground's mean, and labels background.
-pub fn cut(case: &Prepared, draw: &PatchDraw, patch: [usize; 3]) -> (Vec<f32>, Vec<u8>) {
+/// Cuts a patch and augments it. Outside the case, values are 0, the mean of the foreground, and
+/// labels are background.
+///
+/// # Shapes
+/// - returns: values `[channel, k, j, i]` and labels `[k, j, i]`
+pub fn cut_patch(case: &PreparedCase, draw: &PatchDraw, patch: [usize; 3]) -> (Vec<f32>, Vec<u8>) {
     let num_voxels: usize = patch.iter().product();
     let mut values = vec![0.0; case.input.channels * num_voxels];
     let mut labels = vec![0; num_voxels];
@@ -47,14 +50,14 @@ fn mirror<T>(values: &mut [T], [ni, nj, nk]: [usize; 3], flip: [bool; 3]) {
 }
 
 fn copy(
-    case: &Prepared,
+    case: &PreparedCase,
     start: [isize; 3],
     patch: [usize; 3],
     values: &mut [f32],
     labels: &mut [u8],
 ) {
     let dims = case.input.dims;
-    // The part of each axis of the patch that lies in the case.
+    // The range along each axis of the patch that lies in the case.
     let inside = |axis: usize| {
         let from = (-start[axis]).clamp(0, patch[axis] as isize) as usize;
         let to = (dims[axis] as isize - start[axis]).clamp(0, patch[axis] as isize) as usize;
@@ -77,16 +80,16 @@ fn copy(
     }
 }
 
-/// The voxels around a place, and what each counts; the same for every channel.
+/// The eight voxels around a point and their trilinear weights. All channels share them.
 #[derive(Clone, Copy, Default)]
 struct Corners {
     at: [u32; 8],
     weights: [f32; 8],
 }
 
-/// Trilinear intensities, and the nearest voxels' labels.
+/// Interpolates intensities trilinearly and takes labels from the nearest voxel.
 fn interpolate(
-    case: &Prepared,
+    case: &PreparedCase,
     draw: &PatchDraw,
     patch: [usize; 3],
     values: &mut [f32],
@@ -94,7 +97,7 @@ fn interpolate(
 ) {
     const IDENTITY: [[f32; 3]; 3] = [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]];
     let map = draw.augmentation.scan_from_patch.unwrap_or(IDENTITY);
-    let mut elastic = draw.augmentation.elastic.as_ref().map(|elastic| elastic.over(patch));
+    let mut elastic = draw.augmentation.elastic.as_ref().map(|elastic| elastic.rows_over(patch));
     let center = patch.map(|n| (n as f32 - 1.0) / 2.0);
     let num_voxels = labels.len();
     let mut places = [(); 3].map(|()| vec![0.0f32; patch[0]]);
@@ -123,14 +126,14 @@ fn interpolate(
         for (scan, values) in scans.zip(values.chunks_exact_mut(num_voxels)) {
             let values = &mut values[row * patch[0]..(row + 1) * patch[0]];
             for (value, corners) in values.iter_mut().zip(&corners) {
-                *value = corners.mix(scan);
+                *value = corners.weighted_sum(scan);
             }
         }
     }
 }
 
 impl Corners {
-    /// Around a place between voxels; those outside count nothing.
+    /// Returns the corners around a point. Voxels outside the case have the weight 0.
     fn around(place: [f32; 3], dims: [usize; 3]) -> Corners {
         let low = place.map(floor);
         let high: [f32; 3] = std::array::from_fn(|axis| place[axis] - low[axis] as f32);
@@ -139,7 +142,7 @@ impl Corners {
             let at = low[0] as u32 + ni * (low[1] as u32 + nj * low[2] as u32);
             let shares = high.map(|share| [1.0 - share, share]);
             let steps = [0, 1, ni, ni + 1].map(|step| [at + step, at + step + ni * nj]);
-            return Corners::of(|n| steps[n & 3][n >> 2], shares);
+            return Corners::new(|n| steps[n & 3][n >> 2], shares);
         }
         let mut ends = [[0u32; 2]; 3];
         let mut shares = [[0.0f32; 2]; 3];
@@ -153,32 +156,32 @@ impl Corners {
             }
         }
         let at = |n: usize| ends[0][n & 1] + ni * (ends[1][n >> 1 & 1] + nj * ends[2][n >> 2]);
-        Corners::of(at, shares)
+        Corners::new(at, shares)
     }
 
-    fn of(at: impl Fn(usize) -> u32, [i, j, k]: [[f32; 2]; 3]) -> Corners {
+    fn new(at: impl Fn(usize) -> u32, [i, j, k]: [[f32; 2]; 3]) -> Corners {
         Corners {
             at: std::array::from_fn(at),
             weights: std::array::from_fn(|n| i[n & 1] * (j[n >> 1 & 1] * k[n >> 2])),
         }
     }
 
-    fn mix(&self, scan: &[f32]) -> f32 {
+    fn weighted_sum(&self, scan: &[f32]) -> f32 {
         let value = |n: usize| self.weights[n] * scan[self.at[n] as usize];
-        // In pairs, which do not wait for each other.
+        // Summed in pairs, which the processor can add in parallel.
         ((value(0) + value(1)) + (value(2) + value(3)))
             + ((value(4) + value(5)) + (value(6) + value(7)))
     }
 }
 
-/// The largest whole number that is not above `x`; far ones are cut to what fits.
+/// Returns the largest integer not above `x`, saturated to the range of i32.
 fn floor(x: f32) -> i32 {
-    // `f32::floor` is a call where the processor is not known to have an instruction for it.
+    // `f32::floor` is a function call for targets without a rounding instruction.
     let truncated = x as i32;
     truncated.saturating_sub(i32::from(x < truncated as f32))
 }
 
-/// Where the voxel stands whose center is nearest; none outside.
+/// Returns the index of the nearest voxel, or `None` outside the case.
 fn nearest(place: [f32; 3], dims: [usize; 3]) -> Option<usize> {
     let [i, j, k] = place.map(|x| floor(x + 0.5));
     let inside = [i, j, k].iter().zip(dims).all(|(&at, n)| at >= 0 && (at as usize) < n);

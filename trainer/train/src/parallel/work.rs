@@ -14,7 +14,7 @@ use crate::loss::Loss;
 use crate::schedule::Schedule;
 use crate::step::Learner;
 use trainer_data::cases::Cases;
-use trainer_data::patches::batches_of;
+use trainer_data::patches::prefetch_shard;
 use trainer_run::config::TrainConfig;
 
 /// All that a rank is given.
@@ -52,7 +52,7 @@ impl Worker<'_> {
             BatchShard::new(config.batch, config.accumulate, reducer.rank(), reducer.num_ranks());
         let mut steps = checkpoint.steps;
         let range = steps * config.accumulate..schedule.steps * config.accumulate;
-        let mut pool = batches_of(share, config, cases, training, range, self.workers);
+        let mut pool = prefetch_shard(share, config, cases, training, range, self.workers);
         let (loss, precision) =
             (Loss::new(task, config.loss), network_precision(config.precision()?));
         let mut learner = Learner::in_precision(self.network, precision, loss, checkpoint, device)?;

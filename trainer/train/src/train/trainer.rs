@@ -25,7 +25,7 @@ use crate::parallel::{Command, RankFailed, Reducer, announce};
 use crate::schedule::Schedule;
 use crate::step::{Learner, StepReport};
 use trainer_data::cases::Cases;
-use trainer_data::patches::batches_of;
+use trainer_data::patches::prefetch_shard;
 use trainer_run::events::EventLog;
 use trainer_run::metrics_log::{Clock, History, MetricsLog, Row, Values};
 use trainer_run::run_folder::Run;
@@ -153,7 +153,8 @@ impl<'a> Trainer<'a> {
         let range = self.steps * config.accumulate..self.schedule.steps * config.accumulate;
         let (rank, num_ranks) = (self.learner.reducer.rank(), self.learner.reducer.num_ranks());
         let share = BatchShard::new(config.batch, config.accumulate, rank, num_ranks);
-        let mut pool = batches_of(share, &config, &self.cases, &self.training, range, self.workers);
+        let mut pool =
+            prefetch_shard(share, &config, &self.cases, &self.training, range, self.workers);
         if !self.is_over() {
             remove_results(self.out)?;
         }
@@ -168,7 +169,7 @@ impl<'a> Trainer<'a> {
             let report = self.learner.step(&config, rate, batches)?;
             self.steps += 1;
             self.tell_skipped(&report);
-            self.waited = pool.waited();
+            self.waited = pool.wait_time();
             self.show(report);
             let is_last = self.steps == self.schedule.steps;
             let is_due = |every: usize| self.steps.is_multiple_of(every) || is_last;

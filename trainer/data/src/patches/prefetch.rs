@@ -1,4 +1,4 @@
-//! The threads that prepare patches while the device trains.
+//! Threads that prepare patches while the device trains.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,18 +9,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use super::BatchShard;
-use super::{Batch, Sample, sample};
+use super::{Batch, Patch, sample};
 use crate::cases::Cases;
 use trainer_run::config::TrainConfig;
 
-/// A rank's batches in the order of their numbers, the same for any number of threads.
+/// Iterates over a rank's batches in the order of their numbers. The batches are the same for any
+/// number of threads.
 ///
-/// The rank's patches are prepared one by one, up to two batches and a patch for each thread ahead. The
-/// threads end when this is dropped, and after an error.
-pub struct Pool {
+/// The patches are prepared one by one, ahead of the training by up to two batches and a patch for
+/// each thread. The threads end when this is dropped, and after an error.
+pub struct BatchPrefetcher {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    /// The rank's own batches.
+    /// The local numbers of the batches that remain.
     numbers: Range<usize>,
     share: BatchShard,
     waited: Duration,
@@ -28,47 +29,48 @@ pub struct Pool {
 
 struct Shared {
     state: Mutex<State>,
-    /// A patch is ready, or no thread prepares any more.
+    /// Signals that a patch is ready or that a thread has ended.
     ready: Condvar,
-    /// There is room for another patch.
+    /// Signals that another patch may be prepared.
     room: Condvar,
 }
 
-/// Patches are counted through the rank's own.
+/// Patches have local numbers: they count the patches of this rank.
 struct State {
-    /// The next patch to be prepared, and where they end.
+    /// The patches that nobody has started to prepare.
     patches: Range<usize>,
-    /// Patches that were taken away.
+    /// The number of patches that were consumed.
     taken: usize,
-    /// Patches that may be prepared beyond those.
+    /// How many patches may be prepared beyond those.
     ahead: usize,
-    /// Those that wait to be taken, by number.
-    ready: BTreeMap<usize, Result<Sample>>,
-    /// Threads that prepare patches.
+    /// Prepared patches, by number.
+    ready: BTreeMap<usize, Result<Patch>>,
+    /// The number of threads that are alive.
     working: usize,
 }
 
-/// Starts threads that prepare the batches of these numbers; `training` are the numbers of the
-/// cases to draw from, `workers` comes of [`num_workers`].
+/// Starts threads that prepare the batches with these `numbers`.
+///
+/// `training` holds the numbers of the cases to draw from. [`num_workers`] chooses `workers`.
 pub fn batches(
     config: &TrainConfig,
     cases: &Cases,
     training: &[usize],
     numbers: Range<usize>,
     workers: usize,
-) -> Pool {
-    batches_of(BatchShard::whole(config.batch), config, cases, training, numbers, workers)
+) -> BatchPrefetcher {
+    prefetch_shard(BatchShard::whole(config.batch), config, cases, training, numbers, workers)
 }
 
-/// The same of a rank's share of the batches, whole steps of them.
-pub fn batches_of(
+/// Starts threads that prepare a rank's shard of the batches. `numbers` must cover whole steps.
+pub fn prefetch_shard(
     share: BatchShard,
     config: &TrainConfig,
     cases: &Cases,
     training: &[usize],
     numbers: Range<usize>,
     workers: usize,
-) -> Pool {
+) -> BatchPrefetcher {
     let (batch, numbers) = (share.patches().len(), share.own(numbers));
     let patches = numbers.start * batch..numbers.end * batch;
     let workers = workers.clamp(1, patches.len().max(1));
@@ -93,7 +95,7 @@ pub fn batches_of(
             }
         })
     };
-    Pool {
+    BatchPrefetcher {
         workers: (0..workers).map(worker).collect(),
         shared,
         numbers,
@@ -102,8 +104,9 @@ pub fn batches_of(
     }
 }
 
-/// How many threads to prepare patches on: as many as asked for, or, for 0, a few. The CPU trains
-/// on all of its cores, and gets more patches out of them the less is taken from it.
+/// Returns the number of threads that prepare patches: `asked`, or a default if that is 0.
+///
+/// The default is small when the CPU trains, because training uses all cores itself.
 pub fn num_workers(asked: usize, trains_on_cpu: bool) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     match asked {
@@ -113,24 +116,25 @@ pub fn num_workers(asked: usize, trains_on_cpu: bool) -> usize {
     }
 }
 
-impl Pool {
-    /// How long [`Pool::next`] has waited for patches so far.
-    pub fn waited(&self) -> Duration {
+impl BatchPrefetcher {
+    /// Returns the total time that [`BatchPrefetcher::next`] has waited for patches.
+    pub fn wait_time(&self) -> Duration {
         self.waited
     }
 }
 
-impl Iterator for Pool {
+impl Iterator for BatchPrefetcher {
     type Item = Result<Batch>;
 
-    /// The next batch, waiting for it; none after the last. An error names the case.
+    /// Waits for the next batch. Errors name the case.
     fn next(&mut self) -> Option<Result<Batch>> {
         let started = Instant::now();
         let own = self.numbers.next()?;
         let batch = self.share.patches().len();
         let samples = own * batch..(own + 1) * batch;
         let shared = &self.shared;
-        let batch = Batch::of(self.share.number(own), samples.map(|sample| shared.take(sample)));
+        let batch =
+            Batch::collect(self.share.number(own), samples.map(|sample| shared.take(sample)));
         self.waited += started.elapsed();
         if batch.is_err() {
             self.numbers = 0..0;
@@ -140,11 +144,11 @@ impl Iterator for Pool {
     }
 }
 
-impl Drop for Pool {
+impl Drop for BatchPrefetcher {
     fn drop(&mut self) {
         self.shared.close();
         for worker in self.workers.drain(..) {
-            // A thread that panicked has said so.
+            // A panic of the thread was already printed.
             let _ = worker.join();
         }
     }
@@ -155,7 +159,7 @@ impl Shared {
         self.state.lock().expect("no thread panics while it holds this")
     }
 
-    /// The number of the next patch to prepare, once there is room for it; none at the end.
+    /// Waits until another patch may be prepared and returns its number, or `None` at the end.
     fn next(&self) -> Option<usize> {
         let mut state = self.state();
         while state.patches.start >= state.taken + state.ahead && !state.patches.is_empty() {
@@ -164,7 +168,7 @@ impl Shared {
         state.patches.next()
     }
 
-    fn give(&self, number: usize, sample: Result<Sample>) {
+    fn give(&self, number: usize, sample: Result<Patch>) {
         let mut state = self.state();
         if sample.is_err() {
             state.patches.end = state.patches.start;
@@ -173,8 +177,8 @@ impl Shared {
         self.ready.notify_all();
     }
 
-    /// A patch, waiting for it.
-    fn take(&self, number: usize) -> Result<Sample> {
+    /// Waits for a patch and removes it.
+    fn take(&self, number: usize) -> Result<Patch> {
         let mut state = self.state();
         loop {
             if let Some(sample) = state.ready.remove(&number) {
@@ -196,14 +200,14 @@ impl Shared {
     }
 }
 
-/// A thread that prepares patches, until it ends in whatever way.
+/// Counts a thread as alive until it ends, also by a panic.
 struct Working<'a>(&'a Shared);
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         self.0.state().working -= 1;
         if thread::panicking() {
-            // Its patch will never come: the others need not go on.
+            // Its patch will never be ready, so the other threads can stop.
             self.0.close();
         }
         self.0.ready.notify_all();

@@ -87,7 +87,7 @@ fn what_lies_beside_the_cases_is_counted_and_named() {
     }
     let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
     assert_eq!((data_set.cases.len(), &data_set.faults[..]), (2, &[][..]));
-    let left = data_set.left.lines().join("\n");
+    let left = data_set.unused_files.lines().join("\n");
     for part in [
         "1 × scans whose names tell neither a channel nor labels: ",
         "template.nii.gz",
