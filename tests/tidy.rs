@@ -131,7 +131,7 @@ const DISCLAIMER_SOURCES: [(&str, &str); 11] = [
     ("trainer/src/cli/evaluate.rs", "{DISCLAIMER}\", result.report()"),
     ("trainer/src/cli/export.rs", "{DISCLAIMER}\", bundle::describe"),
     ("trainer/export/src/bundle.rs", "_{DISCLAIMER}_"),
-    ("trainer/data/src/inspect/report.rs", "parts.push(DISCLAIMER"),
+    ("trainer/data/src/inspect/report.rs", "sections.push(DISCLAIMER"),
     ("trainer/export/src/onnx.rs", "(\"disclaimer\", Value::from(DISCLAIMER))"),
     ("trainer/predict/src/record.rs", "DISCLAIMER"),
 ];
