@@ -2,12 +2,12 @@
 
 use cubecl::prelude::*;
 
-use super::super::source::Affine;
+use super::super::kernel_input::NormAffine;
 use super::contiguous;
 
 /// Returns the scales and shifts as kernel arguments, and the activation's slope.
 pub(in super::super) fn arguments(
-    norm: Option<&Affine>,
+    norm: Option<&NormAffine>,
 ) -> (ComptimeOptionArgs<&'static [f32]>, f32) {
     let maps = norm.map(|norm| contiguous(&norm.scale_shift).into_buffer_arg());
     (maps.into(), norm.map_or(1.0, |norm| norm.slope))

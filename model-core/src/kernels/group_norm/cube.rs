@@ -37,15 +37,15 @@ impl RunSplit {
     /// # Panics
     /// Panics if the vector size does not divide the run.
     fn new(vector: usize, num_elements: usize, runs: usize) -> RunSplit {
-        assert!(num_elements.is_multiple_of(vector), "{vector} numbers do not divide {numbers}");
+        assert!(num_elements.is_multiple_of(vector), "{vector} values do not divide {num_elements}");
         let run = num_elements / vector;
         let parts = run.div_ceil(UNITS * STRIDES);
         RunSplit { vector, run, parts, cubes: runs * parts }
     }
 
-    fn place(self, layout: Layout) -> PlaceLaunch {
+    fn place(self, layout: Layout) -> ChunkPositionLaunch {
         let RunSplit { run, parts, cubes, .. } = self;
-        PlaceLaunch::new(run, parts, cubes, layout.channels, layout.channels_per_group())
+        ChunkPositionLaunch::new(run, parts, cubes, layout.channels, layout.channels_per_group())
     }
 }
 

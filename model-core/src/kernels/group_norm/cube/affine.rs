@@ -56,7 +56,7 @@ pub fn add(stream: Option<CubeTensor>, x: CubeTensor, norm: &NormAffine, sign: f
             cut.vector,
             x.clone().into_buffer_arg(),
             stream.map(CubeTensor::into_buffer_arg).into(),
-            contiguous(&norm.maps).into_buffer_arg(),
+            contiguous(&norm.scale_shift).into_buffer_arg(),
             output_arg,
             cut.run,
             cut.parts,
