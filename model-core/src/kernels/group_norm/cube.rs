@@ -37,7 +37,10 @@ impl RunSplit {
     /// # Panics
     /// Panics if the vector size does not divide the run.
     fn new(vector: usize, num_elements: usize, runs: usize) -> RunSplit {
-        assert!(num_elements.is_multiple_of(vector), "{vector} values do not divide {num_elements}");
+        assert!(
+            num_elements.is_multiple_of(vector),
+            "{vector} values do not divide {num_elements}"
+        );
         let run = num_elements / vector;
         let parts = run.div_ceil(UNITS * STRIDES);
         RunSplit { vector, run, parts, cubes: runs * parts }
