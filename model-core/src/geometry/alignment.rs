@@ -131,7 +131,9 @@ fn check_dims([i, j, k]: [usize; 3], other: [usize; 3]) -> Result<()> {
 /// Returns the centers of the eight outermost voxels.
 fn corners(dims: [usize; 3]) -> [[f64; 3]; 8] {
     std::array::from_fn(|n| {
-        std::array::from_fn(|axis| if n >> axis & 1 == 1 { (dims[axis] - 1) as f64 } else { 0.0 })
+        std::array::from_fn(|axis| {
+            if n >> axis & 1 == 1 { dims[axis].saturating_sub(1) as f64 } else { 0.0 }
+        })
     })
 }
 
