@@ -203,7 +203,7 @@ fn contradictions_are_refused_with_their_field() {
         other => panic!("{path}: expected a contradiction about {part}, found {other:?}"),
     };
     content("/grid/dims", json!([0, 9, 7]), "voxels");
-    content("/grid/dims", json!([14, 9, -7]), "card");
+    content("/grid/dims", json!([14, 9, -7]), "header");
     content("/grid/dims", json!([4, 9, 7]), "inside the grid");
     content("/grid/world_from_voxel", json!([[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]), "space");
     content("/start", json!([u64::MAX, 0, 0]), "");
@@ -212,7 +212,7 @@ fn contradictions_are_refused_with_their_field() {
     content("/regions/0/volume_ml", json!(12345.0), "ml of its map");
     content("/regions/0/codes", json!([0, 1]), "region");
     content("/model/hash", json!("abc"), "SHA-256");
-    content("/convention", json!("sideways"), "card");
+    content("/convention", json!("sideways"), "header");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_decompression_bomb_is_refused_within_bounded_memory() {
             other => format!("{other:?}"),
         }
     });
-    assert_eq!(outcome.answer.unwrap(), "refused: the card in bytes");
+    assert_eq!(outcome.answer.unwrap(), "refused: the header in bytes");
     if let Some(peak_bytes) = outcome.peak_bytes {
         assert!(peak_bytes < 200 << 20, "{peak_bytes} bytes at most");
     }

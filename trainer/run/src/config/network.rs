@@ -109,7 +109,7 @@ mod tests {
     /// The files of settings that come with the trainer.
     #[test]
     fn the_settings_files_describe_networks() {
-        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
         let of = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
         let files = of(configs.clone()).chain(of(configs.join("experiment")));
         let mut count = 0;
