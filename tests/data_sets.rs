@@ -178,7 +178,7 @@ fn all_faults_are_told_at_once_with_their_files() {
         "{report}"
     );
     assert!(report.contains("background only (case-3)"), "{report}");
-    assert!(report.contains("cases without faults, which what follows is of: 3"), "{report}");
+    assert!(report.contains("statistics of the 3 cases without faults"), "{report}");
     assert_eq!(inspection.json()["faults"].as_array().unwrap().len(), 5);
     let csv = folder.path().join("cases.csv");
     inspection.write_csv(&csv).unwrap();
@@ -334,7 +334,7 @@ fn a_table_that_could_be_misread_is_refused() {
     refused("case,T1\na,b", "do not fit the task");
     refused("case,T1,T2,image\na,b,c,d", "do not fit the task");
     refused("T1,T2\nb,c", "no column names the cases");
-    refused("case,T1,t1w,T2\na,b,b,c", "stands twice");
+    refused("case,T1,t1w,T2\na,b,b,c", "appears twice");
     let rows = open("case,T1,T2\na,b,\nc,d\n,e,f\ng,h,i\n").unwrap();
     assert_eq!((rows.unlabeled.len(), &rows.unlabeled[0].name[..]), (1, "g"));
     let faults: Vec<String> = rows.faults.iter().map(ToString::to_string).collect();

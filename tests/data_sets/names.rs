@@ -49,7 +49,7 @@ fn upenn_gbm_opens_as_it_is_published() {
     fs::remove_file(folder.path().join(segm)).unwrap();
     let data_set = open(folder.path());
     assert!(files(&data_set)[4].contains("automated"), "{:?}", files(&data_set));
-    assert!(data_set.notes[0].contains("an algorithm made"), "{:?}", data_set.notes);
+    assert!(data_set.notes[0].contains("labels made by an algorithm"), "{:?}", data_set.notes);
 }
 
 #[test]
@@ -85,9 +85,12 @@ fn ucsf_pdgm_opens_as_it_is_published() {
         .map(|part| format!("{id}_{part}.nii.gz"));
     assert_eq!((files(&data_set), &data_set.cases[0].name[..]), (wanted.to_vec(), id));
     let report = Inspection::new(data_set).report();
-    for part in
-        ["no faults", "not used:", "1 × scans that are none of the task's channels (adc)", "bias"]
-    {
+    for part in [
+        "no faults",
+        "not used:",
+        "1 × scans of channels that the task does not have (adc)",
+        "bias",
+    ] {
         assert!(report.contains(part), "{part} in {report}");
     }
     // A published part of it has the corrected scans alone.

@@ -89,7 +89,7 @@ fn what_lies_beside_the_cases_is_counted_and_named() {
     assert_eq!((data_set.cases.len(), &data_set.faults[..]), (2, &[][..]));
     let left = data_set.unused_files.lines().join("\n");
     for part in [
-        "1 × scans whose names tell neither a channel nor labels: ",
+        "1 × scans with names that state neither a channel nor labels: ",
         "template.nii.gz",
         "folders more than 4 deep",
         "FreeSurfer",
