@@ -121,9 +121,9 @@ pub(crate) fn record<B: Backend, const N: usize, const D: usize>(
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
-    let timed = profiler::current().map(|class| (class, output.device()));
+    let profiled = profiler::backward_of_current(&output);
     let rule = move |gradient, wanted, gradients: &mut Gradients| {
-        let _timed = timed.map(|(class, device)| profiler::rule(class, device));
+        let _scope = profiled.map(|op| profiler::scope(|| op));
         rule(gradient, wanted, gradients)
     };
     let output = output.try_into_primitive::<B>().expect("an output on its parents' backend");
@@ -152,7 +152,7 @@ where
 /// - weight_grad: (x, gradient of the output) → gradient of the weight
 #[derive(Clone, Copy)]
 pub(crate) struct Bilinear<const W: usize> {
-    pub class: OpKind,
+    pub kind: OpKind,
     /// Whether `forward` applies a deferred norm while it loads x. If not, x is normalized first.
     /// `weight_grad` always applies it.
     pub applies_norm: bool,
@@ -189,7 +189,7 @@ impl<const W: usize> Bilinear<W> {
         if !x.device().is_autodiff() {
             return self.forward(&x.into(), &weight);
         }
-        let _timed = profiler::op(self.class, &x);
+        let _scope = profiler::forward_scope(self.kind, &x);
         let (x, weight) = (Parent::<B, 5>::new(x), Parent::<B, W>::new(weight));
         let (x_value, weight_value) = (KernelInput::from(x.value), weight.value);
         let output = (self.forward)(&x_value, &weight_value);
@@ -224,11 +224,11 @@ impl<const W: usize> Bilinear<W> {
         record::<B, 4, 5>(parents, output, move |gradient, wanted, _| {
             let gradient = Tensor::from_primitive::<B>(gradient);
             let weights = wanted[3].then(|| {
-                let _timed = profiler::rule(self.class, gradient.device());
+                let _scope = profiler::backward_scope(self.kind, &gradient);
                 primitive::<B, W>((self.weight_grad)(&norm.source(), &gradient))
             });
             let output_grad = {
-                let _timed = profiler::rule(self.class, gradient.device());
+                let _scope = profiler::backward_scope(self.kind, &gradient);
                 (self.input_grad)(gradient, &weight_value)
             };
             let [input_grad, gamma_grad, beta_grad] = norm.gradients(output_grad);
@@ -237,7 +237,7 @@ impl<const W: usize> Bilinear<W> {
     }
 
     fn forward(&self, x: &KernelInput, weight: &Tensor<W>) -> Tensor<5> {
-        let _timed = profiler::op(self.class, &x.x);
+        let _scope = profiler::forward_scope(self.kind, &x.x);
         (self.forward)(x, weight)
     }
 

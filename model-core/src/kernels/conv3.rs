@@ -37,7 +37,7 @@ pub fn conv3(x: impl Into<ConvInput>, weight: Tensor<5>) -> Tensor<5> {
     assert_eq!(weight.dims(), [output, input, 3, 3, 3], "a 3³ kernel an output and input channel");
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
-            class: OpKind::Conv3,
+            kind: OpKind::Conv3,
             applies_norm: true,
             forward: B::forward,
             input_grad: B::input_gradient,

@@ -25,7 +25,7 @@ pub fn depthwise_conv3(x: impl Into<ConvInput>, weight: Tensor<4>) -> Tensor<5> 
     assert_eq!(weight.dims(), [channels, 3, 3, 3], "one 3³ kernel a channel");
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
-            class: OpKind::Depthwise,
+            kind: OpKind::Depthwise,
             applies_norm: true,
             forward: B::forward,
             input_grad: B::input_gradient,

@@ -10,7 +10,7 @@ use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
 use super::autodiff::ParentGradients;
 use super::kernel_input::{KernelInput, NormAffine};
-use super::profiler::{self, OpKind, op};
+use super::profiler::{OpKind, backward_scope, forward_scope};
 use super::{
     ConvInput, DeferredGroupNorm, DeviceKind, OpMemory, OpShape, Parent, on_backend, primitive,
     record,
@@ -34,7 +34,7 @@ pub fn group_norm(
     groups: usize,
     activation: Activation,
 ) -> Tensor<5> {
-    let _timed = op(OpKind::GroupNorm, &x);
+    let _scope = forward_scope(OpKind::GroupNorm, &x);
     let norm = DeferredGroupNorm { x, gamma, beta, groups, activation };
     on_backend!(norm.x, B => {
         if !norm.x.device().is_autodiff() {
@@ -83,7 +83,7 @@ pub(crate) fn add_kernel_input<B: GroupNormKernels>(
     branch: KernelInput,
     sign: f32,
 ) -> Tensor<5> {
-    let _timed = op(OpKind::GroupNorm, &stream);
+    let _scope = forward_scope(OpKind::GroupNorm, &stream);
     match branch.norm {
         None => add_or_subtract(stream, branch.x, sign),
         Some(norm) => B::add(stream, branch.x, &norm, sign),
@@ -113,7 +113,7 @@ where
 
 /// Applies the norm, in place if nothing else holds x.
 pub(crate) fn normalized<B: GroupNormKernels>(KernelInput { x, norm }: KernelInput) -> Tensor<5> {
-    let _timed = op(OpKind::GroupNorm, &x);
+    let _scope = forward_scope(OpKind::GroupNorm, &x);
     match norm {
         None => x,
         Some(norm) => B::apply(x, &norm),
@@ -143,7 +143,7 @@ where
 
     pub fn prepare(norm: DeferredGroupNorm) -> PreparedGroupNorm<B> {
         let DeferredGroupNorm { x, gamma, beta, groups, activation } = norm;
-        let _timed = op(OpKind::GroupNorm, &x);
+        let _scope = forward_scope(OpKind::GroupNorm, &x);
         let [_, c, k, j, i] = x.dims();
         assert!(groups > 0 && c % groups == 0, "{groups} groups do not divide {c} channels");
         let layout = Layout { groups, channels: c, voxels: k * j * i };
@@ -165,7 +165,7 @@ where
 
     /// Returns the gradients of x, gamma and beta for a gradient of the output.
     pub fn gradients(self, gradient: Tensor<5>) -> ParentGradients<B, 3> {
-        let _timed = profiler::rule(OpKind::GroupNorm, gradient.device());
+        let _scope = backward_scope(OpKind::GroupNorm, &gradient);
         let [gamma, beta] = &self.parameters;
         let gradient = like(gradient, &self.x);
         let (statistics, layout, slope) = (&self.statistics, self.layout, self.affine.slope);

@@ -7,7 +7,7 @@ mod cube;
 use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
-use super::profiler::{OpKind, op};
+use super::profiler::{OpKind, forward_scope};
 use super::{OpMemory, OpShape, Parent, on_backend, primitive, record};
 
 /// Returns the maximum of every 2³ voxels. All axes must be even. The gradient goes to the first of
@@ -20,7 +20,7 @@ use super::{OpMemory, OpShape, Parent, on_backend, primitive, record};
 /// - x: `[b, c, k, j, i]`
 /// - output: `[b, c, k/2, j/2, i/2]`
 pub fn max_pool2(x: Tensor<5>) -> Tensor<5> {
-    let _timed = op(OpKind::Pool, &x);
+    let _scope = forward_scope(OpKind::MaxPool, &x);
     let shape @ [.., k, j, i] = x.dims();
     assert!([k, j, i].iter().all(|n| n % 2 == 0), "even axes, found {shape:?}");
     on_backend!(x, B => if x.device().is_autodiff() { recorded::<B>(x) } else { B::max_pool2(&x) })

@@ -29,7 +29,7 @@ pub fn pointwise_conv(x: impl Into<ConvInput>, weight: Tensor<2>) -> Tensor<5> {
     assert_eq!(weight.dims()[1], x.tensor().dims()[1], "a weight for every input channel");
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
-            class: OpKind::Pointwise,
+            kind: OpKind::Pointwise,
             applies_norm: false,
             forward: |x, weight| B::product(weight.clone(), x.x.clone()),
             input_grad: |gradient, weight| B::product(weight.clone().transpose(), gradient),

@@ -1,17 +1,14 @@
-//! Which kernels a step's time goes to: a recorder for the whole process, off until it is started.
-//!
-//! On, it waits for the device before and after every operation and every recorded backward rule, so
-//! that what they take is theirs; a step then takes longer than it would. Off, it costs one relaxed
-//! load an operation.
+//! A hook around every operation and every backward pass of one. The profiler behind the hook belongs
+//! to the caller: this crate reads no clock. Without a hook, an operation costs one relaxed load.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use burn::tensor::{Device, Tensor};
 
-/// Kernels of one kind, forward and backward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The kind of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OpKind {
     /// Depthwise 3³ convolution.
     Depthwise,
@@ -21,11 +18,11 @@ pub enum OpKind {
     Conv3,
     /// Group norm with its activation.
     GroupNorm,
-    /// Max pool.
-    Pool,
+    /// Max pooling.
+    MaxPool,
     /// Trilinear up-sampling.
     Upsample,
-    /// SpaceToDepth and unsqueeze.
+    /// Space to depth and depth to space.
     SpaceToDepth,
     /// The loss.
     Loss,
@@ -34,146 +31,172 @@ pub enum OpKind {
 }
 
 impl OpKind {
-    /// All.
-    pub const ALL: [OpKind; 9] = [
-        OpKind::Depthwise,
-        OpKind::Pointwise,
-        OpKind::Conv3,
-        OpKind::GroupNorm,
-        OpKind::Pool,
-        OpKind::Upsample,
-        OpKind::SpaceToDepth,
-        OpKind::Loss,
-        OpKind::Optimizer,
-    ];
-
-    /// For tables.
+    /// Returns the name for tables.
     pub fn name(self) -> &'static str {
         match self {
             OpKind::Depthwise => "depthwise 3³",
             OpKind::Pointwise => "pointwise",
             OpKind::Conv3 => "dense 3³",
             OpKind::GroupNorm => "group norm",
-            OpKind::Pool => "max pool",
+            OpKind::MaxPool => "max pool",
             OpKind::Upsample => "upsample",
-            OpKind::SpaceToDepth => "squeeze",
+            OpKind::SpaceToDepth => "space to depth",
             OpKind::Loss => "loss",
             OpKind::Optimizer => "optimizer",
         }
     }
 }
 
-static IS_ON: AtomicBool = AtomicBool::new(false);
-static RECORD: Mutex<Record> = Mutex::new(Record { now: || 0.0, seconds: [0.0; 9] });
-
-struct Record {
-    /// Seconds since some moment: this crate reads no clock of its own.
-    now: fn() -> f64,
-    /// By class.
-    seconds: [f64; 9],
+/// An operation, or the backward pass of one, as a hook sees it.
+#[derive(Debug, Clone)]
+pub struct ProfiledOp {
+    /// The kind of the operation.
+    pub kind: OpKind,
+    /// Whether the backward pass runs.
+    pub is_backward: bool,
+    /// The shape of the input; in a backward pass, of the output and its gradient.
+    pub shape: Vec<usize>,
+    /// The device that computes.
+    pub device: Device,
 }
 
+/// Observes operations. Only the outermost of nested operations is reported.
+///
+/// A device may still compute when a method is called: a profiler waits for it.
+pub trait ProfilerHook: Send + Sync {
+    /// Called before an operation.
+    fn begin(&self, op: &ProfiledOp);
+
+    /// Called after an operation, on the same thread.
+    fn end(&self, op: &ProfiledOp);
+}
+
+static IS_SET: AtomicBool = AtomicBool::new(false);
+static HOOK: RwLock<Option<Arc<dyn ProfilerHook>>> = RwLock::new(None);
+
 thread_local! {
-    /// The operation that this thread is in. It may be made of others.
+    /// The reported operation that runs on this thread.
     static CURRENT: Cell<Option<OpKind>> = const { Cell::new(None) };
 }
 
-fn record() -> MutexGuard<'static, Record> {
-    RECORD.lock().unwrap_or_else(PoisonError::into_inner)
+/// Sets the hook of the process, or removes it. An operation that already runs keeps its hook.
+pub fn set_hook(hook: Option<Arc<dyn ProfilerHook>>) {
+    let is_set = hook.is_some();
+    *HOOK.write().unwrap_or_else(PoisonError::into_inner) = hook;
+    IS_SET.store(is_set, Relaxed);
 }
 
-/// Starts to record, from nothing; `now` tells seconds since some moment.
-pub fn start(now: fn() -> f64) {
-    *record() = Record { now, seconds: [0.0; 9] };
-    IS_ON.store(true, Relaxed);
-}
+/// Reports the end of an operation to the hook when it is dropped.
+#[must_use = "the operation ends where this is dropped"]
+pub struct ProfiledScope(Option<(Arc<dyn ProfilerHook>, ProfiledOp)>);
 
-/// Ends it: the seconds of every class.
-pub fn stop() -> Vec<(OpKind, f64)> {
-    IS_ON.store(false, Relaxed);
-    OpKind::ALL.into_iter().zip(record().seconds).collect()
-}
-
-/// An operation that is timed until this is dropped.
-#[must_use = "what it times ends where it is dropped"]
-pub struct Timer(Option<Running>);
-
-struct Running {
-    class: OpKind,
-    device: Device,
-    now: fn() -> f64,
-    started: f64,
-}
-
-/// Times an operation on a tensor's device while the recorder is on; its backward rule too, where it
-/// records one. Of operations inside of operations, only the outermost counts.
-pub fn op<const D: usize>(class: OpKind, x: &Tensor<D>) -> Timer {
-    if IS_ON.load(Relaxed) { Timer::start(class, x.device()) } else { Timer(None) }
-}
-
-/// The operation that this thread is in, if it is timed.
-pub(crate) fn current() -> Option<OpKind> {
-    CURRENT.get()
-}
-
-/// Times the backward rule of an operation that was timed.
-pub(crate) fn rule(class: OpKind, device: Device) -> Timer {
-    if IS_ON.load(Relaxed) { Timer::start(class, device) } else { Timer(None) }
-}
-
-impl Timer {
-    fn start(class: OpKind, device: Device) -> Timer {
-        if CURRENT.get().is_some() {
-            return Timer(None);
+impl Drop for ProfiledScope {
+    fn drop(&mut self) {
+        if let Some((hook, op)) = self.0.take() {
+            hook.end(&op);
+            CURRENT.set(None);
         }
-        CURRENT.set(Some(class));
-        let now = record().now;
-        // A device that failed says so where its results are read.
-        let _ = device.sync();
-        Timer(Some(Running { class, device, now, started: now() }))
     }
 }
 
-impl Drop for Timer {
-    fn drop(&mut self) {
-        let Some(Running { class, device, now, started }) = self.0.take() else { return };
-        let _ = device.sync();
-        record().seconds[class as usize] += now() - started;
-        CURRENT.set(None);
+/// Reports an operation on `x` until the result is dropped. The backward pass that the operation
+/// records in the meantime is reported when it runs.
+pub fn forward_scope<const D: usize>(kind: OpKind, x: &Tensor<D>) -> ProfiledScope {
+    scope(|| ProfiledOp::new(kind, false, x))
+}
+
+/// Reports the backward pass of an operation until the result is dropped.
+pub(crate) fn backward_scope<const D: usize>(kind: OpKind, gradient: &Tensor<D>) -> ProfiledScope {
+    scope(|| ProfiledOp::new(kind, true, gradient))
+}
+
+/// The backward pass of the reported operation that runs on this thread and returns `output`.
+pub(crate) fn backward_of_current<const D: usize>(output: &Tensor<D>) -> Option<ProfiledOp> {
+    CURRENT.get().map(|kind| ProfiledOp::new(kind, true, output))
+}
+
+/// Reports `op` until the result is dropped.
+pub(crate) fn scope(op: impl FnOnce() -> ProfiledOp) -> ProfiledScope {
+    if !IS_SET.load(Relaxed) || CURRENT.get().is_some() {
+        return ProfiledScope(None);
+    }
+    let hook = HOOK.read().unwrap_or_else(PoisonError::into_inner).clone();
+    ProfiledScope(hook.map(|hook| {
+        let op = op();
+        CURRENT.set(Some(op.kind));
+        hook.begin(&op);
+        (hook, op)
+    }))
+}
+
+impl ProfiledOp {
+    fn new<const D: usize>(kind: OpKind, is_backward: bool, x: &Tensor<D>) -> ProfiledOp {
+        ProfiledOp { kind, is_backward, shape: x.dims().to_vec(), device: x.device() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Mutex;
+    use std::thread::{self, ThreadId};
 
-    thread_local! {
-        /// Of this test's thread alone: other tests run operations of their own meanwhile.
-        static TICKS: Cell<f64> = const { Cell::new(0.0) };
+    use super::*;
+    use crate::kernels::max_pool2;
+
+    /// Lists the calls of one thread: other tests run operations meanwhile.
+    struct Recorder {
+        thread: ThreadId,
+        calls: Mutex<Vec<(&'static str, OpKind, bool, Vec<usize>)>>,
     }
 
-    /// Every look at the clock is a second later. In one test, since the recorder is the process's.
+    impl Recorder {
+        fn push(&self, name: &'static str, op: &ProfiledOp) {
+            if thread::current().id() == self.thread {
+                let call = (name, op.kind, op.is_backward, op.shape.clone());
+                self.calls.lock().unwrap().push(call);
+            }
+        }
+    }
+
+    impl ProfilerHook for Recorder {
+        fn begin(&self, op: &ProfiledOp) {
+            self.push("begin", op);
+        }
+
+        fn end(&self, op: &ProfiledOp) {
+            self.push("end", op);
+        }
+    }
+
+    /// One test, since the hook belongs to the process.
     #[test]
-    fn seconds_go_to_the_outermost_operation_and_only_while_it_is_on() {
-        let x = Tensor::<1>::zeros([1], &Device::flex());
-        let run = || {
-            let outer = op(OpKind::Loss, &x);
-            drop(op(OpKind::Optimizer, &x));
+    fn the_hook_sees_the_outermost_operation_and_its_backward_pass_while_it_is_set() {
+        let recorder =
+            Arc::new(Recorder { thread: thread::current().id(), calls: Mutex::default() });
+        let step = || {
+            let x = Tensor::<5>::ones([1, 1, 2, 4, 4], &Device::flex().autodiff()).require_grad();
+            let outer = forward_scope(OpKind::Loss, &x);
+            drop(forward_scope(OpKind::Optimizer, &x));
             drop(outer);
-            drop(op(OpKind::Optimizer, &x));
+            max_pool2(x).sum().backward();
         };
-        let of = |seconds: &[(OpKind, f64)]| {
-            let of = |class| seconds.iter().find(|(c, _)| *c == class).map(|(_, s)| *s);
-            [OpKind::Loss, OpKind::Optimizer].map(of)
-        };
-        run();
-        assert_eq!(TICKS.get(), 0.0);
-        start(|| TICKS.replace(TICKS.get() + 1.0));
-        run();
-        run();
-        let seconds = stop();
-        run();
-        assert_eq!(of(&seconds), [Some(2.0), Some(2.0)]);
-        assert_eq!(of(&stop()), of(&seconds));
+        step();
+        set_hook(Some(recorder.clone()));
+        step();
+        set_hook(None);
+        step();
+        let [input, output] = [vec![1, 1, 2, 4, 4], vec![1, 1, 1, 2, 2]];
+        let expected = [
+            (OpKind::Loss, false, input.clone()),
+            (OpKind::MaxPool, false, input),
+            (OpKind::MaxPool, true, output),
+        ];
+        let expected: Vec<_> = expected
+            .into_iter()
+            .flat_map(|(kind, is_backward, shape)| {
+                ["begin", "end"].map(|name| (name, kind, is_backward, shape.clone()))
+            })
+            .collect();
+        assert_eq!(*recorder.calls.lock().unwrap(), expected);
     }
 }

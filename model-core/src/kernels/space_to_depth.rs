@@ -7,7 +7,7 @@ use burn::Tensor;
 use burn::backend::Flex;
 
 use super::cpu::{CpuValues, is_cpu, tensor};
-use super::profiler::{OpKind, op};
+use super::profiler::{OpKind, forward_scope};
 use super::{OpMemory, OpShape, Parent, primitive, record};
 
 /// Turns every 2³ voxels into channels: output channel 8c + 4dk + 2dj + di holds voxel (2k + dk, 2j
@@ -39,7 +39,7 @@ pub fn memory(op_shape: &OpShape) -> OpMemory {
 }
 
 fn shuffle(x: Tensor<5>, to_depth: bool) -> Tensor<5> {
-    let _timed = op(OpKind::SpaceToDepth, &x);
+    let _scope = forward_scope(OpKind::SpaceToDepth, &x);
     if !is_cpu(&x) {
         return composed(x, to_depth);
     }

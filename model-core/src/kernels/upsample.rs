@@ -7,7 +7,7 @@ mod cube;
 use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
-use super::profiler::{OpKind, op};
+use super::profiler::{OpKind, forward_scope};
 use super::{OpMemory, OpShape, Parent, on_backend, primitive, record};
 
 /// Doubles every axis. The output at 2m is ¾ of input m and ¼ of input m − 1; the output at 2m + 1
@@ -17,7 +17,7 @@ use super::{OpMemory, OpShape, Parent, on_backend, primitive, record};
 /// - x: `[b, c, k, j, i]`
 /// - output: `[b, c, 2k, 2j, 2i]`
 pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
-    let _timed = op(OpKind::Upsample, &x);
+    let _scope = forward_scope(OpKind::Upsample, &x);
     on_backend!(x, B => {
         if !x.device().is_autodiff() {
             return B::upsample2(&x, None);
@@ -36,7 +36,7 @@ pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
 /// - x: `[b, c, k, j, i]`
 /// - skip, output: `[b, c, 2k, 2j, 2i]`, with the type of x
 pub fn upsample2_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
-    let _timed = op(OpKind::Upsample, &x);
+    let _scope = forward_scope(OpKind::Upsample, &x);
     let [b, c, k, j, i] = x.dims();
     assert_eq!(skip.dims(), [b, c, 2 * k, 2 * j, 2 * i], "a skip of twice the size");
     assert_eq!(skip.dtype(), x.dtype(), "a skip of the same type");

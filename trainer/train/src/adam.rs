@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use model_core::kernels::profiler::{OpKind, op};
+use model_core::kernels::profiler::{OpKind, forward_scope};
 use model_core::network::config::Parameter;
 
 use trainer_run::config::Optimizer;
@@ -159,7 +159,7 @@ impl ModuleMapper for Update<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = &self.parameters.next().expect("the optimizer knows every parameter").name;
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
-        let _timed = op(OpKind::Optimizer, &gradient);
+        let _scope = forward_scope(OpKind::Optimizer, &gradient);
         let (id, tensor, mapper) = param.consume();
         let (tracked, tensor) = (tensor.is_require_grad(), tensor.inner());
         let shape = tensor.shape();

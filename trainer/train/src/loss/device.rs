@@ -3,7 +3,7 @@
 use anyhow::Result;
 use burn::tensor::{Tensor, TensorData};
 use model_core::kernels::loss::{LossDerivatives, LossTarget, voxel_passes};
-use model_core::kernels::profiler::{OpKind, op};
+use model_core::kernels::profiler::{OpKind, forward_scope};
 
 use super::dice::Sums;
 use super::focal::WEIGHTS;
@@ -30,7 +30,7 @@ impl Loss {
         labels: &[u8],
         total: impl FnOnce(&mut [f64]) -> Result<()>,
     ) -> Result<(Report, Tensor<5>)> {
-        let _timed = op(OpKind::Loss, &logits);
+        let _scope = forward_scope(OpKind::Loss, &logits);
         let shape @ [batch, ..] = logits.dims();
         let question = LossTarget {
             members: &self.members,
