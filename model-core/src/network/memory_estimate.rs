@@ -69,7 +69,7 @@ impl Mode {
     pub fn name(self) -> &'static str {
         match self {
             Mode::Reversible => "reversible",
-            Mode::NonReversible => "twin",
+            Mode::NonReversible => "non-reversible",
             Mode::Checkpointed => "checkpointed",
         }
     }
@@ -166,22 +166,22 @@ pub fn estimate(
         Mode::ALL.into_iter().filter(|&mode| mode != Mode::Reversible || can_rewind(config));
     let found: Vec<(Mode, EstimateTotals)> =
         modes.map(|mode| (mode, simulate(&mode.of(config), dims, settings))).collect();
-    let (_, twin) =
+    let (_, non_reversible) =
         found.iter().find(|(mode, _)| *mode == Mode::NonReversible).expect("among all modes");
-    let forward = twin.forward.iter().fold(twin.branch, |sum, work| sum.saturating_add(*work));
+    let forward = non_reversible.forward.iter().fold(non_reversible.branch, |sum, work| sum.saturating_add(*work));
     let run = |(mode, found): &(Mode, EstimateTotals)| ModeEstimate {
         mode: *mode,
         levels: found.levels(),
         stored_bytes: found.stored.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
         peak_bytes: found.peak.iter().copied().max().unwrap_or(0),
         step_multiply_adds: found.work(),
-        extra_forward: found.work().saturating_sub(twin.work()) as f64 / forward as f64,
+        extra_forward: found.work().saturating_sub(non_reversible.work()) as f64 / forward as f64,
     };
-    let levels = levels(config, dims, &twin.forward);
+    let levels = levels(config, dims, &non_reversible.forward);
     let parameters = num_parameters(config);
     let branch = config.vae.is_some().then(|| Branch {
         parameters: parameters - levels.iter().map(|level| level.parameters).sum::<u64>(),
-        forward_multiply_adds: twin.branch,
+        forward_multiply_adds: non_reversible.branch,
     });
     Ok(MemoryEstimate {
         size: dims,

@@ -23,9 +23,9 @@ use print::{fitting, head, levels};
 /// Tell the memory and the work of a training step before it runs.
 ///
 /// For each level and in total: parameters, multiply-adds, bytes stored for the backward pass, and
-/// the most bytes held; for the network as it rewinds, for its twin that stores everything, and for
-/// the twin with √n gradient checkpointing. Computed from the configuration that the network is
-/// built from; `rewind-bench memory` measures the same.
+/// the most bytes held; for the network as it rewinds, for the non-reversible network, which stores
+/// everything, and with √n gradient checkpointing. Computed from the configuration that the network
+/// is built from; `rewind-bench memory` measures the same.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]

@@ -31,7 +31,7 @@ pub fn head(
     let mut text = format!(
         "{name}: {} channels in, {} out; {} of {k}×{j}×{i} voxels (k, j, i), {precision}, {}\n\
          {} parameters; with the optimizer's state and their average {}\n\n\
-         {:>12} {:>12} {:>12} {:>12} {:>14}  computed again\n",
+         {:>14} {:>12} {:>12} {:>12} {:>14}  computed again\n",
         config.in_channels,
         config.out_channels,
         if plan.batch == 1 { "one volume".into() } else { format!("{} volumes", plan.batch) },
@@ -46,7 +46,7 @@ pub fn head(
     );
     for run in &plan.runs {
         text += &format!(
-            "{:>12} {:>12} {:>12} {:>12} {:>14}  {:.2} forward passes\n",
+            "{:>14} {:>12} {:>12} {:>12} {:>14}  {:.2} forward passes\n",
             run.mode.name(),
             bytes(run.stored_bytes),
             bytes(run.peak_bytes),
@@ -57,8 +57,8 @@ pub fn head(
     }
     text + "\
         stored: bytes kept for the backward pass. peak: the most held, without the parameters, the\n\
-        optimizer's state and their average; in all: with them. twin: the same network, storing\n\
-        everything; checkpointed: the twin storing every √n-th of n layers.\n"
+        optimizer's state and their average; in all: with them. non-reversible: the same network,\n\
+        storing everything; checkpointed: the same, storing every √n-th of n layers.\n"
 }
 
 /// Level by level: the network, then the step.
@@ -101,17 +101,17 @@ pub fn levels(plan: &MemoryEstimate) -> String {
     ];
     text += &total("");
     for (name, _) in columns {
-        let width = 13 * plan.runs.len() - 1;
+        let width = 15 * plan.runs.len() - 1;
         text += &format!(" | {name:^width$}");
     }
     text += &format!("\n{}", total("level"));
     for _ in columns {
-        let names = plan.runs.iter().map(|run| format!("{:>12}", run.mode.name()));
+        let names = plan.runs.iter().map(|run| format!("{:>14}", run.mode.name()));
         text += &format!(" | {}", names.collect::<Vec<_>>().join(" "));
     }
     let row = |of: &dyn Fn(&ModeEstimate) -> LevelModeEstimate| {
         columns.map(|(_, column)| {
-            let cells = plan.runs.iter().map(|run| format!("{:>12}", column(&of(run))));
+            let cells = plan.runs.iter().map(|run| format!("{:>14}", column(&of(run))));
             format!(" | {}", cells.collect::<Vec<_>>().join(" "))
         })
     };
@@ -135,7 +135,7 @@ pub fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
     let mut text = format!(
         "Within {budget}, the optimizer's state included, a variational branch left out (depth and\n\
          width at {k}×{j}×{i}):\n\
-         {:>12} {:>14} {:>16} {:>14}\n",
+         {:>14} {:>14} {:>16} {:>14}\n",
         "", "largest cube", "blocks a level", "widths"
     );
     fn cell<T>(found: &Option<LargestFit<T>>, text: impl Fn(&T) -> String) -> String {
@@ -147,7 +147,7 @@ pub fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
     }
     for fit in fits {
         text += &format!(
-            "{:>12} {:>14} {:>16} {:>14}\n",
+            "{:>14} {:>14} {:>16} {:>14}\n",
             fit.mode.name(),
             cell(&fit.cube, |n| format!("{n}³")),
             cell(&fit.blocks, |n| n.to_string()),
