@@ -91,25 +91,6 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// All stages of `rewind-bench gpu`: correctness, kernels, steps, and two real trainings
-    Gpu {
-        /// The folder that holds the data sets `hippocampus` and `lgg64`; without it nothing is
-        /// trained
-        #[arg(long, value_name = "DIR")]
-        data: Option<PathBuf>,
-        /// Where the results go; those that are there are kept
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-        /// cuda, wgpu or cpu, perhaps with a number, as wgpu:1
-        #[arg(long, default_value = "cuda")]
-        device: String,
-        /// Small sizes: to see that everything runs
-        #[arg(long)]
-        rehearse: bool,
-        /// Compare with PyTorch's library too; see trainer/docs/benchmarks.md
-        #[arg(long)]
-        libtorch: bool,
-    },
     /// The WGSL engine natively, kernel by kernel, on the machine's fastest adapter
     Engine {
         /// A network; may be given again
@@ -196,9 +177,6 @@ fn run(command: Command) -> Result<()> {
         Command::Test { gpu: false } => test::test(&workspace),
         Command::Test { gpu: true } => test::gpu(&workspace),
         Command::Fuzz { options } => fuzz::fuzz(&workspace, &options),
-        Command::Bench { what: Bench::Gpu { data, out, device, rehearse, libtorch } } => {
-            bench::gpu(&workspace, &bench::Gpu { data, out, device, rehearse, libtorch })
-        }
         Command::Bench {
             what:
                 Bench::Engine {

@@ -19,11 +19,11 @@ use trainer_train::precision::network_precision;
 mod augment;
 mod correctness;
 pub mod counting;
-mod gpu;
 mod gradients;
 mod kernels;
 mod measure;
 mod metrics;
+mod op_clock;
 mod precision;
 mod step;
 
@@ -47,7 +47,6 @@ enum What {
     Augment(augment::AugmentArgs),
     Kernels(kernels::KernelsArgs),
     Correctness(correctness::CorrectnessArgs),
-    Gpu(gpu::GpuArgs),
     Precision(precision::PrecisionArgs),
 }
 
@@ -123,7 +122,6 @@ pub fn run(args: BenchArgs) -> Result<()> {
         What::Augment(args) => augment::run(&args),
         What::Kernels(args) => kernels::run(&args),
         What::Correctness(args) => correctness::run(&args),
-        What::Gpu(args) => gpu::run(&args),
         What::Precision(args) => precision::run(&args),
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Result;
-use model_core::{UNetConfig, kernels::profiler};
+use model_core::{UNetConfig, kernels::profiler::OpKind};
 use serde::{Deserialize, Serialize};
 
 use super::memory::Watch;
 use super::{StepArgs, ours};
+use crate::op_clock::seconds_by_kind;
 
 /// Something that can do a step, and waits until it is done.
 pub(super) trait Steps {
@@ -121,12 +122,11 @@ pub(super) fn measure(
     }
     if args.split {
         let started = Instant::now();
-        profiler::start(now);
-        for _ in 0..args.steps {
-            steps.step()?;
-        }
+        let (result, by_kind) =
+            seconds_by_kind(|| (0..args.steps).try_for_each(|_| steps.step()));
+        result?;
         let all = started.elapsed().as_secs_f64();
-        let split = Some(split(&profiler::stop(), all, args.steps));
+        let split = Some(split(&by_kind, all, args.steps));
         let (seconds, processor_secs) = (vec![all / args.steps as f64], Vec::new());
         let memory = String::new();
         return Ok(Measured { device, seconds, processor_secs, peak_bytes: None, memory, split });
@@ -157,22 +157,12 @@ fn processor_now() -> Option<f64> {
     None
 }
 
-/// Seconds since the first call.
-fn now() -> f64 {
-    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    START.get_or_init(Instant::now).elapsed().as_secs_f64()
-}
-
 /// Seconds a step by kernel; what no kernel took is "other".
-fn split(seconds: &[(profiler::OpKind, f64)], all: f64, steps: usize) -> BTreeMap<String, f64> {
-    let kernels: f64 = seconds.iter().map(|(_, seconds)| seconds).sum();
-    let named = seconds.iter().map(|(class, seconds)| (class.name(), *seconds));
-    let other = std::iter::once(("other", (all - kernels).max(0.0)));
-    let mut split = BTreeMap::new();
-    for (name, seconds) in named.chain(other).filter(|(_, seconds)| *seconds > 0.0) {
-        *split.entry(name.to_string()).or_insert(0.0) += seconds / steps as f64;
-    }
-    split
+fn split(by_kind: &BTreeMap<OpKind, f64>, all: f64, steps: usize) -> BTreeMap<String, f64> {
+    let other = (all - by_kind.values().sum::<f64>()).max(0.0);
+    let named = by_kind.iter().map(|(kind, seconds)| (kind.name(), *seconds));
+    let a_step = |(name, seconds): (&str, f64)| (name.to_string(), seconds / steps as f64);
+    named.chain([("other", other)]).filter(|(_, seconds)| *seconds > 0.0).map(a_step).collect()
 }
 
 #[cfg(test)]
@@ -198,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_no_kernel_took_is_other() {
-        let found = split(&[(profiler::OpKind::Pool, 1.0), (profiler::OpKind::Loss, 0.0)], 4.0, 2);
+        let found = split(&[(OpKind::MaxPool, 1.0), (OpKind::Loss, 0.0)].into(), 4.0, 2);
         let expected = [("max pool", 0.5), ("other", 1.5)];
         assert_eq!(found, expected.map(|(name, secs)| (name.to_string(), secs)).into());
     }

@@ -30,8 +30,6 @@ pub enum Output {
     ScoresJson,
     /// What `rewind inspect` finds, as CSV.
     CaseTable,
-    /// What a benchmark gave.
-    Benchmark,
 }
 
 /// The first bytes of the tensors that [`Output::OnnxTensor`] knows: their field `doc_string`.
@@ -54,7 +52,6 @@ impl Output {
             Output::ScoresCsv => "an evaluation as CSV",
             Output::ScoresJson => "an evaluation as JSON",
             Output::CaseTable => "a table of cases",
-            Output::Benchmark => "a benchmark's results",
         }
     }
 
@@ -88,9 +85,6 @@ impl Output {
             }
             Output::CaseTable => {
                 first_line.starts_with("case,faults,warnings,orientation,voxels right,")
-            }
-            Output::Benchmark => {
-                text.starts_with("# ") && text.contains(&format!("_{DISCLAIMER}_\n\nVersion "))
             }
         }
     }
@@ -157,7 +151,7 @@ pub fn write(kind: Output, file: &Path, bytes: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
 
-    const KINDS: [(Output, &[u8]); 10] = [
+    const KINDS: [(Output, &[u8]); 9] = [
         (Output::Bundle, b"\x10\0\0\0\0\0\0\0{\"__metadata__\":{\"rewind\":\"{}\"}}"),
         (Output::Onnx, b"\x08\x0a\x12\x06rewind\x1a\x050.1.0"),
         (Output::OnnxTensor, b"\x62\x18written by rewind export\x08\x01"),
@@ -176,10 +170,6 @@ mod tests {
             b"{\"disclaimer\": \"Research use only, not a medical device\",\n\"software\": \"rewind 1\"}",
         ),
         (Output::CaseTable, b"case,faults,warnings,orientation,voxels right,\n"),
-        (
-            Output::Benchmark,
-            b"# gpu, on cpu\n\n_Research use only, not a medical device_\n\nVersion 1.",
-        ),
     ];
 
     /// What lies where outputs are written to, and is not ours; also what is ours, but of another kind.
