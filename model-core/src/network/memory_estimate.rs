@@ -168,7 +168,10 @@ pub fn estimate(
         modes.map(|mode| (mode, simulate(&mode.of(config), dims, settings))).collect();
     let (_, non_reversible) =
         found.iter().find(|(mode, _)| *mode == Mode::NonReversible).expect("among all modes");
-    let forward = non_reversible.forward.iter().fold(non_reversible.branch, |sum, work| sum.saturating_add(*work));
+    let forward = non_reversible
+        .forward
+        .iter()
+        .fold(non_reversible.branch, |sum, work| sum.saturating_add(*work));
     let run = |(mode, found): &(Mode, EstimateTotals)| ModeEstimate {
         mode: *mode,
         levels: found.levels(),

@@ -122,8 +122,7 @@ pub(super) fn measure(
     }
     if args.split {
         let started = Instant::now();
-        let (result, by_kind) =
-            seconds_by_kind(|| (0..args.steps).try_for_each(|_| steps.step()));
+        let (result, by_kind) = seconds_by_kind(|| (0..args.steps).try_for_each(|_| steps.step()));
         result?;
         let all = started.elapsed().as_secs_f64();
         let split = Some(split(&by_kind, all, args.steps));
