@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use model_core::{Foreground, PreprocessConfig, UNetConfig};
-use promises::{alone, held_bytes, most_held_bytes};
+use promises::{alone, held_bytes, take_peak_bytes};
 use trainer_data::cases::Cases;
 use trainer_data::data_set::DataSet;
 use trainer_data::patches::{Batch, batch, batches, num_workers};
@@ -306,14 +306,14 @@ fn memory_stays_within_its_bound_however_many_cases_there_are() {
                 ..config(&data)
             };
             let before = held_bytes();
-            most_held_bytes();
+            take_peak_bytes();
             let cases = open(&data, &config).unwrap();
-            let filling = most_held_bytes() - before;
+            let filling = take_peak_bytes() - before;
             let training: Vec<usize> = (0..30).collect();
             for batch in batches(&config, &cases, &training, 0..60, 3) {
                 batch.unwrap();
             }
-            let training = most_held_bytes() - before;
+            let training = take_peak_bytes() - before;
             (0..30).for_each(|number| drop(cases.load(number).unwrap()));
             format!("{filling} {training} {}", cases.bytes())
         });

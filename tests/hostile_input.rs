@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::{Compression, write::GzEncoder};
 use model_core::task::dataset::Manifest;
 use model_core::{Affine, Bundle, Error, Grid, LabelMap, Placement, Volume, formats::nifti};
-use promises::{alone, data, held_bytes, most_held_bytes};
+use promises::{alone, data, held_bytes, take_peak_bytes};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -17,9 +17,9 @@ use crate::bundle::small_bundle;
 /// Returns the peak memory of `work` in bytes. It must run alone in a process.
 fn peak_bytes_of(work: impl FnOnce()) -> usize {
     let before = held_bytes();
-    most_held_bytes();
+    take_peak_bytes();
     work();
-    most_held_bytes() - before
+    take_peak_bytes() - before
 }
 
 /// Returns a label map of 5 × 4 × 3 voxels as `.nii.gz` and as `.nii`.

@@ -9,7 +9,7 @@ use model_core::{
     Bundle, Case, Foreground, LabelMap, PreprocessConfig, UNetConfig, formats::nifti, phantom,
     preprocess,
 };
-use promises::most_held_bytes;
+use promises::take_peak_bytes;
 use trainer_predict::fit::Extent;
 use trainer_predict::inputs::{self, Inputs, Split};
 use trainer_predict::record::Record;
@@ -98,9 +98,9 @@ fn what_a_forward_pass_holds_is_known_before_it_runs() {
             // The first pass makes what all later ones use.
             drop(trainer_train::model::logits(&network, &input, &Device::flex()));
             let before = promises::held_bytes();
-            most_held_bytes();
+            take_peak_bytes();
             drop(trainer_train::model::logits(&network, &input, &Device::flex()));
-            format!("{}", most_held_bytes() - before)
+            format!("{}", take_peak_bytes() - before)
         });
         let measured: f64 = outcome.answer.unwrap().parse().unwrap();
         let settings = model_core::network::memory_estimate::Settings::default();

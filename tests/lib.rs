@@ -9,14 +9,15 @@ mod networks;
 pub use alone::{Outcome, alone, peak_bytes};
 pub use gpu::engine;
 pub use networks::shrunk;
-pub use trainer_bench::counting::{held_bytes, most_held_bytes};
+pub use trainer_bench::counting_allocator::{held_bytes, take_peak_bytes};
 
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[global_allocator]
-static ALLOCATOR: trainer_bench::counting::Counting = trainer_bench::counting::Counting;
+static ALLOCATOR: trainer_bench::counting_allocator::CountingAllocator =
+    trainer_bench::counting_allocator::CountingAllocator;
 
 /// The folder of the root `Cargo.toml`.
 pub fn root() -> &'static Path {

@@ -5,7 +5,7 @@ use model_core::UNetConfig;
 use model_core::nets::Precision;
 use model_core::network::config::Vae;
 use model_core::network::memory_estimate::{Mode, Settings, can_rewind, estimate};
-use trainer_bench::measure;
+use trainer_bench::measure_step;
 
 /// What to measure, as the child process is told: preset, blocks, mode, size, whether with the
 /// variational branch, precision.
@@ -30,7 +30,7 @@ fn alone(test: &str, argument: &str) -> [u64; 2] {
     let outcome = promises::alone(test, argument, |argument| {
         let (config, dims, precision) = parse(argument);
         let device = burn::tensor::Device::flex();
-        let found = measure(&config, dims, precision, &device).unwrap();
+        let found = measure_step(&config, dims, precision, &device).unwrap();
         format!("{} {}", found.stored_bytes, found.peak_bytes)
     });
     let answer = outcome.answer.unwrap();

@@ -193,9 +193,9 @@ fn kept_and_most(blocks: usize, reversible: bool) -> (usize, usize) {
     let before = promises::held_bytes();
     let y = forward(&sequence, x);
     let kept = promises::held_bytes() - before;
-    promises::most_held_bytes();
+    promises::take_peak_bytes();
     let gradients = y.sum().backward();
-    let most = promises::most_held_bytes() - before;
+    let most = promises::take_peak_bytes() - before;
     drop(gradients);
     (kept, most)
 }
@@ -243,9 +243,9 @@ fn the_tensors_alive_at_the_peak_are_those_that_the_docs_name() {
                 let before = promises::held_bytes();
                 let y = forward(&sequence, random([1, 32, 32, 32, 32], &device));
                 let seed = random([1, 32, 32, 32, 32], &device);
-                promises::most_held_bytes();
+                promises::take_peak_bytes();
                 let gradients = backward(vec![(y, seed)]);
-                let most = promises::most_held_bytes() - before;
+                let most = promises::take_peak_bytes() - before;
                 drop(gradients);
                 most
             };

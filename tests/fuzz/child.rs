@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Settings, Target};
-use crate::{held_bytes, most_held_bytes};
+use crate::{held_bytes, take_peak_bytes};
 
 /// The exit status after an input that took too much memory.
 pub(super) const TOO_MUCH_MEMORY: i32 = 43;
@@ -73,9 +73,9 @@ pub(super) fn run(target: &Target, settings: &Settings, first: u64, file: &Path)
         started_millis.store(start.elapsed().as_millis() as u64, Relaxed);
         let started = Instant::now();
         let before = held_bytes();
-        most_held_bytes();
+        take_peak_bytes();
         let afterwards = (target.read)(&input);
-        let held = most_held_bytes().saturating_sub(before);
+        let held = take_peak_bytes().saturating_sub(before);
         progress.slowest_micros = progress.slowest_micros.max(started.elapsed().as_micros() as u64);
         if held > allowed {
             eprintln!("expected at most {allowed} bytes held, found {held}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::child::{self, Progress, TOO_LONG, TOO_MUCH_MEMORY};
 use super::{Settings, Target};
-use crate::{held_bytes, most_held_bytes};
+use crate::{held_bytes, take_peak_bytes};
 
 /// Failures after which a target is left.
 const MAX_FAILURES: usize = 16;
@@ -147,9 +147,9 @@ pub fn replay(target: &Target, file: &Path) -> io::Result<String> {
     let allowed = (target.max_held_bytes)(&input);
     let started = Instant::now();
     let before = held_bytes();
-    most_held_bytes();
+    take_peak_bytes();
     let afterwards = (target.read)(&input);
-    let held = most_held_bytes().saturating_sub(before);
+    let held = take_peak_bytes().saturating_sub(before);
     let took = started.elapsed();
     assert!(held <= allowed, "expected at most {allowed} bytes held, found {held}");
     let outcome = if afterwards.is_some() { "read" } else { "refused" };

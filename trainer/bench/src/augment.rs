@@ -1,12 +1,12 @@
-//! `rewind-bench augment`: how long a patch takes to be cut and changed, on one core.
+//! `rewind-bench augment`: the time to cut and augment a patch on one core.
 
-use std::time::Instant;
+use std::hint::black_box;
 
 use anyhow::{Result, ensure};
 use clap::Args;
 use model_core::{Affine, Case, Grid, LabelMap, PreprocessConfig, Task, UNetConfig, Volume};
-use rand_chacha::ChaCha8Rng;
 
+use crate::stopwatch::{Spread, secs};
 use trainer_data::augment::Augmentation;
 use trainer_data::cases::{PreparedCase, prepare_case};
 use trainer_data::patches::{PatchDraw, cut_patch};
@@ -14,10 +14,11 @@ use trainer_run::DISCLAIMER;
 use trainer_run::config::{AUGMENTATIONS, AugmentSettings};
 use trainer_run::rng::{RngStream, generator, normal};
 
-/// Measure what augmentation takes.
+/// Measure the time of augmentation.
 ///
-/// Cuts patches from a scan of random numbers, of the same size, on one core: unchanged, with each
-/// change alone, done to every channel, and with the sets of the settings as often as these say.
+/// Cuts patches from a scan of random numbers of the same size, on one core: unchanged, with each
+/// transform alone on every channel, and with the presets of the settings, as often as these apply
+/// their transforms.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -29,7 +30,8 @@ pub struct AugmentArgs {
     /// Channels of the scan.
     #[arg(long, default_value_t = 4)]
     channels: usize,
-    /// Patches of each kind; the median of their times is printed, and for sets their mean.
+    /// Patches for each transform, whose median time is printed; three times as many for each preset,
+    /// whose mean is printed.
     #[arg(long, default_value_t = 10)]
     repeat: usize,
 }
@@ -46,57 +48,48 @@ const MAX_VALUES: usize = 1 << 28;
 /// Runs the command.
 ///
 /// # Errors
-/// For a size that is none.
+/// Errors for an illegal size.
 pub fn run(args: &AugmentArgs) -> Result<()> {
     ensure!(args.size.len() != 2, "--size: expected one number or three, found two");
     let patch: [usize; 3] = std::array::from_fn(|axis| args.size[axis % args.size.len()]);
-    let values = patch.iter().try_fold(args.channels, |product, &n| product.checked_mul(n));
+    let num_values = patch.iter().try_fold(args.channels, |product, &n| product.checked_mul(n));
     ensure!(
-        values.is_some_and(|values| (1..=MAX_VALUES).contains(&values)) && args.repeat > 0,
+        num_values.is_some_and(|n| (1..=MAX_VALUES).contains(&n)) && args.repeat > 0,
         "--size: expected 1 to {MAX_VALUES} values and at least one patch, found {} channels of \
          {patch:?}, {} times",
         args.channels,
         args.repeat
     );
-    let case = case(patch, args.channels)?;
+    let case = noise_case(patch, args.channels)?;
     let [i, j, k] = patch;
     println!("a patch of {i} × {j} × {k} voxels, {} channels, on one core\n", args.channels);
     for (name, settings) in transforms() {
-        let mut times = times(&case, &settings, patch, args.repeat);
-        times.sort_by(f64::total_cmp);
-        println!("{name:22} {:7.1} ms", times[times.len() / 2]);
+        let Spread { median, .. } = Spread::new(&patch_secs(&case, &settings, patch, args.repeat)?);
+        println!("{name:22} {:7.1} ms", 1e3 * median);
     }
     println!();
     for name in AUGMENTATIONS {
-        let settings = AugmentSettings::preset(name).expect("a known set");
-        // Enough that changes come about as often as they should.
-        let times = times(&case, &settings, patch, 3 * args.repeat);
-        let mean = times.iter().sum::<f64>() / times.len() as f64;
-        let most = times.iter().copied().fold(0.0, f64::max);
-        println!("{name:22} {mean:7.1} ms, at most {most:.1}");
+        let settings = AugmentSettings::preset(name).expect("a known preset");
+        // Enough patches that transforms are applied about as often as they should.
+        let secs = patch_secs(&case, &settings, patch, 3 * args.repeat)?;
+        let mean = secs.iter().sum::<f64>() / secs.len() as f64;
+        println!("{name:22} {:7.1} ms, at most {:.1}", 1e3 * mean, 1e3 * Spread::new(&secs).max);
     }
     println!("\n{DISCLAIMER}");
     Ok(())
 }
 
-/// Each change by itself.
+/// Returns each transform alone.
 fn transforms() -> Vec<(&'static str, AugmentSettings)> {
     let none = AugmentSettings::none;
+    let (rotate_degrees, scale, elastic_voxels) = ([30.0; 3], [0.4; 3], [10.0; 3]);
     vec![
         ("nothing", none()),
         ("flip", AugmentSettings { flip: [true; 3], ..none() }),
-        ("rotation", AugmentSettings { rotate_degrees: [30.0; 3], ..none() }),
-        ("scale", AugmentSettings { scale: [0.4; 3], ..none() }),
-        ("elastic", AugmentSettings { elastic_voxels: [10.0; 3], ..none() }),
-        (
-            "all three",
-            AugmentSettings {
-                rotate_degrees: [30.0; 3],
-                scale: [0.4; 3],
-                elastic_voxels: [10.0; 3],
-                ..none()
-            },
-        ),
+        ("rotation", AugmentSettings { rotate_degrees, ..none() }),
+        ("scale", AugmentSettings { scale, ..none() }),
+        ("elastic", AugmentSettings { elastic_voxels, ..none() }),
+        ("all three", AugmentSettings { rotate_degrees, scale, elastic_voxels, ..none() }),
         ("bias field", AugmentSettings { bias: 0.3, ..none() }),
         ("gamma", AugmentSettings { gamma: 0.5, ..none() }),
         ("gain and shift", AugmentSettings { gain: 0.1, shift: 0.1, ..none() }),
@@ -104,28 +97,25 @@ fn transforms() -> Vec<(&'static str, AugmentSettings)> {
     ]
 }
 
-/// Milliseconds of each patch.
-fn times(
+/// Returns the seconds of each of `count` patches.
+fn patch_secs(
     case: &PreparedCase,
     settings: &AugmentSettings,
     patch: [usize; 3],
     count: usize,
-) -> Vec<f64> {
+) -> Result<Vec<f64>> {
     let start: [isize; 3] =
         std::array::from_fn(|axis| (case.input.dims[axis] as isize - patch[axis] as isize) / 2);
-    let time = |number: usize| {
-        let random: &mut ChaCha8Rng = &mut generator(0, RngStream::Patch, number as u64);
-        let started = Instant::now();
-        let augmentation = Augmentation::draw(random, settings, case.input.channels, [1.0; 3]);
-        let (values, _) = cut_patch(case, &PatchDraw { start, augmentation }, patch);
-        std::hint::black_box(values);
-        started.elapsed().as_secs_f64() * 1000.0
+    let cut = |number: usize| {
+        let mut rng = generator(0, RngStream::Patch, number as u64);
+        let augmentation = Augmentation::draw(&mut rng, settings, case.input.channels, [1.0; 3]);
+        black_box(cut_patch(case, &PatchDraw { start, augmentation }, patch).0)
     };
-    (0..count).map(time).collect()
+    (0..count).map(|number| secs(|| Ok(()), || Ok(cut(number)))).collect()
 }
 
-/// A scan of noise with one label.
-fn case(dims: [usize; 3], channels: usize) -> Result<PreparedCase> {
+/// Returns a scan of noise with one label.
+fn noise_case(dims: [usize; 3], channels: usize) -> Result<PreparedCase> {
     let grid = Grid::new(dims, Affine::IDENTITY);
     let channel = |n: usize| {
         let noise = normal(generator(n as u64, RngStream::Patch, 0));

@@ -1,25 +1,28 @@
-//! `rewind-bench correctness`: whether a device's kernels compute what the CPU's do.
+//! `rewind-bench correctness`: compares the kernels and networks of a device with those of the CPU.
 
 use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use clap::Args;
-use model_core::nets::backward;
-use model_core::network::config::PRESETS;
+use model_core::nets::{Precision, UNet3d, backward};
+use model_core::network::config::{PRESETS, Parameter, parameters};
+use model_core::{UNetConfig, Weights};
 use serde::Serialize;
 
-use super::kernels::passes::{Of, Operands, Pass, passes};
+use crate::DeviceArgs;
+use crate::gradients::{LogitsAndGradients, forward_backward, relative_error, worst_gradient};
+use crate::kernel_pass::{KernelPass, Operands, kernel_passes};
 use trainer_run::DISCLAIMER;
+use trainer_run::config::Float;
 use trainer_train::adam::numbers;
 use trainer_train::device;
+use trainer_train::initial::initial_weights;
+use trainer_train::precision::dtype;
 
-mod networks;
-
-/// Hold a device's kernels and networks to those of the CPU.
+/// Compare a device's kernels and networks with those of the CPU.
 ///
-/// Every kernel on odd shapes, in f32 and with tensors in half precision; every preset on two volumes
-/// of a small size, its logits and gradients, rewinding and storing everything, and with layers in half
-/// precision. The CPU computes the same in f32. Ends with an error when one is off by more than its
-/// bound.
+/// Runs every kernel on odd shapes, in f32 and with tensors in half precision; and every preset on
+/// two small volumes, its logits and gradients, reversible and non-reversible in f32, and with layers
+/// in half precision. The CPU computes the same in f32. Fails if a difference is above its bound.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -28,12 +31,11 @@ pub struct CorrectnessArgs {
     /// Only kernels and presets whose name contains one of these.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// The types of the kernels' tensors, and of the networks' layers. WebGPU knows no bf16.
-    #[arg(long, value_delimiter = ',', default_value = "f32,f16", value_parser = ["f32", "f16", "bf16"])]
-    storage: Vec<String>,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
-    #[arg(long)]
-    device: Option<String>,
+    /// The types of the kernels' tensors, and of the networks' layers. WebGPU has no bf16.
+    #[arg(long, value_delimiter = ',', default_value = "f32,f16")]
+    storage: Vec<Float>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Prints JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -46,8 +48,8 @@ Examples:
 
 Research use only, not a medical device";
 
-/// Samples, channels and voxels (i, j, k): that fill no tile, but are multiples of two, which pooling
-/// needs; and one of many voxels.
+/// Samples, channels and voxels (i, j, k). The first four fill no tile, but are multiples of two, for
+/// pooling; the last has many voxels.
 const SHAPES: [(usize, usize, [usize; 3]); 5] = [
     (1, 6, [34, 6, 10]),
     (2, 30, [14, 18, 2]),
@@ -56,144 +58,223 @@ const SHAPES: [(usize, usize, [usize; 3]); 5] = [
     (1, 16, [32, 32, 32]),
 ];
 
-/// One comparison.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct Row {
-    /// The kernel and its pass, or the preset and what was compared.
+/// Volumes in the input of a network.
+const BATCH: usize = 2;
+
+/// A result of the device beside that of the CPU.
+#[derive(Serialize)]
+struct Comparison {
+    /// The kernel and its pass, or the preset and the result.
     what: String,
-    /// Where.
     shape: String,
-    /// The largest difference over the largest value; of networks, the length of the
+    /// For a kernel, the largest difference over the largest value; for a network, the length of the
     /// difference over that of the expected numbers.
     error: f64,
-    /// What is allowed.
+    /// The largest error allowed.
     bound: f64,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When a device is not there, fails, or computes something else.
+/// Errors if the device is not present or fails, or if a result differs by more than its bound.
 pub fn run(args: &CorrectnessArgs) -> Result<()> {
-    let device = device::device(args.device.as_deref())?;
-    for storage in &args.storage {
+    let device = args.device.open()?;
+    for &storage in &args.storage {
         ensure!(
-            device.supports_dtype(float(storage)),
-            "--storage: expected types that {} computes in, found {storage}",
-            device::describe(&device)
+            device.supports_dtype(dtype(storage)),
+            "--storage: expected types that {} computes in, found {}",
+            device::describe(&device),
+            storage.name()
         );
     }
-    let wanted = |name: &str| {
-        args.only.is_empty() || args.only.iter().any(|part| name.contains(part.as_str()))
+    let is_selected = |name: &str| {
+        args.only.is_empty() || args.only.iter().any(|only| name.contains(only.as_str()))
     };
-    let mut rows = Vec::new();
-    for pass in passes().into_iter().filter(|pass| wanted(&pass.name())) {
-        for storage in &args.storage {
+    let mut comparisons = Vec::new();
+    for pass in kernel_passes().into_iter().filter(|pass| is_selected(&pass.name())) {
+        for &storage in &args.storage {
             for shape in SHAPES {
-                rows.push(kernel(pass, shape, storage, &device)?);
+                comparisons.push(compare_kernel(pass, shape, storage, &device)?);
             }
         }
     }
-    for preset in PRESETS.into_iter().filter(|preset| wanted(preset)) {
-        rows.extend(networks::rows(preset, &args.storage, &device)?);
+    for preset in PRESETS.into_iter().filter(|preset| is_selected(preset)) {
+        comparisons.extend(compare_network(preset, &args.storage, &device)?);
     }
-    ensure!(!rows.is_empty(), "--only: expected a part of a name, found {:?}", args.only);
+    ensure!(!comparisons.is_empty(), "--only: expected a word of a name, found {:?}", args.only);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        println!("{}", serde_json::to_string_pretty(&comparisons)?);
     } else {
-        println!(
-            "{} beside the CPU\n\n| what | shape | relative error | allowed |\n|---|---|---|---|",
-            device::describe(&device)
-        );
-        for Row { what, shape, error, bound } in &rows {
+        println!("{} beside the CPU\n", device::describe(&device));
+        println!("| what | shape | relative error | allowed |\n|---|---|---|---|");
+        for Comparison { what, shape, error, bound } in &comparisons {
             println!("| {what} | {shape} | {error:.1e} | {bound:.1e} |");
         }
         println!("\n{DISCLAIMER}");
     }
-    // A NaN is larger than any bound.
-    let is_off = |row: &&Row| !matches!(row.error.partial_cmp(&row.bound), Some(o) if o.is_le());
-    let off: Vec<String> =
-        rows.iter().filter(is_off).map(|row| format!("{} on {}", row.what, row.shape)).collect();
-    if !off.is_empty() {
-        bail!("{} of {} differ by more than allowed: {}", off.len(), rows.len(), off.join(", "));
+    // NaN is above every bound.
+    let exceeds = |c: &&Comparison| c.error.is_nan() || c.error > c.bound;
+    let wrong = comparisons.iter().filter(exceeds);
+    let wrong: Vec<String> = wrong.map(|c| format!("{} on {}", c.what, c.shape)).collect();
+    if !wrong.is_empty() {
+        let (count, names) = (comparisons.len(), wrong.join(", "));
+        bail!("{} of {count} differ by more than allowed: {names}", wrong.len());
     }
     Ok(())
 }
 
-/// A kernel's pass on the CPU in f32 and on the device, from numbers that the storage can hold.
-fn kernel(
-    pass: Pass,
+/// Runs a kernel's pass on the CPU in f32 and on the device, on numbers that `storage` represents
+/// exactly.
+fn compare_kernel(
+    pass: KernelPass,
     (batch, channels, dims): (usize, usize, [usize; 3]),
-    storage: &str,
+    storage: Float,
     device: &Device,
-) -> Result<Row> {
-    let float = float(storage);
-    let bound = match float {
-        FloatDType::F16 => 4e-3,
-        FloatDType::BF16 => 3e-2,
-        _ => 3e-5,
+) -> Result<Comparison> {
+    let (name, float) = (storage.name(), dtype(storage));
+    let bound = match storage {
+        Float::F16 => 4e-3,
+        Float::Bf16 => 3e-2,
+        Float::F32 => 3e-5,
     };
-    let channels = pass.op.channels(channels);
+    let operation = pass.operation;
+    let channels = operation.channels(channels);
     let rounded = |x: Tensor<5>| x.cast(float).cast(FloatDType::F32);
-    let Operands { x, weight } =
-        pass.op.operands(batch, channels, dims, FloatDType::F32, &Device::flex());
-    let (x, weight) = (rounded(x), rounded(weight));
-    let ours = pass.op.ours(batch, dims);
-    let y = ours(x.clone(), weight.clone());
-    let seed = rounded(y.random_like(Distribution::Normal(0.0, 1.0)));
-    let there = |t: &Tensor<5>| Tensor::<5>::from_data(t.to_data(), device).cast(float);
-    let expected = found(pass.of, &ours, x.clone(), weight.clone(), seed.clone());
-    let found = found(pass.of, &ours, there(&x), there(&weight), there(&seed));
-    let error = expected.iter().zip(&found).map(|(a, b)| relative(a, b)).fold(0.0, nan_max);
+    let operands = operation.operands(batch, channels, dims, FloatDType::F32, &Device::flex());
+    let operands = Operands { x: rounded(operands.x), weight: rounded(operands.weight) };
+    let ours = operation.ours(batch, dims);
+    let seed = rounded(ours(&operands).random_like(Distribution::Normal(0.0, 1.0)));
+    let on_device = |t: &Tensor<5>| Tensor::<5>::from_data(t.to_data(), device).cast(float);
+    let device_operands =
+        Operands { x: on_device(&operands.x), weight: on_device(&operands.weight) };
+    let expected = results(pass, &ours, &operands, seed.clone());
+    let actual = results(pass, &ours, &device_operands, on_device(&seed));
+    let error = expected.iter().zip(&actual).map(|(a, b)| max_error(a, b)).fold(0.0, nan_max);
     let [i, j, k] = dims;
-    Ok(Row {
-        what: format!("{}, {storage}", pass.name()),
-        shape: format!("{batch} × {channels} × {k}×{j}×{i}"),
-        error,
-        bound,
-    })
+    let shape = format!("{batch} × {channels} × {k}×{j}×{i}");
+    Ok(Comparison { what: format!("{}, {name}", pass.name()), shape, error, bound })
 }
 
-/// What a pass gives.
-fn found(
-    of: Of,
-    op: impl Fn(Tensor<5>, Tensor<5>) -> Tensor<5>,
-    x: Tensor<5>,
-    weight: Tensor<5>,
+/// Returns the results of a pass: the output, or the gradients of the tracked operands.
+fn results(
+    pass: KernelPass,
+    operation: impl Fn(&Operands) -> Tensor<5>,
+    operands: &Operands,
     seed: Tensor<5>,
 ) -> Vec<Vec<f32>> {
-    let read = |t: Tensor<5>| numbers(t.cast(FloatDType::F32));
-    if matches!(of, Of::Forward | Of::Whole) {
-        return vec![read(op(x, weight))];
+    let to_vec = |t: Tensor<5>| numbers(t.cast(FloatDType::F32));
+    if pass.is_forward() {
+        return vec![to_vec(operation(operands))];
     }
-    let x = x.autodiff().set_require_grad(of != Of::Weight);
-    let weight = weight.autodiff().set_require_grad(of != Of::Input);
-    let y = op(x.clone(), weight.clone());
-    let mut gradients = backward(vec![(y, seed.autodiff())]);
-    let found = [&x, &weight].map(|t| t.grad_remove(&mut gradients));
-    found.into_iter().flatten().map(read).collect()
+    let tracked = pass.tracked(operands);
+    let mut gradients = backward(vec![(operation(&tracked), seed.autodiff())]);
+    let results = [&tracked.x, &tracked.weight].map(|t| t.grad_remove(&mut gradients));
+    results.into_iter().flatten().map(to_vec).collect()
 }
 
-/// A type by name.
-fn float(name: &str) -> FloatDType {
-    match name {
-        "f16" => FloatDType::F16,
-        "bf16" => FloatDType::BF16,
-        _ => FloatDType::F32,
-    }
-}
-
-/// The largest difference over the largest value.
-fn relative(a: &[f32], b: &[f32]) -> f64 {
-    if a.len() != b.len() {
+/// Returns the largest difference over the largest value.
+fn max_error(expected: &[f32], actual: &[f32]) -> f64 {
+    if expected.len() != actual.len() {
         return f64::INFINITY;
     }
-    let largest = a.iter().fold(0.0f64, |most, v| nan_max(most, f64::from(v.abs())));
+    let largest = expected.iter().fold(0.0f64, |max, v| nan_max(max, f64::from(v.abs())));
     let difference = |(a, b): (&f32, &f32)| f64::from((a - b).abs());
-    a.iter().zip(b).map(difference).fold(0.0, nan_max) / largest.max(1e-30)
+    expected.iter().zip(actual).map(difference).fold(0.0, nan_max) / largest.max(1e-30)
 }
 
-/// The larger; a NaN stays.
+/// Returns the larger number, or NaN if either is NaN.
 fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+/// A network with its input.
+struct NetworkCase {
+    config: UNetConfig,
+    weights: Weights,
+    x: Tensor<5>,
+    /// The gradient of the logits.
+    seed: Tensor<5>,
+}
+
+/// Compares a preset: reversible and non-reversible in f32, and in half precision as the preset is.
+fn compare_network(preset: &str, storages: &[Float], device: &Device) -> Result<Vec<Comparison>> {
+    let config = UNetConfig::preset(preset, 4, 3)?.for_inference();
+    let edge = 2 * config.min_size();
+    let random = |channels: usize| {
+        let shape = [BATCH, channels, edge, edge, edge];
+        Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+    };
+    // The gradient has one sign: if signs cancelled, little would remain beside the rounding. It is
+    // so small that its sum over all voxels stays in f16's range.
+    let (x, seed) = (random(config.in_channels), random(config.out_channels).abs() / 64.0);
+    let case = NetworkCase { weights: initial_weights(&config, 1), x, seed, config };
+    let reversible = case.config.reversible;
+    let cpu = Device::flex();
+    let expected = case.run(reversible, Precision::F32, &cpu)?;
+    let count: usize = parameters(&case.config).iter().map(Parameter::len).sum();
+    let found = expected.gradients.len();
+    ensure!(found == count, "expected {count} gradients, found {found}");
+    let mut comparisons = Vec::new();
+    let mut push = |what: String, error: f64, bound: f64| {
+        let shape = format!("{BATCH} × {edge}×{edge}×{edge}");
+        comparisons.push(Comparison { what: format!("{preset}, {what}"), shape, error, bound });
+    };
+    for &storage in storages {
+        let (name, precision) = (storage.name(), Precision::mixed(dtype(storage)));
+        if storage == Float::F32 {
+            for rewinds in [true, false].into_iter().filter(|rewinds| reversible || !rewinds) {
+                let mode = if rewinds { "reversible" } else { "non-reversible" };
+                let actual = case.run(rewinds, precision, device)?;
+                let error = relative_error(&actual.logits, &expected.logits);
+                push(format!("{mode}: logits"), error, 1e-4);
+                // Where two f32 results differ in their last digits, some voxels fall on different
+                // sides of a rectifier. That alone moves a gradient by about 1e-3.
+                let (error, worst) =
+                    worst_gradient(&case.config, &actual.gradients, &expected.gradients);
+                push(format!("{mode}: gradients, worst {worst}"), error, 2e-2);
+            }
+            continue;
+        }
+        let [of_cpu, of_device] = [&cpu, device].map(|on| case.run(reversible, precision, on));
+        let (of_cpu, of_device) = (of_cpu?, of_device?);
+        let errors = |result: &LogitsAndGradients| {
+            [
+                relative_error(&result.logits, &expected.logits),
+                relative_error(&result.gradients, &expected.gradients),
+            ]
+        };
+        let (cpu_errors, device_errors) = (errors(&of_cpu), errors(&of_device));
+        for (n, what) in ["logits", "gradients"].into_iter().enumerate() {
+            let bound = half_precision_bound(cpu_errors[n], storage);
+            push(format!("{name}: {what}"), device_errors[n], bound);
+        }
+    }
+    Ok(comparisons)
+}
+
+/// Returns the largest allowed error of half precision against f32, for the error of the CPU's own.
+///
+/// The error depends on the network. It ranges from the last digit, where nothing accumulates, to a
+/// tenth of a gradient and more, where a rounded value falls on the other side of a rectifier, or a
+/// maximum on another voxel. Another order of sums moves other values, about as many. So twice the
+/// error of the CPU is allowed, and a few last digits.
+fn half_precision_bound(cpu_error: f64, storage: Float) -> f64 {
+    let last_digit = if storage == Float::Bf16 { 1.0 / 256.0 } else { 1.0 / 2048.0 };
+    2.0 * cpu_error + 4.0 * last_digit
+}
+
+impl NetworkCase {
+    fn run(
+        &self,
+        reversible: bool,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<LogitsAndGradients> {
+        let config = UNetConfig { reversible, ..self.config.clone() };
+        let device = device.clone().autodiff();
+        let network = UNet3d::in_precision(&config, precision, &device).load(&self.weights)?;
+        let on_device = |t: &Tensor<5>| Tensor::<5>::from_data(t.to_data(), &device);
+        Ok(forward_backward(&network, on_device(&self.x), |_| on_device(&self.seed)))
+    }
 }

@@ -1,31 +1,26 @@
-//! `rewind-bench kernels`: how long each kernel takes, beside what memory alone would allow and what
-//! others take for the same.
+//! `rewind-bench kernels`: the time of each kernel, beside a copy of its tensors and beside other
+//! implementations.
 
 use anyhow::{Context, Result, ensure};
-use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use clap::Args;
-use serde::{Deserialize, Serialize};
+use burn::tensor::Device;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
 
+use crate::kernel_pass::{KernelPass, Operands, Operation, float_bytes, kernel_passes};
+use crate::stopwatch::{median_secs, secs, wait};
+use crate::{DeviceArgs, check_libtorch, stock};
+use trainer_run::config::Float;
 use trainer_run::{DISCLAIMER, progress};
 use trainer_train::device;
 use trainer_train::estimate::size;
-
-#[cfg(feature = "libtorch")]
-mod libtorch;
-pub(super) mod passes;
-mod peers;
-mod stopwatch;
-
-use passes::{Op, Pass, passes};
-use peers::Against;
+use trainer_train::precision::dtype;
 
 /// Measure every kernel by itself, beside the copy of a tensor.
 ///
-/// Takes the shapes that the kernels meet in `mbconv-base` on a volume, level by level. For each:
-/// the median time, the bytes that no implementation can do without, and how fast these went by as a
-/// share of a plain copy's speed, measured in the same run (100 % would be a kernel that is as fast
-/// as memory). Dense convolutions are bound by arithmetic instead: their multiply-adds a second
-/// are told.
+/// Takes the shapes of the kernels in `mbconv-base`, level by level. Prints for each the median
+/// time, the bytes that no implementation can avoid, and their rate as a share of the rate of a
+/// plain copy in the same run (100 %: as fast as memory). Arithmetic bounds dense convolutions
+/// instead: their multiply-adds a second are printed.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -41,18 +36,18 @@ pub struct KernelsArgs {
     /// Channels at each level, each at half the resolution of the one before.
     #[arg(long, value_delimiter = ',', default_value = "30,60,120,180,240")]
     widths: Vec<usize>,
-    /// In which type tensors are kept; arithmetic is in f32, and so are the loss and its logits.
-    #[arg(long, default_value = "f32", value_parser = ["f32", "f16", "bf16"])]
-    storage: String,
-    /// How often each is run; the median counts.
+    /// The type of the tensors. Arithmetic, the loss and its logits are in f32.
+    #[arg(long, default_value = "f32")]
+    storage: Float,
+    /// Timed runs of each kernel. The median counts.
     #[arg(long, default_value_t = 10)]
     repeat: usize,
-    /// Runs these beside: stock (burn's own operations), libtorch (in builds with that feature).
+    /// Other implementations to measure: burn's own operations (stock), libtorch (in builds with that
+    /// feature).
     #[arg(long, value_delimiter = ',')]
-    against: Vec<Against>,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
-    #[arg(long)]
-    device: Option<String>,
+    against: Vec<Peer>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Prints JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -65,48 +60,56 @@ Examples:
 
 Research use only, not a medical device";
 
-/// Most values of one tensor: what a graphics card holds.
-const MAX_VALUES: usize = 1 << 31;
+/// The most values of one tensor: as many as a graphics card holds.
+const MAX_TENSOR_VALUES: usize = 1 << 31;
 
-/// One kernel on one shape.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// Operation and pass, such as `depthwise forward`.
-    pub kernel: String,
-    /// Channels.
-    pub channels: usize,
-    /// Voxels along i, j, k.
-    pub dims: [usize; 3],
-    /// The least that is read and written.
-    pub bytes: u64,
-    /// Multiply-adds of the convolutions.
-    pub multiply_adds: u64,
-    /// Median of our kernel.
-    pub secs: f64,
-    /// Speed of `bytes` over that of a copy in the same run.
-    pub share_of_copy: f64,
-    /// Medians of the others, where they have the operation, by name; in words why not, where one
-    /// failed.
-    pub others: Vec<(String, Result<f64, String>)>,
+/// Another implementation of the operations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Peer {
+    /// burn's own operations. What burn lacks, such as max pooling and trilinear up-sampling of
+    /// volumes, is composed of several.
+    Stock,
+    /// PyTorch's, through libtorch.
+    Libtorch,
 }
 
-/// What was measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Table {
-    /// The device.
-    pub device: String,
-    /// The tensors' type.
-    pub storage: String,
+/// A kernel on one shape.
+#[derive(Serialize)]
+struct KernelTime {
+    /// Operation and pass, such as `depthwise forward`.
+    kernel: String,
+    channels: usize,
+    /// Voxels along i, j, k.
+    dims: [usize; 3],
+    /// The fewest bytes that are read and written.
+    bytes: u64,
+    /// Multiply-adds of a convolution.
+    multiply_adds: u64,
+    /// The median of our kernel.
+    secs: f64,
+    /// The rate of `bytes` over that of a copy.
+    share_of_copy: f64,
+    /// The medians of the peers by name, or the reason why one failed.
+    others: Vec<(String, Result<f64, String>)>,
+}
+
+/// The result of the command.
+#[derive(Serialize)]
+struct KernelTable {
+    device: String,
+    /// The type of the tensors.
+    storage: String,
     /// Bytes read and written a second by a copy.
-    pub copy_bytes_per_sec: f64,
+    copy_bytes_per_sec: f64,
     /// By level, then by kernel.
-    pub rows: Vec<Row>,
+    rows: Vec<KernelTime>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// For sizes that are none, a device that is not there, and a peer that is not compiled in.
+/// Errors for an illegal size, a device that is not present or fails, and a peer that is not
+/// compiled in.
 pub fn run(args: &KernelsArgs) -> Result<()> {
     let table = measure(args)?;
     if args.json {
@@ -117,87 +120,128 @@ pub fn run(args: &KernelsArgs) -> Result<()> {
     Ok(())
 }
 
-/// The table that the options ask for.
-fn measure(args: &KernelsArgs) -> Result<Table> {
+fn measure(args: &KernelsArgs) -> Result<KernelTable> {
     ensure!(args.repeat > 0, "--repeat: expected at least 1, found 0");
-    for peer in &args.against {
-        peer.check()?;
+    if args.against.contains(&Peer::Libtorch) {
+        check_libtorch()?;
     }
-    let device = device::device(args.device.as_deref())?;
-    let usual = if format!("{device:?}").contains("Cuda") { "160x240x240" } else { "32x48x48" };
-    let dims = size(args.size.as_deref().unwrap_or(usual))?;
-    let storage = match args.storage.as_str() {
-        "f16" => FloatDType::F16,
-        "bf16" => FloatDType::BF16,
-        _ => FloatDType::F32,
+    let device = args.device.open()?;
+    let is_cuda = device::describe(&device).starts_with("cuda");
+    let usual_size = if is_cuda { "160x240x240" } else { "32x48x48" };
+    let levels = levels(&args.widths, size(args.size.as_deref().unwrap_or(usual_size))?)?;
+    let is_selected = |pass: &KernelPass| {
+        args.only.is_empty() || args.only.iter().any(|only| pass.name().contains(only.as_str()))
     };
-    let shapes = shapes(&args.widths, dims)?;
-    let wanted = |pass: &&Pass| {
-        args.only.is_empty() || args.only.iter().any(|part| pass.name().contains(part.as_str()))
-    };
-    let passes = passes();
-    let passes: Vec<&Pass> = passes.iter().filter(wanted).collect();
-    ensure!(
-        !passes.is_empty(),
-        "--only: expected a part of a kernel's name, found {:?}",
-        args.only
-    );
-    let copy = copy_speed(shapes[0], storage, args.repeat, &device)?;
-    let at_level = |(level, shape): (usize, &(usize, [usize; 3]))| {
-        // Logits are there at the first level alone.
-        let passes = passes.iter().filter(move |pass| level == 0 || pass.op != Op::Loss);
-        passes.map(|pass| (*pass, *shape)).collect::<Vec<_>>()
-    };
-    let all: Vec<(&Pass, _)> = shapes.iter().enumerate().flat_map(at_level).collect();
-    let bar = progress::bar("kernels", all.len() as u64);
+    let mut passes = kernel_passes();
+    passes.retain(is_selected);
+    let only = &args.only;
+    ensure!(!passes.is_empty(), "--only: expected a word of a kernel's name, found {only:?}");
+    let copy_bytes_per_sec = copy_speed(levels[0], args, &device)?;
+    let bar = progress::bar("kernels", (levels.len() * passes.len()) as u64);
     let mut rows = Vec::new();
-    for (pass, (channels, dims)) in all {
-        bar.set_message(format!("{} on {channels} channels", pass.name()));
-        let row = pass
-            .row(channels, dims, storage, args.repeat, &args.against, copy, &device)
-            .with_context(|| format!("{} on {channels} channels of {dims:?}", pass.name()))?;
-        rows.push(row);
-        bar.inc(1);
+    for (level, &(channels, dims)) in levels.iter().enumerate() {
+        for pass in &passes {
+            bar.inc(1);
+            // Only the first level has logits.
+            if level > 0 && pass.operation == Operation::Loss {
+                continue;
+            }
+            let title = format!("{} on {channels} channels", pass.name());
+            bar.set_message(title.clone());
+            let row = kernel_time(*pass, (channels, dims), args, copy_bytes_per_sec, &device);
+            rows.push(row.with_context(|| format!("{title} of {dims:?}"))?);
+        }
     }
     bar.finish_and_clear();
-    let device = device::describe(&device);
-    Ok(Table { device, storage: args.storage.clone(), copy_bytes_per_sec: copy, rows })
+    let (device, storage) = (device::describe(&device), args.storage.name().into());
+    Ok(KernelTable { device, storage, copy_bytes_per_sec, rows })
 }
 
-/// Channels and voxels (i, j, k) of every level; these are even, as pooling needs them.
-fn shapes(widths: &[usize], dims: [usize; 3]) -> Result<Vec<(usize, [usize; 3])>> {
-    let shape = |(level, &channels): (usize, &usize)| {
+/// Returns the channels and voxels (i, j, k) of every level. The voxels are even, for pooling.
+fn levels(widths: &[usize], dims: [usize; 3]) -> Result<Vec<(usize, [usize; 3])>> {
+    let level_shape = |(level, &channels): (usize, &usize)| {
         let dims = dims.map(|n| (n >> level.min(60)) & !1);
-        let values =
+        let num_values =
             dims.iter().try_fold(channels.saturating_mul(2), |product, &n| product.checked_mul(n));
         ensure!(
-            channels % 2 == 0 && values.is_some_and(|n| (1..=MAX_VALUES).contains(&n)),
+            channels % 2 == 0 && num_values.is_some_and(|n| (1..=MAX_TENSOR_VALUES).contains(&n)),
             "--size, --widths: expected an even number of channels, and 2 voxels or more along every \
-             axis but at most {MAX_VALUES} values, at every level; found {channels} channels of \
-             {dims:?} at level {level}"
+             axis but at most {MAX_TENSOR_VALUES} values, at every level; found {channels} channels \
+             of {dims:?} at level {level}"
         );
         Ok((channels, dims))
     };
     ensure!(!widths.is_empty(), "--widths: expected at least one");
-    widths.iter().enumerate().map(shape).collect()
+    widths.iter().enumerate().map(level_shape).collect()
 }
 
-/// Bytes read and written a second where nothing is computed.
+/// Returns the bytes that a pass without arithmetic reads and writes a second.
 fn copy_speed(
-    (channels, [i, j, k]): (usize, [usize; 3]),
-    storage: FloatDType,
-    repeat: usize,
+    (channels, dims): (usize, [usize; 3]),
+    args: &KernelsArgs,
     device: &Device,
 ) -> Result<f64> {
-    let normal = Distribution::Normal(0.0, 1.0);
-    let x = Tensor::<5>::random([1, channels, k, j, i], normal, device).cast(storage);
-    let bytes = 2 * channels * i * j * k * passes::float_bytes(storage);
-    let secs = stopwatch::forward(device, repeat, || x.clone().add_scalar(1.0))?;
+    let storage = dtype(args.storage);
+    let Operands { x, .. } = Operation::MaxPool.operands(1, channels, dims, storage, device);
+    let bytes = 2 * channels * dims.iter().product::<usize>() * float_bytes(storage);
+    let secs =
+        median_secs(args.repeat, || secs(|| wait(device), || Ok(x.clone().add_scalar(1.0))))?;
     Ok(bytes as f64 / secs)
 }
 
-impl Table {
-    /// As a Markdown table.
+fn kernel_time(
+    pass: KernelPass,
+    (channels, dims): (usize, [usize; 3]),
+    args: &KernelsArgs,
+    copy_bytes_per_sec: f64,
+    device: &Device,
+) -> Result<KernelTime> {
+    let operation = pass.operation;
+    let (channels, storage) =
+        (operation.channels(channels), operation.storage(dtype(args.storage)));
+    let operands = operation.operands(1, channels, dims, storage, device);
+    let secs = pass.secs(&operands, args.repeat, operation.ours(1, dims))?;
+    let others = args.against.iter().map(|peer| {
+        let secs = peer.secs(pass, &operands, args.repeat);
+        (peer.name().to_string(), secs.map_err(|error| format!("{error:#}")))
+    });
+    let bytes = (pass.num_values(channels, dims) * float_bytes(storage)) as u64;
+    Ok(KernelTime {
+        kernel: pass.name(),
+        channels,
+        dims,
+        bytes,
+        multiply_adds: operation.multiply_adds(channels, dims),
+        secs,
+        share_of_copy: bytes as f64 / secs / copy_bytes_per_sec,
+        others: others.collect(),
+    })
+}
+
+impl Peer {
+    fn name(self) -> &'static str {
+        match self {
+            Peer::Stock => "stock",
+            Peer::Libtorch => "libtorch",
+        }
+    }
+
+    /// Returns the median seconds of a pass.
+    fn secs(self, pass: KernelPass, operands: &Operands, num_runs: usize) -> Result<f64> {
+        match self {
+            Peer::Stock => {
+                pass.secs(operands, num_runs, stock::operation(pass.operation, operands))
+            }
+            #[cfg(feature = "libtorch")]
+            Peer::Libtorch => crate::libtorch::kernels::secs(pass, operands, num_runs),
+            #[cfg(not(feature = "libtorch"))]
+            Peer::Libtorch => Err(check_libtorch().expect_err("not compiled in")),
+        }
+    }
+}
+
+impl KernelTable {
+    /// Returns a Markdown table.
     fn markdown(&self) -> String {
         let mut text = format!(
             "{}, tensors in {}; a copy reads and writes {:.1} GB/s\n\n\
@@ -206,10 +250,9 @@ impl Table {
             self.storage,
             self.copy_bytes_per_sec / 1e9
         );
-        let names: Vec<&str> =
-            self.rows.first().map_or(Vec::new(), |row| row.others.iter().map(|o| &*o.0).collect());
-        names.iter().for_each(|name| text += &format!(" {name} ms | {name} : ours |"));
-        text += &format!("\n|{}\n", "---|".repeat(7 + 2 * names.len()));
+        let peers = self.rows.first().map_or(&[][..], |row| &row.others);
+        peers.iter().for_each(|(name, _)| text += &format!(" {name} ms | {name} : ours |"));
+        text += &format!("\n|{}\n", "---|".repeat(7 + 2 * peers.len()));
         for row in &self.rows {
             let [i, j, k] = row.dims;
             text += &format!(
@@ -224,10 +267,10 @@ impl Table {
                     n => format!("{:.1}", n as f64 / row.secs / 1e9),
                 }
             );
-            for (_, found) in &row.others {
-                text += &match found {
+            for (_, secs) in &row.others {
+                text += &match secs {
                     Ok(secs) => format!(" {:.3} | {:.1} |", 1e3 * secs, secs / row.secs),
-                    Err(why) => format!(" {why} | |"),
+                    Err(reason) => format!(" {reason} | |"),
                 };
             }
             text.push('\n');

@@ -1,106 +1,94 @@
-//! `rewind-bench`: what real steps hold, beside what [`model_core::network::memory_estimate`] says they will; how long they
-//! and their kernels take, beside others'; what half precision does to gradients; how long scores take.
+//! `rewind-bench`: measures the time, memory and agreement of training, also beside libtorch.
+//!
+//! One file a benchmark. Shared parts: [`child_process`] runs a measurement alone in a process,
+//! [`trainee`] is a network that can be trained, [`kernel_pass`] lists the kernels, [`gradients`]
+//! compares gradients, [`stopwatch`] and [`op_clock`] hold the clocks.
 
 use std::ffi::OsString;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use burn::tensor::Device;
 use clap::{Args, Parser, Subcommand};
 use model_core::UNetConfig;
-use model_core::network::memory_estimate::{Mode, Settings, can_rewind, estimate};
-use serde::Serialize;
 
-use trainer_run::config::{Precision, describe};
-use trainer_run::{DISCLAIMER, pipes, progress};
+use trainer_run::{pipes, progress};
 use trainer_train::device;
-use trainer_train::estimate::{Chosen, NetworkArgs, bytes, place};
-use trainer_train::precision::network_precision;
 
 mod augment;
+mod child_process;
 mod correctness;
-pub mod counting;
+pub mod counting_allocator;
 mod gradients;
+mod kernel_pass;
 mod kernels;
-mod measure;
+#[cfg(feature = "libtorch")]
+mod libtorch;
+mod losses;
+mod memory;
 mod metrics;
 mod op_clock;
 mod precision;
+mod process_memory;
 mod step;
+mod stock;
+mod stopwatch;
+mod trainee;
 
-pub use measure::{Measured, measure};
+pub use memory::{StepBytes, measure_step};
 
-/// Measure what a network takes, what half precision does to it, and how long scores take.
+/// Measure training steps, kernels, half precision and scores.
 ///
 /// Research use only, not a medical device.
 #[derive(Parser)]
 #[command(name = "rewind-bench", version, after_help = EXAMPLES, disable_help_subcommand = true)]
-pub struct BenchArgs {
+struct Cli {
     #[command(subcommand)]
-    what: What,
+    benchmark: Benchmark,
 }
 
 #[derive(Subcommand)]
-enum What {
-    Memory(MemoryArgs),
+enum Benchmark {
     Step(step::StepArgs),
-    Metrics(metrics::MetricsArgs),
-    Augment(augment::AugmentArgs),
+    Losses(losses::LossesArgs),
+    Memory(memory::MemoryArgs),
     Kernels(kernels::KernelsArgs),
     Correctness(correctness::CorrectnessArgs),
     Precision(precision::PrecisionArgs),
-}
-
-/// Measure the memory of training steps, beside the plan.
-///
-/// Runs real steps (forward and backward pass) of a network with 1, 2, 4 and 8 blocks a level,
-/// rewinding, storing everything, and with √n checkpointing, each in a process of its own with
-/// nothing else running, and prints what was held beside what `rewind plan` says. On the CPU an
-/// allocator counts every byte; on a GPU the device's own pool is asked.
-///
-/// Research use only, not a medical device.
-#[derive(Args)]
-#[command(after_help = EXAMPLES)]
-pub struct MemoryArgs {
-    #[command(flatten)]
-    network: NetworkArgs,
-    /// Blocks a level.
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4,8")]
-    blocks: Vec<usize>,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
-    #[arg(long)]
-    device: Option<String>,
-    /// Prints JSON instead of a table.
-    #[arg(long)]
-    json: bool,
-    /// Measures one step in this process: what the command starts itself with.
-    #[arg(long, hide = true)]
-    alone: bool,
+    Augment(augment::AugmentArgs),
+    Metrics(metrics::MetricsArgs),
 }
 
 const EXAMPLES: &str = "\
 Examples:
+  rewind-bench step --preset mbconv-slim --size 64
   rewind-bench memory --preset mbconv-slim --size 64x64x64
-  rewind-bench memory --preset brugger-1-1 --size 32x32x32 --blocks 1,8 --json
+  rewind-bench kernels --device cpu --against stock
 
 Research use only, not a medical device";
 
-/// A step, planned and measured.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
-    /// Blocks a level.
-    pub blocks: usize,
-    /// How the backward pass gets its activations.
-    pub mode: Mode,
-    /// What the plan says.
-    pub planned: Measured,
-    /// What a real step held.
-    pub measured: Measured,
+/// The device of a benchmark.
+#[derive(Args)]
+struct DeviceArgs {
+    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
+    #[arg(long)]
+    device: Option<String>,
 }
 
-/// Runs a command line, whose first word is the program's name.
+impl DeviceArgs {
+    fn name(&self) -> Option<&str> {
+        self.device.as_deref()
+    }
+
+    fn open(&self) -> Result<Device> {
+        device::device(self.name())
+    }
+}
+
+/// Runs a command line. Its first word is the program's name.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     pipes::end_with_reader();
-    match run(BenchArgs::parse_from(args)) {
+    match run(Cli::parse_from(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             progress::say(format!("error: {error:#}"));
@@ -109,184 +97,51 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// For a network that cannot be built, a step that does not come through, or label maps that cannot
-/// be compared.
-pub fn run(args: BenchArgs) -> Result<()> {
-    match args.what {
-        What::Memory(args) => memory(args),
-        What::Step(args) => step::run(&args),
-        What::Metrics(args) => metrics::run(&args),
-        What::Augment(args) => augment::run(&args),
-        What::Kernels(args) => kernels::run(&args),
-        What::Correctness(args) => correctness::run(&args),
-        What::Precision(args) => precision::run(&args),
+fn run(cli: Cli) -> Result<()> {
+    match cli.benchmark {
+        Benchmark::Step(args) => step::run(&args),
+        Benchmark::Losses(args) => losses::run(&args),
+        Benchmark::Memory(args) => memory::run(&args),
+        Benchmark::Kernels(args) => kernels::run(&args),
+        Benchmark::Correctness(args) => correctness::run(&args),
+        Benchmark::Precision(args) => precision::run(&args),
+        Benchmark::Augment(args) => augment::run(&args),
+        Benchmark::Metrics(args) => metrics::run(&args),
     }
 }
 
-fn memory(args: MemoryArgs) -> Result<()> {
-    let Chosen { name, config, dims, .. } = args.network.network(32)?;
-    ensure_small(1, &config, dims)?;
-    let precision = args.network.precision()?;
-    if args.alone {
-        let device = device::device(args.device.as_deref())?;
-        println!(
-            "{}",
-            serde_json::to_string(&measure(&config, dims, network_precision(precision), &device)?)?
-        );
-        return Ok(());
-    }
-    let place = place(args.device.as_deref())?;
-    let settings = Settings { place, batch: 1, precision: network_precision(precision) };
-    let mut rows = Vec::new();
-    for &blocks in &args.blocks {
-        let config = UNetConfig { blocks, ..config.clone() };
-        let plan = estimate(&config, dims, settings)?;
-        for run in plan.runs {
-            if progress::is_terminal() {
-                eprint!("\r\x1b[K{name}, {blocks} blocks, {} …", run.mode.name());
-            }
-            let planned = Measured { stored_bytes: run.stored_bytes, peak_bytes: run.peak_bytes };
-            let measured = measured_alone(&run.mode.of(&config), dims, precision, &args)
-                .with_context(|| format!("{blocks} blocks a level, {}", run.mode.name()))?;
-            rows.push(Row { blocks, mode: run.mode, planned, measured });
-        }
-        if !can_rewind(&config) && args.blocks.len() > 1 {
-            clear_line();
-            eprintln!("{name} has no reversible blocks: measured once");
-            break;
-        }
-    }
-    clear_line();
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-        return Ok(());
-    }
-    let [i, j, k] = dims;
-    println!("{name}, a step on {k}×{j}×{i} voxels (k, j, i), {}\n", describe(precision));
-    print!("{}", table(&rows));
-    println!("\n{DISCLAIMER}");
-    Ok(())
-}
+/// The largest number of values of an input or of logits. libtorch counts them in 32 bits, and so do
+/// our kernels the voxels of a map.
+const MAX_VALUES: usize = 1 << 30;
 
-/// The most numbers of an input or of logits: libtorch counts them in 32 bits, and so do our kernels
-/// the voxels of a map.
-const MAX_NUMBERS: usize = 1 << 30;
-
-/// Refuses what a network is given before it is allocated.
+/// Refuses an input that is too large, before anything is allocated.
 ///
 /// # Errors
-/// For more than [`MAX_NUMBERS`] going in or coming out.
-fn ensure_small(batch: usize, config: &UNetConfig, dims: [usize; 3]) -> Result<()> {
+/// Errors if the input or the logits have more than [`MAX_VALUES`] values.
+fn check_num_values(config: &UNetConfig, dims: [usize; 3], batch: usize) -> Result<()> {
     let channels = config.in_channels.max(config.out_channels);
-    let count = dims.iter().try_fold(batch, |count, &n| count.checked_mul(n));
-    let count = count.and_then(|count| count.checked_mul(channels));
+    let factors = dims.into_iter().chain([batch, channels]);
+    let count = factors.into_iter().try_fold(1usize, |count, n| count.checked_mul(n));
     ensure!(
-        count.is_some_and(|count| count <= MAX_NUMBERS),
-        "--size, --batch: expected at most {MAX_NUMBERS} numbers, found {batch} volumes of {dims:?} voxels \
+        count.is_some_and(|count| count <= MAX_VALUES),
+        "--size, --batch: expected at most {MAX_VALUES} values, found {batch} volumes of {dims:?} voxels \
          (i, j, k) with {channels} channels"
     );
     Ok(())
 }
 
-/// Takes the line away that says what is being measured.
-fn clear_line() {
-    if progress::is_terminal() {
-        eprint!("\r\x1b[K");
-    }
-}
-
-/// As a Markdown table.
-fn table(rows: &[Row]) -> String {
-    let mut text = String::from(
-        "| blocks | backward | stored: plan | measured | ratio | peak: plan | measured | ratio |\n\
-         |---|---|---|---|---|---|---|---|\n",
+/// Refuses `--against libtorch` in a build without libtorch.
+///
+/// # Errors
+/// Errors with the commands that install and build it.
+fn check_libtorch() -> Result<()> {
+    ensure!(
+        cfg!(feature = "libtorch"),
+        "--against libtorch: this build has no libtorch; install it with `pip install \
+         torch==2.11.*` and build with `LIBTORCH_USE_PYTORCH=1 cargo build -p trainer-bench \
+         --features libtorch`"
     );
-    for row in rows {
-        let pair = |planned: u64, measured: u64| {
-            let ratio = planned as f64 / measured.max(1) as f64;
-            format!("{} | {} | {ratio:.2}", bytes(planned), bytes(measured))
-        };
-        text += &format!(
-            "| {} | {} | {} | {} |\n",
-            row.blocks,
-            row.mode.name(),
-            pair(row.planned.stored_bytes, row.measured.stored_bytes),
-            pair(row.planned.peak_bytes, row.measured.peak_bytes)
-        );
-    }
-    text
-}
-
-/// What the child process is told.
-#[derive(Serialize)]
-struct Described {
-    network: UNetConfig,
-}
-
-fn measured_alone(
-    config: &UNetConfig,
-    dims: [usize; 3],
-    precision: Precision,
-    args: &MemoryArgs,
-) -> Result<Measured> {
-    let command = ["memory", "--alone"].map(String::from);
-    let answer = alone(&command, config, dims, precision, args.device.as_deref(), None)?;
-    serde_json::from_str(&answer).context("the step's process did not answer")
-}
-
-/// What `rewind-bench` answers in a process of its own, on this network and size; of both libraries
-/// with so many threads, where that is asked for.
-fn alone(
-    command: &[String],
-    config: &UNetConfig,
-    dims: [usize; 3],
-    precision: Precision,
-    device: Option<&str>,
-    threads: Option<usize>,
-) -> Result<String> {
-    let described = toml::to_string(&Described { network: config.clone() })?;
-    let file = std::env::temp_dir().join(format!("rewind-bench-{}.toml", std::process::id()));
-    trainer_run::files::write(&file, described.as_bytes())?;
-    let [i, j, k] = dims;
-    let mut process = Command::new(std::env::current_exe()?);
-    process.args(command).arg("--config").arg(&file);
-    process.args(["--size", &format!("{k}x{j}x{i}")]);
-    process.args(["--precision", precision.compute.name()]);
-    process.args(["--stream", precision.stream.name()]);
-    process.args(device.iter().flat_map(|device| ["--device", device]));
-    for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"] {
-        process.envs(threads.map(|threads| (variable, threads.to_string())));
-    }
-    ends_with_this(&mut process);
-    let output = process.stdin(Stdio::null()).stderr(Stdio::piped()).output();
-    let _ = std::fs::remove_file(&file);
-    let output = output.context("cannot start the process that is measured")?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "the step ended with {}: {text}", output.status);
-    String::from_utf8(output.stdout).context("the step's process did not answer in text")
-}
-
-/// Lets the system end a process when this one ends, however that happens: what is measured next is
-/// to be alone on the device.
-fn ends_with_this(process: &mut Command) {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::process::CommandExt;
-        let wish = || {
-            // SAFETY: the call sets a flag of the new process.
-            match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        };
-        // SAFETY: between fork and exec only that call is made.
-        unsafe { process.pre_exec(wish) };
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = process;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -295,11 +150,11 @@ mod tests {
 
     /// 16384³ voxels: a plan counts them, and no process tries to hold them.
     #[test]
-    fn sizes_that_no_device_holds_are_refused_before_anything_is_made() {
+    fn sizes_that_no_device_holds_are_refused_before_anything_is_allocated() {
         for command in ["memory", "step", "precision"] {
             let line = format!("rewind-bench {command} --preset demo --size 16384 --device cpu");
-            let args = BenchArgs::try_parse_from(line.split(' ')).unwrap();
-            let error = run(args).unwrap_err().to_string();
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let error = run(cli).unwrap_err().to_string();
             assert!(error.starts_with("--size") && error.contains("16384"), "{command}: {error}");
         }
     }

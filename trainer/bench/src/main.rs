@@ -1,7 +1,9 @@
 //! The command `rewind-bench`.
 
+use trainer_bench::counting_allocator::CountingAllocator;
+
 #[global_allocator]
-static ALLOCATOR: trainer_bench::counting::Counting = trainer_bench::counting::Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> std::process::ExitCode {
     trainer_train::memory::keep_freed_memory();

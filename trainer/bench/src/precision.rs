@@ -1,20 +1,18 @@
-//! `rewind-bench precision`: what half precision does to gradients, and what rewinding adds to that.
+//! `rewind-bench precision`: the error of gradients in half precision, and the share of rewinding.
 
 use anyhow::{Result, ensure};
-use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use clap::Args;
-use model_core::nets::{Precision, backward};
+use model_core::nets::Precision;
 use model_core::network::memory_estimate::{Mode, can_rewind};
 use model_core::{Task, UNetConfig, Weights};
 
-use super::ensure_small;
-use super::gradients::{distance, values};
+use crate::gradients::{forward_backward, relative_error};
+use crate::{DeviceArgs, check_num_values};
 use trainer_data::patches::Batch;
 use trainer_run::config::{Float, LossKind, precision};
 use trainer_run::rng::{RngStream, generator, normal};
 use trainer_run::{DISCLAIMER, progress};
-use trainer_train::adam::numbers;
 use trainer_train::drift::Drift;
 use trainer_train::estimate::{Chosen, NetworkArgs};
 use trainer_train::initial::initial_weights;
@@ -23,13 +21,13 @@ use trainer_train::loss_scale::LossScale;
 use trainer_train::precision::network_precision;
 use trainer_train::{device, model};
 
-/// Measure what half precision does to gradients, and what rewinding adds.
+/// Measure the error of gradients in half precision, and the share of rewinding.
 ///
-/// The gradient of the loss by all parameters, of a network with its initial weights on one volume
-/// of random numbers, in every precision and with either type of the reversible streams: how far
-/// it is from that of f32 that stores everything, and, rewound, from that of the same precision that
-/// stores everything; both relative to its length. And the largest relative error of the input of a
-/// rewound sequence, as the drift monitor of a training measures it.
+/// Computes the gradient of the loss by all parameters, for initial weights and one volume of random
+/// numbers, in every precision and with either type of the reversible streams. Prints its error
+/// against the gradient of f32 without rewinding, and the error of the rewound gradient against that
+/// of the same precision without rewinding, both relative to its length; and the largest relative
+/// error of the recovered input of a sequence, as the drift monitor of a training measures it.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -43,9 +41,8 @@ pub struct PrecisionArgs {
     /// Decides the weights and the volume.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
-    #[arg(long)]
-    device: Option<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -55,7 +52,7 @@ Examples:
 
 Research use only, not a medical device";
 
-/// Layers and streams.
+/// Types of the layers and of the streams.
 const PRECISIONS: [(Float, Float); 5] = [
     (Float::F32, Float::F32),
     (Float::F16, Float::F32),
@@ -67,13 +64,13 @@ const PRECISIONS: [(Float, Float); 5] = [
 /// Runs the command.
 ///
 /// # Errors
-/// For a network that cannot be built, has nothing to rewind or does not take the size.
+/// Errors if the network cannot be built, has no reversible blocks, or does not accept the size.
 pub fn run(args: &PrecisionArgs) -> Result<()> {
     let Chosen { name, config, dims, .. } = args.network.network(32)?;
-    ensure_small(1, &config, dims)?;
+    check_num_values(&config, dims, 1)?;
     let config = config.for_inference();
     ensure!(can_rewind(&config), "{name} has no reversible blocks: nothing is rewound");
-    let device = device::device(args.device.as_deref())?;
+    let device = args.device.open()?;
     let [i, j, k] = dims;
     println!(
         "{name}, one volume of {k}×{j}×{i} voxels (k, j, i), on {}\n",
@@ -87,24 +84,28 @@ pub fn run(args: &PrecisionArgs) -> Result<()> {
         let config = UNetConfig { blocks, ..config.clone() };
         config.check()?;
         let weights = initial_weights(&config, args.seed);
-        let batch = batch(&config, dims, args.seed);
-        let of = |mode: Mode, precision| {
+        let batch = random_batch(&config, dims, args.seed);
+        let gradient = |mode: Mode, precision| {
             gradient(&mode.of(&config), &weights, precision, &batch, dims, &device)
         };
-        let (exact, _) = of(Mode::NonReversible, Precision::F32)?;
+        let (exact, _) = gradient(Mode::NonReversible, Precision::F32)?;
         for (compute, stream) in PRECISIONS {
+            let names = [compute, stream].map(Float::name);
             if progress::is_terminal() {
-                eprint!("\r\x1b[K{blocks} blocks, {} …\r", compute.name());
+                progress::say(format!(
+                    "{blocks} blocks, layers in {}, streams in {} …",
+                    names[0], names[1]
+                ));
             }
             let precision = network_precision(precision(compute, stream)?);
-            let (stored, _) = of(Mode::NonReversible, precision)?;
-            let (rewound, drift) = of(Mode::Reversible, precision)?;
+            let (stored, _) = gradient(Mode::NonReversible, precision)?;
+            let (rewound, drift) = gradient(Mode::Reversible, precision)?;
             println!(
                 "| {blocks} | {} | {} | {:.1e} | {:.1e} | {:.1e} |",
-                compute.name(),
-                stream.name(),
-                distance(&rewound, &exact),
-                distance(&rewound, &stored),
+                names[0],
+                names[1],
+                relative_error(&rewound, &exact),
+                relative_error(&rewound, &stored),
                 drift.map_or(0.0, |drift| drift.worst().1)
             );
         }
@@ -113,12 +114,12 @@ pub fn run(args: &PrecisionArgs) -> Result<()> {
     Ok(())
 }
 
-/// A volume of normal numbers, with a ball in its middle that holds smaller ones, one a label.
-fn batch(config: &UNetConfig, dims: [usize; 3], seed: u64) -> Batch {
+/// Returns a volume of normal numbers, labeled by nested balls around its middle.
+fn random_batch(config: &UNetConfig, dims: [usize; 3], seed: u64) -> Batch {
     let num_voxels = dims.iter().product::<usize>();
     let label = |voxel: usize| {
-        let at = [voxel % dims[0], voxel / dims[0] % dims[1], voxel / (dims[0] * dims[1])];
-        let offset = |axis: usize| 2.0 * (at[axis] as f64 + 0.5) / dims[axis] as f64 - 1.0;
+        let ijk = [voxel % dims[0], voxel / dims[0] % dims[1], voxel / (dims[0] * dims[1])];
+        let offset = |axis: usize| 2.0 * (ijk[axis] as f64 + 0.5) / dims[axis] as f64 - 1.0;
         let radius = (0..3).map(|axis| offset(axis).powi(2)).sum::<f64>().sqrt();
         (0..config.out_channels).rfind(|n| radius * *n as f64 <= 0.8).unwrap_or(0) as u8
     };
@@ -131,7 +132,7 @@ fn batch(config: &UNetConfig, dims: [usize; 3], seed: u64) -> Batch {
     }
 }
 
-/// All parameters' gradients in the module's order, and what rewinding drifts.
+/// Returns the gradients of all parameters, and the drift of rewinding.
 fn gradient(
     config: &UNetConfig,
     weights: &Weights,
@@ -148,16 +149,14 @@ fn gradient(
     let mut scale = LossScale::default().resumed(precision);
     loop {
         let x = model::tensor(batch.values.clone(), config.in_channels, dims, &tracked);
-        let logits = network.forward(x);
-        let (_, seed) = loss.of(&numbers(logits.clone().inner()), &batch.labels, 1);
-        let seed = scale.seed(model::tensor(seed, config.out_channels, dims, &tracked));
-        let gradients = backward(vec![(logits, seed)]);
-        let gradients = GradientsParams::from_grads(gradients, &network);
-        let values = values(&network, gradients);
-        if values.iter().all(|value| value.is_finite()) {
+        let result = forward_backward(&network, x, |logits| {
+            let (_, seed) = loss.of(logits, &batch.labels, 1);
+            scale.seed(model::tensor(seed, config.out_channels, dims, &tracked))
+        });
+        if result.gradients.iter().all(|value| value.is_finite()) {
             let factor = scale.factor().unwrap_or(1.0) as f32;
-            let values = values.into_iter().map(|value| value / factor).collect();
-            return Ok((values, Drift::of(&network, batch, dims)));
+            let gradients = result.gradients.into_iter().map(|value| value / factor).collect();
+            return Ok((gradients, Drift::of(&network, batch, dims)));
         }
         ensure!(scale.can_skip(), "the gradient has left the range of {precision:?}");
         scale.skip();

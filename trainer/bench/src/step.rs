@@ -1,39 +1,37 @@
-//! `rewind-bench step`: what a training step takes, in time and memory, beside the same network's
-//! twin that stores everything, and beside both in libtorch.
+//! `rewind-bench step`: the time and memory of a training step, reversible and non-reversible, in
+//! Rewind and in libtorch.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use model_core::UNetConfig;
-use model_core::network::memory_estimate::can_rewind;
+use model_core::kernels::profiler::OpKind;
+use model_core::network::memory_estimate::{Mode, can_rewind};
 
-use super::{alone, ensure_small};
-use trainer_run::DISCLAIMER;
+use crate::child_process::Measurement;
+use crate::op_clock::seconds_by_kind;
+use crate::process_memory::PeakMemory;
+use crate::trainee::{Library, TraineeSettings};
+use crate::{DeviceArgs, check_libtorch, check_num_values};
 use trainer_run::config::describe;
-use trainer_run::progress;
+use trainer_run::{DISCLAIMER, progress};
 use trainer_train::estimate::{Chosen, NetworkArgs};
+use trainer_train::initial::initial_weights;
 
-mod curve;
-mod measured;
-mod memory;
-mod ours;
 mod rounds;
 mod table;
-#[cfg(feature = "libtorch")]
-mod theirs;
 
-use measured::{Measured, measure};
-use rounds::{Answer, rounds};
+use rounds::{StepBenchmark, TimedSteps, Variant, run_rounds};
 
-/// Measure the time and the memory of training steps, also against libtorch.
+/// Measure the time and memory of training steps, also against libtorch.
 ///
 /// A step is the forward pass, a fixed gradient of the logits, and the backward pass; with
-/// --optimizer also Adam's step. Measured are the network as it rewinds and its twin that stores
-/// everything, each in processes of its own with nothing else running, round by round in turn. A
-/// further process says which kernels the time goes to: it waits for the device around each, and so
-/// takes longer. With --against libtorch the same networks are built in libtorch from the same
-/// weights, and are measured in turn with ours.
+/// --optimizer also Adam's step. The reversible and the non-reversible network are measured round by
+/// round in turn, each in a process of its own with nothing else running. One more process splits
+/// the time by kernel: it waits for the device around each, and so takes longer. With --against
+/// libtorch, the same networks with the same weights are measured in libtorch, in turn with ours.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -41,50 +39,39 @@ use rounds::{Answer, rounds};
 pub struct StepArgs {
     #[command(flatten)]
     network: NetworkArgs,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
-    #[arg(long)]
-    device: Option<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Volumes a step.
     #[arg(long, default_value_t = 1)]
     batch: usize,
-    /// Steps that are timed in each round.
+    /// Timed steps in each round.
     #[arg(long, default_value_t = 5)]
     steps: usize,
-    /// Steps before them, which are not timed.
+    /// Steps before the timed ones.
     #[arg(long, default_value_t = 2)]
     warm_up: usize,
-    /// How often each measurement is made.
+    /// Number of rounds.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
-    /// Threads of both libraries on the CPU; by default as many as there are cores. libtorch's wait
-    /// for each other busily, and are slow on a machine that does other things too.
+    /// CPU threads of both libraries; by default as many as there are cores. libtorch's threads wait
+    /// for each other busily, and are slow on a machine that does other work too.
     #[arg(long)]
     threads: Option<usize>,
-    /// With Adam's step.
+    /// Includes Adam's step.
     #[arg(long)]
     optimizer: bool,
-    /// What to compare with.
-    #[arg(long, value_parser = ["libtorch"])]
-    against: Option<String>,
-    /// Trains for so many steps of Adam on a data set's patches instead, and prints the losses; with
-    /// --against in both, side by side, on the same batches from the same initial weights.
-    #[arg(long, value_name = "STEPS", requires = "data")]
-    curve: Option<usize>,
-    /// The data set of --curve; `rewind phantom` makes one.
-    #[arg(long, requires = "curve")]
-    data: Option<PathBuf>,
-    /// The data set's task by name, where it does not say it.
-    #[arg(long, requires = "data")]
-    task: Option<String>,
-    /// The learning rate of --curve and of --optimizer.
+    /// The learning rate of --optimizer.
     #[arg(long, default_value_t = 1e-3)]
     learning_rate: f64,
+    /// The library to compare with.
+    #[arg(long, value_parser = ["libtorch"])]
+    against: Option<String>,
     /// Prints JSON instead of a table.
     #[arg(long)]
     json: bool,
-    /// Measures in this process and with this library: what the command starts itself with.
-    #[arg(long, hide = true, value_parser = ["rewind", "libtorch"])]
-    alone: Option<String>,
+    /// Measures this library in this process.
+    #[arg(long, hide = true)]
+    alone: Option<Library>,
     /// Splits the time by kernel, in that process.
     #[arg(long, hide = true)]
     split: bool,
@@ -95,57 +82,36 @@ Examples:
   rewind-bench step --preset mbconv-slim --size 64
   rewind-bench step --preset mbconv-base --size 160x240x240 --precision f16 --device cuda
   rewind-bench step --preset demo --size 64 --device cpu --against libtorch
-  rewind-bench step --preset demo --size 32 --curve 50 --data phantoms --against libtorch
 
 Research use only, not a medical device";
-
-/// Says how to get libtorch, where the build lacks it.
-///
-/// # Errors
-/// In builds without it.
-fn ensure_libtorch() -> Result<()> {
-    ensure!(
-        cfg!(feature = "libtorch"),
-        "--against libtorch: this build has no libtorch; install it with `pip install \
-         torch==2.11.*` and build with `LIBTORCH_USE_PYTORCH=1 cargo build -p trainer --features \
-         libtorch`"
-    );
-    Ok(())
-}
 
 /// Runs the command.
 ///
 /// # Errors
-/// For a network that cannot be built, a step that does not come through, a data set that cannot be
-/// used, or libtorch where the build lacks it.
-pub(super) fn run(args: &StepArgs) -> Result<()> {
-    if args.against.is_some() || args.alone.as_deref() == Some("libtorch") {
-        ensure_libtorch()?;
+/// Errors if the network cannot be built, no step can be measured, or the build lacks libtorch.
+pub fn run(args: &StepArgs) -> Result<()> {
+    if args.against.is_some() {
+        check_libtorch()?;
     }
-    let threads = args.threads.unwrap_or(1);
     for (name, value) in [
         ("batch", args.batch),
         ("steps", args.steps),
         ("rounds", args.rounds),
-        ("threads", threads),
+        ("threads", args.threads.unwrap_or(1)),
     ] {
         ensure!((1..=1 << 20).contains(&value), "--{name}: expected 1 to 2^20, found {value}");
     }
-    if let (Some(steps), Some(data)) = (args.curve, &args.data) {
-        return curve::run(args, steps, data);
-    }
     let Chosen { name, config, dims, .. } = args.network.network(32)?;
-    ensure_small(args.batch, &config, dims)?;
-    // The branch belongs to training, and is not in libtorch.
+    check_num_values(&config, dims, args.batch)?;
+    // libtorch has no variational branch.
     let config = config.for_inference();
-    if let Some(library) = &args.alone {
-        println!("{}", serde_json::to_string(&measure(args, library, &config, dims)?)?);
+    if let Some(library) = args.alone {
+        println!("{}", serde_json::to_string(&time_steps(args, library, &config, dims)?)?);
         return Ok(());
     }
-    let answer = measured(args, &name, &config, dims)?;
-    let precision = describe(args.network.precision()?);
+    let benchmark = measure(args, &name, &config, dims)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        println!("{}", serde_json::to_string_pretty(&benchmark)?);
         return Ok(());
     }
     let [i, j, k] = dims;
@@ -153,62 +119,129 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
         "{name}, a step on {} × {k}×{j}×{i} voxels (batch, k, j, i), {}{}: forward and backward \
          pass{}\n",
         args.batch,
-        precision,
+        describe(args.network.precision()?),
         args.threads.map_or(String::new(), |threads| format!(", {threads} CPU threads")),
         if args.optimizer { " and Adam's step" } else { "" }
     );
-    println!("{}", table::table(&answer));
+    println!("{}", table::table(&benchmark));
     println!("{DISCLAIMER}");
     Ok(())
 }
 
-/// Every library and mode, round by round in turn.
-fn measured(args: &StepArgs, name: &str, config: &UNetConfig, dims: [usize; 3]) -> Result<Answer> {
-    let libraries: &[&str] =
-        if args.against.is_some() { &["rewind", "libtorch"] } else { &["rewind"] };
-    let plain = UNetConfig { reversible: false, checkpointed: false, ..config.clone() };
-    let configs = if can_rewind(config) {
-        vec![UNetConfig { reversible: true, checkpointed: false, ..config.clone() }, plain]
-    } else {
-        vec![plain]
-    };
-    let all =
-        configs.iter().flat_map(|config| libraries.iter().map(move |library| (*library, config)));
-    let all: Vec<(&str, &UNetConfig)> = all.collect();
-    let count = all.len() * args.rounds + configs.len();
-    let bar = progress::bar("measuring", count as u64);
-    let kinds: Vec<(&str, bool)> =
-        all.iter().map(|(library, config)| (*library, config.reversible)).collect();
-    let answer = rounds(&kinds, args.rounds, |number, split| {
-        let (library, config) = all[number];
-        let how = if config.reversible { "reversible" } else { "plain" };
-        bar.set_message(format!("{name}, {how}, in {library}"));
-        let found = measured_alone(args, library, config, dims, split);
-        bar.inc(1);
-        found.inspect_err(|error| progress::line(&bar, format!("{how}, {library}: {error:#}")))
-    });
-    bar.finish_and_clear();
-    answer.with_context(|| format!("no step of {name} could be measured"))
-}
-
-fn measured_alone(
+/// Measures every variant in processes of their own, round by round in turn.
+fn measure(
     args: &StepArgs,
-    library: &str,
+    name: &str,
     config: &UNetConfig,
     dims: [usize; 3],
-    split: bool,
-) -> Result<Measured> {
-    let mut command = vec!["step".to_string(), "--alone".into(), library.into()];
-    let numbers = [("batch", args.batch), ("steps", args.steps), ("warm-up", args.warm_up)];
-    command.extend(numbers.iter().flat_map(|(name, n)| [format!("--{name}"), n.to_string()]));
-    command.extend(["--learning-rate".to_string(), args.learning_rate.to_string()]);
-    command.extend(args.optimizer.then(|| "--optimizer".to_string()));
-    command.extend(split.then(|| "--split".to_string()));
-    let (precision, device) = (args.network.precision()?, args.device.as_deref());
-    let answer = alone(&command, config, dims, precision, device, args.threads)?;
-    // libtorch may have said something before.
-    let line = answer.lines().last().unwrap_or_default();
-    serde_json::from_str(line).context("the step's process did not answer")
+) -> Result<StepBenchmark> {
+    let mut libraries = vec![Library::Rewind];
+    libraries.extend(args.against.as_ref().map(|_| Library::Libtorch));
+    let modes = [true, false].into_iter().filter(|reversible| !reversible || can_rewind(config));
+    let variants: Vec<Variant> = modes
+        .flat_map(|reversible| {
+            libraries.iter().map(move |&library| Variant { library, reversible })
+        })
+        .collect();
+    let num_measurements = variants.len() * args.rounds + variants.len() / libraries.len();
+    let bar = progress::bar("measuring", num_measurements as u64);
+    let benchmark = run_rounds(&variants, args.rounds, |variant, is_split| {
+        bar.set_message(format!("{name}, {variant}"));
+        let mode = if variant.reversible { Mode::Reversible } else { Mode::NonReversible };
+        let measurement = Measurement {
+            config: &mode.of(config),
+            dims,
+            precision: args.network.precision()?,
+            device: args.device.name(),
+            num_threads: args.threads,
+        };
+        let steps = measurement.run(&child_args(args, variant.library, is_split));
+        bar.inc(1);
+        steps.inspect_err(|error| progress::line(&bar, format!("{variant}: {error:#}")))
+    });
+    bar.finish_and_clear();
+    benchmark.with_context(|| format!("no step of {name} could be measured"))
+}
+
+/// The arguments of a process that measures one library.
+fn child_args(args: &StepArgs, library: Library, is_split: bool) -> Vec<String> {
+    let StepArgs { batch, steps, warm_up, learning_rate, .. } = args;
+    let mut line = format!(
+        "step --alone {} --batch {batch} --steps {steps} --warm-up {warm_up} \
+         --learning-rate {learning_rate}",
+        library.name()
+    );
+    line += if args.optimizer { " --optimizer" } else { "" };
+    line += if is_split { " --split" } else { "" };
+    line.split(' ').map(String::from).collect()
+}
+
+/// Times the steps of a library in this process. Nothing else should run meanwhile.
+fn time_steps(
+    args: &StepArgs,
+    library: Library,
+    config: &UNetConfig,
+    dims: [usize; 3],
+) -> Result<TimedSteps> {
+    let mut trainee = library.trainee(&TraineeSettings {
+        config,
+        weights: &initial_weights(config, 0),
+        dims,
+        batch: args.batch,
+        precision: args.network.precision()?,
+        device: args.device.name(),
+        learning_rate: args.optimizer.then_some(args.learning_rate),
+    })?;
+    let mut timed = TimedSteps { device: trainee.device(), ..TimedSteps::default() };
+    let mut memory = PeakMemory::start(&timed.device, trainee.pool_bytes());
+    for _ in 0..args.warm_up {
+        trainee.step()?;
+        memory.update(trainee.pool_bytes());
+    }
+    if args.split {
+        let started = Instant::now();
+        let (result, by_kind) =
+            seconds_by_kind(|| (0..args.steps).try_for_each(|_| trainee.step()));
+        result?;
+        let total = started.elapsed().as_secs_f64();
+        timed.seconds.push(total / args.steps as f64);
+        timed.split = Some(split(&by_kind, total, args.steps));
+        return Ok(timed);
+    }
+    for _ in 0..args.steps {
+        let (started, processor_start) = (Instant::now(), processor_secs());
+        trainee.step()?;
+        timed.seconds.push(started.elapsed().as_secs_f64());
+        if let (Some(start), Some(end), "cpu") = (processor_start, processor_secs(), &*timed.device)
+        {
+            timed.processor_secs.push(end - start);
+        }
+        memory.update(trainee.pool_bytes());
+    }
+    timed.peak_bytes = memory.peak_bytes();
+    timed.memory = memory.source().into();
+    Ok(timed)
+}
+
+/// Returns the processor time of this process so far, summed over its threads.
+fn processor_secs() -> Option<f64> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the call writes one value of this type.
+        let error = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+        (error == 0).then_some(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Returns the seconds a step by kernel. The rest of the total is "other".
+fn split(by_kind: &BTreeMap<OpKind, f64>, total: f64, num_steps: usize) -> BTreeMap<String, f64> {
+    let other = (total - by_kind.values().sum::<f64>()).max(0.0);
+    let named = by_kind.iter().map(|(kind, seconds)| (kind.name(), *seconds));
+    let of_step = |(name, seconds): (&str, f64)| (name.to_string(), seconds / num_steps as f64);
+    named.chain([("other", other)]).filter(|(_, seconds)| *seconds > 0.0).map(of_step).collect()
 }
 
 #[cfg(test)]
@@ -227,48 +260,52 @@ mod tests {
 
     #[test]
     fn absurd_requests_are_refused() {
-        let demo = "--preset demo --size 16 --device cpu";
-        for more in [
+        for option in [
             "--batch 0",
             "--steps 0",
             "--rounds 0",
             "--threads 0",
             "--steps 18446744073709551615",
             "--batch 1048576",
-            "--curve 0 --data nowhere",
-            "--curve 1 --data nowhere",
         ] {
-            assert!(run(&parsed(&format!("{demo} {more}")).unwrap()).is_err(), "{more}");
+            let line = format!("--preset demo --size 16 --device cpu {option}");
+            assert!(run(&parsed(&line).unwrap()).is_err(), "{option}");
         }
-        for more in ["--against tensorflow", "--curve 1", "--data nowhere"] {
-            assert!(parsed(&format!("{demo} {more}")).is_err(), "{more}");
-        }
+        assert!(parsed("--preset demo --against tensorflow").is_err());
     }
 
     #[cfg(not(feature = "libtorch"))]
     #[test]
-    fn a_build_without_libtorch_says_how_to_get_it() {
+    fn a_build_without_libtorch_names_the_commands_that_install_it() {
         let args = parsed("--preset demo --size 16 --device cpu --against libtorch").unwrap();
         let error = run(&args).unwrap_err().to_string();
         assert!(error.contains("--features libtorch") && error.contains("2.11"), "{error}");
     }
 
     #[test]
-    fn a_step_is_timed_and_its_time_is_split_by_kernel() {
-        let measured = |options: &str| {
+    fn steps_are_timed_and_their_time_is_split_by_kernel() {
+        let timed = |options: &str| {
             let args = parsed(&format!("--preset demo --size 16 --device cpu {options}")).unwrap();
             let Chosen { config, dims, .. } = args.network.network(32).unwrap();
-            measure(&args, "rewind", &config, dims).unwrap()
+            time_steps(&args, Library::Rewind, &config, dims).unwrap()
         };
-        let found = measured("--steps 2 --warm-up 1");
-        assert_eq!((found.seconds.len(), found.device.as_str()), (2, "cpu"));
-        assert!(found.seconds.iter().all(|&seconds| seconds > 0.0));
-        // Other tests of this process may add to the split, and none takes anything away.
-        let split = measured("--steps 1 --warm-up 0 --optimizer --split").split.unwrap();
+        let steps = timed("--steps 2 --warm-up 1");
+        assert_eq!((steps.seconds.len(), steps.device.as_str()), (2, "cpu"));
+        assert!(steps.seconds.iter().all(|&seconds| seconds > 0.0));
+        // Other tests of this process may add to the split, but take nothing away.
+        let split = timed("--steps 1 --warm-up 0 --optimizer --split").split.unwrap();
         for kernel in
             ["depthwise 3³", "pointwise", "group norm", "max pool", "upsample", "optimizer"]
         {
             assert!(split.get(kernel).is_some_and(|&seconds| seconds > 0.0), "{kernel}: {split:?}");
         }
+    }
+
+    #[test]
+    fn time_outside_the_kernels_is_other() {
+        let by_kind = BTreeMap::from([(OpKind::MaxPool, 1.0), (OpKind::Loss, 0.0)]);
+        let expected = [("max pool", 0.5), ("other", 1.5)];
+        let expected = expected.map(|(name, seconds)| (name.to_string(), seconds));
+        assert_eq!(split(&by_kind, 4.0, 2), expected.into());
     }
 }

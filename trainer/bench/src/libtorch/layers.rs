@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model_core::Activation;
 use model_core::network::config::NORM_EPSILON;
-use model_core::network::layers::{Kernel, Layer, Norm, ConvNorm};
+use model_core::network::layers::{ConvNorm, Kernel, Layer, Norm};
 use tch::{Kind, Tensor};
 
 /// The parameters by name, and in which type the network computes.

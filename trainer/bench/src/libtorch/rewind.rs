@@ -1,7 +1,7 @@
 //! The walk back through layers that kept their output alone, in RevTorch's manner: a half-block is
 //! computed once more in a graph of its own, which gives both its gradient and what is taken away.
 
-use model_core::network::layers::{Layer, Step, ConvNorm};
+use model_core::network::layers::{ConvNorm, Layer, Step};
 use tch::{Tensor, no_grad, with_grad};
 
 use super::layers::{Parameters, Parts, squeeze, unsqueeze};

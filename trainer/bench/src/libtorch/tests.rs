@@ -7,8 +7,8 @@ use model_core::network::config::{PRESETS, parameters};
 use model_core::{Array, UNetConfig, Weights};
 
 use super::{Network, numbers, tensor};
-use trainer_train::adam;
 use trainer_run::rng::{RngStream, generator, normal};
+use trainer_train::adam;
 use trainer_train::initial::initial_weights;
 use trainer_train::model;
 

@@ -1,116 +1,216 @@
-//! The order of measurements, and what becomes of those that fail.
+//! Rounds of measurements, and their results.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::measured::{Measured, Row};
+use crate::stopwatch::Spread;
+use crate::trainee::Library;
 
-/// What was measured.
+/// A network in one library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Variant {
+    pub library: Library,
+    /// Whether the network rewinds.
+    pub reversible: bool,
+}
+
+impl Variant {
+    /// Returns the name of the backward pass.
+    pub fn backward(self) -> &'static str {
+        if self.reversible { "reversible" } else { "non-reversible" }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} in {}", self.backward(), self.library.name())
+    }
+}
+
+/// Steps that one process timed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimedSteps {
+    /// The device.
+    pub device: String,
+    /// The seconds of each step.
+    pub seconds: Vec<f64>,
+    /// The processor time of each step, summed over all threads; only on the CPU. On a machine that
+    /// does other work too, it is steadier than the wall clock.
+    pub processor_secs: Vec<f64>,
+    /// The most bytes held, above those before the first step.
+    pub peak_bytes: Option<u64>,
+    /// The source of `peak_bytes`.
+    pub memory: String,
+    /// Seconds a step by kernel.
+    pub split: Option<BTreeMap<String, f64>>,
+}
+
+impl TimedSteps {
+    /// Adds the steps of another process. A process that split its time adds only the split.
+    fn add(&mut self, steps: TimedSteps) {
+        if steps.split.is_some() {
+            self.split = steps.split;
+            return;
+        }
+        self.seconds.extend(steps.seconds);
+        self.processor_secs.extend(steps.processor_secs);
+        self.peak_bytes = self.peak_bytes.max(steps.peak_bytes);
+    }
+}
+
+/// The steps of a variant in all rounds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Answer {
-    /// Of each library and mode that could be measured at least once.
-    pub rows: Vec<Row>,
-    /// What could not, in words.
+pub struct VariantSteps {
+    #[serde(flatten)]
+    pub variant: Variant,
+    /// The median of all steps.
+    pub median_secs: f64,
+    /// The fastest and the slowest step.
+    pub range_secs: [f64; 2],
+    /// The median of the processor time.
+    pub processor_median_secs: Option<f64>,
+    #[serde(flatten)]
+    pub steps: TimedSteps,
+}
+
+impl VariantSteps {
+    pub fn new(variant: Variant, steps: TimedSteps) -> VariantSteps {
+        let Spread { median, min, max } = Spread::new(&steps.seconds);
+        let processor =
+            (!steps.processor_secs.is_empty()).then(|| Spread::new(&steps.processor_secs).median);
+        VariantSteps {
+            variant,
+            median_secs: median,
+            range_secs: [min, max],
+            processor_median_secs: processor,
+            steps,
+        }
+    }
+}
+
+/// The result of the command.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepBenchmark {
+    /// The variants that could be measured at least once.
+    pub rows: Vec<VariantSteps>,
+    /// The measurements that failed, in words.
     pub failures: Vec<String>,
 }
 
-/// Measures each kind, a library and whether the network rewinds, once a round; then, of ours, where
-/// the time goes. `measure` is given a kind's number and whether to split the time. One that does not
-/// fit in memory says something too, and what was measured before it stays: a kind that fails is
-/// not tried again.
+/// Measures every variant once a round, and at the end how the time of ours is split by kernel.
+///
+/// `measure` also receives whether to split the time. A variant that fails, for lack of memory for
+/// example, is not measured again; its earlier rounds count.
 ///
 /// # Errors
-/// When no kind could be measured: that of the first.
-pub(super) fn rounds(
-    kinds: &[(&str, bool)],
-    count: usize,
-    mut measure: impl FnMut(usize, bool) -> Result<Measured>,
-) -> Result<Answer> {
-    let mut rows: Vec<Option<Row>> = kinds.iter().map(|_| None).collect();
-    let mut failed: Vec<Option<anyhow::Error>> = kinds.iter().map(|_| None).collect();
+/// Errors if no variant could be measured, with the first error.
+pub fn run_rounds(
+    variants: &[Variant],
+    num_rounds: usize,
+    mut measure: impl FnMut(Variant, bool) -> Result<TimedSteps>,
+) -> Result<StepBenchmark> {
+    let mut timed: Vec<Option<TimedSteps>> = vec![None; variants.len()];
+    let mut has_failed = vec![false; variants.len()];
     let mut failures = Vec::new();
-    // Rounds, and the split of the time after them.
-    for round in 0..=count {
-        let is_split = round == count;
-        for (number, &(library, reversible)) in kinds.iter().enumerate() {
-            if failed[number].is_some() || (is_split && library != "rewind") {
+    let mut first_error = None;
+    for round in 0..=num_rounds {
+        let is_split = round == num_rounds;
+        for (n, &variant) in variants.iter().enumerate() {
+            if has_failed[n] || (is_split && variant.library != Library::Rewind) {
                 continue;
             }
-            match (measure(number, is_split), &mut rows[number]) {
-                (Ok(found), Some(row)) if is_split => row.split = found.split,
-                (Ok(found), Some(row)) => row.add(found),
-                (Ok(found), row) => *row = Some(Row::new(library, reversible, found)),
+            match (measure(variant, is_split), &mut timed[n]) {
+                (Ok(steps), Some(earlier)) => earlier.add(steps),
+                (Ok(steps), none) => *none = Some(steps),
                 (Err(error), _) => {
-                    let how = if reversible { "reversible" } else { "plain" };
                     let when = match round {
                         0 => String::new(),
                         _ if is_split => ", split by kernel".into(),
                         _ => format!(", from round {} on", round + 1),
                     };
-                    failures.push(format!("{how} in {library}{when}: {error:#}"));
-                    failed[number] = Some(error);
+                    failures.push(format!("{variant}{when}: {error:#}"));
+                    has_failed[n] = true;
+                    first_error.get_or_insert(error);
                 }
             }
         }
     }
-    let rows: Vec<Row> = rows.into_iter().flatten().collect();
-    match failed.into_iter().flatten().next() {
+    let timed = variants.iter().zip(timed);
+    let rows: Vec<VariantSteps> =
+        timed.filter_map(|(variant, steps)| Some(VariantSteps::new(*variant, steps?))).collect();
+    match first_error {
         Some(error) if rows.is_empty() => Err(error),
-        _ => Ok(Answer { rows, failures }),
+        _ => Ok(StepBenchmark { rows, failures }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use anyhow::bail;
 
-    fn measured(secs: f64) -> Measured {
-        Measured {
-            device: "cpu".into(),
-            seconds: vec![secs],
-            processor_secs: Vec::new(),
-            peak_bytes: None,
-            memory: String::new(),
-            split: None,
-        }
+    use super::*;
+
+    fn timed(seconds: &[f64], peak_bytes: Option<u64>) -> TimedSteps {
+        TimedSteps { seconds: seconds.to_vec(), peak_bytes, ..TimedSteps::default() }
     }
 
-    const KINDS: [(&str, bool); 3] = [("rewind", true), ("libtorch", true), ("rewind", false)];
+    const VARIANTS: [Variant; 3] = [
+        Variant { library: Library::Rewind, reversible: true },
+        Variant { library: Library::Libtorch, reversible: true },
+        Variant { library: Library::Rewind, reversible: false },
+    ];
 
     #[test]
-    fn what_was_measured_before_a_failure_stays() {
-        let mut asked = Vec::new();
-        let answer = rounds(&KINDS, 3, |number, split| {
-            asked.push((number, split));
-            match (number, asked.len()) {
+    fn the_median_is_over_the_steps_of_all_rounds() {
+        let mut rounds =
+            [timed(&[3.0, 1.0, 8.0], Some(5)), timed(&[4.0], Some(7)), timed(&[], None)]
+                .into_iter();
+        let benchmark = run_rounds(&VARIANTS[..1], 2, |_, is_split| {
+            let split = is_split.then(BTreeMap::new);
+            Ok(TimedSteps { split, ..rounds.next().unwrap() })
+        });
+        let row = benchmark.unwrap().rows.remove(0);
+        assert_eq!((row.median_secs, row.range_secs), (3.5, [1.0, 8.0]));
+        assert_eq!((row.steps.peak_bytes, row.processor_median_secs), (Some(7), None));
+        assert_eq!(row.steps.split, Some(BTreeMap::new()));
+    }
+
+    #[test]
+    fn rounds_before_a_failure_count() {
+        let mut calls = Vec::new();
+        let benchmark = run_rounds(&VARIANTS, 3, |variant, is_split| {
+            let n = VARIANTS.iter().position(|other| *other == variant).unwrap();
+            calls.push((n, is_split));
+            match (n, calls.len()) {
                 (1, _) => bail!("no such device"),
                 (2, 5..) => bail!("out of memory"),
-                _ => Ok(measured(1.0)),
+                _ => Ok(timed(&[1.0], None)),
             }
         });
-        let Answer { rows, failures } = answer.unwrap();
-        let whole = |number, split| (number, split);
-        // The third fails in the second round, the second at once: neither is asked again.
-        let expected = [(0, false), (1, false), (2, false), (0, false), (2, false), (0, false)];
-        let expected: Vec<_> = expected.into_iter().chain([whole(0, true)]).collect();
-        assert_eq!(asked, expected);
-        let counts: Vec<usize> = rows.iter().map(|row| row.measured.seconds.len()).collect();
+        let StepBenchmark { rows, failures } = benchmark.unwrap();
+        // The second fails at once, the third in the second round: neither is measured again.
+        let rounds = [0, 1, 2, 0, 2, 0].map(|n| (n, false));
+        assert_eq!(calls, [&rounds[..], &[(0, true)]].concat());
+        let counts: Vec<usize> = rows.iter().map(|row| row.steps.seconds.len()).collect();
         assert_eq!(counts, [3, 1]);
-        let told = ["reversible in libtorch: no such", "plain in rewind, from round 2 on: out of"];
         assert_eq!(failures.len(), 2);
-        assert!(failures.iter().zip(told).all(|(a, b)| a.starts_with(b)), "{failures:?}");
+        assert!(failures[0].starts_with("reversible in libtorch: no such"), "{failures:?}");
+        let second = "non-reversible in rewind, from round 2 on: out of";
+        assert!(failures[1].starts_with(second), "{failures:?}");
     }
 
     #[test]
-    fn nothing_measured_is_an_error_and_a_lost_split_is_not() {
-        let error = rounds(&KINDS, 2, |number, _| bail!("failure {number}")).unwrap_err();
-        assert_eq!(error.to_string(), "failure 0");
-        let answer = rounds(&KINDS, 1, |_, split| match split {
+    fn only_a_benchmark_without_any_measurement_is_an_error() {
+        let error = run_rounds(&VARIANTS, 2, |variant, _| bail!("{variant}")).unwrap_err();
+        assert_eq!(error.to_string(), "reversible in rewind");
+        let benchmark = run_rounds(&VARIANTS, 1, |_, is_split| match is_split {
             true => bail!("the clock stopped"),
-            false => Ok(measured(1.0)),
+            false => Ok(timed(&[1.0], None)),
         });
-        let Answer { rows, failures } = answer.unwrap();
+        let StepBenchmark { rows, failures } = benchmark.unwrap();
         assert_eq!((rows.len(), failures.len()), (3, 2));
     }
 }
