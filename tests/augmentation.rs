@@ -1,8 +1,7 @@
-//! Augmentation changes what a patch looks like, never what its labels say, and interpolates as
-//! other software does.
+//! Augmentation moves labels with their intensities and interpolates as SciPy does.
 
+use integration_tests::data;
 use model_core::{Affine, Case, Grid, LabelMap, PreprocessConfig, Task, UNetConfig, Volume};
-use promises::data;
 use trainer_data::augment::{Augmentation, ControlGrid, Elastic};
 use trainer_data::cases::{PreparedCase, prepare_case};
 use trainer_data::data_set::DataSet;
@@ -18,27 +17,27 @@ fn network(channels: usize) -> UNetConfig {
     }
 }
 
-/// A scan of 16³ voxels with these intensities and labels, by their place; its second channel is 1
-/// everywhere.
+/// Returns a case of 16³ voxels with the given intensity and label of each voxel index. Its second channel
+/// is 1 everywhere.
 fn case(value: impl Fn(usize) -> f32, label: impl Fn(usize) -> u8) -> PreparedCase {
     let grid = Grid::new([16; 3], Affine::IDENTITY);
-    let places = 0..grid.num_voxels();
-    let voxels = places.clone().map(|n| n as f32).collect();
+    let indices = 0..grid.num_voxels();
+    let voxels = indices.clone().map(|n| n as f32).collect();
     let volume = Volume::new(grid.clone(), voxels).unwrap();
-    let labels = Some(LabelMap::new(grid, places.clone().map(label).collect()).unwrap());
+    let labels = Some(LabelMap::new(grid, indices.clone().map(label).collect()).unwrap());
     let names = (1..7).map(|code| (code, code.to_string())).collect();
     let task = Task::exclusive("test", vec!["a".into(), "b".into()], names);
     let case = Case::new("test", vec![volume; 2], labels, &task).unwrap();
     let mut prepared = prepare_case(case, &PreprocessConfig::default(), &network(2)).unwrap().0;
     assert_eq!(prepared.input.dims, [16; 3]);
-    // As they are, not as z-scores.
-    prepared.input.values = places.clone().map(value).chain(places.map(|_| 1.0)).collect();
+    // Replaces the z-scores.
+    prepared.input.values = indices.clone().map(value).chain(indices.map(|_| 1.0)).collect();
     prepared
 }
 
-/// The numbers come from `augmentation/golden.py`.
+/// `augmentation/golden.py` writes the expected numbers.
 #[test]
-fn patches_are_interpolated_as_scipy_does() {
+fn patches_are_interpolated_as_in_scipy() {
     let case = case(|n| (n * 37 % 101) as f32 / 10.0, |n| (n * 53 % 7) as u8);
     let constant = |value| Some(ControlGrid { size: [1; 3], values: vec![value] });
     let augmentation = Augmentation {
@@ -70,11 +69,11 @@ fn patches_are_interpolated_as_scipy_does() {
     assert_eq!(labels.iter().map(|label| u32::from(*label)).sum::<u32>(), 3825);
 }
 
-/// Label 1 is where intensities are 2 and not 1: half of the scan.
+/// In one half of the scan the label is 1 and the intensity 2, in the other 0 and 1.
 #[test]
-fn labels_stay_where_their_intensities_are() {
-    let right = |n: usize| n % 16 >= 8;
-    let case = case(|n| if right(n) { 2.0 } else { 1.0 }, |n| u8::from(right(n)));
+fn labels_move_with_their_intensities() {
+    let is_right = |n: usize| n % 16 >= 8;
+    let case = case(|n| if is_right(n) { 2.0 } else { 1.0 }, |n| u8::from(is_right(n)));
     for name in ["pendse", "brugger", "default"] {
         let mut settings = AugmentSettings::preset(name).unwrap();
         (settings.gain, settings.shift, settings.gamma, settings.noise) = (0.0, 0.0, 0.0, 0.0);
@@ -86,12 +85,12 @@ fn labels_stay_where_their_intensities_are() {
             let (values, labels) =
                 cut_patch(&case, &PatchDraw { start: [0; 3], augmentation }, [16; 3]);
             for (n, (&value, &label)) in values.iter().zip(&labels).enumerate() {
-                let inside = values[4096 + n] > 1.0 - 1e-5;
-                // At 1.5 it is both.
-                if inside && (value - 1.5).abs() > 1e-3 {
+                let is_inside = values[4096 + n] > 1.0 - 1e-5;
+                // An intensity of 1.5 is on the border of both labels.
+                if is_inside && (value - 1.5).abs() > 1e-3 {
                     assert_eq!(label, u8::from(value > 1.5), "{name}: {value}");
                     compared += 1;
-                    moved += usize::from(label != u8::from(right(n)));
+                    moved += usize::from(label != u8::from(is_right(n)));
                 }
             }
         }
@@ -100,19 +99,19 @@ fn labels_stay_where_their_intensities_are() {
 }
 
 #[test]
-fn sets_are_named_in_settings_and_on_the_command_line() {
+fn settings_and_the_command_line_name_a_preset() {
     let config = TrainConfig::parse("[augment]\npreset = \"brugger\"\nnoise = 0.2").unwrap();
     let brugger = AugmentSettings::brugger();
     assert_eq!(config.augment, AugmentSettings { noise: 0.2, ..brugger.clone() });
     let single = ["augment.preset=pendse", "augment.scale=0.3", "augment.flip=[true,false,false]"];
     let single = single.map(String::from);
     let sources = Sources { base: Some(&config), single: &single, ..Sources::default() };
-    let wanted = AugmentSettings {
+    let expected = AugmentSettings {
         scale: [0.3; 3],
         flip: [true, false, false],
         ..AugmentSettings::pendse()
     };
-    assert_eq!(sources.settings().unwrap().augment, wanted);
+    assert_eq!(sources.settings().unwrap().augment, expected);
     for recipe in ["pendse", "brugger"] {
         let config = TrainConfig::parse(&format!("recipe = \"{recipe}\"")).unwrap();
         assert_eq!(config.augment, AugmentSettings::preset(recipe).unwrap());
@@ -134,7 +133,7 @@ fn real_scans_stay_finite_and_keep_their_labels() {
         let before = count(&case.labels);
         for name in AUGMENTATIONS {
             let augment = AugmentSettings::preset(name).unwrap();
-            // Ten voxels are much in so small a scan.
+            // A displacement of ten voxels is too large for such a small scan.
             let elastic_voxels = augment.elastic_voxels.map(|voxels| voxels / 5.0);
             let augment = AugmentSettings { elastic_voxels, ..augment };
             let config =

@@ -20,8 +20,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fantoccini::Client;
+use integration_tests::skipped;
 use model_core::{EmptyRule, LabelMap, Region, formats::nifti, metrics, phantom};
-use promises::skipped;
 use serde_json::json;
 use web_viewer::share::{self, SharedResult};
 

@@ -1,5 +1,5 @@
-//! Files of one case that state their geometry in different words hold the same voxels, and images
-//! and labels stay on each other where the network sees another spacing.
+//! Images and labels of a case stay aligned in different axis orders, with different headers and after
+//! resampling.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use trainer_data::data_set::{CaseFiles, DataSet, LoadedCase};
 use trainer_data::inspect::Inspection;
 use trainer_evaluate::{Options, evaluate};
 
-/// 6 × 5 × 4 voxels of 1 × 2 × 3 mm: right, front, top.
+/// Returns a grid of 6 × 5 × 4 voxels of 1 × 2 × 3 mm, along right, anterior and superior.
 fn grid() -> Grid {
     Grid::new([6, 5, 4], Affine::from_rows([[1., 0., 0., 5.], [0., 2., 0., 6.], [0., 0., 3., 7.]]))
 }
@@ -28,8 +28,8 @@ fn labels(grid: &Grid) -> LabelMap {
     LabelMap::new(grid.clone(), labels).unwrap()
 }
 
-/// The same map stored in another axis order: `axes` and `flips` as in [`Orientation`].
-fn stored_otherwise(map: &LabelMap, axes: [usize; 3], flips: [bool; 3]) -> LabelMap {
+/// Returns the same map in another axis order, with `axes` and `flips` as in [`Orientation`].
+fn reoriented(map: &LabelMap, axes: [usize; 3], flips: [bool; 3]) -> LabelMap {
     let order = Orientation { axes, flips };
     let old_from_new = order.source_from_canonical(map.grid().dims);
     let grid = Grid::new(
@@ -39,6 +39,7 @@ fn stored_otherwise(map: &LabelMap, axes: [usize; 3], flips: [bool; 3]) -> Label
     LabelMap::new(grid, order.to_canonical(map.grid().dims, map.labels())).unwrap()
 }
 
+/// Removes the codes of the sform and the qform from a file.
 fn without_codes(bytes: &[u8]) -> Vec<u8> {
     let without_codes = |volume: Volume| {
         let mut grid = volume.grid().clone();
@@ -54,6 +55,7 @@ fn task() -> Task {
     Task::exclusive("test", vec!["MRI".into()], labels)
 }
 
+/// Writes the files of a case.
 fn files(folder: &Path, image: &[u8], labels: &LabelMap) -> CaseFiles {
     let write = |name: &str, bytes: &[u8]| -> PathBuf {
         let file = folder.join(name);
@@ -67,6 +69,7 @@ fn files(folder: &Path, image: &[u8], labels: &LabelMap) -> CaseFiles {
     }
 }
 
+/// Writes the files of a case to a temporary folder and reads the case.
 fn read(image: &[u8], labels: &LabelMap, tolerance_voxels: f64) -> Result<LoadedCase, String> {
     let folder = tempfile::tempdir().unwrap();
     let files = files(folder.path(), image, labels);
@@ -74,22 +77,22 @@ fn read(image: &[u8], labels: &LabelMap, tolerance_voxels: f64) -> Result<Loaded
 }
 
 #[test]
-fn labels_in_any_axis_order_lie_on_their_scan() {
+fn labels_in_any_axis_order_are_aligned_with_their_scan() {
     let map = labels(&grid());
     for axes in [[0, 1, 2], [1, 0, 2], [2, 0, 1], [2, 1, 0]] {
         for bits in 0..8 {
             let flips = [0, 1, 2].map(|bit| bits >> bit & 1 == 1);
-            let loaded = read(&image(&grid()), &stored_otherwise(&map, axes, flips), 0.1).unwrap();
-            let found = loaded.case.labels.unwrap();
-            assert_eq!(found.labels(), map.labels(), "{axes:?} {flips:?}");
-            assert_eq!(*found.grid(), nifti::read_grid(&image(&grid())).unwrap().0);
+            let loaded = read(&image(&grid()), &reoriented(&map, axes, flips), 0.1).unwrap();
+            let aligned = loaded.case.labels.unwrap();
+            assert_eq!(aligned.labels(), map.labels(), "{axes:?} {flips:?}");
+            assert_eq!(*aligned.grid(), nifti::read_grid(&image(&grid())).unwrap().0);
             assert_eq!(loaded.warnings, []);
         }
     }
 }
 
 #[test]
-fn a_prediction_in_another_axis_order_scores_as_the_same() {
+fn a_prediction_in_another_axis_order_has_the_same_scores() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, map: &LabelMap| {
         let file = folder.path().join(name);
@@ -98,13 +101,13 @@ fn a_prediction_in_another_axis_order_scores_as_the_same() {
     };
     let map = labels(&grid());
     let reference = write("reference.nii.gz", &map);
-    let turned = write("turned.nii.gz", &stored_otherwise(&map, [2, 0, 1], [true, false, true]));
-    let result = evaluate(&turned, &reference, &Options::default()).unwrap();
+    let prediction = write("prediction.nii.gz", &reoriented(&map, [2, 0, 1], [true, false, true]));
+    let result = evaluate(&prediction, &reference, &Options::default()).unwrap();
     assert!(result.cases[0].scores.iter().all(|scores| scores.dice == 1.0));
 }
 
 #[test]
-fn a_shift_below_a_tenth_of_a_voxel_is_a_warning_and_more_needs_the_option() {
+fn a_shift_below_a_tenth_of_a_voxel_is_a_warning_and_a_larger_one_an_error() {
     let shifted = |mm: f64| {
         let mut world_from_voxel = grid().world_from_voxel;
         world_from_voxel.0.translation.y += mm;
@@ -119,9 +122,9 @@ fn a_shift_below_a_tenth_of_a_voxel_is_a_warning_and_more_needs_the_option() {
     assert!(read(&image, &shifted(1.0), 0.6).is_ok());
 }
 
-/// nibabel and SimpleITK write an orientation beside a scan that states none.
+/// nibabel and SimpleITK write labels with an orientation for a scan without one.
 #[test]
-fn a_scan_without_orientation_contradicts_no_label() {
+fn a_scan_without_orientation_accepts_labels_with_one() {
     let image = without_codes(&image(&grid()));
     let by_nibabel = [[-1., 0., 0., 2.5], [0., 2., 0., -4.], [0., 0., 3., -4.5]];
     let by_itk = [[-1., 0., 0., 0.], [0., -2., 0., 0.], [0., 0., 3., 0.]];
@@ -131,7 +134,7 @@ fn a_scan_without_orientation_contradicts_no_label() {
         assert_eq!(loaded.case.labels.unwrap().labels(), map.labels());
         assert!(loaded.warnings[0].0.contains("does not state how the scan lies"));
     }
-    // All of it is told by `rewind inspect`.
+    // `rewind inspect` reports the warnings.
     let folder = tempfile::tempdir().unwrap();
     let map = labels(&Grid::new([6, 5, 4], Affine::from_rows(by_itk)));
     let case = files(folder.path(), &image, &map);
@@ -139,8 +142,7 @@ fn a_scan_without_orientation_contradicts_no_label() {
     assert!(report.contains("no faults") && report.contains("may be swapped"), "{report}");
 }
 
-/// Two ellipsoids, one in the other, in an image of the same shape; `shift` moves them by parts of
-/// the extent.
+/// Returns an image and the labels of two nested ellipsoids. `shift` is a fraction of the extent.
 fn ellipsoids(dims: [usize; 3], spacing_mm: [f64; 3], shift: [f64; 3]) -> (Volume, LabelMap) {
     let grid = Grid::new(dims, Affine::from_spacing(spacing_mm));
     let shape = |n: usize, scale: f64| {
@@ -157,7 +159,7 @@ fn ellipsoids(dims: [usize; 3], spacing_mm: [f64; 3], shift: [f64; 3]) -> (Volum
     (Volume::new(grid.clone(), voxels).unwrap(), LabelMap::new(grid, labels).unwrap())
 }
 
-/// The center of mass of a weight, in voxels.
+/// Returns the center of mass of a weight in voxels.
 fn centroid(dims: [usize; 3], weight: impl Fn(usize) -> f64) -> [f64; 3] {
     let (mut sum, mut moments) = (0.0, [0.0; 3]);
     for n in 0..dims.iter().product() {
@@ -168,10 +170,10 @@ fn centroid(dims: [usize; 3], weight: impl Fn(usize) -> f64) -> [f64; 3] {
     moments.map(|moment| moment / sum)
 }
 
-/// The mean over ellipsoids that cut the voxels in many ways: of a single one, a layer of voxels
-/// that is half inside moves the center of its labels.
+/// Takes the mean over many shifts, because a layer of voxels that is half inside a single ellipsoid moves
+/// the center of its labels.
 #[test]
-fn resampled_labels_lie_on_the_resampled_image_and_come_back() {
+fn resampled_labels_are_aligned_with_the_resampled_image_and_can_be_restored() {
     let mut network = UNetConfig::preset("demo", 1, 3).unwrap();
     network.widths.truncate(1);
     let cases = [
@@ -183,22 +185,22 @@ fn resampled_labels_lie_on_the_resampled_image_and_come_back() {
         ([0.8, 1.0, 3.0], [1.2, 0.9, 1.0], 0.93),
     ];
     const NUM_SHIFTS: usize = 24;
-    for (source_mm, wanted_mm, least_dice) in cases {
-        let name = format!("{source_mm:?} to {wanted_mm:?}");
+    for (source_mm, target_mm, min_dice) in cases {
+        let name = format!("{source_mm:?} to {target_mm:?}");
         let dims = source_mm.map(|spacing: f64| (48.0 / spacing).round() as usize);
         let config = PreprocessConfig {
-            spacing_mm: Some(wanted_mm),
+            spacing_mm: Some(target_mm),
             foreground: Foreground::Whole,
             ..PreprocessConfig::default()
         };
-        let (mut apart, mut moved) = ([0.0; 3], [0.0; 3]);
+        let (mut misalignment, mut displacement) = ([0.0; 3], [0.0; 3]);
         for n in 0..NUM_SHIFTS {
-            // Over the twelfth of the extent that is a voxel of 4 mm, in another order along each axis.
+            // Covers a voxel of 4 mm, a twelfth of the extent, in another order along each axis.
             let shift = [1, 5, 7].map(|step| (n * step % NUM_SHIFTS) as f64 / 12.0 / 24.0);
             let (volume, map) = ellipsoids(dims, source_mm, shift);
             let (input, placement) = preprocess(&[volume], &config, &network).unwrap();
-            let placed = placement.place_labels(&map);
-            // Padding is 0, the image's background is its darkest value.
+            let resampled = placement.place_labels(&map);
+            // Padding has the value 0, the image's background the smallest value.
             let darkest = input.values.iter().copied().fold(f32::INFINITY, f32::min);
             let [si, sj, sk] = placement.scaled_dims();
             let pad = |a: usize| (input.dims[a] - placement.scaled_dims()[a]) / 2;
@@ -211,20 +213,20 @@ fn resampled_labels_lie_on_the_resampled_image_and_come_back() {
             let weight =
                 |n: usize| if is_inside(n) { f64::from(input.values[n] - darkest) } else { 0.0 };
             let of_image = centroid(input.dims, weight);
-            let of_labels = centroid(input.dims, |n| f64::from(placed[n]));
-            let restored = placement.restore(&placed);
+            let of_labels = centroid(input.dims, |n| f64::from(resampled[n]));
+            let restored = placement.restore(&resampled);
             let back = centroid(dims, |n| f64::from(restored.labels()[n]));
-            let truth = centroid(dims, |n| f64::from(map.labels()[n]));
+            let original = centroid(dims, |n| f64::from(map.labels()[n]));
             for a in 0..3 {
-                apart[a] += (of_image[a] - of_labels[a]) / NUM_SHIFTS as f64;
-                moved[a] += (back[a] - truth[a]) / NUM_SHIFTS as f64;
+                misalignment[a] += (of_image[a] - of_labels[a]) / NUM_SHIFTS as f64;
+                displacement[a] += (back[a] - original[a]) / NUM_SHIFTS as f64;
             }
             for codes in [&[1u8, 2][..], &[2]] {
                 let score = dice(restored.labels(), map.labels(), codes, EmptyRule::Brats2023);
-                assert!(score > least_dice, "{name}, {codes:?}: {score}");
+                assert!(score > min_dice, "{name}, {codes:?}: {score}");
             }
         }
-        assert!(apart.iter().all(|a| a.abs() < 0.02), "{name}: {apart:?}");
-        assert!(moved.iter().all(|a| a.abs() < 0.02), "{name} and back: {moved:?}");
+        assert!(misalignment.iter().all(|a| a.abs() < 0.02), "{name}: {misalignment:?}");
+        assert!(displacement.iter().all(|a| a.abs() < 0.02), "{name} and back: {displacement:?}");
     }
 }

@@ -1,5 +1,4 @@
-//! Who reads what `rewind` prints may leave, as `rewind … | head -1` does: a command ends without a
-//! word, a training goes on.
+//! A closed output pipe, as in `rewind … | head -1`, ends a command silently. A training continues.
 
 use std::env;
 use std::fs;
@@ -11,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::parallel::saved_steps;
 
-/// The words of a command line, one a line, for a process that is to run it.
+/// The environment variable with the command line of the child process, one word per line.
 const WORDS: &str = "REWIND_CLOSED_PIPES_WORDS";
 
-/// What a signal's number is, on every Unix.
+/// The signal's number on every Unix.
 const SIGPIPE: i32 = 13;
 
-/// In a process that [`unread`] started: runs the command line once nobody reads any more.
-fn run_where_asked() {
+/// Runs the command line after the pipe was closed, if [`start_unread`] started this process.
+fn run_in_child() {
     let Ok(words) = env::var(WORDS) else { return };
     println!("\nready");
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
@@ -26,8 +25,8 @@ fn run_where_asked() {
     std::process::exit(i32::from(code != ExitCode::SUCCESS));
 }
 
-/// Starts this test binary again with a command line of `rewind`, whose stdout nobody reads.
-fn unread(test: &str, words: &[&str]) -> Child {
+/// Starts this test binary again with a command line of `rewind`. The pipe of its stdout is closed.
+fn start_unread(test: &str, words: &[&str]) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", &format!("closed_pipes::{test}"), "--nocapture", "--test-threads=1"]);
     command.env(WORDS, words.join("\n")).env("RAYON_NUM_THREADS", "1");
@@ -39,8 +38,8 @@ fn unread(test: &str, words: &[&str]) -> Child {
 }
 
 #[test]
-fn a_command_whose_reader_has_gone_ends_without_a_word() {
-    run_where_asked();
+fn a_command_with_a_closed_pipe_ends_silently() {
+    run_in_child();
     let all: [&[&str]; 4] = [
         &["plan", "--preset", "demo", "--size", "32x32x32"],
         &["completions", "bash"],
@@ -48,19 +47,19 @@ fn a_command_whose_reader_has_gone_ends_without_a_word() {
         &["--help"],
     ];
     for words in all {
-        let test = "a_command_whose_reader_has_gone_ends_without_a_word";
-        let mut child = unread(test, &[&["rewind"], words].concat());
+        let test = "a_command_with_a_closed_pipe_ends_silently";
+        let mut child = start_unread(test, &[&["rewind"], words].concat());
         drop(child.stdin.take());
-        let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let status = child.wait().unwrap();
-        assert_eq!((status.signal(), said.as_str()), (Some(SIGPIPE), ""), "{words:?}: {status}");
+        assert_eq!((status.signal(), stderr.as_str()), (Some(SIGPIPE), ""), "{words:?}: {status}");
     }
 }
 
 #[test]
-fn a_training_whose_readers_have_gone_ends_at_a_checkpoint_when_asked_to() {
-    run_where_asked();
+fn a_training_with_closed_pipes_stops_at_a_checkpoint_on_ctrl_c() {
+    run_in_child();
     let folder = tempfile::tempdir().unwrap();
     let [data, out, cache] = ["data", "run", "cache"].map(|name| folder.path().join(name));
     trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
@@ -69,8 +68,8 @@ fn a_training_whose_readers_have_gone_ends_at_a_checkpoint_when_asked_to() {
     words.extend(["--data", data.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     words.extend(["--held-out", "0.4", "--steps", "10000", "--validate-every", "10000"]);
     words.extend(["--set", "checkpoint_every=10000", "--set", "log_every=1", "--set", &cache]);
-    let test = "a_training_whose_readers_have_gone_ends_at_a_checkpoint_when_asked_to";
-    let mut child = unread(test, &words);
+    let test = "a_training_with_closed_pipes_stops_at_a_checkpoint_on_ctrl_c";
+    let mut child = start_unread(test, &words);
     drop((child.stderr.take(), child.stdin.take()));
 
     let started = Instant::now();
@@ -81,7 +80,7 @@ fn a_training_whose_readers_have_gone_ends_at_a_checkpoint_when_asked_to() {
         assert!(started.elapsed() < Duration::from_secs(60), "no steps in a minute");
         sleep(Duration::from_millis(5));
     }
-    // Ctrl-C, which ends the reader too.
+    // Ctrl-C also ends the reader of the pipe.
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     let status = child.wait().unwrap();

@@ -8,8 +8,8 @@ mod unused_files;
 use std::fs;
 use std::path::Path;
 
+use integration_tests::data;
 use model_core::{Head, Task, formats::nifti};
-use promises::data;
 use trainer_data::data_set::{DataSet, Layout};
 use trainer_data::inspect::Inspection;
 use trainer_evaluate::{Options, evaluate};

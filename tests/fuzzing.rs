@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use promises::fuzz::{Afterwards, FailureKind, Settings, Target, fuzz, replay};
+use integration_tests::fuzz::{Afterwards, FailureKind, Settings, Target, fuzz, replay};
 use rand::Rng;
 
 /// A reader that fails in each way at one byte of four.
@@ -42,7 +42,7 @@ fn settings(out: &std::path::Path) -> Settings {
 const OUT: &str = "REWIND_FUZZING_OUT";
 
 /// Fuzzes; in the child that this starts, reads.
-fn run(test: &str, target: &Target) -> (tempfile::TempDir, promises::fuzz::Report) {
+fn run(test: &str, target: &Target) -> (tempfile::TempDir, integration_tests::fuzz::Report) {
     let folder = tempfile::tempdir().unwrap();
     let out = env::var_os(OUT).map_or(folder.path().to_path_buf(), Into::into);
     let report = fuzz(target, &settings(&out), || {

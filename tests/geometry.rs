@@ -6,13 +6,13 @@ use std::io::Read;
 
 use ::nifti::{InMemNiftiObject, NiftiObject, NiftiVolume, RandomAccessNiftiVolume};
 use flate2::read::MultiGzDecoder;
+use integration_tests::data;
 use model_core::metrics::{EmptyRule, dice};
 use model_core::task::dataset::Manifest;
 use model_core::{
     Affine, Case, Foreground, Grid, Head, LabelMap, NiftiTransforms, PreprocessConfig, Task,
     UNetConfig, Volume, formats::nifti, phantom, postprocess, preprocess,
 };
-use promises::data;
 
 fn unpacked(bytes: &[u8]) -> Vec<u8> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {

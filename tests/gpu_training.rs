@@ -1,20 +1,24 @@
-//! Training on a graphics card, through wgpu, is the training that the CPU does. Built with the
-//! feature `wgpu`; `cargo xtask test --gpu` runs it, on software Vulkan where there is no card.
+//! Training on a graphics card through wgpu has the losses and gradients of training on the CPU.
+//!
+//! These tests need the feature `wgpu`. `cargo xtask test --gpu` runs them, on software Vulkan if there is no
+//! card.
 
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use promises::skipped;
+use integration_tests::skipped;
 use trainer_run::config::{AugmentSettings, Float, TrainConfig};
 use trainer_run::metrics_log::{History, Values};
 use trainer_train::device::device;
 use trainer_train::train::{TrainJob, train};
 
-use crate::training_path::settings;
+use crate::training_to_prediction::settings;
 
-/// The card, or a software adapter. Where the build or the machine has none this says "skipped: …";
-/// with `$REWIND_REQUIRE_GPU` set in a build that could have one, that is a failure.
-fn card() -> Option<Device> {
+/// Returns the graphics card or a software adapter.
+///
+/// If the build or the machine has none, this function prints "skipped: …" and returns `None`. In a build
+/// with wgpu it panics instead if `$REWIND_REQUIRE_GPU` is set.
+fn gpu() -> Option<Device> {
     match device(Some("wgpu")) {
         Ok(device) => Some(device),
         Err(error) => {
@@ -27,25 +31,31 @@ fn card() -> Option<Device> {
 }
 
 #[test]
-fn steps_on_a_card_are_those_on_the_cpu() {
-    let Some(card) = card() else { return };
-    // Losses and norms may differ by so much, and Dice.
-    for (precision, bound, dice_bound) in [(Float::F32, 2e-3, 0.02), (Float::F16, 3e-2, 0.05)] {
+fn steps_on_a_gpu_agree_with_steps_on_the_cpu() {
+    let Some(gpu_device) = gpu() else { return };
+    // The tolerances of losses and gradient norms (relative) and of Dice.
+    for (precision, tolerance, dice_tolerance) in
+        [(Float::F32, 2e-3, 0.02), (Float::F16, 3e-2, 0.05)]
+    {
         let (cpu, cpu_dice) = steps(&Device::flex(), precision);
-        let (gpu, gpu_dice) = steps(&card, precision);
+        let (gpu, gpu_dice) = steps(&gpu_device, precision);
         assert_eq!((cpu.len(), gpu.len()), (4, 4));
         for (step, (a, b)) in cpu.iter().zip(&gpu).enumerate() {
-            for (what, a, b) in [("loss", a.0, b.0), ("gradient norm", a.1, b.1)] {
-                let is_near = (a - b).abs() < bound * a.abs();
-                assert!(is_near, "{precision:?}, step {step}: {what} {a} on the CPU, {b} here");
+            for (name, a, b) in [("loss", a.0, b.0), ("gradient norm", a.1, b.1)] {
+                let is_near = (a - b).abs() < tolerance * a.abs();
+                assert!(
+                    is_near,
+                    "{precision:?}, step {step}: {name} {a} on the CPU, {b} on the GPU"
+                );
             }
         }
-        let is_near = (cpu_dice - gpu_dice).abs() < dice_bound;
-        assert!(is_near, "{precision:?}: {cpu_dice} on the CPU, {gpu_dice} here");
+        let is_near = (cpu_dice - gpu_dice).abs() < dice_tolerance;
+        assert!(is_near, "{precision:?}: {cpu_dice} on the CPU, {gpu_dice} on the GPU");
     }
 }
 
-/// Loss and gradient norm of each of four steps on a phantom, and the Dice that they lead to.
+/// Trains four steps on a phantom. Returns the loss and the gradient norm of each step, and the Dice after
+/// the last.
 fn steps(device: &Device, precision: Float) -> (Vec<(f64, f64)>, f64) {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
@@ -65,14 +75,13 @@ fn steps(device: &Device, precision: Float) -> (Vec<(f64, f64)>, f64) {
         train(TrainJob::new(&data, &out), &config, device, &AtomicBool::new(false)).unwrap();
     assert!(outcome.finished);
     let history = History::read(&out).unwrap();
-    let of = |norm: bool| {
-        let numbers = history.training(|values| match values {
-            Values::Training { loss, gradient_norm, .. } => {
-                Some(if norm { *gradient_norm } else { *loss })
-            }
+    let column = |value: fn(f64, f64) -> f64| {
+        let rows = history.training(|values| match values {
+            Values::Training { loss, gradient_norm, .. } => Some(value(*loss, *gradient_norm)),
             Values::Validation(_) => None,
         });
-        numbers.into_iter().map(|(_, number)| number)
+        rows.into_iter().map(|(_, number)| number)
     };
-    (of(false).zip(of(true)).collect(), outcome.best.expect("validated").dice)
+    let losses_and_norms = column(|loss, _| loss).zip(column(|_, norm| norm)).collect();
+    (losses_and_norms, outcome.best.expect("validated").dice)
 }

@@ -6,9 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, write::GzEncoder};
+use integration_tests::{data, held_bytes, in_child_process, most_held_bytes};
 use model_core::task::dataset::Manifest;
 use model_core::{Affine, Bundle, Error, Grid, LabelMap, Placement, Volume, formats::nifti};
-use promises::{alone, data, held_bytes, take_peak_bytes};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -94,7 +94,7 @@ fn mutate(bytes: &mut [u8], range: std::ops::Range<usize>, random: &mut ChaCha8R
 #[test]
 fn mutated_headers_neither_panic_nor_allocate_much_memory() {
     let name = "hostile_input::mutated_headers_neither_panic_nor_allocate_much_memory";
-    let outcome = alone(name, "", |_| {
+    let outcome = in_child_process(name, "", |_| {
         let (_, plain) = small_file();
         let mut random = ChaCha8Rng::seed_from_u64(20_000);
         let (mut num_read, mut max_peak_bytes) = (0, 0);
@@ -172,7 +172,7 @@ fn mutated_compressed_bytes_bundles_and_descriptions_never_panic() {
 #[test]
 fn huge_sizes_are_refused_without_large_allocations() {
     let name = "hostile_input::huge_sizes_are_refused_without_large_allocations";
-    let outcome = alone(name, "", |_| {
+    let outcome = in_child_process(name, "", |_| {
         let (_, plain) = small_file();
         let dims: [[i16; 8]; 7] = [
             [3, 32767, 32767, 32767, 1, 1, 1, 1],
@@ -209,7 +209,7 @@ fn huge_sizes_are_refused_without_large_allocations() {
 #[test]
 fn hostile_bundles_are_refused_without_large_allocations() {
     let name = "hostile_input::hostile_bundles_are_refused_without_large_allocations";
-    let outcome = alone(name, "", |_| {
+    let outcome = in_child_process(name, "", |_| {
         let bytes = small_bundle().to_bytes().unwrap();
         let header_length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         let header = std::str::from_utf8(&bytes[8..8 + header_length]).unwrap().to_string();

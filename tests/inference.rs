@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use burn::tensor::Device;
+use integration_tests::most_held_bytes;
 use model_core::{
     Bundle, Case, Foreground, LabelMap, PreprocessConfig, UNetConfig, formats::nifti, phantom,
     preprocess,
 };
-use promises::take_peak_bytes;
 use trainer_predict::fit::Extent;
 use trainer_predict::inputs::{self, Inputs, Split};
 use trainer_predict::record::Record;
@@ -39,11 +39,11 @@ pub(crate) fn models() -> Vec<Bundle> {
             average: 0.9,
             patch: [24; 3],
             validate_every: 50.into(),
-            cache: crate::training_path::cache(),
+            cache: crate::training_to_prediction::cache(),
             ..TrainConfig::default()
         };
         let (data, out) = (folder.join("data"), folder.join(format!("seed-{seed}")));
-        crate::training_path::train(&data, &out, &config).unwrap();
+        crate::training_to_prediction::train(&data, &out, &config).unwrap();
         trainer_run::run_folder::read_bundle(&out).unwrap()
     };
     let all = || {
@@ -91,14 +91,14 @@ fn what_a_forward_pass_holds_is_known_before_it_runs() {
         ..UNetConfig::preset(network, 4, 3).unwrap()
     };
     for preset in ["demo", "pendse-baseline", "unet3d"] {
-        let outcome = promises::alone(name, preset, |preset| {
+        let outcome = integration_tests::in_child_process(name, preset, |preset| {
             let network = model_core::nets::UNet3d::new(&sizes(preset), &Device::flex());
             let input =
                 model_core::Input { channels: 4, dims: [64; 3], values: vec![0.5; 4 << 18] };
             // The first pass makes what all later ones use.
             drop(trainer_train::model::logits(&network, &input, &Device::flex()));
-            let before = promises::held_bytes();
-            take_peak_bytes();
+            let before = integration_tests::held_bytes();
+            most_held_bytes();
             drop(trainer_train::model::logits(&network, &input, &Device::flex()));
             format!("{}", take_peak_bytes() - before)
         });

@@ -27,7 +27,7 @@ fn sizes_and_widths() -> impl Iterator<Item = ([usize; 3], (usize, usize))> {
 
 /// An engine that shows what no kernel wrote.
 fn engine() -> Option<Engine> {
-    promises::engine().map(Engine::poisoning)
+    integration_tests::engine().map(Engine::poisoning)
 }
 
 /// As it is on this GPU, and as it is on one that has only what every GPU has.

@@ -83,7 +83,12 @@ fn the_trainer_knows_no_page() {
 
 #[test]
 fn the_projects_own_commands_only_spawn_commands() {
-    check("xtask", "", "", &["model-core", "shaders", "trainer", "web-viewer", "promises"]);
+    check(
+        "xtask",
+        "",
+        "",
+        &["model-core", "shaders", "trainer", "web-viewer", "integration-tests"],
+    );
 }
 
 /// Each package's features in a build with these kinds of dependencies, as `cargo xtask` selects

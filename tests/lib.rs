@@ -1,15 +1,14 @@
-//! What the promises share: where real data lies, work measured alone in a process of its own, and
-//! files changed at random.
+//! Support for the integration tests: real data, child processes, networks, engines and fuzzing.
 
-mod alone;
+mod child_process;
 pub mod fuzz;
-mod gpu;
-mod networks;
+mod narrow_networks;
+mod test_engine;
 
-pub use alone::{Outcome, alone, peak_bytes};
-pub use gpu::engine;
-pub use networks::shrunk;
-pub use trainer_bench::counting_allocator::{held_bytes, take_peak_bytes};
+pub use child_process::{ChildOutcome, in_child_process, peak_bytes};
+pub use narrow_networks::narrow_network;
+pub use test_engine::engine;
+pub use trainer_bench::counting::{held_bytes, most_held_bytes};
 
 use std::env;
 use std::io::Write;
@@ -19,26 +18,28 @@ use std::path::{Path, PathBuf};
 static ALLOCATOR: trainer_bench::counting_allocator::CountingAllocator =
     trainer_bench::counting_allocator::CountingAllocator;
 
-/// The folder of the root `Cargo.toml`.
+/// Returns the folder of the root `Cargo.toml`.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the workspace")
 }
 
-/// Says in one line what a test lacks; written past the test harness, which hides what passing
-/// tests print.
+/// Prints why a test is skipped, directly to standard error: the test harness hides the output of passing
+/// tests.
 pub fn skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
-/// A file or folder of the real data, in `$REWIND_DATA` or else `../shared/data` beside the
-/// workspace. Where it is missing this says "skipped: …"; the test then returns.
+/// Returns the path of a file or folder of the real data, in `$REWIND_DATA` or in `../shared/data` beside
+/// the workspace.
+///
+/// If the path does not exist, this function prints "skipped: …" and returns `None`.
 pub fn data(path: &str) -> Option<PathBuf> {
     let folder = env::var_os("REWIND_DATA").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| root().join("../shared/data"));
-    let found = folder.join(path);
-    if !found.exists() {
+    let path_in_data = folder.join(path);
+    if !path_in_data.exists() {
         skipped(&format!("no {path} in $REWIND_DATA or ../shared/data"));
         return None;
     }
-    Some(found)
+    Some(path_in_data)
 }

@@ -1,10 +1,11 @@
-//! What Rewind promises across its crates, one file a promise.
+//! Integration tests across the crates, one file for each behavior.
 
 mod augmentation;
 mod browser;
 mod bundle;
-mod cache;
+mod case_cache;
 mod case_geometry;
+mod child_processes;
 #[cfg(unix)]
 mod closed_pipes;
 #[cfg(unix)]
@@ -15,7 +16,7 @@ mod docs;
 mod fuzzing;
 mod geometry;
 mod gpu_training;
-mod harness;
+mod hdr_img_pairs;
 mod hostile_input;
 mod inference;
 mod inference_files;
@@ -23,22 +24,22 @@ mod kernels;
 mod layering;
 mod memory;
 mod metrics;
-mod never_lost;
 mod onnx;
 #[cfg(unix)]
-mod outputs;
-mod pairs;
+mod output_files;
 mod parallel;
 mod precision;
 mod program_matches_model;
 mod ranks_alike;
 mod report;
+mod resume;
 mod reversible;
 #[cfg(unix)]
 mod run_folders;
 mod share;
 mod sources;
 mod tidy;
+mod training_loop;
 mod training_networks;
-mod training_path;
+mod training_to_prediction;
 mod wgsl_engine;

@@ -1,4 +1,4 @@
-//! A step's memory is what the plan says, and does not grow with the number of blocks.
+//! The memory of a training step agrees with the memory estimate.
 
 use burn::tensor::FloatDType;
 use model_core::UNetConfig;
@@ -7,12 +7,11 @@ use model_core::network::config::Vae;
 use model_core::network::memory_estimate::{Mode, Settings, can_rewind, estimate};
 use trainer_bench::measure_step;
 
-/// What to measure, as the child process is told: preset, blocks, mode, size, whether with the
-/// variational branch, precision.
+/// Parses the child process's argument: preset, blocks, mode, size, variational branch, precision.
 fn parse(argument: &str) -> (UNetConfig, [usize; 3], Precision) {
     let words: Vec<&str> = argument.split(' ').collect();
     let number = |n: usize| words[n].parse().unwrap();
-    let mut config = promises::shrunk(words[0]);
+    let mut config = integration_tests::narrow_network(words[0]);
     config.blocks = number(1);
     let dims = [number(3), number(3), number(3) + 2 * config.size_multiple()];
     config.vae =
@@ -25,23 +24,23 @@ fn parse(argument: &str) -> (UNetConfig, [usize; 3], Precision) {
     (mode.of(&config), dims, precision)
 }
 
-/// In a process of its own, where nothing else allocates.
-fn alone(test: &str, argument: &str) -> [u64; 2] {
-    let outcome = promises::alone(test, argument, |argument| {
+/// Returns the stored bytes and the peak bytes of a step in a child process, where nothing else allocates.
+fn measured_bytes(test: &str, argument: &str) -> [u64; 2] {
+    let outcome = integration_tests::in_child_process(test, argument, |argument| {
         let (config, dims, precision) = parse(argument);
         let device = burn::tensor::Device::flex();
-        let found = measure_step(&config, dims, precision, &device).unwrap();
-        format!("{} {}", found.stored_bytes, found.peak_bytes)
+        let measurement = measure(&config, dims, precision, &device).unwrap();
+        format!("{} {}", measurement.stored_bytes, measurement.peak_bytes)
     });
     let answer = outcome.answer.unwrap();
     let numbers: Vec<u64> = answer.split(' ').map(|n| n.parse().unwrap()).collect();
     [numbers[0], numbers[1]]
 }
 
-/// Stored within a tenth, peak within a fifth.
+/// The stored bytes agree within a tenth, the peak bytes within a fifth.
 #[test]
-fn a_step_holds_what_the_plan_says() {
-    let name = "memory::a_step_holds_what_the_plan_says";
+fn the_memory_of_a_step_agrees_with_the_estimate() {
+    let name = "memory::the_memory_of_a_step_agrees_with_the_estimate";
     let cases = [
         "pendse-baseline 1 S 32 - f32",
         "mbconv-base 2 S 32 - f32",
@@ -55,7 +54,7 @@ fn a_step_holds_what_the_plan_says() {
         "mbconv-slim 2 S 48 - mixed",
         "brugger-1-1 1 S 48 - mixed",
     ];
-    let mut worst = Vec::new();
+    let mut disagreements = Vec::new();
     for case in cases {
         for mode in Mode::ALL {
             let argument = case.replace('S', mode.name());
@@ -63,22 +62,22 @@ fn a_step_holds_what_the_plan_says() {
             if mode == Mode::Reversible && !can_rewind(&config) {
                 continue;
             }
-            let run = estimate(&config, dims, Settings { precision, ..Settings::default() })
-                .unwrap()
-                .runs;
-            let run = run.into_iter().find(|run| run.mode == mode).unwrap();
-            let [stored, peak] = alone(name, &argument);
+            let settings = Settings { precision, ..Settings::default() };
+            let runs = estimate(&config, dims, settings).unwrap().runs;
+            let run = runs.into_iter().find(|run| run.mode == mode).unwrap();
+            let [stored, peak] = measured_bytes(name, &argument);
             let ratios =
                 [run.stored_bytes as f64 / stored as f64, run.peak_bytes as f64 / peak as f64];
             let text = format!(
-                "{argument}: stored {} planned, {stored} held ({:.3}); peak {} planned, {peak} held ({:.3})",
+                "{argument}: stored {} estimated, {stored} measured ({:.3}); peak {} estimated, {peak} measured \
+                 ({:.3})",
                 run.stored_bytes, ratios[0], run.peak_bytes, ratios[1]
             );
             eprintln!("{text}");
             if (ratios[0] - 1.0).abs() > 0.1 || (ratios[1] - 1.0).abs() > 0.2 {
-                worst.push(text);
+                disagreements.push(text);
             }
         }
     }
-    assert!(worst.is_empty(), "{}", worst.join("\n"));
+    assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
 }

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use integration_tests::data;
 use model_core::metrics::{
     Connectivity, EmptyRule, Scores, Settings, Surface, components, lesion_scores, score,
     surface_distances,
 };
 use model_core::{Affine, Grid, LabelMap, Task, formats::nifti};
-use promises::data;
 use serde_json::Value;
 use trainer_evaluate::{Evaluation, Missing, Options, evaluate, find_task};
 

@@ -9,9 +9,9 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
+use integration_tests::narrow_network;
 use model_core::network::config::{PRESETS, parameters};
 use model_core::{Array, Bundle, Op, Program, Task, UNetConfig, Weights, orthogonal};
-use promises::shrunk;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use trainer_export::bundle::{Storage, write_onnx, write_onnx_sample};
@@ -40,7 +40,7 @@ fn random_weights(config: &UNetConfig) -> Weights {
 }
 
 fn bundle(preset: &str) -> Bundle {
-    let network = UNetConfig { blocks: 2, ..shrunk(preset) };
+    let network = UNetConfig { blocks: 2, ..narrow_network(preset) };
     let mut bundle = small_bundle();
     bundle.weights = random_weights(&network);
     bundle.card.network = network;

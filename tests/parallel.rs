@@ -22,7 +22,7 @@ use trainer_train::precision::network_precision;
 use trainer_train::step::{Learner, StepReport};
 use trainer_train::train::{Outcome, TrainJob, train_on};
 
-use crate::training_path::{column, short, train};
+use crate::training_to_prediction::{column, short, train};
 
 /// Ranks on the CPU.
 pub(crate) fn cpus(count: usize) -> Ranks {

@@ -19,7 +19,7 @@ use trainer_train::precision::network_precision;
 use trainer_train::step::Learner;
 use trainer_train::train::TrainJob;
 
-use crate::training_path::{column, short, train};
+use crate::training_to_prediction::{column, short, train};
 
 fn learner(config: &TrainConfig) -> Learner {
     let task = Task::builtin("brats2021").unwrap();

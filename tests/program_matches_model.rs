@@ -2,10 +2,10 @@
 //! the page runs.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use integration_tests::narrow_network;
 use model_core::nets::UNet3d;
 use model_core::network::config::{PRESETS, parameters};
 use model_core::{Array, Program, UNetConfig, Weights};
-use promises::shrunk;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shaders::{Output, Plan};
@@ -50,8 +50,8 @@ fn parameters_are_the_modules_own() {
 /// that the page is used with as they are.
 #[test]
 fn program_matches_model() {
-    let Some(engine) = promises::engine() else { return };
-    let narrow = PRESETS.map(|preset| (preset, UNetConfig { blocks: 2, ..shrunk(preset) }));
+    let Some(engine) = integration_tests::engine() else { return };
+    let narrow = PRESETS.map(|preset| (preset, UNetConfig { blocks: 2, ..narrow_network(preset) }));
     let whole = ["demo", "mbconv-slim", "mbconv-base"]
         .map(|preset| (preset, UNetConfig::preset(preset, 4, 3).unwrap()));
     for (preset, config) in narrow.into_iter().chain(whole) {

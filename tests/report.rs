@@ -30,7 +30,7 @@ fn run(folder: &Path) -> Report {
         patch: [16; 3],
         validate_every: 2.into(),
         log_every: 1.into(),
-        cache: crate::training_path::cache(),
+        cache: crate::training_to_prediction::cache(),
         ..TrainConfig::default()
     };
     let stop = AtomicBool::new(false);

@@ -2,12 +2,12 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+use integration_tests::narrow_network;
 use model_core::nets::{FeatureMap, Precision, Segment, UNet3d, backward};
 use model_core::network::config::PRESETS;
 use model_core::network::layers::{self, Backward};
 use model_core::network::memory_estimate::Mode;
 use model_core::{Activation, UNetConfig, Weights};
-use promises::shrunk;
 
 fn config(blocks: usize) -> UNetConfig {
     UNetConfig { blocks, ..UNetConfig::preset("demo", 2, 3).unwrap() }
@@ -47,7 +47,7 @@ fn inverse_recovers_the_input() {
     let device = Device::flex();
     device.seed(1);
     for preset in ["demo", "brugger-4-1", "partially-invres"] {
-        let config = UNetConfig { blocks: 4, ..shrunk(preset) };
+        let config = UNetConfig { blocks: 4, ..narrow_network(preset) };
         let sequence = sequence(&config, Precision::F32, &device);
         let x = random([2, config.widths[0], 6, 5, 7], &device);
         let back = sequence.inverse(forward(&sequence, x.clone()));
@@ -105,7 +105,7 @@ fn gradients_are_those_of_plain_autodiff() {
     let twice = PRESETS.iter().flat_map(|preset| [(preset, true), (preset, false)]);
     for (preset, rectified) in twice {
         device.seed(2);
-        let mut config = UNetConfig { blocks: 2, ..shrunk(preset) };
+        let mut config = UNetConfig { blocks: 2, ..narrow_network(preset) };
         if !rectified {
             config.activation = Activation::Identity;
         }
@@ -140,7 +140,7 @@ fn gradients_are_those_of_plain_autodiff() {
 fn blocks_rewind_in_mixed_precision() {
     // The device's draws are the process's: others in between would change what is measured.
     let test = "reversible::blocks_rewind_in_mixed_precision";
-    let outcome = promises::alone(test, "", |_| {
+    let outcome = integration_tests::in_child_process(test, "", |_| {
         rewind_in_mixed_precision();
         String::new()
     });
@@ -166,7 +166,7 @@ fn rewind_in_mixed_precision() {
 fn rewound_in(draw: u64, float: FloatDType, activation: Activation) -> (f64, f64) {
     let device = Device::flex();
     device.seed(draw);
-    let config = UNetConfig { blocks: 4, activation, ..shrunk("mbconv-slim") };
+    let config = UNetConfig { blocks: 4, activation, ..narrow_network("mbconv-slim") };
     let x = random([1, 4, 32, 32, 32], &device);
     // A loss's gradient is small; sums of larger ones leave f16's range.
     let seed = random([1, 3, 32, 32, 32], &device) * 0.1;
@@ -190,12 +190,12 @@ fn kept_and_most(blocks: usize, reversible: bool) -> (usize, usize) {
     let x = random([1, 32, 16, 16, 16], &device);
     // The first pass starts thread pools and buffers that stay.
     let _ = forward(&sequence, x.clone()).sum().backward();
-    let before = promises::held_bytes();
+    let before = integration_tests::held_bytes();
     let y = forward(&sequence, x);
-    let kept = promises::held_bytes() - before;
-    promises::take_peak_bytes();
+    let kept = integration_tests::held_bytes() - before;
+    integration_tests::most_held_bytes();
     let gradients = y.sum().backward();
-    let most = promises::take_peak_bytes() - before;
+    let most = integration_tests::most_held_bytes() - before;
     drop(gradients);
     (kept, most)
 }
@@ -204,7 +204,7 @@ fn kept_and_most(blocks: usize, reversible: bool) -> (usize, usize) {
 #[test]
 fn bytes_kept_for_backward_are_flat_in_depth() {
     let name = "reversible::bytes_kept_for_backward_are_flat_in_depth";
-    let outcome = promises::alone(name, "", |_| {
+    let outcome = integration_tests::in_child_process(name, "", |_| {
         let measure = |reversible| {
             [1, 2, 4, 8]
                 .map(|blocks| kept_and_most(blocks, reversible))
@@ -233,19 +233,19 @@ fn the_tensors_alive_at_the_peak_are_those_that_the_docs_name() {
     let name = "reversible::the_tensors_alive_at_the_peak_are_those_that_the_docs_name";
     let half = 4 * 16 * 32 * 32 * 32;
     for (preset, most) in [("demo", 4 + 4 * 2 + 1), ("partially-invres", 4 + 2)] {
-        let outcome = promises::alone(name, preset, |preset| {
+        let outcome = integration_tests::in_child_process(name, preset, |preset| {
             let config = UNetConfig::preset(preset, 2, 3).unwrap();
             let widths = (0..config.num_levels()).map(|level| 32 << level).collect();
             let config = UNetConfig { widths, blocks: 4, groups: 2, ..config };
             let device = Device::flex().autodiff();
             let sequence = sequence(&config, Precision::F32, &device);
             let step = || {
-                let before = promises::held_bytes();
+                let before = integration_tests::held_bytes();
                 let y = forward(&sequence, random([1, 32, 32, 32, 32], &device));
                 let seed = random([1, 32, 32, 32, 32], &device);
-                promises::take_peak_bytes();
+                integration_tests::most_held_bytes();
                 let gradients = backward(vec![(y, seed)]);
-                let most = promises::take_peak_bytes() - before;
+                let most = integration_tests::most_held_bytes() - before;
                 drop(gradients);
                 most
             };

@@ -1,5 +1,5 @@
-//! A run's folder is written by one training at a time, which ends at a checkpoint when it is told
-//! to, whoever tells it, and loses nothing to a full disk.
+//! One training at a time writes a run's folder. A signal ends it at a checkpoint, and a full disk loses
+//! nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use promises::skipped;
+use integration_tests::skipped;
 use trainer_run::files::lock::{FolderLock, LOCK};
 use trainer_run::run_folder::{Run, SETTINGS};
 use trainer_train::train::{TrainJob, train};
 
-use crate::commands::{ended, left, rewind, scripted, send, wait_for};
+use crate::commands::{output, rewind, rewind_in_script, send_signal, status_and_stderr, wait_for};
 use crate::parallel::saved_steps;
-use crate::training_path::{column, short};
+use crate::training_to_prediction::{column, short};
 
-/// Phantoms, and where a run goes.
+/// A data set of phantoms, and the folders of a run and its cache.
 struct Folders {
     folder: tempfile::TempDir,
     data: PathBuf,
@@ -32,7 +32,7 @@ impl Folders {
         Folders { folder, data, out, cache: format!("cache={:?}", cache.to_str().unwrap()) }
     }
 
-    /// A training that goes on for longer than any test.
+    /// Returns the arguments of a training that takes longer than any test.
     fn words<'a>(&'a self, out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
         let mut words = vec!["train", "--device", "cpu", "--preset", "demo", "--patch", "16"];
         words.extend(["--data", self.data.to_str().unwrap(), "--out", out.to_str().unwrap()]);
@@ -48,35 +48,35 @@ fn steps(out: &Path) -> f64 {
 }
 
 #[test]
-fn a_second_training_in_one_folder_is_refused_with_who_holds_it() {
+fn a_second_training_in_the_same_folder_is_refused_with_the_process_id() {
     let folders = Folders::new();
     let out = &folders.out;
     let mut first = rewind(&folders.words(out, &[])).spawn().unwrap();
     wait_for(&mut first, || steps(out) >= 2.0);
     let held = format!("in use by process {} on ", first.id());
-    let (code, said) = ended(rewind(&folders.words(out, &[])));
-    assert!(code == Some(1) && said.contains(&held), "{said}");
-    assert!(said.contains("another --out") && said.contains(out.to_str().unwrap()), "{said}");
-    // In another folder there is no reason to wait.
+    let (code, stderr) = status_and_stderr(rewind(&folders.words(out, &[])));
+    assert!(code == Some(1) && stderr.contains(&held), "{stderr}");
+    assert!(stderr.contains("another --out") && stderr.contains(out.to_str().unwrap()), "{stderr}");
+    // Another folder is not locked.
     let other = folders.folder.path().join("other");
-    let (code, said) = ended(rewind(&folders.words(&other, &["steps=1"])));
-    assert_eq!(code, Some(0), "{said}");
+    let (code, stderr) = status_and_stderr(rewind(&folders.words(&other, &["steps=1"])));
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(!other.join(LOCK).exists());
 
-    // A killed one leaves its file, and nothing is locked by that.
+    // A killed process leaves its lock file, which locks nothing.
     first.kill().unwrap();
     first.wait().unwrap();
     assert!(fs::read_to_string(out.join(LOCK)).unwrap().contains(&first.id().to_string()));
     let mut next = rewind(&folders.words(out, &[])).spawn().unwrap();
     let holder = format!("process {} on ", next.id());
     wait_for(&mut next, || fs::read_to_string(out.join(LOCK)).is_ok_and(|s| s.contains(&holder)));
-    send("TERM", &next);
-    assert_eq!(left(next).status.code(), Some(143));
+    send_signal("TERM", &next);
+    assert_eq!(output(next).status.code(), Some(143));
     assert!(!out.join(LOCK).exists());
 }
 
 #[test]
-fn all_folds_are_held_together_and_each_by_itself() {
+fn a_cross_validation_locks_its_folder_and_its_current_fold() {
     let folders = Folders::new();
     let out = &folders.out;
     let words = folders.words(out, &["folds=3"]);
@@ -86,42 +86,42 @@ fn all_folds_are_held_together_and_each_by_itself() {
     let held = format!("in use by process {} on ", all.id());
     let one = folders.words(&first, &["folds=3", "fold=0"]);
     for words in [&words, &one] {
-        let (code, said) = ended(rewind(words));
-        assert!(code == Some(1) && said.contains(&held), "{said}");
+        let (code, stderr) = status_and_stderr(rewind(words));
+        assert!(code == Some(1) && stderr.contains(&held), "{stderr}");
     }
-    // Another fold is another run.
+    // Another fold is not locked.
     let second = trainer_run::cross_validation::folder(out, 1);
     let fold = ["folds=3", "fold=1", "steps=1"];
-    let (code, said) = ended(rewind(&folders.words(&second, &fold)));
-    assert_eq!(code, Some(0), "{said}");
-    send("TERM", &all);
-    assert_eq!(left(all).status.code(), Some(143));
+    let (code, stderr) = status_and_stderr(rewind(&folders.words(&second, &fold)));
+    assert_eq!(code, Some(0), "{stderr}");
+    send_signal("TERM", &all);
+    assert_eq!(output(all).status.code(), Some(143));
 }
 
 #[test]
-fn several_ranks_hold_their_folder_once() {
+fn several_ranks_lock_their_folder_once() {
     let folders = Folders::new();
     let (data, out) = (&folders.data, &folders.out);
     let ranks = trainer_train::parallel::Ranks::named(None, Some("cpu,cpu")).unwrap();
     let go_on = AtomicBool::new(false);
     let run = || trainer_train::train::train_on(TrainJob::new(data, out), &short(), &ranks, &go_on);
-    let held = FolderLock::alone(out).unwrap();
+    let lock = FolderLock::alone(out).unwrap();
     assert!(format!("{:#}", run().unwrap_err()).contains("in use by process"));
-    drop(held);
+    drop(lock);
     let two =
         trainer_run::config::TrainConfig { steps: 2.into(), validate_every: 2.into(), ..short() };
-    let done =
+    let outcome =
         trainer_train::train::train_on(TrainJob::new(data, out), &two, &ranks, &go_on).unwrap();
-    assert!(done.finished);
+    assert!(outcome.finished);
 }
 
 #[test]
-fn whoever_asks_for_a_stop_gets_a_checkpoint_and_the_status_of_the_signal() {
+fn a_signal_stops_a_training_at_a_checkpoint_with_the_status_of_the_signal() {
     let folders = Folders::new();
     let out = &folders.out;
     let mut signals = vec![("TERM", 143), ("INT", 130)];
     match hangup_is_ignored() {
-        true => skipped("HUP: whoever started these tests has it ignored, as nohup does"),
+        true => skipped("HUP is ignored here, as under nohup"),
         false => signals.push(("HUP", 129)),
     }
     if cfg!(target_os = "linux") {
@@ -129,22 +129,23 @@ fn whoever_asks_for_a_stop_gets_a_checkpoint_and_the_status_of_the_signal() {
     }
     for (n, (signal, code)) in signals.into_iter().enumerate() {
         let mut child = rewind(&folders.words(out, &[])).spawn().unwrap();
-        let before = saved(out);
+        let before = checkpoint_steps(out);
         wait_for(&mut child, || steps(out) >= before as f64 + 3.0);
-        send(signal, &child);
+        send_signal(signal, &child);
         if n == 0 {
-            // Batch systems send it more than once.
+            // Batch systems send a signal more than once.
             let _ = Command::new("kill").args(["-s", signal, &child.id().to_string()]).output();
         }
-        let output = left(child);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{signal}: {said}");
-        assert!(said.contains("stopping after this step"), "{signal}: {said}");
-        assert!(saved(out) >= before + 3, "{signal}: {} after {before}", saved(out));
+        let output = output(child);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{signal}: {stderr}");
+        assert!(stderr.contains("stopping after this step"), "{signal}: {stderr}");
+        let after = checkpoint_steps(out);
+        assert!(after >= before + 3, "{signal}: {after} after {before}");
     }
 }
 
-/// A process begins with the signals ignored that the one before it ignored.
+/// Returns whether this process ignores SIGHUP. A child process inherits this from its parent.
 fn hangup_is_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -152,105 +153,108 @@ fn hangup_is_ignored() -> bool {
         .is_some_and(|mask| mask & 1 == 1)
 }
 
-fn saved(out: &Path) -> usize {
+/// Returns the number of steps of the last checkpoint.
+fn checkpoint_steps(out: &Path) -> usize {
     if Run::find(out).unwrap().is_some() { saved_steps(out) } else { 0 }
 }
 
-/// As `nohup` has it.
 #[test]
-fn a_training_that_is_to_outlive_its_terminal_does() {
+fn a_training_under_nohup_survives_a_hangup() {
     let folders = Folders::new();
     let out = &folders.out;
     let script = "trap '' HUP; exec \"$@\"";
-    let mut child = scripted(&["sh"], script, out, &folders.words(out, &[])).spawn().unwrap();
+    let mut child =
+        rewind_in_script(&["sh"], script, out, &folders.words(out, &[])).spawn().unwrap();
     wait_for(&mut child, || steps(out) >= 1.0);
-    send("HUP", &child);
-    let then = steps(out);
-    wait_for(&mut child, || steps(out) >= then + 3.0);
-    send("TERM", &child);
-    assert_eq!(left(child).status.code(), Some(143));
+    send_signal("HUP", &child);
+    let before = steps(out);
+    wait_for(&mut child, || steps(out) >= before + 3.0);
+    send_signal("TERM", &child);
+    assert_eq!(output(child).status.code(), Some(143));
 }
 
-/// A folder is prepared, and settings are written by hand where the run is to be.
 #[test]
-fn settings_that_rewind_did_not_write_are_kept() {
+fn settings_written_by_hand_in_the_run_folder_are_never_replaced() {
     let folders = Folders::new();
     let (data, out) = (&folders.data, &folders.out);
-    let own = "# learned the hard way: 3e-3 diverges\nlearning_rate = 1e-3\n";
+    let settings = "# learned the hard way: 3e-3 diverges\nlearning_rate = 1e-3\n";
     fs::create_dir(out).unwrap();
-    fs::write(out.join(SETTINGS), own).unwrap();
+    fs::write(out.join(SETTINGS), settings).unwrap();
     let start =
         || train(TrainJob::new(data, out), &short(), &Device::flex(), &AtomicBool::new(true));
     let error = format!("{:#}", start().unwrap_err());
     assert!(error.contains("which is kept") && error.contains(SETTINGS), "{error}");
-    assert_eq!(fs::read_to_string(out.join(SETTINGS)).unwrap(), own);
-    assert_eq!(fs::read_dir(out).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(fs::read_to_string(out.join(SETTINGS)).unwrap(), settings);
+    assert_eq!(fs::read_dir(out).unwrap().count(), 1, "no other file was written");
     fs::remove_file(out.join(SETTINGS)).unwrap();
     start().unwrap();
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_told_before_anything_is_preprocessed() {
+fn an_unwritable_run_folder_is_reported_before_preprocessing() {
     let folders = Folders::new();
     let file = folders.folder.path().join("file");
     fs::write(&file, "a file").unwrap();
     let out = file.join("run");
-    let (code, said) = ended(rewind(&folders.words(&out, &[])));
-    assert!(code == Some(1) && said.contains("cannot write into"), "{said}");
-    assert!(!said.contains("preprocessed") && !folders.folder.path().join("cache").exists());
+    let (code, stderr) = status_and_stderr(rewind(&folders.words(&out, &[])));
+    assert!(code == Some(1) && stderr.contains("cannot write into"), "{stderr}");
+    assert!(!stderr.contains("preprocessed") && !folders.folder.path().join("cache").exists());
 }
 
-/// A shell whose file systems are its own, with a tiny one at `$FOLDER`; none where the system does
-/// not let us.
+/// Returns a shell with mounts of its own, and the command that mounts a small file system at `$FOLDER`.
+///
+/// Prints "skipped: …" and returns `None` if mounting is not permitted.
 fn with_small_disk(size: &str) -> Option<(Vec<&'static str>, String)> {
     let shell = vec!["unshare", "--mount", "sh"];
     let mount = format!("mount -t tmpfs -o size={size} none \"$FOLDER\" || exit 99; ");
     let folder = tempfile::tempdir().unwrap();
     let mut probe = Command::new(shell[0]);
     probe.args(&shell[1..]).args(["-c", &mount]).env("FOLDER", folder.path());
-    let is_there = probe.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !is_there.is_ok_and(|status| status.success()) {
-        skipped("no right to mount a small file system");
+    let status = probe.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !status.is_ok_and(|status| status.success()) {
+        skipped("no permission to mount a small file system");
         return None;
     }
     Some((shell, mount))
 }
 
 #[test]
-fn a_disk_without_room_for_the_run_is_told_before_anything_is_preprocessed() {
+fn a_disk_that_is_too_small_for_the_run_is_reported_before_preprocessing() {
     let Some((shell, mount)) = with_small_disk("64k") else { return };
     let folders = Folders::new();
     let disk = folders.folder.path().join("disk");
     fs::create_dir(&disk).unwrap();
     let out = disk.join("run");
     let script = mount + "\"$@\"";
-    let (code, said) = ended(scripted(&shell, &script, &disk, &folders.words(&out, &[])));
+    let (code, stderr) =
+        status_and_stderr(rewind_in_script(&shell, &script, &disk, &folders.words(&out, &[])));
     assert!(
-        code == Some(1) && said.contains("free disk space for the run's checkpoints"),
-        "{said}"
+        code == Some(1) && stderr.contains("free disk space for the run's checkpoints"),
+        "{stderr}"
     );
-    assert!(!said.contains("preprocessed"), "{said}");
+    assert!(!stderr.contains("preprocessed"), "{stderr}");
 }
 
 #[test]
-fn a_full_cache_is_no_fault_of_the_cases_and_names_the_setting_that_moves_it() {
+fn a_full_disk_of_the_cache_is_an_error_that_names_the_setting_for_another_folder() {
     let Some((shell, mount)) = with_small_disk("700k") else { return };
     let folders = Folders::new();
     let disk = folders.folder.path().join("disk");
     fs::create_dir(&disk).unwrap();
     let cache = format!("cache={:?}", disk.join("cache"));
     let words = folders.words(&folders.out, &[&cache]);
-    let (code, said) = ended(scripted(&shell, &(mount + "\"$@\""), &disk, &words));
-    assert_eq!(code, Some(1), "{said}");
+    let (code, stderr) =
+        status_and_stderr(rewind_in_script(&shell, &(mount + "\"$@\""), &disk, &words));
+    assert_eq!(code, Some(1), "{stderr}");
     for part in ["its disk is full", "--set cache=FOLDER", disk.to_str().unwrap()] {
-        assert!(said.contains(part), "{part} in {said}");
+        assert!(stderr.contains(part), "{part} in {stderr}");
     }
-    assert!(!said.contains("cases cannot be used"), "{said}");
+    assert!(!stderr.contains("cases cannot be used"), "{stderr}");
 }
 
-/// The disk fills up on the way, and is given room again.
+/// The disk becomes full during the run and has free space again before the second run.
 #[test]
-fn a_run_whose_disk_fills_up_keeps_its_checkpoint_and_goes_on_from_it() {
+fn a_run_whose_disk_becomes_full_keeps_its_checkpoint_and_resumes_from_it() {
     let Some((shell, mount)) = with_small_disk("5m") else { return };
     let folders = Folders::new();
     let disk = folders.folder.path().join("disk");
@@ -259,23 +263,23 @@ fn a_run_whose_disk_fills_up_keeps_its_checkpoint_and_goes_on_from_it() {
     let more = ["steps=400", "checkpoint_every=5", "validate_every=400"];
     let words = folders.words(&out, &more);
     let script = mount
-        + "\"$@\" 2>\"$FOLDER/../said\" & pid=$!\n\
+        + "\"$@\" 2>\"$FOLDER/../first_run\" & pid=$!\n\
            until [ -e \"$FOLDER/run/previous.safetensors\" ]; do kill -0 $pid || exit 98; sleep 0.02; done\n\
            cat /dev/zero >\"$FOLDER/ballast\" 2>/dev/null\n\
            wait $pid; [ $? = 1 ] || exit 97\n\
-           cp \"$FOLDER\"/run/last.safetensors \"$FOLDER/../kept\"\n\
+           cp \"$FOLDER\"/run/last.safetensors \"$FOLDER/../checkpoint\"\n\
            rm \"$FOLDER/ballast\"\n\
-           \"$@\" >\"$FOLDER/../went_on\" 2>&1";
-    let (code, said) = ended(scripted(&shell, &script, &disk, &words));
+           \"$@\" >\"$FOLDER/../second_run\" 2>&1";
+    let (code, stderr) = status_and_stderr(rewind_in_script(&shell, &script, &disk, &words));
     let read = |name: &str| {
         let bytes = fs::read(folders.folder.path().join(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let full = read("said");
-    assert_eq!(code, Some(0), "{said}\n{full}\n{}", read("went_on"));
+    let full = read("first_run");
+    assert_eq!(code, Some(0), "{stderr}\n{full}\n{}", read("second_run"));
     for part in ["no room left for the run", "checkpoint after step", "the same command goes on"] {
         assert!(full.contains(part), "{part} in {full}");
     }
-    assert!(read("went_on").contains("; resuming after step "), "{}", read("went_on"));
-    assert!(read("went_on").contains("400 steps"), "{}", read("went_on"));
+    assert!(read("second_run").contains("; resuming after step "), "{}", read("second_run"));
+    assert!(read("second_run").contains("400 steps"), "{}", read("second_run"));
 }

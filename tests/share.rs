@@ -7,8 +7,8 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
+use integration_tests::in_child_process;
 use model_core::{Affine, Grid, LabelMap, Task, formats::nifti};
-use promises::alone;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ fn nan_in_an_unused_header_field_does_not_break_a_link() {
 #[test]
 fn a_full_size_tumor_fits_into_a_short_link() {
     let case = "brats/BraTS-GLI-00000-000/BraTS-GLI-00000-000-seg.nii.gz";
-    let Some(path) = promises::data(case) else { return };
+    let Some(path) = integration_tests::data(case) else { return };
     let shared = shared(nifti::read_labels(&std::fs::read(path).unwrap()).unwrap());
     assert_eq!(shared.labels.grid().dims, [240, 240, 155]);
     let fragment = share::encode(&shared).unwrap();
@@ -243,20 +243,24 @@ fn unknown_versions_and_other_fragments_are_refused() {
 /// A gigabyte of spaces compresses to a megabyte and is not decompressed.
 #[test]
 fn a_decompression_bomb_is_refused_within_bounded_memory() {
-    let outcome = alone("share::a_decompression_bomb_is_refused_within_bounded_memory", "", |_| {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-        let spaces = vec![b' '; 1 << 20];
-        for _ in 0..1024 {
-            encoder.write_all(&spaces).unwrap();
-        }
-        let deflated = encoder.finish().unwrap();
-        let length = (deflated.len() as u32).to_le_bytes();
-        let bomb = share::fragment_from_body(&[&length[..], &deflated].concat());
-        match share::decode(&bomb) {
-            Err(ShareError::TooLarge { what, .. }) => format!("refused: {what}"),
-            other => format!("{other:?}"),
-        }
-    });
+    let outcome = in_child_process(
+        "share::a_decompression_bomb_is_refused_within_bounded_memory",
+        "",
+        |_| {
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+            let spaces = vec![b' '; 1 << 20];
+            for _ in 0..1024 {
+                encoder.write_all(&spaces).unwrap();
+            }
+            let deflated = encoder.finish().unwrap();
+            let length = (deflated.len() as u32).to_le_bytes();
+            let bomb = share::fragment_from_body(&[&length[..], &deflated].concat());
+            match share::decode(&bomb) {
+                Err(ShareError::TooLarge { what, .. }) => format!("refused: {what}"),
+                other => format!("{other:?}"),
+            }
+        },
+    );
     assert_eq!(outcome.answer.unwrap(), "refused: the header in bytes");
     if let Some(peak_bytes) = outcome.peak_bytes {
         assert!(peak_bytes < 200 << 20, "{peak_bytes} bytes at most");

@@ -23,7 +23,7 @@ use trainer_train::loss::Loss;
 use trainer_train::step::Learner;
 use trainer_train::train::TrainJob;
 
-use crate::training_path::cache;
+use crate::training_to_prediction::cache;
 
 /// A preset at two levels, narrow, with a branch.
 fn narrow(preset: &str) -> TrainConfig {

@@ -3,9 +3,9 @@
 use std::fs;
 
 use burn::tensor::Device;
+use integration_tests::skipped;
 use model_core::metrics::dice;
 use model_core::{Case, LabelMap, Program, phantom, preprocess};
-use promises::skipped;
 use shaders::kernels::Storage;
 use shaders::{Engine, Plan};
 use trainer_predict::backend::{Backend, EngineName};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use promises::fuzz::{Settings, Target, fuzz, replay, targets};
+use integration_tests::fuzz::{Settings, Target, fuzz, replay, targets};
 
 /// Changes valid files at random and reads them: no input may panic, take long, or take more memory
 /// than its bytes justify. Inputs that do are written to files.

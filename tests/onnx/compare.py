@@ -1,7 +1,7 @@
 """Compares ONNX exports with the logits that Rewind computes itself, in onnxruntime on the CPU.
 
     pip install onnx onnxruntime numpy
-    REWIND_ONNX=exports cargo test --test promises onnx     # every preset, narrow
+    REWIND_ONNX=exports cargo test --test integration onnx     # every preset, narrow
     rewind export --model model.safetensors --onnx exports/mine/model.onnx \\
         --onnx-sample exports/mine/test_data_set_0          # a model of one's own
     python tests/onnx/compare.py exports

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use integration_tests::in_child_process;
 use model_core::{Affine, Grid, LabelMap, NiftiTransforms, formats::nifti};
-use promises::alone;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ fn a_box_with_its_margin_is_limited() {
 fn a_link_without_coded_labels_is_refused_quickly_within_bounded_memory() {
     let name =
         "share::hostile::a_link_without_coded_labels_is_refused_quickly_within_bounded_memory";
-    let outcome = alone(name, "", |_| {
+    let outcome = in_child_process(name, "", |_| {
         let start = Instant::now();
         for extent in [[512, 512, 128], [3600, 3600, 1], [256, 256, 256]] {
             for bytes in [&[][..], &[0; 20]] {

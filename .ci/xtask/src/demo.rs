@@ -1,167 +1,162 @@
-//! The whole path in one command: data, training, evaluation, export, and the page that shows it.
+//! `cargo xtask demo`: data, training, evaluation, export, and the page that shows the result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::command::run;
-use crate::show::{DataSet, build, pack};
+use crate::command::{command, line, run};
+use crate::showcase::{DataSet, add_case, build, serve};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 
-/// Phantoms to train on; every fifth is held out, to choose the best weights by.
+/// The number of phantoms to train on. Every fifth is held out, to choose the best weights.
 const TRAINING_CASES: u64 = 20;
-/// Phantoms that neither training nor the choice of weights has seen.
+/// The number of phantoms that neither training nor the choice of weights uses.
 const UNSEEN_CASES: u64 = 4;
-/// A phantom is a function of its seed; these two ranges never meet.
+/// The first seed of each set. A phantom is a function of its seed, and the two ranges never overlap.
 const TRAINING_SEED: u64 = 1;
 const UNSEEN_SEED: u64 = 1_000_001;
-/// About two minutes on two cores, at 32³ voxels a patch.
+/// About two minutes on two cores, with patches of 32³ voxels.
 const STEPS: usize = 650;
 
 const NAME: &str = "Demonstration model (synthetic phantoms)";
 const WARNING: &str = "Trained on synthetic phantoms for two minutes, to show how the page works. \
-                       What it says about a real scan means nothing.";
+                       Its result for a real scan means nothing.";
 
-/// What the command line asks for.
-pub struct Demo {
-    /// A data set to train on, instead of phantoms.
-    pub data: Option<PathBuf>,
-    /// Voxels of a phantom along each axis.
-    pub size: usize,
-    /// Optimizer steps, if not about two minutes' worth.
-    pub steps: Option<usize>,
-    /// Where the page is served; `None` stops before.
-    pub listen: Option<String>,
-    /// Whether what was made before is removed first.
-    pub fresh: bool,
+/// The options of `cargo xtask demo`.
+#[derive(clap::Args)]
+pub struct DemoOptions {
+    /// Train on this data set in the Decathlon's layout, instead of phantoms
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Voxels of a phantom along each axis
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// Optimizer steps [default: about two minutes on two cores]
+    #[arg(long)]
+    steps: Option<usize>,
+    /// The address of the page
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Stop before serving the page
+    #[arg(long)]
+    no_serve: bool,
+    /// Remove the results of earlier runs first
+    #[arg(long)]
+    fresh: bool,
 }
 
-/// Where one demonstration's parts lie; a second demonstration, of another data set or size, has
-/// its own.
+/// The folders of one demonstration. A demonstration of another data set or size has other folders.
 struct Folders {
     training: PathBuf,
-    /// Phantoms that are not trained on; none with real data, where the run holds cases out.
+    /// Phantoms that are not trained on; `None` with real data, where the run holds cases out.
     unseen: Option<PathBuf>,
     run: PathBuf,
     predictions: PathBuf,
-    show: PathBuf,
+    showcase: PathBuf,
 }
 
-/// Goes the whole path. What an earlier run has made is used again, and a training that was
-/// stopped goes on.
+/// Runs the demonstration. Keeps the results of earlier runs, and continues a training that was stopped.
 ///
 /// # Errors
-/// When a step fails; the error says how to run it again.
-pub fn demo(workspace: &Workspace, demo: Demo) -> Result<()> {
-    let all = workspace.target.join("rewind-demo");
-    if demo.fresh && all.exists() {
-        fs::remove_dir_all(&all).with_context(|| format!("cannot remove {}", all.display()))?;
+/// If a step fails. The error contains the line to run it again.
+pub fn demo(workspace: &Workspace, options: DemoOptions) -> Result<()> {
+    let parent = workspace.target.join("rewind-demo");
+    if options.fresh && parent.exists() {
+        fs::remove_dir_all(&parent)
+            .with_context(|| format!("cannot remove {}", parent.display()))?;
     }
-    let folders = folders(&all, &demo)?;
-    let rewind = || {
-        let mut command = Command::new(workspace.program("rewind"));
-        command.current_dir(&workspace.root);
-        command
-    };
+    let folders = folders(&parent, &options)?;
     let steps = &mut Steps::new();
 
     build(workspace, steps)?;
     if let Some(unseen) = &folders.unseen {
         steps.run("Make phantoms", || {
+            let size = options.size.to_string();
             let make = |folder: &Path, cases: u64, seed: u64| {
-                let mut command = rewind();
-                let numbers = [("--cases", cases), ("--seed", seed), ("--size", demo.size as u64)];
-                command.arg("phantom");
-                numbers.iter().for_each(|(name, n)| {
-                    command.args([name, n.to_string().as_str()]);
-                });
-                make_whole(folder, |partial| run(command.arg("--out").arg(partial)))
+                let (cases, seed) = (cases.to_string(), seed.to_string());
+                let phantom = workspace.rewind().args(["phantom", "--cases", &cases]);
+                let phantom = phantom.args(["--seed", &seed, "--size", &size]);
+                make_whole(folder, |out| run(phantom.arg("--out").arg(out)))
             };
             make(&folders.training, TRAINING_CASES, TRAINING_SEED)?;
             make(unseen, UNSEEN_CASES, UNSEEN_SEED)
         })?;
     }
     steps.run("Train", || {
-        let mut command = rewind();
-        let steps = demo.steps.unwrap_or(STEPS).to_string();
-        command.args(["train", "--config", "trainer/configs/demo.toml", "--steps", &steps]);
+        let steps = options.steps.unwrap_or(STEPS).to_string();
+        let mut train = workspace.rewind().args(["train", "--config", "trainer/configs/demo.toml"]);
+        train = train.args(["--steps", &steps]);
         if folders.unseen.is_some() {
-            command.args(["--foreground", "nonzero"]);
+            train = train.args(["--foreground", "nonzero"]);
         }
-        run(command.arg("--data").arg(&folders.training).arg("--out").arg(&folders.run))
-            .context("`cargo xtask demo --fresh` starts over where an earlier run is in the way")
+        run(train.arg("--data").arg(&folders.training).arg("--out").arg(&folders.run))
+            .context("`cargo xtask demo --fresh` removes the results of earlier runs")
     })?;
     let test_cases = folders.unseen.as_ref().unwrap_or(&folders.training);
     let data_set = DataSet::read(test_cases)?;
-    steps.run("Segment cases that were not trained on, and score them", || {
+    steps.run("Segment and score cases that were not trained on", || {
         if folders.predictions.exists() {
             fs::remove_dir_all(&folders.predictions)?;
         }
-        let mut predict = rewind();
-        predict.arg("predict").arg("--model").arg(&folders.run).arg("--data").arg(test_cases);
+        let mut predict = workspace.rewind().arg("predict").arg("--model").arg(&folders.run);
+        predict = predict.arg("--data").arg(test_cases).arg("--out").arg(&folders.predictions);
+        let mut evaluate = workspace.rewind().arg("evaluate").arg(&folders.predictions);
+        evaluate = evaluate.arg(data_set.labels_folder()?).arg("--task").arg(&folders.run);
         if folders.unseen.is_none() {
-            predict.args(["--split", "held-out"]);
+            predict = predict.args(["--split", "held-out"]);
+            evaluate = evaluate.args(["--missing", "skip"]);
         }
-        run(predict.arg("--out").arg(&folders.predictions))?;
-        let mut evaluate = rewind();
-        evaluate.arg("evaluate").arg(&folders.predictions).arg(data_set.labels_folder()?);
-        if folders.unseen.is_none() {
-            // Only the cases that were held out have a prediction.
-            evaluate.args(["--missing", "skip"]);
-        }
-        run(evaluate.arg("--task").arg(&folders.run))
+        run(predict)?;
+        run(evaluate)
     })?;
-    steps.run("Export the model and pack the demonstration", || {
-        fs::create_dir_all(&folders.show)?;
-        let mut export = rewind();
-        export.arg("export").arg("--run").arg(&folders.run);
-        export.arg("--out").arg(folders.show.join("model.safetensors"));
+    steps.run("Export the model", || {
+        fs::create_dir_all(&folders.showcase)?;
+        let mut export = workspace.rewind().arg("export").arg("--run").arg(&folders.run);
+        export = export.arg("--out").arg(folders.showcase.join("model.safetensors"));
         if folders.unseen.is_some() {
-            export.args(["--name", NAME, "--warning", WARNING]);
+            export = export.args(["--name", NAME, "--warning", WARNING]);
         }
-        run(&mut export)?;
-        pack(&data_set, &folders.predictions, &folders.show)
+        run(export)?;
+        add_case(&data_set, &folders.predictions, &folders.showcase)
     })?;
-    steps.summary();
+    steps.print_summary();
 
-    let page = workspace.page();
-    let mut serve = Command::new(workspace.program("rewind-serve"));
-    serve.arg("--page").arg(&page).arg("--demo").arg(&folders.show);
-    let Some(listen) = demo.listen else {
-        println!("\nto open the page:\n  {}", crate::command::line(&serve));
+    let serve = serve(workspace, &folders.showcase);
+    if options.no_serve {
+        println!("\nto open the page:\n  {}", line(&command(serve)));
         return Ok(());
-    };
-    println!("\nOpen http://{listen}/ in a browser with WebGPU; Ctrl-C ends the server.");
-    run(serve.args(["--listen", &listen]))
+    }
+    let listen = &options.listen;
+    println!("\nOpen http://{listen}/ in a browser with WebGPU. Ctrl-C stops the server.");
+    run(serve.args(["--listen", listen]))
 }
 
-fn folders(all: &Path, demo: &Demo) -> Result<Folders> {
-    let (name, data) = match &demo.data {
-        None => (format!("phantoms-{}", demo.size), None),
+fn folders(parent: &Path, options: &DemoOptions) -> Result<Folders> {
+    let (name, data) = match &options.data {
+        None => (format!("phantoms-{}", options.size), None),
         Some(data) => {
-            let found = data.canonicalize();
-            let data = found.with_context(|| format!("no data set in {}", data.display()))?;
+            let absolute = data.canonicalize();
+            let data = absolute.with_context(|| format!("no data set in {}", data.display()))?;
             let name = data.file_name().context("expected a folder with a name, found none")?;
             (name.to_string_lossy().into_owned(), Some(data))
         }
     };
-    let own = all.join(name);
+    let folder = parent.join(name);
     Ok(Folders {
-        unseen: data.is_none().then(|| own.join("unseen")),
-        training: data.unwrap_or_else(|| own.join("training")),
-        run: own.join(format!("run-{}", demo.steps.unwrap_or(STEPS))),
-        predictions: own.join("predictions"),
-        show: own.join("page"),
+        unseen: data.is_none().then(|| folder.join("unseen")),
+        training: data.unwrap_or_else(|| folder.join("training")),
+        run: folder.join(format!("run-{}", options.steps.unwrap_or(STEPS))),
+        predictions: folder.join("predictions"),
+        showcase: folder.join("page"),
     })
 }
 
-/// Makes a folder under another name first, so that one with this name is whole.
+/// Makes a folder under a temporary name and renames it, so that a folder with the final name is complete.
 fn make_whole(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if folder.exists() {
-        println!("  {} is there already", folder.display());
+        println!("  {} exists already", folder.display());
         return Ok(());
     }
     let partial = folder.with_extension("partial");

@@ -1,20 +1,18 @@
-//! Files from outside, changed at random.
-
-use std::process::Command;
+//! `cargo xtask fuzz`: random changes of files from outside.
 
 use anyhow::Result;
+use xshell::cmd;
 
-use crate::command::{cargo, run};
+use crate::command::run;
 use crate::workspace::{NATIVE, Workspace};
 
-/// Builds and runs `rewind-fuzz` with these options.
+/// Builds and runs `rewind-fuzz` with the given options.
 ///
 /// # Errors
-/// When it cannot be built, or an input fails.
+/// If `rewind-fuzz` cannot be built, or if an input fails.
 pub fn fuzz(workspace: &Workspace, options: &[impl AsRef<str>]) -> Result<()> {
-    let build = [&["build", "--bins"], NATIVE].concat();
-    run(cargo(&build).current_dir(&workspace.root))?;
-    let mut fuzz = Command::new(workspace.program("rewind-fuzz"));
-    fuzz.arg("--out").arg(workspace.target.join("rewind-fuzz"));
-    run(fuzz.args(options.iter().map(AsRef::as_ref)).current_dir(&workspace.root))
+    let sh = &workspace.shell;
+    run(cmd!(sh, "cargo build --bins {NATIVE...}"))?;
+    let (program, out) = (workspace.program("rewind-fuzz"), workspace.target.join("rewind-fuzz"));
+    run(cmd!(sh, "{program} --out {out}").args(options.iter().map(AsRef::as_ref)))
 }

@@ -1,29 +1,28 @@
-//! Models of real scans: trained, measured, exported and packed for the page.
+//! `cargo xtask models`: trains models on real scans and exports each with a case for the page.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::command::run;
-use crate::show::{DataSet, build, pack};
+use crate::command::{command, line, run};
+use crate::showcase::{DataSet, add_case, build, serve};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 
-/// A model that can be made.
+/// The description of a model.
 struct Model {
-    /// Its name, its data set's folder and that of its settings.
+    /// The name of the model, of its data set's folder and of its settings file.
     name: &'static str,
-    /// Its name in the page.
+    /// The name that the page shows.
     title: &'static str,
-    /// What its user must know.
+    /// The limits that the page shows.
     warning: &'static str,
-    /// Parts of a cross-validation, or 0; the exported model is that of the first fold.
-    folds: usize,
+    /// The number of folds of a cross-validation, or 0. The exported model is that of the first fold.
+    num_folds: usize,
 }
 
-/// The models' names.
+/// The names of the models.
 pub const NAMES: [&str; 2] = [MODELS[0].name, MODELS[1].name];
 
 const MODELS: [Model; 2] = [
@@ -32,76 +31,70 @@ const MODELS: [Model; 2] = [
         title: "Hippocampus, T1 (Decathlon task 4)",
         warning: "Trained for minutes on 160 scans of one center, each cropped around one \
                   hippocampus: it has never seen a whole head.",
-        folds: 5,
+        num_folds: 5,
     },
     Model {
         name: "lgg64",
         title: "Lower-grade glioma, FLAIR abnormality (TCGA, 64 × 64)",
         warning: "Trained for minutes on 70 scans reduced to 64 × 64 voxels in-plane: it finds \
                   large abnormalities roughly, and misses small ones.",
-        folds: 0,
+        num_folds: 0,
     },
 ];
 
-/// Makes the models, or the one that is named. What an earlier run has made is used again, and a
-/// training that was stopped goes on.
+/// Makes all models, or the named one. Keeps the results of earlier runs, and continues a training that
+/// was stopped.
 ///
 /// # Errors
-/// When a step fails; the error says how to run it again.
+/// If a step fails. The error contains the line to run it again.
 pub fn models(workspace: &Workspace, data: &Path, only: Option<&str>) -> Result<()> {
     let data =
         data.canonicalize().with_context(|| format!("no data sets in {}", data.display()))?;
     let steps = &mut Steps::new();
     build(workspace, steps)?;
-    let wanted = |model: &&Model| only.is_none_or(|only| only == model.name);
-    let mut made = Vec::new();
-    for model in MODELS.iter().filter(wanted) {
-        steps.run(model.name, || make(workspace, &data, model))?;
-        made.push(folder(workspace, model).join("page"));
+    let is_selected = |model: &&Model| only.is_none_or(|only| only == model.name);
+    let mut showcases = Vec::new();
+    for model in MODELS.iter().filter(is_selected) {
+        showcases.push(steps.run(model.name, || make(workspace, &data, model))?);
     }
-    steps.summary();
+    steps.print_summary();
     println!("\nto open them in the page:");
-    for show in made {
-        let mut serve = Command::new(workspace.program("rewind-serve"));
-        serve.arg("--page").arg(workspace.page()).arg("--demo").arg(show);
-        println!("  {}", crate::command::line(&serve));
+    for showcase in showcases {
+        println!("  {}", line(&command(serve(workspace, &showcase))));
     }
     Ok(())
 }
 
-fn folder(workspace: &Workspace, model: &Model) -> std::path::PathBuf {
-    workspace.target.join("rewind-models").join(model.name)
-}
+/// Makes one model and returns the folder with its bundle and its case.
+fn make(workspace: &Workspace, data: &Path, model: &Model) -> Result<PathBuf> {
+    let data = data.join(model.name);
+    let folder = workspace.target.join("rewind-models").join(model.name);
+    let (showcase, predictions) = (folder.join("page"), folder.join("predictions"));
 
-fn make(workspace: &Workspace, data: &Path, model: &Model) -> Result<()> {
-    let rewind = |command: &str| {
-        let mut rewind = Command::new(workspace.program("rewind"));
-        rewind.arg(command).current_dir(&workspace.root);
-        rewind
-    };
-    let (data, own) = (data.join(model.name), folder(workspace, model));
-    let (show, predictions) = (own.join("page"), own.join("predictions"));
     let config = format!("trainer/configs/{}.toml", model.name);
-    let mut train = rewind("train");
-    train.arg("--data").arg(&data).args(["--config", &config, "--device", "cpu"]);
-    let trained = match model.folds {
-        0 => own.join("run"),
-        folds => {
-            train.args(["--folds", &folds.to_string()]);
-            own.join("run/fold-0")
+    let mut train = workspace.rewind().arg("train").arg("--data").arg(&data);
+    train = train.args(["--config", &config, "--device", "cpu"]);
+    let trained = match model.num_folds {
+        0 => folder.join("run"),
+        num_folds => {
+            train = train.args(["--folds", &num_folds.to_string()]);
+            folder.join("run/fold-0")
         }
     };
-    run(train.arg("--out").arg(own.join("run")))?;
+    run(train.arg("--out").arg(folder.join("run")))?;
+
     if predictions.exists() {
         fs::remove_dir_all(&predictions)?;
     }
-    let mut predict = rewind("predict");
-    predict.arg("--model").arg(&trained).arg("--data").arg(&data);
-    run(predict.args(["--split", "held-out", "--device", "cpu", "--out"]).arg(&predictions))?;
-    fs::create_dir_all(&show)?;
-    let mut export = rewind("export");
-    export.arg("--run").arg(&trained).args(["--f16", "--name", model.title]);
-    export.args(["--warning", model.warning, "--card"]).arg(show.join("MODEL_CARD.md"));
-    run(export.arg("--out").arg(show.join("model.safetensors")))?;
-    pack(&DataSet::read(&data)?, &predictions, &show)
+    let predict = workspace.rewind().arg("predict").arg("--model").arg(&trained);
+    let predict = predict.arg("--data").arg(&data).args(["--split", "held-out"]);
+    run(predict.args(["--device", "cpu", "--out"]).arg(&predictions))?;
+
+    fs::create_dir_all(&showcase)?;
+    let export = workspace.rewind().arg("export").arg("--run").arg(&trained);
+    let export = export.args(["--f16", "--name", model.title, "--warning", model.warning]);
+    let export = export.arg("--card").arg(showcase.join("MODEL_CARD.md"));
+    run(export.arg("--out").arg(showcase.join("model.safetensors")))?;
+    add_case(&DataSet::read(&data)?, &predictions, &showcase)?;
+    Ok(showcase)
 }

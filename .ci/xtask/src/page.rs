@@ -1,51 +1,52 @@
-//! The page: WebAssembly, the glue that starts it, and the static files, in one folder.
+//! `cargo xtask page`: WebAssembly, the JavaScript that starts it, and the static files, in one folder.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
+use xshell::cmd;
 
-use crate::command::{cargo, run};
-use crate::tools::{WASM, wasm_target};
+use crate::command::run;
+use crate::tools::{WASM, add_wasm_target};
 use crate::workspace::Workspace;
 
 /// Builds the page into the folder `out`: `index.html`, `web_viewer.js`, `web_viewer_bg.wasm`.
 ///
 /// # Errors
-/// When a step fails; the error names it.
+/// If a step fails. The error names the step.
 pub fn build(workspace: &Workspace, out: &Path) -> Result<()> {
-    wasm_target()?;
-    // Named alone: in a build of the whole workspace the page would get burn with model-core.
-    run(cargo(["build", "-p", "web-viewer", "--lib", "--target", WASM, "--profile", "page"])
-        .current_dir(&workspace.root))?;
+    let sh = &workspace.shell;
+    add_wasm_target(sh)?;
+    // Selected alone: in a build of the whole workspace the page would include burn through model-core.
+    run(cmd!(sh, "cargo build -p web-viewer --lib --target {WASM} --profile page"))?;
     let wasm = workspace.target.join(WASM).join("page/web_viewer.wasm");
-    fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    glue(&wasm, out).with_context(|| format!("cannot make the glue of {}", wasm.display()))?;
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    bindgen(&wasm, out).with_context(|| format!("cannot make bindings of {}", wasm.display()))?;
     copy_static(&workspace.root.join("web-viewer"), out)?;
     let size = fs::metadata(out.join("web_viewer_bg.wasm"))?.len();
     println!("  the page is in {} ({} kB of WebAssembly)", out.display(), size.div_ceil(1000));
     Ok(())
 }
 
-/// Makes the JavaScript that loads a WebAssembly, as the tool `wasm-bindgen --target web` does, in
+/// Makes the JavaScript that loads a WebAssembly file, as the command `wasm-bindgen --target web` does, in
 /// the version of `Cargo.lock`.
 ///
 /// # Errors
-/// When the file is missing or its like was not built with that version.
-pub fn glue(wasm: &Path, out: &Path) -> Result<()> {
+/// If the file is missing or was built with another version of wasm-bindgen.
+pub fn bindgen(wasm: &Path, out: &Path) -> Result<()> {
     Bindgen::new()
         .input_path(wasm)
         .web(true)?
         .typescript(false)
-        // By default the library leaves out where the wasm lies, and then `init()` throws.
+        // By default the library omits the path of the WebAssembly file, and `init()` throws.
         .omit_default_module_path(false)
-        // Function names: most of what an optimizer would save.
+        // Function names are most of what an optimizer would save.
         .remove_name_section(true)
         .generate(out)
 }
 
-/// `index.html`, and the folder `static` where there is one.
+/// Copies `index.html`, and the folder `static` if it exists.
 fn copy_static(from: &Path, out: &Path) -> Result<()> {
     let copy = |source: &Path| {
         let name = source.file_name().context("a file has a name")?;

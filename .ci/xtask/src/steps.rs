@@ -1,4 +1,4 @@
-//! Steps that say what they do, how long each took, and where it stopped.
+//! The numbered steps of a command, with their titles and times.
 
 use std::time::{Duration, Instant};
 
@@ -16,20 +16,20 @@ impl Steps {
         Steps { start: Instant::now(), done: Vec::new() }
     }
 
-    /// Does one step.
+    /// Prints a step's title, runs the step and prints its time. Prints the summary before an error.
     ///
     /// # Errors
-    /// The step's own; it is said first which step it was and how far one had come.
+    /// If the step fails.
     pub fn run<T>(&mut self, title: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         println!("\n[{}] {title}", self.done.len() + 1);
         let start = Instant::now();
         let result = work();
         let elapsed = start.elapsed();
         match &result {
-            Ok(_) => println!("    done in {}", shown(elapsed)),
+            Ok(_) => println!("    done in {}", format_time(elapsed)),
             Err(_) => {
-                self.summary();
-                println!("{:>9}  {title}: FAILED", shown(elapsed));
+                self.print_summary();
+                println!("{:>9}  {title}: FAILED", format_time(elapsed));
             }
         }
         self.done.push((title.to_string(), elapsed));
@@ -37,17 +37,17 @@ impl Steps {
     }
 
     /// Prints the steps done so far with their times.
-    pub fn summary(&self) {
+    pub fn print_summary(&self) {
         println!();
         for (title, elapsed) in &self.done {
-            println!("{:>9}  {title}", shown(*elapsed));
+            println!("{:>9}  {title}", format_time(*elapsed));
         }
-        println!("{:>9}  in all", shown(self.start.elapsed()));
+        println!("{:>9}  total", format_time(self.start.elapsed()));
     }
 }
 
-/// Minutes and seconds.
-fn shown(time: Duration) -> String {
+/// Returns a time in minutes and seconds.
+fn format_time(time: Duration) -> String {
     let secs = time.as_secs_f64().round() as u64;
     match secs {
         0..60 => format!("{secs} s"),
@@ -60,9 +60,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_shown_in_minutes_and_seconds() {
-        assert_eq!(shown(Duration::from_millis(59_400)), "59 s");
-        assert_eq!(shown(Duration::from_millis(59_600)), "1 min 00 s");
-        assert_eq!(shown(Duration::from_secs(754)), "12 min 34 s");
+    fn times_are_in_minutes_and_seconds() {
+        assert_eq!(format_time(Duration::from_millis(59_400)), "59 s");
+        assert_eq!(format_time(Duration::from_millis(59_600)), "1 min 00 s");
+        assert_eq!(format_time(Duration::from_secs(754)), "12 min 34 s");
     }
 }

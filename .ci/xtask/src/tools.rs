@@ -1,11 +1,12 @@
-//! What the commands need beside Rust: installed where that is possible, else named exactly.
+//! Programs that the commands need beside Rust. They are installed if possible; otherwise an error names
+//! them.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use xshell::{Shell, cmd};
 
 use crate::command::run;
 
@@ -15,47 +16,44 @@ pub const WASM: &str = "wasm32-unknown-unknown";
 /// Debian's packages for [`Tools`].
 const PACKAGES: [&str; 4] = ["chromium", "chromium-driver", "mesa-vulkan-drivers", "libvulkan1"];
 
-/// Adds the page's target to the toolchain where it is missing.
+/// Adds the page's compilation target to the toolchain if it is missing.
 ///
 /// # Errors
-/// When it cannot be added; the error says how to do it by hand.
-pub fn wasm_target() -> Result<()> {
-    let mut query = Command::new("rustc");
-    query.args(["--print", "target-libdir", "--target", WASM]);
-    let output = query.output().context("cannot run rustc")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    if Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() {
+/// If the target cannot be added. The error contains the command to add it by hand.
+pub fn add_wasm_target(sh: &Shell) -> Result<()> {
+    let folder = cmd!(sh, "rustc --print target-libdir --target {WASM}").quiet().read()?;
+    if Path::new(&folder).is_dir() {
         return Ok(());
     }
-    run(Command::new("rustup").args(["target", "add", WASM])).context(format!(
-        "Rust's target {WASM} is missing here and could not be added. Install it with \
-         `rustup target add {WASM}` (it needs the network once), or with the package of your \
-         system that holds Rust's standard library for wasm32."
+    run(cmd!(sh, "rustup target add {WASM}")).context(format!(
+        "Rust's target {WASM} is missing and could not be added. Install it with \
+         `rustup target add {WASM}`, which needs the network once, or with your system's package of \
+         Rust's standard library for wasm32."
     ))
 }
 
-/// What the tests drive.
+/// The programs that the browser tests and the GPU tests use.
 pub struct Tools {
     /// A Chromium or Chrome.
     pub browser: PathBuf,
-    /// Its `chromedriver`.
+    /// The browser's `chromedriver`.
     pub driver: PathBuf,
-    /// The description of Mesa's software Vulkan, where Vulkan is the GPU's interface.
-    pub software_vulkan: Option<PathBuf>,
+    /// The description file of Mesa's software Vulkan, on systems whose GPU interface is Vulkan.
+    software_vulkan: Option<PathBuf>,
 }
 
 impl Tools {
-    /// Finds the tools; as root on a Debian they are installed where they are missing.
+    /// Finds the tools. Installs missing tools if the user is root on Debian.
     ///
     /// # Errors
-    /// When one is missing and cannot be installed; the error says what to install.
-    pub fn find_or_install() -> Result<Tools> {
+    /// If a tool is missing and cannot be installed. The error contains the packages to install.
+    pub fn find_or_install(sh: &Shell) -> Result<Tools> {
         let missing = match Tools::find() {
             Ok(tools) => return Ok(tools),
             Err(missing) => missing,
         };
-        let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
-        if !(root && Path::new("/etc/debian_version").exists()) {
+        let is_root = cmd!(sh, "id -u").quiet().read().is_ok_and(|id| id == "0");
+        if !(is_root && Path::new("/etc/debian_version").exists()) {
             bail!(
                 "{missing}. The tests need a Chromium or Chrome with its chromedriver, and on \
                  Linux software Vulkan. On Debian:\n  sudo apt-get install {}",
@@ -63,42 +61,46 @@ impl Tools {
             );
         }
         println!("  {missing}: installing");
-        let apt = |args: &[&str]| {
-            run(Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive"))
-        };
-        apt(&["update", "--quiet"])?;
-        apt(&[&["install", "--quiet", "--yes"], &PACKAGES[..]].concat())?;
+        let apt = |apt: xshell::Cmd| run(apt.env("DEBIAN_FRONTEND", "noninteractive"));
+        apt(cmd!(sh, "apt-get update --quiet"))?;
+        apt(cmd!(sh, "apt-get install --quiet --yes {PACKAGES...}"))?;
         Tools::find()
     }
 
     fn find() -> Result<Tools> {
         let browsers = ["chromium", "chromium-browser", "google-chrome", "chrome"];
-        let browser = on_path("CHROME", &browsers).context("no chromium on the PATH")?;
-        let driver = on_path("CHROMEDRIVER", &["chromedriver"]);
+        let browser = find_program("CHROME", &browsers).context("no chromium on the PATH")?;
+        let driver = find_program("CHROMEDRIVER", &["chromedriver"]);
         let driver = driver.context("no chromedriver on the PATH")?;
         let software_vulkan = match cfg!(target_os = "linux") {
-            true => Some(lavapipe().context("no Mesa software Vulkan (lvp_icd.*.json)")?),
+            true => Some(find_lavapipe().context("no Mesa software Vulkan (lvp_icd.*.json)")?),
             false => None,
         };
         Ok(Tools { browser, driver, software_vulkan })
     }
+
+    /// Returns the environment variable that selects software Vulkan, if Vulkan is the GPU interface.
+    pub fn vulkan_variable(&self) -> Option<(&'static str, &Path)> {
+        self.software_vulkan.as_deref().map(|description| ("VK_ICD_FILENAMES", description))
+    }
 }
 
-/// A program named by an environment variable, or else the first of these names on the path.
-fn on_path(variable: &str, names: &[&str]) -> Option<PathBuf> {
-    if let Some(named) = env::var_os(variable) {
-        return Some(PathBuf::from(named));
+/// Returns the program in an environment variable, or the first of the given names on the `PATH`.
+fn find_program(variable: &str, names: &[&str]) -> Option<PathBuf> {
+    if let Some(path) = env::var_os(variable) {
+        return Some(PathBuf::from(path));
     }
     let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
-    let file = |name: &&str| format!("{name}{}", env::consts::EXE_SUFFIX);
+    let file_name = |name: &&str| format!("{name}{}", env::consts::EXE_SUFFIX);
     let mut candidates = names
         .iter()
-        .map(file)
+        .map(file_name)
         .flat_map(|name| folders.iter().map(move |folder| folder.join(&name)).collect::<Vec<_>>());
     candidates.find(|program| program.is_file())
 }
 
-fn lavapipe() -> Option<PathBuf> {
+/// Returns the description file of lavapipe, Mesa's software Vulkan.
+fn find_lavapipe() -> Option<PathBuf> {
     let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"];
     let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     files.map(|file| file.path()).find(|path| {

@@ -1,4 +1,4 @@
-//! A headless Chromium of its own for every measurement, and the memory of its processes.
+//! A headless Chromium and the memory of its processes.
 
 use std::collections::HashMap;
 use std::fs;
@@ -7,23 +7,24 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// A running browser; it ends with all its processes when this is dropped.
+/// A running browser. Dropping it ends all its processes.
 pub struct Chromium {
     child: Child,
 }
 
 impl Chromium {
-    /// Opens an address with a new profile in `folder`; in software, or on the graphics card.
+    /// Opens an address with a new profile in `folder`, on the graphics card or in software.
     ///
     /// # Errors
-    /// When the browser cannot be started.
+    /// If the browser cannot be started.
     pub fn open(browser: &Path, folder: &Path, address: &str, hardware: bool) -> Result<Chromium> {
         let profile = folder.join("profile");
         if profile.exists() {
             fs::remove_dir_all(&profile)
                 .with_context(|| format!("cannot remove {}", profile.display()))?;
         }
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         let log = fs::File::create(folder.join("chromium.log"))?;
         let mut command = Command::new(browser);
         command.args([
@@ -51,8 +52,8 @@ impl Chromium {
         Ok(Chromium { child })
     }
 
-    /// Bytes that its renderers and its GPU process hold beside mapped files; the memory of a GPU
-    /// in software is among them. Only Linux tells.
+    /// Returns the bytes that the renderers and the GPU process hold, without mapped files. The memory of
+    /// a GPU in software is included. Returns `None` on systems other than Linux.
     pub fn memory_bytes(&self) -> Option<u64> {
         let processes = fs::read_dir("/proc").ok()?.flatten();
         let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -74,6 +75,7 @@ impl Chromium {
     }
 }
 
+/// Returns the number after a key in the text of `/proc/ID/status`.
 fn number(status: &str, key: &str) -> Option<u64> {
     let line = status.lines().find(|line| line.starts_with(key))?;
     line.split_whitespace().nth(1)?.parse().ok()
@@ -81,7 +83,7 @@ fn number(status: &str, key: &str) -> Option<u64> {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // A negative id is the group: the browser's own processes would outlive it.
+        // A negative id ends the process group: the browser's child processes would outlive it.
         #[cfg(unix)]
         let _ = Command::new("kill").args(["-9", "--", &format!("-{}", self.child.id())]).status();
         let _ = self.child.kill();
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processes_memory_is_read_from_its_status() {
+    fn the_memory_of_a_process_is_read_from_its_status() {
         let status = "Name:\tchromium\nPPid:\t17\nRssAnon:\t  2048 kB\nRssFile:\t 9 kB\n";
         assert_eq!(number(status, "RssAnon:"), Some(2048));
         assert_eq!(number(status, "PPid:"), Some(17));

@@ -1,4 +1,4 @@
-//! Serves the benchmark's page and takes what it reports: as much of HTTP as one browser needs.
+//! A small HTTP server for the benchmark's page and for the page's reports.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,23 +10,23 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
-/// More logits than that are not compared.
+/// The size limit of a report. Larger logits are not compared.
 const MAX_REPORT_BYTES: usize = 1 << 30;
 
-/// The server; it runs until the process ends.
+/// A server that runs until the process ends.
 pub struct Server {
-    /// Where it listens.
+    /// The address on which the server listens.
     pub address: SocketAddr,
-    /// What pages report: a path, and what was sent there.
+    /// The reports of pages: path and body.
     pub reports: Receiver<(String, Vec<u8>)>,
     folders: Arc<Mutex<Vec<(&'static str, PathBuf)>>>,
 }
 
 impl Server {
-    /// Starts on a free port of this machine; the folders are served under the names beside them.
+    /// Starts on a free port of this machine. Each folder is served under the name beside it.
     ///
     /// # Errors
-    /// When there is no port.
+    /// If there is no free port.
     pub fn start(folders: Vec<(&'static str, PathBuf)>) -> Result<Server> {
         let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on 127.0.0.1")?;
         let address = listener.local_addr()?;
@@ -36,10 +36,10 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (sender, served) = (sender.clone(), served.clone());
-                // A browser opens connections ahead of what it asks for: none may hold up another.
+                // A browser opens connections in advance, so each needs a thread of its own.
                 thread::spawn(move || {
                     let folders = served.lock().expect("no thread panics with it").clone();
-                    // A connection that the browser has closed is no fault.
+                    // A connection that the browser closed is not an error.
                     let _ = answer(&stream, &folders, &sender);
                 });
             }
@@ -50,11 +50,12 @@ impl Server {
     /// Serves another folder under a name.
     pub fn replace(&self, name: &'static str, folder: &Path) {
         let mut folders = self.folders.lock().expect("no thread panics with it");
-        folders.retain(|(known, _)| *known != name);
+        folders.retain(|(served, _)| *served != name);
         folders.push((name, folder.to_path_buf()));
     }
 }
 
+/// Answers one request: a file, or the receipt of a report.
 fn answer(
     mut stream: &TcpStream,
     folders: &[(&'static str, PathBuf)],
@@ -82,7 +83,7 @@ fn answer(
         ensure!(length <= MAX_REPORT_BYTES, "expected a report, found {length} bytes");
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        // Nobody listens any more once a run took too long.
+        // After a time limit nobody receives the report.
         let _ = reports.send((path, body));
         ("200 OK", "text/plain", Vec::new())
     } else {
@@ -91,7 +92,7 @@ fn answer(
             None => ("404 Not Found", "text/plain", Vec::new()),
         }
     };
-    // Isolated from other origins, a page may share memory among threads.
+    // Only a page isolated from other origins can share memory between threads.
     write!(
         stream,
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\
@@ -103,7 +104,7 @@ fn answer(
     Ok(())
 }
 
-/// The file that a path names; the longest name that it begins with decides on the folder.
+/// Returns the file of a path. The folder is that of the longest name that the path begins with.
 fn read(folders: &[(&'static str, PathBuf)], path: &str) -> Option<Vec<u8>> {
     let path = if path.is_empty() { "index.html" } else { path };
     let is_plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
@@ -135,18 +136,21 @@ mod tests {
     }
 
     #[test]
-    fn files_are_served_reports_taken_and_nothing_outside_is_reached() {
+    fn files_are_served_reports_are_received_and_outside_files_are_not_found() {
         let folder = std::env::temp_dir().join(format!("rewind-server-{}", std::process::id()));
         fs::create_dir_all(folder.join("inside")).unwrap();
         fs::write(folder.join("secret.js"), "outside").unwrap();
         fs::write(folder.join("inside/a.js"), "export {}").unwrap();
         let server = Server::start(vec![("", folder.join("inside"))]).unwrap();
-        let found = get(server.address, "GET /a.js?x=1 HTTP/1.1\r\n\r\n");
-        assert!(found.starts_with("HTTP/1.1 200") && found.ends_with("export {}"), "{found}");
-        assert!(found.contains("text/javascript"), "{found}");
+        let response = get(server.address, "GET /a.js?x=1 HTTP/1.1\r\n\r\n");
+        assert!(
+            response.starts_with("HTTP/1.1 200") && response.ends_with("export {}"),
+            "{response}"
+        );
+        assert!(response.contains("text/javascript"), "{response}");
         for path in ["/../secret.js", "/missing.js", "//etc/hostname"] {
-            let found = get(server.address, &format!("GET {path} HTTP/1.1\r\n\r\n"));
-            assert!(found.starts_with("HTTP/1.1 404"), "{path}: {found}");
+            let response = get(server.address, &format!("GET {path} HTTP/1.1\r\n\r\n"));
+            assert!(response.starts_with("HTTP/1.1 404"), "{path}: {response}");
         }
         get(server.address, "POST /done HTTP/1.1\r\nContent-Length: 3\r\n\r\nyes");
         assert_eq!(server.reports.recv().unwrap(), ("done".to_string(), b"yes".to_vec()));

@@ -1,9 +1,9 @@
-//! Scans in a `.hdr`/`.img` pair, of NIfTI and of Analyze 7.5, are read as those in one file.
+//! Scans in a pair of `.hdr` and `.img` files, NIfTI or Analyze 7.5, are read as scans in one file.
 
 use std::fs;
 
+use integration_tests::data;
 use model_core::formats::nifti;
-use promises::data;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use trainer_data::data_set::{DataSet, Layout};
@@ -12,7 +12,7 @@ use trainer_data::inspect::Inspection;
 use crate::data_sets::trees;
 
 #[test]
-fn an_iseg_folder_of_analyze_pairs_is_read_and_its_lack_of_place_told() {
+fn an_iseg_folder_of_analyze_pairs_is_read_with_a_warning_about_its_missing_position() {
     let folder = tempfile::tempdir().unwrap();
     for (number, big_endian) in [(1, false), (2, true)] {
         trees::write_iseg(folder.path(), number, big_endian);
@@ -25,8 +25,8 @@ fn an_iseg_folder_of_analyze_pairs_is_read_and_its_lack_of_place_told() {
     let grid = first.case.channels[1].grid();
     assert_eq!((grid.dims, grid.world_from_voxel.spacing_mm()), ([6, 5, 4], [1.0, 1.0, 2.0]));
     assert_eq!(first.case.channels[1].values()[7], 107.0);
-    let present = first.case.labels.unwrap();
-    assert_eq!(present.labels()[..4], [0, 10, 150, 250]);
+    let labels = first.case.labels.unwrap();
+    assert_eq!(labels.labels()[..4], [0, 10, 150, 250]);
     let report = Inspection::new(data_set).report();
     assert!(report.contains("2 of 2: The file does not state how the scan lies"), "{report}");
     assert!(report.contains("250 white matter") && report.contains("no faults"), "{report}");
@@ -44,8 +44,8 @@ fn mutated_analyze_headers_never_panic() {
     for _ in 0..20_000 {
         let mut header = header.clone();
         for _ in 0..1 + random.next_u32() % 3 {
-            let place = random.next_u32() as usize % 128;
-            header[place] = random.next_u32() as u8;
+            let position = random.next_u32() as usize % 128;
+            header[position] = random.next_u32() as u8;
         }
         let scan = nifti::Reader::open_pair(&header, &voxels).and_then(|reader| reader.scan());
         num_read += usize::from(scan.is_ok());
@@ -54,7 +54,7 @@ fn mutated_analyze_headers_never_panic() {
 }
 
 #[test]
-fn a_pair_is_the_scan_that_its_single_file_is() {
+fn a_pair_holds_the_same_scan_as_its_single_file() {
     let Some(folder) = data("edge/nifti-rs") else { return };
     let bytes = |name: &str| fs::read(folder.join(name)).unwrap();
     let single = nifti::read(&bytes("minimal.nii")).unwrap();
@@ -67,5 +67,8 @@ fn a_pair_is_the_scan_that_its_single_file_is() {
     }
     assert!(nifti::read(&bytes("minimal.hdr")).unwrap_err().to_string().contains(".hdr/.img"));
     let whole = bytes("minimal.nii");
-    assert!(nifti::Reader::open_pair(&whole, &whole).is_err(), "not the header of a pair");
+    assert!(
+        nifti::Reader::open_pair(&whole, &whole).is_err(),
+        "a whole file is not the header of a pair"
+    );
 }

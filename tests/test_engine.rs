@@ -1,14 +1,15 @@
-//! The engine that tests run programs on.
+//! The WGSL engine of the tests.
 
 use shaders::Engine;
 
 use crate::skipped;
 
-/// An engine on any adapter, software Vulkan included. Where there is none this says "skipped: …";
-/// with `$REWIND_REQUIRE_GPU` set that is a failure.
+/// Opens an engine on any adapter, including software Vulkan.
+///
+/// Without an adapter it prints "skipped: …" and returns `None`.
 ///
 /// # Panics
-/// When there is no adapter and `$REWIND_REQUIRE_GPU` is set.
+/// If there is no adapter and `$REWIND_REQUIRE_GPU` is set.
 pub fn engine() -> Option<Engine> {
     match pollster::block_on(Engine::new()) {
         Ok(engine) => Some(engine),

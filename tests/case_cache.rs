@@ -1,5 +1,5 @@
-//! The cases of a data set: preprocessed once, whatever happens, within a bound on memory, and
-//! always the same.
+//! The case cache preprocesses each case once, survives damage and interruption, and keeps within its
+//! memory limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use integration_tests::{held_bytes, in_child_process, most_held_bytes};
 use model_core::{Foreground, PreprocessConfig, UNetConfig};
-use promises::{alone, held_bytes, take_peak_bytes};
 use trainer_data::cases::Cases;
 use trainer_data::data_set::DataSet;
 use trainer_data::patches::{Batch, batch, batches, num_workers};
 use trainer_run::config::TrainConfig;
 
-/// The data set's folder, for a process that is to fill the cache.
+/// The environment variable with the data set's folder, for a process that fills the cache.
 const DATA: &str = "REWIND_CACHE_TEST_DATA";
 const SIZE: usize = 40;
 
@@ -47,22 +47,22 @@ fn phantoms(count: usize) -> (tempfile::TempDir, PathBuf) {
     (folder, data)
 }
 
-/// The cases in the cache, with the time of their making.
+/// Returns the cache's files with their modification times.
 fn cached(data: &Path) -> Vec<(PathBuf, SystemTime)> {
     let entries = fs::read_dir(data.with_file_name("cache/cases")).into_iter().flatten().flatten();
-    let whole = entries.filter(|entry| entry.path().extension().is_some());
-    let mut found: Vec<_> =
-        whole.map(|e| (e.path(), e.metadata().unwrap().modified().unwrap())).collect();
-    found.sort();
-    found
+    let complete = entries.filter(|entry| entry.path().extension().is_some());
+    let mut files: Vec<_> =
+        complete.map(|e| (e.path(), e.metadata().unwrap().modified().unwrap())).collect();
+    files.sort();
+    files
 }
 
-fn same(a: &Batch, b: &Batch) -> bool {
+fn are_equal(a: &Batch, b: &Batch) -> bool {
     (a.number, &a.values, &a.labels, &a.cases) == (b.number, &b.values, &b.labels, &b.cases)
 }
 
 #[test]
-fn what_was_preprocessed_once_is_not_again_and_is_the_same() {
+fn a_case_is_preprocessed_once_and_is_the_same_from_the_cache() {
     let (_folder, data) = phantoms(3);
     let config = config(&data);
     let first = open(&data, &config).unwrap();
@@ -76,7 +76,7 @@ fn what_was_preprocessed_once_is_not_again_and_is_the_same() {
         let case = DataSet::open(&data, None).unwrap().read(number).unwrap().case;
         assert!(second.reference(number).unwrap() == case.labels.unwrap());
     }
-    // Elsewhere the same scans are the same cases; other settings are others.
+    // The same scans in another folder are the same cases. With other settings they are other cases.
     let moved = data.with_file_name("moved");
     fs::rename(&data, &moved).unwrap();
     assert_eq!(open(&moved, &config).unwrap().fingerprint, first.fingerprint);
@@ -84,7 +84,7 @@ fn what_was_preprocessed_once_is_not_again_and_is_the_same() {
     let preprocess = PreprocessConfig { crop: true, ..config.preprocess.clone() };
     open(&moved, &TrainConfig { preprocess, ..config.clone() }).unwrap();
     assert_eq!(cached(&data).len(), 6);
-    // Another scan in the same place is another case.
+    // Another scan under the same name is another case.
     fs::copy(
         moved.join("imagesTr/phantom_00002.nii.gz"),
         moved.join("imagesTr/phantom_00001.nii.gz"),
@@ -95,45 +95,47 @@ fn what_was_preprocessed_once_is_not_again_and_is_the_same() {
 }
 
 #[test]
-fn damaged_and_missing_cache_files_are_made_again() {
+fn damaged_and_missing_cache_files_are_replaced() {
     let (_folder, data) = phantoms(3);
     let config = TrainConfig { memory_gib: 0.02, ..config(&data) };
     let cases = open(&data, &config).unwrap();
-    let wanted: Vec<_> = (0..3).map(|number| cases.load(number).unwrap().clone()).collect();
+    let expected: Vec<_> = (0..3).map(|number| cases.load(number).unwrap().clone()).collect();
     let references: Vec<_> = (0..3).map(|number| cases.reference(number).unwrap()).collect();
     let files: Vec<PathBuf> = cached(&data).into_iter().map(|(file, _)| file).collect();
-    let whole: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
-    let break_all = || {
-        let mut damaged = whole[0].clone();
+    let contents: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    let damage_all = || {
+        let mut damaged = contents[0].clone();
         let last = damaged.len() - 9;
         damaged[last] ^= 1;
         let middle = damaged.len() / 2;
         damaged[middle] ^= 1;
         fs::write(&files[0], damaged).unwrap();
-        fs::write(&files[1], &whole[1][..1000]).unwrap();
+        fs::write(&files[1], &contents[1][..1000]).unwrap();
         fs::remove_file(&files[2]).unwrap();
     };
     let check = |cases: &Cases| {
-        for (number, wanted) in wanted.iter().enumerate() {
-            assert!(*cases.load(number).unwrap() == *wanted);
+        for (number, expected) in expected.iter().enumerate() {
+            assert!(*cases.load(number).unwrap() == *expected);
         }
-        assert!(files.iter().zip(&whole).all(|(file, whole)| fs::read(file).unwrap() == *whole));
+        assert!(
+            files.iter().zip(&contents).all(|(file, content)| fs::read(file).unwrap() == *content)
+        );
     };
-    break_all();
+    damage_all();
     let cases = open(&data, &config).unwrap();
     check(&cases);
-    // Under a run's feet, before anything is in memory.
+    // The damage happens during a run, before the cases are in memory.
     let cases = open(&data, &config).unwrap();
-    break_all();
+    damage_all();
     check(&cases);
     let cases = open(&data, &config).unwrap();
-    break_all();
+    damage_all();
     let again = (0..3).map(|number| cases.reference(number).unwrap());
     assert!(again.eq(references));
 }
 
 #[test]
-fn what_others_files_became_is_never_kept_as_what_they_were() {
+fn changed_scans_are_never_cached_under_the_digest_of_the_old_scans() {
     let (_folder, data) = phantoms(3);
     let config = config(&data);
     let cases = open(&data, &config).unwrap();
@@ -148,9 +150,9 @@ fn what_others_files_became_is_never_kept_as_what_they_were() {
         let error = format!("{error:#}");
         assert!(error.contains("files that stay as they are") && error.contains(&name), "{error}");
     }
-    assert_eq!(cached(&data), [], "nothing of the new files under the old ones' name");
+    assert_eq!(cached(&data), [], "the new files are not cached under the digest of the old files");
     assert!(cases.load(1).is_ok());
-    // Opened anew, the new files are cases of their own.
+    // In a new run, the new files are other cases.
     open(&data, &config).unwrap();
     assert_eq!(
         cached(&data).iter().filter(|(file, _)| before.iter().any(|b| b.0 == *file)).count(),
@@ -158,30 +160,30 @@ fn what_others_files_became_is_never_kept_as_what_they_were() {
     );
 }
 
-/// "Safe to remove", at any time: under a run's feet too, and where it cannot be made again.
+/// The cache can be removed at any time, also during a run, and where it cannot be created again.
 #[test]
-fn a_run_outlives_its_cache() {
+fn a_run_continues_after_its_cache_was_removed() {
     let (_folder, data) = phantoms(3);
     let config = TrainConfig { memory_gib: 0.007, ..config(&data) };
     let cases = open(&data, &config).unwrap();
     let before = cached(&data);
-    let wanted: Vec<_> = (0..3).map(|number| cases.load(number).unwrap().clone()).collect();
+    let expected: Vec<_> = (0..3).map(|number| cases.load(number).unwrap().clone()).collect();
     let cache = data.with_file_name("cache");
-    // Opened anew, nothing is in memory.
+    // In a new run, no case is in memory.
     let cases = open(&data, &config).unwrap();
     fs::remove_dir_all(&cache).unwrap();
-    for (number, wanted) in wanted.iter().enumerate() {
-        assert!(*cases.load(number).unwrap() == *wanted);
+    for (number, expected) in expected.iter().enumerate() {
+        assert!(*cases.load(number).unwrap() == *expected);
     }
     let names = |cached: Vec<(PathBuf, SystemTime)>| cached.into_iter().map(|(f, _)| f);
-    assert!(names(cached(&data)).eq(names(before)), "it was made again");
-    // As a cache that the next run finds and takes.
+    assert!(names(cached(&data)).eq(names(before)), "the cache was created again");
+    // The next run uses this cache.
     let again = open(&data, &config).unwrap();
     fs::remove_dir_all(&cache).unwrap();
-    fs::write(&cache, "a file in its place").unwrap();
+    fs::write(&cache, "a file with the name of the cache").unwrap();
     for _ in 0..2 {
-        for (number, wanted) in wanted.iter().enumerate() {
-            assert!(*again.load(number).unwrap() == *wanted);
+        for (number, expected) in expected.iter().enumerate() {
+            assert!(*again.load(number).unwrap() == *expected);
             again.reference(number).unwrap();
         }
     }
@@ -189,9 +191,9 @@ fn a_run_outlives_its_cache() {
     assert!(error.contains("--set cache=FOLDER") && error.contains("cache)"), "{error}");
 }
 
-/// What it is called, "safe to remove", holds of no folder that holds anything else.
+/// A cache is safe to remove, so a folder with other files must not become a cache.
 #[test]
-fn a_folder_in_other_use_becomes_no_cache() {
+fn a_folder_with_other_files_is_refused_as_a_cache() {
     let (_folder, data) = phantoms(1);
     let cache = data.with_file_name("cache");
     fs::create_dir_all(cache.join("cases")).unwrap();
@@ -207,40 +209,40 @@ fn a_folder_in_other_use_becomes_no_cache() {
     open(&data, &config(&data)).unwrap();
 }
 
-/// Runs that start together on a new cache.
 #[test]
-fn a_cache_is_made_and_filled_by_several_at_once() {
+fn several_runs_can_fill_a_new_cache_at_the_same_time() {
     let (_folder, data) = phantoms(4);
     let config = config(&data);
     for _ in 0..5 {
         let _ = fs::remove_dir_all(data.with_file_name("cache"));
         std::thread::scope(|scope| {
-            let all = [(); 4].map(|()| scope.spawn(|| open(&data, &config).unwrap().fingerprint));
-            let all = all.map(|thread| thread.join().unwrap());
-            assert!(all.iter().all(|fingerprint| *fingerprint == all[0]));
+            let runs = [(); 4].map(|()| scope.spawn(|| open(&data, &config).unwrap().fingerprint));
+            let fingerprints = runs.map(|thread| thread.join().unwrap());
+            assert!(fingerprints.iter().all(|fingerprint| *fingerprint == fingerprints[0]));
         });
         assert_eq!(cached(&data).len(), 4);
     }
 }
 
-fn filling(data: &Path) -> Child {
+/// Starts a process that fills the cache.
+fn start_filling(data: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "cache::a_killed_preprocessing_goes_on_where_it_was"]);
+    command.args(["--exact", "case_cache::killed_preprocessing_continues_where_it_stopped"]);
     command.args(["--nocapture", "--test-threads=1"]).env(DATA, data);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 #[test]
-fn a_killed_preprocessing_goes_on_where_it_was() {
+fn killed_preprocessing_continues_where_it_stopped() {
     if let Some(data) = std::env::var_os(DATA) {
         let data = PathBuf::from(data);
         open(&data, &config(&data)).unwrap();
         return;
     }
     let (_folder, data) = phantoms(12);
-    let mut kept = Vec::new();
+    let mut before = Vec::new();
     for count in [2, 6] {
-        let mut process = filling(&data);
+        let mut process = start_filling(&data);
         let started = Instant::now();
         while cached(&data).len() < count {
             assert!(started.elapsed() < Duration::from_secs(60), "{} cases", cached(&data).len());
@@ -249,15 +251,18 @@ fn a_killed_preprocessing_goes_on_where_it_was() {
         process.kill().unwrap(); // SIGKILL on Unix
         process.wait().unwrap();
         let now = cached(&data);
-        assert!(kept.iter().all(|done| now.contains(done)), "what was done was done again");
-        kept = now;
+        assert!(
+            before.iter().all(|file| now.contains(file)),
+            "a cached case was preprocessed again"
+        );
+        before = now;
     }
     let cases = open(&data, &config(&data)).unwrap();
-    assert!(kept.iter().all(|done| cached(&data).contains(done)));
+    assert!(before.iter().all(|file| cached(&data).contains(file)));
     assert_eq!(cached(&data).len(), 12);
     (0..12).for_each(|number| drop(cases.load(number).unwrap()));
 
-    // Asked to stop, it does, and says so.
+    // A request to stop ends the preprocessing with `None`.
     fs::remove_dir_all(data.with_file_name("cache")).unwrap();
     let stop = AtomicBool::new(false);
     let data_set = DataSet::open(&data, None).unwrap();
@@ -273,11 +278,11 @@ fn a_killed_preprocessing_goes_on_where_it_was() {
 }
 
 #[test]
-fn every_bad_case_is_named_at_once() {
+fn all_bad_cases_are_in_one_error() {
     let (_folder, data) = phantoms(4);
     fs::write(data.join("imagesTr/phantom_00001.nii.gz"), b"no scan").unwrap();
     fs::remove_file(data.join("labelsTr/phantom_00003.nii.gz")).unwrap();
-    // With bad files, those that memory is too little for are named too.
+    // The same error names the cases that exceed the memory limit.
     let tight = TrainConfig { memory_gib: 0.001, ..config(&data) };
     let error = format!("{:#}", open(&data, &tight).err().unwrap());
     for part in ["4 of 4 cases", "memory_gib of at least", "phantom_00002", "phantom_00003"] {
@@ -288,19 +293,21 @@ fn every_bad_case_is_named_at_once() {
         assert!(error.contains(part), "{error}");
     }
     assert!(!error.contains("phantom_00002"), "{error}");
-    // The good ones are done.
+    // The good cases are in the cache.
     assert_eq!(cached(&data).len(), 2);
 }
 
-/// A quarter of what the cases take together.
+/// The limit is a quarter of the memory of all cases.
 #[test]
-fn memory_stays_within_its_bound_however_many_cases_there_are() {
-    let bound = 8 << 20;
-    let outcome =
-        alone("cache::memory_stays_within_its_bound_however_many_cases_there_are", "", |_| {
+fn memory_stays_within_its_limit_for_any_number_of_cases() {
+    let limit = 8 << 20;
+    let outcome = in_child_process(
+        "case_cache::memory_stays_within_its_limit_for_any_number_of_cases",
+        "",
+        |_| {
             let (_folder, data) = phantoms(30);
             let config = TrainConfig {
-                memory_gib: bound as f64 / (1u64 << 30) as f64,
+                memory_gib: limit as f64 / (1u64 << 30) as f64,
                 batch: 1,
                 patch: [16; 3],
                 ..config(&data)
@@ -316,20 +323,21 @@ fn memory_stays_within_its_bound_however_many_cases_there_are() {
             let training = take_peak_bytes() - before;
             (0..30).for_each(|number| drop(cases.load(number).unwrap()));
             format!("{filling} {training} {}", cases.bytes())
-        });
+        },
+    );
     let answer = outcome.answer.unwrap();
     let numbers: Vec<usize> = answer.split(' ').map(|n| n.parse().unwrap()).collect();
     let [filling, training, all] = numbers[..] else { panic!("{answer}") };
-    assert!(10 * all > 35 * bound, "expected more than fits, found {all}");
-    // Besides cases: chunks of files, patches, and what decoding holds.
-    let most = bound + (2 << 20);
-    assert!(filling < most && training < most, "{filling} and {training} beside {bound}");
-    // The bound is made use of, too.
-    assert!(training > bound / 2, "{training}");
+    assert!(10 * all > 35 * limit, "expected more bytes than the limit, found {all}");
+    // Additional memory: chunks of files, patches, and the decoder's buffers.
+    let max_bytes = limit + (2 << 20);
+    assert!(filling < max_bytes && training < max_bytes, "{filling}, {training}, limit {limit}");
+    // The cache uses the memory that it may use.
+    assert!(training > limit / 2, "{training}");
 }
 
 #[test]
-fn a_bound_that_no_case_fits_says_what_is_needed() {
+fn a_memory_limit_below_every_case_is_an_error_with_the_needed_limit() {
     let (_folder, data) = phantoms(2);
     let tight = TrainConfig { memory_gib: 0.001, ..config(&data) };
     let error = format!("{:#}", open(&data, &tight).err().unwrap());
@@ -343,11 +351,11 @@ fn a_bound_that_no_case_fits_says_what_is_needed() {
 }
 
 #[test]
-fn batches_are_the_same_for_any_number_of_threads_and_any_memory() {
+fn batches_are_the_same_for_any_number_of_threads_and_any_memory_limit() {
     let (_folder, data) = phantoms(4);
     let plain = config(&data);
     let training = [0, 2, 3];
-    let wanted: Vec<Batch> = {
+    let expected: Vec<Batch> = {
         let cases = open(&data, &plain).unwrap();
         (2..7).map(|number| batch(&plain, &cases, &training, number).unwrap()).collect()
     };
@@ -356,8 +364,8 @@ fn batches_are_the_same_for_any_number_of_threads_and_any_memory() {
         let config = TrainConfig { memory_gib, ..plain.clone() };
         let cases = open(&data, &config).unwrap();
         let mut pool = batches(&config, &cases, &training, 2..7, workers);
-        for wanted in &wanted {
-            assert!(same(&pool.next().unwrap().unwrap(), wanted), "{workers} threads");
+        for expected in &expected {
+            assert!(are_equal(&pool.next().unwrap().unwrap(), expected), "{workers} threads");
         }
         assert!(pool.next().is_none());
         assert!(pool.wait_time() > Duration::ZERO);
@@ -365,14 +373,14 @@ fn batches_are_the_same_for_any_number_of_threads_and_any_memory() {
 }
 
 #[test]
-fn a_pool_ends_when_it_is_dropped_and_names_the_case_that_failed() {
+fn dropping_the_batches_ends_their_threads_and_an_error_names_its_case() {
     let (_folder, data) = phantoms(3);
     let config = TrainConfig { batch: 1, ..config(&data) };
     let cases = open(&data, &config).unwrap();
     let mut pool = batches(&config, &cases, &[1], 0..1_000_000, 4);
     pool.next().unwrap().unwrap();
     drop(pool);
-    // Opened anew, nothing is in memory, and then nothing is left on disk.
+    // The cases of a new run are not in memory, and then they are removed from the disk.
     let cases = open(&data, &config).unwrap();
     fs::remove_dir_all(data.with_file_name("cache")).unwrap();
     fs::remove_file(data.join("imagesTr/phantom_00002.nii.gz")).unwrap();
@@ -383,7 +391,7 @@ fn a_pool_ends_when_it_is_dropped_and_names_the_case_that_failed() {
 }
 
 #[test]
-fn few_threads_prepare_patches_beside_a_cpu_that_trains() {
+fn at_most_four_threads_prepare_patches_for_training_on_the_cpu() {
     assert_eq!(num_workers(5, true), 5);
     let workers = num_workers(0, true);
     assert!((1..=4).contains(&workers), "{workers}");

@@ -1,5 +1,5 @@
-//! No file is replaced that Rewind did not write, whatever its name, and what cannot be written is
-//! told before the work.
+//! Rewind replaces only files that Rewind wrote, and reports an output that cannot be written before the work
+//! begins.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,25 +9,25 @@ use trainer_predict::record::Record;
 use trainer_predict::settings::{Largest, Settings};
 use trainer_run::files::lock::FolderLock;
 
-use crate::commands::{ended, rewind};
+use crate::commands::{rewind, status_and_stderr};
 use crate::inference::{find, models, predictor};
 
-/// Every file below a folder, with its bytes.
+/// Returns the path and the bytes of every file below a folder.
 fn all_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
+    let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         match path.is_dir() {
-            true => found.extend(all_files(&path)),
-            false => found.push((path.clone(), fs::read(path).unwrap())),
+            true => files.extend(all_files(&path)),
+            false => files.push((path.clone(), fs::read(path).unwrap())),
         }
     }
-    found.sort();
-    found
+    files.sort();
+    files
 }
 
-/// A case's folder in BraTS's form.
-fn case_folder(folder: &Path) {
+/// Writes the folder of a case in the BraTS layout.
+fn write_case_folder(folder: &Path) {
     let case = phantom::phantom(20, 32);
     fs::create_dir_all(folder).unwrap();
     for (volume, name) in case.channels.iter().zip(["t1n", "t1c", "t2w", "t2f"]) {
@@ -36,10 +36,10 @@ fn case_folder(folder: &Path) {
     }
 }
 
-/// The sidecar of a scan, another program's label map or probabilities under the result's name, and
-/// what only looks like a record.
+/// The files are a scan's sidecar, a label map or probabilities of another program under the result's name,
+/// and files that only look like a record.
 #[test]
-fn a_result_takes_no_place_that_is_not_its_own() {
+fn a_result_never_replaces_files_of_other_programs() {
     let record = br#"{"disclaimer": "Research use only, not a medical device", "case": "x"}"#;
     for (name, bytes) in [
         ("x.json", &br#"{"RepetitionTime": 2.3, "MagneticFieldStrength": 3}"#[..]),
@@ -50,15 +50,15 @@ fn a_result_takes_no_place_that_is_not_its_own() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("x");
-        case_folder(&data);
-        let found = find(std::slice::from_ref(&data));
+        write_case_folder(&data);
+        let cases = find(std::slice::from_ref(&data));
         fs::create_dir_all(data.join(name).parent().unwrap()).unwrap();
         fs::write(data.join(name), bytes).unwrap();
         let before = all_files(&data);
         for overwrite in [false, true] {
             for probabilities in [false, true] {
                 let predictor = predictor(Settings { probabilities, ..Settings::default() });
-                let outcome = predictor.write_all(&found, &data, None, overwrite).unwrap();
+                let outcome = predictor.write_all(&cases, &data, None, overwrite).unwrap();
                 assert_eq!((outcome.segmented, outcome.faults.len()), (0, 1), "{name}");
                 let fault = &outcome.faults[0];
                 assert!(fault.contains("which is kept") && fault.contains(name), "{fault}");
@@ -69,7 +69,7 @@ fn a_result_takes_no_place_that_is_not_its_own() {
 }
 
 #[test]
-fn what_is_in_the_way_of_one_scan_costs_no_other() {
+fn a_blocked_result_of_one_scan_does_not_affect_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 2, 40, 32).unwrap();
@@ -84,20 +84,20 @@ fn what_is_in_the_way_of_one_scan_costs_no_other() {
     assert_eq!(fs::read(path("out/phantom_00040.json")).unwrap(), b"{}");
 }
 
-/// An expert has corrected a label map where it lies.
+/// An expert has edited a label map in the output folder.
 #[test]
 fn a_corrected_result_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 1, 40, 32).unwrap();
-    let (found, out) = (find(&[path("data")]), path("out"));
+    let (cases, out) = (find(&[path("data")]), path("out"));
     let run = |overwrite| {
         let predictor = predictor(Settings { probabilities: true, ..Settings::default() });
-        let outcome = predictor.write_all(&found, &out, None, overwrite).unwrap();
+        let outcome = predictor.write_all(&cases, &out, None, overwrite).unwrap();
         (outcome.segmented, outcome.kept, outcome.faults)
     };
     assert_eq!(run(false), (1, 0, Vec::new()));
-    assert_eq!(run(true), (1, 0, Vec::new()), "what is as it was written may be made again");
+    assert_eq!(run(true), (1, 0, Vec::new()), "an unchanged result may be replaced");
     let file = path("out/phantom_00040.nii.gz");
     let mut labels = nifti::read_labels(&fs::read(&file).unwrap()).unwrap();
     labels.labels_mut()[0] = 1;
@@ -107,48 +107,48 @@ fn a_corrected_result_is_never_replaced() {
     let (segmented, _, faults) = run(true);
     assert!(segmented == 0 && faults[0].contains("changed since"), "{faults:?}");
     assert!(all_files(&out) == before);
-    // Removed by whoever made it, there is nothing to keep.
+    // After the file was removed, the result is written again.
     fs::remove_file(&file).unwrap();
     assert_eq!(run(false), (1, 0, Vec::new()));
 }
 
-/// Results of versions that kept no digests are told by their record alone.
+/// The record identifies results of versions that stored no digests.
 #[test]
-fn a_result_of_an_earlier_version_may_be_made_again() {
+fn a_result_of_an_earlier_version_can_be_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 1, 40, 32).unwrap();
-    let (found, out) = (find(&[path("data")]), path("out"));
+    let (cases, out) = (find(&[path("data")]), path("out"));
     let predictor = predictor(Settings::default());
-    predictor.write_all(&found, &out, None, false).unwrap();
+    predictor.write_all(&cases, &out, None, false).unwrap();
     let file = path("out/phantom_00040.json");
     let record = Record::find(&file).unwrap();
     assert_eq!(record.written.len(), 1);
     Record { written: Default::default(), ..record }.write(&file).unwrap();
-    let outcome = predictor.write_all(&found, &out, None, true).unwrap();
+    let outcome = predictor.write_all(&cases, &out, None, true).unwrap();
     assert_eq!((outcome.segmented, outcome.faults), (1, Vec::new()));
 }
 
 #[test]
-fn processes_that_predict_the_same_share_a_folder_and_others_are_refused() {
+fn only_processes_with_the_same_prediction_share_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 2, 40, 32).unwrap();
-    let (found, out) = (find(&[path("data")]), path("out"));
+    let (cases, out) = (find(&[path("data")]), path("out"));
     std::thread::scope(|scope| {
         let run = || {
-            let outcome = predictor(Settings::default()).write_all(&found, &out, None, false);
+            let outcome = predictor(Settings::default()).write_all(&cases, &out, None, false);
             let outcome = outcome.unwrap();
             assert_eq!(outcome.segmented + outcome.kept, 2, "{:?}", outcome.faults);
         };
         let both = [scope.spawn(run), scope.spawn(run)];
         both.into_iter().for_each(|thread| thread.join().unwrap());
     });
-    let held = FolderLock::shared(&out, "other models").unwrap();
+    let lock = FolderLock::shared(&out, "other models").unwrap();
     let other = Settings { largest: Some(Largest::Regions), ..Settings::default() };
-    let error = predictor(other).write_all(&found, &out, None, true).unwrap_err();
+    let error = predictor(other).write_all(&cases, &out, None, true).unwrap_err();
     assert!(format!("{error:#}").contains("in use by process"), "{error:#}");
-    drop(held);
+    drop(lock);
     assert_eq!(
         all_files(&out).len(),
         4,
@@ -157,26 +157,25 @@ fn processes_that_predict_the_same_share_a_folder_and_others_are_refused() {
     );
 }
 
-/// Every option that names a file: another's file there is kept, a folder that is missing is told, and
-/// both before the work, which here cannot be done.
+/// The inputs do not exist, so an error about the output shows that the output was checked first.
 #[test]
-fn options_that_name_a_file_are_tried_first_and_replace_no_other() {
+fn output_options_are_checked_before_the_work_and_replace_no_file_of_other_programs() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
-    let own = "somebody's own work";
+    let content = "a file of another program";
     for name in ["a.csv", "a.json", "a.onnx", "a.md", "a.html", "a.safetensors"] {
-        fs::write(path(name), own).unwrap();
+        fs::write(path(name), content).unwrap();
     }
-    let nothing = path("nothing");
+    let missing = path("missing");
     let commands: [&[&str]; 8] = [
-        &["evaluate", &nothing, &nothing, "--task", "brats2023", "--csv", "a.csv"],
-        &["evaluate", &nothing, &nothing, "--task", "brats2023", "--json", "a.json"],
-        &["inspect", &nothing, "--csv", "a.csv"],
-        &["report", &nothing, "--out", "a.html"],
-        &["export", "--run", &nothing, "--out", "a.safetensors"],
-        &["export", "--run", &nothing, "--onnx", "a.onnx"],
-        &["export", "--run", &nothing, "--out", "b.safetensors", "--card", "a.md"],
-        &["export", "--run", &nothing, "--out", "b.safetensors", "--onnx", "a.onnx"],
+        &["evaluate", &missing, &missing, "--task", "brats2023", "--csv", "a.csv"],
+        &["evaluate", &missing, &missing, "--task", "brats2023", "--json", "a.json"],
+        &["inspect", &missing, "--csv", "a.csv"],
+        &["report", &missing, "--out", "a.html"],
+        &["export", "--run", &missing, "--out", "a.safetensors"],
+        &["export", "--run", &missing, "--onnx", "a.onnx"],
+        &["export", "--run", &missing, "--out", "b.safetensors", "--card", "a.md"],
+        &["export", "--run", &missing, "--out", "b.safetensors", "--onnx", "a.onnx"],
     ];
     for words in commands {
         let (last, first) = words.split_last().unwrap();
@@ -189,20 +188,19 @@ fn options_that_name_a_file_are_tried_first_and_replace_no_other() {
                 .chain([file.clone()])
                 .collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            let (code, said) = ended(rewind(&words));
+            let (code, stderr) = status_and_stderr(rewind(&words));
             assert!(
-                code == Some(1) && said.contains(part) && said.contains(&file),
-                "{words:?}: {said}"
+                code == Some(1) && stderr.contains(part) && stderr.contains(&file),
+                "{words:?}: {stderr}"
             );
         }
-        assert_eq!(fs::read_to_string(path(last)).unwrap(), own);
+        assert_eq!(fs::read_to_string(path(last)).unwrap(), content);
     }
     assert!(!Path::new(&path("b.safetensors")).exists());
 }
 
-/// What Rewind wrote there is written again.
 #[test]
-fn every_kind_of_file_is_known_again() {
+fn every_kind_of_output_file_can_be_replaced_by_rewind() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
     fs::write(path("model"), models()[0].to_bytes().unwrap()).unwrap();
@@ -231,12 +229,13 @@ fn every_kind_of_file_is_known_again() {
     ];
     for words in commands {
         for _ in 0..2 {
-            let (code, said) = ended(rewind(words));
-            assert_eq!(code, Some(0), "{words:?}: {said}");
+            let (code, stderr) = status_and_stderr(rewind(words));
+            assert_eq!(code, Some(0), "{words:?}: {stderr}");
         }
     }
-    // A model is no place for what is made of it.
-    let (code, said) = ended(rewind(&["export", "--model", &model, "--out", &model, "--f16"]));
-    assert!(code == Some(1) && said.contains("the model itself"), "{said}");
+    // An export must not replace its own model.
+    let (code, stderr) =
+        status_and_stderr(rewind(&["export", "--model", &model, "--out", &model, "--f16"]));
+    assert!(code == Some(1) && stderr.contains("the model itself"), "{stderr}");
     assert_eq!(fs::read(&model).unwrap(), models()[0].to_bytes().unwrap());
 }

@@ -1,4 +1,4 @@
-//! Work in a process of its own: for peaks of memory, and for inputs that must not end a process.
+//! Runs a test's work in a child process, to measure its peak memory or to survive its end.
 
 use std::env;
 use std::fs;
@@ -6,29 +6,37 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Names the test that is to do its work, and the work's argument.
-const TEST: &str = "REWIND_ALONE_TEST";
-const ARGUMENT: &str = "REWIND_ALONE_ARGUMENT";
+/// The environment variables with the name of the test whose work the child does, and the work's argument.
+const TEST: &str = "REWIND_CHILD_TEST";
+const ARGUMENT: &str = "REWIND_CHILD_ARGUMENT";
 
-/// What the work's process came to.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The outcome of work in a child process.
 #[derive(Debug)]
-pub struct Outcome {
-    /// What the work returned; else how its process ended, with what it wrote.
+pub struct ChildOutcome {
+    /// The text that the work returned, or the exit status and the output of a process that failed.
     pub answer: Result<String, String>,
-    /// The most memory that the process held at once, where the system tells.
+    /// The peak memory of the process, if the system reports it.
     pub peak_bytes: Option<u64>,
 }
 
-/// Does `work(argument)` in a process of its own, alone: the test binary starts itself again with
-/// this one test. `test` is the caller's own name with its module, such as
-/// `"reversible::kept_bytes_are_flat"`. A process that takes longer than five minutes is ended.
+/// Runs `work(argument)` in a child process, for which the test binary starts itself again with only this
+/// test.
+///
+/// `test` is the caller's name with its module, such as `"reversible::inverse_recovers_the_input"`. A
+/// child that takes longer than five minutes is killed.
 ///
 /// # Panics
-/// When the process cannot be started or does not get as far as the work.
-pub fn alone(test: &str, argument: &str, work: impl FnOnce(&str) -> String) -> Outcome {
+/// If the process cannot be started or ends before the work.
+pub fn in_child_process(
+    test: &str,
+    argument: &str,
+    work: impl FnOnce(&str) -> String,
+) -> ChildOutcome {
     if env::var(TEST).is_ok_and(|name| name == test) {
         let answer = work(&env::var(ARGUMENT).expect("set together with the test's name"));
-        // The harness may have left its own line unfinished.
+        // The test harness may have left a line of its own unfinished.
         println!("\nanswer: {}", answer.replace('\n', " "));
         println!("peak: {}", peak_bytes().unwrap_or(0));
         std::process::exit(0);
@@ -41,12 +49,11 @@ pub fn alone(test: &str, argument: &str, work: impl FnOnce(&str) -> String) -> O
     let id = child.id();
     let (send, receive) = std::sync::mpsc::channel();
     thread::spawn(move || send.send(child.wait_with_output()));
-    let limit = Duration::from_secs(300);
     let start = Instant::now();
-    let Ok(output) = receive.recv_timeout(limit) else {
+    let Ok(output) = receive.recv_timeout(TIMEOUT) else {
         let _ = Command::new("kill").args(["-9", &id.to_string()]).status();
         let answer = Err(format!("no answer within {} s", start.elapsed().as_secs()));
-        return Outcome { answer, peak_bytes: None };
+        return ChildOutcome { answer, peak_bytes: None };
     };
     let output = output.expect("a started process can be waited for");
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -60,10 +67,10 @@ pub fn alone(test: &str, argument: &str, work: impl FnOnce(&str) -> String) -> O
             Err(format!("{}: {stdout}{stderr}", output.status))
         }
     };
-    Outcome { answer, peak_bytes }
+    ChildOutcome { answer, peak_bytes }
 }
 
-/// The most memory that this process has held at once, in bytes (Linux: `VmHWM`).
+/// Returns the peak memory of this process in bytes (`VmHWM` on Linux), or `None` on other systems.
 pub fn peak_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

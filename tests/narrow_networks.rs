@@ -2,12 +2,13 @@
 
 use model_core::UNetConfig;
 
-/// A preset's network with all its levels and layers at a fraction of its widths: two groups in
-/// every norm, or as many as there are channels; four channels in, three out.
+/// Returns a preset's network with all its levels and layers, but narrower: with two groups in every norm,
+/// or with one group per channel where the preset has that. It has four input channels and three output
+/// channels.
 ///
 /// # Panics
-/// For an unknown preset.
-pub fn shrunk(preset: &str) -> UNetConfig {
+/// If the preset is unknown.
+pub fn narrow_network(preset: &str) -> UNetConfig {
     let config = UNetConfig::preset(preset, 4, 3).expect("a preset's name");
     let (numerator, denominator) = match config.groups {
         0 => (1, config.widths[0] / 4),
