@@ -17,8 +17,8 @@ fn network(channels: usize) -> UNetConfig {
     }
 }
 
-/// Returns a case of 16³ voxels with the given intensity and label of each voxel index. Its second channel
-/// is 1 everywhere.
+/// Returns a case of 16³ voxels with the given intensity and label of each voxel index. Its second
+/// channel is 1 everywhere.
 fn case(value: impl Fn(usize) -> f32, label: impl Fn(usize) -> u8) -> PreparedCase {
     let grid = Grid::new([16; 3], Affine::IDENTITY);
     let indices = 0..grid.num_voxels();

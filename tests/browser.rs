@@ -82,8 +82,8 @@ impl Programs {
         assert!(output.status.success(), "rewind {args}: {text}");
     }
 
-    /// Trains, predicts and exports in `folder`. Returns the trainer's prediction for the case in the
-    /// folder `demo`.
+    /// Trains, predicts and exports in `folder`. Returns the trainer's prediction for the case in
+    /// the folder `demo`.
     fn train(&self, folder: &Path) -> LabelMap {
         let start = Instant::now();
         self.rewind(
@@ -229,7 +229,8 @@ async fn segment_and_share(client: Client, address: String, predicted: LabelMap)
     let shared = share::decode(fragment).unwrap();
     compare(&shared, &predicted, &regions);
 
-    // The addresses differ only by the fragment, so the browser loads nothing without a page between.
+    // The addresses differ only by the fragment, so the browser loads nothing without a page
+    // between.
     client.goto("about:blank").await.unwrap();
     client.goto(&link).await.unwrap();
     check_table(&client, &regions, &predicted).await;

@@ -158,8 +158,8 @@ fn tensors() -> Vec<(String, &'static [usize])> {
     list
 }
 
-/// Returns a safetensors file made after its specification: the header's length, the header as JSON,
-/// the tensors. The first weight is raised by `change` eighths.
+/// Returns a safetensors file made after its specification: the header's length, the header as
+/// JSON, the tensors. The first weight is raised by `change` eighths.
 fn file_by_hand(card: &str, change: u32) -> Vec<u8> {
     let card = serde_json::Value::from(card).to_string();
     let mut header = format!(r#"{{"__metadata__":{{"rewind":{card}}}"#);

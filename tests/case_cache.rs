@@ -1,5 +1,5 @@
-//! The case cache preprocesses each case once, survives damage and interruption, and keeps within its
-//! memory limit.
+//! The case cache preprocesses each case once, survives damage and interruption, and keeps within
+//! its memory limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -76,7 +76,8 @@ fn a_case_is_preprocessed_once_and_is_the_same_from_the_cache() {
         let case = DataSet::open(&data, None).unwrap().read(number).unwrap().case;
         assert!(second.reference(number).unwrap() == case.labels.unwrap());
     }
-    // The same scans in another folder are the same cases. With other settings they are other cases.
+    // The same scans in another folder are the same cases. With other settings they are other
+    // cases.
     let moved = data.with_file_name("moved");
     fs::rename(&data, &moved).unwrap();
     assert_eq!(open(&moved, &config).unwrap().fingerprint, first.fingerprint);

@@ -1,5 +1,5 @@
-//! Images and labels of a case stay aligned in different axis orders, with different headers and after
-//! resampling.
+//! Images and labels of a case stay aligned in different axis orders, with different headers and
+//! after resampling.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -170,8 +170,8 @@ fn centroid(dims: [usize; 3], weight: impl Fn(usize) -> f64) -> [f64; 3] {
     moments.map(|moment| moment / sum)
 }
 
-/// Takes the mean over many shifts, because a layer of voxels that is half inside a single ellipsoid moves
-/// the center of its labels.
+/// Takes the mean over many shifts, because a layer of voxels that is half inside a single
+/// ellipsoid moves the center of its labels.
 #[test]
 fn resampled_labels_are_aligned_with_the_resampled_image_and_can_be_restored() {
     let mut network = UNetConfig::preset("demo", 1, 3).unwrap();

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The environment variables with the name of the test whose work the child does, and the work's argument.
+/// The environment variables with the name of the test whose work the child does, and the work's
+/// argument.
 const TEST: &str = "REWIND_CHILD_TEST";
 const ARGUMENT: &str = "REWIND_CHILD_ARGUMENT";
 
@@ -21,11 +22,12 @@ pub struct ChildOutcome {
     pub peak_bytes: Option<u64>,
 }
 
-/// Runs `work(argument)` in a child process, for which the test binary starts itself again with only this
-/// test.
+/// Runs `work(argument)` in a child process, for which the test binary starts itself again with
+/// only this test.
 ///
-/// `test` is the caller's name with its module, such as `"reversible::inverse_recovers_the_input"`. A
-/// child that takes longer than five minutes is killed.
+/// `test` is the caller's name with its module, such as
+/// `"reversible::the_inverse_recovers_the_input"`. A child that takes longer than five minutes is
+/// killed.
 ///
 /// # Panics
 /// If the process cannot be started or ends before the work.

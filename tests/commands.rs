@@ -14,8 +14,8 @@ pub(crate) fn rewind(words: &[&str]) -> Command {
     as_rewind(Command::new(env::current_exe().unwrap()), words)
 }
 
-/// Returns a command that runs `rewind` in a shell script. In the script `"$@"` is the command and `$FOLDER`
-/// is `folder`.
+/// Returns a command that runs `rewind` in a shell script. In the script `"$@"` is the command and
+/// `$FOLDER` is `folder`.
 pub(crate) fn rewind_in_script(
     shell: &[&str],
     script: &str,
@@ -62,7 +62,8 @@ pub(crate) fn wait_for(child: &mut Child, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for the end of a process and returns its output. Kills a process that runs for two minutes.
+/// Waits for the end of a process and returns its output. Kills a process that runs for two
+/// minutes.
 pub(crate) fn output(mut child: Child) -> Output {
     let started = Instant::now();
     while child.try_wait().unwrap().is_none() {

@@ -1,5 +1,5 @@
-//! Headers with damaged or missing fields are read as nibabel or SimpleITK read them, with a warning
-//! about damaged fields. `tests/nifti/golden.py` writes the expected results.
+//! Headers with damaged or missing fields are read as nibabel or SimpleITK read them, with a
+//! warning about damaged fields. `tests/nifti/golden.py` writes the expected results.
 
 use std::io::Write;
 
@@ -13,8 +13,8 @@ fn bytes_of_hex(text: &str) -> Vec<u8> {
     digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
 }
 
-/// Returns the file of a golden case: its header, voxels from 0 to 119 in 16 bits, and the bytes that
-/// follow.
+/// Returns the file of a golden case: its header, voxels from 0 to 119 in 16 bits, and the bytes
+/// that follow.
 fn file(case: &Value) -> Vec<u8> {
     let mut file = bytes_of_hex(case["header"].as_str().unwrap());
     file.extend((0i16..120).flat_map(i16::to_le_bytes));

@@ -207,7 +207,8 @@ fn a_scheme_is_named_and_never_guessed() {
     assert!(open("brats2018").check()[0].faults.is_empty());
     let cavity = open("brats2024");
     assert!(cavity.cases.is_empty() && cavity.faults[0].message.contains("until 2022"));
-    // The other way round a cavity would be enhancing tumor. A task of a name of its own may be meant.
+    // The other way round a cavity would be enhancing tumor. A task of a name of its own may be
+    // meant.
     let new = folder.path().join("new");
     source.write_brats_2023(&new);
     let tumor = DataSet::open(&new, Some("brats2021")).unwrap();

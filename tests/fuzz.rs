@@ -1,6 +1,7 @@
-//! Bounded fuzzing: valid files are changed at random, and every input is read within limits of
-//! memory and time. An input is a function of the target, a seed and a number, so that a run can be
-//! repeated and an input that ends the process can be made again.
+//! Fuzzing with limits: reads randomly changed files within limits of memory and time.
+//!
+//! An input is a function of the target, a seed and a number. A run can therefore be repeated, and
+//! an input that ended a process can be made again.
 
 mod child;
 mod json;
@@ -18,41 +19,41 @@ use rand_chacha::ChaCha8Rng;
 pub use supervisor::{Failure, FailureKind, Report, fuzz, replay};
 pub use targets::targets;
 
-/// What is done with a value that was read, outside of the limit of memory.
+/// The checks of a value that was read, outside the memory limit.
 pub type Afterwards = Box<dyn FnOnce()>;
 
-/// Makes an input from a stream of random numbers.
+/// A function that makes an input from a stream of random numbers.
 pub type Make = Box<dyn Fn(&mut ChaCha8Rng) -> Vec<u8>>;
 
-/// A reader of bytes from outside, with inputs for it.
+/// A reader of bytes from outside, and the inputs for it.
 pub struct Target {
-    /// Its name on the command line.
+    /// The name on the command line.
     pub name: &'static str,
-    /// Makes an input from a stream of random numbers.
+    /// The function that makes the inputs.
     pub make: Make,
-    /// Reads an input; nothing where it is refused.
+    /// The reader. It returns `None` if it refuses the input.
     pub read: fn(&[u8]) -> Option<Afterwards>,
-    /// The most bytes that reading this input may hold at once beside the input itself.
+    /// The limit of the bytes that the reader holds for an input, without the input itself.
     pub max_held_bytes: fn(&[u8]) -> usize,
 }
 
-/// How a target is fuzzed.
+/// The settings of a fuzzing run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Number of inputs.
+    /// The number of inputs.
     pub iterations: u64,
-    /// Another seed gives other inputs.
+    /// The seed of the inputs.
     pub seed: u64,
-    /// How long a process reads inputs at most, however many are left.
+    /// The time limit of a process that reads inputs.
     pub duration: Duration,
-    /// How long reading one input may take.
+    /// The time limit for reading one input.
     pub time_limit: Duration,
-    /// Where inputs that fail are written.
+    /// The folder for inputs that fail.
     pub out: PathBuf,
 }
 
 impl Target {
-    /// The input of a number.
+    /// Makes the input of a number.
     pub fn input(&self, seed: u64, number: u64) -> Vec<u8> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(number);

@@ -1,4 +1,4 @@
-//! The fuzzer finds what it looks for, names the input, and goes on behind it.
+//! The fuzzer finds every kind of failure, stores the input and continues.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use integration_tests::fuzz::{Afterwards, FailureKind, Settings, Target, fuzz, replay};
 use rand::Rng;
 
-/// A reader that fails in each way at one byte of four.
+/// A reader with one failing first byte for each kind of failure.
 fn read(bytes: &[u8]) -> Option<Afterwards> {
     match bytes {
         [250, ..] => panic!("as it should"),
@@ -38,10 +38,10 @@ fn settings(out: &std::path::Path) -> Settings {
     }
 }
 
-/// Names the folder of a run in its child's environment.
+/// The environment variable with the folder of a run, for its child process.
 const OUT: &str = "REWIND_FUZZING_OUT";
 
-/// Fuzzes; in the child that this starts, reads.
+/// Runs the fuzzer. In the child process that the fuzzer starts, reads the inputs.
 fn run(test: &str, target: &Target) -> (tempfile::TempDir, integration_tests::fuzz::Report) {
     let folder = tempfile::tempdir().unwrap();
     let out = env::var_os(OUT).map_or(folder.path().to_path_buf(), Into::into);
@@ -56,7 +56,7 @@ fn run(test: &str, target: &Target) -> (tempfile::TempDir, integration_tests::fu
 
 #[test]
 fn every_kind_of_failure_is_found_and_can_be_replayed() {
-    // One input in a hundred fails.
+    // One of a hundred inputs fails.
     let target = target(|number| match number % 100 {
         0 => 250 + (number / 100 % 4) as u8,
         _ => (number % 250) as u8,
@@ -81,9 +81,9 @@ fn every_kind_of_failure_is_found_and_can_be_replayed() {
 }
 
 #[test]
-fn a_run_without_failures_counts_what_was_read() {
+fn a_run_without_failures_counts_the_inputs() {
     let target = target(|number| (number % 200) as u8);
-    let (_folder, report) = run("a_run_without_failures_counts_what_was_read", &target);
+    let (_folder, report) = run("a_run_without_failures_counts_the_inputs", &target);
     assert!(report.failures.is_empty(), "{report}");
     assert_eq!(report.num_inputs, 4000, "{report}");
     assert!((1800..2200).contains(&report.num_read), "{report}");

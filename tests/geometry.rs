@@ -1,5 +1,5 @@
-//! Voxels keep their position in the patient for every axis order of a file, and written files lie at
-//! the source's position.
+//! Voxels keep their position in the patient for every axis order of a file, and written files lie
+//! at the source's position.
 
 use std::fs;
 use std::io::Read;

@@ -1,7 +1,7 @@
 //! Training on a graphics card through wgpu has the losses and gradients of training on the CPU.
 //!
-//! These tests need the feature `wgpu`. `cargo xtask test --gpu` runs them, on software Vulkan if there is no
-//! card.
+//! These tests need the feature `wgpu`. `cargo xtask test --gpu` runs them, on software Vulkan if
+//! there is no card.
 
 use std::sync::atomic::AtomicBool;
 
@@ -16,8 +16,8 @@ use crate::training_to_prediction::settings;
 
 /// Returns the graphics card or a software adapter.
 ///
-/// If the build or the machine has none, this function prints "skipped: …" and returns `None`. In a build
-/// with wgpu it panics instead if `$REWIND_REQUIRE_GPU` is set.
+/// If the build or the machine has none, this function prints "skipped: …" and returns `None`. In a
+/// build with wgpu it panics instead if `$REWIND_REQUIRE_GPU` is set.
 fn gpu() -> Option<Device> {
     match device(Some("wgpu")) {
         Ok(device) => Some(device),
@@ -54,8 +54,8 @@ fn steps_on_a_gpu_agree_with_steps_on_the_cpu() {
     }
 }
 
-/// Trains four steps on a phantom. Returns the loss and the gradient norm of each step, and the Dice after
-/// the last.
+/// Trains four steps on a phantom. Returns the loss and the gradient norm of each step, and the
+/// Dice after the last.
 fn steps(device: &Device, precision: Float) -> (Vec<(f64, f64)>, f64) {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));

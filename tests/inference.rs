@@ -1,4 +1,4 @@
-//! A scan is segmented by what fits in memory, by one model or several, and the result says how.
+//! A scan is segmented within the memory limit, by one model or several, and the record says how.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use trainer_predict::settings::{Ensemble, Mode, Settings};
 use trainer_predict::{Predictor, measure, members};
 use trainer_run::config::TrainConfig;
 
-/// Three networks that differ in their initial weights and draws alone, trained for a moment on
-/// 32³ phantoms.
+/// Returns three models that differ only in their seed, trained for a moment on phantoms of 32³
+/// voxels.
 pub(crate) fn models() -> Vec<Bundle> {
     static MODELS: OnceLock<Vec<Bundle>> = OnceLock::new();
     let train = |folder: &Path, seed: u64| {
@@ -46,12 +46,12 @@ pub(crate) fn models() -> Vec<Bundle> {
         crate::training_to_prediction::train(&data, &out, &config).unwrap();
         trainer_run::run_folder::read_bundle(&out).unwrap()
     };
-    let all = || {
+    let train_all = || {
         let folder = tempfile::tempdir().unwrap();
         trainer_data::phantom::write(&folder.path().join("data"), 2, 7, 32).unwrap();
         (1..=3).map(|seed| train(folder.path(), seed)).collect()
     };
-    MODELS.get_or_init(all).clone()
+    MODELS.get_or_init(train_all).clone()
 }
 
 pub(crate) fn predictor(settings: Settings) -> Predictor {
@@ -62,13 +62,13 @@ fn segment(settings: Settings, case: &Case) -> trainer_predict::Prediction {
     predictor(settings).segment(case, |_| {}).unwrap()
 }
 
-/// The share of voxels in which label maps differ.
+/// Returns the fraction of voxels in which two label maps differ.
 fn difference(a: &LabelMap, b: &LabelMap) -> f64 {
-    let differ = a.labels().iter().zip(b.labels()).filter(|(a, b)| a != b).count();
-    differ as f64 / a.labels().len() as f64
+    let count = a.labels().iter().zip(b.labels()).filter(|(a, b)| a != b).count();
+    count as f64 / a.labels().len() as f64
 }
 
-/// Mean Dice over the regions against a case's own labels.
+/// Returns the mean Dice of the regions against a case's own labels.
 fn dice(labels: &LabelMap, case: &Case) -> f64 {
     let (regions, reference) = (phantom::task().regions, case.labels.as_ref().unwrap().labels());
     let rule = trainer_train::validate::RULE;
@@ -83,8 +83,8 @@ pub(crate) fn find(data: &[PathBuf]) -> Inputs {
 }
 
 #[test]
-fn what_a_forward_pass_holds_is_known_before_it_runs() {
-    let name = "inference::what_a_forward_pass_holds_is_known_before_it_runs";
+fn the_memory_of_a_forward_pass_agrees_with_the_estimate() {
+    let name = "inference::the_memory_of_a_forward_pass_agrees_with_the_estimate";
     let sizes = |network: &str| UNetConfig {
         widths: vec![8, 16],
         groups: 4,
@@ -95,7 +95,7 @@ fn what_a_forward_pass_holds_is_known_before_it_runs() {
             let network = model_core::nets::UNet3d::new(&sizes(preset), &Device::flex());
             let input =
                 model_core::Input { channels: 4, dims: [64; 3], values: vec![0.5; 4 << 18] };
-            // The first pass makes what all later ones use.
+            // The first pass allocates buffers that all later ones use.
             drop(trainer_train::model::logits(&network, &input, &Device::flex()));
             let before = integration_tests::held_bytes();
             most_held_bytes();
@@ -104,61 +104,65 @@ fn what_a_forward_pass_holds_is_known_before_it_runs() {
         });
         let measured: f64 = outcome.answer.unwrap().parse().unwrap();
         let settings = model_core::network::memory_estimate::Settings::default();
-        let planned = model_core::network::memory_estimate::forward_peak_bytes(
+        let estimated = model_core::network::memory_estimate::forward_peak_bytes(
             &sizes(preset),
             [64; 3],
             settings,
         )
         .unwrap();
-        let ratio = measured / planned as f64;
-        // Threads have scratch of their own.
-        assert!((0.9..1.2).contains(&ratio), "{preset}: {planned} planned, {measured} held");
+        let ratio = measured / estimated as f64;
+        // Each thread has its own scratch memory.
+        assert!(
+            (0.9..1.2).contains(&ratio),
+            "{preset}: {estimated} estimated, {measured} measured"
+        );
     }
 }
 
 #[test]
-fn the_full_volume_is_taken_where_it_fits_and_else_a_window() {
+fn the_full_volume_is_segmented_if_it_fits_into_memory_and_else_tiles_are() {
     let case = phantom::phantom(20, 48);
     let with = |memory: u64| Settings { memory_bytes: Some(memory), ..Settings::default() };
     let full = segment(with(1 << 30), &case);
-    let window = segment(with(12 << 20), &case);
+    let tiled = segment(with(12 << 20), &case);
     assert_eq!(full.shown[0].extent, Extent::FullVolume);
-    // The window is the patch that the model was trained on.
+    // The tile has the size of the patches in training.
     let expected = Extent::SlidingWindow { window: [24; 3], overlap: 0.5 };
-    assert_eq!(window.shown[0].extent, expected);
-    assert!(window.shown[0].why.contains("full volume needs about"), "{}", window.shown[0].why);
+    assert_eq!(tiled.shown[0].extent, expected);
+    assert!(tiled.shown[0].why.contains("full volume needs about"), "{}", tiled.shown[0].why);
     let too_little = predictor(with(1 << 20)).segment(&case, |_| {}).err().unwrap().to_string();
     assert!(too_little.contains("--window") && too_little.contains("1.0 MiB"), "{too_little}");
     let large = Settings { mode: Mode::Sliding, window: Some([48; 3]), ..Settings::default() };
     let large = segment(large, &case);
-    assert_eq!(large.shown[0].extent, Extent::FullVolume, "a window that holds all is no window");
+    assert_eq!(large.shown[0].extent, Extent::FullVolume, "one tile covers the volume");
     assert!(large.labels == full.labels);
 }
 
-/// Another function, by norms that see less. How much Dice that is, is said: here on phantoms.
+/// Tiles give another result than the full volume, because group norms see fewer voxels. The test
+/// measures the difference in Dice on phantoms.
 #[test]
-fn a_window_and_the_full_volume_differ_by_a_stated_amount() {
+fn tiles_and_the_full_volume_differ_by_a_bounded_amount() {
     let sliding = Settings { mode: Mode::Sliding, ..Settings::default() };
-    let (mut of_full, mut of_window, mut differ) = (0.0, 0.0, 0.0);
+    let (mut full_dice, mut tiled_dice, mut mean_difference) = (0.0, 0.0, 0.0);
     for seed in 20..24 {
         let case = phantom::phantom(seed, 32);
         let full = segment(Settings::default(), &case).labels;
-        let window = segment(sliding.clone(), &case).labels;
-        of_full += dice(&full, &case) / 4.0;
-        of_window += dice(&window, &case) / 4.0;
-        differ += difference(&full, &window) / 4.0;
+        let tiled = segment(sliding.clone(), &case).labels;
+        full_dice += dice(&full, &case) / 4.0;
+        tiled_dice += dice(&tiled, &case) / 4.0;
+        mean_difference += difference(&full, &tiled) / 4.0;
     }
-    println!("Dice {of_full:.3} in the full volume, {of_window:.3} in windows of 24³");
-    assert!(differ > 0.001 && differ < 0.1, "{differ} of the voxels");
-    // Trained on 24³ alone, it does better on what it knows.
-    let gained = of_window - of_full;
-    assert!((0.05..0.3).contains(&gained), "Dice {of_full} in full, {of_window} in windows");
+    println!("Dice {full_dice:.3} in the full volume, {tiled_dice:.3} in tiles of 24³");
+    assert!(mean_difference > 0.001 && mean_difference < 0.1, "{mean_difference} of the voxels");
+    // The model was trained on patches of 24³ voxels and does better on tiles of this size.
+    let gain = tiled_dice - full_dice;
+    assert!((0.05..0.3).contains(&gain), "Dice {full_dice} in full, {tiled_dice} in tiles");
 }
 
 #[test]
-fn flips_make_the_answer_for_a_mirrored_scan_the_mirrored_answer() {
+fn with_flips_the_result_for_a_mirrored_scan_is_the_mirrored_result() {
     let case = phantom::phantom(20, 32);
-    // Stored from left to right as the voxels are mirrored, it is the same head in a mirror.
+    // Rows are stored from left to right, so reversing them mirrors the head.
     let mirror = |labels: &[u8]| -> Vec<u8> {
         labels.chunks_exact(32).flat_map(|row| row.iter().rev().copied()).collect()
     };
@@ -166,65 +170,65 @@ fn flips_make_the_answer_for_a_mirrored_scan_the_mirrored_answer() {
     for volume in &mut mirrored.channels {
         volume.values_mut().chunks_exact_mut(32).for_each(<[f32]>::reverse);
     }
-    let differing = |flips: [bool; 3]| {
+    let num_different = |flips: [bool; 3]| {
         let settings = Settings { flips, ..Settings::default() };
         let labels = segment(settings.clone(), &case).labels.into_labels();
         let of_mirrored = segment(settings, &mirrored).labels.into_labels();
         mirror(&labels).iter().zip(&of_mirrored).filter(|(a, b)| a != b).count()
     };
-    assert!(differing([false; 3]) > 20, "this network tells right from left");
-    assert!(differing([true, false, false]) <= 2, "rounding alone");
+    assert!(num_different([false; 3]) > 20, "the network is not symmetric by itself");
+    assert!(num_different([true, false, false]) <= 2, "only rounding");
 }
 
 #[test]
-fn an_ensembles_mean_is_of_its_members_probabilities() {
+fn an_ensemble_averages_the_probabilities_of_its_members() {
     let case = phantom::phantom(21, 32);
     let settings = Settings { probabilities: true, ..Settings::default() };
-    let of = |bundles: Vec<Bundle>| {
+    let segment_by = |bundles: Vec<Bundle>| {
         let predictor = Predictor::of(bundles, settings.clone(), None, &Device::flex()).unwrap();
         predictor.segment(&case, |_| {}).unwrap()
     };
-    // One sees another spacing and no background: they meet on the scan's own grid.
+    // One member resamples and crops. The probabilities are averaged on the scan's grid.
     let mut models = models();
     models[2].card.preprocess.spacing_mm = Some([5.0; 3]);
     models[2].card.preprocess.crop = true;
-    let together = of(models.clone());
-    let alone: Vec<_> = models.into_iter().map(|bundle| of(vec![bundle])).collect();
-    assert_eq!(together.shown.len(), 3);
-    let [a, b, c] = [0, 1, 2].map(|n| alone[n].probabilities.as_ref().unwrap()[1].values());
-    assert!(a != b && b != c, "three initializations are three networks");
-    let found = together.probabilities.as_ref().unwrap()[1].values();
-    for (at, p) in found.iter().enumerate() {
+    let ensemble = segment_by(models.clone());
+    let members: Vec<_> = models.into_iter().map(|bundle| segment_by(vec![bundle])).collect();
+    assert_eq!(ensemble.shown.len(), 3);
+    let [a, b, c] = [0, 1, 2].map(|n| members[n].probabilities.as_ref().unwrap()[1].values());
+    assert!(a != b && b != c, "the members differ");
+    let averaged = ensemble.probabilities.as_ref().unwrap()[1].values();
+    for (at, p) in averaged.iter().enumerate() {
         let mean = (a[at] + b[at] + c[at]) / 3.0;
         assert!((p - mean).abs() < 1e-6, "voxel {at}: {p} and {mean}");
         // Tumor core: labels 1 and 3.
-        let is_core = matches!(together.labels.labels()[at], 1 | 3);
+        let is_core = matches!(ensemble.labels.labels()[at], 1 | 3);
         assert!(is_core || *p <= 0.5, "voxel {at}");
     }
 }
 
 #[test]
-fn the_selected_model_answers_alone_and_the_record_says_why() {
+fn a_selected_model_segments_alone_and_the_record_contains_the_scores() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 3, 30, 32).unwrap();
     let task = phantom::task();
     let cases = inputs::of_data_set(&path("data"), Split::All, &[], &task).unwrap().cases;
     let (device, default) = (Device::flex(), Settings::default());
-    let make = |cases: &[_]| {
+    let measure_profile = |cases: &[_]| {
         measure::measure(models(), &default, cases, &device, &path("profile.json")).unwrap()
     };
-    make(&cases[..2]);
-    let others = [
+    measure_profile(&cases[..2]);
+    let other_settings = [
         (Settings { flips: [true, false, false], ..default.clone() }, "flips: [], [\"right\"]"),
         (Settings { mode: Mode::Sliding, ..default.clone() }, "mode: \"auto\", \"sliding\""),
     ];
-    for (other, part) in others {
+    for (other, part) in other_settings {
         let mixed = measure::measure(models(), &other, &cases, &device, &path("profile.json"));
         let error = mixed.err().unwrap().to_string();
         assert!(error.contains(part) && error.ends_with("profile.json)"), "{error}");
     }
-    let profile = make(&cases);
+    let profile = measure_profile(&cases);
     assert_eq!((profile.cases.len(), profile.cases[0].dice.len()), (3, 3));
     let text = fs::read_to_string(path("profile.json")).unwrap();
     assert!(text.contains("Research use only") && profile.is_complete);
@@ -238,9 +242,9 @@ fn the_selected_model_answers_alone_and_the_record_says_why() {
         let error = Predictor::of(models(), settings.clone(), None, &device).err().unwrap();
         assert!(error.to_string().contains("--profile"), "{error}");
         let predictor = Predictor::of(models(), settings, Some(profile.clone()), &device).unwrap();
-        let found = find(&[path("data/imagesTr/phantom_00030.nii.gz")]);
+        let cases = find(&[path("data/imagesTr/phantom_00030.nii.gz")]);
         let out = path(&format!("{ensemble:?}"));
-        predictor.write_all(&found, &out, Some(&text), false).unwrap();
+        predictor.write_all(&cases, &out, Some(&text), false).unwrap();
         let record = Record::find(&out.join("phantom_00030.json")).unwrap();
         let selection = record.selection.unwrap();
         let best = selection.scores.iter().copied().reduce(match ensemble {
@@ -253,16 +257,17 @@ fn the_selected_model_answers_alone_and_the_record_says_why() {
         let alone = Predictor::new(chosen, &device).unwrap().segment(&case, |_| {}).unwrap();
         let bytes = fs::read(out.join("phantom_00030.nii.gz")).unwrap();
         assert!(nifti::read_labels(&bytes).unwrap().labels() == alone.labels.labels());
-        // The scan is in the profile: by similarity its own Dice decides.
+        // The scan is in the profile, so its own Dice decides by similarity.
         if ensemble == Ensemble::Similarity {
-            let own = &profile.cases[0].dice;
-            assert!(own.iter().all(|dice| *dice <= own[selection.chosen] + 1e-3), "{own:?}");
+            let scores = &profile.cases[0].dice;
+            let best = scores[selection.chosen] + 1e-3;
+            assert!(scores.iter().all(|dice| *dice <= best), "{scores:?}");
         }
     }
 }
 
 #[test]
-fn models_of_different_tasks_do_not_answer_together() {
+fn models_of_different_tasks_are_refused_as_an_ensemble() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bundle: &Bundle| {
         let file = folder.path().join(name);
@@ -279,28 +284,30 @@ fn models_of_different_tasks_do_not_answer_together() {
 }
 
 #[test]
-fn a_cross_validations_folder_stands_for_its_folds() {
+fn the_folder_of_a_cross_validation_is_expanded_to_its_folds() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["fold-0", "fold-1", "other"] {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
-    let found = members::expand(&[folder.path().to_path_buf(), "model.safetensors".into()]);
+    let expanded = members::expand(&[folder.path().to_path_buf(), "model.safetensors".into()]);
     let expected = ["fold-0", "fold-1"].map(|fold| folder.path().join(fold));
-    assert_eq!(found, [&expected[..], &["model.safetensors".into()]].concat());
+    assert_eq!(expanded, [&expected[..], &["model.safetensors".into()]].concat());
 }
 
-/// Half precision of the weights moves logits by less than this, of logits up to about ten.
-const F16_BOUND: f32 = 0.05;
+/// The tolerance of logits, which are up to about ten, after rounding the weights to half
+/// precision.
+const F16_TOLERANCE: f32 = 0.05;
 
 #[test]
 fn a_bundle_in_half_precision_is_half_as_large_and_predicts_nearly_the_same() {
     let bundle = models().remove(0);
-    let (whole, half) = (bundle.to_bytes().unwrap(), bundle.to_f16_bytes().unwrap());
-    let read = Bundle::from_bytes(&half).unwrap();
+    let (f32_bytes, f16_bytes) = (bundle.to_bytes().unwrap(), bundle.to_f16_bytes().unwrap());
+    let read = Bundle::from_bytes(&f16_bytes).unwrap();
     assert_eq!(read, bundle.rounded_to_f16());
-    assert_eq!(read.to_f16_bytes().unwrap(), half, "the same bytes each time");
+    assert_eq!(read.to_f16_bytes().unwrap(), f16_bytes, "the same bytes each time");
     let num_weights: usize = bundle.weights.values().map(|array| array.values.len()).sum();
-    assert!(whole.len() - half.len() >= 2 * num_weights - 64, "{} {}", whole.len(), half.len());
+    let saved_bytes = f32_bytes.len() - f16_bytes.len();
+    assert!(saved_bytes >= 2 * num_weights - 64, "{saved_bytes}");
     let case = phantom::phantom(20, 32);
     let card = &bundle.card;
     let (input, _) = preprocess(&case.channels, &card.preprocess, &card.network).unwrap();
@@ -310,5 +317,5 @@ fn a_bundle_in_half_precision_is_half_as_large_and_predicts_nearly_the_same() {
     };
     let pairs = logits(&bundle).into_iter().zip(logits(&read));
     let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(largest > 0.0 && largest < F16_BOUND, "{largest}");
+    assert!(largest > 0.0 && largest < F16_TOLERANCE, "{largest}");
 }

@@ -1,5 +1,5 @@
-//! A scan is segmented the same in whatever form it is given, a bad one costs no other, and what was
-//! begun goes on.
+//! A scan has the same result in every layout of files, a bad scan does not affect the others, and
+//! an interrupted prediction continues.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use trainer_predict::settings::{Largest, Mode, Settings};
 use crate::data_sets::trees::{self, Source};
 use crate::inference::{find, models, predictor};
 
-/// One file with four channels, a file a channel in nnU-Net's form, and BraTS's folders, whose files
-/// may name the channel alone.
+/// The layouts are one file with four channels, nnU-Net's file per channel, and BraTS folders,
+/// whose file names may contain only the channel.
 #[test]
-fn a_scan_is_the_same_in_every_form() {
+fn a_scan_has_the_same_result_in_every_layout() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let case = phantom::phantom(20, 32);
@@ -37,23 +37,23 @@ fn a_scan_is_the_same_in_every_form() {
     write("whole/._x.nii.gz", &case.channels[..1]);
     let predictor = predictor(Settings::default());
     let expected = predictor.segment(&case, |_| {}).unwrap().labels;
-    for form in ["nnunet", "brats", "short", "whole"] {
-        let found = find(&[path(form)]);
-        assert_eq!((found.cases.len(), &found.faults[..]), (1, &[][..]), "{form}: {found:?}");
-        predictor.write_all(&found, &path("out").join(form), None, false).unwrap();
-        let bytes = fs::read(path("out").join(form).join("x.nii.gz")).unwrap();
+    for layout in ["nnunet", "brats", "short", "whole"] {
+        let cases = find(&[path(layout)]);
+        assert_eq!((cases.cases.len(), &cases.faults[..]), (1, &[][..]), "{layout}: {cases:?}");
+        predictor.write_all(&cases, &path("out").join(layout), None, false).unwrap();
+        let bytes = fs::read(path("out").join(layout).join("x.nii.gz")).unwrap();
         let labels = nifti::read_labels(&bytes).unwrap();
-        assert!(labels == expected, "{form}: labels and grid");
+        assert!(labels == expected, "{layout}: labels and grid");
     }
 }
 
-/// Also where a task of one channel takes any name as a scan's.
+/// A task of one channel accepts scans of any name.
 #[test]
-fn the_experts_labels_are_no_scans() {
+fn label_maps_of_experts_are_not_scans() {
     let folder = tempfile::tempdir().unwrap();
     let task = Task::exclusive("MRI", vec!["T1".into()], vec![(1, "x".into())]);
-    let names = |form: &str, files: &[&str]| {
-        let folder = folder.path().join(form);
+    let names = |layout: &str, files: &[&str]| {
+        let folder = folder.path().join(layout);
         fs::create_dir(&folder).unwrap();
         files.iter().for_each(|file| fs::write(folder.join(file), b"").unwrap());
         let found = inputs::find(&[folder], Split::All, &[], &task).unwrap();
@@ -68,8 +68,8 @@ fn one_channel(name: &str) -> Task {
     Task::exclusive("One", vec![name.into()], vec![(1, "x".into())])
 }
 
-/// The cases that are found with their first files, what is wrong, and what is not used.
-fn sorted(folder: &Path, task: &Task) -> (Vec<(String, String)>, String, String) {
+/// Returns the found cases with the name of their first file, the faults and the unused files.
+fn find_in(folder: &Path, task: &Task) -> (Vec<(String, String)>, String, String) {
     let found = inputs::find(&[folder.into()], Split::All, &[], task).unwrap_or_default();
     let file =
         |case: &CaseFiles| case.images[0].file_name().unwrap().to_string_lossy().into_owned();
@@ -77,21 +77,22 @@ fn sorted(folder: &Path, task: &Task) -> (Vec<(String, String)>, String, String)
     (cases, found.faults.join("\n"), found.unused_files.text())
 }
 
-/// A folder of BraTS has four contrasts and labels: a model of one takes that one.
+/// A BraTS folder has four contrasts and labels.
 #[test]
-fn a_model_of_one_channel_takes_its_own_by_name() {
+fn a_model_of_one_channel_selects_its_channel_by_name() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(2).write_brats_2018(folder.path());
     trees::write_named(folder.path(), &["template.nii.gz"]);
-    let taken = |cases: &[(String, String)]| cases.iter().map(|c| c.1.clone()).collect::<Vec<_>>();
-    let (cases, faults, left) = sorted(folder.path(), &one_channel("FLAIR"));
-    assert_eq!(taken(&cases), ["case-0_flair.nii", "case-1_flair.nii"]);
+    let file_names =
+        |cases: &[(String, String)]| cases.iter().map(|c| c.1.clone()).collect::<Vec<_>>();
+    let (cases, faults, left) = find_in(folder.path(), &one_channel("FLAIR"));
+    assert_eq!(file_names(&cases), ["case-0_flair.nii", "case-1_flair.nii"]);
     assert_eq!((&cases[0].0[..], &faults[..]), ("case-0", ""));
     for part in ["(t1ce)", "2 × the experts' labels", "template.nii.gz"] {
         assert!(left.contains(part), "{part} in {left}");
     }
-    // Any contrast could be the channel of a model that does not say which.
-    let (cases, faults, _) = sorted(folder.path(), &one_channel("MRI"));
+    // A model whose channel has no contrast's name could use any of them.
+    let (cases, faults, _) = find_in(folder.path(), &one_channel("MRI"));
     assert!(cases.is_empty() && faults.is_empty(), "{cases:?}");
     let mri = one_channel("MRI");
     let error =
@@ -100,7 +101,7 @@ fn a_model_of_one_channel_takes_its_own_by_name() {
         error.contains("expected one scan of MRI, found case-0_flair.nii, case-0_t1.nii"),
         "{error}"
     );
-    // As a shell gives them.
+    // A list of files, as from a wildcard of a shell.
     let files = ["t1", "t1ce", "t2", "flair", "seg"];
     let files = files.map(|part| folder.path().join(format!("HGG/case-0/case-0_{part}.nii")));
     let found = inputs::find(&files, Split::All, &[], &one_channel("T2")).unwrap();
@@ -110,46 +111,46 @@ fn a_model_of_one_channel_takes_its_own_by_name() {
 }
 
 #[test]
-fn channels_by_number_are_no_cases_of_their_own() {
+fn numbered_channels_are_not_separate_cases() {
     let folder = tempfile::tempdir().unwrap();
     let names =
         ["a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz", "c_0001.nii.gz"];
     trees::write_named(folder.path(), &names);
-    let (cases, faults, left) = sorted(folder.path(), &one_channel("FLAIR"));
-    let wanted = [("a", "a_0000.nii.gz"), ("b", "b_0000.nii.gz")];
-    assert_eq!(cases, wanted.map(|(name, file)| (name.to_string(), file.to_string())));
+    let (cases, faults, left) = find_in(folder.path(), &one_channel("FLAIR"));
+    let expected = [("a", "a_0000.nii.gz"), ("b", "b_0000.nii.gz")];
+    assert_eq!(cases, expected.map(|(name, file)| (name.to_string(), file.to_string())));
     assert!(
         faults.contains("(case c,") && left.contains("3 × numbered channels"),
         "{faults} {left}"
     );
-    // A list that is counted from 1 on is one of cases.
+    // Numbers that begin with 1 are numbers of cases.
     let counted = tempfile::tempdir().unwrap();
     trees::write_named(counted.path(), &["scan_0001.nii.gz", "scan_0002.nii.gz"]);
-    assert_eq!(sorted(counted.path(), &one_channel("FLAIR")).0.len(), 2);
+    assert_eq!(find_in(counted.path(), &one_channel("FLAIR")).0.len(), 2);
 }
 
 #[test]
-fn what_is_ambiguous_is_refused_and_what_hides_nothing_is_left() {
+fn ambiguous_files_are_refused_and_other_files_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let names = ["x/x_t1.nii.gz", "x/x_T1w.nii", "y/y_T1.NII.GZ", "y/y_T1_bias.nii.gz", "top.nii"];
     trees::write_named(folder.path(), &names);
-    let (cases, faults, left) = sorted(folder.path(), &one_channel("T1"));
+    let (cases, faults, left) = find_in(folder.path(), &one_channel("T1"));
     assert_eq!(cases, [("y".to_string(), "y_T1.NII.GZ".to_string())]);
     assert!(faults.contains("expected one file of T1") && faults.contains("(case x)"), "{faults}");
     assert!(left.contains("t1 bias") && left.contains("top.nii"), "{left}");
-    // A template at the top hides no case below it.
+    // A template in the top folder hides no case below it.
     let brats = tempfile::tempdir().unwrap();
     Source::new(2).write_brats_2023(brats.path());
     trees::write_named(brats.path(), &["template.nii.gz"]);
     fs::write(brats.path().join("a.mgz"), b"").unwrap();
-    let (cases, faults, left) = sorted(brats.path(), &Task::builtin("brats2023").unwrap());
+    let (cases, faults, left) = find_in(brats.path(), &Task::builtin("brats2023").unwrap());
     assert_eq!((cases.len(), &faults[..]), (3, ""));
     assert!(left.contains("template.nii.gz") && left.contains("FreeSurfer"), "{left}");
 }
 
-/// A file for each channel: by their names, or where these tell nothing in the order given.
+/// Channels are recognized by the names of the files or, with other names, by their order.
 #[test]
-fn files_that_are_named_one_by_one_go_by_their_names() {
+fn listed_files_are_assigned_to_channels_by_name() {
     let folder = tempfile::tempdir().unwrap();
     trees::write_named(folder.path(), &["x_t1.nii", "x_flair.nii", "a.nii", "b.nii"]);
     let task = Task::exclusive("Two", vec!["T1".into(), "FLAIR".into()], vec![(1, "x".into())]);
@@ -173,7 +174,7 @@ fn files_that_are_named_one_by_one_go_by_their_names() {
 }
 
 #[test]
-fn one_bad_scan_costs_no_other() {
+fn a_bad_scan_does_not_affect_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::create_dir(path("scans")).unwrap();
@@ -198,7 +199,7 @@ fn one_bad_scan_costs_no_other() {
 }
 
 #[test]
-fn started_again_it_goes_on_and_never_mixes_what_was_made_otherwise() {
+fn a_repeated_prediction_continues_and_never_mixes_settings() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 3, 40, 32).unwrap();
@@ -211,7 +212,7 @@ fn started_again_it_goes_on_and_never_mixes_what_was_made_otherwise() {
     assert_eq!(run(Settings::default(), false).unwrap(), (3, 0, none.clone()));
     let bytes = || fs::read(out.join("phantom_00041.nii.gz")).unwrap();
     let before = bytes();
-    // As a kill leaves it: a record without its labels, and a file half written.
+    // The files after a kill: a record without its label map, and an incomplete file.
     fs::rename(out.join("phantom_00041.nii.gz"), out.join("phantom_00041.nii.gz.part")).unwrap();
     assert_eq!(run(Settings::default(), false).unwrap(), (1, 2, none.clone()));
     assert!(bytes() == before);
@@ -224,7 +225,7 @@ fn started_again_it_goes_on_and_never_mixes_what_was_made_otherwise() {
     );
     assert_eq!(run(other.clone(), true).unwrap(), (3, 0, none.clone()));
     assert_eq!(run(other, false).unwrap(), (0, 3, none));
-    // Another scan of the same name.
+    // Another scan has the same name.
     let image = |n: u32| path(&format!("data/imagesTr/phantom_0004{n}.nii.gz"));
     fs::copy(image(0), image(2)).unwrap();
     let (_, _, faults) =
@@ -233,7 +234,7 @@ fn started_again_it_goes_on_and_never_mixes_what_was_made_otherwise() {
 }
 
 #[test]
-fn a_result_never_takes_its_scans_place() {
+fn a_result_never_replaces_its_scan() {
     let folder = tempfile::tempdir().unwrap();
     let scan = folder.path().join("x.nii.gz");
     let bytes = nifti::write_volumes(&phantom::phantom(20, 32).channels).unwrap();
@@ -245,7 +246,7 @@ fn a_result_never_takes_its_scans_place() {
 }
 
 #[test]
-fn a_result_never_takes_the_experts_labels_place() {
+fn a_result_never_replaces_the_label_map_of_an_expert() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     trainer_data::phantom::write(&data, 1, 20, 32).unwrap();
@@ -257,7 +258,7 @@ fn a_result_never_takes_the_experts_labels_place() {
 }
 
 #[test]
-fn probabilities_go_with_the_result_that_they_belong_to() {
+fn replacing_a_result_removes_its_old_probabilities() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 1, 50, 32).unwrap();
@@ -272,7 +273,7 @@ fn probabilities_go_with_the_result_that_they_belong_to() {
 }
 
 #[test]
-fn the_record_says_what_made_a_result_and_what_it_is_for() {
+fn the_record_contains_the_settings_the_model_and_the_disclaimer() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 1, 50, 32).unwrap();
@@ -299,9 +300,9 @@ fn the_record_says_what_made_a_result_and_what_it_is_for() {
     // The last region whose probability is above one half is written.
     let bytes = fs::read(path("out/probabilities/phantom_00050.nii.gz")).unwrap();
     let regions = nifti::read(&bytes).unwrap();
-    let writes = phantom::task().output_codes();
+    let codes = phantom::task().output_codes();
     for (at, label) in labels.labels().iter().enumerate() {
         let last = (0..3).rev().find(|&n| regions[n].values()[at] > 0.5);
-        assert_eq!(*label, last.map_or(0, |n| writes[n]), "voxel {at}");
+        assert_eq!(*label, last.map_or(0, |n| codes[n]), "voxel {at}");
     }
 }

@@ -308,8 +308,8 @@ fn whole_networks_are_their_references() {
     }
 }
 
-/// Where the hardware reads no f16, two lie in a u32, and it may have no subgroups; both ways, and in every part, labels are nearly
-/// those of f32.
+/// Where the hardware reads no f16, two lie in a u32, and it may have no subgroups; both ways, and
+/// in every part, labels are nearly those of f32.
 #[test]
 fn maps_in_f16_give_nearly_the_same() {
     let Some(engine) = engine() else { return };

@@ -23,14 +23,14 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package lies in the workspace")
 }
 
-/// Prints why a test is skipped, directly to standard error: the test harness hides the output of passing
-/// tests.
+/// Prints why a test is skipped, directly to standard error: the test harness hides the output of
+/// passing tests.
 pub fn skipped(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
-/// Returns the path of a file or folder of the real data, in `$REWIND_DATA` or in `../shared/data` beside
-/// the workspace.
+/// Returns the path of a file or folder of the real data, in `$REWIND_DATA` or in `../shared/data`
+/// beside the workspace.
 ///
 /// If the path does not exist, this function prints "skipped: …" and returns `None`.
 pub fn data(path: &str) -> Option<PathBuf> {

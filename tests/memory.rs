@@ -24,7 +24,8 @@ fn parse(argument: &str) -> (UNetConfig, [usize; 3], Precision) {
     (mode.of(&config), dims, precision)
 }
 
-/// Returns the stored bytes and the peak bytes of a step in a child process, where nothing else allocates.
+/// Returns the stored bytes and the peak bytes of a step in a child process, where nothing else
+/// allocates.
 fn measured_bytes(test: &str, argument: &str) -> [u64; 2] {
     let outcome = integration_tests::in_child_process(test, argument, |argument| {
         let (config, dims, precision) = parse(argument);

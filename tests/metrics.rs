@@ -1,4 +1,4 @@
-//! Scores are those of the field's other tools, are quick, and hide no case.
+//! Scores agree with other tools, and every case is in the report.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use model_core::{Affine, Grid, LabelMap, Task, formats::nifti};
 use serde_json::Value;
 use trainer_evaluate::{Evaluation, Missing, Options, evaluate, find_task};
 
-/// How far a distance in mm may be from another tool's, which measures in 32 bits too.
+/// The tolerance of distances. Other tools also compute in 32 bits.
 const TOLERANCE_MM: f64 = 1e-4;
 
-/// What other tools found; `golden.py` beside it makes it.
+/// Returns the scores of other tools, written by `metrics/golden.py`.
 fn golden() -> Value {
     serde_json::from_str(include_str!("metrics/golden.json")).unwrap()
 }
@@ -26,7 +26,7 @@ fn numbers<const N: usize>(value: &Value) -> [f64; N] {
     std::array::from_fn(|n| list[n].as_f64().unwrap())
 }
 
-/// Draws ellipsoids, as the script does, in whole numbers.
+/// Draws ellipsoids as the script does, in integers.
 fn draw(case: &Value, which: &str) -> LabelMap {
     let dims = numbers::<3>(&case["dims"]).map(|n| n as usize);
     let grid = Grid::new(dims, Affine::from_spacing(numbers(&case["spacing_mm"])));
@@ -38,8 +38,8 @@ fn draw(case: &Value, which: &str) -> LabelMap {
         for (at, label) in labels.iter_mut().enumerate() {
             let voxel = [at % dims[0], at / dims[0] % dims[1], at / (dims[0] * dims[1])];
             let term = |axis: usize| {
-                let away = 2 * (voxel[axis] as i64 - numbers[axis]) * (whole / edges[axis]);
-                away * away
+                let distance = 2 * (voxel[axis] as i64 - numbers[axis]) * (whole / edges[axis]);
+                distance * distance
             };
             if (0..3).map(term).sum::<i64>() <= whole * whole {
                 *label = code as u8;
@@ -49,49 +49,50 @@ fn draw(case: &Value, which: &str) -> LabelMap {
     LabelMap::new(grid, labels).unwrap()
 }
 
-/// Calls with every case's name, maps, codes and golden scores.
-fn for_all(mut check: impl FnMut(&str, &LabelMap, &LabelMap, &[u8], &Value)) {
+/// Calls `check` with every case's description, label maps, codes and expected scores.
+fn for_each_case(mut check: impl FnMut(&str, &LabelMap, &LabelMap, &[u8], &Value)) {
     let golden = golden();
     let cases = golden["cases"].as_array().unwrap();
     assert!(cases.len() > 10);
     for case in cases {
         let (predicted, reference) = (draw(case, "predicted"), draw(case, "reference"));
-        for wanted in case["scores"].as_array().unwrap() {
-            let codes = wanted["codes"].as_array().unwrap().iter();
+        for expected in case["scores"].as_array().unwrap() {
+            let codes = expected["codes"].as_array().unwrap().iter();
             let codes: Vec<u8> = codes.map(|code| code.as_u64().unwrap() as u8).collect();
-            let about = format!("{}, {codes:?}", case["name"]);
-            check(&about, &predicted, &reference, &codes, wanted);
+            let name = format!("{}, {codes:?}", case["name"]);
+            check(&name, &predicted, &reference, &codes, expected);
         }
     }
 }
 
-fn near(about: &str, name: &str, found: f64, wanted: &Value, most: f64) {
-    let wanted = wanted.as_f64().unwrap();
-    assert!((found - wanted).abs() <= most, "{about}: {name} {found}, expected {wanted}");
+fn assert_near(case: &str, score: &str, actual: f64, expected: &Value, tolerance: f64) {
+    let expected = expected.as_f64().unwrap();
+    let is_near = (actual - expected).abs() <= tolerance;
+    assert!(is_near, "{case}: {score} {actual}, expected {expected}");
 }
 
 #[test]
-fn dice_distances_and_volumes_are_those_of_other_tools() {
+fn dice_distances_and_volumes_agree_with_other_tools() {
     let tolerances: [f64; 3] = numbers(&golden()["tolerances_mm"]);
     let mut num_compared = 0;
-    for_all(|about, predicted, reference, codes, wanted| {
+    for_each_case(|name, predicted, reference, codes, expected| {
         for (surface, n) in Surface::ALL.into_iter().flat_map(|s| [(s, 0), (s, 1), (s, 2)]) {
             let tolerance_mm = tolerances[n];
             let settings = Settings { rule: EmptyRule::Nnunet, tolerance_mm, surface };
-            let found = score(predicted, reference, codes, &settings);
-            near(about, "predicted ml", found.predicted_ml, &wanted["predicted_ml"], 1e-8);
-            near(about, "reference ml", found.reference_ml, &wanted["reference_ml"], 1e-8);
-            let both = found.predicted_ml > 0.0 && found.reference_ml > 0.0;
-            assert_eq!(both, wanted.get("dice").is_some(), "{about}");
-            if both {
-                near(about, "Dice", found.dice, &wanted["dice"], 1e-8);
+            let actual = score(predicted, reference, codes, &settings);
+            assert_near(name, "predicted ml", actual.predicted_ml, &expected["predicted_ml"], 1e-8);
+            assert_near(name, "reference ml", actual.reference_ml, &expected["reference_ml"], 1e-8);
+            let are_present = actual.predicted_ml > 0.0 && actual.reference_ml > 0.0;
+            assert_eq!(are_present, expected.get("dice").is_some(), "{name}");
+            if are_present {
+                assert_near(name, "Dice", actual.dice, &expected["dice"], 1e-8);
                 if surface == Surface::Voxels {
-                    near(about, "HD", found.hd_mm, &wanted["hd_mm"], TOLERANCE_MM);
+                    assert_near(name, "HD", actual.hd_mm, &expected["hd_mm"], TOLERANCE_MM);
                 }
-                let wanted = &wanted[surface.name()];
-                let about = format!("{about} by {}", surface.name());
-                near(&about, "HD95", found.hd95_mm, &wanted["hd95_mm"], TOLERANCE_MM);
-                near(&about, "NSD", found.nsd, &wanted["nsd"][n], 1e-6);
+                let expected = &expected[surface.name()];
+                let name = format!("{name} by {}", surface.name());
+                assert_near(&name, "HD95", actual.hd95_mm, &expected["hd95_mm"], TOLERANCE_MM);
+                assert_near(&name, "NSD", actual.nsd, &expected["nsd"][n], 1e-6);
                 num_compared += 1;
             }
         }
@@ -100,40 +101,45 @@ fn dice_distances_and_volumes_are_those_of_other_tools() {
 }
 
 #[test]
-fn lesions_are_scored_as_the_rule_of_brats_says() {
-    let mut seen = [0; 4];
-    for_all(|about, predicted, reference, codes, wanted| {
-        let wanted = &wanted["lesions"];
+fn lesion_scores_follow_the_rule_of_brats() {
+    let mut totals = [0; 4];
+    for_each_case(|name, predicted, reference, codes, expected| {
+        let expected = &expected["lesions"];
         for surface in Surface::ALL {
-            let found = lesion_scores(predicted, reference, codes, surface);
-            let hd95_mm = &wanted["hd95_mm"][surface.name()];
-            near(about, "lesion Dice", found.dice, &wanted["dice"], 1e-8);
-            near(about, "lesion HD95", found.hd95_mm, hd95_mm, TOLERANCE_MM);
-            let counts =
-                [found.num_lesions, found.num_missed, found.num_false_positives, found.num_small];
-            assert_eq!(counts.map(|n| n as f64), numbers(&wanted["counts"]), "{about}");
-            seen = std::array::from_fn(|n| seen[n] + counts[n]);
+            let actual = lesion_scores(predicted, reference, codes, surface);
+            let hd95_mm = &expected["hd95_mm"][surface.name()];
+            assert_near(name, "lesion Dice", actual.dice, &expected["dice"], 1e-8);
+            assert_near(name, "lesion HD95", actual.hd95_mm, hd95_mm, TOLERANCE_MM);
+            let counts = [
+                actual.num_lesions,
+                actual.num_missed,
+                actual.num_false_positives,
+                actual.num_small,
+            ];
+            assert_eq!(counts.map(|n| n as f64), numbers(&expected["counts"]), "{name}");
+            totals = std::array::from_fn(|n| totals[n] + counts[n]);
         }
     });
-    assert!(seen.iter().all(|&count| count > 0), "{seen:?}");
+    assert!(totals.iter().all(|&count| count > 0), "{totals:?}");
 }
 
-/// Nested ellipsoids in a volume of 240 × 240 × 155 voxels, and a voxel in two of its corners.
-fn full_size(moved: f64) -> LabelMap {
+/// Returns labels of 240 × 240 × 155 voxels with an ellipsoid, moved along each axis, and a voxel
+/// in two corners.
+fn full_size(shift: f64) -> LabelMap {
     let grid = Grid::new([240, 240, 155], Affine::IDENTITY);
     let mut labels = vec![0; grid.num_voxels()];
     for (at, label) in labels.iter_mut().enumerate() {
         let voxel = [at % 240, at / 240 % 240, at / (240 * 240)].map(|x| x as f64);
-        let away = |axis: usize| (voxel[axis] - 75.0 - moved) / [60.0, 50.0, 40.0][axis];
-        *label = u8::from((0..3).map(|axis| away(axis).powi(2)).sum::<f64>() < 1.0);
+        let distance = |axis: usize| (voxel[axis] - 75.0 - shift) / [60.0, 50.0, 40.0][axis];
+        *label = u8::from((0..3).map(|axis| distance(axis).powi(2)).sum::<f64>() < 1.0);
     }
     (labels[0], labels[240 * 240 * 155 - 1]) = (1, 1);
     LabelMap::new(grid, labels).unwrap()
 }
 
-/// How long it takes is told by `rewind-bench metrics`.
+/// `rewind-bench metrics` measures the time.
 #[test]
-fn a_case_of_full_size_is_measured_from_corner_to_corner() {
+fn surface_distances_cover_a_full_size_volume() {
     let (predicted, reference) = (full_size(3.0), full_size(0.0));
     for surface in Surface::ALL {
         let found = surface_distances(&predicted, &reference, &[1], surface).unwrap();
@@ -144,15 +150,15 @@ fn a_case_of_full_size_is_measured_from_corner_to_corner() {
 }
 
 #[test]
-fn a_real_tumor_moved_by_two_voxels_is_two_millimetres_away() {
+fn a_real_tumor_shifted_by_two_voxels_has_a_distance_of_two_millimeters() {
     let file = "brats/BraTS-GLI-00000-000/BraTS-GLI-00000-000-seg.nii.gz";
     let Some(file) = data(file) else { return };
     let reference = nifti::read_labels(&fs::read(file).unwrap()).unwrap();
-    let mut moved = reference.clone();
-    moved.labels_mut().rotate_right(2);
+    let mut shifted = reference.clone();
+    shifted.labels_mut().rotate_right(2);
     for region in Task::builtin("brats2023").unwrap().regions {
         let codes = &region.labels;
-        let found = surface_distances(&moved, &reference, codes, Surface::Voxels).unwrap();
+        let found = surface_distances(&shifted, &reference, codes, Surface::Voxels).unwrap();
         assert!((found.hd_mm() - 2.0).abs() < TOLERANCE_MM, "{}: {}", region.name, found.hd_mm());
         assert_eq!(found.nsd(2.0), 1.0, "{}", region.name);
         assert!(found.nsd(1.0) < 1.0, "{}", region.name);
@@ -165,24 +171,24 @@ fn write(file: &Path, labels: &[u8]) {
     fs::write(file, nifti::write_labels(&LabelMap::new(grid, labels.to_vec()).unwrap())).unwrap();
 }
 
-/// A prediction of one of three references; the third is empty.
-fn one_of_three(folder: &Path) {
+/// Writes three references, the third without labels, and a prediction of the first.
+fn write_one_of_three(folder: &Path) {
     write(&folder.join("predicted/a.nii.gz"), &[1, 1, 0, 0]);
     write(&folder.join("reference/a.nii.gz"), &[1, 0, 0, 1]);
     write(&folder.join("reference/b.nii.gz"), &[1, 0, 0, 0]);
     write(&folder.join("reference/c.nii.gz"), &[0, 0, 0, 0]);
 }
 
-fn evaluated(folder: &Path, options: Options) -> anyhow::Result<Evaluation> {
+fn evaluate_in(folder: &Path, options: Options) -> anyhow::Result<Evaluation> {
     evaluate(&folder.join("predicted"), &folder.join("reference"), &options)
 }
 
 #[test]
-fn a_missing_prediction_never_vanishes_from_a_mean() {
+fn a_missing_prediction_is_an_error_or_counted_or_reported() {
     let folder = tempfile::tempdir().unwrap();
-    one_of_three(folder.path());
+    write_one_of_three(folder.path());
     let with = |missing| {
-        evaluated(folder.path(), Options { missing, lesion_wise: true, ..Options::default() })
+        evaluate_in(folder.path(), Options { missing, lesion_wise: true, ..Options::default() })
     };
     let error = with(Missing::Refuse).unwrap_err().to_string();
     assert!(["2:", "\n  b\n", "\n  c\n"].iter().all(|part| error.contains(part)), "{error}");
@@ -200,16 +206,16 @@ fn a_missing_prediction_never_vanishes_from_a_mean() {
 }
 
 #[test]
-fn reports_state_their_rules_and_hold_no_nan() {
+fn reports_state_their_rules_and_contain_no_nan() {
     let folder = tempfile::tempdir().unwrap();
-    one_of_three(folder.path());
+    write_one_of_three(folder.path());
     for case in ["b", "c"] {
         write(&folder.path().join(format!("predicted/{case}.nii.gz")), &[0, 0, 0, 0]);
     }
     let rule = EmptyRule::Monai;
     let settings = Settings { rule, tolerance_mm: 1.5, surface: Surface::Areas };
     let options = Options { settings, lesion_wise: true, ..Options::default() };
-    let result = evaluated(folder.path(), options).unwrap();
+    let result = evaluate_in(folder.path(), options).unwrap();
     let Scores { dice, hd95_mm, .. } = result.cases[1].scores[0];
     assert_eq!((dice, hd95_mm), (0.0, 18f64.sqrt()));
     assert!(result.cases[2].scores[0].dice.is_nan());
@@ -234,7 +240,7 @@ fn reports_state_their_rules_and_hold_no_nan() {
 }
 
 #[test]
-fn files_that_cannot_be_compared_are_all_named() {
+fn all_files_that_cannot_be_compared_are_in_one_error() {
     let folder = tempfile::tempdir().unwrap();
     for case in ["a", "b", "c", "d"] {
         write(&folder.path().join(format!("predicted/{case}.nii.gz")), &[0, 1, 2, 3]);
@@ -244,9 +250,9 @@ fn files_that_cannot_be_compared_are_all_named() {
     write(&folder.path().join("reference/c.nii.gz"), &[0, 1, 2, 4]);
     fs::write(folder.path().join("predicted/d.nii.gz"), b"no label map").unwrap();
     let task = find_task(Some("brats2023"), folder.path()).unwrap();
-    let error = evaluated(folder.path(), Options { task, ..Options::default() });
+    let error = evaluate_in(folder.path(), Options { task, ..Options::default() });
     let error = error.unwrap_err().to_string();
-    // Of another size; with a label that is another year's; no NIfTI file.
+    // Another size, a label of another year's challenge, and a file that is not NIfTI.
     let parts = ["3 of 4 cases", "4 × 1 × 1", "found [4]", "b.nii.gz", "c.nii.gz", "d.nii.gz"];
     assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     assert!(find_task(Some("brats"), folder.path()).is_err());

@@ -2,9 +2,9 @@
 
 use model_core::UNetConfig;
 
-/// Returns a preset's network with all its levels and layers, but narrower: with two groups in every norm,
-/// or with one group per channel where the preset has that. It has four input channels and three output
-/// channels.
+/// Returns a preset's network with all its levels and layers, but narrower: with two groups in
+/// every norm, or with one group per channel where the preset has that. It has four input channels
+/// and three output channels.
 ///
 /// # Panics
 /// If the preset is unknown.

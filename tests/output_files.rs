@@ -1,5 +1,5 @@
-//! Rewind replaces only files that Rewind wrote, and reports an output that cannot be written before the work
-//! begins.
+//! Rewind replaces only files that Rewind wrote, and reports an output that cannot be written
+//! before the work begins.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,8 +36,8 @@ fn write_case_folder(folder: &Path) {
     }
 }
 
-/// The files are a scan's sidecar, a label map or probabilities of another program under the result's name,
-/// and files that only look like a record.
+/// The files are a scan's sidecar, a label map or probabilities of another program under the
+/// result's name, and files that only look like a record.
 #[test]
 fn a_result_never_replaces_files_of_other_programs() {
     let record = br#"{"disclaimer": "Research use only, not a medical device", "case": "x"}"#;

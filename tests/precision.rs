@@ -1,5 +1,5 @@
-//! Training in half precision goes where f32 goes: masters in f32, a loss scale that finds itself
-//! and is never lost, and an eye on what rewinding drifts.
+//! Training in half precision agrees with f32: the weights are f32, the loss scale adapts and is
+//! restored, and the drift of rewinding is measured.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,8 @@ fn learner(config: &TrainConfig) -> Learner {
     Learner::in_precision(&network, precision, loss, start, &Device::flex()).unwrap()
 }
 
-/// Two patches whose right half is labeled and brighter; all values times `factor`.
+/// Returns two patches whose right half has label 1 and is brighter. All values are multiplied by
+/// `factor`.
 fn batch(number: usize, config: &TrainConfig, factor: f32) -> Batch {
     let num_voxels: usize = config.patch.iter().product();
     let is_labeled = |voxel: usize| voxel % config.patch[0] >= config.patch[0] / 2;
@@ -50,7 +51,7 @@ fn in_precision(precision: Float, stream: Float) -> TrainConfig {
 }
 
 #[test]
-fn half_precision_learns_what_f32_learns_and_keeps_its_weights_in_f32() {
+fn losses_in_half_precision_agree_with_f32_and_weights_stay_f32() {
     let losses = [Float::F32, Float::Bf16, Float::F16].map(|float| {
         let config = in_precision(float, Float::F32);
         let mut learner = learner(&config);
@@ -59,7 +60,7 @@ fn half_precision_learns_what_f32_learns_and_keeps_its_weights_in_f32() {
         };
         let losses: Vec<f64> = (0..12).map(step).collect();
         let weights = learner.network.weights();
-        // The last 13 of f32's 24 digits are zeros in f16, more of them in bf16.
+        // A value rounded to f16 or bf16 has at least 13 trailing zero bits.
         let is_half = |value: &&f32| value.to_bits() & 0x1fff == 0;
         let all = || weights.values().flat_map(|array| &array.values);
         assert!(all().filter(is_half).count() * 10 < all().count());
@@ -73,10 +74,9 @@ fn half_precision_learns_what_f32_learns_and_keeps_its_weights_in_f32() {
     }
 }
 
-/// The gradient that f16 finds is f32's, whatever it was scaled by on the way; with a branch too,
-/// whose gradients meet the network's.
+/// The network has a variational branch, whose gradients are added to those of the network.
 #[test]
-fn the_scale_is_no_part_of_the_gradient() {
+fn the_loss_scale_does_not_change_the_gradient() {
     for backward in [Backward::Stored, Backward::Rewound] {
         let norms = [Float::F32, Float::F16].map(|float| {
             let config = TrainConfig {
@@ -86,21 +86,21 @@ fn the_scale_is_no_part_of_the_gradient() {
                 ..in_precision(float, Float::F32)
             };
             let mut learner = learner(&config);
-            // The first steps may be skipped, until the scale fits.
+            // The first steps may be skipped until the scale is small enough.
             let norms = (0..8).map(|_| {
                 let batches = (0..2).map(|number| batch(number, &config, 0.5)).collect();
                 let report = learner.step(&config, 1e-12, batches).unwrap();
                 report.skipped.is_none().then_some(report.gradient_norm)
             });
-            norms.flatten().last().expect("a scale that fits is found in eight steps")
+            norms.flatten().last().expect("the scale is small enough after eight steps")
         });
-        let apart = (norms[0] / norms[1] - 1.0).abs();
-        assert!(apart < 0.05, "{backward:?}: {norms:?}");
+        let difference = (norms[0] / norms[1] - 1.0).abs();
+        assert!(difference < 0.05, "{backward:?}: {norms:?}");
     }
 }
 
 #[test]
-fn a_step_whose_gradient_leaves_the_range_changes_nothing_but_the_scale() {
+fn a_step_whose_gradient_overflows_changes_only_the_loss_scale() {
     let config = in_precision(Float::F16, Float::F32);
     let mut learner = learner(&config);
     for number in 0..4 {
@@ -108,7 +108,7 @@ fn a_step_whose_gradient_leaves_the_range_changes_nothing_but_the_scale() {
     }
     let (scale, skipped) = (learner.loss_scale.factor().unwrap(), learner.loss_scale.skipped);
     let before = (learner.network.weights(), learner.average.weights(), learner.adam.state());
-    // Beyond 65504 from the first layer on.
+    // Values above 65504, the largest f16, in the first layer.
     let report = learner.step(&config, 1e-3, vec![batch(4, &config, f32::MAX)]).unwrap();
     assert_eq!(report.skipped, Some(vec!["left".to_string(), "right".to_string()]));
     let after = (learner.network.weights(), learner.average.weights(), learner.adam.state());
@@ -119,9 +119,9 @@ fn a_step_whose_gradient_leaves_the_range_changes_nothing_but_the_scale() {
     assert!(report.skipped.is_none() && learner.network.weights() != before.0);
 }
 
-/// No scale is small enough for an answer that is no number; bf16 has no scale to lower.
+/// In f16 the scale is first reduced to its minimum. Training in bf16 has no loss scale.
 #[test]
-fn what_no_scale_helps_ends_the_run_with_the_cases_named() {
+fn a_loss_that_is_not_finite_at_any_scale_is_an_error_that_names_the_cases() {
     for (float, skips) in [(Float::F16, 16), (Float::Bf16, 0)] {
         let config = in_precision(float, Float::F32);
         let mut learner = learner(&config);
@@ -134,10 +134,10 @@ fn what_no_scale_helps_ends_the_run_with_the_cases_named() {
     }
 }
 
-/// Killed between any two steps, a run in f16 goes on with the scale, the optimizer's own count of
-/// steps and the skipped ones that it had.
+/// A checkpoint contains the loss scale, the optimizer's step count and the number of skipped
+/// steps.
 #[test]
-fn a_run_in_f16_that_is_stopped_ends_with_the_same_bytes() {
+fn a_stopped_and_resumed_run_in_f16_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 3, 7, 32).unwrap();
@@ -145,52 +145,52 @@ fn a_run_in_f16_that_is_stopped_ends_with_the_same_bytes() {
         steps: 12.into(),
         validate_every: 12.into(),
         drift_every: 6.into(),
-        // Weights so large that the scale has something to find.
+        // Weights become so large that the scale has to adapt.
         learning_rate: 0.2,
         warm_up: 0.into(),
         ..in_precision(Float::F16, Float::F16)
     };
-    train(&path("data"), &path("whole"), &config).unwrap();
-    let (broken, stop) = (path("broken"), AtomicBool::new(false));
+    train(&path("data"), &path("unbroken"), &config).unwrap();
+    let (stopped, stop) = (path("stopped"), AtomicBool::new(false));
     let outcome = thread::scope(|scope| {
         scope.spawn(|| {
-            while column(&broken, 0).len() < 4 {
+            while column(&stopped, 0).len() < 4 {
                 thread::sleep(Duration::from_millis(1));
             }
             stop.store(true, Ordering::Relaxed);
         });
         let data = path("data");
-        let job = TrainJob::new(&data, &broken);
+        let job = TrainJob::new(&data, &stopped);
         trainer_train::train::train(job, &config, &Device::flex(), &stop).unwrap()
     });
-    assert!(!outcome.finished, "stopped too late");
-    let network = Run::read(&broken).unwrap().network;
-    let at = Checkpoint::newest(&broken, &network).unwrap().unwrap();
-    assert!(at.loss_scale.skipped > 0, "nothing was skipped in {} steps", at.steps);
-    train(&path("data"), &broken, &config).unwrap();
+    assert!(!outcome.finished, "the run ended before the stop");
+    let network = Run::read(&stopped).unwrap().network;
+    let checkpoint = Checkpoint::newest(&stopped, &network).unwrap().unwrap();
+    assert!(checkpoint.loss_scale.skipped > 0, "no skipped step in {}", checkpoint.steps);
+    train(&path("data"), &stopped, &config).unwrap();
     for file in [LAST, BEST] {
         let read = |run: &str| fs::read(path(run).join(file)).unwrap();
-        assert!(read("whole") == read("broken"), "{file} differs");
+        assert!(read("unbroken") == read("stopped"), "{file} differs");
     }
-    let columns = [14, 15, 16].map(|n| column(&path("whole"), n));
-    assert_eq!(columns, [14, 15, 16].map(|n| column(&broken, n)));
+    let columns = [14, 15, 16].map(|n| column(&path("unbroken"), n));
+    assert_eq!(columns, [14, 15, 16].map(|n| column(&stopped, n)));
     let [scales, skipped, drift] = columns;
     assert_eq!((scales.len(), skipped.len(), drift.len()), (12, 12, 2), "{scales:?}");
     assert!(drift.iter().all(|drift| *drift > 0.0), "{drift:?}");
     let skips = *skipped.last().unwrap();
     assert_eq!(*scales.last().unwrap(), 65536.0 / skips.exp2());
-    let report = fs::read_to_string(path("whole").join("report.html")).unwrap();
+    let report = fs::read_to_string(path("unbroken").join("report.html")).unwrap();
     assert!(report.contains("f16, reversible streams too") && report.contains("Loss scale"));
 
-    let error = train(&path("data"), &path("whole"), &in_precision(Float::Bf16, Float::Bf16));
+    let error = train(&path("data"), &path("unbroken"), &in_precision(Float::Bf16, Float::Bf16));
     let error = error.unwrap_err().to_string();
     assert!(error.contains(r#"precision: "f16", "bf16""#), "{error}");
     assert!(error.contains(r#"stream: "f16", "bf16""#), "{error}");
 }
 
-/// Eight blocks a level: in f32 rewinding finds its way back, in bf16 it does not.
+/// The network has eight blocks per level.
 #[test]
-fn the_drift_of_a_deep_sequence_is_told_in_bf16_and_f32_is_silent() {
+fn a_deep_sequence_causes_a_warning_about_drift_in_bf16_and_not_in_f32() {
     let warning = |compute, stream| {
         let mut config = in_precision(compute, stream);
         if let Some(network) = &mut config.network {
@@ -202,15 +202,15 @@ fn the_drift_of_a_deep_sequence_is_told_in_bf16_and_f32_is_silent() {
         assert_eq!(worst > BOUND, drift.warning(learner.network.precision).is_some());
         (worst, drift.warning(learner.network.precision))
     };
-    let (worst, told) = warning(Float::F32, Float::F32);
-    assert!(told.is_none() && worst < 1e-4, "{worst}");
-    let (worst, told) = warning(Float::Bf16, Float::Bf16);
-    let told = told.unwrap_or_else(|| panic!("silent at {worst}"));
-    assert!(told.contains("stream = \"f32\""), "{told}");
+    let (worst, text) = warning(Float::F32, Float::F32);
+    assert!(text.is_none() && worst < 1e-4, "{worst}");
+    let (worst, text) = warning(Float::Bf16, Float::Bf16);
+    let text = text.unwrap_or_else(|| panic!("no warning at {worst}"));
+    assert!(text.contains("stream = \"f32\""), "{text}");
 }
 
 #[test]
-fn a_precision_is_layers_and_streams() {
+fn f16_layers_with_f32_streams_are_mixed_precision() {
     let mixed = in_precision(Float::F16, Float::F32).precision().unwrap();
     assert_eq!(network_precision(mixed), Precision::mixed(FloatDType::F16));
 }

@@ -1,5 +1,4 @@
-//! The two executions of one description agree: the burn module that trains, and the program that
-//! the page runs.
+//! The burn module, which trains, and the program, which the page runs, compute the same network.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use integration_tests::narrow_network;
@@ -15,7 +14,8 @@ fn uniform(random: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
     (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
 }
 
-/// Weights that leave no parameter at a value that would hide it, such as a scale of 1.
+/// Returns random weights, so that no parameter has a value that hides an error, such as a scale of
+/// 1.
 fn random_weights(config: &UNetConfig, random: &mut ChaCha8Rng) -> Weights {
     let array = |parameter: model_core::network::config::Parameter| {
         let count: usize = parameter.shape.iter().product();
@@ -27,36 +27,37 @@ fn random_weights(config: &UNetConfig, random: &mut ChaCha8Rng) -> Weights {
     parameters(config).into_iter().map(array).collect()
 }
 
+/// Returns the largest absolute value.
 fn largest(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |most, value| most.max(value.abs()))
+    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
 }
 
-/// The module's own parameters are those that the bundle names.
 #[test]
-fn parameters_are_the_modules_own() {
+fn the_parameters_of_the_bundle_are_those_of_the_burn_module() {
     for preset in PRESETS {
         let config = UNetConfig::preset(preset, 4, 3).unwrap();
-        let own = UNet3d::new(&config, &Device::flex()).weights();
-        let mut own: Vec<_> = own.into_iter().map(|(name, array)| (name, array.shape)).collect();
-        let mut named: Vec<_> =
+        let module = UNet3d::new(&config, &Device::flex()).weights();
+        let mut module: Vec<_> =
+            module.into_iter().map(|(name, array)| (name, array.shape)).collect();
+        let mut listed: Vec<_> =
             parameters(&config).into_iter().map(|p| (p.name, p.shape)).collect();
-        own.sort();
-        named.sort();
-        assert_eq!(own, named, "{preset}");
+        module.sort();
+        listed.sort();
+        assert_eq!(module, listed, "{preset}");
     }
 }
 
-/// Every preset with its widths cut down, two blocks a level and a rectangular input, and those
-/// that the page is used with as they are.
+/// Compares every preset with reduced widths, two blocks per level and a rectangular input, and the
+/// presets of the page with their own widths.
 #[test]
-fn program_matches_model() {
+fn the_program_computes_what_the_burn_module_computes() {
     let Some(engine) = integration_tests::engine() else { return };
     let narrow = PRESETS.map(|preset| (preset, UNetConfig { blocks: 2, ..narrow_network(preset) }));
-    let whole = ["demo", "mbconv-slim", "mbconv-base"]
+    let original = ["demo", "mbconv-slim", "mbconv-base"]
         .map(|preset| (preset, UNetConfig::preset(preset, 4, 3).unwrap()));
-    for (preset, config) in narrow.into_iter().chain(whole) {
-        let least = config.min_size();
-        let dims = [least + config.size_multiple(), least, least];
+    for (preset, config) in narrow.into_iter().chain(original) {
+        let size = config.min_size();
+        let dims = [size + config.size_multiple(), size, size];
         let mut random = ChaCha8Rng::seed_from_u64(5);
         let weights = random_weights(&config, &mut random);
         let input = uniform(&mut random, 4 * dims.iter().product::<usize>());
@@ -77,6 +78,6 @@ fn program_matches_model() {
         let differences: Vec<f32> = engine.iter().zip(&module).map(|(a, b)| a - b).collect();
         let difference = largest(&differences) / largest(&module);
         assert!(difference <= 1e-4, "{preset} at {dims:?}: {difference}");
-        assert!(largest(&module) > 0.1, "{preset}: logits that say nothing");
+        assert!(largest(&module) > 0.1, "{preset}: the logits are too small for a comparison");
     }
 }

@@ -1,5 +1,5 @@
-//! A run's report is one file that loads nothing, whatever the names in it, and says what the run
-//! measured.
+//! The report of a run is one file with the run's measurements. It loads nothing and runs no
+//! foreign script, whatever names it contains.
 
 use std::fs;
 use std::path::Path;
@@ -14,9 +14,9 @@ use trainer_run::config::TrainConfig;
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::train::{TrainJob, train};
 
-/// Trains shortly on phantoms, and takes for its prediction of the held-out ones their references,
-/// shifted.
-fn run(folder: &Path) -> Report {
+/// Trains for a few steps on phantoms and returns the report. The predictions of the held-out
+/// phantoms are their shifted references.
+fn train_and_report(folder: &Path) -> Report {
     let (data, run) = (folder.join("data"), folder.join("run"));
     trainer_data::phantom::write(&data, 5, 7, 32).unwrap();
     let config = TrainConfig {
@@ -36,15 +36,15 @@ fn run(folder: &Path) -> Report {
     let stop = AtomicBool::new(false);
     train(TrainJob::new(&data, &run), &config, &Device::flex(), &stop).unwrap();
 
-    let described = Run::read(&run).unwrap();
+    let description = Run::read(&run).unwrap();
     let bundle = Bundle::from_bytes(&fs::read(run.join(BEST)).unwrap()).unwrap();
     let data_set = DataSet::open(&data, None).unwrap();
-    let mut collector = Collector::new(&described.task, Settings::default(), 1);
+    let mut collector = Collector::new(&description.task, Settings::default(), 1);
     for number in 0..data_set.num_cases() {
         let case = data_set.read(number).unwrap().case;
-        if described.held_out.contains(&case.name) {
+        if description.held_out.contains(&case.name) {
             let reference = case.labels.unwrap();
-            let scan = &case.channels[trainer_report::channel(&described.task)];
+            let scan = &case.channels[trainer_report::channel(&description.task)];
             let gray = || Ok(Gray::of_volume(scan));
             collector.add(&case.name, &reference, &shifted(&reference), gray).unwrap();
         }
@@ -72,11 +72,13 @@ fn shifted(map: &LabelMap) -> LabelMap {
     LabelMap::new(map.grid().clone(), labels).unwrap()
 }
 
-/// Tags of a page with their attributes; fails where a quote or a bracket is left open.
+/// Returns the tags of a page with their attributes.
+///
+/// # Panics
+/// If a quote or a bracket is not closed.
 fn tags(html: &str) -> Vec<&str> {
-    // The texts of the style and of the script are not tags.
     let mut rest = html;
-    let mut found = Vec::new();
+    let mut tags = Vec::new();
     while let Some(start) = rest.find('<') {
         let mut quoted = false;
         let end = rest[start..].find(|c| {
@@ -85,18 +87,19 @@ fn tags(html: &str) -> Vec<&str> {
         });
         let end = start + end.expect("a tag ends");
         let tag = &rest[start..=end];
-        found.push(tag);
+        tags.push(tag);
         rest = &rest[end + 1..];
+        // The content of a style or a script has no tags.
         for raw in ["style", "script"] {
             if tag == format!("<{raw}>") {
                 rest = &rest[rest.find(&format!("</{raw}>")).expect("it ends")..];
             }
         }
     }
-    found
+    tags
 }
 
-/// Nothing is fetched, and no script runs but the page's own.
+/// Asserts that the page loads nothing and runs only its own script.
 fn assert_inert(html: &str) {
     for tag in tags(html) {
         for attribute in [" src=", " href=", " action=", " data=", " srcset=", " xlink:href="] {
@@ -105,7 +108,7 @@ fn assert_inert(html: &str) {
                 assert!(is_inside, "{attribute} leads out of the page: {:.200}", tag);
             }
         }
-        // Every second part is a quoted value.
+        // Skips every second part, which is a quoted value.
         let bare: String = tag.split('"').step_by(2).collect();
         let is_handler = bare.split_whitespace().any(|word| word.starts_with("on"));
         assert!(!is_handler, "a handler: {:.200}", tag);
@@ -118,23 +121,23 @@ fn assert_inert(html: &str) {
 }
 
 #[test]
-fn a_report_is_one_file_that_says_what_the_run_measured() {
+fn a_report_is_one_file_with_the_measurements_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let told = run(folder.path());
+    let report = train_and_report(folder.path());
     let out = trainer_report::write(&folder.path().join("run"), None).unwrap();
     assert_eq!(out, folder.path().join("run").join(REPORT));
     let html = fs::read_to_string(&out).unwrap();
-    assert_eq!(html, told.to_html(), "the same report is the same bytes");
+    assert_eq!(html, report.to_html(), "the same report is the same bytes");
     assert_inert(&html);
 
-    let held_out = told.held_out.as_ref().unwrap();
+    let held_out = report.held_out.as_ref().unwrap();
     assert_eq!((held_out.cases.len(), held_out.pictures.len()), (2, 1));
-    for (n, region) in told.run.task.regions.iter().enumerate() {
+    for (n, region) in report.run.task.regions.iter().enumerate() {
         let mean = held_out.summary(n, |region| region.dice).mean;
         assert!(mean > 0.5 && mean < 1.0, "{mean}");
         assert!(html.contains(&format!("{} {mean:.3}", region.name)), "{}", region.name);
     }
-    for case in told.run.training.iter().chain(&told.run.held_out) {
+    for case in report.run.training.iter().chain(&report.run.held_out) {
         assert!(html.contains(case.as_str()), "{case}");
     }
     let parts = [
@@ -145,26 +148,26 @@ fn a_report_is_one_file_that_says_what_the_run_measured() {
         "1.50 GiB",
         "best, step ",
         "patch = [16, 16, 16]",
-        told.run.data_fingerprint.as_str(),
+        report.run.data_fingerprint.as_str(),
     ];
     parts.iter().for_each(|part| assert!(html.contains(part), "{part}"));
     assert!(html.matches(trainer_run::DISCLAIMER).count() >= 2 && html.len() < 1 << 20);
     let drawn = tags(&html).into_iter().filter(|tag| !tag.starts_with("<img"));
     assert!(drawn.into_iter().all(|tag| !tag.contains("NaN")) && !html.contains(">NaN"));
 
-    let unfinished = Report { held_out: None, ..told.clone() }.to_html();
+    let unfinished = Report { held_out: None, ..report.clone() }.to_html();
     assert_inert(&unfinished);
     assert!(unfinished.contains("has not ended") && unfinished.contains("best validation so far"));
 
-    let hostile = hostile(told).to_html();
+    let hostile = hostile(report).to_html();
     assert_inert(&hostile);
-    assert!(hostile.contains("&lt;script&gt;alert"), "names are shown as they are");
+    assert!(hostile.contains("&lt;script&gt;alert"), "names are escaped");
 }
 
-/// A name that tries to leave its place.
+/// A name that tries to end its attribute or element.
 const NAME: &str = "x\"'><img/src=http:evil onerror=alert(1)></style><script>alert(2)</script><b>";
 
-/// The report with that name wherever a name from a file stands.
+/// Replaces every name that comes from a file by [`NAME`].
 fn hostile(mut report: Report) -> Report {
     let run = &mut report.run;
     let name = || NAME.to_string();

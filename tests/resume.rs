@@ -1,5 +1,5 @@
-//! A run resumes from its last checkpoint after a kill or a full disk, and reports why it cannot resume with
-//! other settings, data or files.
+//! A run resumes from its last checkpoint after a kill or a full disk, and reports why it cannot
+//! resume with other settings, data or files.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,8 @@ use trainer_train::train::TrainJob;
 
 use crate::training_to_prediction::{column, short, train};
 
-/// The environment variables with the folders of the data set and of the run, for a process that trains.
+/// The environment variables with the folders of the data set and of the run, for a process that
+/// trains.
 const DATA: &str = "REWIND_TRAINING_DATA";
 const OUT: &str = "REWIND_TRAINING_OUT";
 /// The test that trains in a process with these variables.

@@ -1,4 +1,5 @@
-//! Rewinding changes nothing but the memory.
+//! Reversible networks have the gradients of plain autodiff and a memory that is independent of the
+//! depth.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
@@ -17,8 +18,8 @@ fn random(shape: [usize; 5], device: &Device) -> Tensor<5> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
 }
 
-/// The largest difference relative to the largest value.
-fn relative(a: &[f32], b: &[f32]) -> f32 {
+/// Returns the largest difference relative to the largest value.
+fn relative_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
@@ -28,7 +29,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec::<f32>().unwrap()
 }
 
-/// The blocks of the first level, as one segment.
+/// Returns the blocks of the first level as one segment.
 fn sequence(config: &UNetConfig, precision: Precision, device: &Device) -> Segment {
     let mut segments = layers::segments(&Mode::Reversible.of(config)).into_iter();
     let mut blocks = segments.find(|segment| segment.backward == Backward::Rewound).unwrap();
@@ -43,7 +44,7 @@ fn forward(sequence: &Segment, x: Tensor<5>) -> Tensor<5> {
 }
 
 #[test]
-fn inverse_recovers_the_input() {
+fn the_inverse_recovers_the_input() {
     let device = Device::flex();
     device.seed(1);
     for preset in ["demo", "brugger-4-1", "partially-invres"] {
@@ -51,16 +52,16 @@ fn inverse_recovers_the_input() {
         let sequence = sequence(&config, Precision::F32, &device);
         let x = random([2, config.widths[0], 6, 5, 7], &device);
         let back = sequence.inverse(forward(&sequence, x.clone()));
-        let difference = relative(&values(back), &values(x));
+        let difference = relative_difference(&values(back), &values(x));
         assert!(difference <= 1e-5, "{preset}: {difference}");
     }
 }
 
-/// Every parameter's gradient under its name, and the input's.
+/// Returns the gradient of every parameter by name, and the gradient of the input.
 fn gradients(network: &UNet3d, x: &Tensor<5>, seed: &Tensor<5>) -> (Weights, Vec<f32>) {
     let x = x.clone().autodiff().require_grad();
     let mut gradients = backward(vec![(network.forward(x.clone()), seed.clone().autodiff())]);
-    let of_x = values(x.grad_remove(&mut gradients).unwrap());
+    let input_gradient = values(x.grad_remove(&mut gradients).unwrap());
     struct Replace<'a>(&'a mut burn::tensor::Gradients);
     impl ModuleMapper for Replace<'_> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -68,113 +69,122 @@ fn gradients(network: &UNet3d, x: &Tensor<5>, seed: &Tensor<5>) -> (Weights, Vec
             param.map(|_| gradient)
         }
     }
-    (network.clone().map(&mut Replace(&mut gradients)).weights(), of_x)
+    (network.clone().map(&mut Replace(&mut gradients)).weights(), input_gradient)
 }
 
-/// The largest difference of a parameter's gradient, relative to the largest gradient.
-fn worst(found: &Weights, expected: &Weights) -> (f32, String) {
-    let all = expected.values().flat_map(|a| &a.values);
-    let largest = all.fold(0.0f32, |m, v| m.max(v.abs()));
-    let of = |name: &String| {
-        let pairs = expected[name].values.iter().zip(&found[name].values);
+/// Returns the parameter whose gradient differs most, with the difference relative to the largest
+/// gradient.
+fn largest_difference(actual: &Weights, expected: &Weights) -> (f32, String) {
+    let gradients = expected.values().flat_map(|a| &a.values);
+    let largest = gradients.fold(0.0f32, |m, v| m.max(v.abs()));
+    let difference = |name: &String| {
+        let pairs = expected[name].values.iter().zip(&actual[name].values);
         pairs.fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest
     };
-    let worst = expected.keys().map(|name| (of(name), name.clone()));
-    worst.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
+    let differences = expected.keys().map(|name| (difference(name), name.clone()));
+    differences.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
 }
 
-/// The whole gradient's distance from the expected one, relative to its length.
-fn distance(found: &Weights, expected: &Weights) -> f64 {
-    let (mut apart, mut length) = (0.0, 0.0);
+/// Returns the distance of two gradients relative to the length of the expected one.
+fn distance(actual: &Weights, expected: &Weights) -> f64 {
+    let (mut difference, mut length) = (0.0, 0.0);
     for (name, array) in expected {
-        for (a, b) in found[name].values.iter().zip(&array.values) {
-            apart += f64::from(a - b).powi(2);
+        for (a, b) in actual[name].values.iter().zip(&array.values) {
+            difference += f64::from(a - b).powi(2);
             length += f64::from(*b).powi(2);
         }
     }
-    (apart / length).sqrt()
+    (difference / length).sqrt()
 }
 
-/// Every preset, rewinding and checkpointed, against plain autodiff with the same parameters; two
-/// blocks a level, a batch of two, sizes that differ. Without rectifiers to the last digits; with
-/// them a value near 0 may fall on the other side once it was rewound, which changes one of the
-/// millions of summands of a gradient.
+/// Compares every preset, reversible and checkpointed, with plain autodiff of the same parameters,
+/// at two blocks per level, a batch of two and different extents.
+///
+/// Without rectifiers the gradients agree to the last digits. With rectifiers, a value near 0 may
+/// change its sign when it is recomputed, which changes one of the millions of summands of a
+/// gradient.
 #[test]
-fn gradients_are_those_of_plain_autodiff() {
+fn gradients_agree_with_plain_autodiff() {
     let device = Device::flex();
-    let twice = PRESETS.iter().flat_map(|preset| [(preset, true), (preset, false)]);
-    for (preset, rectified) in twice {
+    let cases = PRESETS.iter().flat_map(|preset| [(preset, true), (preset, false)]);
+    for (preset, is_rectified) in cases {
         device.seed(2);
         let mut config = UNetConfig { blocks: 2, ..narrow_network(preset) };
-        if !rectified {
+        if !is_rectified {
             config.activation = Activation::Identity;
         }
-        let least = config.min_size();
-        let [k, j, i] = [least, least, least + config.size_multiple()];
+        let size = config.min_size();
+        let [k, j, i] = [size, size, size + config.size_multiple()];
         let x = random([2, 4, k, j, i], &device);
         let seed = random([2, 3, k, j, i], &device);
-        let tracked = device.clone().autodiff();
-        let stored = UNet3d::new(&Mode::NonReversible.of(&config), &tracked);
+        let autodiff = device.clone().autodiff();
+        let stored = UNet3d::new(&Mode::NonReversible.of(&config), &autodiff);
         let (expected, expected_x) = gradients(&stored, &x, &seed);
         assert_eq!(expected.len(), model_core::network::config::parameters(&config).len());
         for mode in [Mode::Reversible, Mode::Checkpointed] {
-            let network = UNet3d::new(&mode.of(&config), &tracked);
+            let network = UNet3d::new(&mode.of(&config), &autodiff);
             let network = network.load(&stored.weights()).unwrap();
-            let (found, found_x) = gradients(&network, &x, &seed);
-            let apart = distance(&found, &expected);
-            assert!(apart <= if rectified { 1e-2 } else { 2e-5 }, "{preset} {mode:?}: {apart}");
-            if !rectified {
-                let (difference, name) = worst(&found, &expected);
+            let (actual, actual_x) = gradients(&network, &x, &seed);
+            let distance = distance(&actual, &expected);
+            assert!(
+                distance <= if is_rectified { 1e-2 } else { 2e-5 },
+                "{preset} {mode:?}: {distance}"
+            );
+            if !is_rectified {
+                let (difference, name) = largest_difference(&actual, &expected);
                 assert!(difference <= 1e-4, "{preset} {mode:?} {name}: {difference}");
-                let difference = relative(&found_x, &expected_x);
+                let difference = relative_difference(&actual_x, &expected_x);
                 assert!(difference <= 1e-4, "{preset} {mode:?} input: {difference}");
             }
         }
     }
 }
 
-/// Layers in half precision inside the blocks, streams in f32: rewinding gives the gradients that
-/// storing gives. How far these are from f32's is the precision's own; measured without rectifiers,
-/// since a value that falls on their other side is no matter of rounding.
+/// With layers in half precision and streams in f32, rewinding and storing have the same gradients.
+/// The difference from f32 is that of the precision. It is measured without rectifiers, because a
+/// change of sign is not a rounding error.
 #[test]
-fn blocks_rewind_in_mixed_precision() {
-    // The device's draws are the process's: others in between would change what is measured.
-    let test = "reversible::blocks_rewind_in_mixed_precision";
+fn rewinding_agrees_with_storing_in_mixed_precision() {
+    // The random generator of the device belongs to the process, and other tests would change its
+    // state.
+    let test = "reversible::rewinding_agrees_with_storing_in_mixed_precision";
     let outcome = integration_tests::in_child_process(test, "", |_| {
-        rewind_in_mixed_precision();
+        compare_in_mixed_precision();
         String::new()
     });
     outcome.answer.unwrap();
 }
 
-fn rewind_in_mixed_precision() {
-    for (float, near) in [(FloatDType::F16, 0.1), (FloatDType::BF16, 0.25)] {
+fn compare_in_mixed_precision() {
+    for (float, tolerance) in [(FloatDType::F16, 0.1), (FloatDType::BF16, 0.25)] {
         for activation in [Activation::Relu, Activation::Identity] {
-            // One draw may round a value another way, and that is passed on: the middle of five.
-            let found = (1..=5).map(|draw| rewound_in(draw, float, activation));
-            let (mut from_storing, from_f32): (Vec<f64>, Vec<f64>) = found.unzip();
+            // The median of five draws, because in one draw a value may be rounded the other way.
+            let distances = (1..=5).map(|draw| mixed_distances(draw, float, activation));
+            let (mut from_storing, from_f32): (Vec<f64>, Vec<f64>) = distances.unzip();
             from_storing.sort_by(f64::total_cmp);
-            let what = format!("{float:?} {activation:?}: {from_storing:?}, from f32 {from_f32:?}");
-            assert!(from_storing[2] <= 2e-3, "{what}");
-            // Of one draw, the third: this is the precision's own, and no matter of rewinding.
-            assert!(activation == Activation::Relu || from_f32[2] <= near, "{what}");
+            let message =
+                format!("{float:?} {activation:?}: {from_storing:?}, from f32 {from_f32:?}");
+            assert!(from_storing[2] <= 2e-3, "{message}");
+            // One draw is enough here: this difference is that of the precision, not of rewinding.
+            assert!(activation == Activation::Relu || from_f32[2] <= tolerance, "{message}");
         }
     }
 }
 
-/// How far the gradient of rewinding is from that of storing, on one draw, and from that of f32.
-fn rewound_in(draw: u64, float: FloatDType, activation: Activation) -> (f64, f64) {
+/// Returns the distance of the gradient with rewinding from that with storing, and from that in
+/// f32.
+fn mixed_distances(draw: u64, float: FloatDType, activation: Activation) -> (f64, f64) {
     let device = Device::flex();
     device.seed(draw);
     let config = UNetConfig { blocks: 4, activation, ..narrow_network("mbconv-slim") };
     let x = random([1, 4, 32, 32, 32], &device);
-    // A loss's gradient is small; sums of larger ones leave f16's range.
+    // The gradient of a loss is small. Sums of larger gradients exceed the range of f16.
     let seed = random([1, 3, 32, 32, 32], &device) * 0.1;
-    let tracked = device.clone().autodiff();
-    let exact = UNet3d::new(&Mode::NonReversible.of(&config), &tracked);
+    let autodiff = device.clone().autodiff();
+    let exact = UNet3d::new(&Mode::NonReversible.of(&config), &autodiff);
     let mixed = |mode: Mode| {
         let precision = Precision::mixed(float);
-        let network = UNet3d::in_precision(&mode.of(&config), precision, &tracked);
+        let network = UNet3d::in_precision(&mode.of(&config), precision, &autodiff);
         gradients(&network.load(&exact.weights()).unwrap(), &x, &seed).0
     };
     let (rewound, stored) = (mixed(Mode::Reversible), mixed(Mode::NonReversible));
@@ -182,57 +192,62 @@ fn rewound_in(draw: u64, float: FloatDType, activation: Activation) -> (f64, f64
     (distance(&rewound, &stored), distance(&rewound, &exact))
 }
 
-/// Bytes kept between the passes, and the most held during the backward pass, for one sequence.
-fn kept_and_most(blocks: usize, reversible: bool) -> (usize, usize) {
+/// Returns the bytes stored between the passes, and the peak bytes of the backward pass, of one
+/// sequence.
+fn stored_and_peak_bytes(blocks: usize, reversible: bool) -> (usize, usize) {
     let device = Device::flex().autodiff();
     let config = UNetConfig { reversible, widths: vec![32, 64], ..config(blocks) };
     let sequence = sequence(&config, Precision::F32, &device);
     let x = random([1, 32, 16, 16, 16], &device);
-    // The first pass starts thread pools and buffers that stay.
+    // The first pass starts thread pools and allocates buffers that later passes use.
     let _ = forward(&sequence, x.clone()).sum().backward();
     let before = integration_tests::held_bytes();
     let y = forward(&sequence, x);
-    let kept = integration_tests::held_bytes() - before;
+    let stored = integration_tests::held_bytes() - before;
     integration_tests::most_held_bytes();
     let gradients = y.sum().backward();
-    let most = integration_tests::most_held_bytes() - before;
+    let peak = integration_tests::most_held_bytes() - before;
     drop(gradients);
-    (kept, most)
+    (stored, peak)
 }
 
-/// Counted in a process of its own, where nothing else allocates.
+/// Measured in a child process, where nothing else allocates.
 #[test]
-fn bytes_kept_for_backward_are_flat_in_depth() {
-    let name = "reversible::bytes_kept_for_backward_are_flat_in_depth";
+fn bytes_stored_for_backward_do_not_grow_with_depth() {
+    let name = "reversible::bytes_stored_for_backward_do_not_grow_with_depth";
     let outcome = integration_tests::in_child_process(name, "", |_| {
         let measure = |reversible| {
             [1, 2, 4, 8]
-                .map(|blocks| kept_and_most(blocks, reversible))
-                .map(|(kept, most)| format!("{kept} {most}"))
+                .map(|blocks| stored_and_peak_bytes(blocks, reversible))
+                .map(|(stored, peak)| format!("{stored} {peak}"))
         };
         [measure(true), measure(false)].concat().join(" ")
     });
     let answer = outcome.answer.unwrap();
     let numbers: Vec<usize> = answer.split(' ').map(|word| word.parse().unwrap()).collect();
     let (rewound, stored) = numbers.split_at(8);
-    // The output of 32 × 16³ voxels, and room for the graph's own entries.
+    // The output of 32 × 16³ voxels. The limit leaves room for the graph's entries.
     let output = 4 * 32 * 16 * 16 * 16;
     for pair in rewound.chunks(2) {
-        assert!(pair[0] < output + output / 4, "kept {} of output {output}: {answer}", pair[0]);
+        assert!(
+            pair[0] < output + output / 4,
+            "{} bytes stored, output {output}: {answer}",
+            pair[0]
+        );
         assert!(pair[1] < rewound[1] + rewound[1] / 10, "the peak grows with depth: {answer}");
     }
     assert!(stored[6] > 6 * stored[0], "plain autodiff should grow with depth: {answer}");
-    assert!(stored[0] > 3 * rewound[0], "plain autodiff should keep more: {answer}");
+    assert!(stored[0] > 3 * rewound[0], "plain autodiff should store more: {answer}");
 }
 
-/// Counted in halves of the stream's width, as `nets/reversible.rs` says: two streams and their
-/// gradients; of an MBConv of expansion 2 four tensors of 2, and its projection's output; of a half of
-/// one convolution, two tensors.
+/// The unit is a tensor of half the stream's width, as in `nets/reversible.rs`: two streams and
+/// their gradients; for an MBConv with expansion 2, four tensors of twice the width and the output
+/// of its projection; for a branch of one convolution, two tensors.
 #[test]
-fn the_tensors_alive_at_the_peak_are_those_that_the_docs_name() {
-    let name = "reversible::the_tensors_alive_at_the_peak_are_those_that_the_docs_name";
-    let half = 4 * 16 * 32 * 32 * 32;
-    for (preset, most) in [("demo", 4 + 4 * 2 + 1), ("partially-invres", 4 + 2)] {
+fn the_peak_holds_only_the_documented_tensors() {
+    let name = "reversible::the_peak_holds_only_the_documented_tensors";
+    let half_width_bytes = 4 * 16 * 32 * 32 * 32;
+    for (preset, max_tensors) in [("demo", 4 + 4 * 2 + 1), ("partially-invres", 4 + 2)] {
         let outcome = integration_tests::in_child_process(name, preset, |preset| {
             let config = UNetConfig::preset(preset, 2, 3).unwrap();
             let widths = (0..config.num_levels()).map(|level| 32 << level).collect();
@@ -245,17 +260,17 @@ fn the_tensors_alive_at_the_peak_are_those_that_the_docs_name() {
                 let seed = random([1, 32, 32, 32, 32], &device);
                 integration_tests::most_held_bytes();
                 let gradients = backward(vec![(y, seed)]);
-                let most = integration_tests::most_held_bytes() - before;
+                let peak = integration_tests::most_held_bytes() - before;
                 drop(gradients);
-                most
+                peak
             };
-            // The first starts threads and buffers that stay.
+            // The first step starts threads and allocates buffers that later steps use.
             step();
             step().to_string()
         });
-        let held: usize = outcome.answer.unwrap().parse().unwrap();
-        let halves = held as f64 / half as f64;
-        eprintln!("{preset}: {halves}");
-        assert!(halves < most as f64 + 0.5, "{preset}: {halves} of {most}");
+        let peak_bytes: usize = outcome.answer.unwrap().parse().unwrap();
+        let tensors = peak_bytes as f64 / half_width_bytes as f64;
+        eprintln!("{preset}: {tensors}");
+        assert!(tensors < max_tensors as f64 + 0.5, "{preset}: {tensors} of {max_tensors}");
     }
 }

@@ -1,5 +1,5 @@
-//! One training at a time writes a run's folder. A signal ends it at a checkpoint, and a full disk loses
-//! nothing.
+//! One training at a time writes a run's folder. A signal ends it at a checkpoint, and a full disk
+//! loses nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -201,7 +201,8 @@ fn an_unwritable_run_folder_is_reported_before_preprocessing() {
     assert!(!stderr.contains("preprocessed") && !folders.folder.path().join("cache").exists());
 }
 
-/// Returns a shell with mounts of its own, and the command that mounts a small file system at `$FOLDER`.
+/// Returns a shell with mounts of its own, and the command that mounts a small file system at
+/// `$FOLDER`.
 ///
 /// Prints "skipped: …" and returns `None` if mounting is not permitted.
 fn with_small_disk(size: &str) -> Option<(Vec<&'static str>, String)> {

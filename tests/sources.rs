@@ -1,5 +1,5 @@
-//! Reads the sources as text for the rules that they must follow. Uses only the standard library, so that
-//! the rules run before anything else is built.
+//! Reads the sources as text for the rules that they must follow. Uses only the standard library,
+//! so that the rules run before anything else is built.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! Rules for the repository's files: no data, no paths of one machine, the disclaimer everywhere, every
-//! test file in a binary, and a short top level. Each rule is a function of names or texts, and each test
-//! shows that its rule can fail.
+//! Rules for the repository's files: no data, no paths of one machine, the disclaimer everywhere,
+//! every test file in a binary, and a short top level. Each rule is a function of names or texts,
+//! and each test shows that its rule can fail.
 
 use crate::sources::{assert_no_violations, root, text, tracked_files};
 
@@ -120,8 +120,8 @@ fn every_test_file_is_run() {
     assert_no_violations(undeclared, "tests/main.rs declares every file of tests/");
 }
 
-/// The files that must contain the disclaimer, each with the code or text that puts it there: the page,
-/// the server's first lines, every share link, and the trainer's reports and exports.
+/// The files that must contain the disclaimer, each with the code or text that puts it there: the
+/// page, the server's first lines, every share link, and the trainer's reports and exports.
 const DISCLAIMER_SOURCES: [(&str, &str); 11] = [
     ("README.md", DISCLAIMER),
     ("web-viewer/index.html", DISCLAIMER),

@@ -1,5 +1,5 @@
-//! The training loop: gradient accumulation, early stopping, cross-validation, deterministic runs, and losses
-//! that are not finite.
+//! The training loop: gradient accumulation, early stopping, cross-validation, deterministic runs,
+//! and losses that are not finite.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,7 +44,8 @@ fn a_loss_that_is_not_finite_is_an_error_that_names_the_case() {
     assert_eq!(learner.network.weights(), before);
 }
 
-/// With a loss that is a mean over voxels, two batches of one sample equal one batch of two samples.
+/// With a loss that is a mean over voxels, two batches of one sample equal one batch of two
+/// samples.
 #[test]
 fn accumulated_gradients_equal_those_of_the_larger_batch() {
     let mut config = TrainConfig { loss: LossKind::Focal, ..short() };
@@ -84,7 +85,8 @@ fn training_stops_early_without_a_better_dice_and_keeps_the_best_weights() {
     };
     let outcome = train(&data, &out, &config).unwrap();
     assert!(outcome.finished);
-    // With two training cases and two patches per step, an epoch is a step. The first validation is the best.
+    // With two training cases and two patches per step, an epoch is a step. The first validation is
+    // the best.
     assert_eq!((outcome.steps, outcome.best.unwrap().steps), (4, 1));
     assert_eq!(train(&data, &out, &config).unwrap(), outcome);
 }

@@ -1,5 +1,4 @@
-//! Every network is trained, whichever way its backward pass goes, and the variational branch with
-//! it.
+//! Every network and its variational branch train with every kind of backward pass.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,10 +24,10 @@ use trainer_train::train::TrainJob;
 
 use crate::training_to_prediction::cache;
 
-/// A preset at two levels, narrow, with a branch.
+/// Returns settings with a narrow network of two levels and a variational branch.
 fn narrow(preset: &str) -> TrainConfig {
     let network = UNetConfig::preset(preset, 0, 0).unwrap();
-    // Squeezing asks for four times the width.
+    // Space-to-depth needs four times the width.
     let widths = if preset == "fully-invres" { vec![8, 32] } else { vec![8, 16] };
     let groups = network.groups.min(2);
     TrainConfig {
@@ -43,7 +42,7 @@ fn narrow(preset: &str) -> TrainConfig {
     }
 }
 
-/// Random values, the right half labeled.
+/// Returns a batch of random values whose right half has label 1.
 fn batch(patch: [usize; 3]) -> Batch {
     let num_voxels: usize = patch.iter().product();
     let values = normal(generator(1, RngStream::Patch, 0)).take(2 * 4 * num_voxels).collect();
@@ -52,13 +51,12 @@ fn batch(patch: [usize; 3]) -> Batch {
     Batch { number: 0, values, labels: labels.collect(), cases }
 }
 
-/// Every parameter of every network has a gradient that moves it, and all three ways of the
-/// backward pass find the same.
+/// Also compares losses and gradient norms of the three kinds of backward pass.
 #[test]
 fn a_step_moves_every_parameter_of_every_network_in_every_mode() {
     let task = Task::builtin("brats2021").unwrap();
     for preset in PRESETS {
-        let mut found = Vec::new();
+        let mut results = Vec::new();
         for backward in [Backward::Stored, Backward::Rewound, Backward::Checkpointed] {
             let patch = [8, 12, 16];
             let config = TrainConfig { patch, backward: Some(backward), ..narrow(preset) };
@@ -70,27 +68,27 @@ fn a_step_moves_every_parameter_of_every_network_in_every_mode() {
             let report = learner.step(&config, 1e-3, vec![batch(patch)]).unwrap();
             let after = learner.network.weights();
             check_weights(&network, &after).unwrap();
-            let stuck: Vec<&String> =
+            let unchanged: Vec<&String> =
                 before.keys().filter(|name| before[*name] == after[*name]).collect();
-            assert!(stuck.is_empty(), "{preset}, {backward:?}: {stuck:?} did not move");
+            assert!(unchanged.is_empty(), "{preset}, {backward:?}: {unchanged:?} did not change");
             check_weights(&network.for_inference(), &learner.average.weights()).unwrap();
             let moments = learner.adam.state();
             assert!(moments.iter().all(|moments| moments.keys().eq(before.keys())), "{preset}");
             let [l2, kl] = report.branch.unwrap();
-            found.push([report.report.loss, l2, kl, report.gradient_norm]);
+            results.push([report.report.loss, l2, kl, report.gradient_norm]);
         }
-        for (mode, numbers) in found.iter().enumerate() {
-            for (a, b) in numbers.iter().zip(&found[0]) {
-                assert!((a - b).abs() <= 1e-3 * b.abs(), "{preset}, mode {mode}: {found:?}");
+        for (mode, numbers) in results.iter().enumerate() {
+            for (a, b) in numbers.iter().zip(&results[0]) {
+                assert!((a - b).abs() <= 1e-3 * b.abs(), "{preset}, mode {mode}: {results:?}");
             }
         }
     }
 }
 
-/// Along the gradient of the layers before the bottom, where the branch's gradient meets that of
-/// the network, the loss rises as steeply as that gradient is long.
+/// Compares the slope of the loss along the encoder's gradient with that gradient's length. In the
+/// encoder the gradients of the branch and of the network are added.
 #[test]
-fn the_gradient_is_that_of_all_the_losses_together() {
+fn the_gradient_is_that_of_the_sum_of_all_losses() {
     let task = Task::builtin("brats2021").unwrap();
     let patch = [8, 12, 16];
     for preset in ["unet3d", "partially-invres", "fully-invres"] {
@@ -99,16 +97,16 @@ fn the_gradient_is_that_of_all_the_losses_together() {
                 TrainConfig { patch, backward: Some(backward), clip_norm: 0.0, ..narrow(preset) };
             let network = config.network(&task).unwrap();
             let start = Checkpoint::initial(&network, 3);
-            // Intensities so large that most of the loss is the reconstruction's.
+            // With large intensities, most of the loss is that of the reconstruction.
             let step = |weights: &Weights| {
                 let start = Checkpoint { weights: weights.clone(), ..start.clone() };
                 let loss = Loss::new(&task, LossKind::DiceCe);
                 let mut learner = Learner::new(&network, loss, start, &Device::flex()).unwrap();
                 let mut batch = batch(patch);
                 batch.values.iter_mut().for_each(|value| *value = 5.0 * *value + 1.0);
-                let found = learner.step(&config, 1e-3, vec![batch]).unwrap();
+                let report = learner.step(&config, 1e-3, vec![batch]).unwrap();
                 let [first, _] = learner.adam.state();
-                (found.report.loss, first)
+                (report.report.loss, first)
             };
             // Adam's first moment after one step is a tenth of the gradient.
             let mut gradient = step(&start.weights).1;
@@ -136,7 +134,7 @@ fn train(data: &Path, out: &Path, config: &TrainConfig, stop: &AtomicBool) {
     trainer_train::train::train(TrainJob::new(data, out), config, &Device::flex(), stop).unwrap();
 }
 
-/// metrics.csv by its columns' names, where they have numbers.
+/// Returns the numbers of metrics.csv by column name.
 fn metrics(run: &Path) -> BTreeMap<String, Vec<f64>> {
     let text = fs::read_to_string(run.join("metrics.csv")).unwrap_or_default();
     let mut lines = text.lines();
@@ -152,7 +150,7 @@ fn metrics(run: &Path) -> BTreeMap<String, Vec<f64>> {
 }
 
 #[test]
-fn a_stopped_run_with_a_branch_ends_with_the_same_weights() {
+fn a_stopped_and_resumed_run_with_a_branch_ends_with_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (data, stopped, unbroken) = (path("data"), path("stopped"), path("unbroken"));
@@ -175,10 +173,10 @@ fn a_stopped_run_with_a_branch_ends_with_the_same_weights() {
     });
     let network = Run::read(&stopped).unwrap().network;
     let steps = Checkpoint::newest(&stopped, &network).unwrap().unwrap().steps;
-    assert!((5..24).contains(&steps), "expected a run that was stopped on its way: {steps}");
-    let go = AtomicBool::new(false);
-    train(&data, &stopped, &config, &go);
-    train(&data, &unbroken, &config, &go);
+    assert!((5..24).contains(&steps), "expected a run that was stopped before its end: {steps}");
+    let never = AtomicBool::new(false);
+    train(&data, &stopped, &config, &never);
+    train(&data, &unbroken, &config, &never);
     for file in [LAST, BEST] {
         let read = |run: &Path| fs::read(run.join(file)).unwrap();
         assert!(read(&stopped) == read(&unbroken), "{file} differs");
@@ -189,7 +187,7 @@ fn a_stopped_run_with_a_branch_ends_with_the_same_weights() {
     }
     assert_eq!((a["vae_l2"].len(), a["vae_kl"].len()), (24, 24));
 
-    // The branch stays behind: the bundle is of the network that predicts.
+    // The bundle contains only the network that predicts, without the branch.
     assert!(network.vae.is_some());
     let bundle = Bundle::from_bytes(&fs::read(stopped.join(BEST)).unwrap()).unwrap();
     assert_eq!(bundle.card.network, network.for_inference());

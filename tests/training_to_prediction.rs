@@ -1,4 +1,4 @@
-//! Training learns, and what it learned is what its bundle predicts.
+//! A network learns, and its bundle predicts with the Dice that the run measured.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use trainer_evaluate::{Missing, Options, evaluate, find_task};
 use trainer_run::config::{AugmentSettings, TrainConfig};
 use trainer_train::train::{Outcome, TrainJob};
 
-/// Preprocessed cases of the tests, beside what cargo built.
+/// Returns the folder of the case cache, in cargo's target folder.
 pub(crate) fn cache() -> Option<PathBuf> {
     Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cases"))
 }
 
-/// Settings for 32³ phantoms and a network of two levels.
+/// Returns settings for phantoms of 32³ voxels and a network of two levels.
 pub(crate) fn settings() -> TrainConfig {
     TrainConfig {
         network: Some(UNetConfig {
@@ -45,7 +45,7 @@ pub(crate) fn train(data: &Path, out: &Path, config: &TrainConfig) -> anyhow::Re
 }
 
 #[test]
-fn a_network_learns_one_phantom_by_heart() {
+fn a_network_memorizes_one_phantom() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
     trainer_data::phantom::write(&data, 1, 7, 32).unwrap();
@@ -73,13 +73,14 @@ fn a_network_learns_one_phantom_by_heart() {
     assert!(dice > 0.9 && last < 0.2 * first, "Dice {dice}, loss {first} to {last}, {seconds} s");
 }
 
-/// A column of metrics.csv, where it has numbers.
+/// Returns the numbers in a column of metrics.csv.
 pub(crate) fn column(run: &Path, number: usize) -> Vec<f64> {
     let text = fs::read_to_string(run.join("metrics.csv")).unwrap_or_default();
     let field = |line: &str| line.split(',').nth(number).and_then(|field| field.parse().ok());
     text.lines().skip(1).filter_map(field).collect()
 }
 
+/// Returns settings of a short run with checkpoints.
 pub(crate) fn short() -> TrainConfig {
     TrainConfig {
         held_out: 0.4,
@@ -95,7 +96,7 @@ pub(crate) fn short() -> TrainConfig {
 }
 
 #[test]
-fn a_misspelt_setting_is_refused_with_the_one_that_was_meant() {
+fn a_misspelled_setting_is_refused_with_a_suggestion() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("train.toml");
     fs::write(&file, "steps = 10\nlerning_rate = 0.1\n").unwrap();
@@ -105,7 +106,7 @@ fn a_misspelt_setting_is_refused_with_the_one_that_was_meant() {
 }
 
 #[test]
-fn the_bundle_of_a_run_predicts_what_the_run_measured() {
+fn the_bundle_of_a_run_predicts_with_the_dice_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (data, run) = (path("data"), path("run"));

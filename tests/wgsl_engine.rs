@@ -1,4 +1,4 @@
-//! `rewind predict --engine wgsl` gives the CPU's labels, within the memory that it is allowed.
+//! `rewind predict --engine wgsl` has the labels of the CPU, within its memory limit.
 
 use std::fs;
 
@@ -16,8 +16,10 @@ use trainer_predict::{Prediction, Predictor};
 
 use crate::inference::{find, models};
 
-/// The GPU, software Vulkan included. Where there is none this says "skipped: …"; with
-/// `$REWIND_REQUIRE_GPU` set that is a failure.
+/// Returns the GPU or software Vulkan.
+///
+/// Without either it prints "skipped: …" and returns `None`, or panics if `$REWIND_REQUIRE_GPU` is
+/// set.
 fn gpu() -> Option<Backend> {
     match Backend::wgsl() {
         Ok(backend) => Some(backend),
@@ -38,21 +40,22 @@ fn within(memory: u64) -> Settings {
     Settings { memory_bytes: Some(memory), ..Settings::default() }
 }
 
-/// Dice of all that is labeled, then of every region.
+/// Returns the Dice of the foreground and of every region.
 fn agreement(a: &LabelMap, b: &LabelMap) -> Vec<f64> {
     let foreground: Vec<u8> = (1..=u8::MAX).collect();
     let regions = phantom::task().regions.into_iter().map(|region| region.labels);
-    let of = |labels: Vec<u8>| dice(a.labels(), b.labels(), &labels, trainer_train::validate::RULE);
-    std::iter::once(foreground).chain(regions).map(of).collect()
+    let rule = trainer_train::validate::RULE;
+    let score = |labels: Vec<u8>| dice(a.labels(), b.labels(), &labels, rule);
+    std::iter::once(foreground).chain(regions).map(score).collect()
 }
 
-/// Bytes of the largest plan of a phantom that stores maps in f16, and of the smallest of all.
-fn sizes(case: &Case) -> (u64, u64) {
+/// Returns the bytes of the largest plan in f16, and of the smallest plan, for a phantom.
+fn plan_bytes(case: &Case) -> (u64, u64) {
     let card = models().remove(0).card;
     let (input, _) = preprocess(&case.channels, &card.preprocess, &card.network).unwrap();
     let program = Program::new(&card.network, input.dims).unwrap();
     let mut plan = Plan::within(&program, u64::MAX).unwrap();
-    assert_eq!(plan.options.storage, Storage::F32, "the best there is");
+    assert_eq!(plan.options.storage, Storage::F32, "the first plan is the most precise");
     let mut in_f16 = None;
     while let Ok(smaller) = plan.smaller() {
         plan = smaller;
@@ -64,39 +67,39 @@ fn sizes(case: &Case) -> (u64, u64) {
 }
 
 #[test]
-fn the_labels_are_the_cpus_in_f32_and_nearly_in_f16() {
+fn labels_agree_with_the_cpu_in_f32_and_nearly_in_f16() {
     let Some(gpu) = gpu() else { return };
     let case = phantom::phantom(20, 32);
     let cpu = segment(Settings::default(), &Device::flex(), &case);
-    let (f16_bytes, _) = sizes(&case);
-    for (memory, storage, least) in [(1 << 30, "f32", 0.999), (f16_bytes, "f16", 0.99)] {
-        let found = segment(within(memory), gpu.clone(), &case);
-        let plan = found.shown[0].plan.clone().unwrap();
-        assert_eq!((found.shown[0].extent, &*plan.storage), (Extent::FullVolume, storage));
+    let (f16_bytes, _) = plan_bytes(&case);
+    for (memory, storage, min_dice) in [(1 << 30, "f32", 0.999), (f16_bytes, "f16", 0.99)] {
+        let prediction = segment(within(memory), gpu.clone(), &case);
+        let plan = prediction.shown[0].plan.clone().unwrap();
+        assert_eq!((prediction.shown[0].extent, &*plan.storage), (Extent::FullVolume, storage));
         assert!(plan.peak_bytes <= memory, "{plan}");
-        let dice = agreement(&cpu.labels, &found.labels);
+        let dice = agreement(&cpu.labels, &prediction.labels);
         println!("{storage}: Dice {dice:?}");
-        assert!(dice.iter().all(|dice| *dice >= least), "{storage}: {dice:?}");
+        assert!(dice.iter().all(|dice| *dice >= min_dice), "{storage}: {dice:?}");
     }
 }
 
-/// Overlapping windows are another function: they are asked for, or not taken.
+/// Tiles are used only on request, because their result is another one.
 #[test]
-fn too_little_memory_is_refused_with_the_least_that_is_enough() {
+fn a_memory_limit_below_the_smallest_plan_is_an_error_with_the_needed_memory() {
     let Some(gpu) = gpu() else { return };
     let case = phantom::phantom(20, 32);
-    let (_, smallest) = sizes(&case);
+    let (_, smallest) = plan_bytes(&case);
     let predictor = |memory: u64| {
         Predictor::of(vec![models().remove(0)], within(memory), None, gpu.clone()).unwrap()
     };
     assert!(predictor(smallest).segment(&case, |_| {}).is_ok());
     let error = predictor(smallest - 1).segment(&case, |_| {}).err().unwrap().to_string();
-    let least = format!("at least {} MiB", smallest.div_ceil(1 << 20));
-    assert!(error.contains(&least) && error.contains("--memory"), "{error}");
+    let needed = format!("at least {} MiB", smallest.div_ceil(1 << 20));
+    assert!(error.contains(&needed) && error.contains("--memory"), "{error}");
 }
 
 #[test]
-fn every_step_is_timed_by_the_gpus_own_clock() {
+fn every_step_is_timed_by_the_clock_of_the_gpu() {
     if gpu().is_none() {
         return;
     }
@@ -118,12 +121,12 @@ fn every_step_is_timed_by_the_gpus_own_clock() {
 }
 
 #[test]
-fn windows_and_flips_are_the_cpus_too_and_the_record_tells_the_gpu_and_the_plan() {
+fn tiles_and_flips_agree_with_the_cpu_and_the_record_contains_the_gpu_and_the_plan() {
     let Some(gpu) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     trainer_data::phantom::write(&path("data"), 1, 20, 32).unwrap();
-    let found = find(&[path("data/imagesTr/phantom_00020.nii.gz")]);
+    let cases = find(&[path("data/imagesTr/phantom_00020.nii.gz")]);
     let settings = Settings {
         mode: Mode::Sliding,
         flips: [true, false, false],
@@ -133,7 +136,7 @@ fn windows_and_flips_are_the_cpus_too_and_the_record_tells_the_gpu_and_the_plan(
     let case = phantom::phantom(20, 32);
     let cpu = segment(settings.clone(), &Device::flex(), &case);
     let predictor = Predictor::of(vec![models().remove(0)], settings, None, gpu.clone()).unwrap();
-    let outcome = predictor.write_all(&found, &path("out"), None, false).unwrap();
+    let outcome = predictor.write_all(&cases, &path("out"), None, false).unwrap();
     assert_eq!((outcome.segmented, &outcome.faults[..]), (1, &[][..]));
     assert!(outcome.summary().contains("maps in f32"), "{}", outcome.summary());
 
@@ -156,8 +159,8 @@ fn windows_and_flips_are_the_cpus_too_and_the_record_tells_the_gpu_and_the_plan(
     let plan = shown.plan.as_ref().unwrap();
     assert!(plan.storage == "f32" && plan.peak_bytes > 0 && plan.multiply_adds > 0, "{plan}");
 
-    // By another engine it would be another result.
+    // Results of different engines are never mixed.
     let burn = Predictor::new(models().remove(0), &Device::flex()).unwrap();
-    let refused = burn.write_all(&found, &path("out"), None, false).unwrap_err().to_string();
+    let refused = burn.write_all(&cases, &path("out"), None, false).unwrap_err().to_string();
     assert!(refused.contains("engine: \"wgsl\", \"burn\""), "{refused}");
 }

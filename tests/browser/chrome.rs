@@ -103,8 +103,8 @@ pub fn console(log: &str) -> Vec<&str> {
     log.lines().filter(|line| line.contains(":CONSOLE:")).collect()
 }
 
-/// Returns the console's lines that report errors, found by their words: Chromium logs every line with
-/// the same level.
+/// Returns the console's lines that report errors, found by their words: Chromium logs every line
+/// with the same level.
 pub fn error_lines(console: &[impl AsRef<str>]) -> Vec<&str> {
     let words = ["error", "panicked", "uncaught", "refused", "violates", "failed", "invalid"];
     let is_error = |line: &&str| {

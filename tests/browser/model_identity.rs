@@ -1,5 +1,5 @@
-//! A result names the model that ran, whatever else was opened meanwhile; and the worker stores only the
-//! models and scans that the page uses.
+//! A result names the model that ran, whatever else was opened meanwhile; and the worker stores
+//! only the models and scans that the page uses.
 
 use std::slice::from_ref;
 use std::time::Duration;

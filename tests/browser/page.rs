@@ -1,4 +1,5 @@
-//! Reads and operates the page as a user does: waits for texts and states, clicks, and takes screenshots.
+//! Reads and operates the page as a user does: waits for texts and states, clicks, and takes
+//! screenshots.
 
 use std::env;
 use std::fs;
@@ -55,7 +56,8 @@ pub async fn click(client: &Client, css: &str) {
     }
 }
 
-/// Waits for the server's model. It changes the layout, so that an earlier click would miss its button.
+/// Waits for the server's model. It changes the layout, so that an earlier click would miss its
+/// button.
 pub async fn wait_for_model(client: &Client) {
     wait_for(client, ".model", 60, "to show the model", |text| text.contains("Hash")).await;
 }

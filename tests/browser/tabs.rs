@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{click, link, open_demo, reach, text, wait_for, wait_for_model};
 
-/// Returns the cached model's entity tag, and whether its checksum matches; `null` if there is none. The
-/// argument `true` damages the cached bytes first.
+/// Returns the cached model's entity tag, and whether its checksum matches; `null` if there is
+/// none. The argument `true` damages the cached bytes first.
 const CACHED_MODEL_SCRIPT: &str = r#"
 const [damage, done] = arguments;
 const hex = bytes => [...new Uint8Array(bytes)].map(b => b.toString(16).padStart(2, "0")).join("");
@@ -34,8 +34,8 @@ const entries = performance.getEntriesByType("resource").filter(e => e.name.ends
 return entries.map(entry => entry.responseStatus);
 "#;
 
-/// Replaces the budget and the largest budget in the page's requests, because a phantom exceeds none of
-/// the choices. Zero leaves the page's value.
+/// Replaces the budget and the largest budget in the page's requests, because a phantom exceeds
+/// none of the choices. Zero leaves the page's value.
 pub const REPLACE_BUDGET_SCRIPT: &str = r#"
 const [budget, maxBudget] = arguments;
 window.post ??= Worker.prototype.postMessage;

@@ -1,5 +1,5 @@
-//! A scan that exceeds every budget: the page offers overlapping tiles, states them with the result, and
-//! gives the same result as `rewind predict --mode sliding`.
+//! A scan that exceeds every budget: the page offers overlapping tiles, states them with the
+//! result, and gives the same result as `rewind predict --mode sliding`.
 
 use std::fs;
 use std::io::Read;

@@ -1,5 +1,5 @@
-//! Untrusted input: links, long texts and headers without a position; and a browser without a graphics
-//! card.
+//! Untrusted input: links, long texts and headers without a position; and a browser without a
+//! graphics card.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! A worker that ends or hangs is replaced, with its model and scans. If every worker ends, the page says
-//! what to do.
+//! A worker that ends or hangs is replaced, with its model and scans. If every worker ends, the
+//! page says what to do.
 
 use std::time::{Duration, Instant};
 

@@ -114,7 +114,8 @@ impl Source {
     }
 }
 
-/// Files of one small scan under names, and where they end in `seg`-like words of one small label map.
+/// Files of one small scan under names, and where they end in `seg`-like words of one small label
+/// map.
 pub fn write_named(folder: &Path, names: &[&str]) {
     let case = phantom::phantom(1, 32);
     for name in names {

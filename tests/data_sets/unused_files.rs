@@ -1,5 +1,5 @@
-//! Nothing vanishes from a data set in silence: what is not used is counted and named, and one without
-//! cases is a fault.
+//! Nothing vanishes from a data set in silence: what is not used is counted and named, and one
+//! without cases is a fault.
 
 use std::fs;
 use std::path::Path;

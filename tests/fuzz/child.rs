@@ -1,5 +1,5 @@
-//! The process that reads the inputs. It ends at the first that fails; what it came to stands in a
-//! file, so that even a process that was killed says at which input.
+//! The process that reads the inputs. It ends at the first failure. Its progress is in a file, so
+//! that the input is known even if the process is killed.
 
 use std::fs::{self, File};
 use std::io::{Seek, Write};
@@ -13,24 +13,24 @@ use std::time::{Duration, Instant};
 use super::{Settings, Target};
 use crate::{held_bytes, take_peak_bytes};
 
-/// The exit status after an input that took too much memory.
+/// The exit status after an input that exceeded the memory limit.
 pub(super) const TOO_MUCH_MEMORY: i32 = 43;
-/// The exit status after an input that took too long.
+/// The exit status after an input that exceeded the time limit.
 pub(super) const TOO_LONG: i32 = 44;
 
-/// How often the time that an input takes is looked at.
+/// The interval at which the time of the current input is checked.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a child came to.
+/// The progress of a child process.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Progress {
-    /// The input that is being read.
+    /// The number of the current input.
     pub number: u64,
-    /// Inputs that were read rather than refused.
+    /// The number of inputs that were not refused.
     pub num_read: u64,
-    /// The most bytes that an input held at once, of those that may be held.
+    /// The held bytes and the limit of the input that came nearest to its limit.
     pub max_held: [u64; 2],
-    /// The longest that reading an input took.
+    /// The longest time of an input.
     pub slowest_micros: u64,
 }
 
@@ -50,17 +50,17 @@ impl Progress {
     }
 }
 
-/// Of two pairs of held and allowed bytes the one that is nearer to what is allowed.
+/// Returns the pair of held bytes and limit that is nearer to its limit.
 pub(super) fn nearer(a: [u64; 2], b: [u64; 2]) -> [u64; 2] {
     let is_nearer = u128::from(a[0]) * u128::from(b[1]) >= u128::from(b[0]) * u128::from(a[1]);
     if is_nearer && a[1] > 0 || b[1] == 0 { a } else { b }
 }
 
-/// Reads the inputs from number `first` on, until all are read or `duration` is over; `file` holds
-/// the progress.
+/// Reads the inputs from number `first` on, until all are read or `duration` is over. Writes the
+/// progress to `file`.
 ///
 /// # Panics
-/// When reading an input does, and when the file cannot be written.
+/// If the reader panics or the file cannot be written.
 pub(super) fn run(target: &Target, settings: &Settings, first: u64, file: &Path) {
     let mut out = File::create(file).expect("a file for the progress");
     let mut progress = Progress { number: first, ..Progress::default() };
@@ -89,12 +89,13 @@ pub(super) fn run(target: &Target, settings: &Settings, first: u64, file: &Path)
         progress.number += 1;
     }
     out.rewind().and_then(|()| out.write_all(&progress.to_bytes())).expect("the progress");
-    // The watch ends with the process; between two inputs none takes long.
+    // The watching thread ends with the process. Without a current input it must not end the
+    // process.
     started_millis.store(u64::MAX, Relaxed);
 }
 
-/// Ends the process where an input takes longer than the limit. Returns when the current input was
-/// begun, in milliseconds since `start`.
+/// Starts a thread that ends the process if an input exceeds the time limit. Returns the start of
+/// the current input in milliseconds since `start`, for the caller to set.
 fn watch(limit: Duration, start: Instant) -> Arc<AtomicU64> {
     let started_millis = Arc::new(AtomicU64::new(0));
     let watched = started_millis.clone();

@@ -1,11 +1,11 @@
-//! Changes of a JSON text that keep it JSON, mostly.
+//! Random changes of a JSON text, which usually keep it valid.
 
 use rand::{Rng, RngExt};
 use serde_json::{Map, Value, json};
 
 use super::mutation::{choice, float, integer};
 
-/// Makes one to three changes of values, then sometimes some of the text's bytes.
+/// Makes one to three changes of values, and sometimes changes of bytes.
 pub(super) fn change(text: &[u8], random: &mut impl Rng) -> Vec<u8> {
     let mut root: Value = serde_json::from_slice(text).expect("a seed is valid JSON");
     for _ in 0..*choice(random, &[1, 1, 2, 3]) {
@@ -27,10 +27,10 @@ fn num_values(value: &Value) -> usize {
     }
 }
 
-/// Goes `count` values on and changes that one.
+/// Changes the value after `count` others. Returns whether that value was reached.
 fn change_value(value: &mut Value, count: &mut usize, random: &mut impl Rng) -> bool {
     if *count == 0 {
-        change_this(value, random);
+        change_one(value, random);
         return true;
     }
     *count -= 1;
@@ -41,7 +41,7 @@ fn change_value(value: &mut Value, count: &mut usize, random: &mut impl Rng) -> 
     }
 }
 
-fn change_this(value: &mut Value, random: &mut impl Rng) {
+fn change_one(value: &mut Value, random: &mut impl Rng) {
     match (random.random_range(0..4), &mut *value) {
         (0, Value::Array(values)) if !values.is_empty() => {
             let at = random.random_range(0..values.len());

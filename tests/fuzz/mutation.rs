@@ -1,8 +1,8 @@
-//! Changes of bytes that keep most of a file valid.
+//! Random changes of bytes that keep most of a file valid.
 
 use rand::{Rng, RngExt};
 
-/// Whole numbers at the edges of their types and of the formats' limits.
+/// Integers at the limits of their types and of the formats.
 const INTEGERS: [i64; 26] = [
     0,
     1,
@@ -32,7 +32,7 @@ const INTEGERS: [i64; 26] = [
     i64::MIN,
 ];
 
-/// Floats at the edges of their type and of the formats' limits.
+/// Floats at the limits of their type and of the formats.
 const FLOATS: [f64; 20] = [
     0.0,
     -0.0,
@@ -56,14 +56,14 @@ const FLOATS: [f64; 20] = [
     f64::NEG_INFINITY,
 ];
 
-/// The most zeros that are put behind a file.
+/// The largest number of zeros that are appended to a file.
 const MAX_GROWTH_BYTES: usize = 64 << 10;
 
-pub(super) fn choice<'a, T>(random: &mut impl Rng, of: &'a [T]) -> &'a T {
-    &of[random.random_range(0..of.len())]
+pub(super) fn choice<'a, T>(random: &mut impl Rng, items: &'a [T]) -> &'a T {
+    &items[random.random_range(0..items.len())]
 }
 
-/// A whole number that a reader may not expect.
+/// Returns an integer that a reader may not expect.
 pub(super) fn integer(random: &mut impl Rng) -> i64 {
     match random.random_range(0..4) {
         0 => random.random_range(0..16),
@@ -71,7 +71,7 @@ pub(super) fn integer(random: &mut impl Rng) -> i64 {
     }
 }
 
-/// A float that a reader may not expect.
+/// Returns a float that a reader may not expect.
 pub(super) fn float(random: &mut impl Rng) -> f64 {
     match random.random_range(0..4) {
         0 => f64::from(f32::from_bits(random.next_u32())),
@@ -79,13 +79,13 @@ pub(super) fn float(random: &mut impl Rng) -> f64 {
     }
 }
 
-/// A range of a length, at most `longest` long.
-fn range(random: &mut impl Rng, length: usize, longest: usize) -> std::ops::Range<usize> {
+/// Returns a range within a length, of at most `max_length` elements.
+fn range(random: &mut impl Rng, length: usize, max_length: usize) -> std::ops::Range<usize> {
     let start = random.random_range(0..length);
-    start..(start + random.random_range(1..=longest)).min(length)
+    start..(start + random.random_range(1..=max_length)).min(length)
 }
 
-/// Makes one to four changes; `others` are files of the same kind.
+/// Makes one to four changes. `others` are files of the same kind.
 pub(super) fn change(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut impl Rng) {
     for _ in 0..random.random_range(1..=4) {
         if bytes.is_empty() {
@@ -123,12 +123,12 @@ pub(super) fn change(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut impl 
     }
 }
 
-/// Writes a number over two, four or eight bytes, in either byte order.
+/// Overwrites two, four or eight bytes with a number in either byte order.
 fn overwrite_number(bytes: &mut [u8], at: usize, random: &mut impl Rng) {
     let length = *choice(random, &[2, 4, 8]);
-    let Some(place) = bytes.get_mut(at..at + length) else { return };
-    place.copy_from_slice(&integer(random).to_le_bytes()[..length]);
+    let Some(target) = bytes.get_mut(at..at + length) else { return };
+    target.copy_from_slice(&integer(random).to_le_bytes()[..length]);
     if random.random_bool(0.25) {
-        place.reverse();
+        target.reverse();
     }
 }

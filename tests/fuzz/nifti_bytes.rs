@@ -1,4 +1,4 @@
-//! Small scans as bytes, in every form that is read, and changes of their header's fields.
+//! Small scans as bytes, in every supported format, and random changes of their header fields.
 
 use std::io::Write;
 use std::slice::from_ref;
@@ -8,32 +8,32 @@ use rand::{Rng, RngExt};
 
 use super::mutation::{self, choice, float, integer};
 
-/// How a header's numbers are stored.
+/// The format of a header.
 #[derive(Clone, Copy, PartialEq)]
-enum Form {
+enum Format {
     Nifti1,
     Nifti2,
     Analyze,
 }
 
-/// A header and its voxels.
+/// The bytes of a scan: header and voxels.
 #[derive(Clone)]
 pub(super) struct Scan {
-    form: Form,
+    format: Format,
     is_big_endian: bool,
     is_pair: bool,
     pub header: Vec<u8>,
     pub voxels: Vec<u8>,
 }
 
-/// Where a number stands, and what it is.
+/// The position, size and type of a number in a header.
 #[derive(Clone, Copy)]
 enum Field {
     Integer { at: usize, size: usize },
     Float { at: usize, size: usize },
 }
 
-/// Codes of voxel types with their bits.
+/// The codes of voxel types and their bits.
 const TYPES: [(i64, i64); 10] = [
     (2, 8),
     (4, 16),
@@ -47,16 +47,16 @@ const TYPES: [(i64, i64); 10] = [
     (1280, 64),
 ];
 
-/// Scans of 5 × 4 × 3 voxels with one or two channels.
+/// Returns scans of 5 × 4 × 3 voxels with one or two channels, in every format and voxel type.
 pub(super) fn seeds(is_pair: bool) -> Vec<Scan> {
     let mut seeds = Vec::new();
     for (datatype, bits) in TYPES {
         for is_big_endian in [false, true] {
-            for form in [Form::Nifti1, Form::Nifti2, Form::Analyze] {
-                if is_pair || form != Form::Analyze {
+            for format in [Format::Nifti1, Format::Nifti2, Format::Analyze] {
+                if is_pair || format != Format::Analyze {
                     for channels in [1, 2] {
                         let empty = Scan {
-                            form,
+                            format,
                             is_big_endian,
                             is_pair,
                             header: Vec::new(),
@@ -73,7 +73,7 @@ pub(super) fn seeds(is_pair: bool) -> Vec<Scan> {
 
 impl Scan {
     fn filled(mut self, datatype: i64, bits: i64, channels: i64) -> Scan {
-        let is_nifti2 = self.form == Form::Nifti2;
+        let is_nifti2 = self.format == Format::Nifti2;
         self.header = vec![0; if is_nifti2 { 540 } else { 348 }];
         self.put_integer(0, 4, self.header.len() as i64);
         let (dim, dim_size) = if is_nifti2 { (16, 8) } else { (40, 2) };
@@ -87,7 +87,7 @@ impl Scan {
         [1.0, 1.0, 2.0, 3.0].iter().enumerate().for_each(|(n, &mm)| {
             self.put_float(pixdim + n * size, size, mm);
         });
-        if self.form != Form::Analyze {
+        if self.format != Format::Analyze {
             let (slope, sform_code, rows) =
                 if is_nifti2 { (176, 348, 400) } else { (112, 254, 280) };
             self.put_float(slope, size, 1.0);
@@ -95,10 +95,10 @@ impl Scan {
             [(0, 1.0), (3, -5.0), (5, 2.0), (10, 3.0)].iter().for_each(|&(n, value)| {
                 self.put_float(rows + n * size, size, value);
             });
-            self.sign();
+            self.write_signature();
         }
         if !self.is_pair {
-            // Four bytes say that no extension follows.
+            // Four zero bytes: no extension follows.
             self.header.extend([0; 4]);
         }
         let count = 60 * channels as usize;
@@ -109,18 +109,18 @@ impl Scan {
         self
     }
 
-    /// Writes the signature, and where the voxels begin.
-    fn sign(&mut self) {
-        let (magic, at): (&[u8], usize) = match (self.form, self.is_pair) {
-            (Form::Nifti2, false) => (b"n+2\0\r\n\x1a\n", 4),
-            (Form::Nifti2, true) => (b"ni2\0\r\n\x1a\n", 4),
+    /// Writes the signature and the offset of the voxels.
+    fn write_signature(&mut self) {
+        let (magic, at): (&[u8], usize) = match (self.format, self.is_pair) {
+            (Format::Nifti2, false) => (b"n+2\0\r\n\x1a\n", 4),
+            (Format::Nifti2, true) => (b"ni2\0\r\n\x1a\n", 4),
             (_, false) => (b"n+1\0", 344),
             (_, true) => (b"ni1\0", 344),
         };
         self.header[at..at + magic.len()].copy_from_slice(magic);
-        match (self.form, self.is_pair) {
+        match (self.format, self.is_pair) {
             (_, true) => {}
-            (Form::Nifti2, _) => self.put_integer(168, 8, 544),
+            (Format::Nifti2, _) => self.put_integer(168, 8, 544),
             _ => self.put_float(108, 4, 352.0),
         }
     }
@@ -137,26 +137,26 @@ impl Scan {
     }
 
     fn put(&mut self, at: usize, little_endian: &[u8]) {
-        let place = &mut self.header[at..at + little_endian.len()];
-        place.copy_from_slice(little_endian);
+        let target = &mut self.header[at..at + little_endian.len()];
+        target.copy_from_slice(little_endian);
         if self.is_big_endian {
-            place.reverse();
+            target.reverse();
         }
     }
 
     /// Sets one to three fields to values that a reader may not expect.
     fn change_fields(&mut self, random: &mut impl Rng) {
         for _ in 0..random.random_range(1..=3) {
-            match field(self.form, random) {
+            match field(self.format, random) {
                 Field::Integer { at, size } => self.put_integer(at, size, integer(random)),
                 Field::Float { at, size } => self.put_float(at, size, float(random)),
             }
         }
     }
 
-    /// Makes the grid another one, with the voxels for it or not.
+    /// Changes the size of the grid, and usually also the number of voxels.
     fn change_size(&mut self, random: &mut impl Rng) {
-        let (dim, size) = if self.form == Form::Nifti2 { (16, 8) } else { (40, 2) };
+        let (dim, size) = if self.format == Format::Nifti2 { (16, 8) } else { (40, 2) };
         let dims: [i64; 3] = std::array::from_fn(|_| random.random_range(1..=40));
         dims.iter().enumerate().for_each(|(n, &d)| self.put_integer(dim + (n + 1) * size, size, d));
         if random.random_bool(0.75) {
@@ -166,7 +166,7 @@ impl Scan {
         }
     }
 
-    /// Makes a change of the fields or the size, and sometimes one of the bytes.
+    /// Changes the fields or the size, and sometimes the bytes.
     pub(super) fn change(&mut self, other: &Scan, random: &mut impl Rng) {
         match random.random_range(0..8) {
             0 => self.change_size(random),
@@ -181,13 +181,13 @@ impl Scan {
     }
 }
 
-/// First place, size and count of fields that follow each other.
+/// The position, size and count of consecutive fields.
 type Fields = &'static [(usize, usize, usize)];
 
-/// Any field of a header.
-fn field(form: Form, random: &mut impl Rng) -> Field {
-    let (integers, floats): (Fields, Fields) = match form {
-        Form::Nifti2 => (
+/// Returns a random field of a header.
+fn field(format: Format, random: &mut impl Rng) -> Field {
+    let (integers, floats): (Fields, Fields) = match format {
+        Format::Nifti2 => (
             &[(16, 8, 8), (12, 2, 2), (168, 8, 1), (344, 4, 2), (500, 4, 1)],
             &[(104, 8, 8), (176, 8, 2), (352, 8, 6), (400, 8, 12)],
         ),
@@ -206,7 +206,7 @@ fn field(form: Form, random: &mut impl Rng) -> Field {
     }
 }
 
-/// The bytes as a gzip file.
+/// Returns the bytes as a gzip file.
 pub(super) fn gzip(bytes: &[u8], level: Compression) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), level);
     encoder.write_all(bytes).expect("memory takes it");

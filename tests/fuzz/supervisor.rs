@@ -1,5 +1,5 @@
-//! The process that starts those that read: it writes down each input that ends one, and goes on
-//! behind it.
+//! The process that starts the reading processes. It stores each input that ended one and continues
+//! after it.
 
 use std::fmt;
 use std::fs;
@@ -12,52 +12,52 @@ use super::child::{self, Progress, TOO_LONG, TOO_MUCH_MEMORY};
 use super::{Settings, Target};
 use crate::{held_bytes, take_peak_bytes};
 
-/// Failures after which a target is left.
+/// The number of failures after which a target ends.
 const MAX_FAILURES: usize = 16;
 
-/// Names the child's first input in its environment.
+/// The environment variable with the number of the child's first input.
 const FIRST: &str = "REWIND_FUZZ_FIRST";
 
-/// What a run of one target came to.
+/// The result of fuzzing one target.
 #[derive(Debug)]
 pub struct Report {
-    /// The target.
+    /// The name of the target.
     pub target: &'static str,
-    /// Number of inputs.
+    /// The number of inputs.
     pub num_inputs: u64,
-    /// Inputs that were read rather than refused.
+    /// The number of inputs that were not refused.
     pub num_read: u64,
-    /// Inputs that failed.
+    /// The inputs that failed.
     pub failures: Vec<Failure>,
-    /// The most bytes that an input held at once, and how many that input might hold.
+    /// The held bytes and the limit of the input that came nearest to its limit.
     pub max_held: [u64; 2],
-    /// The longest that reading an input took.
+    /// The longest time of an input.
     pub slowest: Duration,
-    /// How long the run took.
+    /// The duration of the run.
     pub elapsed: Duration,
 }
 
 /// An input that failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// Its number.
+    /// The number of the input.
     pub number: u64,
-    /// What it did.
+    /// The kind of failure.
     pub kind: FailureKind,
-    /// Where it was written.
+    /// The file with the input.
     pub file: PathBuf,
 }
 
-/// What an input did that no input may do.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
-    /// Reading it panicked.
+    /// The reader panicked.
     Panic,
-    /// Reading it held more memory than its bytes justify.
+    /// The reader exceeded the memory limit.
     Memory,
-    /// Reading it took too long.
+    /// The reader exceeded the time limit.
     Time,
-    /// Reading it ended the process: no memory left, no stack left.
+    /// The process ended, for example for lack of memory or stack.
     Abort,
 }
 
@@ -78,11 +78,11 @@ impl fmt::Display for Report {
     }
 }
 
-/// Fuzzes a target in processes of their own. `start` is the command that calls this function again
-/// with the same arguments; in such a process it reads, and does not return.
+/// Fuzzes a target in child processes. `start` returns a command that calls this function with the
+/// same arguments. In such a child process the function reads the inputs and does not return.
 ///
 /// # Errors
-/// When a process cannot be started, or a file not be written.
+/// If a process cannot be started or a file cannot be written.
 pub fn fuzz(
     target: &Target,
     settings: &Settings,
@@ -135,13 +135,13 @@ pub fn fuzz(
     Ok(report)
 }
 
-/// Reads one input that was written down, in this process, and says what that took.
+/// Reads one stored input in this process and returns a line with its memory and time.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// If the file cannot be read.
 ///
 /// # Panics
-/// When reading the input does, or holds too much.
+/// If the reader panics or exceeds the memory limit.
 pub fn replay(target: &Target, file: &Path) -> io::Result<String> {
     let input = fs::read(file)?;
     let allowed = (target.max_held_bytes)(&input);
@@ -149,12 +149,12 @@ pub fn replay(target: &Target, file: &Path) -> io::Result<String> {
     let before = held_bytes();
     take_peak_bytes();
     let afterwards = (target.read)(&input);
-    let held = take_peak_bytes().saturating_sub(before);
-    let took = started.elapsed();
+    let held = most_held_bytes().saturating_sub(before);
+    let elapsed = started.elapsed();
     assert!(held <= allowed, "expected at most {allowed} bytes held, found {held}");
     let outcome = if afterwards.is_some() { "read" } else { "refused" };
     if let Some(afterwards) = afterwards {
         afterwards();
     }
-    Ok(format!("{outcome}: {held} of {allowed} bytes held, {took:?}"))
+    Ok(format!("{outcome}: {held} of {allowed} bytes held, {elapsed:?}"))
 }

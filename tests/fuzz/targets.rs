@@ -1,6 +1,7 @@
-//! What is read from outside, each with valid files to start from and the memory that it may take.
+//! The readers of files from outside, each with valid files to start from and a memory limit.
 //!
-//! The memory is what the format allows a file to ask for, so that it grows with the file alone.
+//! The limit is the memory that the format allows a file to need. It grows only with the size of
+//! the file.
 
 mod packed;
 
@@ -25,31 +26,33 @@ use super::mutation::{self, choice};
 use super::nifti_bytes::{Scan, gzip, seeds};
 use super::{Afterwards, Make, Target, json};
 
-/// Tables of the decompressor, a chunk of voxels, a channel's geometry for up to 1024 channels, and
-/// an error's text.
+/// Memory of a scan: tables of the decompressor, a chunk of voxels, the geometry of up to 1024
+/// channels, and the text of an error.
 const SCAN_BYTES: usize = 1 << 20;
 
-/// A byte may become a float of four bytes, in a buffer that doubles as it grows.
+/// Memory per byte of a scan: a byte may become a float of four bytes, in a buffer that doubles as
+/// it grows.
 const SCAN_FACTOR: usize = 8;
 
-/// Of a description with free values: `{"":0}` is a value of 32 bytes and a map's node for eleven.
+/// Memory per byte of a JSON file with free values: `{"":0}` is a value of 32 bytes and a map's
+/// node for eleven.
 const VALUE_FACTOR: usize = 160;
 
-/// Of a description with fields alone: `1,` is a number of 8 bytes, in a vector that doubles, beside
-/// its copy as text; weights of two bytes become four, twice.
+/// Memory per byte of a JSON file with fixed fields: `1,` is a number of 8 bytes, in a vector that
+/// doubles, and there is a copy of the text. Weights of two bytes become four bytes, twice.
 const FIELD_FACTOR: usize = 24;
 
-/// The list of parameters of the largest network that a card may describe: 8 levels of 64 blocks, each
-/// a name and a shape.
+/// Memory of the parameter list of the largest network that a card can describe: names and shapes
+/// of 8 levels of 64 blocks.
 const NETWORK_BYTES: usize = 8 << 20;
 
-/// Of a table: a row of one comma is a case or a fault, with texts and paths.
+/// Memory per byte of a table: a row of one comma is a case or a fault, with texts and paths.
 const ROW_FACTOR: usize = 400;
 
-/// Tables of a parser, and an error's text.
+/// Memory of the tables of a parser and of the text of an error.
 const PARSER_BYTES: usize = 64 << 10;
 
-/// All targets.
+/// Returns all targets.
 pub fn targets() -> Vec<Target> {
     vec![
         Target { name: "nifti", make: scan(), read: read_nifti, max_held_bytes: scan_bytes },
@@ -76,7 +79,7 @@ pub fn targets() -> Vec<Target> {
             name: "link",
             make: packed::link(),
             read: read_link,
-            // The label map of a scan, the box of its labels twice, and the tables of the decoder.
+            // The label map of a scan, twice the box of its labels, and the tables of the decoder.
             max_held_bytes: |_| MAX_VOXELS + 2 * MAX_BOX_VOXELS + (16 << 20),
         },
         Target {
@@ -94,7 +97,8 @@ pub fn targets() -> Vec<Target> {
     ]
 }
 
-/// Small scans of the folder of real edge cases, uncompressed, where there is such a folder.
+/// The small scans of the folder of real edge cases, uncompressed. Empty if the folder does not
+/// exist.
 static REAL_SCANS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let Some(folder) = crate::data("edge") else { return Vec::new() };
     let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -104,7 +108,7 @@ static REAL_SCANS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     bytes.filter(|bytes| bytes.len() < 64 << 10).collect()
 });
 
-/// A scan with changes, in one file.
+/// Makes changed scans in one file.
 fn scan() -> Make {
     let seeds = seeds(false);
     Box::new(move |random| {
@@ -125,7 +129,7 @@ fn changed(seeds: &[Scan], random: &mut ChaCha8Rng) -> Scan {
     scan
 }
 
-/// A compressed scan: with changes before it was compressed, after, or what follows it.
+/// Makes compressed scans with changes before or after compression, or with trailing bytes.
 fn packed_scan() -> Make {
     let (plain, seeds) = (scan(), seeds(false));
     Box::new(move |random| {
@@ -146,7 +150,8 @@ fn packed_scan() -> Make {
     })
 }
 
-/// A `.hdr` and an `.img`, each compressed or not: the length of the first, then both.
+/// Makes pairs of a `.hdr` and an `.img` file, each compressed or not: the length of the first,
+/// then both.
 fn pair() -> Make {
     let seeds = seeds(true);
     Box::new(move |random| {
@@ -159,12 +164,14 @@ fn pair() -> Make {
     })
 }
 
-fn parts(bytes: &[u8]) -> (&[u8], &[u8]) {
+/// Returns the two files of a pair.
+fn split_pair(bytes: &[u8]) -> (&[u8], &[u8]) {
     let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return (bytes, &[]) };
     rest.split_at((u32::from_le_bytes(*length) as usize).min(rest.len()))
 }
 
-/// What a compressed file holds, as far as it can be inflated; else the bytes themselves.
+/// Returns the content of a compressed file, as far as it can be inflated, or the bytes of another
+/// file.
 fn inflated(bytes: &[u8]) -> Vec<u8> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return bytes.to_vec();
@@ -182,7 +189,7 @@ fn scan_bytes(bytes: &[u8]) -> usize {
 }
 
 fn pair_bytes(bytes: &[u8]) -> usize {
-    scan_bytes(parts(bytes).1)
+    scan_bytes(split_pair(bytes).1)
 }
 
 fn read_nifti(bytes: &[u8]) -> Option<Afterwards> {
@@ -190,11 +197,11 @@ fn read_nifti(bytes: &[u8]) -> Option<Afterwards> {
     drop(labels);
     let volumes = nifti::read(bytes).ok()?;
     Some(Box::new(move || {
-        // What was read can be written, and read again.
+        // A scan that was read can be written and read again.
         let written = nifti::write_volumes(&volumes).expect("a scan that was read");
         let again = match nifti::read(&written) {
-            // Where its voxels are as small or large as is accepted, rounding to f32 decides.
-            Err(Error::Geometry { .. }) if is_at_the_edge(volumes[0].grid()) => return,
+            // If the spacing is at a limit, rounding to f32 can move it beyond the limit.
+            Err(Error::Geometry { .. }) if is_at_spacing_limit(volumes[0].grid()) => return,
             again => again.expect("a scan that was written"),
         };
         assert_eq!(again[0].grid().dims, volumes[0].grid().dims);
@@ -202,13 +209,13 @@ fn read_nifti(bytes: &[u8]) -> Option<Afterwards> {
     }))
 }
 
-fn is_at_the_edge(grid: &Grid) -> bool {
+fn is_at_spacing_limit(grid: &Grid) -> bool {
     let is_near = |mm: f64| [1e-4, 1e4].iter().any(|limit| (mm / limit - 1.0).abs() < 1e-6);
     grid.world_from_voxel.spacing_mm().into_iter().any(is_near)
 }
 
 fn read_pair(bytes: &[u8]) -> Option<Afterwards> {
-    let (header, voxels) = parts(bytes);
+    let (header, voxels) = split_pair(bytes);
     let labels = Reader::open_pair(header, voxels).and_then(Reader::labels);
     drop(labels);
     let scan = Reader::open_pair(header, voxels).and_then(Reader::scan).ok()?;
@@ -236,7 +243,7 @@ fn read_checkpoint(bytes: &[u8]) -> Option<Afterwards> {
 fn read_link(bytes: &[u8]) -> Option<Afterwards> {
     let shared = share::decode(std::str::from_utf8(bytes).ok()?).ok()?;
     Some(Box::new(move || {
-        // Its label map can be saved, and opened again.
+        // The label map can be saved and opened again.
         let saved = nifti::write_labels(&shared.labels);
         let again = nifti::read_labels(&saved).expect("a label map that was saved");
         assert!(again.labels() == shared.labels.labels(), "the labels change when they are saved");
@@ -265,7 +272,8 @@ fn manifest() -> Make {
     Box::new(move |random| json::change(&choice(random, &seeds).clone(), random))
 }
 
-/// nnU-Net's second form, with regions, with a list of cases, and with what takes much memory.
+/// Files in the format of nnU-Net version 2 with regions and with a list of cases, and a file that
+/// needs much memory.
 const NNUNET: [&str; 3] = [
     r#"{"channel_names": {"0": "T1", "1": "FLAIR"}, "labels": {"background": 0, "whole": [1, 2, 3],
         "core": [2, 3], "enhancing": 3}, "regions_class_order": [1, 2, 3], "numTraining": 2,
@@ -307,6 +315,6 @@ fn read_table(bytes: &[u8]) -> Option<Afterwards> {
         LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
     let file = FOLDER.path().join("table.csv");
     fs::write(&file, bytes).expect("a table that can be written");
-    let set = DataSet::open(&file, Some("brats2023")).ok()?;
-    Some(Box::new(move || assert!(set.cases.iter().all(|case| !case.name.is_empty()))))
+    let data_set = DataSet::open(&file, Some("brats2023")).ok()?;
+    Some(Box::new(move || assert!(data_set.cases.iter().all(|case| !case.name.is_empty()))))
 }

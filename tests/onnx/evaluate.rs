@@ -143,8 +143,8 @@ fn run(node: &NodeProto, inputs: &[&Tensor]) -> Tensor {
     }
 }
 
-/// With ONNX's broadcasting: shapes are compared from their ends, and an extent of 1 fits any. Where
-/// only a shape is given, the values of the other fill it.
+/// With ONNX's broadcasting: shapes are compared from their ends, and an extent of 1 fits any.
+/// Where only a shape is given, the values of the other fill it.
 fn by_pairs(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Tensor {
     let rank = a.shape.len().max(b.shape.len());
     let extent = |t: &Tensor, axis: usize| {

@@ -108,7 +108,8 @@ fn missing_and_additional_bytes_of_coded_labels_are_refused() {
     assert!(share::decode(&forged(&[], &coded)).is_ok());
     let longer = [&coded[..], b"a hidden message"].concat();
     for other in [&coded[..0], &coded[..coded.len() / 2], &longer] {
-        // The coder never writes these bytes, or they decode to another map than the card describes.
+        // The coder never writes these bytes, or they decode to another map than the card
+        // describes.
         let refused = share::decode(&forged(&[], other));
         assert!(matches!(refused, Err(ShareError::Content { .. })), "{refused:?}");
     }

@@ -17,8 +17,8 @@ pub struct Network {
 
 #[wasm_bindgen]
 impl Network {
-    /// Opens the GPU, compiles the kernels, and plans the bundle's network for an input of i × j × k, with
-    /// blocks of at most so many channels fused, or as is faster.
+    /// Opens the GPU, compiles the kernels, and plans the bundle's network for an input of i × j ×
+    /// k, with blocks of at most so many channels fused, or as is faster.
     ///
     /// # Errors
     /// When there is no GPU, or the bundle or the size cannot be used.

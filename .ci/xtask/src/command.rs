@@ -1,4 +1,5 @@
-//! Runs commands: each is printed first, and the error of a failed one contains the line to run it again.
+//! Runs commands: each is printed first, and the error of a failed one contains the line to run it
+//! again.
 
 use std::env;
 use std::ffi::OsStr;

@@ -14,7 +14,8 @@ use crate::workspace::Workspace;
 const TRAINING_CASES: u64 = 20;
 /// The number of phantoms that neither training nor the choice of weights uses.
 const UNSEEN_CASES: u64 = 4;
-/// The first seed of each set. A phantom is a function of its seed, and the two ranges never overlap.
+/// The first seed of each set. A phantom is a function of its seed, and the two ranges never
+/// overlap.
 const TRAINING_SEED: u64 = 1;
 const UNSEEN_SEED: u64 = 1_000_001;
 /// About two minutes on two cores, with patches of 32³ voxels.
@@ -57,7 +58,8 @@ struct Folders {
     showcase: PathBuf,
 }
 
-/// Runs the demonstration. Keeps the results of earlier runs, and continues a training that was stopped.
+/// Runs the demonstration. Keeps the results of earlier runs, and continues a training that was
+/// stopped.
 ///
 /// # Errors
 /// If a step fails. The error contains the line to run it again.
@@ -153,7 +155,8 @@ fn folders(parent: &Path, options: &DemoOptions) -> Result<Folders> {
     })
 }
 
-/// Makes a folder under a temporary name and renames it, so that a folder with the final name is complete.
+/// Makes a folder under a temporary name and renames it, so that a folder with the final name is
+/// complete.
 fn make_whole(folder: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if folder.exists() {
         println!("  {} exists already", folder.display());

@@ -1,5 +1,5 @@
-//! The project's own commands, `cargo xtask …`: developers and continuous integration run the same. It
-//! starts other commands and uses no crate of the project.
+//! The project's own commands, `cargo xtask …`: developers and continuous integration run the same.
+//! It starts other commands and uses no crate of the project.
 
 mod bench;
 mod command;

@@ -18,7 +18,8 @@ struct Model {
     title: &'static str,
     /// The limits that the page shows.
     warning: &'static str,
-    /// The number of folds of a cross-validation, or 0. The exported model is that of the first fold.
+    /// The number of folds of a cross-validation, or 0. The exported model is that of the first
+    /// fold.
     num_folds: usize,
 }
 
@@ -42,8 +43,8 @@ const MODELS: [Model; 2] = [
     },
 ];
 
-/// Makes all models, or the named one. Keeps the results of earlier runs, and continues a training that
-/// was stopped.
+/// Makes all models, or the named one. Keeps the results of earlier runs, and continues a training
+/// that was stopped.
 ///
 /// # Errors
 /// If a step fails. The error contains the line to run it again.

@@ -1,4 +1,5 @@
-//! `cargo xtask page`: WebAssembly, the JavaScript that starts it, and the static files, in one folder.
+//! `cargo xtask page`: WebAssembly, the JavaScript that starts it, and the static files, in one
+//! folder.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +19,8 @@ use crate::workspace::Workspace;
 pub fn build(workspace: &Workspace, out: &Path) -> Result<()> {
     let sh = &workspace.shell;
     add_wasm_target(sh)?;
-    // Selected alone: in a build of the whole workspace the page would include burn through model-core.
+    // Selected alone: in a build of the whole workspace the page would include burn through
+    // model-core.
     run(cmd!(sh, "cargo build -p web-viewer --lib --target {WASM} --profile page"))?;
     let wasm = workspace.target.join(WASM).join("page/web_viewer.wasm");
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
@@ -29,8 +31,8 @@ pub fn build(workspace: &Workspace, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the JavaScript that loads a WebAssembly file, as the command `wasm-bindgen --target web` does, in
-/// the version of `Cargo.lock`.
+/// Makes the JavaScript that loads a WebAssembly file, as the command `wasm-bindgen --target web`
+/// does, in the version of `Cargo.lock`.
 ///
 /// # Errors
 /// If the file is missing or was built with another version of wasm-bindgen.

@@ -46,7 +46,8 @@ pub fn add_case(data_set: &DataSet, predictions: &Path, showcase: &Path) -> Resu
     let name = first.trim_end_matches(".gz").trim_end_matches(".nii");
     let image = data_set.image(name)?;
     let file = image.file_name().context("a file has a name")?.to_string_lossy().into_owned();
-    // A copy has the permissions of its original: the copy of a read-only scan cannot be overwritten.
+    // A copy has the permissions of its original: the copy of a read-only scan cannot be
+    // overwritten.
     let copy = showcase.join(&file);
     if copy.exists() {
         fs::remove_file(&copy)?;

@@ -16,7 +16,8 @@ impl Steps {
         Steps { start: Instant::now(), done: Vec::new() }
     }
 
-    /// Prints a step's title, runs the step and prints its time. Prints the summary before an error.
+    /// Prints a step's title, runs the step and prints its time. Prints the summary before an
+    /// error.
     ///
     /// # Errors
     /// If the step fails.

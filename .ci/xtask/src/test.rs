@@ -66,8 +66,8 @@ pub fn test(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Checks the GPU backends: they compile for CUDA, and on wgpu the kernels compute what the CPU kernels
-/// compute and a network trains.
+/// Checks the GPU backends: they compile for CUDA, and on wgpu the kernels compute what the CPU
+/// kernels compute and a network trains.
 ///
 /// These checks are a command of their own, because they take long to compile.
 ///
@@ -99,8 +99,8 @@ pub fn test_gpu(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Runs the rules of the sources in seconds: they use only the standard library, so they need no build of
-/// the other tests' dependencies.
+/// Runs the rules of the sources in seconds: they use only the standard library, so they need no
+/// build of the other tests' dependencies.
 fn rules(workspace: &Workspace) -> Result<()> {
     let sh = &workspace.shell;
     fs::create_dir_all(&workspace.target)?;

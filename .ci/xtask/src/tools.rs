@@ -1,5 +1,5 @@
-//! Programs that the commands need beside Rust. They are installed if possible; otherwise an error names
-//! them.
+//! Programs that the commands need beside Rust. They are installed if possible; otherwise an error
+//! names them.
 
 use std::env;
 use std::fs;
@@ -79,7 +79,8 @@ impl Tools {
         Ok(Tools { browser, driver, software_vulkan })
     }
 
-    /// Returns the environment variable that selects software Vulkan, if Vulkan is the GPU interface.
+    /// Returns the environment variable that selects software Vulkan, if Vulkan is the GPU
+    /// interface.
     pub fn vulkan_variable(&self) -> Option<(&'static str, &Path)> {
         self.software_vulkan.as_deref().map(|description| ("VK_ICD_FILENAMES", description))
     }

@@ -7,8 +7,8 @@ use xshell::{Cmd, Shell, cmd};
 
 /// The package selection of every native build, whatever its targets.
 ///
-/// Cargo unifies the features of the selected packages, so another selection could compile burn a second
-/// time. This package is excluded, because it runs while the others are built.
+/// Cargo unifies the features of the selected packages, so another selection could compile burn a
+/// second time. This package is excluded, because it runs while the others are built.
 pub const NATIVE: [&str; 3] = ["--workspace", "--exclude", "xtask"];
 
 /// The folders that the commands read and write.

@@ -1,5 +1,5 @@
-//! Files with a description in JSON inside a container: bundles, checkpoints, links. The container
-//! is made anew around a changed description, so that most inputs get past it.
+//! Files with JSON inside a container: bundles, checkpoints, links. A valid container is made
+//! around the changed JSON, so that most inputs pass the checks of the container.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ use web_viewer::slice::Convention;
 
 use super::super::{Make, json, mutation};
 
-/// The smallest network that can be configured.
+/// Returns the smallest network that can be configured.
 pub(super) fn network() -> UNetConfig {
     let preset = UNetConfig::preset("demo", 1, 2).expect("a preset's name");
     UNetConfig { widths: vec![2], expand_ratio: 1, groups: 1, ..preset }
@@ -64,7 +64,8 @@ pub(super) fn checkpoint() -> Make {
     safetensors("rewind-checkpoint", vec![checkpoint.to_bytes().expect("a valid checkpoint")])
 }
 
-/// Changes of safetensors files, of their header, or of the description under `key` in it.
+/// Makes changed safetensors files, with changes of the bytes, the header, or the JSON under `key`
+/// in the header.
 fn safetensors(key: &'static str, seeds: Vec<Vec<u8>>) -> Make {
     Box::new(move |random| {
         let seed = mutation::choice(random, &seeds);
@@ -79,10 +80,10 @@ fn safetensors(key: &'static str, seeds: Vec<Vec<u8>>) -> Make {
             1 => json::change(header, random),
             _ => {
                 let mut root: Value = serde_json::from_slice(header).expect("a valid header");
-                let described = &mut root["__metadata__"][key];
-                let text = described.as_str().expect("a description").as_bytes();
+                let description = &mut root["__metadata__"][key];
+                let text = description.as_str().expect("a description").as_bytes();
                 let text = json::change(text, random);
-                *described = String::from_utf8_lossy(&text).into();
+                *description = String::from_utf8_lossy(&text).into();
                 root.to_string().into_bytes()
             }
         };
@@ -90,7 +91,8 @@ fn safetensors(key: &'static str, seeds: Vec<Vec<u8>>) -> Make {
     })
 }
 
-/// Links to results of a few voxels: changes of the text, the card or the coded labels.
+/// Makes changed links to results of a few voxels, with changes of the text, the header or the
+/// coded labels.
 pub(super) fn link() -> Make {
     let seeds: Vec<String> = [[6, 5, 4], [1, 1, 1], [12, 1, 3]].map(fragment).into();
     Box::new(move |random| {
@@ -109,11 +111,12 @@ pub(super) fn link() -> Make {
             0 => mutation::change(&mut coded, &[card.clone()], random),
             _ => card = json::change(&card, random),
         }
-        share::fragment_from_body(&with_length(&deflated_card(&card, random), &coded)).into_bytes()
+        share::fragment_from_body(&with_length(&deflate_card(&card, random), &coded)).into_bytes()
     })
 }
 
-fn deflated_card(card: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
+/// Compresses a card, and sometimes changes the compressed bytes.
+fn deflate_card(card: &[u8], random: &mut ChaCha8Rng) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(card).expect("memory takes it");
     let mut deflated = encoder.finish().expect("memory takes it");

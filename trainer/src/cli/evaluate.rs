@@ -20,10 +20,10 @@ use trainer_run::files::outputs::{self, Output};
 ///
 /// Two files are compared with each other, two folders by their files' names: a.nii.gz with
 /// a.nii.gz, a-seg.nii.gz, a_tumor_segmentation.nii.gz and the like, in the folder or, as BraTS has
-/// them, in folders below it; a file that is named seg.nii.gz alone has its folder's name. The references may also be a
-/// data set: a folder with dataset.json, of which the labels are enough, one of iSeg, or a CSV of
-/// paths, which needs --task. Files of one case must hold the same voxels, in whatever axis order,
-/// and no label that the task does not name.
+/// them, in folders below it; a file that is named seg.nii.gz alone has its folder's name. The
+/// references may also be a data set: a folder with dataset.json, of which the labels are enough,
+/// one of iSeg, or a CSV of paths, which needs --task. Files of one case must hold the same voxels,
+/// in whatever axis order, and no label that the task does not name.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -39,8 +39,8 @@ pub(super) struct EvaluateArgs {
     #[arg(long)]
     task: Option<String>,
     /// The scores where a region is empty. brats2023: both empty Dice 1 and HD95 0 mm, one empty 0
-    /// and 374 mm. brats2021: the same with 373.13 mm. nnunet: no score where both are empty, else 0
-    /// and the volume's diagonal. monai: no score where the reference is empty.
+    /// and 374 mm. brats2021: the same with 373.13 mm. nnunet: no score where both are empty, else
+    /// 0 and the volume's diagonal. monai: no score where the reference is empty.
     #[arg(long, value_name = "RULE", default_value = "brats2023")]
     empty: EmptyRule,
     /// How far apart two surfaces may be for NSD, in mm.

@@ -19,9 +19,9 @@ use trainer_run::files::outputs::{self, Output};
 /// case from being used, but are told. Ends with an error where there are faults.
 ///
 /// Known layouts: the Medical Segmentation Decathlon, MONAI's lists and nnU-Net raw (dataset.json),
-/// BraTS 2018 to 2024, UPENN-GBM, UCSF-PDGM and others that are named alike, iSeg (Analyze pairs), and
-/// a CSV of paths for everything else. No case at all is a fault, and so is another number of cases
-/// than numTraining says. What lies beside the cases is counted and named.
+/// BraTS 2018 to 2024, UPENN-GBM, UCSF-PDGM and others that are named alike, iSeg (Analyze pairs),
+/// and a CSV of paths for everything else. No case at all is a fault, and so is another number of
+/// cases than numTraining says. What lies beside the cases is counted and named.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]

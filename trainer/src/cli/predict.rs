@@ -32,9 +32,9 @@ pub(super) struct PredictArgs {
     /// Bundles, or the folders of runs; a folder with fold-0, fold-1, … stands for all of those.
     #[arg(long, num_args = 1.., required = true)]
     model: Vec<PathBuf>,
-    /// The folder of a data set; folders of scans: files with all channels, or files for each channel
-    /// (CASE_0000.nii.gz, or by name as CASE_flair.nii.gz), of which the model's are taken; or files:
-    /// one with all channels for each case, or for one case a file for each channel.
+    /// The folder of a data set; folders of scans: files with all channels, or files for each
+    /// channel (CASE_0000.nii.gz, or by name as CASE_flair.nii.gz), of which the model's are taken;
+    /// or files: one with all channels for each case, or for one case a file for each channel.
     #[arg(long, num_args = 1.., required = true)]
     data: Vec<PathBuf>,
     /// Where the label maps go.
@@ -50,8 +50,8 @@ pub(super) struct PredictArgs {
     /// How several models become one answer.
     #[arg(long, value_enum, default_value = "mean")]
     ensemble: Ensemble,
-    /// What `similarity` and `literal` select by: a file that `rewind profile` wrote. They alone take
-    /// one.
+    /// What `similarity` and `literal` select by: a file that `rewind profile` wrote. They alone
+    /// take one.
     #[arg(long)]
     profile: Option<PathBuf>,
     /// Keeps only the largest connected part (26 neighbors): of all that is labeled, or of every
@@ -67,7 +67,8 @@ pub(super) struct PredictArgs {
     /// What runs the networks.
     #[arg(long, value_enum, default_value = "burn")]
     engine: EngineName,
-    /// burn's: cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
+    /// burn's: cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and
+    /// present.
     #[arg(long)]
     device: Option<String>,
 }
@@ -81,8 +82,8 @@ pub(super) struct ShownArgs {
     mode: Mode,
     /// What `auto` may hold, such as 8GiB; by default nine tenths of what the machine has free. A
     /// graphics card does not tell: there the full volume is tried unless this says otherwise. With
-    /// the engine `wgsl` it is what may be allocated on the GPU: all modes keep to it, and `auto` stores
-    /// maps in f16 or works in parts rather than slide a window.
+    /// the engine `wgsl` it is what may be allocated on the GPU: all modes keep to it, and `auto`
+    /// stores maps in f16 or works in parts rather than slide a window.
     #[arg(long, value_parser = estimate::memory)]
     memory: Option<u64>,
     /// The sliding window: one number, or three along right, front, top; by default the patch that

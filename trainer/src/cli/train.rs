@@ -53,9 +53,9 @@ pub(super) struct TrainArgs {
     /// one device; --devices names several.
     #[arg(long)]
     device: Option<String>,
-    /// Several devices that share each step's patches: CUDA numbers such as 0,1,2,3, or names such as
-    /// cuda:0,cuda:2. The result is that of one device, and a run may go on with others. cpu,cpu is
-    /// for trying it out: two ranks on one CPU are no faster.
+    /// Several devices that share each step's patches: CUDA numbers such as 0,1,2,3, or names such
+    /// as cuda:0,cuda:2. The result is that of one device, and a run may go on with others. cpu,cpu
+    /// is for trying it out: two ranks on one CPU are no faster.
     #[arg(long, value_name = "LIST", conflicts_with = "device")]
     devices: Option<String>,
     #[command(flatten)]
@@ -111,9 +111,9 @@ struct SettingsArgs {
     /// The part that is held out, counted from 0.
     #[arg(long)]
     fold: Option<usize>,
-    /// Whose a case is: a regular expression whose first group, or else whose match, is the patient in
-    /// a case's name; `case` for nobody's. By default by how the field names cases, or the column
-    /// `patient` of a CSV. A patient's cases are never on both sides of a split.
+    /// Whose a case is: a regular expression whose first group, or else whose match, is the patient
+    /// in a case's name; `case` for nobody's. By default by how the field names cases, or the
+    /// column `patient` of a CSV. A patient's cases are never on both sides of a split.
     #[arg(long, value_name = "REGEX")]
     group_by: Option<String>,
     /// Steps or epochs between validations.

@@ -1,5 +1,5 @@
-//! `cargo xtask bench browser`: a network on the same input in the same headless Chromium, by Rewind's
-//! engine and by onnxruntime-web from the network's ONNX export.
+//! `cargo xtask bench browser`: a network on the same input in the same headless Chromium, by
+//! Rewind's engine and by onnxruntime-web from the network's ONNX export.
 
 mod chromium;
 mod server;
@@ -30,9 +30,9 @@ const PEER_VERSION: &str = "1.30.0";
 
 /// The name of each engine, with the page's query.
 ///
-/// The peer runs in its WebGPU build with default options and with faster ones, in its older WebGPU build
-/// (JSEP), whose other layout lacks 3D pooling, and on the CPU. The variants with the operator
-/// `GroupNormalization` are those in which it can be faster.
+/// The peer runs in its WebGPU build with default options and with faster ones, in its older WebGPU
+/// build (JSEP), whose other layout lacks 3D pooling, and on the CPU. The variants with the
+/// operator `GroupNormalization` are those in which it can be faster.
 const ENGINES: [(&str, &str); 7] = [
     ("Rewind", "engine=rewind"),
     ("Rewind, blocks fused", "engine=rewind&fused=32"),
@@ -81,11 +81,12 @@ pub struct BrowserOptions {
     limit_secs: u64,
 }
 
-/// Measures every model by every engine, one after the other, each in a new browser. Prints one table per
-/// model.
+/// Measures every model by every engine, one after the other, each in a new browser. Prints one
+/// table per model.
 ///
 /// # Errors
-/// If something cannot be built, downloaded or started. The failure of an engine is a row of the table.
+/// If something cannot be built, downloaded or started. The failure of an engine is a row of the
+/// table.
 pub fn browser(workspace: &Workspace, options: &BrowserOptions) -> Result<()> {
     let folder = workspace.target.join("rewind-bench-browser");
     let steps = &mut Steps::new();

@@ -1,5 +1,5 @@
-//! `cargo xtask bench engine`: the WGSL engine natively, kernel by kernel, on the machine's adapter, and
-//! optionally the engine of another commit for comparison.
+//! `cargo xtask bench engine`: the WGSL engine natively, kernel by kernel, on the machine's
+//! adapter, and optionally the engine of another commit for comparison.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ pub struct EngineOptions {
     /// The precision of stored feature maps: f32, f16, or auto for f32 if the budget allows it
     #[arg(long, default_value = "auto", value_parser = ["auto", "f32", "f16"])]
     storage: String,
-    /// The largest number of channels at which blocks are fused, or no, or auto for the faster on this
-    /// GPU
+    /// The largest number of channels at which blocks are fused, or no, or auto for the faster on
+    /// this GPU
     // Without a default: an earlier commit may not know this option.
     #[arg(long)]
     fused: Option<String>,
@@ -93,9 +93,9 @@ fn measurement<'a>(
     if let Some(fused) = &options.fused {
         command = command.args(["--fused", fused]);
     }
-    // Drivers keep compiled kernels in files from one process to the next, so that no start is cold.
-    // Without such a cache Mesa's software Vulkan compiles in every run. Therefore the cache exists, but
-    // is empty.
+    // Drivers keep compiled kernels in files from one process to the next, so that no start is
+    // cold. Without such a cache Mesa's software Vulkan compiles in every run. Therefore the cache
+    // exists, but is empty.
     let cache = folder.join("compiled");
     if cache.exists() {
         fs::remove_dir_all(&cache)?;
@@ -114,13 +114,14 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
 
 /// Builds the benchmark from the sources of another commit and returns the program's path.
 ///
-/// It has a target folder of its own, because cargo knows a package by its path within the workspace and
-/// would take the files of one commit for those of the other.
+/// It has a target folder of its own, because cargo knows a package by its path within the
+/// workspace and would take the files of one commit for those of the other.
 fn build_revision(workspace: &Workspace, revision: &str, folder: &Path) -> Result<PathBuf> {
     let sh = &workspace.shell;
     let revision = format!("{revision}^{{commit}}");
     let commit = cmd!(sh, "git rev-parse --verify --end-of-options {revision}").quiet().read()?;
-    // Each commit has its own folder: cargo goes by the times of files, which are those of the commit.
+    // Each commit has its own folder: cargo goes by the times of files, which are those of the
+    // commit.
     let root = folder.join(&commit);
     fs::create_dir_all(&root)?;
     let archive = folder.join(format!("{commit}.tar"));

@@ -52,8 +52,8 @@ impl Chromium {
         Ok(Chromium { child })
     }
 
-    /// Returns the bytes that the renderers and the GPU process hold, without mapped files. The memory of
-    /// a GPU in software is included. Returns `None` on systems other than Linux.
+    /// Returns the bytes that the renderers and the GPU process hold, without mapped files. The
+    /// memory of a GPU in software is included. Returns `None` on systems other than Linux.
     pub fn memory_bytes(&self) -> Option<u64> {
         let processes = fs::read_dir("/proc").ok()?.flatten();
         let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

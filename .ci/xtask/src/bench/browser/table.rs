@@ -8,8 +8,8 @@ pub struct Measurement {
     pub warm_ms: Vec<f64>,
     /// The name of the GPU or CPU, as the page reports it.
     pub adapter: String,
-    /// The browser's peak memory minus its memory before the engine started; `None` where the system does
-    /// not report it.
+    /// The browser's peak memory minus its memory before the engine started; `None` where the
+    /// system does not report it.
     pub peak_bytes: Option<u64>,
     /// The logits, `[output][voxel]`.
     pub logits: Vec<f32>,
