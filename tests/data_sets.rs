@@ -1,4 +1,4 @@
-//! The field's data sets open as they come, and all that is wrong with one is told at once.
+//! Data sets in the usual layouts open unchanged, and all their faults are reported together.
 
 mod names;
 mod patients;
@@ -17,24 +17,24 @@ use trainer_predict::inputs::{self, Split};
 
 use trees::Source;
 
-/// Opens a data set, and holds every case's voxels and labels to the source's.
-fn same_cases(path: &Path, task: Option<&str>, layout: Layout, source: &Source) -> DataSet {
+/// Opens a data set and compares the voxels and labels of every case with the source.
+fn open_and_compare(path: &Path, task: Option<&str>, layout: Layout, source: &Source) -> DataSet {
     let data_set = DataSet::open(path, task).unwrap();
     assert_eq!(data_set.layout, layout);
     assert_eq!(data_set.faults, [], "{layout:?}");
     let names: Vec<&str> = data_set.cases.iter().map(|case| case.name.as_str()).collect();
     assert_eq!(names, source.names(), "{layout:?}");
-    for (n, wanted) in source.cases.iter().enumerate() {
+    for (n, expected) in source.cases.iter().enumerate() {
         let case = data_set.read(n).unwrap().case;
-        assert!(case.channels == wanted.channels, "{layout:?}: channels of {}", case.name);
+        assert!(case.channels == expected.channels, "{layout:?}: channels of {}", case.name);
         let labels = |case: &model_core::Case| case.labels.as_ref().unwrap().labels().to_vec();
-        assert!(labels(&case) == labels(wanted), "{layout:?}: labels of {}", case.name);
+        assert!(labels(&case) == labels(expected), "{layout:?}: labels of {}", case.name);
     }
     data_set
 }
 
 #[test]
-fn every_layout_gives_the_same_cases() {
+fn every_layout_gives_the_open_and_compare() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let source = Source::new(3);
@@ -44,12 +44,12 @@ fn every_layout_gives_the_same_cases() {
     source.write_nnunet(&path("v2"), false);
     source.write_csv(&path("table"));
     let (since, until) = (Layout::BratsSince2023, Layout::BratsUntil2022);
-    let open = |name: &str, task, layout| same_cases(&path(name), task, layout, &source);
+    let open = |name: &str, task, layout| open_and_compare(&path(name), task, layout, &source);
 
     let brats = open("2023", Some("brats2023"), since);
     assert_eq!(brats.unlabeled[0].name, "validation-1");
     assert_eq!(brats.unlabeled[0].images.len(), 4);
-    // The phantoms' labels are those of 2023, under the names of 2018.
+    // The phantoms have the labels of 2023, in files with the names of 2018.
     let old = open("2018", Some("brats2023"), until);
     assert!(old.notes[0].contains("until 2022"), "{:?}", old.notes);
     open("v1", None, Layout::NnunetV1);
@@ -61,14 +61,14 @@ fn every_layout_gives_the_same_cases() {
 }
 
 #[test]
-fn a_case_that_does_not_fit_together_names_the_file() {
+fn an_error_of_a_case_names_the_file_that_does_not_match() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(2).write_brats_2023(folder.path());
     let file = |name: &str| folder.path().join(name);
     let (flair, seg) = (file("case-0/case-0-t2f.nii.gz"), file("case-1/case-1-seg.nii.gz"));
     trees::shift(&flair, 0.9);
     trees::relabel(&seg, 1, 9);
-    // Another grid could be of any size: that is seen before the voxels are decoded.
+    // A grid is checked before the voxels are decoded, because another grid could be of any size.
     let shifted = fs::read(&flair).unwrap();
     fs::write(&flair, &shifted[..shifted.len() / 2]).unwrap();
     let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
@@ -80,7 +80,7 @@ fn a_case_that_does_not_fit_together_names_the_file() {
 }
 
 #[test]
-fn a_case_whose_files_do_not_fit_the_task_together_is_named() {
+fn an_error_of_the_number_of_channels_names_the_case() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(1).write_nnunet(folder.path(), true);
     let mut data_set = DataSet::open(folder.path(), None).unwrap();
@@ -90,21 +90,21 @@ fn a_case_whose_files_do_not_fit_the_task_together_is_named() {
         data_set.cases[0].images = images.iter().map(image).collect();
         data_set.cases[0].read(&task, 0.1).unwrap_err().to_string()
     };
-    let (few, sole) = (error(&[0, 1, 2]), error(&[3]));
-    assert!(few.ends_with("found 3 channels (case case-0)"), "none of three is to blame: {few}");
-    assert!(sole.contains("found 1 channel (case case-0) (in "), "{sole}");
-    assert!(sole.ends_with("case-0_0003.nii.gz)"), "{sole}");
+    let (few, single) = (error(&[0, 1, 2]), error(&[3]));
+    assert!(few.ends_with("found 3 channels (case case-0)"), "no single file is named: {few}");
+    assert!(single.contains("found 1 channel (case case-0) (in "), "{single}");
+    assert!(single.ends_with("case-0_0003.nii.gz)"), "{single}");
 }
 
-/// Channels go into a network by their places: in another order it would answer all the same.
+/// In another order of channels the network would give a wrong result without an error.
 #[test]
-fn a_data_set_whose_channels_are_not_the_models_is_refused() {
+fn a_data_set_with_other_channels_than_the_model_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(2).write_nnunet(folder.path(), true);
     let mut task = Task::builtin("brats2023").unwrap();
     let find = |task: &Task| inputs::find(&[folder.path().into()], Split::All, &[], task);
     task.channels[0] = "t1n".into();
-    assert_eq!(find(&task).unwrap().cases.len(), 2, "another year's name is no other channel");
+    assert_eq!(find(&task).unwrap().cases.len(), 2, "the name of another year is the same channel");
     task.channels = ["FLAIR", "T1w", "t1gd", "T2w"].map(String::from).to_vec();
     let error = find(&task).unwrap_err().to_string();
     for part in ["channels FLAIR, T1w, t1gd, T2w in this order", "found T1, T1Gd, T2, FLAIR (in "] {
@@ -116,28 +116,28 @@ fn a_data_set_whose_channels_are_not_the_models_is_refused() {
 }
 
 #[test]
-fn models_are_scored_by_labels_that_mean_what_they_were_asked() {
+fn a_model_is_scored_only_by_labels_with_the_same_meaning() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(2).write_nnunet(folder.path(), true);
-    let of = |model: &str, named| {
+    let num_labeled = |model: &str, named| {
         let task = Task::builtin(model).unwrap();
         let cases = inputs::labeled(folder.path(), Split::All, &[], &task, named);
         cases.map(|cases| cases.len()).map_err(|error| error.to_string())
     };
-    // Its codes are those of 2023; what they mean is known only where it is named.
-    let error = of("brats2023", None).unwrap_err();
+    // The codes are those of 2023. Their meaning is known only if the task is named.
+    let error = num_labeled("brats2023", None).unwrap_err();
     assert!(error.contains("tumor core [1, 3]") && error.contains("core [1]"), "{error}");
-    assert_eq!(of("brats2023", Some("brats2023")), Ok(2));
+    assert_eq!(num_labeled("brats2023", Some("brats2023")), Ok(2));
     let brats = tempfile::tempdir().unwrap();
     Source::new(1).write_brats_2018(brats.path());
     let task = Task::builtin("brats2021").unwrap();
     let labeled = |named| inputs::labeled(brats.path(), Split::All, &[], &task, named);
     assert_eq!(labeled(None).unwrap().len(), 1);
-    assert!(labeled(Some("brats2023")).is_err(), "4 is enhancing tumor in one of the two");
+    assert!(labeled(Some("brats2023")).is_err(), "4 is enhancing tumor in only one of the tasks");
 }
 
 #[test]
-fn all_faults_are_told_at_once_with_their_files() {
+fn all_faults_are_reported_together_with_their_files() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::new(5);
     source.write_brats_2023(folder.path());
@@ -145,8 +145,8 @@ fn all_faults_are_told_at_once_with_their_files() {
         let name = &source.names()[case][..];
         folder.path().join(name).join(format!("{name}-{part}.nii.gz"))
     };
-    // The first case lacks two files; the second one's FLAIR lies 0.9 mm off, and its labels have a
-    // value of another year; the third one's T1 is cut off; the fourth has NaN and no tumor.
+    // The first case lacks two files. The second has a FLAIR that is shifted by 0.9 mm, and a label
+    // of another year. The third has a truncated T1. The fourth has NaN and no tumor.
     fs::remove_file(file(0, "t1c")).unwrap();
     fs::remove_file(file(0, "t2w")).unwrap();
     trees::shift(&file(1, "t2f"), 0.9);
@@ -188,43 +188,42 @@ fn all_faults_are_told_at_once_with_their_files() {
     let open = |skip| DataSet::open_for_training(folder.path(), Some("brats2023"), skip, 0.1);
     let error = open(false).unwrap_err().to_string();
     assert!(error.contains("T1Gd") && error.contains("--skip-bad"), "{error}");
-    let left: Vec<String> = open(true).unwrap().cases.into_iter().map(|case| case.name).collect();
-    assert_eq!(left, ["case-3", "case-4"]);
+    let names: Vec<String> = open(true).unwrap().cases.into_iter().map(|case| case.name).collect();
+    assert_eq!(names, ["case-3", "case-4"]);
 }
 
 #[test]
-fn a_scheme_is_named_and_never_guessed() {
+fn a_label_scheme_must_be_named() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::new(1);
     source.write_brats_2018(folder.path());
     let error = |task| DataSet::open(folder.path(), task).unwrap_err().to_string();
     assert!(error(None).contains("--task") && error(None).contains("brats2018"));
     assert!(error(Some("brats23")).contains("did you mean `brats2023`?"));
-    // 4 was enhancing tumor when files had these names; taken for a cavity nothing would show it.
+    // With these names of files, 4 is enhancing tumor. Read as a cavity, it would cause no error.
     let file = folder.path().join("HGG/case-0/case-0_seg.nii");
     trees::relabel(&file, 3, 4);
     let open = |task| DataSet::open(folder.path(), Some(task)).unwrap();
     assert!(open("brats2018").check()[0].faults.is_empty());
     let cavity = open("brats2024");
     assert!(cavity.cases.is_empty() && cavity.faults[0].message.contains("until 2022"));
-    // The other way round a cavity would be enhancing tumor. A task of a name of its own may be
-    // meant.
+    // With the names since 2023, 4 is a cavity. A task with another name is accepted.
     let new = folder.path().join("new");
     source.write_brats_2023(&new);
     let tumor = DataSet::open(&new, Some("brats2021")).unwrap();
     assert!(tumor.cases.is_empty() && tumor.faults[0].message.contains("since 2023"));
-    assert_eq!(tumor.unlabeled.len(), 1, "without labels nothing is mistaken");
+    assert_eq!(tumor.unlabeled.len(), 1, "a case without labels is not affected");
     let own = Task { name: "Tumors".into(), ..Task::builtin("brats2021").unwrap() };
     let file = folder.path().join("task.json");
     fs::write(&file, serde_json::to_string(&own).unwrap()).unwrap();
     assert_eq!(DataSet::open(&new, file.to_str()).unwrap().cases.len(), 1);
-    // A model of another year segments the scans, and does not see their labels.
+    // A model of another year segments the scans and ignores their labels.
     let model = DataSet::open_for_model(&new, &Task::builtin("brats2021").unwrap()).unwrap();
     assert_eq!((model.faults.len(), model.cases.len(), model.unlabeled.len()), (0, 0, 2));
 }
 
 #[test]
-fn subjects_of_brats_are_not_taken_for_isegs() {
+fn subjects_of_brats_are_not_opened_as_iseg() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(1).write_brats_2018(folder.path());
     let old = folder.path().join("HGG/case-0");
@@ -237,7 +236,7 @@ fn subjects_of_brats_are_not_taken_for_isegs() {
 }
 
 #[test]
-fn cases_without_labels_do_not_keep_others_from_training() {
+fn a_fault_of_a_case_without_labels_does_not_prevent_training() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(2).write_nnunet(folder.path(), false);
     fs::remove_file(folder.path().join("imagesTs/unseen_0002.nii.gz")).unwrap();
@@ -246,8 +245,9 @@ fn cases_without_labels_do_not_keep_others_from_training() {
     assert_eq!(data_set.cases.len(), 2);
 }
 
-/// Writes each case's own labels as its prediction, and compares them with the references.
-fn perfect(cases: &DataSet, references: &Path, task: Option<&Task>) -> usize {
+/// Writes the labels of each case as its prediction, evaluates them and returns the number of
+/// cases.
+fn evaluate_perfect_predictions(cases: &DataSet, references: &Path, task: Option<&Task>) -> usize {
     let folder = tempfile::tempdir().unwrap();
     for n in 0..cases.num_cases() {
         let case = cases.read(n).unwrap().case;
@@ -261,7 +261,7 @@ fn perfect(cases: &DataSet, references: &Path, task: Option<&Task>) -> usize {
 }
 
 #[test]
-fn what_can_be_trained_on_can_be_evaluated() {
+fn every_layout_for_training_can_be_evaluated() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let source = Source::new(2);
@@ -269,14 +269,14 @@ fn what_can_be_trained_on_can_be_evaluated() {
     source.write_csv(&path("table"));
     let table = path("table/cases.csv");
     let cases = DataSet::open(&table, Some("brats2023")).unwrap();
-    assert_eq!(perfect(&cases, &table, Some(&brats)), 2);
+    assert_eq!(evaluate_perfect_predictions(&cases, &table, Some(&brats)), 2);
 
     fs::create_dir(path("iseg")).unwrap();
     (1..=2).for_each(|number| trees::write_iseg(&path("iseg"), number, number == 1));
     let cases = DataSet::open(&path("iseg"), None).unwrap();
-    assert_eq!(perfect(&cases, &path("iseg"), Some(&cases.task)), 2);
+    assert_eq!(evaluate_perfect_predictions(&cases, &path("iseg"), Some(&cases.task)), 2);
 
-    // No image is needed, and none that is missing takes a reference away.
+    // An evaluation needs no images.
     for is_first in [true, false] {
         let nnunet = path(if is_first { "v1" } else { "v2" });
         source.write_nnunet(&nnunet, is_first);
@@ -290,16 +290,16 @@ fn what_can_be_trained_on_can_be_evaluated() {
             let name = format!("labelsTr/{case}.nii.gz");
             fs::copy(labels_only.join(&name), nnunet.join(&name)).unwrap();
         }
-        assert_eq!(perfect(&cases, &labels_only, Some(&cases.task)), 2);
+        assert_eq!(evaluate_perfect_predictions(&cases, &labels_only, Some(&cases.task)), 2);
         fs::remove_file(nnunet.join("imagesTr/case-1_0002.nii.gz")).unwrap();
-        let found = evaluate(&labels_only.join("labelsTr"), &nnunet, &Options::default()).unwrap();
-        assert_eq!(found.cases.len(), 2);
+        let result = evaluate(&labels_only.join("labelsTr"), &nnunet, &Options::default()).unwrap();
+        assert_eq!(result.cases.len(), 2);
         fs::remove_dir_all(labels_only).unwrap();
     }
 }
 
 #[test]
-fn a_case_of_nnunet_needs_every_channel_and_its_labels() {
+fn a_training_case_of_nnunet_needs_every_channel_and_labels() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(3).write_nnunet(folder.path(), false);
     let remove = |file: &str| fs::remove_file(folder.path().join(file)).unwrap();
@@ -317,7 +317,7 @@ fn a_case_of_nnunet_needs_every_channel_and_its_labels() {
 }
 
 #[test]
-fn a_table_that_could_be_misread_is_refused() {
+fn an_ambiguous_table_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cases.csv");
     let task = folder.path().join("task.json");
@@ -327,20 +327,20 @@ fn a_table_that_could_be_misread_is_refused() {
         fs::write(&file, text).unwrap();
         DataSet::open(&file, task.to_str())
     };
-    let refused = |text: &str, part: &str| {
+    let expect_error = |text: &str, part: &str| {
         let error = format!("{:#}", open(text).unwrap_err());
         assert!(error.contains(part) && error.contains("cases.csv"), "{text}: {error}");
     };
-    refused("case,T1,T2,lable\na,b,c,d", "unknown column \"lable\"");
-    refused("case,T1\na,b", "do not fit the task");
-    refused("case,T1,T2,image\na,b,c,d", "do not fit the task");
-    refused("T1,T2\nb,c", "no column names the cases");
-    refused("case,T1,t1w,T2\na,b,b,c", "appears twice");
+    expect_error("case,T1,T2,lable\na,b,c,d", "unknown column \"lable\"");
+    expect_error("case,T1\na,b", "do not fit the task");
+    expect_error("case,T1,T2,image\na,b,c,d", "do not fit the task");
+    expect_error("T1,T2\nb,c", "no column names the cases");
+    expect_error("case,T1,t1w,T2\na,b,b,c", "appears twice");
     let rows = open("case,T1,T2\na,b,\nc,d\n,e,f\ng,h,i\n").unwrap();
     assert_eq!((rows.unlabeled.len(), &rows.unlabeled[0].name[..]), (1, "g"));
     let faults: Vec<String> = rows.faults.iter().map(ToString::to_string).collect();
     let parts = ["line 2: expected a path in column 3", "found record with 2", "a case's name"];
-    assert_eq!(faults.len(), parts.len(), "every bad row at once: {faults:?}");
+    assert_eq!(faults.len(), parts.len(), "all bad rows are reported: {faults:?}");
     for (fault, part) in faults.iter().zip(parts) {
         assert!(fault.contains(part) && fault.contains("cases.csv"), "{fault}");
     }
@@ -350,14 +350,14 @@ fn a_table_that_could_be_misread_is_refused() {
     assert_eq!(images, &["b1.nii", "b2.nii"].map(|name| folder.path().join(name)));
     assert!(
         data_set.faults[0].message.contains("a name that a file can have"),
-        "results go by name"
+        "results are named after cases"
     );
-    let twice = open("case,T1,T2\na,1,2\nA,3,4\n").unwrap();
-    assert!(twice.unlabeled.len() == 1 && twice.faults.len() == 1);
+    let repeated = open("case,T1,T2\na,1,2\nA,3,4\n").unwrap();
+    assert!(repeated.unlabeled.len() == 1 && repeated.faults.len() == 1);
 }
 
 #[test]
-fn the_decathlons_hippocampus_has_no_faults_and_one_label_file_of_floats() {
+fn the_decathlon_hippocampus_has_no_faults_and_one_label_file_of_floats() {
     let Some(folder) = data("hippocampus") else { return };
     let inspection = Inspection::new(DataSet::open(&folder, None).unwrap());
     assert_eq!((inspection.checked.len(), inspection.faults().len()), (200, 0));

@@ -1,4 +1,4 @@
-//! The WGSL kernels compute what their references compute, alone and as whole networks.
+//! The WGSL kernels agree with their references, one by one and as whole networks.
 
 mod blocks;
 mod norms;
@@ -13,29 +13,29 @@ use rand_chacha::ChaCha8Rng;
 use shaders::kernels::{Storage, decide};
 use shaders::{Engine, Error, MAX_BINDING_BYTES, Output, Plan, PlanOptions, Progress, reference};
 
-/// Sizes with ends that no tile divides, and the smallest.
+/// Sizes that no block of a kernel divides, and the smallest size.
 const SIZES: [[usize; 3]; 5] = [[1, 1, 1], [5, 3, 7], [9, 4, 2], [18, 5, 11], [33, 9, 17]];
 
-/// Channels in and out, around the blocks of eight.
+/// Input and output channels around multiples of eight, the width of a block.
 const WIDTHS: [(usize, usize); 5] = [(1, 1), (4, 16), (8, 3), (15, 30), (17, 40)];
 
-/// Every size with every width, and the widest networks' on a small one.
+/// Returns every size with every width, and the widths of the widest networks with a small size.
 fn sizes_and_widths() -> impl Iterator<Item = ([usize; 3], (usize, usize))> {
     let all = SIZES.into_iter().flat_map(|dims| WIDTHS.map(|widths| (dims, widths)));
     all.chain([([5, 3, 7], (480, 20)), ([5, 3, 7], (3, 480))])
 }
 
-/// An engine that shows what no kernel wrote.
+/// Opens an engine that fills its buffers with NaN, which shows values that no kernel wrote.
 fn engine() -> Option<Engine> {
     integration_tests::engine().map(Engine::poisoning)
 }
 
-/// As it is on this GPU, and as it is on one that has only what every GPU has.
+/// Opens an engine with the features of this GPU, and one with only the features of every GPU.
 fn engines() -> impl Iterator<Item = Engine> {
     [engine(), engine().map(Engine::plain)].into_iter().flatten()
 }
 
-/// Nothing is divided.
+/// Options that divide nothing.
 const WHOLE: PlanOptions = PlanOptions {
     storage: Storage::F32,
     parts: 1,
@@ -43,7 +43,7 @@ const WHOLE: PlanOptions = PlanOptions {
     slab_bytes: MAX_BINDING_BYTES,
 };
 
-/// As finely as can be: planes one by one, channels group by group.
+/// Options that divide as finely as possible: plane by plane, group by group.
 const FINE: PlanOptions =
     PlanOptions { storage: Storage::F32, parts: usize::MAX, max_fused_channels: 0, slab_bytes: 1 };
 
@@ -64,7 +64,7 @@ fn logits(
 ) -> Vec<f32> {
     match run(engine, &Plan::new(program, options).unwrap(), weights, input) {
         Output::Logits(logits) => logits,
-        Output::Labels(_) => panic!("this program decides"),
+        Output::Labels(_) => panic!("expected logits, found labels"),
     }
 }
 
@@ -76,18 +76,19 @@ fn array(rng: &mut ChaCha8Rng, shape: &[usize]) -> Array {
     Array { shape: shape.to_vec(), values: random(rng, shape.iter().product()) }
 }
 
-/// max |a − b| / max |b|; a value that is no number (one that no kernel wrote) fails.
-fn assert_close(a: &[f32], b: &[f32], most: f32, what: &str) {
-    assert_eq!(a.len(), b.len(), "{what}");
+/// Asserts that max |a − b| / max |b| is within a tolerance. A value that is not finite, which no
+/// kernel wrote, fails.
+fn assert_close(a: &[f32], b: &[f32], tolerance: f32, name: &str) {
+    assert_eq!(a.len(), b.len(), "{name}");
     let missing = a.iter().filter(|x| !x.is_finite()).count();
-    assert_eq!(missing, 0, "{what}: {missing} of {} values were not written", a.len());
-    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert_eq!(missing, 0, "{name}: {missing} of {} values were not written", a.len());
+    let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     let largest = b.iter().fold(f32::MIN_POSITIVE, |largest, b| largest.max(b.abs()));
-    assert!(worst / largest <= most, "{what}: {worst} of {largest}");
+    assert!(difference / largest <= tolerance, "{name}: {difference} of {largest}");
 }
 
-/// Runs one operation between views that begin and end inside their buffers, each at a channel of
-/// its own, and holds it to its reference; nothing outside the views may be written.
+/// Compares one operation with its reference. The views begin and end inside their buffers, at
+/// different channels. The kernel must not write outside its view.
 fn check(
     engine: &Engine,
     from: Buffer,
@@ -112,20 +113,20 @@ fn check(
     let values = random(&mut rng, program.buffers[0].channels * program.buffers[0].num_voxels());
     let expected = reference::run(&program, weights, &values);
     let written = to.channels.start * output.num_voxels()..to.channels.end * output.num_voxels();
-    let half = |options| PlanOptions { storage: Storage::F16, ..options };
-    for (options, most) in [(WHOLE, 1e-5), (FINE, 1e-5), (half(WHOLE), 2e-3)] {
-        let found = logits(engine, &program, options, weights, &values);
-        let what = format!("{options:?}: {:?}", program.ops[0]);
-        assert_close(&found[written.clone()], &expected[written.clone()], most, &what);
-        let mut outside = found[..written.start].iter().chain(&found[written.end..]);
-        // Of many slabs one may have the buffer of another that was read.
-        let is_apart = options.slab_bytes > 1;
-        assert!(!is_apart || outside.all(|x| x.is_nan()), "{what} wrote outside its view");
+    let in_f16 = |options| PlanOptions { storage: Storage::F16, ..options };
+    for (options, tolerance) in [(WHOLE, 1e-5), (FINE, 1e-5), (in_f16(WHOLE), 2e-3)] {
+        let actual = logits(engine, &program, options, weights, &values);
+        let name = format!("{options:?}: {:?}", program.ops[0]);
+        assert_close(&actual[written.clone()], &expected[written.clone()], tolerance, &name);
+        let mut outside = actual[..written.start].iter().chain(&actual[written.end..]);
+        // With many slabs, a slab may reuse the buffer of an input slab.
+        let is_one_slab = options.slab_bytes > 1;
+        assert!(!is_one_slab || outside.all(|x| x.is_nan()), "{name} wrote outside its view");
     }
 }
 
 #[test]
-fn pointwise_convolution_is_its_reference() {
+fn pointwise_convolution_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     for (dims, (num_from, num_to)) in sizes_and_widths() {
@@ -142,7 +143,7 @@ fn pointwise_convolution_is_its_reference() {
 }
 
 #[test]
-fn dense_convolution_is_its_reference() {
+fn dense_convolution_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     for (dims, (num_from, num_to)) in sizes_and_widths() {
@@ -157,9 +158,9 @@ fn dense_convolution_is_its_reference() {
     }
 }
 
-/// As large as makes its dispatches several, by planes.
+/// The size needs several dispatches, divided by planes.
 #[test]
-fn a_dense_convolution_of_several_dispatches_is_its_reference() {
+fn a_dense_convolution_of_several_dispatches_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(18);
     let (dims, num_from, num_to) = ([66, 50, 40], 18, 9);
@@ -170,7 +171,7 @@ fn a_dense_convolution_of_several_dispatches_is_its_reference() {
 }
 
 #[test]
-fn depthwise_convolution_is_its_reference() {
+fn depthwise_convolution_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     for dims in SIZES {
@@ -190,9 +191,9 @@ fn depthwise_convolution_is_its_reference() {
     }
 }
 
-/// A sum needs something in both buffers: its second is a pointwise convolution of its first.
+/// The second buffer is a pointwise convolution of the first.
 #[test]
-fn addition_is_its_reference() {
+fn addition_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     for dims in SIZES {
@@ -214,15 +215,15 @@ fn addition_is_its_reference() {
             let values = random(&mut rng, channels * program.buffers[0].num_voxels());
             let expected = reference::run(&program, &weights, &values);
             for options in [WHOLE, FINE] {
-                let found = logits(&engine, &program, options, &weights, &values);
-                assert_close(&found, &expected, 1e-5, &format!("{channels} channels of {dims:?}"));
+                let actual = logits(&engine, &program, options, &weights, &values);
+                assert_close(&actual, &expected, 1e-5, &format!("{channels} channels of {dims:?}"));
             }
         }
     }
 }
 
 #[test]
-fn deciding_is_its_reference() {
+fn the_label_decision_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     for dims in SIZES {
@@ -252,29 +253,29 @@ fn deciding_is_its_reference() {
             );
             for options in [WHOLE, FINE] {
                 let plan = Plan::new(&program, options).unwrap();
-                let found = run(&engine, &plan, &Weights::new(), &values);
+                let actual = run(&engine, &plan, &Weights::new(), &values);
                 let expected = Output::Labels(expected.clone());
-                assert_eq!(found, expected, "{codes:?} {exclusive} {dims:?}");
+                assert_eq!(actual, expected, "{codes:?} {exclusive} {dims:?}");
             }
         }
     }
 }
 
-/// Weights of a size that keeps activations near 1, as trained ones do.
+/// Returns weights that keep activations near 1, like trained weights.
 fn network_weights(config: &UNetConfig, rng: &mut ChaCha8Rng) -> Weights {
     let draw = |parameter: model_core::network::config::Parameter| {
         let fan_in: usize = parameter.shape[1..].iter().product();
         let offset = if parameter.name.ends_with("gamma") { 1.0 } else { 0.0 };
-        let mut drawn = array(rng, &parameter.shape);
-        for value in &mut drawn.values {
+        let mut random = array(rng, &parameter.shape);
+        for value in &mut random.values {
             *value = offset + *value / (fan_in as f32).sqrt() * 0.7;
         }
-        (parameter.name, drawn)
+        (parameter.name, random)
     };
     parameters(config).into_iter().map(draw).collect()
 }
 
-/// A config, an input size, weights and an input.
+/// Returns the program, random weights and a random input of a network.
 fn network(config: UNetConfig, dims: [usize; 3]) -> (Program, Weights, Vec<f32>) {
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let weights = network_weights(&config, &mut rng);
@@ -287,7 +288,7 @@ fn demo() -> UNetConfig {
     UNetConfig::preset("demo", 4, 3).unwrap()
 }
 
-/// `mbconv-base`, narrow and with three levels.
+/// Returns `mbconv-base` with three narrow levels.
 fn small_conv2() -> UNetConfig {
     let base = UNetConfig::preset("mbconv-base", 2, 4).unwrap();
     assert_eq!(base.decoder, Decoder::Conv2);
@@ -295,35 +296,35 @@ fn small_conv2() -> UNetConfig {
 }
 
 #[test]
-fn whole_networks_are_their_references() {
+fn whole_networks_agree_with_their_references() {
     let Some(engine) = engine() else { return };
     for (config, dims) in [(demo(), [16; 3]), (demo(), [24, 16, 32]), (small_conv2(), [12, 8, 20])]
     {
         let (program, weights, input) = network(config, dims);
         let expected = reference::run(&program, &weights, &input);
         for options in [WHOLE, FINE, blocks::fused(WHOLE)] {
-            let found = logits(&engine, &program, options, &weights, &input);
-            assert_close(&found, &expected, 1e-4, &format!("{dims:?} {options:?}"));
+            let actual = logits(&engine, &program, options, &weights, &input);
+            assert_close(&actual, &expected, 1e-4, &format!("{dims:?} {options:?}"));
         }
     }
 }
 
-/// Where the hardware reads no f16, two lie in a u32, and it may have no subgroups; both ways, and
-/// in every part, labels are nearly those of f32.
+/// Without hardware support for f16, two values are packed into a u32. Both variants are compared
+/// with f32, with and without divided and fused kernels.
 #[test]
-fn maps_in_f16_give_nearly_the_same() {
+fn feature_maps_in_f16_give_nearly_the_same_labels() {
     let Some(engine) = engine() else { return };
     let (program, weights, input) = network(demo(), [32, 24, 16]);
     let expected = reference::run(&program, &weights, &input);
-    let half = |options| PlanOptions { storage: Storage::F16, ..options };
-    let manners = [WHOLE, FINE, blocks::fused(WHOLE)];
-    let found = manners.map(|m| logits(&engine, &program, half(m), &weights, &input));
+    let options = [WHOLE, FINE, blocks::fused(WHOLE)];
+    let options = options.map(|options| PlanOptions { storage: Storage::F16, ..options });
+    let native = options.map(|options| logits(&engine, &program, options, &weights, &input));
     let engine = engine.plain();
-    let packed = manners.map(|m| logits(&engine, &program, half(m), &weights, &input));
-    for found in found.iter().chain(&packed) {
-        assert_close(found, &expected, 2e-2, "f16");
+    let packed = options.map(|options| logits(&engine, &program, options, &weights, &input));
+    for actual in native.iter().chain(&packed) {
+        assert_close(actual, &expected, 2e-2, "f16");
         for (n, region) in expected.chunks_exact(32 * 24 * 16).enumerate() {
-            let other = &found[n * region.len()..][..region.len()];
+            let other = &actual[n * region.len()..][..region.len()];
             let count = |both: &dyn Fn(bool, bool) -> bool| {
                 region.iter().zip(other).filter(|(a, b)| both(**a > 0.0, **b > 0.0)).count()
             };
@@ -335,42 +336,44 @@ fn maps_in_f16_give_nearly_the_same() {
 }
 
 #[test]
-fn labels_are_decided_on_the_gpu_as_from_its_logits() {
+fn labels_of_the_gpu_agree_with_its_logits() {
     let Some(engine) = engine() else { return };
     let names = |n: u8| (1..=n).map(|code| (code * 2, format!("label {code}"))).collect();
     let exclusive = Task::exclusive("test", vec!["a".into(), "b".into()], names(3));
     let regions = Task::builtin("brats2023").unwrap();
     for (config, task) in [(demo(), regions), (small_conv2(), exclusive)] {
         let (program, mut weights, input) = network(config, [16; 3]);
-        // Without it no output is ahead everywhere.
+        // Without a bias, no output is the largest everywhere.
         weights.get_mut("head.bias").unwrap().values.fill(0.0);
         let logits = logits(&engine, &program, WHOLE, &weights, &input);
         let program = program.deciding(&task);
         let mut expected = vec![0; 16 * 16 * 16];
         let exclusive = task.head == model_core::Head::Softmax;
         decide::reference(&logits, &mut expected, &task.output_codes(), exclusive);
-        let mut used = expected.clone();
-        used.sort_unstable();
-        used.dedup();
-        assert!(used.len() > 2, "the test decides nothing: {used:?}");
+        let mut labels = expected.clone();
+        labels.sort_unstable();
+        labels.dedup();
+        assert!(labels.len() > 2, "expected several labels, found {labels:?}");
         let plan = Plan::new(&program, WHOLE).unwrap();
         assert_eq!(run(&engine, &plan, &weights, &input), Output::Labels(expected));
     }
 }
 
 #[test]
-fn progress_grows_to_the_end_and_a_run_can_be_cancelled() {
+fn progress_grows_to_the_end_and_a_run_can_be_canceled() {
     let Some(engine) = engine() else { return };
     let (program, weights, input) = network(demo(), [48; 3]);
     let plan = Plan::new(&program, WHOLE).unwrap();
-    let mut seen: Vec<Progress> = Vec::new();
+    let mut reports: Vec<Progress> = Vec::new();
     let mut watch = |progress| {
-        seen.push(progress);
+        reports.push(progress);
         ControlFlow::Continue(())
     };
     pollster::block_on(engine.run(&plan, &weights, &input, &mut watch)).unwrap();
-    assert!(seen.len() > 3 && seen.is_sorted_by_key(|p| (p.done_multiply_adds, p.done_steps)));
-    let last = seen.last().unwrap();
+    assert!(
+        reports.len() > 3 && reports.is_sorted_by_key(|p| (p.done_multiply_adds, p.done_steps))
+    );
+    let last = reports.last().unwrap();
     assert_eq!(last.done_steps, last.total_steps);
     assert_eq!(last.done_multiply_adds, last.total_multiply_adds);
 
@@ -379,8 +382,8 @@ fn progress_grows_to_the_end_and_a_run_can_be_cancelled() {
         calls += 1;
         ControlFlow::Break(())
     };
-    let cancelled = pollster::block_on(engine.run(&plan, &weights, &input, &mut stop));
-    assert_eq!(cancelled, Err(Error::Cancelled));
+    let canceled = pollster::block_on(engine.run(&plan, &weights, &input, &mut stop));
+    assert_eq!(canceled, Err(Error::Cancelled));
     assert_eq!(calls, 1);
     assert_eq!(run(&engine, &plan, &weights, &input), run(&engine, &plan, &weights, &input));
 }

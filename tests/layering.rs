@@ -1,5 +1,5 @@
-//! Which crate may use what: the arrows of the design, held to what cargo resolves and to what the
-//! sources say. That every WGSL file is valid and fits its `Params` is tested beside the kernels.
+//! Rules for the dependencies between crates, checked in cargo's dependency tree and in the
+//! sources. The tests of `shaders` check that every WGSL file is valid and fits its `Params`.
 
 mod imports;
 
@@ -10,8 +10,7 @@ use crate::sources::{assert_no_violations, code_lines, root, text, tracked_files
 
 const WASM: &str = "wasm32-unknown-unknown";
 
-/// Names of all packages that a build of `package` takes in; `features` and `target` as cargo
-/// takes them.
+/// Returns the names of all packages in a build of `package`. `features` and `target` are cargo's.
 fn dependencies(package: &str, features: &str, target: &str) -> BTreeSet<String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["tree", "--locked", "--edges=normal", "--prefix=none", "--format={p}"]);
@@ -29,21 +28,22 @@ fn dependencies(package: &str, features: &str, target: &str) -> BTreeSet<String>
     names
 }
 
-/// Those that are forbidden, by a name or by a prefix that ends in `*`.
+/// Returns the names that a rule forbids. A rule is a name, or a prefix with `*`.
 fn forbidden(names: &BTreeSet<String>, rules: &[&str]) -> Vec<String> {
-    let breaks = |name: &&String| {
+    let is_forbidden = |name: &&String| {
         rules.iter().any(|rule| match rule.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
             None => name == rule,
         })
     };
-    names.iter().filter(breaks).cloned().collect()
+    names.iter().filter(is_forbidden).cloned().collect()
 }
 
+/// Asserts that a build of a package contains no forbidden package.
 fn check(package: &str, features: &str, target: &str, rules: &[&str]) {
-    let found = forbidden(&dependencies(package, features, target), rules);
+    let violations = forbidden(&dependencies(package, features, target), rules);
     assert_no_violations(
-        found,
+        violations,
         &format!("{package} with [{features}] for [{target}] does not use"),
     );
 }
@@ -56,7 +56,7 @@ fn a_forbidden_dependency_is_found() {
 }
 
 #[test]
-fn the_domain_knows_no_network_library_gpu_page_or_command_line() {
+fn model_core_uses_no_gpu_library_page_or_command_line() {
     let rules = ["burn*", "cubecl*", "wgpu*", "naga", "leptos*", "axum*", "tokio", "clap*"];
     check("model-core", "", "", &rules);
     check("model-core", "", WASM, &rules);
@@ -64,25 +64,25 @@ fn the_domain_knows_no_network_library_gpu_page_or_command_line() {
 }
 
 #[test]
-fn the_engine_knows_neither_burn_nor_the_page() {
+fn the_engine_uses_neither_burn_nor_the_page() {
     for target in ["", WASM] {
         check("shaders", "", target, &["burn*", "cubecl*", "leptos*", "axum*", "clap*", "trainer"]);
     }
 }
 
 #[test]
-fn the_page_and_its_server_know_no_burn() {
+fn the_page_and_its_server_do_not_use_burn() {
     check("web-viewer", "", WASM, &["burn*", "cubecl*", "trainer", "axum*", "tokio", "clap*"]);
     check("web-viewer", "server", "", &["burn*", "cubecl*", "trainer", "leptos*"]);
 }
 
 #[test]
-fn the_trainer_knows_no_page() {
+fn the_trainer_does_not_use_the_page() {
     check("trainer", "", "", &["leptos*", "wasm-bindgen*", "axum*", "web-viewer"]);
 }
 
 #[test]
-fn the_projects_own_commands_only_spawn_commands() {
+fn xtask_uses_no_crate_of_the_project() {
     check(
         "xtask",
         "",
@@ -91,8 +91,8 @@ fn the_projects_own_commands_only_spawn_commands() {
     );
 }
 
-/// Each package's features in a build with these kinds of dependencies, as `cargo xtask` selects
-/// packages.
+/// Returns every package with its features, in a build with the given kinds of dependencies and the
+/// package selection of `cargo xtask`.
 fn features(edges: &str) -> BTreeSet<String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["tree", "--locked", "--workspace", "--exclude=xtask", "--prefix=none"]);
@@ -104,23 +104,24 @@ fn features(edges: &str) -> BTreeSet<String> {
     lines.lines().map(|line| line.trim_end_matches(" (*)").to_string()).collect()
 }
 
-/// In one build with features that the other does not have: compiled twice, with all that uses it.
+/// A package with other features in the tests would be compiled twice, with everything that uses
+/// it.
 #[test]
 fn the_programs_and_the_tests_share_every_dependency() {
     let (programs, tests) = (features("normal,build"), features("normal,build,dev"));
     assert!(programs.iter().any(|line| line.starts_with("burn ")), "{programs:?}");
     let twice = programs.difference(&tests).cloned().collect();
-    assert_no_violations(twice, "tests add no features to what the programs use");
+    assert_no_violations(twice, "tests add no features to the dependencies of the programs");
 }
 
-/// Lines of code, up to a file's tests, that name something forbidden.
+/// Returns the lines of code, up to a file's tests, that contain a forbidden name.
 fn mentions(file: &str, text: &str, names: &[&str]) -> Vec<String> {
     let tests = text.find("#[cfg(test)]").unwrap_or(text.len());
-    let hit = |(n, line): (usize, &str)| {
+    let violation = |(n, line): (usize, &str)| {
         let name = names.iter().find(|name| line.contains(**name))?;
         Some(format!("{file}:{n}: {name}"))
     };
-    code_lines(&text[..tests]).filter_map(hit).collect()
+    code_lines(&text[..tests]).filter_map(violation).collect()
 }
 
 fn mentions_in(folder: &str, names: &[&str]) -> Vec<String> {
@@ -131,25 +132,31 @@ fn mentions_in(folder: &str, names: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_domain_opens_no_file_and_reads_no_clock() {
+fn model_core_opens_no_file_and_reads_no_clock() {
     let names = ["std::fs", "std::net", "std::env", "std::time", "Instant", "SystemTime", "wgpu::"];
     assert_eq!(mentions("a.rs", "use std::fs;\n// std::net", &names), ["a.rs:1: std::fs"]);
-    assert_no_violations(mentions_in("model-core/src/", &names), "bytes in, bytes out");
-}
-
-#[test]
-fn only_the_engine_touches_the_gpu() {
-    assert_no_violations(mentions_in("web-viewer/src/", &["wgpu::"]), "the page asks the engine");
     assert_no_violations(
-        mentions_in("trainer/src/", &["wgpu::"]),
-        "the trainer asks burn, or the engine",
+        mentions_in("model-core/src/", &names),
+        "model-core takes bytes and returns bytes",
     );
 }
 
-/// Kernels that lack their neighbour: a `.wgsl` needs the `.rs` of its name, with its `Params`
-/// where it declares some, and a plain-Rust reference.
-fn lonely(files: &[String], text: impl Fn(&str) -> String) -> Vec<String> {
-    // Without an entry point it is a part of kernels, which their references hold too.
+#[test]
+fn only_the_engine_uses_the_gpu() {
+    assert_no_violations(
+        mentions_in("web-viewer/src/", &["wgpu::"]),
+        "the page uses the GPU through the engine",
+    );
+    assert_no_violations(
+        mentions_in("trainer/src/", &["wgpu::"]),
+        "the trainer uses the GPU through burn or the engine",
+    );
+}
+
+/// Returns the kernels without a reference. A `.wgsl` file needs an `.rs` file of the same name,
+/// with the same `Params` if it declares any, and with a reference in plain Rust.
+fn without_reference(files: &[String], text: impl Fn(&str) -> String) -> Vec<String> {
+    // A common file without an entry point is part of kernels, whose references cover it.
     let is_kernel = |file: &&String| !file.contains("/common/") || text(file).contains("@compute");
     let kernels = files.iter().filter(is_kernel).filter_map(|file| file.strip_suffix(".wgsl"));
     let missing = |kernel: &str| {
@@ -167,7 +174,7 @@ fn lonely(files: &[String], text: impl Fn(&str) -> String) -> Vec<String> {
 }
 
 #[test]
-fn every_kernel_stands_beside_its_reference() {
+fn every_kernel_has_a_reference_beside_it() {
     let pair = [String::from("k/add.rs"), String::from("k/add.wgsl")];
     let host = "struct Params {}\npub fn reference() {}";
     let shader = "struct Params { n: u32 }";
@@ -175,19 +182,19 @@ fn every_kernel_stands_beside_its_reference() {
         let host = host.to_string();
         move |file: &str| if file.ends_with(".rs") { host.clone() } else { shader.to_string() }
     };
-    assert_eq!(lonely(&pair, text_of(host)), [""; 0]);
-    assert_eq!(lonely(&pair, text_of("struct Params {}")).len(), 1);
-    assert_eq!(lonely(&pair, text_of("pub fn reference() {}")).len(), 1);
-    assert_eq!(lonely(&pair[1..], text_of(host)).len(), 1);
+    assert_eq!(without_reference(&pair, text_of(host)), [""; 0]);
+    assert_eq!(without_reference(&pair, text_of("struct Params {}")).len(), 1);
+    assert_eq!(without_reference(&pair, text_of("pub fn reference() {}")).len(), 1);
+    assert_eq!(without_reference(&pair[1..], text_of(host)).len(), 1);
 
-    let ours = tracked_files();
+    let files = tracked_files();
     let elsewhere = |file: &&String| file.ends_with(".wgsl") && !file.starts_with("shaders/src/");
     assert_no_violations(
-        ours.iter().filter(elsewhere).cloned().collect(),
-        "kernels lie in shaders/src",
+        files.iter().filter(elsewhere).cloned().collect(),
+        "kernels are in shaders/src",
     );
     assert_no_violations(
-        lonely(&ours, |file| text(file).unwrap_or_default()),
-        "a kernel is two neighbors",
+        without_reference(&files, |file| text(file).unwrap_or_default()),
+        "a kernel is a pair of a .wgsl file and an .rs file",
     );
 }

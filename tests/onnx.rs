@@ -1,6 +1,7 @@
-//! A model leaves as ONNX whole: every operation, weight and word about it is in the file.
+//! An ONNX export contains every operation, weight and description of a model.
 //!
-//! `tests/onnx/compare.py` compares with onnxruntime what `REWIND_ONNX=DIR` makes this test write.
+//! With `REWIND_ONNX=DIR` a test writes exports to `DIR`, and `tests/onnx/compare.py` compares them
+//! with onnxruntime.
 
 mod evaluate;
 
@@ -20,7 +21,7 @@ use trainer_run::DISCLAIMER;
 
 use crate::bundle::small_bundle;
 
-/// Weights as training leaves them, and no parameter at a value that would hide it.
+/// Returns weights of the size of trained weights. No parameter has a value that hides an error.
 fn random_weights(config: &UNetConfig) -> Weights {
     let mut random = ChaCha8Rng::seed_from_u64(3);
     let array = |parameter: model_core::network::config::Parameter| {
@@ -52,7 +53,7 @@ const FULL: Form = Form { storage: Storage::F32, norms: Norms::Means };
 const HALF: Form = Form { storage: Storage::F16, norms: Norms::Means };
 const FORMS: [Form; 3] = [FULL, HALF, Form { storage: Storage::F32, norms: Norms::Operator }];
 
-fn exported(bundle: &Bundle, form: Form) -> proto::ModelProto {
+fn export(bundle: &Bundle, form: Form) -> proto::ModelProto {
     onnx::read(&onnx::bytes(bundle, form).unwrap()).unwrap()
 }
 
@@ -61,40 +62,40 @@ fn numbers(tensor: &proto::TensorProto) -> Vec<f32> {
     tensor.raw_data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
-/// What the file says, in plain loops, gives the logits of the network that it was made from.
+/// Evaluates the file in plain loops.
 #[test]
-fn an_export_computes_what_the_network_does() {
-    // Every operator is in one of these; the rest takes a larger image, and is compared in
+fn an_export_computes_the_logits_of_the_network() {
+    // These presets contain every operator. The others need larger images and are compared with
     // onnxruntime.
     for preset in ["demo", "unet3d", "partially-invres", "fully-invres"] {
         let bundle = bundle(preset);
         let [image, expected] = onnx::sample(&bundle).unwrap();
-        let graph = exported(&bundle, FULL).graph.unwrap();
-        let found = evaluate::evaluate(&graph, evaluate::Tensor::read(&image));
+        let graph = export(&bundle, FULL).graph.unwrap();
+        let actual = evaluate::evaluate(&graph, evaluate::Tensor::read(&image));
         let expected = evaluate::Tensor::read(&expected);
-        assert_eq!(found.shape, expected.shape, "{preset}");
-        let differences = found.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs());
+        assert_eq!(actual.shape, expected.shape, "{preset}");
+        let differences = actual.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs());
         let difference = differences.fold(0.0, f64::max);
         assert!(difference < 1e-4, "{preset}: {difference}");
     }
 }
 
-/// One slice of a network that halves three times would be summed with eight.
+/// The network halves each axis three times, and the image has only one slice.
 #[test]
 #[should_panic(expected = "Reshape")]
-fn an_image_of_a_size_that_the_network_does_not_take_is_refused() {
+fn an_image_with_a_size_that_the_network_does_not_take_is_refused() {
     let bundle = bundle("demo");
     let [image, _] = onnx::sample(&bundle).unwrap();
     let mut image = evaluate::Tensor::read(&image);
     let [i, j] = [image.shape[4], image.shape[3]];
     image.shape[2] = 1;
     image.values.truncate(image.shape[1] * j * i);
-    evaluate::evaluate(&exported(&bundle, FULL).graph.unwrap(), image);
+    evaluate::evaluate(&export(&bundle, FULL).graph.unwrap(), image);
 }
 
-/// For the comparison in onnxruntime, which continuous integration does not have.
+/// The exports are for a comparison with onnxruntime, which continuous integration does not have.
 #[test]
-fn exports_are_written_where_a_comparison_asks_for_them() {
+fn exports_are_written_to_the_folder_in_the_environment() {
     let Some(folder) = env::var_os("REWIND_ONNX").map(PathBuf::from) else { return };
     for preset in PRESETS {
         for (form, ending) in [(FULL, ""), (HALF, "-f16")] {
@@ -110,7 +111,7 @@ fn exports_are_written_where_a_comparison_asks_for_them() {
     }
 }
 
-/// The operators of a program, in order, as the file should have them.
+/// Returns the operators that the file of a program must have, in order.
 fn expected_operators(program: &Program) -> Vec<&'static str> {
     let operators = |op: &Op| match op {
         Op::Pointwise { .. } | Op::Conv3 { .. } | Op::Depthwise3 { .. } | Op::Reflect { .. } => {
@@ -131,22 +132,23 @@ fn expected_operators(program: &Program) -> Vec<&'static str> {
     program.ops.iter().flat_map(operators).collect()
 }
 
-/// What moves values and works on shapes; the rest computes.
-const MOVES: [&str; 8] = ["Slice", "Concat", "Reshape", "Shape", "Div", "Mul", "Max", "Cast"];
+/// Operators that move values or compute shapes.
+const SHAPE_OPERATORS: [&str; 8] =
+    ["Slice", "Concat", "Reshape", "Shape", "Div", "Mul", "Max", "Cast"];
 
-/// The operators of a file that compute, in order; a norm of many nodes as the one that it is.
-fn found_operators(graph: &proto::GraphProto) -> Vec<&str> {
-    let mut found = Vec::new();
+/// Returns the other operators of a file in order. A norm of many nodes is one operator.
+fn actual_operators(graph: &proto::GraphProto) -> Vec<&str> {
+    let mut operators = Vec::new();
     for node in &graph.node {
         match node.name.split_once(".norm") {
-            Some((_, ".activation")) | None if MOVES.contains(&&*node.op_type) => {}
-            Some((_, ".activation")) | None => found.push(&*node.op_type),
-            // The last of a norm's nodes has the norm's own name.
-            Some((_, "")) => found.push("GroupNormalization"),
+            Some((_, ".activation")) | None if SHAPE_OPERATORS.contains(&&*node.op_type) => {}
+            Some((_, ".activation")) | None => operators.push(&*node.op_type),
+            // The last node of a norm has the name of the norm.
+            Some((_, "")) => operators.push("GroupNormalization"),
             Some(_) => {}
         }
     }
-    found
+    operators
 }
 
 #[test]
@@ -155,30 +157,30 @@ fn every_operation_of_every_preset_is_a_node() {
         for form in FORMS {
             let bundle = bundle(preset);
             let network = &bundle.card.network;
-            let graph = exported(&bundle, form).graph.unwrap();
+            let graph = export(&bundle, form).graph.unwrap();
             let program = Program::new(network, [network.min_size(); 3]).unwrap();
-            assert_eq!(found_operators(&graph), expected_operators(&program), "{preset}");
+            assert_eq!(actual_operators(&graph), expected_operators(&program), "{preset}");
         }
     }
 }
 
-/// Names are made once and before they are used; the last is the result; nothing is left over.
+/// Only the result is not used by another node.
 #[test]
-fn every_value_is_made_once_before_it_is_used() {
+fn every_value_is_defined_once_before_it_is_used() {
     for preset in PRESETS {
         for form in FORMS {
-            let graph = exported(&bundle(preset), form).graph.unwrap();
+            let graph = export(&bundle(preset), form).graph.unwrap();
             let constants = graph.initializer.iter().map(|tensor| &tensor.name);
-            let mut made: HashSet<&String> = constants.chain([&graph.input[0].name]).collect();
-            assert_eq!(made.len(), graph.initializer.len() + 1, "{preset}: a constant twice");
-            let mut unused = made.clone();
+            let mut defined: HashSet<&String> = constants.chain([&graph.input[0].name]).collect();
+            assert_eq!(defined.len(), graph.initializer.len() + 1, "{preset}: a constant twice");
+            let mut unused = defined.clone();
             for node in &graph.node {
                 for input in node.input.iter().filter(|input| !input.is_empty()) {
-                    assert!(made.contains(input), "{preset}: {} uses {input}", node.name);
+                    assert!(defined.contains(input), "{preset}: {} uses {input}", node.name);
                     unused.remove(input);
                 }
                 for output in &node.output {
-                    assert!(made.insert(output), "{preset}: {output} is made twice");
+                    assert!(defined.insert(output), "{preset}: {output} is defined twice");
                     unused.insert(output);
                 }
             }
@@ -187,12 +189,12 @@ fn every_value_is_made_once_before_it_is_used() {
     }
 }
 
-/// Every weight stands in the file, to the bit; a list of reflections as the matrix they make.
+/// The weights are equal to the bit. A list of reflections is stored as their matrix.
 #[test]
-fn constants_are_the_weights() {
+fn the_constants_of_an_export_are_the_weights() {
     for preset in PRESETS {
         let bundle = bundle(preset);
-        let graph = exported(&bundle, FULL).graph.unwrap();
+        let graph = export(&bundle, FULL).graph.unwrap();
         let constants: HashMap<_, _> = graph.initializer.iter().map(|t| (&*t.name, t)).collect();
         for (name, array) in &bundle.weights {
             let (name, expected) = match name.strip_suffix(".vectors") {
@@ -208,7 +210,7 @@ fn constants_are_the_weights() {
 }
 
 #[test]
-fn half_precision_halves_the_file_and_keeps_f32_between_the_nodes() {
+fn half_precision_halves_the_file_and_computes_in_f32() {
     let bundle = bundle("unet3d").rounded_to_f16();
     let [full, half] = [FULL, HALF].map(|form| onnx::bytes(&bundle, form).unwrap());
     assert!(half.len() < full.len() * 3 / 5, "{} of {}", half.len(), full.len());
@@ -219,12 +221,12 @@ fn half_precision_halves_the_file_and_keeps_f32_between_the_nodes() {
     let name = "encoder.0.body.conv.weight";
     let stored = graph.initializer.iter().find(|tensor| tensor.name == format!("{name}.f16"));
     let halves = stored.unwrap().raw_data.as_chunks().0.iter();
-    let halves: Vec<f32> = halves.map(|bytes| widened(u16::from_le_bytes(*bytes))).collect();
+    let halves: Vec<f32> = halves.map(|bytes| f32_from_f16(u16::from_le_bytes(*bytes))).collect();
     assert_eq!(halves, bundle.weights[name].values);
 }
 
-/// A number of half precision, as IEEE 754 defines it.
-fn widened(bits: u16) -> f32 {
+/// Converts a number in half precision, as IEEE 754 defines it.
+fn f32_from_f16(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
     let size = match exponent {
         0 => fraction * 2_f32.powi(-14),
@@ -233,11 +235,11 @@ fn widened(bits: u16) -> f32 {
     if bits >> 15 == 1 { -size } else { size }
 }
 
-/// Batch and size are open, channels are not; who opens the file finds out how to use it.
+/// Batch and size are variable, the number of channels is fixed.
 #[test]
-fn a_file_says_what_it_takes_gives_and_is_not_for() {
+fn a_file_describes_its_inputs_its_outputs_and_its_limits() {
     let bundle = bundle("mbconv-slim");
-    let model = exported(&bundle, FULL);
+    let model = export(&bundle, FULL);
     let versions: Vec<i64> = model.opset_import.iter().map(|opset| opset.version).collect();
     assert_eq!((model.ir_version, versions), (10, vec![21]));
     let graph = model.graph.unwrap();
@@ -266,7 +268,7 @@ fn a_file_says_what_it_takes_gives_and_is_not_for() {
 }
 
 #[test]
-fn weights_that_are_not_the_networks_are_never_exported() {
+fn weights_of_another_network_are_never_exported() {
     let mut bundle = bundle("demo");
     bundle.weights.remove("head.bias");
     let error = onnx::bytes(&bundle, FULL).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Public data sets open as they are published, whatever they call their files.
+//! Public data sets open with the file names of their publication.
 
 use std::fs;
 use std::path::Path;
@@ -14,23 +14,25 @@ fn open(folder: &Path) -> DataSet {
     DataSet::open(folder, Some("brats2021")).unwrap()
 }
 
+/// Returns the file names of the first case.
 fn files(data_set: &DataSet) -> Vec<String> {
     let name = |path: &std::path::PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
     let case = &data_set.cases[0];
     case.images.iter().chain(&case.label).map(name).collect()
 }
 
-/// Scans and labels lie in folders of their own, unstripped scans in another, and labels that an
-/// algorithm made beside those of experts.
+/// Scans, unstripped scans, labels of experts and labels made by an algorithm are in separate
+/// folders.
 #[test]
-fn upenn_gbm_opens_as_it_is_published() {
+fn upenn_gbm_opens_with_its_published_names() {
     let folder = tempfile::tempdir().unwrap();
     let id = "UPENN-GBM-00001_11";
     for part in ["T1", "T1GD", "T2", "FLAIR"] {
-        let of = |kind: &str, end: &str| format!("NIfTI-files/{kind}/{id}/{id}_{part}{end}.nii.gz");
+        let path =
+            |kind: &str, end: &str| format!("NIfTI-files/{kind}/{id}/{id}_{part}{end}.nii.gz");
         trees::write_named(
             folder.path(),
-            &[&of("images_structural", ""), &of("images_structural_unstripped", "_unstripped")],
+            &[&path("images_structural", ""), &path("images_structural_unstripped", "_unstripped")],
         );
     }
     let segm = format!("NIfTI-files/images_segm/{id}_segm.nii.gz");
@@ -39,13 +41,13 @@ fn upenn_gbm_opens_as_it_is_published() {
     trees::write_named(folder.path(), &[&segm, &automatic, &dti]);
     let data_set = open(folder.path());
     assert_eq!((data_set.layout, &data_set.faults[..]), (Layout::BratsUntil2022, &[][..]));
-    let wanted = ["T1", "T1GD", "T2", "FLAIR", "segm"].map(|part| format!("{id}_{part}.nii.gz"));
-    assert_eq!(files(&data_set), wanted);
-    let left = data_set.unused_files.text();
+    let expected = ["T1", "T1GD", "T2", "FLAIR", "segm"].map(|part| format!("{id}_{part}.nii.gz"));
+    assert_eq!(files(&data_set), expected);
+    let unused = data_set.unused_files.text();
     for part in ["t1gd unstripped", "automatedapproxsegm", "(fa)"] {
-        assert!(left.contains(part), "{part} in {left}");
+        assert!(unused.contains(part), "{part} in {unused}");
     }
-    // Where experts made none, the others are taken, and that is said.
+    // Without labels of experts, those of the algorithm are used, with a note.
     fs::remove_file(folder.path().join(segm)).unwrap();
     let data_set = open(folder.path());
     assert!(files(&data_set)[4].contains("automated"), "{:?}", files(&data_set));
@@ -53,7 +55,7 @@ fn upenn_gbm_opens_as_it_is_published() {
 }
 
 #[test]
-fn ucsf_pdgm_opens_as_it_is_published() {
+fn ucsf_pdgm_opens_with_its_published_names() {
     let folder = tempfile::tempdir().unwrap();
     let id = "UCSF-PDGM-0004";
     let parts = [
@@ -81,9 +83,9 @@ fn ucsf_pdgm_opens_as_it_is_published() {
     trees::relabel(&folder.path().join(name("tumor_segmentation")), 3, 4);
     let data_set = open(folder.path());
     assert_eq!(data_set.faults, []);
-    let wanted = ["T1", "T1c", "T2", "FLAIR", "tumor_segmentation"]
+    let expected = ["T1", "T1c", "T2", "FLAIR", "tumor_segmentation"]
         .map(|part| format!("{id}_{part}.nii.gz"));
-    assert_eq!((files(&data_set), &data_set.cases[0].name[..]), (wanted.to_vec(), id));
+    assert_eq!((files(&data_set), &data_set.cases[0].name[..]), (expected.to_vec(), id));
     let report = Inspection::new(data_set).report();
     for part in [
         "no faults",
@@ -93,12 +95,12 @@ fn ucsf_pdgm_opens_as_it_is_published() {
     ] {
         assert!(report.contains(part), "{part} in {report}");
     }
-    // A published part of it has the corrected scans alone.
+    // A published subset has only the bias-corrected scans.
     ["T1", "T1c", "T2", "FLAIR"].iter().for_each(|part| {
         fs::remove_file(folder.path().join(name(part))).unwrap();
     });
     assert!(files(&open(folder.path()))[3].ends_with("FLAIR_bias.nii.gz"));
-    // Its labels are references too, and masks of the brain are not.
+    // An evaluation uses the labels, and not the brain masks.
     let predicted = tempfile::tempdir().unwrap();
     let prediction = predicted.path().join(format!("{id}.nii.gz"));
     fs::copy(folder.path().join(name("tumor_segmentation")), prediction).unwrap();
@@ -108,7 +110,7 @@ fn ucsf_pdgm_opens_as_it_is_published() {
 }
 
 #[test]
-fn capitals_are_no_other_name() {
+fn capital_letters_in_file_names_do_not_matter() {
     let folder = tempfile::tempdir().unwrap();
     for part in ["T1", "T1CE", "T2", "Flair", "SEG"] {
         trees::write_named(folder.path(), &[&format!("A/A_{part}.NII.GZ")]);

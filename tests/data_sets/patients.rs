@@ -1,4 +1,4 @@
-//! A patient's cases are on one side of every split.
+//! All cases of a patient are on the same side of every split.
 
 use std::fs;
 use trainer_data::split::split_by_patient;
@@ -8,7 +8,7 @@ use trainer_run::config::TrainConfig;
 
 use super::trees::Source;
 
-/// Cases of these names, each another phantom.
+/// Returns different phantoms with the given names.
 fn source(names: &[&str]) -> Source {
     let mut source = Source::new(names.len() as u64);
     source.cases.iter_mut().zip(names).for_each(|(case, name)| case.name = name.to_string());
@@ -23,7 +23,7 @@ fn held_out(data_set: &DataSet, settings: &str) -> Vec<String> {
 }
 
 #[test]
-fn time_points_of_a_patient_stay_together() {
+fn time_points_of_a_patient_are_not_split() {
     let folder = tempfile::tempdir().unwrap();
     let names = [
         "BraTS-GLI-00005-100",
@@ -41,8 +41,11 @@ fn time_points_of_a_patient_stay_together() {
     }
     assert_eq!(held_out(&data_set, "held_out = 3").len(), 2);
     assert_eq!(held_out(&data_set, "held_out = 3\ngroup_by = \"case\"").len(), 3);
-    let all = Patients::find(&data_set, Some("^(BraTS)")).unwrap();
-    assert_eq!((all.with_several_cases.len(), all.with_several_cases[0].len()), (1, 6));
+    let one_patient = Patients::find(&data_set, Some("^(BraTS)")).unwrap();
+    assert_eq!(
+        (one_patient.with_several_cases.len(), one_patient.with_several_cases[0].len()),
+        (1, 6)
+    );
     let error = Patients::find(&data_set, Some("00005")).unwrap_err().to_string();
     assert!(error.contains("4 of 6"), "{error}");
 }
@@ -66,7 +69,7 @@ fn a_column_of_a_table_names_the_patient() {
 }
 
 #[test]
-fn a_case_that_was_copied_under_another_name_is_found() {
+fn a_copy_of_a_case_under_another_name_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let mut source = source(&["a", "b", "c", "copy-of-a"]);
     source.cases[3].channels = source.cases[0].channels.clone();
@@ -76,7 +79,10 @@ fn a_case_that_was_copied_under_another_name_is_found() {
     assert_eq!(patients.by_case, [0, 1, 2, 0]);
     let notes = patients.notes().join("\n");
     assert!(notes.contains("equal images under a and copy-of-a (SHA-256 "), "{notes}");
-    // By case nothing is kept together, and it is said all the same.
-    let alone = Patients::find(&data_set, Some("case")).unwrap();
-    assert_eq!((alone.by_case, alone.equal_images), (vec![0, 1, 2, 3], patients.equal_images));
+    // With group_by = "case" nothing is grouped, but the copies are reported.
+    let ungrouped = Patients::find(&data_set, Some("case")).unwrap();
+    assert_eq!(
+        (ungrouped.by_case, ungrouped.equal_images),
+        (vec![0, 1, 2, 3], patients.equal_images)
+    );
 }

@@ -1,11 +1,11 @@
-//! Small data sets in the field's layouts, made of phantoms.
+//! Small data sets of phantoms in the usual layouts.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use model_core::{Affine, Case, Grid, Volume, formats::nifti, phantom};
 
-/// Phantoms, and how to write them.
+/// Phantoms that can be written in every layout.
 pub struct Source {
     pub cases: Vec<Case>,
 }
@@ -33,7 +33,8 @@ impl Source {
         self.cases.iter().map(|case| case.name.clone()).collect()
     }
 
-    /// `HGG/ID/ID_t1.nii`; whether a file is compressed is told by its bytes.
+    /// Writes `HGG/ID/ID_t1.nii`. Compressed files are recognized by their bytes, not by their
+    /// names.
     pub fn write_brats_2018(&self, folder: &Path) {
         for case in &self.cases {
             let file = |part: &str| folder.join(format!("HGG/{0}/{0}_{part}.nii", case.name));
@@ -45,7 +46,7 @@ impl Source {
         write(folder.join("survival_data.csv"), b"Brats18ID,Age\n");
     }
 
-    /// `ID/ID-t1n.nii.gz`, a case without labels, and what a file system leaves.
+    /// Writes `ID/ID-t1n.nii.gz`, a case without labels, and a hidden file of macOS.
     pub fn write_brats_2023(&self, folder: &Path) {
         let write_case = |case: &Case, name: &str, has_labels: bool| {
             let file = |part: &str| folder.join(format!("{name}/{name}-{part}.nii.gz"));
@@ -61,7 +62,7 @@ impl Source {
         write(folder.join("case-0/._case-0-seg.nii.gz"), b"");
     }
 
-    /// `imagesTr/case_0000.nii.gz` below either version's `dataset.json`.
+    /// Writes `imagesTr/case_0000.nii.gz` with the `dataset.json` of nnU-Net version 1 or 2.
     pub fn write_nnunet(&self, folder: &Path, is_first: bool) {
         for case in &self.cases {
             for n in 0..4 {
@@ -97,7 +98,7 @@ impl Source {
         write(folder.join("dataset.json"), json.as_bytes());
     }
 
-    /// `cases.csv` with paths below its folder, and a case without labels.
+    /// Writes `cases.csv` with relative paths, and a case without labels.
     pub fn write_csv(&self, folder: &Path) {
         let mut rows = String::from("case,label,FLAIR,t1ce,T1,T2\n");
         for case in &self.cases {
@@ -114,8 +115,7 @@ impl Source {
     }
 }
 
-/// Files of one small scan under names, and where they end in `seg`-like words of one small label
-/// map.
+/// Writes files of one small scan. Files with `seg` in their names are label maps.
 pub fn write_named(folder: &Path, names: &[&str]) {
     let case = phantom::phantom(1, 32);
     for name in names {
@@ -124,48 +124,49 @@ pub fn write_named(folder: &Path, names: &[&str]) {
     }
 }
 
-/// Moves a scan along x.
+/// Shifts a scan along x.
 pub fn shift(file: &Path, by_mm: f64) {
     let volume = nifti::read(&fs::read(file).unwrap()).unwrap().remove(0);
     let mut rows = volume.grid().world_from_voxel.rows();
     rows[0][3] += by_mm;
     let grid = Grid::new(volume.grid().dims, Affine::from_rows(rows));
-    let moved = Volume::new(grid, volume.into_values()).unwrap();
-    fs::write(file, nifti::write_volumes(&[moved]).unwrap()).unwrap();
+    let shifted = Volume::new(grid, volume.into_values()).unwrap();
+    fs::write(file, nifti::write_volumes(&[shifted]).unwrap()).unwrap();
 }
 
-/// Makes one label of another.
+/// Replaces a label by another.
 pub fn relabel(file: &Path, from: u8, to: u8) {
     let mut map = nifti::read_labels(&fs::read(file).unwrap()).unwrap();
     map.labels_mut().iter_mut().filter(|label| **label == from).for_each(|label| *label = to);
     fs::write(file, nifti::write_labels(&map)).unwrap();
 }
 
-/// Makes the first voxels NaN.
+/// Replaces the first voxels by NaN.
 pub fn put_nan(file: &Path, count: usize) {
     let mut volumes = nifti::read(&fs::read(file).unwrap()).unwrap();
     volumes[0].values_mut()[..count].fill(f32::NAN);
     fs::write(file, nifti::write_volumes(&volumes).unwrap()).unwrap();
 }
 
-/// A subject of iSeg as Analyze 7.5 pairs of 6 × 5 × 4 voxels of 1 × 1 × 2 mm.
+/// Writes an iSeg subject as Analyze 7.5 pairs of 6 × 5 × 4 voxels of 1 × 1 × 2 mm.
 pub fn write_iseg(folder: &Path, number: usize, big_endian: bool) {
     let labels = [0, 10, 150, 250];
-    let of = |part: &str, n: i16| match part {
+    let value = |part: &str, n: i16| match part {
         "T1" => n,
         "T2" => 100 + n,
         _ => labels[n as usize % 4],
     };
     for part in ["T1", "T2", "label"] {
         let bytes = |value: i16| if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
-        let voxels: Vec<u8> = (0..120).flat_map(|n| bytes(of(part, n))).collect();
+        let voxels: Vec<u8> = (0..120).flat_map(|n| bytes(value(part, n))).collect();
         let file = |ending: &str| folder.join(format!("subject-{number}-{part}.{ending}"));
         write(file("hdr"), &analyze_header(big_endian));
         write(file("img"), &voxels);
     }
 }
 
-/// The fields of an Analyze 7.5 header that matter, and some that NIfTI reads otherwise.
+/// Returns an Analyze 7.5 header with the relevant fields, and with fields that have another
+/// meaning in NIfTI.
 fn analyze_header(big_endian: bool) -> Vec<u8> {
     let mut header = vec![0u8; 348];
     let mut put = |at: usize, little: &[u8]| {
@@ -184,7 +185,8 @@ fn analyze_header(big_endian: bool) -> Vec<u8> {
     for (n, spacing_mm) in [0f32, 1.0, 1.0, 2.0].into_iter().enumerate() {
         put(76 + 4 * n, &spacing_mm.to_le_bytes());
     }
-    // SPM's origin and the smallest value: NIfTI's sform_code and its signature.
+    // The origin of SPM and the smallest value, at the positions of NIfTI's sform_code and
+    // signature.
     put(253, &3i16.to_le_bytes());
     put(344, &(-7i32).to_le_bytes());
     header

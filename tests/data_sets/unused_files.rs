@@ -1,5 +1,4 @@
-//! Nothing vanishes from a data set in silence: what is not used is counted and named, and one
-//! without cases is a fault.
+//! Unused files of a data set are counted and named, and a data set without cases is a fault.
 
 use std::fs;
 use std::path::Path;
@@ -17,8 +16,8 @@ fn edit(folder: &Path, from: &str, to: &str) {
     fs::write(&file, text.replacen(from, to, 1)).unwrap();
 }
 
-/// All of inspect, train and evaluate refuse it, with these words.
-fn refused(path: &Path, task: Option<&str>, part: &str) {
+/// Asserts that inspection and training report a fault with the given text.
+fn expect_fault(path: &Path, task: Option<&str>, part: &str) {
     let inspection = Inspection::new(DataSet::open(path, task).unwrap());
     let faults = inspection.faults();
     assert!(faults.iter().any(|fault| fault.to_string().contains(part)), "{part} in {faults:?}");
@@ -34,32 +33,32 @@ fn a_data_set_without_cases_is_a_fault() {
     source.write_nnunet(&path("ending"), false);
     edit(&path("ending"), ".nii.gz", ".nii");
     edit(&path("ending"), "\"numTraining\": 2,", "");
-    refused(&path("ending"), None, "do not end in .nii, as file_ending says");
+    expect_fault(&path("ending"), None, "do not end in .nii, as file_ending says");
 
     source.write_nnunet(&path("none"), true);
     edit(&path("none"), "\"training\": [{", "\"training\": [], \"x\": [{");
-    refused(&path("none"), None, "expected at least one case, found none");
+    expect_fault(&path("none"), None, "expected at least one case, found none");
     let predicted = path("none/labelsTr");
     let error = evaluate(&predicted, &path("none"), &Options::default()).unwrap_err().to_string();
     assert!(error.contains("expected label files, found none"), "{error}");
 
     fs::write(path("cases.csv"), "case,T1,T1Gd,T2,FLAIR,label\n").unwrap();
-    refused(&path("cases.csv"), Some("brats2023"), "expected at least one case, found none");
+    expect_fault(&path("cases.csv"), Some("brats2023"), "expected at least one case, found none");
 }
 
 #[test]
-fn labels_under_names_that_tell_nothing_are_a_fault() {
+fn labels_with_unknown_names_are_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     for case in ["a", "b"] {
         for part in ["t1", "t1ce", "t2", "flair", "annotated"] {
             trees::write_named(folder.path(), &[&format!("{case}/{case}_{part}.nii.gz")]);
         }
     }
-    refused(folder.path(), Some("brats2021"), "expected labels (seg), found none");
+    expect_fault(folder.path(), Some("brats2021"), "expected labels (seg), found none");
 }
 
 #[test]
-fn a_number_of_cases_that_does_not_hold_is_a_fault() {
+fn a_wrong_number_of_cases_is_a_fault() {
     let folder = tempfile::tempdir().unwrap();
     for is_first in [true, false] {
         let path = folder.path().join(is_first.to_string());
@@ -69,7 +68,7 @@ fn a_number_of_cases_that_does_not_hold_is_a_fault() {
             true => edit(&path, "\"modality\"", "\"numTraining\": 3, \"modality\""),
             false => edit(&path, "\"numTraining\": 2", "\"numTraining\": 3"),
         }
-        refused(&path, None, "expected 3 cases with labels, as numTraining says, found 2");
+        expect_fault(&path, None, "expected 3 cases with labels, as numTraining says, found 2");
         let error = evaluate(&path.join("labelsTr"), &path, &Options::default()).unwrap_err();
         assert!(error.to_string().contains("numTraining"), "{error}");
         assert_eq!(DataSet::open_for_training(&path, None, true, 0.1).unwrap().cases.len(), 2);
@@ -77,17 +76,17 @@ fn a_number_of_cases_that_does_not_hold_is_a_fault() {
 }
 
 #[test]
-fn what_lies_beside_the_cases_is_counted_and_named() {
+fn unused_files_are_counted_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     Source::new(2).write_brats_2018(folder.path());
     trees::write_named(folder.path(), &["template.nii.gz", "a/b/c/d/e/deep_t1.nii"]);
-    for name in ["HGG/case-0/aseg.mgz", "x.nrrd", "y.dcm", "z.zip", "notes.txt", "alone.img"] {
+    for name in ["HGG/case-0/aseg.mgz", "x.nrrd", "y.dcm", "z.zip", "notes.txt", "single.img"] {
         fs::write(path(name), b"x").unwrap();
     }
     let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
     assert_eq!((data_set.cases.len(), &data_set.faults[..]), (2, &[][..]));
-    let left = data_set.unused_files.lines().join("\n");
+    let unused = data_set.unused_files.lines().join("\n");
     for part in [
         "1 × scans with names that state neither a channel nor labels: ",
         "template.nii.gz",
@@ -99,9 +98,9 @@ fn what_lies_beside_the_cases_is_counted_and_named() {
         "without their header",
         "2 × other files",
     ] {
-        assert!(left.contains(part), "{part} in {left}");
+        assert!(unused.contains(part), "{part} in {unused}");
     }
-    // A folder of nothing else says what there is.
+    // The error of a folder without scans names its files.
     let other = path("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("a.mgz"), b"x").unwrap();
@@ -110,7 +109,7 @@ fn what_lies_beside_the_cases_is_counted_and_named() {
 }
 
 #[test]
-fn lists_of_monai_lose_nothing() {
+fn all_cases_in_lists_of_monai_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let names: Vec<String> = ["a", "b", "c", "d"]
         .iter()
@@ -130,7 +129,7 @@ fn lists_of_monai_lose_nothing() {
         scan("c"),
         scan("d")
     );
-    // As an editor on Windows saves it.
+    // A byte order mark, as from an editor on Windows.
     fs::write(folder.path().join("dataset.json"), format!("\u{feff}{json}")).unwrap();
     let data_set = DataSet::open(folder.path(), None).unwrap();
     let names = |cases: &[trainer_data::data_set::CaseFiles]| {
@@ -145,7 +144,7 @@ fn lists_of_monai_lose_nothing() {
 }
 
 #[test]
-fn what_stands_in_a_files_place_is_named() {
+fn the_error_of_a_file_of_another_kind_names_the_kind() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(1).write_nnunet(folder.path(), true);
     let json = folder.path().join("dataset.json");
@@ -175,7 +174,7 @@ fn what_stands_in_a_files_place_is_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_to_what_is_not_here_says_so() {
+fn a_dangling_link_of_git_annex_is_an_error_with_the_command_to_get_it() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(1).write_brats_2023(folder.path());
     let file = folder.path().join("case-0/case-0-t1c.nii.gz");

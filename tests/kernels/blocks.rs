@@ -1,4 +1,4 @@
-//! Inverted bottlenecks, of which the expanded channels may never be in memory.
+//! Inverted bottlenecks, whose expanded channels are not stored if the block is fused.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use shaders::{FusionBenchmark, MAX_BINDING_BYTES, Plan, PlanOptions, reference};
 
 use super::{FINE, SIZES, WHOLE, array, assert_close, engine, logits, random};
 
-/// All blocks are fused.
+/// Returns the options with all blocks fused.
 pub fn fused(options: PlanOptions) -> PlanOptions {
     PlanOptions { max_fused_channels: usize::MAX, ..options }
 }
@@ -20,10 +20,11 @@ fn norm(on: &View, groups: usize, name: &str, activation: Activation) -> Op {
     Op::GroupNorm { from: on.clone(), to: on.clone(), groups, gamma, beta, activation }
 }
 
-/// `x1 + F(x2)` of the channels in the middle of a buffer, where F expands them `factor` times.
+/// Returns the program `x1 + F(x2)` on channels in the middle of a buffer. F expands the channels
+/// `factor` times.
 fn coupling(dims: [usize; 3], channels: usize, factor: usize, groups: usize) -> Program {
     let all = View { buffer: 0, channels: 0..2 * channels + 2 };
-    let onto = View { buffer: 0, channels: 1..channels + 1 };
+    let target = View { buffer: 0, channels: 1..channels + 1 };
     let from = View { buffer: 0, channels: channels + 1..2 * channels + 1 };
     let wide = factor * channels;
     let [expanded, deep] = [1, 2].map(|buffer| View { buffer, channels: 0..wide });
@@ -43,7 +44,7 @@ fn coupling(dims: [usize; 3], channels: usize, factor: usize, groups: usize) -> 
                 bias: None,
             },
             norm(&projected, 1, "third", Activation::Identity),
-            Op::AddInPlace { from: projected, to: onto },
+            Op::AddInPlace { from: projected, to: target },
         ],
         input: all.clone(),
         output: all,
@@ -66,37 +67,38 @@ fn coupling_weights(rng: &mut ChaCha8Rng, channels: usize, factor: usize) -> Wei
 }
 
 #[test]
-fn an_inverted_bottleneck_is_its_reference_in_every_manner() {
+fn an_inverted_bottleneck_agrees_with_its_reference_for_all_options() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(15);
     let widths = [(1, 3, 1), (3, 2, 3), (8, 1, 4), (15, 2, 15), (17, 2, 1)];
     let wide = [([5, 3, 7], (60, 8, 30)), ([5, 3, 7], (240, 2, 30))];
     let all = SIZES[1..].iter().flat_map(|&dims| widths.map(|width| (dims, width)));
-    // A tile of the fused kernel and more, in each direction.
-    let tiles = [[34, 9, 5], [70, 17, 33]].map(|dims| (dims, (4, 3, 2)));
-    for (dims, (channels, factor, groups)) in all.chain(wide).chain(tiles) {
+    // More than a block of the fused kernel in each direction.
+    let several_blocks = [[34, 9, 5], [70, 17, 33]].map(|dims| (dims, (4, 3, 2)));
+    for (dims, (channels, factor, groups)) in all.chain(wide).chain(several_blocks) {
         let program = coupling(dims, channels, factor, groups);
         let weights = coupling_weights(&mut rng, channels, factor);
         let values = random(&mut rng, (2 * channels + 2) * program.buffers[0].num_voxels());
         let expected = reference::run(&program, &weights, &values);
-        let half = |options| PlanOptions { storage: Storage::F16, ..options };
-        for (options, most) in [
+        let in_f16 = |options| PlanOptions { storage: Storage::F16, ..options };
+        for (options, tolerance) in [
             (WHOLE, 5e-5),
             (fused(WHOLE), 5e-5),
             (FINE, 5e-5),
             (fused(FINE), 5e-5),
-            (half(fused(WHOLE)), 2e-2),
+            (in_f16(fused(WHOLE)), 2e-2),
         ] {
-            let found = logits(&engine, &program, options, &weights, &values);
-            let what = format!("{channels} channels of {dims:?}, times {factor}: {options:?}");
-            assert_close(&found, &expected, most, &what);
+            let actual = logits(&engine, &program, options, &weights, &values);
+            let name = format!("{channels} channels of {dims:?}, times {factor}: {options:?}");
+            assert_close(&actual, &expected, tolerance, &name);
         }
     }
 }
 
-/// A million voxels of correlated channels around means a thousand times their deviation.
+/// The input has a million voxels of correlated channels, whose means are a thousand times their
+/// deviations.
 #[test]
-fn a_norm_that_is_known_from_the_input_keeps_its_precision_far_from_zero() {
+fn a_norm_computed_from_the_input_is_precise_far_from_zero() {
     let Some(engine) = engine() else { return };
     let (dims, channels, factor) = ([101, 99, 97], 3, 2);
     let program = coupling(dims, channels, factor, 3);
@@ -112,34 +114,34 @@ fn a_norm_that_is_known_from_the_input_keeps_its_precision_far_from_zero() {
         .map(|x| x + rng.random_range(-0.1..0.1))
         .collect();
     let expected = reference::run(&program, &weights, &values);
-    // What is added to: its deviations from it are what is compared.
+    // Compares only what the block adds to its target.
     let added = |result: &[f32]| -> Vec<f32> {
-        let of_onto = voxels..(channels + 1) * voxels;
-        result[of_onto.clone()].iter().zip(&values[of_onto]).map(|(a, b)| a - b).collect()
+        let target = voxels..(channels + 1) * voxels;
+        result[target.clone()].iter().zip(&values[target]).map(|(a, b)| a - b).collect()
     };
     for options in [fused(WHOLE), fused(PlanOptions { slab_bytes: 1 << 22, ..WHOLE })] {
-        let found = logits(&engine, &program, options, &weights, &values);
-        assert_close(&added(&found), &added(&expected), 1e-2, &format!("{options:?}"));
+        let actual = logits(&engine, &program, options, &weights, &values);
+        assert_close(&added(&actual), &added(&expected), 1e-2, &format!("{options:?}"));
     }
 }
 
-/// What a page measures before it plans, on a GPU that is no software.
+/// The page runs this benchmark before it plans, unless the GPU is in software.
 #[test]
-fn a_trial_gives_the_same_both_ways() {
+fn fused_and_separate_kernels_agree_in_the_fusion_benchmark() {
     let Some(engine) = engine() else { return };
     let trial = pollster::block_on(engine.trial([32, 16, 16])).unwrap();
     assert!(trial.agree, "{trial:?}");
-    let [less, more] = [1, 2].map(Duration::from_millis);
-    let told = |apart, fused, agree| {
+    let [short, long] = [1, 2].map(Duration::from_millis);
+    let max_fused = |apart, fused, agree| {
         FusionBenchmark { apart, fused, agree }.preference().max_fused_channels
     };
-    assert_eq!([told(less, more, true), told(more, less, false)], [0, 0]);
-    assert!(told(more, less, true) >= 15, "the widths of mbconv-slim at full resolution");
+    assert_eq!([max_fused(short, long, true), max_fused(long, short, false)], [0, 0]);
+    assert!(max_fused(long, short, true) >= 15, "the widths of mbconv-slim at full resolution");
 }
 
-/// As large as makes its dispatches several, by channels and by planes; in a slab, and in two.
+/// The size needs several dispatches, divided by channels and by planes, in one slab and in two.
 #[test]
-fn a_block_of_several_dispatches_is_its_reference() {
+fn a_block_of_several_dispatches_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let (dims, channels, factor) = ([250, 60, 36], 16, 2);
     let program = coupling(dims, channels, factor, 8);
@@ -153,7 +155,7 @@ fn a_block_of_several_dispatches_is_its_reference() {
         let slabs = plan.input.len();
         let dispatches = plan.steps.iter().filter(|s| s.kernel.name == "expand_depthwise").count();
         assert!(dispatches > 2 * slabs && (slabs > 1) == (slab_bytes < MAX_BINDING_BYTES));
-        let found = logits(&engine, &program, options, &weights, &values);
-        assert_close(&found, &expected, 5e-5, &format!("{options:?}"));
+        let actual = logits(&engine, &program, options, &weights, &values);
+        assert_close(&actual, &expected, 5e-5, &format!("{options:?}"));
     }
 }

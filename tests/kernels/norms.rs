@@ -7,21 +7,22 @@ use shaders::{Engine, PlanOptions, reference};
 
 use super::{SIZES, WHOLE, array, assert_close, check, engine, engines, logits, random};
 
-/// Channels and groups; as many groups as channels is an instance norm.
+/// Channels and groups. With one group per channel a group norm is an instance norm.
 const GROUPS: [(usize, usize); 5] = [(1, 1), (6, 3), (15, 15), (40, 4), (30, 1)];
 
-/// A norm of `from`.
+/// Returns a group norm.
 fn norm(from: View, to: View, groups: usize, activation: Activation) -> Op {
     Op::GroupNorm { from, to, groups, gamma: "gamma".into(), beta: "beta".into(), activation }
 }
 
-/// A norm of the middle channels of a buffer; the others stay as they are.
+/// Returns a norm in place of the middle channels of a buffer. It must not change the other
+/// channels.
 fn norm_program(dims: [usize; 3], channels: usize, groups: usize, slope: Activation) -> Program {
     let all = View { buffer: 0, channels: 0..channels + 3 };
-    let on = View { buffer: 0, channels: 1..channels + 1 };
+    let middle = View { buffer: 0, channels: 1..channels + 1 };
     Program {
         buffers: vec![Buffer { channels: channels + 3, dims }],
-        ops: vec![norm(on.clone(), on, groups, slope)],
+        ops: vec![norm(middle.clone(), middle, groups, slope)],
         input: all.clone(),
         output: all,
     }
@@ -32,7 +33,7 @@ fn norm_weights(rng: &mut ChaCha8Rng, channels: usize) -> Weights {
 }
 
 #[test]
-fn group_norm_in_place_is_its_reference() {
+fn group_norm_in_place_agrees_with_its_reference() {
     let engines: Vec<Engine> = engines().collect();
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     for dims in SIZES {
@@ -43,8 +44,8 @@ fn group_norm_in_place_is_its_reference() {
                 let values = random(&mut rng, (channels + 3) * program.buffers[0].num_voxels());
                 let expected = reference::run(&program, &weights, &values);
                 for engine in &engines {
-                    let found = logits(engine, &program, WHOLE, &weights, &values);
-                    assert_close(&found, &expected, 2e-5, &format!("{:?}", program.ops[0]));
+                    let actual = logits(engine, &program, WHOLE, &weights, &values);
+                    assert_close(&actual, &expected, 2e-5, &format!("{:?}", program.ops[0]));
                 }
             }
         }
@@ -52,7 +53,7 @@ fn group_norm_in_place_is_its_reference() {
 }
 
 #[test]
-fn group_norm_between_two_buffers_is_its_reference() {
+fn group_norm_between_two_buffers_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     for dims in SIZES {
@@ -68,9 +69,9 @@ fn group_norm_between_two_buffers_is_its_reference() {
     }
 }
 
-/// A block that norms first adds to what it normed.
+/// A block that begins with a norm adds its result to the input of the norm.
 #[test]
-fn group_norm_between_two_buffers_leaves_what_it_reads() {
+fn group_norm_between_two_buffers_does_not_change_its_input() {
     let Some(engine) = engine() else { return };
     let (dims, channels) = ([9, 4, 2], 6);
     let [from, to] = [0, 1].map(|buffer| View { buffer, channels: 0..channels });
@@ -86,10 +87,10 @@ fn group_norm_between_two_buffers_leaves_what_it_reads() {
     assert_eq!(logits(&engine, &program, WHOLE, &weights, &values), values);
 }
 
-/// Two million values around a mean a thousand times their deviation: sums of squares in f32 would
-/// lose the variance altogether.
+/// The mean of the two million values is a thousand times their deviation. Sums of squares in f32
+/// would lose the variance.
 #[test]
-fn group_norm_keeps_its_precision_far_from_zero() {
+fn group_norm_is_precise_far_from_zero() {
     let (dims, channels) = ([101, 99, 97], 2);
     let program = norm_program(dims, channels, 1, Activation::Identity);
     let ones = Array { shape: vec![channels], values: vec![1.0; channels] };
@@ -102,14 +103,14 @@ fn group_norm_keeps_its_precision_far_from_zero() {
     let voxels = program.buffers[0].num_voxels();
     let normed = voxels..(channels + 1) * voxels;
     for engine in engines() {
-        let found = logits(&engine, &program, WHOLE, &weights, &values);
-        assert_close(&found[normed.clone()], &expected[normed.clone()], 2e-4, "far from zero");
+        let actual = logits(&engine, &program, WHOLE, &weights, &values);
+        assert_close(&actual[normed.clone()], &expected[normed.clone()], 2e-4, "far from zero");
     }
 }
 
-/// The same where a convolution's kernel takes the statistics of what it writes.
+/// The kernel of a convolution also computes the statistics of its output.
 #[test]
-fn statistics_taken_on_the_way_keep_their_precision_far_from_zero() {
+fn statistics_computed_by_a_convolution_are_precise_far_from_zero() {
     let Some(engine) = engine() else { return };
     let (dims, channels) = ([101, 51, 47], 2);
     let [from, to] = [0, 1].map(|buffer| View { buffer, channels: 0..channels });
@@ -120,7 +121,7 @@ fn statistics_taken_on_the_way_keep_their_precision_far_from_zero() {
         input: from,
         output: to,
     };
-    // Every voxel as it is.
+    // The convolution is the identity.
     let taps = (0..channels * 27).map(|tap| f32::from(tap % 27 == 13)).collect();
     let mut weights =
         Weights::from([("taps".into(), Array { shape: vec![channels, 3, 3, 3], values: taps })]);
@@ -133,7 +134,7 @@ fn statistics_taken_on_the_way_keep_their_precision_far_from_zero() {
     let values: Vec<f32> = (0..num_values).map(|_| rng.random_range(999.0..1001.0)).collect();
     let expected = reference::run(&program, &weights, &values);
     for options in [WHOLE, PlanOptions { slab_bytes: 1 << 20, ..WHOLE }] {
-        let found = logits(&engine, &program, options, &weights, &values);
-        assert_close(&found, &expected, 2e-4, &format!("{options:?}"));
+        let actual = logits(&engine, &program, options, &weights, &values);
+        assert_close(&actual, &expected, 2e-4, &format!("{options:?}"));
     }
 }

@@ -1,5 +1,5 @@
-//! Smaller maps from larger ones and back: pooling, up-sampling, squeezing, and the orthogonal
-//! mixing that follows a squeeze.
+//! Changes of resolution: pooling, upsampling, space-to-depth, and the orthogonal convolution that
+//! follows it.
 
 use model_core::{Array, Buffer, Op, Program, View, Weights};
 use rand::SeedableRng;
@@ -9,7 +9,7 @@ use shaders::reference;
 use super::{FINE, SIZES, array, assert_close, check, engine, logits, random};
 
 #[test]
-fn pooling_and_upsampling_are_their_references() {
+fn pooling_and_upsampling_agree_with_their_references() {
     let Some(engine) = engine() else { return };
     for dims in SIZES {
         for channels in [1, 3, 40] {
@@ -26,7 +26,7 @@ fn pooling_and_upsampling_are_their_references() {
 }
 
 #[test]
-fn squeezing_and_its_inverse_are_their_references() {
+fn space_to_depth_and_its_inverse_agree_with_their_references() {
     let Some(engine) = engine() else { return };
     for dims in SIZES {
         for channels in [1, 3, 17] {
@@ -46,9 +46,9 @@ fn reflect(from: View, to: View, transposed: bool) -> Op {
     Op::Reflect { from, to, vectors: "v".into(), transposed }
 }
 
-/// The reference reflects in one vector after the other; the engine multiplies by their matrix.
+/// The reference applies one reflection after the other, the engine multiplies by their matrix.
 #[test]
-fn an_orthogonal_convolution_is_its_reference() {
+fn an_orthogonal_convolution_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(13);
     for dims in SIZES {
@@ -68,22 +68,22 @@ fn an_orthogonal_convolution_is_its_reference() {
     }
 }
 
-/// A level that can be rewound: half of the channels stay as they are, the others go down, are
-/// mixed, and come back beside them.
-fn there_and_back(channels: usize, dims: [usize; 3]) -> Program {
+/// Returns a reversible level: half of the channels are unchanged, the others go through
+/// space-to-depth, an orthogonal convolution, and the inverses of both.
+fn round_trip(channels: usize, dims: [usize; 3]) -> Program {
     let view = |buffer: usize, channels| View { buffer, channels };
     let (all, below) = (view(0, 0..2 * channels), 0..8 * channels);
-    let goes_down = view(0, channels..2 * channels);
+    let moved = view(0, channels..2 * channels);
     let [squeezed, mixed] = [1, 2].map(|buffer| view(buffer, below.clone()));
     let narrow = Buffer { channels: 8 * channels, dims };
     let wide = Buffer { channels: 2 * channels, dims: dims.map(|d| 2 * d) };
     Program {
         buffers: vec![wide, narrow.clone(), narrow],
         ops: vec![
-            Op::SpaceToDepth { from: goes_down.clone(), to: squeezed.clone() },
+            Op::SpaceToDepth { from: moved.clone(), to: squeezed.clone() },
             reflect(squeezed.clone(), mixed.clone(), false),
             reflect(mixed, squeezed.clone(), true),
-            Op::DepthToSpace { from: squeezed, to: goes_down },
+            Op::DepthToSpace { from: squeezed, to: moved },
         ],
         input: all.clone(),
         output: all,
@@ -91,21 +91,21 @@ fn there_and_back(channels: usize, dims: [usize; 3]) -> Program {
 }
 
 #[test]
-fn a_squeezed_and_mixed_map_comes_back() {
+fn a_reversible_level_restores_its_input() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(14);
     let (channels, dims) = (3, [5, 3, 7]);
-    let program = there_and_back(channels, dims);
+    let program = round_trip(channels, dims);
     let vectors = array(&mut rng, &[8, 8 * channels]);
     let values = random(&mut rng, 2 * channels * program.buffers[0].num_voxels());
     let run = |program: &Program, vectors: Array| {
         logits(&engine, program, FINE, &Weights::from([("v".into(), vectors)]), &values)
     };
-    assert_close(&run(&program, vectors.clone()), &values, 1e-5, "there and back");
+    assert_close(&run(&program, vectors.clone()), &values, 1e-5, "round trip");
     let zero = Array { shape: vec![1, 8 * channels], values: vec![0.0; 8 * channels] };
-    assert_eq!(run(&program, zero), values, "a move changes no value");
+    assert_eq!(run(&program, zero), values, "without mixing no value changes");
 
-    // Halfway it is another map, the one of the reference.
+    // The first half of the operations agrees with the reference.
     let mut program = program;
     program.ops.truncate(2);
     program.output = View { buffer: 2, channels: 0..8 * channels };

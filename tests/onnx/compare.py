@@ -3,12 +3,12 @@
     pip install onnx onnxruntime numpy
     REWIND_ONNX=exports cargo test --test integration onnx     # every preset, narrow
     rewind export --model model.safetensors --onnx exports/mine/model.onnx \\
-        --onnx-sample exports/mine/test_data_set_0          # a model of one's own
+        --onnx-sample exports/mine/test_data_set_0          # another model
     python tests/onnx/compare.py exports
 
-Each folder in `exports` holds a `model.onnx` and a `test_data_set_0`. The file is checked by ONNX's
-own checker with shape inference; the logits have to agree within 1e-4, and those of a batch of two
-with those of each image. Images of sizes that the network does not take have to be refused.
+Each folder in `exports` contains a `model.onnx` and a `test_data_set_0`. ONNX's checker checks the file,
+with shape inference. The logits must agree within 1e-4, also in a batch of two. Images of sizes that the
+network does not take must be refused.
 """
 
 import json
@@ -20,7 +20,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-WITHIN = 1e-4
+TOLERANCE = 1e-4
 
 
 def tensor(file):
@@ -30,7 +30,7 @@ def tensor(file):
 
 
 def refuses_other_sizes(session, image, properties):
-    """Whether each axis is refused at every size below the least, and off the multiples."""
+    """Returns whether each axis is refused below the smallest size and at sizes that are no multiples."""
     size = json.loads(properties["size"])
     for axis in (2, 3, 4):
         for extent in {1, size["at_least"] - 1, size["at_least"] + 1}:
@@ -57,14 +57,14 @@ def compare(folder):
     properties = session.get_modelmeta().custom_metadata_map
     assert "not a medical device" in properties["disclaimer"], properties
     image, expected = (tensor(folder / "test_data_set_0" / f"{name}_0.pb") for name in ("input", "output"))
-    (found,) = session.run(["logits"], {"image": image})
-    assert found.shape == expected.shape, (found.shape, expected.shape)
+    (actual,) = session.run(["logits"], {"image": image})
+    assert actual.shape == expected.shape, (actual.shape, expected.shape)
     two = np.concatenate([image, image[:, :, ::-1]])
     (both,) = session.run(["logits"], {"image": two})
-    (turned,) = session.run(["logits"], {"image": np.ascontiguousarray(two[1:])})
-    batch = max(np.abs(both[0] - found[0]).max(), np.abs(both[1] - turned[0]).max())
-    difference = np.abs(found - expected).max()
-    within = difference <= WITHIN and batch <= WITHIN and refuses_other_sizes(session, image, properties)
+    (reversed_image,) = session.run(["logits"], {"image": np.ascontiguousarray(two[1:])})
+    batch = max(np.abs(both[0] - actual[0]).max(), np.abs(both[1] - reversed_image[0]).max())
+    difference = np.abs(actual - expected).max()
+    within = difference <= TOLERANCE and batch <= TOLERANCE and refuses_other_sizes(session, image, properties)
     size = file.stat().st_size / 1e6
     print(
         f"{folder.name:20} {'x'.join(map(str, image.shape)):18} {size:8.2f} MB  largest logit "

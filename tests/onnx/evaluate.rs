@@ -1,16 +1,16 @@
-//! The operators of an export in plain loops and f64, from ONNX's own description of them
-//! (<https://onnx.ai/onnx/operators/>): what an export means, whoever runs it.
+//! Evaluates the operators of an export in plain loops and f64, after ONNX's description of the
+//! operators (<https://onnx.ai/onnx/operators/>).
 
 use std::collections::HashMap;
 
 use trainer_export::onnx::proto::{self, AttributeProto, GraphProto, NodeProto};
 
-/// Numbers with a shape, whatever their type in the file.
+/// A tensor of any type in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     pub shape: Vec<usize>,
     pub values: Vec<f64>,
-    /// Whether they are whole numbers, which a division cuts.
+    /// Whether the values are integers, whose division truncates.
     pub is_integer: bool,
 }
 
@@ -38,13 +38,14 @@ impl Tensor {
         Tensor { values: self.values.iter().map(|&v| f(v)).collect(), ..self.clone() }
     }
 
-    fn picked(&self, shape: Vec<usize>, strides: &[usize], start: usize) -> Tensor {
+    /// Copies the elements at the given strides.
+    fn strided(&self, shape: Vec<usize>, strides: &[usize], start: usize) -> Tensor {
         let values = offsets(&shape, strides).into_iter().map(|at| self.values[start + at]);
         Tensor { values: values.collect(), shape, is_integer: self.is_integer }
     }
 
-    /// The values before an axis, along it, and after it.
-    fn around(&self, axis: usize) -> [usize; 3] {
+    /// Returns the number of values before an axis, along it and after it.
+    fn extents_around(&self, axis: usize) -> [usize; 3] {
         let product = |extents: &[usize]| extents.iter().product();
         [product(&self.shape[..axis]), self.shape[axis], product(&self.shape[axis + 1..])]
     }
@@ -54,14 +55,14 @@ fn strides(shape: &[usize]) -> Vec<usize> {
     (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect()
 }
 
-/// Where the elements of a shape lie, last axis fastest.
+/// Returns the offsets of the elements of a shape, last axis fastest.
 fn offsets(shape: &[usize], strides: &[usize]) -> Vec<usize> {
-    shape.iter().zip(strides).fold(vec![0], |places, (&extent, &stride)| {
-        places.iter().flat_map(|at| (0..extent).map(move |n| at + n * stride)).collect()
+    shape.iter().zip(strides).fold(vec![0], |offsets, (&extent, &stride)| {
+        offsets.iter().flat_map(|at| (0..extent).map(move |n| at + n * stride)).collect()
     })
 }
 
-/// The graph's output for its input.
+/// Returns the graph's output for an input.
 pub fn evaluate(graph: &GraphProto, input: Tensor) -> Tensor {
     let constants = graph.initializer.iter().map(|t| (t.name.clone(), Tensor::read(t)));
     let mut values: HashMap<String, Tensor> = constants.collect();
@@ -80,12 +81,12 @@ fn run(node: &NodeProto, inputs: &[&Tensor]) -> Tensor {
     let x = inputs[0];
     match &*node.op_type {
         "Conv" => convolution(inputs, attribute("pads").expect("pads").ints[0], integer("group")),
-        "Add" => by_pairs(x, inputs[1], |a, b| a + b),
-        "Sub" => by_pairs(x, inputs[1], |a, b| a - b),
-        "Mul" => by_pairs(x, inputs[1], |a, b| a * b),
-        "Div" if x.is_integer => by_pairs(x, inputs[1], |a, b| (a / b).trunc()),
-        "Div" => by_pairs(x, inputs[1], |a, b| a / b),
-        "Max" => by_pairs(x, inputs[1], f64::max),
+        "Add" => broadcast(x, inputs[1], |a, b| a + b),
+        "Sub" => broadcast(x, inputs[1], |a, b| a - b),
+        "Mul" => broadcast(x, inputs[1], |a, b| a * b),
+        "Div" if x.is_integer => broadcast(x, inputs[1], |a, b| (a / b).trunc()),
+        "Div" => broadcast(x, inputs[1], |a, b| a / b),
+        "Max" => broadcast(x, inputs[1], f64::max),
         "Sqrt" => x.map(f64::sqrt),
         "Relu" => x.map(|v| v.max(0.0)),
         "LeakyRelu" => {
@@ -98,60 +99,61 @@ fn run(node: &NodeProto, inputs: &[&Tensor]) -> Tensor {
             assert!(
                 ["kernel_shape", "strides"].iter().all(|name| attribute(name).is_some_and(is_two))
             );
-            (2..5).fold(x.clone(), halved)
+            (2..5).fold(x.clone(), halve)
         }
         "Resize" => {
             let text = |name: &str| attribute(name).and_then(|a| a.s.clone()).unwrap_or_default();
             assert_eq!(text("mode"), b"linear");
             assert_eq!(text("coordinate_transformation_mode"), b"half_pixel");
             assert_eq!(inputs[1].values, [1.0, 1.0, 2.0, 2.0, 2.0]);
-            (2..5).fold(x.clone(), doubled)
+            (2..5).fold(x.clone(), double)
         }
         "Slice" => {
             let [start, end, axis] = [1, 2, 3].map(|n| inputs[n].values[0] as usize);
             let mut shape = x.shape.clone();
             shape[axis] = end - start;
             let strides = strides(&x.shape);
-            x.picked(shape, &strides, start * strides[axis])
+            x.strided(shape, &strides, start * strides[axis])
         }
-        "Concat" => joined(inputs, integer("axis")),
+        "Concat" => concat(inputs, integer("axis")),
         "Shape" => {
             let dims = &x.shape[integer("start")..];
             let values = dims.iter().map(|&d| d as f64).collect();
             Tensor { shape: vec![dims.len()], values, is_integer: true }
         }
         "Reshape" => {
-            let kept =
+            let resolve =
                 |(axis, extent): (usize, usize)| if extent == 0 { x.shape[axis] } else { extent };
             let shape: Vec<usize> =
-                inputs[1].integers().into_iter().enumerate().map(kept).collect();
-            let (wanted, found) = (shape.iter().product::<usize>(), x.values.len());
-            assert_eq!(wanted, found, "Reshape to {shape:?}");
+                inputs[1].integers().into_iter().enumerate().map(resolve).collect();
+            let (new_len, old_len) = (shape.iter().product::<usize>(), x.values.len());
+            assert_eq!(new_len, old_len, "Reshape to {shape:?}");
             Tensor { shape, ..x.clone() }
         }
         "Expand" => {
             let shape = inputs[1].integers();
-            by_pairs(x, &Tensor { shape, values: vec![], is_integer: false }, |a, _| a)
+            broadcast(x, &Tensor { shape, values: vec![], is_integer: false }, |a, _| a)
         }
         "Transpose" => {
             let (order, old) = (&attribute("perm").expect("perm").ints, strides(&x.shape));
-            let from = |all: &[usize]| order.iter().map(|&axis| all[axis as usize]).collect();
-            let (shape, moved): (Vec<usize>, Vec<usize>) = (from(&x.shape), from(&old));
-            x.picked(shape, &moved, 0)
+            let permute = |all: &[usize]| order.iter().map(|&axis| all[axis as usize]).collect();
+            let (shape, strides): (Vec<usize>, Vec<usize>) = (permute(&x.shape), permute(&old));
+            x.strided(shape, &strides, 0)
         }
-        other => panic!("expected an operator that exports have, found {other}"),
+        other => panic!("expected an operator of an export, found {other}"),
     }
 }
 
-/// With ONNX's broadcasting: shapes are compared from their ends, and an extent of 1 fits any.
-/// Where only a shape is given, the values of the other fill it.
-fn by_pairs(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Tensor {
+/// Applies a function to pairs of elements, with ONNX's broadcasting: shapes are aligned at their
+/// ends, and an extent of 1 is repeated. If `b` has a shape without values, `a` is expanded to this
+/// shape.
+fn broadcast(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Tensor {
     let rank = a.shape.len().max(b.shape.len());
     let extent = |t: &Tensor, axis: usize| {
         (axis + t.shape.len()).checked_sub(rank).map_or(1, |axis| t.shape[axis])
     };
     let shape: Vec<usize> = (0..rank).map(|axis| extent(a, axis).max(extent(b, axis))).collect();
-    let places = |t: &Tensor| {
+    let element_offsets = |t: &Tensor| {
         let own = strides(&t.shape);
         let stride = |axis: usize| match extent(t, axis) {
             1 => 0,
@@ -159,14 +161,14 @@ fn by_pairs(a: &Tensor, b: &Tensor, f: impl Fn(f64, f64) -> f64) -> Tensor {
         };
         offsets(&shape, &(0..rank).map(stride).collect::<Vec<_>>())
     };
-    let pairs = places(a).into_iter().zip(places(b));
+    let pairs = element_offsets(a).into_iter().zip(element_offsets(b));
     let value = |at: usize| b.values.get(at).copied().unwrap_or(f64::NAN);
     let values = pairs.map(|(at_a, at_b)| f(a.values[at_a], value(at_b))).collect();
     Tensor { shape, values, is_integer: a.is_integer }
 }
 
 fn mean(x: &Tensor, axis: usize) -> Tensor {
-    let [before, along, after] = x.around(axis);
+    let [before, along, after] = x.extents_around(axis);
     let sum = |at: usize| {
         (0..along).map(move |n| x.values[(at / after * along + n) * after + at % after])
     };
@@ -176,46 +178,50 @@ fn mean(x: &Tensor, axis: usize) -> Tensor {
     Tensor { shape, values, is_integer: false }
 }
 
-/// Each two along an axis made one by `f` of their places.
-fn along(
+/// Resizes an axis. Each new value is the maximum or the weighted sum of two old values, whose
+/// positions and weights `sources` returns.
+fn resize_axis(
     x: &Tensor,
     axis: usize,
     extent: usize,
-    f: impl Fn(usize) -> [(usize, f64); 2],
-    max: bool,
+    sources: impl Fn(usize) -> [(usize, f64); 2],
+    is_max: bool,
 ) -> Tensor {
-    let [before, length, after] = x.around(axis);
+    let [before, length, after] = x.extents_around(axis);
     let mut shape = x.shape.clone();
     shape[axis] = extent;
     let mut values = Vec::with_capacity(before * extent * after);
     for block in 0..before {
         for n in 0..extent {
-            let [(low, a), (high, b)] = f(n);
-            let at = |place: usize| (block * length + place) * after;
-            for (x, y) in x.values[at(low)..][..after].iter().zip(&x.values[at(high)..][..after]) {
-                values.push(if max { x.max(*y) } else { a * x + b * y });
+            let [(low, a), (high, b)] = sources(n);
+            let start = |position: usize| (block * length + position) * after;
+            for (x, y) in
+                x.values[start(low)..][..after].iter().zip(&x.values[start(high)..][..after])
+            {
+                values.push(if is_max { x.max(*y) } else { a * x + b * y });
             }
         }
     }
     Tensor { shape, values, is_integer: false }
 }
 
-fn halved(x: Tensor, axis: usize) -> Tensor {
-    along(&x, axis, x.shape[axis] / 2, |n| [(2 * n, 1.0), (2 * n + 1, 1.0)], true)
+fn halve(x: Tensor, axis: usize) -> Tensor {
+    resize_axis(&x, axis, x.shape[axis] / 2, |n| [(2 * n, 1.0), (2 * n + 1, 1.0)], true)
 }
 
-/// Linear, at the half pixels: place n lies at (n + 1/2) / 2 − 1/2 of the input, kept within it.
-fn doubled(x: Tensor, axis: usize) -> Tensor {
+/// Doubles an axis by linear interpolation at half pixels: position n is at (n + 1/2) / 2 − 1/2 of
+/// the input, clamped to its ends.
+fn double(x: Tensor, axis: usize) -> Tensor {
     let last = x.shape[axis] - 1;
     let between = |n: usize| {
-        let place = ((n as f64 + 0.5) / 2.0 - 0.5).clamp(0.0, last as f64);
-        let (low, share) = (place as usize, place.fract());
-        [(low, 1.0 - share), ((low + 1).min(last), share)]
+        let position = ((n as f64 + 0.5) / 2.0 - 0.5).clamp(0.0, last as f64);
+        let (low, fraction) = (position as usize, position.fract());
+        [(low, 1.0 - fraction), ((low + 1).min(last), fraction)]
     };
-    along(&x, axis, 2 * x.shape[axis], between, false)
+    resize_axis(&x, axis, 2 * x.shape[axis], between, false)
 }
 
-fn joined(inputs: &[&Tensor], axis: usize) -> Tensor {
+fn concat(inputs: &[&Tensor], axis: usize) -> Tensor {
     let mut shape = inputs[0].shape.clone();
     shape[axis] = inputs.iter().map(|t| t.shape[axis]).sum();
     let before: usize = shape[..axis].iter().product();
@@ -227,32 +233,35 @@ fn joined(inputs: &[&Tensor], axis: usize) -> Tensor {
     Tensor { shape, values, is_integer: inputs[0].is_integer }
 }
 
-/// Of one image: weights `[to, from / groups, e, e, e]`, zeros around it.
+/// Convolves one image with weights `[out_channels, in_channels / groups, e, e, e]` and zero
+/// padding.
 fn convolution(inputs: &[&Tensor], pad: i64, groups: usize) -> Tensor {
     let (x, weight) = (inputs[0], inputs[1]);
-    let [to, members, extent] = [weight.shape[0], weight.shape[1], weight.shape[2]];
+    let [out_channels, group_size, extent] = [weight.shape[0], weight.shape[1], weight.shape[2]];
     let dims = [x.shape[2], x.shape[3], x.shape[4]];
     let voxels: usize = dims.iter().product();
-    assert_eq!((x.shape[0], x.shape[1]), (1, members * groups));
-    let mut values = vec![0.0; to * voxels];
+    assert_eq!((x.shape[0], x.shape[1]), (1, group_size * groups));
+    let mut values = vec![0.0; out_channels * voxels];
     for (o, out) in values.chunks_exact_mut(voxels).enumerate() {
         out.fill(inputs.get(2).map_or(0.0, |bias| bias.values[o]));
-        for member in 0..members {
-            let from = &x.values[(o / (to / groups) * members + member) * voxels..][..voxels];
-            let kernel = &weight.values[(o * members + member) * extent.pow(3)..];
-            for (tap, place) in offsets(&[extent; 3], &[1 << 16, 1 << 8, 1]).into_iter().enumerate()
+        for member in 0..group_size {
+            let input =
+                &x.values[(o / (out_channels / groups) * group_size + member) * voxels..][..voxels];
+            let kernel = &weight.values[(o * group_size + member) * extent.pow(3)..];
+            for (tap, packed) in
+                offsets(&[extent; 3], &[1 << 16, 1 << 8, 1]).into_iter().enumerate()
             {
                 let shift =
-                    [place >> 16, (place >> 8) & 255, place & 255].map(|at| at as i64 - pad);
-                add_shifted(out, from, dims, shift, kernel[tap]);
+                    [packed >> 16, (packed >> 8) & 255, packed & 255].map(|at| at as i64 - pad);
+                add_shifted(out, input, dims, shift, kernel[tap]);
             }
         }
     }
-    Tensor { shape: vec![1, to, dims[0], dims[1], dims[2]], values, is_integer: false }
+    Tensor { shape: vec![1, out_channels, dims[0], dims[1], dims[2]], values, is_integer: false }
 }
 
-/// `out[p] += weight · from[p + shift]` wherever that lies inside.
-fn add_shifted(out: &mut [f64], from: &[f64], dims: [usize; 3], shift: [i64; 3], weight: f64) {
+/// Adds `weight · input[p + shift]` to `out[p]` for each p with p + shift inside the input.
+fn add_shifted(out: &mut [f64], input: &[f64], dims: [usize; 3], shift: [i64; 3], weight: f64) {
     let inside = |axis: usize| {
         let low = (-shift[axis]).max(0) as usize;
         low..(dims[axis] as i64 - shift[axis].max(0)) as usize
@@ -263,7 +272,7 @@ fn add_shifted(out: &mut [f64], from: &[f64], dims: [usize; 3], shift: [i64; 3],
             let row = (k * dims[1] + j) * dims[2];
             let other = (moved(k, 0) * dims[1] + moved(j, 1)) * dims[2];
             for i in inside(2) {
-                out[row + i] += weight * from[other + moved(i, 2)];
+                out[row + i] += weight * input[other + moved(i, 2)];
             }
         }
     }
