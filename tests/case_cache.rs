@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use integration_tests::{held_bytes, in_child_process, most_held_bytes};
+use integration_tests::{held_bytes, in_child_process, take_peak_bytes};
 use model_core::{Foreground, PreprocessConfig, UNetConfig};
 use trainer_data::cases::Cases;
 use trainer_data::data_set::DataSet;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, write::GzEncoder};
-use integration_tests::{data, held_bytes, in_child_process, most_held_bytes};
+use integration_tests::{data, held_bytes, in_child_process, take_peak_bytes};
 use model_core::task::dataset::Manifest;
 use model_core::{Affine, Bundle, Error, Grid, LabelMap, Placement, Volume, formats::nifti};
 use rand::{Rng, SeedableRng};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use burn::tensor::Device;
-use integration_tests::most_held_bytes;
+use integration_tests::take_peak_bytes;
 use model_core::{
     Bundle, Case, Foreground, LabelMap, PreprocessConfig, UNetConfig, formats::nifti, phantom,
     preprocess,
@@ -98,7 +98,7 @@ fn the_memory_of_a_forward_pass_agrees_with_the_estimate() {
             // The first pass allocates buffers that all later ones use.
             drop(trainer_train::model::logits(&network, &input, &Device::flex()));
             let before = integration_tests::held_bytes();
-            most_held_bytes();
+            take_peak_bytes();
             drop(trainer_train::model::logits(&network, &input, &Device::flex()));
             format!("{}", take_peak_bytes() - before)
         });

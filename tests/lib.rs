@@ -8,7 +8,7 @@ mod test_engine;
 pub use child_process::{ChildOutcome, in_child_process, peak_bytes};
 pub use narrow_networks::narrow_network;
 pub use test_engine::engine;
-pub use trainer_bench::counting::{held_bytes, most_held_bytes};
+pub use trainer_bench::counting_allocator::{held_bytes, take_peak_bytes};
 
 use std::env;
 use std::io::Write;

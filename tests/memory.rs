@@ -30,7 +30,7 @@ fn measured_bytes(test: &str, argument: &str) -> [u64; 2] {
     let outcome = integration_tests::in_child_process(test, argument, |argument| {
         let (config, dims, precision) = parse(argument);
         let device = burn::tensor::Device::flex();
-        let measurement = measure(&config, dims, precision, &device).unwrap();
+        let measurement = measure_step(&config, dims, precision, &device).unwrap();
         format!("{} {}", measurement.stored_bytes, measurement.peak_bytes)
     });
     let answer = outcome.answer.unwrap();

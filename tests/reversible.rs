@@ -204,9 +204,9 @@ fn stored_and_peak_bytes(blocks: usize, reversible: bool) -> (usize, usize) {
     let before = integration_tests::held_bytes();
     let y = forward(&sequence, x);
     let stored = integration_tests::held_bytes() - before;
-    integration_tests::most_held_bytes();
+    integration_tests::take_peak_bytes();
     let gradients = y.sum().backward();
-    let peak = integration_tests::most_held_bytes() - before;
+    let peak = integration_tests::take_peak_bytes() - before;
     drop(gradients);
     (stored, peak)
 }
@@ -258,9 +258,9 @@ fn the_peak_holds_only_the_documented_tensors() {
                 let before = integration_tests::held_bytes();
                 let y = forward(&sequence, random([1, 32, 32, 32, 32], &device));
                 let seed = random([1, 32, 32, 32, 32], &device);
-                integration_tests::most_held_bytes();
+                integration_tests::take_peak_bytes();
                 let gradients = backward(vec![(y, seed)]);
-                let peak = integration_tests::most_held_bytes() - before;
+                let peak = integration_tests::take_peak_bytes() - before;
                 drop(gradients);
                 peak
             };

@@ -149,7 +149,7 @@ pub fn replay(target: &Target, file: &Path) -> io::Result<String> {
     let before = held_bytes();
     take_peak_bytes();
     let afterwards = (target.read)(&input);
-    let held = most_held_bytes().saturating_sub(before);
+    let held = take_peak_bytes().saturating_sub(before);
     let elapsed = started.elapsed();
     assert!(held <= allowed, "expected at most {allowed} bytes held, found {held}");
     let outcome = if afterwards.is_some() { "read" } else { "refused" };
