@@ -10,11 +10,8 @@ use trainer_run::config::{AUGMENTATIONS, AugmentSettings, Sources, TrainConfig};
 use trainer_run::rng::{RngStream, generator};
 
 fn network(channels: usize) -> UNetConfig {
-    UNetConfig {
-        widths: vec![8, 16],
-        groups: 4,
-        ..UNetConfig::preset("demo", channels, 2).unwrap()
-    }
+    let demo = UNetConfig::preset("demo", channels, 2).unwrap();
+    demo.with(|demo| (demo.widths, demo.groups) = (vec![8, 16], Some(4))).unwrap()
 }
 
 /// Returns a case of 16³ voxels with the given intensity and label of each voxel index. Its second

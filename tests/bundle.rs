@@ -9,12 +9,11 @@ use model_core::{
 
 /// Returns the smallest valid network.
 fn network() -> UNetConfig {
-    UNetConfig {
-        widths: vec![2],
-        expand_ratio: 1,
-        groups: 1,
-        ..UNetConfig::preset("demo", 1, 2).unwrap()
-    }
+    let demo = UNetConfig::preset("demo", 1, 2).unwrap();
+    let smallest = demo.with(|demo| {
+        (demo.widths, demo.expand_ratio, demo.groups) = (vec![2], 1, Some(1));
+    });
+    smallest.unwrap()
 }
 
 /// Returns a bundle of the small network, whose weights are multiples of 1/8.
@@ -198,7 +197,9 @@ fn contradictory_bundles_are_neither_read_nor_written() {
         ("background as a label", |card| card.task.labels[0].code = 0),
         ("no regions", |card| card.task.regions.clear()),
         ("a spacing of zero", |card| card.preprocess.spacing_mm = Some([1.0, 0.0, 1.0])),
-        ("another network's weights", |card| card.network.blocks = 2),
+        ("another network's weights", |card| {
+            card.network = card.network.with(|network| network.blocks = 2).unwrap();
+        }),
         ("a name of 201 letters", |card| card.name = "x".repeat(201)),
         ("a warning of 2001 letters", |card| card.warning = "x".repeat(2001)),
         ("a license of 2001 letters", |card| card.provenance.licence = "é".repeat(2001)),

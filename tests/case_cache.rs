@@ -19,7 +19,8 @@ const DATA: &str = "REWIND_CACHE_TEST_DATA";
 const SIZE: usize = 40;
 
 fn network() -> UNetConfig {
-    UNetConfig { widths: vec![8, 16], groups: 4, ..UNetConfig::preset("demo", 4, 3).unwrap() }
+    let demo = UNetConfig::preset("demo", 4, 3).unwrap();
+    demo.with(|demo| (demo.widths, demo.groups) = (vec![8, 16], Some(4))).unwrap()
 }
 
 fn config(data: &Path) -> TrainConfig {

@@ -174,8 +174,8 @@ fn centroid(dims: [usize; 3], weight: impl Fn(usize) -> f64) -> [f64; 3] {
 /// ellipsoid moves the center of its labels.
 #[test]
 fn resampled_labels_are_aligned_with_the_resampled_image_and_can_be_restored() {
-    let mut network = UNetConfig::preset("demo", 1, 3).unwrap();
-    network.widths.truncate(1);
+    let demo = UNetConfig::preset("demo", 1, 3).unwrap();
+    let network = demo.with(|demo| demo.widths.truncate(1)).unwrap();
     let cases = [
         ([1.0; 3], [2.0; 3], 0.93),
         ([1.0; 3], [4.0; 3], 0.85),

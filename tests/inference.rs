@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use burn::tensor::Device;
 use integration_tests::take_peak_bytes;
 use model_core::{
-    Bundle, Case, Foreground, LabelMap, PreprocessConfig, UNetConfig, formats::nifti, phantom,
-    preprocess,
+    Bundle, Case, Foreground, LabelMap, NetworkSettings, PreprocessConfig, UNetConfig,
+    formats::nifti, phantom, preprocess,
 };
 use trainer_predict::fit::Extent;
 use trainer_predict::inputs::{self, Inputs, Split};
@@ -22,10 +22,10 @@ use trainer_run::config::TrainConfig;
 pub(crate) fn models() -> Vec<Bundle> {
     static MODELS: OnceLock<Vec<Bundle>> = OnceLock::new();
     let train = |folder: &Path, seed: u64| {
-        let network = UNetConfig {
+        let network = NetworkSettings {
             widths: vec![8, 16],
-            groups: 4,
-            ..UNetConfig::preset("demo", 0, 0).unwrap()
+            groups: Some(4),
+            ..NetworkSettings::preset("demo").unwrap()
         };
         let config = TrainConfig {
             network: Some(network),
@@ -85,10 +85,9 @@ pub(crate) fn find(data: &[PathBuf]) -> Inputs {
 #[test]
 fn the_memory_of_a_forward_pass_agrees_with_the_estimate() {
     let name = "inference::the_memory_of_a_forward_pass_agrees_with_the_estimate";
-    let sizes = |network: &str| UNetConfig {
-        widths: vec![8, 16],
-        groups: 4,
-        ..UNetConfig::preset(network, 4, 3).unwrap()
+    let sizes = |preset: &str| {
+        let network = UNetConfig::preset(preset, 4, 3).unwrap();
+        network.with(|n| (n.widths, n.groups) = (vec![8, 16], Some(4))).unwrap()
     };
     for preset in ["demo", "pendse-baseline", "unet3d"] {
         let outcome = integration_tests::in_child_process(name, preset, |preset| {

@@ -280,7 +280,7 @@ fn network(config: UNetConfig, dims: [usize; 3]) -> (Program, Weights, Vec<f32>)
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let weights = network_weights(&config, &mut rng);
     let program = Program::new(&config, dims).unwrap();
-    let input = random(&mut rng, config.in_channels * dims.iter().product::<usize>());
+    let input = random(&mut rng, config.in_channels() * dims.iter().product::<usize>());
     (program, weights, input)
 }
 
@@ -292,7 +292,7 @@ fn demo() -> UNetConfig {
 fn small_conv2() -> UNetConfig {
     let base = UNetConfig::preset("mbconv-base", 2, 4).unwrap();
     assert_eq!(base.decoder, Decoder::Conv2);
-    UNetConfig { widths: vec![6, 12, 18], groups: 3, ..base }
+    base.with(|base| (base.widths, base.groups) = (vec![6, 12, 18], Some(3))).unwrap()
 }
 
 #[test]

@@ -1,27 +1,30 @@
 //! The memory of a training step agrees with the memory estimate.
 
 use burn::tensor::FloatDType;
-use model_core::UNetConfig;
 use model_core::nets::Precision;
 use model_core::network::config::Vae;
-use model_core::network::memory_estimate::{Mode, Settings, can_rewind, estimate};
+use model_core::network::memory_estimate::{Settings, can_rewind, estimate};
+use model_core::{BackwardMode, UNetConfig};
 use trainer_bench::measure_step;
 
 /// Parses the child process's argument: preset, blocks, mode, size, variational branch, precision.
 fn parse(argument: &str) -> (UNetConfig, [usize; 3], Precision) {
     let words: Vec<&str> = argument.split(' ').collect();
     let number = |n: usize| words[n].parse().unwrap();
-    let mut config = integration_tests::narrow_network(words[0]);
-    config.blocks = number(1);
+    let config = integration_tests::narrow_network(words[0]);
     let dims = [number(3), number(3), number(3) + 2 * config.size_multiple()];
-    config.vae =
-        (words[4] == "vae").then_some(Vae { units: 8, channels: 4, patch: dims, ..Vae::default() });
-    let mode = Mode::ALL.into_iter().find(|mode| mode.name() == words[2]).unwrap();
+    let vae = Vae { units: 8, channels: 4, patch: Some(dims), ..Vae::default() };
+    let config = config.with(|config| {
+        config.blocks = number(1);
+        config.vae = (words[4] == "vae").then_some(vae);
+    });
+    let config = config.unwrap();
+    let mode = BackwardMode::ALL.into_iter().find(|mode| mode.name() == words[2]).unwrap();
     let precision = match words[5] {
         "mixed" => Precision::mixed(FloatDType::F16),
         _ => Precision::F32,
     };
-    (mode.of(&config), dims, precision)
+    (config.in_mode(mode), dims, precision)
 }
 
 /// Returns the stored bytes and the peak bytes of a step in a child process, where nothing else
@@ -57,10 +60,10 @@ fn the_memory_of_a_step_agrees_with_the_estimate() {
     ];
     let mut disagreements = Vec::new();
     for case in cases {
-        for mode in Mode::ALL {
+        for mode in BackwardMode::ALL {
             let argument = case.replace('S', mode.name());
             let (config, dims, precision) = parse(&argument);
-            if mode == Mode::Reversible && !can_rewind(&config) {
+            if mode == BackwardMode::Reversible && !can_rewind(&config) {
                 continue;
             }
             let settings = Settings { precision, ..Settings::default() };

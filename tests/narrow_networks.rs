@@ -11,9 +11,14 @@ use model_core::UNetConfig;
 pub fn narrow_network(preset: &str) -> UNetConfig {
     let config = UNetConfig::preset(preset, 4, 3).expect("a preset's name");
     let (numerator, denominator) = match config.groups {
-        0 => (1, config.widths[0] / 4),
-        groups => (2, groups),
+        None => (1, config.widths[0] / 4),
+        Some(groups) => (2, groups),
     };
     let widths = config.widths.iter().map(|width| width * numerator / denominator).collect();
-    UNetConfig { widths, groups: config.groups.min(2), reflections: 2, ..config }
+    let narrow = config.with(|narrow| {
+        narrow.widths = widths;
+        narrow.groups = narrow.groups.map(|groups| groups.min(2));
+        narrow.reflections = 2;
+    });
+    narrow.expect("a network that can be built")
 }

@@ -41,7 +41,7 @@ fn random_weights(config: &UNetConfig) -> Weights {
 }
 
 fn bundle(preset: &str) -> Bundle {
-    let network = UNetConfig { blocks: 2, ..narrow_network(preset) };
+    let network = narrow_network(preset).with(|network| network.blocks = 2).unwrap();
     let mut bundle = small_bundle();
     bundle.weights = random_weights(&network);
     bundle.card.network = network;

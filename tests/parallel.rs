@@ -148,7 +148,7 @@ fn ranks_find_the_gradient_of_one_device_whatever_their_shares() {
 #[test]
 fn a_variational_branch_is_shared_out_too() {
     let mut config = config(3, 1, LossKind::DiceCe);
-    config.vae = Some(Vae { units: 4, channels: 4, groups: 2, patch: [8; 3] });
+    config.vae = Some(Vae { units: 4, channels: 4, groups: 2, patch: Some([8; 3]) });
     let one = stepped(&config, 1, 1, |_| ()).unwrap();
     assert!(one[0].reports[0].branch.is_some());
     for rank in &stepped(&config, 2, 1, |_| ()).unwrap() {

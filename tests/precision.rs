@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use burn::tensor::{Device, FloatDType};
 use model_core::nets::Precision;
-use model_core::{Task, UNetConfig, Vae};
+use model_core::{BackwardMode, Task, Vae};
 use trainer_data::patches::Batch;
-use trainer_run::config::{Backward, Float, TrainConfig};
+use trainer_run::config::{Float, TrainConfig};
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::checkpoint::{Checkpoint, LAST};
 use trainer_train::drift::{BOUND, Drift};
@@ -77,7 +77,7 @@ fn losses_in_half_precision_agree_with_f32_and_weights_stay_f32() {
 /// The network has a variational branch, whose gradients are added to those of the network.
 #[test]
 fn the_loss_scale_does_not_change_the_gradient() {
-    for backward in [Backward::Stored, Backward::Rewound] {
+    for backward in [BackwardMode::NonReversible, BackwardMode::Reversible] {
         let norms = [Float::F32, Float::F16].map(|float| {
             let config = TrainConfig {
                 backward: Some(backward),
@@ -194,7 +194,7 @@ fn a_deep_sequence_causes_a_warning_about_drift_in_bf16_and_not_in_f32() {
     let warning = |compute, stream| {
         let mut config = in_precision(compute, stream);
         if let Some(network) = &mut config.network {
-            *network = UNetConfig { blocks: 8, ..network.clone() };
+            network.blocks = 8;
         }
         let learner = learner(&config);
         let drift = Drift::of(&learner.network, &batch(0, &config, 1.0), config.patch).unwrap();

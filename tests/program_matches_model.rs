@@ -52,7 +52,8 @@ fn the_parameters_of_the_bundle_are_those_of_the_burn_module() {
 #[test]
 fn the_program_computes_what_the_burn_module_computes() {
     let Some(engine) = integration_tests::engine() else { return };
-    let narrow = PRESETS.map(|preset| (preset, UNetConfig { blocks: 2, ..narrow_network(preset) }));
+    let narrow =
+        PRESETS.map(|preset| (preset, narrow_network(preset).with(|n| n.blocks = 2).unwrap()));
     let original = ["demo", "mbconv-slim", "mbconv-base"]
         .map(|preset| (preset, UNetConfig::preset(preset, 4, 3).unwrap()));
     for (preset, config) in narrow.into_iter().chain(original) {

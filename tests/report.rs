@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use model_core::metrics::Settings;
-use model_core::{Bundle, LabelMap, Task, UNetConfig};
+use model_core::{Bundle, LabelMap, NetworkSettings, Task};
 use trainer_data::data_set::DataSet;
 use trainer_report::{Collector, Gray, HeldOut, REPORT, Report};
 use trainer_run::config::TrainConfig;
@@ -20,10 +20,10 @@ fn train_and_report(folder: &Path) -> Report {
     let (data, run) = (folder.join("data"), folder.join("run"));
     trainer_data::phantom::write(&data, 5, 7, 32).unwrap();
     let config = TrainConfig {
-        network: Some(UNetConfig {
+        network: Some(NetworkSettings {
             widths: vec![8, 16],
-            groups: 4,
-            ..UNetConfig::preset("demo", 0, 0).unwrap()
+            groups: Some(4),
+            ..NetworkSettings::preset("demo").unwrap()
         }),
         held_out: 0.4,
         steps: 4.into(),

@@ -5,13 +5,12 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use integration_tests::narrow_network;
 use model_core::nets::{FeatureMap, Precision, Segment, UNet3d, backward};
-use model_core::network::config::PRESETS;
+use model_core::network::config::{BackwardMode, PRESETS};
 use model_core::network::layers::{self, Backward};
-use model_core::network::memory_estimate::Mode;
 use model_core::{Activation, UNetConfig, Weights};
 
 fn config(blocks: usize) -> UNetConfig {
-    UNetConfig { blocks, ..UNetConfig::preset("demo", 2, 3).unwrap() }
+    UNetConfig::preset("demo", 2, 3).unwrap().with(|demo| demo.blocks = blocks).unwrap()
 }
 
 fn random(shape: [usize; 5], device: &Device) -> Tensor<5> {
@@ -31,9 +30,9 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 /// Returns the blocks of the first level as one segment.
 fn sequence(config: &UNetConfig, precision: Precision, device: &Device) -> Segment {
-    let mut segments = layers::segments(&Mode::Reversible.of(config)).into_iter();
+    let mut segments = layers::segments(&config.in_mode(BackwardMode::Reversible)).into_iter();
     let mut blocks = segments.find(|segment| segment.backward == Backward::Rewound).unwrap();
-    if !config.reversible {
+    if config.backward != BackwardMode::Reversible {
         blocks.backward = Backward::Stored;
     }
     Segment::new(&blocks, precision, device)
@@ -48,7 +47,7 @@ fn the_inverse_recovers_the_input() {
     let device = Device::flex();
     device.seed(1);
     for preset in ["demo", "brugger-4-1", "partially-invres"] {
-        let config = UNetConfig { blocks: 4, ..narrow_network(preset) };
+        let config = narrow_network(preset).with(|network| network.blocks = 4).unwrap();
         let sequence = sequence(&config, Precision::F32, &device);
         let x = random([2, config.widths[0], 6, 5, 7], &device);
         let back = sequence.inverse(forward(&sequence, x.clone()));
@@ -109,20 +108,23 @@ fn gradients_agree_with_plain_autodiff() {
     let cases = PRESETS.iter().flat_map(|preset| [(preset, true), (preset, false)]);
     for (preset, is_rectified) in cases {
         device.seed(2);
-        let mut config = UNetConfig { blocks: 2, ..narrow_network(preset) };
-        if !is_rectified {
-            config.activation = Activation::Identity;
-        }
+        let config = narrow_network(preset).with(|network| {
+            network.blocks = 2;
+            if !is_rectified {
+                network.activation = Activation::Identity;
+            }
+        });
+        let config = config.unwrap();
         let size = config.min_size();
         let [k, j, i] = [size, size, size + config.size_multiple()];
         let x = random([2, 4, k, j, i], &device);
         let seed = random([2, 3, k, j, i], &device);
         let autodiff = device.clone().autodiff();
-        let stored = UNet3d::new(&Mode::NonReversible.of(&config), &autodiff);
+        let stored = UNet3d::new(&config.in_mode(BackwardMode::NonReversible), &autodiff);
         let (expected, expected_x) = gradients(&stored, &x, &seed);
         assert_eq!(expected.len(), model_core::network::config::parameters(&config).len());
-        for mode in [Mode::Reversible, Mode::Checkpointed] {
-            let network = UNet3d::new(&mode.of(&config), &autodiff);
+        for mode in [BackwardMode::Reversible, BackwardMode::Checkpointed] {
+            let network = UNet3d::new(&config.in_mode(mode), &autodiff);
             let network = network.load(&stored.weights()).unwrap();
             let (actual, actual_x) = gradients(&network, &x, &seed);
             let distance = distance(&actual, &expected);
@@ -176,27 +178,29 @@ fn compare_in_mixed_precision() {
 fn mixed_distances(draw: u64, float: FloatDType, activation: Activation) -> (f64, f64) {
     let device = Device::flex();
     device.seed(draw);
-    let config = UNetConfig { blocks: 4, activation, ..narrow_network("mbconv-slim") };
+    let slim = narrow_network("mbconv-slim");
+    let config = slim.with(|slim| (slim.blocks, slim.activation) = (4, activation)).unwrap();
     let x = random([1, 4, 32, 32, 32], &device);
     // The gradient of a loss is small. Sums of larger gradients exceed the range of f16.
     let seed = random([1, 3, 32, 32, 32], &device) * 0.1;
     let autodiff = device.clone().autodiff();
-    let exact = UNet3d::new(&Mode::NonReversible.of(&config), &autodiff);
-    let mixed = |mode: Mode| {
+    let exact = UNet3d::new(&config.in_mode(BackwardMode::NonReversible), &autodiff);
+    let mixed = |mode: BackwardMode| {
         let precision = Precision::mixed(float);
-        let network = UNet3d::in_precision(&mode.of(&config), precision, &autodiff);
+        let network = UNet3d::in_precision(&config.in_mode(mode), precision, &autodiff);
         gradients(&network.load(&exact.weights()).unwrap(), &x, &seed).0
     };
-    let (rewound, stored) = (mixed(Mode::Reversible), mixed(Mode::NonReversible));
+    let (rewound, stored) = (mixed(BackwardMode::Reversible), mixed(BackwardMode::NonReversible));
     let exact = gradients(&exact, &x, &seed).0;
     (distance(&rewound, &stored), distance(&rewound, &exact))
 }
 
 /// Returns the bytes stored between the passes, and the peak bytes of the backward pass, of one
 /// sequence.
-fn stored_and_peak_bytes(blocks: usize, reversible: bool) -> (usize, usize) {
+fn stored_and_peak_bytes(blocks: usize, mode: BackwardMode) -> (usize, usize) {
     let device = Device::flex().autodiff();
-    let config = UNetConfig { reversible, widths: vec![32, 64], ..config(blocks) };
+    let config = config(blocks).with(|config| config.widths = vec![32, 64]).unwrap();
+    let config = config.in_mode(mode);
     let sequence = sequence(&config, Precision::F32, &device);
     let x = random([1, 32, 16, 16, 16], &device);
     // The first pass starts thread pools and allocates buffers that later passes use.
@@ -216,12 +220,12 @@ fn stored_and_peak_bytes(blocks: usize, reversible: bool) -> (usize, usize) {
 fn bytes_stored_for_backward_do_not_grow_with_depth() {
     let name = "reversible::bytes_stored_for_backward_do_not_grow_with_depth";
     let outcome = integration_tests::in_child_process(name, "", |_| {
-        let measure = |reversible| {
+        let measure = |mode| {
             [1, 2, 4, 8]
-                .map(|blocks| stored_and_peak_bytes(blocks, reversible))
+                .map(|blocks| stored_and_peak_bytes(blocks, mode))
                 .map(|(stored, peak)| format!("{stored} {peak}"))
         };
-        [measure(true), measure(false)].concat().join(" ")
+        [measure(BackwardMode::Reversible), measure(BackwardMode::NonReversible)].concat().join(" ")
     });
     let answer = outcome.answer.unwrap();
     let numbers: Vec<usize> = answer.split(' ').map(|word| word.parse().unwrap()).collect();
@@ -251,7 +255,10 @@ fn the_peak_holds_only_the_documented_tensors() {
         let outcome = integration_tests::in_child_process(name, preset, |preset| {
             let config = UNetConfig::preset(preset, 2, 3).unwrap();
             let widths = (0..config.num_levels()).map(|level| 32 << level).collect();
-            let config = UNetConfig { widths, blocks: 4, groups: 2, ..config };
+            let config = config.with(|config| {
+                (config.widths, config.blocks, config.groups) = (widths, 4, Some(2));
+            });
+            let config = config.unwrap();
             let device = Device::flex().autodiff();
             let sequence = sequence(&config, Precision::F32, &device);
             let step = || {

@@ -10,11 +10,12 @@ use std::time::Duration;
 use burn::tensor::Device;
 use model_core::network::config::PRESETS;
 use model_core::{
-    Bundle, Foreground, PreprocessConfig, Task, UNetConfig, Vae, Weights, check_weights,
+    BackwardMode, Bundle, Foreground, NetworkSettings, PreprocessConfig, Task, Vae, Weights,
+    check_weights,
 };
 use trainer_data::patches::Batch;
 use trainer_predict::Predictor;
-use trainer_run::config::{AugmentSettings, Backward, LossKind, TrainConfig};
+use trainer_run::config::{AugmentSettings, LossKind, TrainConfig};
 use trainer_run::rng::{RngStream, generator, normal};
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::checkpoint::{Checkpoint, LAST};
@@ -26,12 +27,12 @@ use crate::training_to_prediction::cache;
 
 /// Returns settings with a narrow network of two levels and a variational branch.
 fn narrow(preset: &str) -> TrainConfig {
-    let network = UNetConfig::preset(preset, 0, 0).unwrap();
+    let network = NetworkSettings::preset(preset).unwrap();
     // Space-to-depth needs four times the width.
     let widths = if preset == "fully-invres" { vec![8, 32] } else { vec![8, 16] };
-    let groups = network.groups.min(2);
+    let groups = network.groups.map(|groups| groups.min(2));
     TrainConfig {
-        network: Some(UNetConfig { widths, groups, ..network }),
+        network: Some(NetworkSettings { widths, groups, ..network }),
         vae: Some(Vae { units: 8, channels: 4, ..Vae::default() }),
         preprocess: PreprocessConfig {
             foreground: Foreground::Nonzero,
@@ -57,7 +58,7 @@ fn a_step_moves_every_parameter_of_every_network_in_every_mode() {
     let task = Task::builtin("brats2021").unwrap();
     for preset in PRESETS {
         let mut results = Vec::new();
-        for backward in [Backward::Stored, Backward::Rewound, Backward::Checkpointed] {
+        for backward in BackwardMode::ALL {
             let patch = [8, 12, 16];
             let config = TrainConfig { patch, backward: Some(backward), ..narrow(preset) };
             let network = config.network(&task).unwrap();
@@ -92,7 +93,7 @@ fn the_gradient_is_that_of_the_sum_of_all_losses() {
     let task = Task::builtin("brats2021").unwrap();
     let patch = [8, 12, 16];
     for preset in ["unet3d", "partially-invres", "fully-invres"] {
-        for backward in [Backward::Stored, Backward::Rewound, Backward::Checkpointed] {
+        for backward in BackwardMode::ALL {
             let config =
                 TrainConfig { patch, backward: Some(backward), clip_norm: 0.0, ..narrow(preset) };
             let network = config.network(&task).unwrap();

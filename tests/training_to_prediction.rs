@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use model_core::metrics::Settings;
-use model_core::{Bundle, PreprocessConfig, UNetConfig};
+use model_core::{Bundle, NetworkSettings, PreprocessConfig};
 use trainer_evaluate::{Missing, Options, evaluate, find_task};
 use trainer_run::config::{AugmentSettings, TrainConfig};
 use trainer_train::train::{Outcome, TrainJob};
@@ -21,10 +21,10 @@ pub(crate) fn cache() -> Option<PathBuf> {
 /// Returns settings for phantoms of 32³ voxels and a network of two levels.
 pub(crate) fn settings() -> TrainConfig {
     TrainConfig {
-        network: Some(UNetConfig {
+        network: Some(NetworkSettings {
             widths: vec![8, 16],
-            groups: 4,
-            ..UNetConfig::preset("demo", 0, 0).unwrap()
+            groups: Some(4),
+            ..NetworkSettings::preset("demo").unwrap()
         }),
         preprocess: PreprocessConfig {
             foreground: model_core::Foreground::Nonzero,
@@ -62,7 +62,7 @@ fn a_network_memorizes_one_phantom() {
     };
     if let Some(network) = &mut config.network {
         network.widths = vec![16, 32, 48];
-        network.groups = 8;
+        network.groups = Some(8);
     }
     let started = Instant::now();
     let outcome = train(&data, &out, &config).unwrap();

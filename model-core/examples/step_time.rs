@@ -11,6 +11,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Distribution, Tensor};
 use model_core::kernels::{conv3, depthwise_conv3, group_norm, max_pool2, upsample2};
 use model_core::nets::UNet3d;
+use model_core::network::config::BackwardMode;
 use model_core::{Activation, UNetConfig};
 
 fn main() {
@@ -19,9 +20,9 @@ fn main() {
     let size: usize = arguments.next().map_or(32, |size| size.parse().expect("a size in voxels"));
     let device = Device::flex().autodiff();
     let x = Tensor::<5>::random([1, 4, size, size, size], Distribution::Default, &device);
-    for reversible in [true, false] {
+    for mode in [BackwardMode::Reversible, BackwardMode::NonReversible] {
         let config = UNetConfig::preset(&preset, 4, 3).expect("a preset's name");
-        let config = UNetConfig { reversible, ..config };
+        let config = config.in_mode(mode);
         let network = UNet3d::new(&config, &device);
         let (mut forward, mut backward) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..4 {
@@ -38,7 +39,8 @@ fn main() {
         plain.forward(input);
         let inference = start.elapsed().as_secs_f64();
         println!(
-            "{preset} {size}³ reversible={reversible}: forward {:.1} ms, backward {:.1} ms, inference {:.1} ms",
+            "{preset} {size}³ {}: forward {:.1} ms, backward {:.1} ms, inference {:.1} ms",
+            mode.name(),
             1e3 * forward,
             1e3 * backward,
             1e3 * inference

@@ -26,8 +26,9 @@ pub use geometry::{
 };
 pub use metrics::EmptyRule;
 pub use network::{
-    Activation, Array, BUNDLE_VERSION, Buffer, Bundle, Card, Decoder, Op, Program, Provenance,
-    Score, UNetConfig, Vae, View, Weights, check_weights, orthogonal,
+    Activation, Array, BUNDLE_VERSION, BackwardMode, Buffer, Bundle, Card, Decoder,
+    NetworkSettings, Op, Program, Provenance, Score, UNetConfig, Vae, View, Weights, check_weights,
+    orthogonal,
 };
 pub use task::{
     BUILTIN_TASKS, Case, Head, Label, Region, ScanContent, ScanName, Task, are_same_channels,

@@ -10,6 +10,6 @@ mod program;
 mod weights;
 
 pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};
-pub use config::{Activation, Decoder, UNetConfig, Vae};
+pub use config::{Activation, BackwardMode, Decoder, NetworkSettings, UNetConfig, Vae};
 pub use program::{Buffer, Op, Program, View};
 pub use weights::{Array, Weights, check_weights, orthogonal};

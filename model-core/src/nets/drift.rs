@@ -56,15 +56,15 @@ mod tests {
     use burn::tensor::{Device, Distribution};
 
     use super::*;
-    use crate::UNetConfig;
     use crate::nets::Precision;
     use crate::network::layers::segments;
+    use crate::{BackwardMode, UNetConfig};
 
     fn drift(config: &UNetConfig, precision: Precision) -> Vec<f64> {
         let device = Device::flex();
         let network = UNet3d::in_precision(config, precision, &device.clone().autodiff());
         let size = config.min_size();
-        let shape = [1, config.in_channels, size, size, size];
+        let shape = [1, config.in_channels(), size, size, size];
         network.drift(Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device))
     }
 
@@ -74,9 +74,12 @@ mod tests {
         let presets = [("demo", [8, 16]), ("partially-invres", [8, 16]), ("fully-invres", [8, 32])];
         for (preset, widths) in presets {
             let config = UNetConfig::preset(preset, 1, 2).unwrap();
-            let groups = config.groups.min(2);
-            let widths = widths.to_vec();
-            let config = UNetConfig { blocks: 2, widths, groups, reflections: 2, ..config };
+            let small = config.with(|small| {
+                small.widths = widths.to_vec();
+                small.groups = small.groups.map(|groups| groups.min(2));
+                (small.blocks, small.reflections) = (2, 2);
+            });
+            let config = small.unwrap();
             let found = drift(&config, Precision::F32);
             let rewound = |s: &&crate::network::layers::Segment| s.backward == Backward::Rewound;
             assert_eq!(found.len(), segments(&config).iter().filter(rewound).count());
@@ -88,6 +91,6 @@ mod tests {
     #[test]
     fn what_stores_everything_does_not_drift() {
         let config = UNetConfig::preset("demo", 1, 2).unwrap();
-        assert!(drift(&UNetConfig { reversible: false, ..config }, Precision::F32).is_empty());
+        assert!(drift(&config.in_mode(BackwardMode::NonReversible), Precision::F32).is_empty());
     }
 }

@@ -27,19 +27,12 @@ pub struct UNet3d {
 
 impl UNet3d {
     /// Creates a network in f32 with random weights from the device's seed.
-    ///
-    /// # Panics
-    /// Panics if [`UNetConfig::check`] fails.
     pub fn new(config: &UNetConfig, device: &Device) -> Self {
         Self::in_precision(config, Precision::F32, device)
     }
 
     /// Creates a network that computes in `precision`. Parameters and logits stay f32.
-    ///
-    /// # Panics
-    /// Panics if [`UNetConfig::check`] fails.
     pub fn in_precision(config: &UNetConfig, precision: Precision, device: &Device) -> Self {
-        config.check().expect("a configuration that was checked");
         let mut described = segments(config);
         let head = described.pop().expect("a network ends with its head");
         let segment = |segment: &layers::Segment| Segment::new(segment, precision, device);

@@ -68,7 +68,7 @@ impl VaeBranch {
         let norm = |width| GroupNorm::new(width, vae.groups_of(width), config.activation, device);
         let dense = |from, to| PointwiseConv::new(from, to, true, device);
         let bottom = config.widths[config.num_levels() - 1];
-        let halved = vae.patch.map(|d| d / (2 * config.size_multiple()));
+        let halved = vae.latent_size(config.size_multiple());
         let flat = vae.channels * halved.iter().product::<usize>();
         let conv =
             |width| PreactivationConv { norm: norm(width), conv: Conv3::new(width, width, device) };
@@ -84,7 +84,7 @@ impl VaeBranch {
             decode: dense(vae.units, flat),
             widen: dense(vae.channels, bottom),
             levels: config.widths.windows(2).rev().map(level).collect(),
-            out: dense(config.widths[0], config.in_channels),
+            out: dense(config.widths[0], config.in_channels()),
         }
     }
 

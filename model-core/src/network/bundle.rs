@@ -228,13 +228,12 @@ impl Card {
         self.check_texts()?;
         self.provenance.check()?;
         self.task.check()?;
-        self.network.check()?;
         if self.network.vae.is_some() {
             let expected = "a network without a variational branch, which only training has";
             return Err(Error::network(expected, "one"));
         }
         let expected = (self.task.channels.len(), self.task.num_outputs());
-        let found = (self.network.in_channels, self.network.out_channels);
+        let found = (self.network.in_channels(), self.network.out_channels());
         if expected != found {
             let text = |(channels, outputs)| format!("{channels} channels and {outputs} outputs");
             return Err(Error::network(text(expected), text(found)));

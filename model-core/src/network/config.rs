@@ -4,17 +4,32 @@
 //! What a paper leaves open is a field here. The field's comment states the reading that the
 //! default, or the preset, follows.
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Task};
 
 mod check;
 mod presets;
+mod wire;
 
 pub use crate::network::layers::{Parameter, parameters};
 pub use presets::{PRESETS, published_size};
 
-/// A 3D U-Net, reversible or not.
+/// A 3D U-Net, reversible or not, that can be built: its settings with the channels of its input
+/// and output, checked once.
+///
+/// It is read as its [`NetworkSettings`] and changed by [`UNetConfig::with`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "NetworkSettings", into = "NetworkSettings")]
+pub struct UNetConfig {
+    settings: NetworkSettings,
+    in_channels: usize,
+    out_channels: usize,
+}
+
+/// The settings of a 3D U-Net, as a file states them; [`NetworkSettings::build`] checks them.
 ///
 /// The papers: Pendse et al. 2020, "Memory efficient 3D U-Net with reversible mobile inverted
 /// bottlenecks for brain tumor segmentation" (<https://arxiv.org/abs/2104.09648>); Brügger et al.
@@ -23,14 +38,14 @@ pub use presets::{PRESETS, published_size};
 /// regularization for effective volumetric segmentation" (<https://arxiv.org/abs/2103.09042>),
 /// whose networks are Partially- and Fully-InvRes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UNetConfig {
-    /// Channels of the input; 0, or omitted, in settings that do not know their task yet.
-    #[serde(default, skip_serializing_if = "is_open")]
-    pub in_channels: usize,
-    /// Channels of the output: regions, or labels and background; 0 as for `in_channels`.
-    #[serde(default, skip_serializing_if = "is_open")]
-    pub out_channels: usize,
+#[serde(remote = "Self", deny_unknown_fields)]
+pub struct NetworkSettings {
+    /// Channels of the input; omitted in settings that do not know their task yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_channels: Option<usize>,
+    /// Channels of the output: regions, or labels and background; omitted as `in_channels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_channels: Option<usize>,
     /// Channels at each level, from full resolution down; each level halves every axis.
     pub widths: Vec<usize>,
     /// The layer from the input to the first width. Pendse do not describe it; it is read as on
@@ -70,38 +85,21 @@ pub struct UNetConfig {
     /// How the decoder uses a skip connection. A pixel shuffle always concatenates halves.
     #[serde(default)]
     pub skip: Skip,
-    /// Groups of every group norm; 0 means one per channel, which is instance norm. Pendse do not
-    /// say; half the first width divides every width, half width and expanded width of their
-    /// networks. Brügger: 30, and their baseline is read likewise.
-    pub groups: usize,
+    /// Groups of every group norm; `None`, in files 0, means one per channel, which is instance
+    /// norm. Pendse do not say; half the first width divides every width, half width and expanded
+    /// width of their networks. Brügger: 30, and their baseline is read likewise.
+    #[serde(with = "wire::zero_as_none")]
+    pub groups: Option<usize>,
     /// The activation beside every norm except those of projections. Pendse name only ReLU; the
     /// others use a leaky one.
     #[serde(default)]
     pub activation: Activation,
-    /// Whether the backward pass rewinds blocks or stores activations as plain autodiff does. The
-    /// computed function is the same.
-    #[serde(default = "yes")]
-    pub reversible: bool,
-    /// With `reversible = false`: of n layers between two skips only every √n-th input is stored
-    /// and the rest is recomputed (Chen et al. 2016, "Training deep nets with sublinear memory
-    /// cost"). For comparison.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub checkpointed: bool,
+    /// Where the backward pass takes its activations from. The computed function is the same.
+    #[serde(default)]
+    pub backward: BackwardMode,
     /// A variational branch that reconstructs the input from the bottleneck, in training only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vae: Option<Vae>,
-}
-
-fn is_open(channels: &usize) -> bool {
-    *channels == 0
-}
-
-fn is_without_size(patch: &[usize; 3]) -> bool {
-    *patch == [0; 3]
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 fn one() -> usize {
@@ -116,8 +114,35 @@ fn sixteen() -> usize {
     16
 }
 
-fn yes() -> bool {
-    true
+/// Where the backward pass takes the activations of a layer from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackwardMode {
+    /// Reversible blocks are rewound from their outputs.
+    #[default]
+    #[serde(alias = "rewound")]
+    Reversible,
+    /// All activations are stored, as plain autodiff does.
+    #[serde(alias = "stored")]
+    NonReversible,
+    /// Of n layers between two skips only every √n-th input is stored; the others are computed
+    /// again (Chen et al. 2016, "Training deep nets with sublinear memory cost"). For comparison.
+    Checkpointed,
+}
+
+impl BackwardMode {
+    /// All modes.
+    pub const ALL: [BackwardMode; 3] =
+        [BackwardMode::Reversible, BackwardMode::NonReversible, BackwardMode::Checkpointed];
+
+    /// Returns the name for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackwardMode::Reversible => "reversible",
+            BackwardMode::NonReversible => "non-reversible",
+            BackwardMode::Checkpointed => "checkpointed",
+        }
+    }
 }
 
 /// The layer that changes the number of channels to a level's width.
@@ -255,15 +280,15 @@ pub struct Vae {
     /// Groups of its norms; reduced to a power of two that divides the width. Myronenko: 8.
     #[serde(default = "eight")]
     pub groups: usize,
-    /// The patch size (i, j, k) of the dense layers; zeros, or omitted, in settings that do not
-    /// know their patch yet.
-    #[serde(default, skip_serializing_if = "is_without_size")]
-    pub patch: [usize; 3],
+    /// The patch size (i, j, k) of the dense layers; omitted in settings that do not know their
+    /// patch yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<[usize; 3]>,
 }
 
 impl Default for Vae {
     fn default() -> Self {
-        Vae { units: latent_units(), channels: sixteen(), groups: eight(), patch: [0; 3] }
+        Vae { units: latent_units(), channels: sixteen(), groups: eight(), patch: None }
     }
 }
 
@@ -276,6 +301,12 @@ fn latent_units() -> usize {
 }
 
 impl Vae {
+    /// Returns the voxels (i, j, k) of the bottom that the dense layers read, halved once more by
+    /// the branch's first convolution; zeros if the patch is not known.
+    pub fn latent_size(&self, size_multiple: usize) -> [usize; 3] {
+        self.patch.unwrap_or_default().map(|d| d / (2 * size_multiple))
+    }
+
     /// Returns the groups of the branch's norm on `width` channels.
     pub fn groups_of(&self, width: usize) -> usize {
         let power = 1 << width.trailing_zeros();
@@ -286,28 +317,38 @@ impl Vae {
 /// Added to every variance before the square root.
 pub const NORM_EPSILON: f32 = 1e-5;
 
-impl UNetConfig {
-    /// Returns the network with a task's channels and outputs.
+impl NetworkSettings {
+    /// Returns the network with `in_channels` and `out_channels`.
     ///
     /// # Errors
-    /// [`Error::Network`] if the configuration states others.
-    pub fn for_task(&self, task: &Task) -> Result<Self> {
-        let wanted = [task.channels.len(), task.num_outputs()];
+    /// [`Error::Network`] with the name of the setting if the network cannot be built, or if the
+    /// settings state other channels.
+    pub fn build(self, in_channels: usize, out_channels: usize) -> Result<UNetConfig> {
         let stated = [self.in_channels, self.out_channels];
-        if stated.iter().zip(&wanted).any(|(stated, wanted)| !is_open(stated) && stated != wanted) {
+        let given = [in_channels, out_channels];
+        if stated.iter().zip(given).any(|(stated, given)| stated.is_some_and(|s| s != given)) {
+            let stated = [0, 1].map(|at| stated[at].unwrap_or(given[at]));
             let text = |[inputs, outputs]: [usize; 2]| {
                 format!("{inputs} input and {outputs} output channels")
             };
-            return Err(Error::network(text(wanted), text(stated)));
+            return Err(Error::network(text(given), text(stated)));
         }
-        let [in_channels, out_channels] = wanted;
-        Ok(UNetConfig { in_channels, out_channels, ..self.clone() })
+        let settings = NetworkSettings {
+            in_channels: Some(in_channels),
+            out_channels: Some(out_channels),
+            ..self
+        };
+        let config = UNetConfig { settings, in_channels, out_channels };
+        config.check()?;
+        Ok(config)
     }
 
-    /// Returns the network without its training-only parts, as a bundle holds it and the engines
-    /// run it.
-    pub fn for_inference(&self) -> Self {
-        UNetConfig { vae: None, ..self.clone() }
+    /// Returns the network with a task's channels and outputs.
+    ///
+    /// # Errors
+    /// As [`NetworkSettings::build`].
+    pub fn for_task(self, task: &Task) -> Result<UNetConfig> {
+        self.build(task.channels.len(), task.num_outputs())
     }
 
     /// Returns the number of levels. The bottom is 2^(levels − 1) times smaller than the input on
@@ -344,6 +385,73 @@ impl UNetConfig {
         let (multiple, least) = (self.size_multiple(), self.min_size());
         let expected = format!("each axis a multiple of {multiple} and at least {least}");
         Err(Error::network(expected, format!("{dims:?}")))
+    }
+}
+
+impl TryFrom<NetworkSettings> for UNetConfig {
+    type Error = Error;
+
+    fn try_from(settings: NetworkSettings) -> Result<UNetConfig> {
+        let (Some(inputs), Some(outputs)) = (settings.in_channels, settings.out_channels) else {
+            return Err(Error::network("in_channels and out_channels", "a network without them"));
+        };
+        settings.build(inputs, outputs)
+    }
+}
+
+impl From<UNetConfig> for NetworkSettings {
+    fn from(config: UNetConfig) -> NetworkSettings {
+        config.settings
+    }
+}
+
+impl Deref for UNetConfig {
+    type Target = NetworkSettings;
+
+    fn deref(&self) -> &NetworkSettings {
+        &self.settings
+    }
+}
+
+impl UNetConfig {
+    /// Returns the number of channels of the input.
+    pub fn in_channels(&self) -> usize {
+        self.in_channels
+    }
+
+    /// Returns the number of channels of the output: regions, or labels and background.
+    pub fn out_channels(&self) -> usize {
+        self.out_channels
+    }
+
+    /// Returns the network with changed settings.
+    ///
+    /// # Errors
+    /// [`Error::Network`] with the name of the setting if the network cannot be built.
+    pub fn with(&self, change: impl FnOnce(&mut NetworkSettings)) -> Result<UNetConfig> {
+        let mut settings = self.settings.clone();
+        change(&mut settings);
+        settings.try_into()
+    }
+
+    /// Returns the network with its backward pass in another mode.
+    pub fn in_mode(&self, backward: BackwardMode) -> UNetConfig {
+        let mut config = self.clone();
+        config.settings.backward = backward;
+        config
+    }
+
+    /// Returns the settings that describe the network for any task: without channels.
+    pub fn without_channels(&self) -> NetworkSettings {
+        NetworkSettings { in_channels: None, out_channels: None, ..self.settings.clone() }
+    }
+
+    /// Returns the network without its training-only parts, as a bundle holds it and the engines
+    /// run it.
+    pub fn for_inference(&self) -> UNetConfig {
+        let mut config = self.clone();
+        config.settings.vae = None;
+        config
     }
 }
 

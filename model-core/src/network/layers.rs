@@ -128,7 +128,7 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
     let bottom = config.num_levels() - 1;
     let shuffled = config.resampling == Resampling::PixelShuffle;
     let mut list = Steps { config, steps: Vec::new(), level: 0 };
-    let mut before = config.in_channels;
+    let mut before = config.in_channels();
     for (level, &width) in config.widths.iter().enumerate() {
         let path = format!("encoder.{level}");
         list.level = level;
@@ -187,7 +187,7 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
             list.extend([Layer::Upsample, join]);
         }
     }
-    let channels = [config.widths[0], config.out_channels];
+    let channels = [config.widths[0], config.out_channels()];
     list.unit("head", Kernel::Pointwise, channels, true, None);
     list.steps
 }
@@ -205,7 +205,7 @@ impl Steps<'_> {
     }
 
     fn norm(&self, first: bool, channels: usize) -> Norm {
-        let groups = if self.config.groups == 0 { channels } else { self.config.groups };
+        let groups = self.config.groups.unwrap_or(channels);
         Norm { first, groups, activation: self.config.activation }
     }
 

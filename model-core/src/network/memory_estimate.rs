@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::kernels::DeviceKind;
 use crate::nets::Precision;
-use crate::network::config::{UNetConfig, parameters};
+use crate::network::config::{BackwardMode, UNetConfig, parameters};
 use crate::network::layers::{Backward, segments, steps};
 use crate::{Error, Result};
 
@@ -40,38 +40,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings { place: DeviceKind::Cpu, batch: 1, precision: Precision::F32 }
-    }
-}
-
-/// How the backward pass gets its activations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Blocks are rewound.
-    Reversible,
-    /// All activations are stored, as for a non-reversible network.
-    NonReversible,
-    /// Of n layers √n inputs are stored; the rest is recomputed.
-    Checkpointed,
-}
-
-impl Mode {
-    /// All modes.
-    pub const ALL: [Mode; 3] = [Mode::Reversible, Mode::NonReversible, Mode::Checkpointed];
-
-    /// Returns the network configured for this mode.
-    pub fn of(self, config: &UNetConfig) -> UNetConfig {
-        let (reversible, checkpointed) = (self == Mode::Reversible, self == Mode::Checkpointed);
-        UNetConfig { reversible, checkpointed, ..config.clone() }
-    }
-
-    /// Returns the name for tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Reversible => "reversible",
-            Mode::NonReversible => "non-reversible",
-            Mode::Checkpointed => "checkpointed",
-        }
     }
 }
 
@@ -127,7 +95,7 @@ pub struct Branch {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModeEstimate {
     /// The mode.
-    pub mode: Mode,
+    pub mode: BackwardMode,
     /// Levels from full resolution down.
     pub levels: Vec<LevelModeEstimate>,
     /// Bytes held between the forward and the backward pass, with the input and the logits.
@@ -162,17 +130,20 @@ pub fn estimate(
     settings: Settings,
 ) -> Result<MemoryEstimate> {
     check(config, dims, settings.batch)?;
-    let modes =
-        Mode::ALL.into_iter().filter(|&mode| mode != Mode::Reversible || can_rewind(config));
-    let found: Vec<(Mode, EstimateTotals)> =
-        modes.map(|mode| (mode, simulate(&mode.of(config), dims, settings))).collect();
-    let (_, non_reversible) =
-        found.iter().find(|(mode, _)| *mode == Mode::NonReversible).expect("among all modes");
+    let modes = BackwardMode::ALL
+        .into_iter()
+        .filter(|&mode| mode != BackwardMode::Reversible || can_rewind(config));
+    let found: Vec<(BackwardMode, EstimateTotals)> =
+        modes.map(|mode| (mode, simulate(&config.in_mode(mode), dims, settings))).collect();
+    let (_, non_reversible) = found
+        .iter()
+        .find(|(mode, _)| *mode == BackwardMode::NonReversible)
+        .expect("among all modes");
     let forward = non_reversible
         .forward
         .iter()
         .fold(non_reversible.branch, |sum, work| sum.saturating_add(*work));
-    let run = |(mode, found): &(Mode, EstimateTotals)| ModeEstimate {
+    let run = |(mode, found): &(BackwardMode, EstimateTotals)| ModeEstimate {
         mode: *mode,
         levels: found.levels(),
         stored_bytes: found.stored.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
@@ -202,7 +173,7 @@ pub fn estimate(
 
 /// Returns whether any layer of a network can be rewound.
 pub fn can_rewind(config: &UNetConfig) -> bool {
-    let segments = segments(&Mode::Reversible.of(config));
+    let segments = segments(&config.in_mode(BackwardMode::Reversible));
     segments.iter().any(|segment| segment.backward == Backward::Rewound)
 }
 
@@ -210,14 +181,14 @@ pub fn can_rewind(config: &UNetConfig) -> bool {
 const MAX_AXIS: usize = 1 << 14;
 
 fn check(config: &UNetConfig, dims: [usize; 3], batch: usize) -> Result<()> {
-    config.check()?;
     config.check_size(dims)?;
     if dims.iter().chain([&batch]).any(|&n| n > MAX_AXIS) {
         let found = format!("{dims:?}, batch {batch}");
         return Err(Error::network(format!("axes and a batch of at most {MAX_AXIS}"), found));
     }
-    if let Some(vae) = config.vae.as_ref().filter(|vae| vae.patch != dims) {
-        return Err(Error::network(format!("the vae.patch {:?}", vae.patch), format!("{dims:?}")));
+    if let Some(vae) = config.vae.as_ref().filter(|vae| vae.patch != Some(dims)) {
+        let expected = format!("the vae.patch {:?}", vae.patch.unwrap_or_default());
+        return Err(Error::network(expected, format!("{dims:?}")));
     }
     Ok(())
 }
@@ -282,13 +253,13 @@ impl EstimateTotals {
 fn simulate(config: &UNetConfig, dims: [usize; 3], settings: Settings) -> EstimateTotals {
     let device = SimulatedDevice::new(config, settings);
     let mut graph = SimulatedGraph::default();
-    let x = device.cast(&mut graph, device.input(config.in_channels, dims), device.compute);
+    let x = device.cast(&mut graph, device.input(config.in_channels(), dims), device.compute);
     let logits = device.segments(&mut graph, FeatureMap::Whole(x), &segments(config));
     let logits = device.cast(&mut graph, logits, 4);
     let forward = device.work.borrow().clone();
     let stored = device.heap.live_by_level();
     device.heap.enter(0);
-    let seed = device.tensor(config.out_channels, dims, 4);
+    let seed = device.tensor(config.out_channels(), dims, 4);
     let branch = match &config.vae {
         Some(vae) => device.branch(config, vae, dims),
         None => {

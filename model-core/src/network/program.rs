@@ -102,10 +102,9 @@ impl Program {
     /// # Errors
     /// [`crate::Error::Network`] if the configuration cannot be built or does not accept `dims`.
     pub fn new(config: &UNetConfig, dims: [usize; 3]) -> Result<Program> {
-        config.check()?;
         config.check_size(dims)?;
         let mut build = Builder::default();
-        let input = build.take(config.in_channels, dims);
+        let input = build.take(config.in_channels(), dims);
         // The input's buffer is never reused.
         build.hold(&input);
         let (mut x, mut kept) = (input.clone(), Vec::new());

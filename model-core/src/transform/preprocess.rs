@@ -46,10 +46,9 @@ pub fn preprocess(
     network: &UNetConfig,
 ) -> Result<(Input, Placement)> {
     config.check()?;
-    network.check()?;
     check_channels(channels)?;
-    if channels.len() != network.in_channels {
-        let expected = format!("{} channels", network.in_channels);
+    if channels.len() != network.in_channels() {
+        let expected = format!("{} channels", network.in_channels());
         return Err(Error::scan(expected, channels.len()));
     }
     let source = channels[0].grid();

@@ -101,7 +101,7 @@ struct Network {
 impl Network {
     fn new(dims: [usize; 3]) -> Result<Network, Error> {
         let config = UNetConfig::preset("demo", 1, 1)
-            .map(|demo| UNetConfig { widths: vec![32], ..demo })
+            .and_then(|demo| demo.with(|demo| demo.widths = vec![32]))
             .and_then(|config| Ok((Program::new(&config, dims)?, config)));
         let (program, config) =
             config.map_err(|error| Error::program("the network of a trial", error))?;

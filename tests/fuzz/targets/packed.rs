@@ -25,7 +25,10 @@ use super::super::{Make, json, mutation};
 /// Returns the smallest network that can be configured.
 pub(super) fn network() -> UNetConfig {
     let preset = UNetConfig::preset("demo", 1, 2).expect("a preset's name");
-    UNetConfig { widths: vec![2], expand_ratio: 1, groups: 1, ..preset }
+    let smallest = preset.with(|network| {
+        (network.widths, network.expand_ratio, network.groups) = (vec![2], 1, Some(1));
+    });
+    smallest.expect("a network that can be built")
 }
 
 pub(super) fn bundle() -> Make {

@@ -127,7 +127,7 @@ fn noise_case(dims: [usize; 3], channels: usize) -> Result<PreparedCase> {
     let names = (0..channels).map(|n| n.to_string()).collect();
     let task = Task::exclusive("noise", names, vec![(1, "some".to_string())]);
     let case = Case::new("noise", volumes, labels, &task)?;
-    let network =
-        UNetConfig { widths: vec![8], groups: 4, ..UNetConfig::preset("demo", channels, 2)? };
+    let demo = UNetConfig::preset("demo", channels, 2)?;
+    let network = demo.with(|demo| (demo.widths, demo.groups) = (vec![8], Some(4)))?;
     Ok(prepare_case(case, &PreprocessConfig::default(), &network)?.0)
 }

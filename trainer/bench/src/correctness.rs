@@ -5,7 +5,7 @@ use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use clap::Args;
 use model_core::nets::{Precision, UNet3d, backward};
 use model_core::network::config::{PRESETS, Parameter, parameters};
-use model_core::{UNetConfig, Weights};
+use model_core::{BackwardMode, UNetConfig, Weights};
 use serde::Serialize;
 
 use crate::DeviceArgs;
@@ -207,11 +207,12 @@ fn compare_network(preset: &str, storages: &[Float], device: &Device) -> Result<
     };
     // The gradient has one sign: if signs cancelled, little would remain beside the rounding. It is
     // so small that its sum over all voxels stays in f16's range.
-    let (x, seed) = (random(config.in_channels), random(config.out_channels).abs() / 64.0);
+    let (x, seed) = (random(config.in_channels()), random(config.out_channels()).abs() / 64.0);
     let case = NetworkCase { weights: initial_weights(&config, 1), x, seed, config };
-    let reversible = case.config.reversible;
+    let mode = case.config.backward;
+    let reversible = mode == BackwardMode::Reversible;
     let cpu = Device::flex();
-    let expected = case.run(reversible, Precision::F32, &cpu)?;
+    let expected = case.run(mode, Precision::F32, &cpu)?;
     let count: usize = parameters(&case.config).iter().map(Parameter::len).sum();
     let found = expected.gradients.len();
     ensure!(found == count, "expected {count} gradients, found {found}");
@@ -223,20 +224,21 @@ fn compare_network(preset: &str, storages: &[Float], device: &Device) -> Result<
     for &storage in storages {
         let (name, precision) = (storage.name(), Precision::mixed(dtype(storage)));
         if storage == Float::F32 {
-            for rewinds in [true, false].into_iter().filter(|rewinds| reversible || !rewinds) {
-                let mode = if rewinds { "reversible" } else { "non-reversible" };
-                let actual = case.run(rewinds, precision, device)?;
+            let modes = [BackwardMode::Reversible, BackwardMode::NonReversible];
+            for mode in modes.into_iter().skip(usize::from(!reversible)) {
+                let name = mode.name();
+                let actual = case.run(mode, precision, device)?;
                 let error = relative_error(&actual.logits, &expected.logits);
-                push(format!("{mode}: logits"), error, 1e-4);
+                push(format!("{name}: logits"), error, 1e-4);
                 // Where two f32 results differ in their last digits, some voxels fall on different
                 // sides of a rectifier. That alone moves a gradient by about 1e-3.
                 let (error, worst) =
                     worst_gradient(&case.config, &actual.gradients, &expected.gradients);
-                push(format!("{mode}: gradients, worst {worst}"), error, 2e-2);
+                push(format!("{name}: gradients, worst {worst}"), error, 2e-2);
             }
             continue;
         }
-        let [of_cpu, of_device] = [&cpu, device].map(|on| case.run(reversible, precision, on));
+        let [of_cpu, of_device] = [&cpu, device].map(|on| case.run(mode, precision, on));
         let (of_cpu, of_device) = (of_cpu?, of_device?);
         let errors = |result: &LogitsAndGradients| {
             [
@@ -267,11 +269,11 @@ fn half_precision_bound(cpu_error: f64, storage: Float) -> f64 {
 impl NetworkCase {
     fn run(
         &self,
-        reversible: bool,
+        mode: BackwardMode,
         precision: Precision,
         device: &Device,
     ) -> Result<LogitsAndGradients> {
-        let config = UNetConfig { reversible, ..self.config.clone() };
+        let config = self.config.in_mode(mode);
         let device = device.clone().autodiff();
         let network = UNet3d::in_precision(&config, precision, &device).load(&self.weights)?;
         let on_device = |t: &Tensor<5>| Tensor::<5>::from_data(t.to_data(), &device);

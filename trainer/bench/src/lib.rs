@@ -119,7 +119,7 @@ const MAX_VALUES: usize = 1 << 30;
 /// # Errors
 /// Errors if the input or the logits have more than [`MAX_VALUES`] values.
 fn check_num_values(config: &UNetConfig, dims: [usize; 3], batch: usize) -> Result<()> {
-    let channels = config.in_channels.max(config.out_channels);
+    let channels = config.in_channels().max(config.out_channels());
     let factors = dims.into_iter().chain([batch, channels]);
     let count = factors.into_iter().try_fold(1usize, |count, n| count.checked_mul(n));
     ensure!(

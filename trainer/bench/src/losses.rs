@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use model_core::UNetConfig;
 use serde::Serialize;
 
 use crate::trainee::{Library, TraineeSettings};
@@ -87,7 +86,7 @@ pub fn run(args: &LossesArgs) -> Result<()> {
     let data_set =
         DataSet::open_for_training(&args.data, args.task.as_deref(), false, tolerance_voxels)?;
     let task = data_set.task.clone();
-    let network = UNetConfig { in_channels: 0, out_channels: 0, ..config.for_inference() };
+    let network = config.for_inference().without_channels();
     let training = TrainConfig {
         network: Some(network),
         preset: None,

@@ -3,9 +3,10 @@
 use anyhow::{Context, Result};
 use burn::tensor::{Device, Distribution, Tensor};
 use clap::Args;
+use model_core::BackwardMode;
 use model_core::UNetConfig;
 use model_core::nets::{Precision, UNet3d, backward};
-use model_core::network::memory_estimate::{Mode, Settings, can_rewind, estimate};
+use model_core::network::memory_estimate::{Settings, can_rewind, estimate};
 use serde::{Deserialize, Serialize};
 
 use crate::child_process::Measurement;
@@ -64,7 +65,7 @@ pub struct StepBytes {
 struct Comparison {
     /// Blocks a level.
     blocks: usize,
-    mode: Mode,
+    mode: BackwardMode,
     planned: StepBytes,
     measured: StepBytes,
 }
@@ -92,14 +93,14 @@ pub fn run(args: &MemoryArgs) -> Result<()> {
     }
     let mut comparisons = Vec::new();
     for blocks in depths {
-        let config = UNetConfig { blocks, ..config.clone() };
+        let config = config.with(|config| config.blocks = blocks)?;
         for run in estimate(&config, dims, settings)?.runs {
             let title = format!("{blocks} blocks a level, {}", run.mode.name());
             if progress::is_terminal() {
                 progress::say(format!("{name}, {title} …"));
             }
             let measurement = Measurement {
-                config: &run.mode.of(&config),
+                config: &config.in_mode(run.mode),
                 dims,
                 precision,
                 device: args.device.name(),
@@ -158,7 +159,6 @@ pub fn measure_step(
     precision: Precision,
     device: &Device,
 ) -> Result<StepBytes> {
-    config.check()?;
     config.check_size(dims)?;
     let device = device.clone().autodiff();
     let network = UNet3d::in_precision(config, precision, &device);
@@ -172,16 +172,16 @@ fn step(network: &UNet3d, [i, j, k]: [usize; 3], device: &Device) -> Result<Step
         Tensor::<5>::random([1, channels, k, j, i], Distribution::Normal(0.0, 1.0), device)
     };
     let before = device_bytes(device)?;
-    let x = random(config.in_channels);
+    let x = random(config.in_channels());
     take_peak_bytes();
     let (logits, hook) = network.forward_with_tap(x);
     let stored = device_bytes(device)?;
-    let gradient = random(config.out_channels);
+    let gradient = random(config.out_channels());
     let branch_gradients = network.vae.as_ref().map(|vae| {
         let bottom = hook.take().autodiff().require_grad();
         let units = config.vae.as_ref().map_or(0, |vae| vae.units);
         let output = vae.forward(bottom.clone(), Tensor::zeros([1, units, 1, 1, 1], device));
-        let mut gradients = backward(vec![(output.reconstruction, random(config.in_channels))]);
+        let mut gradients = backward(vec![(output.reconstruction, random(config.in_channels()))]);
         hook.give(bottom.grad_remove(&mut gradients).expect("the branch depends on the bottom"));
         gradients
     });

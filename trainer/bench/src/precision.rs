@@ -3,8 +3,9 @@
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use clap::Args;
+use model_core::BackwardMode;
 use model_core::nets::Precision;
-use model_core::network::memory_estimate::{Mode, can_rewind};
+use model_core::network::memory_estimate::can_rewind;
 use model_core::{Task, UNetConfig, Weights};
 
 use crate::gradients::{forward_backward, relative_error};
@@ -81,14 +82,13 @@ pub fn run(args: &PrecisionArgs) -> Result<()> {
          |---|---|---|---|---|---|"
     );
     for &blocks in &args.blocks {
-        let config = UNetConfig { blocks, ..config.clone() };
-        config.check()?;
+        let config = config.with(|config| config.blocks = blocks)?;
         let weights = initial_weights(&config, args.seed);
         let batch = random_batch(&config, dims, args.seed);
-        let gradient = |mode: Mode, precision| {
-            gradient(&mode.of(&config), &weights, precision, &batch, dims, &device)
+        let gradient = |mode: BackwardMode, precision| {
+            gradient(&config.in_mode(mode), &weights, precision, &batch, dims, &device)
         };
-        let (exact, _) = gradient(Mode::NonReversible, Precision::F32)?;
+        let (exact, _) = gradient(BackwardMode::NonReversible, Precision::F32)?;
         for (compute, stream) in PRECISIONS {
             let names = [compute, stream].map(Float::name);
             if progress::is_terminal() {
@@ -98,8 +98,8 @@ pub fn run(args: &PrecisionArgs) -> Result<()> {
                 ));
             }
             let precision = network_precision(precision(compute, stream)?);
-            let (stored, _) = gradient(Mode::NonReversible, precision)?;
-            let (rewound, drift) = gradient(Mode::Reversible, precision)?;
+            let (stored, _) = gradient(BackwardMode::NonReversible, precision)?;
+            let (rewound, drift) = gradient(BackwardMode::Reversible, precision)?;
             println!(
                 "| {blocks} | {} | {} | {:.1e} | {:.1e} | {:.1e} |",
                 names[0],
@@ -121,12 +121,12 @@ fn random_batch(config: &UNetConfig, dims: [usize; 3], seed: u64) -> Batch {
         let ijk = [voxel % dims[0], voxel / dims[0] % dims[1], voxel / (dims[0] * dims[1])];
         let offset = |axis: usize| 2.0 * (ijk[axis] as f64 + 0.5) / dims[axis] as f64 - 1.0;
         let radius = (0..3).map(|axis| offset(axis).powi(2)).sum::<f64>().sqrt();
-        (0..config.out_channels).rfind(|n| radius * *n as f64 <= 0.8).unwrap_or(0) as u8
+        (0..config.out_channels()).rfind(|n| radius * *n as f64 <= 0.8).unwrap_or(0) as u8
     };
     let values = normal(generator(seed, RngStream::Patch, 0));
     Batch {
         number: 0,
-        values: values.take(config.in_channels * num_voxels).collect(),
+        values: values.take(config.in_channels() * num_voxels).collect(),
         labels: (0..num_voxels).map(label).collect(),
         cases: vec!["random".into()],
     }
@@ -143,15 +143,15 @@ fn gradient(
 ) -> Result<(Vec<f32>, Option<Drift>)> {
     let tracked = device.clone().autodiff();
     let network = model::build_in(config, weights, precision, &tracked)?;
-    let labels = (1..config.out_channels).map(|n| (n as u8, n.to_string())).collect();
-    let channels = (0..config.in_channels).map(|n| n.to_string()).collect();
+    let labels = (1..config.out_channels()).map(|n| (n as u8, n.to_string())).collect();
+    let channels = (0..config.in_channels()).map(|n| n.to_string()).collect();
     let loss = Loss::new(&Task::exclusive("random", channels, labels), LossKind::DiceCe);
     let mut scale = LossScale::default().resumed(precision);
     loop {
-        let x = model::tensor(batch.values.clone(), config.in_channels, dims, &tracked);
+        let x = model::tensor(batch.values.clone(), config.in_channels(), dims, &tracked);
         let result = forward_backward(&network, x, |logits| {
             let (_, seed) = loss.of(logits, &batch.labels, 1);
-            scale.seed(model::tensor(seed, config.out_channels, dims, &tracked))
+            scale.seed(model::tensor(seed, config.out_channels(), dims, &tracked))
         });
         if result.gradients.iter().all(|value| value.is_finite()) {
             let factor = scale.factor().unwrap_or(1.0) as f32;

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use model_core::BackwardMode;
 use model_core::UNetConfig;
 use model_core::kernels::profiler::OpKind;
-use model_core::network::memory_estimate::{Mode, can_rewind};
+use model_core::network::memory_estimate::can_rewind;
 
 use crate::child_process::Measurement;
 use crate::op_clock::seconds_by_kind;
@@ -147,9 +148,10 @@ fn measure(
     let bar = progress::bar("measuring", num_measurements as u64);
     let benchmark = run_rounds(&variants, args.rounds, |variant, is_split| {
         bar.set_message(format!("{name}, {variant}"));
-        let mode = if variant.reversible { Mode::Reversible } else { Mode::NonReversible };
+        let mode =
+            if variant.reversible { BackwardMode::Reversible } else { BackwardMode::NonReversible };
         let measurement = Measurement {
-            config: &mode.of(config),
+            config: &config.in_mode(mode),
             dims,
             precision: args.network.precision()?,
             device: args.device.name(),

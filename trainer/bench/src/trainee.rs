@@ -131,8 +131,8 @@ impl RewindTrainee {
         });
         let trainee = RewindTrainee {
             network: Some(network),
-            x: tensor(config.in_channels, 0),
-            seed: tensor(config.out_channels, 1),
+            x: tensor(config.in_channels(), 0),
+            seed: tensor(config.out_channels(), 1),
             adam,
             dims,
             device,

@@ -94,7 +94,6 @@ impl Cases {
         network: &UNetConfig,
         stop: &AtomicBool,
     ) -> Result<Option<Cases>> {
-        network.check()?;
         config.preprocess.check()?;
         let folder = CacheFolder::open(config.cache.as_deref())?;
         // The conversion of a float saturates at the ends of u64.

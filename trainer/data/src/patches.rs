@@ -161,8 +161,8 @@ pub(crate) mod tests {
         let names = vec![(1, "one".to_string()), (2, "two".to_string())];
         let task = Task::exclusive("test", vec!["a".into(), "b".into()], names);
         let case = Case::new("test", vec![channel(0), channel(1)], Some(labels), &task).unwrap();
-        let mut network = UNetConfig::preset("demo", 2, 3).unwrap();
-        network.widths.truncate(2);
+        let demo = UNetConfig::preset("demo", 2, 3).unwrap();
+        let network = demo.with(|demo| demo.widths.truncate(2)).unwrap();
         prepare_case(case, &TrainConfig::default().preprocess, &network).unwrap().0
     }
 

@@ -80,16 +80,16 @@ pub fn sample(bundle: &Bundle) -> Result<[TensorProto; 2]> {
     let network = &bundle.card.network;
     let least = network.min_size();
     let dims = [least + network.size_multiple(), least, least];
-    let num_values = network.in_channels * dims.iter().product::<usize>();
+    let num_values = network.in_channels() * dims.iter().product::<usize>();
     let mut random = ChaCha8Rng::seed_from_u64(1);
     // A scan's intensities have a mean of 0 and a deviation of 1, and so have these.
     let end = 3_f32.sqrt();
     let values = (0..num_values).map(|_| random.random_range(-end..end)).collect();
-    let input = Input { channels: network.in_channels, dims, values };
+    let input = Input { channels: network.in_channels(), dims, values };
     let device = Device::flex();
     let logits = model::logits(&model::build(network, &bundle.weights, &device)?, &input, &device);
     let [i, j, k] = dims;
-    let shapes = [network.in_channels, network.out_channels].map(|c| [1, c, k, j, i]);
+    let shapes = [network.in_channels(), network.out_channels()].map(|c| [1, c, k, j, i]);
     let tensor = |end: usize, values: &[f32]| TensorProto::floats(ENDS[end], &shapes[end], values);
     Ok([tensor(0, &input.values), tensor(1, &logits)])
 }
@@ -111,8 +111,8 @@ fn model(bundle: &Bundle, form: Form) -> Result<ModelProto> {
         name: card.name.clone(),
         node: graph.nodes,
         initializer: graph.constants,
-        input: vec![end(0, card.network.in_channels, inputs)],
-        output: vec![end(1, card.network.out_channels, outputs)],
+        input: vec![end(0, card.network.in_channels(), inputs)],
+        output: vec![end(1, card.network.out_channels(), outputs)],
     };
     let doc_string = [&card.name, &card.warning, DISCLAIMER].map(String::from);
     let doc_string = doc_string.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>();

@@ -161,7 +161,7 @@ fn needed_bytes(
     let network = &bundle.card.network;
     let settings = memory_estimate::Settings { place, ..memory_estimate::Settings::default() };
     let forward = forward_peak_bytes(network, shown, settings)?;
-    let (channels, outputs) = (network.in_channels as u64, network.out_channels as u64);
+    let (channels, outputs) = (network.in_channels() as u64, network.out_channels() as u64);
     let on_source = (channels + 2 * outputs) * placement.source().num_voxels() as u64;
     let on_grid = 2 * (channels + outputs) * placement.dims().iter().product::<usize>() as u64;
     Ok(forward.saturating_add(4 * (on_source + on_grid)))

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use model_core::{PreprocessConfig, UNetConfig, Vae};
+use model_core::{BackwardMode, NetworkSettings, PreprocessConfig, Vae};
 use serde::{Deserialize, Serialize};
 
 mod augment;
@@ -19,7 +19,6 @@ mod steps_or_epochs;
 
 pub use augment::{AUGMENTATIONS, AugmentSettings};
 pub use group_by::{BY_CASE, check_group_by, patient_pattern};
-pub use network::Backward;
 pub use precision::{Float, Precision, describe, precision};
 pub use print::printed;
 pub use read::{RECIPES, Sources};
@@ -39,7 +38,7 @@ pub struct TrainConfig {
     pub preset: Option<String>,
     /// What the backward pass keeps of the network, in place of what the network itself says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub backward: Option<Backward>,
+    pub backward: Option<BackwardMode>,
     /// What the layers compute in while the network is trained. Weights, their gradients, the
     /// optimizer's moments, norms and losses are f32 in any case, and so is what is measured and
     /// exported.
@@ -123,7 +122,7 @@ pub struct TrainConfig {
     pub workers: usize,
     /// A network in full, instead of a preset; its channels and outputs are the task's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub network: Option<UNetConfig>,
+    pub network: Option<NetworkSettings>,
     /// A variational branch for the network, preset or not; `[vae]` alone gives the one of the 2022
     /// paper. Its patch is that of the training.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -28,7 +28,7 @@ impl Drift {
     /// Of a network on the first patch of a batch, `patch` voxels (i, j, k) large; none where
     /// nothing is rewound.
     pub fn of(network: &UNet3d, batch: &Batch, patch: [usize; 3]) -> Option<Drift> {
-        let channels = network.config.in_channels;
+        let channels = network.config.in_channels();
         let values = batch.values[..channels * patch.iter().product::<usize>()].to_vec();
         let device = network.devices().into_iter().next()?.without_autodiff();
         let by_sequence = network.drift(model::tensor(values, channels, patch, &device));

@@ -8,7 +8,7 @@ use clap::Args;
 use model_core::kernels::DeviceKind;
 use model_core::network::config::{PRESETS, published_size};
 use model_core::network::memory_estimate::{Fit, MemoryEstimate, Settings, estimate, fit};
-use model_core::{UNetConfig, Vae};
+use model_core::{NetworkSettings, UNetConfig, Vae};
 use serde::Serialize;
 
 use crate::device;
@@ -107,35 +107,36 @@ impl NetworkArgs {
     /// # Errors
     /// For a network that cannot be built or does not take the size.
     pub fn network(&self, smallest: usize) -> Result<Chosen> {
-        let (name, mut config, usual, batch) = match (&self.preset, &self.config) {
+        let (name, mut settings, usual, batch) = match (&self.preset, &self.config) {
             (Some(name), _) => {
-                let config = UNetConfig::preset(name, self.channels, self.outputs)?;
-                (name.clone(), config, published_size(name), 1)
+                (name.clone(), NetworkSettings::preset(name)?, published_size(name), 1)
             }
             (None, Some(file)) => {
                 let settings = TrainConfig::read(file)?;
                 settings.check()?;
-                let config = settings.network_of(self.channels, self.outputs)?;
-                (file.display().to_string(), config, settings.patch, settings.batch)
+                let network = settings.network_settings()?;
+                (file.display().to_string(), network, settings.patch, settings.batch)
             }
             (None, None) => bail!("expected --preset (one of {}) or --config", PRESETS.join(", ")),
         };
-        config.for_inference().check()?;
+        let channels = |stated: Option<usize>, given| stated.unwrap_or(given);
+        let inputs = channels(settings.in_channels, self.channels);
+        let outputs = channels(settings.out_channels, self.outputs);
         let (dims, whose) = match &self.size {
             Some(text) => (size(text)?, "--size"),
-            None if smallest > 0 => ([smallest.max(2 * config.min_size()); 3], "the size"),
+            None if smallest > 0 => ([smallest.max(2 * settings.min_size()); 3], "the size"),
             None => (usual, "the usual size"),
         };
-        let [i, j, k] = config.padded(dims);
+        let [i, j, k] = settings.padded(dims);
         let next = format!("{whose} (the next that the network takes is {k}x{j}x{i})");
-        config.check_size(dims).context(next)?;
+        settings.check_size(dims).context(next)?;
         if self.vae {
-            config.vae.get_or_insert_with(Vae::default);
+            settings.vae.get_or_insert_with(Vae::default);
         }
-        if let Some(vae) = &mut config.vae {
-            vae.patch = dims;
+        if let Some(vae) = &mut settings.vae {
+            vae.patch = Some(dims);
         }
-        config.check()?;
+        let config = settings.build(inputs, outputs)?;
         Ok(Chosen { name, config, dims, batch })
     }
 

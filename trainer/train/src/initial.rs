@@ -90,10 +90,11 @@ mod tests {
     #[test]
     fn every_network_starts_with_outputs_of_about_its_inputs_size() {
         for preset in PRESETS {
-            let mut network = UNetConfig::preset(preset, 2, 3).unwrap();
+            let network = UNetConfig::preset(preset, 2, 3).unwrap();
             let without = initial_weights(&network, 1);
             let size = network.min_size();
-            network.vae = Some(Vae { patch: [size; 3], ..Vae::default() });
+            let vae = Some(Vae { patch: Some([size; 3]), ..Vae::default() });
+            let network = network.with(|network| network.vae = vae).unwrap();
             let weights = initial_weights(&network, 1);
             assert!(without.iter().all(|(name, array)| weights[name] == *array), "{preset}");
             let module = model::build(&network, &weights, &Device::flex()).unwrap();

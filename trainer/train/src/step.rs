@@ -213,7 +213,7 @@ impl Learner {
         blame: &mut NonFiniteReport,
     ) -> Result<(StepReport, GradientsParams)> {
         let Batch { number, values, labels, cases } = batch;
-        let UNetConfig { in_channels, .. } = self.network.config;
+        let in_channels = self.network.config.in_channels();
         let (share, reducer) = (self.share(config), &*self.reducer);
         let mut part = 1.0;
         let total = |sums: &mut [f64]| {

@@ -10,7 +10,7 @@ impl UNetConfig {
     ///
     /// # Errors
     /// [`Error::Network`] with the name of the setting.
-    pub fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let within = |name: &str, value: usize, most: usize| {
             if (1..=most).contains(&value) {
                 return Ok(());
@@ -23,13 +23,10 @@ impl UNetConfig {
         within("expand_ratio", self.expand_ratio, 16)?;
         within("blocks", self.blocks, 64)?;
         within("decoder_blocks", self.decoder_blocks.unwrap_or(1), 64)?;
-        within("groups", self.groups.max(1), 1024)?;
+        within("groups", self.groups.unwrap_or(1), 1024)?;
         within("reflections", self.reflections.max(1), 64)?;
         for &width in &self.widths {
             within("each width", width, 4096)?;
-        }
-        if self.reversible && self.checkpointed {
-            return Err(Error::network("reversible or checkpointed", "both"));
         }
         if let Some(vae) = &self.vae {
             within("vae.units", vae.units, 4096)?;
@@ -39,9 +36,12 @@ impl UNetConfig {
                 return Err(Error::network("vae.groups a power of two up to 256", groups));
             }
             let multiple = 2 * self.size_multiple();
-            if vae.patch.iter().any(|&d| d % multiple != 0 || !(multiple..=1 << 12).contains(&d)) {
+            let Some(patch) = vae.patch else {
+                return Err(Error::network("vae.patch", "a branch without it"));
+            };
+            if patch.iter().any(|&d| d % multiple != 0 || !(multiple..=1 << 12).contains(&d)) {
                 let expected = format!("a vae.patch of multiples of {multiple}, at most 4096");
-                return Err(Error::network(expected, format!("{:?}", vae.patch)));
+                return Err(Error::network(expected, format!("{patch:?}")));
             }
         }
         self.check_widths()
@@ -76,7 +76,7 @@ impl UNetConfig {
                 if channels % norm.groups != 0 {
                     let halves =
                         if matches!(step.layer, Layer::Block { .. }) { " halves" } else { "" };
-                    let expected = format!("widths whose{halves} are multiples of {}", self.groups);
+                    let expected = format!("widths whose{halves} are multiples of {}", norm.groups);
                     return Err(Error::network(expected, widths));
                 }
             }
@@ -87,23 +87,27 @@ impl UNetConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Vae;
+    use super::super::{NetworkSettings, Vae};
     use super::*;
 
     #[test]
     fn what_cannot_be_built_is_refused() {
         let base = UNetConfig::preset("demo", 4, 3).unwrap();
-        let refused = |config: UNetConfig, word: &str| {
-            let error = config.check().unwrap_err().to_string();
+        let refused = |change: fn(&mut NetworkSettings), word: &str| {
+            let error = base.with(change).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         };
-        refused(UNetConfig { widths: vec![16, 36], ..base.clone() }, "multiples of 8");
-        refused(UNetConfig { widths: vec![16, 33], ..base.clone() }, "even");
-        refused(UNetConfig { resampling: Resampling::PixelShuffle, ..base.clone() }, "4 times");
-        refused(UNetConfig { skip: Skip::Concat, ..base.clone() }, "conv1 or conv2");
-        refused(UNetConfig { checkpointed: true, ..base.clone() }, "both");
-        let vae = Some(Vae { patch: [24; 3], ..Vae::default() });
-        refused(UNetConfig { vae, ..base }, "multiples of 16");
+        refused(|demo| demo.widths = vec![16, 36], "multiples of 8");
+        refused(|demo| demo.widths = vec![16, 33], "even");
+        refused(|demo| demo.resampling = Resampling::PixelShuffle, "4 times");
+        refused(|demo| demo.skip = Skip::Concat, "conv1 or conv2");
+        refused(|demo| demo.vae = Some(Vae::default()), "vae.patch");
+        refused(
+            |demo| demo.vae = Some(Vae { patch: Some([24; 3]), ..Vae::default() }),
+            "multiples of 16",
+        );
+        refused(|demo| demo.in_channels = None, "in_channels");
         assert!(UNetConfig::preset("mbconv", 4, 3).is_err());
+        assert!(UNetConfig::preset("demo", 0, 3).is_err());
     }
 }

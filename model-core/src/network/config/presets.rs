@@ -1,7 +1,8 @@
 //! The published networks, and two of this project, by name.
 
 use super::{
-    Activation, BranchKind, Decoder, EncoderBlock, LevelTransition, Resampling, Skip, UNetConfig,
+    Activation, BackwardMode, BranchKind, Decoder, EncoderBlock, LevelTransition, NetworkSettings,
+    Resampling, Skip, UNetConfig,
 };
 use crate::{Error, Result};
 
@@ -27,54 +28,64 @@ impl UNetConfig {
     /// Returns a preset with a task's input and output channels.
     ///
     /// # Errors
-    /// [`Error::Network`] if [`PRESETS`] does not contain the name.
+    /// [`Error::Network`] if [`PRESETS`] does not contain the name, or without channels.
     pub fn preset(name: &str, in_channels: usize, out_channels: usize) -> Result<Self> {
-        let preset = match name {
+        NetworkSettings::preset(name)?.build(in_channels, out_channels)
+    }
+}
+
+impl NetworkSettings {
+    /// Returns the settings of a preset, without channels.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if [`PRESETS`] does not contain the name.
+    pub fn preset(name: &str) -> Result<Self> {
+        Ok(match name {
             "pendse-baseline" => {
-                UNetConfig { half: BranchKind::Conv, ..pendse(&[60, 120, 180, 240, 480], 30) }
+                NetworkSettings { half: BranchKind::Conv, ..pendse(&[60, 120, 180, 240, 480], 30) }
             }
             "mbconv-base" => pendse(&[30, 60, 120, 180, 240], 15),
             "mbconv-deeper" => pendse(&[30, 60, 120, 180, 240, 480], 15),
             "mbconv-wider" => {
-                UNetConfig { expand_ratio: 8, ..pendse(&[30, 60, 120, 180, 240], 15) }
+                NetworkSettings { expand_ratio: 8, ..pendse(&[30, 60, 120, 180, 240], 15) }
             }
             // The network for the browser. The decoder's dense convolutions, 93 % of the
             // multiply-adds of `mbconv-base`, are replaced by reversible blocks.
-            "mbconv-slim" => UNetConfig {
+            "mbconv-slim" => NetworkSettings {
                 decoder: Decoder::ReversibleMbconv,
                 ..pendse(&[30, 60, 120, 180, 240], 15)
             },
-            "demo" => {
-                UNetConfig { decoder: Decoder::ReversibleMbconv, ..pendse(&[16, 32, 48, 64], 8) }
-            }
+            "demo" => NetworkSettings {
+                decoder: Decoder::ReversibleMbconv,
+                ..pendse(&[16, 32, 48, 64], 8)
+            },
             "brugger-1-1" => brugger(1),
             "brugger-2-1" => brugger(2),
             "brugger-3-1" => brugger(3),
             "brugger-4-1" => brugger(4),
             "brugger-baseline" => plain(&[30, 60, 120, 240, 480], 30, Skip::Add),
             "unet3d" => plain(&[32, 64, 128, 256], 0, Skip::Concat),
-            "partially-invres" => UNetConfig {
+            "partially-invres" => NetworkSettings {
                 body: EncoderBlock::Reversible,
                 half: BranchKind::Conv,
                 decoder: Decoder::Reversible,
-                reversible: true,
+                backward: BackwardMode::Reversible,
                 ..plain(&[32, 64, 128, 256], 0, Skip::Add)
             },
-            "fully-invres" => UNetConfig {
+            "fully-invres" => NetworkSettings {
                 first: LevelTransition::Pointwise,
                 body: EncoderBlock::Reversible,
                 half: BranchKind::Conv,
                 decoder: Decoder::Reversible,
                 resampling: Resampling::PixelShuffle,
-                reversible: true,
+                backward: BackwardMode::Reversible,
                 ..plain(&[16, 64, 256, 1024], 0, Skip::Add)
             },
             _ => {
                 let expected = format!("a preset, one of {}", PRESETS.join(", "));
                 return Err(Error::network(expected, format!("{name:?}")));
             }
-        };
-        Ok(UNetConfig { in_channels, out_channels, ..preset })
+        })
     }
 }
 
@@ -90,10 +101,10 @@ pub fn published_size(preset: &str) -> [usize; 3] {
 }
 
 /// Pendse et al. 2020, section 2.
-fn pendse(widths: &[usize], groups: usize) -> UNetConfig {
-    UNetConfig {
-        in_channels: 0,
-        out_channels: 0,
+fn pendse(widths: &[usize], groups: usize) -> NetworkSettings {
+    NetworkSettings {
+        in_channels: None,
+        out_channels: None,
         widths: widths.to_vec(),
         first: LevelTransition::PointwiseNorm,
         entry: LevelTransition::PointwiseNorm,
@@ -106,18 +117,17 @@ fn pendse(widths: &[usize], groups: usize) -> UNetConfig {
         resampling: Resampling::PoolTrilinear,
         reflections: super::sixteen(),
         skip: Skip::Add,
-        groups,
+        groups: (groups > 0).then_some(groups),
         activation: Activation::Relu,
-        reversible: true,
-        checkpointed: false,
+        backward: BackwardMode::Reversible,
         vae: None,
     }
 }
 
 /// Brügger et al. 2019, section 2.1, with `blocks` in each encoder sequence and one in each of the
 /// decoder's.
-fn brugger(blocks: usize) -> UNetConfig {
-    UNetConfig {
+fn brugger(blocks: usize) -> NetworkSettings {
+    NetworkSettings {
         first: LevelTransition::Conv,
         entry: LevelTransition::Pointwise,
         half: BranchKind::Preactivation,
@@ -131,14 +141,14 @@ fn brugger(blocks: usize) -> UNetConfig {
 
 /// A U-Net of two convolutions a level: Brügger's baseline (Isensee's No New-Net, as in their
 /// public code: convolution, norm, activation), and the 2022 paper's.
-fn plain(widths: &[usize], groups: usize, skip: Skip) -> UNetConfig {
-    UNetConfig {
+fn plain(widths: &[usize], groups: usize, skip: Skip) -> NetworkSettings {
+    NetworkSettings {
         first: LevelTransition::ConvNorm,
         entry: LevelTransition::ConvNorm,
         body: EncoderBlock::Conv,
         skip,
         activation: Activation::LeakyRelu,
-        reversible: false,
+        backward: BackwardMode::NonReversible,
         ..pendse(widths, groups)
     }
 }

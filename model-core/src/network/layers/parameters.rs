@@ -95,7 +95,7 @@ fn branch_parameters(config: &UNetConfig, vae: &Vae) -> Vec<Parameter> {
     };
     let bottom = config.widths[config.num_levels() - 1];
     // Half the size of the bottleneck on each axis.
-    let voxels: usize = vae.patch.iter().map(|d| d / (2 * config.size_multiple())).product();
+    let voxels: usize = vae.latent_size(config.size_multiple()).iter().product();
     let flat = vae.channels * voxels;
     for name in ["norm.gamma", "norm.beta"] {
         push(name.into(), &[bottom]);
@@ -119,8 +119,8 @@ fn branch_parameters(config: &UNetConfig, vae: &Vae) -> Vec<Parameter> {
             push(format!("levels.{level}.{part}.conv.weight"), &[width, width, 3, 3, 3]);
         }
     }
-    push("out.weight".into(), &[config.in_channels, config.widths[0]]);
-    push("out.bias".into(), &[config.in_channels]);
+    push("out.weight".into(), &[config.in_channels(), config.widths[0]]);
+    push("out.bias".into(), &[config.in_channels()]);
     list
 }
 
@@ -130,7 +130,6 @@ mod tests {
 
     fn num_parameters(preset: &str) -> usize {
         let config = UNetConfig::preset(preset, 4, 3).unwrap();
-        config.check().unwrap();
         parameters(&config).iter().map(Parameter::len).sum()
     }
 
@@ -171,9 +170,10 @@ mod tests {
     #[test]
     fn every_preset_can_be_built_and_names_no_parameter_twice() {
         for preset in crate::network::config::PRESETS {
-            let mut config = UNetConfig::preset(preset, 2, 4).unwrap();
-            config.vae = Some(Vae { patch: [2 * config.min_size(); 3], ..Vae::default() });
-            config.check().unwrap();
+            let config = UNetConfig::preset(preset, 2, 4).unwrap();
+            let patch = Some([2 * config.min_size(); 3]);
+            let vae = Some(Vae { patch, ..Vae::default() });
+            let config = config.with(|config| config.vae = vae).unwrap();
             let mut names: Vec<String> = parameters(&config).into_iter().map(|p| p.name).collect();
             let count = names.len();
             names.sort();

@@ -1,7 +1,7 @@
 //! Divides a network's layers by how the backward pass gets their activations.
 
 use super::{ConvNorm, Kernel, Layer, Step, steps, units};
-use crate::network::config::UNetConfig;
+use crate::network::config::{BackwardMode, UNetConfig};
 
 /// What a segment keeps for its backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +34,10 @@ pub struct Segment {
 pub fn segments(config: &UNetConfig) -> Vec<Segment> {
     let mut steps = steps(config);
     let head = steps.split_off(steps.len() - 1);
-    let kind = |step: &Step| match (config.reversible, config.checkpointed) {
-        (true, _) if step.layer.is_invertible() => Backward::Rewound,
-        (true, _) if widens(&step.layer) => Backward::Recomputed,
-        (false, true) if is_between_skips(&step.layer) => Backward::Recomputed,
+    let kind = |step: &Step| match config.backward {
+        BackwardMode::Reversible if step.layer.is_invertible() => Backward::Rewound,
+        BackwardMode::Reversible if widens(&step.layer) => Backward::Recomputed,
+        BackwardMode::Checkpointed if is_between_skips(&step.layer) => Backward::Recomputed,
         _ => Backward::Stored,
     };
     let mut list = Vec::new();
@@ -91,8 +91,8 @@ mod tests {
     fn segments_are_the_layers_in_order() {
         for preset in PRESETS {
             let base = UNetConfig::preset(preset, 4, 3).unwrap();
-            for (reversible, checkpointed) in [(true, false), (false, false), (false, true)] {
-                let config = UNetConfig { reversible, checkpointed, ..base.clone() };
+            for mode in BackwardMode::ALL {
+                let config = base.in_mode(mode);
                 let all: Vec<Step> = segments(&config).into_iter().flat_map(|s| s.steps).collect();
                 assert_eq!(all, steps(&config), "{preset}");
             }
@@ -108,7 +108,7 @@ mod tests {
         let fully = preset("fully-invres");
         assert_eq!(count(&fully, Backward::Rewound), 1);
         assert_eq!(segments(&fully).len(), 3);
-        let plain = UNetConfig { reversible: false, ..fully };
+        let plain = fully.in_mode(BackwardMode::NonReversible);
         assert_eq!(segments(&plain).len(), 2);
     }
 }

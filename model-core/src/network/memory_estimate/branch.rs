@@ -50,9 +50,9 @@ impl SimulatedDevice {
             }
             x = self.add(&mut graph, x, y);
         }
-        x = self.dense(&mut graph, x, config.in_channels);
+        x = self.dense(&mut graph, x, config.in_channels());
         let forward = total() - before;
-        let seed = self.tensor(config.in_channels, dims, 4);
+        let seed = self.tensor(config.in_channels(), dims, 4);
         let mut gradients = graph.backward(self, x.node, seed);
         self.bottom.replace(gradients.remove(&node));
         forward

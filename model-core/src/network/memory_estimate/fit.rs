@@ -2,16 +2,19 @@
 
 use serde::Serialize;
 
-use super::{MAX_AXIS, Mode, Settings, can_rewind, check, num_parameters, simulate, state_bytes};
+use super::{MAX_AXIS, Settings, can_rewind, check, num_parameters, simulate, state_bytes};
 use crate::Result;
-use crate::network::config::UNetConfig;
+use crate::network::config::{BackwardMode, UNetConfig};
+
+/// Upper bound of the blocks that are tried: that of a legal network.
+const MAX_BLOCKS: usize = 64;
 
 /// The largest cube, depth and width that fit, each with the others as given; `None` if not even
 /// the smallest fits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fit {
     /// The mode.
-    pub mode: Mode,
+    pub mode: BackwardMode,
     /// The memory budget.
     pub budget_bytes: u64,
     /// The edge of the largest cube, in voxels.
@@ -42,19 +45,20 @@ pub fn fit(
     dims: [usize; 3],
     settings: Settings,
     budget_bytes: u64,
-    mode: Mode,
+    mode: BackwardMode,
 ) -> Result<Fit> {
     check(config, dims, settings.batch)?;
-    let config = mode.of(&config.for_inference());
+    let config = config.for_inference().in_mode(mode);
     let fits = |config: &UNetConfig, dims| {
         let peak = simulate(config, dims, settings).peak.into_iter().max().unwrap_or(0);
         peak.saturating_add(state_bytes(num_parameters(config))) <= budget_bytes
     };
     let multiple = config.size_multiple();
     let cube = largest(2, MAX_AXIS / multiple, |n| fits(&config, [n * multiple; 3]));
-    let deep = |blocks| UNetConfig { blocks, ..config.clone() };
     let blocks = match can_rewind(&config) {
-        true => largest(1, 64, |blocks| fits(&deep(blocks), dims)),
+        true => largest(1, MAX_BLOCKS, |blocks| {
+            config.with(|deeper| deeper.blocks = blocks).is_ok_and(|deeper| fits(&deeper, dims))
+        }),
         false => None,
     };
     let wide: Vec<(f64, UNetConfig)> = widths(&config);
@@ -89,8 +93,8 @@ fn widths(config: &UNetConfig) -> Vec<(f64, UNetConfig)> {
     let scaled = |n: usize| {
         let exact = config.widths.iter().all(|width| (width * n).is_multiple_of(first));
         let widths = config.widths.iter().map(|width| width * n / first).collect();
-        let config = UNetConfig { widths, ..config.clone() };
-        (exact && config.check().is_ok()).then_some((n as f64 / first as f64, config))
+        let config = config.with(|wider| wider.widths = widths).ok().filter(|_| exact)?;
+        Some((n as f64 / first as f64, config))
     };
     (2..=16 * first).step_by(2).filter_map(scaled).collect()
 }

@@ -134,8 +134,7 @@ fn an_input_of_a_given_size_is_cut_and_padded_around_its_center() {
     let set: Vec<_> = (2..18).map(|i| ([i, 5, 7], i as f32)).collect();
     let channel = volume([20, 12, 12], &set);
     let config = PreprocessConfig { size: Some([9, 3, 5]), ..config(Foreground::Nonzero, true) };
-    let mut network = network(1);
-    network.widths.truncate(1);
+    let network = network(1).with(|network| network.widths.truncate(1)).unwrap();
     let (input, placement) = preprocess(std::slice::from_ref(&channel), &config, &network).unwrap();
     // The box is 16 × 1 × 1 from voxel 2 on; (16 − 9) / 2 voxels are cut off before.
     assert_eq!(placement.crop(), ([5, 5, 7], [9, 1, 1]));

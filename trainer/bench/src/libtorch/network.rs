@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use model_core::network::layers::{Segment, segments};
-use model_core::{Array, UNetConfig, Weights, check_weights};
+use model_core::{Array, BackwardMode, UNetConfig, Weights, check_weights};
 use tch::{COptimizer, Device, Kind, Tensor, no_grad};
 
 use super::layers::Parameters;
@@ -27,10 +27,9 @@ impl Network {
         compute: Kind,
         device: Device,
     ) -> Result<Network> {
-        config.check()?;
         check_weights(config, weights)?;
         ensure!(
-            config.vae.is_none() && !config.checkpointed,
+            config.vae.is_none() && config.backward != BackwardMode::Checkpointed,
             "expected a network without the variational branch and without checkpointing against \
              libtorch"
         );

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::nets::{UNet3d, backward};
 use model_core::network::config::{PRESETS, parameters};
-use model_core::{Array, UNetConfig, Weights};
+use model_core::{Array, BackwardMode, UNetConfig, Weights};
 
 use super::{Network, numbers, tensor};
 use trainer_run::rng::{RngStream, generator, normal};
@@ -16,11 +16,16 @@ use trainer_train::model;
 fn shrunk(preset: &str) -> UNetConfig {
     let config = UNetConfig::preset(preset, 4, 3).unwrap();
     let (numerator, denominator) = match config.groups {
-        0 => (1, config.widths[0] / 4),
-        groups => (2, groups),
+        None => (1, config.widths[0] / 4),
+        Some(groups) => (2, groups),
     };
     let widths = config.widths.iter().map(|width| width * numerator / denominator).collect();
-    UNetConfig { widths, groups: config.groups.min(2), reflections: 2, ..config }
+    let shrunk = config.with(|shrunk| {
+        shrunk.widths = widths;
+        shrunk.groups = shrunk.groups.map(|groups| groups.min(2));
+        shrunk.reflections = 2;
+    });
+    shrunk.unwrap()
 }
 
 /// Numbers that do not repeat.
@@ -59,8 +64,8 @@ impl Case {
         };
         let voxels: usize = batch * dims.iter().product::<usize>();
         let slow = 1.0 + 0.37 * number as f32;
-        let input = wave(config.in_channels * voxels, 0.0073 * slow);
-        let seed = wave(config.out_channels * voxels, 0.0137 * slow);
+        let input = wave(config.in_channels() * voxels, 0.0073 * slow);
+        let seed = wave(config.out_channels() * voxels, 0.0137 * slow);
         Case { weights: weights(&config), config, dims, input, seed }
     }
 
@@ -70,9 +75,9 @@ impl Case {
         let network = model::build(&self.config, &self.weights, &device).unwrap();
         let tensor =
             |values: &[f32], channels| model::tensor(values.to_vec(), channels, self.dims, &device);
-        let logits = network.forward(tensor(&self.input, self.config.in_channels));
+        let logits = network.forward(tensor(&self.input, self.config.in_channels()));
         let found = adam::numbers(logits.clone().inner());
-        let seed = tensor(&self.seed, self.config.out_channels);
+        let seed = tensor(&self.seed, self.config.out_channels());
         let gradients = backward(vec![(logits, seed)]);
         let mut collect = Collect { gradients, arrays: Vec::new() };
         network.visit(&mut collect);
@@ -84,8 +89,8 @@ impl Case {
     fn theirs(&self, compute: tch::Kind) -> (Vec<f32>, Weights) {
         let device = tch::Device::Cpu;
         let network = Network::new(&self.config, &self.weights, compute, device).unwrap();
-        let x = tensor(&self.input, self.config.in_channels, self.dims, device);
-        let seed = tensor(&self.seed, self.config.out_channels, self.dims, device);
+        let x = tensor(&self.input, self.config.in_channels(), self.dims, device);
+        let seed = tensor(&self.seed, self.config.out_channels(), self.dims, device);
         let mut found = Vec::new();
         network.differentiate(&x, |logits| {
             found = numbers(logits);
@@ -149,7 +154,9 @@ fn every_preset_is_the_same_function_as_in_libtorch_rewinding_and_plain() {
             let what = format!("{preset}, {}", if reversible { "reversible" } else { "plain" });
             let mut differences = (0..5).map(|number| {
                 let mut case = Case::new(preset, number);
-                case.config.reversible &= reversible;
+                if !reversible {
+                    case.config = case.config.in_mode(BackwardMode::NonReversible);
+                }
                 worst(&what, &case)
             });
             let mut found = Vec::new();
@@ -182,7 +189,7 @@ fn what_is_not_there_is_refused() {
     };
     let config = shrunk("mbconv-slim");
     network(&config).unwrap();
-    let checkpointed = UNetConfig { reversible: false, checkpointed: true, ..config.clone() };
+    let checkpointed = config.in_mode(BackwardMode::Checkpointed);
     assert!(network(&checkpointed).is_err());
     let others = initial_weights(&shrunk("demo"), 0);
     assert!(Network::new(&config, &others, tch::Kind::Float, tch::Device::Cpu).is_err());
@@ -197,8 +204,8 @@ fn adam_steps_to_the_same_weights() {
     let case = Case::new("demo", 0);
     let device = Device::flex().autodiff();
     let mut ours: UNet3d = model::build(&case.config, &case.weights, &device).unwrap();
-    let x = model::tensor(case.input.clone(), case.config.in_channels, case.dims, &device);
-    let seed = model::tensor(case.seed.clone(), case.config.out_channels, case.dims, &device);
+    let x = model::tensor(case.input.clone(), case.config.in_channels(), case.dims, &device);
+    let seed = model::tensor(case.seed.clone(), case.config.out_channels(), case.dims, &device);
     let mut adam = adam::Adam::new(parameters(&case.config));
     let settings = adam::StepSettings {
         optimizer: trainer_run::config::Optimizer::Adam,
@@ -209,13 +216,14 @@ fn adam_steps_to_the_same_weights() {
     let on = tch::Device::Cpu;
     let mut theirs = Network::new(&case.config, &case.weights, tch::Kind::Float, on).unwrap();
     let their_adam = theirs.adam(1e-3).unwrap();
-    let input = tensor(&case.input, case.config.in_channels, case.dims, on);
+    let input = tensor(&case.input, case.config.in_channels(), case.dims, on);
     for _ in 0..3 {
         let gradients = backward(vec![(ours.forward(x.clone()), seed.clone())]);
         let gradients = GradientsParams::from_grads(gradients, &ours);
         ours = adam.step(settings, ours, gradients, 0.0);
-        theirs
-            .differentiate(&input, |_| tensor(&case.seed, case.config.out_channels, case.dims, on));
+        theirs.differentiate(&input, |_| {
+            tensor(&case.seed, case.config.out_channels(), case.dims, on)
+        });
         their_adam.step().unwrap();
         theirs.zero_gradients();
     }

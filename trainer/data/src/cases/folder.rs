@@ -152,7 +152,7 @@ impl CacheFolder {
         preprocess: &PreprocessConfig,
         network: &UNetConfig,
     ) -> PathBuf {
-        let sizes = (network.in_channels, network.size_multiple(), network.min_size());
+        let sizes = (network.in_channels(), network.size_multiple(), network.min_size());
         let key = serde_json::to_vec(&(VERSION, digest, task, preprocess, sizes));
         let key = Sha256::digest(key.expect("settings are plain values"));
         self.0.join("cases").join(format!("{}.{ENDING}", hexadecimal(&key)))

@@ -1,58 +1,39 @@
 //! From the settings to the network that is trained.
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::network::config::PRESETS;
+use model_core::network::config::{NetworkSettings, PRESETS};
 use model_core::{Task, UNetConfig};
-use serde::{Deserialize, Serialize};
 
 use super::TrainConfig;
 
-/// What the backward pass keeps; the function computed is the same, memory and time are not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Backward {
-    /// Of reversible blocks in a row only what they give: they are rewound.
-    Rewound,
-    /// Everything, as plain autodiff does.
-    Stored,
-    /// Every √n-th of n layers between two skips; the others are computed again (Chen et al. 2016).
-    Checkpointed,
-}
-
 impl TrainConfig {
-    /// The network for a task, as it is trained.
+    /// Returns the network for a task, as it is trained.
     ///
     /// # Errors
-    /// When neither or both of `preset` and `[network]` are given, or it cannot be built.
+    /// If neither or both of `preset` and `[network]` are given, or the network cannot be built.
     pub fn network(&self, task: &Task) -> Result<UNetConfig> {
-        let network = self.network_of(task.channels.len(), task.num_outputs())?.for_task(task)?;
-        if let Some(vae) = &network.vae {
+        let settings = self.network_settings()?;
+        if let Some(patch) = settings.vae.as_ref().and_then(|vae| vae.patch) {
             ensure!(
-                vae.patch == self.patch,
-                "settings: expected in vae.patch the patch that is trained on, {:?}, since the \
-                 branch's dense layers are made for one size; found {:?}; it can be left out",
-                self.patch,
-                vae.patch
+                patch == self.patch,
+                "settings: expected the training patch {:?} as vae.patch, since the branch's dense \
+                 layers have one size; found {patch:?}; vae.patch can be omitted",
+                self.patch
             );
         }
-        network.check()?;
+        let network = settings.for_task(task)?;
         network.check_size(self.patch).context("settings: patch")?;
         Ok(network)
     }
 
-    /// The network alone; its channels and outputs are these where the settings leave them open.
+    /// Returns the network's settings, without a task's channels.
     ///
     /// # Errors
-    /// When neither or both of `preset` and `[network]` are given.
-    pub fn network_of(&self, inputs: usize, outputs: usize) -> Result<UNetConfig> {
-        let open = |stated: usize, given| if stated == 0 { given } else { stated };
+    /// If neither or both of `preset` and `[network]` are given.
+    pub fn network_settings(&self) -> Result<NetworkSettings> {
         let mut network = match (&self.preset, &self.network) {
-            (Some(name), None) => UNetConfig::preset(name, inputs, outputs)?,
-            (None, Some(network)) => UNetConfig {
-                in_channels: open(network.in_channels, inputs),
-                out_channels: open(network.out_channels, outputs),
-                ..network.clone()
-            },
+            (Some(name), None) => NetworkSettings::preset(name)?,
+            (None, Some(network)) => network.clone(),
             (Some(_), Some(_)) => bail!("settings: expected a preset or [network], found both"),
             (None, None) => bail!(
                 "settings: expected a network, found none; give --preset (one of {}) or [network] \
@@ -61,17 +42,14 @@ impl TrainConfig {
             ),
         };
         if let Some(backward) = self.backward {
-            network.reversible = backward == Backward::Rewound;
-            network.checkpointed = backward == Backward::Checkpointed;
+            network.backward = backward;
         }
         if let Some(vae) = &self.vae {
             ensure!(network.vae.is_none(), "settings: expected [vae] or [network.vae], found both");
             network.vae = Some(vae.clone());
         }
-        if let Some(vae) = &mut network.vae
-            && vae.patch == [0; 3]
-        {
-            vae.patch = self.patch;
+        if let Some(vae) = &mut network.vae {
+            vae.patch.get_or_insert(self.patch);
         }
         Ok(network)
     }
@@ -80,6 +58,8 @@ impl TrainConfig {
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
+
+    use model_core::network::config::BackwardMode;
 
     use super::*;
 
@@ -96,14 +76,15 @@ mod tests {
     fn a_preset_is_changed_by_name() {
         let network = |text: &str| network(&format!("preset = \"brugger-1-1\"\n{text}")).unwrap();
         let plain = network("");
-        assert_eq!((plain.reversible, plain.checkpointed, &plain.vae), (true, false, &None));
+        assert_eq!((plain.backward, &plain.vae), (BackwardMode::Reversible, &None));
         let stored = network("backward = \"stored\"");
-        assert_eq!((stored.reversible, stored.checkpointed), (false, false));
+        assert_eq!(stored.backward, BackwardMode::NonReversible);
+        assert_eq!(network("backward = \"non_reversible\""), stored);
         let checkpointed = network("backward = \"checkpointed\"");
-        assert_eq!((checkpointed.reversible, checkpointed.checkpointed), (false, true));
+        assert_eq!(checkpointed.backward, BackwardMode::Checkpointed);
         assert_eq!(network("backward = \"rewound\""), plain);
-        let vae = network("patch = [32, 64, 96]\n[vae]\nunits = 16").vae.unwrap();
-        assert_eq!((vae.units, vae.channels, vae.patch), (16, 16, [32, 64, 96]));
+        let vae = network("patch = [32, 64, 96]\n[vae]\nunits = 16").vae.clone().unwrap();
+        assert_eq!((vae.units, vae.channels, vae.patch), (16, 16, Some([32, 64, 96])));
     }
 
     /// The files of settings that come with the trainer.
@@ -126,7 +107,7 @@ mod tests {
     #[test]
     fn a_branch_is_made_for_the_patch_that_is_trained_on() {
         let own = "[network]\nwidths = [8, 16]\ndecoder = \"conv1\"\ngroups = 4\n[network.vae]\n";
-        assert_eq!(network(own).unwrap().vae.unwrap().patch, [32; 3]);
+        assert_eq!(network(own).unwrap().vae.as_ref().unwrap().patch, Some([32; 3]));
         let error = refusal(&format!("{own}patch = [16, 32, 32]"));
         assert!(error.contains("[32, 32, 32]") && error.contains("[16, 32, 32]"), "{error}");
         let error = refusal(&format!("{own}[vae]"));

@@ -1,6 +1,6 @@
 //! Tables of the settings that are given in part: they change what they name, and nothing else.
 
-use model_core::UNetConfig;
+use model_core::network::config::NetworkSettings;
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize};
 use toml::{Table, Value};
@@ -35,7 +35,7 @@ pub(super) fn write_out_preset(under: &mut Table, over: &mut Table) {
         return;
     }
     let preset = over.remove("preset").or_else(|| under.remove("preset"));
-    let named = preset.as_ref().and_then(Value::as_str).map(|name| UNetConfig::preset(name, 0, 0));
+    let named = preset.as_ref().and_then(Value::as_str).map(|name| NetworkSettings::preset(name));
     match (named, preset) {
         (Some(Ok(network)), _) => {
             let config = TrainConfig { network: Some(network), ..TrainConfig::default() };
@@ -106,20 +106,20 @@ mod tests {
 
     #[test]
     fn a_part_of_a_network_changes_the_preset_in_force() {
-        let demo = UNetConfig::preset("demo", 0, 0).unwrap();
+        let demo = NetworkSettings::preset("demo").unwrap();
         let of = |recipe, single: &[&str]| {
             let single: Vec<String> = single.iter().map(|s| s.to_string()).collect();
             Sources { recipe, base: None, file: None, single: &single }.settings()
         };
-        let expected = UNetConfig { groups: 2, blocks: 3, ..demo.clone() };
+        let expected = NetworkSettings { groups: Some(2), blocks: 3, ..demo.clone() };
         let single = of(None, &["preset=demo", "network.groups=2", "network.blocks=3"]).unwrap();
         let file = "preset = \"demo\"\n[network]\ngroups = 2\nblocks = 3";
         for config in [single, TrainConfig::parse(file).unwrap()] {
             assert_eq!((config.preset, config.network), (None, Some(expected.clone())));
         }
-        let paper = UNetConfig::preset("mbconv-base", 0, 0).unwrap();
+        let paper = NetworkSettings::preset("mbconv-base").unwrap();
         let config = of(Some("pendse"), &["network.blocks=2"]).unwrap();
-        assert_eq!(config.network, Some(UNetConfig { blocks: 2, ..paper }));
+        assert_eq!(config.network, Some(NetworkSettings { blocks: 2, ..paper }));
         let branch = of(None, &["preset=demo", "network.vae.units=5"]).unwrap().network.unwrap();
         assert_eq!((branch.vae.unwrap().units, branch.widths), (5, demo.widths));
         // Without any preset it is no network.

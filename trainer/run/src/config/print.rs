@@ -67,7 +67,7 @@ fn entries(reference: &str) -> Vec<Entry<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model_core::{UNetConfig, Vae};
+    use model_core::{NetworkSettings, Vae};
     use toml::Table;
 
     fn paths(prefix: &str, table: &Table, found: &mut Vec<String>) {
@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn every_setting_is_documented() {
         let full = TrainConfig {
-            network: Some(UNetConfig::preset("mbconv-slim", 4, 3).unwrap()),
-            vae: Some(Vae { patch: [32; 3], ..Vae::default() }),
+            network: Some(NetworkSettings::preset("mbconv-slim").unwrap()),
+            vae: Some(Vae { patch: Some([32; 3]), ..Vae::default() }),
             ..TrainConfig::parse("recipe = \"brugger\"\npreset = \"demo\"").unwrap()
         };
         let mut settings = Vec::new();

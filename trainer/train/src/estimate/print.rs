@@ -32,8 +32,8 @@ pub fn head(
         "{name}: {} channels in, {} out; {} of {k}×{j}×{i} voxels (k, j, i), {precision}, {}\n\
          {} parameters; with the optimizer's state and their average {}\n\n\
          {:>14} {:>12} {:>12} {:>12} {:>14}  computed again\n",
-        config.in_channels,
-        config.out_channels,
+        config.in_channels(),
+        config.out_channels(),
         if plan.batch == 1 { "one volume".into() } else { format!("{} volumes", plan.batch) },
         if place == DeviceKind::Cpu { "on the CPU" } else { "on a GPU" },
         HumanCount(plan.parameters),

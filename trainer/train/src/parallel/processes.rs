@@ -113,7 +113,7 @@ mod tests {
     use super::super::{RankFailed, Ranks};
     use super::*;
     use crate::train::{Outcome, TrainJob, train_on};
-    use model_core::{Foreground, PreprocessConfig, UNetConfig};
+    use model_core::{Foreground, NetworkSettings, PreprocessConfig};
     use std::path::Path;
     use trainer_run::config::TrainConfig;
 
@@ -161,10 +161,10 @@ mod tests {
         let folder = folder.path();
         trainer_data::phantom::write(&folder.join("data"), 3, 7, 32).unwrap();
         let mut config = TrainConfig {
-            network: Some(UNetConfig {
+            network: Some(NetworkSettings {
                 widths: vec![8, 16],
-                groups: 4,
-                ..UNetConfig::preset("demo", 0, 0).unwrap()
+                groups: Some(4),
+                ..NetworkSettings::preset("demo").unwrap()
             }),
             held_out: 0.4,
             steps: 3.into(),
