@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use integration_tests::skipped;
 use trainer_run::config::{AugmentSettings, Float, TrainConfig};
-use trainer_run::metrics_log::{History, Values};
+use trainer_run::metrics::Metric;
+use trainer_run::metrics_log::History;
 use trainer_train::device::device;
 use trainer_train::train::{TrainJob, train};
 
@@ -75,13 +76,7 @@ fn steps(device: &Device, precision: Float) -> (Vec<(f64, f64)>, f64) {
         train(TrainJob::new(&data, &out), &config, device, &AtomicBool::new(false)).unwrap();
     assert!(outcome.finished);
     let history = History::read(&out).unwrap();
-    let column = |value: fn(f64, f64) -> f64| {
-        let rows = history.training(|values| match values {
-            Values::Training { loss, gradient_norm, .. } => Some(value(*loss, *gradient_norm)),
-            Values::Validation(_) => None,
-        });
-        rows.into_iter().map(|(_, number)| number)
-    };
-    let losses_and_norms = column(|loss, _| loss).zip(column(|_, norm| norm)).collect();
-    (losses_and_norms, outcome.best.expect("validated").dice)
+    let values = |metric| history.values(metric).into_iter().map(|(_, value)| value);
+    let steps = values(Metric::Loss).zip(values(Metric::GradientNorm));
+    (steps.collect(), outcome.best.expect("validated").dice)
 }

@@ -1,9 +1,9 @@
 //! TensorBoard's event files, beside metrics.csv and with the same numbers.
 //!
-//! Each process writes a file of its own, as TensorBoard expects; what an earlier process wrote
-//! after the checkpoint is cut off its file, and a restart mark tells a TensorBoard that is
-//! watching to forget it too. The crates for this format bring a whole protobuf stack and are no
-//! longer kept; a run needs three of its messages, and `record` writes those.
+//! Each process writes a file of its own, as TensorBoard expects. On resuming, the events after the
+//! checkpoint are removed from the earlier files, and a restart mark makes an open TensorBoard forget
+//! them. The crates for this format bring a whole protobuf stack and are unmaintained; a run needs
+//! three messages, which `record` writes.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -13,18 +13,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 
 use crate::files;
-use crate::metrics_log::{Row, Values, mean};
+use crate::metrics::Metric;
+use crate::metrics_log::Row;
 
 mod record;
 
 use record::Event;
 
-/// Around the number of a run's event file: TensorBoard looks for the first, and the second tells
-/// files of ours from others'.
+/// The name of an event file before and after its number. TensorBoard looks for the prefix; the
+/// suffix marks the files of Rewind.
 const NAME: [&str; 2] = ["events.out.tfevents.", ".rewind"];
-/// The group of the held-out cases' Dice, by region.
+/// The group of tags of the held-out Dice, by region.
 const HELD_OUT: &str = "held_out_dice/";
-/// The largest event file that is read when a run is resumed.
+/// The largest event file that is read on resuming.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The event files of a run, open for appending.
@@ -35,12 +36,13 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Opens the event files of a run that stands at `steps`: what comes after that is cut off,
-    /// and where the validation of that step is still due, its values too. A `deterministic` log
-    /// has the step for the time.
+    /// Opens the event files of a run that resumes after `steps` steps.
+    ///
+    /// Events of later steps are removed, and those of the validation after `steps` steps where it is
+    /// still due. A `deterministic` log writes the step in place of the time.
     ///
     /// # Errors
-    /// When the files cannot be read or written.
+    /// Errors if the files cannot be read or written.
     pub fn open(
         run: &Path,
         steps: usize,
@@ -53,7 +55,7 @@ impl EventLog {
             next = number.saturating_add(1);
             let about = || format!("cannot cut {}", path.display());
             let bytes = files::read(&path, MAX_BYTES)?;
-            let stays = |event: &Event| match &event.value {
+            let is_kept = |event: &Event| match &event.value {
                 None => true,
                 Some((tag, _)) => {
                     let is_due = validation_is_due && event.step == steps as u64;
@@ -62,7 +64,7 @@ impl EventLog {
                         && !(is_due && tag.starts_with(HELD_OUT))
                 }
             };
-            let (kept_bytes, num_values) = record::prefix(&bytes, stays);
+            let (kept_bytes, num_values) = record::prefix(&bytes, is_kept);
             if num_values == 0 {
                 std::fs::remove_file(&path).with_context(about)?;
             } else if kept_bytes < bytes.len() {
@@ -80,68 +82,40 @@ impl EventLog {
         Ok(log)
     }
 
-    /// Appends a number under a name; a `/` in it makes groups.
+    /// Appends a number under a tag; the text before a `/` is its group.
     ///
     /// # Errors
-    /// When the file cannot be written to.
+    /// Errors if the file cannot be written.
     pub fn scalar(&mut self, step: usize, tag: &str, value: f64) -> Result<()> {
         let event = record::scalar(self.wall_secs(step), step as u64, tag, value as f32);
         self.write(&event)
     }
 
-    /// Appends what a row of metrics.csv says; `regions` are the names of its columns.
+    /// Appends a row of metrics.csv; `regions` are the names of its regions.
     ///
     /// # Errors
-    /// When the file cannot be written to.
+    /// Errors if the file cannot be written.
     pub fn row(&mut self, row: &Row, regions: &[String]) -> Result<()> {
-        let mut scalar = |tag: &str, value| self.scalar(row.steps, tag, value);
-        match &row.values {
-            Values::Training {
-                learning_rate,
-                loss,
-                cross_entropy,
-                patch_dice,
-                gradient_norm,
-                branch,
-                scaling,
-                drift,
-            } => {
-                scalar("training/loss", *loss)?;
-                scalar("training/cross_entropy", *cross_entropy)?;
-                scalar("training/patch_dice", *patch_dice)?;
-                scalar("training/gradient_norm", *gradient_norm)?;
-                scalar("training/learning_rate", *learning_rate)?;
-                if let Some([l2, kl]) = branch {
-                    scalar("training/vae_l2", *l2)?;
-                    scalar("training/vae_kl", *kl)?;
-                }
-                if let Some((factor, skipped)) = scaling {
-                    scalar("training/loss_scale", *factor)?;
-                    scalar("training/skipped_steps", *skipped as f64)?;
-                }
-                if let Some(drift) = drift {
-                    scalar("training/drift", *drift)?;
-                }
+        for metric in Metric::ALL {
+            if let Some((tag, value)) = metric.tag().zip(row.scalars.get(metric)) {
+                self.scalar(row.steps, &tag, value)?;
             }
-            Values::Validation(dice) => {
-                scalar(&format!("{HELD_OUT}mean"), mean(dice))?;
-                for (region, &dice) in regions.iter().zip(dice) {
-                    scalar(&format!("{HELD_OUT}{region}"), dice)?;
-                }
-            }
+        }
+        for (region, &dice) in regions.iter().zip(&row.region_dice) {
+            self.scalar(row.steps, &format!("{HELD_OUT}{region}"), dice)?;
         }
         Ok(())
     }
 
-    /// Makes what was appended last through a loss of power.
+    /// Makes the appended events survive a loss of power.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// Errors if the disk refuses.
     pub fn sync(&self) -> Result<()> {
         self.file.sync_all().with_context(|| format!("cannot write {}", self.path.display()))
     }
 
-    /// A whole event at once, so that whoever reads along sees no half of it.
+    /// Writes a whole event at once, so that a concurrent reader sees no partial event.
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).with_context(|| format!("cannot write {}", self.path.display()))
     }
@@ -152,7 +126,7 @@ impl EventLog {
     }
 }
 
-/// A run's event files with their numbers, in order.
+/// Lists the event files of a run with their numbers, in order.
 fn event_files(run: &Path) -> Result<Vec<(u64, PathBuf)>> {
     let about = || format!("cannot read {}", run.display());
     let mut found = Vec::new();
@@ -179,7 +153,7 @@ mod tests {
         folder
     }
 
-    /// Steps and tags of all files, in order.
+    /// Reads the steps and tags of all files, in order.
     fn values(run: &Path) -> Vec<(u64, String)> {
         let mut values = Vec::new();
         for (_, file) in event_files(run).unwrap() {
@@ -194,8 +168,7 @@ mod tests {
 
     fn write(log: &mut EventLog, steps: usize) {
         log.scalar(steps, "training/loss", 0.5).unwrap();
-        let values = Values::Validation(vec![0.25]);
-        log.row(&Row { steps, values, clock: None }, &["core".into()]).unwrap();
+        log.row(&Row::validation(steps, vec![0.25]), &["core".into()]).unwrap();
     }
 
     #[test]
@@ -214,17 +187,16 @@ mod tests {
         let mut log = EventLog::open(&run, 20, true, true).unwrap();
         let [loss, mean, core] = whole(20);
         assert_eq!(values(&run), [&whole(10)[..], std::slice::from_ref(&loss)].concat());
-        let row = Row { steps: 20, values: Values::Validation(vec![0.25]), clock: None };
-        log.row(&row, &["core".into()]).unwrap();
+        log.row(&Row::validation(20, vec![0.25]), &["core".into()]).unwrap();
         write(&mut log, 30);
         log.sync().unwrap();
         assert_eq!(values(&run), [&whole(10)[..], &[loss, mean, core], &whole(30)].concat());
-        // Killed again before it came further: its file, which says nothing, goes.
+        // Killed again before the next step: its file holds no value and is removed.
         for _ in 0..2 {
             drop(EventLog::open(&run, 30, false, true).unwrap());
         }
         assert_eq!(event_files(&run).unwrap().len(), 3);
-        // Gone back to an older checkpoint, whose validation was done.
+        // Resumed from an older checkpoint, whose validation was done.
         drop(EventLog::open(&run, 20, false, true).unwrap());
         assert_eq!(values(&run), [whole(10), whole(20)].concat());
         // Started over.

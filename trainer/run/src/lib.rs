@@ -5,6 +5,7 @@ pub mod config;
 pub mod cross_validation;
 pub mod events;
 pub mod files;
+pub mod metrics;
 pub mod metrics_log;
 pub mod pipes;
 pub mod progress;

@@ -1,4 +1,4 @@
-//! metrics.csv: one row for every few steps and every validation.
+//! metrics.csv, the history of a run: a row for every few steps and for every validation.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -6,97 +6,91 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::files;
+use crate::metrics::{Metric, Scalars};
 
 mod history;
 
 pub use history::History;
 
 const NAME: &str = "metrics.csv";
-/// The first columns.
-const FIRST: [&str; 7] = [
-    "step",
-    "learning_rate",
-    "loss",
-    "cross_entropy",
-    "patch_dice",
-    "gradient_norm",
-    "held_out_dice",
-];
-/// The column of the mean held-out Dice.
-const DICE: usize = FIRST.len() - 1;
-/// The columns after those of the regions: time, the variational branch's terms, time again, and
-/// what reduced precision does.
-const LAST: [&str; 7] =
-    ["elapsed_secs", "vae_l2", "vae_kl", "waited_secs", "loss_scale", "skipped_steps", "drift"];
-/// The largest history that is read when a run is resumed.
+/// The column of the mean held-out Dice; the regions' columns follow.
+const DICE_COLUMN: usize = column(Metric::HeldOutDice, 0);
+/// The largest history that is read.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The history of a run, open for appending.
 pub struct MetricsLog {
     file: PathBuf,
     writer: csv::Writer<File>,
-    regions: usize,
+    num_regions: usize,
 }
 
-/// One row.
+/// A row of the history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// Steps done.
     pub steps: usize,
-    /// What was measured.
-    pub values: Values,
-    /// When; none where the same run is to write the same bytes.
-    pub clock: Option<Clock>,
+    /// Values of the metrics.
+    pub scalars: Scalars,
+    /// Held-out Dice by region; empty in a training row.
+    pub region_dice: Vec<f64>,
 }
 
-/// Times of one process.
+/// Times of a run, over all of its processes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clock {
-    /// Seconds that the processes of the run have trained and measured so far.
+    /// Seconds of training and validation.
     pub elapsed_secs: f64,
-    /// Seconds of these that the device waited for patches, where they were counted.
+    /// Seconds of these that the device waited for patches; `None` in runs that did not count them.
     pub waited_secs: Option<f64>,
 }
 
 impl Clock {
-    /// Of a run that begins.
+    /// The clock of a run that begins.
     pub const ZERO: Clock = Clock { elapsed_secs: 0.0, waited_secs: Some(0.0) };
 }
 
-/// A row is of training or of validation.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    /// Over the steps since the last such row.
-    Training {
-        /// The learning rate of the last of them.
-        learning_rate: f64,
-        /// Mean loss, the branch's part included.
-        loss: f64,
-        /// Mean cross-entropy, whichever the loss is.
-        cross_entropy: f64,
-        /// Mean Dice of the patches.
-        patch_dice: f64,
-        /// The gradient's norm at the last of them.
-        gradient_norm: f64,
-        /// The branch's mean L2 and KL, as they are before they are weighted; none without one.
-        branch: Option<[f64; 2]>,
-        /// What the loss is multiplied by, and the run's steps so far whose gradient was not finite;
-        /// none where the loss is not scaled.
-        scaling: Option<(f64, usize)>,
-        /// The largest relative error of a rewound sequence's input, where it was measured.
-        drift: Option<f64>,
-    },
-    /// Held-out Dice by region.
-    Validation(Vec<f64>),
+impl Row {
+    /// A row over the training steps since the last such row.
+    pub fn training(steps: usize, scalars: Scalars) -> Row {
+        Row { steps, scalars, region_dice: Vec::new() }
+    }
+
+    /// A row of a validation.
+    pub fn validation(steps: usize, region_dice: Vec<f64>) -> Row {
+        let scalars = Scalars::from_iter([(Metric::HeldOutDice, mean(&region_dice))]);
+        Row { steps, scalars, region_dice }
+    }
+
+    /// Adds the time. A deterministic run has rows without time.
+    pub fn at(mut self, clock: Option<Clock>) -> Row {
+        if let Some(Clock { elapsed_secs, waited_secs }) = clock {
+            self.scalars.extend([(Metric::ElapsedSecs, elapsed_secs)]);
+            self.scalars.extend(waited_secs.map(|secs| (Metric::WaitedSecs, secs)));
+        }
+        self
+    }
+
+    /// Returns the time; `None` in a deterministic run.
+    pub fn clock(&self) -> Option<Clock> {
+        let elapsed_secs = self.scalars.get(Metric::ElapsedSecs)?;
+        Some(Clock { elapsed_secs, waited_secs: self.scalars.get(Metric::WaitedSecs) })
+    }
+
+    /// Returns whether the row is of a validation.
+    pub fn is_validation(&self) -> bool {
+        self.scalars.get(Metric::HeldOutDice).is_some()
+    }
 }
 
 impl MetricsLog {
-    /// Opens the history of a run that stands at `steps`: rows after that, which a killed process
-    /// wrote after its last checkpoint, are cut off; where the validation of that step is still due,
-    /// its row too.
+    /// Opens the history of a run that resumes after `steps` steps.
+    ///
+    /// Rows of later steps, which a killed process wrote after its last checkpoint, are removed.
+    /// Where the validation after `steps` steps is still due, its row is removed too.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or is of other regions.
+    /// Errors if the file cannot be read or written, or has the columns of other regions.
     pub fn open(
         run: &Path,
         regions: &[String],
@@ -115,9 +109,10 @@ impl MetricsLog {
             ensure!(*found == header, "{}: expected the columns {header:?}", about());
             // A row that a kill cut short does not parse, and belongs to a later step.
             for record in reader.records().map_while(Result::ok) {
-                let at: Option<usize> = record.get(0).and_then(|step| step.parse().ok());
-                let is_due = validation_is_due && at == Some(steps) && !record[DICE].is_empty();
-                if at.is_some_and(|at| at <= steps) && !is_due {
+                let row_steps: Option<usize> = record.get(0).and_then(|step| step.parse().ok());
+                let is_validation = !record[DICE_COLUMN].is_empty();
+                let is_due = validation_is_due && row_steps == Some(steps) && is_validation;
+                if row_steps.is_some_and(|row_steps| row_steps <= steps) && !is_due {
                     kept.write_record(&record)?;
                 }
             }
@@ -125,58 +120,31 @@ impl MetricsLog {
         files::write(&file, &kept.into_inner()?)?;
         let appending = OpenOptions::new().append(true).open(&file).with_context(about)?;
         let writer = csv::WriterBuilder::new().has_headers(false).from_writer(appending);
-        Ok(MetricsLog { file, writer, regions: regions.len() })
+        Ok(MetricsLog { file, writer, num_regions: regions.len() })
     }
 
     /// Appends a row.
     ///
     /// # Errors
-    /// When the file cannot be written to.
+    /// Errors if the file cannot be written.
     pub fn append(&mut self, row: &Row) -> Result<()> {
         let mut fields = vec![row.steps.to_string()];
-        let (mut terms, mut last) = (None, [(); 3].map(|()| String::new()));
-        match &row.values {
-            Values::Training {
-                learning_rate,
-                loss,
-                cross_entropy,
-                patch_dice,
-                gradient_norm,
-                branch,
-                scaling,
-                drift,
-            } => {
-                terms = *branch;
-                if let Some((factor, skipped)) = scaling {
-                    [last[0], last[1]] = [factor.to_string(), skipped.to_string()];
-                }
-                if let Some(drift) = drift {
-                    last[2] = format!("{drift:.6e}");
-                }
-                fields.push(format!("{learning_rate:.6e}"));
-                let numbers = [loss, cross_entropy, patch_dice, gradient_norm];
-                fields.extend(numbers.map(|number| format!("{number:.6}")));
-                fields.extend(vec![String::new(); 1 + self.regions]);
-            }
-            Values::Validation(dice) => {
-                fields.extend(vec![String::new(); DICE - 1]);
-                fields.extend([&mean(dice)].into_iter().chain(dice).map(|d| format!("{d:.6}")));
+        for metric in Metric::ALL {
+            let text = |value: Option<f64>| value.map_or(String::new(), |v| metric.format(v));
+            fields.push(text(row.scalars.get(metric)));
+            if metric == Metric::HeldOutDice {
+                let dice = |region: usize| text(row.region_dice.get(region).copied());
+                fields.extend((0..self.num_regions).map(dice));
             }
         }
-        let secs = |secs: Option<f64>| secs.map_or(String::new(), |secs| format!("{secs:.1}"));
-        let term = |n: usize| terms.map_or(String::new(), |terms| format!("{:.6e}", terms[n]));
-        fields.push(secs(row.clock.map(|clock| clock.elapsed_secs)));
-        fields.extend([term(0), term(1)]);
-        fields.push(secs(row.clock.and_then(|clock| clock.waited_secs)));
-        fields.extend(last);
         self.writer.write_record(&fields)?;
         self.writer.flush().with_context(|| format!("cannot write {}", self.file.display()))
     }
 
-    /// Makes what was appended last through a loss of power.
+    /// Makes the appended rows survive a loss of power.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// Errors if the disk refuses.
     pub fn sync(&self) -> Result<()> {
         let about = || format!("cannot write {}", self.file.display());
         self.writer.get_ref().sync_all().with_context(about)
@@ -184,14 +152,25 @@ impl MetricsLog {
 }
 
 fn header(regions: &[String]) -> Vec<String> {
-    let of_regions = regions.iter().map(|region| format!("{} {region}", FIRST[DICE]));
-    let first = FIRST.into_iter().map(String::from);
-    first.chain(of_regions).chain(LAST.map(String::from)).collect()
+    let mut columns = vec!["step".to_string()];
+    for metric in Metric::ALL {
+        columns.push(metric.column().into());
+        if metric == Metric::HeldOutDice {
+            columns.extend(regions.iter().map(|region| format!("{} {region}", metric.column())));
+        }
+    }
+    columns
 }
 
-/// The mean of the regions' Dice.
-pub fn mean(dice: &[f64]) -> f64 {
-    dice.iter().sum::<f64>() / dice.len() as f64
+/// Returns the position of a metric's column, after the steps and, for the later ones, the regions.
+const fn column(metric: Metric, num_regions: usize) -> usize {
+    let follows_regions = metric as usize > Metric::HeldOutDice as usize;
+    1 + metric as usize + if follows_regions { num_regions } else { 0 }
+}
+
+/// Returns the mean over the regions of their Dice.
+pub fn mean(region_dice: &[f64]) -> f64 {
+    region_dice.iter().sum::<f64>() / region_dice.len() as f64
 }
 
 #[cfg(test)]
@@ -199,7 +178,7 @@ mod tests {
     use super::*;
 
     fn validation(steps: usize) -> Row {
-        Row { steps, values: Values::Validation(vec![0.5]), clock: None }
+        Row::validation(steps, vec![0.5])
     }
 
     #[test]
@@ -239,19 +218,40 @@ mod tests {
     }
 
     fn training(steps: usize, branch: Option<[f64; 2]>) -> Row {
-        let (learning_rate, loss, cross_entropy, patch_dice) = (1e-3, 0.5, 0.4, 0.3);
-        let gradient_norm = 2.0;
-        let values = Values::Training {
-            learning_rate,
-            loss,
-            cross_entropy,
-            patch_dice,
-            gradient_norm,
-            branch,
-            scaling: branch.map(|_| (32768.0, 3)),
-            drift: branch.map(|_| 0.015625),
-        };
-        let clock = Some(Clock { elapsed_secs: 9.0, waited_secs: Some(0.5) });
-        Row { steps, values, clock }
+        let mut scalars = Scalars::from_iter([
+            (Metric::LearningRate, 1e-3),
+            (Metric::Loss, 0.5),
+            (Metric::CrossEntropy, 0.4),
+            (Metric::PatchDice, 0.3),
+            (Metric::GradientNorm, 2.0),
+        ]);
+        if let Some([l2, kl]) = branch {
+            scalars.extend([(Metric::VaeL2, l2), (Metric::VaeKl, kl), (Metric::Drift, 0.015625)]);
+            scalars.extend([(Metric::LossScale, 32768.0), (Metric::SkippedSteps, 3.0)]);
+        }
+        let clock = Clock { elapsed_secs: 9.0, waited_secs: Some(0.5) };
+        Row::training(steps, scalars).at(Some(clock))
+    }
+
+    /// Written by the version before the schema.
+    #[test]
+    fn columns_and_numbers_are_written_as_ever() {
+        let run = tempfile::tempdir().unwrap();
+        let regions = ["core".to_string(), "whole".to_string()];
+        let mut log = MetricsLog::open(run.path(), &regions, 0, false).unwrap();
+        log.append(&training(10, Some([0.25, 1e-5]))).unwrap();
+        log.append(&training(20, None)).unwrap();
+        let clock = Clock { elapsed_secs: 12.34, waited_secs: None };
+        log.append(&Row::validation(20, vec![0.5, 0.25]).at(Some(clock))).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(run.path().join(NAME)).unwrap(),
+            "step,learning_rate,loss,cross_entropy,patch_dice,gradient_norm,held_out_dice,\
+             held_out_dice core,held_out_dice whole,elapsed_secs,vae_l2,vae_kl,waited_secs,\
+             loss_scale,skipped_steps,drift\n\
+             10,1.000000e-3,0.500000,0.400000,0.300000,2.000000,,,,9.0,2.500000e-1,1.000000e-5,\
+             0.5,32768,3,1.562500e-2\n\
+             20,1.000000e-3,0.500000,0.400000,0.300000,2.000000,,,,9.0,,,0.5,,,\n\
+             20,,,,,,0.375000,0.500000,0.250000,12.3,,,,,,\n"
+        );
     }
 }

@@ -4,100 +4,8 @@ use super::{NONE, whose};
 use crate::Report;
 use crate::chart::{LineChart, Series};
 use crate::html::escape;
-use trainer_run::metrics_log::{Values, mean};
-
-/// A value of the rows of training, its title, and whether it may be drawn on a logarithmic scale,
-/// is between 0 and 1, and is noisy.
-struct Curve {
-    title: &'static str,
-    of: fn(&Values) -> Option<f64>,
-    may_be_log: bool,
-    is_share: bool,
-    is_noisy: bool,
-}
-
-/// What a row of training says.
-macro_rules! of_training {
-    ($field:ident) => {
-        |values| match values {
-            Values::Training { $field, .. } => Some(*$field),
-            Values::Validation(_) => None,
-        }
-    };
-}
-
-fn branch(values: &Values) -> Option<[f64; 2]> {
-    match values {
-        Values::Training { branch, .. } => *branch,
-        Values::Validation(_) => None,
-    }
-}
-
-fn loss_scale(values: &Values) -> Option<f64> {
-    match values {
-        Values::Training { scaling, .. } => scaling.map(|(factor, _)| factor),
-        Values::Validation(_) => None,
-    }
-}
-
-const CURVES: [Curve; 8] = [
-    Curve {
-        title: "Loss",
-        of: of_training!(loss),
-        may_be_log: true,
-        is_share: false,
-        is_noisy: true,
-    },
-    Curve {
-        title: "Dice of the training patches",
-        of: of_training!(patch_dice),
-        may_be_log: false,
-        is_share: true,
-        is_noisy: true,
-    },
-    Curve {
-        title: "Cross-entropy of the training patches",
-        of: of_training!(cross_entropy),
-        may_be_log: true,
-        is_share: false,
-        is_noisy: true,
-    },
-    Curve {
-        title: "Gradient norm",
-        of: of_training!(gradient_norm),
-        may_be_log: true,
-        is_share: false,
-        is_noisy: true,
-    },
-    Curve {
-        title: "Learning rate",
-        of: of_training!(learning_rate),
-        may_be_log: false,
-        is_share: false,
-        is_noisy: false,
-    },
-    Curve {
-        title: "Variational branch: L2",
-        of: |values| Some(branch(values)?[0]),
-        may_be_log: true,
-        is_share: false,
-        is_noisy: true,
-    },
-    Curve {
-        title: "Variational branch: KL",
-        of: |values| Some(branch(values)?[1]),
-        may_be_log: true,
-        is_share: false,
-        is_noisy: true,
-    },
-    Curve {
-        title: "Loss scale",
-        of: loss_scale,
-        may_be_log: true,
-        is_share: false,
-        is_noisy: false,
-    },
-];
+use trainer_run::metrics::{Chart, Curve, Metric, YAxis};
+use trainer_run::metrics_log::mean;
 
 /// The charts.
 pub(crate) fn curves(report: &Report) -> String {
@@ -106,15 +14,16 @@ pub(crate) fn curves(report: &Report) -> String {
     let mark = best_step(report);
     let mark = mark.as_ref().map(|(step, label)| (*step, label.as_str()));
     let mut figures = vec![validation(report, steps, mark)];
-    for Curve { title, of, may_be_log, is_share, is_noisy } in CURVES {
+    for (metric, Chart { title, y_axis, curve, .. }) in Metric::charts() {
         let series = vec![Series {
             name: title.into(),
             class: "main".into(),
-            points: history.training(of),
-            is_noisy,
+            points: history.values(metric),
+            is_noisy: curve == Curve::Noisy,
             has_dots: false,
         }];
-        let range = is_share.then_some([0.0, 1.0]);
+        let range = (y_axis == YAxis::Fraction).then_some([0.0, 1.0]);
+        let may_be_log = y_axis == YAxis::Log;
         let chart = LineChart { title, steps, series, range, may_be_log, mark };
         figures.push(chart.svg().map(|svg| figure(title, "", "", &svg)));
     }

@@ -162,7 +162,7 @@ pub(crate) fn machine(report: &Report) -> String {
         secs => format!("{secs:.2} s"),
     };
     let waited = history
-        .waited_share()
+        .waited_fraction()
         .map(|share| format!("{:.1} % of the time the device waited for patches", 100.0 * share));
     let gib = |bytes: u64| match bytes as f64 / f64::from(1u32 << 30) {
         gib if gib < 1.0 => format!("{:.0} MiB", gib * 1024.0),

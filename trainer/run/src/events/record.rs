@@ -3,26 +3,27 @@
 //! A record is the length of its message (u64, little endian), that length's masked CRC32C, the
 //! message and its masked CRC32C (tensorflow/core/lib/io/record_writer).
 
-/// What is read back of an event.
+/// An event, as far as it is read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Event {
     /// Steps done.
     pub(super) step: u64,
-    /// Tag and value, of an event that has one.
+    /// Tag and value; `None` for a mark.
     pub(super) value: Option<(String, f32)>,
 }
 
-/// The version of the format, as a file's first event.
+/// Returns the first event of a file, the version of the format.
 pub(super) fn version(wall_secs: f64) -> Vec<u8> {
     frame(&[double(1, wall_secs), bytes(3, b"brain.Event:2")].concat())
 }
 
-/// Tells a reader to forget what it read of this step and later ones: `SessionLog`, status START.
+/// Returns the mark after which a reader forgets this step and later ones: `SessionLog` with the
+/// status START.
 pub(super) fn restart(wall_secs: f64, step: u64) -> Vec<u8> {
     frame(&[double(1, wall_secs), number(2, step), bytes(7, &number(1, 1))].concat())
 }
 
-/// A number under a tag.
+/// Returns the event of a number under a tag.
 pub(super) fn scalar(wall_secs: f64, step: u64, tag: &str, value: f32) -> Vec<u8> {
     let mut simple_value = key(2, 5);
     simple_value.extend(value.to_le_bytes());
@@ -30,13 +31,13 @@ pub(super) fn scalar(wall_secs: f64, step: u64, tag: &str, value: f32) -> Vec<u8
     frame(&[double(1, wall_secs), number(2, step), bytes(5, &value)].concat())
 }
 
-/// The length of the longest part from the start whose records are whole and whose events all
-/// stay, and how many values it has.
-pub(super) fn prefix(file: &[u8], mut stays: impl FnMut(&Event) -> bool) -> (usize, usize) {
+/// Returns the length in bytes of the longest prefix of whole records whose events are all kept, and
+/// its number of values.
+pub(super) fn prefix(file: &[u8], mut is_kept: impl FnMut(&Event) -> bool) -> (usize, usize) {
     let (mut at, mut num_values) = (0, 0);
     while let Some((message, len)) = unframe(&file[at..])
         && let Some(event) = event(message)
-        && stays(&event)
+        && is_kept(&event)
     {
         at += len;
         num_values += usize::from(event.value.is_some());
@@ -53,7 +54,8 @@ fn frame(message: &[u8]) -> Vec<u8> {
     [&len[..], &masked_crc(&len), message, &masked_crc(message)].concat()
 }
 
-/// The message of the first record and the record's length; none where it is not whole.
+/// Returns the message and the length of the first record; `None` if the record is incomplete or
+/// damaged.
 fn unframe(file: &[u8]) -> Option<(&[u8], usize)> {
     let (len, rest) = file.split_first_chunk::<8>()?;
     let (len_crc, rest) = rest.split_first_chunk::<4>()?;
@@ -74,8 +76,8 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-/// A field's number and wire type: 0 is a varint, 1 eight bytes, 2 a length and bytes, 5 four
-/// bytes.
+/// Encodes a field's number and its wire type: 0 is a varint, 1 eight bytes, 2 a length and bytes, 5
+/// four bytes.
 fn key(field: u64, wire: u64) -> Vec<u8> {
     varint(field << 3 | wire)
 }
@@ -92,7 +94,7 @@ fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
     [&key(field, 2)[..], &varint(value.len() as u64), value].concat()
 }
 
-/// A message's fields, with the bytes of each value; none where it is no message.
+/// Returns the fields of a message with the bytes of their values; `None` for other bytes.
 fn fields(mut message: &[u8]) -> Option<Vec<(u64, &[u8])>> {
     let mut found = Vec::new();
     while !message.is_empty() {
@@ -147,7 +149,6 @@ fn event(message: &[u8]) -> Option<Event> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::hexadecimal as hex;
 
     const GOLDEN_VERSION: &str =
         "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c";
@@ -155,7 +156,7 @@ mod tests {
     const GOLDEN_SCALAR: &str = "2400000000000000422b804d09000000000000f83f10ac022a160a140a0d74726\
                                  1696e696e672f6c6f737315cdcccc3dc0752c22";
 
-    /// Written by TensorBoard 2.21.0's own `RecordWriter`: `golden.py` beside this file.
+    /// The golden bytes are written by TensorBoard 2.21.0's `RecordWriter`, in `golden.py`.
     #[test]
     fn records_are_those_of_tensorboard() {
         let golden = [
@@ -163,11 +164,11 @@ mod tests {
             (restart(1.5, 301), GOLDEN_RESTART),
             (scalar(1.5, 300, "training/loss", 0.1), GOLDEN_SCALAR),
         ];
-        golden.iter().for_each(|(ours, golden)| assert_eq!(hex(ours), *golden));
+        golden.iter().for_each(|(ours, golden)| assert_eq!(hex::encode(ours), *golden));
     }
 
     #[test]
-    fn what_was_written_is_read_back() {
+    fn written_events_are_read_back() {
         let file = [version(1.5), scalar(2.5, 1 << 40, "a/b c", -0.5), restart(3.5, 7)].concat();
         let mut events = Vec::new();
         let all = |event: &Event| {
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_ends_the_reading() {
+    fn reading_ends_at_damage() {
         let (first, second) = (version(0.0), scalar(0.0, 1, "loss", 0.5));
         let file = [&first[..], &second].concat();
         for at in 0..file.len() {
@@ -191,7 +192,7 @@ mod tests {
             assert_eq!(prefix(&flipped, |_| true).0, kept, "byte {at}");
             assert_eq!(prefix(&file[..at], |_| true).0, kept, "{at} bytes");
         }
-        // Whole records of messages that end too early, or that are none.
+        // Whole records around messages that end too early, or around other bytes.
         for message in [&[0x0b][..], &[0x12, 0xff, 0xff, 0xff, 0xff, 0x0f], &[0x10], &[0xff; 11]] {
             assert_eq!(prefix(&frame(message), |_| true).0, 0);
         }
