@@ -20,7 +20,7 @@ use trainer_train::loss_scale::LossScale;
 use trainer_train::parallel::{Ranks, Reducer, Wrap};
 use trainer_train::precision::network_precision;
 use trainer_train::step::{Learner, StepReport};
-use trainer_train::train::{Outcome, TrainJob, train_on};
+use trainer_train::train::{OnFinish, Outcome, TrainJob, train_on};
 
 use crate::training_to_prediction::{column, short, train};
 
@@ -220,7 +220,8 @@ fn disturbed(
 }
 
 fn train_ranks(data: &Path, out: &Path, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
-    train_on(TrainJob::new(data, out), &six_steps(), ranks, stop)
+    let on_finish: Option<OnFinish> = Some(trainer::final_report::write);
+    train_on(TrainJob { on_finish, ..TrainJob::new(data, out) }, &six_steps(), ranks, stop)
 }
 
 fn six_steps() -> TrainConfig {

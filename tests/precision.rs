@@ -13,7 +13,7 @@ use trainer_data::patches::Batch;
 use trainer_run::config::{Float, TrainConfig};
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::checkpoint::{Checkpoint, LAST};
-use trainer_train::drift::{BOUND, Drift};
+use trainer_train::drift::{Drift, MAX_DRIFT};
 use trainer_train::loss::Loss;
 use trainer_train::precision::network_precision;
 use trainer_train::step::Learner;
@@ -197,9 +197,9 @@ fn a_deep_sequence_causes_a_warning_about_drift_in_bf16_and_not_in_f32() {
             network.blocks = 8;
         }
         let learner = learner(&config);
-        let drift = Drift::of(&learner.network, &batch(0, &config, 1.0), config.patch).unwrap();
+        let drift = Drift::measure(&learner.network, &batch(0, &config, 1.0), config.patch).unwrap();
         let worst = drift.worst().1;
-        assert_eq!(worst > BOUND, drift.warning(learner.network.precision).is_some());
+        assert_eq!(worst > MAX_DRIFT, drift.warning(learner.network.precision).is_some());
         (worst, drift.warning(learner.network.precision))
     };
     let (worst, text) = warning(Float::F32, Float::F32);

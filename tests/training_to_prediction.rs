@@ -37,7 +37,7 @@ pub(crate) fn settings() -> TrainConfig {
 
 pub(crate) fn train(data: &Path, out: &Path, config: &TrainConfig) -> anyhow::Result<Outcome> {
     trainer_train::train::train(
-        TrainJob::new(data, out),
+        TrainJob { on_finish: Some(trainer::final_report::write), ..TrainJob::new(data, out) },
         config,
         &Device::flex(),
         &AtomicBool::new(false),

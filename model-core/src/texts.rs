@@ -1,11 +1,26 @@
-//! Limits of displayed texts from outside: names and sentences of a bundle's card, of a task and of a
-//! share link.
+//! Displayed texts: amounts of memory in words, and the limits of texts from outside (names and
+//! sentences of a bundle's card, of a task and of a share link).
 
 /// The most characters of a name of a model, a channel, a label or a region.
 pub const MAX_NAME_CHARS: usize = 200;
 
 /// The most characters of a warning, a license or a description of data.
 pub const MAX_TEXT_CHARS: usize = 2000;
+
+/// Formats an amount of memory to the nearest 0.1 MiB or, from 1000 MiB, to the nearest 0.01 GiB.
+pub fn bytes(count: u64) -> String {
+    let mib = count as f64 / (1u64 << 20) as f64;
+    if mib >= 1000.0 { format!("{:.2} GiB", mib / 1024.0) } else { format!("{mib:.1} MiB") }
+}
+
+/// Formats an amount of memory, rounded up to whole MiB or, from 1024 MiB, to 0.1 GiB.
+pub fn bytes_rounded_up(count: u64) -> String {
+    match count.div_ceil(1 << 20) {
+        mib if mib >= 1024 && mib % 1024 == 0 => format!("{} GiB", mib / 1024),
+        mib if mib > 1024 => format!("{:.1} GiB", (mib as f64 / 102.4).ceil() / 10.0),
+        mib => format!("{mib} MiB"),
+    }
+}
 
 /// Returns the fault of a name as the expected and the found text; `None` for a valid name. `what`
 /// describes the name, such as "a region's name".
@@ -47,6 +62,21 @@ fn is_hidden(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_of_memory_are_rounded_to_the_nearest_or_up() {
+        let mib = 1 << 20;
+        for (count, nearest, up) in [
+            (1, "0.0 MiB", "1 MiB"),
+            (431 * mib, "431.0 MiB", "431 MiB"),
+            (431 * mib + 1, "431.0 MiB", "432 MiB"),
+            (1024 * mib, "1.00 GiB", "1 GiB"),
+            (1025 * mib, "1.00 GiB", "1.1 GiB"),
+            (4096 * mib, "4.00 GiB", "4 GiB"),
+        ] {
+            assert_eq!((&*bytes(count), &*bytes_rounded_up(count)), (nearest, up));
+        }
+    }
 
     #[test]
     fn long_texts_and_control_characters_are_faults() {

@@ -1,5 +1,7 @@
 //! Texts for the user: numbers, warnings and errors of a run in words.
 
+use model_core::texts::bytes_rounded_up;
+
 /// Formats a large number with two to four digits and its magnitude's word.
 pub fn count(n: u64) -> String {
     let x = n as f64;
@@ -9,15 +11,6 @@ pub fn count(n: u64) -> String {
         x if x >= 1e6 => format!("{:.1} million", x / 1e6),
         x if x >= 1e3 => format!("{:.1} thousand", x / 1e3),
         _ => format!("{n}"),
-    }
-}
-
-/// Formats an amount of memory, rounded up.
-pub fn bytes(n: u64) -> String {
-    match n.div_ceil(1 << 20) {
-        mib if mib >= 1024 && mib % 1024 == 0 => format!("{} GiB", mib / 1024),
-        mib if mib > 1024 => format!("{:.1} GiB", (mib as f64 / 102.4).ceil() / 10.0),
-        mib => format!("{mib} MiB"),
     }
 }
 
@@ -68,7 +61,7 @@ pub fn fallbacks(events: &[String], doing: &str, plan_bytes: u64) -> String {
         return String::new();
     }
     let sentences = events.iter().map(|event| format!("{}. ", capitalized(event)));
-    format!("{}{doing} within {}.", sentences.collect::<String>(), bytes(plan_bytes))
+    format!("{}{doing} within {}.", sentences.collect::<String>(), bytes_rounded_up(plan_bytes))
 }
 
 /// Shown if the browser has no WebGPU.
@@ -161,22 +154,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short_and_memory_is_rounded_up() {
+    fn numbers_are_short() {
         assert_eq!(count(950), "950");
         assert_eq!(count(18_432), "18.4 thousand");
         assert_eq!(count(3_649_536), "3.6 million");
         assert_eq!(count(1_234_000_000_000), "1.23 trillion");
-        let mib = 1 << 20;
-        for (n, words) in [
-            (1, "1 MiB"),
-            (431 * mib, "431 MiB"),
-            (431 * mib + 1, "432 MiB"),
-            (1024 * mib, "1 GiB"),
-            (1025 * mib, "1.1 GiB"),
-            (4096 * mib, "4 GiB"),
-        ] {
-            assert_eq!(bytes(n), words);
-        }
     }
 
     #[test]

@@ -215,7 +215,7 @@ impl Bundle {
             hasher.update(format!("{name} {:?} ", array.shape));
             hasher.update(little_endian(&array.values));
         }
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hasher.finalize())
     }
 }
 

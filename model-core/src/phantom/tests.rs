@@ -39,7 +39,7 @@ fn a_phantoms_bytes_never_change() {
         channel.values().iter().for_each(|voxel| hasher.update(voxel.to_le_bytes()));
     }
     hasher.update(labels(&case));
-    let hash: String = hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(&hasher.finalize()[..8]);
     assert_eq!(hash, "dd8e4ae4b71fc1db");
 }
 

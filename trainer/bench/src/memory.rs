@@ -15,7 +15,9 @@ use crate::stopwatch::wait;
 use crate::{DeviceArgs, check_num_values};
 use trainer_run::config::describe;
 use trainer_run::{DISCLAIMER, progress};
-use trainer_train::estimate::{Chosen, NetworkArgs, bytes, place};
+use model_core::texts::bytes;
+use trainer_train::device::kind;
+use trainer_train::estimate::{Chosen, NetworkArgs};
 use trainer_train::precision::network_precision;
 
 /// Measure the memory of training steps, beside its estimate.
@@ -84,7 +86,7 @@ pub fn run(args: &MemoryArgs) -> Result<()> {
         println!("{}", serde_json::to_string(&bytes)?);
         return Ok(());
     }
-    let place = place(args.device.name())?;
+    let place = kind(args.device.name())?;
     let settings = Settings { place, batch: 1, precision: network_precision(precision) };
     let mut depths = args.blocks.clone();
     if !can_rewind(&config) && depths.len() > 1 {

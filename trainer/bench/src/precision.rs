@@ -156,7 +156,7 @@ fn gradient(
         if result.gradients.iter().all(|value| value.is_finite()) {
             let factor = scale.factor().unwrap_or(1.0) as f32;
             let gradients = result.gradients.into_iter().map(|value| value / factor).collect();
-            return Ok((gradients, Drift::of(&network, batch, dims)));
+            return Ok((gradients, Drift::measure(&network, batch, dims)));
         }
         ensure!(scale.can_skip(), "the gradient has left the range of {precision:?}");
         scale.skip();

@@ -16,7 +16,6 @@ use sha2::{Digest, Sha256};
 
 use crate::data_set::{DataSet, LoadedCase, ScanBytes, WarningCounts};
 use trainer_run::config::TrainConfig;
-use trainer_run::files::hexadecimal;
 use trainer_run::progress;
 
 mod cache_format;
@@ -111,7 +110,7 @@ impl Cases {
         let Some(cached) = fill::fill_cache(&shared, stop)? else { return Ok(None) };
         let mut all = Sha256::new();
         cached.iter().for_each(|cached| all.update(cached.digest));
-        let fingerprint = hexadecimal(&all.finalize());
+        let fingerprint = hex::encode(all.finalize());
         Ok(Some(Cases { shared: Arc::new(Shared { cached, ..shared }), fingerprint }))
     }
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::wgsl::Gpu;
-use trainer_train::device;
+use trainer_train::device::{self, DeviceId};
 
 /// Which software runs the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
@@ -63,6 +63,6 @@ impl Backend {
 
     /// Whether it is burn's CPU.
     pub fn is_cpu(&self) -> bool {
-        matches!(self, Backend::Burn(device) if device::describe(device) == "cpu")
+        matches!(self, Backend::Burn(device) if DeviceId::of(device).is_cpu())
     }
 }

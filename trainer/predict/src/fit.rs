@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::{Mode, Settings};
 use super::wgsl::{F16_NOTE, Planned};
-use trainer_train::estimate::bytes as amount;
+use model_core::texts::bytes as amount;
 
 /// Stands with every result of a sliding window.
 pub const SLIDING_NOTE: &str = "A sliding window is another function than the full volume: the \

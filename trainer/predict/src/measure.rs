@@ -97,7 +97,7 @@ fn profiled(case_files: &CaseFiles, models: &[Predictor]) -> Result<Profiled> {
     };
     Ok(Profiled {
         name: case_files.name.clone(),
-        sha256: files::hexadecimal(&digest),
+        sha256: hex::encode(digest),
         dice: models.iter().map(dice_of).collect::<Result<_>>()?,
         histograms: histograms(&case.channels, &models[0].members[0].bundle.card.preprocess)?,
     })

@@ -114,7 +114,7 @@ impl ResultPlace {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    files::hexadecimal(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// Every file that belongs to the scans, the expert's labels too.

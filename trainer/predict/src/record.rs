@@ -105,7 +105,7 @@ impl MadeBy {
             models,
             engine: EngineName::default(),
             ensemble: settings.ensemble,
-            profile_sha256: profile.map(|json| files::hexadecimal(&Sha256::digest(json))),
+            profile_sha256: profile.map(|json| hex::encode(Sha256::digest(json))),
             mode: settings.mode,
             window: settings.window,
             overlap: settings.overlap,
@@ -118,7 +118,7 @@ impl MadeBy {
     /// The same in one line, which says whether results belong together.
     pub fn fingerprint(&self) -> String {
         let json = serde_json::to_vec(self).expect("settings are plain values");
-        files::hexadecimal(&Sha256::digest(json))
+        hex::encode(Sha256::digest(json))
     }
 
     /// What differs, as "name: then, now".
@@ -187,7 +187,7 @@ pub fn sha256_of(paths: &[PathBuf]) -> Result<String> {
     for path in paths {
         ScanBytes::read(path)?.update_digest(&mut digest);
     }
-    Ok(files::hexadecimal(&digest.finalize()))
+    Ok(hex::encode(digest.finalize()))
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Predictor {
         let probabilities = probabilities.map(|p| nifti::write_volumes(p)).transpose()?;
         let mut contents = vec![(&*place.labels, &labels[..])];
         contents.extend(probabilities.as_ref().map(|bytes| (&*place.probabilities, &bytes[..])));
-        let digest = files::hexadecimal(&digest);
+        let digest = hex::encode(digest);
         let record = self.record(&case.name, digest, made_by, &prediction, started);
         let record = Record {
             written: place.written(&contents),

@@ -14,7 +14,8 @@ use shaders::{Engine, Error, Output, Plan, Preference, Session, SessionEvent};
 
 use super::fit::{self, Choice, Extent};
 use super::settings::{Mode, Settings};
-use trainer_train::estimate::{bytes as amount, work};
+use model_core::texts::bytes as amount;
+use trainer_train::estimate::work;
 
 /// Stands with every result of maps in f16.
 pub const F16_NOTE: &str = "Maps between operations were stored in f16 to fit the memory: labels may \

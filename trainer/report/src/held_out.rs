@@ -10,9 +10,8 @@ use model_core::{LabelMap, Task, formats::nifti};
 use serde::{Deserialize, Serialize};
 
 use trainer_run::files;
+use trainer_run::run_folder::HELD_OUT;
 
-/// The file's name.
-pub const HELD_OUT: &str = "held_out.json";
 /// The version that this code writes and reads.
 pub const VERSION: u32 = 1;
 /// The largest file that is read: very many cases, and a few pictures.

@@ -1,7 +1,8 @@
-//! What a person reads after training: `report.html`, one file that needs nothing else.
+//! The report of a training, `report.html`, one file that loads nothing else.
 //!
-//! Training gives each case's result to a [`Collector`], keeps what comes of it as [`HeldOut`] in
-//! the run's folder, and calls [`write()`], which anyone can do again from the folder alone.
+//! The command collects each case's result in a [`Collector`] at the end of a training, saves them as
+//! [`HeldOut`] in the run's folder, and calls [`write()`]. The report can be written again from the
+//! folder alone.
 
 use std::path::{Path, PathBuf};
 
@@ -20,12 +21,11 @@ mod picture;
 mod sections;
 
 pub use collect::{Collector, channel};
-pub use held_out::{CaseResult, HELD_OUT, HeldOut, Picture, RegionResult, VERSION};
+pub use held_out::{CaseResult, HeldOut, Picture, RegionResult, VERSION};
 pub use html::escape;
 pub use picture::{Gray, picture};
+pub use trainer_run::run_folder::{HELD_OUT, REPORT};
 
-/// The file's name in the run's folder.
-pub const REPORT: &str = "report.html";
 /// How many of the worst cases are pictured.
 pub const NUM_PICTURES: usize = 5;
 

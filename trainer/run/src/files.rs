@@ -202,11 +202,6 @@ pub fn new_folder(folder: &Path, besides: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// A digest as text.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// A scan's name without folder and without `.nii` or `.nii.gz`.
 pub fn case_name(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy();

@@ -222,7 +222,8 @@ impl Metric {
 
     /// Returns the metrics with a chart in the report, in the order of the charts.
     pub fn charts() -> Vec<(Metric, Chart)> {
-        let charts = Metric::ALL.into_iter().filter_map(|metric| Some((metric, metric.spec().chart?)));
+        let charts =
+            Metric::ALL.into_iter().filter_map(|metric| Some((metric, metric.spec().chart?)));
         let mut charts: Vec<(Metric, Chart)> = charts.collect();
         charts.sort_by_key(|(_, chart)| chart.position);
         charts
@@ -345,7 +346,8 @@ mod tests {
         let mut recent = RecentSteps::default();
         for n in 0..100 {
             let dice = if n < 75 { 0.5 } else { 0.75 };
-            recent.push([(Metric::Loss, n as f64), (Metric::PatchDice, dice)].into_iter().collect());
+            recent
+                .push([(Metric::Loss, n as f64), (Metric::PatchDice, dice)].into_iter().collect());
         }
         assert_eq!(recent.progress_text(), "loss 99.000, patch Dice 0.625");
         assert_eq!(recent.take_row().progress_text(), "loss 49.500, patch Dice 0.562");

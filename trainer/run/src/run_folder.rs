@@ -15,6 +15,10 @@ use crate::files::outputs::SETTINGS_MARK;
 
 /// The bundle of the best validation.
 pub const BEST: &str = "best.safetensors";
+/// The scores of the measured cases, at the end of a run.
+pub const HELD_OUT: &str = "held_out.json";
+/// The report of a run.
+pub const REPORT: &str = "report.html";
 /// What a run is.
 pub const RUN: &str = "run.json";
 /// The settings of a run.

@@ -9,6 +9,7 @@ use model_core::Foreground;
 use model_core::network::config::PRESETS;
 
 use super::geometry::GeometryArgs;
+use crate::final_report;
 use trainer_run::config::{Float, RECIPES, Sources, StepsOrEpochs, TrainConfig, printed};
 use trainer_run::files::lock::FolderLock;
 use trainer_run::metrics_log::History;
@@ -179,6 +180,7 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
         skip_bad: args.skip_bad,
         tolerance_voxels: args.geometry.geometry_tolerance,
         accept_changes: args.accept_changes,
+        on_finish: Some(final_report::write),
         ..TrainJob::new(data, out)
     };
     let ranks = Ranks::named(args.device.as_deref(), args.devices.as_deref())?;

@@ -264,7 +264,7 @@ impl Checkpoint {
             hasher.update(format!("{name} {shape:?} "));
             hasher.update(little_endian(values));
         }
-        files::hexadecimal(&hasher.finalize())
+        hex::encode(hasher.finalize())
     }
 }
 

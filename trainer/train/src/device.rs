@@ -1,16 +1,19 @@
-//! Where tensors live: `--device cpu`, `wgpu`, `wgpu:1`, `cuda`, `cuda:1`.
+//! Devices by name: `--device cpu`, `wgpu`, `wgpu:1`, `cuda`, `cuda:1`.
+
+use std::fmt;
 
 use crate::precision::dtype;
 use anyhow::{Result, bail, ensure};
 use burn::tensor::Device;
+use model_core::kernels::DeviceKind;
 
 use trainer_run::config::TrainConfig;
 
-/// The device of a name, or the best one that is compiled in and present.
+/// Returns the device of a name; without a name, the best one that is compiled in and present.
 ///
 /// # Errors
-/// For an unknown name, one that is not compiled in (with the feature to build with), or one that
-/// this machine lacks.
+/// Errors for an unknown name, a device that is not compiled in (with the feature to build with), or
+/// a device that this machine lacks.
 pub fn device(name: Option<&str>) -> Result<Device> {
     let Some(name) = name else { return Ok(best()) };
     let (kind, number) = match name.split_once(':') {
@@ -33,13 +36,14 @@ pub fn device(name: Option<&str>) -> Result<Device> {
     }
 }
 
-/// Refuses a device that does not give the same bytes twice, where the settings want that.
+/// Refuses a device that cannot repeat a run exactly, for settings that ask for that.
 ///
 /// # Errors
-/// On a GPU: its library picks kernels by timing them, and their sums differ in the last digit.
+/// Errors for a GPU: its library chooses kernels by timing them, and their sums differ in the last
+/// digit.
 pub fn check_deterministic(config: &TrainConfig, device: &Device) -> Result<()> {
     ensure!(
-        !config.deterministic || describe(device) == "cpu",
+        !config.deterministic || DeviceId::of(device).is_cpu(),
         "settings: expected the device cpu with deterministic = true, the only one that promises \
          the same bytes twice; found {}",
         describe(device)
@@ -47,10 +51,11 @@ pub fn check_deterministic(config: &TrainConfig, device: &Device) -> Result<()> 
     Ok(())
 }
 
-/// Refuses a device that does not compute in the types that the settings want.
+/// Refuses a device that does not compute in the types of the settings: not every GPU has f16, and
+/// only some have bf16.
 ///
 /// # Errors
-/// Names the first such type: not every GPU has f16, and bf16 only some.
+/// Errors with the first such type.
 pub fn check_precision(config: &TrainConfig, device: &Device) -> Result<()> {
     let plain = device.clone().without_autodiff();
     for float in [config.precision, config.stream] {
@@ -64,22 +69,82 @@ pub fn check_precision(config: &TrainConfig, device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// A device's name for the run's records: cpu, cuda:0, or wgpu with the kind of its adapter.
-pub fn describe(device: &Device) -> String {
-    name(&format!("{device:?}"))
+/// The kind of a device, and its number or adapter.
+///
+/// Displayed as in the run's records: cpu, cuda:0, or wgpu with the kind of its adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceId {
+    /// The CPU.
+    Cpu,
+    /// A GPU through CUDA, by its index.
+    Cuda(usize),
+    /// A GPU through wgpu (Vulkan, Metal, DirectX), by the kind of its adapter.
+    Wgpu(String),
+    /// A device that Rewind does not choose, by burn's description.
+    Other(String),
 }
 
-/// From burn's description of a device, which is the only way to ask it.
-fn name(text: &str) -> String {
-    let after = |what: &str| {
-        let (_, rest) = text.split_once(what)?;
-        rest.split([',', ' ', '}']).next()
-    };
-    match (text, after("index: "), after("kind: ")) {
-        (text, ..) if text.contains("Flex") => "cpu".into(),
-        (text, Some(index), _) if text.contains("Cuda") => format!("cuda:{index}"),
-        (text, _, Some(kind)) if text.contains("Wgpu") => format!("wgpu ({kind})"),
-        _ => text.into(),
+impl DeviceId {
+    /// Identifies a device.
+    pub fn of(device: &Device) -> DeviceId {
+        DeviceId::parse(&format!("{:?}", device.clone().without_autodiff()))
+    }
+
+    /// Parses burn's description of a device. The types of GPUs exist only in builds with their
+    /// backends; the description is the same in all.
+    fn parse(description: &str) -> DeviceId {
+        let after = |what: &str| {
+            let (_, rest) = description.split_once(what)?;
+            rest.split([',', ' ', '}']).next()
+        };
+        let index = || after("index: ")?.parse().ok();
+        let has = |word| description.contains(word);
+        let known = match () {
+            () if has("Flex") => Some(DeviceId::Cpu),
+            () if has("Cuda") => index().map(DeviceId::Cuda),
+            () if has("Wgpu") => after("kind: ").map(|kind| DeviceId::Wgpu(kind.into())),
+            () => None,
+        };
+        known.unwrap_or_else(|| DeviceId::Other(description.into()))
+    }
+
+    /// Returns whether the device is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        *self == DeviceId::Cpu
+    }
+
+    /// Returns the kind of kernels that the device runs.
+    pub fn kind(&self) -> DeviceKind {
+        if self.is_cpu() { DeviceKind::Cpu } else { DeviceKind::Gpu }
+    }
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            DeviceId::Cpu => f.write_str("cpu"),
+            DeviceId::Cuda(index) => write!(f, "cuda:{index}"),
+            DeviceId::Wgpu(adapter) => write!(f, "wgpu ({adapter})"),
+            DeviceId::Other(description) => f.write_str(description),
+        }
+    }
+}
+
+/// Returns the name of a device for the run's records.
+pub fn describe(device: &Device) -> String {
+    DeviceId::of(device).to_string()
+}
+
+/// Returns the kind of kernels that a device of this name runs; the device need not be present.
+///
+/// # Errors
+/// Errors for an unknown name.
+pub fn kind(name: Option<&str>) -> Result<DeviceKind> {
+    let Some(name) = name else { return Ok(DeviceId::of(&best()).kind()) };
+    match name.split([':', '(']).next() {
+        Some("cpu") => Ok(DeviceKind::Cpu),
+        Some("wgpu" | "cuda") => Ok(DeviceKind::Gpu),
+        _ => bail!("--device: expected cpu, wgpu or cuda, found {name:?}"),
     }
 }
 
@@ -88,8 +153,8 @@ fn best() -> Device {
     first("cuda").or_else(|| first("wgpu")).unwrap_or_else(Device::flex)
 }
 
-/// The devices of a kind that are present; software adapters count only when they are asked for
-/// through the graphics driver's own settings.
+/// Lists the present devices of a kind. A software adapter is listed only if the graphics driver's
+/// settings ask for it.
 fn enumerate(kind: &str) -> Result<Vec<Device>> {
     match kind {
         #[cfg(feature = "cuda")]
@@ -103,7 +168,7 @@ fn enumerate(kind: &str) -> Result<Vec<Device>> {
     }
 }
 
-/// What the driver lists; none where there is no driver, which its loader reports by a panic.
+/// Lists the devices of a driver. Without a driver the list is empty: its loader panics.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn listed(kind: burn::tensor::DeviceType) -> Vec<Device> {
     let hook = std::panic::take_hook();
@@ -119,6 +184,7 @@ mod tests {
 
     #[test]
     fn devices_are_called_by_short_names() {
+        let name = |description: &str| DeviceId::parse(description).to_string();
         assert_eq!(name("Device<Cube(Cuda(CudaDevice { index: 3 }))>"), "cuda:3");
         let adapter = "WgpuDevice { kind: DiscreteGpu(1), backend: Auto }";
         assert_eq!(name(&format!("Device<Cube(Wgpu({adapter}))>")), "wgpu (DiscreteGpu(1))");

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use model_core::kernels::DeviceKind;
 use model_core::network::config::{PRESETS, published_size};
 use model_core::network::memory_estimate::{Fit, MemoryEstimate, Settings, estimate, fit};
 use model_core::{NetworkSettings, UNetConfig, Vae};
@@ -17,7 +16,7 @@ use trainer_run::config::{Float, Precision, TrainConfig, describe, precision};
 
 mod print;
 
-pub use print::{bytes, work};
+pub use print::work;
 use print::{fitting, head, levels};
 
 /// Tell the memory and the work of a training step before it runs.
@@ -154,23 +153,6 @@ impl NetworkArgs {
     }
 }
 
-/// Whose kernels a device of this name runs; it need not be present.
-///
-/// # Errors
-/// For an unknown name.
-pub fn place(device: Option<&str>) -> Result<DeviceKind> {
-    let name = match device {
-        Some(name) => name.to_string(),
-        None => device::describe(&device::device(None)?),
-    };
-    match name.split([':', '(']).next() {
-        Some("cpu") => Ok(DeviceKind::Cpu),
-        Some("wgpu" | "cuda") => Ok(DeviceKind::Gpu),
-        _ if device.is_none() => Ok(DeviceKind::Gpu),
-        _ => bail!("--device: expected cpu, wgpu or cuda, found {name:?}"),
-    }
-}
-
 /// "160x192x160", slowest axis first, as (i, j, k).
 pub fn size(text: &str) -> Result<[usize; 3]> {
     let axes: Vec<usize> = text.split(['x', '×']).map_while(|axis| axis.parse().ok()).collect();
@@ -209,7 +191,7 @@ pub fn run(args: PlanArgs) -> Result<()> {
     let batch = args.batch.unwrap_or(batch);
     ensure!(batch >= 1, "--batch: expected at least 1, found {batch}");
     let settings = Settings {
-        place: place(args.device.as_deref())?,
+        place: device::kind(args.device.as_deref())?,
         batch,
         precision: network_precision(precision),
     };

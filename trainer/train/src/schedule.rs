@@ -1,8 +1,8 @@
-//! When things happen in a run: its length, the learning rate of each step, and when it ends early.
+//! The schedule of a run: its length, the learning rate of each step, and its early end.
 
 use trainer_run::config::{Decay, TrainConfig};
 
-/// The settings' lengths as numbers of steps, for a number of training cases.
+/// The lengths of the settings in steps, for a number of training cases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     /// Steps in all.
@@ -15,7 +15,7 @@ pub struct Schedule {
     pub checkpoint_every: usize,
     /// Steps between rows of the log.
     pub log_every: usize,
-    /// Steps between measurements of the drift, if there are any.
+    /// Steps between measurements of the drift; `None` if the drift is not measured.
     pub drift_every: Option<usize>,
     highest_rate: f64,
     warm_up: usize,
@@ -26,13 +26,26 @@ pub struct Schedule {
     stop_after: Option<usize>,
 }
 
+/// The work that is due after a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DueWork {
+    /// A measurement of the drift, made before the step.
+    pub drift: bool,
+    /// A row of the log.
+    pub row: bool,
+    /// A checkpoint.
+    pub checkpoint: bool,
+    /// A validation.
+    pub validation: bool,
+}
+
 impl Schedule {
-    /// The schedule of a run on so many training cases.
-    pub fn new(config: &TrainConfig, training_cases: usize) -> Schedule {
-        let patches = training_cases.saturating_mul(config.patches_per_case);
+    /// Converts the settings of a run on `num_cases` training cases.
+    pub fn new(config: &TrainConfig, num_cases: usize) -> Schedule {
+        let patches = num_cases.saturating_mul(config.patches_per_case);
         let epoch_steps = patches.div_ceil(config.batch * config.accumulate).max(1);
         let steps = config.steps.steps(epoch_steps).max(1);
-        // Nothing happens less often than never.
+        // An interval is at most the whole run.
         let every =
             |span: trainer_run::config::StepsOrEpochs| span.steps(epoch_steps).clamp(1, steps);
         Schedule {
@@ -52,8 +65,21 @@ impl Schedule {
         }
     }
 
-    /// The learning rate of step `step`, counted from 0: a linear rise over the warm-up, then the
-    /// decay down to the end of the run.
+    /// Returns the work that is due after a number of steps. The last step makes all of it due.
+    pub fn due_after(&self, steps: usize) -> DueWork {
+        let is_due = |every: usize| steps.is_multiple_of(every) || steps == self.steps;
+        let validation = is_due(self.validate_every);
+        let checkpoint = validation || is_due(self.checkpoint_every);
+        DueWork {
+            drift: self.drift_every.is_some_and(is_due),
+            row: checkpoint || is_due(self.log_every),
+            checkpoint,
+            validation,
+        }
+    }
+
+    /// Returns the learning rate of a step, counted from 0: a linear rise over the warm-up, then the
+    /// decay until the end of the run.
     pub fn learning_rate(&self, step: usize) -> f64 {
         let warm_up = self.warm_up;
         if step < warm_up {
@@ -71,9 +97,9 @@ impl Schedule {
         self.highest_rate * factor
     }
 
-    /// Whether the moving average of the validations' Dice has not risen for long enough to end.
-    /// `validations` are steps and Dice, in order. While fewer validations were made than the
-    /// average is long, it is the mean of those.
+    /// Returns whether the moving average of the validations' Dice has not risen for long enough to
+    /// end the run. `validations` are steps and Dice, in order. An average over fewer validations than
+    /// its length is the mean of those.
     pub fn is_converged(&self, validations: &[(usize, f64)]) -> bool {
         let Some(stop_after) = self.stop_after else { return false };
         let mut best = (0, f64::NEG_INFINITY);
@@ -102,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_rises_then_falls_to_nothing() {
+    fn the_rate_rises_then_falls_to_zero() {
         for decay in [Decay::Polynomial, Decay::Cosine] {
             let config = TrainConfig {
                 steps: 100.into(),
@@ -120,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_one_step_has_a_rate() {
+    fn a_run_of_one_step_has_a_learning_rate() {
         let config = TrainConfig { steps: 1.into(), ..TrainConfig::default() };
         assert_eq!(schedule(config.clone()).learning_rate(0), config.learning_rate);
     }
 
     /// Pendse et al. 2020: 330 cases, four at a step, 1e-4 divided by 5 after 250 and 400 epochs.
     #[test]
-    fn the_papers_schedule_comes_out_in_steps() {
+    fn the_paper_schedule_converts_to_steps() {
         let schedule = schedule(TrainConfig::parse("recipe = \"pendse\"").unwrap());
         assert_eq!((schedule.epoch_steps, schedule.steps), (83, 41_500));
         let rate = |epoch: usize| schedule.learning_rate(epoch * 83);

@@ -21,6 +21,7 @@ use crate::model;
 use crate::parallel::{Reducer, SingleRank, sum_gradients};
 use trainer_data::patches::Batch;
 use trainer_run::config::TrainConfig;
+use trainer_run::metrics::{Metric, Scalars};
 use trainer_run::rng::{RngStream, generator, normal};
 
 mod lists;
@@ -261,6 +262,21 @@ impl Learner {
 }
 
 impl StepReport {
+    /// Returns the scalars for the log.
+    pub fn scalars(&self) -> Scalars {
+        let Report { loss, cross_entropy, dice } = self.report;
+        let mut scalars = Scalars::from_iter([
+            (Metric::Loss, loss),
+            (Metric::CrossEntropy, cross_entropy),
+            (Metric::PatchDice, dice),
+            (Metric::GradientNorm, self.gradient_norm),
+        ]);
+        if let Some([l2, kl]) = self.branch {
+            scalars.extend([(Metric::VaeL2, l2), (Metric::VaeKl, kl)]);
+        }
+        scalars
+    }
+
     /// What a rank adds to the sum over all ranks of what its group found alike.
     fn of_group(mut self, share: BatchShard) -> StepReport {
         if !share.is_main_rank() {

@@ -1,20 +1,20 @@
-//! Training: from a data set to checkpoints, the bundle of the best validation and a report.
+//! Training: from a data set to checkpoints and the bundle of the best validation.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use trainer_data::split::split_by_patient;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use model_core::{DEFAULT_TOLERANCE_VOXELS, UNetConfig};
 
 use crate::checkpoint::{Best, Checkpoint, best, needed_bytes, remove_leftovers};
-use crate::device;
+use crate::device::{self, DeviceId};
 use crate::parallel::{Processes, Ranks, Worker};
 use crate::schedule::Schedule;
 use trainer_data::cases::Cases;
 use trainer_data::data_set::{DataSet, Patients};
 use trainer_data::patches::BatchShard;
+use trainer_data::split::split_by_patient;
 use trainer_run::config::TrainConfig;
 use trainer_run::files::lock::{FolderLock, LOCK};
 use trainer_run::files::outputs::{self, Output};
@@ -22,30 +22,37 @@ use trainer_run::run_folder::{Run, SETTINGS};
 use trainer_run::{files, progress, run_folder};
 
 mod finish;
+mod introduction;
+mod run_log;
+mod state;
 mod trainer;
+mod validation;
 
 use finish::remove_results;
+pub use finish::{FinishedRun, MeasuredCase, OnFinish};
 use trainer::Trainer;
 
-/// What is trained on, and where the run's folder is.
+/// The data set of a training, and the run's folder.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainJob<'a> {
     /// The data set.
     pub data: &'a Path,
     /// The run's folder.
     pub out: &'a Path,
-    /// The task by name, for data sets that do not say it.
+    /// The task by name, for data sets without one.
     pub task: Option<&'a str>,
     /// Whether cases that cannot be used are left out.
     pub skip_bad: bool,
-    /// How far apart the files of one case may lie, in voxels.
+    /// The largest distance between the grids of a case's files, in voxels.
     pub tolerance_voxels: f64,
-    /// Whether a run goes on with settings that it was not started with.
+    /// Whether a run continues with changed settings.
     pub accept_changes: bool,
+    /// Called at the end of the training, on the main rank.
+    pub on_finish: Option<OnFinish>,
 }
 
 impl<'a> TrainJob<'a> {
-    /// A data set that says its task, all of whose cases can be used.
+    /// A job on a data set that states its task and has no unusable case.
     pub fn new(data: &'a Path, out: &'a Path) -> TrainJob<'a> {
         TrainJob {
             data,
@@ -54,6 +61,7 @@ impl<'a> TrainJob<'a> {
             skip_bad: false,
             tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
             accept_changes: false,
+            on_finish: None,
         }
     }
 }
@@ -64,23 +72,44 @@ impl TrainJob<'_> {
     }
 }
 
-/// How a training went.
+/// The cases of a run, and the numbers of those that are trained on and of those that are measured.
+#[derive(Clone)]
+struct TrainingData {
+    cases: Cases,
+    training: Vec<usize>,
+    measured: Vec<usize>,
+}
+
+/// The parts of a training that stay as they are from its first to its last step.
+struct TrainSetup<'a> {
+    run: Run,
+    /// The run's folder.
+    out: &'a Path,
+    data: TrainingData,
+    /// The main rank's device, without autodiff.
+    device: Device,
+    /// Threads that prepare the main rank's patches.
+    workers: usize,
+    on_finish: Option<OnFinish>,
+}
+
+/// The outcome of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Steps done in all.
     pub steps: usize,
-    /// Whether it is at its end; else it was stopped and can be resumed.
+    /// Whether the training came to its end. Otherwise it was stopped, and can be resumed.
     pub finished: bool,
     /// The best validation.
     pub best: Option<Best>,
 }
 
-/// Trains, or goes on with the run in the job's folder, until the last step, until the validations
-/// no longer rise, or until `stop` is set.
+/// Trains a network, or resumes the run in the job's folder, until the last step, until the
+/// validations no longer improve, or until `stop` is set.
 ///
 /// # Errors
-/// A data set, settings or a checkpoint that cannot be used; a loss that is no longer finite; a
-/// full disk. The last checkpoint is kept.
+/// Errors for a data set, settings or a checkpoint that cannot be used, a loss that is no longer
+/// finite, and a full disk. The last checkpoint is kept.
 pub fn train(
     job: TrainJob,
     config: &TrainConfig,
@@ -90,11 +119,13 @@ pub fn train(
     train_on(job, config, &Ranks::one(device), stop)
 }
 
-/// The same on several devices: on any number of them a step's patches are the same, its gradient
-/// differs only by how sums are rounded, and a run may go on with another number of them.
+/// Trains as [`train`] does, on several devices.
+///
+/// The patches of a step are the same on any number of devices, and its gradient differs only by the
+/// rounding of sums. A run may be resumed with another number of devices.
 ///
 /// # Errors
-/// As [`train`]; with the rank that failed first, where there are several.
+/// As [`train`], with the rank that failed first.
 pub fn train_on(
     job: TrainJob,
     config: &TrainConfig,
@@ -110,7 +141,7 @@ pub fn train_on(
     }
 }
 
-/// Whether settings are sound, and every device can do what they ask.
+/// Checks the settings, and that every device supports them.
 fn check(config: &TrainConfig, ranks: &Ranks) -> Result<()> {
     config.check()?;
     for device in ranks.devices() {
@@ -120,7 +151,7 @@ fn check(config: &TrainConfig, ranks: &Ranks) -> Result<()> {
     Ok(())
 }
 
-/// As the first rank, which alone has to do with the run's folder.
+/// Trains as the main rank, the only one that writes into the run's folder.
 fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -> Result<Outcome> {
     check(config, ranks)?;
     let data_set = job.open_data_set()?;
@@ -130,7 +161,7 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
     let (training, held_out) = split_by_patient(config, &patients.by_case)?;
     let mut run = describe(config, job.task, &data_set, &network, (&training, &held_out));
 
-    // What can be refused is refused before hours of preprocessing.
+    // Refuses what can be refused before hours of preprocessing.
     let out = job.out;
     let _lock = FolderLock::alone(out)?;
     let started = Run::find(out)?;
@@ -182,13 +213,19 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
             if share.leaves_ranks_idle() { "; batch is too small to occupy all" } else { "" };
         progress::say(format!("{}{idle}", ranks.describe()));
     }
-    let (task, measured) = (run.task.clone(), measured(&training, &held_out));
-    let (shared, of_training) = (cases.clone(), training.clone());
-    let first = ranks.devices()[0];
+    let (task, main_device) = (run.task.clone(), ranks.devices()[0]);
+    let measured = measured(&training, &held_out);
+    let data = TrainingData { cases, training, measured };
     let first = |reducer| {
-        let start = Some(checkpoint.clone());
-        let workers = num_workers(config, ranks, first);
-        Trainer::new(run, cases, training, held_out, first, start, out, workers, reducer)?.run(stop)
+        let setup = TrainSetup {
+            run,
+            out,
+            data: data.clone(),
+            device: main_device.clone().without_autodiff(),
+            workers: num_workers(config, ranks, main_device),
+            on_finish: job.on_finish,
+        };
+        Trainer::new(setup, checkpoint.clone(), reducer)?.run(stop)
     };
     let other = |reducer, device: &Device| {
         let worker = Worker {
@@ -196,9 +233,9 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
             config,
             task: &task,
             network: &network,
-            cases: &shared,
-            training: &of_training,
-            measured: &measured,
+            cases: &data.cases,
+            training: &data.training,
+            measured: &data.measured,
             device,
             workers: num_workers(config, ranks, device),
         };
@@ -207,7 +244,7 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
     ranks.run(first, other)
 }
 
-/// Describes a run on a data set whose files' fingerprint is not known yet.
+/// Describes a run. The fingerprint of the data set's files is filled in later.
 fn describe(
     config: &TrainConfig,
     task_name: Option<&str>,
@@ -233,7 +270,7 @@ fn describe(
     }
 }
 
-/// As another rank in a process of its own.
+/// Trains as another rank in a process of its own.
 fn follow(
     job: TrainJob,
     config: &TrainConfig,
@@ -275,15 +312,21 @@ fn alike(config: &TrainConfig, cases: &Cases) -> Result<String> {
     Ok(format!("{} {}", toml::to_string(&settings)?, cases.fingerprint))
 }
 
-/// The cases that are measured: those held out, or where none are, the training cases.
+/// Returns the numbers of the cases that validations measure: the held-out cases, or the training
+/// cases if no case is held out.
 fn measured(training: &[usize], held_out: &[usize]) -> Vec<usize> {
     if held_out.is_empty() { training.to_vec() } else { held_out.to_vec() }
 }
 
-/// How many threads prepare a rank's patches: of what a device alone would have, a rank of this
-/// process its part.
+/// Returns the number of threads that prepare a rank's patches. The ranks of a process share the
+/// threads that a single device would have.
 fn num_workers(config: &TrainConfig, ranks: &Ranks, device: &Device) -> usize {
-    let trains_on_cpu = device::describe(device) == "cpu";
+    let trains_on_cpu = DeviceId::of(device).is_cpu();
     let all = trainer_data::patches::num_workers(config.workers, trains_on_cpu);
     all.div_ceil(ranks.devices().len())
+}
+
+/// Names the side of the split that validations measure.
+fn measured_split(run: &Run) -> &'static str {
+    if run.held_out.is_empty() { "training" } else { "held-out" }
 }

@@ -3,7 +3,7 @@
 
 use js_sys::{Array, Uint8Array};
 use leptos::prelude::*;
-use model_core::LabelMap;
+use model_core::{LabelMap, texts};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, File};
 
@@ -254,7 +254,8 @@ fn run_summary(summary: &RunSummary, tiles: &str) -> String {
     // Some browsers hide the GPU's name.
     let gpu = if adapter.starts_with("unnamed") { "your GPU" } else { adapter };
     let extent = if tiles.is_empty() { "the whole scan at once" } else { tiles };
-    let (precision, memory) = (messages::precision(plan.bits), messages::bytes(plan.gpu_bytes));
+    let (precision, memory) =
+        (messages::precision(plan.bits), texts::bytes_rounded_up(plan.gpu_bytes));
     format!(
         "Computed in {elapsed_secs:.1} s on {gpu}: {extent}, {precision}, {memory} of GPU memory."
     )

@@ -121,5 +121,5 @@ async fn checksum(buffer: &ArrayBuffer) -> Result<String, JsValue> {
     let subtle = window().crypto()?.subtle();
     let digest =
         JsFuture::from(subtle.digest_with_str_and_buffer_source("SHA-256", buffer)?).await?;
-    Ok(Uint8Array::new(&digest).to_vec().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(Uint8Array::new(&digest).to_vec()))
 }

@@ -1,6 +1,7 @@
 //! The run panel: the budget, the plan and the progress of a run.
 
 use leptos::prelude::*;
+use model_core::texts;
 
 use super::actions;
 use super::state::{Page, Phase};
@@ -71,7 +72,7 @@ fn BudgetChoice(page: Page) -> impl IntoView {
         let is_chosen = move || page.budget_mib.get() == mib;
         view! {
             <option value=mib.to_string() prop:selected=is_chosen>
-                {messages::bytes(mib << 20)}
+                {texts::bytes_rounded_up(mib << 20)}
             </option>
         }
     };
@@ -115,7 +116,7 @@ fn PlanDetails(plan: PlanSummary) -> impl IntoView {
             </dd>
             <dt>"Graphics memory"</dt>
             <dd title="All memory that the run allocates, computed in advance">
-                {messages::bytes(plan.gpu_bytes)}
+                {texts::bytes_rounded_up(plan.gpu_bytes)}
             </dd>
             <dt>"Multiply-adds"</dt>
             <dd title="The amount of work: multiplications, each with an addition">
@@ -140,17 +141,17 @@ fn BudgetExceeded(
     let larger_budget = budget::smallest_choice(smallest_bytes).map(|mib| {
         view! {
             <button id="allow" on:click=move |_| actions::set_budget(page, mib)>
-                {format!("Allow {}", messages::bytes(mib << 20))}
+                {format!("Allow {}", texts::bytes_rounded_up(mib << 20))}
             </button>
         }
     });
-    let max_budget = messages::bytes(budget::MAX_MIB << 20);
+    let max_budget = texts::bytes_rounded_up(budget::MAX_MIB << 20);
     let exceeds_all =
         larger_budget.is_none().then(|| format!("; this page allows no more than {max_budget}"));
     let is_running = move || page.status.with(|status| status.phase == Phase::Running);
     let tiled = tiled.map(|TiledPlanSummary { num_tiles, tile_plan }| {
         let work = messages::count(tile_plan.multiply_adds * num_tiles as u64);
-        let memory = messages::bytes(tile_plan.gpu_bytes);
+        let memory = texts::bytes_rounded_up(tile_plan.gpu_bytes);
         let precision = messages::precision(tile_plan.bits);
         let tiles = messages::tiles(num_tiles, tile_plan.dims);
         view! {

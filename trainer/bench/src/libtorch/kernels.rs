@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, FloatDType, Tensor};
 use tch::Kind;
 
 use super::passes::{Of, Op, Operands, Pass, groups};
 use super::stopwatch::median;
 use trainer_train::adam::numbers;
+use trainer_train::device::DeviceId;
 
 /// Median seconds of a pass. A gradient is asked for through a sum of products with its seed, since the
 /// library's automatic gradient starts from a number; what the seed alone takes is subtracted.
@@ -16,7 +17,7 @@ use trainer_train::adam::numbers;
 /// # Errors
 /// When the library fails, or has no such device.
 pub fn secs(pass: Pass, operands: &Operands, repeat: usize, device: &Device) -> Result<f64> {
-    let there = place(device)?;
+    let there = torch_device(device)?;
     let (x, weight) = (tensor(&operands.x, there), tensor(&operands.weight, there));
     if pass.of == Of::Forward {
         return median(repeat, || time(there, || apply(pass.op, &x, &weight)));
@@ -83,18 +84,16 @@ fn time<T>(device: tch::Device, f: impl Fn() -> Result<T>) -> Result<f64> {
     Ok(secs)
 }
 
-/// The library's name of a device.
-fn place(device: &Device) -> Result<tch::Device> {
-    let name = format!("{device:?}");
-    if trainer_train::device::describe(device) == "cpu" {
-        return Ok(tch::Device::Cpu);
+/// Returns the library's name of a device.
+fn torch_device(device: &Device) -> Result<tch::Device> {
+    match DeviceId::of(device) {
+        DeviceId::Cpu => Ok(tch::Device::Cpu),
+        DeviceId::Cuda(index) => {
+            ensure!(tch::Cuda::is_available(), "this libtorch finds no CUDA device");
+            Ok(tch::Device::Cuda(index))
+        }
+        _ => bail!("only on cpu and cuda"),
     }
-    ensure!(name.contains("Cuda"), "only on cpu and cuda");
-    ensure!(tch::Cuda::is_available(), "this libtorch finds no CUDA device");
-    let digits = |c: char| !c.is_ascii_digit();
-    let number = name.split(digits).find(|part| !part.is_empty());
-    let number = number.context("a CUDA device without a number")?.parse()?;
-    Ok(tch::Device::Cuda(number))
 }
 
 fn tensor(x: &Tensor<5>, device: tch::Device) -> tch::Tensor {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::rounds::{StepBenchmark, VariantSteps};
 use crate::trainee::Library;
-use trainer_train::estimate::bytes;
+use model_core::texts::bytes;
 
 /// Returns times, memory, ratios, the split by kernel, and the failures.
 pub fn table(StepBenchmark { rows, failures }: &StepBenchmark) -> String {

@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use super::{PreparedCase, cache_format};
 use crate::data_set::CaseFiles;
+use trainer_run::files;
 use trainer_run::files::links;
-use trainer_run::files::{self, hexadecimal};
 
 /// The environment variable that names the folder if the settings do not.
 const VARIABLE: &str = "REWIND_CACHE";
@@ -155,7 +155,7 @@ impl CacheFolder {
         let sizes = (network.in_channels(), network.size_multiple(), network.min_size());
         let key = serde_json::to_vec(&(VERSION, digest, task, preprocess, sizes));
         let key = Sha256::digest(key.expect("settings are plain values"));
-        self.0.join("cases").join(format!("{}.{ENDING}", hexadecimal(&key)))
+        self.0.join("cases").join(format!("{}.{ENDING}", hex::encode(key)))
     }
 
     /// Writes a case, also if the folder was removed since it was opened.
@@ -212,7 +212,7 @@ impl CacheFolder {
     }
 
     fn digest_file(&self, stamp: &[u8; 32]) -> PathBuf {
-        self.0.join("digests").join(hexadecimal(stamp))
+        self.0.join("digests").join(hex::encode(stamp))
     }
 }
 

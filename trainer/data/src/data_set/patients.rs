@@ -11,7 +11,6 @@ use regex::Regex;
 
 use super::{DataSet, equal_images};
 use trainer_run::config::{BY_CASE, patient_pattern};
-use trainer_run::files::hexadecimal;
 
 /// The number of patients that a note lists as examples.
 const NUM_EXAMPLES: usize = 3;
@@ -83,7 +82,7 @@ impl Patients {
         let with_several_cases = by_patient.into_values().filter(|cases| cases.len() > 1).collect();
         let named = |(cases, digest): (Vec<usize>, [u8; 32])| {
             let names = cases.iter().map(|&number| names[number].to_string()).collect();
-            (names, hexadecimal(&digest))
+            (names, hex::encode(digest))
         };
         let equal_images = equal.into_iter().map(named).collect();
         Ok(Patients { by_case, with_several_cases, equal_images })

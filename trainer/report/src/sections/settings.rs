@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model_core::BUNDLE_VERSION;
 use model_core::network::config::{Parameter, parameters};
+use model_core::texts::bytes;
 
 use super::{count, list};
 use crate::Report;
@@ -164,16 +165,12 @@ pub(crate) fn machine(report: &Report) -> String {
     let waited = history
         .waited_fraction()
         .map(|share| format!("{:.1} % of the time the device waited for patches", 100.0 * share));
-    let gib = |bytes: u64| match bytes as f64 / f64::from(1u32 << 30) {
-        gib if gib < 1.0 => format!("{:.0} MiB", gib * 1024.0),
-        gib => format!("{gib:.2} GiB"),
-    };
     let entries = [
         ("Time", time),
         ("A step", history.step_secs().map(step).unwrap_or_default()),
         ("Waiting", waited.unwrap_or_default()),
         ("Device", held_out.map(|held_out| escape(&held_out.device)).unwrap_or_default()),
-        ("Peak memory", held_out.and_then(|h| h.peak_bytes).map(gib).unwrap_or_default()),
+        ("Peak memory", held_out.and_then(|h| h.peak_bytes).map(bytes).unwrap_or_default()),
         ("Trained by", format!("Rewind {}", escape(&report.run.code_version))),
         (
             "Reported by",

@@ -6,12 +6,7 @@ use model_core::kernels::DeviceKind;
 use model_core::network::memory_estimate::{
     Fit, LargestFit, LevelModeEstimate, MemoryEstimate, ModeEstimate,
 };
-
-/// Bytes, for tables: MiB below one GiB.
-pub fn bytes(bytes: u64) -> String {
-    let mib = bytes as f64 / (1u64 << 20) as f64;
-    if mib >= 1000.0 { format!("{:.2} GiB", mib / 1024.0) } else { format!("{mib:.1} MiB") }
-}
+use model_core::texts::bytes;
 
 /// Multiply-adds, for tables.
 pub fn work(count: u64) -> String {

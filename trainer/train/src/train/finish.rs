@@ -1,83 +1,104 @@
-//! Last step of training: the best weights on every measured case, and the report.
+//! The end of a training: the best weights on every measured case.
 
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
-use indicatif::ProgressBar;
-use model_core::metrics::Settings;
-use model_core::postprocess;
+use model_core::{Bundle, LabelMap, postprocess};
+use trainer_data::cases::{CacheGuard, PreparedCase};
+use trainer_run::run_folder::{HELD_OUT, REPORT, Run, read_bundle};
 
-use crate::validate::RULE;
-use crate::{device as devices, memory, model};
-use trainer_data::cases::Cases;
-use trainer_report::{Collector, Gray, HELD_OUT, HeldOut, NUM_PICTURES, REPORT, channel};
-use trainer_run::run_folder::{Run, read_bundle};
+use super::TrainSetup;
+use super::run_log::RunLog;
+use crate::device::DeviceId;
+use crate::{memory, model};
 
-/// Measures the best weights on these cases by all scores, and writes `held_out.json` and
-/// `report.html`, unless they are there already; whether it came to its end before `stop` was set.
-///
-/// # Errors
-/// When a case or the best weights can no longer be read, or the folder cannot be written to.
-pub(super) fn finish(
-    out: &Path,
-    run: &Run,
-    cases: &Cases,
-    measured: &[usize],
-    device: &Device,
-    stop: &AtomicBool,
-    bar: &ProgressBar,
-) -> Result<bool> {
-    let bundle = read_bundle(out)?;
-    let (task, steps) = (&run.task, bundle.card.provenance.steps);
-    // A file that cannot be read is made again.
-    let done = HeldOut::find(out, task).ok().flatten();
-    if done.is_some_and(|done| done.steps == steps) && out.join(REPORT).exists() {
-        return Ok(true);
-    }
-    let network = model::build(&bundle.card.network, &bundle.weights, device)?;
-    let settings = Settings { rule: RULE, ..Settings::default() };
-    let mut collector = Collector::new(task, settings, NUM_PICTURES);
-    for (done, &number) in measured.iter().enumerate() {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(false);
-        }
-        bar.set_message(format!("the best weights on case {} of {}", done + 1, measured.len()));
-        let reference = cases.reference(number)?;
-        let case = cases.load(number)?;
-        let logits = model::logits(&network, &case.input, device);
-        let predicted = postprocess(&logits, task, &case.placement);
-        let gray = || Ok(Gray::of_input(&case.input, channel(task), &case.placement));
-        collector.add(cases.name(number), &reference, &predicted, gray)?;
-    }
-    let (cases, pictures) = collector.finish();
-    // Of a GPU's memory the process knows nothing; and what was held depends on the number of
-    // threads, so it is no part of the same bytes twice.
-    let is_counted = !run.config.deterministic && devices::describe(device) == "cpu";
-    let peak_bytes = is_counted.then(memory::peak_process_bytes).flatten();
-    let held_out = HeldOut {
-        version: trainer_report::VERSION,
-        steps,
-        are_training_cases: run.held_out.is_empty(),
-        chose_weights: bundle.card.provenance.chosen_by_held_out,
-        empty_rule: RULE.name().into(),
-        nsd_tolerance_mm: Some(settings.tolerance_mm),
-        device: devices::describe(device),
-        peak_bytes,
-        cases,
-        pictures,
-    };
-    held_out.save(out)?;
-    trainer_report::write(out, None)?;
-    Ok(true)
+/// A function that is called when a training has come to its end, such as one that writes the
+/// report. Returns whether it came to its own end before the training was asked to stop.
+pub type OnFinish = fn(&FinishedRun) -> Result<bool>;
+
+/// A run whose training has come to its end.
+pub struct FinishedRun<'a> {
+    /// The best weights.
+    pub bundle: Bundle,
+    setup: &'a TrainSetup<'a>,
+    log: &'a RunLog,
+    stop: &'a AtomicBool,
 }
 
-/// Removes what an earlier end of the run wrote, which is no longer its end.
+/// A measured case and its segmentation by the best weights.
+pub struct MeasuredCase<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// The preprocessed case.
+    pub case: CacheGuard<PreparedCase>,
+    /// The reference segmentation, on the scan's grid.
+    pub reference: LabelMap,
+    /// The segmentation by the network, on the scan's grid.
+    pub predicted: LabelMap,
+}
+
+impl<'a> FinishedRun<'a> {
+    pub(super) fn open(
+        setup: &'a TrainSetup<'a>,
+        log: &'a RunLog,
+        stop: &'a AtomicBool,
+    ) -> Result<FinishedRun<'a>> {
+        Ok(FinishedRun { bundle: read_bundle(setup.out)?, setup, log, stop })
+    }
+
+    /// Returns the run's folder.
+    pub fn out(&self) -> &Path {
+        self.setup.out
+    }
+
+    /// Returns the description of the run.
+    pub fn run(&self) -> &Run {
+        &self.setup.run
+    }
+
+    /// Segments every measured case with the best weights, and passes it to `each`. Returns whether
+    /// all cases were segmented before the training was asked to stop.
+    ///
+    /// # Errors
+    /// Errors if a case can no longer be read, and as `each`.
+    pub fn segment(&self, mut each: impl FnMut(MeasuredCase) -> Result<()>) -> Result<bool> {
+        let TrainSetup { data, device, run, .. } = self.setup;
+        let network = model::build(&self.bundle.card.network, &self.bundle.weights, device)?;
+        let count = data.measured.len();
+        for (done, &number) in data.measured.iter().enumerate() {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            self.log.set_message(format!("the best weights on case {} of {count}", done + 1));
+            let reference = data.cases.reference(number)?;
+            let case = data.cases.load(number)?;
+            let logits = model::logits(&network, &case.input, device);
+            let predicted = postprocess(&logits, &run.task, &case.placement);
+            each(MeasuredCase { name: data.cases.name(number), case, reference, predicted })?;
+        }
+        Ok(true)
+    }
+
+    /// Returns the name of the device.
+    pub fn device_name(&self) -> String {
+        DeviceId::of(&self.setup.device).to_string()
+    }
+
+    /// Returns the most memory that the process has held, in bytes; `None` on a GPU, whose memory the
+    /// process does not know, and in a deterministic run, since the number depends on the threads.
+    pub fn peak_bytes(&self) -> Option<u64> {
+        let is_cpu = DeviceId::of(&self.setup.device).is_cpu();
+        let is_counted = is_cpu && !self.setup.run.config.deterministic;
+        is_counted.then(memory::peak_process_bytes).flatten()
+    }
+}
+
+/// Removes the files of an earlier end of the run.
 ///
 /// # Errors
-/// When a file cannot be removed.
+/// Errors if a file cannot be removed.
 pub(super) fn remove_results(out: &Path) -> Result<()> {
     for name in [HELD_OUT, REPORT] {
         let file = out.join(name);

@@ -1,347 +1,217 @@
-//! The loop of training: steps, validations, checkpoints, the log.
+//! The training loop of the main rank.
 
-mod precision;
-mod validation;
-
-use crate::precision::network_precision;
-use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
-use trainer_data::patches::BatchShard;
 
-use anyhow::Result;
-use burn::tensor::Device;
-use indicatif::ProgressBar;
-use model_core::UNetConfig;
-use model_core::network::config::{Parameter, parameters};
+use anyhow::{Error, Result};
+use model_core::nets::Precision;
+use trainer_data::patches::{Batch, BatchPrefetcher, BatchShard, prefetch_shard};
+use trainer_run::files;
+use trainer_run::metrics::{Metric, Scalars};
+use trainer_run::metrics_log::Row;
 
-use super::Outcome;
-use super::finish::{finish, remove_results};
+use super::finish::{FinishedRun, remove_results};
+use super::introduction::introduction;
+use super::run_log::RunLog;
+use super::state::TrainState;
+use super::{Outcome, TrainSetup};
 use crate::checkpoint::{Checkpoint, best};
-use crate::loss::Loss;
+use crate::drift::Drift;
 use crate::parallel::{Command, RankFailed, Reducer, announce};
 use crate::schedule::Schedule;
-use crate::step::{Learner, StepReport};
-use trainer_data::cases::Cases;
-use trainer_data::patches::prefetch_shard;
-use trainer_run::events::EventLog;
-use trainer_run::metrics_log::{Clock, History, MetricsLog, Row, Values};
-use trainer_run::run_folder::Run;
-use trainer_run::{files, progress};
+use crate::step::StepReport;
 
-/// A run on its way.
+/// A run in training.
 pub(super) struct Trainer<'a> {
-    run: Run,
-    cases: Cases,
-    training: Vec<usize>,
-    /// The cases that are measured: those held out, or where none are, the training cases.
-    measured: Vec<usize>,
-    device: Device,
-    /// Threads that prepare this rank's patches.
-    workers: usize,
-    out: &'a Path,
-    schedule: Schedule,
-    learner: Learner,
-    steps: usize,
-    validation_is_due: bool,
-    validations: Vec<(usize, f64)>,
-    log: MetricsLog,
-    events: EventLog,
-    recent: Recent,
-    bar: ProgressBar,
-    started: Instant,
-    /// How long the device waited for patches since then.
-    waited: Duration,
-    /// The clock of the processes before this one.
-    before: Clock,
-    first_step: usize,
-    /// Steps in the newest checkpoint.
-    saved: usize,
-}
-
-/// What happened since the last row of the log.
-#[derive(Default)]
-struct Recent {
-    reports: Vec<StepReport>,
-    /// Over a longer time, for the bar.
-    dice: VecDeque<f64>,
-    /// The largest drift, where it was measured.
-    drift: Option<f64>,
+    pub(super) setup: TrainSetup<'a>,
+    pub(super) schedule: Schedule,
+    pub(super) state: TrainState,
+    pub(super) log: RunLog,
 }
 
 impl<'a> Trainer<'a> {
-    /// At a checkpoint, or at the start.
+    /// Resumes a run from a checkpoint.
     ///
     /// # Errors
-    /// When the checkpoint is not of the network, or the history cannot be written.
+    /// Errors if the checkpoint is of another network, or the history cannot be written.
     pub(super) fn new(
-        run: Run,
-        cases: Cases,
-        training: Vec<usize>,
-        held_out: Vec<usize>,
-        device: &Device,
-        checkpoint: Option<Checkpoint>,
-        out: &'a Path,
-        workers: usize,
+        setup: TrainSetup<'a>,
+        checkpoint: Checkpoint,
         reducer: Arc<dyn Reducer>,
     ) -> Result<Trainer<'a>> {
-        let checkpoint =
-            checkpoint.unwrap_or_else(|| Checkpoint::initial(&run.network, run.config.seed));
-        let Checkpoint { steps, validation_is_due, .. } = checkpoint;
-        let schedule = Schedule::new(&run.config, training.len());
-        let loss = Loss::new(&run.task, run.config.loss);
-        let regions: Vec<String> = run.task.regions.iter().map(|r| r.name.clone()).collect();
-        let validations = checkpoint.validations.clone();
-        let precision = network_precision(run.config.precision()?);
-        let mut learner = Learner::in_precision(&run.network, precision, loss, checkpoint, device)?;
-        learner.reducer = reducer;
-        Ok(Trainer {
-            validations,
-            learner,
-            log: MetricsLog::open(out, &regions, steps, validation_is_due)?,
-            events: EventLog::open(out, steps, validation_is_due, run.config.deterministic)?,
-            waited: Duration::ZERO,
-            before: History::read(out)?.clock().unwrap_or(Clock::ZERO),
-            measured: super::measured(&training, &held_out),
-            workers,
-            bar: progress::bar("training", schedule.steps as u64),
-            schedule,
-            device: device.clone().without_autodiff(),
-            recent: Recent::default(),
-            started: Instant::now(),
-            first_step: steps,
-            saved: steps,
-            run,
-            cases,
-            training,
-            out,
-            steps,
-            validation_is_due,
-        })
+        let schedule = Schedule::new(&setup.run.config, setup.data.training.len());
+        let state = TrainState::resume(&setup.run, checkpoint, &setup.device, reducer)?;
+        let log = RunLog::open(&setup.run, setup.out, &state, schedule.steps)?;
+        Ok(Trainer { setup, schedule, state, log })
     }
 
-    /// Goes on until nothing is left to do, or until `stop` is set.
+    /// Trains until nothing is left to do, or until `stop` is set.
     ///
     /// # Errors
-    /// As [`train`](super::train).
+    /// As [`train`](super::train()).
     pub(super) fn run(mut self, stop: &AtomicBool) -> Result<Outcome> {
-        let outcome = self.go_on(stop);
-        let is_of_another = |error: &anyhow::Error| error.is::<RankFailed>();
-        if outcome.as_ref().is_err_and(is_of_another) && self.steps > self.saved {
-            // The step that could not be summed up changed nothing: those before it are kept.
-            if !self.recent.reports.is_empty() {
-                self.log()?;
-            }
-            self.save()?;
+        let outcome = self.train(stop);
+        if outcome.as_ref().is_err_and(|error| error.is::<RankFailed>()) {
+            // The step without a sum changed nothing. The steps before it are saved.
+            self.save_completed_steps()?;
         }
-        outcome.map_err(|error| match files::is_full(&error) && self.saved > 0 {
-            false => error,
-            true => error.context(format!(
-                "no room left for the run: the checkpoint after step {} is kept, and with room (in \
-                 {}) the same command goes on from it",
-                self.saved,
-                self.out.display()
-            )),
-        })
+        outcome.map_err(|error| self.explain_full_disk(error))
     }
 
-    fn go_on(&mut self, stop: &AtomicBool) -> Result<Outcome> {
-        let config = self.run.config.clone();
-        self.introduce();
-        let range = self.steps * config.accumulate..self.schedule.steps * config.accumulate;
-        let (rank, num_ranks) = (self.learner.reducer.rank(), self.learner.reducer.num_ranks());
-        let share = BatchShard::new(config.batch, config.accumulate, rank, num_ranks);
-        let mut pool =
-            prefetch_shard(share, &config, &self.cases, &self.training, range, self.workers);
+    fn train(&mut self, stop: &AtomicBool) -> Result<Outcome> {
+        self.log.line(introduction(&self.setup, &self.schedule, self.state.steps));
+        let config = self.setup.run.config.clone();
+        let shard = self.shard();
+        let mut patches = self.prefetch(shard);
         if !self.is_over() {
-            remove_results(self.out)?;
+            remove_results(self.setup.out)?;
         }
-        if self.validation_is_due {
+        if self.state.validation_is_due {
             self.validate(stop)?;
         }
-        let own_batches = config.accumulate / share.at_once;
-        while self.next(stop)? == Command::Step {
-            let batches = pool.by_ref().take(own_batches).collect::<Result<Vec<_>>>()?;
-            let drift_is_due = self.watch_drift(&batches[0])?;
-            let rate = self.schedule.learning_rate(self.steps);
-            let report = self.learner.step(&config, rate, batches)?;
-            self.steps += 1;
-            self.tell_skipped(&report);
-            self.waited = pool.wait_time();
-            self.show(report);
-            let is_last = self.steps == self.schedule.steps;
-            let is_due = |every: usize| self.steps.is_multiple_of(every) || is_last;
-            let validation = is_due(self.schedule.validate_every);
-            let checkpoint = validation || is_due(self.schedule.checkpoint_every);
-            if checkpoint || drift_is_due || is_due(self.schedule.log_every) {
-                self.log()?;
+
+        while self.next_command(stop)? == Command::Step {
+            let due = self.schedule.due_after(self.state.steps + 1);
+            let num_batches = config.accumulate / shard.at_once;
+            let batches = patches.by_ref().take(num_batches).collect::<Result<Vec<_>>>()?;
+            let drift = if due.drift { self.measure_drift(&batches[0])? } else { None };
+
+            let learning_rate = self.schedule.learning_rate(self.state.steps);
+            let report = self.state.learner.step(&config, learning_rate, batches)?;
+            self.state.steps += 1;
+
+            let scalars = self.scalars(learning_rate, drift, &report);
+            let best = best(&self.state.validations);
+            self.log.add_step(self.state.steps, scalars, best, patches.wait_time());
+            self.log_skipped_step(&report);
+            if due.row || drift.is_some() {
+                self.log.append_training_row(self.state.steps)?;
             }
-            if checkpoint {
-                self.validation_is_due = validation;
+            if due.checkpoint {
+                self.state.validation_is_due = due.validation;
                 self.save()?;
             }
-            if validation {
+            if due.validation {
                 self.validate(stop)?;
             }
         }
-        drop(pool);
-        let mut finished = self.is_over();
-        if !finished && !self.recent.reports.is_empty() {
-            self.log()?;
-        }
-        if self.steps > self.saved {
-            self.save()?;
-        }
-        if finished {
-            let (run, cases, bar) = (&self.run, &self.cases, &self.bar);
-            finished = finish(self.out, run, cases, &self.measured, &self.device, stop, bar)?;
-        }
-        self.bar.finish_and_clear();
-        Ok(Outcome { steps: self.steps, finished, best: best(&self.validations) })
+
+        drop(patches);
+        self.save_completed_steps()?;
+        let finished = self.is_over() && self.finish(stop)?;
+        self.log.clear();
+        let best = best(&self.state.validations);
+        Ok(Outcome { steps: self.state.steps, finished, best })
     }
 
-    /// What all ranks do next, besides validations.
-    fn next(&self, stop: &AtomicBool) -> Result<Command> {
+    fn shard(&self) -> BatchShard {
+        let config = &self.setup.run.config;
+        let reducer = &self.state.learner.reducer;
+        BatchShard::new(config.batch, config.accumulate, reducer.rank(), reducer.num_ranks())
+    }
+
+    fn prefetch(&self, shard: BatchShard) -> BatchPrefetcher {
+        let TrainSetup { run, data, workers, .. } = &self.setup;
+        let accumulate = run.config.accumulate;
+        let batches = self.state.steps * accumulate..self.schedule.steps * accumulate;
+        prefetch_shard(shard, &run.config, &data.cases, &data.training, batches, *workers)
+    }
+
+    /// Agrees with the other ranks on the next step or the end.
+    fn next_command(&self, stop: &AtomicBool) -> Result<Command> {
         let command = if self.is_over() { Command::End } else { Command::Step };
-        announce(&*self.learner.reducer, command, stop)
+        announce(&*self.state.learner.reducer, command, stop)
     }
 
-    /// Whether nothing is left to do.
+    /// Returns whether nothing is left to do.
     fn is_over(&self) -> bool {
-        let is_last = self.steps >= self.schedule.steps;
-        !self.validation_is_due && (is_last || self.schedule.is_converged(&self.validations))
+        let TrainState { steps, validation_is_due, validations, .. } = &self.state;
+        let is_last = *steps >= self.schedule.steps;
+        !validation_is_due && (is_last || self.schedule.is_converged(validations))
     }
 
-    /// Of which cases Dice is measured.
-    fn whose(&self) -> &'static str {
-        if self.run.held_out.is_empty() { "training" } else { "held-out" }
-    }
-
-    fn introduce(&self) {
-        let Run { network, config, .. } = &self.run;
-        let num_parameters = |network: &UNetConfig| -> usize {
-            parameters(network).iter().map(Parameter::len).sum()
-        };
-        let exported = num_parameters(&network.for_inference());
-        let of_branch = match num_parameters(network) - exported {
-            0 => String::new(),
-            count => format!(" and {count} of its variational branch, which is not exported"),
-        };
-        let gib = self.cases.bytes() as f64 / (1u64 << 30) as f64;
-        progress::line(
-            &self.bar,
-            format!(
-                "{}: {} training cases, {} held out; {gib:.2} GiB when preprocessed\n\
-                 network of {exported} parameters{of_branch}, widths {:?}, on {}\n\
-                 {} steps ({:.1} epochs) of {} patches of {:?} voxels{}",
-                self.run.data,
-                self.run.training.len(),
-                self.run.held_out.len(),
-                network.widths,
-                self.where_and_how(),
-                self.schedule.steps,
-                self.schedule.steps as f64 / self.schedule.epoch_steps as f64,
-                config.batch * config.accumulate,
-                config.patch,
-                match self.steps {
-                    0 => String::new(),
-                    steps => format!("; resuming after step {steps}"),
-                }
-            ),
-        );
-        if self.run.held_out.is_empty() {
-            progress::line(
-                &self.bar,
-                "held_out is 0: Dice is measured on the training cases and says nothing about others",
-            );
+    /// Collects the scalars of a step for the log.
+    fn scalars(&self, learning_rate: f64, drift: Option<f64>, report: &StepReport) -> Scalars {
+        let mut scalars = report.scalars();
+        scalars.extend([(Metric::LearningRate, learning_rate)]);
+        scalars.extend(drift.map(|drift| (Metric::Drift, drift)));
+        let scale = &self.state.learner.loss_scale;
+        if let Some(factor) = scale.factor() {
+            let skipped = scale.skipped as f64;
+            scalars.extend([(Metric::LossScale, factor), (Metric::SkippedSteps, skipped)]);
         }
-        self.bar.set_position(self.steps as u64);
+        scalars
     }
 
-    /// Moves the bar.
-    fn show(&mut self, report: StepReport) {
-        self.recent.dice.push_back(report.report.dice);
-        if self.recent.dice.len() > 50 {
-            self.recent.dice.pop_front();
+    /// Measures the drift of every rewound sequence before a step, and returns the largest; `None`
+    /// for a network that rewinds nothing.
+    fn measure_drift(&mut self, batch: &Batch) -> Result<Option<f64>> {
+        let step = self.state.steps + 1;
+        let network = &self.state.learner.network;
+        let Some(drift) = Drift::measure(network, batch, self.setup.run.config.patch) else {
+            return Ok(None);
+        };
+        self.log.append_drift(step, &drift)?;
+        let precision: Precision = network.precision;
+        if let Some(warning) = drift.warning(precision) {
+            self.log.line(format!("warning: step {step}: {warning}"));
         }
-        let dice = self.recent.dice.iter().sum::<f64>() / self.recent.dice.len() as f64;
-        let whose = self.whose();
-        let best = best(&self.validations)
-            .map_or(String::new(), |best| format!(", {whose} Dice {:.3}", best.dice));
-        self.bar.set_message(format!(
-            "loss {:.3}, patch Dice {dice:.3}{best}, {} left",
-            report.report.loss,
-            progress::duration(self.time_left())
+        Ok(Some(drift.worst().1))
+    }
+
+    /// Logs a step whose gradient left f16's range.
+    fn log_skipped_step(&self, report: &StepReport) {
+        let factor = self.state.learner.loss_scale.factor();
+        let Some((cases, factor)) = report.skipped.as_ref().zip(factor) else { return };
+        let what = if report.report.loss.is_finite() { "gradient" } else { "network's answer" };
+        self.log.line(format!(
+            "step {}: skipped, the {what} on patches of {} left f16's range; the loss is scaled by \
+             {factor} now",
+            self.state.steps,
+            cases.join(", ")
         ));
-        self.bar.set_position(self.steps as u64);
-        self.recent.reports.push(report);
     }
 
-    fn time_left(&self) -> Duration {
-        let done = (self.steps - self.first_step).max(1) as f64;
-        let left = (self.schedule.steps - self.steps) as f64;
-        self.started.elapsed().mul_f64(left / done)
-    }
-
-    /// Writes what happened since the last row.
-    fn log(&mut self) -> Result<()> {
-        let reports = std::mem::take(&mut self.recent.reports);
-        let drift = self.recent.drift.take();
-        // Where the loss is scaled, that of a skipped step may be no number.
-        let mean = |value: &dyn Fn(&StepReport) -> f64| {
-            let values: Vec<f64> = reports.iter().map(value).filter(|v| v.is_finite()).collect();
-            values.iter().sum::<f64>() / values.len() as f64
-        };
-        let (loss, patch_dice) = (mean(&|r| r.report.loss), mean(&|r| r.report.dice));
-        // All steps have a branch, or none has.
-        let has_branch = self.run.network.vae.is_some();
-        let term = |n: usize| mean(&|r| r.branch.map_or(f64::NAN, |terms| terms[n]));
-        if !progress::is_terminal() {
-            let (steps, all) = (self.steps, self.schedule.steps);
-            let left = progress::duration(self.time_left());
-            let text = format!("step {steps}/{all}: loss {loss:.3}, patch Dice {patch_dice:.3}");
-            progress::line(&self.bar, format!("{text}, {left} left"));
+    /// Saves the steps since the last checkpoint, if there are any.
+    fn save_completed_steps(&mut self) -> Result<()> {
+        if self.state.steps == self.state.saved_steps {
+            return Ok(());
         }
-        self.append(Values::Training {
-            learning_rate: self.schedule.learning_rate(self.steps - 1),
-            loss,
-            cross_entropy: mean(&|r| r.report.cross_entropy),
-            patch_dice,
-            gradient_norm: reports.last().map_or(0.0, |r| r.gradient_norm),
-            scaling: self.scaling(),
-            drift,
-            branch: has_branch.then(|| [term(0), term(1)]),
-        })
+        if self.log.has_steps_without_row() {
+            self.log.append_training_row(self.state.steps)?;
+        }
+        self.save()
     }
 
-    fn append(&mut self, values: Values) -> Result<()> {
-        let clock = Clock {
-            elapsed_secs: self.before.elapsed_secs + self.started.elapsed().as_secs_f64(),
-            waited_secs: self.before.waited_secs.map(|secs| secs + self.waited.as_secs_f64()),
-        };
-        let clock = (!self.run.config.deterministic).then_some(clock);
-        let row = Row { steps: self.steps, values, clock };
-        let regions: Vec<String> = self.run.task.regions.iter().map(|r| r.name.clone()).collect();
-        self.events.row(&row, &regions)?;
-        self.log.append(&row)
-    }
-
-    fn save(&mut self) -> Result<()> {
+    /// Writes a checkpoint, after the rows before it are safe on the disk.
+    pub(super) fn save(&mut self) -> Result<()> {
         self.log.sync()?;
-        self.events.sync()?;
-        let checkpoint = Checkpoint {
-            steps: self.steps,
-            validation_is_due: self.validation_is_due,
-            validations: self.validations.clone(),
-            weights: self.learner.network.weights(),
-            average: self.learner.average.weights(),
-            moments: self.learner.adam.state(),
-            loss_scale: self.learner.loss_scale,
-        };
-        checkpoint.save(self.out)?;
-        self.saved = self.steps;
-        Ok(())
+        self.state.save(self.setup.out)
+    }
+
+    /// Appends the row of a validation.
+    pub(super) fn append_validation(&mut self, region_dice: Vec<f64>) -> Result<()> {
+        self.log.append(Row::validation(self.state.steps, region_dice))
+    }
+
+    /// Passes the best weights to the job's hook. Returns whether the hook came to its end.
+    fn finish(&self, stop: &AtomicBool) -> Result<bool> {
+        match self.setup.on_finish {
+            Some(on_finish) => on_finish(&FinishedRun::open(&self.setup, &self.log, stop)?),
+            None => Ok(true),
+        }
+    }
+
+    /// Adds to the error of a full disk how the run can be resumed.
+    fn explain_full_disk(&self, error: Error) -> Error {
+        let saved_steps = self.state.saved_steps;
+        if !files::is_full(&error) || saved_steps == 0 {
+            return error;
+        }
+        error.context(format!(
+            "no room left for the run: the checkpoint after step {saved_steps} is kept, and with room \
+             (in {}) the same command goes on from it",
+            self.setup.out.display()
+        ))
     }
 }

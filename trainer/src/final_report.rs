@@ -1,0 +1,50 @@
+//! Writes the scores and the report at the end of a training.
+
+use anyhow::Result;
+use model_core::metrics::Settings;
+use trainer_report::{Collector, Gray, HeldOut, NUM_PICTURES, REPORT, channel};
+use trainer_train::train::FinishedRun;
+use trainer_train::validate::RULE;
+
+/// Scores the best weights on every measured case, and writes `held_out.json` and `report.html`,
+/// unless both are up to date. Returns whether they were written before the training was asked to
+/// stop.
+///
+/// # Errors
+/// Errors if a case can no longer be read, or the folder cannot be written to.
+pub fn write(finished: &FinishedRun) -> Result<bool> {
+    let (out, run, provenance) = (finished.out(), finished.run(), &finished.bundle.card.provenance);
+    let task = &run.task;
+    // A file that cannot be read is written again.
+    let written = HeldOut::find(out, task).ok().flatten();
+    let is_current = written.is_some_and(|written| written.steps == provenance.steps);
+    if is_current && out.join(REPORT).exists() {
+        return Ok(true);
+    }
+    let settings = Settings { rule: RULE, ..Settings::default() };
+    let mut collector = Collector::new(task, settings, NUM_PICTURES);
+    let is_complete = finished.segment(|measured| {
+        let case = &measured.case;
+        let gray = || Ok(Gray::of_input(&case.input, channel(task), &case.placement));
+        collector.add(measured.name, &measured.reference, &measured.predicted, gray)
+    })?;
+    if !is_complete {
+        return Ok(false);
+    }
+    let (cases, pictures) = collector.finish();
+    let held_out = HeldOut {
+        version: trainer_report::VERSION,
+        steps: provenance.steps,
+        are_training_cases: run.held_out.is_empty(),
+        chose_weights: provenance.chosen_by_held_out,
+        empty_rule: RULE.name().into(),
+        nsd_tolerance_mm: Some(settings.tolerance_mm),
+        device: finished.device_name(),
+        peak_bytes: finished.peak_bytes(),
+        cases,
+        pictures,
+    };
+    held_out.save(out)?;
+    trainer_report::write(out, None)?;
+    Ok(true)
+}
