@@ -197,7 +197,8 @@ fn a_deep_sequence_causes_a_warning_about_drift_in_bf16_and_not_in_f32() {
             network.blocks = 8;
         }
         let learner = learner(&config);
-        let drift = Drift::measure(&learner.network, &batch(0, &config, 1.0), config.patch).unwrap();
+        let drift =
+            Drift::measure(&learner.network, &batch(0, &config, 1.0), config.patch).unwrap();
         let worst = drift.worst().1;
         assert_eq!(worst > MAX_DRIFT, drift.warning(learner.network.precision).is_some());
         (worst, drift.warning(learner.network.precision))

@@ -11,7 +11,7 @@ use crate::stopwatch::{median_secs, secs, wait};
 use crate::{DeviceArgs, check_libtorch, stock};
 use trainer_run::config::Float;
 use trainer_run::{DISCLAIMER, progress};
-use trainer_train::device;
+use trainer_train::device::{self, DeviceId};
 use trainer_train::estimate::size;
 use trainer_train::precision::dtype;
 
@@ -126,7 +126,7 @@ fn measure(args: &KernelsArgs) -> Result<KernelTable> {
         check_libtorch()?;
     }
     let device = args.device.open()?;
-    let is_cuda = device::describe(&device).starts_with("cuda");
+    let is_cuda = matches!(DeviceId::of(&device), DeviceId::Cuda(_));
     let usual_size = if is_cuda { "160x240x240" } else { "32x48x48" };
     let levels = levels(&args.widths, size(args.size.as_deref().unwrap_or(usual_size))?)?;
     let is_selected = |pass: &KernelPass| {

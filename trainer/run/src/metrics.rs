@@ -332,7 +332,9 @@ mod tests {
     #[test]
     fn a_row_holds_the_mean_or_the_last_of_its_steps() {
         let mut recent = RecentSteps::default();
-        [step(0.5, 1.0), step(f64::NAN, 2.0), step(0.25, 3.0)].map(|step| recent.push(step));
+        for step in [step(0.5, 1.0), step(f64::NAN, 2.0), step(0.25, 3.0)] {
+            recent.push(step);
+        }
         let row = recent.take_row();
         assert_eq!(row, step(0.375, 3.0));
         assert!(recent.is_empty());
