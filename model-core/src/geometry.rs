@@ -1,4 +1,4 @@
-//! The positions of voxels: affines, orientations, grids, crops, resampling and inference tiles.
+//! The positions of voxels: affines, orientations, grids, boxes, crops, resampling and inference tiles.
 
 mod affine;
 mod alignment;
@@ -7,6 +7,7 @@ mod placement;
 pub(crate) mod resample;
 mod tiling;
 mod volume;
+mod voxel_box;
 
 pub use affine::Affine;
 pub use alignment::{Alignment, DEFAULT_TOLERANCE_VOXELS};
@@ -14,3 +15,4 @@ pub use orientation::Orientation;
 pub use placement::Placement;
 pub use tiling::{DEFAULT_OVERLAP, Tiling};
 pub use volume::{Grid, LabelMap, NiftiTransforms, Volume};
+pub use voxel_box::VoxelBox;

@@ -22,7 +22,7 @@ pub use error::{Error, Result};
 pub use formats::{file_kind, utf8_text};
 pub use geometry::{
     Affine, Alignment, DEFAULT_OVERLAP, DEFAULT_TOLERANCE_VOXELS, Grid, LabelMap, NiftiTransforms,
-    Orientation, Placement, Tiling, Volume,
+    Orientation, Placement, Tiling, Volume, VoxelBox,
 };
 pub use metrics::EmptyRule;
 pub use network::{
@@ -33,7 +33,7 @@ pub use network::{
 pub use task::{
     BUILTIN_TASKS, Case, Head, Label, Region, ScanContent, ScanName, Task, are_same_channels,
     check_contrast, is_modality, is_same_channel, is_specific_channel, scan_stem, strip_ending,
-    usual_file_names,
+    takes_any_contrast, usual_file_names,
 };
 pub use transform::{
     Foreground, Input, MAX_INPUT_BYTES, NUM_BINS, PreprocessConfig, chi_square, histograms,

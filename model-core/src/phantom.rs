@@ -88,7 +88,8 @@ pub fn phantom(seed: u64, size: usize) -> Case {
         .collect();
     let labels = tissues.iter().map(|tissue| tissue.label()).collect();
     let labels = Some(LabelMap::new(grid, labels).expect("a label for each voxel"));
-    Case { name: format!("phantom_{seed:04}"), channels, labels }
+    let name = format!("phantom_{seed:04}");
+    Case::new(name, channels, labels, &task()).expect("a phantom is a case of its task")
 }
 
 /// Returns the grid of a phantom.

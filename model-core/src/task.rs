@@ -10,5 +10,5 @@ pub use case::{Case, check_contrast};
 pub use definition::{BUILTIN_TASKS, Head, Label, Region, Task};
 pub use scan_name::{
     ScanContent, ScanName, are_same_channels, is_modality, is_same_channel, is_specific_channel,
-    scan_stem, strip_ending, usual_file_names,
+    scan_stem, strip_ending, takes_any_contrast, usual_file_names,
 };

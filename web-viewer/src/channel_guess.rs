@@ -1,6 +1,6 @@
 //! Guesses the channel of each file from its name. The page shows the guess, and the user can change it.
 
-use model_core::{ScanContent, ScanName, is_specific_channel};
+use model_core::{ScanContent, ScanName, takes_any_contrast};
 
 /// The guessed content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +17,7 @@ pub enum Guess {
 /// channel, the unprocessed variant is preferred, then the first file.
 pub fn guess_channels(files: &[String], channels: &[String]) -> Vec<Guess> {
     let mut is_assigned = vec![false; channels.len()];
-    // A model whose only channel is "MRI" takes any contrast.
-    let takes_any_contrast = channels.len() == 1 && !is_specific_channel(&channels[0]);
+    let takes_any_contrast = takes_any_contrast(channels);
     let guess = |file: &String| {
         let ScanName { content, word, variant, .. } = ScanName::parse(file, channels);
         let channel = match content {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Grid, LabelMap, Orientation, Result, geometry::resample};
+use crate::{Error, Grid, LabelMap, Orientation, Result, VoxelBox, geometry::resample};
 
 /// The steps from a source grid to a network's input, and back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,16 +67,15 @@ impl Placement {
     /// [`Error::Geometry`] if a step does not fit into the next.
     pub(crate) fn new(
         source: Grid,
-        crop_start: [usize; 3],
-        crop_dims: [usize; 3],
+        crop: VoxelBox,
         scaled_dims: [usize; 3],
         dims: [usize; 3],
     ) -> Result<Self> {
         let pad_before = std::array::from_fn(|a| dims[a].saturating_sub(scaled_dims[a]) / 2);
         Placement::try_from(StoredPlacement {
             source,
-            crop_start,
-            crop_dims,
+            crop_start: crop.start,
+            crop_dims: crop.dims(),
             scaled_dims,
             pad_before,
             dims,
@@ -107,9 +106,9 @@ impl Placement {
         })
     }
 
-    /// Returns the first voxel and the extent of the network's crop, in canonical voxels.
-    pub fn crop(&self) -> ([usize; 3], [usize; 3]) {
-        (self.0.crop_start, self.0.crop_dims)
+    /// Returns the network's crop, in canonical voxels.
+    pub fn crop(&self) -> VoxelBox {
+        VoxelBox::new(self.0.crop_start, self.0.crop_dims)
     }
 
     /// Returns the crop's extent after resampling; the rest of the network's input is padding.
@@ -220,7 +219,7 @@ impl Placement {
 
     /// Calls `visit` with the source index of each voxel of the crop, in canonical order.
     fn for_each_in_crop(&self, orientation: &Orientation, mut visit: impl FnMut(usize)) {
-        let (start, [ni, nj, nk]) = self.crop();
+        let (start, [ni, nj, nk]) = (self.0.crop_start, self.0.crop_dims);
         let source = &self.0.source;
         for k in 0..nk {
             for j in 0..nj {
@@ -242,7 +241,7 @@ mod tests {
         // i points to the front, j to the left, k to the top.
         let rows = [[0., -1., 0., 0.], [1., 0., 0., 0.], [0., 0., 1., 0.]];
         let source = Grid::new([4, 5, 6], Affine::from_rows(rows));
-        Placement::new(source, [1, 0, 2], [3, 4, 4], scaled_dims, [8, 8, 9]).unwrap()
+        Placement::new(source, VoxelBox::new([1, 0, 2], [3, 4, 4]), scaled_dims, [8, 8, 9]).unwrap()
     }
 
     fn labels(placement: &Placement) -> LabelMap {
@@ -274,7 +273,8 @@ mod tests {
     fn blocks_of_labels_survive_a_coarser_network() {
         // Blocks of 2 × 2 × 2 voxels, each of which is one voxel at the network's double spacing.
         let source = Grid::new([8, 6, 4], Affine::from_spacing([1.0; 3]));
-        let placement = Placement::new(source, [0; 3], [8, 6, 4], [4, 3, 2], [4; 3]).unwrap();
+        let placement =
+            Placement::new(source, VoxelBox::new([0; 3], [8, 6, 4]), [4, 3, 2], [4; 3]).unwrap();
         let mut map = labels(&placement);
         for n in 0..map.labels().len() {
             let (i, j, k) = (n % 8, n / 8 % 6, n / 48);

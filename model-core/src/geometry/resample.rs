@@ -3,6 +3,8 @@
 //! Images, labels and predictions share the function [`coordinate`]. It keeps the outer edges of the
 //! first and the last voxel in place, so that resampled maps stay aligned with each other.
 
+use crate::VoxelBox;
+
 /// Returns the coordinate of the center of voxel `n` of `from`, in units of `to` voxels over the same
 /// extent.
 fn coordinate(n: usize, from: usize, to: usize) -> f64 {
@@ -114,10 +116,10 @@ pub(crate) fn labels(values: &[u8], source: [usize; 3], target: [usize; 3]) -> V
     let mut boxes = label_boxes(values, source);
     boxes.sort_by_key(|label_box| label_box.count);
     let (mut out, mut largest) = (vec![0u8; num_voxels], vec![0f32; num_voxels]);
-    for LabelBox { label, start, end, .. } in boxes {
+    for LabelBox { label, bounds, .. } in boxes {
         let restricted: [(usize, Axis); 3] =
-            std::array::from_fn(|a| axes[a].restricted(start[a], end[a]));
-        let inside = one_hot(values, source, label, start, end);
+            std::array::from_fn(|a| axes[a].restricted(bounds.start[a], bounds.end[a]));
+        let inside = one_hot(values, source, label, &bounds);
         let [(i0, i), (j0, j), (k0, k)] = restricted;
         let [ni, nj] = [&i, &j].map(|axis| axis.outputs.len());
         let shares = along_axes(&inside, &[i, j, k]);
@@ -139,8 +141,7 @@ pub(crate) fn labels(values: &[u8], source: [usize; 3], target: [usize; 3]) -> V
 struct LabelBox {
     label: u8,
     count: usize,
-    start: [usize; 3],
-    end: [usize; 3],
+    bounds: VoxelBox,
 }
 
 /// Returns the bounding box of every label that is present.
@@ -149,35 +150,18 @@ fn label_boxes(values: &[u8], [ni, nj, _]: [usize; 3]) -> Vec<LabelBox> {
     for (row, labels) in values.chunks_exact(ni).enumerate() {
         let (j, k) = (row % nj, row / nj);
         for (i, &label) in labels.iter().enumerate() {
-            let new = || LabelBox { label, count: 0, start: [i, j, k], end: [i, j, k] };
+            let new = || LabelBox { label, count: 0, bounds: VoxelBox::EMPTY };
             let label_box = boxes[usize::from(label)].get_or_insert_with(new);
             label_box.count += 1;
-            for (a, at) in [i, j, k].into_iter().enumerate() {
-                label_box.start[a] = label_box.start[a].min(at);
-                label_box.end[a] = label_box.end[a].max(at + 1);
-            }
+            label_box.bounds.include([i, j, k]);
         }
     }
     boxes.into_iter().flatten().collect()
 }
 
 /// Returns a box of voxels as 1 for `label` and 0 for the others.
-fn one_hot(
-    values: &[u8],
-    [ni, nj, _]: [usize; 3],
-    label: u8,
-    start: [usize; 3],
-    end: [usize; 3],
-) -> Vec<f32> {
-    let mut out = Vec::with_capacity((0..3).map(|a| end[a] - start[a]).product());
-    for k in start[2]..end[2] {
-        for j in start[1]..end[1] {
-            let row = ni * (j + nj * k);
-            let labels = &values[row + start[0]..row + end[0]];
-            out.extend(labels.iter().map(|&other| f32::from(u8::from(other == label))));
-        }
-    }
-    out
+fn one_hot(values: &[u8], dims: [usize; 3], label: u8, bounds: &VoxelBox) -> Vec<f32> {
+    bounds.crop(values, dims, |other| f32::from(u8::from(other == label)))
 }
 
 /// Sums weighted source voxels along i, then j, then k.
@@ -318,7 +302,13 @@ mod tests {
             let shares: Vec<(u8, Vec<f32>)> = present
                 .iter()
                 .map(|&(_, label)| {
-                    (label, along_axes(&one_hot(&values, dims, label, [0; 3], dims), &axes))
+                    (
+                        label,
+                        along_axes(
+                            &one_hot(&values, dims, label, &VoxelBox::new([0; 3], dims)),
+                            &axes,
+                        ),
+                    )
                 })
                 .collect();
             for (n, &label) in found.iter().enumerate() {

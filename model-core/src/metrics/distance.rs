@@ -4,7 +4,7 @@
 //! Transforms of Sampled Functions" (2012), but only where they are needed: along i in the rows that
 //! have a voxel, along j by the lower envelope of parabolas, along k for the queried voxels alone.
 
-use super::region_masks::Bounds;
+use crate::VoxelBox;
 
 /// The indices i, j, k of a voxel.
 pub(super) type Voxel = [u32; 3];
@@ -21,23 +21,23 @@ pub(super) fn distances_mm(from: &[Voxel], to: &[Voxel], spacing_mm: [f64; 3]) -
     // Squared distances within each plane of `to`, at the rows and columns of `from`.
     let mut squares = vec![f32::INFINITY; plane * to_bounds.dims()[2]];
     for voxels in to.chunk_by(|a, b| a[2] == b[2]) {
-        let k = voxels[0][2] as usize - to_bounds.low[2];
+        let k = voxels[0][2] as usize - to_bounds.start[2];
         within_plane(voxels, &from_bounds, spacing_mm, &mut squares[plane * k..plane * (k + 1)]);
     }
     let distance = |&[i, j, k]: &Voxel| {
-        let position = i as usize - from_bounds.low[0] + ni * (j as usize - from_bounds.low[1]);
-        let within = |k: usize| squares[position + plane * (k - to_bounds.low[2])];
-        let planes = to_bounds.low[2]..to_bounds.high[2];
+        let position = i as usize - from_bounds.start[0] + ni * (j as usize - from_bounds.start[1]);
+        let within = |k: usize| squares[position + plane * (k - to_bounds.start[2])];
+        let planes = to_bounds.start[2]..to_bounds.end[2];
         across_planes(within, k as usize, planes, spacing_mm[2]).sqrt() as f32
     };
     from.iter().map(distance).collect()
 }
 
 /// Returns the bounding box of voxels.
-fn bounds(voxels: &[Voxel]) -> Bounds {
-    let mut bounds = Bounds::EMPTY;
-    voxels.iter().for_each(|voxel| bounds.add(voxel.map(|x| x as usize)));
-    assert!(bounds != Bounds::EMPTY, "at least one voxel");
+fn bounds(voxels: &[Voxel]) -> VoxelBox {
+    let mut bounds = VoxelBox::EMPTY;
+    voxels.iter().for_each(|voxel| bounds.include(voxel.map(|x| x as usize)));
+    assert!(!bounds.is_empty(), "at least one voxel");
     bounds
 }
 
@@ -45,20 +45,20 @@ fn bounds(voxels: &[Voxel]) -> Bounds {
 ///
 /// # Shapes
 /// `out`: `[j][i]` of `queried`.
-fn within_plane(voxels: &[Voxel], queried: &Bounds, spacing_mm: [f64; 3], out: &mut [f32]) {
+fn within_plane(voxels: &[Voxel], queried: &VoxelBox, spacing_mm: [f64; 3], out: &mut [f32]) {
     let ni = queried.dims()[0];
     let mut sites = Vec::new();
     let mut rows = Vec::new(); // [site][i]
     for row in voxels.chunk_by(|a, b| a[1] == b[1]) {
         sites.push(f64::from(row[0][1]) * spacing_mm[1]);
-        along_row(row, queried.low[0]..queried.high[0], spacing_mm[0], &mut rows);
+        along_row(row, queried.start[0]..queried.end[0], spacing_mm[0], &mut rows);
     }
     let mut envelope = Envelope::default();
     for i in 0..ni {
         envelope.build(&sites, |site| f64::from(rows[site * ni + i]));
         let mut index = 0;
         for (j, out) in out[i..].iter_mut().step_by(ni).enumerate() {
-            let at = (queried.low[1] + j) as f64 * spacing_mm[1];
+            let at = (queried.start[1] + j) as f64 * spacing_mm[1];
             *out = envelope.value(at, &mut index) as f32;
         }
     }

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::dice::Counts;
-use super::region_masks::{Bounds, RegionMasks};
+use super::region_masks::RegionMasks;
 use super::surface_distances::surface_voxels;
 use super::{Components, Connectivity, EmptyRule, Surface, SurfaceDistances, components};
-use crate::LabelMap;
+use crate::{LabelMap, VoxelBox};
 
 /// The number of dilations of a reference lesion. Each adds the 18 neighbors that share a face or an
 /// edge (SciPy's `generate_binary_structure(3, 2)`).
@@ -111,7 +111,7 @@ struct LesionMatches {
     /// The components of the prediction.
     predicted: Components,
     /// The bounding boxes of the lesions (undilated) and of the predicted components.
-    boxes: [Vec<Bounds>; 2],
+    boxes: [Vec<VoxelBox>; 2],
     /// The pairs of a lesion and a component that touch, ascending.
     touches: Vec<(usize, usize)>,
 }
@@ -123,7 +123,7 @@ impl LesionMatches {
         let dilated = components(&dilate(&masks.reference, dims), dims, Connectivity::Corner);
         let mut sizes = vec![0; dilated.count()];
         let mut boxes =
-            [vec![Bounds::EMPTY; dilated.count()], vec![Bounds::EMPTY; predicted.count()]];
+            [vec![VoxelBox::EMPTY; dilated.count()], vec![VoxelBox::EMPTY; predicted.count()]];
         let mut touches = Vec::new();
         for (at, (&lesion, &component)) in dilated.labels.iter().zip(&predicted.labels).enumerate()
         {
@@ -133,10 +133,10 @@ impl LesionMatches {
             let voxel = [at % dims[0], at / dims[0] % dims[1], at / (dims[0] * dims[1])];
             if masks.reference[at] {
                 sizes[lesion as usize - 1] += 1;
-                boxes[0][lesion as usize - 1].add(voxel);
+                boxes[0][lesion as usize - 1].include(voxel);
             }
             if component > 0 {
-                boxes[1][component as usize - 1].add(voxel);
+                boxes[1][component as usize - 1].include(voxel);
                 if lesion > 0 {
                     let touch = (lesion as usize - 1, component as usize - 1);
                     if touches.last() != Some(&touch) {

@@ -1,61 +1,7 @@
 //! The masks of a region in prediction and reference, cropped to the bounding box of both.
 
 use super::dice::{Counts, code_table};
-use crate::LabelMap;
-
-/// A box of voxels, from `low` to `high` exclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bounds {
-    pub low: [usize; 3],
-    pub high: [usize; 3],
-}
-
-impl Bounds {
-    /// The empty box.
-    pub const EMPTY: Bounds = Bounds { low: [usize::MAX; 3], high: [0; 3] };
-
-    /// Extends the box to include a voxel.
-    pub fn add(&mut self, voxel: [usize; 3]) {
-        self.unite(&Bounds { low: voxel, high: voxel.map(|x| x + 1) });
-    }
-
-    /// Extends the box to include another box.
-    pub fn unite(&mut self, other: &Bounds) {
-        self.low = std::array::from_fn(|axis| self.low[axis].min(other.low[axis]));
-        self.high = std::array::from_fn(|axis| self.high[axis].max(other.high[axis]));
-    }
-
-    /// Returns the box extended by `margin` voxels on each side, within the volume.
-    fn grown(&self, margin: usize, dims: [usize; 3]) -> Bounds {
-        Bounds {
-            low: self.low.map(|low| low.saturating_sub(margin)),
-            high: std::array::from_fn(|axis| (self.high[axis] + margin).min(dims[axis])),
-        }
-    }
-
-    /// Returns the number of voxels along each axis.
-    pub fn dims(&self) -> [usize; 3] {
-        std::array::from_fn(|axis| self.high[axis].saturating_sub(self.low[axis]))
-    }
-
-    /// Returns the box's voxels of a volume of `dims` voxels, each converted by `convert`.
-    pub fn crop<T: Copy, U>(
-        &self,
-        voxels: &[T],
-        dims: [usize; 3],
-        mut convert: impl FnMut(T) -> U,
-    ) -> Vec<U> {
-        let mut cropped = Vec::with_capacity(self.dims().iter().product());
-        for k in self.low[2]..self.high[2] {
-            for j in self.low[1]..self.high[1] {
-                let row = dims[0] * (j + dims[1] * k);
-                let row = &voxels[row + self.low[0]..row + self.high[0]];
-                cropped.extend(row.iter().map(|&voxel| convert(voxel)));
-            }
-        }
-        cropped
-    }
-}
+use crate::{LabelMap, VoxelBox};
 
 /// A region's masks, cropped to the bounding box of both with a margin. Both are empty outside the
 /// box.
@@ -102,7 +48,7 @@ impl RegionMasks {
         assert_eq!(predicted.grid().dims, dims, "both maps on one grid");
         let is_in = code_table(codes);
         let mut counts = Counts::default();
-        let mut bounds = Bounds::EMPTY;
+        let mut bounds = VoxelBox::EMPTY;
         let ni = dims[0].max(1);
         let rows = predicted.labels().chunks_exact(ni).zip(reference.labels().chunks_exact(ni));
         for (row, (predicted, reference)) in rows.enumerate() {
@@ -117,10 +63,10 @@ impl RegionMasks {
             }
             if let Some(first) = first {
                 let (j, k) = (row % dims[1], row / dims[1]);
-                bounds.unite(&Bounds { low: [first, j, k], high: [last + 1, j + 1, k + 1] });
+                bounds.unite(&VoxelBox { start: [first, j, k], end: [last + 1, j + 1, k + 1] });
             }
         }
-        if bounds != Bounds::EMPTY {
+        if !bounds.is_empty() {
             bounds = bounds.grown(margin, dims);
         }
         let mask =

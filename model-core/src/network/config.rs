@@ -374,6 +374,13 @@ impl NetworkSettings {
         dims.map(|d| d.checked_next_multiple_of(multiple).unwrap_or(0).max(least))
     }
 
+    /// Returns the size of inference tiles: the smallest accepted size that holds `wanted`, but no
+    /// larger than the whole input.
+    pub fn tile_dims(&self, wanted: [usize; 3], input_dims: [usize; 3]) -> [usize; 3] {
+        let tile_dims = self.padded(wanted);
+        std::array::from_fn(|axis| tile_dims[axis].min(input_dims[axis]))
+    }
+
     /// Checks an input size.
     ///
     /// # Errors

@@ -1,16 +1,16 @@
 //! A case: the channels of one subject at one time, and its reference labels.
 
-use crate::{DEFAULT_TOLERANCE_VOXELS, Error, LabelMap, Result, Task, Volume};
+use crate::{DEFAULT_TOLERANCE_VOXELS, Error, Grid, LabelMap, Result, Task, Volume};
 
 /// The scans of one subject at one time, with the experts' labels if there are any.
+///
+/// There is one volume for each channel of the task, in the task's order. All volumes and the labels
+/// lie on one grid, and the task names every label code.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// The case's name in its data set.
-    pub name: String,
-    /// One volume for each channel, in the task's order, all on one grid.
-    pub channels: Vec<Volume>,
-    /// The reference labels, on the same grid.
-    pub labels: Option<LabelMap>,
+    name: String,
+    channels: Vec<Volume>,
+    labels: Option<LabelMap>,
 }
 
 impl Case {
@@ -33,15 +33,48 @@ impl Case {
         }
     }
 
+    /// Returns the case under another name.
+    pub fn with_name(self, name: impl Into<String>) -> Case {
+        Case { name: name.into(), ..self }
+    }
+
+    /// Returns the case's name in its data set.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the volume of each channel, in the task's order.
+    pub fn channels(&self) -> &[Volume] {
+        &self.channels
+    }
+
+    /// Returns the reference labels, if they are known.
+    pub fn labels(&self) -> Option<&LabelMap> {
+        self.labels.as_ref()
+    }
+
+    /// Returns the grid of the channels and the labels.
+    pub fn grid(&self) -> &Grid {
+        self.channels[0].grid()
+    }
+
+    /// Returns the channels and the labels.
+    pub fn into_channels_and_labels(self) -> (Vec<Volume>, Option<LabelMap>) {
+        (self.channels, self.labels)
+    }
+
     fn check(&self, task: &Task) -> Result<()> {
         check_channels(&self.channels)?;
+        for volume in &self.channels {
+            self.grid().check_same(volume.grid())?;
+        }
         if self.channels.len() != task.channels.len() {
             let expected =
                 format!("{} ({})", channel_count(task.channels.len()), task.channels.join(", "));
             return Err(Error::scan(expected, channel_count(self.channels.len())));
         }
         let Some(map) = &self.labels else { return Ok(()) };
-        self.channels[0].grid().check_same(map.grid())?;
+        self.grid().check_same(map.grid())?;
         task.check_codes(map.labels())
     }
 }
@@ -81,7 +114,7 @@ pub(crate) fn check_channels(channels: &[Volume]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Affine, Grid};
+    use crate::Affine;
 
     fn volume(dims: [usize; 3]) -> Volume {
         let grid = Grid::new(dims, Affine::IDENTITY);
@@ -111,5 +144,12 @@ mod tests {
         assert!(message.contains("one value in all voxels"), "{message}");
         let mixed = vec![volume([2; 3]), volume([2; 3]), volume([2; 3]), volume([2, 2, 3])];
         assert!(Case::new("", mixed, None, &task).is_err());
+        let mut turned = vec![volume([2; 3]); 4];
+        let stored = Grid::new(
+            [2; 3],
+            Affine::from_rows([[0., 1., 0., 0.], [1., 0., 0., 0.], [0., 0., 1., 0.]]),
+        );
+        turned[3] = Volume::new(stored, turned[3].values().to_vec()).unwrap();
+        assert!(Case::new("", turned, None, &task).is_err(), "another axis order");
     }
 }

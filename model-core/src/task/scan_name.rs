@@ -261,6 +261,12 @@ pub fn is_specific_channel(channel: &str) -> bool {
     content_of(&normalized(channel), &[]).is_some()
 }
 
+/// Returns whether scans of any contrast can be a task's input: its only channel has a general name,
+/// such as "MRI".
+pub fn takes_any_contrast(channels: &[String]) -> bool {
+    matches!(channels, [channel] if !is_specific_channel(channel))
+}
+
 /// Returns whether two names mean the same channel: they have the same letters and digits, or are
 /// names of the same modality.
 pub fn is_same_channel(a: &str, b: &str) -> bool {

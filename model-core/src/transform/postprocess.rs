@@ -21,7 +21,7 @@ pub fn postprocess(logits: &[f32], task: &Task, placement: &Placement) -> LabelM
         num_voxels * task.num_outputs(),
         "one logit for each output and voxel"
     );
-    let (_, crop_dims) = placement.crop();
+    let crop_dims = placement.crop().dims();
     let mut labels = LabelAccumulator::new(crop_dims.iter().product(), task, 0.0);
     for output in logits.chunks_exact(num_voxels) {
         labels.add(&placement.scale_back(output));

@@ -4,7 +4,8 @@ use crate::task::check_channels;
 use crate::transform::config::{Foreground, PreprocessConfig};
 use crate::transform::intensity::{foreground_mask, normalize};
 use crate::{
-    DEFAULT_TOLERANCE_VOXELS, Error, Placement, Result, UNetConfig, Volume, geometry::resample,
+    DEFAULT_TOLERANCE_VOXELS, Error, Placement, Result, UNetConfig, Volume, VoxelBox,
+    geometry::resample,
 };
 
 mod working_memory;
@@ -66,23 +67,24 @@ pub fn preprocess(
     let canonical = channels.iter().map(canonical).collect::<Result<Vec<Vec<f32>>>>()?;
     let mask = foreground_mask(&canonical, config.foreground);
     let whole = orientation.canonical_dims(source.dims);
-    let (start, crop_dims) = match bounding_box(&mask, whole) {
-        None => return Err(Error::scan("some foreground", "an empty scan")),
-        Some(bounding_box) if config.crop => bounding_box,
-        Some(_) => ([0; 3], whole),
-    };
+    let foreground = VoxelBox::bounding(&mask, whole, |is_foreground| *is_foreground);
+    if foreground.is_empty() {
+        return Err(Error::scan("some foreground", "an empty scan"));
+    }
+    let uncropped = VoxelBox::new([0; 3], whole);
     let spacing_mm = orientation.axes.map(|axis| source.world_from_voxel.spacing_mm()[axis]);
-    let (start, crop_dims) = narrow(start, crop_dims, spacing_mm, config);
+    let crop = narrow(if config.crop { foreground } else { uncropped }, spacing_mm, config);
+    let crop_dims = crop.dims();
     let scaled_dims = scaled_dims(crop_dims, spacing_mm, config.spacing_mm);
     let dims = check_input_size(channels.len(), config.size.unwrap_or(scaled_dims), network)?;
-    let placement = Placement::new(source.clone(), start, crop_dims, scaled_dims, dims)?;
+    let placement = Placement::new(source.clone(), crop, scaled_dims, dims)?;
 
     let num_voxels: usize = dims.iter().product();
     let mut values = vec![0.0; channels.len() * num_voxels];
     for (mut voxels, out) in canonical.into_iter().zip(values.chunks_exact_mut(num_voxels)) {
         let zero_outside = config.foreground == Foreground::Nonzero;
         normalize(&mut voxels, &mask, zero_outside);
-        let cropped = crop(&voxels, whole, start, crop_dims);
+        let cropped = crop.crop(&voxels, whole, |voxel| voxel);
         drop(voxels);
         match placement.is_resampled() {
             true => placement.pad(&resample::image(&cropped, crop_dims, scaled_dims), out),
@@ -131,13 +133,9 @@ fn scaled_dims(dims: [usize; 3], spacing_mm: [f64; 3], target_mm: Option<[f64; 3
 }
 
 /// Narrows a crop around its center until it fits the configured size at the configured spacing.
-fn narrow(
-    mut start: [usize; 3],
-    mut dims: [usize; 3],
-    spacing_mm: [f64; 3],
-    config: &PreprocessConfig,
-) -> ([usize; 3], [usize; 3]) {
-    let Some(size) = config.size else { return (start, dims) };
+fn narrow(crop: VoxelBox, spacing_mm: [f64; 3], config: &PreprocessConfig) -> VoxelBox {
+    let Some(size) = config.size else { return crop };
+    let (mut start, mut dims) = (crop.start, crop.dims());
     for axis in 0..3 {
         let scaled = |n: usize| scaled_dims([n; 3], spacing_mm, config.spacing_mm)[axis];
         let ratio = spacing_mm[axis] / config.spacing_mm.unwrap_or(spacing_mm)[axis];
@@ -150,35 +148,7 @@ fn narrow(
         start[axis] += (dims[axis] - fits) / 2;
         dims[axis] = fits;
     }
-    (start, dims)
-}
-
-/// Returns the first voxel and the extent of a mask's bounding box; `None` if the mask is empty.
-fn bounding_box(mask: &[bool], [ni, nj, _]: [usize; 3]) -> Option<([usize; 3], [usize; 3])> {
-    let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-    for (row, voxels) in mask.chunks_exact(ni).enumerate() {
-        let Some(first) = voxels.iter().position(|&m| m) else { continue };
-        let last = voxels.iter().rposition(|&m| m).unwrap_or(first);
-        for (a, (from, to)) in
-            [(first, last), (row % nj, row % nj), (row / nj, row / nj)].into_iter().enumerate()
-        {
-            low[a] = low[a].min(from);
-            high[a] = high[a].max(to);
-        }
-    }
-    let extent = || std::array::from_fn(|a| high[a] - low[a] + 1);
-    (low[0] != usize::MAX).then(|| (low, extent()))
-}
-
-fn crop(values: &[f32], [ni, nj, _]: [usize; 3], start: [usize; 3], dims: [usize; 3]) -> Vec<f32> {
-    let mut out = Vec::with_capacity(dims.iter().product());
-    for k in start[2]..start[2] + dims[2] {
-        for j in start[1]..start[1] + dims[1] {
-            let row = ni * (j + nj * k) + start[0];
-            out.extend_from_slice(&values[row..row + dims[0]]);
-        }
-    }
-    out
+    VoxelBox::new(start, dims)
 }
 
 #[cfg(test)]

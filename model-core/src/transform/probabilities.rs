@@ -141,7 +141,7 @@ mod tests {
             size: None,
         };
         let network = UNetConfig::preset("demo", 4, task.num_outputs()).unwrap();
-        let (_, placement) = preprocess(&case.channels, &config, &network).unwrap();
+        let (_, placement) = preprocess(case.channels(), &config, &network).unwrap();
         let num_logits = task.num_outputs() * placement.dims().iter().product::<usize>();
         let logits: Vec<f32> = (0..num_logits).map(|n| (n as f32 * 0.7).sin() + 0.2).collect();
         let mut restored = restore_logits(&logits, &task, &placement);

@@ -5,7 +5,7 @@ use std::io::Read;
 use flate2::Compression;
 use flate2::read::{DeflateDecoder, DeflateEncoder};
 use model_core::texts::{MAX_NAME_CHARS, MAX_TEXT_CHARS, text_fault};
-use model_core::{Grid, LabelMap};
+use model_core::{Grid, LabelMap, VoxelBox};
 use serde::{Deserialize, Serialize};
 
 use super::error::ShareError;
@@ -41,8 +41,8 @@ pub(super) fn write(shared: &SharedResult) -> Result<Vec<u8>, ShareError> {
     if labels.len() != num_voxels {
         return Err(ShareError::content(format!("{num_voxels} labels"), labels.len()));
     }
-    let (start, extent) = bounding_box(&shared.labels);
-    let inside: Vec<u8> = voxels_of(grid, start, extent).map(|n| labels[n]).collect();
+    let labeled = labeled_box(&shared.labels);
+    let inside = labeled.crop(labels, grid.dims, |code| code);
     let mut present = [false; 256];
     inside.iter().for_each(|&code| present[usize::from(code)] = true);
     let codes: Vec<u8> = (0..=255).filter(|&code| present[usize::from(code)]).collect();
@@ -53,8 +53,8 @@ pub(super) fn write(shared: &SharedResult) -> Result<Vec<u8>, ShareError> {
     let mut header = ShareHeader {
         convention: shared.convention,
         grid: json_grid,
-        start,
-        extent,
+        start: labeled.start,
+        extent: labeled.dims(),
         codes,
         regions: shared.regions.clone(),
         model: shared.model.clone(),
@@ -70,7 +70,7 @@ pub(super) fn write(shared: &SharedResult) -> Result<Vec<u8>, ShareError> {
     let mut body = (deflated.len() as u32).to_le_bytes().to_vec();
     body.extend(deflated);
     if !header.codes.is_empty() {
-        body.extend(map_coder::encode(&indices, extent, header.codes.len()));
+        body.extend(map_coder::encode(&indices, header.extent, header.codes.len()));
     }
     Ok(body)
 }
@@ -100,7 +100,7 @@ pub(super) fn read(body: &[u8]) -> Result<SharedResult, ShareError> {
         }
     };
     let labels = LabelMap::new(header.grid, labels).expect("a label for each voxel");
-    if bounding_box(&labels) != (header.start, header.extent) {
+    if labeled_box(&labels) != VoxelBox::new(header.start, header.extent) {
         let found = format!("{:?} from {:?}", header.extent, header.start);
         return Err(ShareError::content("the smallest box that holds every label", found));
     }
@@ -112,8 +112,8 @@ pub(super) fn read(body: &[u8]) -> Result<SharedResult, ShareError> {
 /// Returns the labels of the whole grid. `indices` are the box's labels as indices of its codes.
 fn labels_from_box(header: &ShareHeader, num_voxels: usize, indices: &[u8]) -> Vec<u8> {
     let mut labels = vec![0; num_voxels];
-    let box_voxels = voxels_of(&header.grid, header.start, header.extent);
-    for (voxel, &index) in box_voxels.zip(indices) {
+    let labeled = VoxelBox::new(header.start, header.extent);
+    for (voxel, &index) in labeled.rows(header.grid.dims).flatten().zip(indices) {
         labels[voxel] = header.codes[usize::from(index)];
     }
     labels
@@ -218,33 +218,13 @@ fn check_text(what: &'static str, limit: usize, text: &str) -> Result<(), ShareE
     }
 }
 
-/// Returns the first voxel and the extent of the smallest box that holds every labeled voxel. An empty
-/// map has the extent 0.
-fn bounding_box(map: &LabelMap) -> ([usize; 3], [usize; 3]) {
-    let [di, dj, dk] = map.grid().dims;
-    let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-    for (row, labels) in map.labels().chunks_exact(di).enumerate() {
-        let Some(first) = labels.iter().position(|&l| l != 0) else { continue };
-        let last = labels.iter().rposition(|&l| l != 0).unwrap_or(first);
-        let (j, k) = (row % dj, row / dj);
-        low = [low[0].min(first), low[1].min(j), low[2].min(k)];
-        high = [high[0].max(last + 1), high[1].max(j + 1), high[2].max(k + 1)];
+/// Returns the smallest box that contains every labeled voxel. An empty map has the box of no voxels
+/// at the first voxel.
+fn labeled_box(map: &LabelMap) -> VoxelBox {
+    match VoxelBox::bounding(map.labels(), map.grid().dims, |label| *label != 0) {
+        VoxelBox::EMPTY => VoxelBox::new([0; 3], [0; 3]),
+        labeled => labeled,
     }
-    debug_assert!(high[2] <= dk);
-    if high[0] == 0 {
-        return ([0; 3], [0; 3]);
-    }
-    (low, std::array::from_fn(|a| high[a] - low[a]))
-}
-
-/// Iterates over the indices of a box's voxels in the grid, i fastest.
-fn voxels_of(grid: &Grid, start: [usize; 3], extent: [usize; 3]) -> impl Iterator<Item = usize> {
-    let [di, dj, _] = grid.dims;
-    let [is, js, ks] = std::array::from_fn::<_, 3, _>(|a| start[a]..start[a] + extent[a]);
-    ks.flat_map(move |k| {
-        let is = is.clone();
-        js.clone().flat_map(move |j| is.clone().map(move |i| i + di * (j + dj * k)))
-    })
 }
 
 /// Replaces non-finite numbers of the header's transforms by 0. Unused fields of a NIfTI header may

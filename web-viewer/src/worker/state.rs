@@ -145,8 +145,7 @@ impl PreparedScan {
     /// not fit the budget.
     pub fn tiled_run(&self, preference: Preference, budget_bytes: u64) -> Option<TiledRun> {
         let (network, dims) = (&self.bundle.card.network, self.input.dims);
-        let patch = network.padded(self.bundle.card.provenance.patch?);
-        let tile = std::array::from_fn(|axis| patch[axis].min(dims[axis]));
+        let tile = network.tile_dims(self.bundle.card.provenance.patch?, dims);
         // The tiles' logits are averaged, so the program must not output labels.
         let program = Program::new(network, tile).ok()?;
         let tile_plan = Plan::preferring(preference, &program, budget_bytes).ok()?;

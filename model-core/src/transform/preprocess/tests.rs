@@ -22,7 +22,7 @@ fn the_foregrounds_bounding_box_is_in_the_middle_of_the_input() {
     let channel = volume([20, 6, 7], &[([3, 1, 2], 1.0), ([5, 4, 2], 3.0)]);
     let (input, placement) =
         preprocess(&[channel], &config(Foreground::Nonzero, true), &network(1)).unwrap();
-    assert_eq!(placement.crop(), ([3, 1, 2], [3, 4, 1]));
+    assert_eq!(placement.crop(), VoxelBox::new([3, 1, 2], [3, 4, 1]));
     assert_eq!(input.dims, [16; 3]);
     let at = |i: usize, j: usize, k: usize| input.values[i + 16 * (j + 16 * k)];
     // (16 − 3) / 2, (16 − 4) / 2 and (16 − 1) / 2 voxels of padding come first.
@@ -34,14 +34,14 @@ fn the_foregrounds_bounding_box_is_in_the_middle_of_the_input() {
 fn channels_in_another_axis_order_make_the_same_input() {
     let case = phantom::phantom(3, 32);
     let config = config(Foreground::Nonzero, true);
-    let expected = preprocess(&case.channels, &config, &network(4)).unwrap();
-    let mut channels = case.channels.clone();
+    let expected = preprocess(case.channels(), &config, &network(4)).unwrap();
+    let mut channels = case.channels().to_vec();
     let order = crate::Orientation { axes: [2, 0, 1], flips: [true, false, true] };
-    let grid = case.channels[2].grid();
+    let grid = case.channels()[2].grid();
     let old_from_new = order.source_from_canonical(grid.dims);
     let other_grid =
         Grid::new(order.canonical_dims(grid.dims), grid.world_from_voxel.compose(&old_from_new));
-    let values = order.to_canonical(grid.dims, case.channels[2].values());
+    let values = order.to_canonical(grid.dims, case.channels()[2].values());
     channels[2] = Volume::new(other_grid, values).unwrap();
     assert!(preprocess(&channels, &config, &network(4)).unwrap() == expected);
 }
@@ -108,23 +108,23 @@ fn resampling_uses_the_configured_spacing() {
     let case = phantom::phantom(1, 32); // 6 mm
     let config =
         PreprocessConfig { spacing_mm: Some([3.0, 6.0, 12.0]), ..config(Foreground::Whole, false) };
-    let (input, placement) = preprocess(&case.channels, &config, &network(4)).unwrap();
+    let (input, placement) = preprocess(case.channels(), &config, &network(4)).unwrap();
     assert_eq!(placement.scaled_dims(), [64, 32, 16]);
     assert_eq!(input.dims, [64, 32, 16]);
     let same = PreprocessConfig { spacing_mm: Some([6.001, 6.0, 5.999]), ..config };
-    let (_, placement) = preprocess(&case.channels, &same, &network(4)).unwrap();
+    let (_, placement) = preprocess(case.channels(), &same, &network(4)).unwrap();
     assert!(!placement.is_resampled(), "a difference by rounding is ignored");
 }
 
 #[test]
 fn labels_go_to_the_network_and_back() {
     let case = phantom::phantom(2, 40);
-    let labels = case.labels.unwrap();
+    let labels = case.labels().unwrap();
     for crop in [false, true] {
         let config = config(Foreground::Nonzero, crop);
-        let (_, placement) = preprocess(&case.channels, &config, &network(4)).unwrap();
-        let restored: LabelMap = placement.restore(&placement.place_labels(&labels));
-        assert!(restored == labels);
+        let (_, placement) = preprocess(case.channels(), &config, &network(4)).unwrap();
+        let restored: LabelMap = placement.restore(&placement.place_labels(labels));
+        assert!(restored == *labels);
     }
 }
 
@@ -137,14 +137,14 @@ fn an_input_of_a_given_size_is_cut_and_padded_around_its_center() {
     let network = network(1).with(|network| network.widths.truncate(1)).unwrap();
     let (input, placement) = preprocess(std::slice::from_ref(&channel), &config, &network).unwrap();
     // The box is 16 × 1 × 1 from voxel 2 on; (16 − 9) / 2 voxels are cut off before.
-    assert_eq!(placement.crop(), ([5, 5, 7], [9, 1, 1]));
+    assert_eq!(placement.crop(), VoxelBox::new([5, 5, 7], [9, 1, 1]));
     assert_eq!(input.dims, network.padded([9, 3, 5]));
     let nonzero = input.values.iter().filter(|value| **value != 0.0).count();
     assert_eq!(nonzero, 9);
     // Half the spacing: four and a half voxels of the scan are nine of the input.
     let config = PreprocessConfig { spacing_mm: Some([0.5, 1.0, 1.0]), ..config };
     let (_, placement) = preprocess(&[channel], &config, &network).unwrap();
-    assert_eq!((placement.crop().1, placement.scaled_dims()), ([4, 1, 1], [8, 1, 1]));
+    assert_eq!((placement.crop().dims(), placement.scaled_dims()), ([4, 1, 1], [8, 1, 1]));
     assert_eq!(placement.spacing_mm(), [0.5, 1.0, 1.0]);
 }
 
