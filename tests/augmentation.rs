@@ -7,6 +7,7 @@ use trainer_data::cases::{PreparedCase, prepare_case};
 use trainer_data::data_set::DataSet;
 use trainer_data::patches::{PatchDraw, cut_patch};
 use trainer_run::config::{AUGMENTATIONS, AugmentSettings, Sources, TrainConfig};
+use trainer_run::reporter::Silent;
 use trainer_run::rng::{RngStream, generator};
 
 fn network(channels: usize) -> UNetConfig {
@@ -121,7 +122,7 @@ fn settings_and_the_command_line_name_a_preset() {
 #[test]
 fn real_scans_stay_finite_and_keep_their_labels() {
     let Some(folder) = data("hippocampus") else { return };
-    let data_set = DataSet::open(&folder, None).unwrap();
+    let data_set = DataSet::open(&folder, None, &Silent).unwrap();
     for number in 0..3 {
         let case = data_set.read(number).unwrap().case;
         let case = prepare_case(case, &PreprocessConfig::default(), &network(1)).unwrap().0;

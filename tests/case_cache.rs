@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,6 +14,7 @@ use trainer_data::cases::Cases;
 use trainer_data::data_set::DataSet;
 use trainer_data::patches::{Batch, batch, batches, num_workers};
 use trainer_run::config::TrainConfig;
+use trainer_run::reporter::Silent;
 
 /// The environment variable with the data set's folder, for a process that fills the cache.
 const DATA: &str = "REWIND_CACHE_TEST_DATA";
@@ -37,14 +39,15 @@ fn config(data: &Path) -> TrainConfig {
 }
 
 fn open(data: &Path, config: &TrainConfig) -> anyhow::Result<Cases> {
-    let data_set = DataSet::open(data, None)?;
-    Ok(Cases::open(data_set, config, &network(), &AtomicBool::new(false))?.expect("not stopped"))
+    let data_set = DataSet::open(data, None, &Silent)?;
+    Ok(Cases::open(data_set, config, &network(), &AtomicBool::new(false), Arc::new(Silent))?
+        .expect("not stopped"))
 }
 
 fn phantoms(count: usize) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    trainer_data::phantom::write(&data, count, 1, SIZE).unwrap();
+    trainer_data::phantom::write(&data, count, 1, SIZE, &Silent).unwrap();
     (folder, data)
 }
 
@@ -74,8 +77,8 @@ fn a_case_is_preprocessed_once_and_is_the_same_from_the_cache() {
     assert_eq!(second.fingerprint, first.fingerprint);
     for number in 0..3 {
         assert!(*first.load(number).unwrap() == *second.load(number).unwrap());
-        let case = DataSet::open(&data, None).unwrap().read(number).unwrap().case;
-        assert!(second.reference(number).unwrap() == case.labels.unwrap());
+        let case = DataSet::open(&data, None, &Silent).unwrap().read(number).unwrap().case;
+        assert!(second.reference(number).unwrap() == *case.labels().unwrap());
     }
     // The same scans in another folder are the same cases. With other settings they are other
     // cases.
@@ -267,9 +270,10 @@ fn killed_preprocessing_continues_where_it_stopped() {
     // A request to stop ends the preprocessing with `None`.
     fs::remove_dir_all(data.with_file_name("cache")).unwrap();
     let stop = AtomicBool::new(false);
-    let data_set = DataSet::open(&data, None).unwrap();
+    let data_set = DataSet::open(&data, None, &Silent).unwrap();
     std::thread::scope(|scope| {
-        let opened = scope.spawn(|| Cases::open(data_set, &config(&data), &network(), &stop));
+        let opened = scope
+            .spawn(|| Cases::open(data_set, &config(&data), &network(), &stop, Arc::new(Silent)));
         while cached(&data).is_empty() {
             std::thread::sleep(Duration::from_micros(200));
         }

@@ -12,6 +12,7 @@ use model_core::{
 use trainer_data::data_set::{CaseFiles, DataSet, LoadedCase};
 use trainer_data::inspect::Inspection;
 use trainer_evaluate::{Options, evaluate};
+use trainer_run::reporter::Silent;
 
 /// Returns a grid of 6 × 5 × 4 voxels of 1 × 2 × 3 mm, along right, anterior and superior.
 fn grid() -> Grid {
@@ -83,7 +84,7 @@ fn labels_in_any_axis_order_are_aligned_with_their_scan() {
         for bits in 0..8 {
             let flips = [0, 1, 2].map(|bit| bits >> bit & 1 == 1);
             let loaded = read(&image(&grid()), &reoriented(&map, axes, flips), 0.1).unwrap();
-            let aligned = loaded.case.labels.unwrap();
+            let aligned = loaded.case.labels().unwrap();
             assert_eq!(aligned.labels(), map.labels(), "{axes:?} {flips:?}");
             assert_eq!(*aligned.grid(), nifti::read_grid(&image(&grid())).unwrap().0);
             assert_eq!(loaded.warnings, []);
@@ -102,7 +103,7 @@ fn a_prediction_in_another_axis_order_has_the_same_scores() {
     let map = labels(&grid());
     let reference = write("reference.nii.gz", &map);
     let prediction = write("prediction.nii.gz", &reoriented(&map, [2, 0, 1], [true, false, true]));
-    let result = evaluate(&prediction, &reference, &Options::default()).unwrap();
+    let result = evaluate(&prediction, &reference, &Options::default(), &Silent).unwrap();
     assert!(result.cases[0].scores.iter().all(|scores| scores.dice == 1.0));
 }
 
@@ -131,14 +132,14 @@ fn a_scan_without_orientation_accepts_labels_with_one() {
     for rows in [by_nibabel, by_itk] {
         let map = labels(&Grid::new([6, 5, 4], Affine::from_rows(rows)));
         let loaded = read(&image, &map, 0.1).unwrap();
-        assert_eq!(loaded.case.labels.unwrap().labels(), map.labels());
+        assert_eq!(loaded.case.labels().unwrap().labels(), map.labels());
         assert!(loaded.warnings[0].0.contains("does not state how the scan lies"));
     }
     // `rewind inspect` reports the warnings.
     let folder = tempfile::tempdir().unwrap();
     let map = labels(&Grid::new([6, 5, 4], Affine::from_rows(by_itk)));
     let case = files(folder.path(), &image, &map);
-    let report = Inspection::new(DataSet::new("test", task(), vec![case])).report();
+    let report = Inspection::new(DataSet::new("test", task(), vec![case]), &Silent).report();
     assert!(report.contains("no faults") && report.contains("may be swapped"), "{report}");
 }
 

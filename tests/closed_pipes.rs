@@ -9,6 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::parallel::saved_steps;
+use trainer_run::reporter::Silent;
 
 /// The environment variable with the command line of the child process, one word per line.
 const WORDS: &str = "REWIND_CLOSED_PIPES_WORDS";
@@ -62,7 +63,7 @@ fn a_training_with_closed_pipes_stops_at_a_checkpoint_on_ctrl_c() {
     run_in_child();
     let folder = tempfile::tempdir().unwrap();
     let [data, out, cache] = ["data", "run", "cache"].map(|name| folder.path().join(name));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     let cache = format!("cache={:?}", cache.to_str().unwrap());
     let mut words = vec!["rewind", "train", "--device", "cpu", "--preset", "demo", "--patch", "16"];
     words.extend(["--data", data.to_str().unwrap(), "--out", out.to_str().unwrap()]);

@@ -14,21 +14,22 @@ use trainer_data::data_set::{DataSet, Layout};
 use trainer_data::inspect::Inspection;
 use trainer_evaluate::{Options, evaluate};
 use trainer_predict::inputs::{self, Split};
+use trainer_run::reporter::Silent;
 
 use trees::Source;
 
 /// Opens a data set and compares the voxels and labels of every case with the source.
 fn open_and_compare(path: &Path, task: Option<&str>, layout: Layout, source: &Source) -> DataSet {
-    let data_set = DataSet::open(path, task).unwrap();
+    let data_set = DataSet::open(path, task, &Silent).unwrap();
     assert_eq!(data_set.layout, layout);
     assert_eq!(data_set.faults, [], "{layout:?}");
     let names: Vec<&str> = data_set.cases.iter().map(|case| case.name.as_str()).collect();
     assert_eq!(names, source.names(), "{layout:?}");
     for (n, expected) in source.cases.iter().enumerate() {
         let case = data_set.read(n).unwrap().case;
-        assert!(case.channels == expected.channels, "{layout:?}: channels of {}", case.name);
-        let labels = |case: &model_core::Case| case.labels.as_ref().unwrap().labels().to_vec();
-        assert!(labels(&case) == labels(expected), "{layout:?}: labels of {}", case.name);
+        assert!(case.channels() == expected.channels(), "{layout:?}: channels of {}", case.name());
+        let labels = |case: &model_core::Case| case.labels().unwrap().labels().to_vec();
+        assert!(labels(&case) == labels(expected), "{layout:?}: labels of {}", case.name());
     }
     data_set
 }
@@ -71,7 +72,7 @@ fn an_error_of_a_case_names_the_file_that_does_not_match() {
     // A grid is checked before the voxels are decoded, because another grid could be of any size.
     let shifted = fs::read(&flair).unwrap();
     fs::write(&flair, &shifted[..shifted.len() / 2]).unwrap();
-    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
+    let data_set = DataSet::open(folder.path(), Some("brats2023"), &Silent).unwrap();
     for (number, file) in [flair, seg].iter().enumerate() {
         let error = data_set.read(number).unwrap_err().to_string();
         assert!(error.ends_with(&format!("(in {})", file.display())), "{error}");
@@ -83,7 +84,7 @@ fn an_error_of_a_case_names_the_file_that_does_not_match() {
 fn an_error_of_the_number_of_channels_names_the_case() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(1).write_nnunet(folder.path(), true);
-    let mut data_set = DataSet::open(folder.path(), None).unwrap();
+    let mut data_set = DataSet::open(folder.path(), None, &Silent).unwrap();
     let task = data_set.task.clone();
     let mut error = |images: &[usize]| {
         let image = |n: &usize| folder.path().join(format!("imagesTr/case-0_000{n}.nii.gz"));
@@ -102,7 +103,7 @@ fn a_data_set_with_other_channels_than_the_model_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(2).write_nnunet(folder.path(), true);
     let mut task = Task::builtin("brats2023").unwrap();
-    let find = |task: &Task| inputs::find(&[folder.path().into()], Split::All, &[], task);
+    let find = |task: &Task| inputs::find(&[folder.path().into()], Split::All, &[], task, &Silent);
     task.channels[0] = "t1n".into();
     assert_eq!(find(&task).unwrap().cases.len(), 2, "the name of another year is the same channel");
     task.channels = ["FLAIR", "T1w", "t1gd", "T2w"].map(String::from).to_vec();
@@ -121,7 +122,7 @@ fn a_model_is_scored_only_by_labels_with_the_same_meaning() {
     Source::new(2).write_nnunet(folder.path(), true);
     let num_labeled = |model: &str, named| {
         let task = Task::builtin(model).unwrap();
-        let cases = inputs::labeled(folder.path(), Split::All, &[], &task, named);
+        let cases = inputs::find_labeled(folder.path(), Split::All, &[], &task, named, &Silent);
         cases.map(|cases| cases.len()).map_err(|error| error.to_string())
     };
     // The codes are those of 2023. Their meaning is known only if the task is named.
@@ -131,7 +132,8 @@ fn a_model_is_scored_only_by_labels_with_the_same_meaning() {
     let brats = tempfile::tempdir().unwrap();
     Source::new(1).write_brats_2018(brats.path());
     let task = Task::builtin("brats2021").unwrap();
-    let labeled = |named| inputs::labeled(brats.path(), Split::All, &[], &task, named);
+    let labeled =
+        |named| inputs::find_labeled(brats.path(), Split::All, &[], &task, named, &Silent);
     assert_eq!(labeled(None).unwrap().len(), 1);
     assert!(labeled(Some("brats2023")).is_err(), "4 is enhancing tumor in only one of the tasks");
 }
@@ -156,8 +158,8 @@ fn all_faults_are_reported_together_with_their_files() {
     trees::put_nan(&file(3, "t1n"), 5);
     (1..=3).for_each(|code| trees::relabel(&file(3, "seg"), code, 0));
 
-    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
-    let inspection = Inspection::new(data_set);
+    let data_set = DataSet::open(folder.path(), Some("brats2023"), &Silent).unwrap();
+    let inspection = Inspection::new(data_set, &Silent);
     let report = inspection.report();
     let faults = [
         "expected T1Gd (t1ce or t1c), found none",
@@ -185,7 +187,8 @@ fn all_faults_are_reported_together_with_their_files() {
     let rows = fs::read_to_string(csv).unwrap();
     assert!(rows.lines().next().unwrap().ends_with("edema ml,enhancing tumor ml"), "{rows}");
 
-    let open = |skip| DataSet::open_for_training(folder.path(), Some("brats2023"), skip, 0.1);
+    let open =
+        |skip| DataSet::open_for_training(folder.path(), Some("brats2023"), skip, 0.1, &Silent);
     let error = open(false).unwrap_err().to_string();
     assert!(error.contains("T1Gd") && error.contains("--skip-bad"), "{error}");
     let names: Vec<String> = open(true).unwrap().cases.into_iter().map(|case| case.name).collect();
@@ -197,28 +200,29 @@ fn a_label_scheme_must_be_named() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::new(1);
     source.write_brats_2018(folder.path());
-    let error = |task| DataSet::open(folder.path(), task).unwrap_err().to_string();
+    let error = |task| DataSet::open(folder.path(), task, &Silent).unwrap_err().to_string();
     assert!(error(None).contains("--task") && error(None).contains("brats2018"));
     assert!(error(Some("brats23")).contains("did you mean `brats2023`?"));
     // With these names of files, 4 is enhancing tumor. Read as a cavity, it would cause no error.
     let file = folder.path().join("HGG/case-0/case-0_seg.nii");
     trees::relabel(&file, 3, 4);
-    let open = |task| DataSet::open(folder.path(), Some(task)).unwrap();
-    assert!(open("brats2018").check()[0].faults.is_empty());
+    let open = |task| DataSet::open(folder.path(), Some(task), &Silent).unwrap();
+    assert!(open("brats2018").check(&Silent)[0].faults.is_empty());
     let cavity = open("brats2024");
     assert!(cavity.cases.is_empty() && cavity.faults[0].message.contains("until 2022"));
     // With the names since 2023, 4 is a cavity. A task with another name is accepted.
     let new = folder.path().join("new");
     source.write_brats_2023(&new);
-    let tumor = DataSet::open(&new, Some("brats2021")).unwrap();
+    let tumor = DataSet::open(&new, Some("brats2021"), &Silent).unwrap();
     assert!(tumor.cases.is_empty() && tumor.faults[0].message.contains("since 2023"));
     assert_eq!(tumor.unlabeled.len(), 1, "a case without labels is not affected");
     let own = Task { name: "Tumors".into(), ..Task::builtin("brats2021").unwrap() };
     let file = folder.path().join("task.json");
     fs::write(&file, serde_json::to_string(&own).unwrap()).unwrap();
-    assert_eq!(DataSet::open(&new, file.to_str()).unwrap().cases.len(), 1);
+    assert_eq!(DataSet::open(&new, file.to_str(), &Silent).unwrap().cases.len(), 1);
     // A model of another year segments the scans and ignores their labels.
-    let model = DataSet::open_for_model(&new, &Task::builtin("brats2021").unwrap()).unwrap();
+    let model =
+        DataSet::open_for_model(&new, &Task::builtin("brats2021").unwrap(), &Silent).unwrap();
     assert_eq!((model.faults.len(), model.cases.len(), model.unlabeled.len()), (0, 0, 2));
 }
 
@@ -231,7 +235,7 @@ fn subjects_of_brats_are_not_opened_as_iseg() {
         let new = folder.path().join(format!("subject-001_{part}.nii"));
         fs::rename(old.join(format!("case-0_{part}.nii")), new).unwrap();
     }
-    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
+    let data_set = DataSet::open(folder.path(), Some("brats2023"), &Silent).unwrap();
     assert_eq!((data_set.layout, data_set.cases.len()), (Layout::BratsUntil2022, 1));
 }
 
@@ -240,8 +244,8 @@ fn a_fault_of_a_case_without_labels_does_not_prevent_training() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(2).write_nnunet(folder.path(), false);
     fs::remove_file(folder.path().join("imagesTs/unseen_0002.nii.gz")).unwrap();
-    assert_eq!(DataSet::open(folder.path(), None).unwrap().faults.len(), 1);
-    let data_set = DataSet::open_for_training(folder.path(), None, false, 0.1).unwrap();
+    assert_eq!(DataSet::open(folder.path(), None, &Silent).unwrap().faults.len(), 1);
+    let data_set = DataSet::open_for_training(folder.path(), None, false, 0.1, &Silent).unwrap();
     assert_eq!(data_set.cases.len(), 2);
 }
 
@@ -251,11 +255,11 @@ fn evaluate_perfect_predictions(cases: &DataSet, references: &Path, task: Option
     let folder = tempfile::tempdir().unwrap();
     for n in 0..cases.num_cases() {
         let case = cases.read(n).unwrap().case;
-        let file = folder.path().join(format!("{}.nii.gz", case.name));
-        fs::write(file, nifti::write_labels(&case.labels.unwrap())).unwrap();
+        let file = folder.path().join(format!("{}.nii.gz", case.name()));
+        fs::write(file, nifti::write_labels(case.labels().unwrap())).unwrap();
     }
     let options = Options { task: task.cloned(), ..Options::default() };
-    let result = evaluate(folder.path(), references, &options).unwrap();
+    let result = evaluate(folder.path(), references, &options, &Silent).unwrap();
     assert!(result.cases.iter().all(|case| case.scores.iter().all(|score| score.dice == 1.0)));
     result.cases.len()
 }
@@ -268,19 +272,19 @@ fn every_layout_for_training_can_be_evaluated() {
     let brats = Task::builtin("brats2023").unwrap();
     source.write_csv(&path("table"));
     let table = path("table/cases.csv");
-    let cases = DataSet::open(&table, Some("brats2023")).unwrap();
+    let cases = DataSet::open(&table, Some("brats2023"), &Silent).unwrap();
     assert_eq!(evaluate_perfect_predictions(&cases, &table, Some(&brats)), 2);
 
     fs::create_dir(path("iseg")).unwrap();
     (1..=2).for_each(|number| trees::write_iseg(&path("iseg"), number, number == 1));
-    let cases = DataSet::open(&path("iseg"), None).unwrap();
+    let cases = DataSet::open(&path("iseg"), None, &Silent).unwrap();
     assert_eq!(evaluate_perfect_predictions(&cases, &path("iseg"), Some(&cases.task)), 2);
 
     // An evaluation needs no images.
     for is_first in [true, false] {
         let nnunet = path(if is_first { "v1" } else { "v2" });
         source.write_nnunet(&nnunet, is_first);
-        let cases = DataSet::open(&nnunet, None).unwrap();
+        let cases = DataSet::open(&nnunet, None, &Silent).unwrap();
         let labels_only = path("labels");
         fs::create_dir(&labels_only).unwrap();
         fs::rename(nnunet.join("labelsTr"), labels_only.join("labelsTr")).unwrap();
@@ -292,7 +296,8 @@ fn every_layout_for_training_can_be_evaluated() {
         }
         assert_eq!(evaluate_perfect_predictions(&cases, &labels_only, Some(&cases.task)), 2);
         fs::remove_file(nnunet.join("imagesTr/case-1_0002.nii.gz")).unwrap();
-        let result = evaluate(&labels_only.join("labelsTr"), &nnunet, &Options::default()).unwrap();
+        let result =
+            evaluate(&labels_only.join("labelsTr"), &nnunet, &Options::default(), &Silent).unwrap();
         assert_eq!(result.cases.len(), 2);
         fs::remove_dir_all(labels_only).unwrap();
     }
@@ -307,7 +312,7 @@ fn a_training_case_of_nnunet_needs_every_channel_and_labels() {
     remove("labelsTr/case-1.nii.gz");
     fs::write(folder.path().join("imagesTr/case-2_0004.nii.gz"), b"").unwrap();
     fs::write(folder.path().join("imagesTr/._case-2_0000.nii.gz"), b"").unwrap();
-    let data_set = DataSet::open(folder.path(), None).unwrap();
+    let data_set = DataSet::open(folder.path(), None, &Silent).unwrap();
     assert!(data_set.cases.is_empty());
     let faults: Vec<String> = data_set.faults.iter().map(ToString::to_string).collect();
     assert_eq!(faults.len(), 3, "{faults:?}");
@@ -325,7 +330,7 @@ fn an_ambiguous_table_is_refused() {
     fs::write(&task, serde_json::to_string(&two).unwrap()).unwrap();
     let open = |text: &str| {
         fs::write(&file, text).unwrap();
-        DataSet::open(&file, task.to_str())
+        DataSet::open(&file, task.to_str(), &Silent)
     };
     let expect_error = |text: &str, part: &str| {
         let error = format!("{:#}", open(text).unwrap_err());
@@ -359,7 +364,7 @@ fn an_ambiguous_table_is_refused() {
 #[test]
 fn the_decathlon_hippocampus_has_no_faults_and_one_label_file_of_floats() {
     let Some(folder) = data("hippocampus") else { return };
-    let inspection = Inspection::new(DataSet::open(&folder, None).unwrap());
+    let inspection = Inspection::new(DataSet::open(&folder, None, &Silent).unwrap(), &Silent);
     assert_eq!((inspection.checked.len(), inspection.faults().len()), (200, 0));
     let report = inspection.report();
     let parts = ["1 of 200: labels that are stored as floats", "--patch 48,64,48", "RAS in 200"];

@@ -165,9 +165,9 @@ fn the_labels_of_a_brats_case_survive_preprocessing_and_postprocessing() {
     );
     assert_eq!(labels.grid().orientation().letters(), ['L', 'P', 'S']);
     let case = Case::new("BraTS-GLI-00000-000", channels, Some(labels), &task).unwrap();
-    let labels = case.labels.as_ref().unwrap();
+    let labels = case.labels().unwrap();
     assert!(
-        Case::new("", case.channels.clone(), Some(labels.clone()), &{
+        Case::new("", case.channels().to_vec(), Some(labels.clone()), &{
             Task::builtin("brats2021").unwrap()
         })
         .is_err()
@@ -175,13 +175,13 @@ fn the_labels_of_a_brats_case_survive_preprocessing_and_postprocessing() {
 
     let network = UNetConfig::preset("mbconv-base", 4, 3).unwrap();
     let (input, placement) =
-        preprocess(&case.channels, &config(Foreground::Nonzero, true), &network).unwrap();
+        preprocess(case.channels(), &config(Foreground::Nonzero, true), &network).unwrap();
     network.check_size(input.dims).unwrap();
     assert!(input.values.iter().all(|v| v.is_finite()));
     let logits = logits_of(&placement.place_labels(labels), &task);
     let restored = postprocess(&logits, &task, &placement);
     assert!(restored.labels() == labels.labels(), "the labels are restored");
-    assert_eq!(restored.grid(), case.channels[0].grid(), "on the images' grid");
+    assert_eq!(restored.grid(), case.channels()[0].grid(), "on the images' grid");
     let written = nifti::read_labels(&nifti::write_labels(&restored)).unwrap();
     assert!(written == restored);
     assert!(written.volume_ml(&[1, 2, 3]) > 1.0);
@@ -200,11 +200,11 @@ fn labels_of_real_data_sets_survive_placement_and_restoration() {
             let labels = nifti::read_labels(&fs::read(folder.join(&pair.label)).unwrap()).unwrap();
             let case = Case::new(pair.name(), channels, Some(labels), task).unwrap();
             let config = config(foreground, false);
-            let (input, placement) = preprocess(&case.channels, &config, &network).unwrap();
-            assert!(input.values.iter().all(|v| v.is_finite()), "{}", case.name);
-            let labels = case.labels.unwrap();
-            let restored = placement.restore(&placement.place_labels(&labels));
-            assert!(restored.labels() == labels.labels(), "{}", case.name);
+            let (input, placement) = preprocess(case.channels(), &config, &network).unwrap();
+            assert!(input.values.iter().all(|v| v.is_finite()), "{}", case.name());
+            let labels = case.labels().unwrap();
+            let restored = placement.restore(&placement.place_labels(labels));
+            assert!(restored.labels() == labels.labels(), "{}", case.name());
         }
     }
 }
@@ -213,12 +213,12 @@ fn labels_of_real_data_sets_survive_placement_and_restoration() {
 #[test]
 fn resampled_labels_are_nearly_restored() {
     let case = phantom::phantom(4, 48); // 4 mm
-    let (task, labels) = (phantom::task(), case.labels.as_ref().unwrap());
+    let (task, labels) = (phantom::task(), case.labels().unwrap());
     let network = UNetConfig::preset("demo", 4, 3).unwrap();
     for (spacing_mm, least_dice) in [([2.0; 3], 0.99), ([3.0, 4.0, 2.5], 0.96), ([5.0; 3], 0.8)] {
         let config =
             PreprocessConfig { spacing_mm: Some(spacing_mm), ..config(Foreground::Nonzero, true) };
-        let (input, placement) = preprocess(&case.channels, &config, &network).unwrap();
+        let (input, placement) = preprocess(case.channels(), &config, &network).unwrap();
         assert!(placement.is_resampled());
         network.check_size(input.dims).unwrap();
         let logits = logits_of(&placement.place_labels(labels), &task);

@@ -10,6 +10,7 @@ use integration_tests::skipped;
 use trainer_run::config::{AugmentSettings, Float, TrainConfig};
 use trainer_run::metrics::Metric;
 use trainer_run::metrics_log::History;
+use trainer_run::reporter::Silent;
 use trainer_train::device::device;
 use trainer_train::train::{TrainJob, train};
 
@@ -60,7 +61,7 @@ fn steps_on_a_gpu_agree_with_steps_on_the_cpu() {
 fn steps(device: &Device, precision: Float) -> (Vec<(f64, f64)>, f64) {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer_data::phantom::write(&data, 2, 5, 32).unwrap();
+    trainer_data::phantom::write(&data, 2, 5, 32, &Silent).unwrap();
     let config = TrainConfig {
         held_out: 1.0,
         steps: 4.into(),

@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use trainer_data::data_set::{DataSet, Layout};
 use trainer_data::inspect::Inspection;
+use trainer_run::reporter::Silent;
 
 use crate::data_sets::trees;
 
@@ -17,17 +18,17 @@ fn an_iseg_folder_of_analyze_pairs_is_read_with_a_warning_about_its_missing_posi
     for (number, big_endian) in [(1, false), (2, true)] {
         trees::write_iseg(folder.path(), number, big_endian);
     }
-    let data_set = DataSet::open(folder.path(), None).unwrap();
+    let data_set = DataSet::open(folder.path(), None, &Silent).unwrap();
     assert_eq!((data_set.layout, data_set.cases.len()), (Layout::Iseg, 2));
     let (first, second) = (data_set.read(0).unwrap(), data_set.read(1).unwrap());
-    assert!(first.case.channels == second.case.channels, "both byte orders");
+    assert!(first.case.channels() == second.case.channels(), "both byte orders");
     assert_ne!(first.digest, second.digest, "the digest is over both files of a pair");
-    let grid = first.case.channels[1].grid();
+    let grid = first.case.channels()[1].grid();
     assert_eq!((grid.dims, grid.world_from_voxel.spacing_mm()), ([6, 5, 4], [1.0, 1.0, 2.0]));
-    assert_eq!(first.case.channels[1].values()[7], 107.0);
-    let labels = first.case.labels.unwrap();
+    assert_eq!(first.case.channels()[1].values()[7], 107.0);
+    let labels = first.case.labels().unwrap();
     assert_eq!(labels.labels()[..4], [0, 10, 150, 250]);
-    let report = Inspection::new(data_set).report();
+    let report = Inspection::new(data_set, &Silent).report();
     assert!(report.contains("2 of 2: The file does not state how the scan lies"), "{report}");
     assert!(report.contains("250 white matter") && report.contains("no faults"), "{report}");
 }

@@ -10,12 +10,13 @@ use model_core::{
     Bundle, Case, Foreground, LabelMap, NetworkSettings, PreprocessConfig, UNetConfig,
     formats::nifti, phantom, preprocess,
 };
-use trainer_predict::fit::Extent;
+use trainer_predict::extent::Extent;
 use trainer_predict::inputs::{self, Inputs, Split};
 use trainer_predict::record::Record;
 use trainer_predict::settings::{Ensemble, Mode, Settings};
-use trainer_predict::{Predictor, measure, members};
+use trainer_predict::{Predictor, members, profiling};
 use trainer_run::config::TrainConfig;
+use trainer_run::reporter::Silent;
 
 /// Returns three models that differ only in their seed, trained for a moment on phantoms of 32³
 /// voxels.
@@ -48,14 +49,14 @@ pub(crate) fn models() -> Vec<Bundle> {
     };
     let train_all = || {
         let folder = tempfile::tempdir().unwrap();
-        trainer_data::phantom::write(&folder.path().join("data"), 2, 7, 32).unwrap();
+        trainer_data::phantom::write(&folder.path().join("data"), 2, 7, 32, &Silent).unwrap();
         (1..=3).map(|seed| train(folder.path(), seed)).collect()
     };
     MODELS.get_or_init(train_all).clone()
 }
 
 pub(crate) fn predictor(settings: Settings) -> Predictor {
-    Predictor::of(vec![models().remove(0)], settings, None, &Device::flex()).unwrap()
+    Predictor::ensemble(vec![models().remove(0)], settings, None, &Device::flex()).unwrap()
 }
 
 fn segment(settings: Settings, case: &Case) -> trainer_predict::Prediction {
@@ -70,7 +71,7 @@ fn difference(a: &LabelMap, b: &LabelMap) -> f64 {
 
 /// Returns the mean Dice of the regions against a case's own labels.
 fn dice(labels: &LabelMap, case: &Case) -> f64 {
-    let (regions, reference) = (phantom::task().regions, case.labels.as_ref().unwrap().labels());
+    let (regions, reference) = (phantom::task().regions, case.labels().unwrap().labels());
     let rule = trainer_train::validate::RULE;
     let score = |r: &model_core::Region| {
         model_core::metrics::dice(labels.labels(), reference, &r.labels, rule)
@@ -79,7 +80,7 @@ fn dice(labels: &LabelMap, case: &Case) -> f64 {
 }
 
 pub(crate) fn find(data: &[PathBuf]) -> Inputs {
-    inputs::find(data, Split::All, &[], &phantom::task()).unwrap()
+    inputs::find(data, Split::All, &[], &phantom::task(), &Silent).unwrap()
 }
 
 #[test]
@@ -124,16 +125,20 @@ fn the_full_volume_is_segmented_if_it_fits_into_memory_and_else_tiles_are() {
     let with = |memory: u64| Settings { memory_bytes: Some(memory), ..Settings::default() };
     let full = segment(with(1 << 30), &case);
     let tiled = segment(with(12 << 20), &case);
-    assert_eq!(full.shown[0].extent, Extent::FullVolume);
+    assert_eq!(full.extents[0].extent, Extent::FullVolume);
     // The tile has the size of the patches in training.
-    let expected = Extent::SlidingWindow { window: [24; 3], overlap: 0.5 };
-    assert_eq!(tiled.shown[0].extent, expected);
-    assert!(tiled.shown[0].why.contains("full volume needs about"), "{}", tiled.shown[0].why);
+    let expected = Extent::Tiles { tile_dims: [24; 3], overlap: 0.5 };
+    assert_eq!(tiled.extents[0].extent, expected);
+    assert!(
+        tiled.extents[0].reason.contains("full volume needs about"),
+        "{}",
+        tiled.extents[0].reason
+    );
     let too_little = predictor(with(1 << 20)).segment(&case, |_| {}).err().unwrap().to_string();
-    assert!(too_little.contains("--window") && too_little.contains("1.0 MiB"), "{too_little}");
-    let large = Settings { mode: Mode::Sliding, window: Some([48; 3]), ..Settings::default() };
+    assert!(too_little.contains("--tile") && too_little.contains("1.0 MiB"), "{too_little}");
+    let large = Settings { mode: Mode::Tiles, tile_dims: Some([48; 3]), ..Settings::default() };
     let large = segment(large, &case);
-    assert_eq!(large.shown[0].extent, Extent::FullVolume, "one tile covers the volume");
+    assert_eq!(large.extents[0].extent, Extent::FullVolume, "one tile covers the volume");
     assert!(large.labels == full.labels);
 }
 
@@ -141,7 +146,7 @@ fn the_full_volume_is_segmented_if_it_fits_into_memory_and_else_tiles_are() {
 /// measures the difference in Dice on phantoms.
 #[test]
 fn tiles_and_the_full_volume_differ_by_a_bounded_amount() {
-    let sliding = Settings { mode: Mode::Sliding, ..Settings::default() };
+    let sliding = Settings { mode: Mode::Tiles, ..Settings::default() };
     let (mut full_dice, mut tiled_dice, mut mean_difference) = (0.0, 0.0, 0.0);
     for seed in 20..24 {
         let case = phantom::phantom(seed, 32);
@@ -165,10 +170,11 @@ fn with_flips_the_result_for_a_mirrored_scan_is_the_mirrored_result() {
     let mirror = |labels: &[u8]| -> Vec<u8> {
         labels.chunks_exact(32).flat_map(|row| row.iter().rev().copied()).collect()
     };
-    let mut mirrored = case.clone();
-    for volume in &mut mirrored.channels {
+    let (mut channels, labels) = case.clone().into_channels_and_labels();
+    for volume in &mut channels {
         volume.values_mut().chunks_exact_mut(32).for_each(<[f32]>::reverse);
     }
+    let mirrored = Case::new("mirrored", channels, labels, &phantom::task()).unwrap();
     let num_different = |flips: [bool; 3]| {
         let settings = Settings { flips, ..Settings::default() };
         let labels = segment(settings.clone(), &case).labels.into_labels();
@@ -184,7 +190,8 @@ fn an_ensemble_averages_the_probabilities_of_its_members() {
     let case = phantom::phantom(21, 32);
     let settings = Settings { probabilities: true, ..Settings::default() };
     let segment_by = |bundles: Vec<Bundle>| {
-        let predictor = Predictor::of(bundles, settings.clone(), None, &Device::flex()).unwrap();
+        let predictor =
+            Predictor::ensemble(bundles, settings.clone(), None, &Device::flex()).unwrap();
         predictor.segment(&case, |_| {}).unwrap()
     };
     // One member resamples and crops. The probabilities are averaged on the scan's grid.
@@ -193,7 +200,7 @@ fn an_ensemble_averages_the_probabilities_of_its_members() {
     models[2].card.preprocess.crop = true;
     let ensemble = segment_by(models.clone());
     let members: Vec<_> = models.into_iter().map(|bundle| segment_by(vec![bundle])).collect();
-    assert_eq!(ensemble.shown.len(), 3);
+    assert_eq!(ensemble.extents.len(), 3);
     let [a, b, c] = [0, 1, 2].map(|n| members[n].probabilities.as_ref().unwrap()[1].values());
     assert!(a != b && b != c, "the members differ");
     let averaged = ensemble.probabilities.as_ref().unwrap()[1].values();
@@ -210,20 +217,36 @@ fn an_ensemble_averages_the_probabilities_of_its_members() {
 fn a_selected_model_segments_alone_and_the_record_contains_the_scores() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 3, 30, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 3, 30, 32, &Silent).unwrap();
     let task = phantom::task();
-    let cases = inputs::of_data_set(&path("data"), Split::All, &[], &task).unwrap().cases;
+    let cases =
+        inputs::find_in_data_set(&path("data"), Split::All, &[], &task, &Silent).unwrap().cases;
     let (device, default) = (Device::flex(), Settings::default());
     let measure_profile = |cases: &[_]| {
-        measure::measure(models(), &default, cases, &device, &path("profile.json")).unwrap()
+        profiling::profile_models(
+            models(),
+            &default,
+            cases,
+            &device,
+            &path("profile.json"),
+            &Silent,
+        )
+        .unwrap()
     };
     measure_profile(&cases[..2]);
     let other_settings = [
         (Settings { flips: [true, false, false], ..default.clone() }, "flips: [], [\"right\"]"),
-        (Settings { mode: Mode::Sliding, ..default.clone() }, "mode: \"auto\", \"sliding\""),
+        (Settings { mode: Mode::Tiles, ..default.clone() }, "mode: \"auto\", \"sliding\""),
     ];
     for (other, part) in other_settings {
-        let mixed = measure::measure(models(), &other, &cases, &device, &path("profile.json"));
+        let mixed = profiling::profile_models(
+            models(),
+            &other,
+            &cases,
+            &device,
+            &path("profile.json"),
+            &Silent,
+        );
         let error = mixed.err().unwrap().to_string();
         assert!(error.contains(part) && error.ends_with("profile.json)"), "{error}");
     }
@@ -232,18 +255,19 @@ fn a_selected_model_segments_alone_and_the_record_contains_the_scores() {
     let text = fs::read_to_string(path("profile.json")).unwrap();
     assert!(text.contains("Research use only") && profile.is_complete);
 
-    let unused = Predictor::of(models(), Settings::default(), Some(profile.clone()), &device);
+    let unused = Predictor::ensemble(models(), Settings::default(), Some(profile.clone()), &device);
     let error = unused.err().unwrap().to_string();
     assert!(error.contains("--profile") && error.contains("--ensemble similarity"), "{error}");
 
     for ensemble in [Ensemble::Similarity, Ensemble::Literal] {
         let settings = Settings { ensemble, ..Settings::default() };
-        let error = Predictor::of(models(), settings.clone(), None, &device).err().unwrap();
+        let error = Predictor::ensemble(models(), settings.clone(), None, &device).err().unwrap();
         assert!(error.to_string().contains("--profile"), "{error}");
-        let predictor = Predictor::of(models(), settings, Some(profile.clone()), &device).unwrap();
+        let predictor =
+            Predictor::ensemble(models(), settings, Some(profile.clone()), &device).unwrap();
         let cases = find(&[path("data/imagesTr/phantom_00030.nii.gz")]);
         let out = path(&format!("{ensemble:?}"));
-        predictor.write_all(&cases, &out, Some(&text), false).unwrap();
+        predictor.write_all(&cases, &out, Some(&text), false, &Silent).unwrap();
         let record = Record::find(&out.join("phantom_00030.json")).unwrap();
         let selection = record.selection.unwrap();
         let best = selection.scores.iter().copied().reduce(match ensemble {
@@ -309,7 +333,7 @@ fn a_bundle_in_half_precision_is_half_as_large_and_predicts_nearly_the_same() {
     assert!(saved_bytes >= 2 * num_weights - 64, "{saved_bytes}");
     let case = phantom::phantom(20, 32);
     let card = &bundle.card;
-    let (input, _) = preprocess(&case.channels, &card.preprocess, &card.network).unwrap();
+    let (input, _) = preprocess(case.channels(), &card.preprocess, &card.network).unwrap();
     let logits = |bundle: &Bundle| {
         let network = trainer_train::model::build(&card.network, &bundle.weights, &Device::flex());
         trainer_train::model::logits(&network.unwrap(), &input, &Device::flex())

@@ -8,7 +8,8 @@ use model_core::{Task, formats::nifti, phantom};
 use trainer_data::data_set::CaseFiles;
 use trainer_predict::inputs::{self, Split};
 use trainer_predict::record::Record;
-use trainer_predict::settings::{Largest, Mode, Settings};
+use trainer_predict::settings::{LargestComponent, Mode, Settings};
+use trainer_run::reporter::Silent;
 
 use crate::data_sets::trees::{self, Source};
 use crate::inference::{find, models, predictor};
@@ -25,7 +26,7 @@ fn a_scan_has_the_same_result_in_every_layout() {
         fs::write(path(name), nifti::write_volumes(volumes).unwrap()).unwrap();
     };
     let brats = ["t1n", "t1c", "t2w", "t2f", "seg"];
-    for (n, volume) in case.channels.iter().chain(&case.channels[..1]).enumerate() {
+    for (n, volume) in case.channels().iter().chain(&case.channels()[..1]).enumerate() {
         let volume = std::slice::from_ref(volume);
         if n < 4 {
             write(&format!("nnunet/x_000{n}.nii.gz"), volume);
@@ -33,14 +34,14 @@ fn a_scan_has_the_same_result_in_every_layout() {
         write(&format!("brats/HGG/x/x-{}.nii.gz", brats[n]), volume);
         write(&format!("short/x/{}.nii.gz", brats[n]), volume);
     }
-    write("whole/x.nii.gz", &case.channels);
-    write("whole/._x.nii.gz", &case.channels[..1]);
+    write("whole/x.nii.gz", case.channels());
+    write("whole/._x.nii.gz", &case.channels()[..1]);
     let predictor = predictor(Settings::default());
     let expected = predictor.segment(&case, |_| {}).unwrap().labels;
     for layout in ["nnunet", "brats", "short", "whole"] {
         let cases = find(&[path(layout)]);
         assert_eq!((cases.cases.len(), &cases.faults[..]), (1, &[][..]), "{layout}: {cases:?}");
-        predictor.write_all(&cases, &path("out").join(layout), None, false).unwrap();
+        predictor.write_all(&cases, &path("out").join(layout), None, false, &Silent).unwrap();
         let bytes = fs::read(path("out").join(layout).join("x.nii.gz")).unwrap();
         let labels = nifti::read_labels(&bytes).unwrap();
         assert!(labels == expected, "{layout}: labels and grid");
@@ -56,7 +57,7 @@ fn label_maps_of_experts_are_not_scans() {
         let folder = folder.path().join(layout);
         fs::create_dir(&folder).unwrap();
         files.iter().for_each(|file| fs::write(folder.join(file), b"").unwrap());
-        let found = inputs::find(&[folder], Split::All, &[], &task).unwrap();
+        let found = inputs::find(&[folder], Split::All, &[], &task, &Silent).unwrap();
         found.cases.into_iter().map(|case| case.name).collect::<Vec<_>>()
     };
     let pairs = ["x.nii.gz", "x_seg.nii.gz", "y.hdr.gz", "y.img.gz", "y-label.hdr"];
@@ -70,11 +71,11 @@ fn one_channel(name: &str) -> Task {
 
 /// Returns the found cases with the name of their first file, the faults and the unused files.
 fn find_in(folder: &Path, task: &Task) -> (Vec<(String, String)>, String, String) {
-    let found = inputs::find(&[folder.into()], Split::All, &[], task).unwrap_or_default();
+    let found = inputs::find(&[folder.into()], Split::All, &[], task, &Silent).unwrap_or_default();
     let file =
         |case: &CaseFiles| case.images[0].file_name().unwrap().to_string_lossy().into_owned();
     let cases = found.cases.iter().map(|case| (case.name.clone(), file(case))).collect();
-    (cases, found.faults.join("\n"), found.unused_files.text())
+    (cases, found.faults.join("\n"), found.unused_files.text().unwrap_or_default())
 }
 
 /// A BraTS folder has four contrasts and labels.
@@ -95,8 +96,9 @@ fn a_model_of_one_channel_selects_its_channel_by_name() {
     let (cases, faults, _) = find_in(folder.path(), &one_channel("MRI"));
     assert!(cases.is_empty() && faults.is_empty(), "{cases:?}");
     let mri = one_channel("MRI");
-    let error =
-        inputs::find(&[folder.path().into()], Split::All, &[], &mri).unwrap_err().to_string();
+    let error = inputs::find(&[folder.path().into()], Split::All, &[], &mri, &Silent)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("expected one scan of MRI, found case-0_flair.nii, case-0_t1.nii"),
         "{error}"
@@ -104,9 +106,10 @@ fn a_model_of_one_channel_selects_its_channel_by_name() {
     // A list of files, as from a wildcard of a shell.
     let files = ["t1", "t1ce", "t2", "flair", "seg"];
     let files = files.map(|part| folder.path().join(format!("HGG/case-0/case-0_{part}.nii")));
-    let found = inputs::find(&files, Split::All, &[], &one_channel("T2")).unwrap();
+    let found = inputs::find(&files, Split::All, &[], &one_channel("T2"), &Silent).unwrap();
     assert_eq!((found.cases.len(), &found.cases[0].images[0]), (1, &files[2]));
-    let four = inputs::find(&files, Split::All, &[], &Task::builtin("brats2018").unwrap()).unwrap();
+    let four = inputs::find(&files, Split::All, &[], &Task::builtin("brats2018").unwrap(), &Silent)
+        .unwrap();
     assert_eq!(four.cases[0].images, files[..4]);
 }
 
@@ -156,8 +159,8 @@ fn listed_files_are_assigned_to_channels_by_name() {
     let task = Task::exclusive("Two", vec!["T1".into(), "FLAIR".into()], vec![(1, "x".into())]);
     let find = |names: [&str; 2]| {
         let files = names.map(|name| folder.path().join(name));
-        let found =
-            inputs::find(&files, Split::All, &[], &task).map_err(|error| error.to_string())?;
+        let found = inputs::find(&files, Split::All, &[], &task, &Silent)
+            .map_err(|error| error.to_string())?;
         Ok(found.cases[0]
             .images
             .iter()
@@ -179,7 +182,7 @@ fn a_bad_scan_does_not_affect_the_others() {
     let path = |name: &str| folder.path().join(name);
     fs::create_dir(path("scans")).unwrap();
     let case = phantom::phantom(20, 32);
-    let scan = nifti::write_volumes(&case.channels).unwrap();
+    let scan = nifti::write_volumes(case.channels()).unwrap();
     for (name, bytes) in
         [("a", &scan[..]), ("b", b"no scan"), ("c", &scan[..scan.len() / 2]), ("d", &scan)]
     {
@@ -187,9 +190,10 @@ fn a_bad_scan_does_not_affect_the_others() {
     }
     fs::write(path("scans/e_t1.nii.gz"), &scan).unwrap();
     let found = find(&[path("scans")]);
-    let outcome =
-        predictor(Settings::default()).write_all(&found, &path("out"), None, false).unwrap();
-    assert_eq!(outcome.segmented, 2);
+    let outcome = predictor(Settings::default())
+        .write_all(&found, &path("out"), None, false, &Silent)
+        .unwrap();
+    assert_eq!(outcome.num_segmented, 2);
     let faults = outcome.faults.join("\n");
     for part in ["T1Gd, T2, FLAIR (case e", "b.nii.gz", "c.nii.gz"] {
         assert!(faults.contains(part), "{part} in {faults}");
@@ -202,11 +206,11 @@ fn a_bad_scan_does_not_affect_the_others() {
 fn a_repeated_prediction_continues_and_never_mixes_settings() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 3, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 3, 40, 32, &Silent).unwrap();
     let (found, out) = (find(&[path("data")]), path("out"));
     let run = |settings: Settings, overwrite| {
-        let outcome = predictor(settings).write_all(&found, &out, None, overwrite);
-        outcome.map(|outcome| (outcome.segmented, outcome.kept, outcome.faults))
+        let outcome = predictor(settings).write_all(&found, &out, None, overwrite, &Silent);
+        outcome.map(|outcome| (outcome.num_segmented, outcome.num_kept, outcome.faults))
     };
     let none: Vec<String> = Vec::new();
     assert_eq!(run(Settings::default(), false).unwrap(), (3, 0, none.clone()));
@@ -217,7 +221,8 @@ fn a_repeated_prediction_continues_and_never_mixes_settings() {
     assert_eq!(run(Settings::default(), false).unwrap(), (1, 2, none.clone()));
     assert!(bytes() == before);
 
-    let other = Settings { largest: Some(Largest::Regions), ..Settings::default() };
+    let other =
+        Settings { largest_component: Some(LargestComponent::Regions), ..Settings::default() };
     let error = run(other.clone(), false).unwrap_err().to_string();
     assert!(
         error.contains("3 results") && error.contains("largest_component: none, \"regions\""),
@@ -228,8 +233,11 @@ fn a_repeated_prediction_continues_and_never_mixes_settings() {
     // Another scan has the same name.
     let image = |n: u32| path(&format!("data/imagesTr/phantom_0004{n}.nii.gz"));
     fs::copy(image(0), image(2)).unwrap();
-    let (_, _, faults) =
-        run(Settings { largest: Some(Largest::Regions), ..Settings::default() }, false).unwrap();
+    let (_, _, faults) = run(
+        Settings { largest_component: Some(LargestComponent::Regions), ..Settings::default() },
+        false,
+    )
+    .unwrap();
     assert!(faults[0].contains("another scan's") && faults.len() == 1, "{faults:?}");
 }
 
@@ -237,10 +245,11 @@ fn a_repeated_prediction_continues_and_never_mixes_settings() {
 fn a_result_never_replaces_its_scan() {
     let folder = tempfile::tempdir().unwrap();
     let scan = folder.path().join("x.nii.gz");
-    let bytes = nifti::write_volumes(&phantom::phantom(20, 32).channels).unwrap();
+    let bytes = nifti::write_volumes(phantom::phantom(20, 32).channels()).unwrap();
     fs::write(&scan, &bytes).unwrap();
     let found = find(std::slice::from_ref(&scan));
-    let outcome = predictor(Settings::default()).write_all(&found, folder.path(), None, true);
+    let outcome =
+        predictor(Settings::default()).write_all(&found, folder.path(), None, true, &Silent);
     assert!(outcome.unwrap().faults[0].contains("would be overwritten"));
     assert!(fs::read(&scan).unwrap() == bytes);
 }
@@ -249,10 +258,11 @@ fn a_result_never_replaces_its_scan() {
 fn a_result_never_replaces_the_label_map_of_an_expert() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    trainer_data::phantom::write(&data, 1, 20, 32).unwrap();
+    trainer_data::phantom::write(&data, 1, 20, 32, &Silent).unwrap();
     let (out, file) = (data.join("labelsTr"), data.join("labelsTr/phantom_00020.nii.gz"));
     let bytes = fs::read(&file).unwrap();
-    let outcome = predictor(Settings::default()).write_all(&find(&[data]), &out, None, true);
+    let outcome =
+        predictor(Settings::default()).write_all(&find(&[data]), &out, None, true, &Silent);
     assert!(outcome.unwrap().faults[0].contains("would be overwritten"));
     assert!(fs::read(&file).unwrap() == bytes);
 }
@@ -261,12 +271,12 @@ fn a_result_never_replaces_the_label_map_of_an_expert() {
 fn replacing_a_result_removes_its_old_probabilities() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 1, 50, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 50, 32, &Silent).unwrap();
     let found = find(&[path("data")]);
     for probabilities in [true, false] {
         let predictor = predictor(Settings { probabilities, ..Settings::default() });
-        let outcome = predictor.write_all(&found, &path("out"), None, true).unwrap();
-        assert_eq!((outcome.segmented, outcome.faults), (1, Vec::new()));
+        let outcome = predictor.write_all(&found, &path("out"), None, true, &Silent).unwrap();
+        assert_eq!((outcome.num_segmented, outcome.faults), (1, Vec::new()));
         let file = path("out/probabilities/phantom_00050.nii.gz");
         assert_eq!(file.exists(), probabilities, "with probabilities: {probabilities}");
     }
@@ -276,15 +286,16 @@ fn replacing_a_result_removes_its_old_probabilities() {
 fn the_record_contains_the_settings_the_model_and_the_disclaimer() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 1, 50, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 50, 32, &Silent).unwrap();
     let settings = Settings {
-        mode: Mode::Sliding,
+        mode: Mode::Tiles,
         flips: [true, false, false],
         probabilities: true,
         ..Settings::default()
     };
     let predictor = predictor(settings);
-    let outcome = predictor.write_all(&find(&[path("data")]), &path("out"), None, false).unwrap();
+    let outcome =
+        predictor.write_all(&find(&[path("data")]), &path("out"), None, false, &Silent).unwrap();
     assert!(outcome.summary().contains("24 × 24 × 24") && outcome.summary().contains("norms"));
     let text = fs::read_to_string(path("out/phantom_00050.json")).unwrap();
     let hash = models()[0].hash();

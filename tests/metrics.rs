@@ -11,6 +11,7 @@ use model_core::metrics::{
 use model_core::{Affine, Grid, LabelMap, Task, formats::nifti};
 use serde_json::Value;
 use trainer_evaluate::{Evaluation, Missing, Options, evaluate, find_task};
+use trainer_run::reporter::Silent;
 
 /// The tolerance of distances. Other tools also compute in 32 bits.
 const TOLERANCE_MM: f64 = 1e-4;
@@ -180,7 +181,7 @@ fn write_one_of_three(folder: &Path) {
 }
 
 fn evaluate_in(folder: &Path, options: Options) -> anyhow::Result<Evaluation> {
-    evaluate(&folder.join("predicted"), &folder.join("reference"), &options)
+    evaluate(&folder.join("predicted"), &folder.join("reference"), &options, &Silent)
 }
 
 #[test]

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use model_core::{formats::nifti, phantom};
 use trainer_predict::record::Record;
-use trainer_predict::settings::{Largest, Settings};
+use trainer_predict::settings::{LargestComponent, Settings};
 use trainer_run::files::lock::FolderLock;
+use trainer_run::reporter::Silent;
 
 use crate::commands::{rewind, status_and_stderr};
 use crate::inference::{find, models, predictor};
@@ -30,7 +31,7 @@ fn all_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn write_case_folder(folder: &Path) {
     let case = phantom::phantom(20, 32);
     fs::create_dir_all(folder).unwrap();
-    for (volume, name) in case.channels.iter().zip(["t1n", "t1c", "t2w", "t2f"]) {
+    for (volume, name) in case.channels().iter().zip(["t1n", "t1c", "t2w", "t2f"]) {
         let bytes = nifti::write_volumes(std::slice::from_ref(volume)).unwrap();
         fs::write(folder.join(format!("x-{name}.nii.gz")), bytes).unwrap();
     }
@@ -58,8 +59,8 @@ fn a_result_never_replaces_files_of_other_programs() {
         for overwrite in [false, true] {
             for probabilities in [false, true] {
                 let predictor = predictor(Settings { probabilities, ..Settings::default() });
-                let outcome = predictor.write_all(&cases, &data, None, overwrite).unwrap();
-                assert_eq!((outcome.segmented, outcome.faults.len()), (0, 1), "{name}");
+                let outcome = predictor.write_all(&cases, &data, None, overwrite, &Silent).unwrap();
+                assert_eq!((outcome.num_segmented, outcome.faults.len()), (0, 1), "{name}");
                 let fault = &outcome.faults[0];
                 assert!(fault.contains("which is kept") && fault.contains(name), "{fault}");
                 assert!(all_files(&data) == before, "{name}");
@@ -72,12 +73,13 @@ fn a_result_never_replaces_files_of_other_programs() {
 fn a_blocked_result_of_one_scan_does_not_affect_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 2, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 2, 40, 32, &Silent).unwrap();
     fs::create_dir(path("out")).unwrap();
     fs::write(path("out/phantom_00040.json"), "{}").unwrap();
     let predictor = predictor(Settings::default());
-    let outcome = predictor.write_all(&find(&[path("data")]), &path("out"), None, true).unwrap();
-    assert_eq!((outcome.segmented, outcome.faults.len()), (1, 1), "{:?}", outcome.faults);
+    let outcome =
+        predictor.write_all(&find(&[path("data")]), &path("out"), None, true, &Silent).unwrap();
+    assert_eq!((outcome.num_segmented, outcome.faults.len()), (1, 1), "{:?}", outcome.faults);
     assert!(
         path("out/phantom_00041.nii.gz").exists() && !path("out/phantom_00040.nii.gz").exists()
     );
@@ -89,12 +91,12 @@ fn a_blocked_result_of_one_scan_does_not_affect_the_others() {
 fn a_corrected_result_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 1, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 40, 32, &Silent).unwrap();
     let (cases, out) = (find(&[path("data")]), path("out"));
     let run = |overwrite| {
         let predictor = predictor(Settings { probabilities: true, ..Settings::default() });
-        let outcome = predictor.write_all(&cases, &out, None, overwrite).unwrap();
-        (outcome.segmented, outcome.kept, outcome.faults)
+        let outcome = predictor.write_all(&cases, &out, None, overwrite, &Silent).unwrap();
+        (outcome.num_segmented, outcome.num_kept, outcome.faults)
     };
     assert_eq!(run(false), (1, 0, Vec::new()));
     assert_eq!(run(true), (1, 0, Vec::new()), "an unchanged result may be replaced");
@@ -117,36 +119,38 @@ fn a_corrected_result_is_never_replaced() {
 fn a_result_of_an_earlier_version_can_be_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 1, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 40, 32, &Silent).unwrap();
     let (cases, out) = (find(&[path("data")]), path("out"));
     let predictor = predictor(Settings::default());
-    predictor.write_all(&cases, &out, None, false).unwrap();
+    predictor.write_all(&cases, &out, None, false, &Silent).unwrap();
     let file = path("out/phantom_00040.json");
     let record = Record::find(&file).unwrap();
-    assert_eq!(record.written.len(), 1);
-    Record { written: Default::default(), ..record }.write(&file).unwrap();
-    let outcome = predictor.write_all(&cases, &out, None, true).unwrap();
-    assert_eq!((outcome.segmented, outcome.faults), (1, Vec::new()));
+    assert_eq!(record.sha256_by_file.len(), 1);
+    Record { sha256_by_file: Default::default(), ..record }.write(&file).unwrap();
+    let outcome = predictor.write_all(&cases, &out, None, true, &Silent).unwrap();
+    assert_eq!((outcome.num_segmented, outcome.faults), (1, Vec::new()));
 }
 
 #[test]
 fn only_processes_with_the_same_prediction_share_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 2, 40, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 2, 40, 32, &Silent).unwrap();
     let (cases, out) = (find(&[path("data")]), path("out"));
     std::thread::scope(|scope| {
         let run = || {
-            let outcome = predictor(Settings::default()).write_all(&cases, &out, None, false);
+            let outcome =
+                predictor(Settings::default()).write_all(&cases, &out, None, false, &Silent);
             let outcome = outcome.unwrap();
-            assert_eq!(outcome.segmented + outcome.kept, 2, "{:?}", outcome.faults);
+            assert_eq!(outcome.num_segmented + outcome.num_kept, 2, "{:?}", outcome.faults);
         };
         let both = [scope.spawn(run), scope.spawn(run)];
         both.into_iter().for_each(|thread| thread.join().unwrap());
     });
     let lock = FolderLock::shared(&out, "other models").unwrap();
-    let other = Settings { largest: Some(Largest::Regions), ..Settings::default() };
-    let error = predictor(other).write_all(&cases, &out, None, true).unwrap_err();
+    let other =
+        Settings { largest_component: Some(LargestComponent::Regions), ..Settings::default() };
+    let error = predictor(other).write_all(&cases, &out, None, true, &Silent).unwrap_err();
     assert!(format!("{error:#}").contains("in use by process"), "{error:#}");
     drop(lock);
     assert_eq!(
@@ -204,7 +208,7 @@ fn every_kind_of_output_file_can_be_replaced_by_rewind() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
     fs::write(path("model"), models()[0].to_bytes().unwrap()).unwrap();
-    trainer_data::phantom::write(Path::new(&path("data")), 1, 40, 32).unwrap();
+    trainer_data::phantom::write(Path::new(&path("data")), 1, 40, 32, &Silent).unwrap();
     let (data, labels) = (path("data"), path("data/labelsTr"));
     let (csv, json, cases, model) = (path("s.csv"), path("s.json"), path("c.csv"), path("model"));
     let (out, onnx, sample, card) =

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Tensor};
 use model_core::{Task, Vae, Weights};
 use trainer_data::patches::Batch;
 use trainer_run::config::{LossKind, TrainConfig};
+use trainer_run::reporter::Silent;
 use trainer_run::run_folder::Run;
 use trainer_train::adam::Moments;
 use trainer_train::checkpoint::Checkpoint;
@@ -238,7 +239,7 @@ fn a_rank_that_fails_ends_the_run_with_its_name_and_any_number_of_ranks_goes_on(
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
     let unbroken = folder.path().join("unbroken");
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     let go_on = &AtomicBool::new(false);
 
     let fails = disturbed(3, |rank, steps| match (rank, steps) {
@@ -280,7 +281,7 @@ fn a_rank_that_fails_ends_the_run_with_its_name_and_any_number_of_ranks_goes_on(
 fn a_stop_stops_all_ranks_after_the_same_step() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     let ranks = disturbed(2, move |rank, steps| {

@@ -11,6 +11,7 @@ use model_core::nets::Precision;
 use model_core::{BackwardMode, Task, Vae};
 use trainer_data::patches::Batch;
 use trainer_run::config::{Float, TrainConfig};
+use trainer_run::reporter::Silent;
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::checkpoint::{Checkpoint, LAST};
 use trainer_train::drift::{Drift, MAX_DRIFT};
@@ -140,7 +141,7 @@ fn a_loss_that_is_not_finite_at_any_scale_is_an_error_that_names_the_cases() {
 fn a_stopped_and_resumed_run_in_f16_ends_with_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 3, 7, 32, &Silent).unwrap();
     let config = TrainConfig {
         steps: 12.into(),
         validate_every: 12.into(),

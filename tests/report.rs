@@ -11,6 +11,7 @@ use model_core::{Bundle, LabelMap, NetworkSettings, Task};
 use trainer_data::data_set::DataSet;
 use trainer_report::{Collector, Gray, HeldOut, REPORT, Report};
 use trainer_run::config::TrainConfig;
+use trainer_run::reporter::Silent;
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::train::{TrainJob, train};
 
@@ -18,7 +19,7 @@ use trainer_train::train::{TrainJob, train};
 /// phantoms are their shifted references.
 fn train_and_report(folder: &Path) -> Report {
     let (data, run) = (folder.join("data"), folder.join("run"));
-    trainer_data::phantom::write(&data, 5, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 5, 7, 32, &Silent).unwrap();
     let config = TrainConfig {
         network: Some(NetworkSettings {
             widths: vec![8, 16],
@@ -38,15 +39,15 @@ fn train_and_report(folder: &Path) -> Report {
 
     let description = Run::read(&run).unwrap();
     let bundle = Bundle::from_bytes(&fs::read(run.join(BEST)).unwrap()).unwrap();
-    let data_set = DataSet::open(&data, None).unwrap();
+    let data_set = DataSet::open(&data, None, &Silent).unwrap();
     let mut collector = Collector::new(&description.task, Settings::default(), 1);
     for number in 0..data_set.num_cases() {
         let case = data_set.read(number).unwrap().case;
-        if description.held_out.contains(&case.name) {
-            let reference = case.labels.unwrap();
-            let scan = &case.channels[trainer_report::channel(&description.task)];
+        if description.held_out.iter().any(|name| name == case.name()) {
+            let reference = case.labels().unwrap();
+            let scan = &case.channels()[trainer_report::channel(&description.task)];
             let gray = || Ok(Gray::of_volume(scan));
-            collector.add(&case.name, &reference, &shifted(&reference), gray).unwrap();
+            collector.add(case.name(), reference, &shifted(reference), gray).unwrap();
         }
     }
     let (cases, pictures) = collector.finish();

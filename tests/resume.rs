@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use rand::RngExt;
 use trainer_run::config::TrainConfig;
+use trainer_run::reporter::Silent;
 use trainer_run::rng::{RngStream, generator};
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::checkpoint::{Checkpoint, LAST, PREVIOUS};
@@ -68,7 +69,7 @@ fn a_run_that_was_killed_several_times_ends_with_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (data, killed, unbroken) = (path("data"), path("killed"), path("unbroken"));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     let last_step = || column(&killed, 0).last().copied().unwrap_or(0.0);
 
     // Kills at random moments after a few more steps.
@@ -115,7 +116,7 @@ fn a_run_that_was_killed_several_times_ends_with_the_same_weights() {
 fn a_full_disk_is_an_error_that_leaves_the_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     let process = start_training(&data, &out, "2");
     assert!(kill_when(process, || column(&out, 0).last().is_some_and(|&step| step >= 7.0)));
     let network = Run::read(&out).unwrap().network;
@@ -136,7 +137,7 @@ fn a_full_disk_is_an_error_that_leaves_the_last_checkpoint() {
 fn changed_settings_damaged_checkpoints_and_changed_data_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     let config = TrainConfig { steps: 6.into(), validate_every: 6.into(), ..short() };
     train(&data, &out, &config).unwrap();
     let error_of = |config: &TrainConfig| train(&data, &out, config).unwrap_err().to_string();
@@ -165,7 +166,7 @@ fn changed_settings_damaged_checkpoints_and_changed_data_are_refused() {
 fn accepted_changes_of_settings_never_change_the_split_or_the_network() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     let config = TrainConfig { steps: 3.into(), validate_every: 3.into(), ..short() };
     train(&data, &out, &config).unwrap();
     let accepting = |config: &TrainConfig| {

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use integration_tests::skipped;
 use trainer_run::files::lock::{FolderLock, LOCK};
+use trainer_run::reporter::Silent;
 use trainer_run::run_folder::{Run, SETTINGS};
 use trainer_train::train::{TrainJob, train};
 
@@ -28,7 +29,7 @@ impl Folders {
     fn new() -> Folders {
         let folder = tempfile::tempdir().unwrap();
         let [data, out, cache] = ["data", "run", "cache"].map(|name| folder.path().join(name));
-        trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+        trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
         Folders { folder, data, out, cache: format!("cache={:?}", cache.to_str().unwrap()) }
     }
 

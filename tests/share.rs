@@ -125,7 +125,8 @@ fn a_full_size_tumor_fits_into_a_short_link() {
 
 #[test]
 fn a_full_size_phantom_is_restored() {
-    let labels = model_core::phantom::phantom(3, 128).labels.unwrap();
+    let case = model_core::phantom::phantom(3, 128);
+    let labels = case.labels().unwrap().clone();
     let shared = shared(labels);
     let fragment = share::encode(&shared).unwrap();
     assert!(fragment.len() < 30_000, "{} characters", fragment.len());

@@ -8,6 +8,7 @@ use std::path::Path;
 use burn::tensor::Device;
 use trainer_data::patches::Batch;
 use trainer_run::config::{LossKind, StepsOrEpochs, TrainConfig};
+use trainer_run::reporter::Silent;
 use trainer_run::run_folder::Run;
 use trainer_train::checkpoint::Checkpoint;
 use trainer_train::loss::Loss;
@@ -73,7 +74,7 @@ fn accumulated_gradients_equal_those_of_the_larger_batch() {
 fn training_stops_early_without_a_better_dice_and_keeps_the_best_weights() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     // The learning rate is too small to change Dice.
     let config = TrainConfig {
         steps: StepsOrEpochs::Epochs(40.0),
@@ -95,7 +96,7 @@ fn training_stops_early_without_a_better_dice_and_keeps_the_best_weights() {
 fn the_summary_of_a_cross_validation_covers_all_folds() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("runs"));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     let mut held_out = Vec::new();
     for fold in 0..3 {
         let config = TrainConfig {
@@ -133,7 +134,7 @@ fn files_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 fn a_deterministic_run_writes_the_same_bytes_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 3, 7, 32, &Silent).unwrap();
     let run = |name: &str| {
         let config = TrainConfig {
             deterministic: true,

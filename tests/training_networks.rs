@@ -16,6 +16,7 @@ use model_core::{
 use trainer_data::patches::Batch;
 use trainer_predict::Predictor;
 use trainer_run::config::{AugmentSettings, LossKind, TrainConfig};
+use trainer_run::reporter::Silent;
 use trainer_run::rng::{RngStream, generator, normal};
 use trainer_run::run_folder::{BEST, Run};
 use trainer_train::checkpoint::{Checkpoint, LAST};
@@ -155,7 +156,7 @@ fn a_stopped_and_resumed_run_with_a_branch_ends_with_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (data, stopped, unbroken) = (path("data"), path("stopped"), path("unbroken"));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     let config = TrainConfig {
         held_out: 0.4,
         steps: 24.into(),
@@ -200,7 +201,7 @@ fn a_stopped_and_resumed_run_with_a_branch_ends_with_the_same_weights() {
 fn a_fully_invertible_network_learns_with_its_branch() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer_data::phantom::write(&data, 1, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 1, 7, 32, &Silent).unwrap();
     let config = TrainConfig {
         held_out: 0.0,
         steps: 60.into(),

@@ -11,6 +11,7 @@ use model_core::metrics::Settings;
 use model_core::{Bundle, NetworkSettings, PreprocessConfig};
 use trainer_evaluate::{Missing, Options, evaluate, find_task};
 use trainer_run::config::{AugmentSettings, TrainConfig};
+use trainer_run::reporter::Silent;
 use trainer_train::train::{Outcome, TrainJob};
 
 /// Returns the folder of the case cache, in cargo's target folder.
@@ -48,7 +49,7 @@ pub(crate) fn train(data: &Path, out: &Path, config: &TrainConfig) -> anyhow::Re
 fn a_network_memorizes_one_phantom() {
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("run"));
-    trainer_data::phantom::write(&data, 1, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 1, 7, 32, &Silent).unwrap();
     let mut config = TrainConfig {
         held_out: 0.0,
         steps: 160.into(),
@@ -110,7 +111,7 @@ fn the_bundle_of_a_run_predicts_with_the_dice_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (data, run) = (path("data"), path("run"));
-    trainer_data::phantom::write(&data, 3, 7, 32).unwrap();
+    trainer_data::phantom::write(&data, 3, 7, 32, &Silent).unwrap();
     train(&data, &run, &TrainConfig { steps: 20.into(), validate_every: 20.into(), ..short() })
         .unwrap();
     let (file, warning) = (path("model.safetensors"), "Synthetic cases only");
@@ -125,8 +126,9 @@ fn the_bundle_of_a_run_predicts_with_the_dice_of_the_run() {
     let predictor = trainer_predict::Predictor::new(bundle.clone(), &Device::flex()).unwrap();
     use trainer_predict::inputs::{self, Split};
     let task = &bundle.card.task;
-    let scans = inputs::find(from_ref(&data), Split::HeldOut, from_ref(&run), task).unwrap();
-    predictor.write_all(&scans, &path("predicted"), None, false).unwrap();
+    let scans =
+        inputs::find(from_ref(&data), Split::HeldOut, from_ref(&run), task, &Silent).unwrap();
+    predictor.write_all(&scans, &path("predicted"), None, false, &Silent).unwrap();
     let references = data.join("labelsTr");
     let settings = Settings { rule: trainer_train::validate::RULE, ..Settings::default() };
     let options = Options {
@@ -135,7 +137,7 @@ fn the_bundle_of_a_run_predicts_with_the_dice_of_the_run() {
         missing: Missing::Skip,
         ..Options::default()
     };
-    let result = evaluate(&path("predicted"), &references, &options).unwrap();
+    let result = evaluate(&path("predicted"), &references, &options, &Silent).unwrap();
     for (score, summary) in bundle.card.provenance.held_out.iter().zip(result.summaries()) {
         assert_eq!((score.n, summary.n), (1, 1));
         assert!((score.dice - summary.mean).abs() < 1e-9, "{score:?}, {summary:?}");

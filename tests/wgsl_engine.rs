@@ -9,10 +9,11 @@ use model_core::{Case, LabelMap, Program, phantom, preprocess};
 use shaders::kernels::Storage;
 use shaders::{Engine, Plan};
 use trainer_predict::backend::{Backend, EngineName};
-use trainer_predict::fit::Extent;
+use trainer_predict::extent::Extent;
 use trainer_predict::record::Record;
 use trainer_predict::settings::{Mode, Settings};
 use trainer_predict::{Prediction, Predictor};
+use trainer_run::reporter::Silent;
 
 use crate::inference::{find, models};
 
@@ -32,7 +33,7 @@ fn gpu() -> Option<Backend> {
 }
 
 fn segment(settings: Settings, backend: impl Into<Backend>, case: &Case) -> Prediction {
-    let predictor = Predictor::of(vec![models().remove(0)], settings, None, backend).unwrap();
+    let predictor = Predictor::ensemble(vec![models().remove(0)], settings, None, backend).unwrap();
     predictor.segment(case, |_| {}).unwrap()
 }
 
@@ -52,7 +53,7 @@ fn agreement(a: &LabelMap, b: &LabelMap) -> Vec<f64> {
 /// Returns the bytes of the largest plan in f16, and of the smallest plan, for a phantom.
 fn plan_bytes(case: &Case) -> (u64, u64) {
     let card = models().remove(0).card;
-    let (input, _) = preprocess(&case.channels, &card.preprocess, &card.network).unwrap();
+    let (input, _) = preprocess(case.channels(), &card.preprocess, &card.network).unwrap();
     let program = Program::new(&card.network, input.dims).unwrap();
     let mut plan = Plan::within(&program, u64::MAX).unwrap();
     assert_eq!(plan.options.storage, Storage::F32, "the first plan is the most precise");
@@ -74,8 +75,8 @@ fn labels_agree_with_the_cpu_in_f32_and_nearly_in_f16() {
     let (f16_bytes, _) = plan_bytes(&case);
     for (memory, storage, min_dice) in [(1 << 30, "f32", 0.999), (f16_bytes, "f16", 0.99)] {
         let prediction = segment(within(memory), gpu.clone(), &case);
-        let plan = prediction.shown[0].plan.clone().unwrap();
-        assert_eq!((prediction.shown[0].extent, &*plan.storage), (Extent::FullVolume, storage));
+        let plan = prediction.extents[0].plan.clone().unwrap();
+        assert_eq!((prediction.extents[0].extent, &*plan.storage), (Extent::FullVolume, storage));
         assert!(plan.peak_bytes <= memory, "{plan}");
         let dice = agreement(&cpu.labels, &prediction.labels);
         println!("{storage}: Dice {dice:?}");
@@ -90,7 +91,7 @@ fn a_memory_limit_below_the_smallest_plan_is_an_error_with_the_needed_memory() {
     let case = phantom::phantom(20, 32);
     let (_, smallest) = plan_bytes(&case);
     let predictor = |memory: u64| {
-        Predictor::of(vec![models().remove(0)], within(memory), None, gpu.clone()).unwrap()
+        Predictor::ensemble(vec![models().remove(0)], within(memory), None, gpu.clone()).unwrap()
     };
     assert!(predictor(smallest).segment(&case, |_| {}).is_ok());
     let error = predictor(smallest - 1).segment(&case, |_| {}).err().unwrap().to_string();
@@ -125,19 +126,20 @@ fn tiles_and_flips_agree_with_the_cpu_and_the_record_contains_the_gpu_and_the_pl
     let Some(gpu) = gpu() else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    trainer_data::phantom::write(&path("data"), 1, 20, 32).unwrap();
+    trainer_data::phantom::write(&path("data"), 1, 20, 32, &Silent).unwrap();
     let cases = find(&[path("data/imagesTr/phantom_00020.nii.gz")]);
     let settings = Settings {
-        mode: Mode::Sliding,
+        mode: Mode::Tiles,
         flips: [true, false, false],
         probabilities: true,
         ..Settings::default()
     };
     let case = phantom::phantom(20, 32);
     let cpu = segment(settings.clone(), &Device::flex(), &case);
-    let predictor = Predictor::of(vec![models().remove(0)], settings, None, gpu.clone()).unwrap();
-    let outcome = predictor.write_all(&cases, &path("out"), None, false).unwrap();
-    assert_eq!((outcome.segmented, &outcome.faults[..]), (1, &[][..]));
+    let predictor =
+        Predictor::ensemble(vec![models().remove(0)], settings, None, gpu.clone()).unwrap();
+    let outcome = predictor.write_all(&cases, &path("out"), None, false, &Silent).unwrap();
+    assert_eq!((outcome.num_segmented, &outcome.faults[..]), (1, &[][..]));
     assert!(outcome.summary().contains("maps in f32"), "{}", outcome.summary());
 
     let labels = fs::read(path("out/phantom_00020.nii.gz")).unwrap();
@@ -154,13 +156,14 @@ fn tiles_and_flips_agree_with_the_cpu_and_the_record_contains_the_gpu_and_the_pl
 
     let record = Record::find(&path("out/phantom_00020.json")).unwrap();
     assert_eq!((record.made_by.engine, record.device), (EngineName::Wgsl, gpu.describe()));
-    let shown = &record.shown[0];
-    assert_eq!(shown.extent, Extent::SlidingWindow { window: [24; 3], overlap: 0.5 });
-    let plan = shown.plan.as_ref().unwrap();
+    let chosen = &record.extents[0];
+    assert_eq!(chosen.extent, Extent::Tiles { tile_dims: [24; 3], overlap: 0.5 });
+    let plan = chosen.plan.as_ref().unwrap();
     assert!(plan.storage == "f32" && plan.peak_bytes > 0 && plan.multiply_adds > 0, "{plan}");
 
     // Results of different engines are never mixed.
     let burn = Predictor::new(models().remove(0), &Device::flex()).unwrap();
-    let refused = burn.write_all(&cases, &path("out"), None, false).unwrap_err().to_string();
+    let refused =
+        burn.write_all(&cases, &path("out"), None, false, &Silent).unwrap_err().to_string();
     assert!(refused.contains("engine: \"wgsl\", \"burn\""), "{refused}");
 }

@@ -7,11 +7,12 @@ use model_core::Task;
 use trainer_data::data_set::{DataSet, Layout};
 use trainer_data::inspect::Inspection;
 use trainer_evaluate::{Options, evaluate};
+use trainer_run::reporter::Silent;
 
 use super::trees;
 
 fn open(folder: &Path) -> DataSet {
-    DataSet::open(folder, Some("brats2021")).unwrap()
+    DataSet::open(folder, Some("brats2021"), &Silent).unwrap()
 }
 
 /// Returns the file names of the first case.
@@ -43,7 +44,7 @@ fn upenn_gbm_opens_with_its_published_names() {
     assert_eq!((data_set.layout, &data_set.faults[..]), (Layout::BratsUntil2022, &[][..]));
     let expected = ["T1", "T1GD", "T2", "FLAIR", "segm"].map(|part| format!("{id}_{part}.nii.gz"));
     assert_eq!(files(&data_set), expected);
-    let unused = data_set.unused_files.text();
+    let unused = data_set.unused_files.text().unwrap_or_default();
     for part in ["t1gd unstripped", "automatedapproxsegm", "(fa)"] {
         assert!(unused.contains(part), "{part} in {unused}");
     }
@@ -86,7 +87,7 @@ fn ucsf_pdgm_opens_with_its_published_names() {
     let expected = ["T1", "T1c", "T2", "FLAIR", "tumor_segmentation"]
         .map(|part| format!("{id}_{part}.nii.gz"));
     assert_eq!((files(&data_set), &data_set.cases[0].name[..]), (expected.to_vec(), id));
-    let report = Inspection::new(data_set).report();
+    let report = Inspection::new(data_set, &Silent).report();
     for part in [
         "no faults",
         "not used:",
@@ -106,7 +107,10 @@ fn ucsf_pdgm_opens_with_its_published_names() {
     fs::copy(folder.path().join(name("tumor_segmentation")), prediction).unwrap();
     let task = Some(Task::builtin("brats2021").unwrap());
     let options = Options { task, ..Options::default() };
-    assert_eq!(evaluate(predicted.path(), folder.path(), &options).unwrap().cases.len(), 1);
+    assert_eq!(
+        evaluate(predicted.path(), folder.path(), &options, &Silent).unwrap().cases.len(),
+        1
+    );
 }
 
 #[test]
@@ -121,10 +125,10 @@ fn capital_letters_in_file_names_do_not_matter() {
     let file = |name: &str| nnunet.path().join(name);
     fs::rename(file("imagesTr/case-0_0001.nii.gz"), file("imagesTr/case-0_0001.NII.GZ")).unwrap();
     fs::rename(file("labelsTr/case-1.nii.gz"), file("labelsTr/case-1.Nii.gz")).unwrap();
-    let data_set = DataSet::open(nnunet.path(), None).unwrap();
+    let data_set = DataSet::open(nnunet.path(), None, &Silent).unwrap();
     assert_eq!((data_set.cases.len(), &data_set.faults[..]), (2, &[][..]));
     fs::copy(file("imagesTr/case-0_0001.NII.GZ"), file("imagesTr/case-0_0001.nii.gz")).unwrap();
-    let faults = DataSet::open(nnunet.path(), None).unwrap().faults;
+    let faults = DataSet::open(nnunet.path(), None, &Silent).unwrap().faults;
     assert!(faults[0].message.contains("expected one file, found two"), "{faults:?}");
 }
 

@@ -1,18 +1,20 @@
 //! All cases of a patient are on the same side of every split.
 
+use model_core::{Case, phantom};
 use std::fs;
 use trainer_data::split::split_by_patient;
 
 use trainer_data::data_set::{DataSet, Patients};
 use trainer_run::config::TrainConfig;
+use trainer_run::reporter::Silent;
 
 use super::trees::Source;
 
 /// Returns different phantoms with the given names.
 fn source(names: &[&str]) -> Source {
-    let mut source = Source::new(names.len() as u64);
-    source.cases.iter_mut().zip(names).for_each(|(case, name)| case.name = name.to_string());
-    source
+    let phantoms = Source::new(names.len() as u64).cases.into_iter();
+    let cases = phantoms.zip(names).map(|(case, name)| case.with_name(*name)).collect();
+    Source { cases }
 }
 
 fn held_out(data_set: &DataSet, settings: &str) -> Vec<String> {
@@ -34,7 +36,7 @@ fn time_points_of_a_patient_are_not_split() {
         "BraTS-GLI-00007-101",
     ];
     source(&names).write_brats_2023(folder.path());
-    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
+    let data_set = DataSet::open(folder.path(), Some("brats2023"), &Silent).unwrap();
     for fold in 0..3 {
         let cases = held_out(&data_set, &format!("folds = 3\nfold = {fold}"));
         assert_eq!((cases.len(), &cases[0][..15]), (2, &cases[1][..15]), "{cases:?}");
@@ -60,7 +62,7 @@ fn a_column_of_a_table_names_the_patient() {
     let rows: Vec<String> =
         rows.lines().zip(patients).map(|(row, patient)| format!("{row},{patient}")).collect();
     fs::write(&file, rows.join("\n").replace("P1 ", "p1")).unwrap();
-    let data_set = DataSet::open(&file, Some("brats2023")).unwrap();
+    let data_set = DataSet::open(&file, Some("brats2023"), &Silent).unwrap();
     let patients = Patients::find(&data_set, None).unwrap();
     assert_eq!(
         (patients.with_several_cases, patients.by_case),
@@ -72,9 +74,12 @@ fn a_column_of_a_table_names_the_patient() {
 fn a_copy_of_a_case_under_another_name_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let mut source = source(&["a", "b", "c", "copy-of-a"]);
-    source.cases[3].channels = source.cases[0].channels.clone();
+    let (channels, _) = source.cases[0].clone().into_channels_and_labels();
+    let (_, labels) = source.cases[3].clone().into_channels_and_labels();
+    let name = source.cases[3].name().to_string();
+    source.cases[3] = Case::new(name, channels, labels, &phantom::task()).unwrap();
     source.write_nnunet(folder.path(), true);
-    let data_set = DataSet::open(folder.path(), None).unwrap();
+    let data_set = DataSet::open(folder.path(), None, &Silent).unwrap();
     let patients = Patients::find(&data_set, None).unwrap();
     assert_eq!(patients.by_case, [0, 1, 2, 0]);
     let notes = patients.notes().join("\n");

@@ -16,28 +16,28 @@ fn write(file: PathBuf, bytes: &[u8]) {
 }
 
 fn channel(case: &Case, n: usize) -> Vec<u8> {
-    nifti::write_volumes(&case.channels[n..=n]).unwrap()
+    nifti::write_volumes(&case.channels()[n..=n]).unwrap()
 }
 
 fn labels(case: &Case) -> Vec<u8> {
-    nifti::write_labels(case.labels.as_ref().unwrap())
+    nifti::write_labels(case.labels().unwrap())
 }
 
 impl Source {
     pub fn new(count: u64) -> Source {
-        let case = |n| Case { name: format!("case-{n}"), ..phantom::phantom(n, 32) };
+        let case = |n| phantom::phantom(n, 32).with_name(format!("case-{n}"));
         Source { cases: (0..count).map(case).collect() }
     }
 
     pub fn names(&self) -> Vec<String> {
-        self.cases.iter().map(|case| case.name.clone()).collect()
+        self.cases.iter().map(|case| case.name().to_string()).collect()
     }
 
     /// Writes `HGG/ID/ID_t1.nii`. Compressed files are recognized by their bytes, not by their
     /// names.
     pub fn write_brats_2018(&self, folder: &Path) {
         for case in &self.cases {
-            let file = |part: &str| folder.join(format!("HGG/{0}/{0}_{part}.nii", case.name));
+            let file = |part: &str| folder.join(format!("HGG/{0}/{0}_{part}.nii", case.name()));
             for (n, part) in ["t1", "t1ce", "t2", "flair"].iter().enumerate() {
                 write(file(part), &channel(case, n));
             }
@@ -57,7 +57,7 @@ impl Source {
                 write(file("seg"), &labels(case));
             }
         };
-        self.cases.iter().for_each(|case| write_case(case, &case.name, true));
+        self.cases.iter().for_each(|case| write_case(case, case.name(), true));
         write_case(&self.cases[0], "validation-1", false);
         write(folder.join("case-0/._case-0-seg.nii.gz"), b"");
     }
@@ -66,10 +66,10 @@ impl Source {
     pub fn write_nnunet(&self, folder: &Path, is_first: bool) {
         for case in &self.cases {
             for n in 0..4 {
-                let name = format!("imagesTr/{}_{n:04}.nii.gz", case.name);
+                let name = format!("imagesTr/{}_{n:04}.nii.gz", case.name());
                 write(folder.join(name), &channel(case, n));
             }
-            write(folder.join(format!("labelsTr/{}.nii.gz", case.name)), &labels(case));
+            write(folder.join(format!("labelsTr/{}.nii.gz", case.name())), &labels(case));
         }
         for n in 0..4 {
             let name = format!("imagesTs/unseen_{n:04}.nii.gz");
@@ -102,7 +102,7 @@ impl Source {
     pub fn write_csv(&self, folder: &Path) {
         let mut rows = String::from("case,label,FLAIR,t1ce,T1,T2\n");
         for case in &self.cases {
-            let name = &case.name;
+            let name = case.name();
             for n in 0..4 {
                 write(folder.join(format!("scans/{name}_{n}.nii.gz")), &channel(case, n));
             }

@@ -6,6 +6,7 @@ use std::path::Path;
 use trainer_data::data_set::DataSet;
 use trainer_data::inspect::Inspection;
 use trainer_evaluate::{Options, evaluate};
+use trainer_run::reporter::Silent;
 
 use super::trees::{self, Source};
 
@@ -18,10 +19,11 @@ fn edit(folder: &Path, from: &str, to: &str) {
 
 /// Asserts that inspection and training report a fault with the given text.
 fn expect_fault(path: &Path, task: Option<&str>, part: &str) {
-    let inspection = Inspection::new(DataSet::open(path, task).unwrap());
+    let inspection = Inspection::new(DataSet::open(path, task, &Silent).unwrap(), &Silent);
     let faults = inspection.faults();
     assert!(faults.iter().any(|fault| fault.to_string().contains(part)), "{part} in {faults:?}");
-    let error = DataSet::open_for_training(path, task, false, 0.1).unwrap_err().to_string();
+    let error =
+        DataSet::open_for_training(path, task, false, 0.1, &Silent).unwrap_err().to_string();
     assert!(error.contains(part), "{part} in {error}");
 }
 
@@ -39,7 +41,8 @@ fn a_data_set_without_cases_is_a_fault() {
     edit(&path("none"), "\"training\": [{", "\"training\": [], \"x\": [{");
     expect_fault(&path("none"), None, "expected at least one case, found none");
     let predicted = path("none/labelsTr");
-    let error = evaluate(&predicted, &path("none"), &Options::default()).unwrap_err().to_string();
+    let error =
+        evaluate(&predicted, &path("none"), &Options::default(), &Silent).unwrap_err().to_string();
     assert!(error.contains("expected label files, found none"), "{error}");
 
     fs::write(path("cases.csv"), "case,T1,T1Gd,T2,FLAIR,label\n").unwrap();
@@ -63,15 +66,19 @@ fn a_wrong_number_of_cases_is_a_fault() {
     for is_first in [true, false] {
         let path = folder.path().join(is_first.to_string());
         Source::new(2).write_nnunet(&path, is_first);
-        assert_eq!(DataSet::open(&path, None).unwrap().faults, []);
+        assert_eq!(DataSet::open(&path, None, &Silent).unwrap().faults, []);
         match is_first {
             true => edit(&path, "\"modality\"", "\"numTraining\": 3, \"modality\""),
             false => edit(&path, "\"numTraining\": 2", "\"numTraining\": 3"),
         }
         expect_fault(&path, None, "expected 3 cases with labels, as numTraining says, found 2");
-        let error = evaluate(&path.join("labelsTr"), &path, &Options::default()).unwrap_err();
+        let error =
+            evaluate(&path.join("labelsTr"), &path, &Options::default(), &Silent).unwrap_err();
         assert!(error.to_string().contains("numTraining"), "{error}");
-        assert_eq!(DataSet::open_for_training(&path, None, true, 0.1).unwrap().cases.len(), 2);
+        assert_eq!(
+            DataSet::open_for_training(&path, None, true, 0.1, &Silent).unwrap().cases.len(),
+            2
+        );
     }
 }
 
@@ -84,7 +91,7 @@ fn unused_files_are_counted_and_named() {
     for name in ["HGG/case-0/aseg.mgz", "x.nrrd", "y.dcm", "z.zip", "notes.txt", "single.img"] {
         fs::write(path(name), b"x").unwrap();
     }
-    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
+    let data_set = DataSet::open(folder.path(), Some("brats2023"), &Silent).unwrap();
     assert_eq!((data_set.cases.len(), &data_set.faults[..]), (2, &[][..]));
     let unused = data_set.unused_files.lines().join("\n");
     for part in [
@@ -104,7 +111,7 @@ fn unused_files_are_counted_and_named() {
     let other = path("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("a.mgz"), b"x").unwrap();
-    let error = DataSet::open(&other, None).unwrap_err().to_string();
+    let error = DataSet::open(&other, None, &Silent).unwrap_err().to_string();
     assert!(error.contains("a.mgz") && error.contains("no scans"), "{error}");
 }
 
@@ -131,7 +138,7 @@ fn all_cases_in_lists_of_monai_are_found() {
     );
     // A byte order mark, as from an editor on Windows.
     fs::write(folder.path().join("dataset.json"), format!("\u{feff}{json}")).unwrap();
-    let data_set = DataSet::open(folder.path(), None).unwrap();
+    let data_set = DataSet::open(folder.path(), None, &Silent).unwrap();
     let names = |cases: &[trainer_data::data_set::CaseFiles]| {
         cases.iter().map(|case| case.name.clone()).collect::<Vec<_>>()
     };
@@ -139,7 +146,7 @@ fn all_cases_in_lists_of_monai_are_found() {
         (names(&data_set.cases), names(&data_set.unlabeled)),
         (vec!["a".into(), "b".into()], vec!["c".into(), "d".into()])
     );
-    assert!(data_set.check().iter().all(|checked| !checked.is_bad()));
+    assert!(data_set.check(&Silent).iter().all(|checked| !checked.is_bad()));
     assert!(data_set.notes[0].contains("validation"), "{:?}", data_set.notes);
 }
 
@@ -151,7 +158,7 @@ fn the_error_of_a_file_of_another_kind_names_the_kind() {
     let text = fs::read_to_string(&json).unwrap();
     let error = |bytes: &[u8]| {
         fs::write(&json, bytes).unwrap();
-        DataSet::open(folder.path(), None).unwrap_err().to_string()
+        DataSet::open(folder.path(), None, &Silent).unwrap_err().to_string()
     };
     let utf16: Vec<u8> =
         format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -165,10 +172,10 @@ fn the_error_of_a_file_of_another_kind_names_the_kind() {
     }
     let table = folder.path().join("cases.csv");
     fs::write(&table, b"PK\x03\x04").unwrap();
-    let error = DataSet::open(&table, Some("brats2023")).unwrap_err().to_string();
+    let error = DataSet::open(&table, Some("brats2023"), &Silent).unwrap_err().to_string();
     assert!(error.contains(".xlsx"), "{error}");
     fs::write(&table, "\u{feff}case;T1;T1Gd;T2;FLAIR;patient\na;1;2;3;4;p\n").unwrap();
-    let data_set = DataSet::open(&table, Some("brats2023")).unwrap();
+    let data_set = DataSet::open(&table, Some("brats2023"), &Silent).unwrap();
     assert_eq!((data_set.unlabeled.len(), &data_set.patients["a"][..]), (1, "p"));
 }
 
@@ -181,8 +188,8 @@ fn a_dangling_link_of_git_annex_is_an_error_with_the_command_to_get_it() {
     fs::remove_file(&file).unwrap();
     let target = "../../.git/annex/objects/0q/Xx/MD5E-s9--1.nii.gz/MD5E-s9--1.nii.gz";
     std::os::unix::fs::symlink(target, &file).unwrap();
-    let data_set = DataSet::open(folder.path(), Some("brats2023")).unwrap();
-    let checked = data_set.check();
+    let data_set = DataSet::open(folder.path(), Some("brats2023"), &Silent).unwrap();
+    let checked = data_set.check(&Silent);
     let fault = checked[0].faults[0].to_string();
     assert!(fault.contains("git annex get") && fault.contains("case-0-t1c"), "{fault}");
 }

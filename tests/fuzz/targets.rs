@@ -19,6 +19,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 use trainer_data::data_set::DataSet;
+use trainer_run::reporter::Silent;
 use trainer_train::checkpoint::Checkpoint;
 use web_viewer::share::{self, MAX_BOX_VOXELS, MAX_VOXELS};
 
@@ -315,6 +316,6 @@ fn read_table(bytes: &[u8]) -> Option<Afterwards> {
         LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
     let file = FOLDER.path().join("table.csv");
     fs::write(&file, bytes).expect("a table that can be written");
-    let data_set = DataSet::open(&file, Some("brats2023")).ok()?;
+    let data_set = DataSet::open(&file, Some("brats2023"), &Silent).ok()?;
     Some(Box::new(move || assert!(data_set.cases.iter().all(|case| !case.name.is_empty()))))
 }

@@ -1,6 +1,7 @@
 //! `rewind-bench losses`: the losses of a training, also beside libtorch's.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,7 @@ use trainer_data::cases::Cases;
 use trainer_data::data_set::DataSet;
 use trainer_data::patches::{batches, num_workers};
 use trainer_run::config::TrainConfig;
+use trainer_run::reporter::Terminal;
 use trainer_run::{DISCLAIMER, progress};
 use trainer_train::estimate::{Chosen, NetworkArgs};
 use trainer_train::initial::initial_weights;
@@ -83,8 +85,13 @@ pub fn run(args: &LossesArgs) -> Result<()> {
     }
     let Chosen { name, config, dims, .. } = args.network.network(32)?;
     let tolerance_voxels = model_core::DEFAULT_TOLERANCE_VOXELS;
-    let data_set =
-        DataSet::open_for_training(&args.data, args.task.as_deref(), false, tolerance_voxels)?;
+    let data_set = DataSet::open_for_training(
+        &args.data,
+        args.task.as_deref(),
+        false,
+        tolerance_voxels,
+        &Terminal::default(),
+    )?;
     let task = data_set.task.clone();
     let network = config.for_inference().without_channels();
     let training = TrainConfig {
@@ -96,8 +103,14 @@ pub fn run(args: &LossesArgs) -> Result<()> {
     };
     let config = training.network(&task)?;
     check_num_values(&config, dims, args.batch)?;
-    let cases = Cases::open(data_set, &training, &config, &AtomicBool::new(false))?
-        .context("nothing stops the preparation")?;
+    let cases = Cases::open(
+        data_set,
+        &training,
+        &config,
+        &AtomicBool::new(false),
+        Arc::new(Terminal::default()),
+    )?
+    .context("nothing stops the preparation")?;
     let settings = TraineeSettings {
         config: &config,
         weights: &initial_weights(&config, training.seed),

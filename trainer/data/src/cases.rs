@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use indicatif::ProgressBar;
 use model_core::{
     Case, Input, LabelMap, Placement, PreprocessConfig, UNetConfig, preprocess, working_bytes,
 };
@@ -16,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::data_set::{DataSet, LoadedCase, ScanBytes, WarningCounts};
 use trainer_run::config::TrainConfig;
-use trainer_run::progress;
+use trainer_run::reporter::Reporter;
 
 mod cache_format;
 mod case_cache;
@@ -66,8 +65,9 @@ struct Shared {
     case_cache: Arc<CaseCache<PreparedCase>>,
     /// Warnings about the files that were read.
     warnings: WarningCounts,
-    /// Whether a line has reported that the cache can no longer be written.
+    /// Whether a message has reported that the cache can no longer be written.
     is_unwritable: AtomicBool,
+    reporter: Arc<dyn Reporter>,
 }
 
 /// A case in the cache.
@@ -92,6 +92,7 @@ impl Cases {
         config: &TrainConfig,
         network: &UNetConfig,
         stop: &AtomicBool,
+        reporter: Arc<dyn Reporter>,
     ) -> Result<Option<Cases>> {
         config.preprocess.check()?;
         let folder = CacheFolder::open(config.cache.as_deref())?;
@@ -106,6 +107,7 @@ impl Cases {
             case_cache: CaseCache::new(max_bytes),
             warnings: WarningCounts::default(),
             is_unwritable: AtomicBool::new(false),
+            reporter,
         };
         let Some(cached) = fill::fill_cache(&shared, stop)? else { return Ok(None) };
         let mut all = Sha256::new();
@@ -176,7 +178,7 @@ impl Cases {
         }
         let name = self.name(number);
         let text = format!("{name}: preprocessing it again, its cache file is unusable: {error:#}");
-        progress::line(&ProgressBar::hidden(), text);
+        self.shared.reporter.message(&text);
     }
 }
 
@@ -213,7 +215,7 @@ impl Shared {
             && !self.is_unwritable.swap(true, Ordering::Relaxed)
         {
             let text = format!("{error}; continuing without the cache, which takes longer");
-            progress::line(&ProgressBar::hidden(), text);
+            self.reporter.message(&text);
         }
         Ok((prepared, reference))
     }
@@ -299,9 +301,10 @@ pub fn prepare_case(
     config: &PreprocessConfig,
     network: &UNetConfig,
 ) -> Result<(PreparedCase, LabelMap)> {
-    let reference = case.labels.context("expected labels, found none")?;
-    let (input, placement) = preprocess(&case.channels, config, network)?;
-    drop(case.channels);
+    let (channels, labels) = case.into_channels_and_labels();
+    let reference = labels.context("expected labels, found none")?;
+    let (input, placement) = preprocess(&channels, config, network)?;
+    drop(channels);
     let labels = placement.place_labels(&reference);
     let mut counts = [0usize; 256];
     labels.iter().for_each(|&code| counts[usize::from(code)] += 1);

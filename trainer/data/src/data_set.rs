@@ -36,15 +36,15 @@ pub use task::{is_name as is_task_name, resolve as resolve_task};
 pub use unused_files::UnusedFiles;
 pub use warnings::WarningCounts;
 
-use trainer_run::progress;
+use trainer_run::reporter::Reporter;
 
 /// A data set: its task, and the files of each case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataSet {
     /// The data set's name.
     pub name: String,
-    /// The data set's licence. Empty if it states none.
-    pub licence: String,
+    /// The data set's licence, if it states one.
+    pub licence: Option<String>,
     /// The channels, labels and regions.
     pub task: Task,
     /// The layout of the files.
@@ -138,7 +138,7 @@ impl DataSet {
     pub fn new(name: &str, task: Task, cases: Vec<CaseFiles>) -> DataSet {
         DataSet {
             name: name.to_string(),
-            licence: String::new(),
+            licence: None,
             task,
             layout: Layout::Table,
             cases,
@@ -158,12 +158,12 @@ impl DataSet {
     ///
     /// # Errors
     /// Errors if the layout is unknown or if the data set cannot be used.
-    pub fn open(path: &Path, task: Option<&str>) -> Result<DataSet> {
+    pub fn open(path: &Path, task: Option<&str>, reporter: &dyn Reporter) -> Result<DataSet> {
         let task_source = match task {
             None => TaskSource::Unnamed,
             Some(name) => TaskSource::Named(resolve_task(name)?),
         };
-        open(path, task_source)
+        open(path, task_source, reporter)
     }
 
     /// Lists the cases of a folder or a CSV for a model. The model's `task` is used if the data set
@@ -172,14 +172,14 @@ impl DataSet {
     /// # Errors
     /// See [`DataSet::open`]. Also errors if the data set states other channels than the model's, or
     /// another order.
-    pub fn open_for_model(path: &Path, task: &Task) -> Result<DataSet> {
-        open(path, TaskSource::Model(task.clone()))
+    pub fn open_for_model(path: &Path, task: &Task, reporter: &dyn Reporter) -> Result<DataSet> {
+        open(path, TaskSource::Model(task.clone()), reporter)
     }
 
     /// Lists a data set to train on.
     ///
-    /// With `skip_bad`, reads every case once and leaves out those with faults. Prints what is left
-    /// out. Faults of cases without labels are printed only as a note.
+    /// With `skip_bad`, reads every case once and leaves out those with faults. Reports what is left
+    /// out. Faults of cases without labels are reported only as a note.
     ///
     /// # Errors
     /// See [`DataSet::open`]. Without `skip_bad`, errors with every labeled case that lacks a file.
@@ -188,23 +188,22 @@ impl DataSet {
         task: Option<&str>,
         skip_bad: bool,
         tolerance_voxels: f64,
+        reporter: &dyn Reporter,
     ) -> Result<DataSet> {
-        let mut data_set = DataSet { tolerance_voxels, ..DataSet::open(path, task)? };
-        data_set.notes.iter().for_each(|note| progress::say(format!("note: {note}")));
-        if !data_set.unused_files.is_empty() {
-            progress::say(data_set.unused_files.text());
-        }
+        let mut data_set = DataSet { tolerance_voxels, ..DataSet::open(path, task, reporter)? };
+        data_set.notes.iter().for_each(|note| reporter.message(&format!("note: {note}")));
+        data_set.unused_files.text().iter().for_each(|text| reporter.message(text));
         let faults = std::mem::take(&mut data_set.faults);
         let (unused, mut faults): (Vec<Fault>, Vec<Fault>) =
             faults.into_iter().partition(|fault| fault.is_unlabeled);
         if !unused.is_empty() {
-            progress::say(format!(
+            reporter.message(&format!(
                 "note: in cases without labels, which training does not use: {}",
                 list_faults(&unused)
             ));
         }
         if skip_bad {
-            let checked = check::check(&data_set.task, &data_set.cases, tolerance_voxels);
+            let checked = check::check(&data_set.task, &data_set.cases, tolerance_voxels, reporter);
             let bad = |case: &CaseFiles| checked.iter().any(|c| c.name == case.name && c.is_bad());
             data_set.cases.retain(|case| !bad(case));
             faults.extend(checked.into_iter().flat_map(|checked| checked.faults));
@@ -214,15 +213,15 @@ impl DataSet {
         }
         let text = list_faults(&faults);
         ensure!(skip_bad, "{text}\n--skip-bad continues without these cases");
-        progress::say(format!("{text}\ncontinuing without these cases"));
+        reporter.message(&format!("{text}\ncontinuing without these cases"));
         Ok(data_set)
     }
 
     /// Reads every case in parallel and reports its content, warnings and faults. Labeled cases come
     /// first. The data set's own `faults` are about further cases.
-    pub fn check(&self) -> Vec<CheckedCase> {
+    pub fn check(&self, reporter: &dyn Reporter) -> Vec<CheckedCase> {
         let all: Vec<CaseFiles> = self.cases.iter().chain(&self.unlabeled).cloned().collect();
-        check::check(&self.task, &all, self.tolerance_voxels)
+        check::check(&self.task, &all, self.tolerance_voxels, reporter)
     }
 
     /// Returns the number of cases with labels.
@@ -240,7 +239,7 @@ impl DataSet {
 }
 
 /// Recognizes the layout at a path and lists the cases.
-fn open(path: &Path, task_source: TaskSource) -> Result<DataSet> {
+fn open(path: &Path, task_source: TaskSource, reporter: &dyn Reporter) -> Result<DataSet> {
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
     let file_name = path.file_name().unwrap_or_default();
     let mut data_set = if path.is_file() && ending == "csv" {
@@ -257,7 +256,7 @@ fn open(path: &Path, task_source: TaskSource) -> Result<DataSet> {
         if path.join("dataset.json").is_file() {
             dataset_json::open(path, task_source)?
         } else {
-            open_by_names(path, task_source)?
+            open_by_names(path, task_source, reporter)?
         }
     };
     data_set.faults.extend(fault::remove_bad_names(&mut data_set.cases, &mut data_set.unlabeled));
@@ -266,8 +265,12 @@ fn open(path: &Path, task_source: TaskSource) -> Result<DataSet> {
 }
 
 /// Lists a folder that only the names of its files describe.
-fn open_by_names(folder: &Path, task_source: TaskSource) -> Result<DataSet> {
-    let listing = listing::list_recursively(folder)?;
+fn open_by_names(
+    folder: &Path,
+    task_source: TaskSource,
+    reporter: &dyn Reporter,
+) -> Result<DataSet> {
+    let listing = listing::list_recursively(folder, reporter)?;
     if iseg::groups(folder, &listing.scans).is_some() {
         return iseg::open(folder, listing, task_source);
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::data_set::{CaseReport, CheckedCase, DataSet, Fault, Patients};
 use trainer_run::DISCLAIMER;
+use trainer_run::reporter::Reporter;
 
 /// A data set and the results of reading all its cases.
 pub struct Inspection {
@@ -23,11 +24,11 @@ pub struct Inspection {
 
 impl Inspection {
     /// Reads every case of a data set.
-    pub fn new(mut data_set: DataSet) -> Inspection {
+    pub fn new(mut data_set: DataSet, reporter: &dyn Reporter) -> Inspection {
         if let Ok(patients) = Patients::find(&data_set, None) {
             data_set.notes.extend(patients.notes());
         }
-        Inspection { checked: data_set.check(), data_set }
+        Inspection { checked: data_set.check(reporter), data_set }
     }
 
     /// Returns all faults. Those of cases that lack files come first.
@@ -60,7 +61,7 @@ impl Inspection {
             "disclaimer": DISCLAIMER,
             "name": name,
             "layout": layout.name(),
-            "licence": licence,
+            "licence": licence.as_deref().unwrap_or_default(),
             "task": task,
             "num_labeled": cases.len(),
             "num_unlabeled": unlabeled.len(),

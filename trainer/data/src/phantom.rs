@@ -1,4 +1,4 @@
-//! Writes synthetic cases as a data set in the Decathlon's form.
+//! Writes synthetic cases as a data set in the layout of the Medical Segmentation Decathlon.
 
 use std::path::Path;
 
@@ -7,14 +7,21 @@ use model_core::task::dataset::{LabeledScan, Manifest};
 use model_core::{formats::nifti, phantom};
 use rayon::prelude::*;
 
-use trainer_run::{files, progress};
+use trainer_run::files;
+use trainer_run::reporter::Reporter;
 
-/// Writes phantoms of the seeds `seed..seed + cases` into a new folder.
+/// Writes the phantoms of the seeds `seed..seed + cases` into a new folder.
 ///
 /// # Errors
-/// When the size is none that a phantom can have, or the folder is not empty or cannot be written
-/// to.
-pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
+/// Errors if a phantom cannot have `size` voxels along each axis, or if the folder is not empty or
+/// cannot be written to.
+pub fn write(
+    out: &Path,
+    cases: usize,
+    seed: u64,
+    size: usize,
+    reporter: &dyn Reporter,
+) -> Result<()> {
     let sizes = phantom::SIZES;
     ensure!(
         sizes.contains(&size),
@@ -28,19 +35,19 @@ pub fn write(out: &Path, cases: usize, seed: u64, size: usize) -> Result<()> {
     for folder in ["imagesTr", "labelsTr"] {
         std::fs::create_dir(out.join(folder))?;
     }
-    let bar = progress::bar("writing phantoms", cases as u64);
+    let progress = reporter.start_task("writing phantoms", Some(cases as u64));
     let pair = |seed: u64| -> Result<LabeledScan> {
         let case = phantom::phantom(seed, size);
         let image = format!("imagesTr/phantom_{seed:05}.nii.gz");
         let label = format!("labelsTr/phantom_{seed:05}.nii.gz");
-        files::write(&out.join(&image), &nifti::write_volumes(&case.channels)?)?;
-        let labels = case.labels.context("expected a phantom with labels")?;
-        files::write(&out.join(&label), &nifti::write_labels(&labels))?;
-        bar.inc(1);
+        files::write(&out.join(&image), &nifti::write_volumes(case.channels())?)?;
+        let labels = case.labels().context("expected a phantom with labels")?;
+        files::write(&out.join(&label), &nifti::write_labels(labels))?;
+        progress.advance();
         Ok(LabeledScan { image, other_images: Vec::new(), label })
     };
     let training = (seed..end).into_par_iter().map(pair).collect::<Result<Vec<LabeledScan>>>()?;
-    bar.finish_and_clear();
+    drop(progress);
     let manifest = Manifest {
         name: phantom::task().name,
         license: Some("CC0 1.0 (synthetic)".into()),

@@ -1,4 +1,4 @@
-//! Compares label maps with references: every score of every region and case, and their summary.
+//! Scores label maps against references: each region of each case, and a summary of the cases.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use trainer_data::data_set::{ScanBytes, WarningCounts};
 use trainer_run::budget::Budget;
 use trainer_run::files::outputs::{self, Output};
-use trainer_run::progress;
+use trainer_run::reporter::Reporter;
 
 mod measure;
 mod pairs;
@@ -20,30 +20,30 @@ mod report;
 mod tables;
 mod task;
 
-pub use measure::{LESION_MEASURES, MEASURES, Measure};
+pub use measure::{LESION_MEASURES, Measure, REGION_MEASURES};
 pub use task::find_task;
 
-use pairs::Files;
+use pairs::CasePair;
 
-/// The most that the cases in work may take together; a larger case is scored alone.
-const WHOLE_BYTES: u64 = 4 << 30;
+/// The largest memory of the cases that are scored at once. A larger case is scored alone.
+const MAX_BYTES_AT_ONCE: u64 = 4 << 30;
 
-/// What scoring takes for each voxel at most: two label maps, two masks, squared distances, a dilated
-/// mask, and components and surfaces, which of a ragged region are nearly as many as voxels.
+/// The memory for scoring a voxel, at most: two label maps, two masks, squared distances, a dilated
+/// mask, and components and surfaces. A ragged region has nearly as many of these as voxels.
 const BYTES_PER_VOXEL: u64 = 64;
 
-/// What an evaluation depends on.
+/// The settings of an evaluation.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What the labels and regions are; without it each label that is found is a region.
+    /// The labels and regions. Without a task, each label that is found is a region.
     pub task: Option<Task>,
     /// The rule for empty regions, the kind of surface and its tolerance.
     pub settings: Settings,
-    /// Whether lesions are scored one by one too.
+    /// Whether each lesion is also scored by itself.
     pub lesion_wise: bool,
-    /// What happens with a reference that has no prediction.
+    /// The treatment of references without a prediction.
     pub missing: Missing,
-    /// How far apart a prediction and its reference may lie, in voxels.
+    /// The largest distance between a prediction and its reference, in voxels.
     pub tolerance_voxels: f64,
 }
 
@@ -59,166 +59,176 @@ impl Default for Options {
     }
 }
 
-/// What happens with a reference that has no prediction.
+/// The treatment of references without a prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Missing {
-    /// An error that lists them.
+    /// An error that lists the references.
     #[default]
     Refuse,
-    /// Scored as the rule's worst, also where the reference is empty.
+    /// The worst scores of the rule for empty regions, even if the reference is empty.
     Worst,
-    /// Left out; the report lists them.
+    /// Not scored. The report lists them.
     Skip,
 }
 
-/// Every score of every region and case.
+/// The scores of all regions and cases.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
-    /// The task's name, where there is a task.
+    /// The task's name, if there is a task.
     pub task: Option<String>,
     /// The regions that were scored.
     pub regions: Vec<Region>,
     /// The rule for empty regions.
     pub rule: EmptyRule,
-    /// How far apart surfaces may be for NSD.
+    /// The largest distance at which surfaces agree, for NSD.
     pub tolerance_mm: f64,
-    /// What the surface of a region is.
+    /// The definition of a region's surface.
     pub surface: Surface,
-    /// The cases by name.
+    /// The cases, ordered by name.
     pub cases: Vec<CaseScores>,
-    /// References without a prediction that were left out.
+    /// The names of references without a prediction that were not scored.
     pub skipped: Vec<String>,
-    /// What a user should know about the files, such as two voxel sizes in one header.
+    /// Warnings about the files, such as two voxel sizes in one header.
     pub warnings: Vec<String>,
 }
 
-/// One case's scores.
+/// The scores of a case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseScores {
     /// The case's name.
     pub name: String,
-    /// Whether there was a prediction; without one the scores are the rule's worst.
+    /// Whether there was a prediction. Without one, the scores are the worst of the rule.
     pub has_prediction: bool,
-    /// For each region its scores.
+    /// The scores of each region.
     pub scores: Vec<Scores>,
-    /// For each region the scores over its lesions, where those were asked for.
+    /// The scores of each region's lesions, if lesions are scored.
     pub lesions: Option<Vec<LesionScores>>,
 }
 
-/// Scores predictions against references: two files, or two folders that hold files of the same
-/// names, or a folder and a data set (see `rewind evaluate --help`). Cases are scored in parallel, as many at once as memory
-/// allows.
+/// Scores predictions against references: two files, two folders with files of the same names, or a
+/// folder and a data set. Cases are scored in parallel, as many at once as memory allows.
 ///
 /// # Errors
-/// Names every file that cannot be compared, every prediction without reference, and, unless
-/// [`Options::missing`] says otherwise, every reference without prediction.
-pub fn evaluate(predicted: &Path, reference: &Path, options: &Options) -> Result<Evaluation> {
-    let mut files = pairs::find(predicted, reference, options.task.as_ref())?;
-    let without = |files: &Files| files.predicted.is_none();
-    let names: Vec<String> = files.iter().filter(|f| without(f)).map(|f| f.name.clone()).collect();
-    ensure!(names.len() < files.len(), "expected predictions of these references, found none");
+/// Errors with every file that cannot be compared, with every prediction without a reference, and,
+/// with [`Missing::Refuse`], with every reference without a prediction.
+pub fn evaluate(
+    predicted: &Path,
+    reference: &Path,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Evaluation> {
+    let mut pairs = pairs::find(predicted, reference, options.task.as_ref(), reporter)?;
+    let missing = pairs.iter().filter(|pair| pair.predicted.is_none());
+    let missing: Vec<String> = missing.map(|pair| pair.name.clone()).collect();
+    ensure!(missing.len() < pairs.len(), "expected predictions of these references, found none");
     let mut skipped = Vec::new();
     match options.missing {
         Missing::Worst => {}
         Missing::Skip => {
-            files.retain(|files| !without(files));
-            skipped = names;
+            pairs.retain(|pair| pair.predicted.is_some());
+            skipped = missing;
         }
         Missing::Refuse => ensure!(
-            names.is_empty(),
+            missing.is_empty(),
             "expected a prediction for each of {} references, found none for {}:\n  {}\n\
              --missing worst scores them as the worst, --missing skip leaves them out",
-            files.len(),
-            names.len(),
-            names.join("\n  ")
+            pairs.len(),
+            missing.len(),
+            missing.join("\n  ")
         ),
     }
-    let budget = Budget::new(WHOLE_BYTES);
+    let budget = Budget::new(MAX_BYTES_AT_ONCE);
     let regions = match &options.task {
         Some(task) => task.regions.clone(),
-        None => task::regions_present(&files, &budget)?,
+        None => task::regions_present(&pairs, &budget, reporter)?,
     };
     let warnings = WarningCounts::default();
-    let cases = for_all("scoring", &files, |files| {
-        score_case(files, &regions, options, &budget, &warnings)
-    })?;
+    let scorer = CaseScorer { regions: &regions, options, budget: &budget, warnings: &warnings };
+    let cases = for_all_pairs("scoring", &pairs, reporter, |pair| scorer.score(pair))?;
     let Settings { rule, tolerance_mm, surface } = options.settings;
     let task = options.task.as_ref().map(|task| task.name.clone());
     let warnings = warnings.lines();
     Ok(Evaluation { task, regions, rule, tolerance_mm, surface, cases, skipped, warnings })
 }
 
-/// Does something for every case in parallel, and lists all that fail.
-fn for_all<T: Send>(
-    what: &str,
-    files: &[Files],
-    work: impl Fn(&Files) -> Result<T> + Sync,
+/// Calls `process` for every pair, in parallel.
+///
+/// # Errors
+/// Errors with a list of all pairs for which `process` failed.
+fn for_all_pairs<T: Send>(
+    task: &str,
+    pairs: &[CasePair],
+    reporter: &dyn Reporter,
+    process: impl Fn(&CasePair) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
-    let bar = progress::bar(what, files.len() as u64);
-    let work = |files: &Files| {
-        let done = work(files);
-        bar.inc(1);
-        done
+    let progress = reporter.start_task(task, Some(pairs.len() as u64));
+    let process = |pair: &CasePair| {
+        let result = process(pair);
+        progress.advance();
+        result
     };
-    let results: Vec<Result<T>> = files.par_iter().map(work).collect();
-    bar.finish_and_clear();
+    let results: Vec<Result<T>> = pairs.par_iter().map(process).collect();
     let failed = results.iter().filter_map(|result| result.as_ref().err());
     let failed: Vec<String> = failed.map(|error| format!("  {error:#}")).collect();
     ensure!(
         failed.is_empty(),
         "{} of {} cases cannot be compared:\n{}",
         failed.len(),
-        files.len(),
+        pairs.len(),
         failed.join("\n")
     );
     results.into_iter().collect()
 }
 
-fn score_case(
-    files: &Files,
-    regions: &[Region],
-    options: &Options,
-    budget: &Budget,
-    warnings: &WarningCounts,
-) -> Result<CaseScores> {
-    let scoring = |voxels: u64, _| voxels.saturating_mul(BYTES_PER_VOXEL);
-    let mut needed = ScanBytes::working_bytes(&files.reference, scoring)?;
-    if let Some(file) = &files.predicted {
-        // On the reference's grid, or refused.
-        needed += ScanBytes::working_bytes(file, |_, _| 0)?;
-    }
-    let _held = budget.take(needed);
-    let reference = read_labels(&files.reference, None, options, warnings)?;
-    let settings = &options.settings;
-    let Some(file) = &files.predicted else {
-        let scores =
-            regions.iter().map(|r| metrics::missing_scores(&reference, &r.labels, settings));
-        let lesions = regions.iter().map(|r| missing_lesions(&reference, &r.labels));
-        return Ok(CaseScores {
-            name: files.name.clone(),
-            has_prediction: false,
-            scores: scores.collect(),
-            lesions: options.lesion_wise.then(|| lesions.collect()),
-        });
-    };
-    let predicted = read_labels(file, Some(reference.grid()), options, warnings)?;
-    let scores = regions.iter().map(|r| score(&predicted, &reference, &r.labels, settings));
-    let lesions =
-        regions.iter().map(|r| lesion_scores(&predicted, &reference, &r.labels, settings.surface));
-    Ok(CaseScores {
-        name: files.name.clone(),
-        has_prediction: true,
-        scores: scores.collect(),
-        lesions: options.lesion_wise.then(|| lesions.collect()),
-    })
+/// Scores cases one by one.
+struct CaseScorer<'a> {
+    regions: &'a [Region],
+    options: &'a Options,
+    budget: &'a Budget,
+    warnings: &'a WarningCounts,
 }
 
-/// As a message that ends with the file, without a source that would be told once more.
+impl CaseScorer<'_> {
+    fn score(&self, pair: &CasePair) -> Result<CaseScores> {
+        let scoring_bytes = |voxels: u64, _| voxels.saturating_mul(BYTES_PER_VOXEL);
+        let mut needed_bytes = ScanBytes::working_bytes(&pair.reference, scoring_bytes)?;
+        if let Some(file) = &pair.predicted {
+            // The prediction has the reference's size, or is refused.
+            needed_bytes += ScanBytes::working_bytes(file, |_, _| 0)?;
+        }
+        let _reserved = self.budget.take(needed_bytes);
+        let Options { settings, lesion_wise, .. } = self.options;
+        let reference = read_labels(&pair.reference, None, self.options, self.warnings)?;
+        let regions = self.regions.iter().map(|region| &region.labels[..]);
+        let Some(file) = &pair.predicted else {
+            let scores = regions.clone().map(|r| metrics::missing_scores(&reference, r, settings));
+            let lesions = regions.map(|region| missing_lesions(&reference, region));
+            return Ok(CaseScores {
+                name: pair.name.clone(),
+                has_prediction: false,
+                scores: scores.collect(),
+                lesions: lesion_wise.then(|| lesions.collect()),
+            });
+        };
+        let predicted = read_labels(file, Some(reference.grid()), self.options, self.warnings)?;
+        let scores = regions.clone().map(|r| score(&predicted, &reference, r, settings));
+        let lesions = regions.map(|r| lesion_scores(&predicted, &reference, r, settings.surface));
+        Ok(CaseScores {
+            name: pair.name.clone(),
+            has_prediction: true,
+            scores: scores.collect(),
+            lesions: lesion_wise.then(|| lesions.collect()),
+        })
+    }
+}
+
+/// Converts an error to a message that ends with the file. The error is no source of the message,
+/// because it would be printed again.
 fn in_file(file: &Path) -> impl Fn(model_core::Error) -> anyhow::Error {
     move |error| anyhow::Error::msg(error.in_file(file.display().to_string()).to_string())
 }
 
-/// A label map on the grid that is given, whose codes are of the task's scheme, where there is one.
+/// Reads a label map, on `grid` if it is given. Errors if the task does not name a label's code.
 fn read_labels(
     file: &Path,
     grid: Option<&Grid>,
@@ -237,44 +247,45 @@ fn read_labels(
 }
 
 impl Evaluation {
-    /// Each region's Dice over the cases.
+    /// Returns the summary of each region's Dice over the cases.
     pub fn summaries(&self) -> Vec<Summary> {
-        (0..self.regions.len()).map(|region| self.summary(region, &MEASURES[0])).collect()
+        (0..self.regions.len()).map(|region| self.summary(region, &REGION_MEASURES[0])).collect()
     }
 
-    /// One measure of one region over the cases.
+    /// Returns the summary of a region's measure over the cases.
     pub fn summary(&self, region: usize, measure: &Measure<Scores>) -> Summary {
-        let values = self.cases.iter().map(|case| (measure.of)(&case.scores[region]));
+        let values = self.cases.iter().map(|case| (measure.value)(&case.scores[region]));
         Summary::from_scores(&values.collect::<Vec<f64>>())
     }
 
-    /// One measure of one region over the cases' lesions; none where those were not scored.
+    /// Returns the summary of a lesion measure of a region over the cases, or `None` if lesions were
+    /// not scored.
     pub fn lesion_summary(
         &self,
         region: usize,
         measure: &Measure<LesionScores>,
     ) -> Option<Summary> {
-        let value = |case: &CaseScores| Some((measure.of)(&case.lesions.as_ref()?[region]));
+        let value = |case: &CaseScores| Some((measure.value)(&case.lesions.as_ref()?[region]));
         let values = self.cases.iter().map(value).collect::<Option<Vec<f64>>>()?;
         Some(Summary::from_scores(&values))
     }
 
-    /// Writes every case's scores as CSV, a row for each case and region; a score that the rule does
-    /// not give is an empty field.
+    /// Writes the scores of all cases as CSV, with a row for each case and region. A missing score is
+    /// an empty field.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Errors if the file cannot be written.
     pub fn write_csv(&self, file: &Path) -> Result<()> {
         outputs::write(Output::ScoresCsv, file, &self.csv()?)
     }
 
-    /// Writes all scores, their summary and definitions as JSON; a score that the rule does not give
-    /// is null.
+    /// Writes all scores, their summaries and definitions as JSON. A missing score is null.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Errors if the file cannot be written.
     pub fn write_json(&self, file: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(&self.json()).context("cannot write as JSON")?;
+        let text = serde_json::to_string_pretty(&self.json())
+            .context("cannot write the scores as JSON")?;
         outputs::write(Output::ScoresJson, file, text.as_bytes())
     }
 }

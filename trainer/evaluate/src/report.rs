@@ -1,33 +1,33 @@
-//! An evaluation as text for a person.
+//! The printed report of an evaluation.
 
 use model_core::metrics::{LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, Summary, Surface};
 
-use super::{CaseScores, Evaluation, LESION_MEASURES, MEASURES};
+use super::{CaseScores, Evaluation, LESION_MEASURES, REGION_MEASURES};
 
 mod cases;
 
-/// Names are cut to this many characters, so that columns stay on a screen.
-const MAX_NAME: usize = 40;
+/// The longest name in characters, so that the columns fit on a screen.
+const MAX_NAME_CHARS: usize = 40;
 
 impl Evaluation {
-    /// The report as text: the summary of each region, the cases with the lowest Dice, and what the
-    /// numbers mean.
+    /// Formats the report: the summary of each region, the cases with the lowest Dice, and the
+    /// definitions of the scores.
     pub fn report(&self) -> String {
-        let mut text = self.head();
+        let mut text = self.heading();
         match &self.cases[..] {
-            [case] => text += &self.only_case(case),
+            [case] => text += &self.single_case(case),
             _ => text += &self.summary_table(),
         }
         text += &self.lesion_counts();
         if self.cases.len() > 1 {
             text += &self.lowest_cases();
         }
-        text += &self.missing();
+        text += &self.missing_predictions();
         self.warnings.iter().for_each(|warning| text += &format!("\n{warning}\n"));
-        text + &self.meanings()
+        text + &self.definitions()
     }
 
-    fn head(&self) -> String {
+    fn heading(&self) -> String {
         let task = self.task.as_ref().map_or(String::new(), |task| format!(" of {task}"));
         format!(
             "{}, {}{task}\n\n",
@@ -36,22 +36,22 @@ impl Evaluation {
         )
     }
 
-    /// A case's scores, a line for each region.
-    fn only_case(&self, case: &CaseScores) -> String {
+    /// Formats the scores of the only case, with a line for each region.
+    fn single_case(&self, case: &CaseScores) -> String {
         let width = self.region_width();
         let lesions = case.lesions.as_ref();
-        let mut text = format!("{:width$}", cut(&case.name));
-        let of_lesions = LESION_MEASURES.iter().map(|m| m.title).filter(|_| lesions.is_some());
-        let titles = MEASURES.iter().map(|measure| measure.title).chain(of_lesions);
+        let mut text = format!("{:width$}", shortened(&case.name));
+        let lesion_titles = LESION_MEASURES.iter().map(|m| m.title).filter(|_| lesions.is_some());
+        let titles = REGION_MEASURES.iter().map(|measure| measure.title).chain(lesion_titles);
         titles.for_each(|title| text += &format!("  {title:>8}"));
         for (n, region) in self.regions.iter().enumerate() {
-            text += &format!("\n{:width$}", cut(&region.name));
+            text += &format!("\n{:width$}", shortened(&region.name));
             let mut add = |value: f64, title: &str, digits: usize| {
-                text += &format!("  {}", cell(value, digits, length(title).max(8)));
+                text += &format!("  {}", cell(value, digits, text_width(title).max(8)));
             };
-            MEASURES.iter().for_each(|m| add((m.of)(&case.scores[n]), m.title, m.digits));
+            REGION_MEASURES.iter().for_each(|m| add((m.value)(&case.scores[n]), m.title, m.digits));
             if let Some(lesions) = lesions {
-                LESION_MEASURES.iter().for_each(|m| add((m.of)(&lesions[n]), m.title, m.digits));
+                LESION_MEASURES.iter().for_each(|m| add((m.value)(&lesions[n]), m.title, m.digits));
             }
         }
         if self.regions.len() > 1 {
@@ -63,7 +63,7 @@ impl Evaluation {
 
     fn region_width(&self) -> usize {
         let names = self.regions.iter().map(|region| &region.name[..]);
-        width("mean of the regions", names)
+        column_width("mean of the regions", names)
     }
 
     fn summary_table(&self) -> String {
@@ -73,14 +73,14 @@ impl Evaluation {
             "region", "", "mean", "median", "sd", "min", "max", "n"
         );
         for (n, region) in self.regions.iter().enumerate() {
-            let mut name = cut(&region.name);
+            let mut name = shortened(&region.name);
             let mut row = |title: &str, digits: usize, summary: Summary| {
-                let Summary { n, mean, median, deviation, min: least, max: most } = summary;
-                let cells = [mean, median, deviation, least, most].map(|x| cell(x, digits, 9));
+                let Summary { n, mean, median, deviation, min, max } = summary;
+                let cells = [mean, median, deviation, min, max].map(|x| cell(x, digits, 9));
                 text += &format!("{name:width$}  {title:14} {} {n:>6}\n", cells.join(" "));
                 name.clear();
             };
-            for measure in &MEASURES {
+            for measure in &REGION_MEASURES {
                 row(measure.title, measure.digits, self.summary(n, measure));
             }
             for measure in &LESION_MEASURES {
@@ -104,7 +104,7 @@ impl Evaluation {
             if lesions.is_empty() {
                 continue;
             }
-            let sum = |of: fn(&LesionScores) -> usize| lesions.iter().map(of).sum::<usize>();
+            let sum = |count: fn(&LesionScores) -> usize| lesions.iter().map(count).sum::<usize>();
             text += &format!(
                 "{}: {}, {} missed; {}; {} of at most {MIN_LESION_MM3} mm³ left out\n",
                 region.name,
@@ -117,13 +117,13 @@ impl Evaluation {
         if text.is_empty() { text } else { format!("\n{text}") }
     }
 
-    fn missing(&self) -> String {
+    fn missing_predictions(&self) -> String {
         let mut text = String::new();
-        let worst = self.cases.iter().filter(|case| !case.has_prediction).count();
-        if worst > 0 {
+        let num_worst = self.cases.iter().filter(|case| !case.has_prediction).count();
+        if num_worst > 0 {
             text += &format!(
                 "\n{} without a prediction, scored as the rule's worst\n",
-                count(worst, "reference")
+                count(num_worst, "reference")
             );
         }
         if !self.skipped.is_empty() {
@@ -136,16 +136,16 @@ impl Evaluation {
         text
     }
 
-    fn meanings(&self) -> String {
+    fn definitions(&self) -> String {
         let mut text = format!(
             "\nempty regions, rule {}: {}\nn: cases with a score; sd: standard deviation of a sample\n",
             self.rule.name(),
             self.rule.describe()
         );
-        for (name, meaning) in self.surface.definitions() {
-            let at =
+        for (name, definition) in self.surface.definitions() {
+            let tolerance =
                 if name == "NSD" { format!(" at {} mm", self.tolerance_mm) } else { String::new() };
-            text += &format!("{name}{at}: {meaning}\n");
+            text += &format!("{name}{tolerance}: {definition}\n");
         }
         if self.cases.iter().any(|case| case.lesions.is_some()) {
             text += &format!(
@@ -158,28 +158,31 @@ impl Evaluation {
     }
 }
 
+/// Formats a score. A missing score is a dash.
 fn cell(value: f64, digits: usize, width: usize) -> String {
     if value.is_nan() { format!("{:>width$}", "-") } else { format!("{value:>width$.digits$}") }
 }
 
+/// Formats a number of things.
 fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
-fn cut(name: &str) -> String {
-    match name.char_indices().nth(MAX_NAME) {
+/// Shortens a name to [`MAX_NAME_CHARS`].
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(MAX_NAME_CHARS) {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.to_string(),
     }
 }
 
-fn length(text: &str) -> usize {
+fn text_width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Of a column that holds these names.
-fn width<'a>(least: &str, names: impl Iterator<Item = &'a str>) -> usize {
-    names.map(|name| length(&cut(name))).fold(length(least).max(6), usize::max)
+/// Returns the width of a column that holds a title and names.
+fn column_width<'a>(title: &str, names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(|name| text_width(&shortened(name))).fold(text_width(title).max(6), usize::max)
 }
 
 #[cfg(test)]
@@ -223,18 +226,18 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_cases_come_first_and_fit_a_screen() {
+    fn the_lowest_cases_come_first_and_the_table_fits_on_a_screen() {
         for num_regions in [2, 20] {
             let report = evaluation(num_regions, 30).report();
             assert!(report.contains("lowest 10 of 30 cases") && !report.contains("case 19 "));
-            let place = |name: &str| report.find(name).unwrap();
-            assert!(place("case 29 ") < place("case 20 "), "{report}");
+            let position = |name: &str| report.find(name).unwrap();
+            assert!(position("case 29 ") < position("case 20 "), "{report}");
             let definitions = report.find("empty regions").unwrap();
-            let widest = report[..definitions].lines().map(length).max().unwrap();
+            let widest = report[..definitions].lines().map(text_width).max().unwrap();
             assert!(widest <= 100, "{widest}\n{report}");
         }
         let report = evaluation(2, 3).report();
-        // What has no score stands last, and is counted.
+        // A case without a score comes last and is not counted.
         assert!(report.find("case 1 ").unwrap() > report.find("case 0 ").unwrap(), "{report}");
         assert!(report.lines().any(|l| l.contains("Dice") && l.ends_with("     2")), "{report}");
     }

@@ -4,14 +4,15 @@ use anyhow::Result;
 use model_core::metrics::{LesionScores, Scores, Summary};
 use serde::Serialize;
 
-use super::{Evaluation, LESION_MEASURES, MEASURES};
+use super::{Evaluation, LESION_MEASURES, REGION_MEASURES};
 use trainer_run::DISCLAIMER;
 
-/// Which form the JSON has.
+/// The version of the JSON format.
 const VERSION: u32 = 1;
 
+/// An evaluation as JSON.
 #[derive(Serialize)]
-pub(super) struct Json<'a> {
+pub(super) struct JsonEvaluation<'a> {
     version: u32,
     disclaimer: &'static str,
     software: &'static str,
@@ -53,23 +54,23 @@ struct JsonScores<'a> {
 }
 
 fn summary(summary: Summary) -> serde_json::Value {
-    let Summary { n, mean, median, deviation, min: least, max: most } = summary;
+    let Summary { n, mean, median, deviation, min, max } = summary;
     serde_json::json!({
-        "n": n, "mean": mean, "median": median, "standard_deviation": deviation, "min": least,
-        "max": most,
+        "n": n, "mean": mean, "median": median, "standard_deviation": deviation, "min": min,
+        "max": max,
     })
 }
 
 impl Evaluation {
-    /// The mean over regions of their mean Dice; NaN where a region has no score at all.
+    /// Returns the mean over the regions of their mean Dice. NaN if a region has no score in any case.
     pub fn mean_dice(&self) -> f64 {
         let summaries = self.summaries();
         summaries.iter().map(|summary| summary.mean).sum::<f64>() / summaries.len() as f64
     }
 
-    pub(super) fn json(&self) -> Json<'_> {
+    pub(super) fn json(&self) -> JsonEvaluation<'_> {
         let regions = self.regions.iter().enumerate().map(|(n, region)| {
-            let scores = MEASURES
+            let scores = REGION_MEASURES
                 .iter()
                 .map(|measure| (measure.name.to_string(), summary(self.summary(n, measure))));
             let lesions = LESION_MEASURES.iter().filter_map(|measure| {
@@ -91,7 +92,7 @@ impl Evaluation {
         });
         let definitions =
             self.surface.definitions().map(|(name, text)| (name.to_string(), text.into()));
-        Json {
+        JsonEvaluation {
             version: VERSION,
             disclaimer: DISCLAIMER,
             software: concat!("rewind ", env!("CARGO_PKG_VERSION")),
@@ -113,7 +114,7 @@ impl Evaluation {
         let mut csv = csv::Writer::from_writer(Vec::new());
         let has_lesions = self.cases.iter().any(|case| case.lesions.is_some());
         let mut header = vec!["case", "region"];
-        header.extend(MEASURES.iter().map(|measure| measure.name));
+        header.extend(REGION_MEASURES.iter().map(|measure| measure.name));
         if has_lesions {
             header.extend(LESION_MEASURES.iter().map(|measure| measure.name));
             header.extend(["num_lesions", "num_missed", "num_false_positives", "num_small"]);
@@ -123,10 +124,11 @@ impl Evaluation {
         for case in &self.cases {
             for (n, (region, scores)) in self.regions.iter().zip(&case.scores).enumerate() {
                 let mut fields = vec![case.name.clone(), region.name.clone()];
-                fields.extend(MEASURES.iter().map(|measure| number((measure.of)(scores))));
+                fields
+                    .extend(REGION_MEASURES.iter().map(|measure| number((measure.value)(scores))));
                 if let Some(lesions) = case.lesions.as_ref().map(|lesions| &lesions[n]) {
-                    let of_lesions = LESION_MEASURES.iter();
-                    fields.extend(of_lesions.map(|measure| number((measure.of)(lesions))));
+                    let measures = LESION_MEASURES.iter();
+                    fields.extend(measures.map(|measure| number((measure.value)(lesions))));
                     let counts = [
                         lesions.num_lesions,
                         lesions.num_missed,
@@ -146,7 +148,7 @@ impl Evaluation {
     }
 }
 
-/// Six digits behind the point; nothing for no score.
+/// Formats a score with six decimals. A missing score is an empty field.
 fn number(value: f64) -> String {
     if value.is_nan() { String::new() } else { format!("{value:.6}") }
 }

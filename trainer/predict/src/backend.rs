@@ -1,4 +1,4 @@
-//! What networks run on: a device of burn's, or the WGSL engine on a GPU.
+//! Where networks run: on a burn device, or on a GPU by the WGSL engine.
 
 use std::rc::Rc;
 
@@ -7,10 +7,10 @@ use burn::tensor::Device;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::wgsl::Gpu;
+use super::wgsl::WgslGpu;
 use trainer_train::device::{self, DeviceId};
 
-/// Which software runs the networks.
+/// The software that runs the networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineName {
@@ -21,13 +21,13 @@ pub enum EngineName {
     Wgsl,
 }
 
-/// What networks run on.
+/// The place where networks run.
 #[derive(Clone)]
 pub enum Backend {
-    /// A device of burn's, without gradients.
+    /// A burn device, without gradients.
     Burn(Device),
-    /// A GPU.
-    Wgsl(Rc<Gpu>),
+    /// A GPU of the WGSL engine.
+    Wgsl(Rc<WgslGpu>),
 }
 
 impl From<&Device> for Backend {
@@ -37,15 +37,15 @@ impl From<&Device> for Backend {
 }
 
 impl Backend {
-    /// The WGSL engine, on the fastest GPU that there is.
+    /// Opens the fastest GPU for the WGSL engine.
     ///
     /// # Errors
-    /// Without a usable GPU.
+    /// Errors if there is no usable GPU.
     pub fn wgsl() -> Result<Backend> {
-        Ok(Backend::Wgsl(Rc::new(Gpu::open()?)))
+        Ok(Backend::Wgsl(Rc::new(WgslGpu::open()?)))
     }
 
-    /// Which it is.
+    /// Returns the software that runs the networks.
     pub fn engine(&self) -> EngineName {
         match self {
             Backend::Burn(_) => EngineName::Burn,
@@ -53,7 +53,7 @@ impl Backend {
         }
     }
 
-    /// Its name for records.
+    /// Returns the device's name for records.
     pub fn describe(&self) -> String {
         match self {
             Backend::Burn(device) => device::describe(device),
@@ -61,7 +61,7 @@ impl Backend {
         }
     }
 
-    /// Whether it is burn's CPU.
+    /// Returns whether networks run on the CPU by burn.
     pub fn is_cpu(&self) -> bool {
         matches!(self, Backend::Burn(device) if DeviceId::of(device).is_cpu())
     }

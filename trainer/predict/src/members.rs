@@ -1,4 +1,4 @@
-//! The models that segment: one, or several that share a task.
+//! The models of a prediction: one model, or several models of one task.
 
 use std::path::{Path, PathBuf};
 
@@ -9,43 +9,43 @@ use model_core::{Bundle, Input, Task, are_same_channels, check_weights};
 use serde::{Deserialize, Serialize};
 
 use super::backend::Backend;
-use super::wgsl::{OnGpu, Planned};
+use super::wgsl::{PlanSummary, WgslNetwork};
 use trainer_run::{cross_validation, run_folder};
 use trainer_train::model;
 
-/// A model where it runs.
+/// A model on its device.
 pub struct Member {
     /// The model.
     pub bundle: Bundle,
-    /// What records call it.
+    /// The model's identity in records.
     pub id: ModelId,
     network: Network,
 }
 
-/// A network where it runs.
-#[allow(clippy::large_enum_variant)] // a member of an ensemble has one
+/// A network on its device.
+#[allow(clippy::large_enum_variant)] // each member has one
 enum Network {
-    /// On a device of burn's.
+    /// On a burn device.
     Burn(Box<UNet3d>, Device),
-    /// On a GPU, by the WGSL engine.
-    Wgsl(OnGpu),
+    /// On a GPU of the WGSL engine.
+    Wgsl(WgslNetwork),
 }
 
-/// Which model it was.
+/// The identity of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelId {
-    /// Its name.
+    /// The model's name.
     pub name: String,
-    /// [`Bundle::hash`]: of its weights as they are used.
+    /// [`Bundle::hash`] of the weights that are used, in hexadecimal.
     pub sha256: String,
 }
 
 impl Member {
-    /// Puts a model where it is to run; the WGSL engine may allocate so much.
+    /// Loads a model onto a device. `max_bytes` limits the allocations of the WGSL engine.
     ///
     /// # Errors
-    /// When the bundle's weights are not those of its network.
-    pub fn new(bundle: Bundle, backend: &Backend, most_bytes: Option<u64>) -> Result<Member> {
+    /// Errors if the bundle's weights are not those of its network.
+    pub fn new(bundle: Bundle, backend: &Backend, max_bytes: Option<u64>) -> Result<Member> {
         let network = match backend {
             Backend::Burn(device) => {
                 let network = model::build(&bundle.card.network, &bundle.weights, device)?;
@@ -53,40 +53,43 @@ impl Member {
             }
             Backend::Wgsl(gpu) => {
                 check_weights(&bundle.card.network, &bundle.weights)?;
-                Network::Wgsl(OnGpu::new(gpu.clone(), most_bytes))
+                Network::Wgsl(WgslNetwork::new(gpu.clone(), max_bytes))
             }
         };
         let id = ModelId { name: bundle.card.name.clone(), sha256: bundle.hash() };
         Ok(Member { bundle, id, network })
     }
 
-    /// The network on a GPU, where the WGSL engine runs it.
-    pub(super) fn on_gpu(&self) -> Option<&OnGpu> {
+    /// Returns the network of the WGSL engine, if that engine runs the model.
+    pub(super) fn wgsl_network(&self) -> Option<&WgslNetwork> {
         match &self.network {
             Network::Burn(..) => None,
             Network::Wgsl(network) => Some(network),
         }
     }
 
-    /// How the WGSL engine ran it, if it did.
-    pub(super) fn planned(&self) -> Option<Planned> {
-        self.on_gpu().and_then(OnGpu::planned)
+    /// Returns the plan that the WGSL engine ran, if that engine runs the model.
+    pub(super) fn last_plan(&self) -> Option<PlanSummary> {
+        self.wgsl_network().and_then(WgslNetwork::last_plan)
     }
 
-    /// The logits of all of an input, `[output][k][j][i]`; `tell` hears how far it is.
+    /// Computes the logits of an input. `on_progress` receives texts about the progress.
+    ///
+    /// # Shapes
+    /// - input: `[channel][k][j][i]`
+    /// - output: `[output][k][j][i]`
     ///
     /// # Errors
-    /// What the WGSL engine reports.
-    pub fn logits(&self, input: &Input, tell: &mut dyn FnMut(String)) -> Result<Vec<f32>> {
+    /// The errors of the WGSL engine.
+    pub fn logits(&self, input: &Input, on_progress: &mut dyn FnMut(String)) -> Result<Vec<f32>> {
         match &self.network {
             Network::Burn(network, device) => Ok(model::logits(network, input, device)),
-            Network::Wgsl(network) => network.logits(&self.bundle, input, tell),
+            Network::Wgsl(network) => network.logits(&self.bundle, input, on_progress),
         }
     }
 }
 
-/// The folders of runs that paths name: themselves, or the folds of the cross-validation in them;
-/// files as they are.
+/// Replaces each folder of a cross-validation by the folders of its folds.
 pub fn expand(paths: &[PathBuf]) -> Vec<PathBuf> {
     let runs = |path: &PathBuf| match cross_validation::folders(path) {
         folds if folds.is_empty() => vec![path.clone()],
@@ -95,60 +98,62 @@ pub fn expand(paths: &[PathBuf]) -> Vec<PathBuf> {
     paths.iter().flat_map(runs).collect()
 }
 
-/// Reads models that are to answer together.
+/// Reads the models of an ensemble.
 ///
 /// # Errors
-/// When one cannot be read, or they do not share a task.
+/// Errors if a model cannot be read, if the tasks differ, or if two models are equal.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Bundle>> {
     let bundles: Vec<Bundle> =
         paths.iter().map(|path| run_folder::read_bundle(path)).collect::<Result<_>>()?;
     for (n, bundle) in bundles.iter().enumerate() {
         let (first, task) = (&bundles[0].card.task, &bundle.card.task);
         ensure!(
-            same_question(first, task),
+            are_same_tasks(first, task),
             "expected models of one task, found {} and {} (in {})",
-            question(first),
-            question(task),
+            describe(first),
+            describe(task),
             paths[n].display()
         );
-        if let Some(twin) = bundles[..n].iter().position(|other| other.weights == bundle.weights) {
-            let (a, b) = (paths[twin].display(), paths[n].display());
+        if let Some(equal) = bundles[..n].iter().position(|other| other.weights == bundle.weights) {
+            let (a, b) = (paths[equal].display(), paths[n].display());
             anyhow::bail!("expected different models, found the same twice: {a} and {b}");
         }
     }
     Ok(bundles)
 }
 
-/// Refuses a data set whose labels answer another question than the models were asked: by its codes
-/// alone it would give scores that mean nothing.
+/// Checks that a data set's labels mean the same as the models'. With other meanings of the same
+/// codes, the scores would mean nothing.
 ///
 /// # Errors
-/// Names both questions, and the data set.
-pub(super) fn check_answers(task: &Task, of_data_set: &Task, path: &Path) -> Result<()> {
+/// Errors with both tasks and the data set.
+pub(super) fn check_same_labels(task: &Task, data_set_task: &Task, path: &Path) -> Result<()> {
     ensure!(
-        are_same_channels(&task.channels, &of_data_set.channels) && same_answer(task, of_data_set),
+        are_same_channels(&task.channels, &data_set_task.channels)
+            && have_same_outputs(task, data_set_task),
         "expected a data set of the models' task, {}, found {}; a --task that training was given in \
          place of the data set's own is needed here too (in {})",
-        question(task),
-        question(of_data_set),
+        describe(task),
+        describe(data_set_task),
         path.display()
     );
     Ok(())
 }
 
-/// Whether outputs of networks for these tasks mean the same. Names and colors do not matter.
-fn same_question(a: &Task, b: &Task) -> bool {
-    a.channels == b.channels && same_answer(a, b)
+/// Returns whether networks of two tasks have the same inputs and outputs. Names and colors may differ.
+fn are_same_tasks(a: &Task, b: &Task) -> bool {
+    a.channels == b.channels && have_same_outputs(a, b)
 }
 
-fn same_answer(a: &Task, b: &Task) -> bool {
+fn have_same_outputs(a: &Task, b: &Task) -> bool {
     let regions = |task: &Task| -> Vec<(Vec<u8>, u8)> {
         task.regions.iter().map(|region| (region.labels.clone(), region.writes)).collect()
     };
     a.head == b.head && a.output_codes() == b.output_codes() && regions(a) == regions(b)
 }
 
-fn question(task: &Task) -> String {
+/// Describes a task in an error.
+fn describe(task: &Task) -> String {
     let regions: Vec<String> =
         task.regions.iter().map(|region| format!("{} {:?}", region.name, region.labels)).collect();
     format!("{:?} ({}; {})", task.name, task.channels.join(", "), regions.join(", "))
@@ -159,13 +164,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tasks_with_other_codes_or_channels_are_other_questions() {
+    fn tasks_with_other_codes_or_channels_differ() {
         let [a, mut b] = ["brats2021", "brats2023"].map(|name| Task::builtin(name).unwrap());
-        assert!(!same_question(&a, &b), "the enhancing tumor is another code");
+        assert!(!are_same_tasks(&a, &b), "the enhancing tumor has another code");
         b = Task { name: "mine".into(), ..a.clone() };
-        assert!(same_question(&a, &b));
+        assert!(are_same_tasks(&a, &b));
         b.channels.swap(0, 1);
-        assert!(!same_question(&a, &b));
-        assert!(question(&a).contains("enhancing tumor [4]"), "{}", question(&a));
+        assert!(!are_same_tasks(&a, &b));
+        assert!(describe(&a).contains("enhancing tumor [4]"), "{}", describe(&a));
     }
 }

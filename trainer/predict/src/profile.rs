@@ -1,10 +1,11 @@
-//! How well each model of an ensemble does on known cases, and the choice, for a new scan, of the
-//! one that predicts it (Pendse et al. 2020, "Ensemble").
+//! The Dice of each model of an ensemble on known cases, and the selection of a model for a new scan
+//! (Pendse et al. 2020, "Ensemble").
 //!
 //! d_i is the distance of the scan's histograms to those of profiled case i ([`chi_square`]), and
-//! Dice_m(i) the mean Dice of model m on it. As printed, the model with the lowest Σ d_i · Dice_m(i)
-//! predicts. That sum is lowest for a model that is bad everywhere, so `similarity` asks instead
-//! for the highest mean of Dice_m(i) weighted by 1 / (ε + d_i): who does best on scans like this.
+//! Dice_m(i) is the mean Dice of model m on that case. The paper selects the model with the lowest
+//! Σ d_i · Dice_m(i). That sum is lowest for a model that is bad on every case. So `similarity` selects
+//! the model with the highest mean of Dice_m(i) weighted by 1 / (ε + d_i), which is the best model on
+//! similar cases.
 
 use anyhow::{Context, Result, bail, ensure};
 use model_core::{Foreground, NUM_BINS, chi_square};
@@ -15,7 +16,8 @@ use super::record::MadeBy;
 use super::settings::Ensemble;
 use trainer_run::DISCLAIMER;
 
-/// ε: a profiled case that is the scan itself counts as a thousand that have nothing of it.
+/// ε: a profiled case equal to the scan weighs as much as a thousand cases that share no intensity
+/// with it.
 const EPSILON: f64 = 1e-3;
 
 /// The version that this code writes and reads.
@@ -24,64 +26,64 @@ const VERSION: u32 = 2;
 /// The largest profile that is read: thousands of cases of four channels.
 pub const MAX_BYTES: u64 = 256 << 20;
 
-/// Known cases, and every model's Dice on them.
+/// The Dice of each model on known cases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// That this is for research only.
+    /// The statement that this is for research only.
     pub disclaimer: String,
-    /// Version of this file's form.
+    /// The version of the file format.
     pub version: u32,
-    /// Whose voxels the histograms count.
+    /// The foreground whose voxels the histograms count.
     pub foreground: Foreground,
-    /// The models, in the order of every case's `dice`, and how each was run.
+    /// The models, in the order of each case's `dice`, and their settings.
     pub made_by: MadeBy,
     /// The cases.
-    pub cases: Vec<Profiled>,
-    /// Whether all cases that were asked for are there; else the profile was interrupted.
+    pub cases: Vec<ProfiledCase>,
+    /// Whether all requested cases are in the profile. False if it was interrupted.
     pub is_complete: bool,
 }
 
 /// A known case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Profiled {
-    /// Its name.
+pub struct ProfiledCase {
+    /// The case's name.
     pub name: String,
     /// SHA-256 over its files, in hexadecimal.
     pub sha256: String,
-    /// For each model its Dice, the mean over the task's regions.
+    /// The mean Dice of each model over the task's regions.
     pub dice: Vec<f64>,
-    /// For each channel its histogram.
+    /// The histogram of each channel.
     pub histograms: Vec<Vec<f64>>,
 }
 
-/// Which model predicts a scan, and by what.
+/// The model that was selected for a scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Selection {
-    /// The place of the model that predicts.
+    /// The model's index.
     pub chosen: usize,
-    /// Every model's score: the highest is chosen by `similarity`, the lowest by `literal`.
+    /// The score of each model. `similarity` selects the highest, `literal` the lowest.
     pub scores: Vec<f64>,
 }
 
 impl Profile {
-    /// Of models that are run like this, without cases yet.
+    /// Returns a profile without cases.
     pub fn new(foreground: Foreground, made_by: MadeBy) -> Profile {
         let (version, disclaimer) = (VERSION, DISCLAIMER.to_string());
         let (cases, is_complete) = (Vec::new(), false);
         Profile { disclaimer, version, foreground, made_by, cases, is_complete }
     }
 
-    /// Reads a profile, and checks all that is computed with.
+    /// Reads and checks a profile.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Errors if the text is not a profile of this version, or if a number is missing or out of range.
     pub fn parse(json: &[u8]) -> Result<Profile> {
         #[derive(Deserialize)]
-        struct Form {
+        struct Version {
             version: u32,
         }
         let about = "expected a file that `rewind profile` wrote";
-        let found = serde_json::from_slice::<Form>(json).context(about)?.version;
+        let found = serde_json::from_slice::<Version>(json).context(about)?.version;
         ensure!(
             found == VERSION,
             "expected a profile of version {VERSION}, found {found}; `rewind profile` makes a new one"
@@ -105,20 +107,20 @@ impl Profile {
         Ok(profile)
     }
 
-    /// The profile as this file's text.
+    /// Returns the profile as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a profile is plain data")
     }
 
-    /// The profile of just these models, in their order.
+    /// Returns the profile restricted to these models, in their order.
     ///
     /// # Errors
-    /// When it was interrupted, or does not know them all, or they take other voxels as foreground.
-    pub fn of_models(mut self, ids: &[ModelId], foreground: Foreground) -> Result<Profile> {
+    /// Errors if the profile was interrupted, lacks a model, or has another foreground.
+    pub fn for_models(mut self, ids: &[ModelId], foreground: Foreground) -> Result<Profile> {
         ensure!(
             self.is_complete && !self.cases.is_empty(),
             "expected a complete profile, found {} cases of an interrupted one; `rewind profile` \
-             goes on with it",
+             continues it",
             self.cases.len()
         );
         ensure!(
@@ -127,11 +129,11 @@ impl Profile {
             self.foreground
         );
         let models = &self.made_by.models;
-        let place = |id: &ModelId| models.iter().position(|m| m.sha256 == id.sha256);
-        let mut places = Vec::new();
+        let index_of = |id: &ModelId| models.iter().position(|m| m.sha256 == id.sha256);
+        let mut indices = Vec::new();
         for id in ids {
-            match place(id) {
-                Some(place) => places.push(place),
+            match index_of(id) {
+                Some(index) => indices.push(index),
                 None => bail!(
                     "expected a profile of all models, found none of {} (SHA-256 {})",
                     id.name,
@@ -140,16 +142,16 @@ impl Profile {
             }
         }
         for case in &mut self.cases {
-            case.dice = places.iter().map(|&place| case.dice[place]).collect();
+            case.dice = indices.iter().map(|&index| case.dice[index]).collect();
         }
         self.made_by.models = ids.to_vec();
         Ok(self)
     }
 
-    /// Chooses the model that predicts a scan of these histograms.
+    /// Selects the model for a scan with these histograms.
     ///
     /// # Errors
-    /// When the scan has not as many channels as the profile.
+    /// Errors if the number of channels differs from the profile's.
     pub fn select(&self, histograms: &[Vec<f64>], rule: Ensemble) -> Result<Selection> {
         let expected = self.cases.first().map_or(0, |case| case.histograms.len());
         let found = histograms.len();
@@ -158,11 +160,11 @@ impl Profile {
             self.cases.iter().map(|case| chi_square(histograms, &case.histograms)).collect();
         let dice = |model: usize| self.cases.iter().map(move |case| case.dice[model]);
         let score = |model| score(rule, &distances, dice(model));
-        Ok(selection(rule, (0..self.made_by.models.len()).map(score).collect()))
+        Ok(select_best(rule, (0..self.made_by.models.len()).map(score).collect()))
     }
 }
 
-/// A model's score from the distances of the profiled cases and its Dice on them.
+/// Returns a model's score from the distances of the profiled cases and its Dice on these.
 fn score(rule: Ensemble, distances: &[f64], dice: impl Iterator<Item = f64>) -> f64 {
     let pairs = distances.iter().zip(dice);
     match rule {
@@ -175,8 +177,8 @@ fn score(rule: Ensemble, distances: &[f64], dice: impl Iterator<Item = f64>) -> 
     }
 }
 
-/// The first of the best scores.
-fn selection(rule: Ensemble, scores: Vec<f64>) -> Selection {
+/// Selects the first of the best scores.
+fn select_best(rule: Ensemble, scores: Vec<f64>) -> Selection {
     let is_better = |a: f64, b: f64| if rule == Ensemble::Literal { a < b } else { a > b };
     let better = |best, n| if is_better(scores[n], scores[best]) { n } else { best };
     Selection { chosen: (1..scores.len()).fold(0, better), scores }
@@ -187,14 +189,13 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
 
-    /// Two kinds of scans in two bins; the first model is good on the first kind, the second on the
-    /// other.
+    /// Two cases whose intensities lie in different bins, with the Dice of two models on each.
     fn profile(dice: [[f64; 2]; 2]) -> Profile {
         let id = |n: usize| ModelId { name: format!("m{n}"), sha256: format!("{n}") };
         let made_by = MadeBy::new(vec![id(0), id(1)], &Settings::default(), None);
         let mut profile = Profile::new(Foreground::Whole, made_by);
         for (n, dice) in dice.into_iter().enumerate() {
-            profile.cases.push(Profiled {
+            profile.cases.push(ProfiledCase {
                 name: format!("c{n}"),
                 sha256: String::new(),
                 dice: dice.to_vec(),
@@ -205,7 +206,7 @@ mod tests {
         profile
     }
 
-    /// So much in the first bin, the rest in the second.
+    /// A histogram with the share `first` in the first bin and the rest in the second.
     fn histogram(first: f64) -> Vec<f64> {
         let mut bins = vec![0.0; NUM_BINS];
         (bins[0], bins[1]) = (first, 1.0 - first);
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn similarity_takes_the_model_that_is_good_on_scans_like_this() {
+    fn similarity_selects_the_model_that_is_good_on_similar_scans() {
         let profile = profile([[0.9, 0.5], [0.5, 0.8]]);
         let select = |first| profile.select(&[histogram(first)], Ensemble::Similarity).unwrap();
         assert_eq!(select(1.0).chosen, 0);
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn literal_is_the_printed_sum_and_its_lowest() {
+    fn literal_selects_the_lowest_printed_sum() {
         let profile = profile([[0.9, 0.5], [0.5, 0.8]]);
         // d = (0, 1): scores 0.5 and 0.8.
         let found = profile.select(&[histogram(1.0)], Ensemble::Literal).unwrap();
@@ -236,8 +237,7 @@ mod tests {
         assert_eq!(found.chosen, 1);
     }
 
-    /// The reason why it is not the default: on every scan it prefers the model that is worse on
-    /// every case.
+    /// On every scan the printed rule prefers the model that is worse on every case.
     #[test]
     fn literal_prefers_a_uniformly_worse_model() {
         let profile = profile([[0.9, 0.1], [0.8, 0.2]]);
@@ -248,23 +248,23 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_is_read_back_and_put_in_the_models_order() {
+    fn a_profile_is_read_back_and_reordered_for_the_models() {
         let written = profile([[0.9, 0.5], [0.5, 0.8]]);
         let read = Profile::parse(written.to_json().as_bytes()).unwrap();
         assert_eq!(read, written);
         let swapped: Vec<ModelId> = written.made_by.models.iter().rev().cloned().collect();
-        let found = read.clone().of_models(&swapped, Foreground::Whole).unwrap();
+        let found = read.clone().for_models(&swapped, Foreground::Whole).unwrap();
         assert_eq!(found.cases[0].dice, [0.5, 0.9]);
         let other = ModelId { name: "other".into(), sha256: "x".into() };
-        let error = read.clone().of_models(&[other], Foreground::Whole).unwrap_err().to_string();
+        let error = read.clone().for_models(&[other], Foreground::Whole).unwrap_err().to_string();
         assert!(error.contains("found none of other"), "{error}");
-        assert!(read.clone().of_models(&swapped, Foreground::Otsu).is_err());
+        assert!(read.clone().for_models(&swapped, Foreground::Otsu).is_err());
         let interrupted = Profile { is_complete: false, ..read };
-        assert!(interrupted.of_models(&swapped, Foreground::Whole).is_err());
+        assert!(interrupted.for_models(&swapped, Foreground::Whole).is_err());
     }
 
     #[test]
-    fn a_profile_that_cannot_be_computed_with_is_refused() {
+    fn a_profile_with_numbers_out_of_range_is_refused() {
         let good = profile([[0.9, 0.5], [0.5, 0.8]]).to_json();
         for (from, to) in [
             ("\"version\":2", "\"version\":1"),

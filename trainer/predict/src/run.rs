@@ -1,4 +1,4 @@
-//! Segments scans one after the other, and writes `NAME.nii.gz` with its `NAME.json` for each.
+//! Segments scans one after the other and writes the files of each result.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -8,50 +8,59 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, ensure};
 use model_core::formats::nifti;
 
-use super::fit::Choice;
+use super::extent::ChosenExtent;
 use super::inputs::Inputs;
-pub use super::place::PROBABILITIES;
-use super::place::{ResultPlace, check_names, sources};
 use super::record::{MadeBy, Record, RegionVolume, sha256_of};
+use super::result_files::{ResultFiles, check_names, sources};
 use super::{Prediction, Predictor};
 use trainer_data::data_set::{CaseFiles, LoadedCase, WarningCounts};
+use trainer_run::files;
 use trainer_run::files::lock::{FolderLock, LOCK};
-use trainer_run::{files, progress};
+use trainer_run::reporter::Reporter;
 
-/// What came of the scans.
+/// The outcome of segmenting several scans.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outcome {
-    /// How many were segmented now.
-    pub segmented: usize,
-    /// How many were there already, by the same models and settings.
-    pub kept: usize,
-    /// What is wrong with the others, each with its file.
+    /// The number of scans that were segmented.
+    pub num_segmented: usize,
+    /// The number of existing results of the same models and settings, which were kept.
+    pub num_kept: usize,
+    /// The faults of the other scans, each with its file.
     pub faults: Vec<String>,
-    /// For each way that networks were shown scans, how often, and why at first.
-    pub shown: BTreeMap<String, (usize, String)>,
-    /// What a sliding window means, and maps in half precision, where there were some.
-    pub note: String,
-    /// What a user should know about the scans, such as two voxel sizes in one header.
+    /// For each extent, the number of its uses and the first reason for it.
+    pub extents: BTreeMap<String, (usize, String)>,
+    /// The notes on tiles and on feature maps in f16, if there were any.
+    pub note: Option<String>,
+    /// Warnings about the scans, such as two voxel sizes in one header.
     pub warnings: Vec<String>,
 }
 
+/// A result of a scan.
+enum ScanResult {
+    /// The scan was segmented.
+    New(Record),
+    /// The existing result was kept.
+    Kept(Record),
+}
+
 impl Predictor {
-    /// Segments scans, writes `NAME.nii.gz` and `NAME.json` for each into `out`, and prints the
-    /// volumes of the regions. All scans are tried. Results that are there already are kept where
-    /// the same models and settings made them of the same scan.
+    /// Segments scans and writes `NAME.nii.gz` and `NAME.json` for each into `out`. Reports the
+    /// volumes of the regions as results. All scans are tried. An existing result is kept if the same
+    /// models and settings made it from the same scan.
     ///
-    /// `profile` is the text of the profile that models are selected by. With `overwrite` all
-    /// results are made again. A file that this does not write is never replaced.
+    /// `profile` is the text of the profile by which models are selected. With `overwrite`, existing
+    /// results are made again. Other files are never replaced.
     ///
     /// # Errors
-    /// When a result that is there was made otherwise, `out` cannot be written to, or another process
-    /// writes other results there. What is wrong with a scan is a fault of the outcome.
+    /// Errors if an existing result was made in another way, if `out` cannot be written to, or if
+    /// another process writes other results there. Faults of scans are part of the outcome.
     pub fn write_all(
         &self,
         inputs: &Inputs,
         out: &Path,
         profile: Option<&str>,
         overwrite: bool,
+        reporter: &dyn Reporter,
     ) -> Result<Outcome> {
         let made_by = MadeBy::new(self.ids(), &self.settings, profile);
         let made_by = MadeBy { engine: self.backend.engine(), ..made_by };
@@ -60,174 +69,176 @@ impl Predictor {
         check_names(&inputs.cases, out.join(LOCK.to_uppercase()).exists())?;
         let sources = sources(&inputs.cases);
         let mut outcome = Outcome { faults: inputs.faults.clone(), ..Outcome::default() };
-        // Before hours of work.
-        let is_free = |case: &&CaseFiles| {
-            let place = ResultPlace::new(out, &case.name);
-            place
-                .check(&sources, overwrite)
-                .map_err(|error| outcome.fault(&case.name, &error))
-                .is_ok()
+        // Checked for all scans before hours of work.
+        let is_writable = |case: &&CaseFiles| {
+            let checked = ResultFiles::new(out, &case.name).check(&sources, overwrite);
+            checked.map_err(|error| outcome.add_fault(&case.name, &error, reporter)).is_ok()
         };
-        let cases: Vec<&CaseFiles> = inputs.cases.iter().filter(is_free).collect();
+        let cases: Vec<&CaseFiles> = inputs.cases.iter().filter(is_writable).collect();
         if !overwrite {
-            refuse_others(&cases, out, &made_by)?;
+            refuse_other_results(&cases, out, &made_by)?;
         }
         let names: Vec<&str> = self.task().regions.iter().map(|r| r.name.as_str()).collect();
-        println!("volumes in ml\ncase\t{}", names.join("\t"));
+        reporter.result(&format!("volumes in ml\ncase\t{}", names.join("\t")));
         let warnings = WarningCounts::default();
-        let bar = progress::bar("segmenting", cases.len() as u64);
+        let progress = reporter.start_task("segmenting", Some(cases.len() as u64));
         for case in cases {
-            bar.set_message(case.name.clone());
-            let tell = |text: String| bar.set_message(format!("{}{text}", case.name));
-            let result = self.one(case, out, &made_by, overwrite, tell);
+            progress.describe_item(&case.name);
+            let on_progress =
+                |text: String| progress.describe_item(&format!("{}{text}", case.name));
+            let files = ResultFiles::new(out, &case.name);
+            let result = match overwrite || !files.labels.exists() {
+                true => self.write_result(case, &files, &made_by, on_progress).map(ScanResult::New),
+                false => keep_result(case, &files, &made_by, reporter).map(ScanResult::Kept),
+            };
             match result {
-                Ok((record, is_new)) => {
-                    if outcome.note.is_empty() && !record.note.is_empty() {
-                        progress::line(&bar, told(&record));
+                Ok(result) => {
+                    let (ScanResult::New(record) | ScanResult::Kept(record)) = &result;
+                    if outcome.note.is_none() {
+                        describe_noted_extent(record).iter().for_each(|t| reporter.message(t));
                     }
                     let mut distinct = record.warnings.clone();
                     distinct.dedup();
                     distinct.iter().for_each(|text| warnings.add(text, &case.images[0]));
-                    outcome.note(&record, is_new);
                     let volumes = record.volumes.iter().map(|v| format!("{:.3}", v.volume_ml));
                     let volumes = volumes.collect::<Vec<_>>().join("\t");
-                    bar.suspend(|| println!("{}\t{volumes}", case.name));
+                    reporter.result(&format!("{}\t{volumes}", case.name));
+                    outcome.add_result(&result);
                 }
-                Err(error) => bar.suspend(|| outcome.fault(&case.name, &error)),
+                Err(error) => outcome.add_fault(&case.name, &error, reporter),
             }
-            bar.inc(1);
+            progress.advance();
         }
-        bar.finish_and_clear();
         outcome.warnings = warnings.lines();
         Ok(outcome)
     }
 
-    /// Segments a scan, or finds the result that is there.
-    fn one(
+    /// Segments a scan and writes its result.
+    fn write_result(
         &self,
         case: &CaseFiles,
-        out: &Path,
+        files: &ResultFiles,
         made_by: &MadeBy,
-        overwrite: bool,
-        tell: impl FnMut(String),
-    ) -> Result<(Record, bool)> {
-        let place = ResultPlace::new(out, &case.name);
-        if !overwrite && place.labels.exists() {
-            return kept(&place, &sha256_of(&case.images)?, made_by).map(|record| (record, false));
-        }
+        on_progress: impl FnMut(String),
+    ) -> Result<Record> {
         let started = SystemTime::now();
         let images = CaseFiles { label: None, ..case.clone() };
         let LoadedCase { case: scan, digest, warnings } =
             images.read(self.task(), self.settings.tolerance_voxels)?;
-        let prediction = self.segment(&scan, tell)?;
+        let prediction = self.segment(&scan, on_progress)?;
         let labels = nifti::write_labels(&prediction.labels);
         let probabilities = prediction.probabilities.as_ref();
         let probabilities = probabilities.map(|p| nifti::write_volumes(p)).transpose()?;
-        let mut contents = vec![(&*place.labels, &labels[..])];
-        contents.extend(probabilities.as_ref().map(|bytes| (&*place.probabilities, &bytes[..])));
+        let mut contents = vec![(&*files.labels, &labels[..])];
+        contents.extend(probabilities.as_ref().map(|bytes| (&*files.probabilities, &bytes[..])));
         let digest = hex::encode(digest);
-        let record = self.record(&case.name, digest, made_by, &prediction, started);
+        let record = Record::new(&case.name, digest, made_by.clone(), started);
         let record = Record {
-            written: place.written(&contents),
+            sha256_by_file: files.sha256_by_file(&contents),
             warnings: warnings.into_iter().map(|(text, _)| text).collect(),
-            ..record
+            ..self.describe_prediction(record, &prediction)
         };
-        // The label map goes first and comes last: where it is, its record is its own. Wherever a
-        // kill comes in between, what is there is what the record says.
-        remove(&place.labels)?;
-        // Another result's would pass for this one's.
-        remove(&place.probabilities)?;
-        record.write(&place.record)?;
+        // The label map is removed first and written last: an existing label map has its own record.
+        // A process that is killed in between leaves a record that describes the files that are there.
+        remove_file(&files.labels)?;
+        // Probabilities of the previous result must not be taken for those of this one.
+        remove_file(&files.probabilities)?;
+        record.write(&files.record)?;
         if let Some(bytes) = &probabilities {
-            let folder = files::folder_of(&place.probabilities);
+            let folder = files::folder_of(&files.probabilities);
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
-            files::write(&place.probabilities, bytes)?;
+            files::write(&files.probabilities, bytes)?;
         }
-        files::write(&place.labels, &labels)?;
-        Ok((record, true))
+        files::write(&files.labels, &labels)?;
+        Ok(record)
     }
 
-    fn record(
-        &self,
-        case: &str,
-        scan_sha256: String,
-        made_by: &MadeBy,
-        prediction: &Prediction,
-        started: SystemTime,
-    ) -> Record {
+    fn describe_prediction(&self, record: Record, prediction: &Prediction) -> Record {
         let volume = |region: &model_core::Region| RegionVolume {
             region: region.name.clone(),
             volume_ml: prediction.labels.volume_ml(&region.labels),
         };
-        let record = Record::new(case, scan_sha256, made_by.clone(), started);
         Record {
             selection: prediction.selection.clone(),
             volumes: self.task().regions.iter().map(volume).collect(),
             device: self.backend.describe(),
-            ..record.with_shown(prediction.shown.clone())
+            ..record.with_extents(prediction.extents.clone())
         }
     }
 }
 
 impl Outcome {
-    /// Says what is wrong with a scan, and keeps it.
-    fn fault(&mut self, case: &str, error: &anyhow::Error) {
-        progress::say(format!("{case}: {error:#}"));
-        self.faults.push(format!("{case}: {error:#}"));
+    /// Reports and records the fault of a scan.
+    fn add_fault(&mut self, case: &str, error: &anyhow::Error, reporter: &dyn Reporter) {
+        let fault = format!("{case}: {error:#}");
+        reporter.message(&fault);
+        self.faults.push(fault);
     }
 
-    fn note(&mut self, record: &Record, is_new: bool) {
-        match is_new {
-            true => self.segmented += 1,
-            false => self.kept += 1,
+    fn add_result(&mut self, result: &ScanResult) {
+        let record = match result {
+            ScanResult::New(record) => {
+                self.num_segmented += 1;
+                record
+            }
+            ScanResult::Kept(record) => {
+                self.num_kept += 1;
+                record
+            }
+        };
+        for chosen in &record.extents {
+            let first = || (0, format!("{}: {}", record.case, chosen.reason));
+            self.extents.entry(chosen.to_string()).or_insert_with(first).0 += 1;
         }
-        for choice in &record.shown {
-            let first = || (0, format!("{}: {}", record.case, choice.why));
-            self.shown.entry(choice.to_string()).or_insert_with(first).0 += 1;
-        }
-        if !record.note.is_empty() {
+        if record.note.is_some() {
             self.note.clone_from(&record.note);
         }
     }
 
-    /// How it went, for a person.
+    /// Formats the outcome, without the faults.
     pub fn summary(&self) -> String {
-        let scans = if self.segmented == 1 { "scan" } else { "scans" };
-        let mut text = format!("{} {scans} segmented", self.segmented);
-        if self.kept > 0 {
-            let kept = self.kept;
-            text += &format!(", {kept} were there already by the same models and settings");
+        let scans = if self.num_segmented == 1 { "scan" } else { "scans" };
+        let mut text = format!("{} {scans} segmented", self.num_segmented);
+        if self.num_kept > 0 {
+            let kept = self.num_kept;
+            text += &format!(", {kept} kept: results of the same models and settings");
         }
-        for (extent, (count, why)) in &self.shown {
+        for (extent, (count, reason)) in &self.extents {
             let times = if *count == 1 { "once" } else { &format!("{count} times") };
-            text += &format!("\n{extent}: {times} ({why})");
+            text += &format!("\n{extent}: {times} ({reason})");
         }
-        if !self.note.is_empty() {
-            text += &format!("\n{}", self.note);
-        }
-        self.warnings.iter().for_each(|warning| text += &format!("\n{warning}"));
+        self.note.iter().chain(&self.warnings).for_each(|line| text += &format!("\n{line}"));
         text
     }
 }
 
-/// That a scan was not shown whole, or not in full precision, as it is told when it first happens.
-fn told(record: &Record) -> String {
-    let noted = record.shown.iter().find(|choice: &&Choice| !choice.notes().is_empty());
-    noted.map_or(String::new(), |choice| format!("{}: {choice} ({})", record.case, choice.why))
+/// Describes the first extent of a record that changes the result: tiles, or feature maps in f16.
+fn describe_noted_extent(record: &Record) -> Option<String> {
+    let noted = record.extents.iter().find(|chosen: &&ChosenExtent| !chosen.notes().is_empty())?;
+    Some(format!("{}: {noted} ({})", record.case, noted.reason))
 }
 
-/// The record of the result that lies there, if it is this scan's, made like this.
-fn kept(place: &ResultPlace, scan_sha256: &str, made_by: &MadeBy) -> Result<Record> {
-    let labels = &place.labels;
-    let record = place.record().filter(|record| record.scan_sha256 == scan_sha256);
+/// Returns the record of the existing result.
+///
+/// # Errors
+/// Errors if the result is of another scan, or was made in another way.
+fn keep_result(
+    case: &CaseFiles,
+    files: &ResultFiles,
+    made_by: &MadeBy,
+    reporter: &dyn Reporter,
+) -> Result<Record> {
+    let scan_sha256 = sha256_of(&case.images)?;
+    let labels = &files.labels;
+    let record = files.read_record().filter(|record| record.scan_sha256 == scan_sha256);
     let record = record.with_context(|| {
         format!(
             "expected the result of this scan, found another scan's in {}; --overwrite replaces it",
             labels.display()
         )
     })?;
-    // It may have come since all of them were looked at.
+    // Another process may have written the result since all results were checked.
     let differences = record.made_by.differences(made_by);
     ensure!(
         differences.is_empty(),
@@ -235,38 +246,42 @@ fn kept(place: &ResultPlace, scan_sha256: &str, made_by: &MadeBy) -> Result<Reco
         differences.join("; "),
         labels.display()
     );
-    if place.is_changed(labels, &record)? {
-        let text = "the label map was changed since it was written; the volumes are those of then";
-        progress::say(format!("{}: {text} (in {})", record.case, labels.display()));
+    if files.is_changed(labels, &record)? {
+        reporter.message(&format!(
+            "{}: the label map was changed since it was written; the volumes are those of the \
+             original (in {})",
+            record.case,
+            labels.display()
+        ));
     }
     Ok(record)
 }
 
-/// Removes a file, where there is one.
-fn remove(file: &Path) -> Result<()> {
+/// Removes a file if it exists.
+fn remove_file(file: &Path) -> Result<()> {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         result => result.with_context(|| format!("cannot replace {}", file.display())),
     }
 }
 
-/// Refuses to go on among results that were made otherwise: half of a folder by one model and half
-/// by another looks like one result.
-fn refuse_others(cases: &[&CaseFiles], out: &Path, made_by: &MadeBy) -> Result<()> {
+/// Refuses to continue among results that were made in another way: a folder with results of two
+/// models would look like one result.
+fn refuse_other_results(cases: &[&CaseFiles], out: &Path, made_by: &MadeBy) -> Result<()> {
     let mut others = Vec::new();
     for case in cases {
-        let place = ResultPlace::new(out, &case.name);
-        if let Some(record) = place.record().filter(|_| place.labels.exists()) {
+        let files = ResultFiles::new(out, &case.name);
+        if let Some(record) = files.read_record().filter(|_| files.labels.exists()) {
             let differences = record.made_by.differences(made_by);
             if !differences.is_empty() {
-                others.push(format!("{}: {}", place.labels.display(), differences.join("; ")));
+                others.push(format!("{}: {}", files.labels.display(), differences.join("; ")));
             }
         }
     }
     let listed: Vec<&str> = others.iter().take(5).map(String::as_str).collect();
     ensure!(
         others.is_empty(),
-        "{} results are there that were made otherwise (then, now):\n  {}{}\n--overwrite makes them \
+        "{} existing results were made in another way (then, now):\n  {}{}\n--overwrite makes them \
          again; or give another --out",
         others.len(),
         listed.join("\n  "),

@@ -1,70 +1,73 @@
-//! How scans are segmented: what is asked for, before a scan is seen.
+//! The settings of a segmentation.
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// The axes of a network's input, in the order of its dimensions.
+/// The names of the axes of a network's input, in the order of its dimensions.
 pub const AXES: [&str; 3] = ["right", "front", "top"];
 
-/// What a network is shown at once.
+/// The part of a volume that a network sees at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// The full volume where it fits in memory, else a sliding window.
+    /// The full volume if it fits in memory, else overlapping tiles.
     #[default]
     Auto,
-    /// The full volume, whatever it takes.
+    /// The full volume, whatever memory it needs.
     Full,
-    /// A sliding window, even where the full volume would fit.
-    Sliding,
+    /// Overlapping tiles, even if the full volume fits.
+    #[value(alias = "sliding")]
+    #[serde(rename = "sliding")]
+    Tiles,
 }
 
-/// How several models become one answer.
+/// The combination of several models to one result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ensemble {
     /// The mean of their probabilities.
     #[default]
     Mean,
-    /// The one with the highest Dice on profiled cases, each weighted by 1 / (ε + its distance to
-    /// this scan).
+    /// The model with the highest mean Dice on profiled cases, each weighted by 1 / (ε + its
+    /// distance to this scan).
     Similarity,
-    /// Pendse et al. 2020 as printed: the one with the lowest sum of distance times Dice. A model
-    /// that is worse on every case is preferred by it, so it is not the default of the two.
+    /// The rule that Pendse et al. 2020 print: the model with the lowest sum of distance times Dice.
+    /// It prefers a model that is worse on every case.
     Literal,
 }
 
-/// What the largest-component rule is applied to.
+/// The labels of which only the largest component is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Largest {
-    /// All that is labeled, as one.
+pub enum LargestComponent {
+    /// All labels together.
     Foreground,
-    /// Every region by itself; nested regions stay nested.
+    /// Each region by itself. Nested regions stay nested.
     Regions,
 }
 
-/// How scans are segmented.
+/// The settings of a segmentation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// What a network is shown at once.
+    /// The part of a volume that a network sees at once.
     pub mode: Mode,
-    /// What may be held while segmenting, in bytes; else what the machine has free.
+    /// The memory limit in bytes. By default it is the machine's free memory.
     pub memory_bytes: Option<u64>,
-    /// The sliding window along right, front, top; else the patch that a model was trained on.
-    pub window: Option<[usize; 3]>,
-    /// The share of a window that the next one overlaps.
+    /// The tile along right, front, top. By default it is the model's training patch.
+    pub tile_dims: Option<[usize; 3]>,
+    /// The least share of a tile that overlaps with the next tile.
     pub overlap: f64,
-    /// The axes (right, front, top) along which scans are flipped; the mean over all combinations.
+    /// The axes (right, front, top) along which scans are flipped. Probabilities are averaged over
+    /// all combinations.
     pub flips: [bool; 3],
-    /// How several models become one answer.
+    /// The combination of several models.
     pub ensemble: Ensemble,
-    /// Where only the largest connected part is kept.
-    pub largest: Option<Largest>,
-    /// Whether each region's probabilities are written too.
+    /// The labels of which only the largest component is kept.
+    pub largest_component: Option<LargestComponent>,
+    /// Whether each region's probabilities are returned and written.
     pub probabilities: bool,
-    /// How far apart the files of one case may lie, in voxels.
+    /// The largest distance between the files of one case, in voxels.
     pub tolerance_voxels: f64,
 }
 
@@ -73,11 +76,11 @@ impl Default for Settings {
         Settings {
             mode: Mode::Auto,
             memory_bytes: None,
-            window: None,
+            tile_dims: None,
             overlap: model_core::DEFAULT_OVERLAP,
             flips: [false; 3],
             ensemble: Ensemble::Mean,
-            largest: None,
+            largest_component: None,
             probabilities: false,
             tolerance_voxels: model_core::DEFAULT_TOLERANCE_VOXELS,
         }
@@ -85,26 +88,26 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Refuses values that mean nothing.
+    /// Checks the values.
     ///
     /// # Errors
-    /// Names the option.
+    /// Errors with the option whose value is out of range.
     pub fn check(&self) -> Result<()> {
         let overlap = self.overlap;
         ensure!(
             (0.0..=0.9).contains(&overlap),
             "--overlap: expected a share from 0 to 0.9, found {overlap}"
         );
-        if let Some(window) = self.window {
+        if let Some(tile_dims) = self.tile_dims {
             ensure!(
-                window.iter().all(|n| (1..=1 << 14).contains(n)),
-                "--window: expected 1 to 16384 voxels along each axis, found {window:?}"
+                tile_dims.iter().all(|n| (1..=1 << 14).contains(n)),
+                "--tile: expected 1 to 16384 voxels along each axis, found {tile_dims:?}"
             );
         }
         Ok(())
     }
 
-    /// The axes that are flipped, by name.
+    /// Returns the names of the flipped axes.
     pub fn flip_names(&self) -> Vec<String> {
         let flipped = (0..3).filter(|&axis| self.flips[axis]);
         flipped.map(|axis| AXES[axis].to_string()).collect()

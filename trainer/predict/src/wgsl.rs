@@ -1,5 +1,5 @@
-//! Networks on the engine of the page, WGSL kernels on any GPU, in place of burn. What a GPU cannot hold
-//! in one manner is run in another: never in windows that were not asked for.
+//! Networks on the page's engine: WGSL kernels on any GPU, instead of burn. If the memory is short, the
+//! engine uses a smaller plan. It never uses tiles unless they are requested.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,193 +7,202 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use anyhow::{Result, anyhow, bail};
+use model_core::texts::bytes as format_bytes;
 use model_core::{Bundle, Input, Program, UNetConfig};
 use serde::{Deserialize, Serialize};
 use shaders::kernels::Storage;
 use shaders::{Engine, Error, Output, Plan, Preference, Session, SessionEvent};
 
-use super::fit::{self, Choice, Extent};
+use super::extent::{self, ChosenExtent, Extent};
 use super::settings::{Mode, Settings};
-use model_core::texts::bytes as amount;
-use trainer_train::estimate::work;
+use trainer_train::estimate::work as format_work;
 
-/// Stands with every result of maps in f16.
-pub const F16_NOTE: &str = "Maps between operations were stored in f16 to fit the memory: labels may \
-     differ from those in f32 at single voxels.";
+/// The note on every result with feature maps in f16.
+pub const F16_NOTE: &str = "Feature maps were stored in f16 to fit the memory: labels may differ from \
+     those in f32 at single voxels.";
 
-/// How the engine ran a network.
+/// The plan that the engine ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Planned {
-    /// In what maps between operations were stored, f32 or f16; sums are f32 in both.
+pub struct PlanSummary {
+    /// The number type of stored feature maps, "f32" or "f16". Sums are f32 in both cases.
     pub storage: String,
-    /// All that the run allocates on the GPU.
+    /// The bytes that the run allocates on the GPU.
     pub peak_bytes: u64,
-    /// Multiply-adds of a pass.
+    /// The multiply-adds of a pass.
     pub multiply_adds: u64,
-    /// Up to how many channels blocks were run without their expanded channels in memory, as is faster on
-    /// some GPUs: the same but for rounding.
+    /// The widest fused blocks in channels. A fused block does not store its expanded channels, which
+    /// is faster on some GPUs. The result is the same but for rounding.
     #[serde(default)]
     pub max_fused_channels: usize,
-    /// Why a larger plan within the memory did not run, where there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instead: Option<String>,
+    /// The reason why a larger plan within the memory limit did not run, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "instead")]
+    pub fallback_reason: Option<String>,
 }
 
-impl Planned {
-    fn of(plan: &Plan, instead: Option<String>) -> Planned {
+impl PlanSummary {
+    fn new(plan: &Plan, fallback_reason: Option<String>) -> PlanSummary {
         let storage = match plan.options.storage {
             Storage::F32 => "f32",
             Storage::F16 => "f16",
         };
-        Planned {
+        PlanSummary {
             storage: storage.into(),
             peak_bytes: plan.footprint.total_bytes,
             multiply_adds: plan.multiply_adds(),
             max_fused_channels: plan.options.max_fused_channels,
-            instead,
+            fallback_reason,
         }
     }
 
-    /// Whether maps were rounded to half precision.
+    /// Returns whether feature maps were rounded to f16.
     pub fn is_f16(&self) -> bool {
         self.storage == "f16"
     }
 }
 
-impl fmt::Display for Planned {
+impl fmt::Display for PlanSummary {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let (bytes, work) = (amount(self.peak_bytes), work(self.multiply_adds));
-        write!(f, "{work} multiply-adds in {bytes}, maps in {}", self.storage)
+        let (bytes, work) = (format_bytes(self.peak_bytes), format_work(self.multiply_adds));
+        write!(f, "{work} multiply-adds in {bytes}, feature maps in {}", self.storage)
     }
 }
 
-/// A GPU. It is opened again after the driver has taken it away.
-pub struct Gpu {
+/// A GPU, which is reopened if the driver removes it.
+pub struct WgslGpu {
     session: RefCell<Session>,
     name: String,
     preference: Preference,
 }
 
-impl Gpu {
-    /// The fastest that there is; a software one where there is no other.
+impl WgslGpu {
+    /// Opens the fastest GPU, or a software GPU if there is no other.
     ///
     /// # Errors
-    /// Without a usable GPU.
-    pub fn open() -> Result<Gpu, Error> {
+    /// Errors if there is no usable GPU.
+    pub fn open() -> Result<WgslGpu, Error> {
         let engine = pollster::block_on(Engine::new())?;
         let name = engine.adapter_name().to_string();
         let preference = pollster::block_on(engine.preference());
-        Ok(Gpu { session: RefCell::new(Session::from(engine)), name, preference })
+        Ok(WgslGpu { session: RefCell::new(Session::from(engine)), name, preference })
     }
 
-    /// Its name as the driver gives it.
+    /// Returns the driver's name of the GPU.
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
 /// A network on a GPU.
-pub struct OnGpu {
-    gpu: Rc<Gpu>,
-    /// None where nothing bounds it.
-    most_bytes: Option<u64>,
-    /// Of the size that was planned last: windows and flips are all of one.
-    current: RefCell<Option<(Plan, Planned)>>,
+pub struct WgslNetwork {
+    gpu: Rc<WgslGpu>,
+    /// The largest allocation, or `None` without a limit.
+    max_bytes: Option<u64>,
+    /// The last plan. Tiles and flips share it, since their sizes are equal.
+    plan: RefCell<Option<(Plan, PlanSummary)>>,
 }
 
-impl OnGpu {
-    /// A network that may allocate so much; without a bound what the GPU gives.
-    pub fn new(gpu: Rc<Gpu>, most_bytes: Option<u64>) -> OnGpu {
-        OnGpu { gpu, most_bytes, current: RefCell::new(None) }
+impl WgslNetwork {
+    /// Returns a network that allocates at most `max_bytes`, or what the GPU has.
+    pub fn new(gpu: Rc<WgslGpu>, max_bytes: Option<u64>) -> WgslNetwork {
+        WgslNetwork { gpu, max_bytes, plan: RefCell::new(None) }
     }
 
-    /// What a model is shown of a scan: all of it, unless windows are asked for.
+    /// Chooses the extent for a scan: the full volume, unless tiles are requested.
     ///
     /// # Errors
-    /// When no plan is small enough, or a window is asked for and none is known.
-    pub fn choose(&self, settings: &Settings, bundle: &Bundle, dims: [usize; 3]) -> Result<Choice> {
-        let asked = || "as asked for".to_string();
-        let choice = match settings.mode {
-            Mode::Sliding => fit::window(settings, bundle, dims, asked())?,
-            _ => Choice { extent: Extent::FullVolume, why: asked(), plan: None },
+    /// Errors if no plan fits, or if tiles are requested but their size is unknown.
+    pub fn choose(
+        &self,
+        settings: &Settings,
+        bundle: &Bundle,
+        dims: [usize; 3],
+    ) -> Result<ChosenExtent> {
+        let reason = "as requested".to_string();
+        let chosen = match settings.mode {
+            Mode::Tiles => extent::tiles(settings, bundle, dims, reason)?,
+            _ => ChosenExtent { extent: Extent::FullVolume, reason, plan: None },
         };
-        let shown = match choice.extent {
+        let seen_dims = match chosen.extent {
             Extent::FullVolume => dims,
-            Extent::SlidingWindow { window, .. } => window,
+            Extent::Tiles { tile_dims, .. } => tile_dims,
         };
-        let planned = self.plan(&bundle.card.network, shown).map_err(|error| {
+        let plan = self.plan(&bundle.card.network, seen_dims).map_err(|error| {
             match (error.downcast_ref(), settings.mode) {
-                (Some(Error::Budget { .. }), Mode::Sliding) => {
-                    anyhow!("{error}: give a larger --memory or a smaller --window")
+                (Some(Error::Budget { .. }), Mode::Tiles) => {
+                    anyhow!("{error}: give a larger --memory or a smaller --tile")
                 }
                 (Some(Error::Budget { .. }), _) => anyhow!(
-                    "{error}: give a larger --memory; or --mode sliding, which is another function"
+                    "{error}: give a larger --memory; or --mode tiles, which is another function"
                 ),
                 _ => error,
             }
         })?;
-        let why = match (settings.mode, self.most_bytes) {
-            (Mode::Auto, Some(most)) => {
-                format!("needs {}, may take {}", amount(planned.peak_bytes), amount(most))
+        let reason = match (settings.mode, self.max_bytes) {
+            (Mode::Auto, Some(max)) => {
+                format!("needs {} of {} allowed", format_bytes(plan.peak_bytes), format_bytes(max))
             }
-            _ => choice.why,
+            _ => chosen.reason,
         };
-        Ok(Choice { plan: Some(planned), why, ..choice })
+        Ok(ChosenExtent { plan: Some(plan), reason, ..chosen })
     }
 
-    /// Plans a pass, unless that size is planned already.
-    fn plan(&self, network: &UNetConfig, dims: [usize; 3]) -> Result<Planned> {
+    /// Plans a pass, unless the last plan is for the same size.
+    fn plan(&self, network: &UNetConfig, dims: [usize; 3]) -> Result<PlanSummary> {
         let program = Program::new(network, dims)?;
-        let mut current = self.current.borrow_mut();
-        if let Some((_, planned)) = current.as_ref().filter(|(plan, _)| plan.program == program) {
-            return Ok(planned.clone());
+        let mut last = self.plan.borrow_mut();
+        if let Some((_, summary)) = last.as_ref().filter(|(plan, _)| plan.program == program) {
+            return Ok(summary.clone());
         }
-        let most_bytes = self.most_bytes.unwrap_or(u64::MAX);
-        let plan = Plan::preferring(self.gpu.preference, &program, most_bytes)?;
-        let planned = Planned::of(&plan, None);
-        *current = Some((plan, planned.clone()));
-        Ok(planned)
+        let max_bytes = self.max_bytes.unwrap_or(u64::MAX);
+        let plan = Plan::preferring(self.gpu.preference, &program, max_bytes)?;
+        let summary = PlanSummary::new(&plan, None);
+        *last = Some((plan, summary.clone()));
+        Ok(summary)
     }
 
-    /// The last plan: what ran.
-    pub fn planned(&self) -> Option<Planned> {
-        self.current.borrow().as_ref().map(|(_, planned)| planned.clone())
+    /// Returns the last plan. After a run it is the plan that ran.
+    pub fn last_plan(&self) -> Option<PlanSummary> {
+        self.plan.borrow().as_ref().map(|(_, summary)| summary.clone())
     }
 
-    /// The logits of all of an input, `[output][k][j][i]`; `tell` hears how far it is.
+    /// Computes the logits of an input. `on_progress` receives texts about the progress.
+    ///
+    /// # Shapes
+    /// - input: `[channel][k][j][i]`
+    /// - output: `[output][k][j][i]`
     ///
     /// # Errors
-    /// When no plan is small enough, and what the GPU reports.
+    /// Errors if no plan fits. The errors of [`Session::run`].
     pub fn logits(
         &self,
         bundle: &Bundle,
         input: &Input,
-        tell: &mut dyn FnMut(String),
+        on_progress: &mut dyn FnMut(String),
     ) -> Result<Vec<f32>> {
         self.plan(&bundle.card.network, input.dims)?;
-        // Planned anew where this run fails.
-        let (plan, mut planned) = self.current.borrow_mut().take().expect("just planned");
-        tell(format!(", {planned}"));
-        let mut on_news = |news: SessionEvent| {
-            match news {
+        // Taken, so that the next run plans again if this one fails.
+        let (plan, mut summary) = self.plan.borrow_mut().take().expect("just planned");
+        on_progress(format!(", {summary}"));
+        let mut on_event = |event: SessionEvent| {
+            match event {
                 SessionEvent::Opening => {}
                 SessionEvent::Fallback { fallback, next } => {
-                    planned = Planned::of(next, Some(fallback.to_string()));
-                    tell(format!(", {planned}"));
+                    summary = PlanSummary::new(next, Some(fallback.to_string()));
+                    on_progress(format!(", {summary}"));
                 }
                 SessionEvent::Progress(progress) => {
                     let (done, all) = (progress.done_multiply_adds, progress.total_multiply_adds);
-                    tell(format!(", {} % of {planned}", 100 * done / all.max(1)));
+                    on_progress(format!(", {} % of {summary}", 100 * done / all.max(1)));
                 }
             }
             ControlFlow::Continue(())
         };
         let mut session = self.gpu.session.borrow_mut();
         let (weights, values) = (&bundle.weights, &input.values);
-        let run = session.run(Engine::new, plan, weights, values, &mut on_news);
-        let ran = pollster::block_on(run)?;
-        *self.current.borrow_mut() = Some((ran.plan, planned));
-        match ran.output {
+        let run = session.run(Engine::new, plan, weights, values, &mut on_event);
+        let outcome = pollster::block_on(run)?;
+        *self.plan.borrow_mut() = Some((outcome.plan, summary));
+        match outcome.output {
             Output::Logits(logits) => Ok(logits),
             Output::Labels(_) => bail!("expected logits of the network, found labels"),
         }

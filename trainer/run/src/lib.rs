@@ -9,6 +9,7 @@ pub mod metrics;
 pub mod metrics_log;
 pub mod pipes;
 pub mod progress;
+pub mod reporter;
 pub mod rng;
 pub mod run_folder;
 pub mod stop;

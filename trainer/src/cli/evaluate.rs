@@ -11,6 +11,7 @@ use super::geometry::GeometryArgs;
 use trainer_evaluate::{Missing, Options, evaluate, find_task};
 use trainer_run::DISCLAIMER;
 use trainer_run::files::outputs::{self, Output};
+use trainer_run::reporter::Terminal;
 
 /// Score label maps against references.
 ///
@@ -101,7 +102,7 @@ pub(super) fn run(args: EvaluateArgs) -> Result<()> {
         missing: args.missing,
         tolerance_voxels: args.geometry.geometry_tolerance,
     };
-    let result = evaluate(&args.predicted, &args.reference, &options)?;
+    let result = evaluate(&args.predicted, &args.reference, &options, &Terminal::default())?;
     // Before the files: what cannot be written takes nothing from the screen.
     println!("{}\n{DISCLAIMER}", result.report());
     if let Some(file) = &args.csv {

@@ -9,6 +9,7 @@ use super::geometry::GeometryArgs;
 use trainer_data::data_set::DataSet;
 use trainer_data::inspect::Inspection;
 use trainer_run::files::outputs::{self, Output};
+use trainer_run::reporter::Terminal;
 
 /// Check a data set, and say what it is.
 ///
@@ -78,8 +79,9 @@ pub(super) fn run(args: InspectArgs) -> Result<()> {
         outputs::prepare("--csv", Output::CaseTable, file)?;
     }
     let tolerance_voxels = args.geometry.geometry_tolerance;
-    let data_set = DataSet::open(&args.data, args.task.as_deref())?;
-    let inspection = Inspection::new(DataSet { tolerance_voxels, ..data_set });
+    let terminal = Terminal::default();
+    let data_set = DataSet::open(&args.data, args.task.as_deref(), &terminal)?;
+    let inspection = Inspection::new(DataSet { tolerance_voxels, ..data_set }, &terminal);
     match args.json {
         true => println!("{:#}", inspection.json()),
         false => println!("{}", inspection.report()),

@@ -7,6 +7,7 @@ use clap::Args;
 
 use trainer_data::phantom;
 use trainer_run::DISCLAIMER;
+use trainer_run::reporter::Terminal;
 
 /// Write a data set of synthetic cases: heads with a tumor in four modalities.
 ///
@@ -39,7 +40,7 @@ Research use only, not a medical device";
 
 /// Runs the command.
 pub(super) fn run(args: PhantomArgs) -> Result<()> {
-    phantom::write(&args.out, args.cases, args.seed, args.size)?;
+    phantom::write(&args.out, args.cases, args.seed, args.size, &Terminal::default())?;
     let out = args.out.display();
     println!(
         "wrote {} cases of {}³ voxels to {out}\n\

@@ -1,4 +1,4 @@
-//! `rewind profile`: its options.
+//! The command `rewind profile`.
 
 use std::path::PathBuf;
 
@@ -6,43 +6,45 @@ use anyhow::Result;
 use clap::Args;
 
 use super::geometry::GeometryArgs;
-use super::predict::ShownArgs;
+use super::predict::ExtentArgs;
 use trainer_predict::inputs::{self, Split};
 use trainer_predict::settings::Settings;
-use trainer_predict::{measure, members};
+use trainer_predict::{members, profiling};
 use trainer_run::DISCLAIMER;
+use trainer_run::reporter::Terminal;
 use trainer_train::device;
 
 /// Measure models on known cases, so that predict can select among them.
 ///
 /// For `rewind predict --ensemble similarity` or `literal`: every model's Dice on every case, and
-/// the case's histograms. Stopped, the same command goes on.
+/// the case's histograms. The same command continues an interrupted profile.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ProfileArgs {
-    /// Bundles, or the folders of runs; a folder with fold-0, fold-1, … stands for all of those.
+    /// Bundles or the folders of runs. A folder with fold-0, fold-1, … stands for all of its folds.
     #[arg(long, num_args = 1.., required = true)]
     models: Vec<PathBuf>,
     /// The folder of a data set.
     #[arg(long)]
     data: PathBuf,
-    /// What the labels mean, where the models were trained with a --task in place of what the data
-    /// set says: the same.
+    /// The task, if the models were trained with a --task that replaced the data set's own: the same
+    /// task.
     #[arg(long)]
     task: Option<String>,
-    /// Which of its cases: the paper takes those that all models trained on.
+    /// The part of its cases. The paper uses those that all models trained on.
     #[arg(long, value_enum, default_value = "training")]
     split: Split,
     /// The file to write.
     #[arg(long)]
     out: PathBuf,
     #[command(flatten)]
-    shown: ShownArgs,
+    extent: ExtentArgs,
     #[command(flatten)]
     geometry: GeometryArgs,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present.
+    /// The device: cpu, wgpu, wgpu:N, cuda or cuda:N. By default the best that is compiled in and
+    /// present.
     #[arg(long)]
     device: Option<String>,
 }
@@ -57,15 +59,17 @@ Research use only, not a medical device";
 
 /// Runs the command.
 pub(super) fn run(args: ProfileArgs) -> Result<()> {
+    let terminal = Terminal::default();
     let device = device::device(args.device.as_deref())?;
     let paths = members::expand(&args.models);
     let bundles = members::read(&paths)?;
     let task = &bundles[0].card.task;
-    let named = args.task.as_deref();
-    let cases = inputs::labeled(&args.data, args.split, &paths, task, named)?;
+    let task_name = args.task.as_deref();
+    let cases = inputs::find_labeled(&args.data, args.split, &paths, task, task_name, &terminal)?;
     let tolerance_voxels = args.geometry.geometry_tolerance;
-    let settings = Settings { tolerance_voxels, ..args.shown.settings()? };
-    let profile = measure::measure(bundles, &settings, &cases, &device, &args.out)?;
+    let settings = Settings { tolerance_voxels, ..args.extent.settings()? };
+    let profile =
+        profiling::profile_models(bundles, &settings, &cases, &device, &args.out, &terminal)?;
     println!("wrote {}\nmodel\tmean Dice\tn", args.out.display());
     for (n, model) in profile.made_by.models.iter().enumerate() {
         let sum: f64 = profile.cases.iter().map(|case| case.dice[n]).sum();

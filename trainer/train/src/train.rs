@@ -1,6 +1,7 @@
 //! Training: from a data set to checkpoints and the bundle of the best validation.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, ensure};
@@ -18,6 +19,7 @@ use trainer_data::split::split_by_patient;
 use trainer_run::config::TrainConfig;
 use trainer_run::files::lock::{FolderLock, LOCK};
 use trainer_run::files::outputs::{self, Output};
+use trainer_run::reporter::Terminal;
 use trainer_run::run_folder::{Run, SETTINGS};
 use trainer_run::{files, progress, run_folder};
 
@@ -68,7 +70,9 @@ impl<'a> TrainJob<'a> {
 
 impl TrainJob<'_> {
     fn open_data_set(&self) -> Result<DataSet> {
-        DataSet::open_for_training(self.data, self.task, self.skip_bad, self.tolerance_voxels)
+        let (task, tolerance_voxels) = (self.task, self.tolerance_voxels);
+        let terminal = Terminal::default();
+        DataSet::open_for_training(self.data, task, self.skip_bad, tolerance_voxels, &terminal)
     }
 }
 
@@ -193,7 +197,7 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
     if done < steps {
         files::check_space(out, needed_bytes(out, &network), "the run's checkpoints")?;
     }
-    let open = || Cases::open(data_set, config, &network, stop);
+    let open = || Cases::open(data_set, config, &network, stop, Arc::new(Terminal::default()));
     let Some(cases) = ranks.open_cases(open)? else {
         return Ok(Outcome { steps: done, finished: false, best });
     };
@@ -262,7 +266,7 @@ fn describe(
         task_name: task_name.map(String::from),
         network: network.clone(),
         data: data_set.name.clone(),
-        licence: data_set.licence.clone(),
+        licence: data_set.licence.clone().unwrap_or_default(),
         data_fingerprint: String::new(),
         training: names(training),
         held_out: names(held_out),
@@ -284,7 +288,7 @@ fn follow(
     let task = data_set.task.clone();
     let patients = Patients::find(&data_set, config.group_by.as_deref())?;
     let (training, held_out) = split_by_patient(config, &patients.by_case)?;
-    let open = || Cases::open(data_set, config, &network, stop);
+    let open = || Cases::open(data_set, config, &network, stop, Arc::new(Terminal::default()));
     let Some(cases) = ranks.open_cases(open)? else {
         return Ok(Outcome { steps: 0, finished: false, best: None });
     };

@@ -3,17 +3,12 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use indicatif::ProgressBar;
 
 use super::folder::CacheError;
 use super::{Cached, MemoryLimitTooSmall, Shared, cache_format};
-use trainer_run::progress;
-
-/// How often progress is printed where there is no progress bar.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
+use trainer_run::reporter::TaskProgress;
 
 /// Finds every case in the cache, preprocessing the missing ones. Returns `None` if stopped.
 pub(super) fn fill_cache(shared: &Shared, stop: &AtomicBool) -> Result<Option<Vec<Cached>>> {
@@ -22,18 +17,16 @@ pub(super) fn fill_cache(shared: &Shared, stop: &AtomicBool) -> Result<Option<Ve
         shared,
         stop,
         next: AtomicUsize::new(0),
-        done: AtomicUsize::new(0),
         made: AtomicUsize::new(0),
-        last_printed: Mutex::new(Instant::now()),
-        bar: progress::bar("preparing cases", count as u64),
+        progress: shared.reporter.start_task("preparing cases", Some(count as u64)),
         is_unwritable: AtomicBool::new(false),
         results: Mutex::new((0..count).map(|_| None).collect()),
     };
     // Separate threads: a thread that waits for memory must not block one of rayon's.
     let threads = rayon::current_num_threads().clamp(1, count.max(1));
     thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(|| work.run()))));
-    work.bar.finish_and_clear();
-    let Work { results, made, .. } = work;
+    let Work { results, made, progress, .. } = work;
+    drop(progress);
     let results = results.into_inner().expect("no thread panics while it holds this");
     if stop.load(Relaxed) {
         return Ok(None);
@@ -41,8 +34,8 @@ pub(super) fn fill_cache(shared: &Shared, stop: &AtomicBool) -> Result<Option<Ve
     let cached = collect_cases(results.into_iter().flatten().collect())?;
     let (made, [files, bytes]) = (made.into_inner(), shared.folder.size());
     let folder = shared.folder.path().display();
-    shared.warnings.lines().into_iter().for_each(progress::say);
-    progress::say(format!(
+    shared.warnings.lines().iter().for_each(|line| shared.reporter.message(line));
+    shared.reporter.message(&format!(
         "cases: {count}, {made} of them preprocessed now; the cache holds {files} in {:.1} GiB \
                  (safe to remove: {folder})",
         bytes as f64 / (1u64 << 30) as f64,
@@ -54,12 +47,9 @@ struct Work<'a> {
     shared: &'a Shared,
     stop: &'a AtomicBool,
     next: AtomicUsize,
-    done: AtomicUsize,
     /// The number of cases that were preprocessed.
     made: AtomicUsize,
-    /// When progress was last printed.
-    last_printed: Mutex<Instant>,
-    bar: ProgressBar,
+    progress: Box<dyn TaskProgress>,
     /// Whether the cache cannot be written.
     is_unwritable: AtomicBool,
     results: Mutex<Vec<Option<Result<Cached>>>>,
@@ -81,14 +71,7 @@ impl Work<'_> {
             }
             self.results.lock().expect("no thread panics while it holds this")[number] =
                 Some(result);
-            self.bar.inc(1);
-            let done = self.done.fetch_add(1, Relaxed) + 1;
-            let mut printed =
-                self.last_printed.lock().expect("no thread panics while it holds this");
-            if !progress::is_terminal() && printed.elapsed() > PROGRESS_INTERVAL {
-                progress::line(&self.bar, format!("preparing cases: {done} of {count}"));
-                *printed = Instant::now();
-            }
+            self.progress.advance();
         }
     }
 
@@ -105,7 +88,7 @@ impl Work<'_> {
                         "{}: preprocessing it again, its cache file is unusable",
                         case.name
                     );
-                    progress::line(&self.bar, format!("{text}: {error:#}"));
+                    self.shared.reporter.message(&format!("{text}: {error:#}"));
                 })
                 .ok(),
         };

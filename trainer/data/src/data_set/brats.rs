@@ -62,7 +62,7 @@ pub(super) fn open(folder: &Path, listing: Listing, source: TaskSource) -> Resul
     let unrecognized_labels = (!is_for_model && all_may).then(|| {
         let message = "expected labels (seg), found none; scans with unrecognized names lie beside \
                            every case, and a CSV of paths could name them";
-        Fault::new("", message, groups[0].unrecognized.first().cloned())
+        Fault::of_data_set(message, groups[0].unrecognized.first().cloned())
     });
     let (groups, mut notes, other_year_faults) = check_year(&task, groups, is_for_model);
     let found = by_file_name::cases(groups, &task.channels);
@@ -135,7 +135,7 @@ fn check_year(
                 group.unrecognized.clear();
                 usable.push(group);
             }
-            Some(file) => faults.push(Fault::new(&group.name, &message, Some(file))),
+            Some(file) => faults.push(Fault::of_case(&group.name, &message, Some(file))),
         }
     }
     (usable, vec![format!("{note}: their labels cannot be used")], faults)
@@ -155,7 +155,7 @@ mod tests {
             check_year(&task, groups, is_for_model)
         };
         let (usable, _, faults) = check("brats2024", false);
-        assert_eq!((usable.len(), faults.len(), &faults[0].case[..]), (3, 1, "old"));
+        assert_eq!((usable.len(), faults.len(), faults[0].case.as_deref()), (3, 1, Some("old")));
         assert!(faults[0].message.contains("until 2022 (t1ce"), "{}", faults[0]);
         // The 4 of 2024 would be taken for enhancing tumor. A case without labels cannot be mistaken.
         let (usable, notes, faults) = check("brats2021", false);

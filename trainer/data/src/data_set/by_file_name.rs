@@ -222,7 +222,7 @@ pub(super) fn cases(groups: Vec<CaseGroup>, channels: &[String]) -> ListedCases 
         if !messages.is_empty() {
             let folder = || Some(group.folder.clone());
             let fault =
-                |message| Fault { is_unlabeled, ..Fault::new(&group.name, message, folder()) };
+                |message| Fault { is_unlabeled, ..Fault::of_case(&group.name, message, folder()) };
             found.faults.extend(messages.into_iter().map(fault));
             continue;
         }

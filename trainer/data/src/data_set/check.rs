@@ -8,10 +8,11 @@ use model_core::{BUILTIN_TASKS, Grid, LabelMap, Task, check_contrast};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::fault::empty_if_none;
 use super::warnings::without_numbers;
 use super::{CaseFiles, Fault, IntensityStats, ScanBytes};
 use trainer_run::budget::Budget;
-use trainer_run::progress;
+use trainer_run::reporter::Reporter;
 
 /// The largest memory of the files that are read at once. A larger file is read alone.
 const MAX_BYTES_AT_ONCE: u64 = 4 << 30;
@@ -51,8 +52,9 @@ pub struct Warning {
     /// The kind of warning. The text is the same for every case.
     #[serde(rename = "what")]
     pub message: String,
-    /// Details about this case. Often empty.
-    pub detail: String,
+    /// Details about this case.
+    #[serde(serialize_with = "empty_if_none")]
+    pub detail: Option<String>,
     /// The file that the warning is about.
     pub file: PathBuf,
 }
@@ -65,20 +67,23 @@ impl CheckedCase {
 }
 
 /// Checks cases in parallel.
-pub(super) fn check(task: &Task, cases: &[CaseFiles], tolerance_voxels: f64) -> Vec<CheckedCase> {
-    let bar = progress::bar("checking cases", cases.len() as u64);
+pub(super) fn check(
+    task: &Task,
+    cases: &[CaseFiles],
+    tolerance_voxels: f64,
+    reporter: &dyn Reporter,
+) -> Vec<CheckedCase> {
+    let progress = reporter.start_task("checking cases", Some(cases.len() as u64));
     let budget = Budget::new(MAX_BYTES_AT_ONCE);
     let check = |case: &CaseFiles| {
         let mut checked = CaseInspector::new(task, case, &budget, tolerance_voxels).inspect();
         let is_unlabeled = case.label.is_none();
         checked.faults.iter_mut().for_each(|fault| fault.is_unlabeled = is_unlabeled);
-        bar.inc(1);
+        progress.advance();
         checked
     };
     // Threads take one case at a time, because the cost of cases differs.
-    let checked = cases.par_iter().with_max_len(1).map(check).collect();
-    bar.finish_and_clear();
-    checked
+    cases.par_iter().with_max_len(1).map(check).collect()
 }
 
 /// Inspects one case.
@@ -147,10 +152,10 @@ impl<'a> CaseInspector<'a> {
         let text = if error.chain().len() > 1 { format!("cannot be read: {text}") } else { text };
         let named = text.contains(&file.display().to_string());
         let file = (!named).then(|| file.to_path_buf());
-        self.result.faults.push(Fault::new(&self.case.name, text, file));
+        self.result.faults.push(Fault::of_case(&self.case.name, text, file));
     }
 
-    fn warn(&mut self, message: &str, detail: String, file: &Path) {
+    fn warn(&mut self, message: &str, detail: Option<String>, file: &Path) {
         if !self.result.warnings.iter().any(|warning| warning.message == message) {
             let message = message.to_string();
             self.result.warnings.push(Warning { message, detail, file: file.to_path_buf() });
@@ -162,7 +167,7 @@ impl<'a> CaseInspector<'a> {
         for text in sentences {
             let message = without_numbers(&text).split_whitespace().collect::<Vec<_>>().join(" ");
             let has_numbers = text.contains(|c: char| c.is_ascii_digit());
-            self.warn(&message, if has_numbers { text } else { String::new() }, file);
+            self.warn(&message, has_numbers.then_some(text), file);
         }
     }
 
@@ -183,7 +188,7 @@ impl<'a> CaseInspector<'a> {
             let all = grid.num_voxels() as u64 * measured.len() as u64;
             let percent = 100.0 * bad as f64 / all as f64;
             let message = "voxels that are NaN or infinite, which are read as 0";
-            self.warn(message, format!("{bad} voxels, {percent:.2} %"), file);
+            self.warn(message, Some(format!("{bad} voxels, {percent:.2} %")), file);
         }
         self.channels.extend(measured);
         self.grid.get_or_insert(grid);
@@ -198,7 +203,7 @@ impl<'a> CaseInspector<'a> {
             let channels =
                 if expected == 1 { "1 channel".into() } else { format!("{expected} channels") };
             let message = format!("expected {channels} ({names}), found {found}");
-            self.result.faults.push(Fault::new(&self.case.name, message, Some(first)));
+            self.result.faults.push(Fault::of_case(&self.case.name, message, Some(first)));
             return;
         }
         let names = self.task.channels.iter().zip(&self.channels);
@@ -209,9 +214,10 @@ impl<'a> CaseInspector<'a> {
         }
         let ranges: Vec<_> = self.channels.iter().map(|c| [c.min, c.max]).collect();
         if let Err(error) = check_contrast(&ranges) {
-            self.result.faults.push(Fault::new(&self.case.name, error, Some(first)));
+            self.result.faults.push(Fault::of_case(&self.case.name, error, Some(first)));
         } else {
-            self.warn("a channel with one value in all voxels", constant.join(", "), &first);
+            let channels = Some(constant.join(", "));
+            self.warn("a channel with one value in all voxels", channels, &first);
         }
     }
 
@@ -221,7 +227,7 @@ impl<'a> CaseInspector<'a> {
         let bytes = ScanBytes::read(file)?;
         let reader = bytes.open()?;
         if reader.is_float() {
-            self.warn("labels that are stored as floats", String::new(), file);
+            self.warn("labels that are stored as floats", None, file);
         }
         let grid = self.grid.clone().unwrap_or_else(|| reader.grid().clone());
         let (map, warnings) = match grid.align(reader.grid(), self.tolerance_voxels) {
@@ -234,11 +240,15 @@ impl<'a> CaseInspector<'a> {
         self.warn_all(warnings, file);
         if let Err(error) = self.task.check_codes(map.labels()) {
             let text = format!("{error}{}", tasks_with_labels(self.task, map.labels()));
-            self.result.faults.push(Fault::new(&self.case.name, text, Some(file.to_path_buf())));
+            self.result.faults.push(Fault::of_case(
+                &self.case.name,
+                text,
+                Some(file.to_path_buf()),
+            ));
             return Ok(None);
         }
         if map.labels().iter().all(|&label| label == 0) {
-            self.warn("labels that are background only", String::new(), file);
+            self.warn("labels that are background only", None, file);
         }
         Ok(Some(map))
     }

@@ -37,7 +37,8 @@ pub(super) fn open(folder: &Path, source: TaskSource) -> Result<DataSet> {
         Some(by_name) => {
             let found = nnunet::cases(folder, by_name, &manifest.task.channels)?;
             let labeled = found.faults.iter().filter(|fault| !fault.is_unlabeled);
-            let faulty: BTreeSet<&str> = labeled.map(|fault| fault.case.as_str()).collect();
+            let faulty: BTreeSet<&str> =
+                labeled.filter_map(|fault| fault.case.as_deref()).collect();
             let count = found.cases.len() + faulty.len();
             (Layout::NnunetV2, found, count)
         }
@@ -50,7 +51,7 @@ pub(super) fn open(folder: &Path, source: TaskSource) -> Result<DataSet> {
     found.faults.extend(fault::wrong_number(manifest.num_training, num_training, file));
     let mut notes = std::mem::take(&mut found.notes);
     let Manifest { name, license, task, .. } = manifest;
-    let licence = license.unwrap_or_default();
+    let licence = license.filter(|licence| !licence.is_empty());
     let task = match source {
         TaskSource::Unnamed => task,
         TaskSource::Model(model) => {

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{CaseFiles, DataSet};
 
-/// Why a case cannot be used.
+/// The reason why a case or the whole data set cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// The case's name. Empty if the fault is one of the data set itself.
-    pub case: String,
+    /// The case's name, or `None` for a fault of the data set itself.
+    #[serde(serialize_with = "empty_if_none")]
+    pub case: Option<String>,
     /// The message: what was expected, and what was found.
     #[serde(rename = "what")]
     pub message: String,
@@ -23,8 +24,14 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(case: &str, message: impl ToString, file: Option<PathBuf>) -> Fault {
-        Fault { case: case.to_string(), message: message.to_string(), file, is_unlabeled: false }
+    /// Returns a fault of a case.
+    pub(super) fn of_case(case: &str, message: impl ToString, file: Option<PathBuf>) -> Fault {
+        Fault { case: Some(case.to_string()), ..Fault::of_data_set(message, file) }
+    }
+
+    /// Returns a fault of a data set.
+    pub(super) fn of_data_set(message: impl ToString, file: Option<PathBuf>) -> Fault {
+        Fault { case: None, message: message.to_string(), file, is_unlabeled: false }
     }
 
     /// Marks the fault as one of a case without labels.
@@ -35,8 +42,8 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        if !self.case.is_empty() {
-            write!(f, "{}: ", self.case)?;
+        if let Some(case) = &self.case {
+            write!(f, "{case}: ")?;
         }
         match &self.file {
             None => write!(f, "{}", self.message),
@@ -45,12 +52,19 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Serializes a missing text as an empty one.
+pub(super) fn empty_if_none<S: Serializer>(
+    text: &Option<String>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text.as_deref().unwrap_or_default())
+}
+
 /// Formats faults as a heading with their number, and a line for each.
 pub fn list(faults: &[Fault]) -> String {
-    let mut cases: Vec<&str> = faults.iter().map(|fault| fault.case.as_str()).collect();
+    let mut cases: Vec<&str> = faults.iter().filter_map(|fault| fault.case.as_deref()).collect();
     cases.sort_unstable();
     cases.dedup();
-    cases.retain(|case| !case.is_empty());
     let faulty = match faults.len() {
         1 => "1 fault".to_string(),
         n => format!("{n} faults"),
@@ -77,7 +91,7 @@ pub(super) fn remove_bad_names(
         let is_unlabeled = case.label.is_none();
         let new = |case: &str, message: &str| Fault {
             is_unlabeled,
-            ..Fault::new(case, message, image.clone())
+            ..Fault::of_case(case, message, image.clone())
         };
         if !is_file_name(&case.name) {
             let expected = "expected a name that a file can have, of at most 200 bytes";
@@ -109,7 +123,7 @@ pub(super) fn no_cases(data_set: &DataSet, path: &Path) -> Option<Fault> {
     }
     let mut message = "expected at least one case, found none".to_string();
     data_set.unused_files.lines().iter().for_each(|line| message += &format!("; {line}"));
-    Some(Fault::new("", message, Some(path.to_path_buf())))
+    Some(Fault::of_data_set(message, Some(path.to_path_buf())))
 }
 
 /// Returns a fault if the number of labeled cases differs from the number that the data set states.
@@ -117,7 +131,7 @@ pub(super) fn wrong_number(stated: Option<u64>, found: usize, file: PathBuf) -> 
     let stated = stated.filter(|&stated| stated != found as u64)?;
     let message =
         format!("expected {stated} cases with labels, as numTraining says, found {found}");
-    Some(Fault::new("", message, Some(file)))
+    Some(Fault::of_data_set(message, Some(file)))
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::UnusedFiles;
-use trainer_run::progress;
+use trainer_run::reporter::Reporter;
 
 pub use model_core::scan_stem as stem;
 
@@ -51,15 +51,15 @@ pub fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 ///
 /// # Errors
 /// Errors if a folder cannot be read or if there are too many files.
-pub fn list_recursively(folder: &Path) -> Result<Listing> {
-    let bar = progress::bar("looking for scans", 0);
+pub fn list_recursively(folder: &Path, reporter: &dyn Reporter) -> Result<Listing> {
+    let task = reporter.start_task("looking for scans", None);
+    let mut count = 0;
     let mut listing = Listing::default();
     let mut folders = vec![(folder.to_path_buf(), 0)];
     while let Some((inner, depth)) = folders.pop() {
         for (name, path) in entries(&inner)? {
-            bar.inc_length(1);
-            bar.inc(1);
-            let count = bar.position();
+            task.advance();
+            count += 1;
             ensure!(
                 count <= MAX_NAMES,
                 "expected at most {MAX_NAMES} files below {}",
@@ -77,7 +77,6 @@ pub fn list_recursively(folder: &Path) -> Result<Listing> {
             }
         }
     }
-    bar.finish_and_clear();
     listing.scans.sort();
     Ok(listing)
 }

@@ -70,7 +70,7 @@ fn training_cases(folder: &Path, ending: &str, channels: &[String]) -> Result<Li
         let label = with_labels.remove(&name);
         if label.is_none() {
             let file = labels.join(format!("{name}{ending}"));
-            found.faults.push(Fault::new(&name, "expected labels, found no file", Some(file)));
+            found.faults.push(Fault::of_case(&name, "expected labels, found no file", Some(file)));
         }
         let files = by_case.remove(&name).unwrap_or_default();
         match (complete(&name, files, channels, &images), label) {
@@ -117,7 +117,7 @@ impl NumberedFiles {
 
 fn duplicate_fault(case: &str, first: &Path, other: PathBuf) -> Fault {
     let message = format!("expected one file, found two: {} and this", first.display());
-    Fault::new(case, message, Some(other))
+    Fault::of_case(case, message, Some(other))
 }
 
 /// Counts a file without the extension that `dataset.json` states.
@@ -145,13 +145,13 @@ fn complete(
     for (number, channel) in channels.iter().enumerate() {
         if !files.contains_key(&number) {
             let message = format!("expected {channel} ({name}_{number:04}), found none");
-            faults.push(Fault::new(name, message, Some(folder.to_path_buf())));
+            faults.push(Fault::of_case(name, message, Some(folder.to_path_buf())));
         }
     }
     for (number, file) in files.range(channels.len()..) {
         let count = channels.len();
         let message = format!("expected channels numbered below {count:04}, found {number:04}");
-        faults.push(Fault::new(name, message, Some(file.clone())));
+        faults.push(Fault::of_case(name, message, Some(file.clone())));
     }
     if faults.is_empty() { Ok(files.into_values().collect()) } else { Err(faults) }
 }

@@ -10,21 +10,26 @@ use model_core::{ScanContent, Task, strip_ending};
 
 use super::by_file_name::CaseGroup;
 use super::{Fault, TaskSource, dataset_json, fault, iseg, list_faults, listing};
+use trainer_run::reporter::Reporter;
 
 /// Returns the label files of a data set by case name. The path is a folder, a `dataset.json` or a CSV.
 /// Returns `None` for a folder that holds only label maps.
 ///
 /// # Errors
 /// Errors if the data set cannot be listed completely, or for a CSV without a task.
-pub fn find(path: &Path, task: Option<&Task>) -> Result<Option<BTreeMap<String, PathBuf>>> {
+pub fn find(
+    path: &Path,
+    task: Option<&Task>,
+    reporter: &dyn Reporter,
+) -> Result<Option<BTreeMap<String, PathBuf>>> {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) {
-        return find_in_table(path, task).map(Some);
+        return find_in_table(path, task, reporter).map(Some);
     }
     let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     if folder.join("dataset.json").is_file() {
         return find_in_manifest(folder, dataset_json::read(folder)?);
     }
-    find_in_iseg(folder)
+    find_in_iseg(folder, reporter)
 }
 
 /// Returns the name of a scan without its extension, or `None` if the file is not named as a scan.
@@ -32,9 +37,13 @@ pub fn scan_name(file: &Path) -> Option<String> {
     listing::stem(&listing::file_name(file)).map(String::from)
 }
 
-fn find_in_table(file: &Path, task: Option<&Task>) -> Result<BTreeMap<String, PathBuf>> {
+fn find_in_table(
+    file: &Path,
+    task: Option<&Task>,
+    reporter: &dyn Reporter,
+) -> Result<BTreeMap<String, PathBuf>> {
     let source = task.map_or(TaskSource::Unnamed, |task| TaskSource::Model(task.clone()));
-    let data_set = super::open(file, source)?;
+    let data_set = super::open(file, source, reporter)?;
     let faults: Vec<Fault> = data_set.faults.into_iter().filter(|f| !f.is_unlabeled).collect();
     ensure!(faults.is_empty(), list_faults(&faults));
     let cases = data_set.cases.into_iter();
@@ -77,8 +86,11 @@ fn find_in_manifest(
 }
 
 /// Returns `None` if the folder holds label maps without scans.
-fn find_in_iseg(folder: &Path) -> Result<Option<BTreeMap<String, PathBuf>>> {
-    let files = listing::list_recursively(folder)?.scans;
+fn find_in_iseg(
+    folder: &Path,
+    reporter: &dyn Reporter,
+) -> Result<Option<BTreeMap<String, PathBuf>>> {
+    let files = listing::list_recursively(folder, reporter)?.scans;
     let groups = iseg::groups(folder, &files).unwrap_or_default();
     let has_scans =
         |group: &CaseGroup| group.files.iter().any(|m| m.name.content != ScanContent::Labels);

@@ -54,7 +54,7 @@ pub(super) fn open(file: &Path, source: TaskSource) -> Result<DataSet> {
     let mut patients = BTreeMap::new();
     for (number, record) in reader.records().enumerate() {
         let row = format!("row {}", number + 1);
-        let fault = |message: String| Fault::new(&row, message, Some(file.to_path_buf()));
+        let fault = |message: String| Fault::of_case(&row, message, Some(file.to_path_buf()));
         match record {
             Err(error) => faults.push(fault(error.to_string())),
             Ok(record) => match case(&record, &columns, file) {

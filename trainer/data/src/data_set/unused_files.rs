@@ -69,11 +69,8 @@ impl UnusedFiles {
         self.0.iter().map(line).collect()
     }
 
-    /// Formats all kinds for printing. Empty if every file is used.
-    pub fn text(&self) -> String {
-        match self.is_empty() {
-            true => String::new(),
-            false => format!("not used:\n  {}", self.lines().join("\n  ")),
-        }
+    /// Formats all kinds for printing. Returns `None` if every file is used.
+    pub fn text(&self) -> Option<String> {
+        (!self.is_empty()).then(|| format!("not used:\n  {}", self.lines().join("\n  ")))
     }
 }

@@ -25,8 +25,7 @@ pub(super) fn report(inspection: &Inspection) -> String {
         sections.push(intensities(inspection, &cases));
         sections.extend(volumes(inspection, &cases));
     }
-    let unused_files = inspection.data_set.unused_files.text();
-    sections.extend((!unused_files.is_empty()).then_some(unused_files));
+    sections.extend(inspection.data_set.unused_files.text());
     let advice = advice::advice(inspection);
     if !advice.is_empty() {
         sections.push(format!("for training\n  {}", advice.join("\n  ")));
@@ -57,8 +56,8 @@ fn summary(inspection: &Inspection) -> String {
     if task.name != data_set.name {
         rows.push(["task".into(), task.name.clone()]);
     }
-    if !data_set.licence.is_empty() {
-        rows.push(["licence".into(), data_set.licence.clone()]);
+    if let Some(licence) = &data_set.licence {
+        rows.push(["licence".into(), licence.clone()]);
     }
     rows.extend(data_set.notes.iter().map(|note| ["note".into(), note.clone()]));
     let rows: Vec<String> = rows.iter().map(|[name, text]| format!("  {name:<10}{text}")).collect();
@@ -77,9 +76,9 @@ fn warnings(inspection: &Inspection) -> Option<String> {
     let mut kinds: Vec<(&str, Vec<String>)> = Vec::new();
     for checked in &inspection.checked {
         for warning in &checked.warnings {
-            let example = match warning.detail.is_empty() {
-                true => checked.name.clone(),
-                false => format!("{}: {}", checked.name, warning.detail),
+            let example = match &warning.detail {
+                None => checked.name.clone(),
+                Some(detail) => format!("{}: {detail}", checked.name),
             };
             match kinds.iter_mut().find(|(message, _)| *message == warning.message) {
                 Some((_, cases)) => cases.push(example),

@@ -41,7 +41,7 @@ pub(super) fn write_csv(inspection: &Inspection, file: &Path) -> Result<()> {
     header.extend(task.labels.iter().map(|label| format!("{} ml", label.name)));
     csv.write_record(&header)?;
     for fault in &inspection.data_set.faults {
-        let mut row = vec![fault.case.clone(), fault.to_string()];
+        let mut row = vec![fault.case.clone().unwrap_or_default(), fault.to_string()];
         row.resize(header.len(), String::new());
         csv.write_record(&row)?;
     }

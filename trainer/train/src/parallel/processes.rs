@@ -159,7 +159,14 @@ mod tests {
     fn processes_train_together_and_only_the_first_writes() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        trainer_data::phantom::write(&folder.join("data"), 3, 7, 32).unwrap();
+        trainer_data::phantom::write(
+            &folder.join("data"),
+            3,
+            7,
+            32,
+            &trainer_run::reporter::Silent,
+        )
+        .unwrap();
         let mut config = TrainConfig {
             network: Some(NetworkSettings {
                 widths: vec![8, 16],
