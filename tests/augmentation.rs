@@ -24,7 +24,7 @@ fn case(value: impl Fn(usize) -> f32, label: impl Fn(usize) -> u8) -> PreparedCa
     let volume = Volume::new(grid.clone(), voxels).unwrap();
     let labels = Some(LabelMap::new(grid, indices.clone().map(label).collect()).unwrap());
     let names = (1..7).map(|code| (code, code.to_string())).collect();
-    let task = Task::exclusive("test", vec!["a".into(), "b".into()], names);
+    let task = Task::exclusive("test", vec!["a".into(), "b".into()], names).unwrap();
     let case = Case::new("test", vec![volume; 2], labels, &task).unwrap();
     let mut prepared = prepare_case(case, &PreprocessConfig::default(), &network(2)).unwrap().0;
     assert_eq!(prepared.input.dims, [16; 3]);

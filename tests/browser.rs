@@ -214,7 +214,7 @@ fn page_with_script(page: &Path, folder: &Path, name: &str, first_script: &str) 
 
 /// Segments in two tabs, shares the result, opens the link, and visits the page again.
 async fn segment_and_share(client: Client, address: String, predicted: LabelMap) {
-    let regions = phantom::task().regions;
+    let regions = phantom::task().regions.clone();
     client.goto(&address).await.unwrap();
     assert!(text(&client, "#disclaimer").await.contains(DISCLAIMER));
     let start = Instant::now();

@@ -53,7 +53,7 @@ fn without_codes(bytes: &[u8]) -> Vec<u8> {
 
 fn task() -> Task {
     let labels = vec![(1, "one".to_string()), (2, "two".to_string())];
-    Task::exclusive("test", vec!["MRI".into()], labels)
+    Task::exclusive("test", vec!["MRI".into()], labels).unwrap()
 }
 
 /// Writes the files of a case.
@@ -190,7 +190,7 @@ fn resampled_labels_are_aligned_with_the_resampled_image_and_can_be_restored() {
         let name = format!("{source_mm:?} to {target_mm:?}");
         let dims = source_mm.map(|spacing: f64| (48.0 / spacing).round() as usize);
         let config = PreprocessConfig {
-            spacing_mm: Some(target_mm),
+            spacing_mm: Some(target_mm.try_into().unwrap()),
             foreground: Foreground::Whole,
             ..PreprocessConfig::default()
         };

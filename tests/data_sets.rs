@@ -102,17 +102,18 @@ fn an_error_of_the_number_of_channels_names_the_case() {
 fn a_data_set_with_other_channels_than_the_model_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     Source::new(2).write_nnunet(folder.path(), true);
-    let mut task = Task::builtin("brats2023").unwrap();
+    let task = Task::builtin("brats2023").unwrap();
     let find = |task: &Task| inputs::find(&[folder.path().into()], Split::All, &[], task, &Silent);
-    task.channels[0] = "t1n".into();
+    let task = task.with(|task| task.channels[0] = "t1n".into()).unwrap();
     assert_eq!(find(&task).unwrap().cases.len(), 2, "the name of another year is the same channel");
-    task.channels = ["FLAIR", "T1w", "t1gd", "T2w"].map(String::from).to_vec();
+    let channels = ["FLAIR", "T1w", "t1gd", "T2w"].map(String::from).to_vec();
+    let task = task.with(|task| task.channels = channels).unwrap();
     let error = find(&task).unwrap_err().to_string();
     for part in ["channels FLAIR, T1w, t1gd, T2w in this order", "found T1, T1Gd, T2, FLAIR (in "] {
         assert!(error.contains(part), "{part} in {error}");
     }
     assert!(error.ends_with("dataset.json)"), "{error}");
-    task.channels.pop();
+    let task = task.with(|task| drop(task.channels.pop())).unwrap();
     assert!(find(&task).is_err());
 }
 
@@ -216,7 +217,7 @@ fn a_label_scheme_must_be_named() {
     let tumor = DataSet::open(&new, Some("brats2021"), &Silent).unwrap();
     assert!(tumor.cases.is_empty() && tumor.faults[0].message.contains("since 2023"));
     assert_eq!(tumor.unlabeled.len(), 1, "a case without labels is not affected");
-    let own = Task { name: "Tumors".into(), ..Task::builtin("brats2021").unwrap() };
+    let own = Task::builtin("brats2021").unwrap().with(|task| task.name = "Tumors".into()).unwrap();
     let file = folder.path().join("task.json");
     fs::write(&file, serde_json::to_string(&own).unwrap()).unwrap();
     assert_eq!(DataSet::open(&new, file.to_str(), &Silent).unwrap().cases.len(), 1);
@@ -326,7 +327,8 @@ fn an_ambiguous_table_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cases.csv");
     let task = folder.path().join("task.json");
-    let two = Task::exclusive("Two", vec!["T1".into(), "T2".into()], vec![(1, "one".into())]);
+    let two =
+        Task::exclusive("Two", vec!["T1".into(), "T2".into()], vec![(1, "one".into())]).unwrap();
     fs::write(&task, serde_json::to_string(&two).unwrap()).unwrap();
     let open = |text: &str| {
         fs::write(&file, text).unwrap();

@@ -216,8 +216,10 @@ fn resampled_labels_are_nearly_restored() {
     let (task, labels) = (phantom::task(), case.labels().unwrap());
     let network = UNetConfig::preset("demo", 4, 3).unwrap();
     for (spacing_mm, least_dice) in [([2.0; 3], 0.99), ([3.0, 4.0, 2.5], 0.96), ([5.0; 3], 0.8)] {
-        let config =
-            PreprocessConfig { spacing_mm: Some(spacing_mm), ..config(Foreground::Nonzero, true) };
+        let config = PreprocessConfig {
+            spacing_mm: Some(spacing_mm.try_into().unwrap()),
+            ..config(Foreground::Nonzero, true)
+        };
         let (input, placement) = preprocess(case.channels(), &config, &network).unwrap();
         assert!(placement.is_resampled());
         network.check_size(input.dims).unwrap();

@@ -162,9 +162,7 @@ fn mutated_compressed_bytes_bundles_and_descriptions_never_panic() {
     for _ in 0..5_000 {
         let mut file = json.clone().into_bytes();
         mutate(&mut file, 0..json.len(), &mut random);
-        if let Ok(read) = Manifest::parse(&file) {
-            read.task.check().unwrap();
-        }
+        let _ = Manifest::parse(&file);
     }
 }
 

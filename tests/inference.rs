@@ -71,7 +71,7 @@ fn difference(a: &LabelMap, b: &LabelMap) -> f64 {
 
 /// Returns the mean Dice of the regions against a case's own labels.
 fn dice(labels: &LabelMap, case: &Case) -> f64 {
-    let (regions, reference) = (phantom::task().regions, case.labels().unwrap().labels());
+    let (regions, reference) = (phantom::task().regions.clone(), case.labels().unwrap().labels());
     let rule = trainer_train::validate::RULE;
     let score = |r: &model_core::Region| {
         model_core::metrics::dice(labels.labels(), reference, &r.labels, rule)
@@ -196,7 +196,7 @@ fn an_ensemble_averages_the_probabilities_of_its_members() {
     };
     // One member resamples and crops. The probabilities are averaged on the scan's grid.
     let mut models = models();
-    models[2].card.preprocess.spacing_mm = Some([5.0; 3]);
+    models[2].card.preprocess.spacing_mm = Some([5.0; 3].try_into().unwrap());
     models[2].card.preprocess.crop = true;
     let ensemble = segment_by(models.clone());
     let members: Vec<_> = models.into_iter().map(|bundle| segment_by(vec![bundle])).collect();
@@ -301,7 +301,7 @@ fn models_of_different_tasks_are_refused_as_an_ensemble() {
     let first = write("a.safetensors", &a);
     let error = members::read(&[first.clone(), write("b.safetensors", &a)]).unwrap_err();
     assert!(error.to_string().contains("the same twice"), "{error}");
-    b.card.task.channels.swap(0, 1);
+    b.card.task = b.card.task.with(|task| task.channels.swap(0, 1)).unwrap();
     let error = members::read(&[first, write("c.safetensors", &b)]).unwrap_err().to_string();
     assert!(error.contains("T1Gd, T1, T2, FLAIR") && error.ends_with("c.safetensors)"), "{error}");
 }

@@ -52,7 +52,7 @@ fn a_scan_has_the_same_result_in_every_layout() {
 #[test]
 fn label_maps_of_experts_are_not_scans() {
     let folder = tempfile::tempdir().unwrap();
-    let task = Task::exclusive("MRI", vec!["T1".into()], vec![(1, "x".into())]);
+    let task = Task::exclusive("MRI", vec!["T1".into()], vec![(1, "x".into())]).unwrap();
     let names = |layout: &str, files: &[&str]| {
         let folder = folder.path().join(layout);
         fs::create_dir(&folder).unwrap();
@@ -66,7 +66,7 @@ fn label_maps_of_experts_are_not_scans() {
 }
 
 fn one_channel(name: &str) -> Task {
-    Task::exclusive("One", vec![name.into()], vec![(1, "x".into())])
+    Task::exclusive("One", vec![name.into()], vec![(1, "x".into())]).unwrap()
 }
 
 /// Returns the found cases with the name of their first file, the faults and the unused files.
@@ -156,7 +156,8 @@ fn ambiguous_files_are_refused_and_other_files_are_ignored() {
 fn listed_files_are_assigned_to_channels_by_name() {
     let folder = tempfile::tempdir().unwrap();
     trees::write_named(folder.path(), &["x_t1.nii", "x_flair.nii", "a.nii", "b.nii"]);
-    let task = Task::exclusive("Two", vec!["T1".into(), "FLAIR".into()], vec![(1, "x".into())]);
+    let task =
+        Task::exclusive("Two", vec!["T1".into(), "FLAIR".into()], vec![(1, "x".into())]).unwrap();
     let find = |names: [&str; 2]| {
         let files = names.map(|name| folder.path().join(name));
         let found = inputs::find(&files, Split::All, &[], &task, &Silent)

@@ -339,7 +339,7 @@ fn feature_maps_in_f16_give_nearly_the_same_labels() {
 fn labels_of_the_gpu_agree_with_its_logits() {
     let Some(engine) = engine() else { return };
     let names = |n: u8| (1..=n).map(|code| (code * 2, format!("label {code}"))).collect();
-    let exclusive = Task::exclusive("test", vec!["a".into(), "b".into()], names(3));
+    let exclusive = Task::exclusive("test", vec!["a".into(), "b".into()], names(3)).unwrap();
     let regions = Task::builtin("brats2023").unwrap();
     for (config, task) in [(demo(), regions), (small_conv2(), exclusive)] {
         let (program, mut weights, input) = network(config, [16; 3]);

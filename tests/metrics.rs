@@ -157,7 +157,7 @@ fn a_real_tumor_shifted_by_two_voxels_has_a_distance_of_two_millimeters() {
     let reference = nifti::read_labels(&fs::read(file).unwrap()).unwrap();
     let mut shifted = reference.clone();
     shifted.labels_mut().rotate_right(2);
-    for region in Task::builtin("brats2023").unwrap().regions {
+    for region in &Task::builtin("brats2023").unwrap().regions {
         let codes = &region.labels;
         let found = surface_distances(&shifted, &reference, codes, Surface::Voxels).unwrap();
         assert!((found.hd_mm() - 2.0).abs() < TOLERANCE_MM, "{}: {}", region.name, found.hd_mm());

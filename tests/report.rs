@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 use model_core::metrics::Settings;
-use model_core::{Bundle, LabelMap, NetworkSettings, Task};
+use model_core::{Bundle, LabelMap, NetworkSettings};
 use trainer_data::data_set::DataSet;
 use trainer_report::{Collector, Gray, HeldOut, REPORT, Report};
 use trainer_run::config::TrainConfig;
@@ -176,9 +176,11 @@ fn hostile(mut report: Report) -> Report {
         (name(), name(), name(), name());
     run.training = vec![name()];
     run.held_out = vec![name()];
-    let Task { name: task, channels, regions, .. } = &mut run.task;
-    (*task, *channels) = (name(), vec![name()]);
-    regions.iter_mut().for_each(|region| region.name = name());
+    let task = run.task.with(|task| {
+        (task.name, task.channels) = (name(), vec![name()]);
+        task.regions.iter_mut().for_each(|region| region.name = name());
+    });
+    run.task = task.unwrap();
     report.history.regions.iter_mut().for_each(|region| *region = name());
     let held_out = report.held_out.as_mut().unwrap();
     (held_out.empty_rule, held_out.device) = (name(), name());

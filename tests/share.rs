@@ -19,7 +19,7 @@ use web_viewer::slice::Convention;
 
 /// Returns the shared result of a label map of BraTS 2023.
 fn shared(labels: LabelMap) -> SharedResult {
-    let regions = Task::builtin("brats2023").unwrap().regions;
+    let regions = Task::builtin("brats2023").unwrap().regions.clone();
     let regions = regions.into_iter().map(|region| SharedRegion {
         volume_ml: (labels.volume_ml(&region.labels) * 1000.0).round() / 1000.0,
         name: region.name,

@@ -44,7 +44,7 @@ fn within(memory: u64) -> Settings {
 /// Returns the Dice of the foreground and of every region.
 fn agreement(a: &LabelMap, b: &LabelMap) -> Vec<f64> {
     let foreground: Vec<u8> = (1..=u8::MAX).collect();
-    let regions = phantom::task().regions.into_iter().map(|region| region.labels);
+    let regions = phantom::task().regions.clone().into_iter().map(|region| region.labels);
     let rule = trainer_train::validate::RULE;
     let score = |labels: Vec<u8>| dice(a.labels(), b.labels(), &labels, rule);
     std::iter::once(foreground).chain(regions).map(score).collect()

@@ -31,13 +31,13 @@ pub use network::{
     orthogonal,
 };
 pub use task::{
-    BUILTIN_TASKS, Case, Head, Label, Region, ScanContent, ScanName, Task, are_same_channels,
-    check_contrast, is_modality, is_same_channel, is_specific_channel, scan_stem, strip_ending,
-    takes_any_contrast, usual_file_names,
+    BUILTIN_TASKS, Case, Head, Label, Region, ScanContent, ScanName, Task, TaskDescription,
+    are_same_channels, check_contrast, is_modality, is_same_channel, is_specific_channel,
+    scan_stem, strip_ending, takes_any_contrast, usual_file_names,
 };
 pub use transform::{
-    Foreground, Input, MAX_INPUT_BYTES, NUM_BINS, PreprocessConfig, chi_square, histograms,
-    keep_largest_of_foreground, keep_largest_of_regions, labels_from_logits,
-    labels_from_probabilities, postprocess, preprocess, probabilities, region_probabilities,
-    restore_logits, working_bytes,
+    Foreground, Input, MAX_INPUT_BYTES, NUM_BINS, PreprocessConfig, TargetSize, TargetSpacing,
+    chi_square, histograms, keep_largest_of_foreground, keep_largest_of_regions,
+    labels_from_logits, labels_from_probabilities, postprocess, preprocess, probabilities,
+    region_probabilities, restore_logits, working_bytes,
 };

@@ -61,7 +61,7 @@ impl TissueContrast {
 /// Returns the phantoms' task: the channels, labels and nested regions of BraTS 2023.
 pub fn task() -> Task {
     let task = Task::builtin("brats2023").expect("a built-in task");
-    Task { name: "Phantom".to_string(), ..task }
+    task.with(|task| task.name = "Phantom".to_string()).expect("any name")
 }
 
 /// Returns a case of `size`³ voxels over 192 mm, stored in the axis order of BraTS (left, back, top).

@@ -7,7 +7,7 @@ mod scan_name;
 
 pub(crate) use case::check_channels;
 pub use case::{Case, check_contrast};
-pub use definition::{BUILTIN_TASKS, Head, Label, Region, Task};
+pub use definition::{BUILTIN_TASKS, Head, Label, Region, Task, TaskDescription};
 pub use scan_name::{
     ScanContent, ScanName, are_same_channels, is_modality, is_same_channel, is_specific_channel,
     scan_stem, strip_ending, takes_any_contrast, usual_file_names,

@@ -9,7 +9,7 @@ mod postprocess;
 mod preprocess;
 mod probabilities;
 
-pub use config::{Foreground, PreprocessConfig};
+pub use config::{Foreground, PreprocessConfig, TargetSize, TargetSpacing};
 pub use histogram::{NUM_BINS, chi_square, histograms};
 pub use largest_component::{keep_largest_of_foreground, keep_largest_of_regions};
 pub use postprocess::{labels_from_logits, postprocess};

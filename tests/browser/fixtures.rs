@@ -50,7 +50,7 @@ pub fn make_page(programs: &Programs, folder: &Path, model: &Bundle) -> PathBuf 
 
 /// Makes a model of the demonstration's size that labels every voxel a lesion, or none.
 pub fn model(name: &str, finds_lesion: bool) -> Bundle {
-    let task = Task::exclusive("Lesions", vec!["T1".into()], vec![(7, "lesion".into())]);
+    let task = Task::exclusive("Lesions", vec!["T1".into()], vec![(7, "lesion".into())]).unwrap();
     let network = UNetConfig::preset("demo", 1, 2).unwrap();
     let zeros = config::parameters(&network).into_iter().map(|parameter| {
         let values = vec![0.0; parameter.shape.iter().product()];

@@ -32,10 +32,13 @@ fn model_with_long_texts() -> Bundle {
     let mut bundle = fixtures::model(&"N".repeat(200), true);
     let card = &mut bundle.card;
     card.warning = "W".repeat(2000);
-    card.task.name = "T".repeat(200);
-    card.task.channels[0] = "C".repeat(200);
-    card.task.labels[0].name = "L".repeat(200);
-    card.task.regions[0].name = "R".repeat(200);
+    let task = card.task.with(|task| {
+        task.name = "T".repeat(200);
+        task.channels[0] = "C".repeat(200);
+        task.labels[0].name = "L".repeat(200);
+        task.regions[0].name = "R".repeat(200);
+    });
+    card.task = task.unwrap();
     card.provenance.data = "D".repeat(2000);
     card.provenance.licence = "X".repeat(2000);
     card.provenance.training_cases = u32::MAX as usize;

@@ -290,7 +290,6 @@ const NNUNET: [&str; 3] = [
 fn read_manifest(bytes: &[u8]) -> Option<Afterwards> {
     let manifest = Manifest::parse(bytes).ok()?;
     Some(Box::new(move || {
-        manifest.task.check().expect("a task that was read");
         let again = Manifest::parse(manifest.to_json().as_bytes());
         assert_eq!(again.expect("a description that was written"), manifest);
     }))

@@ -47,7 +47,7 @@ fn a_phantoms_bytes_never_change() {
 /// chosen by the reference labels, segments no region well.
 #[test]
 fn no_threshold_on_one_channel_segments_a_region() {
-    for region in task().regions {
+    for region in &task().regions {
         let mut mean_best = 0.0;
         for seed in 0..8 {
             let case = phantom(seed, 32);

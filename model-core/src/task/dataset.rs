@@ -86,7 +86,6 @@ impl Manifest {
         let task = match stored.rewind_task {
             None => task,
             Some(whole_task) => {
-                whole_task.check()?;
                 whole_task.check_agrees(&task)?;
                 whole_task
             }
@@ -142,7 +141,7 @@ impl Manifest {
             task.labels.iter().map(|l| (l.code.to_string(), Value::from(l.name.as_str())));
         let numbered = |(n, name): (usize, &String)| (n.to_string(), name.clone());
         let labels = task.labels.iter().map(|l| (l.code, l.name.clone())).collect();
-        let derived = Task::exclusive(name, task.channels.clone(), labels);
+        let derived = Task::exclusive(name, task.channels.clone(), labels).ok();
         let stored = StoredManifest {
             name: name.clone(),
             license: license.clone().unwrap_or_default(),
@@ -156,7 +155,7 @@ impl Manifest {
             test: if test.is_empty() { Value::Null } else { test.into() },
             file_ending: self.nnunet_cases.as_ref().map(|cases| cases.file_ending.clone()),
             dataset: Some(listed.collect()).filter(|listed: &BTreeMap<_, _>| !listed.is_empty()),
-            rewind_task: (*task != derived).then(|| task.clone()),
+            rewind_task: (derived.as_ref() != Some(task)).then(|| task.clone()),
         };
         serde_json::to_string_pretty(&stored).expect("a description is plain data")
     }

@@ -1,13 +1,22 @@
 //! The only description of a task: its channels, its labels and its regions.
 
+use std::ops::Deref;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, texts};
 
-/// A segmentation task: the channels, the labels, the scored regions, and whether the network
-/// predicts labels or regions.
+/// A segmentation task whose description was checked once: it does not contradict itself.
+///
+/// It is read as its [`TaskDescription`] and changed by [`Task::with`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Task {
+#[serde(try_from = "TaskDescription", into = "TaskDescription")]
+pub struct Task(TaskDescription);
+
+/// The description of a task: the channels, the labels, the scored regions, and whether the network
+/// predicts labels or regions. [`Task::new`] checks it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskDescription {
     /// A short name, such as "BraTS 2023".
     pub name: String,
     /// The names of the input channels, in the network's order.
@@ -77,7 +86,48 @@ pub const BUILTIN_TASKS: [&str; 9] = [
     "iseg2019",
 ];
 
+impl TryFrom<TaskDescription> for Task {
+    type Error = Error;
+
+    fn try_from(description: TaskDescription) -> Result<Task> {
+        Task::new(description)
+    }
+}
+
+impl From<Task> for TaskDescription {
+    fn from(task: Task) -> TaskDescription {
+        task.0
+    }
+}
+
+impl Deref for Task {
+    type Target = TaskDescription;
+
+    fn deref(&self) -> &TaskDescription {
+        &self.0
+    }
+}
+
 impl Task {
+    /// Returns the task of a description.
+    ///
+    /// # Errors
+    /// [`Error::Task`], naming the first contradiction.
+    pub fn new(description: TaskDescription) -> Result<Task> {
+        description.check()?;
+        Ok(Task(description))
+    }
+
+    /// Returns the task with a changed description.
+    ///
+    /// # Errors
+    /// As [`Task::new`].
+    pub fn with(&self, change: impl FnOnce(&mut TaskDescription)) -> Result<Task> {
+        let mut description = self.0.clone();
+        change(&mut description);
+        Task::new(description)
+    }
+
     /// Returns the built-in task of a name in [`BUILTIN_TASKS`].
     ///
     /// `brats2018` to `brats2023` are gliomas before treatment. Enhancing tumor is label 4 up to
@@ -88,39 +138,30 @@ impl Task {
     /// # Errors
     /// [`Error::Task`] if there is no such task.
     pub fn builtin(name: &str) -> Result<Task> {
-        match name {
-            "brats2018" => Ok(brats("BraTS 2018", 4)),
-            "brats2019" => Ok(brats("BraTS 2019", 4)),
-            "brats2020" => Ok(brats("BraTS 2020", 4)),
-            "brats2021" => Ok(brats("BraTS 2021", 4)),
-            "brats2022" => Ok(brats("BraTS 2022", 4)),
-            "brats2023" => Ok(brats("BraTS 2023", 3)),
-            "brats2024" => Ok(brats2024()),
-            "iseg2017" => Ok(iseg("iSeg-2017")),
-            "iseg2019" => Ok(iseg("iSeg-2019")),
+        Task::new(match name {
+            "brats2018" => brats("BraTS 2018", 4),
+            "brats2019" => brats("BraTS 2019", 4),
+            "brats2020" => brats("BraTS 2020", 4),
+            "brats2021" => brats("BraTS 2021", 4),
+            "brats2022" => brats("BraTS 2022", 4),
+            "brats2023" => brats("BraTS 2023", 3),
+            "brats2024" => brats2024(),
+            "iseg2017" => iseg("iSeg-2017"),
+            "iseg2019" => iseg("iSeg-2019"),
             _ => {
                 let names = BUILTIN_TASKS.join(", ");
-                Err(Error::task(format!("one of {names}"), format!("{name:?}")))
+                return Err(Error::task(format!("one of {names}"), format!("{name:?}")));
             }
-        }
+        })
     }
 
     /// Returns a task of exclusive labels, each of which is also a region. `labels` are the foreground
     /// codes with their names.
-    pub fn exclusive(name: &str, channels: Vec<String>, labels: Vec<(u8, String)>) -> Task {
-        let region = |(n, (code, name)): (usize, &(u8, String))| Region {
-            name: name.clone(),
-            labels: vec![*code],
-            writes: *code,
-            color: COLORS[n % COLORS.len()],
-        };
-        Task {
-            name: name.to_string(),
-            channels,
-            regions: labels.iter().enumerate().map(region).collect(),
-            labels: labels.into_iter().map(|(code, name)| Label { name, code }).collect(),
-            head: Head::Softmax,
-        }
+    ///
+    /// # Errors
+    /// As [`Task::new`].
+    pub fn exclusive(name: &str, channels: Vec<String>, labels: Vec<(u8, String)>) -> Result<Task> {
+        Task::new(exclusive(name, channels, labels))
     }
 
     /// Returns the number of output channels of a network for this task.
@@ -181,12 +222,14 @@ impl Task {
             )),
         }
     }
+}
 
+impl TaskDescription {
     /// Errors if the description contradicts itself.
     ///
     /// # Errors
     /// [`Error::Task`], naming the first contradiction.
-    pub fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         self.check_names()?;
         let codes: Vec<u8> = self.labels.iter().map(|label| label.code).collect();
         if self.channels.is_empty() || self.channels.len() > 64 {
@@ -256,11 +299,33 @@ impl Task {
     }
 }
 
+/// Returns the description of a task of exclusive labels, each of which is also a region.
+fn exclusive(name: &str, channels: Vec<String>, labels: Vec<(u8, String)>) -> TaskDescription {
+    let region = |(n, (code, name)): (usize, &(u8, String))| Region {
+        name: name.clone(),
+        labels: vec![*code],
+        writes: *code,
+        color: region_color(n),
+    };
+    TaskDescription {
+        name: name.to_string(),
+        channels,
+        regions: labels.iter().enumerate().map(region).collect(),
+        labels: labels.into_iter().map(|(code, name)| Label { name, code }).collect(),
+        head: Head::Softmax,
+    }
+}
+
+/// Returns the color of a task's n-th region.
+pub(super) fn region_color(n: usize) -> [u8; 3] {
+    COLORS[n % COLORS.len()]
+}
+
 /// Returns the task of gliomas after treatment: labels 1 non-enhancing tumor core (NETC), 2 surrounding
 /// FLAIR hyperintensity (SNFH), 3 enhancing tissue (ET), 4 resection cavity (RC). The whole tumor is
 /// ET, SNFH and NETC, and the tumor core is ET and NETC. The cavity belongs to neither (BraTS 2024
 /// post-treatment glioma, de Verdier et al. 2024, arXiv:2405.18368).
-fn brats2024() -> Task {
+fn brats2024() -> TaskDescription {
     let mut task = brats("BraTS 2024 post-treatment glioma", 3);
     let names = ["non-enhancing tumor core", "FLAIR hyperintensity", "enhancing tissue"];
     for (label, name) in task.labels.iter_mut().zip(names) {
@@ -275,14 +340,14 @@ fn brats2024() -> Task {
 
 /// Returns the task of brains at six months, with three exclusive tissues (Wang et al. 2019, iSeg-2017;
 /// Sun et al. 2021, iSeg-2019).
-fn iseg(name: &str) -> Task {
+fn iseg(name: &str) -> TaskDescription {
     let tissues = [(10, "cerebrospinal fluid"), (150, "gray matter"), (250, "white matter")];
     let labels = tissues.map(|(code, tissue)| (code, tissue.to_string())).to_vec();
-    Task::exclusive(name, vec!["T1".into(), "T2".into()], labels)
+    exclusive(name, vec!["T1".into(), "T2".into()], labels)
 }
 
 /// Returns the task of gliomas before treatment, with `enhancing` as the code of enhancing tumor.
-fn brats(name: &str, enhancing: u8) -> Task {
+fn brats(name: &str, enhancing: u8) -> TaskDescription {
     let label = |name: &str, code| Label { name: name.to_string(), code };
     let region = |name: &str, labels: &[u8], writes, color| Region {
         name: name.to_string(),
@@ -290,7 +355,7 @@ fn brats(name: &str, enhancing: u8) -> Task {
         writes,
         color,
     };
-    Task {
+    TaskDescription {
         name: name.to_string(),
         channels: ["T1", "T1Gd", "T2", "FLAIR"].map(String::from).to_vec(),
         labels: vec![
@@ -314,7 +379,7 @@ mod tests {
     #[test]
     fn builtin_tasks_are_consistent() {
         for name in BUILTIN_TASKS {
-            Task::builtin(name).unwrap().check().unwrap();
+            Task::builtin(name).unwrap();
         }
         assert_eq!(Task::builtin("brats2018").unwrap().output_codes(), [2, 1, 4]);
         assert_eq!(Task::builtin("brats2023").unwrap().output_codes(), [2, 1, 3]);
@@ -335,14 +400,14 @@ mod tests {
     #[test]
     fn regions_that_write_wrong_labels_are_refused() {
         let check = |regions: &[(&[u8], u8)]| {
-            let mut task = Task::builtin("brats2023").unwrap();
+            let task = Task::builtin("brats2023").unwrap();
             let region = |(n, &(labels, writes)): (usize, &(&[u8], u8))| Region {
                 labels: labels.to_vec(),
                 writes,
                 ..task.regions[n].clone()
             };
-            task.regions = regions.iter().enumerate().map(region).collect();
-            task.check().map_err(|error| error.to_string())
+            let regions = regions.iter().enumerate().map(region).collect();
+            task.with(|task| task.regions = regions).map(drop).map_err(|error| error.to_string())
         };
         assert_eq!(check(&[(&[1, 2, 3], 2), (&[1, 3], 1), (&[3], 3)]), Ok(()));
         let inner_first = check(&[(&[3], 3), (&[1, 3], 1), (&[1, 2, 3], 2)]).unwrap_err();
@@ -353,8 +418,8 @@ mod tests {
 
     #[test]
     fn a_region_of_an_unknown_label_is_refused() {
-        let mut task = Task::builtin("brats2023").unwrap();
-        task.regions[1].labels = vec![1, 4];
-        assert!(matches!(task.check(), Err(Error::Task { .. })));
+        let task = Task::builtin("brats2023").unwrap();
+        let changed = task.with(|task| task.regions[1].labels = vec![1, 4]);
+        assert!(matches!(changed, Err(Error::Task { .. })));
     }
 }

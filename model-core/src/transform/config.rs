@@ -13,7 +13,7 @@ const MAX_SIZE: usize = 4096;
 pub struct PreprocessConfig {
     /// The spacing of the network's input along right, front, top; `None` for the source's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spacing_mm: Option<[f64; 3]>,
+    pub spacing_mm: Option<TargetSpacing>,
     /// The voxels that belong to the subject.
     pub foreground: Foreground,
     /// Whether the input is cropped to the foreground's bounding box.
@@ -23,7 +23,7 @@ pub struct PreprocessConfig {
     /// larger scan is cut around its center and a smaller one is padded with zeros. `None` for the
     /// scan's own size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<[usize; 3]>,
+    pub size: Option<TargetSize>,
 }
 
 /// The rule for the voxels that belong to the subject. Normalization takes its statistics from them.
@@ -50,20 +50,64 @@ impl Default for PreprocessConfig {
     }
 }
 
-impl PreprocessConfig {
-    /// Errors if a spacing or a size is out of range.
-    ///
-    /// # Errors
-    /// [`Error::Geometry`].
-    pub fn check(&self) -> Result<()> {
-        match (self.spacing_mm, self.size) {
-            (Some(spacing), _) if !spacing.iter().all(|s| (0.05..=50.0).contains(s)) => {
-                Err(Error::geometry("a spacing from 0.05 to 50 mm", format!("{spacing:?}")))
-            }
-            (_, Some(size)) if !size.iter().all(|n| (1..=MAX_SIZE).contains(n)) => {
-                Err(Error::geometry(format!("a size from 1 to {MAX_SIZE}"), format!("{size:?}")))
-            }
-            _ => Ok(()),
+/// The spacing along right, front, top, in millimeters, from 0.05 to 50.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "[f64; 3]", into = "[f64; 3]")]
+pub struct TargetSpacing([f64; 3]);
+
+impl TargetSpacing {
+    /// Returns the spacing in millimeters.
+    pub fn mm(self) -> [f64; 3] {
+        self.0
+    }
+}
+
+/// # Errors
+/// [`Error::Geometry`] if a spacing is out of range.
+impl TryFrom<[f64; 3]> for TargetSpacing {
+    type Error = Error;
+
+    fn try_from(spacing_mm: [f64; 3]) -> Result<TargetSpacing> {
+        if spacing_mm.iter().all(|spacing| (0.05..=50.0).contains(spacing)) {
+            return Ok(TargetSpacing(spacing_mm));
         }
+        Err(Error::geometry("a spacing from 0.05 to 50 mm", format!("{spacing_mm:?}")))
+    }
+}
+
+impl From<TargetSpacing> for [f64; 3] {
+    fn from(spacing: TargetSpacing) -> [f64; 3] {
+        spacing.0
+    }
+}
+
+/// The voxels along right, front, top, from 1 to 4096.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "[usize; 3]", into = "[usize; 3]")]
+pub struct TargetSize([usize; 3]);
+
+impl TargetSize {
+    /// Returns the numbers of voxels.
+    pub fn voxels(self) -> [usize; 3] {
+        self.0
+    }
+}
+
+/// # Errors
+/// [`Error::Geometry`] if a number is out of range.
+impl TryFrom<[usize; 3]> for TargetSize {
+    type Error = Error;
+
+    fn try_from(size: [usize; 3]) -> Result<TargetSize> {
+        if size.iter().all(|voxels| (1..=MAX_SIZE).contains(voxels)) {
+            return Ok(TargetSize(size));
+        }
+        Err(Error::geometry(format!("a size from 1 to {MAX_SIZE}"), format!("{size:?}")))
+    }
+}
+
+impl From<TargetSize> for [usize; 3] {
+    fn from(size: TargetSize) -> [usize; 3] {
+        size.0
     }
 }

@@ -21,7 +21,6 @@ const MAX_Z: f32 = 4.0;
 /// # Errors
 /// As [`preprocess`](fn@crate::preprocess) for errors of the scan.
 pub fn histograms(channels: &[Volume], config: &PreprocessConfig) -> Result<Vec<Vec<f64>>> {
-    config.check()?;
     check_channels(channels)?;
     let grid = channels[0].grid();
     let orientation = grid.orientation();

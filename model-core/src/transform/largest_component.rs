@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn exclusive_labels_keep_one_part_each() {
         let labels = vec![(1, "a".to_string()), (2, "b".to_string())];
-        let task = Task::exclusive("two", vec!["x".to_string()], labels);
+        let task = Task::exclusive("two", vec!["x".to_string()], labels).unwrap();
         let mut found = map([6, 1, 1], &[1, 2, 1, 1, 2, 2]);
         keep_largest_of_regions(&mut found, &task);
         assert_eq!(found.labels(), [0, 0, 1, 1, 2, 2]);

@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn the_first_of_the_largest_logits_wins() {
         let labels = vec![(3, "a".to_string()), (7, "b".to_string())];
-        let task = Task::exclusive("two", vec!["x".to_string()], labels);
+        let task = Task::exclusive("two", vec!["x".to_string()], labels).unwrap();
         let logits = [1., 0., 5., 0., 1., 2., 5., 2., 1., 2., 5., 3.];
         assert_eq!(labels_from_logits(&logits, 4, &task), [0, 3, 0, 7]);
     }

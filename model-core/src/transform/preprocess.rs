@@ -1,7 +1,7 @@
 //! First shared step of training and viewing: makes the network's input from a case's channels.
 
 use crate::task::check_channels;
-use crate::transform::config::{Foreground, PreprocessConfig};
+use crate::transform::config::{Foreground, PreprocessConfig, TargetSize, TargetSpacing};
 use crate::transform::intensity::{foreground_mask, normalize};
 use crate::{
     DEFAULT_TOLERANCE_VOXELS, Error, Placement, Result, UNetConfig, Volume, VoxelBox,
@@ -46,7 +46,6 @@ pub fn preprocess(
     config: &PreprocessConfig,
     network: &UNetConfig,
 ) -> Result<(Input, Placement)> {
-    config.check()?;
     check_channels(channels)?;
     if channels.len() != network.in_channels() {
         let expected = format!("{} channels", network.in_channels());
@@ -75,8 +74,12 @@ pub fn preprocess(
     let spacing_mm = orientation.axes.map(|axis| source.world_from_voxel.spacing_mm()[axis]);
     let crop = narrow(if config.crop { foreground } else { uncropped }, spacing_mm, config);
     let crop_dims = crop.dims();
-    let scaled_dims = scaled_dims(crop_dims, spacing_mm, config.spacing_mm);
-    let dims = check_input_size(channels.len(), config.size.unwrap_or(scaled_dims), network)?;
+    let scaled_dims = scaled_dims(crop_dims, spacing_mm, config.spacing_mm.map(TargetSpacing::mm));
+    let dims = check_input_size(
+        channels.len(),
+        config.size.map_or(scaled_dims, TargetSize::voxels),
+        network,
+    )?;
     let placement = Placement::new(source.clone(), crop, scaled_dims, dims)?;
 
     let num_voxels: usize = dims.iter().product();
@@ -134,11 +137,12 @@ fn scaled_dims(dims: [usize; 3], spacing_mm: [f64; 3], target_mm: Option<[f64; 3
 
 /// Narrows a crop around its center until it fits the configured size at the configured spacing.
 fn narrow(crop: VoxelBox, spacing_mm: [f64; 3], config: &PreprocessConfig) -> VoxelBox {
-    let Some(size) = config.size else { return crop };
+    let Some(size) = config.size.map(TargetSize::voxels) else { return crop };
+    let target_mm = config.spacing_mm.map(TargetSpacing::mm);
     let (mut start, mut dims) = (crop.start, crop.dims());
     for axis in 0..3 {
-        let scaled = |n: usize| scaled_dims([n; 3], spacing_mm, config.spacing_mm)[axis];
-        let ratio = spacing_mm[axis] / config.spacing_mm.unwrap_or(spacing_mm)[axis];
+        let scaled = |n: usize| scaled_dims([n; 3], spacing_mm, target_mm)[axis];
+        let ratio = spacing_mm[axis] / target_mm.unwrap_or(spacing_mm)[axis];
         // An upper bound of the largest extent that fits, then the exact one.
         let max_extent = (size[axis] as f64 / ratio).ceil().max(1.0) as usize + 1;
         let mut fits = dims[axis].min(max_extent);

@@ -105,7 +105,7 @@ mod tests {
 
     fn two_labels() -> Task {
         let labels = vec![(3, "a".to_string()), (7, "b".to_string())];
-        Task::exclusive("two", vec!["x".to_string()], labels)
+        Task::exclusive("two", vec!["x".to_string()], labels).unwrap()
     }
 
     #[test]
@@ -123,8 +123,7 @@ mod tests {
 
     #[test]
     fn a_region_has_the_sum_of_its_labels() {
-        let mut task = two_labels();
-        task.regions[1].labels = vec![3, 7];
+        let task = two_labels().with(|task| task.regions[1].labels = vec![3, 7]).unwrap();
         let found = region_probabilities(&[0.5, 0.25, 0.25], 1, &task);
         assert_eq!(found, [[0.25], [0.5]]);
     }
@@ -135,7 +134,7 @@ mod tests {
         let case = phantom::phantom(1, 32);
         let task = phantom::task();
         let config = PreprocessConfig {
-            spacing_mm: Some([12.0; 3]),
+            spacing_mm: Some([12.0; 3].try_into().unwrap()),
             foreground: crate::Foreground::Nonzero,
             crop: true,
             size: None,

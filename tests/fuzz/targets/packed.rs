@@ -32,9 +32,10 @@ pub(super) fn network() -> UNetConfig {
 }
 
 pub(super) fn bundle() -> Make {
-    let task = Task::exclusive("Lesions", vec!["T1".into()], vec![(7, "lesion".into())]);
+    let task = Task::exclusive("Lesions", vec!["T1".into()], vec![(7, "lesion".into())])
+        .expect("a consistent task");
     let preprocess = PreprocessConfig {
-        spacing_mm: Some([1.0, 1.0, 2.5]),
+        spacing_mm: Some([1.0, 1.0, 2.5].try_into().expect("a legal spacing")),
         foreground: Foreground::Otsu,
         crop: true,
         size: None,

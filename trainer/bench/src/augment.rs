@@ -125,7 +125,7 @@ fn noise_case(dims: [usize; 3], channels: usize) -> Result<PreparedCase> {
     let labels = (0..grid.num_voxels()).map(|n| u8::from(n % 5 == 0)).collect();
     let labels = Some(LabelMap::new(grid.clone(), labels)?);
     let names = (0..channels).map(|n| n.to_string()).collect();
-    let task = Task::exclusive("noise", names, vec![(1, "some".to_string())]);
+    let task = Task::exclusive("noise", names, vec![(1, "some".to_string())])?;
     let case = Case::new("noise", volumes, labels, &task)?;
     let demo = UNetConfig::preset("demo", channels, 2)?;
     let network = demo.with(|demo| (demo.widths, demo.groups) = (vec![8], Some(4)))?;

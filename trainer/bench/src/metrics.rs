@@ -61,7 +61,7 @@ pub fn run(args: &MetricsArgs) -> Result<()> {
         _ => bail!("expected two files or none, found {}", args.files.len()),
     };
     let task = find_task(Some(&args.task), &PathBuf::new())?;
-    let regions = task.context("expected a task by name")?.regions;
+    let regions = task.context("expected a task by name")?.regions.clone();
     let [i, j, k] = reference.grid().dims;
     println!("{k}×{j}×{i} voxels (k, j, i), one thread, best of {repeats}\n");
     println!("{}", table(&predicted, &reference, &regions, repeats)?);

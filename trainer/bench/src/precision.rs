@@ -145,7 +145,7 @@ fn gradient(
     let network = model::build_in(config, weights, precision, &tracked)?;
     let labels = (1..config.out_channels()).map(|n| (n as u8, n.to_string())).collect();
     let channels = (0..config.in_channels()).map(|n| n.to_string()).collect();
-    let loss = Loss::new(&Task::exclusive("random", channels, labels), LossKind::DiceCe);
+    let loss = Loss::new(&Task::exclusive("random", channels, labels)?, LossKind::DiceCe);
     let mut scale = LossScale::default().resumed(precision);
     loop {
         let x = model::tensor(batch.values.clone(), config.in_channels(), dims, &tracked);

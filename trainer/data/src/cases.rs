@@ -94,7 +94,6 @@ impl Cases {
         stop: &AtomicBool,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Option<Cases>> {
-        config.preprocess.check()?;
         let folder = CacheFolder::open(config.cache.as_deref())?;
         // The conversion of a float saturates at the ends of u64.
         let max_bytes = (config.memory_gib * (1u64 << 30) as f64) as u64;

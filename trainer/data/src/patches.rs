@@ -159,7 +159,7 @@ pub(crate) mod tests {
         labels[..96].fill(2);
         let labels = LabelMap::new(grid.clone(), labels).unwrap();
         let names = vec![(1, "one".to_string()), (2, "two".to_string())];
-        let task = Task::exclusive("test", vec!["a".into(), "b".into()], names);
+        let task = Task::exclusive("test", vec!["a".into(), "b".into()], names).unwrap();
         let case = Case::new("test", vec![channel(0), channel(1)], Some(labels), &task).unwrap();
         let demo = UNetConfig::preset("demo", 2, 3).unwrap();
         let network = demo.with(|demo| demo.widths.truncate(2)).unwrap();

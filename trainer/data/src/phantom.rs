@@ -49,7 +49,7 @@ pub fn write(
     let training = (seed..end).into_par_iter().map(pair).collect::<Result<Vec<LabeledScan>>>()?;
     drop(progress);
     let manifest = Manifest {
-        name: phantom::task().name,
+        name: phantom::task().name.clone(),
         license: Some("CC0 1.0 (synthetic)".into()),
         task: phantom::task(),
         num_training: Some(training.len() as u64),

@@ -167,9 +167,9 @@ mod tests {
     fn tasks_with_other_codes_or_channels_differ() {
         let [a, mut b] = ["brats2021", "brats2023"].map(|name| Task::builtin(name).unwrap());
         assert!(!are_same_tasks(&a, &b), "the enhancing tumor has another code");
-        b = Task { name: "mine".into(), ..a.clone() };
+        b = a.with(|task| task.name = "mine".into()).unwrap();
         assert!(are_same_tasks(&a, &b));
-        b.channels.swap(0, 1);
+        b = b.with(|task| task.channels.swap(0, 1)).unwrap();
         assert!(!are_same_tasks(&a, &b));
         assert!(describe(&a).contains("enhancing tumor [4]"), "{}", describe(&a));
     }

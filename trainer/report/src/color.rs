@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn every_regions_color_stands_out_by_day_and_by_night() {
         let labels = (1..=7).map(|code| (code, format!("label {code}"))).collect();
-        let task = Task::exclusive("Test", vec!["MRI".into()], labels);
+        let task = Task::exclusive("Test", vec!["MRI".into()], labels).unwrap();
         for background in BACKGROUNDS {
             for region in &task.regions {
                 let color = legible(region.color, background);

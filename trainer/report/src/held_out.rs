@@ -200,7 +200,7 @@ mod tests {
         "pictures": []}"#;
 
     fn task() -> Task {
-        Task::exclusive("Test", vec!["MRI".into()], vec![(1, "core".to_string())])
+        Task::exclusive("Test", vec!["MRI".into()], vec![(1, "core".to_string())]).unwrap()
     }
 
     #[test]

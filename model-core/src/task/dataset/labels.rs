@@ -5,7 +5,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::{Error, Head, Label, Region, Result, Task};
+use crate::task::definition::region_color;
+use crate::{Error, Head, Label, Region, Result, Task, TaskDescription};
 
 /// A JSON object of labels in the file's order, which determines the codes of nnU-Net's regions.
 #[derive(Default)]
@@ -53,12 +54,10 @@ pub(super) fn task_of_labels(
         return Err(Error::task(expected, format!("{key:?}: {code}")));
     }
     let is_region = |value: &Value| value.as_array().is_some_and(|codes| codes.len() > 1);
-    let task = match labels.iter().any(|(_, value)| is_region(value)) {
-        true => task_of_regions(name, channels, labels, order)?,
+    match labels.iter().any(|(_, value)| is_region(value)) {
+        true => task_of_regions(name, channels, labels, order),
         false => Task::exclusive(name, channels, exclusive_labels(labels)?),
-    };
-    task.check()?;
-    Ok(task)
+    }
 }
 
 /// Returns a code of 8 bits, given as a number or as a list of one number.
@@ -124,15 +123,16 @@ fn task_of_regions(
     };
     let labels: Vec<(u8, String)> =
         codes.into_iter().map(|code| (code, label_name(code))).collect();
-    let colors =
-        Task::exclusive(name, Vec::new(), regions.iter().map(|r| (0, r.0.clone())).collect());
-    let region = |(((name, labels), writes), colored): (((String, Vec<u8>), u8), Region)| Region {
-        name,
-        labels,
-        writes,
-        color: colored.color,
-    };
-    let regions = regions.into_iter().zip(written).zip(colors.regions).map(region).collect();
+    let regions = regions.into_iter().zip(written).enumerate();
+    let regions = regions
+        .map(|(n, ((name, labels), writes))| Region {
+            name,
+            labels,
+            writes,
+            color: region_color(n),
+        })
+        .collect();
     let labels = labels.into_iter().map(|(code, name)| Label { name, code }).collect();
-    Ok(Task { name: name.to_string(), channels, labels, regions, head: Head::Sigmoid })
+    let name = name.to_string();
+    Task::new(TaskDescription { name, channels, labels, regions, head: Head::Sigmoid })
 }

@@ -96,8 +96,10 @@ fn a_huge_input_is_refused_before_it_is_allocated() {
     for spacing in [500.0, 1e30] {
         let grid = Grid::new([8; 3], Affine::from_spacing([spacing; 3]));
         let channel = Volume::new(grid, values.clone()).unwrap();
-        let config =
-            PreprocessConfig { spacing_mm: Some([0.05; 3]), ..config(Foreground::Nonzero, false) };
+        let config = PreprocessConfig {
+            spacing_mm: Some([0.05; 3].try_into().unwrap()),
+            ..config(Foreground::Nonzero, false)
+        };
         let result = preprocess(std::slice::from_ref(&channel), &config, &network(1));
         assert!(matches!(result, Err(Error::TooLarge { .. })), "{spacing}");
     }
@@ -106,12 +108,15 @@ fn a_huge_input_is_refused_before_it_is_allocated() {
 #[test]
 fn resampling_uses_the_configured_spacing() {
     let case = phantom::phantom(1, 32); // 6 mm
-    let config =
-        PreprocessConfig { spacing_mm: Some([3.0, 6.0, 12.0]), ..config(Foreground::Whole, false) };
+    let config = PreprocessConfig {
+        spacing_mm: Some([3.0, 6.0, 12.0].try_into().unwrap()),
+        ..config(Foreground::Whole, false)
+    };
     let (input, placement) = preprocess(case.channels(), &config, &network(4)).unwrap();
     assert_eq!(placement.scaled_dims(), [64, 32, 16]);
     assert_eq!(input.dims, [64, 32, 16]);
-    let same = PreprocessConfig { spacing_mm: Some([6.001, 6.0, 5.999]), ..config };
+    let same =
+        PreprocessConfig { spacing_mm: Some([6.001, 6.0, 5.999].try_into().unwrap()), ..config };
     let (_, placement) = preprocess(case.channels(), &same, &network(4)).unwrap();
     assert!(!placement.is_resampled(), "a difference by rounding is ignored");
 }
@@ -133,7 +138,10 @@ fn labels_go_to_the_network_and_back() {
 fn an_input_of_a_given_size_is_cut_and_padded_around_its_center() {
     let set: Vec<_> = (2..18).map(|i| ([i, 5, 7], i as f32)).collect();
     let channel = volume([20, 12, 12], &set);
-    let config = PreprocessConfig { size: Some([9, 3, 5]), ..config(Foreground::Nonzero, true) };
+    let config = PreprocessConfig {
+        size: Some([9, 3, 5].try_into().unwrap()),
+        ..config(Foreground::Nonzero, true)
+    };
     let network = network(1).with(|network| network.widths.truncate(1)).unwrap();
     let (input, placement) = preprocess(std::slice::from_ref(&channel), &config, &network).unwrap();
     // The box is 16 × 1 × 1 from voxel 2 on; (16 − 9) / 2 voxels are cut off before.
@@ -142,7 +150,8 @@ fn an_input_of_a_given_size_is_cut_and_padded_around_its_center() {
     let nonzero = input.values.iter().filter(|value| **value != 0.0).count();
     assert_eq!(nonzero, 9);
     // Half the spacing: four and a half voxels of the scan are nine of the input.
-    let config = PreprocessConfig { spacing_mm: Some([0.5, 1.0, 1.0]), ..config };
+    let config =
+        PreprocessConfig { spacing_mm: Some([0.5, 1.0, 1.0].try_into().unwrap()), ..config };
     let (_, placement) = preprocess(&[channel], &config, &network).unwrap();
     assert_eq!((placement.crop().dims(), placement.scaled_dims()), ([4, 1, 1], [8, 1, 1]));
     assert_eq!(placement.spacing_mm(), [0.5, 1.0, 1.0]);
@@ -154,6 +163,6 @@ fn settings_without_a_size_are_read() {
     let read: PreprocessConfig = serde_json::from_str(json).unwrap();
     assert_eq!((read.size, serde_json::to_string(&read).unwrap().as_str()), (None, json));
     for size in [[0, 1, 1], [1, 1, 5000]] {
-        assert!(PreprocessConfig { size: Some(size), ..read.clone() }.check().is_err());
+        assert!(TargetSize::try_from(size).is_err());
     }
 }

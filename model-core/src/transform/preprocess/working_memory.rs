@@ -1,7 +1,8 @@
 //! Estimates preprocessing's memory from a scan's header, before a voxel is read.
 
 use super::{MAX_INPUT_BYTES, scaled_dims};
-use crate::{Foreground, Grid, PreprocessConfig, UNetConfig};
+use crate::transform::config::{Foreground, PreprocessConfig, TargetSize, TargetSpacing};
+use crate::{Grid, UNetConfig};
 
 /// Returns an upper bound of the bytes held while a case of this grid is read and preprocessed and
 /// its labels are placed. The size after cropping is not known from a header. Inputs above
@@ -15,10 +16,10 @@ pub fn working_bytes(
     let orientation = grid.orientation();
     let spacing_mm = orientation.axes.map(|axis| grid.world_from_voxel.spacing_mm()[axis]);
     let source = orientation.canonical_dims(grid.dims);
-    let scaled = scaled_dims(source, spacing_mm, config.spacing_mm);
+    let scaled = scaled_dims(source, spacing_mm, config.spacing_mm.map(TargetSpacing::mm));
     let channels = channels as u64;
     let max_voxels = MAX_INPUT_BYTES / (4 * channels.max(1));
-    let requested = config.size.unwrap_or(scaled);
+    let requested = config.size.map_or(scaled, TargetSize::voxels);
     let input = match num_voxels(requested) > max_voxels {
         true => max_voxels,
         false => num_voxels(network.padded(requested)).min(max_voxels),
@@ -56,6 +57,7 @@ mod tests {
         // A sagittal scan of 6 × 0.5 × 0.5 mm.
         let grid = Grid::new([24, 512, 512], Affine::from_spacing([6.0, 0.5, 0.5]));
         let network = UNetConfig::preset("demo", 1, 2).unwrap();
+        let spacing_mm = spacing_mm.map(|mm| mm.try_into().unwrap());
         let config = PreprocessConfig { spacing_mm, ..PreprocessConfig::default() };
         working_bytes(&grid, 1, &config, &network)
     }

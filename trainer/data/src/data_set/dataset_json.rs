@@ -25,7 +25,8 @@ pub(super) fn read(folder: &Path) -> Result<Manifest> {
         manifest.name = folder_name(folder);
     }
     if manifest.task.name.is_empty() {
-        manifest.task.name = manifest.name.clone();
+        let name = manifest.name.clone();
+        manifest.task = manifest.task.with(|task| task.name = name)?;
     }
     Ok(manifest)
 }

@@ -15,7 +15,7 @@ fn case() -> (Gray, LabelMap, LabelMap, Task) {
         map
     };
     let voxels = (0..grid.num_voxels()).map(|n| (n % 20 * 12) as u8).collect();
-    let task = Task::exclusive("Test", vec!["T2".into()], vec![(1, "core".to_string())]);
+    let task = Task::exclusive("Test", vec!["T2".into()], vec![(1, "core".to_string())]).unwrap();
     (Gray { grid: grid.clone(), voxels }, block(0), block(2), task)
 }
 

@@ -29,7 +29,6 @@ impl TrainConfig {
             "settings: expected workers up to 1024, found {}",
             self.workers
         );
-        self.preprocess.check()?;
         self.augment.check()
     }
 

@@ -71,10 +71,17 @@ mod tests {
             (
                 "spacing_mm",
                 "[2, 2, 2.5]",
-                PreprocessConfig { spacing_mm: Some([2.0, 2.0, 2.5]), ..plain.clone() },
+                PreprocessConfig {
+                    spacing_mm: Some([2.0, 2.0, 2.5].try_into().unwrap()),
+                    ..plain.clone()
+                },
             ),
             ("crop", "true", PreprocessConfig { crop: true, ..plain.clone() }),
-            ("size", "[8, 16, 24]", PreprocessConfig { size: Some([8, 16, 24]), ..plain.clone() }),
+            (
+                "size",
+                "[8, 16, 24]",
+                PreprocessConfig { size: Some([8, 16, 24].try_into().unwrap()), ..plain.clone() },
+            ),
             (
                 "foreground",
                 "\"otsu\"",
@@ -93,7 +100,7 @@ mod tests {
         }
         let recipe = of(Some("brugger"), &[]);
         let config = of(Some("brugger"), &["preprocess.spacing_mm=[2,2,2]"]);
-        assert_eq!(config.preprocess.spacing_mm, Some([2.0; 3]));
+        assert_eq!(config.preprocess.spacing_mm, Some([2.0; 3].try_into().unwrap()));
         let same = PreprocessConfig { spacing_mm: None, ..config.preprocess.clone() };
         assert_eq!(same, PreprocessConfig { spacing_mm: None, ..recipe.preprocess });
         assert_eq!(TrainConfig::parse("[preprocess]").unwrap(), TrainConfig::default());

@@ -9,7 +9,7 @@ const KINDS: [LossKind; 4] =
 
 fn tasks() -> [Task; 2] {
     let labels = vec![(1, "a".to_string()), (3, "b".to_string())];
-    let exclusive = Task::exclusive("two", vec!["T1".into()], labels);
+    let exclusive = Task::exclusive("two", vec!["T1".into()], labels).unwrap();
     [Task::builtin("brats2023").unwrap(), exclusive]
 }
 
