@@ -38,14 +38,18 @@ fn engines() -> impl Iterator<Item = Engine> {
 /// Options that divide nothing.
 const WHOLE: PlanOptions = PlanOptions {
     storage: Storage::F32,
-    parts: 1,
+    channel_splits: 1,
     max_fused_channels: 0,
     slab_bytes: MAX_BINDING_BYTES,
 };
 
 /// Options that divide as finely as possible: plane by plane, group by group.
-const FINE: PlanOptions =
-    PlanOptions { storage: Storage::F32, parts: usize::MAX, max_fused_channels: 0, slab_bytes: 1 };
+const FINE: PlanOptions = PlanOptions {
+    storage: Storage::F32,
+    channel_splits: usize::MAX,
+    max_fused_channels: 0,
+    slab_bytes: 1,
+};
 
 fn run(engine: &Engine, plan: &Plan, weights: &Weights, input: &[f32]) -> Output {
     let mut go_on = |_| ControlFlow::Continue(());
@@ -129,13 +133,13 @@ fn check(
 fn pointwise_convolution_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    for (dims, (num_from, num_to)) in sizes_and_widths() {
+    for (dims, (in_channels, out_channels)) in sizes_and_widths() {
         for bias in [None, Some("b".to_string())] {
-            let w = array(&mut rng, &[num_to, num_from]);
-            let b = array(&mut rng, &[num_to]);
+            let w = array(&mut rng, &[out_channels, in_channels]);
+            let b = array(&mut rng, &[out_channels]);
             let weights = Weights::from([("w".to_string(), w), ("b".to_string(), b)]);
-            let from = Buffer { channels: num_from, dims };
-            check(&engine, from, Buffer { channels: num_to, dims }, &weights, |from, to| {
+            let from = Buffer { channels: in_channels, dims };
+            check(&engine, from, Buffer { channels: out_channels, dims }, &weights, |from, to| {
                 Op::Pointwise { from, to, weight: "w".into(), bias: bias.clone() }
             });
         }
@@ -146,14 +150,12 @@ fn pointwise_convolution_agrees_with_its_reference() {
 fn dense_convolution_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    for (dims, (num_from, num_to)) in sizes_and_widths() {
-        let w = array(&mut rng, &[num_to, num_from, 3, 3, 3]);
+    for (dims, (in_channels, out_channels)) in sizes_and_widths() {
+        let w = array(&mut rng, &[out_channels, in_channels, 3, 3, 3]);
         let weights = Weights::from([("w".to_string(), w)]);
-        let from = Buffer { channels: num_from, dims };
-        check(&engine, from, Buffer { channels: num_to, dims }, &weights, |from, to| Op::Conv3 {
-            from,
-            to,
-            weight: "w".into(),
+        let from = Buffer { channels: in_channels, dims };
+        check(&engine, from, Buffer { channels: out_channels, dims }, &weights, |from, to| {
+            Op::Conv3 { from, to, weight: "w".into() }
         });
     }
 }
@@ -163,10 +165,10 @@ fn dense_convolution_agrees_with_its_reference() {
 fn a_dense_convolution_of_several_dispatches_agrees_with_its_reference() {
     let Some(engine) = engine() else { return };
     let mut rng = ChaCha8Rng::seed_from_u64(18);
-    let (dims, num_from, num_to) = ([66, 50, 40], 18, 9);
-    let w = array(&mut rng, &[num_to, num_from, 3, 3, 3]);
+    let (dims, in_channels, out_channels) = ([66, 50, 40], 18, 9);
+    let w = array(&mut rng, &[out_channels, in_channels, 3, 3, 3]);
     let weights = Weights::from([("w".to_string(), w)]);
-    let [from, to] = [num_from, num_to].map(|channels| Buffer { channels, dims });
+    let [from, to] = [in_channels, out_channels].map(|channels| Buffer { channels, dims });
     check(&engine, from, to, &weights, |from, to| Op::Conv3 { from, to, weight: "w".into() });
 }
 

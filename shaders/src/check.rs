@@ -78,7 +78,7 @@ fn check_sizes(program: &Program) -> Result<(), Error> {
 fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
     let (from, to) = views(op);
     let dims = |view: &View| program.buffers[view.buffer].dims;
-    let (num_from, num_to) = (from.channels.len(), to.channels.len());
+    let (in_channels, out_channels) = (from.channels.len(), to.channels.len());
     let fail =
         |expected: &str| Err(Error::program(expected, format!("{op:?} (operation {index})")));
     let is_in_place = matches!(op, Op::GroupNorm { .. }) && from == to;
@@ -100,10 +100,14 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
     }
     match op {
         Op::Pointwise { .. } | Op::Conv3 { .. } => Ok(()),
-        Op::SpaceToDepth { .. } if num_to != 8 * num_from => fail("eight channels for each"),
-        Op::DepthToSpace { .. } if num_from != 8 * num_to => fail("a channel for each eight"),
+        Op::SpaceToDepth { .. } if out_channels != 8 * in_channels => {
+            fail("eight channels for each")
+        }
+        Op::DepthToSpace { .. } if in_channels != 8 * out_channels => {
+            fail("a channel for each eight")
+        }
         Op::SpaceToDepth { .. } | Op::DepthToSpace { .. } => Ok(()),
-        Op::GroupNorm { groups, .. } if num_to.checked_rem(*groups) != Some(0) => {
+        Op::GroupNorm { groups, .. } if out_channels.checked_rem(*groups) != Some(0) => {
             fail("groups that divide the channels")
         }
         Op::Decide { codes, .. } => {
@@ -114,7 +118,7 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
                 || others
                     .iter()
                     .any(|o| views(o).0.buffer == to.buffer || views(o).1.buffer == to.buffer);
-            if codes.len() != num_from {
+            if codes.len() != in_channels {
                 return fail("a code for each channel");
             }
             if !is_last || is_shared || program.buffers[to.buffer].channels != 1 {
@@ -122,7 +126,7 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
             }
             Ok(())
         }
-        _ if num_from == num_to => Ok(()),
+        _ if in_channels == out_channels => Ok(()),
         _ => fail("as many channels out as in"),
     }
 }

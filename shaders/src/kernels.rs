@@ -32,14 +32,14 @@ pub mod upsample;
 pub struct Kernel {
     /// The file's name.
     pub name: &'static str,
-    /// The WGSL source without the common parts that [`Kernel::source`] prepends.
+    /// The WGSL source without the common sources that [`Kernel::source`] prepends.
     pub body: &'static str,
     /// Its compute entry points.
     pub entries: &'static [&'static str],
     /// Bytes of its `Params`.
     pub params_bytes: usize,
-    /// Common parts that it needs beside those of all kernels.
-    pub parts: &'static [&'static str],
+    /// Common sources that it needs beside those of all kernels.
+    pub includes: &'static [&'static str],
 }
 
 /// Storage type of feature maps.
@@ -76,19 +76,19 @@ impl Kernel {
         let storage = match (storage, hardware.has_f16) {
             (Storage::F32, _) => include_str!("kernels/common/f32.wgsl"),
             (Storage::F16, true) => include_str!("kernels/common/f16.wgsl"),
-            (Storage::F16, false) => include_str!("kernels/common/packed.wgsl"),
+            (Storage::F16, false) => include_str!("kernels/common/f16_packed.wgsl"),
         };
-        let join = match hardware.has_subgroups {
-            true => include_str!("kernels/common/join_subgroups.wgsl"),
-            false => include_str!("kernels/common/join_workgroup.wgsl"),
+        let reduce = match hardware.has_subgroups {
+            true => include_str!("kernels/common/reduce_subgroups.wgsl"),
+            false => include_str!("kernels/common/reduce_workgroup.wgsl"),
         };
-        let mut parts = vec![storage, include_str!("kernels/common/norm.wgsl")];
-        parts.extend(self.parts);
-        if self.parts.contains(&MOMENTS) {
-            parts.push(join);
+        let mut sources = vec![storage, include_str!("kernels/common/norm.wgsl")];
+        sources.extend(self.includes);
+        if self.includes.contains(&MOMENTS) {
+            sources.push(reduce);
         }
-        parts.push(self.body);
-        parts.join("\n")
+        sources.push(self.body);
+        sources.join("\n")
     }
 }
 
@@ -108,51 +108,52 @@ pub const KERNELS: [&Kernel; 12] = [
     &upsample::KERNEL,
 ];
 
-/// A slab of a feature map and its neighbors; see `common/window.wgsl`.
+/// A slab of a feature map and its neighbors; see `common/input_slab.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
-pub struct Window {
+pub struct InputSlab {
     pub dims: [u32; 3],
-    pub quads: u32,
-    pub first: u32,
+    pub row_quads: u32,
+    pub first_plane: u32,
     pub planes: u32,
-    pub before: u32,
-    pub after: u32,
-    pub channel: u32,
+    pub planes_before: u32,
+    pub planes_after: u32,
+    pub first_channel: u32,
     pub affine: u32,
     pub padding: [u32; 2],
 }
 
-impl Window {
+impl InputSlab {
     /// Returns whether the feature map has only this slab.
-    pub fn is_alone(&self) -> bool {
-        self.before + self.after == 0
+    pub fn is_only_slab(&self) -> bool {
+        self.planes_before + self.planes_after == 0
     }
 
     /// Returns the constants of a kernel that reads the slab.
     pub fn constants(&self) -> Constants {
-        if self.is_alone() { &[("IS_ALONE", 1)] } else { &[("IS_ALONE", 0)] }
+        if self.is_only_slab() { &[("IS_ONLY_SLAB", 1)] } else { &[("IS_ONLY_SLAB", 0)] }
     }
 }
 
-/// Planes of a slab that a resampling operation writes; see `common/planes.wgsl`.
+/// The planes of a slab that a resampling operation writes; see `common/output_planes.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
-pub struct Planes {
+pub struct OutputPlanes {
     pub dims: [u32; 3],
-    pub quads: u32,
-    pub channel: u32,
-    pub first: u32,
-    pub start: u32,
-    pub end: u32,
+    pub row_quads: u32,
+    pub first_channel: u32,
+    pub first_plane: u32,
+    pub start_plane: u32,
+    pub end_plane: u32,
 }
 
-impl Planes {
+impl OutputPlanes {
     /// Returns the quads that a dispatch writes.
     pub fn num_quads(&self) -> usize {
-        (self.end - self.start) as usize * self.dims[1] as usize * self.quads as usize
+        let planes = (self.end_plane - self.start_plane) as usize;
+        planes * self.dims[1] as usize * self.row_quads as usize
     }
 }
 
@@ -173,32 +174,32 @@ pub struct Dispatch<P> {
 /// Output channels per block.
 pub const BLOCK: usize = 8;
 
-/// Common part: neighboring slabs.
-const WINDOW: &str = include_str!("kernels/common/window.wgsl");
+/// Common source: a slab with its neighbors.
+const INPUT_SLAB: &str = include_str!("kernels/common/input_slab.wgsl");
 
-/// Common part: outputs of resampling operations.
-const PLANES: &str = include_str!("kernels/common/planes.wgsl");
+/// Common source: outputs of resampling operations.
+const OUTPUT_PLANES: &str = include_str!("kernels/common/output_planes.wgsl");
 
-/// Common part: moments.
+/// Common source: moments.
 const MOMENTS: &str = include_str!("kernels/common/moments.wgsl");
 
-/// Common part: reduction of the moments of eight channels over a workgroup.
-const JOIN_EIGHT: &str = include_str!("kernels/common/join_eight.wgsl");
+/// Common source: reduction of the moments of eight channels over a workgroup.
+const REDUCE_EIGHT: &str = include_str!("kernels/common/reduce_eight.wgsl");
 
-/// Common part: moments of eight channels in one invocation.
-const FOUND: &str = include_str!("kernels/common/found.wgsl");
+/// Common source: moments of eight channels in one invocation.
+const SHIFTED_SUMS: &str = include_str!("kernels/common/shifted_sums.wgsl");
 
-/// Common part: three planes of taps.
-const PLANES3: &str = include_str!("kernels/common/planes3.wgsl");
+/// Common source: sums of three output planes.
+const PLANE_SUMS: &str = include_str!("kernels/common/plane_sums.wgsl");
 
-/// Common part: two blocks of channels.
-const PAIR: &str = include_str!("kernels/common/pair.wgsl");
+/// Common source: statistics of two blocks of channels.
+const BLOCK_PAIR: &str = include_str!("kernels/common/block_pair.wgsl");
 
-/// Common part: sums of eight output channels.
-const EIGHT: &str = include_str!("kernels/common/eight.wgsl");
+/// Common source: eight output channels.
+const EIGHT_CHANNELS: &str = include_str!("kernels/common/eight_channels.wgsl");
 
 /// Invocations per workgroup.
-const LANES: usize = 64;
+const WORKGROUP_SIZE: usize = 64;
 
 /// Largest number of workgroups along an axis (WebGPU's default limit).
 pub const MAX_WORKGROUPS: u32 = 65_535;
@@ -211,26 +212,30 @@ pub fn quads(ni: usize) -> usize {
 /// Returns the workgroups for `num_invocations` of each of `rows`. Beyond the limit of an axis x
 /// continues in z; kernels undo this by `(group.z * groups.x + group.x)`.
 pub fn spread(num_invocations: usize, rows: usize) -> [u32; 3] {
-    let groups = num_invocations.div_ceil(LANES).max(1) as u32;
+    let groups = num_invocations.div_ceil(WORKGROUP_SIZE).max(1) as u32;
     let z = groups.div_ceil(MAX_WORKGROUPS);
     [groups.div_ceil(z), rows as u32, z]
 }
 
 /// Splits `0..rows` into ranges that cost at most `max_cost`, if a row costs `row_cost`; at least
 /// one row each.
-pub fn pieces(rows: usize, row_cost: u64, max_cost: u64) -> impl Iterator<Item = Range<usize>> {
+pub fn split_by_cost(
+    rows: usize,
+    row_cost: u64,
+    max_cost: u64,
+) -> impl Iterator<Item = Range<usize>> {
     let step = (max_cost / row_cost.max(1)).clamp(1, rows.max(1) as u64) as usize;
     (0..rows).step_by(step).map(move |start| start..(start + step).min(rows))
 }
 
 /// Packs weights `[output][input][taps]` as the convolution kernels read them,
 /// `[block][input][tap][BLOCK]`, with zeros beyond the last output.
-fn pack_blocks(weight: &[f32], num_to: usize, num_from: usize, taps: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; num_to.div_ceil(BLOCK) * num_from * taps * BLOCK];
-    for to in 0..num_to {
-        for at in 0..num_from * taps {
-            let place = (to / BLOCK * num_from * taps + at) * BLOCK + to % BLOCK;
-            packed[place] = weight[to * num_from * taps + at];
+fn pack_blocks(weight: &[f32], out_channels: usize, in_channels: usize, taps: usize) -> Vec<f32> {
+    let mut packed = vec![0.0; out_channels.div_ceil(BLOCK) * in_channels * taps * BLOCK];
+    for to in 0..out_channels {
+        for at in 0..in_channels * taps {
+            let place = (to / BLOCK * in_channels * taps + at) * BLOCK + to % BLOCK;
+            packed[place] = weight[to * in_channels * taps + at];
         }
     }
     packed
@@ -269,14 +274,17 @@ mod tests {
     fn workgroups_stay_within_the_limit_of_an_axis() {
         for num in [1, 63, 64, 65, 64 * 65_535, 64 * 65_535 + 1, 33_554_432] {
             let [x, _, z] = spread(num, 1);
-            assert!(x <= MAX_WORKGROUPS && (x * z) as usize * LANES >= num, "{num}: {x} {z}");
+            assert!(
+                x <= MAX_WORKGROUPS && (x * z) as usize * WORKGROUP_SIZE >= num,
+                "{num}: {x} {z}"
+            );
         }
     }
 
     #[test]
-    fn pieces_cover_every_row_once() {
-        let rows: Vec<usize> = pieces(7, 10, 25).flatten().collect();
+    fn ranges_cover_every_row_once() {
+        let rows: Vec<usize> = split_by_cost(7, 10, 25).flatten().collect();
         assert_eq!(rows, [0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(pieces(3, 100, 25).count(), 3);
+        assert_eq!(split_by_cost(3, 100, 25).count(), 3);
     }
 }

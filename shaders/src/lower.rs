@@ -26,15 +26,14 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
 pub enum Stage {
-    /// 1³ convolution with the columns `cols` and the rows `rows` of the weight; `is_more` adds to
-    /// the output.
+    /// 1³ convolution with the columns `cols` and the rows `rows` of the weight.
     Pointwise {
         from: Source,
         to: View,
         op: usize,
         rows: Range<usize>,
         cols: Range<usize>,
-        is_more: bool,
+        adds_to_output: bool,
     },
     /// Affine maps of the norm after a 1³ convolution, from the statistics of its input. The
     /// convolution's output is never written.
@@ -149,7 +148,14 @@ impl Lowering {
                 let (rows, cols) = (0..to.channels.len(), 0..from.channels.len());
                 self.overwrite(to);
                 let (from, to) = (source, to.clone());
-                self.push(Stage::Pointwise { from, to, op: index, rows, cols, is_more: false });
+                self.push(Stage::Pointwise {
+                    from,
+                    to,
+                    op: index,
+                    rows,
+                    cols,
+                    adds_to_output: false,
+                });
             }
             Op::Conv3 { from, to, .. } => {
                 self.unary(from, to, |from, to| Stage::Conv3 { from, to, op: index })?;

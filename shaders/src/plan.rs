@@ -10,8 +10,8 @@ use crate::lower::Lowered;
 use crate::weights::{PackedWeights, PackedWeightsSet};
 
 mod choose;
-mod counted;
 mod dispatches;
+mod fused_moments;
 mod live;
 mod norms;
 mod resampled;
@@ -28,7 +28,7 @@ use unit::Unit;
 pub enum Binding {
     /// Index in [`Plan::buffers`].
     Buffer(usize),
-    /// Index in [`Plan::pieces`].
+    /// Index in [`Plan::weights`].
     Weights(usize),
     /// Chunks of moments of the norms.
     Partials,
@@ -79,9 +79,9 @@ pub struct SlabRange {
 pub struct PlanOptions {
     /// Storage type of feature maps.
     pub storage: Storage,
-    /// Number of parts that the expanded channels of a block are divided into, at most one per
-    /// group. The parts are processed one after the other.
-    pub parts: usize,
+    /// Number of ranges that the expanded channels of a block are divided into, at most one per
+    /// group. The ranges are processed one after the other.
+    pub channel_splits: usize,
     /// Largest width of fused blocks, whose expanded channels are never stored. If not 0, 1³
     /// convolutions also compute the statistics of their output. Saves bytes and costs work.
     pub max_fused_channels: usize,
@@ -101,7 +101,7 @@ pub struct Plan {
     /// Bytes of the buffers that hold feature maps, one after the other.
     pub buffers: Vec<u64>,
     /// Packed parameters and their offsets in one buffer.
-    pub pieces: Vec<PackedWeights>,
+    pub weights: Vec<PackedWeights>,
     /// Bytes of the parameters' buffer.
     pub weight_bytes: u64,
     /// Bytes of the norms' chunks.
@@ -130,35 +130,35 @@ impl Plan {
         let labels = labels(program);
         let bytes = |map: usize| quad_bytes(labels == Some(map), options.storage);
         let levels = levels(&lowered.maps, bytes, options.slab_bytes)?;
-        let mut draft = PlanBuilder {
+        let mut builder = PlanBuilder {
             program,
             options,
             labels,
             maps: &lowered.maps,
             levels,
-            pieces: PackedWeightsSet::default(),
+            weights: PackedWeightsSet::default(),
             partials_bytes: 16,
             units: Vec::new(),
         };
         let mut stages = lowered.stages.iter().peekable();
         while let Some(stage) = stages.next() {
-            let counted = stages.next_if(|next| draft.is_counted(stage, next));
-            draft.stage(stage, counted);
+            let norm = stages.next_if(|next| builder.fuses_moments(stage, next));
+            builder.stage(stage, norm);
         }
-        let (intervals, buffers) = live::assign(&draft);
-        let parts = |view, unit| draft.parts(view, unit, &intervals);
-        let last = draft.units.len() + 1;
-        let (input, output) = (parts(&program.input, 0), parts(&program.output, last));
-        let steps = draft.steps(&intervals);
-        let (pieces, weight_bytes) = draft.pieces.finish();
+        let (intervals, buffers) = live::assign(&builder);
+        let ranges = |view, unit| builder.slab_ranges(view, unit, &intervals);
+        let last = builder.units.len() + 1;
+        let (input, output) = (ranges(&program.input, 0), ranges(&program.output, last));
+        let steps = builder.steps(&intervals);
+        let (weights, weight_bytes) = builder.weights.finish();
         let mut plan = Plan {
             program: program.clone(),
             options,
             preference: Preference::default(),
             buffers,
-            pieces,
+            weights,
             weight_bytes,
-            partials_bytes: draft.partials_bytes,
+            partials_bytes: builder.partials_bytes,
             num_affines: lowered.num_affines,
             steps,
             input,
@@ -195,7 +195,7 @@ struct PlanBuilder<'a> {
     labels: Option<usize>,
     maps: &'a [Buffer],
     levels: Vec<Level>,
-    pieces: PackedWeightsSet,
+    weights: PackedWeightsSet,
     partials_bytes: u64,
     /// Units are numbered from 1. Unit 0 uploads the input; the unit after the last reads the
     /// output.
@@ -218,15 +218,15 @@ impl PlanBuilder<'_> {
         self.quad_bytes(map) * values
     }
 
-    /// Returns the slabs of a view at a time.
-    fn parts(
+    /// Returns the slabs of a view while a unit runs.
+    fn slab_ranges(
         &self,
         view: &model_core::View,
         unit: usize,
         intervals: &[Interval],
     ) -> Vec<SlabRange> {
         let level = self.level(view.buffer);
-        let part = |slab| {
+        let range = |slab| {
             let channel = self.quad_bytes(view.buffer) * level.stride(slab) as u64;
             let planes = level.planes(slab);
             SlabRange {
@@ -237,7 +237,7 @@ impl PlanBuilder<'_> {
                 planes: planes.len(),
             }
         };
-        (0..level.num_slabs()).map(part).collect()
+        (0..level.num_slabs()).map(range).collect()
     }
 
     /// Returns the dispatches of all units with buffers assigned.

@@ -65,9 +65,9 @@ impl Resources {
             slot[..step.params.len()].copy_from_slice(&step.params);
         }
         queue.write_buffer(&self.params, 0, &params);
-        for piece in &plan.pieces {
-            let packed = piece.packing.pack(&plan.program, weights)?;
-            queue.write_buffer(&self.weights, piece.offset, &packed);
+        for packed in &plan.weights {
+            let bytes = packed.layout.pack(&plan.program, weights)?;
+            queue.write_buffer(&self.weights, packed.offset, &bytes);
         }
         let identities = vec![IDENTITY; plan.program.widest()];
         queue.write_buffer(&self.affines, 0, bytemuck::cast_slice(&identities));
@@ -107,18 +107,18 @@ impl Resources {
         index: usize,
         step: &Step,
     ) -> BindGroup {
-        let part = |buffer, offset, bytes| {
+        let range = |buffer, offset, bytes| {
             let size = std::num::NonZeroU64::new(bytes);
             wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
         };
-        let params = part(&self.params, (index * PARAMS_SLOT) as u64, step.params.len() as u64);
+        let params = range(&self.params, (index * PARAMS_SLOT) as u64, step.params.len() as u64);
         let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: params }];
         for &(binding, slot) in &step.bindings {
             let resource = match slot {
                 Binding::Buffer(buffer) => self.buffers[buffer].as_entire_binding(),
-                Binding::Weights(piece) => {
-                    let piece = &plan.pieces[piece];
-                    part(&self.weights, piece.offset, piece.bytes)
+                Binding::Weights(index) => {
+                    let packed = &plan.weights[index];
+                    range(&self.weights, packed.offset, packed.bytes)
                 }
                 Binding::Partials => self.partials.as_entire_binding(),
                 Binding::Affines => self.affines.as_entire_binding(),

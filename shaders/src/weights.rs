@@ -37,7 +37,7 @@ pub enum WeightLayout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackedWeights {
     /// The layout.
-    pub packing: WeightLayout,
+    pub layout: WeightLayout,
     /// Offset in bytes.
     pub offset: u64,
     /// Size in bytes.
@@ -53,12 +53,12 @@ pub struct PackedWeightsSet {
 
 impl PackedWeightsSet {
     /// Returns the index of a layout.
-    pub fn add(&mut self, program: &Program, packing: WeightLayout) -> usize {
-        if let Some(piece) = self.list.iter().position(|piece| piece.packing == packing) {
-            return piece;
+    pub fn add(&mut self, program: &Program, layout: WeightLayout) -> usize {
+        if let Some(index) = self.list.iter().position(|packed| packed.layout == layout) {
+            return index;
         }
-        let bytes = packing.bytes(program);
-        self.list.push(PackedWeights { packing, offset: self.end, bytes });
+        let bytes = layout.bytes(program);
+        self.list.push(PackedWeights { layout, offset: self.end, bytes });
         self.end = (self.end + bytes).next_multiple_of(ALIGNMENT);
         self.list.len() - 1
     }
@@ -116,10 +116,11 @@ impl WeightLayout {
                 WeightLayout::Pointwise { rows, cols, .. },
                 Op::Pointwise { from, to, weight, bias },
             ) => {
-                let (num_to, num_from) = (to.channels.len(), from.channels.len());
-                let weight = find(weights, weight, &[num_to, num_from])?;
-                let bias = bias.as_ref().map(|bias| find(weights, bias, &[num_to])).transpose()?;
-                pointwise(weight, bias, num_from, rows, cols)
+                let (out_channels, in_channels) = (to.channels.len(), from.channels.len());
+                let weight = find(weights, weight, &[out_channels, in_channels])?;
+                let bias =
+                    bias.as_ref().map(|bias| find(weights, bias, &[out_channels])).transpose()?;
+                pointwise(weight, bias, in_channels, rows, cols)
             }
             (
                 WeightLayout::Pointwise { rows, cols, .. },
@@ -134,21 +135,21 @@ impl WeightLayout {
                 pointwise(&matrix, None, channels, rows, cols)
             }
             (WeightLayout::Expansion { .. }, Op::Pointwise { from, to, weight, .. }) => {
-                let (num_to, num_from) = (to.channels.len(), from.channels.len());
-                let weight = find(weights, weight, &[num_to, num_from])?;
+                let (out_channels, in_channels) = (to.channels.len(), from.channels.len());
+                let weight = find(weights, weight, &[out_channels, in_channels])?;
                 let [gamma, beta] = match program.ops.get(op + 1) {
                     Some(Op::GroupNorm { gamma, beta, .. }) => [gamma, beta],
                     other => return Err(Error::program("a norm", format!("{other:?}"))),
                 };
-                let [gamma, beta] = [gamma, beta].map(|name| find(weights, name, &[num_to]));
+                let [gamma, beta] = [gamma, beta].map(|name| find(weights, name, &[out_channels]));
                 expansion::pack(gamma?, beta?, weight)
             }
             (
                 WeightLayout::ExpandDepthwise { channels, .. },
                 Op::Pointwise { from, to, weight, .. },
             ) => {
-                let (num_to, num_from) = (to.channels.len(), from.channels.len());
-                let weight = find(weights, weight, &[num_to, num_from])?;
+                let (out_channels, in_channels) = (to.channels.len(), from.channels.len());
+                let weight = find(weights, weight, &[out_channels, in_channels])?;
                 let taps = match program.ops.get(op + 2) {
                     Some(Op::Depthwise3 { weight, .. }) => weight,
                     other => {
@@ -156,14 +157,18 @@ impl WeightLayout {
                         return Err(Error::program(expected, format!("{other:?}")));
                     }
                 };
-                let taps = find(weights, taps, &[num_to, 3, 3, 3])?;
-                let expansion = &weight[num_from * channels.start..num_from * channels.end];
+                let taps = find(weights, taps, &[out_channels, 3, 3, 3])?;
+                let expansion = &weight[in_channels * channels.start..in_channels * channels.end];
                 let taps = &taps[27 * channels.start..27 * channels.end];
-                expand_depthwise::pack(expansion, taps, channels.len(), num_from)
+                expand_depthwise::pack(expansion, taps, channels.len(), in_channels)
             }
             (_, Op::Conv3 { from, to, weight }) => {
-                let (num_to, num_from) = (to.channels.len(), from.channels.len());
-                conv3::pack(find(weights, weight, &[num_to, num_from, 3, 3, 3])?, num_to, num_from)
+                let (out_channels, in_channels) = (to.channels.len(), from.channels.len());
+                conv3::pack(
+                    find(weights, weight, &[out_channels, in_channels, 3, 3, 3])?,
+                    out_channels,
+                    in_channels,
+                )
             }
             (WeightLayout::Depthwise { channels, .. }, Op::Depthwise3 { to, weight, .. }) => {
                 let weight = find(weights, weight, &[to.channels.len(), 3, 3, 3])?;
@@ -177,21 +182,21 @@ impl WeightLayout {
                 let codes: Vec<u32> = codes.iter().map(|&code| u32::from(code)).collect();
                 return Ok(bytemuck::cast_slice(&codes).to_vec());
             }
-            (packing, op) => return Err(Error::program(format!("{packing:?}"), format!("{op:?}"))),
+            (layout, op) => return Err(Error::program(format!("{layout:?}"), format!("{op:?}"))),
         };
         Ok(bytemuck::cast_slice(&packed).to_vec())
     }
 }
 
-/// Packs a range of rows and columns of a matrix with `num_from` columns.
+/// Packs a range of rows and columns of a matrix with `in_channels` columns.
 fn pointwise(
     weight: &[f32],
     bias: Option<&[f32]>,
-    num_from: usize,
+    in_channels: usize,
     rows: &Range<usize>,
     cols: &Range<usize>,
 ) -> Vec<f32> {
-    let row = |row: usize| weight[row * num_from..][cols.clone()].iter().copied();
+    let row = |row: usize| weight[row * in_channels..][cols.clone()].iter().copied();
     let some: Vec<f32> = rows.clone().flat_map(row).collect();
     let bias = bias.map(|bias| &bias[rows.clone()]);
     pointwise_conv::pack(&some, bias, rows.len(), cols.len())
@@ -233,16 +238,16 @@ mod tests {
         let op = Op::Reflect { from, to, vectors: "mix.vectors".into(), transposed: true };
         let buffers = vec![Buffer { channels: 3, dims: [1; 3] }; 2];
         let program = Program { buffers, ops: vec![op], input: view(0), output: view(1) };
-        let packing = WeightLayout::Pointwise { op: 0, rows: 0..3, cols: 0..3 };
+        let layout = WeightLayout::Pointwise { op: 0, rows: 0..3, cols: 0..3 };
         let packed = |shape: &[usize], len: usize| {
             let array = Array { shape: shape.to_vec(), values: vec![1.0; len] };
-            packing.pack(&program, &Weights::from([("mix.vectors".into(), array)]))
+            layout.pack(&program, &Weights::from([("mix.vectors".into(), array)]))
         };
         for rows in [0, 1, 3, 5] {
             let packed = packed(&[rows, 3], 3 * rows).unwrap();
-            assert_eq!(packed.len() as u64, packing.bytes(&program));
+            assert_eq!(packed.len() as u64, layout.bytes(&program));
         }
-        let mut errors = vec![packing.pack(&program, &Weights::new())];
+        let mut errors = vec![layout.pack(&program, &Weights::new())];
         for (shape, len) in [
             (&[3][..], 3),
             (&[], 1),

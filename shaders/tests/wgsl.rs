@@ -61,17 +61,17 @@ fn tile_sizes_agree_with_the_host() {
     let body = |name: &str| KERNELS.iter().find(|k| k.name == name).unwrap().body;
     assert!(body("depthwise_conv").contains("const PLANES: u32 = 8u;"));
     assert!(body("depthwise_conv").contains("const ROWS: u32 = 2u;"));
-    assert!(body("moments").contains("const CHUNK: u32 = 2048u;"));
-    assert!(body("covariance").contains("const CHUNK: u32 = 2048u;"));
-    assert!(body("expand_depthwise").contains("const SEGMENT: u32 = 16u;"));
+    assert!(body("moments").contains("const CHUNK_QUADS: u32 = 2048u;"));
+    assert!(body("covariance").contains("const CHUNK_QUADS: u32 = 2048u;"));
+    assert!(body("expand_depthwise").contains("const SEGMENT_PLANES: u32 = 16u;"));
     let (_, fused, _) = sources().find(|(k, ..)| k.name == "expand_depthwise").unwrap();
     assert!(fused.contains("const TILE: u32 = 8u;"));
-    assert!(body("pointwise_conv").contains("const RUN: u32 = 8u;"));
-    assert_eq!(shaders::kernels::pointwise_conv::RUN, 8);
-    assert_eq!(shaders::kernels::covariance::CHUNK, 2048);
-    assert_eq!(shaders::kernels::expand_depthwise::SEGMENT, 16);
+    assert!(body("pointwise_conv").contains("const QUADS_PER_INVOCATION: u32 = 8u;"));
+    assert_eq!(shaders::kernels::pointwise_conv::QUADS_PER_INVOCATION, 8);
+    assert_eq!(shaders::kernels::covariance::CHUNK_QUADS, 2048);
+    assert_eq!(shaders::kernels::expand_depthwise::SEGMENT_PLANES, 16);
     assert_eq!(shaders::kernels::expand_depthwise::TILE, 8);
     assert_eq!(shaders::kernels::depthwise_conv::PLANES, 8);
     assert_eq!(shaders::kernels::depthwise_conv::ROWS, 2);
-    assert_eq!(shaders::kernels::moments::CHUNK, 2048);
+    assert_eq!(shaders::kernels::moments::CHUNK_QUADS, 2048);
 }

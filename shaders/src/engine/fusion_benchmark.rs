@@ -114,10 +114,10 @@ impl Network {
     }
 
     async fn way(&self, engine: &Engine, max_fused_channels: usize) -> Result<Way, Error> {
-        let (storage, parts, slab_bytes) = (Storage::F32, 1, crate::MAX_BINDING_BYTES);
+        let (storage, channel_splits, slab_bytes) = (Storage::F32, 1, crate::MAX_BINDING_BYTES);
         let plan = Plan::new(
             &self.program,
-            PlanOptions { storage, parts, max_fused_channels, slab_bytes },
+            PlanOptions { storage, channel_splits, max_fused_channels, slab_bytes },
         )?;
         let resources = engine.loaded(&plan, &self.weights, &self.input).await?;
         Ok(Way { plan, resources, least: Duration::MAX })

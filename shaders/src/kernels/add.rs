@@ -8,9 +8,9 @@ use super::{Dispatch, Kernel, spread};
 pub const KERNEL: Kernel = Kernel {
     name: "add",
     body: include_str!("add.wgsl"),
-    entries: &["add", "apart", "in_place"],
+    entries: &["add", "normalize_into", "normalize_in_place"],
     params_bytes: size_of::<Params>(),
-    parts: &[],
+    includes: &[],
 };
 
 /// See the WGSL struct.
@@ -19,10 +19,10 @@ pub const KERNEL: Kernel = Kernel {
 #[allow(missing_docs)]
 pub struct Params {
     pub stride: u32,
-    pub from_offset: u32,
-    pub to_offset: u32,
+    pub input_offset: u32,
+    pub output_offset: u32,
     pub affine: u32,
-    pub own_affine: u32,
+    pub output_affine: u32,
 }
 
 /// Returns the dispatch of an entry for `num_channels`.

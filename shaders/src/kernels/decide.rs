@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("decide.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    parts: &[],
+    includes: &[],
 };
 
 /// See the WGSL struct.
@@ -19,10 +19,10 @@ pub const KERNEL: Kernel = Kernel {
 #[allow(missing_docs)]
 pub struct Params {
     pub stride: u32,
-    pub from_offset: u32,
+    pub input_offset: u32,
     pub affine: u32,
-    pub num_from: u32,
-    pub exclusive: u32,
+    pub in_channels: u32,
+    pub is_exclusive: u32,
 }
 
 /// The dispatch.

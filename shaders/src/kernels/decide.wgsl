@@ -1,11 +1,11 @@
-// The label code of every voxel of a slab, four voxels to a u32, the first in the low byte.
+// The label code of every voxel of a slab, four voxels per u32, the first in the lowest byte.
 
 struct Params {
   stride: u32, // quads of one channel of the slab
-  from_offset: u32, // quads before the view
-  affine: u32, // of its first channel
-  num_from: u32,
-  exclusive: u32, // 1: code of the largest logit; 0: of the last positive one
+  input_offset: u32, // quads before the view
+  affine: u32, // index for the first channel
+  in_channels: u32,
+  is_exclusive: u32, // 1: the code of the largest logit; 0: the code of the last positive logit
 }
 
 @group(0) @binding(0) var<storage, read> params: Params;
@@ -15,8 +15,8 @@ struct Params {
 @group(0) @binding(6) var<storage, read> codes: array<u32>;
 
 fn logit(c: u32, at: u32) -> vec4<f32> {
-  let x = unpacked(logits[params.from_offset + c * params.stride + at]);
-  return normed(x, affines[params.affine + c]);
+  let x = to_f32(logits[params.input_offset + c * params.stride + at]);
+  return apply_norm(x, affines[params.affine + c]);
 }
 
 @compute @workgroup_size(64)
@@ -31,12 +31,12 @@ fn main(
   }
   var best = logit(0u, at);
   var code = vec4(codes[0]);
-  if (params.exclusive == 0u) {
+  if (params.is_exclusive == 0u) {
     code = select(vec4(0u), code, best > vec4(0.0));
   }
-  for (var c = 1u; c < params.num_from; c++) {
+  for (var c = 1u; c < params.in_channels; c++) {
     let other = logit(c, at);
-    if (params.exclusive == 1u) {
+    if (params.is_exclusive == 1u) {
       code = select(code, vec4(codes[c]), other > best);
       best = max(best, other);
     } else {

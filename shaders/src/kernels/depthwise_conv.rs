@@ -2,7 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Constants, Dispatch, Kernel, Window, correlate, for_each_voxel, pieces, spread};
+use super::{
+    Constants, Dispatch, InputSlab, Kernel, correlate, for_each_voxel, split_by_cost, spread,
+};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -10,7 +12,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("depthwise_conv.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::WINDOW, super::MOMENTS, super::PLANES3],
+    includes: &[super::INPUT_SLAB, super::MOMENTS, super::PLANE_SUMS],
 };
 
 /// Planes along k per invocation, as in the WGSL.
@@ -24,48 +26,48 @@ pub const ROWS: usize = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub window: Window,
-    pub to_channel: u32,
+    pub input: InputSlab,
+    pub output_channel: u32,
     pub first_channel: u32,
     pub chunks: u32,
     pub first_chunk: u32,
 }
 
 /// Returns the workgroups along x and z for a channel of a slab. Each writes one chunk of moments.
-fn groups(window: &Window) -> [u32; 2] {
-    let [quads, nj, planes] = [window.quads, window.dims[1], window.planes].map(|n| n as usize);
+fn groups(slab: &InputSlab) -> [u32; 2] {
+    let [quads, nj, planes] = [slab.row_quads, slab.dims[1], slab.planes].map(|n| n as usize);
     let [x, _, z] = spread(quads * nj.div_ceil(ROWS) * planes.div_ceil(PLANES), 1);
     [x, z]
 }
 
 /// Returns the chunks of one channel of a slab.
-pub fn num_chunks(window: &Window) -> usize {
-    groups(window).iter().map(|&n| n as usize).product()
+pub fn num_chunks(slab: &InputSlab) -> usize {
+    groups(slab).iter().map(|&n| n as usize).product()
 }
 
 /// Returns the dispatches for `num_channels`, each of at most `max_cost` multiply-adds if it can
 /// be split. They also write moments of the output if `chunks` is not 0. Sets `first_channel`.
 pub fn dispatches(params: Params, num_channels: usize, max_cost: u64) -> Vec<Dispatch<Params>> {
-    let Window { dims: [_, nj, _], quads, planes, .. } = params.window;
-    let voxels = [4, quads, nj, planes].map(u64::from).iter().product::<u64>();
-    let [x, z] = groups(&params.window);
-    let is_alone = params.window.is_alone();
-    pieces(num_channels, 27 * voxels, max_cost)
+    let InputSlab { dims: [_, nj, _], row_quads, planes, .. } = params.input;
+    let voxels = [4, row_quads, nj, planes].map(u64::from).iter().product::<u64>();
+    let [x, z] = groups(&params.input);
+    let is_only_slab = params.input.is_only_slab();
+    split_by_cost(num_channels, 27 * voxels, max_cost)
         .map(|channels| Dispatch {
             params: Params { first_channel: channels.start as u32, ..params },
-            constants: constants(is_alone, params.chunks > 0),
+            constants: constants(is_only_slab, params.chunks > 0),
             workgroups: [x, channels.len() as u32, z],
         })
         .collect()
 }
 
 /// Returns the constants of a kernel that can write moments of its output.
-pub(super) fn constants(is_alone: bool, is_counted: bool) -> Constants {
-    match (is_alone, is_counted) {
-        (false, false) => &[("IS_ALONE", 0), ("IS_COUNTED", 0)],
-        (false, true) => &[("IS_ALONE", 0), ("IS_COUNTED", 1)],
-        (true, false) => &[("IS_ALONE", 1), ("IS_COUNTED", 0)],
-        (true, true) => &[("IS_ALONE", 1), ("IS_COUNTED", 1)],
+pub(super) fn constants(is_only_slab: bool, writes_moments: bool) -> Constants {
+    match (is_only_slab, writes_moments) {
+        (false, false) => &[("IS_ONLY_SLAB", 0), ("WRITES_MOMENTS", 0)],
+        (false, true) => &[("IS_ONLY_SLAB", 0), ("WRITES_MOMENTS", 1)],
+        (true, false) => &[("IS_ONLY_SLAB", 1), ("WRITES_MOMENTS", 0)],
+        (true, true) => &[("IS_ONLY_SLAB", 1), ("WRITES_MOMENTS", 1)],
     }
 }
 

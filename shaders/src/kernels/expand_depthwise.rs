@@ -4,8 +4,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{
-    BLOCK, Dispatch, Kernel, Window, depthwise_conv, group_norm, pack_blocks, pieces,
-    pointwise_conv,
+    BLOCK, Dispatch, InputSlab, Kernel, depthwise_conv, group_norm, pack_blocks, pointwise_conv,
+    split_by_cost,
 };
 
 /// The kernel.
@@ -14,15 +14,15 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("expand_depthwise.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    parts: &[
-        super::WINDOW,
+    includes: &[
+        super::INPUT_SLAB,
         super::MOMENTS,
-        super::JOIN_EIGHT,
-        super::FOUND,
-        super::EIGHT,
-        super::PLANES3,
-        include_str!("common/expand.wgsl"),
-        include_str!("common/channel.wgsl"),
+        super::REDUCE_EIGHT,
+        super::SHIFTED_SUMS,
+        super::EIGHT_CHANNELS,
+        super::PLANE_SUMS,
+        include_str!("common/expand_tile.wgsl"),
+        include_str!("common/eight_plane_sums.wgsl"),
     ],
 };
 
@@ -30,20 +30,20 @@ pub const KERNEL: Kernel = Kernel {
 pub const TILE: usize = 8;
 
 /// Planes along k per workgroup, as in the WGSL.
-pub const SEGMENT: usize = 16;
+pub const SEGMENT_PLANES: usize = 16;
 
 /// Positions of a tile with its border. They are all expanded, but only [`TILE`]² are kept.
-const AREA: u64 = (TILE as u64 + 2).pow(2);
+const PADDED_AREA: u64 = (TILE as u64 + 2).pow(2);
 
 /// See the WGSL struct.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub window: Window,
-    pub num_from: u32,
-    pub num_to: u32,
-    pub to_channel: u32,
+    pub input: InputSlab,
+    pub in_channels: u32,
+    pub out_channels: u32,
+    pub output_channel: u32,
     pub expanded_affine: u32,
     pub first_block: u32,
     pub first_segment: u32,
@@ -52,45 +52,45 @@ pub struct Params {
 }
 
 /// Returns the tiles of a plane and the segments of a slab.
-fn tiles(window: &Window) -> [usize; 2] {
-    let [quads, nj, planes] = [window.quads, window.dims[1], window.planes].map(|n| n as usize);
-    [quads.div_ceil(TILE) * nj.div_ceil(TILE), planes.div_ceil(SEGMENT)]
+fn tiles(slab: &InputSlab) -> [usize; 2] {
+    let [quads, nj, planes] = [slab.row_quads, slab.dims[1], slab.planes].map(|n| n as usize);
+    [quads.div_ceil(TILE) * nj.div_ceil(TILE), planes.div_ceil(SEGMENT_PLANES)]
 }
 
 /// Returns the chunks of moments of one channel of a slab.
-pub fn num_chunks(window: &Window) -> usize {
-    tiles(window).iter().product()
+pub fn num_chunks(slab: &InputSlab) -> usize {
+    tiles(slab).iter().product()
 }
 
 /// Returns the multiply-adds for a slab, including the tiles' borders.
 pub fn work(params: &Params) -> u64 {
-    let [tiles, segments] = tiles(&params.window).map(|n| n as u64);
-    let planes = u64::from(params.window.planes);
-    let blocks = u64::from(params.num_to).div_ceil(BLOCK as u64);
+    let [tiles, segments] = tiles(&params.input).map(|n| n as u64);
+    let planes = u64::from(params.input.planes);
+    let blocks = u64::from(params.out_channels).div_ceil(BLOCK as u64);
     tiles * blocks * block_work(params, planes, segments)
 }
 
 /// Returns the multiply-adds of eight channels of a tile.
 fn block_work(params: &Params, planes: u64, segments: u64) -> u64 {
-    let expanded = AREA * (planes + 2 * segments) * u64::from(params.num_from);
+    let expanded = PADDED_AREA * (planes + 2 * segments) * u64::from(params.in_channels);
     4 * BLOCK as u64 * (expanded + 27 * (TILE * TILE) as u64 * planes)
 }
 
 /// Returns the dispatches, each of at most `max_cost` multiply-adds if it can be split. They also
 /// write moments of the output if `chunks` is not 0. Sets `first_block` and `first_segment`.
 pub fn dispatches(params: Params, max_cost: u64) -> Vec<Dispatch<Params>> {
-    let [tiles, num_segments] = tiles(&params.window);
-    let num_blocks = (params.num_to as usize).div_ceil(BLOCK);
-    let planes = u64::from(params.window.planes).min(SEGMENT as u64);
+    let [tiles, num_segments] = tiles(&params.input);
+    let num_blocks = (params.out_channels as usize).div_ceil(BLOCK);
+    let planes = u64::from(params.input.planes).min(SEGMENT_PLANES as u64);
     let block_cost = tiles as u64 * block_work(&params, planes, 1);
-    let is_alone = params.window.is_alone();
+    let is_only_slab = params.input.is_only_slab();
     let mut list = Vec::new();
-    for segments in pieces(num_segments, num_blocks as u64 * block_cost, max_cost) {
-        for blocks in pieces(num_blocks, segments.len() as u64 * block_cost, max_cost) {
+    for segments in split_by_cost(num_segments, num_blocks as u64 * block_cost, max_cost) {
+        for blocks in split_by_cost(num_blocks, segments.len() as u64 * block_cost, max_cost) {
             let (first_block, first_segment) = (blocks.start as u32, segments.start as u32);
             list.push(Dispatch {
                 params: Params { first_block, first_segment, ..params },
-                constants: depthwise_conv::constants(is_alone, params.chunks > 0),
+                constants: depthwise_conv::constants(is_only_slab, params.chunks > 0),
                 workgroups: [blocks.len() as u32, tiles as u32, segments.len() as u32],
             });
         }
@@ -99,24 +99,25 @@ pub fn dispatches(params: Params, max_cost: u64) -> Vec<Dispatch<Params>> {
 }
 
 /// Returns the length of [`pack`]'s result.
-pub fn packed_len(num_to: usize, num_from: usize) -> usize {
-    num_to.next_multiple_of(BLOCK) * (num_from + 36)
+pub fn packed_len(out_channels: usize, in_channels: usize) -> usize {
+    out_channels.next_multiple_of(BLOCK) * (in_channels + 36)
 }
 
 /// Packs the expansion `[to, from]` and the taps `[to, 3, 3, 3]` as the kernel reads them.
-pub fn pack(expansion: &[f32], taps: &[f32], num_to: usize, num_from: usize) -> Vec<f32> {
+pub fn pack(expansion: &[f32], taps: &[f32], out_channels: usize, in_channels: usize) -> Vec<f32> {
     let mut taps = depthwise_conv::pack(taps);
-    taps.resize(num_to.next_multiple_of(BLOCK) * 36, 0.0);
-    let expansion = pack_blocks(expansion, num_to, num_from, 1);
-    let blocks = expansion.chunks_exact(BLOCK * num_from).zip(taps.chunks_exact(BLOCK * 36));
+    taps.resize(out_channels.next_multiple_of(BLOCK) * 36, 0.0);
+    let expansion = pack_blocks(expansion, out_channels, in_channels, 1);
+    let blocks = expansion.chunks_exact(BLOCK * in_channels).zip(taps.chunks_exact(BLOCK * 36));
     blocks.flat_map(|(expansion, taps)| [expansion, taps].concat()).collect()
 }
 
 /// Computes the operations one after the other.
 ///
 /// # Shapes
-/// `from` `[num_from][k][j][i]`, `to` `[num_to][k][j][i]`, `expansion` `[num_to][num_from]`, `taps`
-/// `[num_to][3][3][3]`, `gamma`, `beta` `[num_to]`.
+/// `from` `[in_channels][k][j][i]`, `to` `[out_channels][k][j][i]`, `expansion`
+/// `[out_channels][in_channels]`, `taps` `[out_channels][3][3][3]`, `gamma`, `beta`
+/// `[out_channels]`.
 pub fn reference(
     from: &[f32],
     to: &mut [f32],
@@ -139,9 +140,10 @@ mod tests {
     /// with them too.
     #[test]
     fn its_reference_is_that_of_the_three_operations() {
-        let (dims, num_from, num_to) = ([5, 3, 2], 2, 4);
+        let (dims, in_channels, out_channels) = ([5, 3, 2], 2, 4);
         let view = |buffer, channels| View { buffer, channels: 0..channels };
-        let (input, expanded, output) = (view(0, num_from), view(1, num_to), view(2, num_to));
+        let (input, expanded, output) =
+            (view(0, in_channels), view(1, out_channels), view(2, out_channels));
         let norm = Op::GroupNorm {
             from: expanded.clone(),
             to: expanded.clone(),
@@ -154,7 +156,8 @@ mod tests {
         let expand = Op::Pointwise { from, to, weight: "expand".into(), bias: None };
         let (from, to) = (expanded, output.clone());
         let filter = Op::Depthwise3 { from, to, weight: "taps".into() };
-        let buffers = [num_from, num_to, num_to].map(|channels| Buffer { channels, dims });
+        let buffers =
+            [in_channels, out_channels, out_channels].map(|channels| Buffer { channels, dims });
         let ops = vec![expand, norm, filter];
         let program = Program { buffers: buffers.into(), ops, input, output };
         let values = |count: usize| (0..count).map(|n| ((n * 7919) % 101) as f32 / 50.0 - 1.0);
@@ -163,14 +166,14 @@ mod tests {
             values: values(shape.iter().product()).collect(),
         };
         let weights = Weights::from([
-            ("expand".into(), array(&[num_to, num_from])),
-            ("taps".into(), array(&[num_to, 3, 3, 3])),
-            ("gamma".into(), array(&[num_to])),
-            ("beta".into(), array(&[num_to])),
+            ("expand".into(), array(&[out_channels, in_channels])),
+            ("taps".into(), array(&[out_channels, 3, 3, 3])),
+            ("gamma".into(), array(&[out_channels])),
+            ("beta".into(), array(&[out_channels])),
         ]);
-        let image: Vec<f32> = values(num_from * 30).collect();
+        let image: Vec<f32> = values(in_channels * 30).collect();
         let value = |name: &str| &weights[name].values[..];
-        let mut found = vec![0.0; num_to * 30];
+        let mut found = vec![0.0; out_channels * 30];
         let norm = (2, value("gamma"), value("beta"), Activation::LeakyRelu.negative_slope());
         super::reference(&image, &mut found, [value("expand"), value("taps")], norm, dims);
         assert_eq!(found, crate::reference::run(&program, &weights, &image));

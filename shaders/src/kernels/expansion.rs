@@ -6,13 +6,13 @@ use bytemuck::{Pod, Zeroable};
 use super::covariance::{self, num_pairs};
 use super::{Dispatch, Kernel};
 
-/// The kernel: `combine`, then `norms`.
+/// The kernel: `combine`, then `norm_affines`.
 pub const KERNEL: Kernel = Kernel {
     name: "expansion",
     body: include_str!("expansion.wgsl"),
-    entries: &["combine", "norms"],
+    entries: &["combine", "norm_affines"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::PAIR],
+    includes: &[super::BLOCK_PAIR],
 };
 
 /// See the WGSL struct.
@@ -20,7 +20,7 @@ pub const KERNEL: Kernel = Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub num_from: u32,
+    pub in_channels: u32,
     pub chunks: u32,
     pub group_channels: u32,
     pub affine: u32,
@@ -30,12 +30,12 @@ pub struct Params {
 
 /// Returns the dispatch of `combine`, after all slabs.
 pub fn combine(params: Params) -> Dispatch<Params> {
-    let pairs = num_pairs(params.num_from as usize) as u32;
+    let pairs = num_pairs(params.in_channels as usize) as u32;
     Dispatch { params, constants: &[], workgroups: [pairs, 1, 1] }
 }
 
-/// Returns the dispatch of `norms`, after `combine`.
-pub fn norms(params: Params, num_channels: usize) -> Dispatch<Params> {
+/// Returns the dispatch of `norm_affines`, after `combine`.
+pub fn norm_affines(params: Params, num_channels: usize) -> Dispatch<Params> {
     let groups = num_channels as u32 / params.group_channels;
     Dispatch { params, constants: &[], workgroups: [groups, 1, 1] }
 }
@@ -53,15 +53,15 @@ pub fn pack(gamma: &[f32], beta: &[f32], weight: &[f32]) -> Vec<f32> {
 ///
 /// # Shapes
 /// `from` `[c][voxels]`, `weight` `[to][c]`.
-pub fn reference(from: &[f32], weight: &[f32], groups: usize, num_from: usize) -> Vec<[f64; 2]> {
-    let (means, matrix) = covariance::reference(from, num_from);
+pub fn reference(from: &[f32], weight: &[f32], groups: usize, in_channels: usize) -> Vec<[f64; 2]> {
+    let (means, matrix) = covariance::reference(from, in_channels);
     let of_row = |row: &[f32]| {
         let along =
             |values: &[f64]| -> f64 { row.iter().zip(values).map(|(&w, v)| w as f64 * v).sum() };
         let products: Vec<f64> = matrix.iter().map(|values| along(values)).collect();
         [along(&means), along(&products)]
     };
-    let rows: Vec<[f64; 2]> = weight.chunks_exact(num_from).map(of_row).collect();
+    let rows: Vec<[f64; 2]> = weight.chunks_exact(in_channels).map(of_row).collect();
     let of_group = |rows: &[[f64; 2]]| {
         let count = rows.len() as f64;
         let mean = rows.iter().map(|row| row[0]).sum::<f64>() / count;
@@ -78,13 +78,13 @@ mod tests {
 
     #[test]
     fn a_covariance_tells_the_moments_of_what_is_expanded() {
-        let (num_from, num_to, voxels) = (3, 4, 50);
+        let (in_channels, out_channels, voxels) = (3, 4, 50);
         let number = |n: usize| ((n * 7919) % 101) as f32 / 25.0 - 1.0;
-        let from: Vec<f32> = (0..num_from * voxels).map(number).collect();
-        let weight: Vec<f32> = (0..num_to * num_from).map(|n| number(n + 31)).collect();
-        let mut expanded = vec![0.0; num_to * voxels];
+        let from: Vec<f32> = (0..in_channels * voxels).map(number).collect();
+        let weight: Vec<f32> = (0..out_channels * in_channels).map(|n| number(n + 31)).collect();
+        let mut expanded = vec![0.0; out_channels * voxels];
         pointwise_conv::reference(&from, &mut expanded, &weight, None, voxels);
-        let found = reference(&from, &weight, 2, num_from);
+        let found = reference(&from, &weight, 2, in_channels);
         for (found, expected) in found.iter().zip(moments::reference(&expanded, 2)) {
             for (a, b) in found.iter().zip(expected) {
                 assert!((a - b).abs() < 1e-5, "{a} {b}");

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, Planes, Window, for_each_voxel, spread};
+use super::{Dispatch, InputSlab, Kernel, OutputPlanes, for_each_voxel, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("max_pool.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::WINDOW, super::PLANES],
+    includes: &[super::INPUT_SLAB, super::OUTPUT_PLANES],
 };
 
 /// See the WGSL struct.
@@ -18,16 +18,16 @@ pub const KERNEL: Kernel = Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub window: Window,
-    pub to: Planes,
+    pub input: InputSlab,
+    pub output: OutputPlanes,
 }
 
 /// The dispatch for `num_channels`.
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
     Dispatch {
         params,
-        constants: params.window.constants(),
-        workgroups: spread(params.to.num_quads(), num_channels),
+        constants: params.input.constants(),
+        workgroups: spread(params.output.num_quads(), num_channels),
     }
 }
 

@@ -5,20 +5,20 @@ use model_core::network::config::NORM_EPSILON;
 
 use super::{Dispatch, Kernel};
 
-/// Entries: `partial`, then `combine`; or `whole`.
+/// Entries: `partial`, then `combine`; or `whole_group`.
 pub const KERNEL: Kernel = Kernel {
     name: "moments",
     body: include_str!("moments.wgsl"),
-    entries: &["partial", "combine", "whole"],
+    entries: &["partial", "combine", "whole_group"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::MOMENTS],
+    includes: &[super::MOMENTS],
 };
 
 /// Quads per chunk, as in the WGSL.
-pub const CHUNK: usize = 2048;
+pub const CHUNK_QUADS: usize = 2048;
 
 /// Largest group, in quads, that one workgroup reads at once.
-pub const WHOLE: usize = 2 * CHUNK;
+pub const MAX_WHOLE_GROUP_QUADS: usize = 2 * CHUNK_QUADS;
 
 /// Bytes of a chunk's moments.
 pub const PARTIAL_BYTES: u64 = 16;
@@ -30,8 +30,8 @@ pub const PARTIAL_BYTES: u64 = 16;
 pub struct Params {
     pub stride: u32,
     pub offset: u32,
-    pub row: u32,
-    pub quads: u32,
+    pub row_voxels: u32,
+    pub row_quads: u32,
     pub affine: u32,
     pub group_channels: u32,
     pub chunks: u32,
@@ -43,7 +43,7 @@ pub struct Params {
 
 /// Returns the chunks of one channel of a slab.
 pub fn num_chunks(stride: usize) -> usize {
-    stride.div_ceil(CHUNK)
+    stride.div_ceil(CHUNK_QUADS)
 }
 
 /// Returns the dispatch of `partial` on a slab.
@@ -52,7 +52,7 @@ pub fn partial(params: Params, num_channels: usize) -> Dispatch<Params> {
     Dispatch { params, constants: &[], workgroups: [chunks, num_channels as u32, 1] }
 }
 
-/// Returns the dispatch of `combine`, after all slabs, or of `whole`.
+/// Returns the dispatch of `combine`, after all slabs, or of `whole_group`.
 pub fn groups(params: Params, num_channels: usize) -> Dispatch<Params> {
     Dispatch {
         params,

@@ -2,21 +2,21 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{BLOCK, Dispatch, Kernel, LANES, pack_blocks, pieces, spread};
+use super::{BLOCK, Dispatch, Kernel, WORKGROUP_SIZE, pack_blocks, split_by_cost, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
     name: "pointwise_conv",
     body: include_str!("pointwise_conv.wgsl"),
-    entries: &["main", "counted"],
+    entries: &["main", "with_moments"],
     params_bytes: size_of::<Params>(),
-    parts: &[
-        super::EIGHT,
+    includes: &[
+        super::EIGHT_CHANNELS,
         super::MOMENTS,
-        super::JOIN_EIGHT,
-        include_str!("common/convolved.wgsl"),
-        super::FOUND,
-        include_str!("common/lanes.wgsl"),
+        super::REDUCE_EIGHT,
+        include_str!("common/pointwise_sums.wgsl"),
+        super::SHIFTED_SUMS,
+        include_str!("common/invocation_moments.wgsl"),
     ],
 };
 
@@ -26,25 +26,25 @@ pub const KERNEL: Kernel = Kernel {
 #[allow(missing_docs)]
 pub struct Params {
     pub stride: u32,
-    pub from_offset: u32,
-    pub to_offset: u32,
+    pub input_offset: u32,
+    pub output_offset: u32,
     pub affine: u32,
-    pub num_from: u32,
-    pub num_to: u32,
+    pub in_channels: u32,
+    pub out_channels: u32,
     pub first_block: u32,
-    pub is_more: u32,
-    pub row: u32,
-    pub quads: u32,
+    pub adds_to_output: u32,
+    pub row_voxels: u32,
+    pub row_quads: u32,
     pub chunks: u32,
     pub first_chunk: u32,
 }
 
-/// Quads per invocation of `counted`, as in the WGSL.
-pub const RUN: usize = 8;
+/// Quads per invocation of `with_moments`, as in the WGSL.
+pub const QUADS_PER_INVOCATION: usize = 8;
 
-/// Returns the chunks of moments of one channel of a slab, for the entry `counted`.
+/// Returns the chunks of moments of one channel of a slab, for the entry `with_moments`.
 pub fn num_chunks(stride: usize) -> usize {
-    let [x, _, z] = spread(stride.div_ceil(RUN), 1);
+    let [x, _, z] = spread(stride.div_ceil(QUADS_PER_INVOCATION), 1);
     (x * z) as usize
 }
 
@@ -52,18 +52,18 @@ pub fn num_chunks(stride: usize) -> usize {
 /// `first_block`.
 pub fn dispatches(params: Params, max_cost: u64) -> Vec<Dispatch<Params>> {
     let voxels = 4 * params.stride as u64;
-    let row_cost = 2 * BLOCK as u64 * params.num_from as u64 * voxels;
-    pieces((params.num_to as usize).div_ceil(2 * BLOCK), row_cost, max_cost)
+    let row_cost = 2 * BLOCK as u64 * params.in_channels as u64 * voxels;
+    split_by_cost((params.out_channels as usize).div_ceil(2 * BLOCK), row_cost, max_cost)
         .map(|blocks| {
             let stride = params.stride as usize;
-            let is_counted = params.chunks > 0;
-            let is_small = stride < LANES && !is_counted;
+            let writes_moments = params.chunks > 0;
+            let is_small = stride < WORKGROUP_SIZE && !writes_moments;
             Dispatch {
                 params: Params { first_block: 2 * blocks.start as u32, ..params },
                 constants: if is_small { &[("IS_SMALL", 1)] } else { &[("IS_SMALL", 0)] },
-                workgroups: match (is_small, is_counted) {
+                workgroups: match (is_small, writes_moments) {
                     (true, _) => spread(stride * blocks.len(), 1),
-                    (false, true) => spread(stride.div_ceil(RUN), blocks.len()),
+                    (false, true) => spread(stride.div_ceil(QUADS_PER_INVOCATION), blocks.len()),
                     (false, false) => spread(stride, blocks.len()),
                 },
             }
@@ -72,24 +72,29 @@ pub fn dispatches(params: Params, max_cost: u64) -> Vec<Dispatch<Params>> {
 }
 
 /// Returns the length of [`pack`]'s result.
-pub fn packed_len(num_to: usize, num_from: usize) -> usize {
-    num_to.div_ceil(BLOCK) * BLOCK * (num_from + 1)
+pub fn packed_len(out_channels: usize, in_channels: usize) -> usize {
+    out_channels.div_ceil(BLOCK) * BLOCK * (in_channels + 1)
 }
 
 /// Packs a weight `[to, from]` and the bias as the kernel reads them.
-pub fn pack(weight: &[f32], bias: Option<&[f32]>, num_to: usize, num_from: usize) -> Vec<f32> {
-    let mut joined = Vec::with_capacity(num_to * (num_from + 1));
-    for to in 0..num_to {
+pub fn pack(
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    out_channels: usize,
+    in_channels: usize,
+) -> Vec<f32> {
+    let mut joined = Vec::with_capacity(out_channels * (in_channels + 1));
+    for to in 0..out_channels {
         joined.push(bias.map_or(0.0, |bias| bias[to]));
-        joined.extend_from_slice(&weight[to * num_from..][..num_from]);
+        joined.extend_from_slice(&weight[to * in_channels..][..in_channels]);
     }
-    pack_blocks(&joined, num_to, num_from + 1, 1)
+    pack_blocks(&joined, out_channels, in_channels + 1, 1)
 }
 
 /// Computes `to[o] = bias[o] + Σ weight[o][c] · from[c]` for every voxel.
 ///
 /// # Shapes
-/// `from` `[num_from][voxels]`, `to` `[num_to][voxels]`, `weight` `[num_to][num_from]`.
+/// `from` `[in_channels][voxels]`, `to` `[out_channels][voxels]`, `weight` `[out_channels][in_channels]`.
 pub fn reference(
     from: &[f32],
     to: &mut [f32],
@@ -97,12 +102,12 @@ pub fn reference(
     bias: Option<&[f32]>,
     voxels: usize,
 ) {
-    let num_from = from.len() / voxels;
+    let in_channels = from.len() / voxels;
     for (o, to) in to.chunks_exact_mut(voxels).enumerate() {
         to.fill(bias.map_or(0.0, |bias| bias[o]));
         for (c, from) in from.chunks_exact(voxels).enumerate() {
             for (to, from) in to.iter_mut().zip(from) {
-                *to += weight[o * num_from + c] * from;
+                *to += weight[o * in_channels + c] * from;
             }
         }
     }

@@ -2,15 +2,15 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, Planes, Window, for_each_voxel, spread};
+use super::{Dispatch, InputSlab, Kernel, OutputPlanes, for_each_voxel, spread};
 
 /// The kernel, in both directions.
 pub const KERNEL: Kernel = Kernel {
-    name: "squeeze",
+    name: "space_to_depth",
     body: include_str!("space_to_depth.wgsl"),
-    entries: &["squeeze", "unsqueeze"],
+    entries: &["space_to_depth", "depth_to_space"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::WINDOW, super::PLANES],
+    includes: &[super::INPUT_SLAB, super::OUTPUT_PLANES],
 };
 
 /// See the WGSL struct.
@@ -18,18 +18,18 @@ pub const KERNEL: Kernel = Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub window: Window,
-    pub to: Planes,
+    pub input: InputSlab,
+    pub output: OutputPlanes,
 }
 
 /// Returns the dispatch of an entry. `num_channels` counts those of the larger volume.
-pub fn dispatch(params: Params, num_channels: usize, is_back: bool) -> Dispatch<Params> {
-    let Planes { dims: [_, nj, _], quads, start, end, .. } = params.to;
-    let quads = if is_back { params.window.quads } else { quads };
-    let num_quads = (quads * nj * (end - start)) as usize;
+pub fn dispatch(params: Params, num_channels: usize, is_inverse: bool) -> Dispatch<Params> {
+    let OutputPlanes { dims: [_, nj, _], row_quads, start_plane, end_plane, .. } = params.output;
+    let quads = if is_inverse { params.input.row_quads } else { row_quads };
+    let num_quads = (quads * nj * (end_plane - start_plane)) as usize;
     Dispatch {
         params,
-        constants: params.window.constants(),
+        constants: params.input.constants(),
         workgroups: spread(num_quads, num_channels),
     }
 }

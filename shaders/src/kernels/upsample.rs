@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, Planes, Window, for_each_voxel, spread};
+use super::{Dispatch, InputSlab, Kernel, OutputPlanes, for_each_voxel, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -10,7 +10,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("upsample.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    parts: &[super::WINDOW, super::PLANES],
+    includes: &[super::INPUT_SLAB, super::OUTPUT_PLANES],
 };
 
 /// See the WGSL struct.
@@ -18,20 +18,20 @@ pub const KERNEL: Kernel = Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
 #[allow(missing_docs)]
 pub struct Params {
-    pub window: Window,
-    pub to: Planes,
-    pub own_affine: u32,
-    pub is_added: u32,
+    pub input: InputSlab,
+    pub output: OutputPlanes,
+    pub output_affine: u32,
+    pub adds_to_output: u32,
     pub padding: [u32; 2],
 }
 
 /// The dispatch for `num_channels`.
 pub fn dispatch(params: Params, num_channels: usize) -> Dispatch<Params> {
-    let Planes { dims: [_, nj, _], start, end, .. } = params.to;
-    let num_quads = (params.window.quads * nj * (end - start)) as usize;
+    let OutputPlanes { dims: [_, nj, _], start_plane, end_plane, .. } = params.output;
+    let num_quads = (params.input.row_quads * nj * (end_plane - start_plane)) as usize;
     Dispatch {
         params,
-        constants: params.window.constants(),
+        constants: params.input.constants(),
         workgroups: spread(num_quads, num_channels),
     }
 }

@@ -64,14 +64,14 @@ impl Block {
 
     /// Returns whether the block runs in another way than operation by operation.
     pub fn differs(&self, options: PlanOptions) -> bool {
-        self.is_fused(options) || self.step(options.parts) < self.expanded()
+        self.is_fused(options) || self.step(options.channel_splits) < self.expanded()
     }
 
-    /// Returns the channels to process at a time for `parts` parts: whole groups of both norms.
-    pub fn step(&self, parts: usize) -> usize {
+    /// Returns the channels to process at a time for a number of ranges: whole groups of both norms.
+    pub fn step(&self, channel_splits: usize) -> usize {
         let [a, b] = self.groups.map(|groups| self.expanded() / groups);
         let group = if a.is_multiple_of(b) { a } else { a * b };
-        self.expanded().div_ceil(parts).next_multiple_of(group).min(self.expanded())
+        self.expanded().div_ceil(channel_splits).next_multiple_of(group).min(self.expanded())
     }
 }
 
@@ -85,7 +85,7 @@ impl Lowering {
     ) -> Result<(), Error> {
         let source = self.source(&block.from)?;
         let is_fused = block.is_fused(options);
-        let (all, step) = (block.expanded(), block.step(options.parts));
+        let (all, step) = (block.expanded(), block.step(options.channel_splits));
         let dims = program.buffers[block.expanded.buffer].dims;
         let mut scratch = || {
             self.lowered.maps.push(Buffer { channels: step, dims });
@@ -126,7 +126,7 @@ impl Lowering {
                         op: block.at,
                         rows: channels.clone(),
                         cols: 0..block.from.channels.len(),
-                        is_more: false,
+                        adds_to_output: false,
                     });
                     self.push(moments(expanded, 0, block.at + 1));
                     self.push(Stage::Depthwise {
@@ -144,7 +144,7 @@ impl Lowering {
                 op: block.at + 4,
                 rows: 0..block.projected.channels.len(),
                 cols: channels.clone(),
-                is_more: start > 0,
+                adds_to_output: start > 0,
             });
         }
         for view in [&block.expanded, &block.deep, &block.projected] {

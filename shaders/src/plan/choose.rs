@@ -27,8 +27,8 @@ pub struct Footprint {
 }
 
 /// Returns the bytes of the largest slab.
-pub fn largest(parts: &[SlabRange]) -> u64 {
-    parts.iter().map(|part| part.bytes).max().unwrap_or(0)
+pub fn largest(slabs: &[SlabRange]) -> u64 {
+    slabs.iter().map(|slab| slab.bytes).max().unwrap_or(0)
 }
 
 impl Footprint {
@@ -101,7 +101,7 @@ pub(super) fn candidates(
     let mut list = Vec::new();
     for storage in storage.map_or(vec![Storage::F32, Storage::F16], |storage| vec![storage]) {
         // Smaller slabs first: they cost almost nothing.
-        for (parts, slab_bytes) in [
+        for (channel_splits, slab_bytes) in [
             (1, MAX_BINDING_BYTES),
             (1, MAX_BINDING_BYTES / 4),
             (2, MAX_BINDING_BYTES / 4),
@@ -111,8 +111,9 @@ pub(super) fn candidates(
         ] {
             // The fused kernel processes eight channels at a time; with a single group most would
             // be idle.
-            let max_fused_channels = if parts == usize::MAX { 0 } else { max_fused_channels };
-            list.push(PlanOptions { storage, parts, max_fused_channels, slab_bytes });
+            let max_fused_channels =
+                if channel_splits == usize::MAX { 0 } else { max_fused_channels };
+            list.push(PlanOptions { storage, channel_splits, max_fused_channels, slab_bytes });
         }
     }
     list

@@ -4,7 +4,7 @@ use model_core::{Op, View};
 
 use super::PlanBuilder;
 use super::unit::{Bound, BufferAccess, Unit};
-use crate::kernels::{Window, add, conv3, decide, max_pool, quads, space_to_depth, upsample};
+use crate::kernels::{InputSlab, add, conv3, decide, max_pool, quads, space_to_depth, upsample};
 use crate::lower::{Source, Stage};
 use crate::weights::WeightLayout;
 
@@ -14,20 +14,20 @@ pub(super) const MAX_STEP_COST: u64 = 1 << 28;
 
 impl PlanBuilder<'_> {
     /// Adds the units of a stage, and of the norm whose statistics it computes.
-    pub fn stage(&mut self, stage: &Stage, counted: Option<&Stage>) {
+    pub fn stage(&mut self, stage: &Stage, norm: Option<&Stage>) {
         match stage {
-            Stage::Pointwise { from, to, op, rows, cols, is_more } => {
-                self.pointwise(from, to, (*op, rows, cols), *is_more, counted);
+            Stage::Pointwise { from, to, op, rows, cols, adds_to_output } => {
+                self.pointwise(from, to, (*op, rows, cols), *adds_to_output, norm);
             }
             Stage::Decide { from, to, op } => {
                 let Op::Decide { exclusive, .. } = self.program.ops[*op] else { unreachable!() };
                 self.flat(from, to, false, 0, Some(WeightLayout::Codes { op: *op }), |at| {
                     let params = decide::Params {
                         stride: at.stride,
-                        from_offset: at.from_offset,
+                        input_offset: at.input_offset,
                         affine: from.affine as u32,
-                        num_from: from.view.channels.len() as u32,
-                        exclusive: u32::from(exclusive),
+                        in_channels: from.view.channels.len() as u32,
+                        is_exclusive: u32::from(exclusive),
                     };
                     let dispatch = decide::dispatch(params);
                     at.unit.push((&decide::KERNEL, 0), &at.bindings, [dispatch]);
@@ -39,22 +39,22 @@ impl PlanBuilder<'_> {
                 self.sum(&Source { view: to.clone(), affine: 0 }, to, *own, 2);
             }
             Stage::Conv3 { from, to, op } => {
-                let (num_from, num_to) = (from.view.channels.len(), to.channels.len());
-                let work = 27 * (num_from * num_to) as u64;
+                let (in_channels, out_channels) = (from.view.channels.len(), to.channels.len());
+                let work = 27 * (in_channels * out_channels) as u64;
                 self.neighbors(
                     from,
                     to,
                     work,
                     WeightLayout::Conv3 { op: *op },
-                    |window, unit, bound| {
+                    |input, unit, bound| {
                         let params = conv3::Params {
-                            window,
-                            to_channel: to.channels.start as u32,
-                            num_from: num_from as u32,
-                            num_to: num_to as u32,
+                            input,
+                            output_channel: to.channels.start as u32,
+                            in_channels: in_channels as u32,
+                            out_channels: out_channels as u32,
                             first_block: 0,
-                            start: 0,
-                            end: 0,
+                            start_plane: 0,
+                            end_plane: 0,
                             padding: [0; 2],
                         };
                         let dispatches = conv3::dispatches(params, MAX_STEP_COST);
@@ -64,10 +64,10 @@ impl PlanBuilder<'_> {
             }
             Stage::Expansion { from, op, affine } => self.expansion(from, *op, *affine),
             Stage::ExpandDepthwise { from, to, op, channels, affine } => {
-                self.expand_depthwise(from, to, (*op, channels, *affine), counted);
+                self.expand_depthwise(from, to, (*op, channels, *affine), norm);
             }
             Stage::Depthwise { from, to, op, channels } => {
-                self.depthwise(from, to, *op, channels, counted);
+                self.depthwise(from, to, *op, channels, norm);
             }
             Stage::Moments { from, op, channels, affine } => {
                 self.moments(from, *op, channels, *affine);
@@ -80,9 +80,9 @@ impl PlanBuilder<'_> {
                     |k| 2 * k,
                     (0, 1),
                     None,
-                    |window, to, unit, bound| {
+                    |input, output, unit, bound| {
                         let dispatch =
-                            max_pool::dispatch(max_pool::Params { window, to }, channels);
+                            max_pool::dispatch(max_pool::Params { input, output }, channels);
                         unit.push((&max_pool::KERNEL, 0), bound, [dispatch]);
                     },
                 );
@@ -96,12 +96,12 @@ impl PlanBuilder<'_> {
                     |k| k / 2,
                     (1, 1),
                     own,
-                    |window, to, unit, bound| {
+                    |input, output, unit, bound| {
                         let params = upsample::Params {
-                            window,
-                            to,
-                            own_affine: own.unwrap_or(0) as u32,
-                            is_added: u32::from(own.is_some()),
+                            input,
+                            output,
+                            output_affine: own.unwrap_or(0) as u32,
+                            adds_to_output: u32::from(own.is_some()),
                             padding: [0; 2],
                         };
                         unit.push(
@@ -120,8 +120,8 @@ impl PlanBuilder<'_> {
                     |k| 2 * k,
                     (0, 1),
                     None,
-                    |window, to, unit, bound| {
-                        let params = space_to_depth::Params { window, to };
+                    |input, output, unit, bound| {
+                        let params = space_to_depth::Params { input, output };
                         let dispatch = space_to_depth::dispatch(params, channels, false);
                         unit.push((&space_to_depth::KERNEL, 0), bound, [dispatch]);
                     },
@@ -135,8 +135,8 @@ impl PlanBuilder<'_> {
                     |k| k / 2,
                     (0, 0),
                     None,
-                    |window, to, unit, bound| {
-                        let params = space_to_depth::Params { window, to };
+                    |input, output, unit, bound| {
+                        let params = space_to_depth::Params { input, output };
                         let dispatch = space_to_depth::dispatch(params, channels, true);
                         unit.push((&space_to_depth::KERNEL, 1), bound, [dispatch]);
                     },
@@ -162,11 +162,11 @@ impl PlanBuilder<'_> {
         to: &View,
         is_changed: bool,
         work: u64,
-        packing: Option<WeightLayout>,
+        layout: Option<WeightLayout>,
         mut dispatch: impl FnMut(&mut Flat),
     ) {
         let level = self.level(to.buffer);
-        let piece = packing.map(|packing| self.pieces.add(self.program, packing));
+        let weights = layout.map(|layout| self.weights.add(self.program, layout));
         for slab in 0..level.num_slabs() {
             let stride = level.stride(slab);
             let (input, output) = (self.touch(&from.view, slab), self.touch(to, slab));
@@ -176,7 +176,7 @@ impl PlanBuilder<'_> {
                 bindings.push((1, Bound::Slab(from.view.buffer, slab)));
                 reads.push(input);
             }
-            bindings.extend(piece.map(|piece| (6, Bound::Weights(piece))));
+            bindings.extend(weights.map(|weights| (6, Bound::Weights(weights))));
             if is_changed {
                 reads.push(output.clone());
             }
@@ -188,8 +188,8 @@ impl PlanBuilder<'_> {
                 unit,
                 bindings,
                 stride: stride as u32,
-                from_offset: (from.view.channels.start * stride) as u32,
-                to_offset: (to.channels.start * stride) as u32,
+                input_offset: (from.view.channels.start * stride) as u32,
+                output_offset: (to.channels.start * stride) as u32,
             };
             dispatch(&mut flat);
             self.units.push(flat.unit);
@@ -202,34 +202,34 @@ impl PlanBuilder<'_> {
         self.flat(from, to, entry != 1, 0, None, |at| {
             let params = add::Params {
                 stride: at.stride,
-                from_offset: at.from_offset,
-                to_offset: at.to_offset,
+                input_offset: at.input_offset,
+                output_offset: at.output_offset,
                 affine: from.affine as u32,
-                own_affine: own as u32,
+                output_affine: own as u32,
             };
             at.unit.push((&add::KERNEL, entry), &at.bindings, [add::dispatch(params, channels)]);
         });
     }
 
     /// Returns the slab of a source with its neighbors.
-    pub(super) fn window(&self, from: &Source, slab: usize) -> Window {
+    pub(super) fn input_slab(&self, from: &Source, slab: usize) -> InputSlab {
         let level = self.level(from.view.buffer);
         let planes = |slab: Option<usize>| slab.map_or(0, |slab| level.planes(slab).len()) as u32;
-        Window {
+        InputSlab {
             dims: level.dims.map(|d| d as u32),
-            quads: quads(level.dims[0]) as u32,
-            first: level.planes(slab).start as u32,
+            row_quads: quads(level.dims[0]) as u32,
+            first_plane: level.planes(slab).start as u32,
             planes: planes(Some(slab)),
-            before: planes(slab.checked_sub(1)),
-            after: planes(Some(slab + 1)),
-            channel: from.view.channels.start as u32,
+            planes_before: planes(slab.checked_sub(1)),
+            planes_after: planes(Some(slab + 1)),
+            first_channel: from.view.channels.start as u32,
             affine: from.affine as u32,
             padding: [0; 2],
         }
     }
 
-    /// Returns the bindings of a window and an output, and the slabs that are read: also the
-    /// previous and the next one if `before` and `after` say so.
+    /// Returns the bindings of a slab with its neighbors, and the slabs that are read. `sides` selects
+    /// whether the previous and the next slab are read.
     pub(super) fn around(
         &self,
         from: &Source,
@@ -257,19 +257,19 @@ impl PlanBuilder<'_> {
         from: &Source,
         to: &View,
         work: u64,
-        packing: WeightLayout,
-        mut dispatch: impl FnMut(Window, &mut Unit, &[(u32, Bound)]),
+        layout: WeightLayout,
+        mut dispatch: impl FnMut(InputSlab, &mut Unit, &[(u32, Bound)]),
     ) {
         let level = self.level(to.buffer);
-        let piece = self.pieces.add(self.program, packing);
+        let weights = self.weights.add(self.program, layout);
         for slab in 0..level.num_slabs() {
             let (mut bound, reads) = self.around(from, slab, [true; 2]);
-            bound.extend([(5, Bound::Slab(to.buffer, slab)), (6, Bound::Weights(piece))]);
+            bound.extend([(5, Bound::Slab(to.buffer, slab)), (6, Bound::Weights(weights))]);
             let moved = self.bytes(&from.view, slab) + self.bytes(to, slab);
             let voxels = (level.dims[0] * level.dims[1] * level.planes(slab).len()) as u64;
             let writes = vec![self.touch(to, slab)];
             let mut unit = Unit::new(reads, writes, work * voxels, moved);
-            dispatch(self.window(from, slab), &mut unit, &bound);
+            dispatch(self.input_slab(from, slab), &mut unit, &bound);
             self.units.push(unit);
         }
     }
@@ -280,6 +280,6 @@ pub(super) struct Flat {
     pub unit: Unit,
     pub bindings: Vec<(u32, Bound)>,
     pub stride: u32,
-    pub from_offset: u32,
-    pub to_offset: u32,
+    pub input_offset: u32,
+    pub output_offset: u32,
 }

@@ -15,22 +15,22 @@ use crate::weights::WeightLayout;
 impl PlanBuilder<'_> {
     /// Adds the affine maps of a norm after a 1³ convolution that is never written, from its input.
     pub fn expansion(&mut self, from: &Source, op: usize, affine: usize) {
-        let (view, num_from) = (&from.view, from.view.channels.len());
-        let num_to = crate::check::views(&self.program.ops[op]).1.channels.len();
-        let norm = self.norm(view, op + 1, &(0..num_to), affine);
+        let (view, in_channels) = (&from.view, from.view.channels.len());
+        let out_channels = crate::check::views(&self.program.ops[op]).1.channels.len();
+        let norm = self.norm(view, op + 1, &(0..out_channels), affine);
         let level = self.level(view.buffer);
         let slabs = 0..level.num_slabs();
         let of_slab = |slab| covariance::num_chunks(level.stride(slab)) as u32;
         let mut params = covariance::Params {
             stride: 0,
             offset: 0,
-            row: norm.row,
-            quads: norm.quads,
+            row_voxels: norm.row_voxels,
+            row_quads: norm.row_quads,
             affine: from.affine as u32,
-            num_from: num_from as u32,
+            in_channels: in_channels as u32,
             chunks: slabs.clone().map(of_slab).sum(),
             first_chunk: 0,
-            start: 0,
+            start_chunk: 0,
         };
         for slab in slabs {
             let stride = level.stride(slab);
@@ -38,7 +38,7 @@ impl PlanBuilder<'_> {
             params.offset = (view.channels.start * stride) as u32;
             let (reads, moved) = (vec![self.touch(view, slab)], self.bytes(view, slab));
             let mut unit = Unit::new(reads, Vec::new(), 0, moved);
-            unit.more_work = covariance::work(num_from, stride);
+            unit.more_work = covariance::work(in_channels, stride);
             let bound =
                 [(1, Bound::Slab(view.buffer, slab)), (4, Bound::Affines), (5, Bound::Partials)];
             let dispatches = covariance::dispatches(params, MAX_STEP_COST);
@@ -46,21 +46,21 @@ impl PlanBuilder<'_> {
             self.units.push(unit);
             params.first_chunk += of_slab(slab);
         }
-        let records = (u64::from(params.chunks) + 1) * covariance::num_pairs(num_from) as u64;
+        let records = (u64::from(params.chunks) + 1) * covariance::num_pairs(in_channels) as u64;
         self.partials_bytes = self.partials_bytes.max(covariance::PAIR_BYTES * records);
         let params = expansion::Params {
-            num_from: num_from as u32,
+            in_channels: in_channels as u32,
             chunks: params.chunks,
             group_channels: norm.group_channels,
             affine: affine as u32,
             slope: norm.slope,
             epsilon: norm.epsilon,
         };
-        let piece = self.pieces.add(self.program, WeightLayout::Expansion { op });
-        let bound = [(5, Bound::Partials), (6, Bound::Weights(piece)), (7, Bound::Affines)];
+        let weights = self.weights.add(self.program, WeightLayout::Expansion { op });
+        let bound = [(5, Bound::Partials), (6, Bound::Weights(weights)), (7, Bound::Affines)];
         let mut unit = Unit::new(Vec::new(), Vec::new(), 0, 0);
         unit.push((&expansion::KERNEL, 0), &bound[..1], [expansion::combine(params)]);
-        unit.push((&expansion::KERNEL, 1), &bound, [expansion::norms(params, num_to)]);
+        unit.push((&expansion::KERNEL, 1), &bound, [expansion::norm_affines(params, out_channels)]);
         self.units.push(unit);
     }
 
@@ -107,14 +107,14 @@ impl PlanBuilder<'_> {
     }
 
     fn affines(&mut self, op: usize) -> [(u32, Bound); 2] {
-        let piece = self.pieces.add(self.program, WeightLayout::Affine { op });
-        [(6, Bound::Weights(piece)), (7, Bound::Affines)]
+        let weights = self.weights.add(self.program, WeightLayout::Affine { op });
+        [(6, Bound::Weights(weights)), (7, Bound::Affines)]
     }
 
     /// Returns whether a group has few voxels.
     pub(super) fn is_small(&self, view: &View, group_channels: usize) -> bool {
         let level = self.level(view.buffer);
-        level.num_slabs() == 1 && group_channels * level.stride(0) <= moments::WHOLE
+        level.num_slabs() == 1 && group_channels * level.stride(0) <= moments::MAX_WHOLE_GROUP_QUADS
     }
 
     pub(super) fn group_channels(&self, op: usize) -> usize {
@@ -137,8 +137,8 @@ impl PlanBuilder<'_> {
         moments::Params {
             stride: 0,
             offset: 0,
-            row: row as u32,
-            quads: quads(row) as u32,
+            row_voxels: row as u32,
+            row_quads: quads(row) as u32,
             affine: affine as u32,
             group_channels: self.group_channels(op) as u32,
             chunks: 0,

@@ -4,7 +4,7 @@ use model_core::View;
 
 use super::PlanBuilder;
 use super::unit::{Bound, Unit};
-use crate::kernels::{Planes, Window, quads};
+use crate::kernels::{InputSlab, OutputPlanes, quads};
 use crate::lower::Source;
 
 impl PlanBuilder<'_> {
@@ -18,7 +18,7 @@ impl PlanBuilder<'_> {
         center: impl Fn(usize) -> usize,
         (before, after): (usize, usize),
         own: Option<usize>,
-        dispatch: impl Fn(Window, Planes, &mut Unit, &[(u32, Bound)]),
+        dispatch: impl Fn(InputSlab, OutputPlanes, &mut Unit, &[(u32, Bound)]),
     ) {
         let (input, output) = (self.level(from.view.buffer), self.level(to.buffer));
         let voxels = |planes: usize| (output.dims[0] * output.dims[1] * planes) as u64;
@@ -44,15 +44,15 @@ impl PlanBuilder<'_> {
                 let moved =
                     part * (1 + u64::from(own.is_some())) + (part as f64 * ratio * channels) as u64;
                 let mut unit = Unit::new(reads, writes, work * voxels(some.len()), moved);
-                let planes = Planes {
+                let planes = OutputPlanes {
                     dims: [output.dims[0] as u32, output.dims[1] as u32, planes.len() as u32],
-                    quads: quads(output.dims[0]) as u32,
-                    channel: to.channels.start as u32,
-                    first: planes.start as u32,
-                    start: some[0] as u32,
-                    end: some[some.len() - 1] as u32 + 1,
+                    row_quads: quads(output.dims[0]) as u32,
+                    first_channel: to.channels.start as u32,
+                    first_plane: planes.start as u32,
+                    start_plane: some[0] as u32,
+                    end_plane: some[some.len() - 1] as u32 + 1,
                 };
-                dispatch(self.window(from, source), planes, &mut unit, &bound);
+                dispatch(self.input_slab(from, source), planes, &mut unit, &bound);
                 self.units.push(unit);
             }
         }

@@ -88,7 +88,7 @@ impl Unit {
             };
             let slot = |bound: Bound| match bound {
                 Bound::Slab(map, slab) => Binding::Buffer(buffer(map, slab)),
-                Bound::Weights(piece) => Binding::Weights(piece),
+                Bound::Weights(weights) => Binding::Weights(weights),
                 Bound::Partials => Binding::Partials,
                 Bound::Affines => Binding::Affines,
             };

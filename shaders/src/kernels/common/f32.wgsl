@@ -1,11 +1,11 @@
-// Maps in f32.
+// Feature maps in f32.
 
 alias Quad = vec4<f32>; // four voxels along i
 
-fn unpacked(quad: Quad) -> vec4<f32> {
+fn to_f32(quad: Quad) -> vec4<f32> {
   return quad;
 }
 
-fn packed(values: vec4<f32>) -> Quad {
+fn to_quad(values: vec4<f32>) -> Quad {
   return values;
 }

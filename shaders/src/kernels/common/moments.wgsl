@@ -1,4 +1,4 @@
-// Moments of some values, joined by Chan's formula.
+// Moments of values, merged by the formula of Chan, Golub and LeVeque (1979).
 
 struct Moments {
   count: f32,
@@ -7,7 +7,7 @@ struct Moments {
   unused: f32,
 }
 
-fn join(a: Moments, b: Moments) -> Moments {
+fn merge_moments(a: Moments, b: Moments) -> Moments {
   let count = a.count + b.count;
   if (count == 0.0) {
     return a;
@@ -18,23 +18,24 @@ fn join(a: Moments, b: Moments) -> Moments {
   return Moments(count, a.mean + delta * share, squares, 0.0);
 }
 
-// Values being counted, by their deviations from one of them, so that a large mean cancels nothing.
-struct Counted {
+// Moments in progress, as sums of deviations from the first value, so that a large mean cancels
+// nothing.
+struct RunningMoments {
   count: f32,
   pivot: f32,
   sum: vec4<f32>,
   squares: vec4<f32>,
 }
 
-// With the first so many of four values.
-fn with_quad(c: Counted, x: vec4<f32>, lanes: u32) -> Counted {
+// Adds the first num_valid of four values.
+fn add_quad(c: RunningMoments, x: vec4<f32>, num_valid: u32) -> RunningMoments {
   let pivot = select(c.pivot, x.x, c.count == 0.0);
-  let valid = vec4(0u, 1u, 2u, 3u) < vec4(lanes);
+  let valid = vec4(0u, 1u, 2u, 3u) < vec4(num_valid);
   let d = select(vec4(0.0), x - pivot, valid);
-  return Counted(c.count + f32(min(lanes, 4u)), pivot, c.sum + d, c.squares + d * d);
+  return RunningMoments(c.count + f32(min(num_valid, 4u)), pivot, c.sum + d, c.squares + d * d);
 }
 
-fn moments_of(c: Counted) -> Moments {
+fn finish_moments(c: RunningMoments) -> Moments {
   if (c.count == 0.0) {
     return Moments(0.0, 0.0, 0.0, 0.0);
   }
@@ -43,6 +44,6 @@ fn moments_of(c: Counted) -> Moments {
   return Moments(c.count, c.pivot + mean, max(dot(c.squares, vec4(1.0)) - sum * mean, 0.0), 0.0);
 }
 
-const LANES: u32 = 64u; // of a workgroup
+const WORKGROUP_SIZE: u32 = 64u;
 
-var<workgroup> shared_moments: array<Moments, LANES>;
+var<workgroup> shared_moments: array<Moments, WORKGROUP_SIZE>;

@@ -1,6 +1,6 @@
-// Four voxels of eight output channels.
+// Eight output channels at four voxels.
 
-struct Eight {
+struct EightChannels {
   a: vec4<f32>,
   b: vec4<f32>,
   c: vec4<f32>,
@@ -11,9 +11,9 @@ struct Eight {
   h: vec4<f32>,
 }
 
-// Eight values, each in four voxels.
-fn spread(low: vec4<f32>, high: vec4<f32>) -> Eight {
-  return Eight(
+// Returns a value per channel, the same at all four voxels.
+fn broadcast_eight(low: vec4<f32>, high: vec4<f32>) -> EightChannels {
+  return EightChannels(
     vec4(low.x),
     vec4(low.y),
     vec4(low.z),
@@ -25,9 +25,14 @@ fn spread(low: vec4<f32>, high: vec4<f32>) -> Eight {
   );
 }
 
-// The sum with x by eight weights.
-fn plus(s: Eight, x: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> Eight {
-  return Eight(
+// Returns s + x · weight for the weights of eight channels.
+fn add_products(
+  s: EightChannels,
+  x: vec4<f32>,
+  low: vec4<f32>,
+  high: vec4<f32>,
+) -> EightChannels {
+  return EightChannels(
     s.a + x * low.x,
     s.b + x * low.y,
     s.c + x * low.z,
@@ -39,7 +44,8 @@ fn plus(s: Eight, x: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> Eight {
   );
 }
 
-fn store_eight(channel: u32, at: u32, s: Eight) {
+// Stores eight channels; the kernel defines `store`.
+fn store_eight(channel: u32, at: u32, s: EightChannels) {
   store(channel, at, s.a);
   store(channel + 1u, at, s.b);
   store(channel + 2u, at, s.c);

@@ -1,6 +1,6 @@
-// Three planes of a 3³ kernel, and of the output around one plane of the input.
+// One input plane's share of three output planes of a 3³ convolution.
 
-// A row of the kernel in its three planes.
+// One row of taps in each of the three planes of the convolution's kernel.
 struct Taps {
   near: vec4<f32>,
   middle: vec4<f32>,
@@ -8,17 +8,18 @@ struct Taps {
 }
 
 // Sums of the output planes below, at and above the input plane.
-struct Sums {
+struct PlaneSums {
   below: vec4<f32>,
   level: vec4<f32>,
   above: vec4<f32>,
 }
 
-fn plus_row(s: Sums, row: Six, t: Taps) -> Sums {
+// Adds the products of an input row and its taps.
+fn add_row(s: PlaneSums, row: SixVoxels, t: Taps) -> PlaneSums {
   let x0 = vec4(row.left, row.middle.xyz);
   let x1 = row.middle;
   let x2 = vec4(row.middle.yzw, row.right);
-  return Sums(
+  return PlaneSums(
     s.below + x0 * t.far.x + x1 * t.far.y + x2 * t.far.z,
     s.level + x0 * t.middle.x + x1 * t.middle.y + x2 * t.middle.z,
     s.above + x0 * t.near.x + x1 * t.near.y + x2 * t.near.z,
