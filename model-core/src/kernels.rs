@@ -6,6 +6,7 @@
 //! Reductions run in a fixed order, so results are reproducible bit for bit.
 
 mod autodiff;
+mod bilinear;
 pub mod conv3;
 mod conv_input;
 mod cpu;
@@ -19,10 +20,12 @@ pub mod max_pool;
 mod memory;
 pub mod pointwise;
 pub mod profiler;
+mod seeded_loss;
 pub mod space_to_depth;
 pub mod upsample;
 
-pub(crate) use autodiff::{Bilinear, Parent, on_backend, primitive, record, seeded_loss};
+pub(crate) use autodiff::{Parent, on_backend, primitive, record};
+pub(crate) use bilinear::Bilinear;
 pub use conv_input::{ConvInput, DeferredGroupNorm};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
@@ -33,6 +36,7 @@ pub use max_pool::max_pool2;
 pub(crate) use memory::num_elements;
 pub use memory::{DeviceKind, OpMemory, OpShape};
 pub use pointwise::pointwise_conv;
+pub(crate) use seeded_loss::seeded_loss;
 pub use space_to_depth::{depth_to_space, space_to_depth};
 pub use upsample::{upsample2, upsample2_add};
 

@@ -1,6 +1,6 @@
 //! Runs programs on a GPU.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_channel::oneshot;
 use model_core::Weights;
 use web_time::Instant;
-use wgpu::{ComputePipeline, Device, ErrorFilter, Queue};
+use wgpu::{Device, ErrorFilter, Queue};
 
 use crate::Error;
 use crate::kernels::Hardware;
@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::plan::Plan;
 use crate::resources::Resources;
 use pace::{Pace, batch_end};
-use pipelines::Variant;
+use pipelines::Pipelines;
 
 // Only natively: a browser's clock is too coarse.
 mod fusion_benchmark;
@@ -35,10 +35,7 @@ pub struct Engine {
     queue: Queue,
     adapter_name: String,
     is_software: bool,
-    /// Optional features of the GPU.
-    hardware: Hardware,
-    /// Pipelines, compiled on first use.
-    pipelines: Mutex<HashMap<Variant, ComputePipeline>>,
+    pipelines: Pipelines,
     allocated: AtomicU64,
     health: Arc<Mutex<Health>>,
     is_poisoning: bool,
@@ -107,16 +104,16 @@ impl Engine {
         // Browsers may hide the name.
         let named = [info.name, info.driver].into_iter().find(|name| !name.is_empty());
         let adapter_name = named.unwrap_or_else(|| "unnamed GPU".into());
+        let hardware = Hardware {
+            has_f16: required_features.contains(wgpu::Features::SHADER_F16),
+            has_subgroups: required_features.contains(wgpu::Features::SUBGROUP),
+        };
         Ok(Engine {
+            pipelines: Pipelines::new(device.clone(), hardware),
             device,
             queue,
             adapter_name,
             is_software,
-            hardware: Hardware {
-                has_f16: required_features.contains(wgpu::Features::SHADER_F16),
-                has_subgroups: required_features.contains(wgpu::Features::SUBGROUP),
-            },
-            pipelines: Mutex::default(),
             allocated: AtomicU64::new(0),
             health,
             is_poisoning: false,
@@ -138,8 +135,7 @@ impl Engine {
 
     /// Returns the engine restricted to what every GPU supports: packed f16 and no subgroups.
     pub fn plain(mut self) -> Engine {
-        self.hardware = Hardware::default();
-        self.pipelines = Mutex::default();
+        self.pipelines = Pipelines::new(self.device.clone(), Hardware::default());
         self
     }
 
@@ -167,6 +163,14 @@ impl Engine {
         let resources = self.loaded(plan, weights, input).await?;
         self.execute(plan, &resources, on_progress).await?;
         self.read(plan, &resources).await
+    }
+
+    /// Compiles the pipelines of a plan that are not compiled yet.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the GPU rejects a kernel.
+    pub async fn prepare(&self, plan: &Plan) -> Result<(), Error> {
+        self.pipelines.prepare(plan).await
     }
 
     /// Allocates a plan's resources and uploads weights and input.
@@ -293,10 +297,9 @@ impl Engine {
         index: usize,
     ) {
         let step = &plan.steps[index];
-        let pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
-        let pipeline = &pipelines[&Variant::of(step, plan.options.storage)];
-        let bindings = resources.bind(&self.device, pipeline, plan, index, step);
-        pass.set_pipeline(pipeline);
+        let pipeline = self.pipelines.get(step, plan.options.storage);
+        let bindings = resources.bind(&self.device, &pipeline, plan, index, step);
+        pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &bindings, &[]);
         let [x, y, z] = step.workgroups;
         pass.dispatch_workgroups(x, y, z);

@@ -3,67 +3,17 @@
 //! processed a few groups at a time, so that they never exist all at once.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use model_core::{Buffer, Op, Program, View};
 
 use crate::{Error, PlanOptions};
 
 mod block;
+mod stage;
+
+pub use stage::{Source, Stage};
 
 use block::Block;
-
-/// The input of a stage: a view, and the affine maps of its channels.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Source {
-    /// The view.
-    pub view: View,
-    /// Index of the first channel's affine map.
-    pub affine: usize,
-}
-
-/// One pass over a feature map. `op` is the index of the operation that owns the parameters.
-#[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs)]
-pub enum Stage {
-    /// 1³ convolution with the columns `cols` and the rows `rows` of the weight.
-    Pointwise {
-        from: Source,
-        to: View,
-        op: usize,
-        rows: Range<usize>,
-        cols: Range<usize>,
-        adds_to_output: bool,
-    },
-    /// Affine maps of the norm after a 1³ convolution, from the statistics of its input. The
-    /// convolution's output is never written.
-    Expansion { from: Source, op: usize, affine: usize },
-    /// A range of channels of a 1³ convolution, its norm with affine maps from `affine` on, and the
-    /// depthwise convolution after it.
-    ExpandDepthwise { from: Source, to: View, op: usize, channels: Range<usize>, affine: usize },
-    /// Dense 3³ convolution.
-    Conv3 { from: Source, to: View, op: usize },
-    /// Depthwise 3³ convolution of a range of channels.
-    Depthwise { from: Source, to: View, op: usize, channels: Range<usize> },
-    /// Affine maps of a range of channels of a norm.
-    Moments { from: View, op: usize, channels: Range<usize>, affine: usize },
-    /// `to = norm(to) + norm(from)`; `own` is the index of the affine maps of `to`.
-    Add { from: Source, to: View, own: usize },
-    /// Applies a norm and writes another map.
-    NormalizeInto { from: Source, to: View },
-    /// Applies a norm in place.
-    NormalizeInPlace { to: View, own: usize },
-    /// Maximum over 2³ voxels.
-    MaxPool { from: Source, to: View },
-    /// Trilinear ×2, written to `to`, or added to it if its affine maps begin at `own`.
-    Upsample { from: Source, to: View, own: Option<usize> },
-    /// Space to depth.
-    SpaceToDepth { from: Source, to: View },
-    /// Depth to space.
-    DepthToSpace { from: Source, to: View },
-    /// Label codes.
-    Decide { from: Source, to: View, op: usize },
-}
 
 /// A program as stages.
 #[derive(Debug, Clone, PartialEq)]
@@ -207,6 +157,86 @@ impl Lowering {
                 self.unary(from, to, |from, to| Stage::Decide { from, to, op: index })?;
             }
         }
+        Ok(())
+    }
+
+    /// Lowers a block, one range of expanded channels after the other.
+    fn block(
+        &mut self,
+        program: &Program,
+        block: &Block,
+        options: PlanOptions,
+    ) -> Result<(), Error> {
+        let source = self.source(&block.input)?;
+        let is_fused = block.is_fused(options);
+        let (all, step) = (block.num_expanded(), block.step(options.channel_splits));
+        let dims = program.buffers[block.expanded.buffer].dims;
+        let mut scratch = || {
+            self.lowered.maps.push(Buffer { channels: step, dims });
+            self.lowered.maps.len() - 1
+        };
+        let deep = scratch();
+        let expanded = if is_fused { None } else { Some(scratch()) };
+        let affines = [self.affines(all), self.affines(all)];
+        if is_fused {
+            let (from, op, affine) = (source.clone(), block.first_op, affines[0]);
+            self.push(Stage::Expansion { from, op, affine });
+        }
+        for start in (0..all).step_by(step) {
+            let channels = start..(start + step).min(all);
+            let some = |buffer| View { buffer, channels: 0..channels.len() };
+            let normed = |buffer, norm: usize| Source {
+                view: some(buffer),
+                affine: affines[norm] + channels.start,
+            };
+            let moments = |buffer, norm: usize, op| Stage::Moments {
+                from: some(buffer),
+                op,
+                channels: channels.clone(),
+                affine: affines[norm] + channels.start,
+            };
+            match expanded {
+                None => self.push(Stage::ExpandDepthwise {
+                    from: source.clone(),
+                    to: some(deep),
+                    op: block.first_op,
+                    channels: channels.clone(),
+                    affine: affines[0] + channels.start,
+                }),
+                Some(expanded) => {
+                    self.push(Stage::Pointwise {
+                        from: source.clone(),
+                        to: some(expanded),
+                        op: block.first_op,
+                        rows: channels.clone(),
+                        cols: 0..block.input.channels.len(),
+                        adds_to_output: false,
+                    });
+                    self.push(moments(expanded, 0, block.first_op + 1));
+                    self.push(Stage::Depthwise {
+                        from: normed(expanded, 0),
+                        to: some(deep),
+                        op: block.first_op + 2,
+                        channels: channels.clone(),
+                    });
+                }
+            }
+            self.push(moments(deep, 1, block.first_op + 3));
+            self.push(Stage::Pointwise {
+                from: normed(deep, 1),
+                to: block.projected.clone(),
+                op: block.first_op + 4,
+                rows: 0..block.projected.channels.len(),
+                cols: channels.clone(),
+                adds_to_output: start > 0,
+            });
+        }
+        for view in [&block.expanded, &block.filtered, &block.projected] {
+            self.overwrite(view);
+        }
+        self.op(&program.ops[block.first_op + 5], block.first_op + 5)?;
+        self.op(&program.ops[block.first_op + 6], block.first_op + 6)?;
+        debug_assert_ne!(block.residual.buffer, block.projected.buffer);
         Ok(())
     }
 

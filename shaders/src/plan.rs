@@ -1,93 +1,33 @@
 //! An execution plan: the dispatches of a run on buffers, with all sizes known before it starts. A
 //! plan is a value and needs no GPU.
 
-use model_core::{Buffer, Op, Program};
+use model_core::{Op, Program};
 
 use crate::Error;
-use crate::kernels::{Constants, Kernel, Storage};
-use crate::layout::{Level, levels, quad_bytes};
+use crate::kernels::group_norm::AFFINE_BYTES;
+use crate::layout::{levels, quad_bytes};
 use crate::lower::Lowered;
 use crate::weights::{PackedWeights, PackedWeightsSet};
 
+mod builder;
 mod choose;
 mod dispatches;
+mod footprint;
 mod fused_moments;
 mod live;
 mod norms;
+mod options;
 mod resampled;
+mod step;
 mod unit;
 
-pub(crate) use choose::largest;
-pub use choose::{Footprint, PARAMS_SLOT, Preference};
+pub use footprint::{Footprint, PARAMS_SLOT};
+pub use options::{PlanOptions, Preference};
+pub(crate) use step::largest;
+pub use step::{Binding, SlabRange, Step};
 
+use builder::PlanBuilder;
 use live::Interval;
-use unit::Unit;
-
-/// A resource bound to a kernel beside `params`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Binding {
-    /// Index in [`Plan::buffers`].
-    Buffer(usize),
-    /// Index in [`Plan::weights`].
-    Weights(usize),
-    /// Chunks of moments of the norms.
-    Partials,
-    /// Affine maps of the norms.
-    Affines,
-}
-
-/// One dispatch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    /// The kernel.
-    pub kernel: &'static Kernel,
-    /// Its entry point.
-    pub entry: &'static str,
-    /// Its `Params`.
-    pub params: Vec<u8>,
-    /// Constants that the kernel is compiled with.
-    pub constants: Constants,
-    /// Bindings from 1 on (0 is `params`), with their numbers.
-    pub bindings: Vec<(u32, Binding)>,
-    /// Workgroups along x, y, z.
-    pub workgroups: [u32; 3],
-    /// Multiply-adds and moved values: a rough measure of time.
-    pub cost: u64,
-    /// Multiply-adds only.
-    pub multiply_adds: u64,
-    /// Minimum bytes of feature maps that it reads and writes.
-    pub bytes: u64,
-}
-
-/// A slab of the input or the output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlabRange {
-    /// Index in [`Plan::buffers`].
-    pub buffer: usize,
-    /// Offset in bytes.
-    pub offset: u64,
-    /// Its bytes.
-    pub bytes: u64,
-    /// First plane.
-    pub first: usize,
-    /// Number of planes.
-    pub planes: usize,
-}
-
-/// Options of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlanOptions {
-    /// Storage type of feature maps.
-    pub storage: Storage,
-    /// Number of ranges that the expanded channels of a block are divided into, at most one per
-    /// group. The ranges are processed one after the other.
-    pub channel_splits: usize,
-    /// Largest width of fused blocks, whose expanded channels are never stored. If not 0, 1³
-    /// convolutions also compute the statistics of their output. Saves bytes and costs work.
-    pub max_fused_channels: usize,
-    /// Upper bound of a slab; a slab has at least one plane.
-    pub slab_bytes: u64,
-}
 
 /// A compiled program.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,8 +105,20 @@ impl Plan {
             output,
             footprint: Footprint::default(),
         };
-        plan.footprint = Footprint::of(&plan);
+        plan.footprint = plan.measure();
         Ok(plan)
+    }
+
+    /// Adds up the memory.
+    fn measure(&self) -> Footprint {
+        let map_bytes = self.buffers.iter().sum();
+        let params = (self.steps.len() * PARAMS_SLOT) as u64;
+        let affines = AFFINE_BYTES * self.num_affines as u64;
+        let scratch_bytes = self.partials_bytes + affines + params;
+        let staging_bytes = largest(&self.input) + largest(&self.output);
+        let weight_bytes = self.weight_bytes;
+        let total_bytes = map_bytes + scratch_bytes + weight_bytes + staging_bytes;
+        Footprint { map_bytes, scratch_bytes, weight_bytes, staging_bytes, total_bytes }
     }
 
     /// Returns the multiply-adds of all steps.
@@ -188,36 +140,7 @@ fn labels(program: &Program) -> Option<usize> {
     })
 }
 
-/// State while a plan is built.
-struct PlanBuilder<'a> {
-    program: &'a Program,
-    options: PlanOptions,
-    labels: Option<usize>,
-    maps: &'a [Buffer],
-    levels: Vec<Level>,
-    weights: PackedWeightsSet,
-    partials_bytes: u64,
-    /// Units are numbered from 1. Unit 0 uploads the input; the unit after the last reads the
-    /// output.
-    units: Vec<Unit>,
-}
-
 impl PlanBuilder<'_> {
-    fn level(&self, map: usize) -> Level {
-        let dims = self.maps[map].dims;
-        *self.levels.iter().find(|level| level.dims == dims).expect("a level for every map")
-    }
-
-    fn quad_bytes(&self, map: usize) -> u64 {
-        quad_bytes(self.labels == Some(map), self.options.storage)
-    }
-
-    /// Returns the bytes of a map's slab.
-    fn slab_bytes(&self, map: usize, slab: usize) -> u64 {
-        let values = self.maps[map].channels as u64 * self.level(map).stride(slab) as u64;
-        self.quad_bytes(map) * values
-    }
-
     /// Returns the slabs of a view while a unit runs.
     fn slab_ranges(
         &self,

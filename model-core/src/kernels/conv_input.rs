@@ -3,7 +3,6 @@
 
 use burn::Tensor;
 
-use super::group_norm;
 use crate::network::config::Activation;
 
 /// A group norm with activation that the next op applies.
@@ -38,19 +37,6 @@ impl ConvInput {
         let (ConvInput::Whole(x) | ConvInput::DeferredGroupNorm(DeferredGroupNorm { x, .. })) =
             self;
         x
-    }
-
-    /// Returns the stored tensor, or applies the norm.
-    ///
-    /// # Shapes
-    /// - output: `[b, c, k, j, i]`
-    pub fn whole(self) -> Tensor<5> {
-        match self {
-            ConvInput::Whole(x) => x,
-            ConvInput::DeferredGroupNorm(norm) => {
-                group_norm(norm.x, norm.gamma, norm.beta, norm.groups, norm.activation)
-            }
-        }
     }
 }
 

@@ -48,6 +48,21 @@ pub fn group_norm(
     })
 }
 
+impl ConvInput {
+    /// Returns the stored tensor, or applies the norm.
+    ///
+    /// # Shapes
+    /// - output: `[b, c, k, j, i]`
+    pub fn whole(self) -> Tensor<5> {
+        match self {
+            ConvInput::Whole(x) => x,
+            ConvInput::DeferredGroupNorm(norm) => {
+                group_norm(norm.x, norm.gamma, norm.beta, norm.groups, norm.activation)
+            }
+        }
+    }
+}
+
 /// Adds a residual branch to a stream, or subtracts it if `sign` is −1.
 ///
 /// The result has the stream's type and reuses its memory if nothing else holds it. A deferred norm

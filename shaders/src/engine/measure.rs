@@ -5,6 +5,7 @@ use wgpu::{BufferUsages, CommandEncoder, Features, QuerySet};
 
 use super::Engine;
 use super::pace::batch_end;
+use super::pipelines::compile;
 use crate::Error;
 use crate::kernels::spread;
 use crate::plan::Plan;
@@ -83,7 +84,7 @@ impl Engine {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let buffer = |label| self.buffer(label, bytes, usage);
         let [from, to] = [buffer("copied"), buffer("copy")];
-        let pipeline = self.pipeline("copy", COPY.into(), "copy", &[]);
+        let pipeline = compile(&self.device, "copy", COPY.into(), "copy", &[]);
         let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: None,
             layout: &pipeline.get_bind_group_layout(0),

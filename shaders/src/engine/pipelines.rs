@@ -1,17 +1,17 @@
 //! Compiled kernels, cached per engine.
 
-use std::sync::PoisonError;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use wgpu::{ComputePipeline, ErrorFilter};
+use wgpu::{ComputePipeline, Device, ErrorFilter};
 
-use super::Engine;
 use crate::Error;
-use crate::kernels::{Constants, Kernel, Storage};
+use crate::kernels::{Constants, Hardware, Storage};
 use crate::plan::{Plan, Step};
 
 /// Key of a compiled pipeline.
 #[derive(PartialEq, Eq, Hash)]
-pub struct Variant {
+struct Variant {
     kernel: &'static str,
     entry: &'static str,
     constants: Constants,
@@ -20,13 +20,26 @@ pub struct Variant {
 
 impl Variant {
     /// Returns the key of a step.
-    pub fn of(step: &Step, storage: Storage) -> Variant {
+    fn of(step: &Step, storage: Storage) -> Variant {
         let Step { kernel, entry, constants, .. } = *step;
         Variant { kernel: kernel.name, entry, constants, storage }
     }
 }
 
-impl Engine {
+/// The pipelines of a device, compiled on first use.
+pub struct Pipelines {
+    device: Device,
+    /// Optional features of the GPU.
+    hardware: Hardware,
+    compiled: Mutex<HashMap<Variant, ComputePipeline>>,
+}
+
+impl Pipelines {
+    /// Creates an empty cache for a device.
+    pub fn new(device: Device, hardware: Hardware) -> Pipelines {
+        Pipelines { device, hardware, compiled: Mutex::default() }
+    }
+
     /// Compiles the pipelines of a plan that are not compiled yet.
     ///
     /// # Errors
@@ -35,56 +48,60 @@ impl Engine {
         let storage = plan.options.storage;
         let scope = self.device.push_error_scope(ErrorFilter::Validation);
         {
-            let mut pipelines = self.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut compiled = self.compiled();
             for step in &plan.steps {
-                let compile = || self.compile(step.kernel, step.entry, step.constants, storage);
-                pipelines.entry(Variant::of(step, storage)).or_insert_with(compile);
+                let compile = || {
+                    let source = step.kernel.source(storage, self.hardware);
+                    compile(&self.device, step.kernel.name, source, step.entry, step.constants)
+                };
+                compiled.entry(Variant::of(step, storage)).or_insert_with(compile);
             }
         }
         match scope.pop().await {
             Some(error) => {
-                self.pipelines.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.compiled().clear();
                 Err(Error::Device(error.to_string()))
             }
             None => Ok(()),
         }
     }
 
-    /// Compiles an entry point of a kernel. Errors go to the device's error scopes.
-    fn compile(
-        &self,
-        kernel: &Kernel,
-        entry: &str,
-        constants: Constants,
-        storage: Storage,
-    ) -> ComputePipeline {
-        self.pipeline(kernel.name, kernel.source(storage, self.hardware), entry, constants)
+    /// Returns the pipeline of a step.
+    ///
+    /// # Panics
+    /// Panics if the step's plan was not prepared.
+    pub fn get(&self, step: &Step, storage: Storage) -> ComputePipeline {
+        self.compiled()[&Variant::of(step, storage)].clone()
     }
 
-    /// Compiles an entry point of any source in the same way.
-    pub(super) fn pipeline(
-        &self,
-        name: &str,
-        source: String,
-        entry: &str,
-        constants: Constants,
-    ) -> ComputePipeline {
-        let constants: Vec<_> =
-            constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
-        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(entry),
-            layout: None,
-            module: &module,
-            entry_point: Some(entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        })
+    fn compiled(&self) -> MutexGuard<'_, HashMap<Variant, ComputePipeline>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Compiles an entry point of a source. Errors go to the device's error scopes.
+pub fn compile(
+    device: &Device,
+    name: &str,
+    source: String,
+    entry: &str,
+    constants: Constants,
+) -> ComputePipeline {
+    let constants: Vec<_> =
+        constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some(name),
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(entry),
+        layout: None,
+        module: &module,
+        entry_point: Some(entry),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &constants,
+            zero_initialize_workgroup_memory: false,
+        },
+        cache: None,
+    })
 }

@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, spread};
+use super::kernel::{Dispatch, Kernel};
+use super::workgroups::spread;
 
 /// Entries: add in place, normalize into another map, normalize in place.
 pub const KERNEL: Kernel = Kernel {

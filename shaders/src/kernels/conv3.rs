@@ -2,10 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{
-    BLOCK, Dispatch, InputSlab, Kernel, correlate, for_each_voxel, pack_blocks, split_by_cost,
-    spread,
-};
+use super::blocks::{BLOCK, pack_blocks};
+use super::kernel::{self, Dispatch, Kernel};
+use super::slab::InputSlab;
+use super::voxels::{correlate, for_each_voxel};
+use super::workgroups::{split_by_cost, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -13,7 +14,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("conv3.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    includes: &[super::INPUT_SLAB, super::EIGHT_CHANNELS],
+    includes: &[kernel::INPUT_SLAB, kernel::EIGHT_CHANNELS],
 };
 
 /// See the WGSL struct.

@@ -2,7 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{BLOCK, Dispatch, Kernel, split_by_cost};
+use super::blocks::BLOCK;
+use super::kernel::{self, Dispatch, Kernel};
+use super::workgroups::split_by_cost;
 
 /// The kernel. [`expansion`](super::expansion) reduces its results.
 pub const KERNEL: Kernel = Kernel {
@@ -10,7 +12,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("covariance.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    includes: &[super::BLOCK_PAIR, include_str!("common/deviations.wgsl")],
+    includes: &[kernel::BLOCK_PAIR, include_str!("common/deviations.wgsl")],
 };
 
 /// Quads per chunk, as in the WGSL.

@@ -2,7 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, Kernel, spread};
+use super::kernel::{Dispatch, Kernel};
+use super::workgroups::spread;
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {

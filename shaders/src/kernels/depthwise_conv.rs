@@ -2,9 +2,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{
-    Constants, Dispatch, InputSlab, Kernel, correlate, for_each_voxel, split_by_cost, spread,
-};
+use super::kernel::{self, Constants, Dispatch, Kernel};
+use super::slab::InputSlab;
+use super::voxels::{correlate, for_each_voxel};
+use super::workgroups::{split_by_cost, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -12,7 +13,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("depthwise_conv.wgsl"),
     entries: &["main"],
     params_bytes: size_of::<Params>(),
-    includes: &[super::INPUT_SLAB, super::MOMENTS, super::PLANE_SUMS],
+    includes: &[kernel::INPUT_SLAB, kernel::MOMENTS, kernel::PLANE_SUMS],
 };
 
 /// Planes along k per invocation, as in the WGSL.

@@ -3,10 +3,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{
-    BLOCK, Dispatch, InputSlab, Kernel, depthwise_conv, group_norm, pack_blocks, pointwise_conv,
-    split_by_cost,
-};
+use super::blocks::{BLOCK, pack_blocks};
+use super::kernel::{self, Dispatch, Kernel};
+use super::slab::InputSlab;
+use super::workgroups::split_by_cost;
+use super::{depthwise_conv, group_norm, pointwise_conv};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -15,12 +16,12 @@ pub const KERNEL: Kernel = Kernel {
     entries: &["main"],
     params_bytes: size_of::<Params>(),
     includes: &[
-        super::INPUT_SLAB,
-        super::MOMENTS,
-        super::REDUCE_EIGHT,
-        super::SHIFTED_SUMS,
-        super::EIGHT_CHANNELS,
-        super::PLANE_SUMS,
+        kernel::INPUT_SLAB,
+        kernel::MOMENTS,
+        kernel::REDUCE_EIGHT,
+        kernel::SHIFTED_SUMS,
+        kernel::EIGHT_CHANNELS,
+        kernel::PLANE_SUMS,
         include_str!("common/expand_tile.wgsl"),
         include_str!("common/eight_plane_sums.wgsl"),
     ],

@@ -4,7 +4,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::covariance::{self, num_pairs};
-use super::{Dispatch, Kernel};
+use super::kernel::{self, Dispatch, Kernel};
 
 /// The kernel: `combine`, then `norm_affines`.
 pub const KERNEL: Kernel = Kernel {
@@ -12,7 +12,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("expansion.wgsl"),
     entries: &["combine", "norm_affines"],
     params_bytes: size_of::<Params>(),
-    includes: &[super::BLOCK_PAIR],
+    includes: &[kernel::BLOCK_PAIR],
 };
 
 /// See the WGSL struct.

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 use model_core::network::config::NORM_EPSILON;
 
-use super::{Dispatch, Kernel};
+use super::kernel::{self, Dispatch, Kernel};
 
 /// Entries: `partial`, then `combine`; or `whole_group`.
 pub const KERNEL: Kernel = Kernel {
@@ -11,7 +11,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("moments.wgsl"),
     entries: &["partial", "combine", "whole_group"],
     params_bytes: size_of::<Params>(),
-    includes: &[super::MOMENTS],
+    includes: &[kernel::MOMENTS],
 };
 
 /// Quads per chunk, as in the WGSL.

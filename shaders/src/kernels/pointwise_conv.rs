@@ -2,7 +2,9 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{BLOCK, Dispatch, Kernel, WORKGROUP_SIZE, pack_blocks, split_by_cost, spread};
+use super::blocks::{BLOCK, pack_blocks};
+use super::kernel::{self, Dispatch, Kernel};
+use super::workgroups::{WORKGROUP_SIZE, split_by_cost, spread};
 
 /// The kernel.
 pub const KERNEL: Kernel = Kernel {
@@ -11,11 +13,11 @@ pub const KERNEL: Kernel = Kernel {
     entries: &["main", "with_moments"],
     params_bytes: size_of::<Params>(),
     includes: &[
-        super::EIGHT_CHANNELS,
-        super::MOMENTS,
-        super::REDUCE_EIGHT,
+        kernel::EIGHT_CHANNELS,
+        kernel::MOMENTS,
+        kernel::REDUCE_EIGHT,
         include_str!("common/pointwise_sums.wgsl"),
-        super::SHIFTED_SUMS,
+        kernel::SHIFTED_SUMS,
         include_str!("common/invocation_moments.wgsl"),
     ],
 };

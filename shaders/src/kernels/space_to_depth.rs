@@ -2,7 +2,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Dispatch, InputSlab, Kernel, OutputPlanes, for_each_voxel, spread};
+use super::kernel::{self, Dispatch, Kernel};
+use super::slab::{InputSlab, OutputPlanes};
+use super::voxels::for_each_voxel;
+use super::workgroups::spread;
 
 /// The kernel, in both directions.
 pub const KERNEL: Kernel = Kernel {
@@ -10,7 +13,7 @@ pub const KERNEL: Kernel = Kernel {
     body: include_str!("space_to_depth.wgsl"),
     entries: &["space_to_depth", "depth_to_space"],
     params_bytes: size_of::<Params>(),
-    includes: &[super::INPUT_SLAB, super::OUTPUT_PLANES],
+    includes: &[kernel::INPUT_SLAB, kernel::OUTPUT_PLANES],
 };
 
 /// See the WGSL struct.

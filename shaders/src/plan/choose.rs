@@ -1,58 +1,12 @@
-//! The memory of a plan, and the choice of a plan that fits a budget.
+//! The choice of a plan that fits a budget.
 
 use model_core::Program;
 
-use super::{Plan, PlanOptions, SlabRange};
+use super::Plan;
+use super::options::{PlanOptions, Preference};
 use crate::Error;
 use crate::kernels::Storage;
-use crate::kernels::group_norm::AFFINE_BYTES;
 use crate::layout::MAX_BINDING_BYTES;
-
-/// Bytes between the `params` of two steps in their common buffer.
-pub const PARAMS_SLOT: usize = super::super::weights::ALIGNMENT as usize;
-
-/// Memory that a run allocates on the GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Footprint {
-    /// Feature maps.
-    pub map_bytes: u64,
-    /// Sums and affine maps of norms, and the kernels' `params`.
-    pub scratch_bytes: u64,
-    /// Packed parameters.
-    pub weight_bytes: u64,
-    /// One slab of the input and one of the result, for transfers.
-    pub staging_bytes: u64,
-    /// Sum of all.
-    pub total_bytes: u64,
-}
-
-/// Returns the bytes of the largest slab.
-pub fn largest(slabs: &[SlabRange]) -> u64 {
-    slabs.iter().map(|slab| slab.bytes).max().unwrap_or(0)
-}
-
-impl Footprint {
-    pub(super) fn of(plan: &Plan) -> Footprint {
-        let map_bytes = plan.buffers.iter().sum();
-        let settings = (plan.steps.len() * PARAMS_SLOT) as u64;
-        let affines = AFFINE_BYTES * plan.num_affines as u64;
-        let scratch_bytes = plan.partials_bytes + affines + settings;
-        let staging_bytes = largest(&plan.input) + largest(&plan.output);
-        let weight_bytes = plan.weight_bytes;
-        let total_bytes = map_bytes + scratch_bytes + weight_bytes + staging_bytes;
-        Footprint { map_bytes, scratch_bytes, weight_bytes, staging_bytes, total_bytes }
-    }
-}
-
-/// Preferences beside the budget; see [`PlanOptions`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Preference {
-    /// Storage type of feature maps; by default f32 if the budget allows it.
-    pub storage: Option<Storage>,
-    /// Largest width of fused blocks, which are faster on some GPUs; 0 if unknown
-    /// ([`Engine::preference`](crate::Engine::preference)).
-    pub max_fused_channels: usize,
-}
 
 impl Plan {
     /// Returns the first plan within a budget: f32 before f16; for each, larger slabs and all

@@ -2,7 +2,7 @@
 
 use model_core::{Op, View};
 
-use super::PlanBuilder;
+use super::builder::PlanBuilder;
 use super::unit::{Bound, BufferAccess, Unit};
 use crate::kernels::{InputSlab, add, conv3, decide, max_pool, quads, space_to_depth, upsample};
 use crate::lower::{Source, Stage};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use model_core::View;
 
-use super::PlanBuilder;
+use super::builder::PlanBuilder;
 use super::dispatches::MAX_STEP_COST;
 use super::unit::{Bound, Unit};
 use crate::kernels::{InputSlab, depthwise_conv, expand_depthwise, moments, pointwise_conv, quads};

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::PlanBuilder;
+use super::builder::PlanBuilder;
 use super::unit::BufferAccess;
 
 /// The lifetime of a slab in a buffer, in units.

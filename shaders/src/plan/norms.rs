@@ -5,7 +5,7 @@ use std::ops::Range;
 use model_core::network::config::NORM_EPSILON;
 use model_core::{Op, View};
 
-use super::PlanBuilder;
+use super::builder::PlanBuilder;
 use super::dispatches::MAX_STEP_COST;
 use super::unit::{Bound, Unit};
 use crate::kernels::{covariance, expansion, moments, quads};

@@ -2,7 +2,7 @@
 
 use model_core::View;
 
-use super::PlanBuilder;
+use super::builder::PlanBuilder;
 use super::unit::{Bound, Unit};
 use crate::kernels::{InputSlab, OutputPlanes, quads};
 use crate::lower::Source;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 
-use super::{Binding, Step};
+use super::step::{Binding, Step};
 use crate::kernels::{Constants, Dispatch, Kernel};
 
 /// A range of channels of a map's slab.

@@ -6,6 +6,7 @@
 //! throughput is higher by specification, not by measurement. The algorithm is chosen by name, so
 //! that no candidate that stores the im2col matrix, 27 times the input, is ever tried.
 
+mod tile;
 mod weight;
 
 use burn::Tensor;
@@ -24,6 +25,7 @@ use super::super::cube::{
 };
 use super::super::{DeviceKind, KernelInput, OpShape, group_norm, primitive};
 use super::{Conv3Kernels, slabs};
+use tile::{BLOCK, Block, GROUPS, OUTSIDE, Point, places};
 
 impl Conv3Kernels for Cube {
     fn forward(source: &KernelInput, weight: &Tensor<5>) -> Tensor<5> {
@@ -98,13 +100,6 @@ fn options() -> ConvOptions<3> {
     ConvOptions::new([1; 3], [1; 3], [1; 3], 1)
 }
 
-/// Outputs of a unit. They share each loaded voxel.
-const BLOCK: usize = 4;
-type Block = Vector<f32, Const<BLOCK>>;
-
-/// Units that share the voxels of a row, each with its own block of outputs.
-const GROUPS: usize = super::partials::BLOCK[0] / BLOCK;
-
 /// Rows of a unit.
 const ROWS: usize = 8;
 
@@ -153,51 +148,6 @@ struct Shape {
     tiles_j: usize,
     tiles_k: usize,
     blocks: usize,
-}
-
-/// Marks an index outside the volume.
-const OUTSIDE: u32 = u32::MAX;
-
-/// A voxel's index, or the lengths of the axes.
-#[derive(CubeType)]
-struct Point {
-    i: u32,
-    j: u32,
-    k: u32,
-}
-
-/// Returns the indices of the values that a unit loads for a tile and its border of one voxel. The
-/// tile begins at `corner`.
-#[cube]
-fn places(
-    dims: &Point,
-    corner: &Point,
-    #[comptime] stride: u32,
-    #[comptime] lines: u32,
-    #[comptime] area: usize,
-    #[comptime] units: usize,
-) -> Array<u32> {
-    let loads = comptime![area.div_ceil(units)];
-    let mut places = Array::<u32>::new(loads);
-    #[unroll]
-    for n in 0..loads {
-        let at = UNIT_POS + comptime![(n * units) as u32];
-        // Indices are shifted by one, so that none is negative.
-        let i = corner.i + at % stride;
-        let j = corner.j + at / stride % lines;
-        let k = corner.k + at / comptime![stride * lines];
-        let is_voxel = at < comptime![area as u32]
-            && i >= 1
-            && j >= 1
-            && k >= 1
-            && i <= dims.i
-            && j <= dims.j
-            && k <= dims.k;
-        // Wraps around outside the volume, where the value is not used.
-        let place = ((k - 1) * dims.j + j - 1) * dims.i + i - 1;
-        places[n] = select(is_voxel, place, OUTSIDE.runtime());
-    }
-    places
 }
 
 /// Starts to load a unit's values of one channel, and its weights.

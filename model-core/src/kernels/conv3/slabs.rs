@@ -4,7 +4,7 @@
 #[cfg(any(feature = "gpu", test))]
 use burn::Tensor;
 
-use super::OpShape;
+use super::super::OpShape;
 
 /// Upper bound of a slab's input and output; a slab has at least one plane and its two neighbors.
 const MAX_SLAB_BYTES: u64 = 256 << 20;

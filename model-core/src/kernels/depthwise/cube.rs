@@ -4,21 +4,21 @@
 //! A unit holds the sums of some rows of a column. The next plane is loaded while the current one
 //! is computed. Shared memory holds the tile twice, which saves one barrier per plane.
 
+mod march;
 mod weight;
 
 use burn::Tensor;
 use burn::backend::Cube;
-use burn_cubecl::tensor::CubeTensor;
 use cubecl::ir::ElemType;
 use cubecl::prelude::*;
 
 use super::super::KernelInput;
 use super::super::cube::{
-    ChannelAffine, UNITS, arguments, contiguous, cubes, empty, float, indices, map_norm,
-    normalized, tensor,
+    UNITS, arguments, contiguous, cubes, empty, float, indices, map_norm,
+    tensor,
 };
-use super::super::memory::BUSY_CUBES;
 use super::DepthwiseConvKernels;
+use march::{March, MarchPlan, fetch, places, put, spot};
 
 impl DepthwiseConvKernels for Cube {
     fn forward(x: &KernelInput, weight: &Tensor<4>) -> Tensor<5> {
@@ -59,175 +59,6 @@ fn convolve(source: &KernelInput, weight: &Tensor<4>, is_mirrored: bool) -> Tens
         );
     }
     tensor(output)
-}
-
-/// Division of the channels among cubes.
-struct MarchPlan {
-    maps: usize,
-    channels: usize,
-    dims: [usize; 3],
-    /// Voxels of a tile along i.
-    width: usize,
-    /// Rows of a unit.
-    rows: usize,
-    tiles: [usize; 2],
-    /// Planes that a cube marches through, and the number of such slabs per channel.
-    slab: usize,
-    slabs: usize,
-}
-
-impl MarchPlan {
-    fn new(x: &CubeTensor, most_rows: usize) -> Self {
-        let [batch, channels, nk, nj, ni] = x.meta.shape().dims();
-        assert!(ni * nj < u32::MAX as usize, "planes of fewer than 2³² voxels, found {ni} × {nj}");
-        let maps = batch * channels;
-        let width = if ni > 16 { 32 } else { 16 };
-        let lines = UNITS / width;
-        let rows = nj.div_ceil(lines).next_power_of_two().min(most_rows);
-        let tiles = [ni.div_ceil(width), nj.div_ceil(lines * rows)];
-        // A slab reads two planes more than it writes.
-        let wanted = BUSY_CUBES.div_ceil(maps * tiles[0] * tiles[1]).min(nk.div_ceil(8));
-        let slab = nk.div_ceil(wanted);
-        let slabs = nk.div_ceil(slab);
-        MarchPlan { maps, channels, dims: [ni, nj, nk], width, rows, tiles, slab, slabs }
-    }
-
-    /// Returns the number of cubes per channel.
-    fn spots(&self) -> usize {
-        self.tiles[0] * self.tiles[1] * self.slabs
-    }
-
-    fn march(&self) -> MarchLaunch {
-        let ([ni, nj, nk], [tiles_i, tiles_j]) = (self.dims, self.tiles);
-        let (maps, channels, slab) = (self.maps, self.channels, self.slab);
-        MarchLaunch::new(maps, channels, ni, nj, nk, tiles_i, tiles_j, slab, self.slabs)
-    }
-}
-
-#[derive(CubeLaunch, CubeType)]
-struct March {
-    maps: usize,
-    channels: usize,
-    ni: usize,
-    nj: usize,
-    nk: usize,
-    tiles_i: usize,
-    tiles_j: usize,
-    slab: usize,
-    slabs: usize,
-}
-
-/// The position of a cube: its channel, the first voxel of its tile, and its planes.
-#[derive(CubeType)]
-struct TileOrigin {
-    map: usize,
-    /// Number among the cubes of the channel.
-    number: usize,
-    i: u32,
-    j: u32,
-    first: usize,
-    count: usize,
-}
-
-#[cube]
-fn spot(march: &March, #[comptime] width: usize, #[comptime] height: usize) -> TileOrigin {
-    let spots = march.tiles_i * march.tiles_j * march.slabs;
-    let number = CUBE_POS % spots;
-    let tile_i = number % march.tiles_i;
-    let tile_j = number / march.tiles_i % march.tiles_j;
-    let first = number / (march.tiles_i * march.tiles_j) * march.slab;
-    TileOrigin {
-        map: CUBE_POS / spots,
-        number,
-        i: (tile_i * width) as u32,
-        j: (tile_j * height) as u32,
-        first,
-        count: min(march.slab, march.nk - first),
-    }
-}
-
-/// Marks an index outside the plane.
-const OUTSIDE: u32 = u32::MAX;
-
-/// Returns the indices within a plane of the values that a unit loads for the tile and its border
-/// of one voxel.
-#[cube]
-fn places(
-    march: &March,
-    spot: &TileOrigin,
-    #[comptime] width: usize,
-    #[comptime] area: usize,
-) -> Array<u32> {
-    let loads = comptime![area.div_ceil(UNITS)];
-    let stride = comptime![(width + 2) as u32];
-    let mut places = Array::<u32>::new(loads);
-    #[unroll]
-    for n in 0..loads {
-        let at = UNIT_POS + comptime![(n * UNITS) as u32];
-        // Indices are shifted by one, so that none is negative.
-        let i = spot.i + at % stride;
-        let j = spot.j + at / stride;
-        let is_voxel = at < comptime![area as u32]
-            && i >= 1
-            && j >= 1
-            && i <= march.ni as u32
-            && j <= march.nj as u32;
-        // Wraps around outside the plane, where the value is not used.
-        let place = (j - 1) * march.ni as u32 + i - 1;
-        places[n] = select(is_voxel, place, OUTSIDE.runtime());
-    }
-    places
-}
-
-/// Starts to load a unit's values of plane `plane` − 1; zeros outside the volume.
-#[cube]
-fn fetch<F: Float>(
-    x: &[F],
-    next: &mut Array<F>,
-    places: &Array<u32>,
-    march: &March,
-    map: usize,
-    plane: usize,
-    #[comptime] loads: usize,
-) {
-    let is_plane = plane >= 1 && plane <= march.nk;
-    let start = (map * march.nk + plane - 1) * (march.ni * march.nj);
-    #[unroll]
-    for n in 0..loads {
-        next[n] = F::new(0.0);
-        if is_plane && places[n] != OUTSIDE {
-            next[n] = x[start + places[n] as usize];
-        }
-    }
-}
-
-/// Stores the loaded values of plane `plane` − 1 in the tile, normalized. Values outside the volume
-/// stay zero.
-#[cube]
-fn put<F: Float>(
-    tile: &mut Shared<[f32]>,
-    next: &Array<F>,
-    start: usize,
-    places: &Array<u32>,
-    march: &March,
-    plane: usize,
-    norm: &ChannelAffine,
-    #[comptime] area: usize,
-    #[comptime] is_normed: bool,
-) {
-    let is_plane = plane >= 1 && plane <= march.nk;
-    #[unroll]
-    for n in 0..comptime![area.div_ceil(UNITS)] {
-        let at = UNIT_POS as usize + comptime![n * UNITS];
-        if at < area {
-            let mut value = f32::cast_from(next[n]);
-            if comptime![is_normed] {
-                let is_voxel = is_plane && places[n] != OUTSIDE;
-                value = select(is_voxel, normalized(value, norm), 0.0f32);
-            }
-            tile[start + at] = value;
-        }
-    }
 }
 
 /// Computes `output[v] = Σ_t weight[t] · x[v + t − 1]`, with an optional norm of x and optionally

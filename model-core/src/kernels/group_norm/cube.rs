@@ -3,6 +3,7 @@
 
 mod affine;
 mod moments;
+mod run_split;
 
 use burn::Tensor;
 use burn::backend::Cube;
@@ -16,41 +17,7 @@ use super::super::cube::{
     sum_units, tensor, vector_size,
 };
 use super::{Gradients, GroupNormKernels, Layout, NormAffine};
-
-/// Vectors of a run that a unit processes one after the other.
-const STRIDES: usize = 16;
-
-/// The division of runs of vectors among cubes.
-#[derive(Clone, Copy)]
-struct RunSplit {
-    /// Values per vector.
-    vector: usize,
-    /// Vectors per run.
-    run: usize,
-    /// Parts per run.
-    parts: usize,
-    /// Parts of all runs.
-    cubes: usize,
-}
-
-impl RunSplit {
-    /// # Panics
-    /// Panics if the vector size does not divide the run.
-    fn new(vector: usize, num_elements: usize, runs: usize) -> RunSplit {
-        assert!(
-            num_elements.is_multiple_of(vector),
-            "{vector} values do not divide {num_elements}"
-        );
-        let run = num_elements / vector;
-        let parts = run.div_ceil(UNITS * STRIDES);
-        RunSplit { vector, run, parts, cubes: runs * parts }
-    }
-
-    fn place(self, layout: Layout) -> ChunkPositionLaunch {
-        let RunSplit { run, parts, cubes, .. } = self;
-        ChunkPositionLaunch::new(run, parts, cubes, layout.channels, layout.channels_per_group())
-    }
-}
+use run_split::{ChunkPosition, RunSplit, part};
 
 impl GroupNormKernels for Cube {
     type Statistics = CubeTensor;
@@ -165,29 +132,6 @@ impl Layout {
         let [batch, channels, ..] = x.meta.shape().dims::<5>();
         RunSplit::new(vector_size(self.voxels, x), self.voxels, batch * channels)
     }
-}
-
-/// The position of a cube.
-#[derive(CubeLaunch, CubeType)]
-struct ChunkPosition {
-    /// Vectors of a channel of a sample.
-    run: usize,
-    /// Parts of a channel.
-    parts: usize,
-    /// Parts of all channels.
-    cubes: usize,
-    channels: usize,
-    /// Channels per group.
-    channels_per_group: usize,
-}
-
-/// Returns the range of vectors that this cube processes.
-#[cube]
-fn part(run: usize, parts: usize) -> (usize, usize) {
-    let first = CUBE_POS / parts * run;
-    let start = CUBE_POS % parts * comptime![UNITS * STRIDES];
-    let end = min(start + comptime![UNITS * STRIDES], run);
-    (first + start, first + end)
 }
 
 /// Returns the gradient before the activation, and the normalized input.

@@ -10,20 +10,15 @@ use cubecl::CubeElement;
 use cubecl::prelude::*;
 
 use super::super::cube::{UNITS, contiguous, cubes, empty, indices, tensor};
-use super::{LossDerivatives, LossTarget, VoxelPasses, VoxelSums};
-
-/// Voxels of a unit, one after the other.
-const STRIDES: usize = 64;
-
-/// 32-bit words of a bit set of 256 label codes.
-const WORDS: usize = 256 / 32;
+use super::passes::{LossDerivatives, LossTarget, VoxelPasses, VoxelSums};
+use kernels::STRIDES;
 
 /// The logits and labels of a batch on the device.
 pub struct Batch {
     logits: CubeTensor,
     /// Four codes per word; each sample begins at a word.
     codes: CubeTensor,
-    /// For each output, [`WORDS`] words with one bit per label code.
+    /// For each output, `WORDS` words with one bit per label code.
     members: CubeTensor,
     exclusive: bool,
     focal_weights: [f32; 2],

@@ -11,7 +11,7 @@ use super::super::super::cube::{
     add_partial_sums, arguments, contiguous, cubes, empty, float, indices, map_norm, normalized,
 };
 use super::super::partials::{self, num_parts};
-use super::{BLOCK, Block, GROUPS, OUTSIDE, Point, places};
+use super::tile::{BLOCK, Block, GROUPS, OUTSIDE, Point, places};
 
 /// Input channels of a cube. A unit has one of them, one plane of taps and one block of outputs.
 const CHANNELS: usize = partials::BLOCK[1];

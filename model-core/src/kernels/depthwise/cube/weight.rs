@@ -10,7 +10,7 @@ use super::super::super::KernelInput;
 use super::super::super::cube::{
     UNITS, add_partial_sums, arguments, contiguous, cubes, empty, float, indices, map_norm,
 };
-use super::{March, MarchPlan, fetch, places, put, spot};
+use super::march::{March, MarchPlan, fetch, places, put, spot};
 
 /// # Shapes
 /// - x, gradient: `[b, c, k, j, i]`

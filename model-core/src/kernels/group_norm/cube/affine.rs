@@ -9,7 +9,7 @@ use super::super::super::cube::{
     UNITS, contiguous, cubes, empty, float, in_place_output, indices, vector_size,
 };
 use super::super::{Layout, NormAffine};
-use super::{RunSplit, part};
+use super::run_split::{RunSplit, part};
 
 /// Returns scale and shift of every channel of every sample.
 ///

@@ -9,7 +9,7 @@ use cubecl::prelude::*;
 
 use super::super::super::cube::{UNITS, cubes, empty, float, indices, vector_size};
 use super::super::Layout;
-use super::{RunSplit, STRIDES};
+use super::run_split::{RunSplit, STRIDES};
 use crate::network::config::NORM_EPSILON;
 
 /// # Shapes

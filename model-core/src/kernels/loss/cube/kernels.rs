@@ -4,8 +4,13 @@
 use cubecl::prelude::*;
 
 use super::super::super::cube::{UNITS, sum_units};
-use super::super::VoxelLoss;
-use super::{STRIDES, WORDS};
+use super::super::passes::VoxelLoss;
+
+/// Voxels of a unit, one after the other.
+pub const STRIDES: usize = 64;
+
+/// 32-bit words of a bit set of 256 label codes.
+const WORDS: usize = 256 / 32;
 
 /// Probabilities of one prediction: of one output, or of a voxel's label.
 #[derive(CubeType, Clone, Copy)]
