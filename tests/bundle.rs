@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use model_core::{
     Array, BUNDLE_VERSION, Bundle, Card, Error, Foreground, Head, PreprocessConfig, Provenance,
-    Score, Task, UNetConfig, Weights, network::config,
+    Score, Task, UNetConfig, Weights, network::layers,
 };
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn network() -> UNetConfig {
 pub(crate) fn small_bundle() -> Bundle {
     let labels = vec![(7, "lesion".to_string())];
     let task = Task::exclusive("Lesions", vec!["T1".to_string()], labels).unwrap();
-    let mut weights: Weights = config::parameters(&network())
+    let mut weights: Weights = layers::parameters(&network())
         .into_iter()
         .map(|parameter| {
             let values = vec![0.0; parameter.shape.iter().product()];

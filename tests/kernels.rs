@@ -6,7 +6,7 @@ mod resampling;
 
 use std::ops::ControlFlow;
 
-use model_core::network::config::parameters;
+use model_core::network::layers::parameters;
 use model_core::{Array, Buffer, Decoder, Op, Program, Task, UNetConfig, View, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -265,7 +265,7 @@ fn the_label_decision_agrees_with_its_reference() {
 
 /// Returns weights that keep activations near 1, like trained weights.
 fn network_weights(config: &UNetConfig, rng: &mut ChaCha8Rng) -> Weights {
-    let draw = |parameter: model_core::network::config::Parameter| {
+    let draw = |parameter: model_core::network::layers::Parameter| {
         let fan_in: usize = parameter.shape[1..].iter().product();
         let offset = if parameter.name.ends_with("gamma") { 1.0 } else { 0.0 };
         let mut random = array(rng, &parameter.shape);

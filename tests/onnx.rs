@@ -11,7 +11,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use integration_tests::narrow_network;
-use model_core::network::config::{PRESETS, parameters};
+use model_core::network::config::PRESETS;
+use model_core::network::layers::parameters;
 use model_core::{Array, Bundle, Op, Program, Task, UNetConfig, Weights, orthogonal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,7 +25,7 @@ use crate::bundle::small_bundle;
 /// Returns weights of the size of trained weights. No parameter has a value that hides an error.
 fn random_weights(config: &UNetConfig) -> Weights {
     let mut random = ChaCha8Rng::seed_from_u64(3);
-    let array = |parameter: model_core::network::config::Parameter| {
+    let array = |parameter: model_core::network::layers::Parameter| {
         let count: usize = parameter.shape.iter().product();
         let range = match parameter.name.rsplit('.').next() {
             Some("gamma") => 0.5..1.5,

@@ -3,7 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use integration_tests::narrow_network;
 use model_core::nets::UNet3d;
-use model_core::network::config::{PRESETS, parameters};
+use model_core::network::config::PRESETS;
+use model_core::network::layers::parameters;
 use model_core::{Array, Program, UNetConfig, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -17,7 +18,7 @@ fn uniform(random: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
 /// Returns random weights, so that no parameter has a value that hides an error, such as a scale of
 /// 1.
 fn random_weights(config: &UNetConfig, random: &mut ChaCha8Rng) -> Weights {
-    let array = |parameter: model_core::network::config::Parameter| {
+    let array = |parameter: model_core::network::layers::Parameter| {
         let count: usize = parameter.shape.iter().product();
         let fan_in = (count / parameter.shape[0]).max(1) as f32;
         let scale = if parameter.shape.len() == 1 { 1.0 } else { (3.0 / fan_in).sqrt() };

@@ -122,7 +122,7 @@ fn gradients_agree_with_plain_autodiff() {
         let autodiff = device.clone().autodiff();
         let stored = UNet3d::new(&config.in_mode(BackwardMode::NonReversible), &autodiff);
         let (expected, expected_x) = gradients(&stored, &x, &seed);
-        assert_eq!(expected.len(), model_core::network::config::parameters(&config).len());
+        assert_eq!(expected.len(), layers::parameters(&config).len());
         for mode in [BackwardMode::Reversible, BackwardMode::Checkpointed] {
             let network = UNet3d::new(&config.in_mode(mode), &autodiff);
             let network = network.load(&stored.weights()).unwrap();
@@ -244,7 +244,7 @@ fn bytes_stored_for_backward_do_not_grow_with_depth() {
     assert!(stored[0] > 3 * rewound[0], "plain autodiff should store more: {answer}");
 }
 
-/// The unit is a tensor of half the stream's width, as in `nets/reversible.rs`: two streams and
+/// The unit is a tensor of half the stream's width, as in `nets/rewind.rs`: two streams and
 /// their gradients; for an MBConv with expansion 2, four tensors of twice the width and the output
 /// of its projection; for a branch of one convolution, two tensors.
 #[test]

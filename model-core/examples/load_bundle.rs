@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use model_core::{Bundle, Card, Head, network::config::parameters};
+use model_core::{Bundle, Card, Head, network::layers::parameters};
 
 fn main() -> ExitCode {
     let Some(path) = std::env::args().nth(1) else {

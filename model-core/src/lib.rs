@@ -3,6 +3,9 @@
 //!
 //! A [`Volume`] is stored with i fastest, then j, then k, as in NIfTI. A tensor is
 //! `[batch, channel, k, j, i]`. So no transpose is needed between file, tensor and GPU.
+//!
+//! # Example
+//! `model-core/examples/load_bundle.rs` opens a model and prints its contents.
 
 mod error;
 pub mod formats;

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::ops::ControlFlow;
 
 use model_core::formats::nifti;
-use model_core::network::config::{Parameter, parameters};
+use model_core::network::layers::{Parameter, parameters};
 use model_core::phantom::phantom;
 use model_core::{
     Array, Bundle, Card, Case, PreprocessConfig, Program, Provenance, Task, UNetConfig,

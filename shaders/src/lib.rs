@@ -3,6 +3,13 @@
 //!
 //! A run has four steps. A program is checked and compiled into a [`Plan`], without a GPU. The
 //! plan's buffers are allocated. Its steps are submitted in small batches. The result is read back.
+//!
+//! # Example
+//! `shaders/examples/segment.rs` segments a scan or a phantom and prints the volumes of the regions:
+//!
+//! ```text
+//! cargo run --example segment -- model.safetensors t1.nii.gz t1ce.nii.gz t2.nii.gz flair.nii.gz
+//! ```
 
 mod check;
 mod engine;

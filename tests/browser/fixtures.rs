@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use fantoccini::{Client, Locator};
 use model_core::{
     Affine, Array, Bundle, Card, Grid, PreprocessConfig, Provenance, Task, UNetConfig, Volume,
-    formats::nifti, network::config,
+    formats::nifti, network::layers,
 };
 use serde_json::{Value, json};
 
@@ -52,7 +52,7 @@ pub fn make_page(programs: &Programs, folder: &Path, model: &Bundle) -> PathBuf 
 pub fn model(name: &str, finds_lesion: bool) -> Bundle {
     let task = Task::exclusive("Lesions", vec!["T1".into()], vec![(7, "lesion".into())]).unwrap();
     let network = UNetConfig::preset("demo", 1, 2).unwrap();
-    let zeros = config::parameters(&network).into_iter().map(|parameter| {
+    let zeros = layers::parameters(&network).into_iter().map(|parameter| {
         let values = vec![0.0; parameter.shape.iter().product()];
         (parameter.name, Array { shape: parameter.shape, values })
     });

@@ -3,9 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{
-    BottleneckHook, ConvNorm, FeatureMap, Precision, Reflection, ReversibleBlock, like,
-};
+use super::{BottleneckHook, ConvNorm, FeatureMap, Precision, Reflection, ReversibleBlock, like};
 use crate::kernels::{ConvInput, depth_to_space, max_pool2, space_to_depth, upsample2_add};
 use crate::network::layers;
 

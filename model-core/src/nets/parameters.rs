@@ -1,12 +1,12 @@
 //! Reads and writes a module's parameters by name. The module holds them in the order in which data
-//! passes them, as [`crate::network::config::parameters`] lists them, so their position gives their
+//! passes them, as [`crate::network::layers::parameters`] lists them, so their position gives their
 //! name.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
 use super::UNet3d;
-use crate::network::config::{Parameter, parameters};
+use crate::network::layers::{Parameter, parameters};
 use crate::{Array, Error, Result, Weights};
 
 impl UNet3d {

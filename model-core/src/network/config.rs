@@ -14,7 +14,6 @@ mod check;
 mod presets;
 mod wire;
 
-pub use crate::network::layers::{Parameter, parameters};
 pub use presets::{PRESETS, published_size};
 
 /// A 3D U-Net, reversible or not, that can be built: its settings with the channels of its input

@@ -8,8 +8,8 @@
 use serde::Serialize;
 
 use crate::kernels::DeviceKind;
-use crate::nets::Precision;
-use crate::network::config::{BackwardMode, UNetConfig, parameters};
+use crate::network::config::{BackwardMode, UNetConfig};
+use crate::network::layers::parameters;
 use crate::network::layers::{Backward, segments, steps};
 use crate::{Error, Result};
 
@@ -17,31 +17,17 @@ mod branch;
 mod fit;
 mod forward;
 mod network;
+mod settings;
 mod simulated_graph;
 mod simulated_heap;
 
 pub use fit::{Fit, LargestFit, fit};
 pub use forward::forward_peak_bytes;
+pub use settings::Settings;
 
 use network::FeatureMap;
+use settings::float_bytes;
 use simulated_graph::{SimulatedDevice, SimulatedGraph};
-
-/// Conditions of a step.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// The device whose kernels run.
-    pub place: DeviceKind,
-    /// Volumes per step.
-    pub batch: usize,
-    /// The types of the tensors.
-    pub precision: Precision,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings { place: DeviceKind::Cpu, batch: 1, precision: Precision::F32 }
-    }
-}
 
 /// The estimate of a network's training step, by level and in total.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -200,10 +186,6 @@ fn num_parameters(config: &UNetConfig) -> u64 {
 /// Parameters, two moments and the moving average.
 fn state_bytes(parameters: u64) -> u64 {
     parameters.saturating_mul(4 * 4)
-}
-
-fn float_bytes(float: burn::tensor::FloatDType) -> u64 {
-    burn::tensor::DType::from(float).size() as u64
 }
 
 fn levels(config: &UNetConfig, dims: [usize; 3], work: &[u64]) -> Vec<Level> {

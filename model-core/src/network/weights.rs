@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::network::config::{UNetConfig, parameters};
+use crate::network::config::UNetConfig;
+use crate::network::layers::parameters;
 use crate::{Error, Result};
 
 /// Values in row-major order with their shape.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use model_core::network::config::parameters;
+use model_core::network::layers::parameters;
 use model_core::{Array, Program, UNetConfig, Weights};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use model_core::network::config::parameters;
+use model_core::network::layers::parameters;
 use model_core::{Array, Program, UNetConfig, Weights};
 use web_time::{Duration, Instant};
 
@@ -105,7 +105,7 @@ impl Network {
             .and_then(|config| Ok((Program::new(&config, dims)?, config)));
         let (program, config) =
             config.map_err(|error| Error::program("the network of a trial", error))?;
-        let array = |parameter: model_core::network::config::Parameter| {
+        let array = |parameter: model_core::network::layers::Parameter| {
             let values = numbers(parameter.shape.iter().product());
             (parameter.name, Array { shape: parameter.shape, values })
         };

@@ -4,7 +4,8 @@ use anyhow::{Result, bail, ensure};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use clap::Args;
 use model_core::nets::{Precision, UNet3d, backward};
-use model_core::network::config::{PRESETS, Parameter, parameters};
+use model_core::network::config::PRESETS;
+use model_core::network::layers::{Parameter, parameters};
 use model_core::{BackwardMode, UNetConfig, Weights};
 use serde::Serialize;
 

@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use model_core::UNetConfig;
 use model_core::nets::{UNet3d, backward};
-use model_core::network::config::parameters;
+use model_core::network::layers::parameters;
 
 use trainer_train::adam::numbers;
 

@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use clap::ValueEnum;
 use model_core::nets::{UNet3d, backward};
-use model_core::network::config::parameters;
+use model_core::network::layers::parameters;
 use model_core::{UNetConfig, Weights};
 use serde::Serialize;
 

@@ -11,7 +11,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::kernels::profiler::{OpKind, forward_scope};
-use model_core::network::config::Parameter;
+use model_core::network::layers::Parameter;
 
 use trainer_run::config::Optimizer;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::network::config::{Parameter, parameters};
+use model_core::network::layers::{Parameter, parameters};
 use model_core::{Array, UNetConfig, Weights, check_weights};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use model_core::network::config::{UNetConfig, parameters};
+use model_core::network::config::UNetConfig;
+use model_core::network::layers::parameters;
 use model_core::network::layers::{ConvNorm, Layer, steps};
 use model_core::{Array, Weights};
 use rand::RngExt;

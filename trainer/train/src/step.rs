@@ -9,7 +9,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::UNetConfig;
 use model_core::nets::{BottleneckHook, Precision, UNet3d, VaeBranch, backward};
-use model_core::network::config::parameters;
+use model_core::network::layers::parameters;
 
 use crate::adam::{Adam, StepSettings, average_towards, norm, numbers};
 use crate::checkpoint::Checkpoint;

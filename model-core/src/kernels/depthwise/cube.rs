@@ -14,8 +14,7 @@ use cubecl::prelude::*;
 
 use super::super::KernelInput;
 use super::super::cube::{
-    UNITS, arguments, contiguous, cubes, empty, float, indices, map_norm,
-    tensor,
+    UNITS, arguments, contiguous, cubes, empty, float, indices, map_norm, tensor,
 };
 use super::DepthwiseConvKernels;
 use march::{March, MarchPlan, fetch, places, put, spot};

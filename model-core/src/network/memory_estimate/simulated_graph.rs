@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::settings::{Settings, float_bytes};
 use super::simulated_heap::{Block, Shadow, SimulatedHeap};
-use super::{Settings, float_bytes};
 use crate::kernels::{DeviceKind, OpMemory, OpShape, group_norm, num_elements};
 use crate::network::config::UNetConfig;
 

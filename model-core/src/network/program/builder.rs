@@ -1,7 +1,7 @@
 //! Turns a network's layers into operations on buffers. Buffers are reused as soon as nothing holds
 //! them.
 
-use super::{Buffer, Op, View};
+use super::op::{Buffer, Op, View};
 use crate::network::layers::{ConvNorm, Kernel, Layer, Step};
 
 #[derive(Default)]

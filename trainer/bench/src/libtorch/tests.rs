@@ -3,7 +3,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use model_core::nets::{UNet3d, backward};
-use model_core::network::config::{PRESETS, parameters};
+use model_core::network::config::PRESETS;
+use model_core::network::layers::parameters;
 use model_core::{Array, BackwardMode, UNetConfig, Weights};
 
 use super::{Network, numbers, tensor};

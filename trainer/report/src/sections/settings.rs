@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model_core::BUNDLE_VERSION;
-use model_core::network::config::{Parameter, parameters};
+use model_core::network::layers::{Parameter, parameters};
 use model_core::texts::bytes;
 
 use super::{count, list};

@@ -1,7 +1,7 @@
 //! The lines that a training begins with.
 
 use model_core::UNetConfig;
-use model_core::network::config::{Parameter, parameters};
+use model_core::network::layers::{Parameter, parameters};
 use model_core::texts;
 use trainer_run::config::{Float, describe};
 use trainer_run::run_folder::Run;
