@@ -9,8 +9,7 @@ use serde::Serialize;
 
 use crate::kernels::DeviceKind;
 use crate::network::config::{BackwardMode, UNetConfig};
-use crate::network::layers::parameters;
-use crate::network::layers::{Backward, segments, steps};
+use crate::network::layers::{Backward, parameters, segments, steps};
 use crate::{Error, Result};
 
 mod branch;
