@@ -6,6 +6,9 @@
 //! throughput is higher by specification, not by measurement. The algorithm is chosen by name, so
 //! that no candidate that stores the im2col matrix, 27 times the input, is ever tried.
 
+// A kernel takes its buffers and sizes one by one.
+#![allow(clippy::too_many_arguments)]
+
 mod tile;
 mod weight;
 

@@ -4,6 +4,9 @@
 //! A unit holds the sums of some rows of a column. The next plane is loaded while the current one
 //! is computed. Shared memory holds the tile twice, which saves one barrier per plane.
 
+// A kernel takes its buffers and sizes one by one.
+#![allow(clippy::too_many_arguments)]
+
 mod march;
 mod weight;
 

@@ -68,9 +68,9 @@ impl GroupNormKernels for Flex {
         let (values, mut gradient) = (CpuValues::new(&x), CpuValuesMut::new(gradient));
         let (values, gradient_values) = (values.slice(), gradient.slice());
         let [gamma, beta] = parameters.map(CpuValues::new);
-        let (gamma, beta) = (gamma.slice(), beta.slice());
-        let sums = channel_sums(values, gradient_values, gamma, beta, statistics, layout, slope);
-        input_gradient(values, gradient_values, gamma, beta, statistics, &sums, layout, slope);
+        let gamma_beta = [gamma.slice(), beta.slice()];
+        let sums = channel_sums(values, gradient_values, gamma_beta, statistics, layout, slope);
+        input_gradient(values, gradient_values, gamma_beta, statistics, &sums, layout, slope);
         let of_channels = |sum: fn(&Sums) -> f64| {
             let of_channel = |c| sums[c..].iter().step_by(layout.channels).map(sum).sum::<f64>();
             let totals = (0..layout.channels).map(|c| of_channel(c) as f32).collect();
@@ -113,8 +113,7 @@ fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
 fn channel_sums(
     x: &[f32],
     gradient: &[f32],
-    gamma: &[f32],
-    beta: &[f32],
+    [gamma, beta]: [&[f32]; 2],
     statistics: &[Statistics],
     layout: Layout,
     slope: f32,
@@ -137,8 +136,7 @@ fn channel_sums(
 fn input_gradient(
     x: &[f32],
     gradient: &mut [f32],
-    gamma: &[f32],
-    beta: &[f32],
+    [gamma, beta]: [&[f32]; 2],
     statistics: &[Statistics],
     sums: &[Sums],
     layout: Layout,

@@ -1,6 +1,9 @@
 //! Group norm with activation on a GPU. The values of a group, and of a channel, are contiguous, so
 //! cubes reduce parts of them. The partial results are merged in a fixed order.
 
+// A kernel takes its buffers and sizes one by one.
+#![allow(clippy::too_many_arguments)]
+
 mod affine;
 mod moments;
 mod run_split;

@@ -1,6 +1,9 @@
 //! The gradient of the weight on a GPU. A cube computes a block of outputs and inputs over one part
 //! of the voxels; a second pass adds the parts.
 
+// A kernel takes its buffers and sizes one by one.
+#![allow(clippy::too_many_arguments)]
+
 use burn::Tensor;
 use burn::backend::Cube;
 use burn::tensor::DType;

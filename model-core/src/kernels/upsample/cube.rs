@@ -1,6 +1,8 @@
 //! Trilinear up-sampling by two on a GPU. A unit computes a few voxels of a row of the smaller
 //! volume and their 2³ voxels each of the larger one.
 
+// A kernel takes its buffers and sizes one by one.
+#![allow(clippy::too_many_arguments)]
 // CubeCL needs these forms of loops and sums.
 #![allow(clippy::needless_range_loop, clippy::assign_op_pattern)]
 
