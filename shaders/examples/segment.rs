@@ -34,10 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         true => phantom(1, 64),
         false => read_case(&scans, task)?,
     };
-    println!("{} by {}", case.name, bundle.card.name);
+    println!("{} by {}", case.name(), bundle.card.name);
 
     // The scan becomes the network's input, and the network a list of operations of that size.
-    let (input, placement) = preprocess(&case.channels, config, network)?;
+    let (input, placement) = preprocess(case.channels(), config, network)?;
     let program = Program::new(network, input.dims)?;
 
     // The plan states all dispatches and buffers before the GPU does anything.
