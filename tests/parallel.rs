@@ -27,7 +27,7 @@ use crate::training_to_prediction::{column, short, train};
 
 /// Ranks on the CPU.
 pub(crate) fn cpus(count: usize) -> Ranks {
-    Ranks::named(None, Some(&vec!["cpu"; count].join(","))).unwrap()
+    Ranks::named(None, Some(&vec!["cpu"; count].join(",")), Path::new("run")).unwrap()
 }
 
 /// A batch of noise, of which a sample's number decides everything; each is labeled unlike the others.

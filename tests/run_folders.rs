@@ -103,7 +103,7 @@ fn a_cross_validation_locks_its_folder_and_its_current_fold() {
 fn several_ranks_lock_their_folder_once() {
     let folders = Folders::new();
     let (data, out) = (&folders.data, &folders.out);
-    let ranks = trainer_train::parallel::Ranks::named(None, Some("cpu,cpu")).unwrap();
+    let ranks = trainer_train::parallel::Ranks::named(None, Some("cpu,cpu"), out).unwrap();
     let go_on = AtomicBool::new(false);
     let run = || trainer_train::train::train_on(TrainJob::new(data, out), &short(), &ranks, &go_on);
     let lock = FolderLock::alone(out).unwrap();

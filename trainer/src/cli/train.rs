@@ -183,12 +183,14 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
         on_finish: Some(final_report::write),
         ..TrainJob::new(data, out)
     };
-    let ranks = Ranks::named(args.device.as_deref(), args.devices.as_deref())?;
+    let ranks = Ranks::named(args.device.as_deref(), args.devices.as_deref(), out)?;
     let stop = Stop::listen()?;
     let is_finished = match config.folds > 0 && config.fold.is_none() {
         false => train_one(job, &config, &ranks, &stop)?,
         true => train_folds(job, &config, &ranks, &stop)?,
     };
+    // Other processes are told of the end.
+    drop(ranks);
     if !is_finished {
         std::process::exit(stop.exit_code());
     }
@@ -198,9 +200,9 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
 /// Trains all folds, one after the other; whether they came to their end.
 fn train_folds(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
     // Of the whole; each fold's folder is held by its own training.
-    let _lock = match ranks.only_follows() {
-        true => None,
-        false => Some(FolderLock::alone(job.out)?),
+    let _lock = match ranks.is_main_rank() {
+        true => Some(FolderLock::alone(job.out)?),
+        false => None,
     };
     for fold in 0..config.folds {
         progress::say(format!("fold {fold} of {}", config.folds));
@@ -210,7 +212,7 @@ fn train_folds(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) 
             return Ok(false);
         }
     }
-    if !ranks.only_follows() {
+    if ranks.is_main_rank() {
         let summary = cross_validation::summary(job.out, config.folds)?;
         progress::result(format!("{summary}\n{DISCLAIMER}"));
     }
@@ -221,7 +223,7 @@ fn train_folds(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) 
 fn train_one(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
     let outcome = train_on(job, config, ranks, stop.flag())?;
     let (data, out) = (job.data.display(), job.out.display());
-    if ranks.only_follows() && outcome.finished {
+    if !ranks.is_main_rank() && outcome.finished {
         return Ok(true);
     }
     if !outcome.finished {

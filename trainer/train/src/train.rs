@@ -10,7 +10,7 @@ use model_core::{DEFAULT_TOLERANCE_VOXELS, UNetConfig};
 
 use crate::checkpoint::{Best, Checkpoint, best, needed_bytes, remove_leftovers};
 use crate::device::{self, DeviceId};
-use crate::parallel::{Processes, Ranks, Worker};
+use crate::parallel::{Processes, RANKS, Ranks, Worker};
 use crate::schedule::Schedule;
 use trainer_data::cases::Cases;
 use trainer_data::data_set::{DataSet, Patients};
@@ -138,9 +138,9 @@ pub fn train_on(
 ) -> Result<Outcome> {
     match ranks {
         Ranks::Threads(..) => lead(job, config, ranks, stop),
-        Ranks::Processes(processes) => processes.run(|| match ranks.only_follows() {
-            false => lead(job, config, ranks, stop),
-            true => follow(job, config, ranks, processes, stop),
+        Ranks::Processes(processes) => processes.run(|| match ranks.is_main_rank() {
+            true => lead(job, config, ranks, stop),
+            false => follow(job, config, ranks, processes, stop),
         }),
     }
 }
@@ -181,7 +181,7 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
         }
         None => {
             // A kill while the run was being described leaves less than a run.
-            files::new_folder(out, &[LOCK, SETTINGS])?;
+            files::new_folder(out, &[LOCK, SETTINGS, RANKS])?;
             outputs::check(Output::Settings, &out.join(SETTINGS))?;
             None
         }
@@ -210,7 +210,7 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
         run.save(out)?;
     }
     let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint::initial(&network, config.seed));
-    let checkpoint = ranks.start(&alike(config, &cases)?, checkpoint, &network)?;
+    ranks.check_alike(config, &cases, &checkpoint)?;
     if ranks.count() > 1 {
         let share = BatchShard::new(config.batch, config.accumulate, 0, ranks.count());
         let idle =
@@ -292,8 +292,10 @@ fn follow(
     let Some(cases) = ranks.open_cases(open)? else {
         return Ok(Outcome { steps: 0, finished: false, best: None });
     };
-    let initial = Checkpoint::initial(&network, config.seed);
-    let checkpoint = ranks.start(&alike(config, &cases)?, initial, &network)?;
+    // The main rank writes no checkpoint before all ranks have compared theirs.
+    let checkpoint = Checkpoint::newest(job.out, &network)?;
+    let checkpoint = checkpoint.unwrap_or_else(|| Checkpoint::initial(&network, config.seed));
+    ranks.check_alike(config, &cases, &checkpoint)?;
     let device = ranks.devices()[0];
     let worker = Worker {
         reducer: processes.reducer(),
@@ -308,12 +310,6 @@ fn follow(
     };
     let (steps, finished) = worker.run(checkpoint, stop)?;
     Ok(Outcome { steps, finished, best: None })
-}
-
-/// What all processes must have the same of.
-fn alike(config: &TrainConfig, cases: &Cases) -> Result<String> {
-    let settings = TrainConfig { cache: None, ..config.clone() };
-    Ok(format!("{} {}", toml::to_string(&settings)?, cases.fingerprint))
 }
 
 /// Returns the numbers of the cases that validations measure: the held-out cases, or the training

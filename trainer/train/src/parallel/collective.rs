@@ -1,4 +1,4 @@
-//! Ranks that are threads of one process with a CUDA device each add up tensors by burn's collective,
+//! Ranks that are threads of one process with a CUDA device each sum tensors by burn's collective,
 //! which is NCCL.
 
 use std::sync::Arc;
@@ -9,14 +9,15 @@ use burn::tensor::{Device, Tensor};
 
 use super::Reducer;
 
-/// One rank; numbers are summed as `host` does.
-pub(super) struct Collective {
+/// The reducer of one rank.
+pub(super) struct BurnCollective {
+    /// Sums numbers.
     pub host: Arc<dyn Reducer>,
-    /// All ranks' devices, in the order of the ranks.
+    /// The devices of all ranks, in the order of the ranks.
     pub devices: Vec<Device>,
 }
 
-impl Reducer for Collective {
+impl Reducer for BurnCollective {
     fn rank(&self) -> usize {
         self.host.rank()
     }
@@ -30,8 +31,7 @@ impl Reducer for Collective {
     }
 
     fn sum(&self, values: Tensor<1>) -> Result<Tensor<1>> {
-        // NCCL waits on the device for every rank, and knows nothing of one that has ended: so all
-        // meet first.
+        // NCCL would wait on the device for a rank that has ended, so all ranks meet first.
         self.host.sum_numbers(&mut [])?;
         Ok(all_reduce(values, ReduceOperation::Sum, self.devices.clone()).resolve())
     }

@@ -1,5 +1,5 @@
-//! What all ranks do next: the first decides, since it alone keeps the run's history; a stop that
-//! any of them was asked for stops them all, at the same step.
+//! The next action of all ranks. The first rank chooses it, since it alone has the run's history. A
+//! stop that any rank is asked for stops all of them at the same step.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,21 +7,21 @@ use anyhow::{Result, bail};
 
 use super::Reducer;
 
-/// What is done next.
+/// The next action of all ranks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Command {
-    /// Nothing is left to do: the ranks part.
+    /// The run is at its end.
     End = 0,
     /// A step.
     Step = 1,
     /// A validation.
     Validate = 2,
-    /// They part before that, since one was asked to stop.
+    /// The run ends early, since a rank was asked to stop.
     Stop = 3,
 }
 
-/// Tells the other ranks what comes next, and says what does: a step that any rank was asked to stop
-/// before is none.
+/// Sends the first rank's choice to the other ranks, and returns the action. A step becomes a stop
+/// if any rank was asked to stop.
 ///
 /// # Errors
 /// As [`Reducer::sum_numbers`].
@@ -33,7 +33,7 @@ pub(crate) fn announce(
     agree(reducer, command as u8 as f64, stop)
 }
 
-/// Hears from the first rank what comes next.
+/// Returns the action that the first rank has chosen.
 ///
 /// # Errors
 /// As [`Reducer::sum_numbers`].

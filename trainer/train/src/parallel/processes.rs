@@ -1,64 +1,66 @@
 //! Ranks as processes, one for each GPU, on one machine or several.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
+use sha2::{Digest, Sha256};
 use sysinfo::System;
-
-use super::link::Link;
-use super::threads::{panic_message, watch};
-use super::{Reducer, World, nccl};
-use crate::device;
 use trainer_data::cases::Cases;
+use trainer_run::config::TrainConfig;
+
+use super::session::{RANKS, Session, Timing};
+use super::{Reducer, World, nccl};
+use crate::checkpoint::Checkpoint;
+use crate::device;
 
 /// This process among the others.
 pub struct Processes {
     pub(super) reducer: Arc<dyn Reducer>,
     pub(super) device: Device,
     local_rank: usize,
-    link: Arc<Link>,
+    session: Session,
 }
 
 impl Processes {
-    /// Meets the other processes; the device is the GPU of this one's number on its machine, or the
-    /// only one that it sees, unless another is named.
+    /// Meets the other processes in the folder `ranks` of `out`, the run's folder. `name` is a device
+    /// such as `cuda:1`. Without it, the device is the GPU with the number that this process has on
+    /// its machine, or the only GPU that the process sees.
     ///
     /// # Errors
-    /// When the GPU or the other processes cannot be had.
-    pub fn connect(world: World, name: Option<&str>) -> Result<Processes> {
+    /// If the GPU, NCCL or another process is missing.
+    pub fn connect(world: World, name: Option<&str>, out: &Path) -> Result<Processes> {
         nccl::check(world.size)?;
         // A launcher may show each process its own GPU alone.
         let sees_one = device::device(Some("cuda:1")).is_err();
-        let number = if sees_one { 0 } else { world.local_rank };
         let number = match name.map(|name| name.split_once(':').unwrap_or((name, "0"))) {
-            None => number,
+            None if sees_one => 0,
+            None => world.local_rank,
             Some(("cuda", number)) => number.parse().context("--device: a number after cuda:")?,
             Some(_) => bail!("--device: expected cuda:N with WORLD_SIZE, found {name:?}"),
         };
         let name = format!("cuda:{number}");
         let device = device::device(Some(&name))?;
         let host = System::host_name().unwrap_or_else(|| "an unnamed machine".into());
-        let about = format!("{name} of {host}");
-        let (link, id) = Link::connect(&world, &about, PATIENCE, nccl::new_id)?;
-        let link = Arc::new(link);
-        let reducer = watched(&link, || nccl::join(&world, number, id, link.clone()))?;
-        Ok(Processes { reducer, device, local_rank: world.local_rank, link })
+        let name = format!("{name} of {host}");
+        let folder = out.join(RANKS);
+        let (session, id) =
+            Session::connect(&folder, &world, &name, Timing::CLUSTER, nccl::new_id)?;
+        let failure = session.failure().clone();
+        let reducer = session.run(|| nccl::join(&world, number, &id, failure))?;
+        Ok(Processes { reducer, device, local_rank: world.local_rank, session })
     }
 
-    /// Runs this rank. What it fails with, all others are told.
+    /// Runs this rank. Its error reaches all other ranks.
     ///
     /// # Errors
-    /// That of the rank that failed first. Where this one does not end then, its process does.
+    /// The error of the rank that failed first. If this rank does not end then, its process does.
     pub(crate) fn run<T>(&self, run: impl FnOnce() -> Result<T>) -> Result<T> {
-        watched(&self.link, run)
+        self.session.run(run)
     }
 
-    /// How this rank adds up with the others.
+    /// The reducer of this rank.
     pub(crate) fn reducer(&self) -> Arc<dyn Reducer> {
         self.reducer.clone()
     }
@@ -67,92 +69,100 @@ impl Processes {
     /// others.
     ///
     /// # Errors
-    /// As `open`; when another rank has ended.
-    pub(crate) fn open_cases(
+    /// As `open`, or if another rank has ended.
+    pub(super) fn open_cases(
         &self,
         open: impl FnOnce() -> Result<Option<Cases>>,
     ) -> Result<Option<Cases>> {
         let (mut open, mut cases) = (Some(open), None);
         for is_turn in [self.local_rank == 0, self.local_rank != 0] {
-            let mut stopped = [0.0];
+            let mut num_stopped = [0.0];
             if let Some(open) = open.take_if(|_| is_turn) {
                 cases = open()?;
-                stopped[0] = f64::from(u8::from(cases.is_none()));
+                num_stopped[0] = f64::from(u8::from(cases.is_none()));
             }
-            self.reducer.sum_numbers(&mut stopped)?;
-            if stopped[0] > 0.0 {
+            self.reducer.sum_numbers(&mut num_stopped)?;
+            if num_stopped[0] > 0.0 {
                 return Ok(None);
             }
         }
         Ok(cases)
     }
+
+    /// Compares what has to be the same on all ranks with that of rank 0.
+    ///
+    /// # Errors
+    /// If a rank has other settings, cases, a checkpoint or a version that differs, or has ended.
+    pub(super) fn check_alike(
+        &self,
+        config: &TrainConfig,
+        cases: &Cases,
+        checkpoint: &Checkpoint,
+    ) -> Result<()> {
+        let settings = toml::to_string(&TrainConfig { cache: None, ..config.clone() })?;
+        let version = env!("CARGO_PKG_VERSION");
+        let checkpoint = Sha256::digest(checkpoint.to_bytes()?);
+        let text = format!("{version} {settings} {} {checkpoint:x?}", cases.fingerprint);
+        check_alike(&*self.reducer, &text)
+    }
 }
 
-/// How long processes are waited for: a cluster starts them one after the other.
-const PATIENCE: Duration = Duration::from_secs(600);
-
-fn watched<T>(link: &Link, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    let over = &AtomicBool::new(false);
-    let outcome = thread::scope(|scope| {
-        scope.spawn(|| watch(|| link.failure(), over));
-        let outcome = catch_unwind(AssertUnwindSafe(run))
-            .unwrap_or_else(|panic| Err(anyhow!(panic_message(&*panic))));
-        over.store(true, Ordering::Relaxed);
-        outcome
-    });
-    outcome.map_err(|error| {
-        link.fail(format!("{error:#}"));
-        link.failure().map_or(error, anyhow::Error::from)
-    })
+fn check_alike(reducer: &dyn Reducer, text: &str) -> Result<()> {
+    let own = Sha256::digest(text).iter().map(|byte| f64::from(*byte)).collect::<Vec<_>>();
+    // The other ranks add zeros to the numbers of rank 0.
+    let is_leader = reducer.rank() == 0;
+    let mut expected = if is_leader { own.clone() } else { vec![0.0; own.len()] };
+    reducer.sum_numbers(&mut expected)?;
+    let mut differs = vec![0.0; reducer.num_ranks()];
+    differs[reducer.rank()] = f64::from(u8::from(own != expected));
+    reducer.sum_numbers(&mut differs)?;
+    let others = (0..).zip(differs).filter(|(_, differs)| *differs > 0.0);
+    let others: Vec<String> = others.map(|(rank, _)| rank.to_string()).collect();
+    ensure!(
+        others.is_empty(),
+        "expected the same settings, data set, checkpoint and version of Rewind on all ranks, found \
+         others than on rank 0 on the ranks {}",
+        others.join(", ")
+    );
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::host::{Barrier, Host};
-    use super::super::link::tests::links;
-    use super::super::{RankFailed, Ranks};
+    use super::super::Ranks;
+    use super::super::host::tests::on_ranks;
+    use super::super::host::{Barrier, HostReducer};
+    use super::super::session::tests::sessions;
     use super::*;
     use crate::train::{Outcome, TrainJob, train_on};
     use model_core::{Foreground, NetworkSettings, PreprocessConfig};
-    use std::path::Path;
-    use trainer_run::config::TrainConfig;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
 
-    /// What three processes come to that are given a data set, settings and whether to stop each.
-    /// Threads stand for them, which add up in memory; their connections are those of processes.
+    /// Trains with three processes in one run folder. Each is given a data set, settings and whether
+    /// to stop. Threads stand for the processes: they sum in memory, but meet and fail by files.
     fn trained(
         folder: &Path,
         given: [(&str, TrainConfig, bool); 3],
     ) -> Vec<Result<Outcome, String>> {
-        let meeting = Barrier::of(vec!["cpu".into(); 3]);
-        let process = |(rank, (link, (data, config, stop)))| {
-            let (link, meeting): (Arc<Link>, _) = (Arc::new(link), meeting.clone());
-            let (data, out) = (folder.join(data), folder.join(format!("run-{rank}")));
-            thread::spawn(move || {
-                let device = Device::flex();
-                let reducer = Arc::new(Host { meeting: meeting.clone(), rank });
-                let (news, over) = (link.clone(), Arc::new(AtomicBool::new(false)));
-                let is_over = over.clone();
-                // NCCL's ranks look at their connections while they wait for each other.
-                let listens = thread::spawn(move || {
-                    while !is_over.load(Ordering::Relaxed) {
-                        if let Some(RankFailed { rank, message, .. }) = news.failure() {
-                            return meeting.fail(rank, message);
-                        }
-                        thread::sleep(Duration::from_millis(2));
-                    }
-                });
-                let local_rank = rank % 2;
-                let processes = Processes { reducer, device, local_rank, link };
-                let ranks = Ranks::Processes(Arc::new(processes));
-                let stop = AtomicBool::new(stop);
-                let outcome = train_on(TrainJob::new(&data, &out), &config, &ranks, &stop);
-                over.store(true, Ordering::Relaxed);
-                listens.join().unwrap();
-                outcome.map_err(|error| error.to_string())
-            })
+        let (out, barrier) = (folder.join("run"), Barrier::new(3));
+        let run = |(rank, (session, (data, config, stop))): (usize, (Session, (&str, _, _)))| {
+            let (failure, barrier) = (session.failure().clone(), barrier.clone());
+            let reducer = Arc::new(HostReducer { barrier, failure, rank });
+            let (device, local_rank) = (Device::flex(), rank % 2);
+            let processes = Processes { reducer, device, local_rank, session };
+            let ranks = Ranks::Processes(Arc::new(processes));
+            let data = folder.join(data);
+            let job = TrainJob::new(&data, &out);
+            train_on(job, &config, &ranks, &AtomicBool::new(stop))
+                .map_err(|error| error.to_string())
         };
-        let processes: Vec<_> = links().into_iter().zip(given).enumerate().map(process).collect();
-        processes.into_iter().map(|process| process.join().unwrap()).collect()
+        let sessions = sessions(&out.join(RANKS));
+        thread::scope(|scope| {
+            let ranks = sessions.into_iter().zip(given).enumerate();
+            let ranks: Vec<_> = ranks.map(|rank| scope.spawn(|| run(rank))).collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
     }
 
     #[test]
@@ -184,7 +194,7 @@ mod tests {
             ..TrainConfig::default()
         };
         let given = |data, stop| (data, config.clone(), stop);
-        // One that was asked to stop stops all; one that cannot read its data ends all.
+        // A rank that is asked to stop stops all; a rank that cannot read its data ends all.
         let stopped = trained(
             folder,
             [("data", false), ("data", true), ("data", false)]
@@ -201,8 +211,9 @@ mod tests {
             let Outcome { steps, finished, .. } = outcome.unwrap();
             assert!(steps == 3 && finished);
         }
-        let wrote = [0, 1, 2].map(|rank| folder.join(format!("run-{rank}")).exists());
-        assert_eq!(wrote, [true, false, false]);
+        // A second writer would have been refused by the folder's lock.
+        assert!(folder.join("run/last.safetensors").exists());
+        assert!(!folder.join("run/.rewind.lock").exists());
 
         let same = config.clone();
         config.batch = 1;
@@ -210,6 +221,21 @@ mod tests {
         for error in trained(folder, other) {
             let error = error.unwrap_err();
             assert!(error.contains("expected the same settings"), "{error}");
+            assert!(error.ends_with("on the ranks 1"), "{error}");
         }
+    }
+
+    #[test]
+    fn ranks_with_other_settings_are_refused_by_their_numbers() {
+        let check = |texts: [&str; 3]| {
+            on_ranks(3, |reducer| {
+                let error = check_alike(reducer, texts[reducer.rank]).err();
+                error.map(|error| error.to_string().split_once("the ranks ").unwrap().1.to_string())
+            })
+        };
+        let refused = |ranks: &str| vec![Some(ranks.to_string()); 3];
+        assert_eq!(check(["a", "a", "a"]), [None, None, None]);
+        assert_eq!(check(["a", "a", "b"]), refused("2"));
+        assert_eq!(check(["a", "b", "c"]), refused("1, 2"));
     }
 }

@@ -1,94 +1,95 @@
-//! Which ranks there are, as the command line says.
+//! The ranks of a training, as the command line names them.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
+use trainer_data::cases::Cases;
+use trainer_run::config::TrainConfig;
 
-use super::collective::Collective;
-use super::host::{Barrier, Host};
-use super::{Processes, Reducer, SingleRank, World, check_alike, from_first, nccl, threads};
+use super::collective::BurnCollective;
+use super::failure::FirstFailure;
+use super::host::{Barrier, HostReducer};
+use super::{Processes, Reducer, SingleRank, World, nccl};
 use crate::checkpoint::Checkpoint;
 use crate::device;
-use trainer_data::cases::Cases;
 
 /// The ranks of a training.
 #[derive(Clone)]
 pub enum Ranks {
-    /// Threads of this process, each with the name of its device, and the device.
+    /// Threads of this process, each with the name of its device and the device.
     Threads(Vec<(String, Device)>, Option<Wrap>),
-    /// Processes, of which this is one.
+    /// Processes, one of which is this one.
     Processes(Arc<Processes>),
 }
 
-/// Puts something between the ranks and how they add up; for tests.
+/// Wraps the reducer of each rank, for tests.
 pub type Wrap = Arc<dyn Fn(Arc<dyn Reducer>) -> Arc<dyn Reducer> + Send + Sync>;
 
 impl Ranks {
-    /// One device.
+    /// Trains on one device.
     pub fn one(device: &Device) -> Ranks {
         Ranks::Threads(vec![(device::describe(device), device.clone())], None)
     }
 
-    /// As `--device` or `--devices` say; where neither does, and RANK, WORLD_SIZE, MASTER_ADDR and
-    /// MASTER_PORT say that this is one of several processes, as one of these.
+    /// Trains on the devices of `--device` or `--devices`. If RANK and WORLD_SIZE are set, meets the
+    /// other processes in `out`, the run's folder.
     ///
     /// # Errors
-    /// For devices that are unknown, not there, or cannot be ranks together; when the other
-    /// processes cannot be reached.
-    pub fn named(device: Option<&str>, devices: Option<&str>) -> Result<Ranks> {
-        let world = World::of_environment(|name| std::env::var(name).ok())?;
+    /// If devices are unknown, missing or of different kinds, or another process is missing.
+    pub fn named(device: Option<&str>, devices: Option<&str>, out: &Path) -> Result<Ranks> {
+        let world = World::from_env(|name| std::env::var(name).ok())?;
         match (world, devices) {
             (Some(_), Some(_)) => bail!(
-                "--devices: expected it without WORLD_SIZE, which says that there is a process for \
-                 each device; found both"
+                "--devices: expected it without WORLD_SIZE, which stands for a process for each \
+                 device; found both"
             ),
             (Some(world), None) => {
-                Ok(Ranks::Processes(Arc::new(Processes::connect(world, device)?)))
+                Ok(Ranks::Processes(Arc::new(Processes::connect(world, device, out)?)))
             }
-            (None, Some(names)) => Ok(Ranks::Threads(places(names)?, None)),
+            (None, Some(names)) => Ok(Ranks::Threads(named_devices(names)?, None)),
             (None, None) => Ok(Ranks::one(&device::device(device)?)),
         }
     }
 
-    /// Whether this process only follows the first rank in another.
-    pub fn only_follows(&self) -> bool {
-        matches!(self, Ranks::Processes(processes) if processes.reducer.rank() > 0)
+    /// Whether this process has the main rank, which alone writes the run's folder.
+    pub fn is_main_rank(&self) -> bool {
+        !matches!(self, Ranks::Processes(processes) if processes.reducer.rank() > 0)
     }
 
-    /// This process's devices.
+    /// The devices of this process.
     pub fn devices(&self) -> Vec<&Device> {
         match self {
-            Ranks::Threads(places, _) => places.iter().map(|(_, device)| device).collect(),
+            Ranks::Threads(devices, _) => devices.iter().map(|(_, device)| device).collect(),
             Ranks::Processes(processes) => vec![&processes.device],
         }
     }
 
-    /// How many ranks there are.
+    /// Number of ranks.
     pub fn count(&self) -> usize {
         match self {
-            Ranks::Threads(places, _) => places.len(),
+            Ranks::Threads(devices, _) => devices.len(),
             Ranks::Processes(processes) => processes.reducer.num_ranks(),
         }
     }
 
-    /// What the ranks are, for a person.
+    /// Describes the ranks in a few words.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Ranks::Threads(places, _) => {
-                let names: Vec<&str> = places.iter().map(|(name, _)| &name[..]).collect();
+            Ranks::Threads(devices, _) => {
+                let names: Vec<&str> = devices.iter().map(|(name, _)| &name[..]).collect();
                 format!("{} ranks: {}", names.len(), names.join(", "))
             }
-            Ranks::Processes(processes) => {
-                format!("{} ranks, a process each", processes.reducer.num_ranks())
-            }
+            Ranks::Processes(_) => format!("{} ranks, a process each", self.count()),
         }
     }
 
-    /// Opens the cases, of several processes on a machine in one before the others.
+    /// Opens the cases. Of several processes on a machine, the first one opens them before the others.
     ///
     /// # Errors
-    /// As `open`; when another rank has ended.
+    /// As `open`, or if another rank has ended.
     pub(crate) fn open_cases(
         &self,
         open: impl FnOnce() -> Result<Option<Cases>>,
@@ -99,70 +100,81 @@ impl Ranks {
         }
     }
 
-    /// The checkpoint that all ranks start from, which is the first rank's; `alike` is what has to be
-    /// the same on all.
+    /// Checks that all processes start from the same settings, cases and checkpoint.
     ///
     /// # Errors
-    /// When it is not; when another rank has ended.
-    pub(crate) fn start(
+    /// If they do not, or another rank has ended.
+    pub(crate) fn check_alike(
         &self,
-        alike: &str,
-        checkpoint: Checkpoint,
-        network: &model_core::UNetConfig,
-    ) -> Result<Checkpoint> {
-        let Ranks::Processes(processes) = self else { return Ok(checkpoint) };
-        check_alike(&*processes.reducer, alike)?;
-        from_first(&*processes.reducer, checkpoint, network, &processes.device)
+        config: &TrainConfig,
+        cases: &Cases,
+        checkpoint: &Checkpoint,
+    ) -> Result<()> {
+        match self {
+            Ranks::Threads(..) => Ok(()),
+            Ranks::Processes(processes) => processes.check_alike(config, cases, checkpoint),
+        }
     }
 
-    /// Runs the first rank here, and those others that are of this process on threads of their own.
+    /// Runs the first rank of this process on this thread, and its other ranks on threads of their
+    /// own, until all have ended.
     ///
     /// # Errors
-    /// That of the rank that failed first.
+    /// The error of the rank that failed or panicked first. If ranks do not end then, the process
+    /// does.
     pub fn run<T>(
         &self,
         first: impl FnOnce(Arc<dyn Reducer>) -> Result<T>,
         other: impl Fn(Arc<dyn Reducer>, &Device) -> Result<()> + Sync,
     ) -> Result<T> {
-        let (places, wrap) = match self {
+        let (ranks, wrap) = match self {
             Ranks::Processes(processes) => return first(processes.reducer.clone()),
-            Ranks::Threads(places, _) if places.len() == 1 => return first(Arc::new(SingleRank)),
-            Ranks::Threads(places, wrap) => (places, wrap),
+            Ranks::Threads(ranks, _) if ranks.len() == 1 => return first(Arc::new(SingleRank)),
+            Ranks::Threads(ranks, wrap) => (ranks, wrap),
         };
-        let (names, devices): (Vec<String>, Vec<Device>) = places.iter().cloned().unzip();
-        let is_cuda = names.iter().all(|name| name.starts_with("cuda"));
-        let meeting = Barrier::of(names);
+        let is_cuda = ranks.iter().all(|(name, _)| name.starts_with("cuda"));
+        let (barrier, failure) = (Barrier::new(ranks.len()), Arc::<FirstFailure>::default());
         let reducer = |rank| {
-            let host: Arc<dyn Reducer> = Arc::new(Host { meeting: meeting.clone(), rank });
-            let reducer = match is_cuda {
-                false => host,
-                true => Arc::new(Collective { host, devices: devices.clone() }),
-            };
+            let (barrier, failure) = (barrier.clone(), failure.clone());
+            let mut reducer: Arc<dyn Reducer> = Arc::new(HostReducer { barrier, failure, rank });
+            if is_cuda {
+                let devices = ranks.iter().map(|(_, device)| device.clone()).collect();
+                reducer = Arc::new(BurnCollective { host: reducer, devices });
+            }
             wrap.as_ref().map_or(reducer.clone(), |wrap| wrap(reducer))
         };
-        let reducers = (0..devices.len()).map(reducer).collect();
-        threads::run(&meeting, reducers, first, |reducer| {
-            let device = &devices[reducer.rank()];
-            other(reducer, device)
-        })
+        let outcome = failure.watched(|| {
+            thread::scope(|scope| {
+                let (failure, other) = (&failure, &other);
+                for (rank, (name, device)) in ranks.iter().enumerate().skip(1) {
+                    let reducer = reducer(rank);
+                    scope.spawn(move || failure.run_rank(rank, name, || other(reducer, device)));
+                }
+                failure.run_rank(0, &ranks[0].0, || first(reducer(0)))
+            })
+        });
+        failure.check().and(outcome)
     }
 }
 
-/// The devices of a list such as `0,1,2,3`, `cuda:0,cuda:2` or `cpu,cpu`.
-fn places(names: &str) -> Result<Vec<(String, Device)>> {
-    let names = full_names(names)?;
-    let place = |name: String| {
+/// Returns the devices of a list such as `0,1,2,3`, `cuda:0,cuda:2` or `cpu,cpu`, with their names.
+fn named_devices(names: &str) -> Result<Vec<(String, Device)>> {
+    let named = |name: String| {
         let device = device::device(Some(&name)).context("--devices")?;
         Ok((name, device))
     };
-    let places: Vec<(String, Device)> = names.into_iter().map(place).collect::<Result<_>>()?;
-    if places.len() > 1 && places[0].0.starts_with("cuda") {
-        nccl::check(places.len())?;
+    let names = full_names(names)?.into_iter();
+    let devices = names.map(named).collect::<Result<Vec<_>>>()?;
+    if devices.len() > 1 && devices[0].0.starts_with("cuda") {
+        nccl::check(devices.len())?;
     }
-    Ok(places)
+    Ok(devices)
 }
 
-/// The names of such a list with kind and number, checked: of one kind, each GPU once.
+/// Returns the names of such a list with kind and number.
+///
+/// # Errors
+/// If they are of different kinds, or a GPU is there twice.
 fn full_names(names: &str) -> Result<Vec<String>> {
     let full = |name: &str| match name.trim() {
         number if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
@@ -195,10 +207,12 @@ mod tests {
     fn devices_are_named_by_their_numbers_or_in_full() {
         assert_eq!(full_names("0,1, 3").unwrap(), ["cuda:0", "cuda:1", "cuda:3"]);
         assert_eq!(full_names("cuda,cuda:1").unwrap(), ["cuda:0", "cuda:1"]);
-        let Ranks::Threads(places, _) = Ranks::named(None, Some("cpu,cpu,cpu")).unwrap() else {
+        let Ranks::Threads(devices, _) =
+            Ranks::named(None, Some("cpu,cpu,cpu"), Path::new("run")).unwrap()
+        else {
             panic!("expected threads")
         };
-        assert_eq!(places.len(), 3);
+        assert_eq!(devices.len(), 3);
         for (names, error) in [
             ("0,0", "cuda:0 twice"),
             ("cuda,0", "cuda:0 twice"),
@@ -209,12 +223,12 @@ mod tests {
             assert!(found.contains(error), "{names}: {found}");
         }
         for names in ["", "cpu:3", "gpu", "-1", "0x1"] {
-            let error = places_error(names);
+            let error = devices_error(names);
             assert!(error.starts_with("--devices"), "{names}: {error}");
         }
     }
 
-    fn places_error(names: &str) -> String {
-        format!("{:#}", places(names).expect_err("refused"))
+    fn devices_error(names: &str) -> String {
+        format!("{:#}", named_devices(names).expect_err("refused"))
     }
 }

@@ -1,5 +1,5 @@
-//! A validation shared out by case: each rank measures every so many cases with its copy of the
-//! averaged weights, which are the same on all.
+//! A validation divided among the ranks by case. Each rank measures with its copy of the averaged
+//! weights, which are the same on all ranks.
 
 use std::sync::atomic::AtomicBool;
 
@@ -12,11 +12,11 @@ use super::Reducer;
 use crate::validate::{self, Validation};
 use trainer_data::cases::Cases;
 
-/// Measures a network on the cases of these numbers, and gives every rank the whole; none when any
-/// of them was stopped on the way.
+/// Measures a network on the cases of these numbers. Returns the same validation on all ranks, or
+/// `None` if a rank was asked to stop.
 ///
 /// # Errors
-/// When a case cannot be read again, or another rank has ended.
+/// If a case cannot be read again, or another rank has ended.
 pub(crate) fn validate(
     reducer: &dyn Reducer,
     network: &UNet3d,
@@ -29,16 +29,17 @@ pub(crate) fn validate(
 ) -> Result<Option<Validation>> {
     let (rank, num_ranks) = (reducer.rank(), reducer.num_ranks());
     let own: Vec<usize> = measured.iter().copied().skip(rank).step_by(num_ranks).collect();
-    let found = validate::validate(network, task, cases, &own, device, stop, progress)?;
-    // How many were stopped, then the regions' Dice, 0 where a case is another rank's.
+    let own = validate::validate(network, task, cases, &own, device, stop, progress)?;
+    // The number of ranks that were asked to stop, then each region's Dice by case: 0 for the cases
+    // of other ranks.
     let count = measured.len();
     let mut numbers = vec![0.0; 1 + task.regions.len() * count];
-    match found {
+    match own {
         None => numbers[0] = 1.0,
         Some(Validation { dice }) => {
             for (scores, all) in dice.iter().zip(numbers[1..].chunks_exact_mut(count)) {
-                let places = (rank..).step_by(num_ranks);
-                places.zip(scores).for_each(|(place, score)| all[place] = *score);
+                let all = all.iter_mut().skip(rank).step_by(num_ranks);
+                all.zip(scores).for_each(|(dice, score)| *dice = *score);
             }
         }
     }

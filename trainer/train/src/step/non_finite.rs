@@ -4,7 +4,7 @@ use anyhow::{Error, anyhow};
 use burn::tensor::Tensor;
 
 use crate::adam::numbers;
-use crate::parallel::{Reducer, let_it_be_named};
+use crate::parallel::{Reducer, report_non_finite};
 
 /// Cases whose losses are no numbers, as far as this rank knows.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl NonFiniteReport {
         } else {
             ("gradient", cases.clone(), Vec::new())
         };
-        if let Err(said) = let_it_be_named(reducer, !certain.is_empty(), !suspected.is_empty()) {
+        if let Err(said) = report_non_finite(reducer, !certain.is_empty(), !suspected.is_empty()) {
             return said;
         }
         let found = [certain, suspected, cases].into_iter().find(|cases| !cases.is_empty());

@@ -1,25 +1,24 @@
-//! A rank other than the first: it steps and measures as that one says, and writes nothing.
+//! A rank other than the first: it steps and measures as the first rank commands, and writes nothing.
 
-use crate::precision::network_precision;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use trainer_data::patches::BatchShard;
 
 use anyhow::Result;
 use burn::tensor::Device;
+use trainer_data::cases::Cases;
+use trainer_data::patches::{BatchShard, prefetch_shard};
+use trainer_run::config::TrainConfig;
 
 use super::{Command, Reducer, follow, validate};
 use crate::checkpoint::Checkpoint;
 use crate::loss::Loss;
+use crate::precision::network_precision;
 use crate::schedule::Schedule;
 use crate::step::Learner;
-use trainer_data::cases::Cases;
-use trainer_data::patches::prefetch_shard;
-use trainer_run::config::TrainConfig;
 
-/// All that a rank is given.
+/// A rank other than the first.
 pub(crate) struct Worker<'a> {
-    /// How it adds up with the others.
+    /// Sums with the other ranks.
     pub reducer: Arc<dyn Reducer>,
     /// The settings.
     pub config: &'a TrainConfig,
@@ -29,22 +28,22 @@ pub(crate) struct Worker<'a> {
     pub network: &'a model_core::UNetConfig,
     /// The cases.
     pub cases: &'a Cases,
-    /// The numbers of those that are trained on.
+    /// Numbers of the training cases.
     pub training: &'a [usize],
-    /// The numbers of those that are measured.
+    /// Numbers of the cases that a validation measures.
     pub measured: &'a [usize],
-    /// Where it computes.
+    /// The device of this rank.
     pub device: &'a Device,
-    /// Threads that prepare its patches.
+    /// Number of threads that prepare its patches.
     pub workers: usize,
 }
 
 impl Worker<'_> {
-    /// Goes on from a checkpoint until the first rank, or a stop, ends it. Gives the steps done, and
-    /// whether nothing is left to do.
+    /// Trains from a checkpoint on until the first rank, or a stop, ends it. Returns the steps done,
+    /// and whether the run is at its end.
     ///
     /// # Errors
-    /// As the first rank's.
+    /// As [`train`](crate::train::train).
     pub fn run(self, checkpoint: Checkpoint, stop: &AtomicBool) -> Result<(usize, bool)> {
         let Worker { reducer, config, task, cases, training, device, .. } = self;
         let schedule = Schedule::new(config, training.len());
