@@ -74,8 +74,9 @@ impl FirstFailure {
     }
 
     /// Runs ranks, and ends the process if they do not end after a failure. Nothing else ends a
-    /// thread that waits for its device. The last checkpoint of the run is on the disk.
-    pub fn watched<T>(&self, run: impl FnOnce() -> T) -> T {
+    /// thread that waits for its device. The last checkpoint of the run is on the disk. Meanwhile
+    /// another thread calls `often` every 20 ms.
+    pub fn watched<T>(&self, mut often: impl FnMut() + Send, run: impl FnOnce() -> T) -> T {
         let is_over = &AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -89,6 +90,7 @@ impl FirstFailure {
                         ));
                         std::process::exit(1);
                     }
+                    often();
                     thread::sleep(END_INTERVAL);
                 }
             });

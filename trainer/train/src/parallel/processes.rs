@@ -10,8 +10,8 @@ use sysinfo::System;
 use trainer_data::cases::Cases;
 use trainer_run::config::TrainConfig;
 
-use super::session::{RANKS, Session, Timing};
-use super::{Reducer, World, nccl};
+use super::session::{RANKS, START_TIMEOUT, Session};
+use super::{Ranks, Reducer, World, nccl};
 use crate::checkpoint::Checkpoint;
 use crate::device;
 
@@ -45,9 +45,8 @@ impl Processes {
         let host = System::host_name().unwrap_or_else(|| "an unnamed machine".into());
         let name = format!("{name} of {host}");
         let folder = out.join(RANKS);
-        let (session, id) =
-            Session::connect(&folder, &world, &name, Timing::CLUSTER, nccl::new_id)?;
-        let failure = session.failure().clone();
+        let (session, id) = Session::connect(&folder, &world, &name, START_TIMEOUT, nccl::new_id)?;
+        let failure = session.failure.clone();
         let reducer = session.run(|| nccl::join(&world, number, &id, failure))?;
         Ok(Processes { reducer, device, local_rank: world.local_rank, session })
     }
@@ -64,24 +63,27 @@ impl Processes {
     pub(crate) fn reducer(&self) -> Arc<dyn Reducer> {
         self.reducer.clone()
     }
+}
 
-    /// Opens the cases in the first process of each machine, which fills the cache, then in the
-    /// others.
+impl Ranks {
+    /// Opens the cases. Of several processes on a machine, the first one opens them before the
+    /// others, and so fills the cache.
     ///
     /// # Errors
     /// As `open`, or if another rank has ended.
-    pub(super) fn open_cases(
+    pub(crate) fn open_cases(
         &self,
         open: impl FnOnce() -> Result<Option<Cases>>,
     ) -> Result<Option<Cases>> {
+        let Ranks::Processes(processes) = self else { return open() };
         let (mut open, mut cases) = (Some(open), None);
-        for is_turn in [self.local_rank == 0, self.local_rank != 0] {
+        for is_turn in [processes.local_rank == 0, processes.local_rank != 0] {
             let mut num_stopped = [0.0];
             if let Some(open) = open.take_if(|_| is_turn) {
                 cases = open()?;
                 num_stopped[0] = f64::from(u8::from(cases.is_none()));
             }
-            self.reducer.sum_numbers(&mut num_stopped)?;
+            processes.reducer.sum_numbers(&mut num_stopped)?;
             if num_stopped[0] > 0.0 {
                 return Ok(None);
             }
@@ -89,21 +91,22 @@ impl Processes {
         Ok(cases)
     }
 
-    /// Compares what has to be the same on all ranks with that of rank 0.
+    /// Checks that all processes start from the same settings, cases, checkpoint and version.
     ///
     /// # Errors
-    /// If a rank has other settings, cases, a checkpoint or a version that differs, or has ended.
-    pub(super) fn check_alike(
+    /// With the ranks that differ from rank 0, or if another rank has ended.
+    pub(crate) fn check_alike(
         &self,
         config: &TrainConfig,
         cases: &Cases,
         checkpoint: &Checkpoint,
     ) -> Result<()> {
+        let Ranks::Processes(processes) = self else { return Ok(()) };
         let settings = toml::to_string(&TrainConfig { cache: None, ..config.clone() })?;
         let version = env!("CARGO_PKG_VERSION");
         let checkpoint = Sha256::digest(checkpoint.to_bytes()?);
         let text = format!("{version} {settings} {} {checkpoint:x?}", cases.fingerprint);
-        check_alike(&*self.reducer, &text)
+        check_alike(&*processes.reducer, &text)
     }
 }
 
@@ -129,7 +132,6 @@ fn check_alike(reducer: &dyn Reducer, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Ranks;
     use super::super::host::tests::on_ranks;
     use super::super::host::{Barrier, HostReducer};
     use super::super::session::tests::sessions;
@@ -147,7 +149,7 @@ mod tests {
     ) -> Vec<Result<Outcome, String>> {
         let (out, barrier) = (folder.join("run"), Barrier::new(3));
         let run = |(rank, (session, (data, config, stop))): (usize, (Session, (&str, _, _)))| {
-            let (failure, barrier) = (session.failure().clone(), barrier.clone());
+            let (failure, barrier) = (session.failure.clone(), barrier.clone());
             let reducer = Arc::new(HostReducer { barrier, failure, rank });
             let (device, local_rank) = (Device::flex(), rank % 2);
             let processes = Processes { reducer, device, local_rank, session };

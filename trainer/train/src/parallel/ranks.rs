@@ -6,14 +6,11 @@ use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
-use trainer_data::cases::Cases;
-use trainer_run::config::TrainConfig;
 
 use super::collective::BurnCollective;
 use super::failure::FirstFailure;
 use super::host::{Barrier, HostReducer};
 use super::{Processes, Reducer, SingleRank, World, nccl};
-use crate::checkpoint::Checkpoint;
 use crate::device;
 
 /// The ranks of a training.
@@ -86,36 +83,6 @@ impl Ranks {
         }
     }
 
-    /// Opens the cases. Of several processes on a machine, the first one opens them before the others.
-    ///
-    /// # Errors
-    /// As `open`, or if another rank has ended.
-    pub(crate) fn open_cases(
-        &self,
-        open: impl FnOnce() -> Result<Option<Cases>>,
-    ) -> Result<Option<Cases>> {
-        match self {
-            Ranks::Threads(..) => open(),
-            Ranks::Processes(processes) => processes.open_cases(open),
-        }
-    }
-
-    /// Checks that all processes start from the same settings, cases and checkpoint.
-    ///
-    /// # Errors
-    /// If they do not, or another rank has ended.
-    pub(crate) fn check_alike(
-        &self,
-        config: &TrainConfig,
-        cases: &Cases,
-        checkpoint: &Checkpoint,
-    ) -> Result<()> {
-        match self {
-            Ranks::Threads(..) => Ok(()),
-            Ranks::Processes(processes) => processes.check_alike(config, cases, checkpoint),
-        }
-    }
-
     /// Runs the first rank of this process on this thread, and its other ranks on threads of their
     /// own, until all have ended.
     ///
@@ -143,16 +110,16 @@ impl Ranks {
             }
             wrap.as_ref().map_or(reducer.clone(), |wrap| wrap(reducer))
         };
-        let outcome = failure.watched(|| {
+        let run_all = || {
             thread::scope(|scope| {
-                let (failure, other) = (&failure, &other);
                 for (rank, (name, device)) in ranks.iter().enumerate().skip(1) {
-                    let reducer = reducer(rank);
+                    let (reducer, failure, other) = (reducer(rank), &failure, &other);
                     scope.spawn(move || failure.run_rank(rank, name, || other(reducer, device)));
                 }
                 failure.run_rank(0, &ranks[0].0, || first(reducer(0)))
             })
-        });
+        };
+        let outcome = failure.watched(|| (), run_all);
         failure.check().and(outcome)
     }
 }
