@@ -17,7 +17,7 @@ use model_core::{Array, Bundle, Op, Program, Task, UNetConfig, Weights, orthogon
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use trainer_export::bundle::{Storage, write_onnx, write_onnx_sample};
-use trainer_export::onnx::{self, Form, Norms, proto};
+use trainer_export::onnx::{self, Norms, OnnxOptions, proto};
 use trainer_run::DISCLAIMER;
 
 use crate::bundle::small_bundle;
@@ -50,11 +50,12 @@ fn bundle(preset: &str) -> Bundle {
     bundle
 }
 
-const FULL: Form = Form { storage: Storage::F32, norms: Norms::Means };
-const HALF: Form = Form { storage: Storage::F16, norms: Norms::Means };
-const FORMS: [Form; 3] = [FULL, HALF, Form { storage: Storage::F32, norms: Norms::Operator }];
+const FULL: OnnxOptions = OnnxOptions { storage: Storage::F32, norms: Norms::Means };
+const HALF: OnnxOptions = OnnxOptions { storage: Storage::F16, norms: Norms::Means };
+const FORMS: [OnnxOptions; 3] =
+    [FULL, HALF, OnnxOptions { storage: Storage::F32, norms: Norms::Operator }];
 
-fn export(bundle: &Bundle, form: Form) -> proto::ModelProto {
+fn export(bundle: &Bundle, form: OnnxOptions) -> proto::ModelProto {
     onnx::read(&onnx::bytes(bundle, form).unwrap()).unwrap()
 }
 

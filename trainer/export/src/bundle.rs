@@ -1,4 +1,4 @@
-//! Exports the best weights of a run, or another bundle, as a bundle or as ONNX.
+//! Exports the best weights of a run, or of another bundle, as a bundle or as ONNX.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use anyhow::{Context, Result, bail, ensure};
 use model_core::{Bundle, Card};
 use prost::Message;
 
-use crate::onnx;
 use crate::onnx::proto::TensorProto;
+use crate::onnx::{self, OnnxOptions};
 use trainer_run::files::outputs::{self, Output, TENSOR_MARK};
 use trainer_run::{DISCLAIMER, run_folder};
 
-/// The bundle of a run's best validation, or that of a file, under a name and with a warning where
-/// these are given; in f16 with rounded weights.
+/// Reads the bundle of a run's best validation, or of a file. `name` and `warning` replace those of the
+/// bundle. Weights are rounded for storage in f16.
 ///
 /// # Errors
-/// When the folder holds no validated run, or the file no bundle.
+/// Errors if the folder holds no validated run, or if the file is not a bundle.
 pub fn bundle(
     model: &Path,
     name: Option<&str>,
@@ -42,9 +42,9 @@ pub fn bundle(
 /// Writes a bundle.
 ///
 /// # Errors
-/// When the file is one of a run or cannot be written, or a weight is beyond what f16 holds.
+/// Errors if `out` is in a run's folder or cannot be written, or if a weight exceeds the range of f16.
 pub fn write(bundle: &Bundle, out: &Path, storage: Storage) -> Result<()> {
-    check_place("--out", out)?;
+    check_destination("--out", out)?;
     let bytes = match storage {
         Storage::F32 => bundle.to_bytes()?,
         Storage::F16 => bundle.to_f16_bytes()?,
@@ -55,20 +55,20 @@ pub fn write(bundle: &Bundle, out: &Path, storage: Storage) -> Result<()> {
 /// Writes a model as ONNX.
 ///
 /// # Errors
-/// As [`write()`]; when the file would be larger than 2 GiB.
-pub fn write_onnx(bundle: &Bundle, out: &Path, form: onnx::Form) -> Result<()> {
-    check_place("--onnx", out)?;
+/// See [`write()`]. Errors if the file would exceed 2 GiB.
+pub fn write_onnx(bundle: &Bundle, out: &Path, options: OnnxOptions) -> Result<()> {
+    check_destination("--onnx", out)?;
     let about = || format!("cannot write {}", out.display());
-    outputs::write(Output::Onnx, out, &onnx::bytes(bundle, form).with_context(about)?)
+    outputs::write(Output::Onnx, out, &onnx::bytes(bundle, options).with_context(about)?)
 }
 
-/// Writes an input and its logits in the form of an ONNX test data set.
+/// Writes an input and its logits as an ONNX test data set.
 ///
 /// # Errors
-/// When the folder cannot be made or written to.
+/// Errors if the folder cannot be created or written to.
 pub fn write_onnx_sample(bundle: &Bundle, folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // Messages behind each other are one message, and this field is not among a tensor's own.
+    // Concatenated messages are one message. The mark uses a field that a tensor does not need.
     let mark = TensorProto { doc_string: TENSOR_MARK.into(), ..TensorProto::default() };
     for (file, tensor) in sample_files(folder).iter().zip(onnx::sample(bundle)?) {
         let bytes = [mark.encode_to_vec(), tensor.encode_to_vec()].concat();
@@ -77,17 +77,18 @@ pub fn write_onnx_sample(bundle: &Bundle, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The files of an ONNX test data set.
+/// Returns the files of an ONNX test data set: the input and the output.
 pub fn sample_files(folder: &Path) -> [PathBuf; 2] {
     ["input_0.pb", "output_0.pb"].map(|name| folder.join(name))
 }
 
-/// Refuses what could not be written, before the work for it.
+/// Checks, before any work, that a file can be written.
 ///
 /// # Errors
-/// With the option; when the file is one of a run, the model itself, somebody's, or cannot be written.
+/// Errors with the option if the file is in a run's folder, is the model itself, is a file that Rewind
+/// did not write, or cannot be written.
 pub fn prepare(option: &str, kind: Output, out: &Path, model: &Path) -> Result<()> {
-    check_place(option, out)?;
+    check_destination(option, out)?;
     let is_model = model.canonicalize().is_ok_and(|m| out.canonicalize().is_ok_and(|o| o == m));
     ensure!(
         !is_model,
@@ -97,8 +98,8 @@ pub fn prepare(option: &str, kind: Output, out: &Path, model: &Path) -> Result<(
     outputs::prepare(option, kind, out)
 }
 
-/// Refuses a file that is a folder, or one beside a run's own.
-fn check_place(option: &str, out: &Path) -> Result<()> {
+/// Checks that a path is neither a folder nor in a run's folder.
+fn check_destination(option: &str, out: &Path) -> Result<()> {
     if out.is_dir() {
         bail!("expected {option} to name a file, found the folder {}", out.display());
     }
@@ -112,16 +113,16 @@ fn check_place(option: &str, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How a bundle's numbers are stored.
+/// The number type of stored weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
-    /// As they were trained.
+    /// The trained weights in f32.
     F32,
-    /// Rounded to half precision: half the size. The network still computes in f32.
+    /// Weights that are rounded to f16, in half the size. The network still computes in f32.
     F16,
 }
 
-/// A bundle's card, for a person.
+/// Formats a bundle's card for printing, with a tab between name and value.
 pub fn describe(bundle: &Bundle) -> String {
     let card = &bundle.card;
     let provenance = &card.provenance;
@@ -138,18 +139,18 @@ pub fn describe(bundle: &Bundle) -> String {
         provenance.code_version
     );
     if provenance.held_out.is_empty() {
-        text += "\nheld out\tnothing: there is no score on cases it was not trained on";
+        text += "\nheld out\tno cases: there is no score on unseen cases";
     }
     for score in &provenance.held_out {
         text += &format!("\nheld-out Dice\t{} {:.4} (n = {})", score.region, score.dice, score.n);
     }
     if provenance.chosen_by_held_out {
-        text += "\n\t(the weights were chosen by these cases too)";
+        text += "\n\t(these cases also chose the weights)";
     }
     text + &format!("\nSHA-256\t{}", bundle.hash())
 }
 
-/// A bundle's card as Markdown, to lie beside it.
+/// Formats a bundle's card as Markdown.
 pub fn card(bundle: &Bundle, storage: Storage) -> String {
     let Card { name, warning, task, network, preprocess, .. } = &bundle.card;
     let regions: Vec<String> = task.regions.iter().map(|region| region.name.clone()).collect();
@@ -162,23 +163,23 @@ pub fn card(bundle: &Bundle, storage: Storage) -> String {
     ];
     let described = describe(bundle);
     let described = described.lines().filter_map(|line| line.split_once('\t'));
-    let is_above = |(key, _): &(&str, &str)| ["name", "warning"].contains(key);
-    rows.extend(described.filter(|row| !is_above(row)).map(|(a, b)| (a.into(), b.into())));
+    let is_in_heading = |(key, _): &(&str, &str)| ["name", "warning"].contains(key);
+    rows.extend(described.filter(|row| !is_in_heading(row)).map(|(a, b)| (a.into(), b.into())));
     if storage == Storage::F16 {
-        let text = "weights in half precision; Dice is that of the weights before rounding";
+        let text = "weights in half precision; the Dice is that of the weights before rounding";
         rows.push(("storage".into(), text.into()));
     }
-    let rows = rows.iter().map(|(key, value)| format!("| {} | {} |\n", plain(key), plain(value)));
+    let rows = rows.iter().map(|(key, value)| format!("| {} | {} |\n", escape(key), escape(value)));
     let warning = match warning.is_empty() {
         true => String::new(),
-        false => format!("**{}**\n\n", plain(warning)),
+        false => format!("**{}**\n\n", escape(warning)),
     };
-    let (name, rows) = (plain(name), rows.collect::<String>());
+    let (name, rows) = (escape(name), rows.collect::<String>());
     format!("# {name}\n\n_{DISCLAIMER}_\n\n{warning}| | |\n|---|---|\n{rows}")
 }
 
-/// Text that stays text in Markdown: it comes from data sets and the command line.
-fn plain(text: &str) -> String {
+/// Escapes a text for Markdown. Texts come from data sets and from the command line.
+fn escape(text: &str) -> String {
     let text = text.replace(['\n', '\r'], " ").replace('&', "&amp;").replace('<', "&lt;");
     text.replace('|', "\\|").replace('*', "\\*").replace('[', "\\[")
 }
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_from_outside_stays_text_in_a_card() {
-        assert_eq!(plain("a|b\n<script>*x*[y]"), "a\\|b &lt;script>\\*x\\*\\[y]");
+    fn texts_in_a_card_are_escaped() {
+        assert_eq!(escape("a|b\n<script>*x*[y]"), "a\\|b &lt;script>\\*x\\*\\[y]");
     }
 }

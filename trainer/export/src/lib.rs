@@ -1,4 +1,4 @@
-//! What other software opens: bundles and ONNX files of trained networks.
+//! Exports trained networks as bundles and as ONNX files.
 
 pub mod bundle;
 pub mod onnx;

@@ -1,5 +1,4 @@
-//! A model as an ONNX file, for onnxruntime and what else reads ONNX: from the program that the
-//! viewer runs, node by node.
+//! Writes a model as an ONNX file: the operations of the program that the page runs, as nodes.
 
 use anyhow::{Result, ensure};
 use burn::tensor::Device;
@@ -10,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use crate::bundle::Storage;
-use graph::Graph;
+use graph::{Graph, SizeRule};
 pub use norm::Norms;
 use proto::{
     DimensionProto, FLOAT, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto,
@@ -25,84 +24,89 @@ mod ops;
 pub mod proto;
 mod values;
 
-/// The version of ONNX's operators: the first whose group norm has a scale for every channel.
+/// The version of the operator set: the first whose group norm has a scale for each channel.
 const OPSET: i64 = 21;
-/// The version of the file's form that came with it.
+/// The version of the file format that came with the operator set.
 const IR_VERSION: i64 = 10;
-/// Protocol buffers measure a message by an i32.
+/// The largest file. Protocol buffers store a message's size as an i32.
 const MAX_BYTES: u64 = i32::MAX as u64;
-/// The names of the network's input and of its output.
-const ENDS: [&str; 2] = ["image", "logits"];
+/// The names of the network's input and output.
+const TENSOR_NAMES: [&str; 2] = ["image", "logits"];
 
-/// What a file leaves open.
+/// Options of an ONNX file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Form {
-    /// How the weights are stored.
+pub struct OnnxOptions {
+    /// The number type of the weights.
     pub storage: Storage,
-    /// How group norms are written.
+    /// The nodes of group norms.
     pub norms: Norms,
 }
 
-/// Full precision, in the file and in every norm.
-impl Default for Form {
-    fn default() -> Form {
-        Form { storage: Storage::F32, norms: Norms::Means }
+impl Default for OnnxOptions {
+    /// Returns the most precise options.
+    fn default() -> OnnxOptions {
+        OnnxOptions { storage: Storage::F32, norms: Norms::Means }
     }
 }
 
-/// The bytes of an `.onnx` file: from `image` `[batch, channel, k, j, i]` to `logits` of the same
-/// batch and size, both in f32. Batch and size are the caller's; an axis that is no multiple as the
-/// file's property `size` says is refused by the runtime, at the first `Reshape`.
+/// Returns the bytes of an `.onnx` file. Batch and size are open. The runtime refuses a size that does
+/// not fit the file's property `size`, at the first `Reshape`.
+///
+/// # Shapes
+/// - `image`: `[batch, channel, k, j, i]` in f32
+/// - `logits`: `[batch, output, k, j, i]` in f32
 ///
 /// # Errors
-/// When the weights are not those of the card's network, or the file would be larger than 2 GiB.
-pub fn bytes(bundle: &Bundle, form: Form) -> Result<Vec<u8>> {
-    let model = model(bundle, form)?;
+/// Errors if the weights are not those of the card's network, or if the file would exceed 2 GiB.
+pub fn bytes(bundle: &Bundle, options: OnnxOptions) -> Result<Vec<u8>> {
+    let model = model(bundle, options)?;
     let (found, most) = (model.encoded_len() as u64, MAX_BYTES);
     ensure!(found <= most, "expected at most {most} bytes in an ONNX file, found {found}");
     Ok(model.encode_to_vec())
 }
 
-/// Reads what [`bytes`] writes.
+/// Reads an ONNX file.
 ///
 /// # Errors
-/// When the bytes are no ONNX file.
+/// Errors if the bytes are not an ONNX file.
 pub fn read(bytes: &[u8]) -> Result<ModelProto> {
     Ok(ModelProto::decode(bytes)?)
 }
 
-/// An input and the logits that this program's own CPU kernels compute for it. The input is random, of the smallest
-/// size that the network takes with one axis longer, so that axes cannot be taken for each other.
+/// Returns a random input and the logits that burn's CPU kernels compute for it. The input has the
+/// smallest size that the network accepts, with one longer axis, so that swapped axes are noticed.
 ///
 /// # Errors
-/// When the weights are not those of the card's network.
+/// Errors if the weights are not those of the card's network.
 pub fn sample(bundle: &Bundle) -> Result<[TensorProto; 2]> {
     let network = &bundle.card.network;
     let least = network.min_size();
     let dims = [least + network.size_multiple(), least, least];
     let num_values = network.in_channels() * dims.iter().product::<usize>();
     let mut random = ChaCha8Rng::seed_from_u64(1);
-    // A scan's intensities have a mean of 0 and a deviation of 1, and so have these.
-    let end = 3_f32.sqrt();
-    let values = (0..num_values).map(|_| random.random_range(-end..end)).collect();
+    // Uniform with mean 0 and standard deviation 1, as normalized intensities.
+    let limit = 3_f32.sqrt();
+    let values = (0..num_values).map(|_| random.random_range(-limit..limit)).collect();
     let input = Input { channels: network.in_channels(), dims, values };
     let device = Device::flex();
     let logits = model::logits(&model::build(network, &bundle.weights, &device)?, &input, &device);
     let [i, j, k] = dims;
     let shapes = [network.in_channels(), network.out_channels()].map(|c| [1, c, k, j, i]);
-    let tensor = |end: usize, values: &[f32]| TensorProto::floats(ENDS[end], &shapes[end], values);
+    let tensor =
+        |n: usize, values: &[f32]| TensorProto::floats(TENSOR_NAMES[n], &shapes[n], values);
     Ok([tensor(0, &input.values), tensor(1, &logits)])
 }
 
-fn model(bundle: &Bundle, form: Form) -> Result<ModelProto> {
+fn model(bundle: &Bundle, options: OnnxOptions) -> Result<ModelProto> {
     let (card, weights) = (&bundle.card, &bundle.weights);
     model_core::check_weights(&card.network, weights)?;
-    // Only the nodes' order and their channels come from it; its size stays open.
+    // The program gives the order of the nodes and their channels. The size stays open.
     let program = Program::new(&card.network, [card.network.min_size(); 3])?;
-    let sizes = [card.network.size_multiple(), card.network.min_size()];
-    let graph = Graph::new(&program, weights, form, ENDS, sizes)?;
-    let end = |n: usize, channels: usize, doc_string: String| ValueInfoProto {
-        name: ENDS[n].into(),
+    let mut graph = Graph::new(&program, weights, options);
+    let size = SizeRule { multiple_of: card.network.size_multiple(), min: card.network.min_size() };
+    graph.add_program(&program, TENSOR_NAMES, size)?;
+    let info = |n: usize, channels: usize, doc_string: String| ValueInfoProto {
+        name: TENSOR_NAMES[n].into(),
         r#type: Some(open_size(channels)),
         doc_string,
     };
@@ -111,8 +115,8 @@ fn model(bundle: &Bundle, form: Form) -> Result<ModelProto> {
         name: card.name.clone(),
         node: graph.nodes,
         initializer: graph.constants,
-        input: vec![end(0, card.network.in_channels(), inputs)],
-        output: vec![end(1, card.network.out_channels(), outputs)],
+        input: vec![info(0, card.network.in_channels(), inputs)],
+        output: vec![info(1, card.network.out_channels(), outputs)],
     };
     let doc_string = [&card.name, &card.warning, DISCLAIMER].map(String::from);
     let doc_string = doc_string.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>();
@@ -127,7 +131,7 @@ fn model(bundle: &Bundle, form: Form) -> Result<ModelProto> {
     })
 }
 
-/// The type of `[batch, channels, k, j, i]`.
+/// Returns the type of a tensor `[batch, channels, k, j, i]` with open batch and size.
 fn open_size(channels: usize) -> TypeProto {
     let open = |name: &str| DimensionProto { dim_value: None, dim_param: Some(name.into()) };
     let fixed = DimensionProto { dim_value: Some(channels as i64), dim_param: None };
@@ -136,7 +140,7 @@ fn open_size(channels: usize) -> TypeProto {
     TypeProto { tensor_type: Some(TensorTypeProto { elem_type: FLOAT, shape }) }
 }
 
-/// What each channel of the logits stands for.
+/// Returns the name of each channel of the logits.
 fn outputs(task: &Task) -> Vec<&str> {
     let labels = task.labels.iter().map(|label| &*label.name);
     match task.head {
@@ -145,7 +149,7 @@ fn outputs(task: &Task) -> Vec<&str> {
     }
 }
 
-/// What a file says about itself: text, or JSON where it is more than a name.
+/// Returns the properties of a file: texts, or JSON.
 fn properties(bundle: &Bundle) -> Vec<StringStringEntryProto> {
     let card = &bundle.card;
     let (task, network) = (&card.task, &card.network);

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use trainer_export::bundle::{self, Storage};
-use trainer_export::onnx::{Form, Norms};
+use trainer_export::onnx::{Norms, OnnxOptions};
 use trainer_run::DISCLAIMER;
 use trainer_run::files::outputs::{self, Output};
 
@@ -74,7 +74,7 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
         bundle::write(&bundle, file, storage)?;
     }
     if let Some(file) = &args.onnx {
-        bundle::write_onnx(&bundle, file, Form { storage, norms: args.onnx_norms })?;
+        bundle::write_onnx(&bundle, file, OnnxOptions { storage, norms: args.onnx_norms })?;
     }
     if let Some(folder) = &args.onnx_sample {
         bundle::write_onnx_sample(&bundle, folder)?;

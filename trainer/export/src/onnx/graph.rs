@@ -1,4 +1,4 @@
-//! The nodes and constants of an ONNX graph, while they are made.
+//! Builds the nodes and constants of an ONNX graph.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,69 +8,82 @@ use model_core::{Array, Program, View, Weights};
 
 use super::norm::Norms;
 use super::proto::{AttributeProto, FLOAT, FLOAT16, INT64, NodeProto, TensorProto};
-use super::values::{Part, Values};
-use super::{Form, MAX_BYTES};
+use super::values::{BufferValues, ValueChannels};
+use super::{MAX_BYTES, OnnxOptions};
 use crate::bundle::Storage;
 
-/// Fewer numbers stay in f32: the node that widens them takes as much as their halves save.
-const LEAST_HALVES: usize = 128;
+/// A parameter with fewer numbers stays in f32: the node that widens it would be larger than the saving.
+const MIN_F16_VALUES: usize = 128;
 
-/// What has been made so far, and what the program's buffers hold.
+/// The sizes that a network accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SizeRule {
+    /// Each axis is a multiple of this.
+    pub multiple_of: usize,
+    /// The shortest axis.
+    pub min: usize,
+}
+
+/// The nodes and constants so far, and the values in the program's buffers.
 pub(super) struct Graph<'a> {
     pub weights: &'a Weights,
     pub norms: Norms,
     storage: Storage,
-    values: Values,
+    values: BufferValues,
     pub nodes: Vec<NodeProto>,
     pub constants: Vec<TensorProto>,
-    /// Names of the constants that several nodes share.
+    /// The names of the constants that several nodes share.
     shared: HashSet<String>,
-    /// The names of values that were cut out of others.
-    cut: HashMap<Part, String>,
+    /// The names of the slices of values.
+    slices: HashMap<ValueChannels, String>,
     bytes: u64,
 }
 
 impl<'a> Graph<'a> {
-    /// The graph of a program from the value `input` to the value `output`. It refuses images with an
-    /// axis that is no multiple of `multiple_of` or shorter than `at_least`: pooling would cut such
-    /// an axis, and a sum with it would broadcast.
-    ///
-    /// # Errors
-    /// When the constants take more than a file can hold, or the program ends with labels.
-    pub fn new(
-        program: &Program,
-        weights: &'a Weights,
-        Form { storage, norms }: Form,
-        [input, output]: [&str; 2],
-        [multiple_of, at_least]: [usize; 2],
-    ) -> Result<Graph<'a>> {
-        let mut graph = Graph {
+    /// Returns a graph without nodes for a program.
+    pub fn new(program: &Program, weights: &'a Weights, options: OnnxOptions) -> Graph<'a> {
+        Graph {
             weights,
-            norms,
-            storage,
-            values: Values::new(program.buffers.len()),
+            norms: options.norms,
+            storage: options.storage,
+            values: BufferValues::new(program.buffers.len()),
             nodes: Vec::new(),
             constants: Vec::new(),
             shared: HashSet::new(),
-            cut: HashMap::new(),
+            slices: HashMap::new(),
             bytes: 0,
-        };
-        let image = graph.with_checked_size(input, multiple_of, at_least);
-        graph.write(&program.input, &image);
-        for op in &program.ops {
-            graph.op(op)?;
         }
-        let last = graph.read(&program.output);
-        let names =
-            (graph.nodes.iter_mut()).flat_map(|node| node.input.iter_mut().chain(&mut node.output));
-        names.filter(|name| **name == last).for_each(|name| *name = output.into());
-        Ok(graph)
     }
 
-    /// The value that a view holds: joined from several, or cut out of one, where it must be.
+    /// Adds the nodes of a program, from the value `input` to the value `output`.
+    ///
+    /// The runtime refuses images of another size than `size` states: pooling would cut an odd axis,
+    /// and a sum with it would broadcast.
+    ///
+    /// # Errors
+    /// Errors if the constants exceed the size of a file, or if the program ends with labels.
+    pub fn add_program(
+        &mut self,
+        program: &Program,
+        [input, output]: [&str; 2],
+        size: SizeRule,
+    ) -> Result<()> {
+        let image = self.add_size_check(input, size);
+        self.write(&program.input, &image);
+        for op in &program.ops {
+            self.add_op(op)?;
+        }
+        let last = self.read(&program.output);
+        let names =
+            (self.nodes.iter_mut()).flat_map(|node| node.input.iter_mut().chain(&mut node.output));
+        names.filter(|name| **name == last).for_each(|name| *name = output.into());
+        Ok(())
+    }
+
+    /// Returns the value that a view holds. Adds nodes that slice and concatenate values if needed.
     pub fn read(&mut self, view: &View) -> String {
-        let parts = self.values.read(view);
-        let mut names: Vec<String> = parts.into_iter().map(|part| self.part(part)).collect();
+        let held = self.values.read(view);
+        let mut names: Vec<String> = held.into_iter().map(|slice| self.slice(slice)).collect();
         if names.len() == 1 {
             return names.remove(0);
         }
@@ -79,26 +92,27 @@ impl<'a> Graph<'a> {
         joined
     }
 
-    fn part(&mut self, part: Part) -> String {
-        if part.is_whole() {
-            return part.value;
+    /// Returns the name of channels of a value. Adds a node if these are not all channels.
+    fn slice(&mut self, slice: ValueChannels) -> String {
+        if slice.is_whole() {
+            return slice.value;
         }
-        if let Some(name) = self.cut.get(&part) {
+        if let Some(name) = self.slices.get(&slice) {
             return name.clone();
         }
-        let bounds = [part.channels.start, part.channels.end, 1].map(|at| self.integers(&[at]));
-        let inputs = [part.value.clone()].into_iter().chain(bounds);
+        let bounds = [slice.channels.start, slice.channels.end, 1].map(|n| self.integers(&[n]));
+        let inputs = [slice.value.clone()].into_iter().chain(bounds);
         let name = self.numbered("Slice", inputs, []);
-        self.cut.insert(part, name.clone());
+        self.slices.insert(slice, name.clone());
         name
     }
 
-    /// The view holds this value from now on.
+    /// Records that a view holds a value.
     pub fn write(&mut self, view: &View, value: &str) {
         self.values.write(view, value);
     }
 
-    /// Adds a node whose one output has its name; gives that name.
+    /// Adds a node with one output. Returns the node's name, which is also the output's.
     pub fn node(
         &mut self,
         name: &str,
@@ -116,7 +130,7 @@ impl<'a> Graph<'a> {
         name.into()
     }
 
-    /// The same for a node that no parameter names: its place does.
+    /// Adds a node without a parameter, named by its number. Returns its name.
     pub fn numbered(
         &mut self,
         op_type: &str,
@@ -127,14 +141,14 @@ impl<'a> Graph<'a> {
         self.node(&name, op_type, inputs, attributes)
     }
 
-    /// A parameter as a constant of a shape with as many numbers as its own; its name.
+    /// Adds a parameter as a constant of a shape with the same number of values. Returns its name.
     ///
     /// # Errors
-    /// As [`Graph::constant`].
+    /// See [`Graph::constant`].
     pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<String> {
         let weights = self.weights;
         let Array { values, .. } = &weights[name];
-        if self.storage == Storage::F32 || values.len() < LEAST_HALVES {
+        if self.storage == Storage::F32 || values.len() < MIN_F16_VALUES {
             return self.constant(name, shape, values);
         }
         self.count(2 * values.len() as u64)?;
@@ -149,15 +163,15 @@ impl<'a> Graph<'a> {
             ..TensorProto::default()
         };
         self.constants.push(tensor);
-        // Widened where it is used, which a runtime does once, when it opens the file.
+        // A runtime widens constants once, when it opens the file.
         let to = AttributeProto::int("to", FLOAT as usize);
         Ok(self.node(name, "Cast", [stored], [to]))
     }
 
-    /// A constant in f32; its name.
+    /// Adds a constant in f32. Returns its name.
     ///
     /// # Errors
-    /// When all constants together take more than a file can hold; before this one is made.
+    /// Errors, before the constant is made, if all constants exceed the size of a file.
     pub fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<String> {
         self.count(4 * values.len() as u64)?;
         self.constants.push(TensorProto::floats(name, shape, values));
@@ -171,7 +185,7 @@ impl<'a> Graph<'a> {
         Ok(())
     }
 
-    /// A list of whole numbers as a constant, made once; its name.
+    /// Adds a list of integers as a constant, unless it exists. Returns its name.
     pub fn integers(&mut self, values: &[usize]) -> String {
         let texts: Vec<String> = values.iter().map(usize::to_string).collect();
         let name = format!("integers.{}", texts.join("_"));
@@ -186,7 +200,7 @@ impl<'a> Graph<'a> {
         name
     }
 
-    /// A constant that is made once.
+    /// Adds a constant, unless it exists.
     pub fn share(&mut self, name: &str, tensor: impl FnOnce() -> TensorProto) {
         if self.shared.insert(name.into()) {
             self.constants.push(tensor());
@@ -199,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn constants_beyond_what_a_file_holds_are_refused_before_they_are_made() {
+    fn constants_that_exceed_the_size_of_a_file_are_refused() {
         let weights = Weights::new();
         let program = Program {
             buffers: vec![model_core::Buffer { channels: 1, dims: [2; 3] }],
@@ -207,8 +221,7 @@ mod tests {
             input: View { buffer: 0, channels: 0..1 },
             output: View { buffer: 0, channels: 0..1 },
         };
-        let mut graph =
-            Graph::new(&program, &weights, Form::default(), ["x", "y"], [1, 1]).unwrap();
+        let mut graph = Graph::new(&program, &weights, OnnxOptions::default());
         graph.count(MAX_BYTES - 11).unwrap();
         assert!(graph.constant("small", &[2], &[1.0; 2]).is_ok());
         let error = graph.constant("large", &[1], &[1.0]).unwrap_err().to_string();

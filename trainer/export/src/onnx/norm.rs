@@ -1,4 +1,4 @@
-//! Group norm with its activation as nodes of ONNX.
+//! Writes group norms with their activations as ONNX nodes.
 
 use anyhow::Result;
 use model_core::network::config::NORM_EPSILON;
@@ -7,23 +7,23 @@ use model_core::{Activation, View};
 use super::graph::Graph;
 use super::proto::{AttributeProto, TensorProto};
 
-/// How group norms are written.
+/// The nodes of group norms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Norms {
-    /// From means along one axis after the other, the variance around the mean: right to the last
-    /// digits however large the volume, in every runtime that sums as it likes
+    /// Means along one axis after the other. They are precise for volumes of any size in every
+    /// runtime
     Means,
-    /// As the operator GroupNormalization: for runtimes that have a kernel for it. Those that sum a
-    /// whole volume at once in f32, as onnxruntime, lose digits with its size
+    /// The operator GroupNormalization, for runtimes with a kernel for it. Runtimes that sum a whole
+    /// volume at once in f32, such as onnxruntime, are less precise for large volumes
     Operator,
 }
 
 impl Graph<'_> {
-    /// A norm from one view to another; `affine` are the names of its scale and shift.
+    /// Adds a norm from one view to another. `affine` are the names of its scale and shift.
     ///
     /// # Errors
-    /// When the constants take more than a file can hold.
-    pub fn norm(
+    /// Errors if the constants exceed the size of a file.
+    pub fn add_norm(
         &mut self,
         [from, to]: [&View; 2],
         groups: usize,
@@ -57,7 +57,7 @@ impl Graph<'_> {
         Ok(())
     }
 
-    /// `(x − mean) · gamma / √(variance + ε) + beta`.
+    /// Adds `(x − mean) · gamma / √(variance + ε) + beta`. Returns its name.
     fn norm_by_means(
         &mut self,
         name: &str,
@@ -69,20 +69,25 @@ impl Graph<'_> {
         let [gamma, beta] = affine.map(|parameter| self.weight(parameter, &[channels, 1, 1, 1]));
         let (gamma, beta) = (gamma?, beta?);
         self.share("epsilon", || TensorProto::floats("epsilon", &[1], &[NORM_EPSILON]));
-        let part = |part: &str| format!("{name}.{part}");
-        let mean = self.group_mean(&part("mean"), x.clone(), channels_and_groups);
-        let centered = self.node(&part("centered"), "Sub", [x, mean], []);
-        let squared = self.node(&part("squared"), "Mul", [centered.clone(), centered.clone()], []);
-        let variance = self.group_mean(&part("variance"), squared, channels_and_groups);
-        let raised = self.node(&part("raised"), "Add", [variance, "epsilon".into()], []);
-        let deviation = self.node(&part("deviation"), "Sqrt", [raised], []);
-        let factor = self.node(&part("factor"), "Div", [gamma, deviation], []);
-        let scaled = self.node(&part("scaled"), "Mul", [centered, factor], []);
+        let node_name = |suffix: &str| format!("{name}.{suffix}");
+        let mean = self.group_mean(&node_name("mean"), x.clone(), channels_and_groups);
+        let centered = self.node(&node_name("centered"), "Sub", [x, mean], []);
+        let squared =
+            self.node(&node_name("squared"), "Mul", [centered.clone(), centered.clone()], []);
+        let variance = self.group_mean(&node_name("variance"), squared, channels_and_groups);
+        let raised = self.node(&node_name("raised"), "Add", [variance, "epsilon".into()], []);
+        let deviation = self.node(&node_name("deviation"), "Sqrt", [raised], []);
+        let factor = self.node(&node_name("factor"), "Div", [gamma, deviation], []);
+        let scaled = self.node(&node_name("scaled"), "Mul", [centered, factor], []);
         Ok(self.node(name, "Add", [scaled, beta], []))
     }
 
-    /// For each channel the mean over its group, `[batch, channels, 1, 1, 1]`. A mean over an axis
-    /// is one of means over parts of equal size, and each sum is as short as an axis.
+    /// Adds the mean of each channel's group. Returns its name.
+    ///
+    /// It is computed as means of means along single axes, so that each sum is short.
+    ///
+    /// # Shapes
+    /// - output: `[batch, channels, 1, 1, 1]`
     fn group_mean(&mut self, name: &str, x: String, [channels, groups]: [usize; 2]) -> String {
         let mut mean = x;
         for (axis, letter) in [(4, "i"), (3, "j"), (2, "k")] {

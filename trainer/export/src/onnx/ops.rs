@@ -1,17 +1,17 @@
-//! Each operation of a program as nodes of ONNX.
+//! Writes each operation of a program as ONNX nodes.
 
 use anyhow::{Result, bail};
 use model_core::{Array, Op, View, orthogonal};
 
-use super::graph::Graph;
+use super::graph::{Graph, SizeRule};
 use super::proto::{AttributeProto, TensorProto};
 
 impl Graph<'_> {
     /// Adds the nodes of an operation.
     ///
     /// # Errors
-    /// When the constants take more than a file can hold, or the operation decides on labels.
-    pub fn op(&mut self, op: &Op) -> Result<()> {
+    /// Errors if the constants exceed the size of a file, or if the operation decides on labels.
+    pub fn add_op(&mut self, op: &Op) -> Result<()> {
         match op {
             Op::Pointwise { from, to, weight, bias } => {
                 let [inputs, outputs] = num_channels([from, to]);
@@ -33,12 +33,12 @@ impl Graph<'_> {
                 let channels = to.channels.len();
                 let matrix = matrix(&self.weights[vectors], *transposed);
                 let name = vectors.replace(".vectors", ".weight");
-                // In f32 whatever the file stores, so that it stays orthogonal.
+                // Always in f32, so that the matrix stays orthogonal.
                 let weight = self.constant(&name, &[channels, channels, 1, 1, 1], &matrix)?;
                 self.convolve([from, to], weight, None, [1, 1]);
             }
             Op::GroupNorm { from, to, groups, gamma, beta, activation } => {
-                self.norm([from, to], *groups, [gamma, beta], *activation)?;
+                self.add_norm([from, to], *groups, [gamma, beta], *activation)?;
             }
             Op::AddInPlace { from, to } => {
                 let inputs = [self.read(to), self.read(from)];
@@ -60,14 +60,14 @@ impl Graph<'_> {
                 let sum = self.numbered("Add", inputs, []);
                 self.write(to, &sum);
             }
-            Op::SpaceToDepth { from, to } => self.squeeze(from, to),
-            Op::DepthToSpace { from, to } => self.unsqueeze(from, to),
+            Op::SpaceToDepth { from, to } => self.add_space_to_depth(from, to),
+            Op::DepthToSpace { from, to } => self.add_depth_to_space(from, to),
             Op::Decide { .. } => bail!("expected a program that ends with logits, found labels"),
         }
         Ok(())
     }
 
-    /// A convolution of kernels `extent`³ that keeps the size; named as its weight.
+    /// Adds a convolution with kernels of `extent`³ voxels that keeps the size. It is named as its weight.
     fn convolve(
         &mut self,
         [from, to]: [&View; 2],
@@ -86,6 +86,7 @@ impl Graph<'_> {
         self.write(to, &result);
     }
 
+    /// Adds an upsampling by 2. Returns its name.
     fn upsampled(&mut self, from: &View) -> String {
         let scales = [1.0, 1.0, 2.0, 2.0, 2.0];
         self.share("scales", || TensorProto::floats("scales", &[5], &scales));
@@ -93,13 +94,14 @@ impl Graph<'_> {
             AttributeProto::text("mode", "linear"),
             AttributeProto::text("coordinate_transformation_mode", "half_pixel"),
         ];
-        // The second input is a region of interest, which this mode has none of.
+        // The second input, a region of interest, is unused in this mode.
         let inputs = [self.read(from), String::new(), "scales".into()];
         self.numbered("Resize", inputs, attributes)
     }
 
-    /// Each axis apart into halves and pairs, the pairs before the halves, and those to the channels.
-    fn squeeze(&mut self, from: &View, to: &View) {
+    /// Adds a space-to-depth: splits each axis into its half and a pair, and moves the pairs to the
+    /// channels.
+    fn add_space_to_depth(&mut self, from: &View, to: &View) {
         let [_, outputs] = num_channels([from, to]);
         let x = self.read(from);
         let dims = self.spatial_dims(&x);
@@ -120,8 +122,8 @@ impl Graph<'_> {
         self.write(to, &squeezed);
     }
 
-    /// The same backward.
-    fn unsqueeze(&mut self, from: &View, to: &View) {
+    /// Adds a depth-to-space, the inverse of space-to-depth.
+    fn add_depth_to_space(&mut self, from: &View, to: &View) {
         let [_, outputs] = num_channels([from, to]);
         let x = self.read(from);
         let dims = self.spatial_dims(&x);
@@ -134,36 +136,30 @@ impl Graph<'_> {
         self.write(to, &unsqueezed);
     }
 
-    /// The image, reshaped to the next smaller size that the network takes: the same size, or an
-    /// error of the runtime, since the voxels are too few or too many.
-    pub fn with_checked_size(
-        &mut self,
-        image: &str,
-        multiple_of: usize,
-        at_least: usize,
-    ) -> String {
-        if [multiple_of, at_least] == [1, 1] {
-            return image.to_string();
-        }
+    /// Adds a reshape of the image to the nearest size that the network accepts. The runtime reports
+    /// an error if that size differs from the image's, because the number of voxels differs. Returns
+    /// the name of the reshaped image.
+    pub fn add_size_check(&mut self, image: &str, size: SizeRule) -> String {
+        let SizeRule { multiple_of, min } = size;
         let dims = self.spatial_dims(image);
-        let [multiple, least] = [multiple_of, at_least].map(|extent| self.integers(&[extent]));
+        let [multiple, least] = [multiple_of, min].map(|extent| self.integers(&[extent]));
         let whole = self.numbered("Div", [dims, multiple.clone()], []);
         let cut = self.numbered("Mul", [whole, multiple], []);
-        let taken = self.numbered("Max", [cut, least], []);
+        let accepted = self.numbered("Max", [cut, least], []);
         // A 0 keeps batch and channels.
         let kept = self.integers(&[0, 0]);
-        let shape = self.numbered("Concat", [kept, taken], [AttributeProto::int("axis", 0)]);
+        let shape = self.numbered("Concat", [kept, accepted], [AttributeProto::int("axis", 0)]);
         // A runtime's error names the node.
-        let name = format!("axes_are_multiples_of_{multiple_of}_and_at_least_{at_least}");
+        let name = format!("axes_are_multiples_of_{multiple_of}_and_at_least_{min}");
         self.node(&name, "Reshape", [image.to_string(), shape], [])
     }
 
-    /// `[k, j, i]` of a value, known when it runs.
+    /// Adds a node with the size `[k, j, i]` of a value. Returns its name.
     fn spatial_dims(&mut self, x: &str) -> String {
         self.numbered("Shape", [x.into()], [AttributeProto::int("start", 2)])
     }
 
-    /// To a shape that begins with `first` and ends with the list `rest`.
+    /// Adds a reshape to a shape that begins with `first` and ends with the list `rest`. Returns its name.
     fn reshape(&mut self, x: String, first: &[usize], rest: String) -> String {
         let first = self.integers(first);
         let shape = self.numbered("Concat", [first, rest], [AttributeProto::int("axis", 0)]);
@@ -175,12 +171,12 @@ fn num_channels(views: [&View; 2]) -> [usize; 2] {
     views.map(|view| view.channels.len())
 }
 
-/// The matrix `[to, from]` of reflections.
+/// Returns the matrix `[to, from]` of reflections.
 fn matrix(vectors: &Array, transposed: bool) -> Vec<f32> {
     let (matrix, channels) = (orthogonal(vectors), vectors.shape[1]);
     if !transposed {
         return matrix;
     }
-    let places = (0..channels).flat_map(|row| (0..channels).map(move |at| at * channels + row));
-    places.map(|place| matrix[place]).collect()
+    let indices = (0..channels).flat_map(|row| (0..channels).map(move |n| n * channels + row));
+    indices.map(|index| matrix[index]).collect()
 }

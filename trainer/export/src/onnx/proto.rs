@@ -1,6 +1,6 @@
-//! The messages of an ONNX file that a network needs, with the field numbers of ONNX's own
-//! `onnx.proto` (<https://onnx.ai/onnx/api/classes.html>, IR version 10). Declared by hand, so that
-//! no build needs protoc.
+//! The messages of an ONNX file that a network needs, with the field numbers of `onnx.proto`
+//! (<https://onnx.ai/onnx/api/classes.html>, IR version 10). They are declared by hand, so that no
+//! build needs protoc.
 #![allow(missing_docs)] // The names are ONNX's.
 
 use prost::Message;
@@ -31,17 +31,17 @@ pub struct ModelProto {
     pub metadata_props: Vec<StringStringEntryProto>,
 }
 
-/// Which version of the operators a file is written in.
+/// The version of the operator set.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSetIdProto {
-    /// Empty for ONNX's own.
+    /// Empty for ONNX's own operators.
     #[prost(string, tag = "1")]
     pub domain: String,
     #[prost(int64, tag = "2")]
     pub version: i64,
 }
 
-/// One of a file's properties.
+/// A property of a file.
 #[derive(Clone, PartialEq, Message)]
 pub struct StringStringEntryProto {
     #[prost(string, tag = "1")]
@@ -50,7 +50,7 @@ pub struct StringStringEntryProto {
     pub value: String,
 }
 
-/// Nodes in an order in which they can run.
+/// Nodes, in an order in which they can run.
 #[derive(Clone, PartialEq, Message)]
 pub struct GraphProto {
     #[prost(message, repeated, tag = "1")]
@@ -65,7 +65,7 @@ pub struct GraphProto {
     pub output: Vec<ValueInfoProto>,
 }
 
-/// An operator between named values.
+/// An operator with named inputs and outputs.
 #[derive(Clone, PartialEq, Message)]
 pub struct NodeProto {
     #[prost(string, repeated, tag = "1")]
@@ -80,7 +80,7 @@ pub struct NodeProto {
     pub attribute: Vec<AttributeProto>,
 }
 
-/// A node's attribute, made by one of its functions.
+/// An attribute of a node.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
     #[prost(string, tag = "1")]
@@ -93,7 +93,7 @@ pub struct AttributeProto {
     pub s: Option<Vec<u8>>,
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
-    /// `AttributeProto.AttributeType`: which of the others is meant.
+    /// `AttributeProto.AttributeType`: the field that holds the value.
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
@@ -119,7 +119,7 @@ impl AttributeProto {
     }
 }
 
-/// Numbers with a shape.
+/// A tensor.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
     #[prost(int64, repeated, tag = "1")]
@@ -129,7 +129,7 @@ pub struct TensorProto {
     pub data_type: i32,
     #[prost(string, tag = "8")]
     pub name: String,
-    /// Little endian, row-major.
+    /// The numbers, little endian and row-major.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
     #[prost(string, tag = "12")]
@@ -137,7 +137,7 @@ pub struct TensorProto {
 }
 
 impl TensorProto {
-    /// Of `values` in f32.
+    /// Returns a tensor in f32.
     pub fn floats(name: &str, shape: &[usize], values: &[f32]) -> Self {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let dims = shape.iter().map(|&extent| extent as i64).collect();
@@ -156,7 +156,7 @@ pub struct ValueInfoProto {
     pub doc_string: String,
 }
 
-/// A type; here always a tensor's.
+/// A type. Here it is always a tensor type.
 #[derive(Clone, PartialEq, Message)]
 pub struct TypeProto {
     #[prost(message, optional, tag = "1")]
@@ -179,7 +179,7 @@ pub struct TensorShapeProto {
     pub dim: Vec<DimensionProto>,
 }
 
-/// An axis: an extent, or the name of one that an input decides.
+/// The size of an axis, or its name if the size is open.
 #[derive(Clone, PartialEq, Message)]
 pub struct DimensionProto {
     #[prost(int64, optional, tag = "1")]

@@ -1,79 +1,83 @@
-//! Buffers as values: a program writes into channels of buffers, an ONNX node makes a new value.
-//! Here stands which value each channel of a buffer holds at a moment.
+//! Tracks which ONNX value each channel of a program's buffer holds. A program writes into channels of
+//! buffers, but each ONNX node creates a new value.
 
 use std::ops::Range;
 
 use model_core::View;
 
-/// Channels of a buffer that hold channels of a value.
+/// Channels of a buffer, and the channels of a value that they hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Piece {
+struct HeldChannels {
     /// The channels of the buffer.
     channels: Range<usize>,
-    part: Part,
+    held: ValueChannels,
 }
 
-/// A run of channels of a value.
+/// Consecutive channels of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Part {
+pub(super) struct ValueChannels {
     /// The value's name.
     pub value: String,
-    /// How many channels it has.
-    pub of: usize,
-    /// Which of them.
+    /// The number of the value's channels.
+    pub num_channels: usize,
+    /// The consecutive channels.
     pub channels: Range<usize>,
 }
 
-impl Part {
-    /// Whether it is all of the value.
+impl ValueChannels {
+    /// Returns whether these are all channels of the value.
     pub fn is_whole(&self) -> bool {
-        self.channels == (0..self.of)
+        self.channels == (0..self.num_channels)
     }
 }
 
-/// What the buffers hold.
-pub(super) struct Values(Vec<Vec<Piece>>);
+/// The values that each buffer holds, in the order of the buffer's channels.
+pub(super) struct BufferValues(Vec<Vec<HeldChannels>>);
 
-impl Values {
-    /// Nothing yet.
-    pub fn new(num_buffers: usize) -> Values {
-        Values(vec![Vec::new(); num_buffers])
+impl BufferValues {
+    /// Returns empty buffers.
+    pub fn new(num_buffers: usize) -> BufferValues {
+        BufferValues(vec![Vec::new(); num_buffers])
     }
 
-    /// The view's channels hold a whole value from now on; what they held before is gone.
+    /// Records that a view holds a whole value, instead of the former values of its channels.
     pub fn write(&mut self, view: &View, value: &str) {
         let Range { start, end } = view.channels;
-        let whole = Part { value: value.into(), of: end - start, channels: 0..end - start };
+        let num_channels = end - start;
+        let whole = ValueChannels { value: value.into(), num_channels, channels: 0..num_channels };
         let before = std::mem::take(&mut self.0[view.buffer]);
-        let rest = before.iter().flat_map(|piece| [clip(piece, 0..start), clip(piece, end..!0)]);
-        let mut pieces: Vec<Piece> = rest.flatten().collect();
-        pieces.push(Piece { channels: start..end, part: whole });
-        pieces.sort_by_key(|piece| piece.channels.start);
-        self.0[view.buffer] = pieces;
+        let outside = before.iter().flat_map(|held| [clip(held, 0..start), clip(held, end..!0)]);
+        let mut after: Vec<HeldChannels> = outside.flatten().collect();
+        after.push(HeldChannels { channels: start..end, held: whole });
+        after.sort_by_key(|held| held.channels.start);
+        self.0[view.buffer] = after;
     }
 
-    /// What lies in the view's channels, in order.
+    /// Returns the values in a view's channels, in order.
     ///
     /// # Panics
-    /// When a channel was never written: the program would read what it has not made.
-    pub fn read(&self, view: &View) -> Vec<Part> {
-        let found =
-            self.0[view.buffer].iter().filter_map(|piece| clip(piece, view.channels.clone()));
-        let found: Vec<Part> = found.map(|piece| piece.part).collect();
-        let num_channels: usize = found.iter().map(|part| part.channels.len()).sum();
+    /// Panics if a channel was never written.
+    pub fn read(&self, view: &View) -> Vec<ValueChannels> {
+        let inside =
+            self.0[view.buffer].iter().filter_map(|held| clip(held, view.channels.clone()));
+        let values: Vec<ValueChannels> = inside.map(|held| held.held).collect();
+        let num_channels: usize = values.iter().map(|value| value.channels.len()).sum();
         assert_eq!(num_channels, view.channels.len(), "channels written of {view:?}");
-        found
+        values
     }
 }
 
-/// What of a piece lies within channels of its buffer.
-fn clip(piece: &Piece, within: Range<usize>) -> Option<Piece> {
-    let start = piece.channels.start.max(within.start);
-    let end = piece.channels.end.min(within.end);
-    let shift = |at: usize| at - piece.channels.start + piece.part.channels.start;
-    (start < end).then(|| Piece {
+/// Restricts held channels to a range of the buffer's channels. Returns `None` if they do not overlap.
+fn clip(
+    HeldChannels { channels, held }: &HeldChannels,
+    within: Range<usize>,
+) -> Option<HeldChannels> {
+    let start = channels.start.max(within.start);
+    let end = channels.end.min(within.end);
+    let shift = |channel: usize| channel - channels.start + held.channels.start;
+    (start < end).then(|| HeldChannels {
         channels: start..end,
-        part: Part { channels: shift(start)..shift(end), ..piece.part.clone() },
+        held: ValueChannels { channels: shift(start)..shift(end), ..held.clone() },
     })
 }
 
@@ -85,27 +89,27 @@ mod tests {
         View { buffer: 0, channels }
     }
 
-    fn found(values: &Values, channels: Range<usize>) -> Vec<(String, Range<usize>)> {
-        let parts = values.read(&view(channels));
-        parts.into_iter().map(|part| (part.value, part.channels)).collect()
+    fn read(values: &BufferValues, channels: Range<usize>) -> Vec<(String, Range<usize>)> {
+        let held = values.read(&view(channels));
+        held.into_iter().map(|held| (held.value, held.channels)).collect()
     }
 
     #[test]
-    fn a_half_written_again_leaves_the_other_half_of_the_old_value() {
-        let mut values = Values::new(1);
+    fn channels_that_are_written_again_leave_the_others_of_the_old_value() {
+        let mut values = BufferValues::new(1);
         values.write(&view(0..8), "x");
         assert!(values.read(&view(0..8))[0].is_whole());
         values.write(&view(0..4), "y");
-        assert_eq!(found(&values, 0..8), [("y".into(), 0..4), ("x".into(), 4..8)]);
+        assert_eq!(read(&values, 0..8), [("y".into(), 0..4), ("x".into(), 4..8)]);
         values.write(&view(2..6), "z");
         let expected = [("y".into(), 1..2), ("z".into(), 0..4), ("x".into(), 6..7)];
-        assert_eq!(found(&values, 1..7), expected);
+        assert_eq!(read(&values, 1..7), expected);
     }
 
     #[test]
     #[should_panic(expected = "channels written")]
-    fn what_was_never_written_is_never_read() {
-        let mut values = Values::new(1);
+    fn channels_that_were_never_written_cannot_be_read() {
+        let mut values = BufferValues::new(1);
         values.write(&view(0..4), "x");
         values.read(&view(0..5));
     }
