@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use model_core::metrics::Settings;
 use model_core::{Bundle, LabelMap, NetworkSettings};
 use trainer_data::data_set::DataSet;
-use trainer_report::{Collector, Gray, HeldOut, REPORT, Report};
+use trainer_report::{Collector, GrayImage, HeldOut, REPORT, Report};
 use trainer_run::config::TrainConfig;
 use trainer_run::reporter::Silent;
 use trainer_run::run_folder::{BEST, Run};
@@ -45,9 +45,9 @@ fn train_and_report(folder: &Path) -> Report {
         let case = data_set.read(number).unwrap().case;
         if description.held_out.iter().any(|name| name == case.name()) {
             let reference = case.labels().unwrap();
-            let scan = &case.channels()[trainer_report::channel(&description.task)];
-            let gray = || Ok(Gray::of_volume(scan));
-            collector.add(case.name(), reference, &shifted(reference), gray).unwrap();
+            let scan = &case.channels()[trainer_report::pictured_channel(&description.task)];
+            let image = || Ok(GrayImage::from_volume(scan));
+            collector.add(case.name(), reference, &shifted(reference), image).unwrap();
         }
     }
     let (cases, pictures) = collector.finish();

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use model_core::metrics::Settings;
-use trainer_report::{Collector, Gray, HeldOut, NUM_PICTURES, REPORT, channel};
+use trainer_report::{Collector, GrayImage, HeldOut, NUM_PICTURES, REPORT, pictured_channel};
 use trainer_train::train::FinishedRun;
 use trainer_train::validate::RULE;
 
@@ -25,8 +25,9 @@ pub fn write(finished: &FinishedRun) -> Result<bool> {
     let mut collector = Collector::new(task, settings, NUM_PICTURES);
     let is_complete = finished.segment(|measured| {
         let case = &measured.case;
-        let gray = || Ok(Gray::of_input(&case.input, channel(task), &case.placement));
-        collector.add(measured.name, &measured.reference, &measured.predicted, gray)
+        let scan =
+            || Ok(GrayImage::from_input(&case.input, pictured_channel(task), &case.placement));
+        collector.add(measured.name, &measured.reference, &measured.predicted, scan)
     })?;
     if !is_complete {
         return Ok(false);

@@ -1,51 +1,51 @@
-//! The results of a run, case by case: all scores, and pictures of the worst cases only.
+//! Collects the results of a run case by case: the scores of all cases, and pictures of the worst.
 
 use anyhow::Result;
 use model_core::metrics::Settings;
 use model_core::{LabelMap, Task};
 
 use super::held_out::{CaseResult, Picture};
-use super::picture::{Gray, picture};
+use super::picture::{GrayImage, picture};
 
-/// Takes results one after the other.
+/// Collects the results of cases.
 pub struct Collector<'a> {
     task: &'a Task,
     settings: Settings,
     num_pictures: usize,
     cases: Vec<CaseResult>,
-    /// Mean Dice with the picture, the worst first.
+    /// The mean Dice and the picture of the worst cases, the worst first.
     worst: Vec<(f64, Picture)>,
 }
 
 impl<'a> Collector<'a> {
-    /// Keeps pictures of so many cases.
+    /// Returns a collector that keeps the pictures of `num_pictures` cases.
     pub fn new(task: &'a Task, settings: Settings, num_pictures: usize) -> Collector<'a> {
         Collector { task, settings, num_pictures, cases: Vec::new(), worst: Vec::new() }
     }
 
-    /// Scores a prediction, and pictures it over the scan's [`channel`] where it is among the worst
-    /// so far.
+    /// Scores a prediction. If it is among the worst so far, makes its picture over the scan's
+    /// [`pictured_channel`], which `scan` returns.
     ///
     /// # Errors
-    /// When the three are not on one grid; those of `gray`.
+    /// Errors if the scan and the two label maps are not on one grid. The errors of `scan`.
     pub fn add(
         &mut self,
         name: &str,
         reference: &LabelMap,
         predicted: &LabelMap,
-        gray: impl FnOnce() -> Result<Gray>,
+        scan: impl FnOnce() -> Result<GrayImage>,
     ) -> Result<()> {
         reference.grid().check_same(predicted.grid())?;
         let result = CaseResult::measure(name, predicted, reference, self.task, &self.settings);
-        let (task, shown) = (self.task, &self.task.channels[channel(self.task)]);
-        self.add_result(result, || picture(&gray()?, shown, reference, predicted, task))
+        let (task, channel) = (self.task, &self.task.channels[pictured_channel(self.task)]);
+        self.add_result(result, || picture(&scan()?, channel, reference, predicted, task))
     }
 
-    /// Takes a case's scores; the picture (caption and PNG) is made only where it is among the
-    /// worst so far.
+    /// Adds the scores of a case. `picture` returns a caption and a PNG; it is called only if the case
+    /// is among the worst so far.
     ///
     /// # Errors
-    /// Those of the picture.
+    /// The errors of `picture`.
     pub fn add_result(
         &mut self,
         result: CaseResult,
@@ -55,23 +55,24 @@ impl<'a> Collector<'a> {
         let dice = result.dice();
         self.cases.push(result);
         let Some(dice) = dice else { return Ok(()) };
-        let place = self.worst.partition_point(|(other, _)| *other <= dice);
-        if place < self.num_pictures {
+        let rank = self.worst.partition_point(|(other, _)| *other <= dice);
+        if rank < self.num_pictures {
             let (caption, png) = picture()?;
-            self.worst.insert(place, (dice, Picture { case, caption, png }));
+            self.worst.insert(rank, (dice, Picture { case, caption, png }));
             self.worst.truncate(self.num_pictures);
         }
         Ok(())
     }
 
-    /// All results in the order that they came, and the pictures, the worst case first.
+    /// Returns all results in the order of their addition, and the pictures, the worst case first.
     pub fn finish(self) -> (Vec<CaseResult>, Vec<Picture>) {
         (self.cases, self.worst.into_iter().map(|(_, picture)| picture).collect())
     }
 }
 
-/// The channel that shows most to the eye: FLAIR where there is one, else the first.
-pub fn channel(task: &Task) -> usize {
+/// Returns the number of the channel on which lesions are seen best: FLAIR if there is one, else the
+/// first.
+pub fn pictured_channel(task: &Task) -> usize {
     let is_flair = |name: &String| {
         let name = name.to_lowercase();
         name.contains("flair") || name == "t2f"
@@ -85,9 +86,9 @@ mod tests {
     use crate::held_out::RegionResult;
 
     #[test]
-    fn only_the_worst_cases_are_pictured() {
+    fn only_the_worst_cases_have_pictures() {
         let task = Task::builtin("brats2023").unwrap();
-        assert_eq!(channel(&task), 3);
+        assert_eq!(pictured_channel(&task), 3);
         let mut collector = Collector::new(&task, Settings::default(), 2);
         let mut num_pictured = 0;
         for (n, dice) in

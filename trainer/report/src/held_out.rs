@@ -1,4 +1,4 @@
-//! What a run's best weights do on the cases it did not train on: `held_out.json` in its folder.
+//! The results of a run's best weights on the held-out cases: `held_out.json` in the run's folder.
 
 use std::path::Path;
 
@@ -12,61 +12,61 @@ use serde::{Deserialize, Serialize};
 use trainer_run::files;
 use trainer_run::run_folder::HELD_OUT;
 
-/// The version that this code writes and reads.
+/// The version of the file format that this code writes and reads.
 pub const VERSION: u32 = 1;
-/// The largest file that is read: very many cases, and a few pictures.
+/// The largest file that is read. It has room for many thousands of cases and a few pictures.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// What was measured after training.
+/// The results after training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeldOut {
-    /// Version of this file's form.
+    /// The version of the file format.
     pub version: u32,
-    /// The step that the measured weights are of.
+    /// The step of the measured weights.
     pub steps: usize,
-    /// Whether these are the training cases themselves, since none are held out.
+    /// Whether the cases are the training cases, because no case was held out.
     pub are_training_cases: bool,
-    /// Whether these cases chose the weights, by the best of several validations.
+    /// Whether the best of several validations on these cases chose the weights.
     pub chose_weights: bool,
-    /// The rule for empty regions, by name.
+    /// The name of the rule for empty regions.
     pub empty_rule: String,
-    /// The tolerance of NSD, where it was measured.
+    /// The tolerance of NSD, if NSD was measured.
     pub nsd_tolerance_mm: Option<f64>,
-    /// What it was trained on.
+    /// The device that trained the network.
     pub device: String,
-    /// The most memory that was held at once, where it is known.
+    /// The peak memory, if it is known.
     pub peak_bytes: Option<u64>,
-    /// Each case's scores.
+    /// The scores of each case.
     pub cases: Vec<CaseResult>,
     /// Pictures of the worst cases, the worst first.
     pub pictures: Vec<Picture>,
 }
 
-/// A case's scores.
+/// The scores of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseResult {
     /// The case's name.
     pub name: String,
-    /// Scores of each region, in the task's order.
+    /// The scores of each region, in the task's order.
     pub regions: Vec<RegionResult>,
-    /// What a user should know about the scan's geometry, a sentence each.
+    /// Warnings about the scan's geometry, each a sentence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// A region's scores in a case; none where the rule for empty regions gives none, or where it was
-/// not measured.
+/// The scores of a region in a case. A score is `None` if it was not measured, or if the rule for empty
+/// regions defines none.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct RegionResult {
     /// Dice.
     pub dice: Option<f64>,
     /// The 95th percentile of the surface distances.
     pub hd95_mm: Option<f64>,
-    /// Normalised surface Dice.
+    /// Normalized surface Dice.
     pub nsd: Option<f64>,
-    /// Volume that is predicted.
+    /// The volume of the prediction.
     pub predicted_ml: f64,
-    /// Volume of the reference.
+    /// The volume of the reference.
     pub reference_ml: f64,
 }
 
@@ -75,27 +75,27 @@ pub struct RegionResult {
 pub struct Picture {
     /// The case's name.
     pub case: String,
-    /// What it shows, in a sentence.
+    /// The description of the picture.
     pub caption: String,
-    /// A PNG file's bytes; in JSON as base64.
+    /// The bytes of a PNG file. JSON holds them as base64.
     #[serde(with = "as_base64")]
     pub png: Vec<u8>,
 }
 
 impl HeldOut {
-    /// Writes the file whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
-    /// When the folder cannot be written to.
+    /// Errors if the folder cannot be written to.
     pub fn save(&self, run: &Path) -> Result<()> {
         let json = serde_json::to_string_pretty(self).expect("results are plain data");
         files::write(&run.join(HELD_OUT), json.as_bytes())
     }
 
-    /// Reads the file of a run on this task; none where the run has not come so far.
+    /// Reads the file of a run on this task. Returns `None` if the training has not ended.
     ///
     /// # Errors
-    /// When it cannot be read, or is of another version or task.
+    /// Errors if the file cannot be read, or is of another version or task.
     pub fn find(run: &Path, task: &Task) -> Result<Option<HeldOut>> {
         let file = run.join(HELD_OUT);
         if !file.exists() {
@@ -123,14 +123,17 @@ impl HeldOut {
             );
         }
         for Picture { case, png, .. } in &held_out.pictures {
-            ensure!(super::picture::size(png).is_some(), "expected a PNG as the picture of {case}");
+            ensure!(
+                super::picture::png_size(png).is_some(),
+                "expected a PNG as the picture of {case}"
+            );
         }
         Ok(held_out)
     }
 
-    /// A summary of a score over the cases, by region.
-    pub fn summary(&self, region: usize, of: impl Fn(&RegionResult) -> Option<f64>) -> Summary {
-        let scores = self.cases.iter().map(|case| of(&case.regions[region]).unwrap_or(f64::NAN));
+    /// Returns the summary of a region's score over the cases.
+    pub fn summary(&self, region: usize, score: impl Fn(&RegionResult) -> Option<f64>) -> Summary {
+        let scores = self.cases.iter().map(|case| score(&case.regions[region]).unwrap_or(f64::NAN));
         Summary::from_scores(&scores.collect::<Vec<f64>>())
     }
 }
@@ -139,7 +142,7 @@ impl CaseResult {
     /// Scores a prediction.
     ///
     /// # Panics
-    /// When the two are not on one grid.
+    /// Panics if the two label maps are not on one grid.
     pub fn measure(
         name: &str,
         predicted: &LabelMap,
@@ -165,7 +168,7 @@ impl CaseResult {
         }
     }
 
-    /// The mean of its regions' Dice; none where no region has a score.
+    /// Returns the mean Dice of the regions, or `None` if no region has a score.
     pub fn dice(&self) -> Option<f64> {
         let scores: Vec<f64> = self.regions.iter().filter_map(|region| region.dice).collect();
         (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64)
@@ -191,7 +194,7 @@ mod as_base64 {
 mod tests {
     use super::*;
 
-    /// As version 1 writes it.
+    /// A file of version 1.
     const JSON: &str = r#"{"version": 1, "steps": 2000, "are_training_cases": false,
         "chose_weights": true, "empty_rule": "brats2023", "nsd_tolerance_mm": null,
         "device": "cpu", "peak_bytes": 1048576,
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn results_that_do_not_fit_are_refused() {
+    fn results_of_another_version_or_task_are_refused() {
         let picture = r#""pictures": [{"case": "a", "caption": "", "png": "PHNjcmlwdD4="}]"#;
         let cases = [
             (JSON.replace("\"version\": 1", "\"version\": 2"), "expected version 1, found 2"),

@@ -1,4 +1,4 @@
-//! The page around the report's sections.
+//! The HTML page with the report's sections.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,8 +12,8 @@ use trainer_run::files::outputs::REPORT_MARK;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("sort.js");
 
-/// A text as it stands in HTML, between tags or in a quoted attribute. Names come from files, so
-/// anything can stand in them.
+/// Escapes a text for HTML, between tags or in a quoted attribute. Names come from files, so they may
+/// contain anything.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -23,7 +23,8 @@ pub fn escape(text: &str) -> String {
             '>' => out += "&gt;",
             '"' => out += "&quot;",
             '\'' => out += "&#39;",
-            // HTML has no others, and marks that turn the direction of text would reach beyond.
+            // HTML allows no other control characters. Marks of text direction would affect the text
+            // that follows.
             '\n' | '\t' => out.push(character),
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
             character if character.is_control() => out.push('\u{fffd}'),
@@ -33,27 +34,27 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// The whole page. Its policy forbids to load anything, and to run any script but its own.
+/// Returns the page. Its security policy forbids loading anything, and any script except its own.
 pub(super) fn page(report: &Report) -> String {
     let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
     let policy = format!(
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{hash}'"
     );
-    let all: Vec<(&str, &str, String)> = [
-        ("result", "Result", sections::result(report)),
-        ("curves", "Curves", sections::curves(report)),
+    let sections: Vec<(&str, &str, String)> = [
+        ("result", "Result", Some(sections::result(report))),
+        ("curves", "Curves", Some(sections::curves(report))),
         ("cases", "Cases", sections::cases(report)),
         ("worst", "Worst cases", sections::worst(report)),
-        ("training", "What was trained", sections::training(report)),
-        ("data", "Data", sections::data(report)),
-        ("machine", "Time and machine", sections::machine(report)),
+        ("training", "What was trained", Some(sections::training(report))),
+        ("data", "Data", Some(sections::data(report))),
+        ("machine", "Time and machine", Some(sections::machine(report))),
     ]
     .into_iter()
-    .filter(|(_, _, body)| !body.is_empty())
+    .filter_map(|(id, title, body)| Some((id, title, body?)))
     .collect();
-    let links = all.iter().map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a>"));
+    let links = sections.iter().map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a>"));
     let links = links.collect::<String>();
-    let bodies = all.iter().map(|(id, title, body)| {
+    let bodies = sections.iter().map(|(id, title, body)| {
         format!("<section id=\"{id}\">\n<h2>{title}</h2>\n{body}</section>\n")
     });
     let bodies = bodies.collect::<String>();
@@ -73,15 +74,15 @@ pub(super) fn page(report: &Report) -> String {
     )
 }
 
-/// The regions' colors by day and by night.
+/// Returns the style of the regions: their colors in the light and the dark mode, and their dashes.
 fn colors(report: &Report) -> String {
     let regions = &report.run.task.regions;
-    let of = |background| -> String {
+    let css_colors = |background| -> String {
         let color = |n: usize| css(legible(regions[n].color, background));
         (0..regions.len()).map(|n| format!("--r{n}: {}; ", color(n))).collect()
     };
-    let [light, dark] = BACKGROUNDS.map(of);
-    // On paper it is always day.
+    let [light, dark] = BACKGROUNDS.map(css_colors);
+    // Prints always have the light mode.
     let mut out = format!(
         ":root {{ {light}}}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark}}} }}\n"
     );
@@ -91,7 +92,7 @@ fn colors(report: &Report) -> String {
     out
 }
 
-/// Curves are told apart by more than their color.
+/// Dash patterns, which distinguish curves in addition to their colors.
 const DASHES: [&str; 4] = ["none", "7 3", "2 3", "9 3 2 3"];
 
 #[cfg(test)]
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_can_leave_its_place() {
+    fn escaped_text_cannot_end_its_element() {
         let hostile = "</td><script>alert('x')</script>\" onload=\"y & \u{202e}\u{7}";
         let text = escape(hostile);
         assert!(!text.contains(['<', '>', '"', '\'', '\u{202e}', '\u{7}']), "{text}");
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_style_and_the_script_name_nothing_outside_of_the_page() {
+    fn the_style_and_the_script_refer_to_nothing_outside_the_page() {
         for text in [STYLE, SCRIPT] {
             let found = ["http", "url(", "import", "src", "</"].iter().find(|w| text.contains(**w));
             assert_eq!(found, None);

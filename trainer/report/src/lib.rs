@@ -1,8 +1,8 @@
-//! The report of a training, `report.html`, one file that loads nothing else.
+//! The report of a training run: `report.html`, a single file that loads nothing.
 //!
-//! The command collects each case's result in a [`Collector`] at the end of a training, saves them as
-//! [`HeldOut`] in the run's folder, and calls [`write()`]. The report can be written again from the
-//! folder alone.
+//! At the end of a training, the command passes the result of each case to a [`Collector`], saves the
+//! collected results as [`HeldOut`] in the run's folder, and calls [`write()`]. The report can be
+//! written again from the folder alone.
 
 use std::path::{Path, PathBuf};
 
@@ -20,23 +20,23 @@ mod html;
 mod picture;
 mod sections;
 
-pub use collect::{Collector, channel};
+pub use collect::{Collector, pictured_channel};
 pub use held_out::{CaseResult, HeldOut, Picture, RegionResult, VERSION};
 pub use html::escape;
-pub use picture::{Gray, picture};
+pub use picture::{GrayImage, picture};
 pub use trainer_run::run_folder::{HELD_OUT, REPORT};
 
-/// How many of the worst cases are pictured.
+/// The number of the worst cases that have a picture.
 pub const NUM_PICTURES: usize = 5;
 
-/// All that a report says.
+/// The content of a report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// What was trained on what.
+    /// The run's settings, task and cases.
     pub run: Run,
-    /// How it went.
+    /// The metrics of the steps and validations.
     pub history: History,
-    /// What came of it; none before the end of the training.
+    /// The results on cases, or `None` before the end of the training.
     pub held_out: Option<HeldOut>,
 }
 
@@ -44,25 +44,24 @@ impl Report {
     /// Reads a run's folder.
     ///
     /// # Errors
-    /// When it holds no run, or a file of it cannot be used.
-    pub fn read(run: &Path) -> Result<Report> {
-        let folder = run;
+    /// Errors if the folder holds no run, or if one of its files cannot be used.
+    pub fn read(folder: &Path) -> Result<Report> {
         let run = Run::read(folder)?;
         let history = History::read(folder)?;
         let held_out = HeldOut::find(folder, &run.task)?;
         Ok(Report { run, history, held_out })
     }
 
-    /// The report as a page that loads nothing: same report, same bytes.
+    /// Returns the HTML page. Equal reports give equal bytes.
     pub fn to_html(&self) -> String {
         html::page(self)
     }
 }
 
-/// Writes the report of a run's folder, there or to another file, and says where.
+/// Writes the report of a run's folder, to `out` or into the folder. Returns the file's path.
 ///
 /// # Errors
-/// When the run cannot be read, or the file cannot be written.
+/// Errors if the run cannot be read, or if the file cannot be written.
 pub fn write(run: &Path, out: Option<&Path>) -> Result<PathBuf> {
     let out = out.map_or_else(|| run.join(REPORT), Path::to_path_buf);
     outputs::prepare("report", Output::Report, &out)?;

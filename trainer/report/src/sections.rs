@@ -1,4 +1,5 @@
-//! The report's sections, each a function from the report to HTML; an empty text leaves it out.
+//! The report's sections. Each is a function from the report to HTML, which returns `None` if the
+//! report lacks the section.
 
 use super::Report;
 use super::html::escape;
@@ -13,17 +14,17 @@ pub(super) use curves::curves;
 pub(super) use result::result;
 pub(super) use settings::{data, machine, title, training};
 
-/// Absence of a number.
-const NONE: &str = "–";
+/// The text for a missing number.
+const MISSING: &str = "–";
 
-/// A region's name after a mark of its color.
-fn region(report: &Report, n: usize) -> String {
+/// Formats a region's name after a swatch of its color.
+fn region_name(report: &Report, n: usize) -> String {
     let name = escape(&report.run.task.regions[n].name);
     format!("<span class=\"swatch r{n}\"></span>{name}")
 }
 
-/// What the scored cases are.
-fn whose(report: &Report) -> &'static str {
+/// Returns the kind of the scored cases: "held-out" or "training".
+fn case_kind(report: &Report) -> &'static str {
     match &report.held_out {
         Some(held_out) if held_out.are_training_cases => "training",
         None if report.run.held_out.is_empty() => "training",
@@ -31,31 +32,36 @@ fn whose(report: &Report) -> &'static str {
     }
 }
 
+/// Formats a Dice.
 fn dice(value: f64) -> String {
     number(value, 3)
 }
 
+/// Formats a number, or [`MISSING`] if it is not finite.
 fn number(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
-        return NONE.into();
+        return MISSING.into();
     }
     let text = format!("{value:.decimals$}");
-    // What rounds to nothing has no sign.
-    let is_nothing = text.chars().all(|c| matches!(c, '-' | '0' | '.'));
-    if is_nothing { text.replace('-', "") } else { text }
+    // A number that rounds to 0 has no sign.
+    let is_zero = text.chars().all(|c| matches!(c, '-' | '0' | '.'));
+    if is_zero { text.replace('-', "") } else { text }
 }
 
+/// Formats a volume.
 fn ml(value: f64) -> String {
     number(value, if value.abs() < 10.0 { 2 } else { 1 })
 }
 
-/// A list of names and values; the values are HTML.
-fn list(entries: &[(&str, String)]) -> String {
-    let entry = |(name, value): &(&str, String)| format!("<dt>{name}</dt><dd>{value}</dd>\n");
-    let filled = entries.iter().filter(|(_, value)| !value.is_empty());
-    format!("<dl>\n{}</dl>\n", filled.map(entry).collect::<String>())
+/// Formats a list of names and values. The values are HTML; entries without a value are left out.
+fn list(entries: &[(&str, Option<String>)]) -> String {
+    let entry = |(name, value): &(&str, Option<String>)| {
+        Some(format!("<dt>{name}</dt><dd>{}</dd>\n", value.as_ref()?))
+    };
+    format!("<dl>\n{}</dl>\n", entries.iter().filter_map(entry).collect::<String>())
 }
 
+/// Formats a number of things.
 fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }

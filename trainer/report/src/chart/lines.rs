@@ -1,46 +1,46 @@
-//! Curves over the steps of a run.
+//! Line charts over the steps of a run.
 
 use super::{Scale, grouped, line, short, text};
 use crate::html::escape;
 
-/// The drawing's own units; the page scales it.
+/// Width and height in the drawing's units. The page scales the drawing.
 const SIZE: [f64; 2] = [460.0, 236.0];
-/// The frame of the curves: left, top, right, bottom.
+/// The plot area: left, top, right, bottom.
 const FRAME: [f64; 4] = [50.0, 10.0, 442.0, 208.0];
-/// No more points are drawn than the eye can part.
-const MOST_POINTS: usize = 400;
-/// Columns that tell their values when they are pointed at.
-const MOST_HOVERS: usize = 100;
+/// The largest number of points that are drawn. More cannot be distinguished.
+const MAX_POINTS: usize = 400;
+/// The largest number of columns that show their values under the mouse pointer.
+const MAX_HOVER_COLUMNS: usize = 100;
 
 /// A chart of one or several curves.
 pub(crate) struct LineChart<'a> {
     pub title: &'a str,
-    /// Steps at the right end.
+    /// The step at the right end.
     pub steps: usize,
     pub series: Vec<Series>,
-    /// The range of the values, where it is fixed.
+    /// The fixed range of the values, if there is one.
     pub range: Option<[f64; 2]>,
-    /// Whether values above 0 may be drawn on a scale of equal ratios.
+    /// Whether values above 0 may have a logarithmic scale.
     pub may_be_log: bool,
-    /// A step that is marked, and how.
+    /// A marked step and its label.
     pub mark: Option<(usize, &'a str)>,
 }
 
 /// A curve.
 pub(crate) struct Series {
     pub name: String,
-    /// Of the style; `r0`, `r1` … are the regions'.
+    /// The CSS class. `r0`, `r1` … are those of the regions.
     pub class: String,
     /// Steps and values.
     pub points: Vec<(usize, f64)>,
-    /// Whether a smoothed curve goes over a fainter one.
+    /// Whether a smoothed curve is drawn over a faint one.
     pub is_noisy: bool,
-    /// Whether each point gets a dot.
+    /// Whether each point has a dot.
     pub has_dots: bool,
 }
 
 impl LineChart<'_> {
-    /// The chart; none without any point.
+    /// Returns the chart, or `None` if there is no point.
     pub(crate) fn svg(&self) -> Option<String> {
         let values = || self.series.iter().flat_map(|series| series.points.iter().map(|p| p.1));
         let low = values().fold(f64::INFINITY, f64::min);
@@ -64,51 +64,52 @@ impl LineChart<'_> {
             escape(&self.describe())
         );
         for (value, label) in y.ticks(5.0) {
-            let at = y.place(value);
-            out += &line("grid", [left, at], [right, at]);
-            out += &text("y", [left - 7.0, at + 4.0], &label);
+            let position = y.position(value);
+            out += &line("grid", [left, position], [right, position]);
+            out += &text("y", [left - 7.0, position + 4.0], &label);
         }
         for (value, label) in x.ticks(6.0) {
-            out += &text("x", [x.place(value), bottom + 17.0], &label);
+            out += &text("x", [x.position(value), bottom + 17.0], &label);
         }
         out += &line("axis", [left, bottom], [right, bottom]);
         if let Some((step, label)) = self.mark {
-            let at = x.place(step as f64);
-            out += &line("mark", [at, top], [at, bottom]);
-            let is_right = at > (left + right) / 2.0;
+            let position = x.position(step as f64);
+            out += &line("mark", [position, top], [position, bottom]);
+            let is_right = position > (left + right) / 2.0;
             let (class, shift) = if is_right { ("mark-end", -5.0) } else { ("mark-start", 5.0) };
-            out += &text(class, [at + shift, top + 11.0], label);
+            out += &text(class, [position + shift, top + 11.0], label);
         }
         self.series.iter().for_each(|series| out += &series.curve(&x, &y));
-        out += &self.hovers(&x, &y);
+        out += &self.hover_columns(&x, &y);
         Some(out + "</svg>")
     }
 
-    /// The chart in words, for who cannot see it.
+    /// Describes the chart in words, for screen readers.
     fn describe(&self) -> String {
-        let of = |series: &Series| {
+        let describe = |series: &Series| {
             let ((first, from), (last, to)) = (*series.points.first()?, *series.points.last()?);
             let (from, to) = (short(from), short(to));
             Some(format!("{} from {from} at step {first} to {to} at step {last}", series.name))
         };
-        let curves: Vec<String> = self.series.iter().filter_map(of).collect();
+        let curves: Vec<String> = self.series.iter().filter_map(describe).collect();
         format!("{}: {}", self.title, curves.join("; "))
     }
 
-    /// Columns that tell, when they are pointed at, what the curves are there.
-    fn hovers(&self, x: &Scale, y: &Scale) -> String {
+    /// Returns the columns that show the curves' values under the mouse pointer.
+    fn hover_columns(&self, x: &Scale, y: &Scale) -> String {
         let Some(first) = self.series.iter().find(|series| !series.points.is_empty()) else {
             return String::new();
         };
-        let stride = first.points.len().div_ceil(MOST_HOVERS);
+        let stride = first.points.len().div_ceil(MAX_HOVER_COLUMNS);
         let picked: Vec<usize> = (0..first.points.len()).step_by(stride).collect();
         let [left, top, right, bottom] = FRAME;
-        let places: Vec<f64> = picked.iter().map(|&n| x.place(first.points[n].0 as f64)).collect();
+        let position = |&n: &usize| x.position(first.points[n].0 as f64);
+        let positions: Vec<f64> = picked.iter().map(position).collect();
         let mut out = String::new();
         for (n, &point) in picked.iter().enumerate() {
-            let at = places[n];
-            let from = if n == 0 { left } else { (places[n - 1] + at) / 2.0 };
-            let to = places.get(n + 1).map_or(right, |next| (at + next) / 2.0);
+            let middle = positions[n];
+            let from = if n == 0 { left } else { (positions[n - 1] + middle) / 2.0 };
+            let to = positions.get(n + 1).map_or(right, |next| (middle + next) / 2.0);
             let step = first.points[point].0;
             let mut title = format!("step {}", grouped(step as f64, 0));
             let mut dots = String::new();
@@ -117,9 +118,10 @@ impl LineChart<'_> {
                 let Some(&(_, value)) = value else { continue };
                 title += &format!("\n{}: {}", series.name, short(value));
                 let class = &series.class;
-                let y = y.place(value);
-                dots +=
-                    &format!("<circle class=\"{class}\" cx=\"{at:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>");
+                let y = y.position(value);
+                dots += &format!(
+                    "<circle class=\"{class}\" cx=\"{middle:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>"
+                );
             }
             out += &format!(
                 "<g class=\"hover\"><rect x=\"{from:.1}\" y=\"{top}\" width=\"{:.1}\" \
@@ -134,12 +136,13 @@ impl LineChart<'_> {
 }
 
 impl Series {
+    /// Draws the curve.
     fn curve(&self, x: &Scale, y: &Scale) -> String {
         let path = |class: &str, points: &[(f64, f64)]| {
             let mut d = String::new();
             for (n, &(step, value)) in points.iter().enumerate() {
                 let letter = if n == 0 { 'M' } else { 'L' };
-                d += &format!("{letter}{:.1} {:.1}", x.place(step), y.place(value));
+                d += &format!("{letter}{:.1} {:.1}", x.position(step), y.position(value));
             }
             format!("<path class=\"curve {class}\" d=\"{d}\"/>")
         };
@@ -152,10 +155,10 @@ impl Series {
         } else {
             out += &path(class, &points);
         }
-        // A single point makes no line.
+        // A single point has no line.
         if (self.has_dots && points.len() <= 60) || points.len() == 1 {
             for (step, value) in points {
-                let (cx, cy) = (x.place(step), y.place(value));
+                let (cx, cy) = (x.position(step), y.position(value));
                 out +=
                     &format!("<circle class=\"{class}\" cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2.6\"/>");
             }
@@ -164,7 +167,7 @@ impl Series {
     }
 }
 
-/// A mean over neighbors, a twentieth of the points to either side and fewer at the ends.
+/// Returns the running mean over a twentieth of the points on each side, or fewer at the ends.
 fn smoothed(points: &[(usize, f64)]) -> Vec<(usize, f64)> {
     let mut sums = vec![0.0];
     points.iter().for_each(|point| sums.push(sums[sums.len() - 1] + point.1));
@@ -175,13 +178,13 @@ fn smoothed(points: &[(usize, f64)]) -> Vec<(usize, f64)> {
     points.iter().enumerate().map(|(n, point)| (point.0, mean(n))).collect()
 }
 
-/// As many points as can be drawn: of each group the least and the largest value, so that peaks
-/// stay.
+/// Reduces the points to at most [`MAX_POINTS`]: the lowest and the highest of each group, so that
+/// peaks remain.
 fn thinned(points: &[(usize, f64)]) -> Vec<(f64, f64)> {
-    if points.len() <= MOST_POINTS {
+    if points.len() <= MAX_POINTS {
         return points.iter().map(|&(step, value)| (step as f64, value)).collect();
     }
-    let groups = points.chunks(points.len().div_ceil(MOST_POINTS / 2));
+    let groups = points.chunks(points.len().div_ceil(MAX_POINTS / 2));
     groups
         .flat_map(|group| {
             let by_value = |a: &&(usize, f64), b: &&(usize, f64)| a.1.total_cmp(&b.1);
@@ -198,11 +201,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_history_is_thinned_and_keeps_its_peaks() {
+    fn a_long_history_is_thinned_but_keeps_its_peaks() {
         let mut points: Vec<(usize, f64)> = (1..=100_000).map(|n| (n, 1.0)).collect();
         points[77_777].1 = 9.0;
         let thin = thinned(&points);
-        assert!(thin.len() <= MOST_POINTS && thin.contains(&(77_778.0, 9.0)), "{}", thin.len());
+        assert!(thin.len() <= MAX_POINTS && thin.contains(&(77_778.0, 9.0)), "{}", thin.len());
         let smooth = smoothed(&points);
         assert!(smooth.len() == points.len() && smooth[77_777].1 < 1.01);
         let straight: Vec<(usize, f64)> = (0..50).map(|n| (n, n as f64)).collect();
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chart_tells_its_values_and_is_none_without_any() {
+    fn a_chart_describes_its_values_and_needs_at_least_one() {
         let series = |points: &[(usize, f64)]| Series {
             name: "loss <&>".into(),
             class: "main".into(),

@@ -1,58 +1,59 @@
-//! A scan as the eye sees it: one channel in 256 shades, on the scan's own grid.
+//! A channel of a scan as an image in 256 shades, on the scan's own grid.
 
 use model_core::{Grid, Input, Placement, Volume};
 
-/// Intensities from black to white.
+/// An image in 256 shades, from black to white.
 #[derive(Debug, Clone)]
-pub struct Gray {
-    /// Where the voxels lie.
+pub struct GrayImage {
+    /// The scan's grid.
     pub grid: Grid,
-    /// Shades, i fastest.
+    /// The shades, `[k][j][i]`.
     pub voxels: Vec<u8>,
 }
 
-/// The darkest and the brightest part of the voxels that are shown as black and as white.
-const TAILS: f64 = 0.005;
-/// No more voxels than these are sorted.
+/// The share of the voxels that is shown as black, and the share that is shown as white.
+const TAIL_SHARE: f64 = 0.005;
+/// The largest number of voxels that are sorted to find percentiles.
 const MAX_SORTED: usize = 1 << 20;
 
-impl Gray {
-    /// A channel as it came.
-    pub fn of_volume(volume: &Volume) -> Gray {
-        Gray { grid: volume.grid().clone(), voxels: shades(volume.values()) }
+impl GrayImage {
+    /// Returns the image of a channel.
+    pub fn from_volume(volume: &Volume) -> GrayImage {
+        GrayImage { grid: volume.grid().clone(), voxels: shades(volume.values()) }
     }
 
-    /// A channel of a network's input, back on the scan's grid; black outside of what the network
-    /// saw.
+    /// Returns the image of a channel of a network's input, on the scan's grid. It is black outside the
+    /// input.
     ///
     /// # Panics
-    /// When the input has no such channel.
-    pub fn of_input(input: &Input, channel: usize, placement: &Placement) -> Gray {
+    /// Panics if the input has no such channel.
+    pub fn from_input(input: &Input, channel: usize, placement: &Placement) -> GrayImage {
         let num_voxels: usize = input.dims.iter().product();
         let values = &input.values[channel * num_voxels..][..num_voxels];
         let shades: Vec<f32> = shades(values).into_iter().map(f32::from).collect();
-        // A cast takes what interpolation rounds above 255 for 255.
+        // The cast saturates if interpolation rounds above 255.
         let restored = placement.restore_image(&shades, 0.0).into_iter();
-        Gray {
+        GrayImage {
             grid: placement.source().clone(),
             voxels: restored.map(|shade| shade.round() as u8).collect(),
         }
     }
 }
 
-/// From 0 to 255 between two percentiles of those voxels that are not background, which is the
-/// least of all values.
+/// Maps values to shades, from 0 to 255 between two percentiles of the foreground. The background is
+/// the lowest value.
 fn shades(values: &[f32]) -> Vec<u8> {
-    let least = values.iter().copied().filter(|v| v.is_finite()).fold(f32::INFINITY, f32::min);
+    let background = values.iter().copied().filter(|v| v.is_finite()).fold(f32::INFINITY, f32::min);
     let step = values.len().div_ceil(MAX_SORTED).max(1);
-    let inside = values.iter().step_by(step).copied().filter(|v| v.is_finite() && *v > least);
-    let mut sorted: Vec<f32> = inside.collect();
+    let foreground =
+        values.iter().step_by(step).copied().filter(|v| v.is_finite() && *v > background);
+    let mut sorted: Vec<f32> = foreground.collect();
     sorted.sort_by(f32::total_cmp);
     let Some(last) = sorted.len().checked_sub(1) else { return vec![0; values.len()] };
-    let at = |part: f64| sorted[(part * last as f64).round() as usize];
-    let (low, high) = (at(TAILS), at(1.0 - TAILS));
-    // Where all are equal, what is not background is white.
-    let (low, high) = if high > low { (low, high) } else { (least, high) };
+    let at = |share: f64| sorted[(share * last as f64).round() as usize];
+    let (low, high) = (at(TAIL_SHARE), at(1.0 - TAIL_SHARE));
+    // If the foreground has one value, it is white.
+    let (low, high) = if high > low { (low, high) } else { (background, high) };
     let shade = |value: f32| (255.0 * (value - low) / (high - low)).clamp(0.0, 255.0) as u8;
     // A cast of NaN is 0.
     values.iter().map(|&value| shade(value)).collect()
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outliers_and_background_do_not_set_the_window() {
+    fn outliers_and_background_do_not_change_the_shades() {
         let mut values: Vec<f32> = (0..1000).map(|n| 100.0 + n as f32 / 10.0).collect();
         values.extend([-1000.0, 1e9, f32::NAN]);
         let shades = shades(&values);
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn flat_scans_have_shades_too() {
+    fn scans_of_one_or_two_values_have_shades() {
         assert_eq!(shades(&[0.0, 3.0, 3.0]), [0, 255, 255]);
         assert_eq!(shades(&[2.0; 3]), [0; 3]);
         assert_eq!(shades(&[]), [0u8; 0]);

@@ -1,91 +1,103 @@
-//! Slices of a case in the radiological convention: the patient's right on the left.
+//! Slices of a case in the radiological convention: the patient's right is on the left.
 
 use model_core::{LabelMap, Orientation};
 
-use super::Gray;
+use super::GrayImage;
 
-/// A plane of a case as the screen shows it, from its upper left corner.
+/// A plane of a case. Its pixels are ordered from the upper left corner of the screen.
 pub(super) struct Slice {
     pub(super) name: &'static str,
-    /// What lies on the left, on the right, above, below.
+    /// The directions on the left, on the right, above and below.
     pub(super) letters: [char; 4],
-    /// Where it lies: from 0, and of how many.
-    pub(super) place: (usize, usize),
+    /// The slice's index along its normal, from 0.
+    pub(super) index: usize,
+    /// The number of slices along the normal.
+    pub(super) count: usize,
     pub(super) width: usize,
     pub(super) height: usize,
-    /// Millimetres of a voxel across and down.
+    /// The spacing across and down.
     pub(super) spacing_mm: [f64; 2],
-    pub(super) gray: Vec<u8>,
+    pub(super) shades: Vec<u8>,
     pub(super) reference: Vec<u8>,
     pub(super) predicted: Vec<u8>,
 }
 
-/// The plane's name, its normal, what runs across and what down (of right, front, top), letters.
-const VIEWS: [(&str, usize, [usize; 2], [char; 4]); 3] = [
-    ("axial", 2, [0, 1], ['R', 'L', 'A', 'P']),
-    ("coronal", 1, [0, 2], ['R', 'L', 'S', 'I']),
-    ("sagittal", 0, [1, 2], ['A', 'P', 'S', 'I']),
+/// A view of a case. Axes are numbered right, front, top.
+struct View {
+    name: &'static str,
+    normal: usize,
+    across: usize,
+    down: usize,
+    letters: [char; 4],
+}
+
+const VIEWS: [View; 3] = [
+    View { name: "axial", normal: 2, across: 0, down: 1, letters: ['R', 'L', 'A', 'P'] },
+    View { name: "coronal", normal: 1, across: 0, down: 2, letters: ['R', 'L', 'S', 'I'] },
+    View { name: "sagittal", normal: 0, across: 1, down: 2, letters: ['A', 'P', 'S', 'I'] },
 ];
 
-/// The axial, coronal and sagittal slice where most voxels disagree, where none do those with most
-/// of the reference, else the middle ones; and which of the three it was.
+/// Returns an axial, a coronal and a sagittal slice, and a description of their choice: the slices
+/// with most disagreeing voxels, else those with most of the reference, else the middle ones.
 pub(super) fn slices(
-    gray: &Gray,
+    scan: &GrayImage,
     reference: &LabelMap,
     predicted: &LabelMap,
 ) -> ([Slice; 3], &'static str) {
-    let (grid, orientation) = (&gray.grid, gray.grid.orientation());
+    let (grid, orientation) = (&scan.grid, scan.grid.orientation());
     let dims = orientation.canonical_dims(grid.dims);
     let spacing = grid.world_from_voxel.spacing_mm();
     let spacing_mm = orientation.axes.map(|axis| spacing[axis]);
     let differ = |n: usize| reference.labels()[n] != predicted.labels()[n];
-    let (places, why) = most(grid.dims, &orientation, differ)
-        .map(|places| (places, "where most voxels disagree"))
+    let (indices, choice) = largest_slices(grid.dims, &orientation, differ)
+        .map(|indices| (indices, "where most voxels disagree"))
         .or_else(|| {
-            let places = most(grid.dims, &orientation, |n| reference.labels()[n] != 0)?;
-            Some((places, "where the reference is largest"))
+            let is_labeled = |n: usize| reference.labels()[n] != 0;
+            let indices = largest_slices(grid.dims, &orientation, is_labeled)?;
+            Some((indices, "where the reference is largest"))
         })
         .unwrap_or((dims.map(|n| n / 2), "in the middle"));
-    let slice = |(name, normal, [across, down], letters): (_, usize, [usize; 2], _)| {
+    let slice = |View { name, normal, across, down, letters }: View| {
         let (width, height) = (dims[across], dims[down]);
         let mut voxels = Vec::with_capacity(width * height);
         for y in 0..height {
             for x in 0..width {
-                // Screens run from the patient's right, from the front and from the top.
-                let mut canonical = places;
+                // Pixels run from the patient's right, from the front and from the top.
+                let mut canonical = indices;
                 (canonical[across], canonical[down]) = (width - 1 - x, height - 1 - y);
                 voxels.push(grid.index(orientation.source_voxel(grid.dims, canonical)));
             }
         }
-        let of = |values: &[u8]| voxels.iter().map(|&voxel| values[voxel]).collect();
+        let pixels = |values: &[u8]| voxels.iter().map(|&voxel| values[voxel]).collect();
         Slice {
             name,
             letters,
-            place: (places[normal], dims[normal]),
+            index: indices[normal],
+            count: dims[normal],
             width,
             height,
             spacing_mm: [spacing_mm[across], spacing_mm[down]],
-            gray: of(&gray.voxels),
-            reference: of(reference.labels()),
-            predicted: of(predicted.labels()),
+            shades: pixels(&scan.voxels),
+            reference: pixels(reference.labels()),
+            predicted: pixels(predicted.labels()),
         }
     };
-    (VIEWS.map(slice), why)
+    (VIEWS.map(slice), choice)
 }
 
-/// For each of the world's axes the slice across it with most voxels that count; none where none
-/// does.
-fn most(
+/// Returns, for right, front and top, the slice with most voxels that satisfy the predicate. Returns
+/// `None` if no voxel does.
+fn largest_slices(
     dims: [usize; 3],
     orientation: &Orientation,
-    counts: impl Fn(usize) -> bool,
+    predicate: impl Fn(usize) -> bool,
 ) -> Option<[usize; 3]> {
     let mut totals = dims.map(|n| vec![0u32; n]);
     let mut voxel = 0;
     for k in 0..dims[2] {
         for j in 0..dims[1] {
             for i in 0..dims[0] {
-                if counts(voxel) {
+                if predicate(voxel) {
                     [i, j, k].iter().zip(&mut totals).for_each(|(&at, total)| total[at] += 1);
                 }
                 voxel += 1;
@@ -93,15 +105,15 @@ fn most(
         }
     }
     let largest = |total: &Vec<u32>| -> Option<usize> {
-        let most = *total.iter().max().filter(|most| **most > 0)?;
-        total.iter().position(|count| *count == most)
+        let max = *total.iter().max().filter(|max| **max > 0)?;
+        total.iter().position(|count| *count == max)
     };
     let source = [largest(&totals[0])?, largest(&totals[1])?, largest(&totals[2])?];
-    let place = |world: usize| {
+    let canonical = |world: usize| {
         let axis = orientation.axes[world];
         if orientation.flips[world] { dims[axis] - 1 - source[axis] } else { source[axis] }
     };
-    Some(std::array::from_fn(place))
+    Some(std::array::from_fn(canonical))
 }
 
 #[cfg(test)]
@@ -109,10 +121,10 @@ mod tests {
     use super::*;
     use model_core::{Affine, Grid};
 
-    /// Two voxels at known places of the body, stored in three orders: right stands left on the
-    /// screen, front and top stand above.
+    /// Two voxels at known positions of the body, stored in three axis orders: the right is on the left
+    /// of the screen, front and top are above.
     #[test]
-    fn slices_stand_as_a_radiologist_expects_them() {
+    fn slices_have_the_radiological_orientation() {
         let identity = [[1., 0., 0., 0.], [0., 2., 0., 0.], [0., 0., 3., 0.]];
         let lps = [[-1., 0., 0., 4.], [0., -2., 0., 8.], [0., 0., 3., 0.]];
         // i points to the top, j to the left, k to the front.
@@ -124,24 +136,25 @@ mod tests {
                 grid.index(voxel_from_world.apply(world).map(|x| x.round() as usize))
             };
             let empty = LabelMap::background(grid.clone());
-            let mut gray = Gray { grid: grid.clone(), voxels: empty.labels().to_vec() };
+            let mut scan = GrayImage { grid: grid.clone(), voxels: empty.labels().to_vec() };
             let mut reference = empty.clone();
-            // Far right, front, top; and the disagreement in the same slices.
-            gray.voxels[at([4., 8., 9.])] = 255;
+            // Far right, front and top. The disagreement is in the same slices.
+            scan.voxels[at([4., 8., 9.])] = 255;
             reference.labels_mut()[at([4., 8., 9.])] = 1;
-            let ([axial, coronal, sagittal], why) = slices(&gray, &reference, &empty);
-            assert_eq!(why, "where most voxels disagree");
+            let ([axial, coronal, sagittal], choice) = slices(&scan, &reference, &empty);
+            assert_eq!(choice, "where most voxels disagree");
             for slice in [&axial, &coronal, &sagittal] {
-                // All three meet in the voxel, in the upper left corner of the screen.
-                assert_eq!((slice.gray[0], slice.reference[0]), (255, 1), "{}", slice.name);
-                assert_eq!(slice.gray.iter().filter(|shade| **shade > 0).count(), 1);
+                // All three slices contain the voxel, in the upper left corner of the screen.
+                assert_eq!((slice.shades[0], slice.reference[0]), (255, 1), "{}", slice.name);
+                assert_eq!(slice.shades.iter().filter(|shade| **shade > 0).count(), 1);
             }
-            assert_eq!((axial.place, sagittal.place), ((3, 4), (4, 5)));
+            assert_eq!((axial.index, axial.count), (3, 4));
+            assert_eq!((sagittal.index, sagittal.count), (4, 5));
             assert_eq!((axial.spacing_mm, sagittal.spacing_mm), ([1., 2.], [2., 3.]));
-            let (_, why) = slices(&gray, &reference, &reference);
-            assert_eq!(why, "where the reference is largest");
-            let ([axial, ..], why) = slices(&gray, &empty, &empty);
-            assert_eq!((axial.place.0, why), (2, "in the middle"));
+            let (_, choice) = slices(&scan, &reference, &reference);
+            assert_eq!(choice, "where the reference is largest");
+            let ([axial, ..], choice) = slices(&scan, &empty, &empty);
+            assert_eq!((axial.index, choice), (2, "in the middle"));
         }
     }
 }

@@ -1,13 +1,13 @@
-//! How the training went, step by step.
+//! The curves of the training.
 
-use super::{NONE, whose};
+use super::{MISSING, case_kind};
 use crate::Report;
 use crate::chart::{LineChart, Series};
 use crate::html::escape;
 use trainer_run::metrics::{Chart, Curve, Metric, YAxis};
 use trainer_run::metrics_log::mean;
 
-/// The charts.
+/// Returns the charts.
 pub(crate) fn curves(report: &Report) -> String {
     let history = &report.history;
     let steps = history.steps();
@@ -25,19 +25,19 @@ pub(crate) fn curves(report: &Report) -> String {
         let range = (y_axis == YAxis::Fraction).then_some([0.0, 1.0]);
         let may_be_log = y_axis == YAxis::Log;
         let chart = LineChart { title, steps, series, range, may_be_log, mark };
-        figures.push(chart.svg().map(|svg| figure(title, "", "", &svg)));
+        figures.push(chart.svg().map(|svg| figure(title, &svg, Annotations::default())));
     }
     let figures: String = figures.into_iter().flatten().collect();
     if figures.is_empty() {
-        return format!("<p class=\"empty\">{NONE} nothing has been logged yet</p>\n");
+        return format!("<p class=\"empty\">{MISSING} nothing has been logged yet</p>\n");
     }
     format!(
-        "<p class=\"muted\">Over optimizer steps. A bold curve is a running mean of the faint one. \
+        "<p class=\"muted\">Over optimizer steps. A bold curve is the running mean of the faint one. \
          Point at a chart for its values.</p>\n<div class=\"charts\">\n{figures}</div>\n"
     )
 }
 
-/// The step of the weights that were kept.
+/// Returns the step of the best weights and its label, if there are several validations.
 fn best_step(report: &Report) -> Option<(usize, String)> {
     let validations = || report.history.validations();
     let step = match &report.held_out {
@@ -51,18 +51,19 @@ fn best_step(report: &Report) -> Option<(usize, String)> {
     (validations().count() > 1).then(|| (step, format!("best, step {step}")))
 }
 
+/// Returns the chart of the validations.
 fn validation(report: &Report, steps: usize, mark: Option<(usize, &str)>) -> Option<String> {
     let history = &report.history;
-    let of = |value: &dyn Fn(&[f64]) -> f64| -> Vec<(usize, f64)> {
-        let points = history.validations().map(|(step, dice)| (step, value(dice)));
-        points.filter(|(_, value)| value.is_finite()).collect()
+    let points = |value: &dyn Fn(&[f64]) -> f64| -> Vec<(usize, f64)> {
+        let values = history.validations().map(|(step, dice)| (step, value(dice)));
+        values.filter(|(_, value)| value.is_finite()).collect()
     };
     let num_regions = history.regions.len();
     let mut series: Vec<Series> = (0..num_regions)
         .map(|n| Series {
             name: history.regions[n].clone(),
             class: format!("r{n}"),
-            points: of(&|dice| dice[n]),
+            points: points(&|dice| dice[n]),
             is_noisy: false,
             has_dots: true,
         })
@@ -71,7 +72,7 @@ fn validation(report: &Report, steps: usize, mark: Option<(usize, &str)>) -> Opt
         series.push(Series {
             name: "mean".into(),
             class: "mean".into(),
-            points: of(&mean),
+            points: points(&mean),
             is_noisy: false,
             has_dots: false,
         });
@@ -87,13 +88,23 @@ fn validation(report: &Report, steps: usize, mark: Option<(usize, &str)>) -> Opt
     let legend =
         format!("<ul class=\"legend\">{}</ul>\n", series.iter().map(key).collect::<String>());
     let title = "Dice of whole cases";
-    let about = format!("{} cases, by region", whose(report));
+    let subtitle = format!("{} cases, by region", case_kind(report));
     let range = Some([0.0, 1.0]);
     let chart = LineChart { title, steps, series, range, may_be_log: false, mark };
-    chart.svg().map(|svg| figure(title, &about, &legend, &svg))
+    let annotations = Annotations { subtitle: Some(&subtitle), legend: Some(&legend) };
+    chart.svg().map(|svg| figure(title, &svg, annotations))
 }
 
-fn figure(title: &str, about: &str, legend: &str, svg: &str) -> String {
-    let about = if about.is_empty() { String::new() } else { format!("<small>{about}</small>") };
-    format!("<figure><h3>{title}{about}</h3>\n{legend}{svg}</figure>\n")
+/// The optional texts of a figure, as HTML.
+#[derive(Default)]
+struct Annotations<'a> {
+    subtitle: Option<&'a str>,
+    legend: Option<&'a str>,
+}
+
+fn figure(title: &str, svg: &str, annotations: Annotations) -> String {
+    let Annotations { subtitle, legend } = annotations;
+    let subtitle = subtitle.map_or(String::new(), |text| format!("<small>{text}</small>"));
+    let legend = legend.unwrap_or_default();
+    format!("<figure><h3>{title}{subtitle}</h3>\n{legend}{svg}</figure>\n")
 }
