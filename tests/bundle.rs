@@ -33,7 +33,7 @@ pub(crate) fn small_bundle() -> Bundle {
     let provenance = Provenance {
         code_version: "0.1.0".to_string(),
         data: "Twelve scans".to_string(),
-        licence: "CC0".to_string(),
+        license: "CC0".to_string(),
         data_fingerprint: "00ff".to_string(),
         training_cases: 9,
         steps: 100,
@@ -202,7 +202,7 @@ fn contradictory_bundles_are_neither_read_nor_written() {
         }),
         ("a name of 201 letters", |card| card.name = "x".repeat(201)),
         ("a warning of 2001 letters", |card| card.warning = "x".repeat(2001)),
-        ("a license of 2001 letters", |card| card.provenance.licence = "é".repeat(2001)),
+        ("a license of 2001 letters", |card| card.provenance.license = "é".repeat(2001)),
         ("256 scores", |card| {
             let score = card.provenance.held_out[0].clone();
             card.provenance.held_out = vec![score; 256];
@@ -252,13 +252,13 @@ fn contradictory_bundles_are_neither_read_nor_written() {
 fn a_long_card_is_shortened_to_a_readable_one() {
     let mut bundle = small_bundle();
     assert_eq!(bundle.card.clone().shortened(), bundle.card);
-    bundle.card.provenance.licence = "Permission is hereby granted. ".repeat(500);
+    bundle.card.provenance.license = "Permission is hereby granted. ".repeat(500);
     bundle.card.name = "a\0name".into();
     assert!(bundle.to_bytes().is_err());
     bundle.card = bundle.card.shortened();
     let read = Bundle::from_bytes(&bundle.to_bytes().unwrap()).unwrap();
     assert_eq!(read.card.name, "a name");
-    assert_eq!(read.card.provenance.licence.chars().count(), 2000);
+    assert_eq!(read.card.provenance.license.chars().count(), 2000);
 }
 
 #[test]

@@ -385,7 +385,7 @@ fn progress_grows_to_the_end_and_a_run_can_be_canceled() {
         ControlFlow::Break(())
     };
     let canceled = pollster::block_on(engine.run(&plan, &weights, &input, &mut stop));
-    assert_eq!(canceled, Err(Error::Cancelled));
+    assert_eq!(canceled, Err(Error::Canceled));
     assert_eq!(calls, 1);
     assert_eq!(run(&engine, &plan, &weights, &input), run(&engine, &plan, &weights, &input));
 }

@@ -172,7 +172,7 @@ const NAME: &str = "x\"'><img/src=http:evil onerror=alert(1)></style><script>ale
 fn hostile(mut report: Report) -> Report {
     let run = &mut report.run;
     let name = || NAME.to_string();
-    (run.data, run.licence, run.data_fingerprint, run.code_version) =
+    (run.data, run.license, run.data_fingerprint, run.code_version) =
         (name(), name(), name(), name());
     run.training = vec![name()];
     run.held_out = vec![name()];

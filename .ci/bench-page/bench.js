@@ -1,18 +1,18 @@
-// Runs one network by one engine, as the query says, and reports to the server that it came from.
+// Runs a network by an engine, both given in the query, and reports to the server.
 
-const asked = new URLSearchParams(location.search);
-const [engine, runs] = [asked.get("engine"), Number(asked.get("runs"))];
-const size = asked.get("size").split("x").map(Number);
+const query = new URLSearchParams(location.search);
+const [engine, runs] = [query.get("engine"), Number(query.get("runs"))];
+const size = query.get("size").split("x").map(Number);
 
 const post = (path, body) => fetch(path, { method: "POST", body });
 const bytes = async (path) => {
-  const answer = await fetch(path);
-  if (!answer.ok) throw new Error(`cannot load ${path}: ${answer.status}`);
-  return new Uint8Array(await answer.arrayBuffer());
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(`cannot load ${path}: ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
 };
 
-// Numbers from 0 to 2^32 by xorshift (Marsaglia 2003), as intensities of mean 0 and deviation 1: the
-// same for every engine.
+// Makes the same image for every engine: random numbers by xorshift (Marsaglia 2003) with mean 0 and
+// deviation 1.
 function image(channels) {
   const values = new Float32Array(channels * size[0] * size[1] * size[2]);
   let state = 2463534242;
@@ -25,33 +25,34 @@ function image(channels) {
   return values;
 }
 
-// The GPU, as far as the browser names it.
-async function gpu() {
+// Returns the name of the GPU, as far as the browser states it.
+async function gpuName() {
   const { vendor, architecture } = (await navigator.gpu.requestAdapter()).info;
   return `WebGPU, ${vendor} ${architecture}`;
 }
 
-// Each gives a function from an image to logits, and the number of threads where these are the CPU's.
+// Each engine returns a function from an image to logits, and the number of threads if it runs on the
+// CPU.
 const engines = {
   async rewind() {
     const { default: init, Network } = await import("./bench_page.js");
     await init();
-    const fused = asked.get("fused");
+    const fused = query.get("fused");
     const bundle = await bytes("model/model.safetensors");
     const network = await Network.open(bundle, ...size, fused ? Number(fused) : undefined);
     return { run: (values) => network.run(values) };
   },
   async onnxruntime(channels) {
-    const ort = await import(`./ort/${asked.get("build")}.bundle.min.mjs`);
+    const ort = await import(`./ort/${query.get("build")}.bundle.min.mjs`);
     ort.env.wasm.wasmPaths = new URL("ort/", location.href).href;
     ort.env.wasm.numThreads = crossOriginIsolated ? navigator.hardwareConcurrency : 1;
     ort.env.logLevel = "error";
-    const provider = asked.get("provider");
-    const layout = asked.get("layout");
+    const provider = query.get("provider");
+    const layout = query.get("layout");
     const options = {
       executionProviders: [layout ? { name: provider, preferredLayout: layout } : provider],
     };
-    const session = await ort.InferenceSession.create(await bytes(asked.get("model")), options);
+    const session = await ort.InferenceSession.create(await bytes(query.get("model")), options);
     const shape = [1, channels, size[2], size[1], size[0]];
     const run = async (values) => {
       const { logits } = await session.run({ image: new ort.Tensor("float32", values, shape) });
@@ -62,13 +63,13 @@ const engines = {
 };
 
 async function measure() {
-  const channels = Number(asked.get("channels"));
+  const channels = Number(query.get("channels"));
   const values = image(channels);
-  // What stood in memory before is the page's own.
+  // The memory before this point is that of the page.
   await post("/start", "");
   let start = performance.now();
   const { run, threads } = await engines[engine](channels);
-  // A copy each time, since an engine may keep what it is given.
+  // Each run gets a copy, because an engine may keep its input.
   const logits = await run(values.slice());
   const first_ms = performance.now() - start;
   const warm_ms = [];
@@ -78,7 +79,7 @@ async function measure() {
     warm_ms.push(performance.now() - start);
   }
   await post("/logits", logits);
-  const adapter = threads ? `the CPU, ${threads} threads` : await gpu();
+  const adapter = threads ? `the CPU, ${threads} threads` : await gpuName();
   await post("/done", JSON.stringify({ first_ms, warm_ms, adapter }));
 }
 

@@ -151,7 +151,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Program`] if plan, weights and input disagree; [`Error::OutOfMemory`],
-    /// [`Error::Device`] and [`Error::DeviceLost`] from the GPU; [`Error::Cancelled`] if
+    /// [`Error::Device`] and [`Error::DeviceLost`] from the GPU; [`Error::Canceled`] if
     /// `on_progress` breaks.
     pub async fn run(
         &self,
@@ -255,7 +255,7 @@ impl Engine {
             if let Some((submission, progress)) = in_flight.pop_front() {
                 self.finished(submission).await?;
                 if on_progress(progress).is_break() {
-                    return Err(Error::Cancelled);
+                    return Err(Error::Canceled);
                 }
             }
         }
@@ -314,7 +314,7 @@ impl Engine {
         self.check_health()
     }
 
-    /// Waits for the work of a cancelled run, after which its memory is free.
+    /// Waits for the work of a canceled run, after which its memory is free.
     async fn idle(&self) -> Result<(), Error> {
         let done = self.done();
         self.poll(None)?;

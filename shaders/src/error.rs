@@ -62,8 +62,8 @@ pub enum Error {
     #[error("the connection to the GPU was lost: {0}")]
     DeviceLost(String),
     /// The progress callback asked to stop.
-    #[error("cancelled")]
-    Cancelled,
+    #[error("canceled")]
+    Canceled,
 }
 
 impl Error {

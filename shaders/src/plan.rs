@@ -198,7 +198,7 @@ mod tests {
         }
     }
 
-    /// A cancelled run waits for one step, and a browser resets a GPU that is busy for too long.
+    /// A canceled run waits for one step, and a browser resets a GPU that is busy for too long.
     #[test]
     fn no_dispatch_of_a_whole_volume_does_very_much() {
         for preset in ["mbconv-base", "mbconv-slim", "pendse-baseline", "brugger-1-1"] {

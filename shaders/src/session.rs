@@ -167,7 +167,7 @@ impl<G: Gpu> Session<G> {
             let mut on_progress = |progress| tell(SessionEvent::Progress(progress));
             let error = match gpu.run(&plan, weights, input, &mut on_progress).await {
                 Ok(output) => return Ok(RunOutcome { output, plan, fallbacks }),
-                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(Error::Canceled) => return Err(Error::Canceled),
                 Err(error) => error,
             };
             let (fallback, next) = self.after(error, &plan, &fallbacks)?;
@@ -207,7 +207,7 @@ fn is_loss(fallback: &Fallback) -> bool {
 }
 
 fn go_on(flow: ControlFlow<()>) -> Result<(), Error> {
-    if flow.is_break() { Err(Error::Cancelled) } else { Ok(()) }
+    if flow.is_break() { Err(Error::Canceled) } else { Ok(()) }
 }
 
 #[cfg(test)]

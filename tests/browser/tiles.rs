@@ -113,7 +113,7 @@ pub async fn segment(client: Client, address: String, large_scan: LargeScan) {
     click(&client, "#cancel").await;
     reach(&client, "idle", 10).await;
     let elapsed = start.elapsed();
-    println!("cancelled within {} ms, as the driver sees it", elapsed.as_millis());
+    println!("canceled within {} ms, as the driver sees it", elapsed.as_millis());
     // The run does not wait for the tile, which takes seconds in software.
     assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
     assert_eq!(text(&client, "#segment-tiles").await, "Run in overlapping tiles");

@@ -1,4 +1,4 @@
-//! The command line: parses it, calls the step that is asked for, prints what a person needs next.
+//! Parses the command line, runs the command and prints its result.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ mod profile;
 mod report;
 mod train;
 
-/// Trains reversible 3D U-Nets that segment volumetric scans, and uses them.
+/// Train reversible 3D U-Nets and segment volumetric scans.
 ///
 /// Research use only, not a medical device.
 #[derive(Parser)]
@@ -30,7 +30,7 @@ struct Cli {
 }
 
 const ALL_EXAMPLES: &str = "\
-Example, from nothing to a model on synthetic cases:
+Example: train, export and evaluate a model on synthetic cases
   rewind phantom --out phantoms --cases 24 --size 64
   rewind train --data phantoms --preset demo --foreground nonzero --out run
   rewind export --run run --out model.safetensors --name \"Demonstration model\"
@@ -41,7 +41,7 @@ Example, from nothing to a model on synthetic cases:
 Research use only, not a medical device";
 
 #[derive(Subcommand)]
-#[allow(clippy::large_enum_variant)] // one exists, once
+#[allow(clippy::large_enum_variant)] // Only one value exists.
 enum Command {
     Inspect(inspect::InspectArgs),
     Train(train::TrainArgs),
@@ -55,7 +55,7 @@ enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-/// Runs a command line, whose first word is the program's name.
+/// Runs a command line. Its first word is the program's name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     pipes::end_with_reader();
     let result = match Cli::parse_from(args).command {

@@ -1,4 +1,4 @@
-//! The engine as `cargo xtask bench browser` runs it: a network on an input, without the page.
+//! The engine of `cargo xtask bench browser`: runs a network on an input, without the page.
 #![cfg(target_arch = "wasm32")]
 
 use std::ops::ControlFlow;
@@ -7,7 +7,7 @@ use model_core::{Bundle, Program, Weights};
 use shaders::{Engine, Output, Plan, Preference};
 use wasm_bindgen::prelude::*;
 
-/// A network on an opened GPU.
+/// A planned network on an open GPU.
 #[wasm_bindgen]
 pub struct Network {
     engine: Engine,
@@ -17,11 +17,12 @@ pub struct Network {
 
 #[wasm_bindgen]
 impl Network {
-    /// Opens the GPU, compiles the kernels, and plans the bundle's network for an input of i × j ×
-    /// k, with blocks of at most so many channels fused, or as is faster.
+    /// Opens the GPU, compiles the kernels and plans the bundle's network for an input of i × j × k
+    /// voxels. Blocks of at most `max_fused_channels` channels are fused; by default the faster
+    /// variant on this GPU is chosen.
     ///
     /// # Errors
-    /// When there is no GPU, or the bundle or the size cannot be used.
+    /// If there is no GPU, or the bundle or the size is not valid.
     pub async fn open(
         bundle: Vec<u8>,
         i: usize,
@@ -41,10 +42,10 @@ impl Network {
         Ok(Network { engine, plan, weights: bundle.weights })
     }
 
-    /// The logits of an input `[channel][k][j][i]`.
+    /// Returns the logits of an input `[channel][k][j][i]`.
     ///
     /// # Errors
-    /// What the engine says.
+    /// If the engine fails.
     pub async fn run(&self, input: Vec<f32>) -> Result<Vec<f32>, JsError> {
         let go_on = &mut |_| ControlFlow::Continue(());
         match self.engine.run(&self.plan, &self.weights, &input, go_on).await? {

@@ -60,8 +60,9 @@ pub struct Provenance {
     pub code_version: String,
     /// The data set's name.
     pub data: String,
-    /// The data set's licence.
-    pub licence: String,
+    /// The data set's license.
+    #[serde(rename = "licence")]
+    pub license: String,
     /// SHA-256 over the data set's files, in hexadecimal.
     pub data_fingerprint: String,
     /// Number of training cases.
@@ -243,25 +244,25 @@ impl Card {
     /// Shortens free texts to the lengths that [`Card::check`] accepts. A data set may state a
     /// whole license text, which must not make its training fail.
     pub fn shortened(mut self) -> Card {
-        let Provenance { code_version, data, licence, data_fingerprint, .. } = &mut self.provenance;
+        let Provenance { code_version, data, license, data_fingerprint, .. } = &mut self.provenance;
         for name in [&mut self.name, code_version, data_fingerprint] {
             *name = texts::shortened(name, texts::MAX_NAME_CHARS);
         }
-        for text in [&mut self.warning, data, licence] {
+        for text in [&mut self.warning, data, license] {
             *text = texts::shortened(text, texts::MAX_TEXT_CHARS);
         }
         self
     }
 
     fn check_texts(&self) -> Result<()> {
-        let Provenance { code_version, data, licence, data_fingerprint, .. } = &self.provenance;
+        let Provenance { code_version, data, license, data_fingerprint, .. } = &self.provenance;
         let names = [
             ("a model's name", &self.name),
             ("a version", code_version),
             ("a fingerprint", data_fingerprint),
         ];
         let sentences =
-            [("a warning", &self.warning), ("a data set's name", data), ("a license", licence)];
+            [("a warning", &self.warning), ("a data set's name", data), ("a license", license)];
         let scored = self.provenance.held_out.iter().map(|score| &score.region);
         let names = names.into_iter().chain(scored.map(|region| ("a region's name", region)));
         let faults = (names.map(|(what, name)| texts::name_fault(what, name)))

@@ -6,6 +6,7 @@
 
 use std::ops::Deref;
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, Task};
@@ -36,29 +37,32 @@ pub struct UNetConfig {
 /// (<https://arxiv.org/abs/1906.06148>); Yamazaki et al. 2022, "Invertible residual network with
 /// regularization for effective volumetric segmentation" (<https://arxiv.org/abs/2103.09042>),
 /// whose networks are Partially- and Fully-InvRes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct NetworkSettings {
-    /// Channels of the input; omitted in settings that do not know their task yet.
+    /// Channels of the input; by default those of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_channels: Option<usize>,
-    /// Channels of the output: regions, or labels and background; omitted as `in_channels`.
+    /// Channels of the output, regions or labels with background; by default those of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_channels: Option<usize>,
     /// Channels at each level, from full resolution down; each level halves every axis.
     pub widths: Vec<usize>,
-    /// The layer from the input to the first width. Pendse do not describe it; it is read as on
-    /// every level. Brügger: `conv`. Fully-InvRes, our reading: `pointwise`.
+    /// The layer from the input to the first width: "pointwise_norm" (1³ convolution, norm,
+    /// activation), "pointwise" (1³ convolution with bias), "conv_norm" (3³ convolution, norm,
+    /// activation) or "conv" (3³ convolution). Pendse do not describe it; it is read as on every
+    /// level. Brügger: "conv". Fully-InvRes, our reading: "pointwise".
     #[serde(default)]
     pub first: LevelTransition,
-    /// The layer that changes the width at the other levels. Pendse: `pointwise_norm`; Brügger:
-    /// `pointwise`; Partially-InvRes does not say and is read as `conv_norm`, as in a plain U-Net.
+    /// The layer that changes the width at the other levels, with the same choices. Pendse:
+    /// "pointwise_norm". Brügger: "pointwise". Partially-InvRes does not describe it and is read as
+    /// "conv_norm", as in a plain U-Net.
     #[serde(default)]
     pub entry: LevelTransition,
-    /// The blocks of an encoder level, after the transition.
+    /// The blocks of an encoder level, after the transition: "reversible", or one plain "conv".
     #[serde(default)]
     pub body: EncoderBlock,
-    /// F and G of the encoder's reversible blocks.
+    /// F and G of the encoder's reversible blocks: "mbconv", "conv" or "preactivation".
     #[serde(default)]
     pub half: BranchKind,
     /// Channels inside an MBConv, as a multiple of its input channels (t in the paper).
@@ -71,9 +75,11 @@ pub struct NetworkSettings {
     /// encoder. Brügger: 1 for every encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder_blocks: Option<usize>,
-    /// The blocks of a decoder level. Pendse do not say; their presets read `conv2`.
+    /// The blocks of a decoder level: "conv1" or "conv2" (one or two 3³ convolutions),
+    /// "reversible", "reversible_mbconv" or "reversible_preactivation". Pendse do not describe it;
+    /// read as "conv2".
     pub decoder: Decoder,
-    /// Down- and up-sampling between levels.
+    /// Downsampling and upsampling between levels: "pool_trilinear" or "pixel_shuffle".
     #[serde(default)]
     pub resampling: Resampling,
     /// Householder reflections of the orthogonal 1³ convolution beside a pixel shuffle; 0 omits the
@@ -81,19 +87,21 @@ pub struct NetworkSettings {
     /// reflections.
     #[serde(default = "sixteen")]
     pub reflections: usize,
-    /// How the decoder uses a skip connection. A pixel shuffle always concatenates halves.
+    /// The use of a skip connection in the decoder: "add" or "concat". A pixel shuffle always
+    /// concatenates halves.
     #[serde(default)]
     pub skip: Skip,
-    /// Groups of every group norm; `None`, in files 0, means one per channel, which is instance
-    /// norm. Pendse do not say; half the first width divides every width, half width and expanded
+    /// Groups of every group norm; 0 (here `None`) for one per channel, which is instance norm.
+    /// Pendse do not state it; half the first width divides every width, half width and expanded
     /// width of their networks. Brügger: 30, and their baseline is read likewise.
     #[serde(with = "wire::zero_as_none")]
     pub groups: Option<usize>,
-    /// The activation beside every norm except those of projections. Pendse name only ReLU; the
-    /// others use a leaky one.
+    /// The activation after every norm except those of projections: "relu", "leaky_relu" or
+    /// "identity". Pendse name only ReLU; the others use a leaky one.
     #[serde(default)]
     pub activation: Activation,
-    /// Where the backward pass takes its activations from. The computed function is the same.
+    /// The source of activations in the backward pass: "reversible", "non_reversible" or
+    /// "checkpointed". The computed function is the same.
     #[serde(default)]
     pub backward: BackwardMode,
     /// A variational branch that reconstructs the input from the bottleneck, in training only.
@@ -267,20 +275,19 @@ impl Activation {
 /// a 3³ convolution of stride 2 from the bottleneck; a dense layer to mean and log-variance of the
 /// latent; and a decoder from a sample of it that mirrors the network's widths, one block per
 /// level.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct Vae {
     /// Units of the latent: the number of means, and of log-variances. Myronenko: 128.
     #[serde(default = "latent_units")]
     pub units: usize,
-    /// Channels between the bottom and the dense layers. Myronenko: 16.
+    /// Channels between the bottleneck and the dense layers. Myronenko: 16.
     #[serde(default = "sixteen")]
     pub channels: usize,
     /// Groups of its norms; reduced to a power of two that divides the width. Myronenko: 8.
     #[serde(default = "eight")]
     pub groups: usize,
-    /// The patch size (i, j, k) of the dense layers; omitted in settings that do not know their
-    /// patch yet.
+    /// The patch size (i, j, k) of the dense layers; by default the patch of the training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<[usize; 3]>,
 }

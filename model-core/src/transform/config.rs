@@ -1,5 +1,6 @@
 //! The settings of preprocessing, which a bundle stores.
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -8,25 +9,27 @@ use crate::{Error, Result};
 const MAX_SIZE: usize = 4096;
 
 /// The normalization of intensities and the foreground, the same for training and viewing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(deny_unknown_fields)]
 pub struct PreprocessConfig {
-    /// The spacing of the network's input along right, front, top; `None` for the source's own.
+    /// The spacing of the network's input in mm along right, front, top; by default the scan's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spacing_mm: Option<TargetSpacing>,
-    /// The voxels that belong to the subject.
+    /// The voxels that belong to the subject, for the normalization of intensities: "whole",
+    /// "nonzero" (skull-stripped scans) or "otsu".
     pub foreground: Foreground,
     /// Whether the input is cropped to the foreground's bounding box.
     #[serde(default)]
     pub crop: bool,
     /// The voxels of the network's input along right, front, top. After cropping and resampling, a
-    /// larger scan is cut around its center and a smaller one is padded with zeros. `None` for the
+    /// larger scan is cut around its center and a smaller one is padded with zeros. By default the
     /// scan's own size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<TargetSize>,
 }
 
-/// The rule for the voxels that belong to the subject. Normalization takes its statistics from them.
+/// The rule for the voxels that belong to the subject. Normalization takes its statistics from
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Foreground {

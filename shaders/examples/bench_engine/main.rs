@@ -54,7 +54,7 @@ fn measure(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     pollster::block_on(engine.prepare(&plan))?;
     let compiled = started.elapsed().as_secs_f64();
-    // Returns the time of a run, and the longest time between two points where it can be cancelled.
+    // Returns the time of a run, and the longest time between two points where it can be canceled.
     let run = || -> Result<[f64; 2], shaders::Error> {
         let started = Instant::now();
         let (mut asked, mut longest) = (started, 0.0_f64);

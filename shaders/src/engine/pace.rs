@@ -5,7 +5,7 @@ use web_time::{Duration, Instant};
 use crate::plan::Step;
 
 /// Target duration of a submission. Two are in flight: a page waits for at most one before it can
-/// draw, and a cancelled run ends after at most two.
+/// draw, and a canceled run ends after at most two.
 const TARGET: Duration = Duration::from_millis(50);
 
 /// Cost of the first submission, suited to a GPU a hundred times slower than an integrated one.

@@ -9,7 +9,7 @@ use crate::lower::{Source, Stage};
 use crate::weights::WeightLayout;
 
 /// Largest number of multiply-adds per step, for operations that can be split: a slow GPU is not
-/// busy for seconds (browsers reset it), and a cancelled run ends soon.
+/// busy for seconds (browsers reset it), and a canceled run ends soon.
 pub(super) const MAX_STEP_COST: u64 = 1 << 28;
 
 impl PlanBuilder<'_> {

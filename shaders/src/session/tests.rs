@@ -42,7 +42,7 @@ impl Gpu for Fake<'_> {
             total_multiply_adds: total,
         };
         if on_progress(progress).is_break() {
-            return Err(Error::Cancelled);
+            return Err(Error::Canceled);
         }
         let failure = self.script.failures.borrow_mut().pop_front();
         match failure {
@@ -174,7 +174,7 @@ fn a_person_who_cancels_waits_for_no_retry() {
             num_told += 1;
             if num_told > stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        assert_eq!((stopped, num_told), (Err(Error::Cancelled), stop_at + 1));
+        assert_eq!((stopped, num_told), (Err(Error::Canceled), stop_at + 1));
         assert_eq!(session.gpu().is_some(), stop_at > 0, "what is open stays open");
     }
 }

@@ -206,7 +206,7 @@ fn compare_network(preset: &str, storages: &[Float], device: &Device) -> Result<
         let shape = [BATCH, channels, edge, edge, edge];
         Tensor::<5>::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
     };
-    // The gradient has one sign: if signs cancelled, little would remain beside the rounding. It is
+    // The gradient has one sign: if signs canceled, little would remain beside the rounding. It is
     // so small that its sum over all voxels stays in f16's range.
     let (x, seed) = (random(config.in_channels()), random(config.out_channels()).abs() / 64.0);
     let case = NetworkCase { weights: initial_weights(&config, 1), x, seed, config };

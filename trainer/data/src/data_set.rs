@@ -43,8 +43,8 @@ use trainer_run::reporter::Reporter;
 pub struct DataSet {
     /// The data set's name.
     pub name: String,
-    /// The data set's licence, if it states one.
-    pub licence: Option<String>,
+    /// The data set's license, if it states one.
+    pub license: Option<String>,
     /// The channels, labels and regions.
     pub task: Task,
     /// The layout of the files.
@@ -138,7 +138,7 @@ impl DataSet {
     pub fn new(name: &str, task: Task, cases: Vec<CaseFiles>) -> DataSet {
         DataSet {
             name: name.to_string(),
-            licence: None,
+            license: None,
             task,
             layout: Layout::Table,
             cases,

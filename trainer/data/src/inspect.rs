@@ -55,13 +55,13 @@ impl Inspection {
 
     /// Returns the report as JSON.
     pub fn json(&self) -> Value {
-        let DataSet { name, licence, task, layout, cases, unlabeled, notes, unused_files, .. } =
+        let DataSet { name, license, task, layout, cases, unlabeled, notes, unused_files, .. } =
             &self.data_set;
         json!({
             "disclaimer": DISCLAIMER,
             "name": name,
             "layout": layout.name(),
-            "licence": licence.as_deref().unwrap_or_default(),
+            "licence": license.as_deref().unwrap_or_default(),
             "task": task,
             "num_labeled": cases.len(),
             "num_unlabeled": unlabeled.len(),

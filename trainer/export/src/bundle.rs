@@ -131,9 +131,9 @@ pub fn describe(bundle: &Bundle) -> String {
         text += &format!("\nwarning\t{}", card.warning);
     }
     text += &format!(
-        "\ndata\t{}, licence {}, {} training cases\nsteps\t{}\ncode\tversion {}",
+        "\ndata\t{}, license {}, {} training cases\nsteps\t{}\ncode\tversion {}",
         provenance.data,
-        if provenance.licence.is_empty() { "not stated" } else { &provenance.licence },
+        if provenance.license.is_empty() { "not stated" } else { &provenance.license },
         provenance.training_cases,
         provenance.steps,
         provenance.code_version

@@ -1,9 +1,10 @@
-//! The settings of a training run: `train.toml`. Every field has a default, so that a file names
-//! only what it changes. What each means stands in `config/reference.toml` too, which
-//! `rewind train --print-config` prints with the settings in force.
+//! The settings of a training run: `train.toml`. Every field has a default, so a file needs only
+//! the settings that it changes. `rewind train --print-config` prints all settings, with the doc
+//! comments of the fields as their descriptions.
 
 use std::path::PathBuf;
 
+use documented::DocumentedFields;
 use model_core::{BackwardMode, NetworkSettings, PreprocessConfig, Vae};
 use serde::{Deserialize, Serialize};
 
@@ -24,115 +25,136 @@ pub use print::printed;
 pub use read::{RECIPES, Sources};
 pub use steps_or_epochs::StepsOrEpochs;
 
-/// Everything that decides the result of a run, besides the data.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// All settings that determine the result of a run, besides the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// The recipe that these settings started from, one of [`RECIPES`]; what stands beside it in a
-    /// file goes before it.
+    /// The recipe that the settings start from: "modern" (the defaults), or that of a paper:
+    /// "pendse", "brugger" or "invres". The other settings of a file override it, and so do the
+    /// options of the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
-    /// A network by name, one of [`PRESETS`](model_core::network::config::PRESETS); `rewind train --help`
-    /// lists them. Left out where `[network]` describes one.
+    /// A network by name; `rewind train --help` lists the names. A `[network]` table without widths
+    /// changes the preset, one with widths replaces it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
-    /// What the backward pass keeps of the network, in place of what the network itself says.
+    /// The source of activations in the backward pass: "reversible" (blocks are rewound from their
+    /// outputs), "non_reversible" (everything is stored) or "checkpointed" (every √n-th layer is
+    /// stored). The result is the same, memory and time are not. By default that of the network.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backward: Option<BackwardMode>,
-    /// What the layers compute in while the network is trained. Weights, their gradients, the
-    /// optimizer's moments, norms and losses are f32 in any case, and so is what is measured and
-    /// exported.
+    /// The precision of the layers in training: "f32", "bf16" or "f16" (with dynamic loss scaling).
+    /// Weights, their gradients, the optimizer's moments, norms and losses are always f32, and so
+    /// are validation and export.
     pub precision: Float,
-    /// Of the residual streams of reversible blocks: f32, or as `precision`.
+    /// The type of the residual streams of reversible blocks: "f32", or the same as `precision`,
+    /// which takes less memory but drifts when blocks are rewound, the more the more blocks a level
+    /// has.
     pub stream: Float,
-    /// Decides the split, the initial weights and every draw.
+    /// The seed of the split, the initial weights and all random numbers.
     pub seed: u64,
     /// The cases that are held out for validation: below 1 a fraction, from 1 on a number. With 0
-    /// the training cases themselves are measured, which says nothing about others.
+    /// the training cases are measured, which says nothing about other cases.
     pub held_out: f64,
-    /// Parts that the cases are divided into for cross-validation, in place of `held_out`; 0 for
-    /// none.
+    /// The number of folds of a cross-validation, instead of `held_out`; 0 for none. Without
+    /// `fold`, `rewind train` trains all folds, one after the other.
     pub folds: usize,
-    /// The part that is held out, counted from 0.
+    /// The fold that is held out, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
-    /// Whose a case is, since a patient's cases are never on both sides of a split: a regular
-    /// expression that finds the patient in a case's name, or `case` for nobody's. Without it the
-    /// data set's own word counts, or else how the field names cases.
+    /// A regular expression whose first group, or else match, is the patient in a case's name;
+    /// "case" if each case is a patient. All cases of a patient are on the same side of a split. By
+    /// default the column `patient` of a CSV, or the naming schemes of BraTS, UPENN-GBM, UCSF-PDGM,
+    /// TCGA, BIDS and follow-ups. Cases with equal images count as one patient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_by: Option<String>,
-    /// How long to train.
+    /// The length of the training: optimizer steps, or passes through the training cases, as
+    /// "250 epochs". All lengths below can be given in either form.
     pub steps: StepsOrEpochs,
-    /// Patches that pass the network at once.
+    /// The patches that pass through the network at once.
     pub batch: usize,
-    /// Batches whose gradients are averaged for a step: a larger batch in the memory of a small one.
+    /// The number of batches whose gradients are averaged for a step: a larger batch in the memory
+    /// of a small one.
     pub accumulate: usize,
-    /// Patches that an epoch draws from each case.
+    /// The patches that an epoch draws from each case.
     pub patches_per_case: usize,
-    /// Voxels of a patch along right, front, top.
+    /// The voxels of a patch along right, front, top.
     pub patch: [usize; 3],
-    /// Whether a patch is the middle of its case, cut or padded to `patch`, and not placed at
-    /// random: the whole of a case that is no larger.
+    /// Whether a patch is the middle of its case, cut or padded to `patch`, instead of a random
+    /// crop. A case that is not larger than `patch` is used as a whole.
     pub full_volume: bool,
-    /// The fraction of the patches that is centred on a foreground voxel, each label as often.
+    /// The fraction of the patches that is centered on a foreground voxel, with the same
+    /// probability for each label.
     pub foreground_fraction: f64,
-    /// What the optimizer lessens.
+    /// The loss: "dice_ce" (one minus Dice, plus cross-entropy), "dice" (the sum of one minus Dice
+    /// over regions), "focal" or "dice_focal".
     pub loss: LossKind,
-    /// Who lessens it.
+    /// The optimizer: "adamw" (decoupled weight decay of weights only) or "adam" (weight decay as a
+    /// part of the gradient of every parameter).
     pub optimizer: Optimizer,
     /// The highest learning rate.
     pub learning_rate: f64,
-    /// How long the learning rate rises to its highest.
+    /// The time in which the learning rate rises to its maximum.
     pub warm_up: StepsOrEpochs,
-    /// How the learning rate falls afterwards.
+    /// The decrease of the learning rate after the warm-up: "polynomial", "cosine", "steps" (at
+    /// milestones) or "constant".
     pub decay: Decay,
-    /// When the learning rate drops, for `decay = "steps"`.
+    /// The times at which the learning rate drops with `decay = "steps"`, such as
+    /// ["250 epochs", "400 epochs"].
     pub milestones: Vec<StepsOrEpochs>,
-    /// What the learning rate is multiplied by at each milestone.
+    /// The factor of the learning rate at each milestone.
     pub milestone_factor: f64,
-    /// Weight decay, as the optimizer takes it; 0 for none.
+    /// The weight decay of the optimizer; 0 for none.
     pub weight_decay: f64,
-    /// The gradient is scaled down to this norm where it is longer; 0 turns that off.
+    /// The largest norm of the gradient; a longer gradient is scaled down. 0 turns this off.
     pub clip_norm: f64,
-    /// The validated and exported weights are a moving average of those that are trained, with
-    /// this factor a step; 0 turns that off.
+    /// The validated and exported weights are a moving average of the trained weights, with this
+    /// factor per step; 0 turns this off.
     pub average: f64,
-    /// How often to validate.
+    /// The interval of validations on the held-out cases.
     pub validate_every: StepsOrEpochs,
-    /// The moving average of the validations' Dice that `stop_after` looks at reaches so far back.
+    /// The length of the moving average of the validations' Dice for `stop_after`.
     pub smooth_over: StepsOrEpochs,
-    /// Training ends early when that average has not risen for so long.
+    /// Training stops early if the average of Dice has not risen for this time. By default it never
+    /// stops early.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_after: Option<StepsOrEpochs>,
-    /// How often to write a checkpoint; a validation is followed by one too.
+    /// The interval of checkpoints. Each validation is also followed by a checkpoint.
     pub checkpoint_every: StepsOrEpochs,
-    /// How often to write a line of metrics.csv.
+    /// The interval of rows in metrics.csv.
     pub log_every: StepsOrEpochs,
-    /// How often to measure how far rewinding drifts; 0 for never.
+    /// The interval of drift measurements; 0 for never. A measurement compares the recovered input
+    /// of every rewound sequence with the stored input on one patch. The largest relative error is
+    /// a column of metrics.csv, and above 0.02 a warning.
     pub drift_every: StepsOrEpochs,
-    /// The same bytes twice: refuses devices that do not promise that, and keeps clocks out of
-    /// what is written.
+    /// Whether two runs write the same bytes. Devices that do not guarantee this are refused, and
+    /// no times are written. On the CPU the numbers are always the same.
     pub deterministic: bool,
-    /// The folder of preprocessed cases, shared by runs; the user's cache folder unless given.
+    /// The folder of preprocessed cases, which runs share: a new or empty folder, or one that
+    /// Rewind created. It is always safe to remove. By default in the user's cache folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<PathBuf>,
-    /// Preprocessed cases are kept in memory up to this size, and read from the cache beyond it.
+    /// The memory for preprocessed cases. Further cases are read from the cache.
     pub memory_gib: f64,
-    /// Threads that prepare patches while the device trains; 0 for as many as the machine suits.
+    /// The threads that prepare patches while the device trains; 0 for a number that suits the
+    /// machine.
     pub workers: usize,
-    /// A network in full, instead of a preset; its channels and outputs are the task's.
+    /// A network in full, instead of a preset, or changes of the preset. Input and output channels
+    /// are those of the task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkSettings>,
-    /// A variational branch for the network, preset or not; `[vae]` alone gives the one of the 2022
-    /// paper. Its patch is that of the training.
+    /// A variational branch that reconstructs the input from the bottleneck, in training only. An
+    /// empty `[vae]` is the branch of the 2022 paper.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vae: Option<Vae>,
-    /// How a scan becomes the network's input; as it is, unless given. Skull-stripped scans (BraTS,
-    /// the phantoms) want `foreground = "nonzero"` with `crop = true`. What a data set needs is
-    /// never guessed from its voxels: background can be a constant that is not zero.
+    /// The preprocessing of scans, which is stored in the model. Skull-stripped scans (BraTS, the
+    /// phantoms) need `foreground = "nonzero"` with `crop = true`. It is never derived from the
+    /// voxels, because the background can be a constant other than zero.
     #[serde(deserialize_with = "partial::over_default")]
     pub preprocess: PreprocessConfig,
-    /// Random changes of the patches.
+    /// Random changes of the patches; an amount of 0 turns a change off. Changes of intensities are
+    /// drawn for each channel separately. They do not change voxels that are 0 in every channel
+    /// (background).
     pub augment: AugmentSettings,
 }
 
@@ -186,9 +208,9 @@ impl Default for TrainConfig {
     }
 }
 
-/// What a network's answer is compared with the reference by. Regions are answered by sigmoids,
-/// exclusive labels by a softmax; Dice is the soft one, smoothed by 1 and with plain sums, not
-/// squares, in the denominator; for exclusive labels background is left out of it.
+/// A loss. Regions have sigmoids, exclusive labels a softmax. Dice is the soft Dice, smoothed by 1,
+/// with plain sums, not squares, in the denominator; for exclusive labels it excludes the
+/// background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossKind {
@@ -196,38 +218,38 @@ pub enum LossKind {
     /// and regions, as nnU-Net does (Isensee et al. 2021).
     DiceCe,
     /// The sum, not the mean, of one minus Dice over regions or labels (Brügger et al. 2019,
-    /// section 2, "Training"; what the paper leaves open is as in its code).
+    /// section 2, "Training"; details that the paper omits follow its code).
     Dice,
-    /// Focal loss, averaged as cross-entropy is, with γ = 2 and for regions α = 0.25 (Lin et al.
-    /// 2017). For exclusive labels its form for many classes, without α.
+    /// Focal loss, averaged like cross-entropy, with γ = 2, and for regions α = 0.25 (Lin et al.
+    /// 2017). Exclusive labels use the multi-class form without α.
     Focal,
-    /// As `dice_ce`, with focal loss for cross-entropy; AnatomyNet adds the two so (Zhu et al.
+    /// `dice_ce` with focal loss instead of cross-entropy, a sum as in AnatomyNet (Zhu et al.
     /// 2019).
     DiceFocal,
 }
 
-/// Who steps the weights.
+/// An optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Optimizer {
-    /// Adam, with weight decay as L2 regularization: added to the gradient of every parameter
-    /// (Kingma and Ba 2015, and as the papers' PyTorch does it).
+    /// Adam with weight decay as L2 regularization, added to the gradient of every parameter
+    /// (Kingma and Ba 2015, as in PyTorch).
     Adam,
-    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019), of the weights alone, not of
-    /// norms and biases.
+    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019) of weights, without norms and
+    /// biases.
     Adamw,
 }
 
-/// How the learning rate falls after the warm-up.
+/// The decrease of the learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decay {
-    /// As (1 − t)^0.9 with t from 0 to 1, as nnU-Net does.
+    /// (1 − t)^0.9 with t from 0 to 1, as in nnU-Net.
     Polynomial,
-    /// As half a cosine wave.
+    /// Half a cosine wave.
     Cosine,
-    /// By a factor at each milestone.
+    /// A factor at each milestone.
     Steps,
-    /// Not at all.
+    /// No decrease.
     Constant,
 }

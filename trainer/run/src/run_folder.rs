@@ -47,8 +47,9 @@ pub struct Run {
     pub network: UNetConfig,
     /// The data set's name.
     pub data: String,
-    /// The data set's licence.
-    pub licence: String,
+    /// The data set's license.
+    #[serde(rename = "licence")]
+    pub license: String,
     /// SHA-256 over the data set's files.
     pub data_fingerprint: String,
     /// The names of the cases that it trains on.

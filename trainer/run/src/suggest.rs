@@ -1,4 +1,4 @@
-//! Helps with misspelt names.
+//! Helps with misspelled names.
 
 /// A line "did you mean …?" for serde's message about an unknown name, which lists the known ones
 /// in backticks after the unknown one; empty where none is near.

@@ -1,10 +1,10 @@
-//! `rewind completions`: what a shell completes.
+//! `rewind completions`: shell completions.
 
 use anyhow::Result;
 use clap::Args;
 use clap_complete::{Shell, generate};
 
-/// Print a script that lets a shell complete the commands and options of `rewind`.
+/// Print a shell script that completes the commands and options of `rewind`.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]

@@ -1,4 +1,4 @@
-//! `rewind evaluate`: its options.
+//! `rewind evaluate`: options and output.
 
 use std::path::PathBuf;
 
@@ -15,16 +15,16 @@ use trainer_run::reporter::Terminal;
 
 /// Score label maps against references.
 ///
-/// Dice, HD95, HD, normalized surface distance and volumes of every region: prints mean, median,
-/// standard deviation and n, the cases with the lowest Dice, and what each number means; --csv and
-/// --json hold every case. Distances are in millimetres, by the files' own spacing.
+/// Computes Dice, HD95, HD, normalized surface distance (NSD) and volumes of every region. Prints
+/// mean, median, standard deviation and n, the cases with the lowest Dice, and the definition of
+/// each score. --csv and --json contain every case. Distances are in millimeters.
 ///
-/// Two files are compared with each other, two folders by their files' names: a.nii.gz with
-/// a.nii.gz, a-seg.nii.gz, a_tumor_segmentation.nii.gz and the like, in the folder or, as BraTS has
-/// them, in folders below it; a file that is named seg.nii.gz alone has its folder's name. The
-/// references may also be a data set: a folder with dataset.json, of which the labels are enough,
-/// one of iSeg, or a CSV of paths, which needs --task. Files of one case must hold the same voxels,
-/// in whatever axis order, and no label that the task does not name.
+/// Compares two files, or the files of two folders by name: a.nii.gz with a.nii.gz, a-seg.nii.gz,
+/// a_tumor_segmentation.nii.gz and similar names, also in subfolders as in BraTS. A file named
+/// seg.nii.gz has the name of its folder. The reference can also be a data set: a folder with
+/// dataset.json, whose images may be missing, an iSeg folder, or a CSV of paths, which needs
+/// --task. Both files of a case must have the same voxels, in any axis order, and only labels of
+/// the task.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
@@ -34,36 +34,36 @@ pub(super) struct EvaluateArgs {
     predicted: PathBuf,
     /// The reference, or a folder of them.
     reference: PathBuf,
-    /// What the labels and regions are: a built-in task such as brats2021 or brats2023, a bundle, a
-    /// run's folder or a dataset.json. By default the dataset.json in or beside the references'
-    /// folder; without it, each label found is a region.
+    /// The labels and regions: a built-in task such as brats2021 or brats2023, a bundle, a run
+    /// folder or a dataset.json. By default the dataset.json in or beside the reference folder;
+    /// without one, each label is a region.
     #[arg(long)]
     task: Option<String>,
-    /// The scores where a region is empty. brats2023: both empty Dice 1 and HD95 0 mm, one empty 0
-    /// and 374 mm. brats2021: the same with 373.13 mm. nnunet: no score where both are empty, else
-    /// 0 and the volume's diagonal. monai: no score where the reference is empty.
+    /// The scores of empty regions. brats2023: Dice 1 and HD95 0 mm if both are empty, 0 and 374 mm
+    /// if one is. brats2021: the same with 373.13 mm. nnunet: no score if both are empty, 0 and the
+    /// volume's diagonal if one is. monai: no score if the reference is empty.
     #[arg(long, value_name = "RULE", default_value = "brats2023")]
     empty: EmptyRule,
-    /// How far apart two surfaces may be for NSD, in mm.
+    /// The tolerance of NSD in mm.
     #[arg(long, value_name = "MM", default_value_t = 1.0)]
     tolerance: f64,
-    /// What a surface is, for HD95, HD and NSD: "voxels" on the rim, each counting the same, as in
-    /// MONAI; or "areas" between voxels, counting by their size, as in DeepMind's surface-distance,
-    /// by which BraTS 2023 ranks.
+    /// The surface elements of HD95, HD and NSD: "voxels" at the border, each with the same weight,
+    /// as in MONAI; or "areas" between voxels, weighted by size, as in DeepMind's surface-distance
+    /// and the BraTS 2023 ranking.
     #[arg(long, value_name = "KIND", default_value = "voxels")]
     surface: Surface,
-    /// Scores lesions one by one too, as BraTS 2023 (GLI) ranks.
+    /// Also score each lesion, as in the BraTS 2023 (GLI) ranking.
     #[arg(long)]
     lesion_wise: bool,
     #[command(flatten)]
     geometry: GeometryArgs,
-    /// What happens with a reference that has no prediction.
+    /// The treatment of references without a prediction.
     #[arg(long, value_enum, default_value = "refuse")]
     missing: Missing,
-    /// Writes every case's scores to this file, a row for each case and region.
+    /// Write the scores to a CSV file, one row per case and region.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Writes every case's scores, the summary and the definitions to this file.
+    /// Write the scores, the summary and the definitions to a JSON file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -103,7 +103,7 @@ pub(super) fn run(args: EvaluateArgs) -> Result<()> {
         tolerance_voxels: args.geometry.geometry_tolerance,
     };
     let result = evaluate(&args.predicted, &args.reference, &options, &Terminal::default())?;
-    // Before the files: what cannot be written takes nothing from the screen.
+    // Printed before the files are written, so that an error of a file does not hide the result.
     println!("{}\n{DISCLAIMER}", result.report());
     if let Some(file) = &args.csv {
         result.write_csv(file)?;

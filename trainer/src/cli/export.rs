@@ -1,4 +1,4 @@
-//! `rewind export`: its options.
+//! `rewind export`: options and output.
 
 use std::path::PathBuf;
 
@@ -10,46 +10,46 @@ use trainer_export::onnx::{Norms, OnnxOptions};
 use trainer_run::DISCLAIMER;
 use trainer_run::files::outputs::{self, Output};
 
-/// Export a run's best weights as a bundle, for the viewer and for other software, or as ONNX.
+/// Export a model as a bundle for the viewer and other software, or as ONNX.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ExportArgs {
-    /// The run's folder, or a bundle.
+    /// A run folder, whose best weights are exported, or a bundle.
     #[arg(long, visible_alias = "model")]
     run: PathBuf,
     /// The bundle to write, *.safetensors.
     #[arg(long, required_unless_present = "onnx")]
     out: Option<PathBuf>,
-    /// The ONNX file to write, *.onnx (opset 21): from the preprocessed `image` to `logits`, of any
-    /// size that the network takes. How an image is made and logits are read is in its properties.
+    /// The ONNX file to write, *.onnx (opset 21). It maps the preprocessed `image` to `logits`, for
+    /// any size that the network takes. Its properties describe preprocessing and outputs.
     #[arg(long)]
     onnx: Option<PathBuf>,
-    /// How group norms are written in the ONNX file.
+    /// The form of group norms in the ONNX file.
     #[arg(long, value_enum, default_value = "means", requires = "onnx")]
     onnx_norms: Norms,
-    /// Writes a random image and its logits to this folder too, as an ONNX test data set: what a
-    /// runtime that is new to the file should give.
+    /// Also write a random image and its logits to this folder, as an ONNX test data set to check a
+    /// runtime with.
     #[arg(long, requires = "onnx")]
     onnx_sample: Option<PathBuf>,
-    /// The model's name, as the viewer shows it; by default the data set's.
+    /// The model's name in the viewer; by default the data set's name.
     #[arg(long)]
     name: Option<String>,
-    /// A sentence that the user must read before trusting a result.
+    /// A warning about the model's limits, shown in the viewer.
     #[arg(long)]
     warning: Option<String>,
-    /// Stores the weights in half precision: half the size, at a relative error of 0.0005 of each
-    /// weight. They are used, and their SHA-256 taken, as rounded; networks compute in f32.
+    /// Store the weights in half precision: half the size, with a relative error of up to 0.0005
+    /// per weight. The SHA-256 is that of the rounded weights. Networks compute in f32.
     #[arg(long)]
     f16: bool,
-    /// Writes the model's card to this file too, as Markdown.
+    /// Also write the model card to this file, as Markdown.
     #[arg(long)]
     card: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
   rewind export --run run --out model.safetensors --name \"Hippocampus\" \\
     --warning \"Trained on 160 scans of one center\"
   rewind export --model model.safetensors --onnx model.onnx
@@ -83,7 +83,7 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
         outputs::write(Output::Card, file, bundle::card(&bundle, storage).as_bytes())?;
     }
     if args.f16 {
-        println!("in half precision; the Dice below is that of the weights before rounding");
+        println!("weights in half precision; the Dice below was measured before rounding");
     }
     for out in args.out.iter().chain(&args.onnx).chain(&args.onnx_sample).chain(&args.card) {
         println!("wrote {}", out.display());

@@ -1,13 +1,13 @@
-//! The option that says how far apart the files of one case may lie.
+//! The option for the geometric tolerance between the files of a case.
 
 use clap::Args;
 use model_core::DEFAULT_TOLERANCE_VOXELS;
 
-/// How far apart files may lie.
+/// The option `--geometry-tolerance`.
 #[derive(Args)]
 pub(super) struct GeometryArgs {
-    /// How far the files of one case may lie apart, in voxels; above 0.01 with a warning. The same
-    /// voxels stored in another axis order are the same.
+    /// The largest distance between corresponding voxels of a case's files, in voxels. Above 0.01
+    /// there is a warning. Files may differ in axis order.
     #[arg(long, value_name = "VOXELS", default_value_t = DEFAULT_TOLERANCE_VOXELS, value_parser = tolerance)]
     pub geometry_tolerance: f64,
 }

@@ -1,4 +1,4 @@
-//! `rewind inspect`: its options.
+//! `rewind inspect`: options and output.
 
 use std::path::PathBuf;
 
@@ -11,38 +11,38 @@ use trainer_data::inspect::Inspection;
 use trainer_run::files::outputs::{self, Output};
 use trainer_run::reporter::Terminal;
 
-/// Check a data set, and say what it is.
+/// Check and describe a data set.
 ///
-/// Reads every case and lists all faults at once, each with its file: voxels that lie apart
-/// within a case, missing or unreadable files and channels, label values that are not
-/// in the task's scheme. Then prints sizes, spacings, intensities, the labels' volumes, and what
-/// they mean for training. NaN, empty label files, labels stored as floats and the like keep no
-/// case from being used, but are told. Ends with an error where there are faults.
+/// Reads every case and lists all faults with their files: different grids within a case, missing
+/// or unreadable files and channels, label values that the task does not have. Then prints sizes,
+/// spacings, intensities and label volumes, with recommendations for training. NaN, empty label
+/// maps and labels stored as floats cause warnings. The command fails if there are faults.
 ///
-/// Known layouts: the Medical Segmentation Decathlon, MONAI's lists and nnU-Net raw (dataset.json),
-/// BraTS 2018 to 2024, UPENN-GBM, UCSF-PDGM and others that are named alike, iSeg (Analyze pairs),
-/// and a CSV of paths for everything else. No case at all is a fault, and so is another number of
-/// cases than numTraining says. What lies beside the cases is counted and named.
+/// Layouts: the Medical Segmentation Decathlon, MONAI lists and nnU-Net raw (dataset.json), BraTS
+/// 2018 to 2024, UPENN-GBM, UCSF-PDGM and data sets with similar names, iSeg (Analyze pairs), and a
+/// CSV of paths for everything else. A data set without cases, or with another number of cases than
+/// numTraining, is a fault. Unused files are counted and named.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct InspectArgs {
-    /// The data set's folder, or a CSV.
+    /// The folder of the data set, or a CSV file.
     data: PathBuf,
-    /// What channels and labels mean: brats2018 to brats2024, iseg2017, iseg2019, a dataset.json, a
-    /// task as JSON or TOML, a bundle or a run's folder. BraTS folders and a CSV need it.
+    /// The meaning of channels and labels: brats2018 to brats2024, iseg2017, iseg2019, a
+    /// dataset.json, a task as JSON or TOML, a bundle or a run folder. Required for BraTS folders
+    /// and CSV files.
     #[arg(long)]
     task: Option<String>,
-    /// Faults are listed, but are no error: what `rewind train --skip-bad` would go on with.
+    /// Succeed in spite of faults, as `rewind train --skip-bad` does.
     #[arg(long)]
     skip_bad: bool,
     #[command(flatten)]
     geometry: GeometryArgs,
-    /// Writes a row for each case to this file.
+    /// Write a CSV file with one row per case.
     #[arg(long)]
     csv: Option<PathBuf>,
-    /// Prints everything as JSON.
+    /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
 }
@@ -53,15 +53,14 @@ Examples:
   rewind inspect BraTS2021_TrainingData --task brats2021 --csv cases.csv
   rewind inspect cases.csv --task task.toml --json > report.json
 
-A CSV has a header and a row for each case. Its columns: one for each channel, by the task's names
-(or `image`, for one file with all channels); `label`, empty where it is not known; `case`, the
-name, which may be left out where there is one image; `patient`, where several cases are of one.
-Paths are relative to the CSV:
+A CSV has a header and one row per case. Its columns: one per channel, with the task's names (or
+`image`, for one file with all channels); `label`, empty if there is none; `case`, the name, optional
+with the column `image`; `patient`, if patients have several cases. Paths are relative to the CSV:
   case,T1,T2,label
   p01,p01/t1.nii.gz,p01/t2.nii.gz,p01/seg.nii.gz
   p02,p02/t1.nii.gz,p02/t2.nii.gz,
 
-A task as TOML (the code 0 is the background; head = \"sigmoid\" where regions overlap):
+A task as TOML (code 0 is the background; head = \"sigmoid\" if regions overlap):
   name = \"Tissues\"
   channels = [\"T1\", \"T2\"]
   head = \"softmax\"
@@ -93,7 +92,7 @@ pub(super) fn run(args: InspectArgs) -> Result<()> {
     if num_faults > 0 && !args.skip_bad {
         let faults =
             if num_faults == 1 { "1 fault".into() } else { format!("{num_faults} faults") };
-        bail!("{faults}, listed above; --skip-bad goes on without these cases");
+        bail!("{faults}, listed above; --skip-bad ignores these cases");
     }
     ensure!(
         inspection.has_usable_cases(),

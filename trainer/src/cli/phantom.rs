@@ -1,4 +1,4 @@
-//! `rewind phantom`: its options.
+//! `rewind phantom`: options and output.
 
 use std::path::PathBuf;
 
@@ -11,19 +11,19 @@ use trainer_run::reporter::Terminal;
 
 /// Write a data set of synthetic cases: heads with a tumor in four modalities.
 ///
-/// A pure function of the seed; unseen cases are those of other seeds.
+/// Each case is a function of its seed, so other seeds give unseen cases.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PhantomArgs {
-    /// A new folder.
+    /// A new folder for the data set.
     #[arg(long)]
     out: PathBuf,
     /// Number of cases.
     #[arg(long, default_value_t = 16)]
     cases: usize,
-    /// The first case's seed; the next cases have the next ones.
+    /// The seed of the first case; each further case has the next seed.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Voxels along each axis.

@@ -1,4 +1,4 @@
-//! The command `rewind predict`.
+//! `rewind predict`: options and output.
 
 use std::path::PathBuf;
 
@@ -17,32 +17,31 @@ use trainer_run::{DISCLAIMER, files};
 use trainer_train::device;
 use trainer_train::estimate;
 
-/// Segment scans with a model, or with several.
+/// Segment scans with one or several models.
 ///
-/// Writes a label map for each scan, NAME.nii.gz, on the scan's own grid, and a record, NAME.json, with
-/// the models and settings. Prints the volume of every region in ml. All scans are tried; faults are
-/// listed at the end, and the exit status is then 1.
+/// Writes a label map NAME.nii.gz on the grid of each scan, and a record NAME.json of the models
+/// and settings. Prints the volume of every region in ml. A scan that cannot be segmented does not
+/// stop the others; the command then fails at the end with all errors.
 ///
-/// The same command continues an interrupted run: results of the same models, settings and scans are
-/// kept. Other results are replaced only with --overwrite.
+/// The same command resumes an interrupted prediction: results of the same models, settings and
+/// scans are kept. Other results are replaced only with --overwrite.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct PredictArgs {
-    /// Bundles or the folders of runs. A folder with fold-0, fold-1, … stands for all of its folds.
+    /// Bundles or run folders. A folder with fold-0, fold-1, … stands for all of its folds.
     #[arg(long, num_args = 1.., required = true)]
     model: Vec<PathBuf>,
-    /// The folder of a data set, folders of scans, or files. A folder of scans holds files with all
-    /// channels, or a file for each channel (CASE_0000.nii.gz, or by name as CASE_flair.nii.gz), of
-    /// which the model's channels are used. Files are one for each case with all channels, or one for
-    /// each channel of a single case.
+    /// A data set; folders of scans, each scan one file with all channels or one file per channel
+    /// (CASE_0000.nii.gz or CASE_flair.nii.gz); or files: one per case with all channels, or the
+    /// channels of one case.
     #[arg(long, num_args = 1.., required = true)]
     data: Vec<PathBuf>,
-    /// The folder for the results.
+    /// The output folder.
     #[arg(long)]
     out: PathBuf,
-    /// The part of a data set. `training` and `held-out` need the folders of runs as --model.
+    /// The cases of a data set; `training` and `held-out` need run folders as --model.
     #[arg(long, value_enum, default_value = "all")]
     split: Split,
     #[command(flatten)]
@@ -52,49 +51,51 @@ pub(super) struct PredictArgs {
     /// The combination of several models.
     #[arg(long, value_enum, default_value = "mean")]
     ensemble: Ensemble,
-    /// The profile by which `similarity` and `literal` select a model: a file of `rewind profile`.
+    /// A profile from `rewind profile`, only for `similarity` and `literal`.
     #[arg(long)]
     profile: Option<PathBuf>,
-    /// Keeps only the largest component (26 neighbors) of all labels together, or of each region.
+    /// Keep only the largest connected component (26 neighbors) of the foreground or of every
+    /// region.
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "foreground")]
     largest_component: Option<LargestComponent>,
-    /// Also writes each region's probabilities as the channels of probabilities/NAME.nii.gz.
+    /// Also write the probabilities of the regions, as channels of probabilities/NAME.nii.gz.
     #[arg(long)]
     probabilities: bool,
-    /// Replaces existing results.
+    /// Replace existing results, also those of other models and settings.
     #[arg(long)]
     overwrite: bool,
-    /// The software that runs the networks.
+    /// The engine that runs the network.
     #[arg(long, value_enum, default_value = "burn")]
     engine: EngineName,
-    /// The device of the engine `burn`: cpu, wgpu, wgpu:N, cuda or cuda:N. By default the best that is
-    /// compiled in and present.
+    /// The device of the engine burn: cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best
+    /// available device.
     #[arg(long)]
     device: Option<String>,
 }
 
-/// The part of a volume that a network sees at once, and flips.
+/// The options for full volumes, tiles and flips.
 #[derive(Args)]
 pub(super) struct ExtentArgs {
-    /// The part of a volume that a network sees at once. Tiles are another function than the full
-    /// volume: the network's norms take their statistics from what the network sees.
+    /// The input of the network: the full volume or overlapping tiles. Tiles give another result
+    /// than the full volume, because norms compute their statistics from fewer voxels.
     #[arg(long, value_enum, default_value = "auto")]
     mode: Mode,
-    /// The memory limit of `auto`, such as 8GiB. By default nine tenths of the machine's free memory.
-    /// A graphics card does not report its memory: without this option the full volume is tried
-    /// there. With the engine `wgsl` it limits the allocations on the GPU in all modes, and `auto`
-    /// stores feature maps in f16 or in slabs but never uses tiles.
+    /// The memory limit of `auto`, such as 8GiB; by default nine tenths of the free memory.
+    /// Graphics cards do not report their free memory, so there the default is to try the full
+    /// volume. With the engine `wgsl` this is the limit of GPU memory for all modes, and `auto`
+    /// uses f16 or smaller steps instead of tiles.
     #[arg(long, value_parser = estimate::memory)]
     memory: Option<u64>,
-    /// The tile in voxels: one number, or three along right, front, top. By default the model's
-    /// training patch. The logits of tiles are averaged with Gaussian weights.
+    /// The size of a tile: one number, or three along right, front, top; by default the patch size
+    /// of the training. Overlapping tiles are averaged with Gaussian weights.
     #[arg(long, alias = "window", value_delimiter = ',', num_args = 1..=3)]
     tile: Option<Vec<usize>>,
-    /// The least share of a tile that overlaps with the next tile.
+    /// The smallest overlap of adjacent tiles, as a fraction of a tile.
     #[arg(long, default_value_t = 0.5)]
     overlap: f64,
-    /// Averages the probabilities over all combinations of flips along these axes (right, front,
-    /// top). Name the axes that training mirrored. Two axes take four times as long, three eight.
+    /// Average the probabilities over all combinations of flips along these axes (right, front,
+    /// top). Use the axes that training flipped. Two axes take four times as long, three eight
+    /// times.
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(AXES))]
     flip: Vec<String>,
     /// The same as --flip right,front,top.
@@ -136,14 +137,14 @@ Examples:
 
 Research use only, not a medical device";
 
-/// Opens the device that the options name.
+/// Returns the backend for the options --engine and --device.
 fn backend(engine: EngineName, device: Option<&str>) -> Result<Backend> {
     if engine == EngineName::Burn {
         return Ok(Backend::from(&device::device(device)?));
     }
     ensure!(
         device.is_none(),
-        "--device: expected it only with --engine burn, found it with wgsl, which uses the fastest GPU"
+        "--device: expected --engine burn, found --engine wgsl, which always uses the fastest GPU"
     );
     let backend = Backend::wgsl()?;
     eprintln!("engine wgsl on {}", backend.describe());
@@ -163,13 +164,13 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
         Some(file) => {
             let bytes = files::read(file, MAX_BYTES)?;
             let text = model_core::utf8_text(&bytes);
-            let about = || format!("cannot read {} as a profile", file.display());
-            Some(text.with_context(about)?.to_string())
+            let context = || format!("cannot read {} as a profile", file.display());
+            Some(text.with_context(context)?.to_string())
         }
     };
     let profile = text.as_ref().zip(args.profile.as_ref()).map(|(text, file)| {
-        let about = || format!("cannot read {} as a profile", file.display());
-        Profile::parse(text.as_bytes()).with_context(about)
+        let context = || format!("cannot read {} as a profile", file.display());
+        Profile::parse(text.as_bytes()).with_context(context)
     });
     let settings = Settings {
         ensemble: args.ensemble,
@@ -184,9 +185,12 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
     terminal.message(&outcome.summary());
     inputs.unused_files.text().iter().for_each(|text| terminal.message(text));
     println!("{DISCLAIMER}");
-    let (bad, all) = (outcome.faults.len(), inputs.cases.len() + inputs.faults.len());
-    if bad > 0 {
-        bail!("{bad} of {all} scans could not be segmented:\n  {}", outcome.faults.join("\n  "));
+    let (num_bad, num_scans) = (outcome.faults.len(), inputs.cases.len() + inputs.faults.len());
+    if num_bad > 0 {
+        bail!(
+            "{num_bad} of {num_scans} scans could not be segmented:\n  {}",
+            outcome.faults.join("\n  ")
+        );
     }
     Ok(())
 }
@@ -208,21 +212,21 @@ mod tests {
     }
 
     #[test]
-    fn a_burn_device_is_refused_with_the_other_engine() {
+    fn a_device_is_refused_with_the_engine_wgsl() {
         let error = backend(EngineName::Wgsl, Some("cpu")).err().unwrap().to_string();
         assert!(error.contains("--device") && error.contains("--engine burn"), "{error}");
     }
 
     #[test]
     fn tiles_flips_and_memory_are_parsed() {
-        let found = settings(&["--tile", "64,48,16", "--flip", "right,top"]).unwrap();
-        assert_eq!((found.tile_dims, found.flips), (Some([64, 48, 16]), [true, false, true]));
+        let parsed = settings(&["--tile", "64,48,16", "--flip", "right,top"]).unwrap();
+        assert_eq!((parsed.tile_dims, parsed.flips), (Some([64, 48, 16]), [true, false, true]));
         // The former names of the options.
-        let found = settings(&["--mode", "sliding", "--window", "64,48,16"]).unwrap();
-        assert_eq!((found.mode, found.tile_dims), (Mode::Tiles, Some([64, 48, 16])));
-        let found = settings(&["--tile", "64", "--tta", "--memory", "1.5GiB"]).unwrap();
-        assert_eq!((found.tile_dims, found.flips), (Some([64; 3]), [true; 3]));
-        assert_eq!(found.memory_bytes, Some(3 << 29));
+        let parsed = settings(&["--mode", "sliding", "--window", "64,48,16"]).unwrap();
+        assert_eq!((parsed.mode, parsed.tile_dims), (Mode::Tiles, Some([64, 48, 16])));
+        let parsed = settings(&["--tile", "64", "--tta", "--memory", "1.5GiB"]).unwrap();
+        assert_eq!((parsed.tile_dims, parsed.flips), (Some([64; 3]), [true; 3]));
+        assert_eq!(parsed.memory_bytes, Some(3 << 29));
         assert_eq!(settings(&[]).unwrap(), Settings::default());
         for bad in [
             &["--tile", "64,64"][..],

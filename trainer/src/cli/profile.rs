@@ -1,4 +1,4 @@
-//! The command `rewind profile`.
+//! `rewind profile`: options and output.
 
 use std::path::PathBuf;
 
@@ -14,43 +14,42 @@ use trainer_run::DISCLAIMER;
 use trainer_run::reporter::Terminal;
 use trainer_train::device;
 
-/// Measure models on known cases, so that predict can select among them.
+/// Measure models on labeled cases, for the selection of a model by `rewind predict`.
 ///
-/// For `rewind predict --ensemble similarity` or `literal`: every model's Dice on every case, and
-/// the case's histograms. The same command continues an interrupted profile.
+/// Writes a profile for `rewind predict --ensemble similarity` or `literal`: the Dice of every
+/// model on every case, and the histograms of the cases. The same command resumes an interrupted
+/// measurement.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ProfileArgs {
-    /// Bundles or the folders of runs. A folder with fold-0, fold-1, … stands for all of its folds.
+    /// Bundles or run folders. A folder with fold-0, fold-1, … stands for all of its folds.
     #[arg(long, num_args = 1.., required = true)]
     models: Vec<PathBuf>,
-    /// The folder of a data set.
+    /// The folder of a labeled data set.
     #[arg(long)]
     data: PathBuf,
-    /// The task, if the models were trained with a --task that replaced the data set's own: the same
-    /// task.
+    /// The meaning of the labels. Required if the models were trained with --task: the same task.
     #[arg(long)]
     task: Option<String>,
-    /// The part of its cases. The paper uses those that all models trained on.
+    /// The cases to measure. The paper uses the cases that all models were trained on.
     #[arg(long, value_enum, default_value = "training")]
     split: Split,
-    /// The file to write.
+    /// The profile to write.
     #[arg(long)]
     out: PathBuf,
     #[command(flatten)]
     extent: ExtentArgs,
     #[command(flatten)]
     geometry: GeometryArgs,
-    /// The device: cpu, wgpu, wgpu:N, cuda or cuda:N. By default the best that is compiled in and
-    /// present.
+    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best available device.
     #[arg(long)]
     device: Option<String>,
 }
 
 const EXAMPLES: &str = "\
-Example:
+Examples:
   rewind profile --models seed-1 seed-2 seed-3 --data DIR --out profile.json
   rewind predict --model seed-1 seed-2 seed-3 --ensemble similarity --profile profile.json \\
     --data imagesTs --out predictions

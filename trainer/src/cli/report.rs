@@ -1,4 +1,4 @@
-//! `rewind report`: its options.
+//! `rewind report`: options and output.
 
 use std::path::PathBuf;
 
@@ -7,20 +7,20 @@ use clap::Args;
 
 use trainer_run::DISCLAIMER;
 
-/// Write the report of a run again.
+/// Write the report of a run.
 ///
-/// Training writes report.html into the run's folder when it ends. This command makes it again
-/// from the folder's files, also of a run that goes on or was stopped: one HTML file with curves,
-/// box plots, every case's scores, pictures of the worst cases, settings, data and versions. It
-/// loads nothing, so it can be sent and kept.
+/// Training writes report.html to the run folder when it ends. This command writes the report
+/// again, also during a training or after an interruption: one HTML file with curves, box plots,
+/// the scores of every case, pictures of the worst cases, settings, data and versions. The file
+/// needs no other files and no network.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReportArgs {
-    /// The run's folder.
+    /// The run folder.
     run: PathBuf,
-    /// The file to write; report.html in the run's folder unless given.
+    /// The file to write; by default report.html in the run folder.
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -30,7 +30,7 @@ Examples:
   rewind report runs/first
   rewind report runs/first --out first.html
 
-Curves while a run goes on, beside those of other runs:
+Curves of running and finished trainings:
   tensorboard --logdir runs
 
 Research use only, not a medical device";

@@ -1,4 +1,4 @@
-//! `rewind train`: its options, and the settings that come of them.
+//! `rewind train`: options, settings and output.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,117 +21,114 @@ use trainer_train::train::{TrainJob, train_on};
 
 /// Train a network, or resume a run.
 ///
-/// A fixed part of the cases is held out and measured during training. Stopped or killed at any
-/// moment, the same command goes on from the last checkpoint, to the same numbers.
+/// Holds out a fixed part of the cases and validates on them during training. After an interruption
+/// at any moment, the same command resumes from the last checkpoint and reaches the same numbers.
 ///
 /// Research use only, not a medical device.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TrainArgs {
-    /// The data set: a folder in the form of the Decathlon, nnU-Net, BraTS or iSeg, or a CSV of
-    /// paths; `rewind inspect` tells what it is.
+    /// The data set: a folder in the layout of the Decathlon, nnU-Net, BraTS or iSeg, or a CSV of
+    /// paths; `rewind inspect` describes it.
     #[arg(long, required_unless_present = "print_config")]
     data: Option<PathBuf>,
-    /// The run's folder. If it holds a run, that run is resumed exactly where it was.
+    /// The run folder. If it contains a run, that run is resumed.
     #[arg(long, required_unless_present = "print_config")]
     out: Option<PathBuf>,
-    /// What the labels mean, where the data set does not say so itself: brats2018 to brats2024,
-    /// iseg2019, or a file that describes a task.
+    /// The meaning of the labels, if the data set does not state it: brats2018 to brats2024,
+    /// iseg2019, or a file with a task.
     #[arg(long)]
     task: Option<String>,
-    /// Goes on without the cases that cannot be used.
+    /// Ignore cases with faults.
     #[arg(long)]
     skip_bad: bool,
     #[command(flatten)]
     geometry: GeometryArgs,
-    /// Goes on with a run although its settings changed; its network and its split cannot.
+    /// Resume a run with changed settings. The network and the split cannot change.
     #[arg(long)]
     accept_changes: bool,
-    /// Prints the settings in force, each with what it means, and ends.
+    /// Print all settings with their descriptions, and exit.
     #[arg(long)]
     print_config: bool,
-    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best that is compiled in and present. For
-    /// one device; --devices names several.
+    /// cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best available device.
     #[arg(long)]
     device: Option<String>,
-    /// Several devices that share each step's patches: CUDA numbers such as 0,1,2,3, or names such
-    /// as cuda:0,cuda:2. The result is that of one device, and a run may go on with others. cpu,cpu
-    /// is for trying it out: two ranks on one CPU are no faster.
+    /// Several devices that share the patches of each step: CUDA numbers such as 0,1,2,3, or names
+    /// such as cuda:0,cuda:2. The result is that of one device, and a run can be resumed on other
+    /// devices. For a trial without GPUs: cpu,cpu.
     #[arg(long, value_name = "LIST", conflicts_with = "device")]
     devices: Option<String>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
 
-/// The most used settings, and any other.
+/// The options for settings.
 #[derive(Args)]
-#[command(
-    next_help_heading = "Settings (each goes before those of --config, that before --recipe)"
-)]
+#[command(next_help_heading = "Settings (they override --config, which overrides --recipe)")]
 struct SettingsArgs {
-    /// Settings to start from: modern (the defaults) or those of a paper.
+    /// The settings to start from: modern (the defaults) or those of a paper.
     #[arg(long, value_parser = RECIPES.map(|(name, _)| name))]
     recipe: Option<String>,
     /// A file of settings (TOML).
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Any setting by its name in the file, such as augment.noise=0.1; can be given again.
+    /// Any setting by its name in the file, such as augment.noise=0.1; can be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// A network by name; --set network.blocks=2 changes it.
+    /// A network by name; change it with --set network.blocks=2.
     #[arg(long, value_parser = PRESETS)]
     preset: Option<String>,
-    /// What the layers compute in while the network is trained; weights, norms and losses are f32.
+    /// The precision of the layers in training; weights, norms and losses are f32.
     #[arg(long)]
     precision: Option<Float>,
-    /// Type of the streams of reversible blocks: f32, or as the precision.
+    /// The type of the streams of reversible blocks: f32, or the same as --precision.
     #[arg(long)]
     stream: Option<Float>,
-    /// How long to train: optimizer steps, or "250 epochs".
+    /// The length of the training: optimizer steps, or "250 epochs".
     #[arg(long)]
     steps: Option<StepsOrEpochs>,
-    /// Decides the split, the initial weights and every random draw.
+    /// The seed of the split, the initial weights and all random numbers.
     #[arg(long)]
     seed: Option<u64>,
-    /// Patches a step.
+    /// Patches per step.
     #[arg(long)]
     batch: Option<usize>,
-    /// Size of the patches: one number, or three along right, front, top.
+    /// The size of the patches: one number, or three along right, front, top.
     #[arg(long, value_delimiter = ',', num_args = 1..=3)]
     patch: Option<Vec<usize>>,
     /// The highest learning rate.
     #[arg(long)]
     lr: Option<f64>,
-    /// The cases that are held out: a fraction, or from 1 on a number.
+    /// The held-out cases: a fraction below 1, or a number.
     #[arg(long)]
     held_out: Option<f64>,
-    /// Parts for cross-validation; without --fold, all folds are trained one after the other, in
-    /// OUT/fold-0, OUT/fold-1, …
+    /// The number of folds of a cross-validation. Without --fold, all folds are trained one after
+    /// the other, in OUT/fold-0, OUT/fold-1, …
     #[arg(long)]
     folds: Option<usize>,
-    /// The part that is held out, counted from 0.
+    /// The fold that is held out, from 0.
     #[arg(long)]
     fold: Option<usize>,
-    /// Whose a case is: a regular expression whose first group, or else whose match, is the patient
-    /// in a case's name; `case` for nobody's. By default by how the field names cases, or the
-    /// column `patient` of a CSV. A patient's cases are never on both sides of a split.
+    /// A regular expression whose first group, or match, is the patient in a case's name; `case` if
+    /// each case is a patient. By default the column `patient` of a CSV, or the naming schemes of
+    /// common data sets. All cases of a patient are on the same side of a split.
     #[arg(long, value_name = "REGEX")]
     group_by: Option<String>,
     /// Steps or epochs between validations.
     #[arg(long)]
     validate_every: Option<StepsOrEpochs>,
-    /// The voxels that intensities are normalized by: whole, nonzero (skull-stripped scans; also
-    /// crops to them) or otsu.
+    /// The voxels for the normalization of intensities: whole, nonzero (skull-stripped scans; also
+    /// crops to these voxels) or otsu.
     #[arg(long, value_parser = ["whole", "nonzero", "otsu"])]
     foreground: Option<String>,
-    /// The same bytes twice; on the CPU only.
+    /// Write the same bytes in every run; only on the CPU.
     #[arg(long)]
     deterministic: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  rewind inspect Task04_Hippocampus                     # look before you train
+  rewind inspect Task04_Hippocampus                     # before training
   rewind train --data Task04_Hippocampus --preset demo --out run
   rewind train --data Task04_Hippocampus --out run      # resumes the run
   rewind train --data BraTS2023 --task brats2023 --preset mbconv-slim --foreground nonzero \\
@@ -144,36 +141,40 @@ Examples:
   rewind train --recipe pendse --print-config > train.toml
   rewind train --data Task04_Hippocampus --config train.toml --set augment.noise=0.1 --out run
 
-Recipes: modern (AdamW, warm-up, polynomial decay, clipped gradients, averaged weights), pendse,
-brugger, invres (those of the papers; whole volumes need a GPU).
+Recipes: modern (AdamW, warm-up, polynomial decay, gradient clipping, weight averaging); pendse, brugger
+and invres are those of the papers, whose whole volumes need a GPU.
 
-In the run's folder: run.json and train.toml (what it is), metrics.csv and events.out.tfevents.*
-(its history; the latter for TensorBoard), last.safetensors (to resume from), best.safetensors (the
-bundle of the best validation), and at its end report.html and held_out.json (each held-out case).
-Ctrl-C ends at a checkpoint, and so do SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2. The best validation is
-chosen by the held-out cases, so their Dice is a little higher than that of new ones.
+Files in the run folder:
+  run.json, train.toml                   the run and its settings
+  metrics.csv, events.out.tfevents.*     the history, the latter for TensorBoard
+  last.safetensors                       the checkpoint to resume from
+  best.safetensors                       the bundle of the best validation
+  report.html, held_out.json             the report and the scores of the held-out cases, at the end
+
+Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 stop a training at a checkpoint. The held-out cases also
+choose the best weights, so their Dice is slightly higher than the Dice of new cases.
 
 Research use only, not a medical device";
 
-/// Trains, and says what to do next.
+/// Trains, and prints the next commands.
 ///
 /// # Errors
-/// As [`train_on`].
+/// If the training fails, see [`train_on`].
 pub(super) fn run(args: TrainArgs) -> Result<()> {
     let out = args.out.as_deref();
     let started = match out {
         Some(out) => Run::find(out)?,
         None => None,
     };
-    let config = args.settings.in_force(started.as_ref())?;
+    let config = args.settings.resolve(started.as_ref())?;
     if args.print_config {
         print!("{}", printed(&config));
         return Ok(());
     }
-    // A training is watched for a while; what it finds is in its folder.
+    // A training continues without a reader of its output, because its results are in its folder.
     pipes::outlive_reader();
     let (data, out) = (args.data.as_deref().expect("required"), out.expect("required"));
-    // What a run needed to be told once, it knows.
+    // A resumed run has stored its task.
     let task = args.task.clone().or(started.and_then(|run| run.task_name));
     let job = TrainJob {
         task: task.as_deref(),
@@ -197,9 +198,9 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Trains all folds, one after the other; whether they came to their end.
+/// Trains all folds one after the other. Returns whether all are finished.
 fn train_folds(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
-    // Of the whole; each fold's folder is held by its own training.
+    // Locks the parent folder. The training of each fold locks its own folder.
     let _lock = match ranks.is_main_rank() {
         true => Some(FolderLock::alone(job.out)?),
         false => None,
@@ -219,7 +220,7 @@ fn train_folds(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) 
     Ok(true)
 }
 
-/// Trains one run, and says what came of it; whether it came to its end.
+/// Trains one run and prints its result. Returns whether it is finished.
 fn train_one(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) -> Result<bool> {
     let outcome = train_on(job, config, ranks, stop.flag())?;
     let (data, out) = (job.data.display(), job.out.display());
@@ -228,7 +229,7 @@ fn train_one(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) ->
     }
     if !outcome.finished {
         progress::result(format!(
-            "stopped after step {}; to resume, give the same command again",
+            "stopped after step {}; the same command resumes the run",
             outcome.steps
         ));
         return Ok(false);
@@ -238,15 +239,15 @@ fn train_one(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) ->
         true => "",
         false => " --split held-out",
     };
-    let took = History::read(job.out)?.total_secs();
-    let took = took.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+    let elapsed = History::read(job.out)?.total_secs();
+    let elapsed = elapsed.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
     progress::result(format!(
-        "{} steps{}; the best validation is that after step {}\n{}\n\
-         next: look at {out}/report.html\n\
+        "{} steps{}; best validation after step {}\n{}\n\
+         next: open {out}/report.html\n\
          or:   rewind predict --model {out} --data {data}{split} --out predictions\n\
          or:   rewind export --run {out} --out model.safetensors\n{DISCLAIMER}",
         outcome.steps,
-        took.map_or(String::new(), |took| format!(" in {}", progress::duration(took))),
+        elapsed.map_or(String::new(), |elapsed| format!(" in {}", progress::duration(elapsed))),
         bundle.card.provenance.steps,
         trainer_export::bundle::describe(&bundle),
     ));
@@ -254,14 +255,14 @@ fn train_one(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &Stop) ->
 }
 
 impl SettingsArgs {
-    /// The settings of a run: of one that was started where nothing else is given, else of
-    /// --recipe, --config and the options.
-    fn in_force(&self, started: Option<&Run>) -> Result<TrainConfig> {
+    /// Returns the settings of --recipe, --config and the options. Without --recipe and --config,
+    /// the settings of an existing run are the base.
+    fn resolve(&self, started: Option<&Run>) -> Result<TrainConfig> {
         let base = match (&self.recipe, &self.config) {
             (None, None) => started.map(|run| &run.config),
             _ => None,
         };
-        // First, since a part of a network that is set changes it.
+        // The preset comes first, because --set can change its network.
         let preset = self.preset.iter().map(|preset| format!("preset={preset}"));
         let single: Vec<String> = preset.chain(self.set.iter().cloned()).collect();
         let sources = Sources {
@@ -280,8 +281,8 @@ impl SettingsArgs {
         config.held_out = self.held_out.unwrap_or(config.held_out);
         config.folds = self.folds.unwrap_or(config.folds);
         config.fold = self.fold.or(config.fold);
-        let of_run = || started.filter(|run| run.patients.is_none())?.config.group_by.clone();
-        config.group_by = self.group_by.clone().or(config.group_by).or_else(of_run);
+        let stored = || started.filter(|run| run.patients.is_none())?.config.group_by.clone();
+        config.group_by = self.group_by.clone().or(config.group_by).or_else(stored);
         config.validate_every = self.validate_every.unwrap_or(config.validate_every);
         config.deterministic |= self.deterministic;
         if let Some(patch) = &self.patch {

@@ -266,7 +266,7 @@ fn describe(
         task_name: task_name.map(String::from),
         network: network.clone(),
         data: data_set.name.clone(),
-        licence: data_set.licence.clone().unwrap_or_default(),
+        license: data_set.license.clone().unwrap_or_default(),
         data_fingerprint: String::new(),
         training: names(training),
         held_out: names(held_out),

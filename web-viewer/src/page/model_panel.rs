@@ -78,7 +78,7 @@ fn ModelCard(model: Arc<Model>) -> impl IntoView {
             <dt>"Data"</dt>
             <dd>{or_not_stated(&provenance.data)}</dd>
             <dt>"License"</dt>
-            <dd>{or_not_stated(&provenance.licence)}</dd>
+            <dd>{or_not_stated(&provenance.license)}</dd>
             <dt>"Trained on"</dt>
             <dd>{num_cases(provenance.training_cases)}</dd>
             <dt>"Hash"</dt>

@@ -54,7 +54,7 @@ pub async fn segment_tiled(request_id: u32, inputs: &RunInputs) -> Reply {
 async fn abortable<T>(run: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let (handle, registration) = AbortHandle::new_pair();
     ABORT_HANDLE.set(Some(handle));
-    Abortable::new(run, registration).await.unwrap_or(Err(Error::Cancelled))
+    Abortable::new(run, registration).await.unwrap_or(Err(Error::Canceled))
 }
 
 impl Run {
@@ -120,7 +120,7 @@ impl Run {
         STATE.with_borrow_mut(|state| state.session = session);
         let (map, plan) = match result {
             Ok(result) => result,
-            Err(Error::Cancelled) => return Ok((WorkerResponse::Canceled, Vec::new())),
+            Err(Error::Canceled) => return Ok((WorkerResponse::Canceled, Vec::new())),
             Err(error) => return Err(messages::run_error(&error)),
         };
         let labels = Uint8Array::from(map.labels()).into();

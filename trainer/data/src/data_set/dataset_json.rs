@@ -52,7 +52,7 @@ pub(super) fn open(folder: &Path, source: TaskSource) -> Result<DataSet> {
     found.faults.extend(fault::wrong_number(manifest.num_training, num_training, file));
     let mut notes = std::mem::take(&mut found.notes);
     let Manifest { name, license, task, .. } = manifest;
-    let licence = license.filter(|licence| !licence.is_empty());
+    let license = license.filter(|license| !license.is_empty());
     let task = match source {
         TaskSource::Unnamed => task,
         TaskSource::Model(model) => {
@@ -67,7 +67,7 @@ pub(super) fn open(folder: &Path, source: TaskSource) -> Result<DataSet> {
     };
     let data_set = DataSet::new(&name, task, found.cases);
     let ListedCases { unlabeled, faults, unused_files, .. } = found;
-    Ok(DataSet { licence, layout, unlabeled, faults, notes, unused_files, ..data_set })
+    Ok(DataSet { license, layout, unlabeled, faults, notes, unused_files, ..data_set })
 }
 
 /// Checks that a named task agrees with the data set's. It may rename labels and combine them into

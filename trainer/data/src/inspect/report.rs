@@ -56,8 +56,8 @@ fn summary(inspection: &Inspection) -> String {
     if task.name != data_set.name {
         rows.push(["task".into(), task.name.clone()]);
     }
-    if let Some(licence) = &data_set.licence {
-        rows.push(["licence".into(), licence.clone()]);
+    if let Some(license) = &data_set.license {
+        rows.push(["license".into(), license.clone()]);
     }
     rows.extend(data_set.notes.iter().map(|note| ["note".into(), note.clone()]));
     let rows: Vec<String> = rows.iter().map(|[name, text]| format!("  {name:<10}{text}")).collect();

@@ -118,9 +118,9 @@ fn format_dims(patch: [usize; 3]) -> String {
 /// Returns the section about the data set and the split of its cases.
 pub(crate) fn data(report: &Report) -> String {
     let run = &report.run;
-    let licence = match run.licence.trim() {
+    let license = match run.license.trim() {
         "" => "not stated".into(),
-        licence => escape(licence),
+        license => escape(license),
     };
     let regions = run.task.regions.iter().map(|region| {
         let codes: Vec<String> = region.labels.iter().map(u8::to_string).collect();
@@ -128,7 +128,7 @@ pub(crate) fn data(report: &Report) -> String {
     });
     let entries = [
         ("Name", Some(escape(&run.data))),
-        ("Licence", Some(licence)),
+        ("License", Some(license)),
         ("Regions (labels)", Some(regions.collect::<Vec<_>>().join(", "))),
         ("Fingerprint", Some(format!("<code>{}</code>", escape(&run.data_fingerprint)))),
     ];

@@ -1,70 +1,73 @@
-//! The settings of augmentation, and the sets of them that have a name.
+//! The settings of the augmentation and their presets.
 
 use anyhow::{Result, bail, ensure};
+use documented::DocumentedFields;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::check::{fraction, not_negative};
 
-/// Random changes of the patches; an amount of 0 turns one off. In a file, `preset` names the set
-/// that the other settings start from; what is written out has every number instead.
+/// Random changes of the patches; an amount of 0 turns a change off. In a file, `preset` names the
+/// preset that the other settings start from. A written file has all numbers instead.
 ///
-/// Axes are right, front, top. What changes intensities is drawn for each channel by itself, and
-/// leaves voxels that are 0 in every channel as they are: background, and what is outside of the
-/// scan, are exactly 0 in use too.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Axes are right, front, top. Changes of intensities are drawn for each channel separately. They
+/// do not change voxels that are 0 in every channel: background and padding are exactly 0 in use
+/// too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, DocumentedFields)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct AugmentSettings {
-    /// Whether a patch is mirrored, half of the time, left to right, back to front, bottom to top.
+    /// Whether a patch is flipped, with probability one half, left to right, back to front, bottom
+    /// to top.
     pub flip: [bool; 3],
-    /// Rotation about each axis by up to this angle, in mm: scans of thick slices are not sheared.
+    /// The largest angle of a rotation about the axes right, front, top. Rotations are computed in
+    /// mm, so scans with thick slices are not sheared.
     #[serde(deserialize_with = "one_or_three")]
     pub rotate_degrees: [f64; 3],
     /// The fraction of the patches that is rotated.
     pub rotate_fraction: f64,
-    /// Scaling by a factor from 1 / (1 + this) to 1 + this, as often up as down; one factor for all
-    /// axes with the same number.
+    /// The scaling along each axis, by a factor from 1 / (1 + this) to 1 + this. Axes with the same
+    /// number have the same factor.
     #[serde(deserialize_with = "one_or_three")]
     pub scale: [f64; 3],
     /// The fraction of the patches that is scaled.
     pub scale_fraction: f64,
-    /// Elastic deformation: the displacements' standard deviation along each axis, in voxels.
+    /// Elastic deformation: the standard deviation of the displacements along each axis, in voxels.
     #[serde(deserialize_with = "one_or_three")]
     pub elastic_voxels: [f64; 3],
-    /// The grid of displacements that a patch is spanned by, cubic in between; with 1 along an axis
-    /// they do not change along it.
+    /// The size of the grid of displacements in a patch, with cubic interpolation. With 1 along an
+    /// axis the displacements are constant along it.
     pub elastic_grid: [usize; 3],
     /// The fraction of the patches that is deformed.
     pub elastic_fraction: f64,
-    /// Intensities are multiplied by a smooth field: exp of a cubic through 4 × 4 × 4 normal numbers
-    /// with this standard deviation. The patch's lowest intensity stands for the scanner's 0.
+    /// A bias field: the standard deviation of the logarithm of a smooth factor, a cubic through
+    /// 4 × 4 × 4 normal numbers. The lowest intensity of the patch counts as 0.
     pub bias: f64,
-    /// The fraction of the channels that gets a bias field.
+    /// The fraction of the channels with a bias field.
     pub bias_fraction: f64,
-    /// Between the patch's lowest and highest, intensities are taken to a power from 1 / (1 + this)
-    /// to 1 + this; mean and standard deviation stay.
+    /// Contrast: intensities between the lowest and the highest are raised to a power from 1 / (1 +
+    /// this) to 1 + this. Mean and standard deviation do not change.
     pub gamma: f64,
-    /// The fraction of the channels that is taken to a power.
+    /// The fraction of the channels with a changed contrast.
     pub gamma_fraction: f64,
-    /// Intensities are multiplied by a factor within 1 ± this.
+    /// The largest deviation from 1 of a factor of the intensities.
     pub gain: f64,
-    /// The fraction of the channels that is multiplied.
+    /// The fraction of the channels with a factor.
     pub gain_fraction: f64,
-    /// Intensities are shifted by up to this, in standard deviations.
+    /// The largest shift of the intensities, in standard deviations.
     pub shift: f64,
-    /// The fraction of the channels that is shifted.
+    /// The fraction of the channels with a shift.
     pub shift_fraction: f64,
-    /// Gaussian noise with a standard deviation of up to this, in those of the channel.
+    /// The largest standard deviation of Gaussian noise, in standard deviations of the channel.
     pub noise: f64,
-    /// The fraction of the channels that gets noise.
+    /// The fraction of the channels with noise.
     pub noise_fraction: f64,
 }
 
-/// The names of the sets.
+/// The names of the presets.
 pub const AUGMENTATIONS: [&str; 4] = ["default", "none", "pendse", "brugger"];
 
 impl AugmentSettings {
-    /// The set of a name, one of [`AUGMENTATIONS`].
+    /// Returns a preset by name, one of [`AUGMENTATIONS`].
     pub fn preset(name: &str) -> Option<AugmentSettings> {
         match name {
             "default" => Some(AugmentSettings::default()),
@@ -75,7 +78,7 @@ impl AugmentSettings {
         }
     }
 
-    /// No change; whatever gets an amount is done to every patch.
+    /// Returns settings without changes. A change that gets an amount is applied to every patch.
     pub fn none() -> AugmentSettings {
         AugmentSettings {
             flip: [false; 3],
@@ -99,16 +102,18 @@ impl AugmentSettings {
         }
     }
 
-    /// Pendse et al. 2020: rotation about the longitudinal axis by ±20°, scaling and intensity by
-    /// ±10 %, flips, elastic deformation. Read: all of it for every patch, intensity as a factor,
-    /// and the deformation, of which nothing is said, as that of Brügger et al.
+    /// Returns the settings of Pendse et al. 2020: rotation about the longitudinal axis by ±20°,
+    /// scaling and intensity by ±10 %, flips, elastic deformation. Our reading: all changes apply
+    /// to every patch, intensity is a factor, and the deformation, which is not described, is that
+    /// of Brügger et al.
     pub fn pendse() -> AugmentSettings {
         AugmentSettings { scale: [0.1; 3], gain: 0.1, shift: 0.0, ..AugmentSettings::brugger() }
     }
 
-    /// Brügger et al. 2019: in the axial plane, since BraTS is interpolated along the other axis,
-    /// rotation by ±20°, scaling by 1/1.1 to 1.1, displacements of 10 voxels on a grid of 3 × 3; a
-    /// shift of ±0.1 a channel; flips. Read: all of it for every patch.
+    /// Returns the settings of Brügger et al. 2019: in the axial plane, because BraTS is
+    /// interpolated along the other axis, rotation by ±20°, scaling by 1/1.1 to 1.1, displacements
+    /// of 10 voxels on a grid of 3 × 3; a shift of ±0.1 per channel; flips. Our reading: all
+    /// changes apply to every patch.
     pub fn brugger() -> AugmentSettings {
         AugmentSettings {
             flip: [true; 3],
@@ -121,10 +126,10 @@ impl AugmentSettings {
         }
     }
 
-    /// Refuses values that mean nothing.
+    /// Checks the values.
     ///
     /// # Errors
-    /// Names the first such setting.
+    /// If a value is out of its range, with the name of the first such setting.
     pub fn check(&self) -> Result<()> {
         let [degrees, scale, elastic] = [self.rotate_degrees, self.scale, self.elastic_voxels];
         for (name, values, limit) in [
@@ -162,9 +167,9 @@ impl AugmentSettings {
     }
 }
 
-/// A modern set, near that of nnU-Net (Isensee et al. 2021) without its blur and low resolution:
-/// rotation by ±30° and scaling by 1/1.4 to 1.4 for a fifth of the patches each, and for a part of
-/// the channels a factor, a shift, a power and noise; flips.
+/// The modern preset, similar to that of nnU-Net (Isensee et al. 2021) without its blur and low
+/// resolution: flips, rotation by ±30° and scaling by 1/1.4 to 1.4 for a fifth of the patches each,
+/// and a factor, a shift, contrast and noise for a part of the channels.
 impl Default for AugmentSettings {
     fn default() -> Self {
         AugmentSettings {
@@ -209,7 +214,7 @@ impl<'de> Deserialize<'de> for AugmentSettings {
     }
 }
 
-/// Three numbers, along right, front, top, or one for all.
+/// Reads three numbers along right, front, top, or one number for all axes.
 fn one_or_three<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[f64; 3], D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected one number, or three along right, front, top")]
@@ -232,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn single_settings_go_before_those_of_the_preset() {
+    fn single_settings_override_the_preset() {
         let settings = parse("preset = \"brugger\"\nscale = 0.2\nnoise = 1").unwrap();
         let expected =
             AugmentSettings { scale: [0.2; 3], noise: 1.0, ..AugmentSettings::brugger() };
@@ -241,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn every_set_is_legal_and_written_out_in_numbers() {
+    fn every_preset_is_valid_and_written_with_all_numbers() {
         for name in AUGMENTATIONS {
             let settings = AugmentSettings::preset(name).unwrap();
             settings.check().unwrap();
@@ -252,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_refused() {
+    fn invalid_values_are_refused() {
         let error = parse("preset = \"bruger\"").unwrap_err().to_string();
         assert!(error.contains("unknown preset `bruger`") && error.contains("`brugger`"));
         assert!(parse("flips = true").unwrap_err().to_string().contains("unknown field `flips`"));

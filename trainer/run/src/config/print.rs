@@ -1,114 +1,162 @@
-//! The settings in force as a commented file: `rewind train --print-config`.
+//! `rewind train --print-config`: the settings as a commented file.
 
-use toml::Value;
+use documented::DocumentedFields;
+use model_core::network::config::{BackwardMode, NetworkSettings};
+use model_core::{PreprocessConfig, TargetSize, TargetSpacing, Vae};
+use toml::{Table, Value};
 
-use super::TrainConfig;
-use super::read::table_of as table;
+use super::read::table_of;
+use super::{AugmentSettings, StepsOrEpochs, TrainConfig};
 
-/// Every setting with what it means; the values are the defaults, and for settings that have none,
-/// which stand there as comments, examples.
-const REFERENCE: &str = include_str!("reference.toml");
-
-/// A setting of the reference, or the head of a table of them.
-struct Entry<'a> {
-    /// Dotted, such as `augment.flip`.
+/// A setting or a table of settings, with its description.
+struct Setting {
+    /// The dotted name, such as `augment.flip`.
     path: String,
-    comment: Vec<&'a str>,
-    /// The line without the mark of a comment.
-    line: &'a str,
+    docs: &'static str,
 }
 
-/// Settings as TOML that can be read back, each with what it means.
+/// Returns the settings as TOML that can be read back.
+///
+/// The comments are the doc comments of the fields. A setting without a value is a comment with an
+/// example.
 pub fn printed(config: &TrainConfig) -> String {
-    let values = table(config);
-    let mut text =
-        String::from("# Settings of `rewind train`; a file needs to name only what it changes.\n");
-    for Entry { path, comment, line } in entries(REFERENCE) {
-        let value = path.split('.').try_fold(None, |at: Option<&Value>, key| match at {
-            None => values.get(key).map(Some),
-            Some(value) => value.get(key).map(Some),
-        });
-        text.push('\n');
-        comment.iter().for_each(|comment| text += &format!("{comment}\n"));
+    let (values, examples) = (table_of(config), table_of(&example()));
+    let mut text = String::from(
+        "# The settings of `rewind train`. A file needs only the settings that it changes.\n",
+    );
+    for Setting { path, docs } in settings() {
         let key = path.rsplit('.').next().unwrap_or(&path);
-        text += &match value.flatten() {
-            Some(Value::Table(_)) => format!("{line}\n"),
-            Some(value) => format!("{key} = {value}\n"),
-            None => format!("# {line}\n"),
+        let line = |value: &Value| match value {
+            Value::Table(_) => format!("[{path}]"),
+            value => format!("{key} = {value}"),
+        };
+        text.push('\n');
+        docs.lines().for_each(|docs| text += &format!("{}\n", format!("# {docs}").trim_end()));
+        text += &match (find(&values, &path), find(&examples, &path)) {
+            (Some(value), _) => format!("{}\n", line(value)),
+            (None, Some(example)) => format!("# {}\n", line(example)),
+            (None, None) => format!("# {key} = {:?}\n", AUGMENT_PRESET_EXAMPLE),
         };
     }
     text
 }
 
-/// The settings of a reference, in its order.
-fn entries(reference: &str) -> Vec<Entry<'_>> {
-    let (mut table, mut comment, mut entries) = (String::new(), Vec::new(), Vec::new());
-    for line in reference.lines() {
-        // "#: " marks a setting that has no value unless one is given.
-        let (line, is_comment) = match line.strip_prefix("#: ") {
-            Some(line) => (line, false),
-            None => (line, line.starts_with('#')),
+/// Returns all settings. A table is followed by its settings.
+fn settings() -> Vec<Setting> {
+    let with_fields = |setting: Setting| {
+        let fields = match &*setting.path {
+            "network" => {
+                // The branch is the last field of a network.
+                let mut fields = fields::<NetworkSettings>("network.");
+                fields.extend(self::fields::<Vae>("network.vae."));
+                fields
+            }
+            "vae" => fields::<Vae>("vae."),
+            "preprocess" => fields::<PreprocessConfig>("preprocess."),
+            "augment" => {
+                let preset = Setting { path: "augment.preset".into(), docs: AUGMENT_PRESET_DOCS };
+                std::iter::once(preset).chain(fields::<AugmentSettings>("augment.")).collect()
+            }
+            _ => Vec::new(),
         };
-        if line.is_empty() {
-            comment.clear();
-        } else if is_comment {
-            comment.push(line);
-        } else if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
-            table = format!("{name}.");
-            entries.push(Entry { path: name.into(), comment: std::mem::take(&mut comment), line });
-        } else if let Some((key, _)) = line.split_once('=') {
-            let path = format!("{table}{}", key.trim());
-            entries.push(Entry { path, comment: std::mem::take(&mut comment), line });
-        }
+        std::iter::once(setting).chain(fields)
+    };
+    fields::<TrainConfig>("").into_iter().flat_map(with_fields).collect()
+}
+
+/// The setting that only files have: see the deserialization of [`AugmentSettings`].
+const AUGMENT_PRESET_DOCS: &str = "The preset that the settings below start from: \"default\", \"none\", or that of a paper: \"pendse\"\n\
+     or \"brugger\".";
+const AUGMENT_PRESET_EXAMPLE: &str = "brugger";
+
+fn fields<T: DocumentedFields>(table: &str) -> Vec<Setting> {
+    let fields = T::FIELD_NAMES.iter().zip(T::FIELD_DOCS);
+    fields.map(|(name, docs)| Setting { path: format!("{table}{name}"), docs }).collect()
+}
+
+/// Returns the value of a setting by its dotted name.
+fn find<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    match path.split_once('.') {
+        None => table.get(path),
+        Some((name, rest)) => find(table.get(name)?.as_table()?, rest),
     }
-    entries
+}
+
+/// Returns settings with an example of every setting that has no default.
+fn example() -> TrainConfig {
+    let vae = Vae { patch: Some([32; 3]), ..Vae::default() };
+    let network = NetworkSettings {
+        in_channels: Some(4),
+        out_channels: Some(3),
+        decoder_blocks: Some(1),
+        vae: Some(vae.clone()),
+        ..NetworkSettings::preset("mbconv-slim").expect("a preset's name")
+    };
+    TrainConfig {
+        recipe: Some("pendse".into()),
+        preset: Some("mbconv-slim".into()),
+        backward: Some(BackwardMode::Reversible),
+        fold: Some(0),
+        group_by: Some("^(patient[0-9]+)_".into()),
+        stop_after: Some(StepsOrEpochs::Epochs(60.0)),
+        cache: Some("rewind-cache".into()),
+        network: Some(network),
+        vae: Some(vae),
+        preprocess: PreprocessConfig {
+            spacing_mm: Some(TargetSpacing::try_from([1.0; 3]).expect("a valid spacing")),
+            size: Some(TargetSize::try_from([160, 192, 160]).expect("a valid size")),
+            ..PreprocessConfig::default()
+        },
+        ..TrainConfig::default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model_core::{NetworkSettings, Vae};
-    use toml::Table;
 
-    fn paths(prefix: &str, table: &Table, found: &mut Vec<String>) {
+    fn add_paths(prefix: &str, table: &Table, paths: &mut Vec<String>) {
         for (key, value) in table {
             let path = format!("{prefix}{key}");
             if let Value::Table(table) = value {
-                paths(&format!("{path}."), table, found);
+                add_paths(&format!("{path}."), table, paths);
             }
-            found.push(path);
+            paths.push(path);
         }
     }
 
     #[test]
-    fn every_setting_is_documented() {
-        let full = TrainConfig {
-            network: Some(NetworkSettings::preset("mbconv-slim").unwrap()),
-            vae: Some(Vae { patch: Some([32; 3]), ..Vae::default() }),
-            ..TrainConfig::parse("recipe = \"brugger\"\npreset = \"demo\"").unwrap()
-        };
-        let mut settings = Vec::new();
-        paths("", &Table::try_from(&full).unwrap(), &mut settings);
-        let entries = entries(REFERENCE);
-        for path in settings {
-            let entry = entries.iter().find(|entry| entry.path == path);
-            let entry = entry.unwrap_or_else(|| panic!("{path} is not in reference.toml"));
-            assert!(!entry.comment.is_empty(), "{path} has no comment in reference.toml");
-        }
+    fn every_setting_has_a_description_and_a_value_or_an_example() {
+        let mut in_example = vec!["augment.preset".to_string()];
+        add_paths("", &table_of(&example()), &mut in_example);
+        let settings = settings();
+        assert!(settings.iter().all(|setting| !setting.docs.is_empty()));
+        let mut described: Vec<String> = settings.into_iter().map(|setting| setting.path).collect();
+        in_example.sort();
+        described.sort();
+        assert_eq!(described, in_example);
     }
 
     #[test]
-    fn the_reference_states_the_defaults_and_examples_that_can_be_read() {
-        assert_eq!(TrainConfig::parse(REFERENCE).unwrap(), TrainConfig::default());
-        let examples = REFERENCE.lines().filter_map(|line| line.strip_prefix("#: "));
-        let top = examples.take_while(|line| !line.starts_with('['));
-        for line in top.filter(|line| !line.starts_with("fold ")) {
-            TrainConfig::parse(line).unwrap();
+    fn every_printed_example_can_be_read() {
+        let (defaults, examples) = (table_of(&TrainConfig::default()), table_of(&example()));
+        let mut count = 0;
+        for (key, value) in &examples {
+            if !defaults.contains_key(key) && !value.is_table() && key != "fold" {
+                TrainConfig::parse(&format!("{key} = {value}")).unwrap();
+                count += 1;
+            }
         }
+        assert!(count > 4, "{count}");
+        for table in ["network", "vae", "preprocess"] {
+            let table = Table::from_iter([(table.to_string(), examples[table].clone())]);
+            TrainConfig::parse(&table.to_string()).unwrap();
+        }
+        TrainConfig::parse(&format!("augment.preset = {AUGMENT_PRESET_EXAMPLE:?}")).unwrap();
     }
 
     #[test]
-    fn what_is_printed_is_read_back() {
+    fn printed_settings_are_read_back() {
         let own = "[network]\nwidths = [8, 16]\ndecoder = \"conv1\"\ngroups = 4\n[network.vae]\n";
         let branch = "preset = \"demo\"\n[vae]\nunits = 16";
         for text in ["", "recipe = \"brugger\"", branch, own] {

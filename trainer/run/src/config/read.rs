@@ -38,7 +38,7 @@ impl Sources<'_> {
     /// The settings in force, not yet checked.
     ///
     /// # Errors
-    /// What is wrong and where; for a misspelt key, the one that was probably meant.
+    /// What is wrong and where; for a misspelled key, the one that was probably meant.
     pub fn settings(&self) -> Result<TrainConfig> {
         let file = match self.file {
             None => Table::new(),
@@ -78,7 +78,7 @@ impl TrainConfig {
     /// Reads settings as TOML.
     ///
     /// # Errors
-    /// What is wrong and where; for a misspelt key, the one that was probably meant.
+    /// What is wrong and where; for a misspelled key, the one that was probably meant.
     pub fn parse(text: &str) -> Result<TrainConfig> {
         let given = table(text)?;
         let mut settings = match given.get("recipe").and_then(Value::as_str) {
@@ -151,7 +151,7 @@ fn table(text: &str) -> Result<Table> {
     match is_part_of_network(&found) {
         // Read as a whole for its errors, which name the line.
         false => drop(toml::from_str::<TrainConfig>(text).map_err(readable)?),
-        // The network that it changes may be named elsewhere; any will do to find a misspelt key.
+        // The network that it changes may be named elsewhere; any will do to find a misspelled key.
         true => {
             let mut whole = Table::from_iter([("preset".into(), PRESETS[0].into())]);
             overlay(&mut whole, found.clone());

@@ -79,7 +79,7 @@ impl Trainer<'_> {
             provenance: Provenance {
                 code_version: run.code_version.clone(),
                 data: run.data.clone(),
-                licence: run.licence.clone(),
+                license: run.license.clone(),
                 data_fingerprint: run.data_fingerprint.clone(),
                 training_cases: run.training.len(),
                 steps: self.state.steps,
