@@ -1,60 +1,69 @@
-//! The networks in libtorch: the reference that `rewind-bench step --against libtorch` compares with.
+//! The networks in libtorch, to compare with.
 //!
-//! Built from the same description as burn's modules ([`model_core::network::layers`]) and fed with the same
-//! weights, so that both are one function. Plain, libtorch's own autograd stores what it needs.
-//! Reversible, it is done the way RevTorch does it for PyTorch (Brügger et al. 2019,
-//! <https://github.com/RobinBruegger/RevTorch>): sequences run without a graph and keep their output
-//! alone, and the backward pass takes them block by block.
+//! They are built from the same description as burn's modules ([`model_core::network::layers`]) and
+//! from the same weights, so both are one function. Non-reversible, libtorch's autograd stores what
+//! it needs. Reversible, the networks follow RevTorch for PyTorch (Brügger et al. 2019,
+//! <https://github.com/RobinBruegger/RevTorch>): sequences run without a graph and keep only their
+//! output, and the backward pass inverts them block by block.
 
+pub mod kernels;
 mod layers;
 mod network;
-mod pieces;
 mod rewind;
 #[cfg(test)]
 mod tests;
+mod trainee;
 
 use anyhow::{Result, bail, ensure};
-use burn::tensor::FloatDType;
-use tch::{Cuda, Device, Kind};
+use tch::{Cuda, Device, Kind, Tensor};
 
-pub use network::{Network, numbers, tensor};
+use trainer_run::config::Float;
 
-/// libtorch's device of a name as `--device` takes it.
+pub use trainee::trainee;
+
+/// Returns the device of a name, as in `--device`.
 ///
 /// # Errors
-/// For a device that libtorch does not have here.
-pub fn device(name: &str) -> Result<Device> {
-    let (kind, number) = name.split_once(':').unwrap_or((name, "0"));
-    match (kind, number.parse::<usize>()) {
+/// Errors for a device that libtorch does not have here.
+fn device(name: &str) -> Result<Device> {
+    let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
+    match (kind, index.parse::<usize>()) {
         ("cpu", Ok(0)) => Ok(Device::Cpu),
-        ("cuda", Ok(number)) => {
-            let found = if Cuda::is_available() { Cuda::device_count() } else { 0 };
+        ("cuda", Ok(index)) => {
+            let count = if Cuda::is_available() { Cuda::device_count() } else { 0 };
             ensure!(
-                (number as i64) < found,
-                "--device {name}: expected such a device in libtorch, found {found}"
+                (index as i64) < count,
+                "--device {name}: expected one of libtorch's {count} CUDA devices"
             );
-            Ok(Device::Cuda(number))
+            Ok(Device::Cuda(index))
         }
         _ => bail!("--device: expected cpu, cuda or cuda:N against libtorch, found {name:?}"),
     }
 }
 
-/// Waits until a device has done what it was asked for.
-pub fn synchronize(device: Device) {
-    if let Device::Cuda(number) = device {
-        Cuda::synchronize(number as i64);
+/// Waits until a device has computed everything.
+fn synchronize(device: Device) {
+    if let Device::Cuda(index) = device {
+        Cuda::synchronize(index as i64);
     }
 }
 
-/// The type of a name of burn's.
-///
-/// # Errors
-/// For a type that libtorch does not convolve in.
-pub fn kind(float: FloatDType) -> Result<Kind> {
+fn kind(float: Float) -> Kind {
     match float {
-        FloatDType::F32 => Ok(Kind::Float),
-        FloatDType::F16 => Ok(Kind::Half),
-        FloatDType::BF16 => Ok(Kind::BFloat16),
-        other => bail!("expected f32, f16 or bf16 against libtorch, found {other:?}"),
+        Float::F32 => Kind::Float,
+        Float::F16 => Kind::Half,
+        Float::Bf16 => Kind::BFloat16,
     }
+}
+
+/// Returns values `[batch, channels, k, j, i]` on a device. `dims` are i, j, k.
+fn tensor(values: &[f32], channels: usize, dims: [usize; 3], device: Device) -> Tensor {
+    let [i, j, k] = dims.map(|n| n as i64);
+    Tensor::from_slice(values).reshape([-1, channels as i64, k, j, i]).to_device(device)
+}
+
+/// Returns the values of a tensor.
+fn to_vec(tensor: &Tensor) -> Vec<f32> {
+    let flat = tensor.to_kind(Kind::Float).to_device(Device::Cpu).reshape([-1]);
+    Vec::try_from(&flat).expect("one axis of f32")
 }

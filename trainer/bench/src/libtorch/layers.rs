@@ -1,4 +1,4 @@
-//! The layers, with libtorch's own operations, as someone would put them together in PyTorch.
+//! The layers, made of libtorch's operations as in a PyTorch program.
 
 use std::collections::BTreeMap;
 
@@ -7,59 +7,58 @@ use model_core::network::config::NORM_EPSILON;
 use model_core::network::layers::{ConvNorm, Kernel, Layer, Norm};
 use tch::{Kind, Tensor};
 
-/// The parameters by name, and in which type the network computes.
-pub(super) struct Parameters {
-    /// In f32, as the bundle names and shapes them.
+/// The parameters of a network.
+pub struct Parameters {
+    /// Tensors in f32, with the names and shapes of the bundle.
     pub by_name: BTreeMap<String, Tensor>,
-    /// Of the convolutions, by the rules of PyTorch's autocast: they take half precision, norms f32,
-    /// and what is between them the type that comes in. Written out, since tch's autocast knows
-    /// nothing but f16 on CUDA.
+    /// The type of the convolutions. As with PyTorch's autocast, norms are in f32, and other
+    /// operations keep the type of their input. tch's own autocast supports only f16 on CUDA.
     pub compute: Kind,
 }
 
-/// x: whole, or as the halves that reversible blocks work on.
-pub(super) enum Parts {
+/// The input or output of a layer.
+pub enum FeatureMap {
     /// `[b, c, k, j, i]`
     Whole(Tensor),
-    /// Both `[b, c/2, k, j, i]`.
+    /// The two halves of a reversible block, each `[b, c/2, k, j, i]`.
     Halves(Tensor, Tensor),
 }
 
-impl Parts {
-    /// Joined.
+impl FeatureMap {
+    /// Returns one tensor.
     pub fn whole(self) -> Tensor {
         match self {
-            Parts::Whole(x) => x,
-            Parts::Halves(x1, x2) => Tensor::cat(&[x1, x2], 1),
+            FeatureMap::Whole(x) => x,
+            FeatureMap::Halves(x1, x2) => Tensor::cat(&[x1, x2], 1),
         }
     }
 
-    /// Split into views.
+    /// Returns the two halves as views.
     pub fn halves(self) -> (Tensor, Tensor) {
         match self {
-            Parts::Whole(x) => {
+            FeatureMap::Whole(x) => {
                 let half = x.size()[1] / 2;
                 (x.narrow(1, 0, half), x.narrow(1, half, half))
             }
-            Parts::Halves(x1, x2) => (x1, x2),
+            FeatureMap::Halves(x1, x2) => (x1, x2),
         }
     }
 }
 
-/// The tensors kept aside for the decoder, the last one on top.
+/// The stack of skip connections.
 #[derive(Default)]
-pub(super) struct Kept {
-    /// From the first.
+pub struct SkipStack {
+    /// The last one is on top.
     pub tensors: Vec<Tensor>,
-    /// How many of them were there all the while since this was last set to their number.
-    pub untouched: usize,
+    /// The number of tensors at the bottom that were not popped since it was last set.
+    pub num_untouched: usize,
 }
 
-impl Kept {
+impl SkipStack {
     fn pop(&mut self) -> Tensor {
-        let last = self.tensors.pop().expect("every join has its Keep");
-        self.untouched = self.untouched.min(self.tensors.len());
-        last
+        let top = self.tensors.pop().expect("a push for every pop");
+        self.num_untouched = self.num_untouched.min(self.tensors.len());
+        top
     }
 }
 
@@ -68,65 +67,59 @@ impl Parameters {
         self.by_name.get(name).expect("the weights were checked")
     }
 
-    /// Takes x, gives the next.
-    pub fn layer(&self, layer: &Layer, x: Parts, kept: &mut Kept) -> Parts {
+    /// Applies a layer.
+    pub fn apply(&self, layer: &Layer, x: FeatureMap, skips: &mut SkipStack) -> FeatureMap {
         match layer {
-            Layer::ConvNorm(unit) => Parts::Whole(self.unit(unit, x.whole())),
+            Layer::ConvNorm(unit) => FeatureMap::Whole(self.conv_norm(unit, x.whole())),
             Layer::Block { f, g } => {
                 let (x1, x2) = x.halves();
-                let y1 = x1 + self.half(f, &x2);
-                let y2 = x2 + self.half(g, &y1);
-                Parts::Halves(y1, y2)
+                let y1 = x1 + self.branch(f, &x2);
+                let y2 = x2 + self.branch(g, &y1);
+                FeatureMap::Halves(y1, y2)
             }
-            Layer::Reflect { path, .. } => Parts::Whole(self.reflect(path, x.whole(), false)),
+            Layer::Reflect { path, .. } => FeatureMap::Whole(self.reflect(path, x.whole(), false)),
             Layer::Pool => {
-                Parts::Whole(x.whole().max_pool3d([2; 3], [2; 3], [0; 3], [1; 3], false))
+                FeatureMap::Whole(x.whole().max_pool3d([2; 3], [2; 3], [0; 3], [1; 3], false))
             }
-            Layer::Upsample => Parts::Whole(upsample(&x.whole())),
-            Layer::SpaceToDepth => Parts::Whole(squeeze(&x.whole())),
-            Layer::DepthToSpace => Parts::Whole(unsqueeze(&x.whole())),
+            Layer::Upsample => FeatureMap::Whole(upsample(&x.whole())),
+            Layer::SpaceToDepth => FeatureMap::Whole(space_to_depth(&x.whole())),
+            Layer::DepthToSpace => FeatureMap::Whole(depth_to_space(&x.whole())),
             Layer::PushSkip => {
                 let x = x.whole();
-                kept.tensors.push(x.shallow_clone());
-                Parts::Whole(x)
+                skips.tensors.push(x.shallow_clone());
+                FeatureMap::Whole(x)
             }
-            Layer::AddSkip => Parts::Whole(x.whole() + kept.pop()),
-            Layer::ConcatSkip => Parts::Whole(Tensor::cat(&[kept.pop(), x.whole()], 1)),
+            Layer::AddSkip => FeatureMap::Whole(x.whole() + skips.pop()),
+            Layer::ConcatSkip => FeatureMap::Whole(Tensor::cat(&[skips.pop(), x.whole()], 1)),
             Layer::PushHalf => {
                 let (x1, x2) = x.halves();
-                kept.tensors.push(x1);
-                Parts::Whole(x2)
+                skips.tensors.push(x1);
+                FeatureMap::Whole(x2)
             }
-            Layer::ConcatHalf => Parts::Halves(kept.pop(), x.whole()),
+            Layer::ConcatHalf => FeatureMap::Halves(skips.pop(), x.whole()),
             Layer::BottleneckHook => x,
         }
     }
 
-    /// F or G of a reversible block.
-    pub fn half(&self, units: &[ConvNorm], x: &Tensor) -> Tensor {
-        units.iter().fold(x.shallow_clone(), |x, unit| self.unit(unit, x))
+    /// Applies F or G of a reversible block.
+    pub fn branch(&self, units: &[ConvNorm], x: &Tensor) -> Tensor {
+        units.iter().fold(x.shallow_clone(), |x, unit| self.conv_norm(unit, x))
     }
 
-    fn unit(&self, unit: &ConvNorm, x: Tensor) -> Tensor {
+    fn conv_norm(&self, unit: &ConvNorm, x: Tensor) -> Tensor {
         match unit.norm {
-            Some(norm) if norm.first => {
-                let x = self.norm(unit, norm, x);
-                self.convolve(unit, x)
-            }
-            Some(norm) => {
-                let x = self.convolve(unit, x);
-                self.norm(unit, norm, x)
-            }
-            None => self.convolve(unit, x),
+            Some(norm) if norm.first => self.conv(unit, self.norm(unit, norm, x)),
+            Some(norm) => self.norm(unit, norm, self.conv(unit, x)),
+            None => self.conv(unit, x),
         }
     }
 
-    fn convolve(&self, unit: &ConvNorm, x: Tensor) -> Tensor {
-        let [from, to] = [unit.from, unit.to].map(|channels| channels as i64);
+    fn conv(&self, unit: &ConvNorm, x: Tensor) -> Tensor {
+        let [inputs, outputs] = [unit.from, unit.to].map(|channels| channels as i64);
         let (shape, padding, groups) = match unit.kernel {
-            Kernel::Pointwise => ([to, from, 1, 1, 1], 0, 1),
-            Kernel::Depthwise3 => ([to, 1, 3, 3, 3], 1, to),
-            Kernel::Conv3 => ([to, from, 3, 3, 3], 1, 1),
+            Kernel::Pointwise => ([outputs, inputs, 1, 1, 1], 0, 1),
+            Kernel::Depthwise3 => ([outputs, 1, 3, 3, 3], 1, outputs),
+            Kernel::Conv3 => ([outputs, inputs, 3, 3, 3], 1, 1),
         };
         let weight = self.get(&unit.weight()).view(shape).to_kind(self.compute);
         let bias = unit.bias().map(|name| self.get(&name).to_kind(self.compute));
@@ -139,7 +132,7 @@ impl Parameters {
         let (groups, epsilon) = (norm.groups as i64, f64::from(NORM_EPSILON));
         let x = x.to_kind(Kind::Float);
         let mut y = x.group_norm(groups, Some(gamma), Some(beta), epsilon, true);
-        // In place: the norm's backward pass does not need what it gave.
+        // In place, since the backward pass of the norm does not read its output.
         match norm.activation {
             Activation::Relu => y.relu_(),
             Activation::LeakyRelu => y.leaky_relu_(),
@@ -147,12 +140,12 @@ impl Parameters {
         }
     }
 
-    /// y = W x, or Wᵀ x, with W = I − Uᵀ T U as [`model_core::nets::Reflection`] has it.
+    /// Returns y = W x, or Wᵀ x, with W = I − Uᵀ T U as in [`model_core::nets::Reflection`].
     pub fn reflect(&self, path: &str, x: Tensor, transposed: bool) -> Tensor {
         let vectors = self.get(&format!("{path}.vectors"));
         let lengths = vectors.square().sum_dim_intlist(1, true, Kind::Float).clamp_min(1e-30);
         let u = vectors / lengths.sqrt();
-        let t = factor(&u);
+        let t = reflection_factor(&u);
         let t = if transposed { t.tr() } else { t };
         let (u, t) = (u.to_kind(x.kind()), t.to_kind(x.kind()));
         let shape = x.size();
@@ -162,9 +155,9 @@ impl Parameters {
     }
 }
 
-/// T of I − Uᵀ T U: twice the inverse of I − M, where M, nilpotent, is −2 times the part of U Uᵀ
+/// Returns T of I − Uᵀ T U: twice the inverse of I − M. M is nilpotent: −2 times the part of U Uᵀ
 /// above its diagonal.
-fn factor(u: &Tensor) -> Tensor {
+fn reflection_factor(u: &Tensor) -> Tensor {
     let r = u.size()[0];
     let mut m = u.matmul(&u.tr()).triu(1) * -2.0;
     let mut t = Tensor::eye(r, (Kind::Float, u.device())) + &m;
@@ -185,7 +178,7 @@ fn upsample(x: &Tensor) -> Tensor {
 /// # Shapes
 /// - x: `[b, c, k, j, i]`
 /// - output: `[b, 8c, k/2, j/2, i/2]`
-pub(super) fn squeeze(x: &Tensor) -> Tensor {
+pub fn space_to_depth(x: &Tensor) -> Tensor {
     let [b, c, k, j, i] = dims(x);
     // [b, c, k/2, dk, j/2, dj, i/2, di] → [b, c, dk, dj, di, k/2, j/2, i/2]
     let x = x.reshape([b, c, k / 2, 2, j / 2, 2, i / 2, 2]).permute([0, 1, 3, 5, 7, 2, 4, 6]);
@@ -195,7 +188,7 @@ pub(super) fn squeeze(x: &Tensor) -> Tensor {
 /// # Shapes
 /// - x: `[b, 8c, k, j, i]`
 /// - output: `[b, c, 2k, 2j, 2i]`
-pub(super) fn unsqueeze(x: &Tensor) -> Tensor {
+pub fn depth_to_space(x: &Tensor) -> Tensor {
     let [b, c, k, j, i] = dims(x);
     // [b, c, dk, dj, di, k, j, i] → [b, c, k, dk, j, dj, i, di]
     let x = x.reshape([b, c / 8, 2, 2, 2, k, j, i]).permute([0, 1, 5, 2, 6, 3, 7, 4]);

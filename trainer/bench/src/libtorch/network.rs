@@ -1,26 +1,45 @@
-//! A network from end to end.
+//! A network from the input to the logits, and back.
+//!
+//! The forward pass is a list of sections, and the backward pass walks it from the end. Neighboring
+//! stored segments are one section, so a non-reversible network is one graph.
 
 use anyhow::{Result, ensure};
-use model_core::network::layers::{Segment, segments};
+use model_core::network::layers::{Backward, Segment, Step, segments};
 use model_core::{Array, BackwardMode, UNetConfig, Weights, check_weights};
 use tch::{COptimizer, Device, Kind, Tensor, no_grad};
 
-use super::layers::Parameters;
-use super::pieces::{Piece, backward, forward};
+use super::layers::{FeatureMap, Parameters, SkipStack};
+use super::rewind::rewind;
+use super::to_vec;
 
-/// A network in libtorch, with its parameters on a device.
+/// A network with its parameters on a device.
 pub struct Network {
     parameters: Parameters,
     segments: Vec<Segment>,
 }
 
+/// A section of a forward pass, with the tensors kept for the backward pass.
+enum Section<'a> {
+    /// A graph of libtorch's.
+    Stored {
+        /// The leaf at the start of the graph.
+        input: Tensor,
+        output: Tensor,
+        /// The skip connections to later sections: each as the end of this graph, and as the leaf of
+        /// the later ones, which receives its gradient.
+        skips: Vec<(Tensor, Tensor)>,
+    },
+    /// Layers without a graph.
+    Rewound { steps: Vec<&'a Step>, output: Tensor },
+}
+
 impl Network {
-    /// The network of a description and its weights. It rewinds where the description says so, and
-    /// convolves in `compute`.
+    /// Builds a network, which rewinds if its configuration is reversible. Convolutions are in
+    /// `compute`.
     ///
     /// # Errors
-    /// For a network with the variational branch or with gradient checkpointing, which are not here,
-    /// and for weights that are not those of the network.
+    /// Errors for a network with the variational branch or with gradient checkpointing, and for
+    /// weights of another network.
     pub fn new(
         config: &UNetConfig,
         weights: &Weights,
@@ -42,33 +61,78 @@ impl Network {
         Ok(Network { parameters: Parameters { by_name, compute }, segments: segments(config) })
     }
 
-    /// The logits, without a graph.
+    /// Returns the logits, without a graph.
     ///
     /// # Shapes
     /// - x: `[b, in, k, j, i]`
     /// - output: `[b, out, k, j, i]`
+    #[cfg(test)]
     pub fn logits(&self, x: &Tensor) -> Tensor {
-        no_grad(|| logits(&forward(&self.parameters, &self.segments, x.shallow_clone())))
+        no_grad(|| logits(&self.forward(x)))
     }
 
-    /// Forward and backward pass: adds the parameters' gradients to those that are there; `gradient`
-    /// is shown the logits, and gives their gradient.
+    /// Runs the forward and the backward pass. Adds the gradients of the parameters to those present.
+    /// `gradient` maps the logits to their gradient.
     ///
     /// # Shapes
-    /// As [`Network::logits`]; the gradient's is the output's.
+    /// - x: `[b, in, k, j, i]`
+    /// - logits and their gradient: `[b, out, k, j, i]`
     pub fn differentiate(&self, x: &Tensor, gradient: impl FnOnce(&Tensor) -> Tensor) {
-        let pieces = forward(&self.parameters, &self.segments, x.shallow_clone());
-        let gradient = gradient(&logits(&pieces));
-        backward(&self.parameters, pieces, gradient);
+        let sections = self.forward(x);
+        let mut gradient = gradient(&logits(&sections));
+        for section in sections.into_iter().rev() {
+            gradient = match section {
+                Section::Stored { input, output, skips } => {
+                    let skips = skips.into_iter().map(|(end, leaf)| (end, leaf.grad()));
+                    backward_from([(output, gradient)].into_iter().chain(skips));
+                    input.grad()
+                }
+                Section::Rewound { steps, output } => {
+                    rewind(&self.parameters, &steps, output, gradient)
+                }
+            };
+        }
     }
 
-    /// The parameters' gradients; zeros where there are none yet.
+    fn forward(&self, x: &Tensor) -> Vec<Section<'_>> {
+        let mut x = x.shallow_clone();
+        let mut skips = SkipStack::default();
+        let mut sections = Vec::new();
+        for run in self.segments.chunk_by(|a, b| is_stored(a) && is_stored(b)) {
+            let steps: Vec<&Step> = run.iter().flat_map(|segment| &segment.steps).collect();
+            let mut apply_all = |x: &Tensor| {
+                let x = FeatureMap::Whole(x.shallow_clone());
+                let apply = |x, step: &&Step| self.parameters.apply(&step.layer, x, &mut skips);
+                steps.iter().fold(x, apply).whole()
+            };
+            if !is_stored(&run[0]) {
+                x = no_grad(|| apply_all(&x));
+                sections.push(Section::Rewound { steps, output: x.shallow_clone() });
+                continue;
+            }
+            let input = if sections.is_empty() { x } else { leaf(&x) };
+            let output = apply_all(&input);
+            x = output.detach();
+            let pushed = skips.tensors.iter_mut().skip(skips.num_untouched);
+            let pushed = pushed.map(|tensor| {
+                let leaf = leaf(tensor);
+                (std::mem::replace(tensor, leaf.shallow_clone()), leaf)
+            });
+            let pushed = pushed.collect();
+            skips.num_untouched = skips.tensors.len();
+            sections.push(Section::Stored { input, output, skips: pushed });
+        }
+        sections
+    }
+
+    /// Returns the gradients of the parameters; zeros for a parameter without one.
+    #[cfg(test)]
     pub fn gradients(&self) -> Weights {
         let gradient = |(name, parameter): (&String, &Tensor)| {
             let shape: Vec<usize> = parameter.size().iter().map(|&n| n as usize).collect();
             let gradient = parameter.grad();
             let values = match gradient.defined() {
-                true => numbers(&gradient),
+                true => to_vec(&gradient),
                 false => vec![0.0; shape.iter().product()],
             };
             (name.clone(), Array { shape, values })
@@ -76,10 +140,10 @@ impl Network {
         self.parameters.by_name.iter().map(gradient).collect()
     }
 
-    /// Adam over the parameters, with β₁, β₂ and ε as [`trainer_train::adam`] has them.
+    /// Returns Adam over the parameters, with the β₁, β₂ and ε of [`trainer_train::adam`].
     ///
     /// # Errors
-    /// As libtorch's.
+    /// Errors if libtorch fails.
     pub fn adam(&self, learning_rate: f64) -> Result<COptimizer> {
         let mut adam = COptimizer::adam(learning_rate, 0.9, 0.999, 0.0, 1e-8, false)?;
         for parameter in self.parameters.by_name.values() {
@@ -88,28 +152,40 @@ impl Network {
         Ok(adam)
     }
 
-    /// Forgets the gradients.
+    /// Clears the gradients.
     pub fn zero_gradients(&mut self) {
         self.parameters.by_name.values_mut().for_each(Tensor::zero_grad);
     }
 }
 
-/// The last piece's end, in f32.
-fn logits(pieces: &[Piece]) -> Tensor {
-    match pieces.last() {
-        Some(Piece::Stored { output, .. }) => output.detach().to_kind(Kind::Float),
-        _ => unreachable!("a network ends with its head, which is stored"),
+/// Returns the output of the last section, in f32.
+fn logits(sections: &[Section]) -> Tensor {
+    match sections.last() {
+        Some(Section::Stored { output, .. }) => output.detach().to_kind(Kind::Float),
+        _ => unreachable!("the last section is the head, which is stored"),
     }
 }
 
-/// Values `[batch, channel, k, j, i]` on a device; `dims` are i, j, k.
-pub fn tensor(values: &[f32], channels: usize, dims: [usize; 3], device: Device) -> Tensor {
-    let [i, j, k] = dims.map(|n| n as i64);
-    Tensor::from_slice(values).reshape([-1, channels as i64, k, j, i]).to_device(device)
+/// Returns whether a segment is stored. As in RevTorch, segments that are not rewound are stored;
+/// nothing is recomputed.
+fn is_stored(segment: &Segment) -> bool {
+    segment.backward != Backward::Rewound
 }
 
-/// The numbers of a tensor.
-pub fn numbers(tensor: &Tensor) -> Vec<f32> {
-    let flat = tensor.to_kind(Kind::Float).to_device(Device::Cpu).reshape([-1]);
-    Vec::try_from(&flat).expect("one axis of f32")
+/// Runs the backward pass of a graph from its ends and their gradients.
+///
+/// tch cannot start from a gradient. The backward pass of the dot product with it is the same, at the
+/// cost of reading both tensors once and of a copy.
+pub fn backward_from(ends: impl IntoIterator<Item = (Tensor, Tensor)>) {
+    let products = ends.into_iter().map(|(end, gradient)| {
+        let gradient = gradient.to_kind(end.kind()).reshape([-1]);
+        end.reshape([-1]).dot(&gradient)
+    });
+    let sum = products.reduce(|sum, product| sum + product);
+    sum.expect("a graph has an end").backward();
+}
+
+/// Returns the same values as the start of another graph.
+pub fn leaf(x: &Tensor) -> Tensor {
+    x.detach().set_requires_grad(true)
 }

@@ -1,80 +1,82 @@
-//! The walk back through layers that kept their output alone, in RevTorch's manner: a half-block is
-//! computed once more in a graph of its own, which gives both its gradient and what is taken away.
+//! The backward pass of layers that kept only their output, as in RevTorch: a residual branch runs
+//! once more in a graph of its own, which yields its gradient and the value to subtract.
 
 use model_core::network::layers::{ConvNorm, Layer, Step};
 use tch::{Tensor, no_grad, with_grad};
 
-use super::layers::{Parameters, Parts, squeeze, unsqueeze};
-use super::pieces::{back_from, leaf};
+use super::layers::{FeatureMap, Parameters, depth_to_space, space_to_depth};
+use super::network::{backward_from, leaf};
 
-/// The gradient of the layers' input, from their output and its gradient; adds the parameters'
-/// gradients to their `grad`.
-pub(super) fn rewind(
+/// Returns the gradient of the layers' input, from their output and its gradient. Adds the gradients
+/// of the parameters to those present.
+pub fn rewind(
     parameters: &Parameters,
     steps: &[&Step],
     output: Tensor,
     gradient: Tensor,
 ) -> Tensor {
     no_grad(|| {
-        let mut walk = Walk {
-            value: Parts::Whole(output),
-            gradient: Parts::Whole(gradient),
-            kept: Vec::new(),
+        let mut state = RewindState {
+            value: FeatureMap::Whole(output),
+            gradient: FeatureMap::Whole(gradient),
+            halves: Vec::new(),
         };
         for step in steps.iter().rev() {
-            walk = walk.back(parameters, &step.layer);
+            state = state.back(parameters, &step.layer);
         }
-        walk.gradient.whole()
+        state.gradient.whole()
     })
 }
 
-/// The values, recovered on the way, and their gradients.
-struct Walk {
-    value: Parts,
-    gradient: Parts,
-    /// Halves kept aside, values and gradients.
-    kept: Vec<(Tensor, Tensor)>,
+/// The recovered values and their gradients.
+struct RewindState {
+    value: FeatureMap,
+    gradient: FeatureMap,
+    /// Halves taken off by [`Layer::ConcatHalf`], until their [`Layer::PushHalf`].
+    halves: Vec<(Tensor, Tensor)>,
 }
 
-impl Walk {
-    fn back(mut self, parameters: &Parameters, layer: &Layer) -> Walk {
-        let whole = |value, gradient, kept| Walk {
-            value: Parts::Whole(value),
-            gradient: Parts::Whole(gradient),
-            kept,
+impl RewindState {
+    fn back(mut self, parameters: &Parameters, layer: &Layer) -> RewindState {
+        let whole = |value, gradient, halves| RewindState {
+            value: FeatureMap::Whole(value),
+            gradient: FeatureMap::Whole(gradient),
+            halves,
         };
         match layer {
             Layer::Block { f, g } => {
                 let ((y1, y2), (d1, d2)) = (self.value.halves(), self.gradient.halves());
-                let (x2, d1) = back_half(parameters, g, &y1, y2, d1, &d2);
-                let (x1, d2) = back_half(parameters, f, &x2, y1, d2, &d1);
-                Walk { value: Parts::Halves(x1, x2), gradient: Parts::Halves(d1, d2), ..self }
+                let (x2, d1) = back_branch(parameters, g, &y1, y2, d1, &d2);
+                let (x1, d2) = back_branch(parameters, f, &x2, y1, d2, &d1);
+                let (value, gradient) = (FeatureMap::Halves(x1, x2), FeatureMap::Halves(d1, d2));
+                RewindState { value, gradient, ..self }
             }
             Layer::Reflect { path, .. } => {
                 let x = leaf(&parameters.reflect(path, self.value.whole(), true));
                 let y = with_grad(|| parameters.reflect(path, x.shallow_clone(), false));
-                with_grad(|| back_from([(y, self.gradient.whole())]));
-                whole(x.detach(), x.grad(), self.kept)
+                with_grad(|| backward_from([(y, self.gradient.whole())]));
+                whole(x.detach(), x.grad(), self.halves)
             }
             Layer::SpaceToDepth => {
-                let both = [self.value, self.gradient].map(|x| unsqueeze(&x.whole()));
-                let [value, gradient] = both;
-                whole(value, gradient, self.kept)
+                let [value, gradient] =
+                    [self.value, self.gradient].map(|x| depth_to_space(&x.whole()));
+                whole(value, gradient, self.halves)
             }
             Layer::DepthToSpace => {
-                let both = [self.value, self.gradient].map(|x| squeeze(&x.whole()));
-                let [value, gradient] = both;
-                whole(value, gradient, self.kept)
+                let [value, gradient] =
+                    [self.value, self.gradient].map(|x| space_to_depth(&x.whole()));
+                whole(value, gradient, self.halves)
             }
             Layer::ConcatHalf => {
                 let ((v1, v2), (d1, d2)) = (self.value.halves(), self.gradient.halves());
-                self.kept.push((v1, d1));
-                whole(v2, d2, self.kept)
+                self.halves.push((v1, d1));
+                whole(v2, d2, self.halves)
             }
             Layer::PushHalf => {
-                let (v1, d1) = self.kept.pop().expect("joined further on");
-                let value = Parts::Halves(v1, self.value.whole());
-                Walk { value, gradient: Parts::Halves(d1, self.gradient.whole()), ..self }
+                let (v1, d1) = self.halves.pop().expect("concatenated further on");
+                let value = FeatureMap::Halves(v1, self.value.whole());
+                let gradient = FeatureMap::Halves(d1, self.gradient.whole());
+                RewindState { value, gradient, ..self }
             }
             Layer::BottleneckHook => self,
             other => unreachable!("{other:?} is not rewound"),
@@ -82,9 +84,9 @@ impl Walk {
     }
 }
 
-/// Takes one half-block back: `y = x + half(other)`, with the gradients of `other` and of y. Gives x
-/// and the gradient of `other`.
-fn back_half(
+/// Inverts `y = x + branch(other)`. Returns x and the gradient of `other`, for the gradients of
+/// `other` and of y.
+fn back_branch(
     parameters: &Parameters,
     units: &[ConvNorm],
     other: &Tensor,
@@ -94,8 +96,8 @@ fn back_half(
 ) -> (Tensor, Tensor) {
     let other = leaf(other);
     let added = with_grad(|| {
-        let added = parameters.half(units, &other);
-        back_from([(added.shallow_clone(), gradient_of_y.shallow_clone())]);
+        let added = parameters.branch(units, &other);
+        backward_from([(added.shallow_clone(), gradient_of_y.shallow_clone())]);
         added.detach()
     });
     (y - added, gradient_of_other + other.grad())
