@@ -46,7 +46,6 @@ impl Measurement<'_> {
         for variable in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"] {
             process.envs(self.num_threads.map(|threads| (variable, threads.to_string())));
         }
-        end_with_this_process(&mut process);
         let output = process.stdin(Stdio::null()).stderr(Stdio::piped()).output();
         let output = output.context("cannot start the process that is measured")?;
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -56,24 +55,4 @@ impl Measurement<'_> {
         let line = text.lines().last().unwrap_or_default();
         serde_json::from_str(line).context("expected a measurement from the process")
     }
-}
-
-/// Lets the system end a process when this one ends, in whatever way. The next measurement is to be
-/// alone on the device.
-fn end_with_this_process(process: &mut Command) {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::process::CommandExt;
-        let set_death_signal = || {
-            // SAFETY: the call sets a flag of the new process.
-            match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        };
-        // SAFETY: between fork and exec only that call is made.
-        unsafe { process.pre_exec(set_death_signal) };
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = process;
 }

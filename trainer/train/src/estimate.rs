@@ -57,7 +57,7 @@ pub struct NetworkArgs {
     config: Option<PathBuf>,
     /// Voxels of the input along top, front, right, the slowest axis of the file first (a training
     /// patch is named the other way round). By default `plan` takes the preset's published size
-    /// or the settings' patch, `bench` 32³ or a small size that the network takes.
+    /// or the settings' patch, `rewind-bench` 32³ or a small size that the network takes.
     #[arg(long, value_name = "KxJxI")]
     size: Option<String>,
     /// Channels of the input, where the settings leave them open.
