@@ -17,7 +17,8 @@ impl Affine {
     /// The identity map.
     pub const IDENTITY: Affine = Affine(DAffine3::IDENTITY);
 
-    /// Returns the map with these top three rows of the 4×4 matrix, as NIfTI's `srow_x`, `srow_y`, `srow_z`.
+    /// Returns the map with these top three rows of the 4×4 matrix, as NIfTI's `srow_x`, `srow_y`,
+    /// `srow_z`.
     pub fn from_rows(rows: [[f64; 4]; 3]) -> Self {
         let column = |c: usize| DVec3::new(rows[0][c], rows[1][c], rows[2][c]);
         Affine(DAffine3 {

@@ -16,8 +16,8 @@ const PERMUTATIONS: [[usize; 3]; 6] =
     [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
 
 impl Orientation {
-    /// Returns the orientation closest to an affine: the permutation with the largest sum of cosines,
-    /// or the first of several.
+    /// Returns the orientation closest to an affine: the permutation with the largest sum of
+    /// cosines, or the first of several.
     pub fn from_affine(world_from_voxel: &Affine) -> Self {
         let (rows, spacing) = (world_from_voxel.rows(), world_from_voxel.spacing_mm());
         let cosine = |world: usize, axis: usize| rows[world][axis] / spacing[axis];

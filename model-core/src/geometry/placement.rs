@@ -60,8 +60,8 @@ impl From<Placement> for StoredPlacement {
 }
 
 impl Placement {
-    /// Returns the placement of a crop of canonical voxels that is resampled to `scaled_dims` and put
-    /// in the middle of `dims` voxels.
+    /// Returns the placement of a crop of canonical voxels that is resampled to `scaled_dims` and
+    /// put in the middle of `dims` voxels.
     ///
     /// # Errors
     /// [`Error::Geometry`] if a step does not fit into the next.

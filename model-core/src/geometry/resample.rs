@@ -1,12 +1,12 @@
 //! Resampling on the voxel grid, for scans whose spacing differs from the network's.
 //!
-//! Images, labels and predictions share the function [`coordinate`]. It keeps the outer edges of the
-//! first and the last voxel in place, so that resampled maps stay aligned with each other.
+//! Images, labels and predictions share the function [`coordinate`]. It keeps the outer edges of
+//! the first and the last voxel in place, so that resampled maps stay aligned with each other.
 
 use crate::VoxelBox;
 
-/// Returns the coordinate of the center of voxel `n` of `from`, in units of `to` voxels over the same
-/// extent.
+/// Returns the coordinate of the center of voxel `n` of `from`, in units of `to` voxels over the
+/// same extent.
 fn coordinate(n: usize, from: usize, to: usize) -> f64 {
     (n as f64 + 0.5) * to as f64 / from as f64 - 0.5
 }
@@ -17,7 +17,8 @@ fn coordinate(n: usize, from: usize, to: usize) -> f64 {
 enum DownsamplingFilter {
     /// A triangle two output voxels wide, the anti-aliasing of PIL and of PyTorch's `interpolate`.
     Triangle,
-    /// The overlap with the output voxel, so that a structure one source voxel wide keeps its share.
+    /// The overlap with the output voxel, so that a structure one source voxel wide keeps its
+    /// share.
     Area,
 }
 
@@ -94,8 +95,8 @@ fn voxel_weights(
     VoxelWeights { start: low + first, weights: weights.iter().map(|w| (w / sum) as f32).collect() }
 }
 
-/// Resamples an image of `source` voxels to `target` voxels over the same extent, one axis after the
-/// other.
+/// Resamples an image of `source` voxels to `target` voxels over the same extent, one axis after
+/// the other.
 pub(crate) fn image(values: &[f32], source: [usize; 3], target: [usize; 3]) -> Vec<f32> {
     let axes =
         std::array::from_fn(|a| Axis::new(source[a], target[a], DownsamplingFilter::Triangle));
@@ -214,8 +215,8 @@ mod tests {
         assert!(coarse[1..5].iter().zip([2.5, 4.5, 6.5, 8.5]).all(|(a, b)| (a - b).abs() < 1e-5));
     }
 
-    /// PIL 13.0: `Image.fromarray(x).resize((3, 1), Image.BILINEAR)` of x = [[1, 0, 0, 5, 0, 2, 9]],
-    /// as float32.
+    /// PIL 13.0: `Image.fromarray(x).resize((3, 1), Image.BILINEAR)` of x = [[1, 0, 0, 5, 0, 2,
+    /// 9]], as float32.
     #[test]
     fn shrinking_is_anti_aliased_as_in_pil() {
         let found = image(&[1.0, 0.0, 0.0, 5.0, 0.0, 2.0, 9.0], [7, 1, 1], [3, 1, 1]);
@@ -291,7 +292,8 @@ mod tests {
         let values: Vec<u8> = (0..9 * 8 * 7).map(|n| (n * n / 50 % 256) as u8).collect();
         for target in [[5, 8, 3], [18, 16, 14], [4, 16, 7]] {
             let found = labels(&values, dims, target);
-            // The same without boxes: whole maps of all labels' shares, in the order of their counts.
+            // The same without boxes: whole maps of all labels' shares, in the order of their
+            // counts.
             let axes: [Axis; 3] =
                 std::array::from_fn(|a| Axis::new(dims[a], target[a], DownsamplingFilter::Area));
             let mut present: Vec<(usize, u8)> = (0..=255u8)

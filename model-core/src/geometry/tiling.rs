@@ -42,8 +42,8 @@ impl Tiling {
         self.axes.iter().map(Vec::len).product()
     }
 
-    /// Returns the logits of a volume. `network` computes the logits of one tile. `on_tile` is called
-    /// with each tile's number before its computation.
+    /// Returns the logits of a volume. `network` computes the logits of one tile. `on_tile` is
+    /// called with each tile's number before its computation.
     ///
     /// # Shapes
     /// - input: `[channel][k][j][i]`
@@ -81,8 +81,8 @@ impl Tiling {
         [&i[number % i.len()], &j[along_j % j.len()], &k[along_j / j.len()]]
     }
 
-    /// Iterates over a tile's rows: the index of each row's first voxel in the volume, and the row's
-    /// position along j and k in the tile.
+    /// Iterates over a tile's rows: the index of each row's first voxel in the volume, and the
+    /// row's position along j and k in the tile.
     fn rows(&self, [i, j, k]: [usize; 3]) -> impl Iterator<Item = (usize, [usize; 2])> {
         let ([di, dj, _], [_, tj, tk]) = (self.dims, self.tile_dims);
         let row = move |(n, m)| (i + di * (j + m + dj * (k + n)), [m, n]);
@@ -132,7 +132,8 @@ impl Tiling {
 }
 
 /// Returns the tiles along an axis. The first and the last touch the axis's ends, the others lie
-/// evenly between. The weights of all tiles at a voxel sum to 1, so that the weighted sum is a mean.
+/// evenly between. The weights of all tiles at a voxel sum to 1, so that the weighted sum is a
+/// mean.
 fn intervals(size: usize, tile: usize, overlap: f64) -> Vec<Interval> {
     assert!(tile >= 1 && tile <= size && overlap < 1.0, "a tile within the volume");
     let (last_start, step) = ((size - tile) as f64, (tile as f64 * (1.0 - overlap)).max(1.0));

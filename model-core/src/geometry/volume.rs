@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Affine, Error, Result};
 
-/// The positions of a volume's voxels in the world, and the NIfTI fields that stated them, which are
-/// written back unchanged.
+/// The positions of a volume's voxels in the world, and the NIfTI fields that stated them, which
+/// are written back unchanged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
     /// The number of voxels along i, j, k.

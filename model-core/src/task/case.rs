@@ -4,8 +4,8 @@ use crate::{DEFAULT_TOLERANCE_VOXELS, Error, Grid, LabelMap, Result, Task, Volum
 
 /// The scans of one subject at one time, with the experts' labels if there are any.
 ///
-/// There is one volume for each channel of the task, in the task's order. All volumes and the labels
-/// lie on one grid, and the task names every label code.
+/// There is one volume for each channel of the task, in the task's order. All volumes and the
+/// labels lie on one grid, and the task names every label code.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
     name: String,
@@ -17,9 +17,9 @@ impl Case {
     /// Returns a case of this task.
     ///
     /// # Errors
-    /// [`Error::InCase`] with one of these errors: [`Error::Scan`] if the number of channels differs
-    /// from the task's or all channels are constant, [`Error::Geometry`] if the grids differ,
-    /// [`Error::Labels`] if the task does not name a label's code.
+    /// [`Error::InCase`] with one of these errors: [`Error::Scan`] if the number of channels
+    /// differs from the task's or all channels are constant, [`Error::Geometry`] if the grids
+    /// differ, [`Error::Labels`] if the task does not name a label's code.
     pub fn new(
         name: impl Into<String>,
         channels: Vec<Volume>,
@@ -83,8 +83,8 @@ fn channel_count(n: usize) -> String {
     if n == 1 { "1 channel".to_string() } else { format!("{n} channels") }
 }
 
-/// Errors if every channel is constant, as a file of NaN is after reading. `ranges` are the lowest and
-/// the highest value of each channel.
+/// Errors if every channel is constant, as a file of NaN is after reading. `ranges` are the lowest
+/// and the highest value of each channel.
 ///
 /// # Errors
 /// [`Error::Scan`].

@@ -85,8 +85,8 @@ impl Cases {
     /// meanwhile; the cases that were finished by then stay in the cache.
     ///
     /// # Errors
-    /// Errors with the names of all bad files, if the cache cannot be used, or if the memory limit is
-    /// too small for a case.
+    /// Errors with the names of all bad files, if the cache cannot be used, or if the memory limit
+    /// is too small for a case.
     pub fn open(
         data_set: DataSet,
         config: &TrainConfig,
@@ -192,7 +192,7 @@ impl Shared {
             self.folder.forget(case_files);
             bail!(
                 "expected files that stay as they are, found files that changed since they were first \
-                                 read (in {})",
+                 read (in {})",
                 case_files.name
             );
         }
@@ -200,8 +200,8 @@ impl Shared {
             .with_context(|| format!("in the case {}", case_files.name))
     }
 
-    /// Preprocesses a case again during a run, because its cache file is lost, and writes that file.
-    /// If the cache cannot be written any more, the run goes on without it.
+    /// Preprocesses a case again during a run, because its cache file is lost, and writes that
+    /// file. If the cache cannot be written any more, the run goes on without it.
     fn preprocess_again(
         &self,
         number: usize,

@@ -81,8 +81,8 @@ pub struct LoadedCase {
 pub struct CaseFiles {
     /// The case's name, unique in the data set.
     pub name: String,
-    /// One file with all channels, or one file a channel in the task's order. A `.hdr`/`.img` pair is
-    /// named by its header.
+    /// One file with all channels, or one file a channel in the task's order. A `.hdr`/`.img` pair
+    /// is named by its header.
     pub images: Vec<PathBuf>,
     /// The label map, if the labels are known.
     pub label: Option<PathBuf>,
@@ -128,8 +128,8 @@ enum TaskSource {
     Unnamed,
     /// The user named a task: a data set that states a task must agree with it.
     Named(Task),
-    /// The task of a model: used if the data set states none. A data set that states a task must have
-    /// the model's channels.
+    /// The task of a model: used if the data set states none. A data set that states a task must
+    /// have the model's channels.
     Model(Task),
 }
 
@@ -153,8 +153,8 @@ impl DataSet {
 
     /// Lists the cases of a folder or a CSV.
     ///
-    /// `task` names the task as `--task` does. A BraTS folder and a CSV need it, because they do not
-    /// state the meaning of their labels. Cases that lack a file become `faults`.
+    /// `task` names the task as `--task` does. A BraTS folder and a CSV need it, because they do
+    /// not state the meaning of their labels. Cases that lack a file become `faults`.
     ///
     /// # Errors
     /// Errors if the layout is unknown or if the data set cannot be used.
@@ -170,16 +170,16 @@ impl DataSet {
     /// states none.
     ///
     /// # Errors
-    /// See [`DataSet::open`]. Also errors if the data set states other channels than the model's, or
-    /// another order.
+    /// See [`DataSet::open`]. Also errors if the data set states other channels than the model's,
+    /// or another order.
     pub fn open_for_model(path: &Path, task: &Task, reporter: &dyn Reporter) -> Result<DataSet> {
         open(path, TaskSource::Model(task.clone()), reporter)
     }
 
     /// Lists a data set to train on.
     ///
-    /// With `skip_bad`, reads every case once and leaves out those with faults. Reports what is left
-    /// out. Faults of cases without labels are reported only as a note.
+    /// With `skip_bad`, reads every case once and leaves out those with faults. Reports what is
+    /// left out. Faults of cases without labels are reported only as a note.
     ///
     /// # Errors
     /// See [`DataSet::open`]. Without `skip_bad`, errors with every labeled case that lacks a file.
@@ -217,8 +217,8 @@ impl DataSet {
         Ok(data_set)
     }
 
-    /// Reads every case in parallel and reports its content, warnings and faults. Labeled cases come
-    /// first. The data set's own `faults` are about further cases.
+    /// Reads every case in parallel and reports its content, warnings and faults. Labeled cases
+    /// come first. The data set's own `faults` are about further cases.
     pub fn check(&self, reporter: &dyn Reporter) -> Vec<CheckedCase> {
         let all: Vec<CaseFiles> = self.cases.iter().chain(&self.unlabeled).cloned().collect();
         check::check(&self.task, &all, self.tolerance_voxels, reporter)
@@ -285,7 +285,7 @@ fn open_by_names(
     bail!(
         "expected a data set: dataset.json with imagesTr/ and labelsTr/ (Decathlon, nnU-Net), \
          ID/ID_t1ce.nii.gz … or ID/ID-t1c.nii.gz … (BraTS), subject-N-T1.hdr … (iSeg), or a CSV of \
-                  paths, which can describe any other layout; found {found} in {}",
+         paths, which can describe any other layout; found {found} in {}",
         folder.display()
     )
 }
@@ -302,7 +302,8 @@ impl CaseFiles {
     /// orders.
     ///
     /// # Errors
-    /// Errors with the file that is bad, or with the case if its files together do not fit the task.
+    /// Errors with the file that is bad, or with the case if its files together do not fit the
+    /// task.
     pub fn read(&self, task: &Task, tolerance_voxels: f64) -> Result<LoadedCase> {
         let mut digest = Sha256::new();
         let mut channels: Vec<Volume> = Vec::new();

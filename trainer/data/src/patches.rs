@@ -1,5 +1,5 @@
-//! Training patches: drawn at random, cut from preprocessed cases, and prepared by threads while the
-//! device trains.
+//! Training patches: drawn at random, cut from preprocessed cases, and prepared by threads while
+//! the device trains.
 
 use anyhow::{Context, Result};
 use rand::RngExt;
@@ -18,8 +18,8 @@ pub use cut::cut_patch;
 pub use prefetch::{BatchPrefetcher, batches, num_workers, prefetch_shard};
 pub use shard::BatchShard;
 
-/// The patches that pass the network at once. With several ranks, one rank's shard of a batch, which
-/// may be empty.
+/// The patches that pass the network at once. With several ranks, one rank's shard of a batch,
+/// which may be empty.
 pub struct Batch {
     /// The batch's number. The batches of one step have consecutive numbers.
     pub number: usize,

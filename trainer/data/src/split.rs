@@ -46,8 +46,8 @@ pub fn split_by_patient(
             ensure!(
                 number == 0 || groups.len() > 1,
                 "expected cases of more than one patient, so that some can be held out, found \
-                                 {count} cases of one; set held_out = 0 to validate on the training cases, or \
-                                 group_by to tell the patients apart"
+                 {count} cases of one; set held_out = 0 to validate on the training cases, or \
+                 group_by to tell the patients apart"
             );
             closest_cases(groups, number, count)
         }
@@ -67,7 +67,7 @@ fn num_held_out(config: &TrainConfig, count: usize) -> Result<usize> {
     if number >= count {
         bail!(
             "expected more cases than the {number} that are held out, found {count}; add cases, or \
-                         set held_out = 0 to validate on the training cases"
+             set held_out = 0 to validate on the training cases"
         );
     }
     Ok(number)
@@ -99,8 +99,8 @@ fn fold_cases(mut groups: Vec<Vec<usize>>, folds: usize, fold: usize) -> Vec<usi
     all.swap_remove(fold)
 }
 
-/// Returns the cases of the patients whose total is closest to `number`: at least one case, and fewer
-/// than `count`. Earlier patients are preferred.
+/// Returns the cases of the patients whose total is closest to `number`: at least one case, and
+/// fewer than `count`. Earlier patients are preferred.
 fn closest_cases(groups: Vec<Vec<usize>>, number: usize, count: usize) -> Vec<usize> {
     if number == 0 {
         return Vec::new();

@@ -258,8 +258,8 @@ impl Evaluation {
         Summary::from_scores(&values.collect::<Vec<f64>>())
     }
 
-    /// Returns the summary of a lesion measure of a region over the cases, or `None` if lesions were
-    /// not scored.
+    /// Returns the summary of a lesion measure of a region over the cases, or `None` if lesions
+    /// were not scored.
     pub fn lesion_summary(
         &self,
         region: usize,
@@ -270,8 +270,8 @@ impl Evaluation {
         Some(Summary::from_scores(&values))
     }
 
-    /// Writes the scores of all cases as CSV, with a row for each case and region. A missing score is
-    /// an empty field.
+    /// Writes the scores of all cases as CSV, with a row for each case and region. A missing score
+    /// is an empty field.
     ///
     /// # Errors
     /// Errors if the file cannot be written.

@@ -75,8 +75,8 @@ fn is_case_list(file: &Path) -> bool {
     file.is_file() && (is_csv || file.file_name().is_some_and(|name| name == "dataset.json"))
 }
 
-/// Returns the references of a folder or a list, by case: the label files of a data set, or else the
-/// label maps of the folder.
+/// Returns the references of a folder or a list, by case: the label files of a data set, or else
+/// the label maps of the folder.
 fn references(
     path: &Path,
     task: Option<&Task>,
@@ -89,9 +89,9 @@ fn references(
     Ok(found)
 }
 
-/// Returns the label maps of a folder by case: the scans in the folder itself, or the segmentations in
-/// its subfolders if no scan in the folder is named as a segmentation. Channels and masks of the brain
-/// beside segmentations are ignored.
+/// Returns the label maps of a folder by case: the scans in the folder itself, or the segmentations
+/// in its subfolders if no scan in the folder is named as a segmentation. Channels and masks of the
+/// brain beside segmentations are ignored.
 fn label_maps(folder: &Path, reporter: &dyn Reporter) -> Result<BTreeMap<String, PathBuf>> {
     let is_labels = |file: &PathBuf| parsed_name(file).content == ScanContent::Labels;
     let inside = listing::entries(folder)?.into_iter().map(|(_, path)| path);
@@ -143,8 +143,8 @@ fn parsed_name(file: &Path) -> ScanName {
     ScanName::parse(&file_name(file), &[])
 }
 
-/// Returns a file's name without the word for a segmentation. A file that is named by that word alone
-/// has the name of its folder.
+/// Returns a file's name without the word for a segmentation. A file that is named by that word
+/// alone has the name of its folder.
 fn case_name(file: &Path) -> String {
     match parsed_name(file) {
         ScanName { content: ScanContent::Labels, is_at_end: true, case, .. } => {

@@ -62,7 +62,8 @@ fn summary(summary: Summary) -> serde_json::Value {
 }
 
 impl Evaluation {
-    /// Returns the mean over the regions of their mean Dice. NaN if a region has no score in any case.
+    /// Returns the mean over the regions of their mean Dice. NaN if a region has no score in any
+    /// case.
     pub fn mean_dice(&self) -> f64 {
         let summaries = self.summaries();
         summaries.iter().map(|summary| summary.mean).sum::<f64>() / summaries.len() as f64

@@ -12,8 +12,8 @@ use trainer_run::budget::Budget;
 use trainer_run::reporter::Reporter;
 
 /// Resolves `name` to a task: a built-in task, or that of a bundle, of a run's folder or of a
-/// `dataset.json`. Without a name, returns the task of the `dataset.json` in or beside the folder of
-/// the references, if there is one.
+/// `dataset.json`. Without a name, returns the task of the `dataset.json` in or beside the folder
+/// of the references, if there is one.
 ///
 /// # Errors
 /// Errors if the task cannot be read.

@@ -12,8 +12,8 @@ use crate::onnx::{self, OnnxOptions};
 use trainer_run::files::outputs::{self, Output, TENSOR_MARK};
 use trainer_run::{DISCLAIMER, run_folder};
 
-/// Reads the bundle of a run's best validation, or of a file. `name` and `warning` replace those of the
-/// bundle. Weights are rounded for storage in f16.
+/// Reads the bundle of a run's best validation, or of a file. `name` and `warning` replace those of
+/// the bundle. Weights are rounded for storage in f16.
 ///
 /// # Errors
 /// Errors if the folder holds no validated run, or if the file is not a bundle.
@@ -42,7 +42,8 @@ pub fn bundle(
 /// Writes a bundle.
 ///
 /// # Errors
-/// Errors if `out` is in a run's folder or cannot be written, or if a weight exceeds the range of f16.
+/// Errors if `out` is in a run's folder or cannot be written, or if a weight exceeds the range of
+/// f16.
 pub fn write(bundle: &Bundle, out: &Path, storage: Storage) -> Result<()> {
     check_destination("--out", out)?;
     let bytes = match storage {
@@ -85,8 +86,8 @@ pub fn sample_files(folder: &Path) -> [PathBuf; 2] {
 /// Checks, before any work, that a file can be written.
 ///
 /// # Errors
-/// Errors with the option if the file is in a run's folder, is the model itself, is a file that Rewind
-/// did not write, or cannot be written.
+/// Errors with the option if the file is in a run's folder, is the model itself, is a file that
+/// Rewind did not write, or cannot be written.
 pub fn prepare(option: &str, kind: Output, out: &Path, model: &Path) -> Result<()> {
     check_destination(option, out)?;
     let is_model = model.canonicalize().is_ok_and(|m| out.canonicalize().is_ok_and(|o| o == m));

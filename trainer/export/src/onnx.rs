@@ -49,8 +49,8 @@ impl Default for OnnxOptions {
     }
 }
 
-/// Returns the bytes of an `.onnx` file. Batch and size are open. The runtime refuses a size that does
-/// not fit the file's property `size`, at the first `Reshape`.
+/// Returns the bytes of an `.onnx` file. Batch and size are open. The runtime refuses a size that
+/// does not fit the file's property `size`, at the first `Reshape`.
 ///
 /// # Shapes
 /// - `image`: `[batch, channel, k, j, i]` in f32
@@ -157,7 +157,7 @@ fn properties(bundle: &Bundle) -> Vec<StringStringEntryProto> {
     let decision = match task.head {
         Head::Sigmoid => {
             "a region is present where its logit is positive; of those present the \
-                          last writes its code"
+             last writes its code"
         }
         Head::Softmax => "the label of the largest logit",
     };

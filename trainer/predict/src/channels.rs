@@ -1,5 +1,5 @@
-//! Sorts scans into cases and channels by their names. nnU-Net numbers channels, BraTS and others name
-//! them, and a scan with an unrecognized name is a case of its own.
+//! Sorts scans into cases and channels by their names. nnU-Net numbers channels, BraTS and others
+//! name them, and a scan with an unrecognized name is a case of its own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use trainer_data::data_set::{CaseFiles, UnusedFiles};
 
 /// Sorts scans into cases and adds these to `inputs`.
 ///
-/// `root` is the folder in which the scans were found, or `None` if the user named each scan. A named
-/// scan is a case even if its name is not recognized.
+/// `root` is the folder in which the scans were found, or `None` if the user named each scan. A
+/// named scan is a case even if its name is not recognized.
 pub(super) fn sort(root: Option<&Path>, scans: Vec<PathBuf>, task: &Task, inputs: &mut Inputs) {
     let mut sorter = ScanSorter { root, task, inputs };
     let (mut numbered, mut named, mut unrecognized) = (Vec::new(), Vec::new(), Vec::new());
@@ -125,8 +125,8 @@ impl ScanSorter<'_> {
         }
     }
 
-    /// Adds the cases of scans whose names end in four digits, if these number channels. Returns the
-    /// scans whose digits number cases.
+    /// Adds the cases of scans whose names end in four digits, if these number channels. Returns
+    /// the scans whose digits number cases.
     fn add_numbered(&mut self, scans: Vec<PathBuf>) -> Vec<PathBuf> {
         let mut by_folder: BTreeMap<PathBuf, NumberedScans> = BTreeMap::new();
         for scan in scans {
@@ -205,9 +205,9 @@ impl ScanSorter<'_> {
 
     /// Adds each scan with an unrecognized name as a case.
     ///
-    /// In a folder, scans below the uppermost ones are left out, because results and derived scans lie
-    /// below their scans. Beside recognized scans, an unrecognized one is something else, such as a
-    /// template, unless it holds all channels.
+    /// In a folder, scans below the uppermost ones are left out, because results and derived scans
+    /// lie below their scans. Beside recognized scans, an unrecognized one is something else, such
+    /// as a template, unless it holds all channels.
     fn add_unrecognized(&mut self, scans: Vec<PathBuf>, has_recognized: bool) {
         let num_expected = self.task.channels.len();
         let depth = |scan: &Path| scan.components().count();

@@ -1,4 +1,5 @@
-//! Test-time augmentation: inputs are mirrored before the network, and its logits are mirrored back.
+//! Test-time augmentation: inputs are mirrored before the network, and its logits are mirrored
+//! back.
 
 /// Returns all combinations of flips along the given axes, beginning with no flip.
 pub fn combinations(axes: [bool; 3]) -> Vec<[bool; 3]> {

@@ -38,8 +38,8 @@ pub struct Inputs {
     pub notes: Vec<String>,
 }
 
-/// Finds scans: in the folder of a data set, in folders of scans, or in files. `models` are the paths
-/// of the models, for the split.
+/// Finds scans: in the folder of a data set, in folders of scans, or in files. `models` are the
+/// paths of the models, for the split.
 ///
 /// # Errors
 /// Errors if no scan is found, if the paths are ambiguous, or if two scans have the same name.
@@ -102,8 +102,8 @@ pub fn find(
     Ok(found)
 }
 
-/// Returns whether a path is a data set with a `dataset.json` or a CSV. Other folders are described by
-/// the names of their scans.
+/// Returns whether a path is a data set with a `dataset.json` or a CSV. Other folders are described
+/// by the names of their scans.
 fn is_data_set(path: &Path) -> bool {
     let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
     let is_list = file_name(path) == "dataset.json" && path.is_file();
@@ -125,8 +125,8 @@ pub fn find_in_data_set(
     select_split(DataSet::open_for_model(path, task, reporter)?, split, models, path)
 }
 
-/// Finds the labeled cases of a data set, to score models with. `task_name` names the data set's task
-/// as `--task` does, if it replaces the task that the data set states.
+/// Finds the labeled cases of a data set, to score models with. `task_name` names the data set's
+/// task as `--task` does, if it replaces the task that the data set states.
 ///
 /// # Errors
 /// See [`find_in_data_set`]. Errors if the labels or regions are not the models', if a case lacks a
@@ -212,8 +212,8 @@ fn select_cases_of_runs(
 
 /// Adds the cases of files that the user named.
 ///
-/// Files that each hold all channels are one case each. Otherwise all files together are one case. Of
-/// more files, as from `CASE/*`, those whose names state the model's channels are used.
+/// Files that each hold all channels are one case each. Otherwise all files together are one case.
+/// Of more files, as from `CASE/*`, those whose names state the model's channels are used.
 fn sort_files(given: &[PathBuf], task: &Task, found: &mut Inputs) -> Result<()> {
     let num_expected = task.channels.len();
     let names: Vec<ScanName> =

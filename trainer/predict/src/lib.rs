@@ -1,9 +1,9 @@
 //! Segments scans with one trained model or with several.
 //!
 //! In the order of a prediction: [`inputs`] finds the scans; [`members`] are the models, on a
-//! [`backend`], burn's or [`wgsl`]; a [`profile`] selects one model of an ensemble; [`extent`] chooses
-//! between the full volume and tiles; [`Predictor::segment`] runs the networks, also on mirrored
-//! inputs ([`flips`]); and [`run`] writes each result with its [`record`].
+//! [`backend`], burn's or [`wgsl`]; a [`profile`] selects one model of an ensemble; [`extent`]
+//! chooses between the full volume and tiles; [`Predictor::segment`] runs the networks, also on
+//! mirrored inputs ([`flips`]); and [`run`] writes each result with its [`record`].
 
 pub mod backend;
 mod channels;

@@ -140,7 +140,8 @@ pub(super) fn check_same_labels(task: &Task, data_set_task: &Task, path: &Path) 
     Ok(())
 }
 
-/// Returns whether networks of two tasks have the same inputs and outputs. Names and colors may differ.
+/// Returns whether networks of two tasks have the same inputs and outputs. Names and colors may
+/// differ.
 fn are_same_tasks(a: &Task, b: &Task) -> bool {
     a.channels == b.channels && have_same_outputs(a, b)
 }

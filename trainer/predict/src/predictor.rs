@@ -50,12 +50,12 @@ impl Predictor {
         Predictor::ensemble(vec![bundle], Settings::default(), None, backend)
     }
 
-    /// Loads the models of one task onto a device. The ensembles `similarity` and `literal` select a
-    /// model by the profile.
+    /// Loads the models of one task onto a device. The ensembles `similarity` and `literal` select
+    /// a model by the profile.
     ///
     /// # Errors
-    /// Errors if a setting is out of range, if the profile is missing, unused or of other models, and
-    /// as [`Predictor::new`].
+    /// Errors if a setting is out of range, if the profile is missing, unused or of other models,
+    /// and as [`Predictor::new`].
     pub fn ensemble(
         bundles: Vec<Bundle>,
         settings: Settings,
@@ -201,8 +201,8 @@ impl Predictor {
         extent::tiles(&self.settings, &member.bundle, dims, reason)
     }
 
-    /// Computes the logits of an input that is mirrored, and mirrors them back. Updates `chosen` with
-    /// what ran.
+    /// Computes the logits of an input that is mirrored, and mirrors them back. Updates `chosen`
+    /// with what ran.
     fn logits(
         &self,
         member: &Member,
@@ -245,8 +245,8 @@ impl Predictor {
 
     /// Computes the logits of a full volume. Returns `None` if the device cannot run it.
     ///
-    /// A graphics card does not report its free memory to burn. So in the mode `auto` the full volume
-    /// is tried, and burn's panic is caught if the memory does not suffice.
+    /// A graphics card does not report its free memory to burn. So in the mode `auto` the full
+    /// volume is tried, and burn's panic is caught if the memory does not suffice.
     fn full_volume_logits(
         &self,
         member: &Member,
@@ -268,8 +268,9 @@ impl Predictor {
     }
 }
 
-/// Returns the memory limit: that of the settings, or the machine's free memory, which a GPU without
-/// its own memory shares. Returns `None` for burn's GPUs, and for the mode `full` on the WGSL engine.
+/// Returns the memory limit: that of the settings, or the machine's free memory, which a GPU
+/// without its own memory shares. Returns `None` for burn's GPUs, and for the mode `full` on the
+/// WGSL engine.
 fn max_bytes(settings: &Settings, backend: &Backend) -> Option<u64> {
     let is_limited = match backend {
         Backend::Burn(_) => backend.is_cpu(),

@@ -1,11 +1,11 @@
-//! The Dice of each model of an ensemble on known cases, and the selection of a model for a new scan
-//! (Pendse et al. 2020, "Ensemble").
+//! The Dice of each model of an ensemble on known cases, and the selection of a model for a new
+//! scan (Pendse et al. 2020, "Ensemble").
 //!
 //! d_i is the distance of the scan's histograms to those of profiled case i ([`chi_square`]), and
 //! Dice_m(i) is the mean Dice of model m on that case. The paper selects the model with the lowest
-//! Σ d_i · Dice_m(i). That sum is lowest for a model that is bad on every case. So `similarity` selects
-//! the model with the highest mean of Dice_m(i) weighted by 1 / (ε + d_i), which is the best model on
-//! similar cases.
+//! Σ d_i · Dice_m(i). That sum is lowest for a model that is bad on every case. So `similarity`
+//! selects the model with the highest mean of Dice_m(i) weighted by 1 / (ε + d_i), which is the
+//! best model on similar cases.
 
 use anyhow::{Context, Result, bail, ensure};
 use model_core::{Foreground, NUM_BINS, chi_square};
@@ -76,7 +76,8 @@ impl Profile {
     /// Reads and checks a profile.
     ///
     /// # Errors
-    /// Errors if the text is not a profile of this version, or if a number is missing or out of range.
+    /// Errors if the text is not a profile of this version, or if a number is missing or out of
+    /// range.
     pub fn parse(json: &[u8]) -> Result<Profile> {
         #[derive(Deserialize)]
         struct Version {

@@ -17,8 +17,8 @@ use trainer_run::files;
 use trainer_run::reporter::Reporter;
 use trainer_train::validate::RULE;
 
-/// Measures models on cases. Writes the profile to `out` after each case, and continues an interrupted
-/// profile.
+/// Measures models on cases. Writes the profile to `out` after each case, and continues an
+/// interrupted profile.
 ///
 /// # Errors
 /// Errors if the models have different foregrounds, if `out` is the profile of other models or

@@ -1,5 +1,5 @@
-//! The record beside each result, `NAME.json`: the models, the scan and the settings. An interrupted
-//! run continues by the records.
+//! The record beside each result, `NAME.json`: the models, the scan and the settings. An
+//! interrupted run continues by the records.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

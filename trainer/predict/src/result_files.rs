@@ -48,8 +48,9 @@ impl ResultFiles {
     /// Checks that the result may be written.
     ///
     /// # Errors
-    /// Errors with a file that is a source, that Rewind did not write, or that was changed since, such
-    /// as a label map that an expert has corrected. A file is Rewind's if its record names the case.
+    /// Errors with a file that is a source, that Rewind did not write, or that was changed since,
+    /// such as a label map that an expert has corrected. A file is Rewind's if its record names the
+    /// case.
     pub fn check(&self, sources: &HashSet<PathBuf>, overwrite: bool) -> Result<()> {
         let is_source =
             |file: &&&PathBuf| file.canonicalize().is_ok_and(|file| sources.contains(&file));
@@ -92,8 +93,8 @@ impl ResultFiles {
         Record::find(&self.record)
     }
 
-    /// Returns whether a file of the result differs from the one that its record describes. A record
-    /// of an old version describes no file, and then no file counts as changed.
+    /// Returns whether a file of the result differs from the one that its record describes. A
+    /// record of an old version describes no file, and then no file counts as changed.
     ///
     /// # Errors
     /// Errors if the file cannot be read.

@@ -45,11 +45,11 @@ enum ScanResult {
 
 impl Predictor {
     /// Segments scans and writes `NAME.nii.gz` and `NAME.json` for each into `out`. Reports the
-    /// volumes of the regions as results. All scans are tried. An existing result is kept if the same
-    /// models and settings made it from the same scan.
+    /// volumes of the regions as results. All scans are tried. An existing result is kept if the
+    /// same models and settings made it from the same scan.
     ///
-    /// `profile` is the text of the profile by which models are selected. With `overwrite`, existing
-    /// results are made again. Other files are never replaced.
+    /// `profile` is the text of the profile by which models are selected. With `overwrite`,
+    /// existing results are made again. Other files are never replaced.
     ///
     /// # Errors
     /// Errors if an existing result was made in another way, if `out` cannot be written to, or if
@@ -138,8 +138,9 @@ impl Predictor {
             warnings: warnings.into_iter().map(|(text, _)| text).collect(),
             ..self.describe_prediction(record, &prediction)
         };
-        // The label map is removed first and written last: an existing label map has its own record.
-        // A process that is killed in between leaves a record that describes the files that are there.
+        // The label map is removed first and written last: an existing label map has its own
+        // record. A process that is killed in between leaves a record that describes the files that
+        // are there.
         remove_file(&files.labels)?;
         // Probabilities of the previous result must not be taken for those of this one.
         remove_file(&files.probabilities)?;

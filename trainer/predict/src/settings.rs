@@ -32,8 +32,8 @@ pub enum Ensemble {
     /// The model with the highest mean Dice on profiled cases, each weighted by 1 / (ε + its
     /// distance to this scan).
     Similarity,
-    /// The rule that Pendse et al. 2020 print: the model with the lowest sum of distance times Dice.
-    /// It prefers a model that is worse on every case.
+    /// The rule that Pendse et al. 2020 print: the model with the lowest sum of distance times
+    /// Dice. It prefers a model that is worse on every case.
     Literal,
 }
 

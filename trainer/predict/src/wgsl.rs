@@ -1,5 +1,5 @@
-//! Networks on the page's engine: WGSL kernels on any GPU, instead of burn. If the memory is short, the
-//! engine uses a smaller plan. It never uses tiles unless they are requested.
+//! Networks on the page's engine: WGSL kernels on any GPU, instead of burn. If the memory is short,
+//! the engine uses a smaller plan. It never uses tiles unless they are requested.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -30,8 +30,8 @@ pub struct PlanSummary {
     pub peak_bytes: u64,
     /// The multiply-adds of a pass.
     pub multiply_adds: u64,
-    /// The widest fused blocks in channels. A fused block does not store its expanded channels, which
-    /// is faster on some GPUs. The result is the same but for rounding.
+    /// The widest fused blocks in channels. A fused block does not store its expanded channels,
+    /// which is faster on some GPUs. The result is the same but for rounding.
     #[serde(default)]
     pub max_fused_channels: usize,
     /// The reason why a larger plan within the memory limit did not run, if there was one.

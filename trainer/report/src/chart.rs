@@ -1,6 +1,6 @@
-//! Charts as SVG with the fonts and colors of the page's style: they follow the reader's light or dark
-//! mode and print sharply. Charting crates write colors and fonts into each mark, where no style can
-//! change them.
+//! Charts as SVG with the fonts and colors of the page's style: they follow the reader's light or
+//! dark mode and print sharply. Charting crates write colors and fonts into each mark, where no
+//! style can change them.
 
 use super::html::escape;
 

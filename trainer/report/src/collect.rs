@@ -41,8 +41,8 @@ impl<'a> Collector<'a> {
         self.add_result(result, || picture(&scan()?, channel, reference, predicted, task))
     }
 
-    /// Adds the scores of a case. `picture` returns a caption and a PNG; it is called only if the case
-    /// is among the worst so far.
+    /// Adds the scores of a case. `picture` returns a caption and a PNG; it is called only if the
+    /// case is among the worst so far.
     ///
     /// # Errors
     /// The errors of `picture`.
@@ -70,8 +70,8 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// Returns the number of the channel on which lesions are seen best: FLAIR if there is one, else the
-/// first.
+/// Returns the number of the channel on which lesions are seen best: FLAIR if there is one, else
+/// the first.
 pub fn pictured_channel(task: &Task) -> usize {
     let is_flair = |name: &String| {
         let name = name.to_lowercase();

@@ -54,8 +54,8 @@ pub struct CaseResult {
     pub warnings: Vec<String>,
 }
 
-/// The scores of a region in a case. A score is `None` if it was not measured, or if the rule for empty
-/// regions defines none.
+/// The scores of a region in a case. A score is `None` if it was not measured, or if the rule for
+/// empty regions defines none.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct RegionResult {
     /// Dice.

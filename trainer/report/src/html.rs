@@ -12,8 +12,8 @@ use trainer_run::files::outputs::REPORT_MARK;
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("sort.js");
 
-/// Escapes a text for HTML, between tags or in a quoted attribute. Names come from files, so they may
-/// contain anything.
+/// Escapes a text for HTML, between tags or in a quoted attribute. Names come from files, so they
+/// may contain anything.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -23,8 +23,8 @@ pub fn escape(text: &str) -> String {
             '>' => out += "&gt;",
             '"' => out += "&quot;",
             '\'' => out += "&#39;",
-            // HTML allows no other control characters. Marks of text direction would affect the text
-            // that follows.
+            // HTML allows no other control characters. Marks of text direction would affect the
+            // text that follows.
             '\n' | '\t' => out.push(character),
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
             character if character.is_control() => out.push('\u{fffd}'),

@@ -1,8 +1,8 @@
 //! The report of a training run: `report.html`, a single file that loads nothing.
 //!
-//! At the end of a training, the command passes the result of each case to a [`Collector`], saves the
-//! collected results as [`HeldOut`] in the run's folder, and calls [`write()`]. The report can be
-//! written again from the folder alone.
+//! At the end of a training, the command passes the result of each case to a [`Collector`], saves
+//! the collected results as [`HeldOut`] in the run's folder, and calls [`write()`]. The report can
+//! be written again from the folder alone.
 
 use std::path::{Path, PathBuf};
 

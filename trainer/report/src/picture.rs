@@ -39,8 +39,8 @@ enum PanelContent {
     Prediction,
 }
 
-/// Returns a caption and a PNG. The rows are planes; the columns are the scan alone, the reference, and
-/// the prediction with the reference's outline in white. `channel` is the scan's name.
+/// Returns a caption and a PNG. The rows are planes; the columns are the scan alone, the reference,
+/// and the prediction with the reference's outline in white. `channel` is the scan's name.
 ///
 /// # Errors
 /// Errors if the scan and the two label maps are not on one grid.

@@ -53,8 +53,8 @@ impl TaskProgress for Silent {
     fn describe_item(&self, _: &str) {}
 }
 
-/// Prints results to stdout and messages to stderr, and draws a progress bar for each task. Without a
-/// terminal it prints lines instead of bars.
+/// Prints results to stdout and messages to stderr, and draws a progress bar for each task. Without
+/// a terminal it prints lines instead of bars.
 #[derive(Debug)]
 pub struct Terminal {
     bars: MultiProgress,

@@ -5,8 +5,8 @@ use rand::Rng;
 use super::{bernoulli, signed};
 use trainer_run::config::AugmentSettings;
 
-/// Draws a matrix from offsets in the patch to offsets in the scan, in voxels. Returns `None` if the
-/// patch is neither rotated nor scaled.
+/// Draws a matrix from offsets in the patch to offsets in the scan, in voxels. Returns `None` if
+/// the patch is neither rotated nor scaled.
 pub(super) fn draw(
     random: &mut impl Rng,
     settings: &AugmentSettings,
@@ -24,8 +24,8 @@ pub(super) fn draw(
     })
 }
 
-/// Returns the matrix that scales an offset in mm by `factors`, then rotates it about the axes right,
-/// front and top in turn. The matrix maps voxels to voxels.
+/// Returns the matrix that scales an offset in mm by `factors`, then rotates it about the axes
+/// right, front and top in turn. The matrix maps voxels to voxels.
 fn scan_from_patch(angles: [f64; 3], factors: [f64; 3], spacing_mm: [f64; 3]) -> [[f32; 3]; 3] {
     let mut matrix = [[0.0; 3]; 3];
     for axis in 0..3 {

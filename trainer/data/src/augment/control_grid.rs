@@ -58,10 +58,12 @@ impl FieldRows<'_> {
     }
 }
 
-/// Returns the weight of each of `points` control points, evenly spread over `voxels`, at each voxel.
+/// Returns the weight of each of `points` control points, evenly spread over `voxels`, at each
+/// voxel.
 ///
-/// The interpolation is a Catmull-Rom spline (Catmull and Rom 1974): a cubic through the points whose
-/// slope at a point is the slope between the point's neighbors. The end points are repeated outside.
+/// The interpolation is a Catmull-Rom spline (Catmull and Rom 1974): a cubic through the points
+/// whose slope at a point is the slope between the point's neighbors. The end points are repeated
+/// outside.
 fn weights(points: usize, voxels: usize) -> Vec<Vec<f32>> {
     let mut weights = vec![vec![0.0; voxels]; points];
     (0..voxels).for_each(|voxel| {

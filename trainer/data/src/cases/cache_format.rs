@@ -1,7 +1,7 @@
 //! The cache file of a preprocessed case.
 //!
-//! A safetensors file with the input, its labels, the voxels to center patches on, and the labels on
-//! the scan's grid. Checksums are verified whenever it is read.
+//! A safetensors file with the input, its labels, the voxels to center patches on, and the labels
+//! on the scan's grid. Checksums are verified whenever it is read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

@@ -37,7 +37,7 @@ pub(super) fn fill_cache(shared: &Shared, stop: &AtomicBool) -> Result<Option<Ve
     shared.warnings.lines().iter().for_each(|line| shared.reporter.message(line));
     shared.reporter.message(&format!(
         "cases: {count}, {made} of them preprocessed now; the cache holds {files} in {:.1} GiB \
-                 (safe to remove: {folder})",
+         (safe to remove: {folder})",
         bytes as f64 / (1u64 << 30) as f64,
     ));
     Ok(Some(cached))

@@ -1,7 +1,7 @@
 //! The folder of the cache on disk.
 //!
-//! `cases/` holds one file a case. `digests/` remembers the SHA-256 of the scans' files by their path,
-//! size and times, so that unchanged scans are not read again.
+//! `cases/` holds one file a case. `digests/` remembers the SHA-256 of the scans' files by their
+//! path, size and times, so that unchanged scans are not read again.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -103,7 +103,7 @@ impl CacheFolder {
                 // Another run may have created the cache meanwhile.
                 files::is_part(&name) || is_tagged(),
                 "expected a new or empty folder for the cache, or one that Rewind made, found {name} in \
-                                 it; {SETTING} chooses another (in {})",
+                 it; {SETTING} chooses another (in {})",
                 self.0.display()
             );
         }
@@ -144,7 +144,8 @@ impl CacheFolder {
         entries.into_iter().flatten().flatten().map(|entry| entry.path())
     }
 
-    /// Returns the path of a case's file. Its name is a hash of everything that decides its content.
+    /// Returns the path of a case's file. Its name is a hash of everything that decides its
+    /// content.
     pub fn case_file(
         &self,
         digest: &[u8; 32],
@@ -181,7 +182,8 @@ impl CacheFolder {
         .map_err(|error| CacheError::new(&self.0, error))
     }
 
-    /// Returns the SHA-256 over a case's files. It is remembered as long as their stamp is the same.
+    /// Returns the SHA-256 over a case's files. It is remembered as long as their stamp is the
+    /// same.
     ///
     /// # Errors
     /// Errors with the name of a file that cannot be read.

@@ -1,7 +1,7 @@
 //! BraTS folders: `ID_{t1,t1ce,t2,flair,seg}` until 2022, `ID-{t1n,t1c,t2w,t2f,seg}` since 2023.
 //!
-//! The files do not state the meaning of their labels, which changed over the years. So the user must
-//! name the task.
+//! The files do not state the meaning of their labels, which changed over the years. So the user
+//! must name the task.
 
 use std::path::{Path, PathBuf};
 
@@ -40,8 +40,8 @@ pub(super) fn open(folder: &Path, listing: Listing, source: TaskSource) -> Resul
         };
         bail!(
             "expected --task: a BraTS folder does not state what its labels mean, and 4 is enhancing \
-                         tumor until 2022, unused in 2023 and resection cavity in 2024. By the names of its \
-                         files this one is {names}; found no --task for {}",
+             tumor until 2022, unused in 2023 and resection cavity in 2024. By the names of its \
+             files this one is {names}; found no --task for {}",
             folder.display()
         );
     };
@@ -52,7 +52,7 @@ pub(super) fn open(folder: &Path, listing: Listing, source: TaskSource) -> Resul
         ensure!(
             groups.iter().any(has) || model_core::is_modality(channel),
             "expected a task with channels among T1, T1Gd, T2, FLAIR, or in the names of files, \
-                         found {channel:?} (in {})",
+             found {channel:?} (in {})",
             folder.display()
         );
     }
@@ -94,10 +94,10 @@ fn is_old(group: &CaseGroup) -> bool {
 
 /// Checks that the names of the files fit the year of the task.
 ///
-/// Label 4 was enhancing tumor until 2022 and is resection cavity in 2024, and no value would reveal
-/// that they were confused. So labeled cases with names of another year become faults, and a model
-/// takes such cases without their labels. 2023 has no label 4, so a note is enough. A task that is
-/// not named after a BraTS year accepts any names.
+/// Label 4 was enhancing tumor until 2022 and is resection cavity in 2024, and no value would
+/// reveal that they were confused. So labeled cases with names of another year become faults, and a
+/// model takes such cases without their labels. 2023 has no label 4, so a note is enough. A task
+/// that is not named after a BraTS year accepts any names.
 fn check_year(
     task: &Task,
     groups: Vec<CaseGroup>,
@@ -121,8 +121,8 @@ fn check_year(
     }
     let message = format!(
         "expected files of {}, found names as {names}; label 4 was enhancing tumor until 2022 and is \
-             resection cavity in 2024. A task from a file that is not named after a BraTS year accepts \
-             any names",
+         resection cavity in 2024. A task from a file that is not named after a BraTS year accepts \
+         any names",
         task.name
     );
     let (mut usable, mut faults) = (Vec::new(), Vec::new());
@@ -157,7 +157,8 @@ mod tests {
         let (usable, _, faults) = check("brats2024", false);
         assert_eq!((usable.len(), faults.len(), faults[0].case.as_deref()), (3, 1, Some("old")));
         assert!(faults[0].message.contains("until 2022 (t1ce"), "{}", faults[0]);
-        // The 4 of 2024 would be taken for enhancing tumor. A case without labels cannot be mistaken.
+        // The 4 of 2024 would be taken for enhancing tumor. A case without labels cannot be
+        // mistaken.
         let (usable, notes, faults) = check("brats2021", false);
         assert_eq!((usable.len(), faults.len(), &usable[0].name[..]), (2, 2, "none"));
         assert!(notes[0].starts_with("3 of 4 cases have files named as since 2023"), "{notes:?}");

@@ -193,8 +193,8 @@ impl CaseGroup {
     }
 }
 
-/// Lists the cases that have a file for each channel. Other cases become faults that name all missing
-/// files.
+/// Lists the cases that have a file for each channel. Other cases become faults that name all
+/// missing files.
 pub(super) fn cases(groups: Vec<CaseGroup>, channels: &[String]) -> ListedCases {
     let mut found = ListedCases::default();
     let some_have_labels = groups.iter().any(CaseGroup::has_labels);
@@ -249,7 +249,7 @@ pub(super) fn cases(groups: Vec<CaseGroup>, channels: &[String]) -> ListedCases 
         let count = mixed.len();
         found.notes.push(format!(
             "{count} cases have channels that were processed in different ways, according to their \
-                         names, such as {first}"
+             names, such as {first}"
         ));
     }
     found

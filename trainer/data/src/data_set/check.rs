@@ -221,7 +221,8 @@ impl<'a> CaseInspector<'a> {
         }
     }
 
-    /// Checks and returns the labels. Returns `None` if they have codes that the task does not know.
+    /// Checks and returns the labels. Returns `None` if they have codes that the task does not
+    /// know.
     fn check_labels(&mut self, file: &Path) -> Result<Option<LabelMap>> {
         let _reserved = self.budget.take(ScanBytes::working_bytes(file, |voxels, _| voxels)?);
         let bytes = ScanBytes::read(file)?;

@@ -1,4 +1,5 @@
-//! Folders with a `dataset.json`: the Medical Segmentation Decathlon, and nnU-Net raw in two versions.
+//! Folders with a `dataset.json`: the Medical Segmentation Decathlon, and nnU-Net raw in two
+//! versions.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -20,8 +20,8 @@ use trainer_run::files::MAX_SCAN_BYTES;
 const NUM_SAMPLES: u64 = 16;
 const SAMPLE_BYTES: u64 = 4096;
 
-/// Returns lists of cases with equal images, each with the SHA-256 over the images. Labels may differ.
-/// A file that cannot be read is equal to no other; its fault is reported elsewhere.
+/// Returns lists of cases with equal images, each with the SHA-256 over the images. Labels may
+/// differ. A file that cannot be read is equal to no other; its fault is reported elsewhere.
 pub(super) fn find(cases: &[CaseFiles]) -> Vec<(Vec<usize>, [u8; 32])> {
     let files: Vec<Vec<PathBuf>> = cases
         .iter()
@@ -30,8 +30,8 @@ pub(super) fn find(cases: &[CaseFiles]) -> Vec<(Vec<usize>, [u8; 32])> {
     let all: Vec<usize> = (0..cases.len()).collect();
     let by_size = group_by_key(&all, &files, |file| Some(stream_info(file).ok()?.size));
     let by_checksum = by_size.into_iter().flat_map(|numbers| {
-        // The checksum of a gzip stream costs nothing. It is compared with that of whole plain files,
-        // but plain files alone are first compared by samples.
+        // The checksum of a gzip stream costs nothing. It is compared with that of whole plain
+        // files, but plain files alone are first compared by samples.
         let is_gzip =
             |file: &PathBuf| stream_info(file).is_ok_and(|stream| stream.checksum.is_some());
         let has_gzip = numbers.iter().any(|&n| files[n].iter().any(is_gzip));

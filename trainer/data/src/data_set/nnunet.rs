@@ -165,8 +165,8 @@ pub(super) fn channel_files(image: &Path, num_channels: usize) -> Vec<PathBuf> {
     (0..num_channels).map(|n| image.with_file_name(format!("{stem}_{n:04}{ending}"))).collect()
 }
 
-/// Returns whether images are listed without channel numbers: the listed file does not exist, but the
-/// file of its first channel does.
+/// Returns whether images are listed without channel numbers: the listed file does not exist, but
+/// the file of its first channel does.
 pub(super) fn leaves_out_channels(folder: &Path, training: &[LabeledScan]) -> bool {
     training.iter().filter(|pair| pair.other_images.is_empty()).any(|pair| {
         let image = folder.join(&pair.image);

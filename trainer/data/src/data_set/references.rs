@@ -1,5 +1,5 @@
-//! Finds the label files of a data set, even if its images are missing: a reference must not drop out
-//! of a mean because its scan is absent.
+//! Finds the label files of a data set, even if its images are missing: a reference must not drop
+//! out of a mean because its scan is absent.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use super::by_file_name::CaseGroup;
 use super::{Fault, TaskSource, dataset_json, fault, iseg, list_faults, listing};
 use trainer_run::reporter::Reporter;
 
-/// Returns the label files of a data set by case name. The path is a folder, a `dataset.json` or a CSV.
-/// Returns `None` for a folder that holds only label maps.
+/// Returns the label files of a data set by case name. The path is a folder, a `dataset.json` or a
+/// CSV. Returns `None` for a folder that holds only label maps.
 ///
 /// # Errors
 /// Errors if the data set cannot be listed completely, or for a CSV without a task.
@@ -50,7 +50,8 @@ fn find_in_table(
     Ok(cases.filter_map(|case| Some((case.name, case.label?))).collect())
 }
 
-/// Returns `None` if there is no labelsTr: nnU-Net also copies its `dataset.json` beside predictions.
+/// Returns `None` if there is no labelsTr: nnU-Net also copies its `dataset.json` beside
+/// predictions.
 fn find_in_manifest(
     folder: &Path,
     manifest: Manifest,

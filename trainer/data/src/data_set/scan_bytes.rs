@@ -38,8 +38,8 @@ impl ScanBytes {
         }
     }
 
-    /// Reads a scan's header. Returns its grid and number of channels, or `None` if the header is bad,
-    /// and the size in bytes of the file with the voxels.
+    /// Reads a scan's header. Returns its grid and number of channels, or `None` if the header is
+    /// bad, and the size in bytes of the file with the voxels.
     ///
     /// # Errors
     /// Errors if a file cannot be read.

@@ -89,7 +89,7 @@ fn columns(header: &csv::StringRecord, task: &Task) -> Result<Columns> {
         let found: Vec<&str> = header.iter().collect();
         format!(
             "{reason}: expected the columns {names} (or image, for one file with all channels), \
-                         case, label (for known labels) and patient (for patients with several cases); found {}",
+             case, label (for known labels) and patient (for patients with several cases); found {}",
             found.join(", ")
         )
     };

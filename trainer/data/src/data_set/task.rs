@@ -17,8 +17,8 @@ pub fn is_name(name: &str) -> bool {
     BUILTIN_TASKS.contains(&name)
 }
 
-/// Resolves a name to a task: a built-in task, or the task of a `dataset.json`, of a JSON or TOML file,
-/// of a bundle, or of a run's folder.
+/// Resolves a name to a task: a built-in task, or the task of a `dataset.json`, of a JSON or TOML
+/// file, of a bundle, or of a run's folder.
 ///
 /// # Errors
 /// Errors if the name is neither a built-in task nor a readable file.

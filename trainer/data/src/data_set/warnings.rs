@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Counts warnings by kind, in the order in which the kinds were found. Sentences that differ only by
-/// their numbers are of one kind.
+/// Counts warnings by kind, in the order in which the kinds were found. Sentences that differ only
+/// by their numbers are of one kind.
 #[derive(Debug, Default)]
 pub struct WarningCounts(Mutex<Vec<WarningKind>>);
 

@@ -13,8 +13,8 @@ const MAX_PATCH: usize = 128;
 /// Voxels with this ratio of their longest to their shortest edge are called anisotropic.
 const ANISOTROPIC: f64 = 2.0;
 
-/// Outer faces with more than this share of dark voxels show air. The share is low because the first
-/// and last slices of a scan often cut the subject.
+/// Outer faces with more than this share of dark voxels show air. The share is low because the
+/// first and last slices of a scan often cut the subject.
 const AIR_SHARE: f64 = 0.5;
 
 /// Spacings that differ by less than this fraction count as equal.
@@ -46,7 +46,7 @@ fn foreground(inspection: &Inspection, cases: &[&CaseReport]) -> String {
     let constant = |case: &&CaseReport| case.channels.iter().all(|c| c.background.is_some());
     if all(&|value| value == 0.0) {
         "--foreground nonzero: around the subject all channels are exactly 0, as after skull \
-                 stripping"
+         stripping"
             .into()
     } else if cases.iter().all(constant) {
         "--foreground otsu: around the subject all voxels are the same, but not 0".into()
@@ -100,7 +100,7 @@ fn patch(cases: &[&CaseReport]) -> String {
     let typical = std::array::from_fn(|axis| up(median(sizes(axis))).min(MAX_PATCH));
     format!(
         "--patch {} is a part of the median case, {} holds the largest case (multiples of \
-                 {PATCH_MULTIPLE}); `rewind plan` estimates the memory",
+         {PATCH_MULTIPLE}); `rewind plan` estimates the memory",
         text(typical),
         text(largest)
     )

@@ -6,9 +6,9 @@ use std::ops::Range;
 /// A rank's share of every step. A step is `accumulate` batches of `batch` patches.
 ///
 /// The ranks are divided into equal groups, as many as divide both the batches and the ranks. Each
-/// group works on its own batch and shares that batch's patches. With 4 batches a step, 4 ranks take
-/// one batch each, and 2 ranks take two each, one after the other. With one batch a step, all ranks
-/// share it.
+/// group works on its own batch and shares that batch's patches. With 4 batches a step, 4 ranks
+/// take one batch each, and 2 ranks take two each, one after the other. With one batch a step, all
+/// ranks share it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchShard {
     /// Patches of a batch.
@@ -36,7 +36,8 @@ impl BatchShard {
         BatchShard::new(batch, 1, 0, 1)
     }
 
-    /// Converts a range of global batch numbers, covering whole steps, to this rank's local numbers.
+    /// Converts a range of global batch numbers, covering whole steps, to this rank's local
+    /// numbers.
     pub fn own(&self, batches: Range<usize>) -> Range<usize> {
         batches.start / self.at_once..batches.end / self.at_once
     }

@@ -12,7 +12,8 @@ use super::values::{BufferValues, ValueChannels};
 use super::{MAX_BYTES, OnnxOptions};
 use crate::bundle::Storage;
 
-/// A parameter with fewer numbers stays in f32: the node that widens it would be larger than the saving.
+/// A parameter with fewer numbers stays in f32: the node that widens it would be larger than the
+/// saving.
 const MIN_F16_VALUES: usize = 128;
 
 /// The sizes that a network accepts.
@@ -57,8 +58,8 @@ impl<'a> Graph<'a> {
 
     /// Adds the nodes of a program, from the value `input` to the value `output`.
     ///
-    /// The runtime refuses images of another size than `size` states: pooling would cut an odd axis,
-    /// and a sum with it would broadcast.
+    /// The runtime refuses images of another size than `size` states: pooling would cut an odd
+    /// axis, and a sum with it would broadcast.
     ///
     /// # Errors
     /// Errors if the constants exceed the size of a file, or if the program ends with labels.

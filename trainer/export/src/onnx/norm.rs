@@ -13,8 +13,8 @@ pub enum Norms {
     /// Means along one axis after the other. They are precise for volumes of any size in every
     /// runtime
     Means,
-    /// The operator GroupNormalization, for runtimes with a kernel for it. Runtimes that sum a whole
-    /// volume at once in f32, such as onnxruntime, are less precise for large volumes
+    /// The operator GroupNormalization, for runtimes with a kernel for it. Runtimes that sum a
+    /// whole volume at once in f32, such as onnxruntime, are less precise for large volumes
     Operator,
 }
 

@@ -67,7 +67,8 @@ impl Graph<'_> {
         Ok(())
     }
 
-    /// Adds a convolution with kernels of `extent`³ voxels that keeps the size. It is named as its weight.
+    /// Adds a convolution with kernels of `extent`³ voxels that keeps the size. It is named as its
+    /// weight.
     fn convolve(
         &mut self,
         [from, to]: [&View; 2],
@@ -136,9 +137,9 @@ impl Graph<'_> {
         self.write(to, &unsqueezed);
     }
 
-    /// Adds a reshape of the image to the nearest size that the network accepts. The runtime reports
-    /// an error if that size differs from the image's, because the number of voxels differs. Returns
-    /// the name of the reshaped image.
+    /// Adds a reshape of the image to the nearest size that the network accepts. The runtime
+    /// reports an error if that size differs from the image's, because the number of voxels
+    /// differs. Returns the name of the reshaped image.
     pub fn add_size_check(&mut self, image: &str, size: SizeRule) -> String {
         let SizeRule { multiple_of, min } = size;
         let dims = self.spatial_dims(image);
@@ -159,7 +160,8 @@ impl Graph<'_> {
         self.numbered("Shape", [x.into()], [AttributeProto::int("start", 2)])
     }
 
-    /// Adds a reshape to a shape that begins with `first` and ends with the list `rest`. Returns its name.
+    /// Adds a reshape to a shape that begins with `first` and ends with the list `rest`. Returns
+    /// its name.
     fn reshape(&mut self, x: String, first: &[usize], rest: String) -> String {
         let first = self.integers(first);
         let shape = self.numbered("Concat", [first, rest], [AttributeProto::int("axis", 0)]);

@@ -1,5 +1,5 @@
-//! Tracks which ONNX value each channel of a program's buffer holds. A program writes into channels of
-//! buffers, but each ONNX node creates a new value.
+//! Tracks which ONNX value each channel of a program's buffer holds. A program writes into channels
+//! of buffers, but each ONNX node creates a new value.
 
 use std::ops::Range;
 
@@ -67,7 +67,8 @@ impl BufferValues {
     }
 }
 
-/// Restricts held channels to a range of the buffer's channels. Returns `None` if they do not overlap.
+/// Restricts held channels to a range of the buffer's channels. Returns `None` if they do not
+/// overlap.
 fn clip(
     HeldChannels { channels, held }: &HeldChannels,
     within: Range<usize>,

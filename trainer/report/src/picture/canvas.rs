@@ -34,8 +34,8 @@ impl Canvas {
         }
     }
 
-    /// Writes a line of text. `x` and `y` are its upper left corner. A character that the font lacks
-    /// becomes `?`.
+    /// Writes a line of text. `x` and `y` are its upper left corner. A character that the font
+    /// lacks becomes `?`.
     pub(super) fn text(&mut self, x: usize, y: usize, text: &str, color: Color) {
         for (n, character) in text.chars().enumerate() {
             let raster = |c| get_raster(c, FontWeight::Regular, RasterHeight::Size16);
@@ -49,8 +49,8 @@ impl Canvas {
         }
     }
 
-    /// Returns the PNG file. It has 64 shades a channel: the eye distinguishes no more on a scan, and the
-    /// file is half as large.
+    /// Returns the PNG file. It has 64 shades a channel: the eye distinguishes no more on a scan,
+    /// and the file is half as large.
     ///
     /// # Errors
     /// Errors if the canvas has no pixels.

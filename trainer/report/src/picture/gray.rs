@@ -22,8 +22,8 @@ impl GrayImage {
         GrayImage { grid: volume.grid().clone(), voxels: shades(volume.values()) }
     }
 
-    /// Returns the image of a channel of a network's input, on the scan's grid. It is black outside the
-    /// input.
+    /// Returns the image of a channel of a network's input, on the scan's grid. It is black outside
+    /// the input.
     ///
     /// # Panics
     /// Panics if the input has no such channel.
@@ -40,8 +40,8 @@ impl GrayImage {
     }
 }
 
-/// Maps values to shades, from 0 to 255 between two percentiles of the foreground. The background is
-/// the lowest value.
+/// Maps values to shades, from 0 to 255 between two percentiles of the foreground. The background
+/// is the lowest value.
 fn shades(values: &[f32]) -> Vec<u8> {
     let background = values.iter().copied().filter(|v| v.is_finite()).fold(f32::INFINITY, f32::min);
     let step = values.len().div_ceil(MAX_SORTED).max(1);

@@ -85,8 +85,8 @@ pub(super) fn slices(
     (VIEWS.map(slice), choice)
 }
 
-/// Returns, for right, front and top, the slice with most voxels that satisfy the predicate. Returns
-/// `None` if no voxel does.
+/// Returns, for right, front and top, the slice with most voxels that satisfy the predicate.
+/// Returns `None` if no voxel does.
 fn largest_slices(
     dims: [usize; 3],
     orientation: &Orientation,
@@ -121,8 +121,8 @@ mod tests {
     use super::*;
     use model_core::{Affine, Grid};
 
-    /// Two voxels at known positions of the body, stored in three axis orders: the right is on the left
-    /// of the screen, front and top are above.
+    /// Two voxels at known positions of the body, stored in three axis orders: the right is on the
+    /// left of the screen, front and top are above.
     #[test]
     fn slices_have_the_radiological_orientation() {
         let identity = [[1., 0., 0., 0.], [0., 2., 0., 0.], [0., 0., 3., 0.]];

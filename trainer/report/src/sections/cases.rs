@@ -60,7 +60,8 @@ pub(crate) fn cases(report: &Report) -> Option<String> {
     Some(out + &table(report, held_out) + &warnings(held_out))
 }
 
-/// Returns a line for each warning about the scans, with the number of its cases and the first case.
+/// Returns a line for each warning about the scans, with the number of its cases and the first
+/// case.
 fn warnings(held_out: &HeldOut) -> String {
     let mut kinds: Vec<(&str, usize, &str)> = Vec::new();
     for case in &held_out.cases {
