@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 use crate::progress;
 
-/// How often the progress of a task is printed if no bar can be drawn.
+/// The interval at which the progress of a task is printed if no bar can be drawn.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Shows what a long-running function reports.

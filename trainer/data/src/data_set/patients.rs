@@ -15,8 +15,8 @@ use trainer_run::config::{BY_CASE, patient_pattern};
 /// The number of patients that a note lists as examples.
 const NUM_EXAMPLES: usize = 3;
 
-/// How public data sets name several cases of a patient. The first group of a pattern is the
-/// patient.
+/// The naming schemes of public data sets with several cases of a patient. The first group of a
+/// pattern is the patient.
 const RULES: [&str; 7] = [
     // BraTS since 2023, all its sets: BraTS-GLI-00005-100 and -101.
     r"^(brats-[a-z]+(?:-rt)?-[0-9]+)-[0-9]{1,3}$",

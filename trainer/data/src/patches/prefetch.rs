@@ -41,7 +41,7 @@ struct State {
     patches: Range<usize>,
     /// The number of patches that were consumed.
     taken: usize,
-    /// How many patches may be prepared beyond those.
+    /// The largest number of further patches that are prepared.
     ahead: usize,
     /// Prepared patches, by number.
     ready: BTreeMap<usize, Result<Patch>>,
