@@ -12,7 +12,7 @@ use crate::network::weights::{Array, Weights, check_weights};
 use crate::{Error, PreprocessConfig, Result, Task, UNetConfig, texts};
 
 /// The version that this code writes, and the highest that it reads.
-pub const BUNDLE_VERSION: u32 = 1;
+pub const BUNDLE_VERSION: u32 = 2;
 
 /// Upper bound of a bundle's size, above every network of the field.
 pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;

@@ -24,7 +24,10 @@ pub const RUN: &str = "run.json";
 /// The settings of a run.
 pub const SETTINGS: &str = "train.toml";
 /// The version that this code writes and reads.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+
+/// The oldest version that is read. It states `reversible` where newer ones state `backward`.
+const OLDEST_VERSION: u32 = 2;
 /// The largest `run.json` that is read: the names of very many cases.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -89,11 +92,13 @@ impl Run {
         let bytes = files::read(&file, MAX_BYTES)?;
         let mut run: Run = serde_json::from_slice(&bytes).with_context(about)?;
         ensure!(
-            run.version == VERSION,
-            "cannot read {}: expected version {VERSION}, found {}",
+            (OLDEST_VERSION..=VERSION).contains(&run.version),
+            "cannot read {}: expected version {OLDEST_VERSION} to {VERSION}, found {}",
             file.display(),
             run.version
         );
+        // A run of an older version goes on as one of this version.
+        run.version = VERSION;
         run.config = TrainConfig::read(&folder.join(SETTINGS))?;
         if run.patients.is_none() {
             // Its split is that of cases, and stays so.
