@@ -67,7 +67,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
         Command::Phantom(args) => phantom::run(args),
-        Command::Plan(args) => estimate::run(args),
+        Command::Plan(args) => estimate::report(args).map(|text| println!("{text}")),
         Command::Completions(args) => completions::run(args, Cli::command()),
     };
     match result {

@@ -1,27 +1,27 @@
-//! A bound on the memory of what is in work at once; it is waited for before a file is read.
+//! A bound on the memory of concurrent work. A thread waits for its share before it reads a file.
 
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-/// Memory that work takes and gives back.
+/// The memory that concurrent work shares.
 pub struct Budget {
     whole_bytes: u64,
     taken_bytes: Mutex<u64>,
     given_back: Condvar,
 }
 
-/// A part of it, given back when this is dropped.
+/// A reserved part of a budget, released on drop.
 pub struct Share<'a> {
     budget: &'a Budget,
     bytes: u64,
 }
 
 impl Budget {
-    /// So many bytes together; work that takes more is done alone.
+    /// Returns a budget of this many bytes. Work that needs more runs alone.
     pub fn new(whole_bytes: u64) -> Budget {
         Budget { whole_bytes, taken_bytes: Mutex::new(0), given_back: Condvar::new() }
     }
 
-    /// Waits until work that takes so many bytes may start. A thread that holds a share must not
+    /// Waits until this many bytes are free, and reserves them. A thread that holds a share must not
     /// ask for another: it could wait for itself.
     pub fn take(&self, bytes: u64) -> Share<'_> {
         let must_wait =
@@ -31,7 +31,7 @@ impl Budget {
         Share { budget: self, bytes }
     }
 
-    /// A thread that panics holds no half-changed number.
+    /// Locks the reserved bytes. A poisoned lock is usable: the number is never partly changed.
     fn taken(&self) -> MutexGuard<'_, u64> {
         self.taken_bytes.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -50,7 +50,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
     #[test]
-    fn work_stays_within_the_bound_and_what_panics_gives_back() {
+    fn work_stays_within_the_bound_and_a_panic_releases_its_share() {
         let (budget, now, most) = (Budget::new(100), AtomicU64::new(0), AtomicU64::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {

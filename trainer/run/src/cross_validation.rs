@@ -1,4 +1,4 @@
-//! The folds of a cross-validation: where each is, and what they say together.
+//! The folds of a cross-validation: their folders and their summary.
 
 use std::path::{Path, PathBuf};
 
@@ -7,20 +7,20 @@ use model_core::metrics::Summary;
 
 use crate::run_folder;
 
-/// The run's folder of a fold.
+/// Returns the run folder of a fold.
 pub fn folder(out: &Path, fold: usize) -> PathBuf {
     out.join(format!("fold-{fold}"))
 }
 
-/// The folds' folders below `out`, in order; none where it holds no cross-validation.
+/// Lists the folders of the folds below `out`, in order; empty without a cross-validation.
 pub fn folders(out: &Path) -> Vec<PathBuf> {
     (0..).map(|fold| folder(out, fold)).take_while(|folder| folder.is_dir()).collect()
 }
 
-/// Each region's Dice in every fold and over the folds, as a table.
+/// Returns a table of each region's Dice in every fold and over the folds.
 ///
 /// # Errors
-/// When a fold has no validated model.
+/// Errors if a fold has no validated model.
 pub fn summary(out: &Path, folds: usize) -> Result<String> {
     let mut text = String::from("held-out Dice of the cross-validation\nregion");
     let (mut by_fold, mut are_chosen) = (Vec::new(), false);

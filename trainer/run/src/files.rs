@@ -1,4 +1,4 @@
-//! Reading and writing files: whole, checked and never half written.
+//! Reading files with a size limit, and writing them whole or not at all.
 
 pub mod links;
 pub mod lock;
@@ -12,33 +12,33 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
-/// The largest scan or label file that is read: four channels of 512³ in f32 are half of it.
+/// The largest scan or label file that is read, twice four channels of 512³ voxels in f32.
 pub const MAX_SCAN_BYTES: u64 = 4 << 30;
 
-/// The largest bundle that is read; model-core refuses larger ones too.
+/// The largest bundle that is read. model-core has the same limit.
 pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
 
-/// A file's bytes, after its size was found acceptable.
+/// Reads a file after checking its size.
 ///
 /// # Errors
-/// With the file's name: missing, unreadable, no file, or larger than `most_bytes`.
-pub fn read(file: &Path, most_bytes: u64) -> Result<Vec<u8>> {
+/// Errors with the name of a file that is missing, unreadable, a folder, or larger than `max_bytes`.
+pub fn read(file: &Path, max_bytes: u64) -> Result<Vec<u8>> {
     let about = || format!("cannot read {}", file.display());
     let metadata = fs::metadata(file).map_err(|e| links::explained(e, file)).with_context(about)?;
     ensure!(metadata.is_file(), "cannot read {}: expected a file, found a folder", file.display());
     ensure!(
-        metadata.len() <= most_bytes,
-        "cannot read {}: expected at most {most_bytes} bytes, found {}",
+        metadata.len() <= max_bytes,
+        "cannot read {}: expected at most {max_bytes} bytes, found {}",
         file.display(),
         metadata.len()
     );
     fs::read(file).with_context(about)
 }
 
-/// A file's first 64 KiB, and its length.
+/// Returns a file's first 64 KiB, and its length.
 ///
 /// # Errors
-/// With the file's name.
+/// Errors with the file's name.
 pub fn start(file: &Path) -> Result<(Vec<u8>, u64)> {
     let about = || format!("cannot read {}", file.display());
     let source = File::open(file).map_err(|e| links::explained(e, file)).with_context(about)?;
@@ -48,20 +48,20 @@ pub fn start(file: &Path) -> Result<(Vec<u8>, u64)> {
     Ok((start, length))
 }
 
-/// What the name of a file begins and ends with that is written and not whole yet. A name that
-/// nobody else has: what lies beside it is never touched.
+/// The prefix and the suffix of an unfinished file's name. No other program uses such names, so no
+/// other file is touched.
 const PART: [&str; 2] = [".rewind-", "-part"];
 
-/// A half-written file as old as this was left by a process that was killed, where others may write.
+/// The age from which an unfinished file in a shared folder is taken for that of a killed process.
 pub const LEFT_OVER: Duration = Duration::from_secs(24 * 3600);
 
-/// Writes a file so that a kill at any moment leaves the old one or the new one: to a temporary
-/// name, to the disk, then renamed. A pipe or a device, such as `/dev/stdout`, is written into.
+/// Writes a file under a temporary name and renames it, so that a kill at any moment leaves the old
+/// file or the new one. A pipe or a device, such as `/dev/stdout`, is written directly.
 ///
-/// Replaces whatever has the name: [`crate::files::outputs`] decides whether it may.
+/// Replaces any file of the name. [`crate::files::outputs`] checks whether it may be replaced.
 ///
 /// # Errors
-/// With the file's name; then what was there is as it was.
+/// Errors with the file's name; the old file is then unchanged.
 pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     let about = || format!("cannot write {}", file.display());
     if fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
@@ -74,11 +74,11 @@ pub fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     sync_folder(file)
 }
 
-/// A new file of a temporary name, with the permissions that any file has. It is removed again
-/// unless it is given its name.
+/// Creates a file with a temporary name and the usual permissions. The file is removed unless it is
+/// renamed.
 ///
 /// # Errors
-/// When the folder cannot be written to.
+/// Errors if the folder cannot be written to.
 pub fn part(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PART[0]).suffix(PART[1]);
@@ -87,26 +87,26 @@ pub fn part(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// Whether a name is that of a file that is not whole yet.
+/// Returns whether a name is that of an unfinished file.
 pub fn is_part(name: &str) -> bool {
     name.starts_with(PART[0]) && name.ends_with(PART[1])
 }
 
-/// Removes the half-written files of this age that kills have left in a folder: of none where
-/// nobody else writes there.
+/// Removes the unfinished files of at least this age from a folder. The age is zero for a folder that
+/// no other process writes into.
 pub fn remove_parts(folder: &Path, age: Duration) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let changed = entry.metadata().and_then(|metadata| metadata.modified());
         let is_old =
             || age.is_zero() || changed.is_ok_and(|at| at.elapsed().is_ok_and(|a| a > age));
         if is_part(&entry.file_name().to_string_lossy()) && is_old() {
-            // It is only rubbish: that it stays is no reason to stop.
+            // A leftover that cannot be removed does no harm.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// The folder that a file is in.
+/// Returns the folder of a file.
 pub fn folder_of(file: &Path) -> &Path {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -114,12 +114,12 @@ pub fn folder_of(file: &Path) -> &Path {
     }
 }
 
-/// Refuses a folder on a disk that is known to have less space left.
+/// Checks that the disk of a folder has enough free space.
 ///
 /// # Errors
-/// With the folder and both numbers.
+/// Errors with the folder and both numbers.
 pub fn check_space(folder: &Path, needed_bytes: u64, what: &str) -> Result<()> {
-    // Some file systems do not tell; then a full one is found when it is written to.
+    // Some file systems do not report their free space. A full disk is then found on writing.
     let Ok(free_bytes) = fs4::available_space(folder) else { return Ok(()) };
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
     ensure!(
@@ -132,18 +132,17 @@ pub fn check_space(folder: &Path, needed_bytes: u64, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether something could not be written for want of room, as on a full disk.
+/// Returns whether an error is due to a full disk or quota.
 pub fn is_full(error: &anyhow::Error) -> bool {
     let kinds = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|error| kinds.contains(&error.kind()))
 }
 
-/// The first half of writing a checkpoint, as [`write()`] does: the file lies whole on the disk,
-/// under a temporary name.
+/// Writes a checkpoint to the disk under a temporary name, the first step of [`write()`].
 ///
 /// # Errors
-/// With the file's name; what was written of it is removed again, since a full disk needs the room.
+/// Errors with the file's name. The unfinished file is removed, because a full disk needs the space.
 pub fn write_part(file: &Path, bytes: &[u8]) -> Result<PathBuf> {
     let mut name = file.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
@@ -153,28 +152,28 @@ pub fn write_part(file: &Path, bytes: &[u8]) -> Result<PathBuf> {
         out.sync_all()
     });
     if let Err(error) = written {
-        // That it stays is no reason to hide why it could not be written.
+        // The error of writing matters more than that of removing.
         let _ = fs::remove_file(&part);
         return Err(error).with_context(|| format!("cannot write {}", file.display()));
     }
     Ok(part)
 }
 
-/// The second half of [`write_part`]: gives the file its name, for good.
+/// Renames the file of [`write_part`], and makes the name survive a loss of power.
 ///
 /// # Errors
-/// With the file's name.
+/// Errors with the file's name.
 pub fn name_part(part: &Path, file: &Path) -> Result<()> {
     fs::rename(part, file).with_context(|| format!("cannot write {}", file.display()))?;
     sync_folder(file)
 }
 
-/// Makes renames in a file's folder last through a loss of power.
+/// Makes renames in a file's folder survive a loss of power.
 ///
 /// # Errors
-/// With the file's name.
+/// Errors with the file's name.
 pub fn sync_folder(file: &Path) -> Result<()> {
-    // Only Unix can open a folder to sync it; elsewhere the file system's journal has to do.
+    // Only Unix can open a folder to sync it. Elsewhere the file system's journal must suffice.
     if cfg!(unix) {
         let synced = File::open(folder_of(file)).and_then(|folder| folder.sync_all());
         synced.with_context(|| format!("cannot write {}", file.display()))?;
@@ -182,19 +181,19 @@ pub fn sync_folder(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a folder for output, refusing one that holds something already; `besides` are files that
-/// do not matter, as are half-written ones.
+/// Creates a folder for output. An existing folder may hold only unfinished files and the `ignored`
+/// ones.
 ///
 /// # Errors
-/// With the folder's name.
-pub fn new_folder(folder: &Path, besides: &[&str]) -> Result<()> {
+/// Errors with the folder's name.
+pub fn new_folder(folder: &Path, ignored: &[&str]) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let about = || format!("cannot read {}", folder.display());
     for entry in fs::read_dir(folder).with_context(about)? {
         let name = entry.with_context(about)?.file_name();
         let name = name.to_string_lossy();
         ensure!(
-            is_part(&name) || besides.contains(&&*name),
+            is_part(&name) || ignored.contains(&&*name),
             "expected --out to name a new or empty folder, found {name} in {}",
             folder.display()
         );
@@ -202,7 +201,7 @@ pub fn new_folder(folder: &Path, besides: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// A scan's name without folder and without `.nii` or `.nii.gz`.
+/// Returns a scan's name without folder and without `.nii` or `.nii.gz`.
 pub fn case_name(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_beside_a_file_is_touched_when_it_is_written() {
+    fn writing_a_file_touches_no_other_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         for name in ["a.csv.part", ".a.csv.part", "a.csv~"] {

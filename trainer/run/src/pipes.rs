@@ -1,8 +1,8 @@
-//! Whether this process ends with those who read what it prints.
+//! The end of this process when the reader of its output has gone.
 
-/// Lets this process end, without a word, when it prints and its reader has gone, as in
-/// `rewind plan … | head -1`: what Unix's tools do. Rust's default is a panic. Connections are not
-/// concerned: Rust's and NCCL's ask for an error instead of the signal.
+/// Ends this process silently when it prints and its reader has gone, as in `rewind plan … | head -1`,
+/// like other Unix tools. Rust's default is a panic. Network connections are not affected: Rust and
+/// NCCL ask for an error instead of the signal.
 pub fn end_with_reader() {
     #[cfg(unix)]
     // SAFETY: sets a signal's action to the system's own.
@@ -11,8 +11,8 @@ pub fn end_with_reader() {
     }
 }
 
-/// Lets this process outlive its reader: it finds an error where it prints, which
-/// [`crate::progress::say`] and [`crate::progress::result`] pass over.
+/// Lets this process outlive its reader. Printing then fails, which [`crate::progress::say`] and
+/// [`crate::progress::result`] ignore.
 pub fn outlive_reader() {
     #[cfg(unix)]
     // SAFETY: sets a signal to be ignored, as Rust does before `main`.

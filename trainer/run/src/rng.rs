@@ -1,37 +1,36 @@
-//! Random draws. Each draw's generator is a pure function of the seed, of what it is for and of a
-//! number, so that nothing depends on what was drawn before: a resumed run draws what it would
-//! have drawn.
+//! Random draws. The generator of a draw is a pure function of the seed, the purpose and a number, and
+//! independent of earlier draws: a resumed run makes the draws of an uninterrupted one.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// What a draw is for; each has streams of its own.
+/// The purpose of a draw. Each purpose has its own streams.
 #[derive(Debug, Clone, Copy)]
 pub enum RngStream {
-    /// Which cases are held out.
+    /// The split into training and held-out cases.
     Split = 0,
     /// The initial weights of one parameter.
     Weights = 1,
     /// The order of the cases in one epoch.
     Order = 2,
-    /// Place and augmentation of one patch.
+    /// Position and augmentation of one patch.
     Patch = 3,
     /// The draw from the variational branch's latent at one step.
     Latent = 4,
 }
 
-/// The generator of the `number`th draw of a purpose.
+/// Returns the generator of draw `number` of a purpose.
 pub fn generator(seed: u64, purpose: RngStream, number: u64) -> ChaCha8Rng {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     generator.set_stream(match purpose {
-        // The streams below are dealt out to the other four, whose draws must stay what they are.
+        // The lower streams belong to the other four purposes, whose draws must not change.
         RngStream::Latent => 1 << 63 | number,
         _ => number * 4 + purpose as u64,
     });
     generator
 }
 
-/// Standard normal numbers without end (Box and Muller 1958).
+/// Returns an endless sequence of standard normal numbers (Box and Muller 1958).
 pub fn normal(mut random: ChaCha8Rng) -> impl Iterator<Item = f32> {
     let pair = move || {
         // 1 − u is never 0.
@@ -42,7 +41,7 @@ pub fn normal(mut random: ChaCha8Rng) -> impl Iterator<Item = f32> {
     std::iter::repeat_with(pair).flatten()
 }
 
-/// The numbers below `count` in a random order (Fisher and Yates).
+/// Returns the numbers below `count` in random order (Fisher and Yates).
 pub fn permutation(generator: &mut ChaCha8Rng, count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {

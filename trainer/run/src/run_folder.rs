@@ -1,6 +1,6 @@
-//! A run's folder: `run.json` says what the run is, `train.toml` holds its settings, `last.safetensors` and
-//! `previous.safetensors` are its checkpoints, `best.safetensors` is the bundle of its best
-//! validation, `metrics.csv` its history.
+//! The folder of a run: `run.json` describes the run, `train.toml` holds its settings,
+//! `last.safetensors` and `previous.safetensors` are its checkpoints, `best.safetensors` is the bundle
+//! of its best validation, and `metrics.csv` its history.
 
 use std::path::Path;
 
@@ -19,31 +19,31 @@ pub const BEST: &str = "best.safetensors";
 pub const HELD_OUT: &str = "held_out.json";
 /// The report of a run.
 pub const REPORT: &str = "report.html";
-/// What a run is.
+/// The description of a run.
 pub const RUN: &str = "run.json";
 /// The settings of a run.
 pub const SETTINGS: &str = "train.toml";
-/// The version that this code writes and reads.
+/// The version of the description that this code writes.
 pub const VERSION: u32 = 3;
 
 /// The oldest version that is read. It states `reversible` where newer ones state `backward`.
 const OLDEST_VERSION: u32 = 2;
-/// The largest `run.json` that is read: the names of very many cases.
+/// The largest `run.json` that is read.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// What a run is: written when it starts, compared when it is resumed.
+/// The description of a run: written at its start, compared on resuming.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Version of this file's form.
+    /// Version of the description.
     pub version: u32,
     /// Version of the code that started the run.
     pub code_version: String,
-    /// The settings, in a file of their own, which can start another run.
+    /// The settings, in a separate file that can start another run.
     #[serde(skip)]
     pub config: TrainConfig,
     /// The task.
     pub task: Task,
-    /// What `--task` said, where the data set needed it.
+    /// The task of `--task`, if the data set needed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_name: Option<String>,
     /// The network.
@@ -55,34 +55,34 @@ pub struct Run {
     pub license: String,
     /// SHA-256 over the data set's files.
     pub data_fingerprint: String,
-    /// The names of the cases that it trains on.
+    /// The names of the training cases.
     pub training: Vec<String>,
-    /// The names of the cases that are held out.
+    /// The names of the held-out cases.
     pub held_out: Vec<String>,
-    /// The cases of each patient who has several; none in runs that were started before cases were
-    /// kept together by patient.
+    /// The cases of each patient with several cases; `None` in runs of versions that did not keep a
+    /// patient's cases together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patients: Option<Vec<Vec<String>>>,
 }
 
 impl Run {
-    /// Writes the description.
+    /// Writes the description and the settings.
     ///
     /// # Errors
-    /// When the folder cannot be written to.
+    /// Errors if the folder cannot be written to.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let settings = toml::to_string(&self.config).expect("settings are plain values");
         let settings = format!("{SETTINGS_MARK}{settings}");
         files::write(&folder.join(SETTINGS), settings.as_bytes())?;
-        // Last, since this file says that the folder holds a run.
+        // Last: this file marks the folder as a run.
         let json = serde_json::to_string_pretty(self).expect("a run is plain data");
         files::write(&folder.join(RUN), json.as_bytes())
     }
 
-    /// Reads the description of a run; none where the folder holds no run.
+    /// Reads the description of a run; `None` for a folder without a run.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Errors if a file cannot be read, or is of another version.
     pub fn find(folder: &Path) -> Result<Option<Run>> {
         let file = folder.join(RUN);
         if !file.exists() {
@@ -101,7 +101,7 @@ impl Run {
         run.version = VERSION;
         run.config = TrainConfig::read(&folder.join(SETTINGS))?;
         if run.patients.is_none() {
-            // Its split is that of cases, and stays so.
+            // The run's split is by case, and stays so.
             run.config.group_by.get_or_insert(BY_CASE.into());
         }
         Ok(Some(run))
@@ -110,18 +110,18 @@ impl Run {
     /// Reads the description of a run.
     ///
     /// # Errors
-    /// When the folder holds no run.
+    /// Errors for a folder without a run, and as [`Run::find`].
     pub fn read(folder: &Path) -> Result<Run> {
         let none =
             || format!("expected the folder of a run, found no {RUN} in {}", folder.display());
         Run::find(folder)?.with_context(none)
     }
 
-    /// Refuses to go on with anything but the run that was started here; with `accept_changes`,
-    /// settings may differ as long as the weights fit and the held-out cases stay unseen.
+    /// Checks that this is the run that was started in the folder. With `accept_changes`, settings may
+    /// differ as long as the weights fit and the held-out cases stay unseen.
     ///
     /// # Errors
-    /// Names what changed, and what cannot be accepted.
+    /// Errors with the changes, and with those that cannot be accepted.
     pub fn check_same(&self, started: &Run, folder: &Path, accept_changes: bool) -> Result<()> {
         let mut never = Vec::new();
         if started.task != self.task {
@@ -139,7 +139,7 @@ impl Run {
             changed.push("the data set's files".into());
         }
         let folder = folder.display();
-        // Where settings changed too, these explain the rest.
+        // Changed settings explain the other changes.
         ensure!(
             never.is_empty() || !(accept_changes || changed.is_empty()),
             "the run in {folder} cannot go on with another:\n  {}\nto start another run, give another \
@@ -157,10 +157,10 @@ impl Run {
     }
 }
 
-/// Reads a bundle from a file, or from the folder of a run the bundle of its best validation.
+/// Reads a bundle from a file, or the bundle of the best validation from the folder of a run.
 ///
 /// # Errors
-/// When there is none, or it cannot be used.
+/// Errors if the bundle is missing or cannot be used.
 pub fn read_bundle(model: &Path) -> Result<Bundle> {
     let file = match model.is_dir() {
         true => model.join(BEST),

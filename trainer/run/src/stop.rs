@@ -1,4 +1,4 @@
-//! A training is asked to stop: at the keyboard, or by whoever runs the machine.
+//! Requests to stop a training: from the keyboard, or from the machine's scheduler.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 
 use crate::progress;
 
-/// Ctrl-C's number, and what stands for a stop that no signal of this process asked for.
+/// The number of Ctrl-C, also used for a stop without a signal to this process.
 const INTERRUPT: i32 = 2;
 
-/// Whether it was asked for, and by which signal.
+/// A request to stop, and its signal.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     asked: Arc<AtomicBool>,
@@ -18,24 +18,26 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Listens for Ctrl-C and for the signals by which others end a process: SIGTERM (SLURM,
-    /// Kubernetes, `kill`), SIGHUP (its terminal is gone), SIGUSR1 and SIGUSR2 (batch systems that
-    /// tell that time is nearly up). A second Ctrl-C ends the process at once.
+    /// Listens for Ctrl-C, SIGTERM (SLURM, Kubernetes, `kill`), SIGHUP (the terminal was closed),
+    /// SIGUSR1 and SIGUSR2 (batch systems shortly before the time limit).
+    ///
+    /// `on_second_interrupt` is called with the exit code at a second Ctrl-C, such as
+    /// [`std::process::exit`].
     ///
     /// # Errors
-    /// When the system does not let it.
-    pub fn listen() -> Result<Stop> {
+    /// Errors if the system refuses.
+    pub fn listen(on_second_interrupt: fn(i32) -> !) -> Result<Stop> {
         let stop = Stop::default();
-        stop.clone().start().context("cannot listen for Ctrl-C")?;
+        stop.clone().start(on_second_interrupt).context("cannot listen for Ctrl-C")?;
         Ok(stop)
     }
 
-    /// Set once it was asked for.
+    /// Returns the flag that a request sets.
     pub fn flag(&self) -> &AtomicBool {
         &self.asked
     }
 
-    /// What a shell gives for a command that the signal ended: a script does not go on.
+    /// Returns the exit code of a command that the signal ended, so that a script does not continue.
     pub fn exit_code(&self) -> i32 {
         match self.signal.load(Ordering::Relaxed) {
             0 => 128 + INTERRUPT,
@@ -43,7 +45,7 @@ impl Stop {
         }
     }
 
-    /// Notes that it was asked for; says so the first time, and gives whether it was that.
+    /// Records a request, and prints the first one. Returns whether it was the first.
     fn ask(&self, signal: i32, name: &str) -> bool {
         if self.asked.swap(true, Ordering::Relaxed) {
             return false;
@@ -55,17 +57,17 @@ impl Stop {
     }
 
     #[cfg(unix)]
-    fn start(self) -> Result<()> {
+    fn start(self, on_second_interrupt: fn(i32) -> !) -> Result<()> {
         use std::time::{Duration, Instant};
 
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
         use signal_hook::iterator::Signals;
 
-        /// Launchers pass a Ctrl-C on to processes that have it from the terminal already.
-        const SAME: Duration = Duration::from_millis(500);
+        /// Launchers repeat a Ctrl-C to processes that already received it from the terminal.
+        const REPEAT_INTERVAL: Duration = Duration::from_millis(500);
 
         let mut signals = vec![SIGINT, SIGTERM, SIGUSR1, SIGUSR2];
-        // `nohup` has it ignored.
+        // `nohup` ignores it.
         if !is_ignored(SIGHUP) {
             signals.push(SIGHUP);
         }
@@ -81,9 +83,10 @@ impl Stop {
                     _ => "SIGUSR2",
                 };
                 let since = *first.get_or_insert_with(Instant::now);
-                // The others may come again and again; they have SIGKILL for more.
-                if !self.ask(signal, name) && signal == SIGINT && since.elapsed() > SAME {
-                    std::process::exit(128 + signal);
+                // Only a second Ctrl-C ends the process: the other senders have SIGKILL.
+                if !self.ask(signal, name) && signal == SIGINT && since.elapsed() > REPEAT_INTERVAL
+                {
+                    on_second_interrupt(128 + signal);
                 }
             }
         };
@@ -92,20 +95,20 @@ impl Stop {
     }
 
     #[cfg(not(unix))]
-    fn start(self) -> Result<()> {
+    fn start(self, on_second_interrupt: fn(i32) -> !) -> Result<()> {
         Ok(ctrlc::set_handler(move || {
             if !self.ask(INTERRUPT, "Ctrl-C") {
-                std::process::exit(128 + INTERRUPT);
+                on_second_interrupt(128 + INTERRUPT);
             }
         })?)
     }
 }
 
-/// Whether a signal does nothing to this process.
+/// Returns whether this process ignores a signal.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: asks for a signal's action and changes nothing; all zeros are a value of its type.
+    // SAFETY: reads a signal's action and changes nothing; all zeros are a valid value of its type.
     unsafe {
         libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) == 0
             && action.assume_init().sa_sigaction == libc::SIG_IGN

@@ -1,7 +1,7 @@
 //! Helps with misspelled names.
 
-/// A line "did you mean …?" for serde's message about an unknown name, which lists the known ones
-/// in backticks after the unknown one; empty where none is near.
+/// Returns the line "did you mean …?" for serde's message about an unknown name, which lists the known
+/// names in backticks after the unknown one; empty if no known name is similar.
 pub fn did_you_mean(message: &str) -> String {
     if !message.starts_with("unknown ") {
         return String::new();
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_near_names_are_suggested() {
+    fn only_similar_names_are_suggested() {
         let message = "unknown field `stepz`, expected one of `seed`, `steps`";
         assert_eq!(did_you_mean(message), "\ndid you mean `steps`?");
         assert_eq!(did_you_mean("unknown field `color`, expected one of `seed`, `steps`"), "");

@@ -185,7 +185,7 @@ pub(super) fn run(args: TrainArgs) -> Result<()> {
         ..TrainJob::new(data, out)
     };
     let ranks = Ranks::named(args.device.as_deref(), args.devices.as_deref(), out)?;
-    let stop = Stop::listen()?;
+    let stop = Stop::listen(|code| std::process::exit(code))?;
     let is_finished = match config.folds > 0 && config.fold.is_none() {
         false => train_one(job, &config, &ranks, &stop)?,
         true => train_folds(job, &config, &ranks, &stop)?,

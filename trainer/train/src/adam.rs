@@ -19,10 +19,10 @@ use trainer_run::config::Optimizer;
 const BETA: [f32; 2] = [0.9, 0.999];
 const EPSILON: f32 = 1e-8;
 
-/// Flat numbers by parameter, as checkpoints hold them.
+/// Flat values by parameter, as in checkpoints.
 pub type Moments = BTreeMap<String, Vec<f32>>;
 
-/// The optimizer's state.
+/// The optimizer Adam, with its state.
 pub struct Adam {
     /// Steps done.
     steps: usize,
@@ -32,27 +32,27 @@ pub struct Adam {
     moments: BTreeMap<String, [Tensor<1>; 2]>,
 }
 
-/// One step's numbers.
+/// The settings of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct StepSettings {
-    /// Which Adam.
+    /// The kind of weight decay.
     pub optimizer: Optimizer,
     /// The learning rate.
     pub learning_rate: f64,
-    /// Weight decay. Decoupled, it is applied to weights, not to norms and biases, nor to the
-    /// vectors of reflections, whose lengths mean nothing.
+    /// Weight decay. If decoupled, it applies to weights only: not to norms and biases, and not to the
+    /// vectors of reflections, whose lengths have no effect.
     pub weight_decay: f64,
-    /// The gradient's longest norm; 0 for any.
+    /// The largest norm of the gradient; 0 for no limit.
     pub clip_norm: f64,
 }
 
 impl Adam {
-    /// Before the first step; `parameters` are the module's, in the order in which it holds them.
+    /// Returns the optimizer before the first step; `parameters` are those of the module, in its order.
     pub fn new(parameters: Vec<Parameter>) -> Adam {
         Adam { steps: 0, parameters, moments: BTreeMap::new() }
     }
 
-    /// Steps a module's parameters against their gradients, whose norm, [`norm`], is given.
+    /// Steps a module's parameters against their gradients of the given [`norm`].
     pub fn step<M: Module>(
         &mut self,
         settings: StepSettings,
@@ -75,7 +75,7 @@ impl Adam {
         module.map(&mut update)
     }
 
-    /// The state as plain numbers: both moments by parameter.
+    /// Returns both moments by parameter.
     pub fn state(&self) -> [Moments; 2] {
         [0, 1].map(|which| {
             let numbers = |(name, moments): (&String, &[Tensor<1>; 2])| {
@@ -85,11 +85,10 @@ impl Adam {
         })
     }
 
-    /// The optimizer of these parameters after `steps` steps, with a state that [`Adam::state`]
-    /// gave.
+    /// Returns the optimizer after `steps` steps, with the moments of [`Adam::state`].
     ///
     /// # Errors
-    /// When the two moments do not hold the same parameters, or others than the module.
+    /// Errors if the two moments have different parameters, or parameters that the module lacks.
     pub fn resumed(
         parameters: Vec<Parameter>,
         steps: usize,
@@ -119,12 +118,12 @@ impl Adam {
     }
 }
 
-/// The numbers of a tensor.
+/// Copies the values of a tensor to the host.
 pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().try_into_vec().expect("converted to f32 in this line")
 }
 
-/// The norm of all gradients of a module.
+/// Returns the norm of all gradients of a module.
 pub fn norm<M: Module>(module: &M, gradients: &GradientsParams) -> f64 {
     let mut squares = Squares { gradients, sum: 0.0 };
     module.visit(&mut squares);
@@ -145,7 +144,7 @@ impl ModuleVisitor for Squares<'_> {
     }
 }
 
-/// The module's order tells which parameter is whose, since a path in the module is no name.
+/// Updates the parameters in the module's order, which identifies them: burn gives no names here.
 struct Update<'a> {
     parameters: std::slice::Iter<'a, Parameter>,
     moments: &'a mut BTreeMap<String, [Tensor<1>; 2]>,
@@ -176,7 +175,7 @@ impl ModuleMapper for Update<'_> {
         let [b1, b2] = BETA;
         let first = first.mul_scalar(b1) + gradient.clone().mul_scalar(1.0 - b1);
         let second = second.mul_scalar(b2) + gradient.square().mul_scalar(1.0 - b2);
-        // Both moments start from 0: the corrections undo that bias.
+        // The corrections undo the bias of moments that start from 0.
         let [c1, c2] = BETA.map(|beta| 1.0 - f64::from(beta).powi(self.steps));
         let change = first.clone().mul_scalar(rate / c1)
             / (second.clone().div_scalar(c2).sqrt().add_scalar(EPSILON));
@@ -189,15 +188,15 @@ impl ModuleMapper for Update<'_> {
     }
 }
 
-/// Moves the average's weights towards a module's: `average = factor · average + (1 − factor) ·
-/// weights`. The module may have more parameters, after those of the average.
+/// Updates the average of a module's weights: `average = factor · average + (1 − factor) · weights`.
+/// The module may have more parameters, after those of the average.
 pub fn average_towards<M: Module>(average: M, module: &M, factor: f64) -> M {
     let mut weights = Collect { weights: Vec::new() };
     module.visit(&mut weights);
     average.map(&mut Blend { weights: weights.weights.into_iter(), factor })
 }
 
-/// A module's weights in its order, flat.
+/// Collects a module's weights in its order, flat.
 struct Collect {
     weights: Vec<Tensor<1>>,
 }

@@ -1,5 +1,5 @@
-//! Checkpoints: everything that a killed run needs to go on as if it had not been killed, in one
-//! safetensors file that is written whole or not at all.
+//! Checkpoints: the state from which a killed run continues exactly, in one safetensors file that is
+//! written whole or not at all.
 
 use std::collections::HashMap;
 use std::fs;
@@ -20,13 +20,13 @@ use trainer_run::files;
 
 /// The newest checkpoint of a run.
 pub const LAST: &str = "last.safetensors";
-/// The one before it, kept until the next is written.
+/// The checkpoint before the newest, kept until the next is written.
 pub const PREVIOUS: &str = "previous.safetensors";
 
-/// The version that this code writes and reads.
+/// The version of the format that this code reads and writes.
 const VERSION: u32 = 3;
 const METADATA_KEY: &str = "rewind-checkpoint";
-/// Four arrays a parameter, of a network as large as a bundle may be.
+/// The largest checkpoint that is read: four arrays for each parameter of the largest bundle.
 const MAX_BYTES: u64 = 4 * files::MAX_BUNDLE_BYTES;
 
 /// A run's state after a step.
@@ -34,24 +34,24 @@ const MAX_BYTES: u64 = 4 * files::MAX_BUNDLE_BYTES;
 pub struct Checkpoint {
     /// Steps done.
     pub steps: usize,
-    /// Whether the validation after the last of them is still to be made.
+    /// Whether the validation after the last step is still to be made.
     pub validation_is_due: bool,
-    /// Every validation so far: after how many steps, and mean Dice over regions and cases.
+    /// The steps and the mean Dice over regions and cases of every validation so far.
     pub validations: Vec<(usize, f64)>,
-    /// The weights that are trained.
+    /// The trained weights.
     pub weights: Weights,
-    /// Their moving average, of the network without what only training has.
+    /// The moving average of the weights, without the layers that only training has.
     pub average: Weights,
     /// Adam's moments.
     pub moments: [Moments; 2],
-    /// The loss's scale, and how many steps it skipped.
+    /// The loss scale, with the number of skipped steps.
     pub loss_scale: LossScale,
 }
 
-/// A validation's result.
+/// The best validation of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Best {
-    /// After how many steps.
+    /// Steps done.
     pub steps: usize,
     /// Mean Dice over regions and cases.
     pub dice: f64,
@@ -62,16 +62,16 @@ struct Metadata {
     version: u32,
     steps: usize,
     validation_is_due: bool,
-    /// Steps and Dice; that as text, which comes back exactly, as a number in JSON need not.
+    /// Steps and Dice. Dice is text, which is read back exactly; a JSON number need not be.
     validations: Vec<(usize, String)>,
-    /// Missing before version 3, whose number is told first.
+    /// Missing before version 3. The check of the version comes first.
     #[serde(default)]
     loss_scale: LossScale,
     /// SHA-256 over all of the above and all tensors, in hexadecimal.
     sha256: String,
 }
 
-/// A checkpoint that another version of Rewind wrote.
+/// The error for a checkpoint of another version of Rewind.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "expected version {VERSION} of the format, found {0}: go on with the version of Rewind that wrote \
@@ -79,7 +79,7 @@ struct Metadata {
 )]
 struct OtherVersion(u32);
 
-/// The best of validations in order, the first of equals.
+/// Returns the best of validations in order, the first of equals.
 pub fn best(validations: &[(usize, f64)]) -> Option<Best> {
     validations.iter().fold(None, |best: Option<Best>, &(steps, dice)| match best {
         Some(best) if best.dice >= dice => Some(best),
@@ -88,14 +88,14 @@ pub fn best(validations: &[(usize, f64)]) -> Option<Best> {
 }
 
 impl Checkpoint {
-    /// Writes the checkpoint as the run's newest; the one that was newest stays as the previous.
+    /// Writes the checkpoint as the run's newest. The former newest becomes the previous one.
     ///
     /// # Errors
-    /// When the folder cannot be written to; the checkpoints that it holds are then as they were.
+    /// Errors if the folder cannot be written to. The existing checkpoints are then unchanged.
     pub fn save(&self, run: &Path) -> Result<()> {
         let file = self.to_bytes()?;
         let (last, previous) = (run.join(LAST), run.join(PREVIOUS));
-        // Whole on the disk before the others are touched: a full disk leaves both.
+        // The file is whole on the disk before the others are renamed: a full disk leaves both.
         let part = files::write_part(&last, &file)?;
         if last.exists() {
             fs::rename(&last, &previous)
@@ -104,10 +104,10 @@ impl Checkpoint {
         files::name_part(&part, &last)
     }
 
-    /// The checkpoint as its file holds it.
+    /// Returns the content of the checkpoint's file.
     ///
     /// # Errors
-    /// When it is larger than a file of its kind can be.
+    /// Errors if the checkpoint is too large for a safetensors file.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let arrays = self.arrays();
         let bytes = arrays.iter().map(|(name, shape, values)| (name, shape, little_endian(values)));
@@ -132,11 +132,11 @@ impl Checkpoint {
         safetensors::serialize(views, Some(metadata)).context("checkpoint")
     }
 
-    /// Reads a run's newest checkpoint; none where there is none yet.
+    /// Reads a run's newest checkpoint; `None` before the first.
     ///
     /// # Errors
-    /// When it is damaged or of another network; the message says whether the previous one is
-    /// whole and how to go on from it.
+    /// Errors if the checkpoint is damaged or of another network. The message states whether the
+    /// previous checkpoint is whole, and how to resume from it.
     pub fn newest(run: &Path, network: &UNetConfig) -> Result<Option<Checkpoint>> {
         let (last, previous) = (run.join(LAST), run.join(PREVIOUS));
         if !last.exists() {
@@ -151,7 +151,7 @@ impl Checkpoint {
             Err(error) => error,
         };
         let advice = match Checkpoint::read(&previous, network) {
-            // That is advice enough.
+            // The error already gives advice.
             Err(_) if error.is::<OtherVersion>() => return Err(error),
             Ok(good) => format!(
                 "the checkpoint before it, {}, is whole: remove {} to go on from step {}",
@@ -169,17 +169,17 @@ impl Checkpoint {
     /// Reads and checks a checkpoint.
     ///
     /// # Errors
-    /// With the file: unreadable, damaged, of another version or of another network.
+    /// Errors with the file if it is unreadable, damaged, of another version or of another network.
     pub fn read(file: &Path, network: &UNetConfig) -> Result<Checkpoint> {
         let bytes = files::read(file, MAX_BYTES)?;
         Checkpoint::parse(&bytes, network)
             .with_context(|| format!("the checkpoint {} cannot be used", file.display()))
     }
 
-    /// Reads what [`Checkpoint::to_bytes`] gave.
+    /// Parses the bytes of [`Checkpoint::to_bytes`].
     ///
     /// # Errors
-    /// Damaged, of another version or of another network.
+    /// Errors if the bytes are damaged, of another version or of another network.
     pub fn parse(bytes: &[u8], network: &UNetConfig) -> Result<Checkpoint> {
         let (_, header) = SafeTensors::read_metadata(bytes)
             .map_err(|e| anyhow::anyhow!("expected a complete safetensors file, found {e}"))?;
@@ -240,7 +240,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Every array with its name in the file.
+    /// Lists every array with its name in the file.
     fn arrays(&self) -> Vec<(String, Vec<usize>, &[f32])> {
         let mut arrays = Vec::new();
         for (group, weights) in [("weights", &self.weights), ("average", &self.average)] {
@@ -268,15 +268,15 @@ impl Checkpoint {
     }
 }
 
-/// Removes the half-written files that a kill leaves.
+/// Removes the unfinished files of a killed process.
 pub fn remove_leftovers(run: &Path) {
-    // It is only rubbish: that it stays is no reason to stop.
+    // A leftover that cannot be removed does no harm.
     let _ = fs::remove_file(run.join(format!("{LAST}.part")));
     files::remove_parts(run, Duration::ZERO);
 }
 
-/// The disk space that the checkpoints and the best bundle of a run take besides what they take
-/// already: two are kept, and each is written whole before it takes another's place.
+/// Returns the additional disk space that the checkpoints and the best bundle of a run need, in bytes.
+/// Two checkpoints are kept, and each is written whole before it replaces another.
 pub fn needed_bytes(run: &Path, network: &UNetConfig) -> u64 {
     let count =
         |network: &UNetConfig| parameters(network).iter().map(Parameter::len).sum::<usize>();
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_come_back_exactly() {
+    fn checkpoints_are_read_back_exactly() {
         let run = folder("exact");
         assert_eq!(Checkpoint::newest(&run, &network()).unwrap(), None);
         checkpoint(10).save(&run).unwrap();
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_of_another_version_says_which_and_what_to_do() {
+    fn the_error_for_another_version_names_it_and_the_remedy() {
         let run = folder("version");
         checkpoint(10).save(&run).unwrap();
         checkpoint(20).save(&run).unwrap();

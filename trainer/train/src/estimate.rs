@@ -1,4 +1,4 @@
-//! `rewind plan`: the memory and the work of a training step, told before it runs.
+//! `rewind plan`: estimates the memory and the work of a training step.
 
 use crate::precision::network_precision;
 use std::path::PathBuf;
@@ -87,9 +87,9 @@ Examples:
 
 Research use only, not a medical device";
 
-/// A network and what a step of it takes.
+/// A network and the input of a step.
 pub struct Chosen {
-    /// The preset's, or the settings' file.
+    /// The name of the preset, or of the settings' file.
     pub name: String,
     /// The network.
     pub config: UNetConfig,
@@ -100,11 +100,11 @@ pub struct Chosen {
 }
 
 impl NetworkArgs {
-    /// What is meant. Where no size is given, it is a cube of the edge `smallest`, or of the
-    /// network's least; with 0 the published size, or the settings' patch.
+    /// Returns the network of the options. Without a size, the input is a cube of edge `smallest`, or of
+    /// the network's smallest edge if that is larger; with 0, the published size or the settings' patch.
     ///
     /// # Errors
-    /// For a network that cannot be built or does not take the size.
+    /// Errors for a network that cannot be built or does not take the size.
     pub fn network(&self, smallest: usize) -> Result<Chosen> {
         let (name, mut settings, usual, batch) = match (&self.preset, &self.config) {
             (Some(name), _) => {
@@ -139,10 +139,10 @@ impl NetworkArgs {
         Ok(Chosen { name, config, dims, batch })
     }
 
-    /// What the network is to compute in.
+    /// Returns the precision of the options.
     ///
     /// # Errors
-    /// For settings that cannot be read, and streams that are neither f32 nor as the layers.
+    /// Errors for settings that cannot be read, and for streams that are neither f32 nor as the layers.
     pub fn precision(&self) -> Result<Precision> {
         let settings = match &self.config {
             Some(file) => TrainConfig::read(file)?,
@@ -153,7 +153,10 @@ impl NetworkArgs {
     }
 }
 
-/// "160x192x160", slowest axis first, as (i, j, k).
+/// Parses a size such as "160x192x160", slowest axis first, to (i, j, k).
+///
+/// # Errors
+/// Errors for any other text.
 pub fn size(text: &str) -> Result<[usize; 3]> {
     let axes: Vec<usize> = text.split(['x', '×']).map_while(|axis| axis.parse().ok()).collect();
     let found = text.split(['x', '×']).count();
@@ -164,7 +167,10 @@ pub fn size(text: &str) -> Result<[usize; 3]> {
     }
 }
 
-/// "16GiB", "16 GB", "800MiB" in bytes.
+/// Parses an amount of memory such as "16GiB", "16 GB" or "800MiB" to bytes.
+///
+/// # Errors
+/// Errors for any other text.
 pub fn memory(text: &str) -> Result<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -181,11 +187,11 @@ pub fn memory(text: &str) -> Result<u64> {
     Ok((number * factor as f64) as u64)
 }
 
-/// Runs the command.
+/// Returns the table, or the JSON text, that the options ask for.
 ///
 /// # Errors
-/// For a network that cannot be built or does not take the size.
-pub fn run(args: PlanArgs) -> Result<()> {
+/// Errors for a network that cannot be built or does not take the size.
+pub fn report(args: PlanArgs) -> Result<String> {
     let Chosen { name, config, dims, batch } = args.network.network(0)?;
     let precision = args.network.precision()?;
     let batch = args.batch.unwrap_or(batch);
@@ -213,26 +219,26 @@ pub fn run(args: PlanArgs) -> Result<()> {
             fit: Option<Vec<Fit>>,
         }
         let all = All { network: config, plan: found, fit: fits };
-        println!("{}", serde_json::to_string_pretty(&all)?);
-        return Ok(());
+        return Ok(serde_json::to_string_pretty(&all)?);
     }
     let precision = describe(precision);
-    println!("{}", head(&name, &config, &found, &precision, settings.place));
-    println!("{}", levels(&found));
+    let mut text = format!(
+        "{}\n{}\n",
+        head(&name, &config, &found, &precision, settings.place),
+        levels(&found)
+    );
     if let (Some(fits), Some(budget)) = (&fits, &args.fit) {
-        println!("{}", fitting(fits, budget, dims));
+        text += &format!("{}\n", fitting(fits, budget, dims));
     }
-    println!("{DISCLAIMER}");
-    Ok(())
+    Ok(text + DISCLAIMER)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What a user can type, however absurd, is an answer or an error.
     #[test]
-    fn absurd_requests_are_refused_or_counted() {
+    fn absurd_requests_are_refused_or_estimated() {
         let requested = |options: &[&str]| {
             #[derive(clap::Parser)]
             struct Line {
@@ -240,7 +246,7 @@ mod tests {
                 plan: PlanArgs,
             }
             let line = ["plan"].iter().chain(options);
-            run(<Line as clap::Parser>::try_parse_from(line).unwrap().plan)
+            report(<Line as clap::Parser>::try_parse_from(line).unwrap().plan)
         };
         let deep = ["--preset", "brugger-4-1", "--fit", "999999999GiB", "--json"];
         requested(&deep).unwrap();
@@ -253,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_memories_are_read() {
+    fn sizes_and_amounts_of_memory_are_parsed() {
         assert_eq!(size("160x192x128").unwrap(), [128, 192, 160]);
         assert_eq!(size("64").unwrap(), [64; 3]);
         for text in ["", "1x2", "1x2x3x4", "ax2x3", "1x2x"] {

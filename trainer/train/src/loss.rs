@@ -1,9 +1,9 @@
 //! The losses, with their gradients.
 //!
-//! Computed here in one pass each and not from tensor operations, for two reasons: the sums run in
-//! f64 in a fixed order, so that a run is a function of its seed on any number of threads (the CPU
-//! backend's own sum of more than 4 million elements is not), and nothing is stored for backward.
-//! Where the logits are on a GPU, its kernels find the same sums and the same gradient there.
+//! Each loss is one pass instead of tensor operations, for two reasons. The sums run in f64 in a fixed
+//! order, so that a run is a function of its seed on any number of threads; the CPU backend's sum of
+//! more than 4 million elements is not. And no tensor is stored for backward. For logits on a GPU,
+//! kernels compute the same sums and gradient there.
 
 mod device;
 mod dice;
@@ -20,53 +20,51 @@ use model_core::{Head, Task};
 use rayon::prelude::*;
 
 use dice::{Sums, decided_dice};
-use focal::Answer;
+use focal::Classification;
 use trainer_run::config::LossKind;
 
-/// Voxels that are handled at once; fixed, since it decides the order of the sums.
+/// The voxels of a chunk. The number is fixed, because it decides the order of the sums.
 const CHUNK: usize = 8192;
 
-/// The loss of a network's answer: a part that is a mean over voxels, soft Dice losses (one minus
-/// soft Dice), or both.
+/// The loss of logits: a mean over voxels, soft Dice losses (one minus soft Dice), or the sum of both.
 ///
 /// For regions (sigmoid head): binary cross-entropy or focal loss, averaged over voxels and
 /// regions, and a Dice loss for each region. For labels (softmax head): cross-entropy or focal
 /// loss, averaged over voxels, and a Dice loss for each label without background. Dice sums run
 /// over the whole batch and are not squared.
 pub struct Loss {
-    /// For each output, which label codes belong to it.
+    /// The label codes of each output.
     members: Vec<[bool; 256]>,
     exclusive: bool,
     voxel_loss: Option<VoxelLoss>,
-    /// What each Dice loss is multiplied by.
+    /// The weight of each Dice loss.
     dice_weight: f64,
 }
 
-/// What the loss found on one batch.
+/// The losses and Dice of one batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The sum of all parts.
+    /// The sum of all terms.
     pub loss: f64,
-    /// The cross-entropy, also where it is no part of the loss: runs with different losses compare
-    /// by it.
+    /// The cross-entropy, also of a loss without it: runs with different losses can be compared by it.
     pub cross_entropy: f64,
     /// Dice of the decided voxels, averaged over the regions or labels that are present in the
-    /// prediction or in the reference; 1 where none is.
+    /// prediction or in the reference; 1 if all are absent.
     pub dice: f64,
 }
 
-/// The loss, and what its gradient is made of.
+/// The loss, and the factors of its gradient.
 struct LossTerms {
     report: Report,
-    /// The derivatives of the Dice part by every output's probabilities: anywhere, and what is added
-    /// where the reference is.
+    /// For every output, the derivative of the Dice terms by a probability, and its addition where the
+    /// reference is.
     slopes: Vec<(f32, f32)>,
-    /// What the sum of the other part is multiplied by.
+    /// The factor of the sum over voxels.
     scale: f32,
 }
 
-/// What forward finds in one chunk; rows are outputs.
-struct Part {
+/// The forward pass of one chunk; rows are outputs.
+struct ChunkForward {
     probabilities: Vec<Vec<f32>>,
     cross_entropy: f64,
     focal: f64,
@@ -74,7 +72,7 @@ struct Part {
 }
 
 impl Loss {
-    /// The loss of a kind for a task's outputs.
+    /// Returns the loss of a kind for a task's outputs.
     pub fn new(task: &Task, kind: LossKind) -> Loss {
         let outputs: Vec<Vec<u8>> = match task.head {
             Head::Sigmoid => task.regions.iter().map(|region| region.labels.clone()).collect(),
@@ -93,7 +91,7 @@ impl Loss {
         Loss { members, exclusive, voxel_loss, dice_weight }
     }
 
-    /// The loss of a batch, and its gradient by the logits.
+    /// Computes the loss of a batch, and its gradient by the logits.
     ///
     /// # Shapes
     /// - `logits`: `[batch, output, voxel]`
@@ -101,23 +99,23 @@ impl Loss {
     /// - gradient: as `logits`
     ///
     /// # Panics
-    /// When the lengths do not fit.
+    /// Panics if the lengths differ from the shapes.
     pub fn of(&self, logits: &[f32], labels: &[u8], batch: usize) -> (Report, Vec<f32>) {
         self.of_part(logits, labels, batch, |_| Ok(())).expect("nothing is asked that could fail")
     }
 
-    /// The loss of a batch of which only a part, perhaps nothing, is here: all that is summed over
-    /// the batch goes through `total`, which is given the part's sums and makes them the whole's. The
-    /// gradient is that of the whole loss, by the logits that are here.
+    /// Computes the loss of a batch from this rank's shard of it, which may be empty. `total` replaces
+    /// the shard's sums by those of the whole batch. The gradient is that of the whole loss by the
+    /// shard's logits.
     ///
     /// # Shapes
-    /// As [`Loss::of`]; `batch` counts the samples that are here.
+    /// As [`Loss::of`]; `batch` counts the samples of the shard.
     ///
     /// # Errors
-    /// Those of `total`.
+    /// As `total`.
     ///
     /// # Panics
-    /// When the lengths do not fit.
+    /// Panics if the lengths differ from the shapes.
     pub fn of_part(
         &self,
         logits: &[f32],
@@ -145,10 +143,10 @@ impl Loss {
             &labels[b * num_voxels + range.start..b * num_voxels + range.end]
         };
 
-        let parts: Vec<Part> = (chunks.par_iter())
+        let parts: Vec<ChunkForward> = (chunks.par_iter())
             .map(|(b, range)| self.forward(&rows(*b, range), codes(*b, range)))
             .collect();
-        // In order, whatever the number of threads.
+        // In order, on any number of threads.
         let (mut cross_entropy, mut focal) = (0.0, 0.0);
         let mut sums = vec![Sums::default(); num_outputs];
         for part in &parts {
@@ -157,7 +155,7 @@ impl Loss {
             sums.iter_mut().zip(&part.sums).for_each(|(sum, part)| sum.add(part));
         }
         let LossTerms { report, slopes, scale } =
-            self.judge(&sums, [cross_entropy, focal], labels.len(), total)?;
+            self.terms(&sums, [cross_entropy, focal], labels.len(), total)?;
         let gradients: Vec<Vec<Vec<f32>>> = (parts.into_par_iter().zip(&chunks))
             .map(|(part, (b, range))| {
                 let (logits, codes) = (rows(*b, range), codes(*b, range));
@@ -173,12 +171,13 @@ impl Loss {
         Ok((report, gradient))
     }
 
-    /// What the sums over all voxels say. `total` makes the sums over a part of the batch those over
-    /// all of it; `by_voxel` are those of the cross-entropy and of the focal loss.
+    /// Computes the loss and its derivatives from the sums over all voxels. `total` replaces the sums
+    /// over a shard by those of the whole batch; `by_voxel` are the sums of the cross-entropy and of
+    /// the focal loss.
     ///
     /// # Errors
-    /// Those of `total`.
-    fn judge(
+    /// As `total`.
+    fn terms(
         &self,
         sums: &[Sums],
         by_voxel: [f64; 2],
@@ -210,13 +209,13 @@ impl Loss {
         Ok(LossTerms { report, slopes, scale: 1.0 / terms as f32 })
     }
 
-    /// The outputs that count for Dice.
+    /// Returns the outputs that count for Dice.
     fn scored(&self) -> Range<usize> {
         usize::from(self.exclusive)..self.members.len()
     }
 
-    /// Probabilities, voxel parts and sums of one chunk; rows are outputs.
-    fn forward(&self, logits: &[&[f32]], codes: &[u8]) -> Part {
+    /// Computes the probabilities, losses and sums of one chunk; rows are outputs.
+    fn forward(&self, logits: &[&[f32]], codes: &[u8]) -> ChunkForward {
         let mut cross_entropy = 0.0;
         let probabilities: Vec<Vec<f32>> = if self.exclusive {
             let mut rows: Vec<Vec<f32>> = logits.iter().map(|row| row.to_vec()).collect();
@@ -250,14 +249,14 @@ impl Loss {
             _ => 0.0,
         };
         let sums = (0..logits.len()).map(|o| self.sums(&probabilities, codes, o)).collect();
-        Part { probabilities, cross_entropy, focal, sums }
+        ChunkForward { probabilities, cross_entropy, focal, sums }
     }
 
-    /// An output's sums over one chunk.
+    /// Returns an output's sums over one chunk.
     fn sums(&self, probabilities: &[Vec<f32>], codes: &[u8], o: usize) -> Sums {
         let mut sums = Sums::default();
         for (v, (&p, &code)) in probabilities[o].iter().zip(codes).enumerate() {
-            // The first largest wins, as in `labels_from_logits`.
+            // The first of equal maxima wins, as in `labels_from_logits`.
             let decided = if self.exclusive {
                 let mut rows = probabilities.iter().enumerate();
                 rows.all(|(other, row)| row[v] < p || (other >= o && row[v] <= p))
@@ -269,25 +268,25 @@ impl Loss {
         sums
     }
 
-    /// The sum of the focal loss over one chunk.
+    /// Returns the sum of the focal loss over one chunk.
     fn focal(&self, logits: &[&[f32]], codes: &[u8]) -> f64 {
         let num_answers = if self.exclusive { 1 } else { logits.len() };
         let answers = (0..num_answers).flat_map(|o| (0..codes.len()).map(move |v| (o, v)));
         answers.map(|(o, v)| f64::from(self.answer(logits, codes, o, v).loss())).sum()
     }
 
-    /// How a voxel's question is answered: the one of an output, or with labels the only one.
-    fn answer(&self, logits: &[&[f32]], codes: &[u8], o: usize, v: usize) -> Answer {
+    /// Returns a voxel's classification by an output; with labels, the one that all outputs share.
+    fn answer(&self, logits: &[&[f32]], codes: &[u8], o: usize, v: usize) -> Classification {
         let there = |members: &[bool; 256]| members[codes[v] as usize];
         if self.exclusive {
             let outputs = logits.iter().zip(&self.members);
-            Answer::of_label(outputs.map(|(row, members)| (row[v], there(members))))
+            Classification::of_label(outputs.map(|(row, members)| (row[v], there(members))))
         } else {
-            Answer::of_region(logits[o][v], there(&self.members[o]))
+            Classification::of_region(logits[o][v], there(&self.members[o]))
         }
     }
 
-    /// The gradient by the logits of one chunk, in place of its probabilities.
+    /// Replaces the probabilities of one chunk by the gradient of its logits.
     fn backward(
         &self,
         mut rows: Vec<Vec<f32>>,
@@ -305,7 +304,7 @@ impl Loss {
                 true => rows.iter().enumerate().map(|(o, row)| row[v] * slope(o)).sum(),
                 false => 0.0,
             };
-            // With labels, all outputs share one answer.
+            // With labels, all outputs share one classification.
             let shared = (is_focal && self.exclusive).then(|| self.answer(logits, codes, 0, v));
             let answer = |o: usize| shared.unwrap_or_else(|| self.answer(logits, codes, o, v));
             for (o, row) in rows.iter_mut().enumerate() {

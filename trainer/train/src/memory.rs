@@ -1,4 +1,4 @@
-//! How the process keeps memory that tensors gave back.
+//! The memory of the process.
 
 /// Keeps freed tensors' memory for the next ones.
 ///

@@ -1,4 +1,4 @@
-//! One step of training: forward, losses, backward, and the change of the weights.
+//! One training step: forward, losses, backward, and the update of the weights.
 
 use std::sync::Arc;
 use trainer_data::patches::BatchShard;
@@ -30,37 +30,38 @@ mod non_finite;
 use lists::{Add, Move, Scale};
 use non_finite::NonFiniteReport;
 
-/// The weights in training, and all that changes with them.
+/// The weights in training, and the state that changes with them.
 pub struct Learner {
-    /// The weights that are trained.
+    /// The trained weights.
     pub network: UNet3d,
-    /// Their moving average, without what only training has: what is measured and exported.
+    /// The moving average of the weights, without the layers that only training has. Validations
+    /// measure it, and bundles hold it.
     pub average: UNet3d,
     /// The optimizer.
     pub adam: Adam,
-    /// What keeps gradients of half precision in its range.
+    /// The scale that keeps half-precision gradients in range.
     pub loss_scale: LossScale,
-    /// How its gradient is summed with those of other ranks.
+    /// Sums the gradient with those of other ranks.
     pub reducer: Arc<dyn Reducer>,
     loss: Loss,
     tracked: Device,
 }
 
-/// What a step found.
+/// The losses and the gradient norm of a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
-    /// Of the network's answer; its loss holds the branch's part too.
+    /// The losses of the logits; `loss` includes the variational branch's terms.
     pub report: Report,
-    /// The branch's L2 and KL, as they are before they are weighted.
+    /// L2 and KL of the variational branch, unweighted.
     pub branch: Option<[f64; 2]>,
-    /// The gradient's norm, before it is clipped.
+    /// The norm of the gradient before it is clipped.
     pub gradient_norm: f64,
-    /// The cases of a step that changed nothing, since its scaled gradient was not finite.
+    /// The cases of a skipped step, whose scaled gradient was not finite.
     pub skipped: Option<Vec<String>>,
 }
 
 impl Checkpoint {
-    /// Where a run starts.
+    /// Returns the start of a run.
     pub fn initial(network: &UNetConfig, seed: u64) -> Checkpoint {
         Checkpoint {
             steps: 0,
@@ -75,10 +76,10 @@ impl Checkpoint {
 }
 
 impl Learner {
-    /// At a checkpoint, on a device, in f32.
+    /// Loads a checkpoint onto a device, to train in f32.
     ///
     /// # Errors
-    /// When the checkpoint is not of the network.
+    /// Errors if the checkpoint is of another network.
     pub fn new(
         network: &UNetConfig,
         loss: Loss,
@@ -88,10 +89,10 @@ impl Learner {
         Learner::in_precision(network, Precision::F32, loss, checkpoint, device)
     }
 
-    /// The same, training in a precision; the average is measured in f32.
+    /// Loads a checkpoint onto a device, to train in a precision. The average is measured in f32.
     ///
     /// # Errors
-    /// When the checkpoint is not of the network.
+    /// Errors if the checkpoint is of another network.
     pub fn in_precision(
         network: &UNetConfig,
         precision: Precision,
@@ -101,7 +102,7 @@ impl Learner {
     ) -> Result<Learner> {
         let (tracked, plain) = (device.clone().autodiff(), device.clone().without_autodiff());
         let Checkpoint { steps, weights, average, moments, loss_scale, .. } = checkpoint;
-        // A step that was skipped is none of the optimizer's.
+        // The optimizer does not count skipped steps.
         let taken = steps - loss_scale.skipped;
         Ok(Learner {
             network: model::build_in(network, &weights, precision, &tracked)?,
@@ -114,13 +115,14 @@ impl Learner {
         })
     }
 
-    /// Steps the weights against the mean gradient of one or more batches, and moves their average.
-    /// Of several ranks each is given its own part of the batches; they step alike. Where the loss is
-    /// scaled and the gradient is not finite, the step is skipped.
+    /// Steps the weights against the mean gradient of one or more batches, and updates their average.
+    ///
+    /// Each rank passes its own shard of the batches, and all ranks make the same update. A scaled loss
+    /// whose gradient is not finite skips the step.
     ///
     /// # Errors
-    /// When a loss or the gradient is no longer finite, and no smaller scale is left, or another rank
-    /// has ended; the weights are then as they were.
+    /// Errors if the loss or the gradient is not finite and no smaller scale is left, or another rank
+    /// has ended. The weights are then unchanged.
     pub fn step(
         &mut self,
         config: &TrainConfig,
@@ -131,10 +133,10 @@ impl Learner {
         let count = batches.len() * share.at_once;
         let step = batches.first().expect("at least one batch").number / count;
         let cases: Vec<String> = batches.iter().flat_map(|batch| batch.cases.clone()).collect();
-        let mut blame = NonFiniteReport::default();
+        let mut non_finite_report = NonFiniteReport::default();
         let mut total: Option<(StepReport, GradientsParams)> = None;
         for batch in batches {
-            let (report, mut gradients) = self.gradients(config, batch, &mut blame)?;
+            let (report, mut gradients) = self.gradients(config, batch, &mut non_finite_report)?;
             total = Some(match total {
                 None => (report, gradients),
                 Some((sum, mut gradients_sum)) => {
@@ -153,8 +155,8 @@ impl Learner {
             self.network.visit(&mut Scale { gradients: &mut gradients, factor });
         }
         report.gradient_norm = norm(&self.network, &gradients);
-        // A loss that is no number can have a gradient that is one: a sigmoid's, beyond the range.
-        // Both were summed: all ranks decide alike.
+        // A loss that is not finite can have a finite gradient: that of a sigmoid beyond the range.
+        // Both are sums over all ranks, so that all ranks decide alike.
         let is_finite = report.gradient_norm.is_finite() && report.report.loss.is_finite();
         if !is_finite && self.loss_scale.can_skip() {
             self.loss_scale.skip();
@@ -163,7 +165,7 @@ impl Learner {
         }
         if !is_finite {
             let is_loss = !report.report.loss.is_finite();
-            return Err(blame.named(&*self.reducer, is_loss, own, step, cases));
+            return Err(non_finite_report.named(&*self.reducer, is_loss, own, step, cases));
         }
         let settings = StepSettings {
             optimizer: config.optimizer,
@@ -173,7 +175,7 @@ impl Learner {
         };
         let network = self.network.clone();
         self.network = self.adam.step(settings, network, gradients, report.gradient_norm);
-        // Early on the average follows faster, so that it forgets the random start.
+        // At first the average follows faster, so that it forgets the random start.
         let done = (step + 1) as f64;
         let early = (1.0 + done) / (10.0 + done);
         let factor = if config.average > 0.0 { config.average.min(early) } else { 0.0 };
@@ -187,8 +189,8 @@ impl Learner {
         BatchShard::new(config.batch, config.accumulate, rank, num_ranks)
     }
 
-    /// A step's report and gradients summed over all ranks, and where there are several, this one's
-    /// gradient before that.
+    /// Sums a step's report and gradients over all ranks. With several ranks, also returns this rank's
+    /// gradient before the sum.
     fn sum_over_ranks(
         &self,
         report: &mut StepReport,
@@ -205,13 +207,13 @@ impl Learner {
         Ok((gradients, Some(own)))
     }
 
-    /// The losses of a batch, and every parameter's gradient; and into `blame`, where the losses are no
-    /// numbers, whose they are.
+    /// Computes the losses of a batch and the gradient of every parameter. Records the cases of losses
+    /// that are not finite in `non_finite`.
     fn gradients(
         &self,
         config: &TrainConfig,
         batch: Batch,
-        blame: &mut NonFiniteReport,
+        non_finite: &mut NonFiniteReport,
     ) -> Result<(StepReport, GradientsParams)> {
         let Batch { number, values, labels, cases } = batch;
         let in_channels = self.network.config.in_channels();
@@ -227,10 +229,10 @@ impl Learner {
         };
         let found = |report| StepReport { report, branch: None, gradient_norm: 0.0, skipped: None };
         if cases.is_empty() {
-            // Of this batch all patches are other ranks'; the sums are waited for all the same.
+            // Other ranks have all patches of this batch. The sums still need this rank.
             let (report, _) = self.loss.of_part(&[], &[], 0, total)?;
             let branch = self.network.vae.as_ref().map(|_| [0.0; 2]);
-            let report = StepReport { branch, ..found(report) }.of_group(share);
+            let report = StepReport { branch, ..found(report) }.for_group_sum(share);
             return Ok((report, GradientsParams::new()));
         }
         let input = self.network.vae.as_ref().map(|vae| (vae, values.clone()));
@@ -246,9 +248,9 @@ impl Learner {
         let loss = report.report.loss + branch.as_ref().map_or(0.0, |(terms, _)| terms.loss());
         if !loss.is_finite() {
             let of_branch = branch.as_ref().is_some_and(|(terms, _)| !terms.loss().is_finite());
-            blame.of_loss(&numbers(logits.clone().inner()), of_branch, cases);
+            non_finite.of_loss(&numbers(logits.clone().inner()), of_branch, cases);
         }
-        report = report.of_group(share);
+        report = report.for_group_sum(share);
         let gradient = self.loss_scale.seed(gradient.autodiff());
         let gradients = backward(vec![(logits, gradient)]);
         let mut gradients = GradientsParams::from_grads(gradients, &self.network);
@@ -277,8 +279,9 @@ impl StepReport {
         scalars
     }
 
-    /// What a rank adds to the sum over all ranks of what its group found alike.
-    fn of_group(mut self, share: BatchShard) -> StepReport {
+    /// Clears the values that all ranks of a group share on all but one of them, before the sum over
+    /// all ranks.
+    fn for_group_sum(mut self, share: BatchShard) -> StepReport {
         if !share.is_main_rank() {
             let Report { loss, cross_entropy, dice } = &mut self.report;
             (*loss, *cross_entropy, *dice) = (0.0, 0.0, 0.0);
@@ -286,7 +289,7 @@ impl StepReport {
         self
     }
 
-    /// All that is a mean over batches.
+    /// Returns the values that are means over batches.
     fn numbers(&self) -> [f64; 5] {
         let Report { loss, cross_entropy, dice } = self.report;
         let [reconstruction, divergence] = self.branch.unwrap_or_default();
@@ -315,9 +318,11 @@ impl StepReport {
     }
 }
 
-/// The branch's terms and its parameters' gradients. That of the bottom goes into the tap, to be
-/// found there by the network's own backward pass: a rewound bottom is no tensor of its graph. The
-/// samples are this part of a batch, from its sample `first` on; `noise` is the whole batch's.
+/// Computes the branch's terms and the gradients of its parameters.
+///
+/// The gradient of the bottleneck goes into the hook, from which the network's backward pass takes it:
+/// a rewound bottleneck is no tensor of the branch's graph. The samples are this rank's `part` of a
+/// batch, from sample `first` on; `noise` is that of the whole batch.
 fn branch(
     vae: &VaeBranch,
     tap: &BottleneckHook,

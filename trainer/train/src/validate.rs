@@ -11,21 +11,21 @@ use model_core::{EmptyRule, Score, Task, postprocess};
 use crate::model;
 use trainer_data::cases::Cases;
 
-/// The rule for empty regions in every number that training reports: an absent region that is
-/// found absent counts 1, so that no case leaves the mean.
+/// The rule for empty regions in all scores of a training. A region that is absent in reference and
+/// prediction counts 1, so that every case contributes to the mean.
 pub const RULE: EmptyRule = EmptyRule::Brats2023;
 
 /// Dice by region, then by case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Validation {
-    /// For each region of the task, each case's Dice.
+    /// Each case's Dice, by region of the task.
     pub dice: Vec<Vec<f64>>,
 }
 
-/// Measures a network on the cases of these numbers; none when stopped on the way.
+/// Measures a network on the cases with these `numbers`; `None` if `stop` was set on the way.
 ///
 /// # Errors
-/// When a case cannot be read again.
+/// Errors if a case can no longer be read.
 pub fn validate(
     network: &UNet3d,
     task: &Task,
@@ -53,18 +53,18 @@ pub fn validate(
 }
 
 impl Validation {
-    /// Each region's mean over the cases.
+    /// Returns each region's mean over the cases.
     pub fn means(&self) -> Vec<f64> {
         self.dice.iter().map(|scores| scores.iter().sum::<f64>() / scores.len() as f64).collect()
     }
 
-    /// The mean over regions of their means.
+    /// Returns the mean over the regions of their means.
     pub fn mean(&self) -> f64 {
         let means = self.means();
         means.iter().sum::<f64>() / means.len() as f64
     }
 
-    /// The means as a bundle's card holds them.
+    /// Returns the means in the form of a bundle's card.
     pub fn scores(&self, task: &Task) -> Vec<Score> {
         let scores = task.regions.iter().zip(self.means()).zip(&self.dice);
         scores

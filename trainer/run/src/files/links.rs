@@ -1,4 +1,4 @@
-//! Files that are not here: what a link leads to says why.
+//! Explains missing files by the targets of links.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Error, anyhow};
 
-/// Why a file cannot be opened; of a link whose target is missing, where it leads.
+/// Adds the target of a broken link to the error of opening a file.
 pub fn explained(error: io::Error, file: &Path) -> Error {
     let Ok(target) = fs::read_link(file) else { return error.into() };
     let target = target.to_string_lossy().replace('\\', "/");

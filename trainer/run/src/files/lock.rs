@@ -1,5 +1,5 @@
-//! Who writes into a folder: held by a lock of the system, which ends with its process, however
-//! that ends. The lock's file says who holds it, for those who are refused.
+//! Locks of folders, so that one process at a time writes into a run. The operating system releases
+//! a lock when its process ends, even by a kill. The lock's file names the holder.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -12,16 +12,16 @@ use sysinfo::System;
 
 use crate::progress;
 
-/// The file's name in the folder that is held.
+/// The name of the lock's file in the folder.
 pub const LOCK: &str = ".rewind.lock";
-/// The most that is read of one.
+/// The most bytes that are read of a lock's file.
 const MAX_BYTES: u64 = 4096;
-/// How long another process is given to write who it is, or to go.
+/// The time in which another process must write its name, or release the folder.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// How often is looked until then.
+/// The interval between two attempts.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// A folder that this process alone writes into, or together with others that do the same.
+/// A folder that only this process writes into, or only processes with the same purpose.
 #[derive(Debug)]
 pub struct FolderLock {
     file: File,
@@ -29,16 +29,17 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Takes a folder for this process alone; the folder is made where there is none. Where the file
-    /// system has no locks, says so and goes on.
+    /// Locks a folder for this process alone, and creates it if it is missing. On a file system without
+    /// locks, prints a warning and continues.
     ///
     /// # Errors
-    /// When another process holds it, with who that is; when the folder cannot be written to.
+    /// Errors with the holder if another process holds the folder, and if the folder cannot be written
+    /// to.
     pub fn alone(folder: &Path) -> Result<FolderLock> {
         take(folder, None)
     }
 
-    /// Takes a folder together with other processes whose `purpose` is the same.
+    /// Locks a folder together with other processes of the same `purpose`.
     ///
     /// # Errors
     /// As [`FolderLock::alone`].
@@ -49,23 +50,22 @@ impl FolderLock {
 
 impl Drop for FolderLock {
     fn drop(&mut self) {
-        // Of several that hold it the last one removes it, and only what still has the name: the
-        // next one's file is not this one's.
+        // The last holder removes the file, unless the name belongs to the next holder's file.
         if self.file.try_lock().is_ok() && self.is_named() {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// What came of one try.
-enum Try {
-    /// The folder is this process's.
+/// The outcome of an attempt to lock.
+enum Attempt {
+    /// This process holds the folder.
     Taken,
     /// The file system has no locks.
     NoLocks(io::Error),
-    /// Another process holds it, which this says.
+    /// Another process, named here, holds the folder.
     Held(String),
-    /// It is being given back, or whoever holds it has not said so yet.
+    /// The folder is being released, or its holder has not written its name yet.
     Changing,
 }
 
@@ -80,8 +80,8 @@ fn take(folder: &Path, purpose: Option<&str>) -> Result<FolderLock> {
         let file = options.open(&path).with_context(about)?;
         let mut lock = FolderLock { file, path: path.clone() };
         let holder = match lock.attempt(purpose).with_context(about)? {
-            Try::Taken => return Ok(lock),
-            Try::NoLocks(error) => {
+            Attempt::Taken => return Ok(lock),
+            Attempt::NoLocks(error) => {
                 progress::say(format!(
                     "{}: no locks on this file system ({error}), so that a second process is not \
                      noticed: see to it that none writes there",
@@ -90,9 +90,9 @@ fn take(folder: &Path, purpose: Option<&str>) -> Result<FolderLock> {
                 let _ = fs::remove_file(&path);
                 return Ok(lock);
             }
-            Try::Held(holder) => format!(" by {holder}"),
-            Try::Changing if started.elapsed() > TIMEOUT => String::new(),
-            Try::Changing => {
+            Attempt::Held(holder) => format!(" by {holder}"),
+            Attempt::Changing if started.elapsed() > TIMEOUT => String::new(),
+            Attempt::Changing => {
                 sleep(INTERVAL);
                 continue;
             }
@@ -106,38 +106,38 @@ fn take(folder: &Path, purpose: Option<&str>) -> Result<FolderLock> {
 }
 
 impl FolderLock {
-    /// Tries to get the lock.
+    /// Tries to lock the file.
     ///
     /// # Errors
-    /// When the file cannot be written, as on a full disk.
-    fn attempt(&mut self, purpose: Option<&str>) -> io::Result<Try> {
+    /// Errors if the file cannot be written, as on a full disk.
+    fn attempt(&mut self, purpose: Option<&str>) -> io::Result<Attempt> {
         match self.file.try_lock() {
-            // Whoever held it before has removed it since it was opened.
-            Ok(()) if !self.is_named() => return Ok(Try::Changing),
+            // The previous holder removed the file after it was opened here.
+            Ok(()) if !self.is_named() => return Ok(Attempt::Changing),
             Ok(()) => {
                 self.describe(purpose)?;
                 if purpose.is_none() {
-                    return Ok(Try::Taken);
+                    return Ok(Attempt::Taken);
                 }
-                // Another may come in between; which of the two it is, the file says below.
+                // Another process may lock it in between. The file's content below tells which.
                 self.file.unlock()?;
             }
             Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Ok(Try::NoLocks(error)),
+            Err(TryLockError::Error(error)) => return Ok(Attempt::NoLocks(error)),
         }
         let is_shared = purpose.is_some() && self.file.try_lock_shared().is_ok();
         Ok(match self.read() {
             Some((_, found)) if purpose.is_some() && found.as_deref() == purpose => {
-                if is_shared && self.is_named() { Try::Taken } else { Try::Changing }
+                if is_shared && self.is_named() { Attempt::Taken } else { Attempt::Changing }
             }
-            // Nobody holds what could be locked: what it says is of a process that is gone.
-            Some(_) if is_shared && self.file.try_lock().is_ok() => Try::Changing,
-            Some((holder, _)) => Try::Held(holder),
-            None => Try::Changing,
+            // A file that can be locked has no holder: its content is of an ended process.
+            Some(_) if is_shared && self.file.try_lock().is_ok() => Attempt::Changing,
+            Some((holder, _)) => Attempt::Held(holder),
+            None => Attempt::Changing,
         })
     }
 
-    /// Whether the file still has its name.
+    /// Returns whether the file still has its name.
     fn is_named(&self) -> bool {
         #[cfg(unix)]
         {
@@ -150,7 +150,7 @@ impl FolderLock {
         self.path.exists()
     }
 
-    /// Writes who holds it, and for what.
+    /// Writes the holder and the purpose.
     fn describe(&mut self, purpose: Option<&str>) -> io::Result<()> {
         let host = System::host_name().unwrap_or_else(|| "an unnamed machine".into());
         let now = humantime::format_rfc3339_seconds(SystemTime::now());
@@ -160,7 +160,7 @@ impl FolderLock {
         self.file.write_all(format!("{holder}\n{}\n", purpose.unwrap_or_default()).as_bytes())
     }
 
-    /// Who holds it, and for what; none where that is not said, or not yet.
+    /// Reads the holder and the purpose; `None` if they are not written yet.
     fn read(&mut self) -> Option<(String, Option<String>)> {
         self.file.rewind().ok()?;
         let mut text = String::new();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_held_by_one_until_it_is_given_back() {
+    fn a_folder_has_one_holder_until_it_is_released() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("run");
         let held = FolderLock::alone(&folder).unwrap();
@@ -193,7 +193,7 @@ mod tests {
         drop(held);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         drop(FolderLock::alone(&folder).unwrap());
-        // What a process leaves that was killed.
+        // The file of a killed process.
         fs::write(folder.join(LOCK), "process 1 on a machine since then\n\n").unwrap();
         drop(FolderLock::alone(&folder).unwrap());
         fs::write(folder.join(LOCK), "process 1 on a machine since then\nb\n").unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn several_hold_a_folder_for_the_same_purpose_alone() {
+    fn several_processes_hold_a_folder_only_for_the_same_purpose() {
         let folder = tempfile::tempdir().unwrap();
         let (one, two) =
             (FolderLock::shared(folder.path(), "a"), FolderLock::shared(folder.path(), "a"));
@@ -214,9 +214,9 @@ mod tests {
         FolderLock::shared(folder.path(), "b").unwrap();
     }
 
-    /// Holders come and go as fast as they can: there is never more than one.
+    /// Holders lock and release as fast as they can.
     #[test]
-    fn of_many_that_try_one_has_it_at_a_time() {
+    fn of_many_threads_one_holds_the_folder_at_a_time() {
         use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
         let folder = tempfile::tempdir().unwrap();
         let (holders, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! A plan as text.
+//! Memory estimates as text.
 
 use indicatif::HumanCount;
 use model_core::UNetConfig;
@@ -8,13 +8,13 @@ use model_core::network::memory_estimate::{
 };
 use model_core::texts::bytes;
 
-/// Multiply-adds, for tables.
+/// Formats a number of multiply-adds for tables.
 pub fn work(count: u64) -> String {
     let giga = count as f64 / 1e9;
     if giga >= 1000.0 { format!("{:.3} T", giga / 1e3) } else { format!("{giga:.2} G") }
 }
 
-/// The network and its step in short.
+/// Returns the summary of a network and its step.
 pub fn head(
     name: &str,
     config: &UNetConfig,
@@ -56,7 +56,7 @@ pub fn head(
         storing everything; checkpointed: the same, storing every √n-th of n layers.\n"
 }
 
-/// Level by level: the network, then the step.
+/// Returns the tables by level: of the network, then of the step.
 pub fn levels(plan: &MemoryEstimate) -> String {
     let total = |text: &str| format!("{text:>5}");
     let mut text = format!(
@@ -122,10 +122,10 @@ pub fn levels(plan: &MemoryEstimate) -> String {
     text + &format!("\n{}{}\n", total("total"), row(&all).concat())
 }
 
-/// What a column shows of a level.
+/// The text of a column for a level.
 type Column = fn(&LevelModeEstimate) -> String;
 
-/// What would fit.
+/// Returns the table of the largest networks that fit.
 pub fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
     let mut text = format!(
         "Within {budget}, the optimizer's state included, a variational branch left out (depth and\n\

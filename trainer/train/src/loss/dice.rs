@@ -2,11 +2,11 @@
 
 use model_core::kernels::loss::VoxelSums;
 
-/// Added to both sides of the Dice fraction (code of Brügger et al. 2019), so that an absent region
-/// is learned too.
+/// The smoothing of numerator and denominator of Dice (code of Brügger et al. 2019), so that an absent
+/// region has a gradient.
 const SMOOTHING: f64 = 1.0;
 
-/// One output's sums over voxels.
+/// The sums of one output over voxels.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sums {
     /// Probability where the reference is.
@@ -18,8 +18,8 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Counts a voxel: its probability, whether that decides for the output, and whether the
-    /// reference is there.
+    /// Counts a voxel: its probability, whether the output is decided for, and whether the reference
+    /// is there.
     pub(super) fn count(&mut self, probability: f32, decided: bool, there: bool) {
         self.predicted += f64::from(probability);
         self.decided += u64::from(decided);
@@ -39,8 +39,8 @@ impl Sums {
         self.decided += other.decided;
     }
 
-    /// From sums that a device found.
-    pub(super) fn found(sums: &VoxelSums) -> Sums {
+    /// Converts the sums of a GPU's kernels.
+    pub(super) fn from_device(sums: &VoxelSums) -> Sums {
         Sums {
             overlap: sums.overlap,
             predicted: sums.predicted,
@@ -50,16 +50,16 @@ impl Sums {
         }
     }
 
-    /// As plain numbers, which add up like the sums; counts of voxels are exact up to 2^53.
+    /// Returns the sums as plain numbers that can be added; counts are exact up to 2^53.
     pub(super) fn numbers(&self) -> [f64; Sums::LEN] {
         let Sums { overlap, predicted, reference, decided_overlap, decided } = *self;
         [overlap, predicted, reference, decided_overlap as f64, decided as f64]
     }
 
-    /// How many numbers these are.
+    /// The number of sums.
     pub(super) const LEN: usize = 5;
 
-    /// From [`Sums::numbers`].
+    /// Converts the numbers of [`Sums::numbers`] back.
     pub(super) fn of(numbers: &[f64]) -> Sums {
         let [overlap, predicted, reference, decided_overlap, decided] =
             numbers.try_into().expect("as many numbers as sums");
@@ -67,21 +67,21 @@ impl Sums {
         Sums { overlap, predicted, reference, decided_overlap, decided }
     }
 
-    /// Soft Dice: 2 Σ p t / (Σ p + Σ t), smoothed.
+    /// Returns soft Dice: 2 Σ p t / (Σ p + Σ t), smoothed.
     pub(super) fn dice(&self) -> f64 {
         (2.0 * self.overlap + SMOOTHING) / (self.predicted + self.reference + SMOOTHING)
     }
 
-    /// The derivatives of `weight · (1 − dice)` by a probability: anywhere, and what is added to
-    /// it where the reference is.
+    /// Returns the derivative of `weight · (1 − dice)` by a probability, and its addition where the
+    /// reference is.
     pub(super) fn slopes(&self, weight: f64) -> (f32, f32) {
         let total = self.predicted + self.reference + SMOOTHING;
         ((weight * self.dice() / total) as f32, (-weight * 2.0 / total) as f32)
     }
 }
 
-/// Dice of the decided voxels, averaged over the outputs that are decided for or in the reference
-/// anywhere; 1 where none is.
+/// Returns Dice of the decided voxels, averaged over the outputs that are decided for or in the
+/// reference anywhere; 1 if there is no such output.
 pub(super) fn decided_dice(sums: &[Sums]) -> f64 {
     let dice: Vec<f64> = sums
         .iter()

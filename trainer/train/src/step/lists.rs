@@ -1,4 +1,4 @@
-//! A module's gradients, moved, added and scaled in the lists that hold them.
+//! Moves, adds and scales the gradients of a module.
 
 use burn::module::{ModuleVisitor, Param};
 use burn::optim::GradientsParams;
