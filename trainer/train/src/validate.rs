@@ -22,19 +22,29 @@ pub struct Validation {
     pub dice: Vec<Vec<f64>>,
 }
 
-/// Measures a network on the cases with these `numbers`; `None` if `stop` was set on the way.
+/// Cases to measure, by number, and their task.
+#[derive(Clone, Copy)]
+pub struct CaseSet<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// The preprocessed cases of the data set.
+    pub cases: &'a Cases,
+    /// The numbers of the cases to measure.
+    pub numbers: &'a [usize],
+}
+
+/// Measures a network on some cases; `None` if `stop` was set on the way.
 ///
 /// # Errors
 /// Errors if a case can no longer be read.
 pub fn validate(
     network: &UNet3d,
-    task: &Task,
-    cases: &Cases,
-    numbers: &[usize],
+    set: CaseSet,
     device: &Device,
     stop: &AtomicBool,
     mut progress: impl FnMut(usize),
 ) -> Result<Option<Validation>> {
+    let CaseSet { task, cases, numbers } = set;
     let mut by_region = vec![Vec::new(); task.regions.len()];
     for (done, &number) in numbers.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {

@@ -5,14 +5,12 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
 use burn::tensor::Device;
-use model_core::Task;
 use model_core::nets::UNet3d;
 
 use super::Reducer;
-use crate::validate::{self, Validation};
-use trainer_data::cases::Cases;
+use crate::validate::{self, CaseSet, Validation};
 
-/// Measures a network on the cases of these numbers. Returns the same validation on all ranks, or
+/// Measures a network on some cases. Returns the same validation on all ranks, or
 /// `None` if a rank was asked to stop.
 ///
 /// # Errors
@@ -20,16 +18,16 @@ use trainer_data::cases::Cases;
 pub(crate) fn validate(
     reducer: &dyn Reducer,
     network: &UNet3d,
-    task: &Task,
-    cases: &Cases,
-    measured: &[usize],
+    set: CaseSet,
     device: &Device,
     stop: &AtomicBool,
     progress: impl FnMut(usize),
 ) -> Result<Option<Validation>> {
+    let CaseSet { task, numbers: measured, .. } = set;
     let (rank, num_ranks) = (reducer.rank(), reducer.num_ranks());
     let own: Vec<usize> = measured.iter().copied().skip(rank).step_by(num_ranks).collect();
-    let own = validate::validate(network, task, cases, &own, device, stop, progress)?;
+    let own = CaseSet { numbers: &own, ..set };
+    let own = validate::validate(network, own, device, stop, progress)?;
     // The number of ranks that were asked to stop, then each region's Dice by case: 0 for the cases
     // of other ranks.
     let count = measured.len();

@@ -15,6 +15,7 @@ use crate::loss::Loss;
 use crate::precision::network_precision;
 use crate::schedule::Schedule;
 use crate::step::Learner;
+use crate::validate::CaseSet;
 
 /// A rank other than the first.
 pub(crate) struct Worker<'a> {
@@ -70,9 +71,8 @@ impl Worker<'_> {
                 }
                 Command::Validate => {
                     let average = &learner.average;
-                    let measured = self.measured;
-                    let nothing = |_| {};
-                    validate(&*reducer, average, task, cases, measured, &plain, stop, nothing)?;
+                    let set = CaseSet { task, cases, numbers: self.measured };
+                    validate(&*reducer, average, set, &plain, stop, |_| {})?;
                 }
             }
         }

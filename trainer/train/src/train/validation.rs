@@ -11,7 +11,7 @@ use super::trainer::Trainer;
 use super::{TrainSetup, measured_split};
 use crate::checkpoint::best;
 use crate::parallel::{Command, announce, validate};
-use crate::validate::Validation;
+use crate::validate::{CaseSet, Validation};
 
 impl Trainer<'_> {
     /// Validates the averaged weights, saves them if they are the best so far, and writes a
@@ -43,8 +43,8 @@ impl Trainer<'_> {
             let done = (done * reducer.num_ranks() + 1).min(count);
             self.log.set_message(format!("measuring case {done} of {count}"));
         };
-        let (average, cases) = (&self.state.learner.average, &data.cases);
-        validate(reducer, average, &run.task, cases, &data.measured, device, stop, progress)
+        let set = CaseSet { task: &run.task, cases: &data.cases, numbers: &data.measured };
+        validate(reducer, &self.state.learner.average, set, device, stop, progress)
     }
 
     fn describe(&self, validation: &Validation, is_best: bool) -> String {
