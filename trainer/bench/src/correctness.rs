@@ -9,7 +9,7 @@ use model_core::network::layers::{Parameter, parameters};
 use model_core::{BackwardMode, UNetConfig, Weights};
 use serde::Serialize;
 
-use crate::DeviceArgs;
+use crate::arguments::DeviceArgs;
 use crate::gradients::{LogitsAndGradients, forward_backward, relative_error, worst_gradient};
 use crate::kernel_pass::{KernelPass, Operands, kernel_passes};
 use trainer_run::DISCLAIMER;

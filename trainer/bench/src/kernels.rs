@@ -6,9 +6,10 @@ use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::arguments::{DeviceArgs, check_libtorch};
 use crate::kernel_pass::{KernelPass, Operands, Operation, float_bytes, kernel_passes};
+use crate::stock;
 use crate::stopwatch::{median_secs, secs, wait};
-use crate::{DeviceArgs, check_libtorch, stock};
 use trainer_run::config::Float;
 use trainer_run::{DISCLAIMER, progress};
 use trainer_train::device::{self, DeviceId};

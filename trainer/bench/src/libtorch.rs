@@ -6,6 +6,7 @@
 //! <https://github.com/RobinBruegger/RevTorch>): sequences run without a graph and keep only their
 //! output, and the backward pass inverts them block by block.
 
+mod graph_ends;
 pub mod kernels;
 mod layers;
 mod network;

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::Serialize;
 
-use crate::trainee::{Library, TraineeSettings};
-use crate::{DeviceArgs, check_libtorch, check_num_values};
+use crate::arguments::{DeviceArgs, check_libtorch, check_num_values};
+use crate::library::Library;
+use crate::trainee::TraineeSettings;
 use trainer_data::cases::Cases;
 use trainer_data::data_set::DataSet;
 use trainer_data::patches::{batches, num_workers};

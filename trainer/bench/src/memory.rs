@@ -9,10 +9,10 @@ use model_core::nets::{Precision, UNet3d, backward};
 use model_core::network::memory_estimate::{Settings, can_rewind, estimate};
 use serde::{Deserialize, Serialize};
 
+use crate::arguments::{DeviceArgs, check_num_values};
 use crate::child_process::Measurement;
 use crate::counting_allocator::{held_bytes, take_peak_bytes};
 use crate::stopwatch::wait;
-use crate::{DeviceArgs, check_num_values};
 use model_core::texts::bytes;
 use trainer_run::config::describe;
 use trainer_run::{DISCLAIMER, progress};

@@ -8,8 +8,8 @@ use model_core::nets::Precision;
 use model_core::network::memory_estimate::can_rewind;
 use model_core::{Task, UNetConfig, Weights};
 
+use crate::arguments::{DeviceArgs, check_num_values};
 use crate::gradients::{forward_backward, relative_error};
-use crate::{DeviceArgs, check_num_values};
 use trainer_data::patches::Batch;
 use trainer_run::config::{Float, LossKind, precision};
 use trainer_run::rng::{RngStream, generator, normal};

@@ -11,11 +11,12 @@ use model_core::UNetConfig;
 use model_core::kernels::profiler::OpKind;
 use model_core::network::memory_estimate::can_rewind;
 
+use crate::arguments::{DeviceArgs, check_libtorch, check_num_values};
 use crate::child_process::Measurement;
+use crate::library::Library;
 use crate::op_clock::seconds_by_kind;
 use crate::process_memory::PeakMemory;
-use crate::trainee::{Library, TraineeSettings};
-use crate::{DeviceArgs, check_libtorch, check_num_values};
+use crate::trainee::TraineeSettings;
 use trainer_run::config::describe;
 use trainer_run::{DISCLAIMER, progress};
 use trainer_train::estimate::{Chosen, NetworkArgs};

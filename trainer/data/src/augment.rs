@@ -14,6 +14,7 @@ mod elastic;
 mod gain_shift;
 mod gamma;
 mod noise;
+mod random;
 
 pub use bias::BiasField;
 pub use control_grid::{ControlGrid, FieldRows};
@@ -115,16 +116,6 @@ impl IntensityChange {
             noise.apply(channel, inside);
         }
     }
-}
-
-/// Draws whether an augmentation is applied. One whose amount is 0 never is, and draws nothing.
-fn bernoulli(random: &mut impl Rng, amount: f64, fraction: f64) -> bool {
-    amount > 0.0 && random.random_bool(fraction)
-}
-
-/// Draws a number from −1 to 1.
-fn signed(random: &mut impl Rng) -> f64 {
-    2.0 * random.random::<f64>() - 1.0
 }
 
 /// Returns the lowest and the highest intensity inside, or `None` if no voxel is inside.

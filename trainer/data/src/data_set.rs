@@ -4,11 +4,14 @@
 
 mod brats;
 pub mod by_file_name;
+mod case_files;
 mod check;
 mod dataset_json;
+mod definition;
 mod equal_images;
 mod fault;
 mod iseg;
+mod layout;
 pub mod listing;
 mod nnunet;
 mod patients;
@@ -17,18 +20,20 @@ mod scan_bytes;
 mod statistics;
 mod table;
 mod task;
+mod task_source;
 mod unused_files;
 mod warnings;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
-use model_core::{Case, DEFAULT_TOLERANCE_VOXELS, Error, Task, Volume};
-use sha2::{Digest, Sha256};
+use model_core::Task;
 
+pub use case_files::{CaseFiles, LoadedCase};
 pub use check::{CaseReport, CheckedCase, Warning};
+pub use definition::DataSet;
 pub use fault::{Fault, list as list_faults};
+pub use layout::Layout;
 pub use patients::Patients;
 pub use scan_bytes::ScanBytes;
 pub use statistics::IntensityStats;
@@ -36,121 +41,10 @@ pub use task::{is_name as is_task_name, resolve as resolve_task};
 pub use unused_files::UnusedFiles;
 pub use warnings::WarningCounts;
 
+use task_source::TaskSource;
 use trainer_run::reporter::Reporter;
 
-/// A data set: its task, and the files of each case.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DataSet {
-    /// The data set's name.
-    pub name: String,
-    /// The data set's license, if it states one.
-    pub license: Option<String>,
-    /// The channels, labels and regions.
-    pub task: Task,
-    /// The layout of the files.
-    pub layout: Layout,
-    /// The cases with labels.
-    pub cases: Vec<CaseFiles>,
-    /// The cases without labels.
-    pub unlabeled: Vec<CaseFiles>,
-    /// Faults of further cases, found while the files were listed.
-    pub faults: Vec<Fault>,
-    /// Notes for the user.
-    pub notes: Vec<String>,
-    /// The patient of each case, by the case's name, as far as the data set states it.
-    pub patients: BTreeMap<String, String>,
-    /// Files beside the cases that are not used.
-    pub unused_files: UnusedFiles,
-    /// The largest distance between the files of one case, in voxels.
-    pub tolerance_voxels: f64,
-}
-
-/// A case read from its files.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LoadedCase {
-    /// The case. All its files are in the axis order of the first.
-    pub case: Case,
-    /// SHA-256 over its files.
-    pub digest: [u8; 32],
-    /// Warnings about the files, each with its file.
-    pub warnings: Vec<(String, PathBuf)>,
-}
-
-/// The files of a case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaseFiles {
-    /// The case's name, unique in the data set.
-    pub name: String,
-    /// One file with all channels, or one file a channel in the task's order. A `.hdr`/`.img` pair
-    /// is named by its header.
-    pub images: Vec<PathBuf>,
-    /// The label map, if the labels are known.
-    pub label: Option<PathBuf>,
-}
-
-/// The layout of a data set's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// A `dataset.json` that lists images and labels.
-    Decathlon,
-    /// A `dataset.json` that lists `CASE.nii.gz` for the files `CASE_0000.nii.gz`, one a channel.
-    NnunetV1,
-    /// A `dataset.json` without a list. The names of the files tell the cases.
-    NnunetV2,
-    /// `ID_t1ce.nii.gz` and similar names, as until 2022.
-    BratsUntil2022,
-    /// `ID-t1c.nii.gz` and similar names, as since 2023.
-    BratsSince2023,
-    /// `subject-N-T1.hdr` and similar names.
-    Iseg,
-    /// A CSV with a row for each case.
-    Table,
-}
-
-impl Layout {
-    /// Returns the layout's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Layout::Decathlon => "Medical Segmentation Decathlon",
-            Layout::NnunetV1 => "nnU-Net raw (version 1)",
-            Layout::NnunetV2 => "nnU-Net raw (version 2)",
-            Layout::BratsUntil2022 => "BraTS, files named as until 2022",
-            Layout::BratsSince2023 => "BraTS, files named as since 2023",
-            Layout::Iseg => "iSeg",
-            Layout::Table => "CSV of paths",
-        }
-    }
-}
-
-/// The source of a data set's task.
-enum TaskSource {
-    /// No task was given: the data set must state it.
-    Unnamed,
-    /// The user named a task: a data set that states a task must agree with it.
-    Named(Task),
-    /// The task of a model: used if the data set states none. A data set that states a task must
-    /// have the model's channels.
-    Model(Task),
-}
-
 impl DataSet {
-    /// Creates a data set from a list of cases.
-    pub fn new(name: &str, task: Task, cases: Vec<CaseFiles>) -> DataSet {
-        DataSet {
-            name: name.to_string(),
-            license: None,
-            task,
-            layout: Layout::Table,
-            cases,
-            unlabeled: Vec::new(),
-            faults: Vec::new(),
-            notes: Vec::new(),
-            patients: BTreeMap::new(),
-            unused_files: UnusedFiles::default(),
-            tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
-        }
-    }
-
     /// Lists the cases of a folder or a CSV.
     ///
     /// `task` names the task as `--task` does. A BraTS folder and a CSV need it, because they do
@@ -260,7 +154,7 @@ fn open(path: &Path, task_source: TaskSource, reporter: &dyn Reporter) -> Result
         }
     };
     data_set.faults.extend(fault::remove_bad_names(&mut data_set.cases, &mut data_set.unlabeled));
-    data_set.faults.extend(fault::no_cases(&data_set, path));
+    data_set.faults.extend(no_cases(&data_set, path));
     Ok(data_set)
 }
 
@@ -290,59 +184,13 @@ fn open_by_names(
     )
 }
 
-impl CaseFiles {
-    /// Returns every file of the case, the labels last. A pair is two files.
-    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
-        // Reading reports a missing file of a pair.
-        let files = |file: &PathBuf| scan_bytes::files_of(file).unwrap_or(vec![file.clone()]);
-        self.images.iter().chain(&self.label).flat_map(files)
+/// Returns a fault if a data set has neither cases nor faults.
+fn no_cases(data_set: &DataSet, path: &Path) -> Option<Fault> {
+    let is_empty = data_set.cases.is_empty() && data_set.unlabeled.is_empty();
+    if !is_empty || !data_set.faults.is_empty() {
+        return None;
     }
-
-    /// Reads the case. Its files may lie up to `tolerance_voxels` apart and may have different axis
-    /// orders.
-    ///
-    /// # Errors
-    /// Errors with the file that is bad, or with the case if its files together do not fit the
-    /// task.
-    pub fn read(&self, task: &Task, tolerance_voxels: f64) -> Result<LoadedCase> {
-        let mut digest = Sha256::new();
-        let mut channels: Vec<Volume> = Vec::new();
-        let mut warnings = Vec::new();
-        // The file that a wrong number of channels is reported for. With several files of one
-        // channel each, no single file is at fault.
-        let mut file_at_fault = self.images.first().filter(|_| self.images.len() == 1);
-        for image in &self.images {
-            let about = |error: Error| error.in_file(image.display().to_string());
-            let bytes = ScanBytes::read(image)?;
-            bytes.update_digest(&mut digest);
-            let reader = bytes.open().map_err(about)?;
-            let grid = channels.first().map_or(reader.grid(), |first| first.grid()).clone();
-            let (scan, found) = reader.scan_on(&grid, tolerance_voxels).map_err(about)?;
-            if scan.volumes.len() > 1 {
-                file_at_fault = Some(image);
-            }
-            channels.extend(scan.volumes);
-            warnings.extend(found.into_iter().map(|text| (text, image.clone())));
-        }
-        let labels = match &self.label {
-            None => None,
-            Some(file) => {
-                let about = |error: Error| error.in_file(file.display().to_string());
-                let bytes = ScanBytes::read(file)?;
-                bytes.update_digest(&mut digest);
-                let reader = bytes.open().map_err(about)?;
-                let grid = channels.first().map_or(reader.grid(), |first| first.grid()).clone();
-                let (map, found) = reader.labels_on(&grid, tolerance_voxels).map_err(about)?;
-                task.check_codes(map.labels()).map_err(about)?;
-                warnings.extend(found.into_iter().map(|text| (text, file.clone())));
-                Some(map)
-            }
-        };
-        let case = Case::new(self.name.clone(), channels, labels, task);
-        let case = case.map_err(|error| match file_at_fault {
-            Some(image) => error.in_file(image.display().to_string()),
-            None => error,
-        })?;
-        Ok(LoadedCase { case, digest: digest.finalize().into(), warnings })
-    }
+    let mut message = "expected at least one case, found none".to_string();
+    data_set.unused_files.lines().iter().for_each(|line| message += &format!("; {line}"));
+    Some(Fault::of_data_set(message, Some(path.to_path_buf())))
 }

@@ -6,23 +6,26 @@ use anyhow::{Context, Result, ensure};
 use model_core::metrics::{
     self, LesionScores, Scores, Settings, Summary, Surface, lesion_scores, missing_lesions, score,
 };
-use model_core::{DEFAULT_TOLERANCE_VOXELS, EmptyRule, Grid, LabelMap, Region, Task};
-use rayon::prelude::*;
+use model_core::{EmptyRule, Region};
 
 use trainer_data::data_set::{ScanBytes, WarningCounts};
 use trainer_run::budget::Budget;
 use trainer_run::files::outputs::{self, Output};
 use trainer_run::reporter::Reporter;
 
+mod label_files;
 mod measure;
+mod options;
 mod pairs;
 mod report;
 mod tables;
 mod task;
 
 pub use measure::{LESION_MEASURES, Measure, REGION_MEASURES};
+pub use options::{Missing, Options};
 pub use task::find_task;
 
+use label_files::{for_all_pairs, read_labels};
 use pairs::CasePair;
 
 /// The largest memory of the cases that are scored at once. A larger case is scored alone.
@@ -31,45 +34,6 @@ const MAX_BYTES_AT_ONCE: u64 = 4 << 30;
 /// The memory for scoring a voxel, at most: two label maps, two masks, squared distances, a dilated
 /// mask, and components and surfaces. A ragged region has nearly as many of these as voxels.
 const BYTES_PER_VOXEL: u64 = 64;
-
-/// The settings of an evaluation.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The labels and regions. Without a task, each label that is found is a region.
-    pub task: Option<Task>,
-    /// The rule for empty regions, the kind of surface and its tolerance.
-    pub settings: Settings,
-    /// Whether each lesion is also scored by itself.
-    pub lesion_wise: bool,
-    /// The treatment of references without a prediction.
-    pub missing: Missing,
-    /// The largest distance between a prediction and its reference, in voxels.
-    pub tolerance_voxels: f64,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            task: None,
-            settings: Settings::default(),
-            lesion_wise: false,
-            missing: Missing::default(),
-            tolerance_voxels: DEFAULT_TOLERANCE_VOXELS,
-        }
-    }
-}
-
-/// The treatment of references without a prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum Missing {
-    /// An error that lists the references.
-    #[default]
-    Refuse,
-    /// The worst scores of the rule for empty regions, even if the reference is empty.
-    Worst,
-    /// Not scored. The report lists them.
-    Skip,
-}
 
 /// The scores of all regions and cases.
 #[derive(Debug, Clone)]
@@ -151,35 +115,6 @@ pub fn evaluate(
     Ok(Evaluation { task, regions, rule, tolerance_mm, surface, cases, skipped, warnings })
 }
 
-/// Calls `process` for every pair, in parallel.
-///
-/// # Errors
-/// Errors with a list of all pairs for which `process` failed.
-fn for_all_pairs<T: Send>(
-    task: &str,
-    pairs: &[CasePair],
-    reporter: &dyn Reporter,
-    process: impl Fn(&CasePair) -> Result<T> + Sync,
-) -> Result<Vec<T>> {
-    let progress = reporter.start_task(task, Some(pairs.len() as u64));
-    let process = |pair: &CasePair| {
-        let result = process(pair);
-        progress.advance();
-        result
-    };
-    let results: Vec<Result<T>> = pairs.par_iter().map(process).collect();
-    let failed = results.iter().filter_map(|result| result.as_ref().err());
-    let failed: Vec<String> = failed.map(|error| format!("  {error:#}")).collect();
-    ensure!(
-        failed.is_empty(),
-        "{} of {} cases cannot be compared:\n{}",
-        failed.len(),
-        pairs.len(),
-        failed.join("\n")
-    );
-    results.into_iter().collect()
-}
-
 /// Scores cases one by one.
 struct CaseScorer<'a> {
     regions: &'a [Region],
@@ -220,30 +155,6 @@ impl CaseScorer<'_> {
             lesions: lesion_wise.then(|| lesions.collect()),
         })
     }
-}
-
-/// Converts an error to a message that ends with the file. The error is no source of the message,
-/// because it would be printed again.
-fn in_file(file: &Path) -> impl Fn(model_core::Error) -> anyhow::Error {
-    move |error| anyhow::Error::msg(error.in_file(file.display().to_string()).to_string())
-}
-
-/// Reads a label map, on `grid` if it is given. Errors if the task does not name a label's code.
-fn read_labels(
-    file: &Path,
-    grid: Option<&Grid>,
-    options: &Options,
-    warnings: &WarningCounts,
-) -> Result<LabelMap> {
-    let bytes = ScanBytes::read(file)?;
-    let reader = bytes.open().map_err(in_file(file))?;
-    let grid = grid.unwrap_or(reader.grid()).clone();
-    let (map, found) = reader.labels_on(&grid, options.tolerance_voxels).map_err(in_file(file))?;
-    found.iter().for_each(|text| warnings.add(text, file));
-    if let Some(task) = &options.task {
-        task.check_codes(map.labels()).map_err(in_file(file))?;
-    }
-    Ok(map)
 }
 
 impl Evaluation {

@@ -5,8 +5,9 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use model_core::{Region, Task};
 
+use super::label_files::{for_all_pairs, read_labels};
+use super::options::Options;
 use super::pairs::CasePair;
-use super::{Options, for_all_pairs, read_labels};
 use trainer_data::data_set::{ScanBytes, WarningCounts, resolve_task};
 use trainer_run::budget::Budget;
 use trainer_run::reporter::Reporter;

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use model_core::{Bundle, Card};
 use prost::Message;
 
+pub use crate::storage::Storage;
+
 use crate::onnx::proto::TensorProto;
 use crate::onnx::{self, OnnxOptions};
 use trainer_run::files::outputs::{self, Output, TENSOR_MARK};
@@ -112,15 +114,6 @@ fn check_destination(option: &str, out: &Path) -> Result<()> {
         out.display()
     );
     Ok(())
-}
-
-/// The number type of stored weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Storage {
-    /// The trained weights in f32.
-    F32,
-    /// Weights that are rounded to f16, in half the size. The network still computes in f32.
-    F16,
 }
 
 /// Formats a bundle's card for printing, with a tab between name and value.

@@ -8,9 +8,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::bundle::Storage;
+pub use options::{Norms, OnnxOptions};
+
 use graph::{Graph, SizeRule};
-pub use norm::Norms;
+use options::MAX_BYTES;
 use proto::{
     DimensionProto, FLOAT, GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
@@ -21,6 +22,7 @@ use trainer_train::model;
 mod graph;
 mod norm;
 mod ops;
+mod options;
 pub mod proto;
 mod values;
 
@@ -28,26 +30,8 @@ mod values;
 const OPSET: i64 = 21;
 /// The version of the file format that came with the operator set.
 const IR_VERSION: i64 = 10;
-/// The largest file. Protocol buffers store a message's size as an i32.
-const MAX_BYTES: u64 = i32::MAX as u64;
 /// The names of the network's input and output.
 const TENSOR_NAMES: [&str; 2] = ["image", "logits"];
-
-/// Options of an ONNX file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OnnxOptions {
-    /// The number type of the weights.
-    pub storage: Storage,
-    /// The nodes of group norms.
-    pub norms: Norms,
-}
-
-impl Default for OnnxOptions {
-    /// Returns the most precise options.
-    fn default() -> OnnxOptions {
-        OnnxOptions { storage: Storage::F32, norms: Norms::Means }
-    }
-}
 
 /// Returns the bytes of an `.onnx` file. Batch and size are open. The runtime refuses a size that
 /// does not fit the file's property `size`, at the first `Reshape`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use model_core::{ScanContent, ScanName, Task, takes_any_contrast};
 
-use super::inputs::{Inputs, num_channels, scan_name};
+use super::scans::{Inputs, num_channels, scan_name};
 use trainer_data::data_set::by_file_name::{self, CaseGroup};
 use trainer_data::data_set::listing::file_name;
 use trainer_data::data_set::{CaseFiles, UnusedFiles};

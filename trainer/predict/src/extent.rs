@@ -8,8 +8,8 @@ use model_core::texts::bytes as format_bytes;
 use model_core::{Bundle, Placement};
 use serde::{Deserialize, Serialize};
 
+use super::plan_summary::{F16_NOTE, PlanSummary};
 use super::settings::{Mode, Settings};
-use super::wgsl::{F16_NOTE, PlanSummary};
 
 /// The note on every result that was made in tiles.
 pub const TILES_NOTE: &str = "Tiles are another function than the full volume: the network's norms \

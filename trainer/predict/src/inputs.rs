@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use model_core::{ScanContent, ScanName, Task, scan_stem, takes_any_contrast};
+use model_core::{ScanContent, ScanName, Task, takes_any_contrast};
+
+pub use super::scans::Inputs;
 
 use super::channels::sort;
 use super::members;
+use super::scans::{num_channels, scan_name};
 use trainer_data::data_set::listing::{self, file_name};
-use trainer_data::data_set::{CaseFiles, DataSet, ScanBytes, UnusedFiles};
+use trainer_data::data_set::{CaseFiles, DataSet};
 use trainer_run::reporter::Reporter;
 use trainer_run::run_folder::Run;
 
@@ -23,19 +26,6 @@ pub enum Split {
     Training,
     /// Cases that no run trained on.
     HeldOut,
-}
-
-/// The scans to segment, and the files that cannot be used.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Inputs {
-    /// The files of each scan. Names are unique.
-    pub cases: Vec<CaseFiles>,
-    /// Faults of other scans, with their files.
-    pub faults: Vec<String>,
-    /// Files beside the scans that are not segmented.
-    pub unused_files: UnusedFiles,
-    /// Notes for the user.
-    pub notes: Vec<String>,
 }
 
 /// Finds scans: in the folder of a data set, in folders of scans, or in files. `models` are the
@@ -298,17 +288,4 @@ fn in_channel_order(given: &[PathBuf], names: &[ScanName], task: &Task) -> Resul
         );
     }
     Ok(given.to_vec())
-}
-
-/// Returns the number of channels in a file.
-pub(super) fn num_channels(file: &Path) -> Result<usize> {
-    let bytes = ScanBytes::read(file)?;
-    let read = bytes.open().map(|reader| reader.num_channels());
-    Ok(read.map_err(|error| error.in_file(file.display().to_string()))?)
-}
-
-/// Returns a scan's name without its folder and extension.
-pub(super) fn scan_name(scan: &Path) -> String {
-    let name = file_name(scan);
-    scan_stem(&name).unwrap_or(&name).to_string()
 }

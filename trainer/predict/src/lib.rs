@@ -10,13 +10,16 @@ mod channels;
 pub mod extent;
 pub mod flips;
 pub mod inputs;
+mod made_by;
 pub mod members;
+mod plan_summary;
 mod predictor;
 pub mod profile;
 pub mod profiling;
 pub mod record;
 mod result_files;
 pub mod run;
+mod scans;
 pub mod settings;
 pub mod wgsl;
 

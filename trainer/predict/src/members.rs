@@ -9,7 +9,8 @@ use model_core::{Bundle, Input, Task, are_same_channels, check_weights};
 use serde::{Deserialize, Serialize};
 
 use super::backend::Backend;
-use super::wgsl::{PlanSummary, WgslNetwork};
+use super::plan_summary::PlanSummary;
+use super::wgsl::WgslNetwork;
 use trainer_run::{cross_validation, run_folder};
 use trainer_train::model;
 

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use model_core::{Foreground, NUM_BINS, chi_square};
 use serde::{Deserialize, Serialize};
 
+use super::made_by::MadeBy;
 use super::members::ModelId;
-use super::record::MadeBy;
 use super::settings::Ensemble;
 use trainer_run::DISCLAIMER;
 

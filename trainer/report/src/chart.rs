@@ -2,7 +2,7 @@
 //! dark mode and print sharply. Charting crates write colors and fonts into each mark, where no
 //! style can change them.
 
-use super::html::escape;
+use super::escape::escape;
 
 mod boxes;
 mod lines;

@@ -1,8 +1,8 @@
 //! The report's sections. Each is a function from the report to HTML, which returns `None` if the
 //! report lacks the section.
 
-use super::Report;
-use super::html::escape;
+use super::escape::escape;
+use super::report::Report;
 
 mod cases;
 mod curves;

@@ -17,6 +17,7 @@ mod precision;
 mod print;
 mod read;
 mod steps_or_epochs;
+mod tables;
 
 pub use augment::{AUGMENTATIONS, AugmentSettings};
 pub use group_by::{BY_CASE, check_group_by, patient_pattern};

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use model_core::{DEFAULT_TOLERANCE_VOXELS, UNetConfig};
 
-use crate::checkpoint::{Best, Checkpoint, best, needed_bytes, remove_leftovers};
+use crate::checkpoint::{Checkpoint, best, needed_bytes, remove_leftovers};
 use crate::device::{self, DeviceId};
 use crate::parallel::{Processes, RANKS, Ranks, Worker};
 use crate::schedule::Schedule;
@@ -26,12 +26,15 @@ use trainer_run::{files, progress, run_folder};
 mod finish;
 mod introduction;
 mod run_log;
+mod setup;
 mod state;
 mod trainer;
 mod validation;
 
 use finish::remove_results;
 pub use finish::{FinishedRun, MeasuredCase, OnFinish};
+pub use setup::Outcome;
+use setup::{TrainSetup, TrainingData};
 use trainer::Trainer;
 
 /// The data set of a training, and the run's folder.
@@ -74,38 +77,6 @@ impl TrainJob<'_> {
         let terminal = Terminal::default();
         DataSet::open_for_training(self.data, task, self.skip_bad, tolerance_voxels, &terminal)
     }
-}
-
-/// The cases of a run, and the numbers of those that are trained on and of those that are measured.
-#[derive(Clone)]
-struct TrainingData {
-    cases: Cases,
-    training: Vec<usize>,
-    measured: Vec<usize>,
-}
-
-/// The parts of a training that stay as they are from its first to its last step.
-struct TrainSetup<'a> {
-    run: Run,
-    /// The run's folder.
-    out: &'a Path,
-    data: TrainingData,
-    /// The main rank's device, without autodiff.
-    device: Device,
-    /// Threads that prepare the main rank's patches.
-    workers: usize,
-    on_finish: Option<OnFinish>,
-}
-
-/// The outcome of a training.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// Steps done in all.
-    pub steps: usize,
-    /// Whether the training came to its end. Otherwise it was stopped, and can be resumed.
-    pub finished: bool,
-    /// The best validation.
-    pub best: Option<Best>,
 }
 
 /// Trains a network, or resumes the run in the job's folder, until the last step, until the
@@ -227,9 +198,8 @@ fn lead(job: TrainJob, config: &TrainConfig, ranks: &Ranks, stop: &AtomicBool) -
             data: data.clone(),
             device: main_device.clone().without_autodiff(),
             workers: num_workers(config, ranks, main_device),
-            on_finish: job.on_finish,
         };
-        Trainer::new(setup, checkpoint.clone(), reducer)?.run(stop)
+        Trainer::new(setup, job.on_finish, checkpoint.clone(), reducer)?.run(stop)
     };
     let other = |reducer, device: &Device| {
         let worker = Worker {
@@ -324,9 +294,4 @@ fn num_workers(config: &TrainConfig, ranks: &Ranks, device: &Device) -> usize {
     let trains_on_cpu = DeviceId::of(device).is_cpu();
     let all = trainer_data::patches::num_workers(config.workers, trains_on_cpu);
     all.div_ceil(ranks.devices().len())
-}
-
-/// Names the side of the split that validations measure.
-fn measured_split(run: &Run) -> &'static str {
-    if run.held_out.is_empty() { "training" } else { "held-out" }
 }

@@ -8,6 +8,7 @@ use model_core::network::layers::{Backward, Segment, Step, segments};
 use model_core::{Array, BackwardMode, UNetConfig, Weights, check_weights};
 use tch::{COptimizer, Device, Kind, Tensor, no_grad};
 
+use super::graph_ends::{backward_from, leaf};
 use super::layers::{FeatureMap, Parameters, SkipStack};
 use super::rewind::rewind;
 use super::to_vec;
@@ -170,22 +171,4 @@ fn logits(sections: &[Section]) -> Tensor {
 /// nothing is recomputed.
 fn is_stored(segment: &Segment) -> bool {
     segment.backward != Backward::Rewound
-}
-
-/// Runs the backward pass of a graph from its ends and their gradients.
-///
-/// tch cannot start from a gradient. The backward pass of the dot product with it is the same, at the
-/// cost of reading both tensors once and of a copy.
-pub fn backward_from(ends: impl IntoIterator<Item = (Tensor, Tensor)>) {
-    let products = ends.into_iter().map(|(end, gradient)| {
-        let gradient = gradient.to_kind(end.kind()).reshape([-1]);
-        end.reshape([-1]).dot(&gradient)
-    });
-    let sum = products.reduce(|sum, product| sum + product);
-    sum.expect("a graph has an end").backward();
-}
-
-/// Returns the same values as the start of another graph.
-pub fn leaf(x: &Tensor) -> Tensor {
-    x.detach().set_requires_grad(true)
 }

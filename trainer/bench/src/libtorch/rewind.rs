@@ -4,8 +4,8 @@
 use model_core::network::layers::{ConvNorm, Layer, Step};
 use tch::{Tensor, no_grad, with_grad};
 
+use super::graph_ends::{backward_from, leaf};
 use super::layers::{FeatureMap, Parameters, depth_to_space, space_to_depth};
-use super::network::{backward_from, leaf};
 
 /// Returns the gradient of the layers' input, from their output and its gradient. Adds the gradients
 /// of the parameters to those present.

@@ -6,8 +6,8 @@ use std::fmt;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::library::Library;
 use crate::stopwatch::Spread;
-use crate::trainee::Library;
 
 /// A network in one library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

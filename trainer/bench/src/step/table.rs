@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::rounds::{StepBenchmark, VariantSteps};
-use crate::trainee::Library;
+use crate::library::Library;
 use model_core::texts::bytes;
 
 /// Returns times, memory, ratios, the split by kernel, and the failures.

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::{bernoulli, signed};
+use super::random::{bernoulli, signed};
 use trainer_run::config::AugmentSettings;
 
 /// Draws a matrix from offsets in the patch to offsets in the scan, in voxels. Returns `None` if

@@ -2,7 +2,8 @@
 
 use rand::Rng;
 
-use super::{ControlGrid, bernoulli, range};
+use super::random::bernoulli;
+use super::{ControlGrid, range};
 use trainer_run::config::AugmentSettings;
 
 /// Control points of the field along each axis.

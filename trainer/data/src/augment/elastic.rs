@@ -2,7 +2,8 @@
 
 use rand::Rng;
 
-use super::{ControlGrid, FieldRows, bernoulli};
+use super::random::bernoulli;
+use super::{ControlGrid, FieldRows};
 use trainer_run::config::AugmentSettings;
 
 /// Displacements on a coarse grid.

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::{bernoulli, signed};
+use super::random::{bernoulli, signed};
 use trainer_run::config::AugmentSettings;
 
 /// Multiplies intensities by `gain`, then adds `shift`.

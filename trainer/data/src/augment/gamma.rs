@@ -2,7 +2,8 @@
 
 use rand::Rng;
 
-use super::{bernoulli, range, signed};
+use super::random::{bernoulli, signed};
+use super::range;
 use trainer_run::config::AugmentSettings;
 
 /// The exponent.

@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::bernoulli;
+use super::random::bernoulli;
 use trainer_run::config::AugmentSettings;
 use trainer_run::rng::normal;
 

@@ -16,7 +16,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
-use super::PreparedCase;
+use super::prepared_case::PreparedCase;
 use trainer_run::files;
 
 /// The metadata key of the description. Its value is the CRC-32 of the JSON, a space, and the JSON.

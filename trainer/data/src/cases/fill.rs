@@ -6,8 +6,9 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
+use super::cache_format;
 use super::folder::CacheError;
-use super::{Cached, MemoryLimitTooSmall, Shared, cache_format};
+use super::shared::{Cached, MemoryLimitTooSmall, Shared};
 use trainer_run::reporter::TaskProgress;
 
 /// Finds every case in the cache, preprocessing the missing ones. Returns `None` if stopped.

@@ -12,7 +12,8 @@ use anyhow::{Context, Result, ensure};
 use model_core::{LabelMap, PreprocessConfig, Task, UNetConfig};
 use sha2::{Digest, Sha256};
 
-use super::{PreparedCase, cache_format};
+use super::cache_format;
+use super::prepared_case::PreparedCase;
 use crate::data_set::CaseFiles;
 use trainer_run::files;
 use trainer_run::files::links;

@@ -10,7 +10,8 @@ use model_core::{ScanContent, Task};
 
 use super::by_file_name::{self, CaseGroup, ListedCases};
 use super::listing::{Listing, folder_name};
-use super::{DataSet, Fault, Layout, TaskSource};
+use super::task_source::TaskSource;
+use super::{DataSet, Fault, Layout};
 
 /// The channels of every year.
 const CHANNELS: [&str; 4] = ["T1", "T1Gd", "T2", "FLAIR"];

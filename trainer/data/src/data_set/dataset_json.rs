@@ -10,7 +10,8 @@ use model_core::{Task, are_same_channels};
 
 use super::by_file_name::ListedCases;
 use super::listing::folder_name;
-use super::{CaseFiles, DataSet, Layout, TaskSource, fault, nnunet};
+use super::task_source::TaskSource;
+use super::{CaseFiles, DataSet, Layout, fault, nnunet};
 use trainer_run::files;
 
 /// The largest `dataset.json` that is read.

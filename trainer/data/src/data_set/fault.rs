@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
-use super::{CaseFiles, DataSet};
+use super::case_files::CaseFiles;
 
 /// The reason why a case or the whole data set cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -113,17 +113,6 @@ pub(super) fn remove_bad_names(
     cases.retain(&mut has_good_name);
     unlabeled.retain(&mut has_good_name);
     faults
-}
-
-/// Returns a fault if a data set has neither cases nor faults.
-pub(super) fn no_cases(data_set: &DataSet, path: &Path) -> Option<Fault> {
-    let is_empty = data_set.cases.is_empty() && data_set.unlabeled.is_empty();
-    if !is_empty || !data_set.faults.is_empty() {
-        return None;
-    }
-    let mut message = "expected at least one case, found none".to_string();
-    data_set.unused_files.lines().iter().for_each(|line| message += &format!("; {line}"));
-    Some(Fault::of_data_set(message, Some(path.to_path_buf())))
 }
 
 /// Returns a fault if the number of labeled cases differs from the number that the data set states.

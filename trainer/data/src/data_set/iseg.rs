@@ -7,7 +7,8 @@ use model_core::{Task, is_same_channel};
 
 use super::by_file_name::{self, CaseGroup, ListedCases};
 use super::listing::{Listing, folder_name};
-use super::{DataSet, Layout, TaskSource};
+use super::task_source::TaskSource;
+use super::{DataSet, Layout};
 
 /// The words at the end of the files' names.
 const WORDS: [&str; 3] = ["t1", "t2", "label"];

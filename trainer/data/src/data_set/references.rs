@@ -9,7 +9,8 @@ use model_core::task::dataset::Manifest;
 use model_core::{ScanContent, Task, strip_ending};
 
 use super::by_file_name::CaseGroup;
-use super::{Fault, TaskSource, dataset_json, fault, iseg, list_faults, listing};
+use super::task_source::TaskSource;
+use super::{Fault, dataset_json, fault, iseg, list_faults, listing};
 use trainer_run::reporter::Reporter;
 
 /// Returns the label files of a data set by case name. The path is a folder, a `dataset.json` or a

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use model_core::{Task, is_same_channel};
 
 use super::listing::{file_name, stem};
-use super::{CaseFiles, DataSet, Fault, TaskSource};
+use super::task_source::TaskSource;
+use super::{CaseFiles, DataSet, Fault};
 use trainer_run::files;
 
 /// The largest CSV that is read.

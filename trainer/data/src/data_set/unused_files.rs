@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::listing::file_name;
-
 /// Unused files and folders, by kind: their number and an example.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UnusedFiles(BTreeMap<String, (usize, PathBuf)>);
@@ -33,7 +31,7 @@ impl UnusedFiles {
 
     /// Counts a file that is not named as a scan, by its extension.
     pub fn add_other(&mut self, path: &Path) {
-        let name = file_name(path).to_lowercase();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let is_voxels = name.strip_suffix(".gz").unwrap_or(&name).ends_with(".img");
         if is_voxels && super::scan_bytes::files_of(path).is_ok() {
             return;

@@ -1,6 +1,6 @@
 //! Derives training settings from the properties of a data set.
 
-use super::Inspection;
+use super::inspection::Inspection;
 use super::numbers::{max, median, product, short};
 use crate::data_set::CaseReport;
 

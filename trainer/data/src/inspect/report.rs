@@ -2,9 +2,10 @@
 
 use model_core::Head;
 
+use super::advice;
+use super::inspection::Inspection;
 use super::numbers::{max, median, min, product, short};
 use super::table::columns;
-use super::{Inspection, advice};
 use crate::data_set::{CaseReport, IntensityStats, list_faults};
 use trainer_run::DISCLAIMER;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::Inspection;
+use super::inspection::Inspection;
 use crate::data_set::CheckedCase;
 use trainer_run::files::outputs::{self, Output};
 

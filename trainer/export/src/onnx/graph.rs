@@ -6,11 +6,10 @@ use anyhow::{Result, ensure};
 use half::f16;
 use model_core::{Array, Program, View, Weights};
 
-use super::norm::Norms;
+use super::options::{MAX_BYTES, Norms, OnnxOptions};
 use super::proto::{AttributeProto, FLOAT, FLOAT16, INT64, NodeProto, TensorProto};
 use super::values::{BufferValues, ValueChannels};
-use super::{MAX_BYTES, OnnxOptions};
-use crate::bundle::Storage;
+use crate::storage::Storage;
 
 /// A parameter with fewer numbers stays in f32: the node that widens it would be larger than the
 /// saving.

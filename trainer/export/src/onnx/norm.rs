@@ -5,18 +5,8 @@ use model_core::network::config::NORM_EPSILON;
 use model_core::{Activation, View};
 
 use super::graph::Graph;
+use super::options::Norms;
 use super::proto::{AttributeProto, TensorProto};
-
-/// The nodes of group norms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Norms {
-    /// Means along one axis after the other. They are precise for volumes of any size in every
-    /// runtime
-    Means,
-    /// The operator GroupNormalization, for runtimes with a kernel for it. Runtimes that sum a
-    /// whole volume at once in f32, such as onnxruntime, are less precise for large volumes
-    Operator,
-}
 
 impl Graph<'_> {
     /// Adds a norm from one view to another. `affine` are the names of its scale and shift.

@@ -2,7 +2,7 @@
 //! times the box's length (Tukey 1977), and a dot for each case.
 
 use super::{Scale, line, text};
-use crate::html::escape;
+use crate::escape::escape;
 
 const WIDTH: f64 = 940.0;
 const ROW_HEIGHT: f64 = 62.0;

@@ -1,7 +1,7 @@
 //! Line charts over the steps of a run.
 
 use super::{Scale, grouped, line, short, text};
-use crate::html::escape;
+use crate::escape::escape;
 
 /// Width and height in the drawing's units. The page scales the drawing.
 const SIZE: [f64; 2] = [460.0, 236.0];

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::{MISSING, dice, ml, number, region_name};
 use crate::chart::{BoxRow, boxes};
-use crate::html::escape;
+use crate::escape::escape;
 use crate::picture::png_size;
 use crate::{CaseResult, HeldOut, Picture, RegionResult, Report};
 

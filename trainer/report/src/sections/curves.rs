@@ -3,7 +3,7 @@
 use super::{MISSING, case_kind};
 use crate::Report;
 use crate::chart::{LineChart, Series};
-use crate::html::escape;
+use crate::escape::escape;
 use trainer_run::metrics::{Chart, Curve, Metric, YAxis};
 use trainer_run::metrics_log::mean;
 

@@ -4,7 +4,7 @@ use model_core::metrics::Summary;
 
 use super::{MISSING, case_kind, dice, ml, number, region_name};
 use crate::chart::grouped;
-use crate::html::escape;
+use crate::escape::escape;
 use crate::{HeldOut, RegionResult, Report};
 use trainer_run::metrics_log::mean;
 

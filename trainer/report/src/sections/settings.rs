@@ -9,7 +9,7 @@ use model_core::texts::bytes;
 use super::{count, list};
 use crate::Report;
 use crate::chart::grouped;
-use crate::html::escape;
+use crate::escape::escape;
 use trainer_run::config::{Float, TrainConfig, describe};
 use trainer_run::progress::duration;
 

@@ -1,12 +1,10 @@
 //! Tables of the settings that are given in part: they change what they name, and nothing else.
 
-use model_core::network::config::NetworkSettings;
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 
-use super::TrainConfig;
-use super::read::{overlay, table_of};
+use super::tables::overlay;
 
 /// Reads a table that names only what differs from the defaults.
 ///
@@ -23,36 +21,12 @@ where
     whole.try_into().map_err(|error: toml::de::Error| de::Error::custom(error.message()))
 }
 
-/// Whether a table says something about a network but not what it is: it changes another.
-pub(super) fn is_part_of_network(settings: &Table) -> bool {
-    let network = settings.get("network").and_then(Value::as_table);
-    network.is_some_and(|network| !network.contains_key("widths"))
-}
-
-/// Writes out the preset that a part of a network changes: the table's own, else the one in force.
-pub(super) fn write_out_preset(under: &mut Table, over: &mut Table) {
-    if !is_part_of_network(over) {
-        return;
-    }
-    let preset = over.remove("preset").or_else(|| under.remove("preset"));
-    let named = preset.as_ref().and_then(Value::as_str).map(|name| NetworkSettings::preset(name));
-    match (named, preset) {
-        (Some(Ok(network)), _) => {
-            let config = TrainConfig { network: Some(network), ..TrainConfig::default() };
-            under.insert("network".into(), table_of(&config)["network"].clone());
-        }
-        // What is wrong with that name is said when the network is made.
-        (_, Some(other)) => drop(over.insert("preset".into(), other)),
-        (_, None) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use model_core::network::config::NetworkSettings;
     use model_core::{Foreground, PreprocessConfig};
 
-    use super::*;
-    use crate::config::Sources;
+    use crate::config::{Sources, TrainConfig};
 
     fn refusal(text: &str) -> String {
         format!("{:#}", TrainConfig::parse(text).unwrap_err())

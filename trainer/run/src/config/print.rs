@@ -5,7 +5,7 @@ use model_core::network::config::{BackwardMode, NetworkSettings};
 use model_core::{PreprocessConfig, TargetSize, TargetSpacing, Vae};
 use toml::{Table, Value};
 
-use super::read::table_of;
+use super::tables::table_of;
 use super::{AugmentSettings, StepsOrEpochs, TrainConfig};
 
 /// A setting or a table of settings, with its description.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use model_core::network::config::PRESETS;
 use toml::{Table, Value};
 
-use super::partial::{is_part_of_network, write_out_preset};
+use super::tables::{is_part_of_network, overlay, table_of};
 use super::{StepsOrEpochs, TrainConfig};
 use crate::{files, suggest};
 
@@ -118,13 +118,6 @@ impl TrainConfig {
     }
 }
 
-/// Settings as a table.
-pub(super) fn table_of(config: &TrainConfig) -> Table {
-    // By way of text, in which 32-bit numbers have no more digits than they need.
-    let text = toml::to_string(config).expect("settings are plain values");
-    toml::from_str(&text).expect("what was written is read back")
-}
-
 /// A recipe's settings, with its name.
 fn recipe_table(name: &str) -> Result<Table> {
     let Some((_, text)) = RECIPES.iter().find(|(known, _)| *known == name) else {
@@ -179,30 +172,6 @@ fn single_table(single: &str) -> Result<Table> {
     let quoted = format!("{key} = {}\n", Value::from(value));
     let text = if is_one_value { &plain } else { &quoted };
     toml::from_str(text).map_err(readable).with_context(|| format!("in --set {single}"))
-}
-
-/// Puts settings over others. What can only be given in one of two ways replaces the other way.
-pub(super) fn overlay(under: &mut Table, mut over: Table) {
-    write_out_preset(under, &mut over);
-    let excluded = [("preset", "network"), ("network", "preset"), ("decay", "milestones")];
-    for (given, other) in excluded {
-        if over.contains_key(given) && !over.contains_key(other) {
-            under.remove(other);
-        }
-    }
-    let names_a_preset = |value: &Value| value.get("preset").is_some();
-    for (key, value) in over {
-        match (under.get_mut(&key), value) {
-            (Some(Value::Table(under)), Value::Table(over))
-                if !names_a_preset(&Value::Table(over.clone())) =>
-            {
-                overlay(under, over);
-            }
-            (_, value) => {
-                under.insert(key, value);
-            }
-        }
-    }
 }
 
 fn differing(path: &str, a: &Table, b: &Table, found: &mut Vec<String>) {

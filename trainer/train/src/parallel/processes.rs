@@ -11,7 +11,7 @@ use trainer_data::cases::Cases;
 use trainer_run::config::TrainConfig;
 
 use super::session::{RANKS, START_TIMEOUT, Session};
-use super::{Ranks, Reducer, World, nccl};
+use super::{Reducer, World, nccl};
 use crate::checkpoint::Checkpoint;
 use crate::device;
 
@@ -63,27 +63,24 @@ impl Processes {
     pub(crate) fn reducer(&self) -> Arc<dyn Reducer> {
         self.reducer.clone()
     }
-}
 
-impl Ranks {
     /// Opens the cases. Of several processes on a machine, the first one opens them before the
     /// others, and so fills the cache.
     ///
     /// # Errors
     /// As `open`, or if another rank has ended.
-    pub(crate) fn open_cases(
+    pub(super) fn open_cases(
         &self,
         open: impl FnOnce() -> Result<Option<Cases>>,
     ) -> Result<Option<Cases>> {
-        let Ranks::Processes(processes) = self else { return open() };
         let (mut open, mut cases) = (Some(open), None);
-        for is_turn in [processes.local_rank == 0, processes.local_rank != 0] {
+        for is_turn in [self.local_rank == 0, self.local_rank != 0] {
             let mut num_stopped = [0.0];
             if let Some(open) = open.take_if(|_| is_turn) {
                 cases = open()?;
                 num_stopped[0] = f64::from(u8::from(cases.is_none()));
             }
-            processes.reducer.sum_numbers(&mut num_stopped)?;
+            self.reducer.sum_numbers(&mut num_stopped)?;
             if num_stopped[0] > 0.0 {
                 return Ok(None);
             }
@@ -95,18 +92,17 @@ impl Ranks {
     ///
     /// # Errors
     /// With the ranks that differ from rank 0, or if another rank has ended.
-    pub(crate) fn check_alike(
+    pub(super) fn check_alike(
         &self,
         config: &TrainConfig,
         cases: &Cases,
         checkpoint: &Checkpoint,
     ) -> Result<()> {
-        let Ranks::Processes(processes) = self else { return Ok(()) };
         let settings = toml::to_string(&TrainConfig { cache: None, ..config.clone() })?;
         let version = env!("CARGO_PKG_VERSION");
         let checkpoint = Sha256::digest(checkpoint.to_bytes()?);
         let text = format!("{version} {settings} {} {checkpoint:x?}", cases.fingerprint);
-        check_alike(&*processes.reducer, &text)
+        check_alike(&*self.reducer, &text)
     }
 }
 
@@ -132,6 +128,7 @@ fn check_alike(reducer: &dyn Reducer, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Ranks;
     use super::super::host::tests::on_ranks;
     use super::super::host::{Barrier, HostReducer};
     use super::super::session::tests::sessions;

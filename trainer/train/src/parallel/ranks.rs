@@ -11,7 +11,10 @@ use super::collective::BurnCollective;
 use super::failure::FirstFailure;
 use super::host::{Barrier, HostReducer};
 use super::{Processes, Reducer, SingleRank, World, nccl};
+use crate::checkpoint::Checkpoint;
 use crate::device;
+use trainer_data::cases::Cases;
+use trainer_run::config::TrainConfig;
 
 /// The ranks of a training.
 #[derive(Clone)]
@@ -69,6 +72,37 @@ impl Ranks {
         match self {
             Ranks::Threads(devices, _) => devices.len(),
             Ranks::Processes(processes) => processes.reducer.num_ranks(),
+        }
+    }
+
+    /// Opens the cases. Of several processes on a machine, the first one opens them before the
+    /// others, and so fills the cache.
+    ///
+    /// # Errors
+    /// As `open`, or if another rank has ended.
+    pub(crate) fn open_cases(
+        &self,
+        open: impl FnOnce() -> Result<Option<Cases>>,
+    ) -> Result<Option<Cases>> {
+        match self {
+            Ranks::Threads(..) => open(),
+            Ranks::Processes(processes) => processes.open_cases(open),
+        }
+    }
+
+    /// Checks that all processes start from the same settings, cases, checkpoint and version.
+    ///
+    /// # Errors
+    /// With the ranks that differ from rank 0, or if another rank has ended.
+    pub(crate) fn check_alike(
+        &self,
+        config: &TrainConfig,
+        cases: &Cases,
+        checkpoint: &Checkpoint,
+    ) -> Result<()> {
+        match self {
+            Ranks::Threads(..) => Ok(()),
+            Ranks::Processes(processes) => processes.check_alike(config, cases, checkpoint),
         }
     }
 

@@ -9,8 +9,8 @@ use model_core::{Bundle, LabelMap, postprocess};
 use trainer_data::cases::{CacheGuard, PreparedCase};
 use trainer_run::run_folder::{HELD_OUT, REPORT, Run, read_bundle};
 
-use super::TrainSetup;
 use super::run_log::RunLog;
+use super::setup::TrainSetup;
 use crate::device::DeviceId;
 use crate::{memory, model};
 

@@ -6,7 +6,7 @@ use model_core::texts;
 use trainer_run::config::{Float, describe};
 use trainer_run::run_folder::Run;
 
-use super::TrainSetup;
+use super::setup::TrainSetup;
 use crate::device::DeviceId;
 use crate::schedule::Schedule;
 

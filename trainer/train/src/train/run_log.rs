@@ -11,7 +11,7 @@ use trainer_run::metrics_log::{Clock, History, MetricsLog, Row};
 use trainer_run::progress;
 use trainer_run::run_folder::Run;
 
-use super::measured_split;
+use super::setup::measured_split;
 use super::state::TrainState;
 use crate::checkpoint::Best;
 use crate::drift::Drift;

@@ -10,11 +10,11 @@ use trainer_run::files;
 use trainer_run::metrics::{Metric, Scalars};
 use trainer_run::metrics_log::Row;
 
-use super::finish::{FinishedRun, remove_results};
+use super::finish::{FinishedRun, OnFinish, remove_results};
 use super::introduction::introduction;
 use super::run_log::RunLog;
+use super::setup::{Outcome, TrainSetup};
 use super::state::TrainState;
-use super::{Outcome, TrainSetup};
 use crate::checkpoint::{Checkpoint, best};
 use crate::drift::Drift;
 use crate::parallel::{Command, RankFailed, Reducer, announce};
@@ -27,6 +27,7 @@ pub(super) struct Trainer<'a> {
     pub(super) schedule: Schedule,
     pub(super) state: TrainState,
     pub(super) log: RunLog,
+    on_finish: Option<OnFinish>,
 }
 
 impl<'a> Trainer<'a> {
@@ -36,13 +37,14 @@ impl<'a> Trainer<'a> {
     /// Errors if the checkpoint is of another network, or the history cannot be written.
     pub(super) fn new(
         setup: TrainSetup<'a>,
+        on_finish: Option<OnFinish>,
         checkpoint: Checkpoint,
         reducer: Arc<dyn Reducer>,
     ) -> Result<Trainer<'a>> {
         let schedule = Schedule::new(&setup.run.config, setup.data.training.len());
         let state = TrainState::resume(&setup.run, checkpoint, &setup.device, reducer)?;
         let log = RunLog::open(&setup.run, setup.out, &state, schedule.steps)?;
-        Ok(Trainer { setup, schedule, state, log })
+        Ok(Trainer { setup, schedule, state, log, on_finish })
     }
 
     /// Trains until nothing is left to do, or until `stop` is set.
@@ -196,7 +198,7 @@ impl<'a> Trainer<'a> {
 
     /// Passes the best weights to the job's hook. Returns whether the hook came to its end.
     fn finish(&self, stop: &AtomicBool) -> Result<bool> {
-        match self.setup.on_finish {
+        match self.on_finish {
             Some(on_finish) => on_finish(&FinishedRun::open(&self.setup, &self.log, stop)?),
             None => Ok(true),
         }

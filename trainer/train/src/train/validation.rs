@@ -7,8 +7,8 @@ use model_core::{Bundle, Card, Provenance, Score};
 use trainer_run::files;
 use trainer_run::run_folder::BEST;
 
+use super::setup::{TrainSetup, measured_split};
 use super::trainer::Trainer;
-use super::{TrainSetup, measured_split};
 use crate::checkpoint::best;
 use crate::parallel::{Command, announce, validate};
 use crate::validate::{CaseSet, Validation};
