@@ -291,7 +291,7 @@ impl RecentSteps {
             let values = || steps.iter().filter_map(move |scalars| scalars.get(metric));
             match metric.spec().over_steps {
                 OverSteps::Mean => finite_mean(values()),
-                OverSteps::Last => values().last(),
+                OverSteps::Last => values().next_back(),
             }
         };
         Metric::ALL.into_iter().filter_map(|metric| Some((metric, value(metric)?))).collect()
