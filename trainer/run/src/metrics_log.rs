@@ -233,9 +233,8 @@ mod tests {
         Row::training(steps, scalars).at(Some(clock))
     }
 
-    /// Written by the version before the schema.
     #[test]
-    fn columns_and_numbers_are_written_as_ever() {
+    fn columns_and_numbers_keep_their_order_and_format() {
         let run = tempfile::tempdir().unwrap();
         let regions = ["core".to_string(), "whole".to_string()];
         let mut log = MetricsLog::open(run.path(), &regions, 0, false).unwrap();
