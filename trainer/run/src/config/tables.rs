@@ -48,7 +48,7 @@ fn write_out_preset(under: &mut Table, over: &mut Table) {
         return;
     }
     let preset = over.remove("preset").or_else(|| under.remove("preset"));
-    let named = preset.as_ref().and_then(Value::as_str).map(|name| NetworkSettings::preset(name));
+    let named = preset.as_ref().and_then(Value::as_str).map(NetworkSettings::preset);
     match (named, preset) {
         (Some(Ok(network)), _) => {
             let config = TrainConfig { network: Some(network), ..TrainConfig::default() };
