@@ -11,7 +11,6 @@ use tch::{COptimizer, Device, Kind, Tensor, no_grad};
 use super::graph_ends::{backward_from, leaf};
 use super::layers::{FeatureMap, Parameters, SkipStack};
 use super::rewind::rewind;
-use super::to_vec;
 
 /// A network with its parameters on a device.
 pub struct Network {
@@ -133,7 +132,7 @@ impl Network {
             let shape: Vec<usize> = parameter.size().iter().map(|&n| n as usize).collect();
             let gradient = parameter.grad();
             let values = match gradient.defined() {
-                true => to_vec(&gradient),
+                true => super::to_vec(&gradient),
                 false => vec![0.0; shape.iter().product()],
             };
             (name.clone(), Array { shape, values })
