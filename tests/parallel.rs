@@ -1,5 +1,5 @@
-//! Several ranks are one device with the sum of their patches: the same gradient, the same weights on
-//! each, one end for all of them, and a run that goes on with any number of them.
+//! Several ranks compute as one device with all patches: with the same gradient, the same weights on
+//! each rank and a common end. A run can be resumed with any number of ranks.
 
 use std::fs;
 use std::path::Path;
@@ -25,12 +25,12 @@ use trainer_train::train::{OnFinish, Outcome, TrainJob, train_on};
 
 use crate::training_to_prediction::{column, short, train};
 
-/// Ranks on the CPU.
+/// Returns ranks on the CPU.
 pub(crate) fn cpus(count: usize) -> Ranks {
     Ranks::named(None, Some(&vec!["cpu"; count].join(",")), Path::new("run")).unwrap()
 }
 
-/// A batch of noise, of which a sample's number decides everything; each is labeled unlike the others.
+/// Returns a batch of noise. The number of a sample determines its values and labels.
 fn batch(config: &TrainConfig, number: usize, share: &BatchShard) -> Batch {
     let num_voxels: usize = config.patch.iter().product();
     let samples = share.patches().map(|sample| number * config.batch + sample);
@@ -50,7 +50,7 @@ pub(crate) struct Stepped {
     pub loss_scale: LossScale,
 }
 
-/// Some steps on some ranks, in the order of the ranks; `change` may spoil a rank's batches.
+/// Runs steps on ranks, and returns the ranks in order. `change` may change a rank's batches.
 pub(crate) fn stepped(
     config: &TrainConfig,
     num_ranks: usize,
@@ -60,7 +60,7 @@ pub(crate) fn stepped(
     stepped_on(&cpus(num_ranks), config, steps, change)
 }
 
-/// The same on these ranks.
+/// Runs the steps on the given ranks.
 pub(crate) fn stepped_on(
     ranks: &Ranks,
     config: &TrainConfig,
@@ -100,7 +100,7 @@ pub(crate) fn stepped_on(
     Ok(found.into_iter().map(|(_, stepped)| stepped).collect())
 }
 
-/// After the first step Adam's first moment is the gradient, but for a factor.
+/// Returns the gradient. After the first step Adam's first moment is the gradient times a factor.
 fn assert_same_step(one: &Stepped, many: &Stepped, what: &str) {
     let largest = |values: &[f32]| values.iter().fold(0f32, |most, v| most.max(v.abs()));
     let most = one.moments[0].values().map(|values| largest(values)).fold(0.0, f32::max);
@@ -174,13 +174,13 @@ fn the_rank_and_the_case_of_a_number_that_is_none_are_named() {
             batch.values[sample * length] = f32::NAN;
         }
     };
-    // Of the second step, whose samples are 4 to 7, the second rank has 6.
+    // The second step has samples 4 to 7. The second rank has sample 6.
     let error = stepped(&config(4, 1, LossKind::DiceCe), 3, 3, spoil).err().unwrap().to_string();
     assert!(error.starts_with("rank 1 (cpu): the loss is no longer a finite number"), "{error}");
     assert!(error.contains("step 2 on patches of case 6:"), "{error}");
 }
 
-/// Lets something happen when a rank has summed the gradients of so many steps.
+/// A reducer that calls a function after a rank has summed the gradients of a number of steps.
 struct After {
     inner: Arc<dyn Reducer>,
     steps: AtomicUsize,
@@ -206,7 +206,7 @@ impl Reducer for After {
     }
 }
 
-/// Ranks on the CPU to which something happens: given the rank and the steps before this one.
+/// Returns ranks on the CPU with a function that is called with the rank and its previous steps.
 fn disturbed(
     count: usize,
     happens: impl Fn(usize, usize) -> Result<()> + Send + Sync + 'static,
@@ -257,7 +257,7 @@ fn a_rank_that_fails_ends_the_run_with_its_name_and_any_number_of_ranks_goes_on(
     let error = train_ranks(&data, &out, &panics, go_on).unwrap_err();
     assert_eq!(error.to_string(), "rank 1 (cpu): panicked: a bug");
     assert_eq!(saved_steps(&out), 4);
-    // The first rank's own failure leaves what it had written by then.
+    // A failure of the first rank leaves the files that it has written.
     let first = disturbed(2, |rank, _| if rank == 0 { bail!("no GPU") } else { Ok(()) });
     let error = train_ranks(&data, &out, &first, go_on).unwrap_err();
     assert_eq!(error.to_string(), "rank 0 (cpu): no GPU");
@@ -265,7 +265,7 @@ fn a_rank_that_fails_ends_the_run_with_its_name_and_any_number_of_ranks_goes_on(
     let outcome = train_ranks(&data, &out, &cpus(1), go_on).unwrap();
     assert!(outcome.finished && outcome.steps == 6 && saved_steps(&out) == 6);
 
-    // All in all it is the run of one device.
+    // The whole run equals that of one device.
     train(&data, &unbroken, &six_steps()).unwrap();
     for (number, most) in [(0, 0.0), (2, 2e-3), (6, 2e-2)] {
         let (broken, whole) = (column(&out, number), column(&unbroken, number));

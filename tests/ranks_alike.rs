@@ -1,5 +1,5 @@
-//! Ranks decide alike: what a step becomes whose numbers leave the range is read off sums that all of
-//! them have, so none goes where the others do not.
+//! All ranks make the same decisions: whether a step is skipped because its values overflow is
+//! decided from sums that every rank has.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use trainer_train::parallel::{Ranks, Reducer, Wrap};
 
 use crate::parallel::{Stepped, config, cpus, stepped, stepped_on};
 
-/// Keeps how many numbers each rank brought to every sum.
+/// A reducer that records the number of values that each rank adds to every sum.
 struct Kept {
     inner: Arc<dyn Reducer>,
     sums: Arc<Mutex<Vec<Vec<usize>>>>,
@@ -43,7 +43,7 @@ impl Reducer for Kept {
     }
 }
 
-/// Makes a value of one sample another.
+/// Replaces a value of one sample.
 fn spoil(case: &'static str, value: f32) -> impl Fn(&mut Batch) + Sync {
     move |batch: &mut Batch| {
         if let Some(sample) = batch.cases.iter().position(|found| found == case) {
@@ -53,8 +53,8 @@ fn spoil(case: &'static str, value: f32) -> impl Fn(&mut Batch) + Sync {
     }
 }
 
-/// NCCL does not notice that ranks are in different sums: it waits, or adds up what does not belong
-/// together. Here two groups of two ranks each share a batch, of which one has a NaN.
+/// NCCL does not notice that ranks compute different sums. It waits, or adds unrelated values.
+/// Here two groups of two ranks share a batch each, and one batch has a NaN.
 #[test]
 fn all_ranks_are_in_the_same_sum_until_the_case_is_named() {
     let config = config(2, 2, LossKind::DiceCe);
@@ -63,7 +63,7 @@ fn all_ranks_are_in_the_same_sum_until_the_case_is_named() {
     let kept = sums.clone();
     let wrap: Wrap = Arc::new(move |inner| Arc::new(Kept { inner, sums: kept.clone() }));
     let ranks = Ranks::Threads(places, Some(wrap));
-    // Of the second step: samples 4 and 5 are the first group's, 6 and 7 the second's.
+    // In the second step the first group has samples 4 and 5, the second group samples 6 and 7.
     let error = stepped_on(&ranks, &config, 3, spoil("case 6", f32::NAN)).err().unwrap();
     let error = error.to_string();
     assert!(error.starts_with("rank 2 (cpu): the loss is no longer"), "{error}");
@@ -84,13 +84,13 @@ fn in_f16(batch: usize, accumulate: usize) -> TrainConfig {
     TrainConfig { precision: Float::F16, ..config(batch, accumulate, LossKind::DiceCe) }
 }
 
-/// The steps that were skipped.
+/// Returns the numbers of the skipped steps.
 fn skipped(rank: &Stepped) -> Vec<bool> {
     rank.reports.iter().map(|report| report.skipped.is_some()).collect()
 }
 
-/// How far two ranks' weights are apart: the length of the difference over that of the change that
-/// training made, which is told from the weights before it.
+/// Returns the distance of two ranks' weights, relative to the change from the weights `before`
+/// training.
 fn apart(one: &Stepped, many: &Stepped, start: &Stepped) -> f64 {
     let length = |a: &Stepped, b: &Stepped| -> f64 {
         let arrays = a.weights[0].iter().zip(b.weights[0].values());
@@ -100,14 +100,14 @@ fn apart(one: &Stepped, many: &Stepped, start: &Stepped) -> f64 {
     length(one, many) / length(one, start)
 }
 
-/// Where ranks share a batch, its loss is no number on all of them; where each has its own, only the
-/// one that has the sample finds a gradient that is none.
+/// If ranks share a batch, its loss is NaN on all of them. If each rank has its own batch, only the
+/// rank with the changed sample finds a NaN in its gradient.
 #[test]
 fn ranks_in_f16_skip_the_steps_of_one_device_and_go_where_it_goes() {
     for (batch, accumulate, all_ranks) in [(6, 1, vec![2, 3]), (3, 2, vec![2]), (2, 3, vec![3])] {
         let config = in_f16(batch, accumulate);
         let start = stepped(&config, 1, 0, |_| ()).unwrap().remove(0);
-        // Of the third step.
+        // In the third step.
         let spoilt = || spoil("case 15", f32::MAX);
         let one = stepped(&config, 1, 6, spoilt()).unwrap().remove(0);
         assert!(skipped(&one)[2] && !skipped(&one)[5], "{:?}", skipped(&one));
@@ -129,7 +129,7 @@ fn ranks_in_f16_skip_the_steps_of_one_device_and_go_where_it_goes() {
     }
 }
 
-/// One of a step's batches spoils the whole step, and nothing of it stays for the next.
+/// A bad batch invalidates the whole step, and leaves nothing behind for the next step.
 #[test]
 fn one_of_several_batches_that_leaves_the_range_of_f16_skips_their_step_alone() {
     let config = in_f16(2, 3);
@@ -139,7 +139,7 @@ fn one_of_several_batches_that_leaves_the_range_of_f16_skips_their_step_alone() 
                 stepped(&config, num_ranks, steps, spoil(spoilt, value)).unwrap().remove(0)
             };
             let what = format!("{value} on {num_ranks} ranks");
-            // The second step has the samples 6 to 11.
+            // The second step has samples 6 to 11.
             let (before, after) = (changed(1, "case 9"), changed(2, "case 9"));
             assert_eq!(after.loss_scale.skipped, before.loss_scale.skipped + 1, "{what}");
             assert!(after.weights == before.weights && after.moments == before.moments, "{what}");

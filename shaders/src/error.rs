@@ -39,9 +39,9 @@ pub enum Error {
     /// A program that is inconsistent, or disagrees with weights or input.
     #[error("the program cannot be run: expected {expected}, found {found}")]
     Program {
-        /// What was needed.
+        /// The required value.
         expected: String,
-        /// What was given.
+        /// The given value.
         found: String,
     },
     /// The GPU has too little memory.

@@ -143,10 +143,14 @@ mod tests {
     use super::*;
     use crate::kernels::max_pool2;
 
+    /// The hook that was called, the operation's kind, whether it is of the backward pass, and its
+    /// shape.
+    type HookCall = (&'static str, OpKind, bool, Vec<usize>);
+
     /// Lists the calls of one thread: other tests run operations meanwhile.
     struct Recorder {
         thread: ThreadId,
-        calls: Mutex<Vec<(&'static str, OpKind, bool, Vec<usize>)>>,
+        calls: Mutex<Vec<HookCall>>,
     }
 
     impl Recorder {

@@ -17,7 +17,7 @@ use crate::network::layers::{self, Backward};
 pub struct Segment {
     /// First to last.
     pub layers: Vec<Layer>,
-    /// How the backward pass gets the activations.
+    /// The source of activations in the backward pass.
     #[module(skip)]
     pub backward: Backward,
 }

@@ -1,7 +1,7 @@
 //! The only description of a network. The trainable module, the program of the engines, the list of
 //! parameters and the memory estimate are all derived from it.
 //!
-//! What a paper leaves open is a field here. The field's comment states the reading that the
+//! Every detail that a paper leaves open is a field here. The field's comment states the reading that the
 //! default, or the preset, follows.
 
 use std::ops::Deref;
@@ -234,7 +234,7 @@ pub enum Resampling {
     PixelShuffle,
 }
 
-/// How the decoder uses a skip connection.
+/// The use of a skip connection in the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Skip {

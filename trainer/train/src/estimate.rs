@@ -35,10 +35,10 @@ pub struct PlanArgs {
     /// Volumes a step; by default the settings' batch, or 1 for a preset.
     #[arg(long)]
     batch: Option<usize>,
-    /// Whose kernels: cpu, wgpu or cuda; by default the best that is compiled in and present.
+    /// The device whose kernels run: cpu, wgpu or cuda; by default the best available one.
     #[arg(long)]
     device: Option<String>,
-    /// Tells the largest cube, depth and width that train within this much memory, such as 16GiB.
+    /// Also print the largest cube, depth and width that train within this memory, such as 16GiB.
     #[arg(long, value_name = "MEMORY")]
     fit: Option<String>,
     /// Prints JSON instead of a table.
@@ -66,7 +66,7 @@ pub struct NetworkArgs {
     /// Regions or labels of the output, where the settings leave them open.
     #[arg(long, default_value_t = 3)]
     outputs: usize,
-    /// What the layers compute in; by default as the settings say, or f32 for a preset.
+    /// The type of the layers; by default that of the settings, or f32 for a preset.
     #[arg(long)]
     precision: Option<Float>,
     /// Type of the streams of reversible blocks: f32, or as the precision.

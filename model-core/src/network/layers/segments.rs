@@ -3,7 +3,7 @@
 use super::{ConvNorm, Kernel, Layer, Step, steps, units};
 use crate::network::config::{BackwardMode, UNetConfig};
 
-/// What a segment keeps for its backward pass.
+/// The activations that a segment keeps for its backward pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backward {
     /// All activations, as plain autodiff does.
@@ -18,7 +18,7 @@ pub enum Backward {
 /// returns one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
-    /// How the backward pass treats it.
+    /// The activations that are kept.
     pub backward: Backward,
     /// Its layers.
     pub steps: Vec<Step>,

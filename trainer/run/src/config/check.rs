@@ -1,4 +1,4 @@
-//! What settings cannot be.
+//! Checks of settings that a type alone cannot exclude.
 
 use anyhow::{Context, Result, ensure};
 
@@ -6,10 +6,10 @@ use super::group_by::check_group_by;
 use super::{Decay, StepsOrEpochs, TrainConfig};
 
 impl TrainConfig {
-    /// Refuses values that mean nothing.
+    /// Checks the values.
     ///
     /// # Errors
-    /// Names the first such setting.
+    /// If a value is out of its range, with the name of the first such setting.
     pub fn check(&self) -> Result<()> {
         self.check_split()?;
         self.check_lengths()?;
@@ -106,13 +106,13 @@ impl TrainConfig {
     }
 }
 
-/// Refuses what is not from 0 to 1.
+/// Errors if a value is not from 0 to 1.
 pub(super) fn fraction(name: &str, value: f64) -> Result<()> {
     ensure!((0.0..=1.0).contains(&value), "settings: expected {name} from 0 to 1, found {value}");
     Ok(())
 }
 
-/// Refuses what is below 0 or no number.
+/// Errors if a value is below 0 or not a number.
 pub(super) fn not_negative(name: &str, value: f64) -> Result<()> {
     ensure!(
         value >= 0.0 && value.is_finite(),

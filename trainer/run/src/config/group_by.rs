@@ -1,15 +1,15 @@
-//! The setting `group_by`: which cases belong to one patient.
+//! The setting `group_by`, which finds the cases of one patient.
 
 use anyhow::{Context, Result};
 use regex::{Regex, RegexBuilder};
 
-/// `group_by` of cases that stand alone.
+/// The value of `group_by` for which each case is a patient.
 pub const BY_CASE: &str = "case";
 
 /// Compiles a pattern that ignores case.
 ///
 /// # Errors
-/// When the text is no regular expression.
+/// If the text is not a regular expression.
 pub fn patient_pattern(text: &str) -> Result<Regex> {
     let built = RegexBuilder::new(text).case_insensitive(true).build();
     built.with_context(|| format!("expected group_by to be {BY_CASE} or a regular expression"))
@@ -18,7 +18,7 @@ pub fn patient_pattern(text: &str) -> Result<Regex> {
 /// Checks a value of `group_by`.
 ///
 /// # Errors
-/// When it is neither [`BY_CASE`] nor a regular expression.
+/// If the value is neither [`BY_CASE`] nor a regular expression.
 pub fn check_group_by(group_by: &str) -> Result<()> {
     if group_by != BY_CASE {
         patient_pattern(group_by)?;

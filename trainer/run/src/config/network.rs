@@ -1,4 +1,4 @@
-//! From the settings to the network that is trained.
+//! The network that the settings describe.
 
 use anyhow::{Context, Result, bail, ensure};
 use model_core::network::config::{NetworkSettings, PRESETS};
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!((vae.units, vae.channels, vae.patch), (16, 16, Some([32, 64, 96])));
     }
 
-    /// The files of settings that come with the trainer.
+    /// Reads the settings files of `trainer/configs`.
     #[test]
     fn the_settings_files_describe_networks() {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");

@@ -1,4 +1,4 @@
-//! Tables of the settings that are given in part: they change what they name, and nothing else.
+//! Tables of settings that change only the values they name.
 
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -9,7 +9,7 @@ use super::tables::overlay;
 /// Reads a table that names only what differs from the defaults.
 ///
 /// # Errors
-/// What is wrong with it.
+/// With the deserializer's message if the table is invalid.
 pub(super) fn over_default<'de, D, T>(from: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -32,7 +32,7 @@ mod tests {
         format!("{:#}", TrainConfig::parse(text).unwrap_err())
     }
 
-    /// Every table, given in part by a file, by --set and over a recipe, changes what it names alone.
+    /// Gives each table in part: in a file, by --set and over a recipe.
     #[test]
     fn tables_that_are_given_in_part_change_what_they_name() {
         let of = |recipe, single: &[&str]| {
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(config.network, Some(NetworkSettings { blocks: 2, ..paper }));
         let branch = of(None, &["preset=demo", "network.vae.units=5"]).unwrap().network.unwrap();
         assert_eq!((branch.vae.unwrap().units, branch.widths), (5, demo.widths));
-        // Without any preset it is no network.
+        // Without a preset, a table without widths describes no network.
         let error = format!("{:#}", of(None, &["network.groups=2"]).unwrap_err());
         assert!(error.contains("widths"), "{error}");
         let error = refusal("preset = \"demo\"\n[network]\ngruops = 2");

@@ -1,4 +1,4 @@
-//! The types that a network computes in, by name.
+//! The types in which a network computes, by name.
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainConfig;
 
-/// A type of floating-point numbers.
+/// A floating-point type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Float {
     /// 32 bits.
     F32,
-    /// 16 bits with f32's range, and 8 significant ones.
+    /// 16 bits, 8 of them significant, with the range of f32.
     Bf16,
     /// 16 bits, 11 of them significant, from 6e-8 to 65504.
     F16,
 }
 
 impl Float {
-    /// As settings and options call it.
+    /// Returns the name in settings and options.
     pub fn name(self) -> &'static str {
         match self {
             Float::F32 => "f32",
@@ -29,20 +29,20 @@ impl Float {
     }
 }
 
-/// The types that a network is trained in.
+/// The types in which a network is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {
-    /// Type that the layers compute in.
+    /// The type of the layers.
     pub compute: Float,
-    /// Type of the residual streams of reversible blocks.
+    /// The type of the residual streams of reversible blocks.
     pub stream: Float,
 }
 
-/// A network whose layers compute in `compute` and whose reversible streams are of `stream`.
+/// Returns the precision with these types of layers and of reversible streams.
 ///
 /// # Errors
-/// When the streams are neither f32 nor what the layers compute in: it would round what they give,
-/// and save nothing.
+/// If the streams are neither f32 nor of the layers' type. Another type would round the outputs
+/// of the layers and save no memory.
 pub fn precision(compute: Float, stream: Float) -> Result<Precision> {
     ensure!(
         stream == Float::F32 || stream == compute,
@@ -54,7 +54,7 @@ pub fn precision(compute: Float, stream: Float) -> Result<Precision> {
     Ok(Precision { compute, stream })
 }
 
-/// A precision in words.
+/// Returns a precision in words.
 pub fn describe(precision: Precision) -> String {
     let compute = precision.compute.name();
     match (precision.compute, precision.stream) {
@@ -65,7 +65,7 @@ pub fn describe(precision: Precision) -> String {
 }
 
 impl TrainConfig {
-    /// What the network computes in while it is trained.
+    /// Returns the precision of training.
     ///
     /// # Errors
     /// As [`precision`].

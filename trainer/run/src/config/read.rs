@@ -1,4 +1,4 @@
-//! From a recipe, a file and the command line to the settings in force; and how two differ.
+//! Reads settings from a recipe, a file and the command line, and compares two settings.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::{files, suggest};
 /// The largest file of settings that is read.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// The recipes by name, as TOML: the papers', and the defaults.
+/// The recipes by name, as TOML: the defaults, and those of the papers.
 pub const RECIPES: [(&str, &str); 4] = [
     ("modern", ""),
     ("pendse", include_str!("../../../recipes/pendse.toml")),
@@ -21,24 +21,24 @@ pub const RECIPES: [(&str, &str); 4] = [
     ("invres", include_str!("../../../recipes/invres.toml")),
 ];
 
-/// Where settings come from; what comes later goes before what comes earlier.
+/// The sources of settings. A later source overrides an earlier one.
 #[derive(Debug, Default)]
 pub struct Sources<'a> {
-    /// A recipe by name; the file's, unless given.
+    /// The name of a recipe; by default the one that the file names.
     pub recipe: Option<&'a str>,
-    /// Settings that are already in force: a run's that is resumed.
+    /// The settings of a run that is resumed.
     pub base: Option<&'a TrainConfig>,
-    /// A file of settings.
+    /// A settings file.
     pub file: Option<&'a Path>,
     /// Single settings, as `key=value` with a dotted key.
     pub single: &'a [String],
 }
 
 impl Sources<'_> {
-    /// The settings in force, not yet checked.
+    /// Returns the settings in force, not yet checked.
     ///
     /// # Errors
-    /// What is wrong and where; for a misspelled key, the one that was probably meant.
+    /// With the place of the first error; for a misspelled key, with the key that was probably meant.
     pub fn settings(&self) -> Result<TrainConfig> {
         let file = match self.file {
             None => Table::new(),
@@ -78,7 +78,7 @@ impl TrainConfig {
     /// Reads settings as TOML.
     ///
     /// # Errors
-    /// What is wrong and where; for a misspelled key, the one that was probably meant.
+    /// With the place of the first error; for a misspelled key, with the key that was probably meant.
     pub fn parse(text: &str) -> Result<TrainConfig> {
         let given = table(text)?;
         let mut settings = match given.get("recipe").and_then(Value::as_str) {
@@ -89,7 +89,7 @@ impl TrainConfig {
         config_of(&settings)
     }
 
-    /// Reads a file of settings.
+    /// Reads a settings file.
     ///
     /// # Errors
     /// As [`TrainConfig::parse`], with the file's name.
@@ -97,8 +97,8 @@ impl TrainConfig {
         Sources { file: Some(file), ..Sources::default() }.settings()
     }
 
-    /// The settings whose value differs, as "name: this one's, the other's"; those that only
-    /// decide what is logged and kept, and where, are left out.
+    /// Returns the settings whose values differ, as "name: value, value of `other`". Settings that
+    /// only concern logging, caching and threads are omitted.
     pub fn differences(&self, other: &TrainConfig) -> Vec<String> {
         let table = |config: &TrainConfig| {
             let config = TrainConfig {
@@ -118,7 +118,7 @@ impl TrainConfig {
     }
 }
 
-/// A recipe's settings, with its name.
+/// Returns the settings of a recipe, with its name.
 fn recipe_table(name: &str) -> Result<Table> {
     let Some((_, text)) = RECIPES.iter().find(|(known, _)| *known == name) else {
         let known = RECIPES.map(|(name, _)| name).join(", ");
@@ -138,13 +138,13 @@ fn readable(error: toml::de::Error) -> anyhow::Error {
     anyhow::anyhow!("{}{advice}", error.to_string().trim_end())
 }
 
-/// A text's settings, found to be settings.
+/// Parses a settings file, and checks that its keys are settings.
 fn table(text: &str) -> Result<Table> {
     let found: Table = toml::from_str(text).map_err(readable)?;
     match is_part_of_network(&found) {
-        // Read as a whole for its errors, which name the line.
+        // Parsing the whole file as settings gives errors that name the line.
         false => drop(toml::from_str::<TrainConfig>(text).map_err(readable)?),
-        // The network that it changes may be named elsewhere; any will do to find a misspelled key.
+        // The network that the table changes may be named elsewhere. Any network finds a misspelled key.
         true => {
             let mut whole = Table::from_iter([("preset".into(), PRESETS[0].into())]);
             overlay(&mut whole, found.clone());
@@ -154,7 +154,7 @@ fn table(text: &str) -> Result<Table> {
     Ok(found)
 }
 
-/// `key=value` as settings; a value that is no TOML is text.
+/// Parses `key=value`. A value that is not TOML is a string.
 fn single_table(single: &str) -> Result<Table> {
     let (key, value) = single
         .split_once('=')

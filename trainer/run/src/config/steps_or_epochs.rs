@@ -16,11 +16,11 @@ pub enum StepsOrEpochs {
     Epochs(f64),
 }
 
-/// The longest span: beyond every training, and far from the end of a `usize`.
+/// The largest length, longer than any training and far below the maximum of `usize`.
 const MOST: f64 = 1e12;
 
 impl StepsOrEpochs {
-    /// As a number of steps, where an epoch has so many.
+    /// Returns the number of steps, given the steps of an epoch.
     pub fn steps(self, epoch_steps: usize) -> usize {
         match self {
             StepsOrEpochs::Steps(steps) => steps,
@@ -28,7 +28,7 @@ impl StepsOrEpochs {
         }
     }
 
-    /// Whether it is nothing at all.
+    /// Returns whether the length is zero.
     pub fn is_zero(self) -> bool {
         matches!(self, StepsOrEpochs::Steps(0)) || self == StepsOrEpochs::Epochs(0.0)
     }

@@ -1,18 +1,18 @@
-//! Settings as tables, and tables laid over others.
+//! Settings as TOML tables, and the overlay of tables.
 
 use model_core::network::config::NetworkSettings;
 use toml::{Table, Value};
 
 use super::TrainConfig;
 
-/// Settings as a table.
+/// Returns settings as a table.
 pub(super) fn table_of(config: &TrainConfig) -> Table {
-    // By way of text, in which 32-bit numbers have no more digits than they need.
+    // Through text, because there 32-bit numbers have no more digits than they need.
     let text = toml::to_string(config).expect("settings are plain values");
     toml::from_str(&text).expect("what was written is read back")
 }
 
-/// Puts settings over others. What can only be given in one of two ways replaces the other way.
+/// Overlays settings with others. Of two exclusive settings, the given one removes the other.
 pub(super) fn overlay(under: &mut Table, mut over: Table) {
     write_out_preset(under, &mut over);
     let excluded = [("preset", "network"), ("network", "preset"), ("decay", "milestones")];
@@ -36,13 +36,14 @@ pub(super) fn overlay(under: &mut Table, mut over: Table) {
     }
 }
 
-/// Whether a table says something about a network but not what it is: it changes another.
+/// Returns whether a table changes a network that is described elsewhere.
 pub(super) fn is_part_of_network(settings: &Table) -> bool {
     let network = settings.get("network").and_then(Value::as_table);
     network.is_some_and(|network| !network.contains_key("widths"))
 }
 
-/// Writes out the preset that a part of a network changes: the table's own, else the one in force.
+/// Replaces the preset that a table changes by its settings. The preset is that of the table itself,
+/// else that of the settings below it.
 fn write_out_preset(under: &mut Table, over: &mut Table) {
     if !is_part_of_network(over) {
         return;
@@ -54,7 +55,7 @@ fn write_out_preset(under: &mut Table, over: &mut Table) {
             let config = TrainConfig { network: Some(network), ..TrainConfig::default() };
             under.insert("network".into(), table_of(&config)["network"].clone());
         }
-        // What is wrong with that name is said when the network is made.
+        // An unknown name is reported when the network is built.
         (_, Some(other)) => drop(over.insert("preset".into(), other)),
         (_, None) => {}
     }

@@ -1,5 +1,5 @@
-//! What may be replaced: a file that Rewind wrote itself, told by what is in it. Every other file
-//! that has the name of an output is somebody's, and is kept.
+//! Protection of existing files. Rewind only replaces a file that it wrote itself, which it
+//! recognizes by the content. Every other file with the name of an output is kept.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -28,19 +28,19 @@ pub enum Output {
     ScoresCsv,
     /// An evaluation as JSON.
     ScoresJson,
-    /// What `rewind inspect` finds, as CSV.
+    /// A CSV file of `rewind inspect`.
     CaseTable,
 }
 
-/// The first bytes of the tensors that [`Output::OnnxTensor`] knows: their field `doc_string`.
+/// The first bytes of an [`Output::OnnxTensor`]: its field `doc_string`.
 pub const TENSOR_MARK: &str = "written by rewind export";
 /// The first line of the settings in a run's folder.
 pub const SETTINGS_MARK: &str = "# Written by rewind train: the settings of this run.\n";
-/// What a report's page has above its title.
+/// The text above the title of a report.
 pub const REPORT_MARK: &str = "Rewind · report of a training";
 
 impl Output {
-    /// Its name, for a person.
+    /// Returns the name for messages.
     fn name(self) -> &'static str {
         match self {
             Output::Bundle => "a bundle",
@@ -55,7 +55,7 @@ impl Output {
         }
     }
 
-    /// Whether a file that starts like this is one that Rewind wrote.
+    /// Returns whether Rewind wrote a file with these first bytes.
     fn is_at(self, start: &[u8]) -> bool {
         let text = String::from_utf8_lossy(start);
         let first_line = text.lines().next().unwrap_or_default();
@@ -90,10 +90,10 @@ impl Output {
     }
 }
 
-/// Refuses to replace a file that Rewind did not write as one of the kind.
+/// Errors if a file exists that Rewind did not write as this kind.
 ///
 /// # Errors
-/// With the file.
+/// With the file's name.
 pub fn check(kind: Output, file: &Path) -> Result<()> {
     let about = || format!("cannot write {}", file.display());
     match fs::symlink_metadata(file) {
@@ -104,10 +104,10 @@ pub fn check(kind: Output, file: &Path) -> Result<()> {
         Ok(found) if found.is_dir() => {
             bail!("expected the name of a file, found the folder {}", file.display())
         }
-        // A pipe or a device takes what it is given.
+        // A pipe or a device can always be written to.
         Ok(found) if !found.is_file() => return Ok(()),
         Ok(_) => kind.is_at(&files::start(file)?.0),
-        // A link that leads nowhere is somebody's too.
+        // A broken link belongs to someone too.
         Err(error) if error.kind() == ErrorKind::NotFound => false,
         Err(error) => return Err(error).with_context(about),
     };
@@ -121,27 +121,27 @@ pub fn check(kind: Output, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a file that [`write()`] would refuse or could not write, before the work that it is for.
+/// Checks before long work that [`write()`] will accept a file and can write it.
 ///
 /// # Errors
-/// With the option that names it.
+/// With the option that names the file.
 pub fn prepare(option: &str, kind: Output, file: &Path) -> Result<()> {
     let writable = || -> Result<()> {
         check(kind, file)?;
         if fs::metadata(file).is_ok_and(|found| !found.is_file()) {
             return Ok(());
         }
-        // The real thing: permissions, full disks and read-only ones tell by trying alone.
+        // Only an attempt finds missing permissions, full disks and read-only file systems.
         let part = files::part(files::folder_of(file));
         part.map(drop).with_context(|| format!("cannot write {}", file.display()))
     };
     writable().context(option.to_string())
 }
 
-/// Writes a file whole or not at all, in place of none but one of its kind that Rewind wrote.
+/// Writes a whole file or nothing. It only replaces a file of the same kind that Rewind wrote.
 ///
 /// # Errors
-/// With the file.
+/// With the file's name.
 pub fn write(kind: Output, file: &Path, bytes: &[u8]) -> Result<()> {
     check(kind, file)?;
     files::write(file, bytes)
@@ -172,7 +172,7 @@ mod tests {
         (Output::CaseTable, b"case,faults,warnings,orientation,voxels right,\n"),
     ];
 
-    /// What lies where outputs are written to, and is not ours; also what is ours, but of another kind.
+    /// Tries files of others, and files of Rewind of another kind.
     #[test]
     fn only_a_file_of_its_own_kind_is_replaced() {
         let folder = tempfile::tempdir().unwrap();

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::CHUNK;
 
-/// What both terms are multiplied by in the loss.
+/// The weight of both terms in the loss.
 const WEIGHT: f64 = 0.1;
 
 /// Both terms on one batch, and the gradient of their weighted sum.
@@ -33,7 +33,7 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// What they add to the loss: 0.1 L2 + 0.1 KL.
+    /// Returns the sum of both weighted terms: 0.1 L2 + 0.1 KL.
     pub fn loss(&self) -> f64 {
         WEIGHT * self.reconstruction + WEIGHT * self.divergence
     }
