@@ -132,7 +132,11 @@ fn table(
         text += &format!("{name:16}");
         let mut sum = 0.0;
         for region in regions {
-            let run = |_| secs(|| Ok(()), || Ok(score(region)));
+            let measured = || {
+                score(region);
+                Ok(())
+            };
+            let run = |_| secs(|| Ok(()), measured);
             let all = (0..repeats).map(run).collect::<Result<Vec<f64>>>()?;
             let Spread { min, .. } = Spread::new(&all);
             sum += min;
