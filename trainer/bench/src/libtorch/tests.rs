@@ -64,7 +64,7 @@ impl TestCase {
         // Not a cube, and two volumes, so that no axis is taken for another, unless that is large.
         let (dims, batch) = match size {
             ..=16 => ([size, size + multiple, size], 2),
-            ..=32 => ([size, size, size + multiple], 1),
+            17..=32 => ([size, size, size + multiple], 1),
             _ => ([size; 3], 1),
         };
         let num_voxels: usize = batch * dims.iter().product::<usize>();
