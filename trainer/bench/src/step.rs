@@ -122,7 +122,7 @@ pub fn run(args: &StepArgs) -> Result<()> {
          pass{}\n",
         args.batch,
         describe(args.network.precision()?),
-        args.threads.map_or(String::new(), |threads| format!(", {threads} CPU threads")),
+        args.threads.map_or(String::new(), |threads| format!(", CPU threads: {threads}")),
         if args.optimizer { " and Adam's step" } else { "" }
     );
     println!("{}", table::table(&benchmark));
