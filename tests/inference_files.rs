@@ -226,7 +226,8 @@ fn a_repeated_prediction_continues_and_never_mixes_settings() {
         Settings { largest_component: Some(LargestComponent::Regions), ..Settings::default() };
     let error = run(other.clone(), false).unwrap_err().to_string();
     assert!(
-        error.contains("3 results") && error.contains("largest_component: none, \"regions\""),
+        error.contains("3 existing results")
+            && error.contains("largest_component: none, \"regions\""),
         "{error}"
     );
     assert_eq!(run(other.clone(), true).unwrap(), (3, 0, none.clone()));

@@ -187,7 +187,10 @@ mod tests {
             match (n, calls.len()) {
                 (1, _) => bail!("no such device"),
                 (2, 5..) => bail!("out of memory"),
-                _ => Ok(timed(&[1.0], None)),
+                _ => {
+                    let split = is_split.then(BTreeMap::new);
+                    Ok(TimedSteps { split, ..timed(&[1.0], None) })
+                }
             }
         });
         let StepBenchmark { rows, failures } = benchmark.unwrap();
