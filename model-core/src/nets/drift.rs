@@ -16,7 +16,7 @@ impl UNet3d {
     ///
     /// # Shapes
     /// - x: `[b, in, k, j, i]`; each axis must pass
-    ///   [`UNetConfig::check_size`](crate::UNetConfig::check_size)
+    ///   [`NetworkSettings::check_size`](crate::NetworkSettings::check_size)
     pub fn drift(&self, x: Tensor<5>) -> Vec<f64> {
         let network = self.valid();
         let x = if x.device().is_autodiff() { x.inner() } else { x };

@@ -46,7 +46,8 @@ impl UNet3d {
     }
 
     /// # Shapes
-    /// - x: `[b, in, k, j, i]`; each axis must pass [`UNetConfig::check_size`]
+    /// - x: `[b, in, k, j, i]`; each axis must pass
+    ///   [`NetworkSettings::check_size`](crate::NetworkSettings::check_size)
     /// - output: `[b, out, k, j, i]`, logits
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
         self.run(x, None)

@@ -5,9 +5,9 @@ use crate::kernels::{Constants, Kernel};
 /// A resource bound to a kernel beside `params`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binding {
-    /// Index in [`Plan::buffers`].
+    /// Index in [`Plan::buffers`](super::Plan::buffers).
     Buffer(usize),
-    /// Index in [`Plan::weights`].
+    /// Index in [`Plan::weights`](super::Plan::weights).
     Weights(usize),
     /// Chunks of moments of the norms.
     Partials,
@@ -41,7 +41,7 @@ pub struct Step {
 /// A slab of the input or the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlabRange {
-    /// Index in [`Plan::buffers`].
+    /// Index in [`Plan::buffers`](super::Plan::buffers).
     pub buffer: usize,
     /// Offset in bytes.
     pub offset: u64,

@@ -1,8 +1,8 @@
 //! `rewind-bench`: measures the time, memory and agreement of training, also beside libtorch.
 //!
-//! One file a benchmark. Shared parts: [`child_process`] runs a measurement alone in a process,
-//! [`trainee`] is a network that can be trained, [`kernel_pass`] lists the kernels, [`gradients`]
-//! compares gradients, [`stopwatch`] and [`op_clock`] hold the clocks.
+//! One file a benchmark. Shared parts: `child_process` runs a measurement alone in a process,
+//! `trainee` is a network that can be trained, `kernel_pass` lists the kernels, `gradients`
+//! compares gradients, `stopwatch` and `op_clock` hold the clocks.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

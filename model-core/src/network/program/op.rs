@@ -8,7 +8,7 @@ use crate::network::config::Activation;
 /// so no split and no concatenation is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// Index in [`Program::buffers`].
+    /// Index in [`Program::buffers`](super::Program::buffers).
     pub buffer: usize,
     /// Channels of the buffer.
     pub channels: Range<usize>,
