@@ -32,7 +32,7 @@ mod tests {
         format!("{:#}", TrainConfig::parse(text).unwrap_err())
     }
 
-    /// Gives each table in part: in a file, by --set and over a recipe.
+    /// Tests each partial table in a file, with --set and over a recipe.
     #[test]
     fn tables_that_are_given_in_part_change_what_they_name() {
         let of = |recipe, single: &[&str]| {

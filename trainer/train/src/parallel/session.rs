@@ -1,5 +1,5 @@
-//! How ranks that are processes meet and learn of a failure: by files in a folder that all of them
-//! see. Rank N writes only `rank-N.json`. The ranks meet in three steps:
+//! The meeting of ranks that are processes, and the spread of a failure, by files in a folder that all
+//! of them see. Rank N writes only `rank-N.json`. The ranks meet in three steps:
 //! 1. Rank 0 writes its file with a random token and NCCL's id.
 //! 2. Each other rank writes its file with a token of its own and the token of rank 0.
 //! 3. Rank 0 adds the tokens of all ranks to its file, and all ranks start.
