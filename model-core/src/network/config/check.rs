@@ -17,8 +17,8 @@ impl UNetConfig {
             }
             Err(Error::network(format!("{name} from 1 to {most}"), value))
         };
-        within("in_channels", self.in_channels, 64)?;
-        within("out_channels", self.out_channels, 256)?;
+        within("in_channels", self.in_channels(), 64)?;
+        within("out_channels", self.out_channels(), 256)?;
         within("the number of widths", self.widths.len(), 8)?;
         within("expand_ratio", self.expand_ratio, 16)?;
         within("blocks", self.blocks, 64)?;
