@@ -4,9 +4,11 @@
 mod bundle;
 pub mod config;
 pub mod layers;
+pub mod lifetimes;
 #[cfg(feature = "burn")]
 pub mod memory_estimate;
 mod program;
+pub mod stages;
 mod weights;
 
 pub use bundle::{BUNDLE_VERSION, Bundle, Card, Provenance, Score};

@@ -13,7 +13,7 @@ pub fn check(program: &Program) -> Result<(), Error> {
         check_view(program, view)?;
     }
     for op in &program.ops {
-        let (from, to) = views(op);
+        let (from, to) = op.views();
         check_view(program, from)?;
         check_view(program, to)?;
     }
@@ -22,24 +22,6 @@ pub fn check(program: &Program) -> Result<(), Error> {
         check_op(program, index, op)?;
     }
     Ok(())
-}
-
-/// Returns the views that an operation reads and writes.
-pub fn views(op: &Op) -> (&View, &View) {
-    match op {
-        Op::Pointwise { from, to, .. }
-        | Op::Conv3 { from, to, .. }
-        | Op::Depthwise3 { from, to, .. }
-        | Op::GroupNorm { from, to, .. }
-        | Op::AddInPlace { from, to }
-        | Op::MaxPool { from, to }
-        | Op::Upsample { from, to }
-        | Op::AddUpsampled { from, to }
-        | Op::SpaceToDepth { from, to }
-        | Op::DepthToSpace { from, to }
-        | Op::Reflect { from, to, .. }
-        | Op::Decide { from, to, .. } => (from, to),
-    }
 }
 
 fn check_view(program: &Program, view: &View) -> Result<(), Error> {
@@ -76,7 +58,7 @@ fn check_sizes(program: &Program) -> Result<(), Error> {
 }
 
 fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
-    let (from, to) = views(op);
+    let (from, to) = op.views();
     let dims = |view: &View| program.buffers[view.buffer].dims;
     let (in_channels, out_channels) = (from.channels.len(), to.channels.len());
     let fail =
@@ -117,7 +99,7 @@ fn check_op(program: &Program, index: usize, op: &Op) -> Result<(), Error> {
             let is_shared = program.input.buffer == to.buffer
                 || others
                     .iter()
-                    .any(|o| views(o).0.buffer == to.buffer || views(o).1.buffer == to.buffer);
+                    .any(|o| o.views().0.buffer == to.buffer || o.views().1.buffer == to.buffer);
             if codes.len() != in_channels {
                 return fail("a code for each channel");
             }

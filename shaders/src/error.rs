@@ -71,3 +71,12 @@ impl Error {
         Error::Program { expected: expected.to_string(), found: found.to_string() }
     }
 }
+
+impl From<model_core::Error> for Error {
+    fn from(error: model_core::Error) -> Self {
+        match error {
+            model_core::Error::Network { expected, found } => Error::Program { expected, found },
+            error => Error::program("a program that can be run", error),
+        }
+    }
+}

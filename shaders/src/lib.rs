@@ -16,7 +16,6 @@ mod engine;
 mod error;
 pub mod kernels;
 mod layout;
-mod lower;
 mod output;
 mod plan;
 pub mod reference;

@@ -1,12 +1,13 @@
 //! An execution plan: the dispatches of a run on buffers, with all sizes known before it starts. A
 //! plan is a value and needs no GPU.
 
-use model_core::{Op, Program};
+use model_core::network::lifetimes::{self, BufferAccess, Interval};
+use model_core::network::stages::Lowered;
+use model_core::{Op, Program, View};
 
 use crate::Error;
 use crate::kernels::group_norm::AFFINE_BYTES;
 use crate::layout::{levels, quad_bytes};
-use crate::lower::Lowered;
 use crate::weights::{PackedWeights, PackedWeightsSet};
 
 mod builder;
@@ -14,7 +15,6 @@ mod choose;
 mod dispatches;
 mod footprint;
 mod fused_moments;
-mod live;
 mod norms;
 mod options;
 mod resampled;
@@ -27,7 +27,6 @@ pub(crate) use step::largest;
 pub use step::{Binding, SlabRange, Step};
 
 use builder::PlanBuilder;
-use live::Interval;
 
 /// A compiled program.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +65,7 @@ impl Plan {
     /// map exceeds a binding.
     pub fn new(program: &Program, options: PlanOptions) -> Result<Plan, Error> {
         crate::check::check(program)?;
-        let lowered = Lowered::new(program, options)?;
+        let lowered = Lowered::new(program, options.blocks())?;
         let labels = labels(program);
         let bytes = |map: usize| quad_bytes(labels == Some(map), options.storage);
         let levels = levels(&lowered.maps, bytes, options.slab_bytes)?;
@@ -85,7 +84,7 @@ impl Plan {
             let norm = stages.next_if(|next| builder.fuses_moments(stage, next));
             builder.stage(stage, norm);
         }
-        let (intervals, buffers) = live::assign(&builder);
+        let (intervals, buffers) = builder.assign_buffers();
         let ranges = |view, unit| builder.slab_ranges(view, unit, &intervals);
         let last = builder.units.len() + 1;
         let (input, output) = (ranges(&program.input, 0), ranges(&program.output, last));
@@ -141,19 +140,27 @@ fn labels(program: &Program) -> Option<usize> {
 }
 
 impl PlanBuilder<'_> {
+    /// Assigns buffers to the slabs of all maps.
+    fn assign_buffers(&self) -> (Vec<Interval>, Vec<u64>) {
+        let whole = |view: &View| -> Vec<BufferAccess> {
+            let (map, channels) = (view.buffer, view.channels.clone());
+            let slabs = 0..self.level(map).num_slabs();
+            slabs.map(|slab| BufferAccess { map, slab, channels: channels.clone() }).collect()
+        };
+        let [input, output] = [&self.program.input, &self.program.output].map(whole);
+        let units = self.units.iter().map(|unit| [&unit.reads[..], &unit.writes[..]]);
+        let units = std::iter::once([&[][..], &input[..]]).chain(units).chain([[&output[..], &[]]]);
+        lifetimes::assign(units, self.maps, |map, slab| self.slab_bytes(map, slab))
+    }
+
     /// Returns the slabs of a view while a unit runs.
-    fn slab_ranges(
-        &self,
-        view: &model_core::View,
-        unit: usize,
-        intervals: &[Interval],
-    ) -> Vec<SlabRange> {
+    fn slab_ranges(&self, view: &View, unit: usize, intervals: &[Interval]) -> Vec<SlabRange> {
         let level = self.level(view.buffer);
         let range = |slab| {
             let channel = self.quad_bytes(view.buffer) * level.stride(slab) as u64;
             let planes = level.planes(slab);
             SlabRange {
-                buffer: live::buffer(intervals, view.buffer, slab, unit),
+                buffer: lifetimes::buffer(intervals, view.buffer, slab, unit),
                 offset: channel * view.channels.start as u64,
                 bytes: channel * view.channels.len() as u64,
                 first: planes.start,
@@ -167,7 +174,8 @@ impl PlanBuilder<'_> {
     fn steps(&self, intervals: &[Interval]) -> Vec<Step> {
         let mut steps = Vec::new();
         for (index, unit) in self.units.iter().enumerate() {
-            steps.extend(unit.steps(|map, slab| live::buffer(intervals, map, slab, index + 1)));
+            steps
+                .extend(unit.steps(|map, slab| lifetimes::buffer(intervals, map, slab, index + 1)));
         }
         steps
     }

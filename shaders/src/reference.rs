@@ -3,7 +3,6 @@
 
 use model_core::{Array, Op, Program, View, Weights};
 
-use crate::check::views;
 use crate::kernels::{
     add, conv3, decide, depthwise_conv, group_norm, max_pool, pointwise_conv, space_to_depth,
     upsample,
@@ -23,7 +22,7 @@ pub fn run(program: &Program, weights: &Weights, input: &[f32]) -> Vec<f32> {
         program.buffers.iter().map(|b| vec![0.0; b.channels * b.num_voxels()]).collect();
     buffers[program.input.buffer][range(&program.input)].copy_from_slice(input);
     for op in &program.ops {
-        let (from, to) = views(op);
+        let (from, to) = op.views();
         let dims = program.buffers[to.buffer].dims;
         let voxels = voxels_of(to);
         let value = |name: &String| &weights[name].values[..];

@@ -76,21 +76,19 @@ impl WeightLayout {
                 pointwise_conv::packed_len(rows.len(), cols.len())
             }
             WeightLayout::Conv3 { op } => {
-                let (from, to) = crate::check::views(&program.ops[*op]);
+                let (from, to) = program.ops[*op].views();
                 conv3::packed_len(to.channels.len(), from.channels.len())
             }
             WeightLayout::Depthwise { channels, .. } => depthwise_conv::packed_len(channels.len()),
             WeightLayout::Expansion { op } => {
-                let (from, to) = crate::check::views(&program.ops[*op]);
+                let (from, to) = program.ops[*op].views();
                 to.channels.len() * (from.channels.len() + 2)
             }
             WeightLayout::ExpandDepthwise { op, channels } => {
-                let (from, _) = crate::check::views(&program.ops[*op]);
+                let (from, _) = program.ops[*op].views();
                 expand_depthwise::packed_len(channels.len(), from.channels.len())
             }
-            WeightLayout::Affine { op } => {
-                2 * crate::check::views(&program.ops[*op]).1.channels.len()
-            }
+            WeightLayout::Affine { op } => 2 * program.ops[*op].views().1.channels.len(),
             WeightLayout::Codes { op } => match &program.ops[*op] {
                 Op::Decide { codes, .. } => codes.len(),
                 _ => 0,

@@ -1,11 +1,12 @@
 //! Turns a stage into units: one for every slab that it writes.
 
+use model_core::network::lifetimes::BufferAccess;
+use model_core::network::stages::{Source, Stage};
 use model_core::{Op, View};
 
 use super::builder::PlanBuilder;
-use super::unit::{Bound, BufferAccess, Unit};
+use super::unit::{Bound, Unit};
 use crate::kernels::{InputSlab, add, conv3, decide, max_pool, quads, space_to_depth, upsample};
-use crate::lower::{Source, Stage};
 use crate::weights::WeightLayout;
 
 /// Largest number of multiply-adds per step, for operations that can be split: a slow GPU is not

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use model_core::View;
+use model_core::network::stages::{Source, Stage};
 
 use super::builder::PlanBuilder;
 use super::dispatches::MAX_STEP_COST;
 use super::unit::{Bound, Unit};
 use crate::kernels::{InputSlab, depthwise_conv, expand_depthwise, moments, pointwise_conv, quads};
 use crate::layout::MAX_BINDING_BYTES;
-use crate::lower::{Source, Stage};
 use crate::weights::WeightLayout;
 
 impl PlanBuilder<'_> {

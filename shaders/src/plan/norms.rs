@@ -3,20 +3,20 @@
 use std::ops::Range;
 
 use model_core::network::config::NORM_EPSILON;
+use model_core::network::stages::Source;
 use model_core::{Op, View};
 
 use super::builder::PlanBuilder;
 use super::dispatches::MAX_STEP_COST;
 use super::unit::{Bound, Unit};
 use crate::kernels::{covariance, expansion, moments, quads};
-use crate::lower::Source;
 use crate::weights::WeightLayout;
 
 impl PlanBuilder<'_> {
     /// Adds the affine maps of a norm after a 1³ convolution that is never written, from its input.
     pub fn expansion(&mut self, from: &Source, op: usize, affine: usize) {
         let (view, in_channels) = (&from.view, from.view.channels.len());
-        let out_channels = crate::check::views(&self.program.ops[op]).1.channels.len();
+        let out_channels = self.program.ops[op].views().1.channels.len();
         let norm = self.norm(view, op + 1, &(0..out_channels), affine);
         let level = self.level(view.buffer);
         let slabs = 0..level.num_slabs();

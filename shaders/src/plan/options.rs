@@ -1,5 +1,7 @@
 //! Options of plans.
 
+use model_core::network::stages::BlockOptions;
+
 use crate::kernels::Storage;
 
 /// Options of a plan.
@@ -15,6 +17,14 @@ pub struct PlanOptions {
     pub max_fused_channels: usize,
     /// Upper bound of a slab; a slab has at least one plane.
     pub slab_bytes: u64,
+}
+
+impl PlanOptions {
+    /// Returns the options of the lowering.
+    pub(crate) fn blocks(self) -> BlockOptions {
+        let PlanOptions { channel_splits, max_fused_channels, .. } = self;
+        BlockOptions { channel_splits, max_fused_channels }
+    }
 }
 
 /// Preferences beside the budget; see [`PlanOptions`].

@@ -1,11 +1,11 @@
 //! Units of a stage between maps of two sizes.
 
 use model_core::View;
+use model_core::network::stages::Source;
 
 use super::builder::PlanBuilder;
 use super::unit::{Bound, Unit};
 use crate::kernels::{InputSlab, OutputPlanes, quads};
-use crate::lower::Source;
 
 impl PlanBuilder<'_> {
     /// Adds a stage from a map of another size. `center` returns the input plane of an output

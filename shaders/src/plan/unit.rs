@@ -1,19 +1,10 @@
 //! A stage on one slab: what it reads and writes, and its dispatches.
 
-use std::ops::Range;
-
 use bytemuck::Pod;
+use model_core::network::lifetimes::BufferAccess;
 
 use super::step::{Binding, Step};
 use crate::kernels::{Constants, Dispatch, Kernel};
-
-/// A range of channels of a map's slab.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BufferAccess {
-    pub map: usize,
-    pub slab: usize,
-    pub channels: Range<usize>,
-}
 
 /// A resource before buffers are assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

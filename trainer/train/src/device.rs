@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::precision::dtype;
 use anyhow::{Result, bail, ensure};
+use burn::backend::DispatchDevice;
 use burn::tensor::Device;
 use model_core::kernels::DeviceKind;
 
@@ -87,10 +88,15 @@ pub enum DeviceId {
 impl DeviceId {
     /// Identifies a device.
     pub fn of(device: &Device) -> DeviceId {
-        DeviceId::parse(&format!("{:?}", device.clone().without_autodiff()))
+        let device = device.clone().without_autodiff();
+        match device.as_dispatch() {
+            DispatchDevice::Flex(_) => DeviceId::Cpu,
+            #[allow(unreachable_patterns)] // without the feature of a GPU
+            _ => DeviceId::parse(&format!("{device:?}")),
+        }
     }
 
-    /// Parses burn's description of a device. The types of GPUs exist only in builds with their
+    /// Parses burn's description of a GPU. The types of GPUs exist only in builds with their
     /// backends; the description is the same in all.
     fn parse(description: &str) -> DeviceId {
         let after = |what: &str| {
@@ -100,7 +106,6 @@ impl DeviceId {
         let index = || after("index: ")?.parse().ok();
         let has = |word| description.contains(word);
         let known = match () {
-            () if has("Flex") => Some(DeviceId::Cpu),
             () if has("Cuda") => index().map(DeviceId::Cuda),
             () if has("Wgpu") => after("kind: ").map(|kind| DeviceId::Wgpu(kind.into())),
             () => None,

@@ -35,7 +35,7 @@ impl Buffer {
     }
 }
 
-/// One operation. `from` is read, `to` is written, `on` is changed in place; strings are names of
+/// One operation. `from` is read, `to` is written; strings are names of
 /// parameters as in [`crate::network::layers::parameters`].
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs)]
@@ -74,4 +74,24 @@ pub enum Op {
     /// The label code of every voxel (see [`crate::Task::output_codes`]) as one channel of u32. With
     /// `exclusive` the code of the largest logit, else that of the last positive logit, else 0.
     Decide { from: View, to: View, codes: Vec<u8>, exclusive: bool },
+}
+
+impl Op {
+    /// Returns the view that is read and the view that is written.
+    pub fn views(&self) -> (&View, &View) {
+        match self {
+            Op::Pointwise { from, to, .. }
+            | Op::Conv3 { from, to, .. }
+            | Op::Depthwise3 { from, to, .. }
+            | Op::GroupNorm { from, to, .. }
+            | Op::AddInPlace { from, to }
+            | Op::MaxPool { from, to }
+            | Op::Upsample { from, to }
+            | Op::AddUpsampled { from, to }
+            | Op::SpaceToDepth { from, to }
+            | Op::DepthToSpace { from, to }
+            | Op::Reflect { from, to, .. }
+            | Op::Decide { from, to, .. } => (from, to),
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use model_core::View;
+use crate::network::program::View;
 
 /// The input of a stage: a view, and the affine maps of its channels.
 #[derive(Debug, Clone, PartialEq)]

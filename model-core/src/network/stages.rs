@@ -1,16 +1,16 @@
-//! First step of a plan: turns the operations of a program into stages. A norm writes nothing,
-//! since the stage that reads its output applies it. The expanded channels of a block can be
-//! processed a few groups at a time, so that they never exist all at once.
+//! The operations of a program as stages, which both engines run. A norm writes nothing, since the
+//! stage that reads its output applies it. The expanded channels of a block can be processed a few
+//! groups at a time, so that they never exist all at once.
 
 use std::collections::HashMap;
 
-use model_core::{Buffer, Op, Program, View};
-
-use crate::{Error, PlanOptions};
+use super::program::{Buffer, Op, Program, View};
+use crate::{Error, Result};
 
 mod block;
 mod stage;
 
+pub use block::BlockOptions;
 pub use stage::{Source, Stage};
 
 use block::Block;
@@ -27,11 +27,11 @@ pub struct Lowered {
 }
 
 impl Lowered {
-    /// Lowers a checked program.
+    /// Lowers a program.
     ///
     /// # Errors
-    /// [`Error::Program`] if a norm's input is overwritten while its output is still read.
-    pub fn new(program: &Program, options: PlanOptions) -> Result<Lowered, Error> {
+    /// [`Error::Network`] if a norm's input is overwritten while its output is still read.
+    pub fn new(program: &Program, options: BlockOptions) -> Result<Lowered> {
         let mut lowering = Lowering {
             lowered: Lowered {
                 maps: program.buffers.clone(),
@@ -91,7 +91,7 @@ impl Lowering {
         self.lowered.num_affines - channels
     }
 
-    fn op(&mut self, op: &Op, index: usize) -> Result<(), Error> {
+    fn op(&mut self, op: &Op, index: usize) -> Result<()> {
         match op {
             Op::Pointwise { from, to, .. } | Op::Reflect { from, to, .. } => {
                 let source = self.source(from)?;
@@ -161,12 +161,7 @@ impl Lowering {
     }
 
     /// Lowers a block, one range of expanded channels after the other.
-    fn block(
-        &mut self,
-        program: &Program,
-        block: &Block,
-        options: PlanOptions,
-    ) -> Result<(), Error> {
+    fn block(&mut self, program: &Program, block: &Block, options: BlockOptions) -> Result<()> {
         let source = self.source(&block.input)?;
         let is_fused = block.is_fused(options);
         let (all, step) = (block.num_expanded(), block.step(options.channel_splits));
@@ -245,7 +240,7 @@ impl Lowering {
         from: &View,
         to: &View,
         stage: impl FnOnce(Source, View) -> Stage,
-    ) -> Result<(), Error> {
+    ) -> Result<()> {
         let from = self.source(from)?;
         self.overwrite(to);
         self.push(stage(from, to.clone()));
@@ -254,7 +249,7 @@ impl Lowering {
 
     /// Returns how to read a view: through one run of affine maps. A view of several runs is
     /// normalized in place first.
-    fn source(&mut self, view: &View) -> Result<Source, Error> {
+    fn source(&mut self, view: &View) -> Result<Source> {
         let contents: Vec<_> =
             view.channels.clone().map(|c| self.contents.get(&(view.buffer, c)).copied()).collect();
         if contents.iter().all(Option::is_none) {
@@ -273,7 +268,7 @@ impl Lowering {
     }
 
     /// Returns the affine maps of a view that is changed in place.
-    fn own(&mut self, view: &View) -> Result<usize, Error> {
+    fn own(&mut self, view: &View) -> Result<usize> {
         let source = self.source(view)?;
         if source.view == *view {
             return Ok(source.affine);
@@ -283,7 +278,7 @@ impl Lowering {
     }
 
     /// Applies pending norms to the channels of a view, run by run.
-    fn settle(&mut self, view: &View) -> Result<(), Error> {
+    fn settle(&mut self, view: &View) -> Result<()> {
         let mut at = view.channels.start;
         while at < view.channels.end {
             let content = |channel: usize| self.contents.get(&(view.buffer, channel)).copied();
@@ -293,7 +288,7 @@ impl Lowering {
             };
             let Some(first) = content_here else {
                 let expected = "a norm's input that stays while its output is read";
-                return Err(Error::program(expected, format!("buffer {} changed", view.buffer)));
+                return Err(Error::network(expected, format!("buffer {} changed", view.buffer)));
             };
             let is_next = |n: &usize| content(at + n) == Some(Some(first.after(*n)));
             let len = (1..view.channels.end - at).take_while(is_next).count() + 1;

@@ -1,9 +1,17 @@
 //! The residual of an MBConv block. Its expanded channels need not exist all at once, since group
 //! norms work per group and the projection is a sum. With fusion they are never written at all.
 
-use model_core::{Op, Program, View};
+use crate::network::program::{Op, Program, View};
 
-use crate::PlanOptions;
+/// How the blocks of a network become stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockOptions {
+    /// Number of ranges that the expanded channels of a block are divided into, at most one per
+    /// group. The ranges are processed one after the other.
+    pub channel_splits: usize,
+    /// Largest width of fused blocks, whose expanded channels are never stored.
+    pub max_fused_channels: usize,
+}
 
 /// The operations expand, norm, depthwise, norm, project, norm, add.
 pub struct Block {
@@ -57,12 +65,12 @@ impl Block {
     }
 
     /// Returns whether the fused kernel runs the block.
-    pub fn is_fused(&self, options: PlanOptions) -> bool {
+    pub fn is_fused(&self, options: BlockOptions) -> bool {
         self.input.channels.len() <= options.max_fused_channels
     }
 
     /// Returns whether the block runs in another way than operation by operation.
-    pub fn differs(&self, options: PlanOptions) -> bool {
+    pub fn differs(&self, options: BlockOptions) -> bool {
         self.is_fused(options) || self.step(options.channel_splits) < self.num_expanded()
     }
 

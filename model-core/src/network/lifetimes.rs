@@ -2,22 +2,42 @@
 //! still to be read until its last reading; then another slab may use the buffer.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use super::builder::PlanBuilder;
-use super::unit::BufferAccess;
+use super::program::Buffer;
+
+/// A range of channels of a map's slab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BufferAccess {
+    /// Index of the map.
+    pub map: usize,
+    /// Index of the slab.
+    pub slab: usize,
+    /// Channels of the map.
+    pub channels: Range<usize>,
+}
 
 /// The lifetime of a slab in a buffer, in units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interval {
+    /// Index of the map.
     pub map: usize,
+    /// Index of the slab.
     pub slab: usize,
+    /// The first unit.
     pub from: usize,
+    /// The last unit.
     pub until: usize,
+    /// Bytes of the slab.
     pub bytes: u64,
+    /// Index of its buffer.
     pub buffer: usize,
 }
 
-/// Returns the buffer of a slab while a unit runs. A unit only accesses live slabs.
+/// Returns the buffer of a slab while a unit runs.
+///
+/// # Panics
+/// Panics if the slab is not alive in that unit.
 pub fn buffer(intervals: &[Interval], map: usize, slab: usize, unit: usize) -> usize {
     // Intervals are sorted by map, slab and time.
     let after = intervals.partition_point(|i| (i.map, i.slab, i.from) <= (map, slab, unit));
@@ -29,47 +49,37 @@ pub fn buffer(intervals: &[Interval], map: usize, slab: usize, unit: usize) -> u
 /// Accesses to a slab in a unit.
 #[derive(Default)]
 struct Event {
-    reads: Vec<std::ops::Range<usize>>,
-    writes: Vec<std::ops::Range<usize>>,
+    reads: Vec<Range<usize>>,
+    writes: Vec<Range<usize>>,
 }
 
-/// Returns the lifetimes of all slabs and the bytes of the buffers.
-pub fn assign(draft: &PlanBuilder) -> (Vec<Interval>, Vec<u64>) {
+/// Returns the lifetimes of all slabs, sorted by map, slab and time, and the bytes of the buffers.
+///
+/// `units` are what each unit reads and what it writes, in order; the first uploads the input, the
+/// last reads the output. `bytes` returns the bytes of a slab.
+pub fn assign<'a>(
+    units: impl IntoIterator<Item = [&'a [BufferAccess]; 2]>,
+    maps: &[Buffer],
+    bytes: impl Fn(usize, usize) -> u64,
+) -> (Vec<Interval>, Vec<u64>) {
     let mut events: HashMap<(usize, usize), Vec<(usize, Event)>> = HashMap::new();
-    let mut note = |unit: usize, touch: &BufferAccess, is_write: bool| {
-        let of_slab = events.entry((touch.map, touch.slab)).or_default();
-        if of_slab.last().is_none_or(|(last, _)| *last != unit) {
-            of_slab.push((unit, Event::default()));
+    for (unit, [reads, writes]) in units.into_iter().enumerate() {
+        let reads = reads.iter().map(|access| (access, false));
+        for (access, is_write) in reads.chain(writes.iter().map(|access| (access, true))) {
+            let of_slab = events.entry((access.map, access.slab)).or_default();
+            if of_slab.last().is_none_or(|(last, _)| *last != unit) {
+                of_slab.push((unit, Event::default()));
+            }
+            let event = &mut of_slab.last_mut().expect("pushed").1;
+            let list = if is_write { &mut event.writes } else { &mut event.reads };
+            list.push(access.channels.clone());
         }
-        let event = &mut of_slab.last_mut().expect("pushed").1;
-        let list = if is_write { &mut event.writes } else { &mut event.reads };
-        list.push(touch.channels.clone());
-    };
-    let whole = |view: &model_core::View| {
-        let (map, channels) = (view.buffer, view.channels.clone());
-        let slabs = 0..draft.level(map).num_slabs();
-        slabs.map(move |slab| BufferAccess { map, slab, channels: channels.clone() })
-    };
-    for touch in whole(&draft.program.input) {
-        note(0, &touch, true);
-    }
-    for (index, unit) in draft.units.iter().enumerate() {
-        for touch in &unit.reads {
-            note(index + 1, touch, false);
-        }
-        for touch in &unit.writes {
-            note(index + 1, touch, true);
-        }
-    }
-    for touch in whole(&draft.program.output) {
-        note(draft.units.len() + 1, &touch, false);
     }
     let mut intervals: Vec<Interval> = events
         .into_iter()
         .flat_map(|((map, slab), events)| {
-            let bytes = draft.slab_bytes(map, slab);
-            let channels = draft.maps[map].channels;
-            stays(&events, channels).into_iter().map(move |(from, until)| Interval {
+            let bytes = bytes(map, slab);
+            stays(&events, maps[map].channels).into_iter().map(move |(from, until)| Interval {
                 map,
                 slab,
                 from,
@@ -95,7 +105,7 @@ fn stays(events: &[(usize, Event)], channels: usize) -> Vec<(usize, usize)> {
             Some(stay) if num_live > 0 => stay.0 = *unit,
             _ => list.push((*unit, *unit)),
         }
-        let mut set = |ranges: &[std::ops::Range<usize>], is_live: bool| {
+        let mut set = |ranges: &[Range<usize>], is_live: bool| {
             for channel in ranges.iter().cloned().flatten() {
                 if live[channel] != is_live {
                     live[channel] = is_live;
@@ -135,11 +145,7 @@ fn pack(intervals: &mut [Interval]) -> Vec<u64> {
 mod tests {
     use super::*;
 
-    fn event(
-        unit: usize,
-        reads: &[std::ops::Range<usize>],
-        writes: &[std::ops::Range<usize>],
-    ) -> (usize, Event) {
+    fn event(unit: usize, reads: &[Range<usize>], writes: &[Range<usize>]) -> (usize, Event) {
         (unit, Event { reads: reads.to_vec(), writes: writes.to_vec() })
     }
 
