@@ -1,11 +1,13 @@
 //! Support for the integration tests: real data, child processes, networks, engines and fuzzing.
 
 mod child_process;
+mod cpu_parts;
 pub mod fuzz;
 mod narrow_networks;
 mod test_engine;
 
 pub use child_process::{ChildOutcome, in_child_process, peak_bytes};
+pub use cpu_parts::run_in_parts;
 pub use narrow_networks::narrow_network;
 pub use test_engine::engine;
 pub use trainer_bench::counting_allocator::{held_bytes, take_peak_bytes};

@@ -3,18 +3,20 @@
 //! burn's stock op copies the whole feature map into another layout; on the CPU the copy holds 27
 //! values per voxel. These kernels read the feature map in place.
 
-mod cpu;
 #[cfg(feature = "gpu")]
 mod cube;
 mod partials;
 mod slabs;
+mod weight;
 
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
-use super::cpu::{Channels, CpuValues, tensor};
+use super::cpu::{CpuInput, CpuValues, tensor};
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
+use crate::cpu::conv3::{Conv3, tile::Shape};
+use crate::cpu::slab::Slab;
 
 /// Dense 3³ convolution with stride 1 and zero padding 1, without bias.
 ///
@@ -58,30 +60,39 @@ trait Conv3Kernels: Backend {
 
 impl Conv3Kernels for Flex {
     fn forward(x: &KernelInput, weight: &Tensor<5>) -> Tensor<5> {
-        let ([batch, _, nk, nj, ni], shape) = (x.x.dims(), shape(&x.x, weight.dims()));
-        let output = cpu::forward(&Channels::new(x), CpuValues::new(weight).slice(), shape);
-        tensor(output, [batch, shape.output, nk, nj, ni], &x.x)
+        let ([output, input, ..], weight) = (weight.dims(), CpuValues::new(weight));
+        let values = weight.slice();
+        let weight = |o: usize, c: usize, tap: usize| values[(o * input + c) * 27 + tap];
+        convolve(x, &Conv3::new(output, input, weight), [input, output])
     }
 
+    /// The same convolution from outputs to inputs, with mirrored kernels.
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
-        let ([batch, _, nk, nj, ni], shape) = (gradient.dims(), shape(&gradient, weight.dims()));
-        let gradient = KernelInput::from(gradient);
-        let input_grad =
-            cpu::input_gradient(&Channels::new(&gradient), CpuValues::new(weight).slice(), shape);
-        tensor(input_grad, [batch, shape.input, nk, nj, ni], &gradient.x)
+        let ([output, input, ..], weight) = (weight.dims(), CpuValues::new(weight));
+        let values = weight.slice();
+        let weight = |c: usize, o: usize, tap: usize| values[(o * input + c) * 27 + 26 - tap];
+        convolve(&gradient.into(), &Conv3::new(input, output, weight), [output, input])
     }
 
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<5> {
-        let weight = [gradient.dims()[1], x.x.dims()[1], 3, 3, 3];
-        let (shape, gradient) = (shape(&x.x, weight), KernelInput::from(gradient.clone()));
-        let weight_grad = cpu::weight_gradient(&Channels::new(x), &Channels::new(&gradient), shape);
-        tensor(weight_grad, weight, &x.x)
+        let ([_, input, nk, nj, ni], output) = (x.x.dims(), gradient.dims()[1]);
+        let shape = Shape { input, output, dims: [ni, nj, nk] };
+        let (source, gradient) = (CpuInput::new(x), CpuInput::new(&gradient.clone().into()));
+        let weight_grad = weight::weight_gradient(source.channels(), gradient.channels(), shape);
+        tensor(weight_grad, [output, input, 3, 3, 3], &x.x)
     }
 }
 
-fn shape(x: &Tensor<5>, weight: [usize; 5]) -> cpu::Shape {
-    let [_, _, nk, nj, ni] = x.dims();
-    cpu::Shape { input: weight[1], output: weight[0], dims: [ni, nj, nk] }
+/// Convolves every sample.
+fn convolve(x: &KernelInput, convolution: &Conv3, [input, output]: [usize; 2]) -> Tensor<5> {
+    let [batch, _, nk, nj, ni] = x.x.dims();
+    let (slab, source) = (Slab::whole([ni, nj, nk]), CpuInput::new(x));
+    let mut values = vec![0.0; batch * output * slab.voxels()];
+    for (n, values) in values.chunks_exact_mut(output * slab.voxels()).enumerate() {
+        let x = source.channels().sample(n, input, slab.voxels());
+        convolution.forward(x, &slab, values, false);
+    }
+    tensor(values, [batch, output, nk, nj, ni], &x.x)
 }
 
 /// Memory of [`conv3`].

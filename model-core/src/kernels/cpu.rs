@@ -1,5 +1,4 @@
-//! Shared parts of the CPU kernels: slices of burn's CPU tensors, norms applied while reading, and
-//! sums in a fixed order.
+//! burn's CPU tensors as slices for the kernels in [`crate::cpu`], and parts of the gradients' kernels.
 
 use burn::Tensor;
 use burn::backend::flex::FlexTensor;
@@ -7,6 +6,7 @@ use burn::backend::{DispatchDevice, Flex};
 use burn::tensor::{FloatDType, TensorData};
 
 use super::kernel_input::{KernelInput, NormAffine};
+use crate::cpu::channels::{ChannelAffine, Channels};
 
 /// Returns whether burn's CPU backend holds the tensor, with or without autodiff.
 pub(super) fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -59,72 +59,33 @@ impl CpuValuesMut {
     }
 }
 
-/// The affine map and activation of a norm, for one channel of one sample.
-#[derive(Clone, Copy)]
-pub(super) struct ChannelAffine {
-    scale: f32,
-    shift: f32,
-    slope: f32,
+/// Returns the norm's map for each channel of each sample.
+pub(super) fn channel_affines(
+    NormAffine { scale_shift, slope }: &NormAffine,
+) -> Vec<ChannelAffine> {
+    let of_map = |&[scale, shift]: &[f32; 2]| ChannelAffine { scale, shift, slope: *slope };
+    CpuValues::new(scale_shift).slice().as_chunks().0.iter().map(of_map).collect()
 }
 
-impl ChannelAffine {
-    /// Returns one entry for each channel of each sample.
-    pub fn of(NormAffine { scale_shift, slope }: &NormAffine) -> Vec<ChannelAffine> {
-        let of_map = |&[scale, shift]: &[f32; 2]| ChannelAffine { scale, shift, slope: *slope };
-        CpuValues::new(scale_shift).slice().as_chunks().0.iter().map(of_map).collect()
-    }
-
-    #[inline(always)]
-    pub fn apply(self, x: f32) -> f32 {
-        let z = x * self.scale + self.shift;
-        if z > 0.0 { z } else { z * self.slope }
-    }
-}
-
-/// The values of a [`KernelInput`], one channel of one sample at a time.
-pub(super) struct Channels {
+/// The values of a [`KernelInput`] for the kernels in [`crate::cpu`].
+pub(super) struct CpuInput {
     values: CpuValues,
-    norms: Option<Vec<ChannelAffine>>,
+    affines: Option<Vec<ChannelAffine>>,
 }
 
-impl Channels {
+impl CpuInput {
     /// # Panics
     /// Panics in the cases of [`CpuValues::new`].
     pub fn new(source: &KernelInput) -> Self {
-        Channels {
+        CpuInput {
             values: CpuValues::new(&source.x),
-            norms: source.norm.as_ref().map(ChannelAffine::of),
+            affines: source.norm.as_ref().map(channel_affines),
         }
     }
 
-    /// Returns channel `n`, counted over all samples, of `voxels` voxels.
-    pub fn map(&self, n: usize, voxels: usize) -> Channel<'_> {
-        let values = &self.values.slice()[n * voxels..][..voxels];
-        Channel { values, norm: self.norms.as_ref().map(|norms| norms[n]) }
-    }
-
-    /// Returns the number of values of all channels and samples.
-    pub fn len(&self) -> usize {
-        self.values.slice().len()
-    }
-}
-
-/// One channel of one sample.
-#[derive(Clone, Copy)]
-pub(super) struct Channel<'a> {
-    values: &'a [f32],
-    norm: Option<ChannelAffine>,
-}
-
-impl Channel<'_> {
-    /// Loads `to.len()` values from index `at`, normalized.
-    #[inline(always)]
-    pub fn load(self, to: &mut [f32], at: usize) {
-        let from = &self.values[at..][..to.len()];
-        match self.norm {
-            None => to.copy_from_slice(from),
-            Some(norm) => to.iter_mut().zip(from).for_each(|(to, &x)| *to = norm.apply(x)),
-        }
+    /// Returns the channels of all samples.
+    pub fn channels(&self) -> Channels<'_> {
+        Channels::new(self.values.slice(), self.affines.as_deref())
     }
 }
 

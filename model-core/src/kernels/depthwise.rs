@@ -2,16 +2,18 @@
 //!
 //! burn's stock op is too slow on the CPU: about 0.2 G multiply-adds per second.
 
-mod cpu;
 #[cfg(feature = "gpu")]
 mod cube;
+mod weight;
 
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
 
-use super::cpu::{Channels, CpuValues, tensor};
+use super::cpu::{CpuInput, CpuValues, tensor};
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, KernelInput, OpMemory, OpShape, on_backend};
+use crate::cpu::depthwise::forward;
+use crate::cpu::slab::Slab;
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1, without bias.
 ///
@@ -46,26 +48,37 @@ trait DepthwiseConvKernels: Backend {
 
 impl DepthwiseConvKernels for Flex {
     fn forward(x: &KernelInput, weight: &Tensor<4>) -> Tensor<5> {
-        let shape @ [_, channels, nk, nj, ni] = x.x.dims();
-        let (maps, weight) = (Channels::new(x), CpuValues::new(weight));
-        tensor(cpu::forward(&maps, weight.slice(), channels, [ni, nj, nk]), shape, &x.x)
+        convolve(x, CpuValues::new(weight).slice())
     }
 
+    /// The same convolution with the kernels mirrored.
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<4>) -> Tensor<5> {
-        let shape @ [_, channels, nk, nj, ni] = gradient.dims();
-        let (gradient, weight) = (KernelInput::from(gradient), CpuValues::new(weight));
-        let input_grad =
-            cpu::input_gradient(&Channels::new(&gradient), weight.slice(), channels, [ni, nj, nk]);
-        tensor(input_grad, shape, &gradient.x)
+        let weight = CpuValues::new(weight);
+        let mirrored = weight.slice().as_chunks::<27>().0.iter();
+        let mirrored: Vec<f32> = mirrored.flat_map(|taps| taps.iter().rev().copied()).collect();
+        convolve(&gradient.into(), &mirrored)
     }
 
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<4> {
         let [batch, channels, nk, nj, ni] = x.x.dims();
-        let (maps, gradient) = (Channels::new(x), CpuValues::new(gradient));
-        let weight_grad =
-            cpu::weight_gradient(&maps, gradient.slice(), batch, channels, [ni, nj, nk]);
+        let (source, gradient) = (CpuInput::new(x), CpuValues::new(gradient));
+        let weight_grad = weight::weight_gradient(
+            source.channels(),
+            gradient.slice(),
+            batch,
+            channels,
+            [ni, nj, nk],
+        );
         tensor(weight_grad, [channels, 3, 3, 3], &x.x)
     }
+}
+
+fn convolve(x: &KernelInput, weight: &[f32]) -> Tensor<5> {
+    let shape @ [.., nk, nj, ni] = x.x.dims();
+    let mut output = vec![0.0; shape.iter().product()];
+    let slab = Slab::whole([ni, nj, nk]);
+    forward(CpuInput::new(x).channels(), weight, &slab, &mut output, false);
+    tensor(output, shape, &x.x)
 }
 
 /// Memory of [`depthwise_conv3`].

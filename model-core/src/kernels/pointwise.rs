@@ -1,7 +1,7 @@
 //! Pointwise (1³) convolution: a matrix product over the channels.
 //!
-//! The forward pass and the gradient of x use burn's matrix product, on matrix units where the
-//! hardware has them. The gradient of the weight has a kernel of its own: the result is small and
+//! On a GPU the forward pass and the gradient of x use burn's matrix product, on matrix units where
+//! the hardware has them. The gradient of the weight has a kernel of its own: the result is small and
 //! the inner length is the number of voxels, along which burn's product does not split the work.
 
 #[cfg(feature = "gpu")]
@@ -11,10 +11,12 @@ use burn::Tensor;
 use burn::backend::{Backend, Flex};
 use burn::tensor::FloatDType;
 
+use super::cpu::{CpuInput, CpuValues, tensor};
 use super::group_norm::normalized;
 use super::memory::BUSY_CUBES;
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
+use crate::cpu::pointwise::Pointwise;
 use crate::nets::cast;
 
 /// Computes every output channel of a voxel from the voxel's input channels, without bias. The
@@ -40,6 +42,7 @@ pub fn pointwise_conv(x: impl Into<ConvInput>, weight: Tensor<2>) -> Tensor<5> {
 }
 
 /// Computes `[m, n] × [b, n, voxels]` with burn, in the tensors' type.
+#[cfg(feature = "gpu")]
 fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
     let [b, c, k, j, i] = x.dims();
     let output = matrix.dims()[0];
@@ -55,12 +58,20 @@ trait PointwiseConvKernels: Backend {
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<2>;
 }
 
-/// burn's CPU product sums half-precision values in half precision, so both factors are widened
-/// first.
 impl PointwiseConvKernels for Flex {
     fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
-        let float = FloatDType::from(x.dtype());
-        cast(product(wide(matrix), wide(x)), float)
+        let ([output, input], [batch, _, nk, nj, ni]) = (matrix.dims(), x.dims());
+        let (voxels, matrix) = (ni * nj * nk, CpuValues::new(&matrix));
+        let weight = matrix.slice();
+        let convolution = Pointwise::new(output, input, None, |o, c| weight[o * input + c]);
+        let source = KernelInput::from(x);
+        let channels = CpuInput::new(&source);
+        let mut product = vec![0.0; batch * output * voxels];
+        for (n, product) in product.chunks_exact_mut(output * voxels).enumerate() {
+            let x = channels.channels().sample(n, input, voxels);
+            convolution.forward(x, product, 0..voxels, false, false);
+        }
+        tensor(product, [batch, output, nk, nj, ni], &source.x)
     }
 
     fn weight_gradient(KernelInput { x, norm }: &KernelInput, gradient: &Tensor<5>) -> Tensor<2> {

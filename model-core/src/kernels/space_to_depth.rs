@@ -1,14 +1,15 @@
 //! Space to depth and its inverse (pixel shuffle; Shi et al. 2016). The op loses nothing, so it is
 //! invertible.
 
-mod cpu;
-
 use burn::Tensor;
 use burn::backend::Flex;
 
 use super::cpu::{CpuValues, is_cpu, tensor};
 use super::profiler::{OpKind, forward_scope};
 use super::{OpMemory, OpShape, Parent, primitive, record};
+use crate::cpu::channels::Channels;
+use crate::cpu::slab::Slab;
+use crate::cpu::space_to_depth;
 
 /// Turns every 2³ voxels into channels: output channel 8c + 4dk + 2dj + di holds voxel (2k + dk, 2j
 /// + dj, 2i + di) of channel c. All axes must be even.
@@ -57,16 +58,22 @@ fn shuffle(x: Tensor<5>, to_depth: bool) -> Tensor<5> {
 fn on_cpu(x: &Tensor<5>, to_depth: bool) -> Tensor<5> {
     let [b, c, k, j, i] = x.dims();
     let values = CpuValues::new(x);
-    match to_depth {
+    let (source, mut output) =
+        (Channels::new(values.slice(), None), vec![0.0; values.slice().len()]);
+    let from = Slab::whole([i, j, k]);
+    let shape = match to_depth {
         true => {
-            let output = cpu::space_to_depth(values.slice(), [i, j, k]);
-            tensor(output, [b, 8 * c, k / 2, j / 2, i / 2], x)
+            let to = Slab::whole([i / 2, j / 2, k / 2]);
+            space_to_depth::space_to_depth(source, &from, &mut output, &to);
+            [b, 8 * c, k / 2, j / 2, i / 2]
         }
         false => {
-            let output = cpu::depth_to_space(values.slice(), [i, j, k]);
-            tensor(output, [b, c / 8, 2 * k, 2 * j, 2 * i], x)
+            let to = Slab::whole([2 * i, 2 * j, 2 * k]);
+            space_to_depth::depth_to_space(source, &from, &mut output, &to);
+            [b, c / 8, 2 * k, 2 * j, 2 * i]
         }
-    }
+    };
+    tensor(output, shape, x)
 }
 
 /// The same with burn's own ops, two axes at a time.

@@ -7,15 +7,20 @@ use burn::tensor::{DType, FloatDType, TensorData};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::super::cpu::{ChannelAffine, CpuValues, CpuValuesMut, LANES, RUN, sum_lanes, tensor};
+use super::super::cpu::{CpuValues, CpuValuesMut, LANES, RUN, channel_affines, sum_lanes, tensor};
 use super::{Gradients, GroupNormKernels, Layout, NormAffine, add_or_subtract};
-use crate::network::config::NORM_EPSILON;
+use crate::cpu::channels::{Channels, Statistics};
+use crate::cpu::elementwise;
+use crate::cpu::moments::Moments;
 
 impl GroupNormKernels for Flex {
     type Statistics = Vec<Statistics>;
 
     fn statistics(x: &Tensor<5>, layout: Layout) -> Vec<Statistics> {
-        statistics(CpuValues::new(x).slice(), layout)
+        let values = CpuValues::new(x);
+        let groups = values.slice().len() / layout.group_size();
+        let moments = elementwise::moments(values.slice(), groups, 0..layout.group_size());
+        moments.into_iter().map(Moments::statistics).collect()
     }
 
     fn affine(
@@ -38,21 +43,21 @@ impl GroupNormKernels for Flex {
     }
 
     fn apply(x: Tensor<5>, norm: &NormAffine) -> Tensor<5> {
-        let ([.., k, j, i], float) = (x.dims(), FloatDType::from(x.dtype()));
+        let ([b, c, k, j, i], float) = (x.dims(), FloatDType::from(x.dtype()));
         let mut values = CpuValuesMut::new(x);
-        let maps = values.slice().par_chunks_mut(k * j * i).zip(ChannelAffine::of(norm));
-        maps.for_each(|(map, norm)| apply_map(map, norm));
+        elementwise::normalize(values.slice(), b * c, 0..k * j * i, &channel_affines(norm));
         values.tensor(float)
     }
 
     fn add(stream: Tensor<5>, x: Tensor<5>, norm: &NormAffine, sign: f32) -> Tensor<5> {
-        let ([.., k, j, i], float) = (stream.dims(), FloatDType::from(stream.dtype()));
+        let ([b, c, k, j, i], float) = (stream.dims(), FloatDType::from(stream.dtype()));
         if x.dtype() != DType::F32 {
             return add_or_subtract(stream, Self::apply(x, norm), sign);
         }
-        let (mut values, x) = (CpuValuesMut::new(stream), CpuValues::new(&x));
-        let maps = values.slice().par_chunks_mut(k * j * i).zip(x.slice().par_chunks(k * j * i));
-        maps.zip(ChannelAffine::of(norm)).for_each(|((map, x), norm)| add_map(map, x, norm, sign));
+        let (mut values, x, affines) =
+            (CpuValuesMut::new(stream), CpuValues::new(&x), channel_affines(norm));
+        let x = Channels::new(x.slice(), Some(&affines));
+        elementwise::add(x, values.slice(), b * c, 0..k * j * i, None, sign);
         values.tensor(float)
     }
 
@@ -81,13 +86,6 @@ impl GroupNormKernels for Flex {
     }
 }
 
-/// Mean and 1 / standard deviation of a group.
-#[derive(Clone, Copy)]
-pub struct Statistics {
-    mean: f32,
-    inverse_deviation: f32,
-}
-
 /// Sums over one channel of one sample. g is the gradient before the activation.
 #[derive(Clone, Copy, Default)]
 struct Sums {
@@ -95,18 +93,6 @@ struct Sums {
     plain: f64,
     /// Σ g · x̂, the gradient of gamma.
     times_normalized: f64,
-}
-
-/// Computes mean and deviation of every group in two passes, since E[x²] − E[x]² loses digits.
-fn statistics(x: &[f32], layout: Layout) -> Vec<Statistics> {
-    let size = layout.group_size() as f64;
-    let channels_per_group = |x: &[f32]| {
-        let mean = x.chunks(RUN).map(sum_run).sum::<f64>() / size;
-        let variance = x.chunks(RUN).map(|x| squares_run(x, mean as f32)).sum::<f64>() / size;
-        let inverse_deviation = 1.0 / (variance + f64::from(NORM_EPSILON)).sqrt();
-        Statistics { mean: mean as f32, inverse_deviation: inverse_deviation as f32 }
-    };
-    x.par_chunks(layout.group_size()).map(channels_per_group).collect()
 }
 
 /// Computes the sums that all gradients are made from, for every channel of every sample.
@@ -158,43 +144,6 @@ fn input_gradient(
         let statistics = statistics[map / per_group];
         gradient_map(gradient, x, statistics, gamma[channel], beta[channel], means, slope);
     });
-}
-
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn sum_run(x: &[f32]) -> f64 {
-    let mut lanes = [0.0f32; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest: f64 = chunks.remainder().iter().map(|&value| f64::from(value)).sum();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            lanes[lane] += chunk[lane];
-        }
-    }
-    sum_lanes(&lanes) + rest
-}
-
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn squares_run(x: &[f32], mean: f32) -> f64 {
-    let mut lanes = [0.0f32; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest: f64 = chunks.remainder().iter().map(|value| f64::from(value - mean).powi(2)).sum();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            let difference = chunk[lane] - mean;
-            lanes[lane] += difference * difference;
-        }
-    }
-    sum_lanes(&lanes) + rest
-}
-
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn apply_map(x: &mut [f32], norm: ChannelAffine) {
-    x.iter_mut().for_each(|x| *x = norm.apply(*x));
-}
-
-#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn add_map(stream: &mut [f32], x: &[f32], norm: ChannelAffine, sign: f32) {
-    stream.iter_mut().zip(x).for_each(|(stream, &x)| *stream += sign * norm.apply(x));
 }
 
 /// Returns the gradient before the activation, and the normalized input.

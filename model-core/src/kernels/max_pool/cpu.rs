@@ -6,11 +6,17 @@ use rayon::prelude::*;
 
 use super::super::cpu::{CpuValues, tensor};
 use super::MaxPoolKernels;
+use crate::cpu::channels::Channels;
+use crate::cpu::max_pool;
+use crate::cpu::slab::Slab;
 
 impl MaxPoolKernels for Flex {
     fn max_pool2(x: &Tensor<5>) -> Tensor<5> {
         let [b, c, k, j, i] = x.dims();
-        let output = forward(CpuValues::new(x).slice(), [i, j, k]);
+        let mut output = vec![0.0; b * c * (k * j * i / 8)];
+        let [from, to] = [[i, j, k], [i / 2, j / 2, k / 2]].map(Slab::whole);
+        let values = CpuValues::new(x);
+        max_pool::forward(Channels::new(values.slice(), None), &from, &mut output, &to);
         tensor(output, [b, c, k / 2, j / 2, i / 2], x)
     }
 
@@ -19,25 +25,6 @@ impl MaxPoolKernels for Flex {
         let (values, gradient) = (CpuValues::new(x), CpuValues::new(gradient));
         tensor(input_gradient(values.slice(), gradient.slice(), [i, j, k]), shape, x)
     }
-}
-
-/// # Shapes
-/// - x: `[maps, k, j, i]` with `dims` = (i, j, k), all even
-/// - output: `[maps, k/2, j/2, i/2]`
-fn forward(x: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
-    let (mi, mj, mk) = (ni / 2, nj / 2, nk / 2);
-    let mut output = vec![0.0; x.len() / 8];
-    output.par_chunks_mut(mi * mj).enumerate().for_each(|(n, output)| {
-        let x = &x[(n / mk * nk + n % mk * 2) * ni * nj..][..2 * ni * nj];
-        for (j, output) in output.chunks_exact_mut(mi).enumerate() {
-            let rows = four_rows(x, ni, nj, j);
-            for (i, output) in output.iter_mut().enumerate() {
-                let pairs = rows.map(|row| row[2 * i].max(row[2 * i + 1]));
-                *output = pairs[0].max(pairs[1]).max(pairs[2].max(pairs[3]));
-            }
-        }
-    });
-    output
 }
 
 /// Computes the gradient of the input: that of each output goes to the first voxel that holds the

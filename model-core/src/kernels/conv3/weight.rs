@@ -1,11 +1,11 @@
-//! The gradient of the weight. The sums of a block of outputs and three taps stay in registers
+//! The gradient of the weight on the CPU. The sums of a block of outputs and three taps stay in registers
 //! while the loop passes over the positions of a tile.
 
 use multiversion::{multiversion, target::match_target};
 use rayon::prelude::*;
 
-use super::super::super::cpu::Channels;
-use super::tile::{Shape, Tile, multiply_add};
+use crate::cpu::channels::Channels;
+use crate::cpu::conv3::tile::{Shape, Tile};
 
 /// Output channels that share each loaded voxel.
 const BLOCK: usize = 4;
@@ -24,7 +24,7 @@ const GROUP: usize = 16;
 /// - x: `[b, in, k, j, i]`
 /// - gradient: `[b, out, k, j, i]`
 /// - output: `[out, in, 3, 3, 3]`
-pub fn weight_gradient(x: &Channels, gradient: &Channels, shape: Shape) -> Vec<f32> {
+pub fn weight_gradient(x: Channels, gradient: Channels, shape: Shape) -> Vec<f32> {
     let Shape { input, output, .. } = shape;
     let out_groups = output.div_ceil(GROUP);
     let group = (input * out_groups / (4 * rayon::current_num_threads())).clamp(1, GROUP);
@@ -48,8 +48,8 @@ pub fn weight_gradient(x: &Channels, gradient: &Channels, shape: Shape) -> Vec<f
 /// Computes the gradients of a group of weights, from output and input channel `from` on.
 fn correlate(
     weights: &mut [&mut [f32]],
-    x: &Channels,
-    gradient: &Channels,
+    x: Channels,
+    gradient: Channels,
     shape: Shape,
     from: [usize; 2],
 ) {
@@ -71,13 +71,13 @@ fn correlate(
             // The last tile may have fewer planes; the rest is filled with zeros.
             let outputs = gradients.chunks_exact_mut(depth * tile_len);
             for (o, to) in outputs.enumerate().take(weights.len()) {
-                let gradient = gradient.map(first_map[0] + o, map);
+                let gradient = gradient.channel(first_map[0] + o, map);
                 for (n, to) in to.chunks_exact_mut(tile_len).enumerate() {
                     shape.pad(to, gradient, k + 1 + n, first + shape.stride() + 1);
                 }
             }
             for c in 0..channels {
-                let x = x.map(first_map[1] + c, map);
+                let x = x.channel(first_map[1] + c, map);
                 for (n, to) in padded.chunks_exact_mut(padded_len).enumerate() {
                     shape.pad(to, x, k + n, first);
                 }
@@ -177,4 +177,11 @@ fn halved<const WIDTH: usize>(mut lanes: [f32; WIDTH]) -> f32 {
         }
     }
     lanes[0]
+}
+
+/// Computes `a · b + c`. Set `FUSED` only if the machine has the instruction; otherwise it would be
+/// a function call.
+#[inline(always)]
+fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
 }

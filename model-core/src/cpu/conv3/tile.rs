@@ -1,19 +1,21 @@
-//! A padded plane as one contiguous run, however short its rows are. Both CPU kernels use it.
+//! A padded plane as one contiguous run, however short its rows are. The convolution and the
+//! gradient of its weight use it.
 //!
 //! In a padded plane one zero separates the rows: the column after a row is the column before the
 //! next. *Position* `j · (ni + 1) + i` is voxel (j, i). The taps of output plane k read the padded
 //! planes k to k + 2 at that position plus `dj · (ni + 1) + di`.
 
-use super::super::super::cpu::Channel;
-
-/// Every lane count of the kernels divides it.
-const WIDEST: usize = 32;
+use super::super::channels::Channel;
+use super::super::vector::{MAX_LANES, Vector, vectorized};
 
 /// Input and output channels, and the axes (i, j, k).
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Shape {
+    /// Input channels.
     pub input: usize,
+    /// Output channels.
     pub output: usize,
+    /// Voxels along i, j, k.
     pub dims: [usize; 3],
 }
 
@@ -37,7 +39,7 @@ impl Shape {
     /// positions.
     pub fn tile_len(&self, most: usize) -> usize {
         let parts = self.positions().div_ceil(most);
-        self.positions().div_ceil(parts).next_multiple_of(WIDEST)
+        self.positions().div_ceil(parts).next_multiple_of(MAX_LANES)
     }
 
     /// Returns the tile that begins at position `first`.
@@ -52,7 +54,7 @@ impl Shape {
         if (1..=self.dims[2]).contains(&k) {
             let plane = (k - 1) * self.plane();
             self.row_segments(first, to.len(), self.stride() + 1, |at, from, len| {
-                map.load(&mut to[at..at + len], plane + from);
+                load(map, &mut to[at..at + len], plane + from);
             });
         }
     }
@@ -99,9 +101,11 @@ impl Tile {
     }
 }
 
-/// Computes `a · b + c`. Set `FUSED` only if the machine has the instruction; otherwise it would be
-/// a function call.
+vectorized! {
+    fn load(map: Channel, to: &mut [f32], at: usize) = load_of, 1
+}
+
 #[inline(always)]
-pub fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
+fn load_of<V: Vector>(map: Channel, to: &mut [f32], at: usize) {
+    map.load::<V>(to, at);
 }

@@ -1,0 +1,190 @@
+//! Depthwise 3³ convolution with zero padding 1. Slabs of planes run in parallel on a zero-padded
+//! copy; the sums of a vector of voxels in two rows stay in registers while the taps pass.
+
+use super::channels::{Channel, Channels};
+use super::moments::Moments;
+use super::parallel;
+use super::slab::Slab;
+use super::vector::{MAX_LANES, Vector, vectorized};
+
+/// Voxels of a part of a channel. Its padded copy fits a core's own cache.
+const PART_VOXELS: usize = 1 << 15;
+
+/// Computes `output[v] = Σ_t weight[t] · x[v + t − 1]` per channel, for the own planes of every
+/// channel. Returns the statistics of each if they are wanted.
+///
+/// # Shapes
+/// - x, output: `[channel, k, j, i]`
+/// - weight: `[c, 3, 3, 3]`, used again for each further sample
+pub fn forward(
+    x: Channels,
+    weight: &[f32],
+    slab: &Slab,
+    output: &mut [f32],
+    wants_moments: bool,
+) -> Vec<Moments> {
+    let (voxels, plane) = (slab.voxels(), slab.plane());
+    let weight = weight.as_chunks::<27>().0;
+    let ranges = parallel::parts(slab.own.clone(), (PART_VOXELS / plane).max(1));
+    let mut parts = Vec::new();
+    for (n, channel) in output.chunks_exact_mut(voxels).enumerate() {
+        let mut rest = &mut channel[slab.own_voxels()];
+        for planes in &ranges {
+            let (part, after) = rest.split_at_mut(planes.len() * plane);
+            parts.push((n, planes.clone(), part));
+            rest = after;
+        }
+    }
+    let moments = parallel::map(parts, |_, (n, planes, output)| {
+        let [ni, nj, nk] = slab.dims;
+        let first = planes.start as isize - 1;
+        let padded = Padded::new(x.channel(n, voxels), [ni, nj, nk], first, planes.len() + 2);
+        convolve_planes(&padded, &weight[n % weight.len()], output, wants_moments)
+    });
+    if !wants_moments {
+        return Vec::new();
+    }
+    moments.chunks(ranges.len()).map(|parts| Moments::merge_all(parts.iter().copied())).collect()
+}
+
+/// Returns the bytes that a thread needs.
+pub fn scratch_bytes([ni, nj, nk]: [usize; 3]) -> usize {
+    let planes = (PART_VOXELS / (ni * nj)).clamp(1, nk) + 2;
+    4 * (planes * (ni + 2) * (nj + 2) + MAX_LANES)
+}
+
+/// Some planes of a channel with a border of zeros. The first tap of output voxel (0, j, k) is at
+/// `(k · (nj + 2) + j) · stride`.
+pub struct Padded {
+    values: Vec<f32>,
+    /// Voxels along i and j.
+    pub dims: [usize; 2],
+    /// Values from row to row.
+    pub stride: usize,
+    /// Values from plane to plane.
+    pub plane: usize,
+}
+
+impl Padded {
+    /// Copies `planes` planes from plane `first` on, which may lie outside the channel.
+    pub fn new(x: Channel, [ni, nj, nk]: [usize; 3], first: isize, planes: usize) -> Self {
+        let (stride, plane) = (ni + 2, (ni + 2) * (nj + 2));
+        // A vector at the end of the last row reaches beyond its plane.
+        let mut values = vec![0.0; planes * plane + MAX_LANES];
+        for (n, padded) in values.chunks_exact_mut(plane).take(planes).enumerate() {
+            if let Some(k) = first.checked_add_unsigned(n).and_then(|k| usize::try_from(k).ok())
+                && k < nk
+            {
+                load_rows(&mut padded[stride..][..nj * stride], x, k * ni * nj, ni);
+            }
+        }
+        Padded { values, dims: [ni, nj], stride, plane }
+    }
+
+    /// Returns the values from plane `k` on.
+    pub fn from_plane(&self, k: usize) -> &[f32] {
+        &self.values[k * self.plane..]
+    }
+}
+
+vectorized! {
+    /// Loads rows from index `start` on, two zeros apart.
+    fn load_rows(rows: &mut [f32], x: Channel, start: usize, ni: usize) = load_rows_of, 1
+}
+
+#[inline(always)]
+fn load_rows_of<V: Vector>(rows: &mut [f32], x: Channel, start: usize, ni: usize) {
+    for (j, row) in rows.chunks_exact_mut(ni + 2).enumerate() {
+        x.load::<V>(&mut row[1..=ni], start + j * ni);
+    }
+}
+
+vectorized! {
+    /// Convolves planes of one channel. `x` has one more plane on either side.
+    fn convolve_planes(
+        x: &Padded,
+        weight: &[f32; 27],
+        output: &mut [f32],
+        wants_moments: bool,
+    ) -> Moments = convolve_planes_of, 1
+}
+
+#[inline(always)]
+fn convolve_planes_of<V: Vector>(
+    x: &Padded,
+    weight: &[f32; 27],
+    output: &mut [f32],
+    wants_moments: bool,
+) -> Moments {
+    let [ni, nj] = x.dims;
+    let mut moments = Moments::default();
+    for (k, output) in output.chunks_exact_mut(ni * nj).enumerate() {
+        let planes = [0, 1, 2].map(|dk| x.from_plane(k + dk));
+        convolve_rows::<V>(planes, weight, output, ni, x.stride);
+        if wants_moments {
+            moments = moments.merge(Moments::of::<V>(output));
+        }
+    }
+    moments
+}
+
+/// Convolves rows of one channel, two at a time.
+///
+/// # Shapes
+/// - planes: three padded planes, rows `stride` apart, from the row before the first output on; a
+///   vector of values follows the last row
+/// - output: `[row, ni]`
+#[inline(always)]
+pub(super) fn convolve_rows<V: Vector>(
+    planes: [&[f32]; 3],
+    weight: &[f32; 27],
+    output: &mut [f32],
+    ni: usize,
+    stride: usize,
+) {
+    let rows = output.len() / ni;
+    for plane in planes {
+        assert!(plane.len() >= (rows + 1) * stride + ni.next_multiple_of(V::LANES) + 2);
+    }
+    for (pair, output) in output.chunks_mut(2 * ni).enumerate() {
+        let start = 2 * pair * stride;
+        match output.len() == 2 * ni {
+            true => convolve_pair::<V, 2>(planes, weight, output, ni, stride, start),
+            false => convolve_pair::<V, 1>(planes, weight, output, ni, stride, start),
+        }
+    }
+}
+
+/// Convolves `ROWS` rows; `start` is the first value of the row before them.
+#[inline(always)]
+fn convolve_pair<V: Vector, const ROWS: usize>(
+    planes: [&[f32]; 3],
+    weight: &[f32; 27],
+    output: &mut [f32],
+    ni: usize,
+    stride: usize,
+    start: usize,
+) {
+    for i in (0..ni).step_by(V::LANES) {
+        let mut sums = [V::splat(0.0); ROWS];
+        for (dk, plane) in planes.iter().enumerate() {
+            for row in 0..ROWS + 2 {
+                for di in 0..3 {
+                    // SAFETY: the caller checked the length of the planes.
+                    let x = unsafe { V::load_unchecked(plane, start + row * stride + i + di) };
+                    for (output, sum) in sums.iter_mut().enumerate() {
+                        if let Some(dj) = row.checked_sub(output)
+                            && dj < 3
+                        {
+                            *sum = x.mul_add(V::splat(weight[(dk * 3 + dj) * 3 + di]), *sum);
+                        }
+                    }
+                }
+            }
+        }
+        for (row, sum) in sums.into_iter().enumerate() {
+            let end = (i + V::LANES).min(ni);
+            sum.store_some(&mut output[row * ni + i..row * ni + end]);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Stages that compute every voxel from the same voxel: sums, norms and label codes.
+
+use std::ops::Range;
+
+use super::channels::{ChannelAffine, Channels};
+use super::moments::Moments;
+use super::parallel;
+use super::vector::{Vector, vectorized};
+
+/// Fewest voxels of a part of a channel.
+const PART_VOXELS: usize = 1 << 14;
+
+/// Computes `to = own(to) + sign · x` for a range of voxels; `own` are the affine maps of `to`.
+///
+/// # Shapes
+/// - x, to: `[channel, voxel]`
+pub fn add(
+    x: Channels,
+    to: &mut [f32],
+    channels: usize,
+    range: Range<usize>,
+    own: Option<&[ChannelAffine]>,
+    sign: f32,
+) {
+    for_each_part(to, channels, range, |c, start, part| {
+        add_part(x, c, channels, start, part, own.map(|own| own[c]), sign);
+    });
+}
+
+vectorized! {
+    fn add_part(
+        x: Channels,
+        channel: usize,
+        channels: usize,
+        start: usize,
+        to: &mut [f32],
+        own: Option<ChannelAffine>,
+        sign: f32,
+    ) = add_part_of, 1
+}
+
+#[inline(always)]
+fn add_part_of<V: Vector>(
+    x: Channels,
+    channel: usize,
+    channels: usize,
+    start: usize,
+    to: &mut [f32],
+    own: Option<ChannelAffine>,
+    sign: f32,
+) {
+    let x = x.channel(channel, x.len() / channels);
+    let mut normed = [0.0; 256];
+    for (n, to) in to.chunks_mut(normed.len()).enumerate() {
+        let normed = &mut normed[..to.len()];
+        x.load::<V>(normed, start + n * 256);
+        for (to, x) in to.chunks_mut(V::LANES).zip(normed.chunks(V::LANES)) {
+            let before = V::load_some(to);
+            let before = own.map_or(before, |own| own.apply_vector(before));
+            V::load_some(x).mul_add(V::splat(sign), before).store_some(to);
+        }
+    }
+}
+
+/// Writes a range of voxels of x, normalized, to another map.
+pub fn normalize_into(x: Channels, to: &mut [f32], channels: usize, range: Range<usize>) {
+    for_each_part(to, channels, range, |c, start, part| copy_part(x, c, channels, start, part));
+}
+
+vectorized! {
+    fn copy_part(x: Channels, channel: usize, channels: usize, start: usize, to: &mut [f32])
+        = copy_part_of, 1
+}
+
+#[inline(always)]
+fn copy_part_of<V: Vector>(
+    x: Channels,
+    channel: usize,
+    channels: usize,
+    start: usize,
+    to: &mut [f32],
+) {
+    x.channel(channel, x.len() / channels).load::<V>(to, start);
+}
+
+/// Normalizes a range of voxels in place.
+pub fn normalize(to: &mut [f32], channels: usize, range: Range<usize>, own: &[ChannelAffine]) {
+    for_each_part(to, channels, range, |c, _, part| normalize_part(part, own[c]));
+}
+
+vectorized! {
+    fn normalize_part(to: &mut [f32], own: ChannelAffine) = normalize_part_of, 1
+}
+
+#[inline(always)]
+fn normalize_part_of<V: Vector>(to: &mut [f32], own: ChannelAffine) {
+    for values in to.chunks_mut(V::LANES) {
+        own.apply_vector(V::load_some(values)).store_some(values);
+    }
+}
+
+/// Computes the statistics of a range of voxels of every channel.
+pub fn moments(x: &[f32], channels: usize, range: Range<usize>) -> Vec<Moments> {
+    let voxels = x.len() / channels;
+    let ranges = parallel::parts(range.clone(), parallel::part_len(range.len(), PART_VOXELS));
+    let all = (0..channels).flat_map(|c| ranges.iter().map(move |range| (c, range.clone())));
+    let of_parts = parallel::map(all.collect(), |_, (c, range)| {
+        moments_of_part(&x[c * voxels..][..voxels][range])
+    });
+    of_parts.chunks(ranges.len()).map(|parts| Moments::merge_all(parts.iter().copied())).collect()
+}
+
+vectorized! {
+    fn moments_of_part(values: &[f32]) -> Moments = moments_of_part_by, 1
+}
+
+#[inline(always)]
+fn moments_of_part_by<V: Vector>(values: &[f32]) -> Moments {
+    Moments::of::<V>(values)
+}
+
+/// Returns the label code of every voxel of a range: with `exclusive` that of the largest logit,
+/// otherwise that of the last positive logit, otherwise 0.
+///
+/// # Shapes
+/// - x: `[logit, voxel]`
+pub fn decide(x: Channels, codes: &[u8], exclusive: bool, range: Range<usize>) -> Vec<u8> {
+    let ranges = parallel::parts(range.clone(), parallel::part_len(range.len(), PART_VOXELS));
+    let parts = parallel::map(ranges, |_, range| decide_part(x, codes, exclusive, range));
+    parts.concat()
+}
+
+vectorized! {
+    fn decide_part(x: Channels, codes: &[u8], exclusive: bool, range: Range<usize>) -> Vec<u8>
+        = decide_part_of, 1
+}
+
+#[inline(always)]
+fn decide_part_of<V: Vector>(
+    x: Channels,
+    codes: &[u8],
+    exclusive: bool,
+    range: Range<usize>,
+) -> Vec<u8> {
+    let voxels = x.len() / codes.len();
+    let (mut labels, mut logits) = (vec![0; range.len()], [0.0; 256]);
+    for (n, labels) in labels.chunks_mut(logits.len()).enumerate() {
+        let mut largest = [f32::NEG_INFINITY; 256];
+        for (c, &code) in codes.iter().enumerate() {
+            let logits = &mut logits[..labels.len()];
+            x.channel(c, voxels).load::<V>(logits, range.start + n * 256);
+            for ((label, largest), &logit) in labels.iter_mut().zip(&mut largest).zip(&*logits) {
+                match exclusive {
+                    true if logit > *largest => (*label, *largest) = (code, logit),
+                    false if logit > 0.0 => *label = code,
+                    _ => {}
+                }
+            }
+        }
+    }
+    labels
+}
+
+/// Runs `task` with the channel, the first voxel and the values of each part of a range.
+fn for_each_part(
+    to: &mut [f32],
+    channels: usize,
+    range: Range<usize>,
+    task: impl Fn(usize, usize, &mut [f32]) + Sync + Send,
+) {
+    let voxels = to.len() / channels;
+    let len = parallel::part_len(range.len(), PART_VOXELS);
+    let mut parts = Vec::new();
+    for (c, channel) in to.chunks_exact_mut(voxels).enumerate() {
+        for (n, part) in channel[range.clone()].chunks_mut(len).enumerate() {
+            parts.push((c, range.start + n * len, part));
+        }
+    }
+    parallel::for_each(parts, |_, (c, start, part)| task(c, start, part));
+}

@@ -1,0 +1,294 @@
+//! A program planned for the CPU: stages, the buffers of its feature maps, and the memory of a run,
+//! known before it starts.
+
+use std::ops::Range;
+
+use super::conv3::Conv3;
+use super::covariance::Covariance;
+use super::expand_depthwise::ExpandDepthwise;
+use super::parallel;
+use super::pointwise::Pointwise;
+use super::slab::Slab;
+use super::{depthwise, upsample};
+use crate::network::lifetimes::{self, BufferAccess, Interval};
+use crate::network::stages::{BlockOptions, Lowered, Source, Stage};
+use crate::network::{Buffer, Op, Program, View};
+use crate::{Error, Result};
+
+/// One of several parts of a run. Each runs the whole program on a slab of planes along k, and the
+/// parts exchange border planes and statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Index of the part.
+    pub index: usize,
+    /// Number of parts.
+    pub count: usize,
+}
+
+impl Part {
+    /// The only part of a run.
+    pub const WHOLE: Part = Part { index: 0, count: 1 };
+
+    /// Returns whether there is a part before this one, and one after it.
+    pub fn has_neighbors(self) -> [bool; 2] {
+        [self.index > 0, self.index + 1 < self.count]
+    }
+}
+
+/// A stage, and the norm whose statistics it computes along the way.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PlannedStage {
+    pub stage: Stage,
+    /// [`Stage::Moments`] of the stage's output.
+    pub moments: Option<Stage>,
+}
+
+/// The memory of a run in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CpuMemory {
+    /// Feature maps, among them a copy of the input.
+    pub map_bytes: u64,
+    /// Packed weights, tiles of all threads, and the norms.
+    pub scratch_bytes: u64,
+    /// Logits or labels.
+    pub output_bytes: u64,
+}
+
+impl CpuMemory {
+    /// Returns all bytes that a run allocates.
+    pub fn total_bytes(self) -> u64 {
+        self.map_bytes + self.scratch_bytes + self.output_bytes
+    }
+}
+
+/// A program that is ready to run on the CPU.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CpuPlan {
+    /// The program.
+    pub program: Program,
+    /// The part of the run.
+    pub part: Part,
+    /// Number of ranges that the expanded channels of a block are divided into.
+    pub channel_splits: usize,
+    /// The memory of a run.
+    pub memory: CpuMemory,
+    pub(super) maps: Vec<Buffer>,
+    pub(super) slabs: Vec<Slab>,
+    pub(super) stages: Vec<PlannedStage>,
+    pub(super) num_affines: usize,
+    pub(super) buffers: Vec<u64>,
+    intervals: Vec<Interval>,
+}
+
+impl CpuPlan {
+    /// Plans a part of a program. Expanded channels of a block are processed in `channel_splits`
+    /// ranges: more ranges take less memory and a little more time.
+    ///
+    /// # Errors
+    /// [`Error::Network`] if the program is inconsistent, or has fewer planes than parts.
+    pub fn new(program: &Program, part: Part, channel_splits: usize) -> Result<CpuPlan> {
+        let options = BlockOptions { channel_splits, max_fused_channels: usize::MAX };
+        let lowered = Lowered::new(program, options)?;
+        let slabs = slabs(&lowered.maps, part)?;
+        let stages = fuse(lowered.stages);
+        let labels = labels(program);
+        let map_bytes = |map: usize| match labels == Some(map) {
+            true => 0,
+            false => 4 * lowered.maps[map].channels as u64 * slabs[map].voxels() as u64,
+        };
+        let accesses: Vec<[Vec<BufferAccess>; 2]> =
+            stages.iter().map(|planned| accesses(&planned.stage)).collect();
+        let [input, output] = [&program.input, &program.output].map(|view| vec![access(view)]);
+        let units = accesses.iter().map(|[reads, writes]| [&reads[..], &writes[..]]);
+        let units = std::iter::once([&[][..], &input[..]]).chain(units).chain([[&output[..], &[]]]);
+        let (intervals, buffers) = lifetimes::assign(units, &lowered.maps, |map, _| map_bytes(map));
+        let mut plan = CpuPlan {
+            program: program.clone(),
+            part,
+            channel_splits,
+            memory: CpuMemory::default(),
+            maps: lowered.maps,
+            slabs,
+            stages,
+            num_affines: lowered.num_affines,
+            buffers,
+            intervals,
+        };
+        plan.memory = plan.measure();
+        Ok(plan)
+    }
+
+    /// Returns the plan of the whole program with the fewest ranges of channels within a budget.
+    ///
+    /// # Errors
+    /// The errors of [`CpuPlan::new`]; the inner error is the plan with the least memory if it does
+    /// not fit.
+    pub fn within(program: &Program, budget_bytes: u64) -> Result<Result<CpuPlan, CpuPlan>> {
+        let mut last = CpuPlan::new(program, Part::WHOLE, 1)?;
+        loop {
+            if last.memory.total_bytes() <= budget_bytes {
+                return Ok(Ok(last));
+            }
+            match last.smaller() {
+                Some(smaller) => last = smaller,
+                None => return Ok(Err(last)),
+            }
+        }
+    }
+
+    /// Returns the same plan with less memory, if there is one.
+    pub fn smaller(&self) -> Option<CpuPlan> {
+        let more_splits = SPLITS.into_iter().filter(|&splits| splits > self.channel_splits);
+        let mut plans = more_splits.filter_map(|n| CpuPlan::new(&self.program, self.part, n).ok());
+        plans.find(|plan| plan.memory.total_bytes() < self.memory.total_bytes())
+    }
+
+    /// Returns the multiply-adds of this part.
+    pub fn multiply_adds(&self) -> u64 {
+        let planes = &self.slabs[self.program.input.buffer];
+        let all = self.program.buffers[self.program.input.buffer].dims[2] as u64;
+        self.program.total_multiply_adds() * planes.own.len() as u64 / all
+    }
+
+    /// Returns the planes along k of the input that this part computes.
+    pub fn input_planes(&self) -> Range<usize> {
+        planes_of(self.program.buffers[self.program.input.buffer].dims[2], &self.maps, self.part)
+    }
+
+    /// Returns the buffer of a map during a stage; the input is stage 0, and the first stage 1.
+    pub(super) fn buffer(&self, map: usize, unit: usize) -> usize {
+        lifetimes::buffer(&self.intervals, map, 0, unit)
+    }
+
+    /// Adds up the memory.
+    fn measure(&self) -> CpuMemory {
+        let threads = parallel::num_threads();
+        let scratch = self.stages.iter().map(|planned| {
+            let [shared, per_thread] = self.scratch_bytes(&planned.stage);
+            shared + threads * per_thread
+        });
+        let affines = self.num_affines * size_of::<super::channels::ChannelAffine>();
+        let output = &self.slabs[self.program.output.buffer];
+        let values = self.program.output.channels.len() as u64 * output.own_voxels().len() as u64;
+        let is_labels = labels(&self.program).is_some();
+        CpuMemory {
+            map_bytes: self.buffers.iter().sum(),
+            scratch_bytes: (scratch.max().unwrap_or(0) + affines) as u64,
+            output_bytes: values * if is_labels { 1 } else { 4 },
+        }
+    }
+
+    /// Returns the bytes of scratch that a stage needs once, and for each thread.
+    fn scratch_bytes(&self, stage: &Stage) -> [usize; 2] {
+        let dims = |source: &Source| self.slabs[source.view.buffer].dims;
+        match stage {
+            Stage::Pointwise { rows, cols, .. } => Pointwise::scratch_bytes(cols.len(), rows.len()),
+            Stage::Expansion { from, .. } => Covariance::scratch_bytes(from.view.channels.len()),
+            Stage::ExpandDepthwise { from, channels, .. } => {
+                let input = from.view.channels.len();
+                ExpandDepthwise::scratch_bytes(input, channels.len(), dims(from))
+            }
+            Stage::Conv3 { from, to, .. } => {
+                Conv3::scratch_bytes(from.view.channels.len(), to.channels.len(), dims(from))
+            }
+            Stage::Depthwise { from, .. } => [0, depthwise::scratch_bytes(dims(from))],
+            Stage::Upsample { from, .. } => [0, upsample::scratch_bytes(dims(from))],
+            _ => [0, 0],
+        }
+    }
+}
+
+/// Ranges of channels to try, fewest first.
+const SPLITS: [usize; 4] = [1, 2, 4, usize::MAX];
+
+/// Returns the planes of a level of `nk` planes that belong to a part: whole planes of the coarsest
+/// level.
+fn planes_of(nk: usize, maps: &[Buffer], part: Part) -> Range<usize> {
+    let coarsest = maps.iter().map(|map| map.dims[2]).min().unwrap_or(1);
+    let bound = |index: usize| index * coarsest / part.count * (nk / coarsest);
+    bound(part.index)..bound(part.index + 1)
+}
+
+/// Returns the slab of each map.
+fn slabs(maps: &[Buffer], part: Part) -> Result<Vec<Slab>> {
+    let coarsest = maps.iter().map(|map| map.dims[2]).min().unwrap_or(1);
+    if part.count > coarsest {
+        let expected = format!("at most as many parts as planes, {coarsest}");
+        return Err(Error::network(expected, part.count));
+    }
+    let [before, after] = part.has_neighbors().map(usize::from);
+    let of_map = |map: &Buffer| {
+        let [ni, nj, nk] = map.dims;
+        let own = planes_of(nk, maps, part).len();
+        Slab { dims: [ni, nj, own + before + after], own: before..before + own }
+    };
+    Ok(maps.iter().map(of_map).collect())
+}
+
+/// Joins stages with the norm of their output where their kernels compute its statistics.
+fn fuse(stages: Vec<Stage>) -> Vec<PlannedStage> {
+    let mut planned: Vec<PlannedStage> = Vec::new();
+    for stage in stages {
+        if let (Stage::Moments { from, .. }, Some(last)) = (&stage, planned.last_mut())
+            && let Stage::Pointwise { to, .. }
+            | Stage::ExpandDepthwise { to, .. }
+            | Stage::Conv3 { to, .. }
+            | Stage::Depthwise { to, .. } = &last.stage
+            && from == to
+            && last.moments.is_none()
+        {
+            last.moments = Some(stage);
+            continue;
+        }
+        planned.push(PlannedStage { stage, moments: None });
+    }
+    planned
+}
+
+/// Returns the map of label codes, if there is one.
+fn labels(program: &Program) -> Option<usize> {
+    program.ops.iter().find_map(|op| match op {
+        Op::Decide { to, .. } => Some(to.buffer),
+        _ => None,
+    })
+}
+
+fn access(view: &View) -> BufferAccess {
+    BufferAccess { map: view.buffer, slab: 0, channels: view.channels.clone() }
+}
+
+/// Returns what a stage reads and what it writes.
+fn accesses(stage: &Stage) -> [Vec<BufferAccess>; 2] {
+    let (reads, writes): (Vec<&View>, Option<&View>) = match stage {
+        Stage::Pointwise { from, to, adds_to_output: true, .. }
+        | Stage::Add { from, to, .. }
+        | Stage::Upsample { from, to, own: Some(_) } => (vec![&from.view, to], Some(to)),
+        Stage::Pointwise { from, to, .. }
+        | Stage::ExpandDepthwise { from, to, .. }
+        | Stage::Conv3 { from, to, .. }
+        | Stage::Depthwise { from, to, .. }
+        | Stage::NormalizeInto { from, to }
+        | Stage::MaxPool { from, to }
+        | Stage::Upsample { from, to, own: None }
+        | Stage::SpaceToDepth { from, to }
+        | Stage::DepthToSpace { from, to }
+        | Stage::Decide { from, to, .. } => (vec![&from.view], Some(to)),
+        Stage::Expansion { from, .. } => (vec![&from.view], None),
+        Stage::Moments { from, .. } => (vec![from], None),
+        Stage::NormalizeInPlace { to, .. } => (vec![to], Some(to)),
+    };
+    [reads.into_iter().map(access).collect(), writes.into_iter().map(access).collect()]
+}
+
+impl Stage {
+    /// Returns the view whose planes beyond the slab the stage reads.
+    pub(super) fn reads_borders_of(&self) -> Option<&View> {
+        match self {
+            Stage::ExpandDepthwise { from, .. }
+            | Stage::Conv3 { from, .. }
+            | Stage::Depthwise { from, .. }
+            | Stage::Upsample { from, .. } => Some(&from.view),
+            _ => None,
+        }
+    }
+}

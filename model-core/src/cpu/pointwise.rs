@@ -1,0 +1,210 @@
+//! Pointwise (1³) convolution: a matrix product over the channels of each voxel. The sums of a block
+//! of outputs and a vector of voxels stay in registers while the loop passes over the inputs.
+
+use std::ops::Range;
+
+use super::channels::Channels;
+use super::moments::Moments;
+use super::parallel;
+use super::vector::{MAX_LANES, Vector, vectorized};
+
+/// Output channels that share each loaded vector.
+pub(super) const BLOCK: usize = 6;
+
+/// Values of a tile's inputs. They stay in a core's nearest cache.
+const TILE_VALUES: usize = 1 << 13;
+
+/// Fewest voxels of a part of a map.
+const PART_VOXELS: usize = 1 << 12;
+
+/// Weights of a convolution, and what happens to its sums.
+#[derive(Debug, Clone)]
+pub struct Pointwise {
+    input: usize,
+    output: usize,
+    /// Blocks of outputs, each `[in][output of the block]`.
+    packed: Vec<f32>,
+    bias: Option<Vec<f32>>,
+    /// The activation's factor for negative sums, if there is an activation.
+    slope: Option<f32>,
+}
+
+impl Pointwise {
+    /// Packs a weight; `weight` returns that of an output and an input.
+    pub fn new(
+        output: usize,
+        input: usize,
+        bias: Option<Vec<f32>>,
+        weight: impl Fn(usize, usize) -> f32,
+    ) -> Pointwise {
+        let mut packed = Vec::with_capacity(output * input);
+        for block in blocks(output) {
+            for c in 0..input {
+                packed.extend(block.clone().map(|o| weight(o, c)));
+            }
+        }
+        Pointwise { input, output, packed, bias, slope: None }
+    }
+
+    /// Applies an activation to the sums.
+    pub(super) fn with_activation(self, slope: f32) -> Pointwise {
+        Pointwise { slope: Some(slope), ..self }
+    }
+
+    /// Computes `output[o, v] = bias[o] + Σ_c weight[o, c] · x[c, v]` for a range of voxels, or adds
+    /// it to `output`. Returns the statistics of every output channel if they are wanted.
+    ///
+    /// # Shapes
+    /// - x: `[in, voxel]`
+    /// - output: `[out, voxel]`
+    pub fn forward(
+        &self,
+        x: Channels,
+        output: &mut [f32],
+        range: Range<usize>,
+        adds_to_output: bool,
+        wants_moments: bool,
+    ) -> Vec<Moments> {
+        let voxels = output.len() / self.output;
+        let ranges = parallel::parts(range.clone(), parallel::part_len(range.len(), PART_VOXELS));
+        let parts = parallel::split_channels(output, voxels, &ranges);
+        let of_parts = parallel::map(parts, |n, mut outputs| {
+            let mut moments = vec![Moments::default(); if wants_moments { self.output } else { 0 }];
+            part(self, x, voxels, ranges[n].start, &mut outputs, adds_to_output, &mut moments);
+            moments
+        });
+        Moments::merge_parts(&of_parts)
+    }
+
+    /// Returns the bytes of the packed weights and of the tile of a thread.
+    pub fn scratch_bytes(input: usize, output: usize) -> [usize; 2] {
+        [4 * (input + 1) * output, 4 * input * tile_len(input)]
+    }
+}
+
+/// Returns the voxels of a tile.
+fn tile_len(input: usize) -> usize {
+    (TILE_VALUES / input).clamp(MAX_LANES, 1024).next_multiple_of(MAX_LANES)
+}
+
+/// Returns the blocks that the outputs are divided into, of almost equal sizes.
+fn blocks(output: usize) -> impl Iterator<Item = Range<usize>> {
+    let number = output.div_ceil(BLOCK);
+    (0..number).map(move |n| n * output / number..(n + 1) * output / number)
+}
+
+vectorized! {
+    /// Computes all outputs of a part of the voxels, tile by tile.
+    fn part(
+        convolution: &Pointwise,
+        x: Channels,
+        voxels: usize,
+        first: usize,
+        outputs: &mut [&mut [f32]],
+        adds_to_output: bool,
+        moments: &mut [Moments],
+    ) = part_of, 2
+}
+
+#[inline(always)]
+fn part_of<V: Vector>(
+    convolution: &Pointwise,
+    x: Channels,
+    voxels: usize,
+    first: usize,
+    outputs: &mut [&mut [f32]],
+    adds_to_output: bool,
+    moments: &mut [Moments],
+) {
+    let stride = tile_len(convolution.input);
+    let mut tile = vec![0.0; convolution.input * stride];
+    let all = outputs[0].len();
+    for start in (0..all).step_by(stride) {
+        let len = stride.min(all - start);
+        for (c, tile) in tile.chunks_exact_mut(stride).enumerate() {
+            x.channel(c, voxels).load::<V>(&mut tile[..len], first + start);
+        }
+        convolve::<V>(convolution, &tile, stride, outputs, start..start + len, adds_to_output);
+        for (moments, output) in moments.iter_mut().zip(&mut *outputs) {
+            *moments = moments.merge(Moments::of::<V>(&output[start..start + len]));
+        }
+    }
+}
+
+/// Computes a range of all outputs from a tile.
+///
+/// # Shapes
+/// - x: `[in, stride]`; the range begins at its first position
+/// - outputs: `[out][position]`
+#[inline(always)]
+pub(super) fn convolve<V: Vector>(
+    convolution: &Pointwise,
+    x: &[f32],
+    stride: usize,
+    outputs: &mut [&mut [f32]],
+    range: Range<usize>,
+    adds_to_output: bool,
+) {
+    let mut weight = &convolution.packed[..];
+    for block in blocks(convolution.output) {
+        let (of_block, rest) = weight.split_at(convolution.input * block.len());
+        weight = rest;
+        let bias = convolution.bias.as_ref().map(|bias| &bias[block.clone()]);
+        let outputs = &mut outputs[block.clone()];
+        let range = range.clone();
+        let (slope, adds) = (convolution.slope, adds_to_output);
+        match block.len() {
+            1 => convolve_block::<V, 1>(of_block, bias, slope, x, stride, outputs, range, adds),
+            2 => convolve_block::<V, 2>(of_block, bias, slope, x, stride, outputs, range, adds),
+            3 => convolve_block::<V, 3>(of_block, bias, slope, x, stride, outputs, range, adds),
+            4 => convolve_block::<V, 4>(of_block, bias, slope, x, stride, outputs, range, adds),
+            5 => convolve_block::<V, 5>(of_block, bias, slope, x, stride, outputs, range, adds),
+            _ => convolve_block::<V, 6>(of_block, bias, slope, x, stride, outputs, range, adds),
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // registers
+fn convolve_block<V: Vector, const B: usize>(
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    slope: Option<f32>,
+    x: &[f32],
+    stride: usize,
+    outputs: &mut [&mut [f32]],
+    range: Range<usize>,
+    adds_to_output: bool,
+) {
+    let weight = weight.as_chunks::<B>().0;
+    assert!(x.len() >= weight.len() * stride && stride >= range.len().next_multiple_of(V::LANES));
+    for at in (0..range.len()).step_by(V::LANES) {
+        let end = range.end.min(range.start + at + V::LANES);
+        let place = range.start + at..end;
+        let mut sums = [V::splat(0.0); B];
+        if let Some(bias) = bias {
+            for o in 0..B {
+                sums[o] = V::splat(bias[o]);
+            }
+        }
+        if adds_to_output {
+            for o in 0..B {
+                sums[o] = sums[o].add(V::load_some(&outputs[o][place.clone()]));
+            }
+        }
+        for (c, weight) in weight.iter().enumerate() {
+            // SAFETY: c · stride + at + LANES ≤ in · stride ≤ the length of x, as asserted above.
+            let x = unsafe { V::load_unchecked(x, c * stride + at) };
+            for o in 0..B {
+                sums[o] = x.mul_add(V::splat(weight[o]), sums[o]);
+            }
+        }
+        for o in 0..B {
+            let sum = match slope {
+                None => sums[o],
+                Some(slope) => sums[o].rectified(V::splat(slope)),
+            };
+            sum.store_some(&mut outputs[o][place.clone()]);
+        }
+    }
+}
