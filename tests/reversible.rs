@@ -142,9 +142,10 @@ fn gradients_agree_with_plain_autodiff() {
     }
 }
 
-/// With layers in half precision and streams in f32, rewinding and storing have the same gradients.
-/// The difference from f32 is that of the precision. It is measured without rectifiers, because a
-/// change of sign is not a rounding error.
+/// With layers in half precision and streams in f32, rewinding and storing have the same gradients,
+/// but for values that a recovered stream rounds the other way. Their effect is small beside the
+/// difference from f32, which is that of the precision. That difference has a bound of its own
+/// without rectifiers only, because a change of sign is not a rounding error.
 #[test]
 fn rewinding_agrees_with_storing_in_mixed_precision() {
     // The random generator of the device belongs to the process, and other tests would change its
@@ -160,14 +161,14 @@ fn rewinding_agrees_with_storing_in_mixed_precision() {
 fn compare_in_mixed_precision() {
     for (float, tolerance) in [(FloatDType::F16, 0.1), (FloatDType::BF16, 0.25)] {
         for activation in [Activation::Relu, Activation::Identity] {
-            // The median of five draws, because in one draw a value may be rounded the other way.
+            // Medians of five draws, because draws differ in the values rounded the other way.
             let distances = (1..=5).map(|draw| mixed_distances(draw, float, activation));
-            let (mut from_storing, from_f32): (Vec<f64>, Vec<f64>) = distances.unzip();
+            let (mut from_storing, mut from_f32): (Vec<f64>, Vec<f64>) = distances.unzip();
             from_storing.sort_by(f64::total_cmp);
+            from_f32.sort_by(f64::total_cmp);
             let message =
                 format!("{float:?} {activation:?}: {from_storing:?}, from f32 {from_f32:?}");
-            assert!(from_storing[2] <= 2e-3, "{message}");
-            // One draw is enough here: this difference is that of the precision, not of rewinding.
+            assert!(from_storing[2] <= from_f32[2] / 20.0, "{message}");
             assert!(activation == Activation::Relu || from_f32[2] <= tolerance, "{message}");
         }
     }

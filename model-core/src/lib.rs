@@ -11,6 +11,7 @@ pub mod cpu;
 mod error;
 pub mod formats;
 pub mod geometry;
+mod json;
 #[cfg(feature = "burn")]
 pub mod kernels;
 pub mod metrics;
@@ -28,6 +29,7 @@ pub use geometry::{
     Affine, Alignment, DEFAULT_OVERLAP, DEFAULT_TOLERANCE_VOXELS, Grid, LabelMap, NiftiTransforms,
     Orientation, Placement, Tiling, Volume, VoxelBox,
 };
+pub use json::from_json;
 pub use metrics::EmptyRule;
 pub use network::{
     Activation, Array, BUNDLE_VERSION, BackwardMode, Buffer, Bundle, Card, Decoder,

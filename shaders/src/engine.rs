@@ -121,6 +121,11 @@ impl Engine {
         })
     }
 
+    /// Returns whether the GPU is a program on the processor.
+    pub fn is_software(&self) -> bool {
+        self.is_software
+    }
+
     /// Returns the GPU's name as reported by the driver.
     pub fn adapter_name(&self) -> &str {
         &self.adapter_name

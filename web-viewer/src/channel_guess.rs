@@ -44,10 +44,10 @@ pub fn guess_channels(files: &[String], channels: &[String]) -> Vec<Guess> {
     };
     // Unprocessed variants, whose name is empty, come first.
     let mut order: Vec<usize> = (0..files.len()).collect();
-    order.sort_by_key(|&n| ScanName::parse(&files[n], channels).variant);
+    order.sort_unstable_by_key(|&n| (ScanName::parse(&files[n], channels).variant, n));
     let mut guesses: Vec<(usize, Guess)> =
         order.iter().map(|&n| &files[n]).map(guess).zip(&order).map(|(g, &n)| (n, g)).collect();
-    guesses.sort_by_key(|(n, _)| *n);
+    guesses.sort_unstable_by_key(|(n, _)| *n);
     guesses.into_iter().map(|(_, guess)| guess).collect()
 }
 

@@ -28,7 +28,7 @@ impl Manifest {
     /// case has no files.
     pub fn parse(json: &[u8]) -> Result<Manifest, String> {
         let text = model_core::utf8_text(json).map_err(|error| error.to_string())?;
-        let manifest: Manifest = serde_json::from_str(text)
+        let manifest: Manifest = model_core::from_json(text)
             .map_err(|e| format!("expected a demonstration's manifest, found {e}"))?;
         let is_file_name =
             |name: &str| !name.is_empty() && !name.contains(['/', '\\', ':', '?', '#']);

@@ -18,6 +18,8 @@ pub mod slice;
 mod web_lock;
 #[cfg(target_arch = "wasm32")]
 mod worker;
+#[cfg(target_arch = "wasm32")]
+mod worker_script;
 
 /// Starts the page or, in a worker's scope, the worker. Both are the same WebAssembly module.
 #[cfg(target_arch = "wasm32")]

@@ -1,6 +1,9 @@
 //! Texts for the user: numbers, warnings and errors of a run in words.
 
+use model_core::cpu::CpuError;
 use model_core::texts::bytes_rounded_up;
+
+use crate::protocol::PlannedEngine;
 
 /// Formats a large number with two to four digits and its magnitude's word.
 pub fn count(n: u64) -> String {
@@ -17,6 +20,19 @@ pub fn count(n: u64) -> String {
 /// Returns the first characters of a hash, enough to compare by eye.
 pub fn short_hash(hash: &str) -> String {
     hash.chars().take(12).collect()
+}
+
+/// Names the engine of a run.
+pub fn engine(engine: &PlannedEngine) -> String {
+    match engine {
+        // Some browsers hide the GPU's name.
+        PlannedEngine::Gpu(name) if name.is_empty() || name.starts_with("unnamed") => {
+            "your graphics card".into()
+        }
+        PlannedEngine::Gpu(name) => name.clone(),
+        PlannedEngine::Processor(1) => "this computer's processor".into(),
+        PlannedEngine::Processor(count) => format!("this computer's processor ({count} workers)"),
+    }
 }
 
 /// Names the storage of the network's feature maps.
@@ -64,23 +80,41 @@ pub fn fallbacks(events: &[String], doing: &str, plan_bytes: u64) -> String {
     format!("{}{doing} within {}.", sentences.collect::<String>(), bytes_rounded_up(plan_bytes))
 }
 
-/// Shown if the browser has no WebGPU.
-pub const NO_WEBGPU: &str = "This browser has no WebGPU, which the network needs. Chrome and Edge \
-     have WebGPU on Windows, macOS, Android, ChromeOS and recent Linux; Safari has it from version \
-     26; Firefox has it on Windows and on Apple silicon. Links to results open in every browser.";
+/// Shown if the graphics card is chosen and the browser has no WebGPU.
+pub const NO_WEBGPU: &str = "This browser has no WebGPU, through which a graphics card computes: \
+     choose the processor. Chrome and Edge have WebGPU on Windows, macOS, Android, ChromeOS and \
+     recent Linux; Safari has it from version 26; Firefox has it on Windows and on Apple silicon.";
 
-/// Shown if the browser offers no WebGPU at this address.
-pub const NOT_SECURE: &str = "Browsers offer WebGPU only on https pages and on this computer itself. \
-     Open the page at https://… or at http://localhost.";
+/// Shown if the graphics card is chosen and the browser offers no WebGPU at this address.
+pub const NOT_SECURE: &str = "Browsers offer the graphics card only to https pages and to this \
+     computer itself. Choose the processor, or open the page at https://… or at http://localhost.";
 
-/// Shown if the browser has WebGPU but no graphics card for it.
-pub const NO_GPU: &str = "This browser found no graphics card that it may use, and the network needs \
-     one. Check that graphics acceleration is on: in Chrome and Edge under Settings, System, \
+/// Shown if the graphics card is chosen and the browser has WebGPU but no graphics card for it.
+pub const NO_GPU: &str = "This browser found no graphics card that it may use: choose the processor. \
+     For the graphics card, check that graphics acceleration is on: in Chrome and Edge under Settings, System, \
      \u{201c}Use graphics acceleration when available\u{201d}; in Firefox under Settings, General, \
      Performance. Then restart the browser. Chrome on Linux may also need the flag \
      chrome://flags/#enable-unsafe-webgpu, and an old graphics driver an update. A remote desktop or \
-     a virtual machine often has no graphics card: open the page in Chrome, Edge or Safari 26 on \
-     another computer. Links to results open in every browser.";
+     a virtual machine often has no graphics card.";
+
+/// Reports that a scan needs more memory on the processor than is allowed.
+pub fn exceeds_budget(smallest_bytes: u64, budget_bytes: u64) -> String {
+    format!(
+        "this scan needs at least {} of memory with this network, and {} are allowed",
+        bytes_rounded_up(smallest_bytes),
+        bytes_rounded_up(budget_bytes)
+    )
+}
+
+/// Describes an error of a run on the processor, with a remedy.
+pub fn processor_error(error: &CpuError) -> String {
+    match error {
+        CpuError::OutOfMemory { .. } => {
+            format!("{error}. Close other programs and tabs, then try again.")
+        }
+        error => error.to_string(),
+    }
+}
 
 /// Describes an error of a run on the GPU, with a remedy.
 pub fn run_error(error: &shaders::Error) -> String {
@@ -145,7 +179,7 @@ pub fn merged_warnings(files: &[(String, Vec<String>)]) -> Vec<String> {
 /// Capitalizes the first letter of a text.
 pub fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let first = letters.next().map(|c| c.to_ascii_uppercase()).into_iter();
     first.chain(letters).collect()
 }
 
@@ -174,7 +208,7 @@ mod tests {
         let detail = "No suitable graphics adapter found; vulkan not requested".to_string();
         let text = run_error(&shaders::Error::NoAdapter(detail));
         assert!(text.contains("Use graphics acceleration when available"), "{text}");
-        assert!(text.contains("Chrome, Edge or Safari 26"), "{text}");
+        assert!(text.contains("choose the processor"), "{text}");
         assert!(!text.contains("vulkan"), "{text}");
         assert!(run_error(&shaders::Error::DeviceLost("reset".into())).contains("try again"));
     }

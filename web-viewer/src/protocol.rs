@@ -35,6 +35,48 @@ pub struct RunInputs {
     pub channels: Vec<ChannelId>,
 }
 
+/// The choice of the engine that runs the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum EngineChoice {
+    /// A graphics card, if there is one that works; otherwise the processor.
+    #[default]
+    Automatic,
+    /// The graphics card, or a software substitute.
+    Gpu,
+    /// The processor.
+    Processor,
+}
+
+impl EngineChoice {
+    /// The choices with their names in storage, and in words.
+    pub const ALL: [(EngineChoice, &str, &str); 3] = [
+        (EngineChoice::Automatic, "automatic", "Automatic"),
+        (EngineChoice::Gpu, "gpu", "Graphics card"),
+        (EngineChoice::Processor, "processor", "Processor"),
+    ];
+
+    /// Parses a stored name. Any other text is the automatic choice.
+    pub fn parse(name: Option<&str>) -> EngineChoice {
+        let found = Self::ALL.into_iter().find(|(_, stored, _)| name == Some(stored));
+        found.map_or(EngineChoice::Automatic, |(choice, ..)| choice)
+    }
+
+    /// Returns the name in storage.
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.into_iter().find(|(choice, ..)| *choice == self);
+        found.map_or("", |(_, name, _)| name)
+    }
+}
+
+/// The engine of a planned or completed run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PlannedEngine {
+    /// The GPU, by the name that the browser reports; empty if it hides the name.
+    Gpu(String),
+    /// The processor, on so many workers.
+    Processor(usize),
+}
+
 /// A request of the page to its worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum WorkerRequest {
@@ -75,7 +117,9 @@ pub enum WorkerRequest {
     Plan {
         /// The model and the scans.
         inputs: RunInputs,
-        /// The GPU memory that the run may take.
+        /// The engine to plan for.
+        engine: EngineChoice,
+        /// The memory that the run may take.
         budget_bytes: u64,
         /// The largest budget that the page offers.
         max_budget_bytes: u64,
@@ -148,6 +192,8 @@ pub enum WorkerResponse {
     Planned {
         /// The planned model.
         model: ModelId,
+        /// The engines of this computer in words, for diagnostics.
+        engines: String,
         /// The plan, or the reason why there is none.
         outcome: PlanOutcome,
     },
@@ -175,8 +221,6 @@ pub enum WorkerResponse {
 pub struct RunSummary {
     /// The duration of the run.
     pub elapsed_secs: f64,
-    /// The name of the GPU.
-    pub adapter: String,
     /// The plan that ran last; in a tiled run, that of one tile.
     pub plan: PlanSummary,
     /// The number of tiles, or `None` if the network saw the whole scan at once.
@@ -213,12 +257,14 @@ pub struct TiledPlanSummary {
 /// The size and the cost of a planned run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanSummary {
+    /// The engine.
+    pub engine: PlannedEngine,
     /// The size of the network's input along right, anterior, superior.
     pub dims: [usize; 3],
     /// The number of multiply-adds.
     pub multiply_adds: u64,
-    /// The bytes allocated on the GPU.
-    pub gpu_bytes: u64,
+    /// The bytes allocated by the engine.
+    pub bytes: u64,
     /// The bits in which each value of a feature map is stored: 32 or 16.
     pub bits: u32,
 }
@@ -230,7 +276,7 @@ pub struct RunProgress {
     pub stage: RunStage,
     /// The index of the current tile, and the number of tiles.
     pub tile: [usize; 2],
-    /// The numbers of completed and of all steps on the GPU.
+    /// The numbers of completed and of all steps on the GPU; zeros on the processor.
     pub steps: [usize; 2],
     /// The completed fraction of all multiply-adds, 0 to 1.
     pub fraction: f64,
@@ -243,8 +289,48 @@ pub struct RunProgress {
 pub enum RunStage {
     /// Opens the GPU and compiles the kernels.
     OpenGpu,
+    /// Starts the workers on the processor.
+    StartWorkers,
     /// Runs the network's operations.
     Network,
     /// Computes labels from logits on the scan's grid.
     PlaceLabels,
+}
+
+/// A request of the page's worker to a worker that computes one part of a run.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum PartRequest {
+    /// Runs a fixed computation and responds with its duration.
+    Trial,
+    /// Runs a part of a program. The model bundle, the input's planes and a port to each other part
+    /// accompany the request.
+    Run {
+        /// The size of the network's input along right, anterior, superior.
+        dims: [usize; 3],
+        /// Whether the result is labels instead of logits.
+        decides: bool,
+        /// The index of the part, and the number of parts.
+        part: [usize; 2],
+        /// The number of ranges that the expanded channels of a block are divided into.
+        channel_splits: usize,
+    },
+}
+
+/// A response of a worker that computes one part of a run.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum PartResponse {
+    /// The worker accepts requests.
+    Ready,
+    /// The duration of the trial in milliseconds.
+    Trial(f64),
+    /// The completed fraction of the run. More responses follow.
+    Progress(f64),
+    /// The part is complete. Its logits accompany the response.
+    Logits,
+    /// The part is complete. Its labels accompany the response.
+    Labels,
+    /// The memory did not suffice for the bytes.
+    OutOfMemory(u64),
+    /// The part failed, with a message for the user.
+    Failed(String),
 }

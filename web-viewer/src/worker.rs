@@ -1,11 +1,14 @@
 //! The worker: decodes, preprocesses and runs the network outside the page's thread, so that the page
 //! never freezes. It is the same WebAssembly module as the page.
 
+mod part;
 mod planning;
 mod progress_reporter;
 mod reply;
 mod run;
+mod run_plan;
 mod state;
+mod team;
 
 use std::rc::Rc;
 
@@ -22,15 +25,23 @@ use crate::{share, web_lock};
 use reply::{Reply, done, post, scope};
 use state::{ABORT_HANDLE, Model, STATE};
 
-/// Starts to listen, then sends [`WorkerResponse::Ready`]. A request sent earlier would be lost.
+/// Starts a worker of the page, or one of its workers that compute a part of a run.
 pub fn start() {
+    match scope().name().starts_with(part::NAME) {
+        true => part::start(),
+        false => listen(),
+    }
+}
+
+/// Starts to listen, then sends [`WorkerResponse::Ready`]. A request sent earlier would be lost.
+fn listen() {
     let on_message = Closure::<dyn Fn(MessageEvent)>::new(|event: MessageEvent| {
         let message = Array::from(&event.data());
         let request_id = message.get(0).as_f64().unwrap_or_default() as u32;
         let json = message.get(1).as_string().unwrap_or_default();
         let bytes = message.get(2);
         wasm_bindgen_futures::spawn_local(async move {
-            let reply = match serde_json::from_str(&json) {
+            let reply = match model_core::from_json(&json) {
                 Ok(request) => handle(request_id, request, bytes).await,
                 Err(error) => Err(format!("the page and its worker do not match: {error}")),
             };
@@ -47,7 +58,7 @@ pub fn start() {
 async fn handle(request_id: u32, request: WorkerRequest, bytes: JsValue) -> Reply {
     match request {
         WorkerRequest::OpenBundle { resource, file } => {
-            open_bundle(resource, &file, &Uint8Array::new(&bytes).to_vec())
+            open_bundle(resource, &file, Uint8Array::new(&bytes).to_vec())
         }
         WorkerRequest::ReadScan { resource, file } => {
             read_scan(resource, &file, &Uint8Array::new(&bytes).to_vec())
@@ -61,8 +72,8 @@ async fn handle(request_id: u32, request: WorkerRequest, bytes: JsValue) -> Repl
             done()
         }
         WorkerRequest::ReadLink { fragment } => read_link(&fragment),
-        WorkerRequest::Plan { inputs, budget_bytes, max_budget_bytes } => {
-            planning::plan(inputs, budget_bytes, max_budget_bytes).await
+        WorkerRequest::Plan { inputs, engine, budget_bytes, max_budget_bytes } => {
+            planning::plan(inputs, engine, budget_bytes, max_budget_bytes).await
         }
         WorkerRequest::Segment { inputs, tiled: false } => run::segment(request_id, &inputs).await,
         WorkerRequest::Segment { inputs, tiled: true } => {
@@ -75,11 +86,11 @@ async fn handle(request_id: u32, request: WorkerRequest, bytes: JsValue) -> Repl
     }
 }
 
-fn open_bundle(resource: u32, file: &str, bytes: &[u8]) -> Reply {
-    let bundle = Bundle::from_bytes(bytes).map_err(|e| e.in_file(file).to_string())?;
+fn open_bundle(resource: u32, file: &str, bytes: Vec<u8>) -> Reply {
+    let bundle = Bundle::from_bytes(&bytes).map_err(|e| e.in_file(file).to_string())?;
     let id = ModelId { resource, hash: bundle.hash() };
     let card = Box::new(bundle.card.clone());
-    let model = Model { hash: id.hash.clone(), bundle: Rc::new(bundle) };
+    let model = Model { hash: id.hash.clone(), bundle: Rc::new(bundle), bytes: bytes.into() };
     STATE.with_borrow_mut(|state| state.models.insert(resource, model));
     Ok((WorkerResponse::Bundle { model: id, card }, Vec::new()))
 }

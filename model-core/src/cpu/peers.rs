@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::run::CpuError;
+use super::error::CpuError;
 
 /// The other parts of a run. All parts make the same calls in the same order.
 #[allow(async_fn_in_trait)] // the futures stay on their thread

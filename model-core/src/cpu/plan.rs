@@ -3,13 +3,14 @@
 
 use std::ops::Range;
 
-use super::conv3::Conv3;
-use super::covariance::Covariance;
-use super::expand_depthwise::ExpandDepthwise;
-use super::parallel;
-use super::pointwise::Pointwise;
-use super::slab::Slab;
-use super::{depthwise, upsample};
+use cpu_kernels::channels::ChannelAffine;
+use cpu_kernels::conv3::Conv3;
+use cpu_kernels::covariance::Covariance;
+use cpu_kernels::expand_depthwise::ExpandDepthwise;
+use cpu_kernels::pointwise::Pointwise;
+use cpu_kernels::slab::Slab;
+use cpu_kernels::{depthwise, parallel, upsample};
+
 use crate::network::lifetimes::{self, BufferAccess, Interval};
 use crate::network::stages::{BlockOptions, Lowered, Source, Stage};
 use crate::network::{Buffer, Op, Program, View};
@@ -118,29 +119,32 @@ impl CpuPlan {
         Ok(plan)
     }
 
-    /// Returns the plan of the whole program with the fewest ranges of channels within a budget.
+    /// Plans all parts of a program in the fastest way within a budget, or in the way that takes the
+    /// least memory if none is.
     ///
     /// # Errors
-    /// The errors of [`CpuPlan::new`]; the inner error is the plan with the least memory if it does
-    /// not fit.
-    pub fn within(program: &Program, budget_bytes: u64) -> Result<Result<CpuPlan, CpuPlan>> {
-        let mut last = CpuPlan::new(program, Part::WHOLE, 1)?;
-        loop {
-            if last.memory.total_bytes() <= budget_bytes {
-                return Ok(Ok(last));
+    /// The errors of [`CpuPlan::new`].
+    pub fn within(program: &Program, num_parts: usize, budget_bytes: u64) -> Result<Vec<CpuPlan>> {
+        let plans = |channel_splits| -> Result<Vec<CpuPlan>> {
+            let parts = (0..num_parts).map(|index| Part { index, count: num_parts });
+            parts.map(|part| CpuPlan::new(program, part, channel_splits)).collect()
+        };
+        let mut smallest = plans(SPLITS[0])?;
+        for channel_splits in &SPLITS[1..] {
+            if total_bytes(&smallest) <= budget_bytes {
+                break;
             }
-            match last.smaller() {
-                Some(smaller) => last = smaller,
-                None => return Ok(Err(last)),
+            let next = plans(*channel_splits)?;
+            if total_bytes(&next) < total_bytes(&smallest) {
+                smallest = next;
             }
         }
+        Ok(smallest)
     }
 
-    /// Returns the same plan with less memory, if there is one.
-    pub fn smaller(&self) -> Option<CpuPlan> {
-        let more_splits = SPLITS.into_iter().filter(|&splits| splits > self.channel_splits);
-        let mut plans = more_splits.filter_map(|n| CpuPlan::new(&self.program, self.part, n).ok());
-        plans.find(|plan| plan.memory.total_bytes() < self.memory.total_bytes())
+    /// Returns the most parts that a program can be run in.
+    pub fn max_parts(program: &Program) -> usize {
+        program.buffers.iter().map(|buffer| buffer.dims[2]).min().unwrap_or(1)
     }
 
     /// Returns the multiply-adds of this part.
@@ -167,7 +171,7 @@ impl CpuPlan {
             let [shared, per_thread] = self.scratch_bytes(&planned.stage);
             shared + threads * per_thread
         });
-        let affines = self.num_affines * size_of::<super::channels::ChannelAffine>();
+        let affines = self.num_affines * size_of::<ChannelAffine>();
         let output = &self.slabs[self.program.output.buffer];
         let values = self.program.output.channels.len() as u64 * output.own_voxels().len() as u64;
         let is_labels = labels(&self.program).is_some();
@@ -198,8 +202,13 @@ impl CpuPlan {
     }
 }
 
-/// Ranges of channels to try, fewest first.
-const SPLITS: [usize; 4] = [1, 2, 4, usize::MAX];
+/// Returns the memory of all parts.
+pub fn total_bytes(parts: &[CpuPlan]) -> u64 {
+    parts.iter().map(|part| part.memory.total_bytes()).sum()
+}
+
+/// Ranges of channels to try, the fastest first: two take no longer than one.
+const SPLITS: [usize; 3] = [2, 4, usize::MAX];
 
 /// Returns the planes of a level of `nk` planes that belong to a part: whole planes of the coarsest
 /// level.

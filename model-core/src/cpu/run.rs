@@ -2,44 +2,20 @@
 
 use std::ops::ControlFlow;
 
-use super::channels::{ChannelAffine, Channels, Statistics};
-use super::conv3::Conv3;
-use super::covariance::Covariance;
-use super::expand_depthwise::ExpandDepthwise;
-use super::moments::Moments;
+use super::error::CpuError;
 use super::peers::{Alone, Peers};
 use super::plan::{CpuPlan, PlannedStage};
-use super::pointwise::Pointwise;
-use super::slab::Slab;
-use super::{depthwise, elementwise, max_pool, space_to_depth, upsample};
+use crate::network::config::NORM_EPSILON;
 use crate::network::stages::{Source, Stage};
 use crate::network::{Op, View, Weights, orthogonal};
-
-/// Reasons why a run did not finish.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CpuError {
-    /// The weights or the input are not those of the program.
-    #[error("the program cannot be run: expected {expected}, found {found}")]
-    Program {
-        /// The required value.
-        expected: String,
-        /// The given value.
-        found: String,
-    },
-    /// The machine has too little memory.
-    #[error("out of memory: this scan needs {} MiB with this network", needed_bytes.div_ceil(1 << 20))]
-    OutOfMemory {
-        /// Bytes that the run needs.
-        needed_bytes: u64,
-    },
-    /// Another part of the run failed.
-    #[error("another part of the computation failed: {0}")]
-    Peer(String),
-    /// The run was canceled.
-    #[error("canceled")]
-    Canceled,
-}
+use cpu_kernels::channels::{ChannelAffine, Channels, Statistics};
+use cpu_kernels::conv3::Conv3;
+use cpu_kernels::covariance::Covariance;
+use cpu_kernels::expand_depthwise::ExpandDepthwise;
+use cpu_kernels::moments::Moments;
+use cpu_kernels::pointwise::Pointwise;
+use cpu_kernels::slab::Slab;
+use cpu_kernels::{depthwise, elementwise, max_pool, space_to_depth, upsample};
 
 /// Values of a program's output view, for the planes of the part.
 #[derive(Debug, Clone, PartialEq)]
@@ -254,7 +230,7 @@ impl<'a> Run<'a> {
                 let Op::GroupNorm { groups, from: all, .. } = self.op(op + 1) else {
                     unreachable!("an expansion has a norm")
                 };
-                let statistics = total.statistics(self.parameter(weight), *groups);
+                let statistics = total.statistics(self.parameter(weight), *groups, NORM_EPSILON);
                 self.set_affines(op + 1, 0..all.channels.len(), *affine, &statistics);
             }
             Stage::Moments { from, .. } => {
@@ -432,8 +408,9 @@ impl<'a> Run<'a> {
         }
         let Op::GroupNorm { groups, from, .. } = self.op(*op) else { unreachable!() };
         let groups = total.chunks(from.channels.len() / groups);
-        let statistics: Vec<Statistics> =
-            groups.map(|group| Moments::merge_all(group.iter().copied()).statistics()).collect();
+        let statistics: Vec<Statistics> = groups
+            .map(|group| Moments::merge_all(group.iter().copied()).statistics(NORM_EPSILON))
+            .collect();
         self.set_affines(*op, channels.clone(), *affine, &statistics);
         Ok(())
     }
@@ -451,11 +428,11 @@ impl<'a> Run<'a> {
             unreachable!("statistics are of norms")
         };
         let (gamma, beta) = (self.parameter(gamma), self.parameter(beta));
-        let per_group = from.channels.len() / groups;
+        let (per_group, slope) = (from.channels.len() / groups, activation.negative_slope());
         for (n, channel) in channels.enumerate() {
             let parameters = [gamma[channel], beta[channel]];
             self.affines[first + n] =
-                ChannelAffine::new(parameters, statistics[n / per_group], *activation);
+                ChannelAffine::new(parameters, statistics[n / per_group], slope);
         }
     }
 

@@ -115,7 +115,7 @@ pub(crate) fn labels(values: &[u8], source: [usize; 3], target: [usize; 3]) -> V
         std::array::from_fn(|a| Axis::new(source[a], target[a], DownsamplingFilter::Area));
     let num_voxels = target.iter().product();
     let mut boxes = label_boxes(values, source);
-    boxes.sort_by_key(|label_box| label_box.count);
+    boxes.sort_unstable_by_key(|label_box| (label_box.count, label_box.label));
     let (mut out, mut largest) = (vec![0u8; num_voxels], vec![0f32; num_voxels]);
     for LabelBox { label, bounds, .. } in boxes {
         let restricted: [(usize, Axis); 3] =

@@ -15,8 +15,8 @@ use burn::backend::{Backend, Flex};
 use super::cpu::{CpuInput, CpuValues, tensor};
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
-use crate::cpu::conv3::{Conv3, tile::Shape};
-use crate::cpu::slab::Slab;
+use cpu_kernels::conv3::{Conv3, tile::Shape};
+use cpu_kernels::slab::Slab;
 
 /// Dense 3³ convolution with stride 1 and zero padding 1, without bias.
 ///

@@ -1,4 +1,4 @@
-//! burn's CPU tensors as slices for the kernels in [`crate::cpu`], and parts of the gradients' kernels.
+//! burn's CPU tensors as slices for the kernels in [`cpu_kernels`], and parts of the gradients' kernels.
 
 use burn::Tensor;
 use burn::backend::flex::FlexTensor;
@@ -6,7 +6,7 @@ use burn::backend::{DispatchDevice, Flex};
 use burn::tensor::{FloatDType, TensorData};
 
 use super::kernel_input::{KernelInput, NormAffine};
-use crate::cpu::channels::{ChannelAffine, Channels};
+use cpu_kernels::channels::{ChannelAffine, Channels};
 
 /// Returns whether burn's CPU backend holds the tensor, with or without autodiff.
 pub(super) fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -67,7 +67,7 @@ pub(super) fn channel_affines(
     CpuValues::new(scale_shift).slice().as_chunks().0.iter().map(of_map).collect()
 }
 
-/// The values of a [`KernelInput`] for the kernels in [`crate::cpu`].
+/// The values of a [`KernelInput`] for the kernels in [`cpu_kernels`].
 pub(super) struct CpuInput {
     values: CpuValues,
     affines: Option<Vec<ChannelAffine>>,

@@ -12,8 +12,8 @@ use burn::backend::{Backend, Flex};
 use super::cpu::{CpuInput, CpuValues, tensor};
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, KernelInput, OpMemory, OpShape, on_backend};
-use crate::cpu::depthwise::forward;
-use crate::cpu::slab::Slab;
+use cpu_kernels::depthwise::forward;
+use cpu_kernels::slab::Slab;
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1, without bias.
 ///

@@ -16,8 +16,8 @@ use super::group_norm::normalized;
 use super::memory::BUSY_CUBES;
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
-use crate::cpu::pointwise::Pointwise;
 use crate::nets::cast;
+use cpu_kernels::pointwise::Pointwise;
 
 /// Computes every output channel of a voxel from the voxel's input channels, without bias. The
 /// backward pass keeps only x and the weight.

@@ -7,9 +7,9 @@ use burn::backend::Flex;
 use super::cpu::{CpuValues, is_cpu, tensor};
 use super::profiler::{OpKind, forward_scope};
 use super::{OpMemory, OpShape, Parent, primitive, record};
-use crate::cpu::channels::Channels;
-use crate::cpu::slab::Slab;
-use crate::cpu::space_to_depth;
+use cpu_kernels::channels::Channels;
+use cpu_kernels::slab::Slab;
+use cpu_kernels::space_to_depth;
 
 /// Turns every 2³ voxels into channels: output channel 8c + 4dk + 2dj + di holds voxel (2k + dk, 2j
 /// + dj, 2i + di) of channel c. All axes must be even.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::network::weights::{Array, Weights, check_weights};
-use crate::{Error, PreprocessConfig, Result, Task, UNetConfig, texts};
+use crate::{Error, PreprocessConfig, Result, Task, UNetConfig, from_json, texts};
 
 /// The version that this code writes, and the highest that it reads.
 pub const BUNDLE_VERSION: u32 = 2;
@@ -176,13 +176,13 @@ impl Bundle {
             version: u32,
         }
         let unreadable = |e| Error::bundle("a card as this version writes it", format!("{e}"));
-        let Version { version } = serde_json::from_str(json).map_err(unreadable)?;
+        let Version { version } = from_json(json).map_err(unreadable)?;
         if version == 0 || version > BUNDLE_VERSION {
             let expected =
                 format!("version 1 to {BUNDLE_VERSION} (a newer Rewind reads newer ones)");
             return Err(Error::bundle(expected, version));
         }
-        let metadata: Metadata = serde_json::from_str(json).map_err(unreadable)?;
+        let metadata: Metadata = from_json(json).map_err(unreadable)?;
         let card = metadata.card;
         card.check()?;
         let tensors = SafeTensors::deserialize(bytes).map_err(not_safetensors)?;

@@ -90,7 +90,7 @@ pub fn assign<'a>(
         })
         .collect();
     let buffers = pack(&mut intervals);
-    intervals.sort_by_key(|i| (i.map, i.slab, i.from));
+    intervals.sort_unstable_by_key(|i| (i.map, i.slab, i.from));
     (intervals, buffers)
 }
 
@@ -122,7 +122,7 @@ fn stays(events: &[(usize, Event)], channels: usize) -> Vec<(usize, usize)> {
 /// Assigns a buffer to every lifetime, the largest first, to the first buffer that is free for all
 /// of it. So no buffer grows after its first use.
 fn pack(intervals: &mut [Interval]) -> Vec<u64> {
-    intervals.sort_by_key(|i| (std::cmp::Reverse(i.bytes), i.from, i.map, i.slab));
+    intervals.sort_unstable_by_key(|i| (std::cmp::Reverse(i.bytes), i.from, i.map, i.slab));
     let mut buffers: Vec<(u64, Vec<(usize, usize)>)> = Vec::new();
     for interval in intervals {
         let stay = (interval.from, interval.until);

@@ -122,7 +122,7 @@ fn split_words(stem: &str) -> Vec<Word> {
         }
         let word = words.last_mut().expect("a word was started");
         word.end = at + c.len_utf8();
-        word.text.extend(c.to_lowercase());
+        word.text.push(c.to_ascii_lowercase());
     }
     // Accept the British spelling of tumor labels too.
     words.iter_mut().for_each(|word| word.text = word.text.replace("mour", "mor"));
@@ -232,7 +232,8 @@ fn case_before<'a>(stem: &'a str, words: &[Word], word: usize) -> Option<&'a str
 
 /// Returns the letters and digits of a name, in lower case.
 fn normalized(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    let letters = name.chars().filter(|c| c.is_alphanumeric());
+    letters.map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// Returns the index of the modality that a name means.

@@ -1,4 +1,4 @@
-//! Where networks run: on a burn device, or on a GPU by the WGSL engine.
+//! Where networks run: on the processor, on a GPU by burn, or on a GPU by the WGSL engine.
 
 use std::rc::Rc;
 
@@ -14,7 +14,10 @@ use trainer_train::device::{self, DeviceId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EngineName {
-    /// burn, as in training: on the CPU, or on the GPUs that this build has features for.
+    /// The processor, by the engine of the page.
+    Cpu,
+    /// burn, as in training: on the GPUs that this build has features for. Records without an engine
+    /// are of burn, which once ran on the processor too.
     #[default]
     Burn,
     /// The WGSL engine of the page: on any GPU through Vulkan, Metal or DirectX 12, without CUDA.
@@ -24,7 +27,9 @@ pub enum EngineName {
 /// The place where networks run.
 #[derive(Clone)]
 pub enum Backend {
-    /// A burn device, without gradients.
+    /// The processor.
+    Cpu,
+    /// A GPU of burn, without gradients.
     Burn(Device),
     /// A GPU of the WGSL engine.
     Wgsl(Rc<WgslGpu>),
@@ -32,7 +37,10 @@ pub enum Backend {
 
 impl From<&Device> for Backend {
     fn from(device: &Device) -> Backend {
-        Backend::Burn(device.clone().without_autodiff())
+        match DeviceId::of(device).is_cpu() {
+            true => Backend::Cpu,
+            false => Backend::Burn(device.clone().without_autodiff()),
+        }
     }
 }
 
@@ -48,6 +56,7 @@ impl Backend {
     /// Returns the software that runs the networks.
     pub fn engine(&self) -> EngineName {
         match self {
+            Backend::Cpu => EngineName::Cpu,
             Backend::Burn(_) => EngineName::Burn,
             Backend::Wgsl(_) => EngineName::Wgsl,
         }
@@ -56,13 +65,9 @@ impl Backend {
     /// Returns the device's name for records.
     pub fn describe(&self) -> String {
         match self {
+            Backend::Cpu => DeviceId::Cpu.to_string(),
             Backend::Burn(device) => device::describe(device),
             Backend::Wgsl(gpu) => gpu.name().to_string(),
         }
-    }
-
-    /// Returns whether networks run on the CPU by burn.
-    pub fn is_cpu(&self) -> bool {
-        matches!(self, Backend::Burn(device) if DeviceId::of(device).is_cpu())
     }
 }

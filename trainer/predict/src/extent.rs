@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use model_core::kernels::DeviceKind;
 use model_core::network::memory_estimate::{self, forward_peak_bytes};
 use model_core::texts::bytes as format_bytes;
-use model_core::{Bundle, Placement};
+use model_core::{Bundle, Placement, UNetConfig};
 use serde::{Deserialize, Serialize};
 
 use super::plan_summary::{F16_NOTE, PlanSummary};
@@ -89,20 +89,21 @@ pub fn free_bytes() -> Option<u64> {
     (machine_bytes > 0).then_some(usable_bytes)
 }
 
-/// Chooses the extent for a scan within `max_bytes`. `None` is no limit.
+/// Chooses the extent for a scan of `dims` voxels within `max_bytes`. `None` is no limit.
+/// `needed_bytes` returns the memory for segmenting the scan if the network sees the given voxels at
+/// once.
 ///
 /// # Errors
 /// Errors if tiles are needed but their size is unknown, or if not even a tile fits.
 pub fn choose(
     settings: &Settings,
     bundle: &Bundle,
-    placement: &Placement,
-    device: DeviceKind,
+    dims: [usize; 3],
     max_bytes: Option<u64>,
+    needed_bytes: &dyn Fn([usize; 3]) -> Result<u64>,
 ) -> Result<ChosenExtent> {
-    let dims = placement.dims();
     let full = |reason: String| Ok(ChosenExtent { extent: Extent::FullVolume, reason, plan: None });
-    let full_bytes = needed_bytes(bundle, placement, dims, device)?;
+    let full_bytes = needed_bytes(dims)?;
     let needed = format_bytes(full_bytes);
     let reason = match (settings.mode, max_bytes) {
         (Mode::Full, _) => return full("as requested".into()),
@@ -117,7 +118,7 @@ pub fn choose(
     };
     let chosen = tiles(settings, bundle, dims, reason)?;
     let Extent::Tiles { tile_dims, .. } = chosen.extent else { return Ok(chosen) };
-    let tile_bytes = needed_bytes(bundle, placement, tile_dims, device)?;
+    let tile_bytes = needed_bytes(tile_dims)?;
     match (settings.mode, max_bytes) {
         (Mode::Auto, Some(max)) if tile_bytes > max => bail!(
             "a tile of {tile_dims:?} voxels needs about {}, found {}; give a smaller --tile, a \
@@ -154,22 +155,24 @@ pub fn tiles(
     })
 }
 
-/// Returns the memory for segmenting a scan, besides the parameters: the scan, the input and the
-/// logits with a mirrored copy of each, two copies of the result on the source grid for means, and
-/// the forward pass on `seen_dims` voxels.
-fn needed_bytes(
-    bundle: &Bundle,
-    placement: &Placement,
-    seen_dims: [usize; 3],
-    device: DeviceKind,
-) -> Result<u64> {
-    let network = &bundle.card.network;
-    let settings =
-        memory_estimate::Settings { place: device, ..memory_estimate::Settings::default() };
-    let forward_bytes = forward_peak_bytes(network, seen_dims, settings)?;
+/// Returns the memory for segmenting a scan besides a pass and the parameters: the scan, the input
+/// and the logits with a mirrored copy of each, and two copies of the result on the source grid for
+/// means.
+pub fn other_bytes(network: &UNetConfig, placement: &Placement) -> u64 {
     let (channels, outputs) = (network.in_channels() as u64, network.out_channels() as u64);
     let source_values = (channels + 2 * outputs) * placement.source().num_voxels() as u64;
     let num_voxels = placement.dims().iter().product::<usize>() as u64;
-    let network_values = 2 * (channels + outputs) * num_voxels;
-    Ok(forward_bytes.saturating_add(4 * (source_values + network_values)))
+    4 * (source_values + 2 * (channels + outputs) * num_voxels)
+}
+
+/// Returns the memory of a pass by burn on a GPU.
+///
+/// # Errors
+/// Errors if the network does not accept the size.
+pub fn gpu_pass_bytes(network: &UNetConfig, dims: [usize; 3]) -> Result<u64> {
+    let settings = memory_estimate::Settings {
+        place: DeviceKind::Gpu,
+        ..memory_estimate::Settings::default()
+    };
+    Ok(forward_peak_bytes(network, dims, settings)?)
 }

@@ -7,6 +7,7 @@
 
 pub mod backend;
 mod channels;
+mod cpu;
 pub mod extent;
 pub mod flips;
 pub mod inputs;

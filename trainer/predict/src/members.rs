@@ -9,6 +9,7 @@ use model_core::{Bundle, Input, Task, are_same_channels, check_weights};
 use serde::{Deserialize, Serialize};
 
 use super::backend::Backend;
+use super::cpu::CpuNetwork;
 use super::plan_summary::PlanSummary;
 use super::wgsl::WgslNetwork;
 use trainer_run::{cross_validation, run_folder};
@@ -26,7 +27,9 @@ pub struct Member {
 /// A network on its device.
 #[allow(clippy::large_enum_variant)] // each member has one
 enum Network {
-    /// On a burn device.
+    /// On the processor.
+    Cpu(CpuNetwork),
+    /// On a GPU of burn.
     Burn(Box<UNet3d>, Device),
     /// On a GPU of the WGSL engine.
     Wgsl(WgslNetwork),
@@ -48,6 +51,10 @@ impl Member {
     /// Errors if the bundle's weights are not those of its network.
     pub fn new(bundle: Bundle, backend: &Backend, max_bytes: Option<u64>) -> Result<Member> {
         let network = match backend {
+            Backend::Cpu => {
+                check_weights(&bundle.card.network, &bundle.weights)?;
+                Network::Cpu(CpuNetwork::default())
+            }
             Backend::Burn(device) => {
                 let network = model::build(&bundle.card.network, &bundle.weights, device)?;
                 Network::Burn(Box::new(network), device.clone())
@@ -61,11 +68,19 @@ impl Member {
         Ok(Member { bundle, id, network })
     }
 
+    /// Returns the network on the processor, if the model runs there.
+    pub(super) fn cpu_network(&self) -> Option<&CpuNetwork> {
+        match &self.network {
+            Network::Cpu(network) => Some(network),
+            _ => None,
+        }
+    }
+
     /// Returns the network of the WGSL engine, if that engine runs the model.
     pub(super) fn wgsl_network(&self) -> Option<&WgslNetwork> {
         match &self.network {
-            Network::Burn(..) => None,
             Network::Wgsl(network) => Some(network),
+            _ => None,
         }
     }
 
@@ -81,9 +96,10 @@ impl Member {
     /// - output: `[output][k][j][i]`
     ///
     /// # Errors
-    /// The errors of the WGSL engine.
+    /// The errors of the engine.
     pub fn logits(&self, input: &Input, on_progress: &mut dyn FnMut(String)) -> Result<Vec<f32>> {
         match &self.network {
+            Network::Cpu(network) => network.logits(&self.bundle, input, on_progress),
             Network::Burn(network, device) => Ok(model::logits(network, input, device)),
             Network::Wgsl(network) => network.logits(&self.bundle, input, on_progress),
         }

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::kernels::DeviceKind;
 use model_core::{
     Bundle, Case, Input, LabelMap, Placement, Task, Tiling, Volume, histograms,
     keep_largest_of_foreground, keep_largest_of_regions, labels_from_probabilities, postprocess,
@@ -187,13 +186,23 @@ impl Predictor {
         if let Some(network) = member.wgsl_network() {
             return network.choose(&self.settings, &member.bundle, placement.dims());
         }
-        let device = if self.backend.is_cpu() { DeviceKind::Cpu } else { DeviceKind::Gpu };
         let num_voxels = placement.dims().iter().product::<usize>();
         let has_failed = self.failed_voxels.get().is_some_and(|failed| num_voxels >= failed);
         if self.settings.mode == Mode::Auto && has_failed {
             return self.tiles_after_failure(member, placement.dims());
         }
-        extent::choose(&self.settings, &member.bundle, placement, device, self.max_bytes)
+        let network = &member.bundle.card.network;
+        let other_bytes = extent::other_bytes(network, placement);
+        let pass_bytes = |dims| match member.cpu_network() {
+            Some(cpu) => {
+                cpu.limit(self.max_bytes.map(|max| max.saturating_sub(other_bytes)));
+                cpu.pass_bytes(network, dims)
+            }
+            None => extent::gpu_pass_bytes(network, dims),
+        };
+        let needed_bytes = |dims| Ok(other_bytes.saturating_add(pass_bytes(dims)?));
+        let dims = placement.dims();
+        extent::choose(&self.settings, &member.bundle, dims, self.max_bytes, &needed_bytes)
     }
 
     fn tiles_after_failure(&self, member: &Member, dims: [usize; 3]) -> Result<ChosenExtent> {
@@ -253,7 +262,7 @@ impl Predictor {
         input: &Input,
         on_progress: &mut dyn FnMut(String),
     ) -> Result<Option<Vec<f32>>> {
-        let is_memory_known = self.backend.is_cpu() || member.wgsl_network().is_some();
+        let is_memory_known = !matches!(self.backend, Backend::Burn(_));
         let mut run = || member.logits(input, on_progress);
         if self.settings.mode != Mode::Auto || is_memory_known {
             return run().map(Some);
@@ -273,7 +282,8 @@ impl Predictor {
 /// WGSL engine.
 fn max_bytes(settings: &Settings, backend: &Backend) -> Option<u64> {
     let is_limited = match backend {
-        Backend::Burn(_) => backend.is_cpu(),
+        Backend::Cpu => true,
+        Backend::Burn(_) => false,
         Backend::Wgsl(_) => settings.mode != Mode::Full,
     };
     settings.memory_bytes.or_else(|| if is_limited { extent::free_bytes() } else { None })

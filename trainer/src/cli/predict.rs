@@ -64,10 +64,11 @@ pub(super) struct PredictArgs {
     /// Replace existing results, also those of other models and settings.
     #[arg(long)]
     overwrite: bool,
-    /// The engine that runs the network.
-    #[arg(long, value_enum, default_value = "burn")]
-    engine: EngineName,
-    /// The device of the engine burn: cpu, wgpu, wgpu:N, cuda or cuda:N; by default the best
+    /// The engine that runs the network; by default `burn` on a GPU that this build has features
+    /// for, otherwise `cpu`.
+    #[arg(long, value_enum)]
+    engine: Option<EngineName>,
+    /// The device: cpu, or for the engine burn wgpu, wgpu:N, cuda or cuda:N; by default the best
     /// available device.
     #[arg(long)]
     device: Option<String>,
@@ -138,17 +139,36 @@ Examples:
 Research use only, not a medical device";
 
 /// Returns the backend for the options --engine and --device.
-fn backend(engine: EngineName, device: Option<&str>) -> Result<Backend> {
-    if engine == EngineName::Burn {
-        return Ok(Backend::from(&device::device(device)?));
+fn backend(engine: Option<EngineName>, device: Option<&str>) -> Result<Backend> {
+    match engine {
+        None => Ok(Backend::from(&device::device(device)?)),
+        Some(EngineName::Cpu) => {
+            let is_cpu = device.is_none_or(|device| device == "cpu");
+            ensure!(
+                is_cpu,
+                "--device: expected cpu with --engine cpu, found {}",
+                device.unwrap_or("")
+            );
+            Ok(Backend::Cpu)
+        }
+        Some(EngineName::Burn) => {
+            let backend = Backend::from(&device::device(device)?);
+            ensure!(
+                backend.engine() == EngineName::Burn,
+                "--engine burn: expected a GPU, found the device cpu, for which --engine cpu is"
+            );
+            Ok(backend)
+        }
+        Some(EngineName::Wgsl) => {
+            ensure!(
+                device.is_none(),
+                "--device: expected none with --engine wgsl, which always uses the fastest GPU"
+            );
+            let backend = Backend::wgsl()?;
+            eprintln!("engine wgsl on {}", backend.describe());
+            Ok(backend)
+        }
     }
-    ensure!(
-        device.is_none(),
-        "--device: expected --engine burn, found --engine wgsl, which always uses the fastest GPU"
-    );
-    let backend = Backend::wgsl()?;
-    eprintln!("engine wgsl on {}", backend.describe());
-    Ok(backend)
 }
 
 /// Runs the command.
@@ -212,9 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_refused_with_the_engine_wgsl() {
-        let error = backend(EngineName::Wgsl, Some("cpu")).err().unwrap().to_string();
-        assert!(error.contains("--device") && error.contains("--engine burn"), "{error}");
+    fn a_device_that_an_engine_does_not_use_is_refused() {
+        let error = |engine, device| backend(Some(engine), Some(device)).err().unwrap().to_string();
+        let text = error(EngineName::Wgsl, "cpu");
+        assert!(text.contains("--device") && text.contains("--engine wgsl"), "{text}");
+        assert!(error(EngineName::Cpu, "cuda").contains("found cuda"));
+        assert!(error(EngineName::Burn, "cpu").contains("--engine cpu"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::state::{ActionToken, Interruption, Model, Page, Phase};
 use super::{browser, model_cache, recovery};
 use crate::demo::Manifest;
 use crate::messages;
-use crate::protocol::{RunSummary, WorkerRequest, WorkerResponse};
+use crate::protocol::{EngineChoice, PlanOutcome, RunSummary, WorkerRequest, WorkerResponse};
 use crate::share::{self, SharedModel, SharedRegion, SharedResult};
 
 /// Runs an action. Shows its error unless another action began meanwhile.
@@ -173,7 +173,7 @@ pub fn open_files(page: Page, files: Vec<File>, slot: Option<usize>) {
     if files.is_empty() || page.status.with_untracked(|s| s.phase == Phase::Running) {
         return;
     }
-    let is_bundle = |file: &File| file.name().to_lowercase().ends_with(".safetensors");
+    let is_bundle = |file: &File| file.name().to_ascii_lowercase().ends_with(".safetensors");
     let (mut bundles, scans): (Vec<File>, Vec<File>) = files.into_iter().partition(is_bundle);
     if bundles.len() > 1 {
         let names: Vec<String> = bundles.iter().map(File::name).collect();
@@ -203,13 +203,22 @@ async fn read_scan_files(files: Vec<File>) -> Result<Vec<ScanFile>, String> {
     Ok(scan_files)
 }
 
-/// Changes the GPU memory budget, and plans the run again.
+/// Changes the memory budget, and plans the run again.
 pub fn set_budget(page: Page, mib: u64) {
+    plan_again(page, || page.set_budget(mib));
+}
+
+/// Changes the engine, and plans the run again.
+pub fn set_engine(page: Page, engine: EngineChoice) {
+    plan_again(page, || page.set_engine(engine));
+}
+
+fn plan_again(page: Page, change: impl FnOnce()) {
     if page.status.with_untracked(|status| status.phase.is_busy()) {
         return;
     }
     let token = page.begin_action();
-    page.set_budget(mib);
+    change();
     page.plan.set(None);
     run_action(page, token, async move { scans::plan_run(page, token).await });
 }
@@ -250,14 +259,12 @@ pub fn segment(page: Page, tiled: bool) {
 
 /// Describes a completed run in one line.
 fn run_summary(summary: &RunSummary, tiles: &str) -> String {
-    let RunSummary { elapsed_secs, adapter, plan, .. } = summary;
-    // Some browsers hide the GPU's name.
-    let gpu = if adapter.starts_with("unnamed") { "your GPU" } else { adapter };
+    let RunSummary { elapsed_secs, plan, .. } = summary;
+    let engine = messages::engine(&plan.engine);
     let extent = if tiles.is_empty() { "the whole scan at once" } else { tiles };
-    let (precision, memory) =
-        (messages::precision(plan.bits), texts::bytes_rounded_up(plan.gpu_bytes));
+    let (precision, memory) = (messages::precision(plan.bits), texts::bytes_rounded_up(plan.bytes));
     format!(
-        "Computed in {elapsed_secs:.1} s on {gpu}: {extent}, {precision}, {memory} of GPU memory."
+        "Computed in {elapsed_secs:.1} s on {engine}: {extent}, {precision}, {memory} of memory."
     )
 }
 
@@ -318,5 +325,47 @@ pub fn copy_link(page: Page) {
         };
         page.set_status(Phase::Done, format!("{text} ({length_kb:.1} kB)"));
         Ok(())
+    });
+}
+
+/// Copies a description of the browser, the engines and the last run, for reports of faults. It
+/// contains nothing of the scan.
+pub fn copy_diagnostics(page: Page) {
+    let model = page.model.with_untracked(|model| {
+        model.as_ref().map(|model| format!("{} ({})", model.card.name, model.hash))
+    });
+    let plan = page.plan.with_untracked(|plan| match plan {
+        Some(PlanOutcome::Fits(plan)) => {
+            let [i, j, k] = plan.dims;
+            let memory = texts::bytes_rounded_up(plan.bytes);
+            let engine = messages::engine(&plan.engine);
+            format!("{i} × {j} × {k} voxels, {memory}, {} bits, {engine}", plan.bits)
+        }
+        Some(PlanOutcome::Exceeds { message, .. }) => message.clone(),
+        None => "none".into(),
+    });
+    let gpu_problem = page.gpu_problem.get_untracked().unwrap_or("none");
+    let lines = [
+        ("Rewind", env!("CARGO_PKG_VERSION").to_string()),
+        ("browser", browser::describe()),
+        ("engine chosen", page.engine.get_untracked().name().to_string()),
+        ("engines", page.engines.get_untracked()),
+        ("problem with the graphics card", gpu_problem.to_string()),
+        ("memory allowed", texts::bytes_rounded_up(page.budget_mib.get_untracked() << 20)),
+        ("model", model.unwrap_or("none".into())),
+        ("plan", plan),
+        ("last run", page.run_summary.get_untracked()),
+        ("fallbacks", page.fallbacks.get_untracked()),
+        ("status", page.status.with_untracked(|status| status.phase.name().to_string())),
+    ];
+    let text: String = lines.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    spawn_local(async move {
+        let copied = browser::copy(&text).await;
+        page.notice.set(match copied {
+            true => {
+                "The diagnostics are on the clipboard. They contain nothing of the scan.".into()
+            }
+            false => text,
+        });
     });
 }

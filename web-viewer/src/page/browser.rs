@@ -121,6 +121,23 @@ pub fn is_secure() -> bool {
     is_secure.is_ok_and(|is_secure| is_secure.is_truthy())
 }
 
+/// Describes the browser for diagnostics.
+pub fn describe() -> String {
+    let navigator = window().navigator();
+    let agent = navigator.user_agent().unwrap_or_default();
+    let value = |object: &JsValue, key: &str| {
+        let value = Reflect::get(object, &key.into()).unwrap_or(JsValue::UNDEFINED);
+        value.as_f64().map_or_else(|| value.is_truthy().to_string(), |number| number.to_string())
+    };
+    format!(
+        "{agent}; {} processors; {} GB; WebGPU {}; cross-origin isolated {}",
+        value(&navigator, "hardwareConcurrency"),
+        value(&navigator, "deviceMemory"),
+        has_webgpu(),
+        value(&window(), "crossOriginIsolated"),
+    )
+}
+
 /// Returns the message of a browser's error.
 pub fn error_text(error: &JsValue) -> String {
     let message = Reflect::get(error, &"message".into()).ok().and_then(|m| m.as_string());

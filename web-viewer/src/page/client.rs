@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gloo::timers::callback::Interval;
-use js_sys::{Array, Date, Function, Math, Promise, Reflect};
+use js_sys::{Array, Date, Function, Math, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Blob, BlobPropertyBag, MessageEvent, Url, Worker, WorkerOptions, WorkerType};
+use web_sys::{MessageEvent, Worker};
 
 use super::browser;
 use crate::protocol::{RunProgress, WorkerRequest, WorkerResponse};
-use crate::web_lock;
+use crate::{web_lock, worker_script};
 
 /// The time without a message after which a worker with an open request counts as hung. It is far
 /// longer than a worker's longest step, and each step reports its beginning or its end.
@@ -115,22 +115,12 @@ pub fn end() {
     }
 }
 
-/// Starts a worker with a one-line script that loads the page's own WebAssembly.
+/// Starts a worker.
 ///
 /// The worker's name is also the name of the lock by which the page notices that the worker ended.
 fn spawn(listener: &Listener) -> Result<Client, JsValue> {
-    let (address, _) = browser::address();
-    let glue = Url::new_with_base("web_viewer.js", &address)?.href();
-    let script = format!("import init from {glue:?}; await init();");
-    let options = BlobPropertyBag::new();
-    options.set_type("text/javascript");
-    let blob = Blob::new_with_str_sequence_and_options(&Array::of1(&script.into()), &options)?;
-    let url = Url::create_object_url_with_blob(&blob)?;
     let name = format!("rewind-{}-{}", Date::now(), Math::random());
-    let options = WorkerOptions::new();
-    options.set_type(WorkerType::Module);
-    options.set_name(&name);
-    let worker = Worker::new_with_options(&url, &options)?;
+    let worker = worker_script::start(&name)?;
 
     let generation = next(&LAST_GENERATION);
     let mut open_requests = HashMap::new();
@@ -155,8 +145,7 @@ fn spawn(listener: &Listener) -> Result<Client, JsValue> {
     on_message.forget();
     let on_ended = listener.on_ended.clone();
     let on_error = Closure::<dyn Fn(JsValue)>::new(move |error: JsValue| {
-        let message = Reflect::get(&error, &"message".into()).ok().and_then(|m| m.as_string());
-        let reason = message.unwrap_or("its program cannot be loaded".into());
+        let reason = worker_script::error_text(&error, "its program cannot be loaded");
         report_end(&*on_ended, generation, &reason);
     });
     worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
@@ -170,7 +159,7 @@ fn receive(on_progress: &dyn Fn(RunProgress), generation: u32, event: &MessageEv
     let json = message.get(1).as_string().unwrap_or_default();
     let read_progress = |client: &mut Client| {
         client.silent_secs = 0;
-        let Ok(WorkerResponse::Progress(progress)) = serde_json::from_str(&json) else {
+        let Ok(WorkerResponse::Progress(progress)) = model_core::from_json(&json) else {
             return None;
         };
         client.open_requests.contains_key(&request_id).then_some(progress)
@@ -247,7 +236,7 @@ pub async fn request(
     let message = JsFuture::from(response.ok_or(ENDED)?).await.map_err(|_| ENDED)?;
     let message = Array::from(&message);
     let json = message.get(1).as_string().unwrap_or_default();
-    match serde_json::from_str(&json) {
+    match model_core::from_json(&json) {
         Ok(WorkerResponse::Failed(message)) => Err(message),
         Ok(response) => Ok((response, Array::from(&message.get(2)))),
         Err(error) => Err(format!("the page and its worker do not match: {error}")),

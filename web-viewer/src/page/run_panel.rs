@@ -5,7 +5,9 @@ use model_core::texts;
 
 use super::actions;
 use super::state::{Page, Phase};
-use crate::protocol::{PlanOutcome, PlanSummary, RunProgress, RunStage, TiledPlanSummary};
+use crate::protocol::{
+    EngineChoice, PlanOutcome, PlanSummary, RunProgress, RunStage, TiledPlanSummary,
+};
 use crate::{budget, messages};
 
 #[component]
@@ -14,7 +16,7 @@ pub fn RunPanel(page: Page) -> impl IntoView {
     let is_running = move || phase.get() == Phase::Running;
     let can_run = move || {
         let fits = page.plan.with(|outcome| matches!(outcome, Some(PlanOutcome::Fits(_))));
-        fits && !phase.get().is_busy() && page.gpu_problem.get().is_none()
+        fits && !phase.get().is_busy() && page.engine_problem().is_none()
     };
     let warning = move || {
         let warning = page.model.with(|model| model.as_ref().map(|m| m.card.warning.clone()));
@@ -24,10 +26,11 @@ pub fn RunPanel(page: Page) -> impl IntoView {
     view! {
         <section class="panel run" class:hidden=move || page.is_from_link.get()>
             <h2>"Segmentation"</h2>
-            {move || page.gpu_problem.get().map(|text| view! {
+            {move || page.engine_problem().map(|text| view! {
                 <p id="gpu-problem" class="warning" role="alert">{text}</p>
             })}
             {warning}
+            <EngineChoices page />
             <BudgetChoice page />
             {move || page.plan.get().map(|outcome| view! { <Plan page outcome /> })}
             <Show
@@ -54,6 +57,14 @@ pub fn RunPanel(page: Page) -> impl IntoView {
                     {move || if page.is_canceling.get() { "Canceling…" } else { "Cancel" }}
                 </button>
             </Show>
+            <button
+                id="copy-diagnostics"
+                class="quiet"
+                title="Copies the browser, the engine, memory, times and the model's hash; nothing of the scan"
+                on:click=move |_| actions::copy_diagnostics(page)
+            >
+                "Copy diagnostics"
+            </button>
         </section>
         <Show when=move || page.is_from_link.get()>
             <section class="panel run">
@@ -64,7 +75,32 @@ pub fn RunPanel(page: Page) -> impl IntoView {
     }
 }
 
-/// The choice of the GPU memory budget.
+/// The choice of the engine.
+#[component]
+fn EngineChoices(page: Page) -> impl IntoView {
+    let is_busy = move || page.status.with(|status| status.phase.is_busy());
+    let option = move |(choice, name, text): (EngineChoice, &'static str, &'static str)| {
+        let is_chosen = move || page.engine.get() == choice;
+        view! { <option value=name prop:selected=is_chosen>{text}</option> }
+    };
+    let on_change = move |event| {
+        let name = event_target_value(&event);
+        actions::set_engine(page, EngineChoice::parse(Some(&name)));
+    };
+    view! {
+        <label
+            class="budget"
+            title="Automatic: the graphics card if this browser offers one, otherwise the processor. The result is the same."
+        >
+            <span>"Compute on"</span>
+            <select id="engine" disabled=is_busy on:change=on_change>
+                {EngineChoice::ALL.map(option).collect_view()}
+            </select>
+        </label>
+    }
+}
+
+/// The choice of the memory budget.
 #[component]
 fn BudgetChoice(page: Page) -> impl IntoView {
     let is_busy = move || page.status.with(|status| status.phase.is_busy());
@@ -84,7 +120,7 @@ fn BudgetChoice(page: Page) -> impl IntoView {
     view! {
         <label
             class="budget"
-            title="The most graphics memory that this page may use. The screen and other programs need memory too."
+            title="The most memory that a run may use. The screen and other programs need memory too."
         >
             <span>"Memory allowed"</span>
             <select id="budget" disabled=is_busy on:change=on_change>
@@ -114,9 +150,11 @@ fn PlanDetails(plan: PlanSummary) -> impl IntoView {
             <dd title=format!("{} voxels, cropped and resampled for the model, all at once", messages::count(num_voxels))>
                 {format!("{i} × {j} × {k}")}
             </dd>
-            <dt>"Graphics memory"</dt>
+            <dt>"Computed on"</dt>
+            <dd>{messages::engine(&plan.engine)}</dd>
+            <dt>"Memory"</dt>
             <dd title="All memory that the run allocates, computed in advance">
-                {texts::bytes_rounded_up(plan.gpu_bytes)}
+                {texts::bytes_rounded_up(plan.bytes)}
             </dd>
             <dt>"Multiply-adds"</dt>
             <dd title="The amount of work: multiplications, each with an addition">
@@ -151,7 +189,7 @@ fn BudgetExceeded(
     let is_running = move || page.status.with(|status| status.phase == Phase::Running);
     let tiled = tiled.map(|TiledPlanSummary { num_tiles, tile_plan }| {
         let work = messages::count(tile_plan.multiply_adds * num_tiles as u64);
-        let memory = texts::bytes_rounded_up(tile_plan.gpu_bytes);
+        let memory = texts::bytes_rounded_up(tile_plan.bytes);
         let precision = messages::precision(tile_plan.bits);
         let tiles = messages::tiles(num_tiles, tile_plan.dims);
         view! {
@@ -180,7 +218,9 @@ fn Progress(progress: RunProgress) -> impl IntoView {
     let ([done_steps, num_steps], [tile, num_tiles]) = (progress.steps, progress.tile);
     let text = match progress.stage {
         RunStage::OpenGpu => "Opening the GPU".to_string(),
+        RunStage::StartWorkers => "Starting the computation".to_string(),
         RunStage::Network if num_tiles > 1 => format!("Tile {} of {num_tiles}", tile + 1),
+        RunStage::Network if num_steps == 0 => "Segmenting".to_string(),
         RunStage::Network => format!("Step {done_steps} of {num_steps}"),
         RunStage::PlaceLabels => "Placing the labels".to_string(),
     };

@@ -221,16 +221,18 @@ pub async fn plan_run(page: Page, token: ActionToken) -> Result<(), Interruption
         let expected = inputs.model.clone();
         let plan = WorkerRequest::Plan {
             inputs,
+            engine: page.engine.get_untracked(),
             budget_bytes: page.budget_mib.get_untracked() << 20,
             max_budget_bytes: budget::MAX_MIB << 20,
         };
         let response = request(&plan, None).await;
         page.check_current(token)?;
-        if let (WorkerResponse::Planned { model, outcome }, _) = response? {
+        if let (WorkerResponse::Planned { model, engines, outcome }, _) = response? {
             if model != expected {
                 let message = messages::wrong_model(&expected.hash, &model.hash);
                 return Err(Interruption::Failed(message));
             }
+            page.engines.set(engines);
             page.plan.set(Some(outcome));
         }
     }

@@ -10,7 +10,9 @@ use super::browser;
 use super::client::ResourceHandle;
 use crate::budget;
 use crate::messages;
-use crate::protocol::{ChannelId, ModelId, PlanOutcome, RunInputs, RunProgress, RunStage};
+use crate::protocol::{
+    ChannelId, EngineChoice, ModelId, PlanOutcome, RunInputs, RunProgress, RunStage,
+};
 use crate::share::SharedResult;
 use crate::slice::{Convention, LabelColors, RasFrame, Window};
 
@@ -112,12 +114,16 @@ pub struct Page {
     pub status: RwSignal<Status>,
     /// A message that stays until it is closed; empty if there is none.
     pub notice: RwSignal<String>,
-    /// The reason why this browser cannot run the network, with a remedy.
+    /// The reason why this browser cannot run the network on a GPU, with a remedy.
     pub gpu_problem: RwSignal<Option<&'static str>>,
     pub model: RwSignal<Option<Arc<Model>>>,
     pub slots: RwSignal<Vec<ChannelSlot>>,
     pub plan: RwSignal<Option<PlanOutcome>>,
-    /// The GPU memory that a run may take.
+    /// The choice of the engine.
+    pub engine: RwSignal<EngineChoice>,
+    /// The engines of this computer in words, once a run is planned.
+    pub engines: RwSignal<String>,
+    /// The memory that a run may take.
     pub budget_mib: RwSignal<u64>,
     pub progress: RwSignal<Option<RunProgress>>,
     /// Whether the run was requested to stop.
@@ -127,7 +133,7 @@ pub struct Page {
     pub is_from_link: RwSignal<bool>,
     /// Whether each of the result's regions is shown.
     pub visible_regions: RwSignal<Vec<bool>>,
-    /// The duration, the GPU and the plan of the run that made the result, in one line.
+    /// The duration, the engine and the plan of the run that made the result, in one line.
     pub run_summary: RwSignal<String>,
     /// The fallbacks of the run that made the result; empty if there were none.
     pub fallbacks: RwSignal<String>,
@@ -145,8 +151,9 @@ pub struct Page {
     num_actions: RwSignal<u32>,
 }
 
-/// The key under which the browser stores the budget. An open tab keeps its own.
+/// The keys under which the browser stores the budget and the engine. An open tab keeps its own.
 const BUDGET_KEY: &str = "rewind.budget_mib";
+const ENGINE_KEY: &str = "rewind.engine";
 
 /// Identifies an action. The action may change the page until another action begins.
 #[derive(Clone, Copy)]
@@ -177,6 +184,8 @@ impl Page {
             model: RwSignal::new(None),
             slots: RwSignal::new(Vec::new()),
             plan: RwSignal::new(None),
+            engine: RwSignal::new(EngineChoice::parse(browser::stored(ENGINE_KEY).as_deref())),
+            engines: RwSignal::new(String::new()),
             budget_mib: RwSignal::new(budget::parse_stored(stored_budget.as_deref())),
             progress: RwSignal::new(None),
             is_canceling: RwSignal::new(false),
@@ -205,7 +214,18 @@ impl Page {
         Some(RunInputs { model, channels: channels.filter(|channels| !channels.is_empty())? })
     }
 
-    /// Sets the GPU memory budget, and stores it in the browser.
+    /// Sets the engine, and stores it in the browser.
+    pub fn set_engine(self, engine: EngineChoice) {
+        self.engine.set(engine);
+        browser::store(ENGINE_KEY, engine.name());
+    }
+
+    /// Returns the reason why the chosen engine cannot run, with a remedy.
+    pub fn engine_problem(self) -> Option<&'static str> {
+        self.gpu_problem.get().filter(|_| self.engine.get() == EngineChoice::Gpu)
+    }
+
+    /// Sets the memory budget, and stores it in the browser.
     pub fn set_budget(self, mib: u64) {
         self.budget_mib.set(mib);
         browser::store(BUDGET_KEY, &mib.to_string());
@@ -263,8 +283,8 @@ impl Page {
             (Phase::Done, "Segmentation done")
         } else if let Some(outcome) = self.plan.get_untracked() {
             match outcome {
-                PlanOutcome::Fits(_) if self.gpu_problem.get_untracked().is_some() => {
-                    (Phase::Idle, "This browser cannot run the network")
+                PlanOutcome::Fits(_) if untrack(|| self.engine_problem()).is_some() => {
+                    (Phase::Idle, "This browser cannot run the network on a graphics card")
                 }
                 PlanOutcome::Fits(_) => (Phase::Ready, "Ready to segment"),
                 PlanOutcome::Exceeds { .. } => {
@@ -284,6 +304,7 @@ impl Page {
         let text = match progress.stage {
             _ if self.is_canceling.get_untracked() => "Canceling".to_string(),
             RunStage::OpenGpu => "Opening the GPU".to_string(),
+            RunStage::StartWorkers => "Starting the computation".to_string(),
             RunStage::Network => format!("Segmenting: {:.0} %", 100.0 * progress.fraction),
             RunStage::PlaceLabels => "Placing the labels on the scan".to_string(),
         };

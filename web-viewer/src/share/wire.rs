@@ -84,7 +84,8 @@ pub(super) fn read(body: &[u8]) -> Result<SharedResult, ShareError> {
     let mut decoder = DeflateDecoder::new(deflated).take(MAX_HEADER_BYTES as u64 + 1);
     decoder.read_to_end(&mut json).map_err(|_| ShareError::Damaged)?;
     check_size("the header in bytes", MAX_HEADER_BYTES, json.len())?;
-    let mut header: ShareHeader = serde_json::from_slice(&json)
+    let json = str::from_utf8(&json).map_err(|_| ShareError::Damaged)?;
+    let mut header: ShareHeader = model_core::from_json(json)
         .map_err(|e| ShareError::content("a header as this version writes it", e))?;
     let num_voxels = check_grid(&header.grid)?;
     check_header(&header)?;

@@ -30,7 +30,7 @@ impl Window {
         if samples.is_empty() {
             return Window::between(0.0, 1.0);
         }
-        samples.sort_by(f32::total_cmp);
+        samples.sort_unstable_by(f32::total_cmp);
         let quantile = |q: f64| samples[((samples.len() - 1) as f64 * q).round() as usize];
         let (low, high) = (quantile(OUTLIER_FRACTION), quantile(1.0 - OUTLIER_FRACTION));
         Window::between(low.min(0.0), high.max(low))

@@ -54,10 +54,21 @@ impl ProgressReporter {
             SessionEvent::Progress(progress) => {
                 self.steps = [progress.done_steps, progress.total_steps];
                 let total = progress.total_multiply_adds.max(1) as f64;
-                if Date::now() - self.last_report_ms >= MIN_REPORT_INTERVAL_MS {
-                    self.report(RunStage::Network, progress.done_multiply_adds as f64 / total);
-                }
+                self.report_fraction(progress.done_multiply_adds as f64 / total);
             }
+        }
+    }
+
+    /// Notes that the processor takes over with a plan of so many bytes.
+    pub fn change_engine(&mut self, reason: String, plan_bytes: u64) {
+        self.fallbacks.push(reason);
+        (self.plan_bytes, self.steps) = (plan_bytes, [0, 0]);
+    }
+
+    /// Reports the completed fraction of the current tile.
+    pub fn report_fraction(&mut self, tile_fraction: f64) {
+        if Date::now() - self.last_report_ms >= MIN_REPORT_INTERVAL_MS {
+            self.report(RunStage::Network, tile_fraction);
         }
     }
 

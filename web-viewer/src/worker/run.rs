@@ -5,12 +5,17 @@ use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, Abortable};
 use js_sys::{Date, Uint8Array};
+use model_core::cpu::{CpuError, CpuPlan, total_bytes};
+use model_core::texts::bytes_rounded_up;
 use model_core::{Input, LabelMap, postprocess};
-use shaders::{Engine, Error, Output, Plan, Session, SessionEvent};
+use shaders::{Engine, Output, Session, SessionEvent};
 
+use super::planning::num_workers;
 use super::progress_reporter::ProgressReporter;
 use super::reply::Reply;
+use super::run_plan::{RunPlan, Target, decides};
 use super::state::{ABORT_HANDLE, PreparedScan, STATE, TiledRun};
+use super::team::Team;
 use crate::messages;
 use crate::protocol::{RunInputs, RunStage, RunSummary, WorkerResponse};
 use crate::slice::central_labeled_voxel;
@@ -19,8 +24,33 @@ use crate::slice::central_labeled_voxel;
 struct Run {
     prepared: Rc<PreparedScan>,
     session: Session,
+    team: Team,
+    /// Whether the processor may take over if the GPU fails.
+    may_change_engine: bool,
     reporter: ProgressReporter,
     start_ms: f64,
+}
+
+/// The reason why a run has no result.
+enum Stopped {
+    Canceled,
+    /// A message for the user.
+    Failed(String),
+}
+
+impl From<shaders::Error> for Stopped {
+    fn from(error: shaders::Error) -> Self {
+        match error {
+            shaders::Error::Canceled => Stopped::Canceled,
+            error => Stopped::Failed(messages::run_error(&error)),
+        }
+    }
+}
+
+impl From<CpuError> for Stopped {
+    fn from(error: CpuError) -> Self {
+        Stopped::Failed(messages::processor_error(&error))
+    }
 }
 
 /// Runs the network on the whole scan as planned, or with a smaller plan if the GPU needs it.
@@ -51,10 +81,10 @@ pub async fn segment_tiled(request_id: u32, inputs: &RunInputs) -> Reply {
 ///
 /// The GPU still completes the submissions that it has. The engine's next run waits for them before it
 /// allocates memory.
-async fn abortable<T>(run: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn abortable<T>(run: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
     let (handle, registration) = AbortHandle::new_pair();
     ABORT_HANDLE.set(Some(handle));
-    Abortable::new(run, registration).await.unwrap_or(Err(Error::Canceled))
+    Abortable::new(run, registration).await.unwrap_or(Err(Stopped::Canceled))
 }
 
 impl Run {
@@ -62,13 +92,25 @@ impl Run {
         STATE.with_borrow_mut(|state| {
             let prepared = state.prepared_for(inputs)?;
             let session = std::mem::take(&mut state.session);
+            let team = std::mem::take(&mut state.team);
+            let may_change_engine = state.may_change_engine;
             let reporter = ProgressReporter::new(request_id, num_tiles);
-            Ok(Run { prepared, session, reporter, start_ms: Date::now() })
+            let start_ms = Date::now();
+            Ok(Run { prepared, session, team, may_change_engine, reporter, start_ms })
         })
     }
 
     /// Runs the network on an input. Returns the output and the plan that ran.
-    async fn network(&mut self, input: &Input, plan: Plan) -> Result<(Output, Plan), Error> {
+    async fn network(
+        &mut self,
+        input: &Input,
+        plan: RunPlan,
+    ) -> Result<(Output, RunPlan), Stopped> {
+        let (name, plan) = match plan {
+            RunPlan::Processor(parts) => return self.on_processor(input, parts).await,
+            RunPlan::Gpu(name, plan) => (name, *plan),
+        };
+        let (program, budget_bytes) = (plan.program.clone(), plan.footprint.total_bytes);
         let reporter = &mut self.reporter;
         let mut on_event = |event: SessionEvent| {
             reporter.report_event(event);
@@ -76,11 +118,65 @@ impl Run {
         };
         let weights = &self.prepared.bundle.weights;
         let run = self.session.run(Engine::new, plan, weights, &input.values, &mut on_event);
-        let outcome = run.await?;
-        Ok((outcome.output, outcome.plan))
+        match run.await {
+            Ok(outcome) => {
+                let plan = RunPlan::Gpu(name, Box::new(outcome.plan));
+                Ok((outcome.output, plan))
+            }
+            Err(error) if self.may_change_engine && error != shaders::Error::Canceled => {
+                // The processor may take what the GPU had or was allowed.
+                let target = Target::Processor(self.num_workers().await);
+                let budget_bytes = budget_bytes.max(TAKEOVER_BYTES);
+                let Ok(RunPlan::Processor(parts)) = RunPlan::new(&target, &program, budget_bytes)
+                else {
+                    return Err(error.into());
+                };
+                let reason = format!("the graphics card failed ({error})");
+                self.reporter.change_engine(reason, total_bytes(&parts));
+                self.on_processor(input, parts).await
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
-    async fn whole_scan(&mut self, plan: Plan) -> Result<(LabelMap, Plan), Error> {
+    /// Returns how many workers are worthwhile. The measurement takes the team from the state.
+    async fn num_workers(&mut self) -> usize {
+        STATE.with_borrow_mut(|state| std::mem::swap(&mut state.team, &mut self.team));
+        let num_workers = num_workers().await;
+        STATE.with_borrow_mut(|state| std::mem::swap(&mut state.team, &mut self.team));
+        num_workers
+    }
+
+    async fn on_processor(
+        &mut self,
+        input: &Input,
+        parts: Vec<CpuPlan>,
+    ) -> Result<(Output, RunPlan), Stopped> {
+        let (bundle, program) = (&self.prepared.bundle_bytes, parts[0].program.clone());
+        self.reporter.report(RunStage::StartWorkers, 0.0);
+        let mut parts = parts;
+        loop {
+            let reporter = &mut self.reporter;
+            let on_progress = |fraction| reporter.report_fraction(fraction);
+            let run = self.team.run(&parts, bundle, decides(&program), input, on_progress);
+            let error = match run.await {
+                Ok(output) => return Ok((output, RunPlan::Processor(parts))),
+                Err(error) => error,
+            };
+            let CpuError::OutOfMemory { needed_bytes } = error else { return Err(error.into()) };
+            // With fewer channels at a time, if that takes less.
+            let smaller = CpuPlan::within(&program, parts.len(), needed_bytes - 1);
+            match smaller {
+                Ok(smaller) if total_bytes(&smaller) < needed_bytes => parts = smaller,
+                _ => return Err(error.into()),
+            }
+            self.team = Team::default();
+            let reason = format!("this computer had no {}", bytes_rounded_up(needed_bytes));
+            self.reporter.change_engine(reason, total_bytes(&parts));
+        }
+    }
+
+    async fn whole_scan(&mut self, plan: RunPlan) -> Result<(LabelMap, RunPlan), Stopped> {
         let prepared = self.prepared.clone();
         let (output, plan) = self.network(&prepared.input, plan).await?;
         self.reporter.report(RunStage::PlaceLabels, 1.0);
@@ -93,7 +189,7 @@ impl Run {
         Ok((map, plan))
     }
 
-    async fn tiles(&mut self, tiled_run: TiledRun) -> Result<(LabelMap, Plan), Error> {
+    async fn tiles(&mut self, tiled_run: TiledRun) -> Result<(LabelMap, RunPlan), Stopped> {
         let prepared = self.prepared.clone();
         let TiledRun { tiling, tile_plan: mut plan } = tiled_run;
         let task = &prepared.bundle.card.task;
@@ -113,30 +209,35 @@ impl Run {
         Ok((postprocess(&sum, task, &prepared.placement), plan))
     }
 
-    /// Replies with the result, and stores the session for the next run.
-    fn end(self, result: Result<(LabelMap, Plan), Error>, num_tiles: Option<usize>) -> Reply {
-        let Run { prepared, session, reporter, start_ms } = self;
-        let adapter = session.gpu().map(|gpu| gpu.adapter_name().to_string()).unwrap_or_default();
-        STATE.with_borrow_mut(|state| state.session = session);
+    /// Replies with the result, and stores the engines for the next run. Workers that did not
+    /// finish are ended.
+    fn end(self, result: Result<(LabelMap, RunPlan), Stopped>, num_tiles: Option<usize>) -> Reply {
+        let Run { prepared, session, team, reporter, start_ms, .. } = self;
+        STATE.with_borrow_mut(|state| {
+            state.session = session;
+            state.team = if result.is_ok() { team } else { Team::default() };
+        });
         let (map, plan) = match result {
             Ok(result) => result,
-            Err(Error::Canceled) => return Ok((WorkerResponse::Canceled, Vec::new())),
-            Err(error) => return Err(messages::run_error(&error)),
+            Err(Stopped::Canceled) => return Ok((WorkerResponse::Canceled, Vec::new())),
+            Err(Stopped::Failed(message)) => return Err(message),
         };
         let labels = Uint8Array::from(map.labels()).into();
-        let plan_bytes = plan.footprint.total_bytes;
+        let plan = plan.summary();
         let response = WorkerResponse::Segmented {
             model: prepared.inputs.model.clone(),
             central_voxel: central_labeled_voxel(&map),
             grid: map.grid().clone(),
             summary: RunSummary {
                 elapsed_secs: (Date::now() - start_ms) / 1000.0,
-                adapter,
-                plan: prepared.summary(&plan),
                 num_tiles,
-                fallbacks: messages::fallbacks(&reporter.fallbacks, "Ran", plan_bytes),
+                fallbacks: messages::fallbacks(&reporter.fallbacks, "Ran", plan.bytes),
+                plan,
             },
         };
         Ok((response, vec![labels]))
     }
 }
+
+/// The memory that the processor may take when it takes over from the GPU, if that had less.
+const TAKEOVER_BYTES: u64 = 1 << 30;

@@ -8,10 +8,11 @@ use futures_util::future::AbortHandle;
 use model_core::{
     Bundle, DEFAULT_OVERLAP, Error, Input, Placement, Program, Tiling, Volume, preprocess,
 };
-use shaders::kernels::Storage;
-use shaders::{Plan, Preference, Session};
+use shaders::Session;
 
-use crate::protocol::{ChannelId, PlanSummary, RunInputs};
+use super::run_plan::{RunPlan, Target};
+use super::team::Team;
+use crate::protocol::{ChannelId, RunInputs};
 
 thread_local! {
     /// The worker's state.
@@ -30,11 +31,15 @@ pub struct WorkerState {
     /// The prepared inputs of the next run.
     pub prepared: Option<Rc<PreparedScan>>,
     /// The plan for the prepared inputs.
-    pub plan: Option<Plan>,
+    pub plan: Option<RunPlan>,
+    /// Whether the processor may take over if the GPU fails.
+    pub may_change_engine: bool,
     /// A tiled run for the prepared inputs, offered if there is no plan.
     pub tiled_run: Option<TiledRun>,
     /// The connection to the GPU.
     pub session: Session,
+    /// The workers on the processor.
+    pub team: Team,
 }
 
 /// An open model.
@@ -43,6 +48,8 @@ pub struct Model {
     pub hash: String,
     /// The model bundle.
     pub bundle: Rc<Bundle>,
+    /// The bundle's file, for the workers that compute parts of a run.
+    pub bytes: Rc<[u8]>,
 }
 
 /// The network's input made from a scan, for any memory budget.
@@ -51,6 +58,8 @@ pub struct PreparedScan {
     pub inputs: RunInputs,
     /// The model bundle.
     pub bundle: Rc<Bundle>,
+    /// The bundle's file.
+    pub bundle_bytes: Rc<[u8]>,
     /// The network's program for the input's size.
     pub program: Program,
     /// The network's input.
@@ -65,7 +74,7 @@ pub struct TiledRun {
     /// The tiles' positions and weights.
     pub tiling: Rc<Tiling>,
     /// The plan of one tile.
-    pub tile_plan: Plan,
+    pub tile_plan: RunPlan,
 }
 
 impl WorkerState {
@@ -110,14 +119,16 @@ impl WorkerState {
         self.drop_prepared();
         let model = self.models.get(&inputs.model.resource);
         let model = model.filter(|model| model.hash == inputs.model.hash);
-        let bundle = model.ok_or("the model is no longer open: open it again")?.bundle.clone();
+        let model = model.ok_or("the model is no longer open: open it again")?;
+        let (bundle, bundle_bytes) = (model.bundle.clone(), model.bytes.clone());
         if !inputs.channels.iter().all(|id| self.channels.contains_key(id)) {
             return Err("a scan is no longer open: choose it again".into());
         }
         // The volumes are removed and inserted again: a copy would double the largest allocation.
         let removed = inputs.channels.iter().map(|id| Some((*id, self.channels.remove(id)?)));
         let (ids, volumes): (Vec<_>, Vec<_>) = removed.flatten().unzip();
-        let prepared = PreparedScan::new(inputs, bundle, &volumes).map_err(|e| e.to_string());
+        let prepared =
+            PreparedScan::new(inputs, (bundle, bundle_bytes), &volumes).map_err(|e| e.to_string());
         self.channels.extend(ids.into_iter().zip(volumes));
         let prepared = Rc::new(prepared?);
         self.prepared = Some(prepared.clone());
@@ -128,7 +139,7 @@ impl WorkerState {
 impl PreparedScan {
     fn new(
         inputs: &RunInputs,
-        bundle: Rc<Bundle>,
+        (bundle, bundle_bytes): (Rc<Bundle>, Rc<[u8]>),
         volumes: &[Volume],
     ) -> Result<PreparedScan, Error> {
         let card = &bundle.card;
@@ -138,31 +149,19 @@ impl PreparedScan {
         if !placement.is_resampled() {
             program = program.deciding(&card.task);
         }
-        Ok(PreparedScan { inputs: inputs.clone(), bundle, program, input, placement })
+        let inputs = inputs.clone();
+        Ok(PreparedScan { inputs, bundle, bundle_bytes, program, input, placement })
     }
 
     /// Plans a run on tiles of the training patch's size. Returns `None` if that size is unknown or does
     /// not fit the budget.
-    pub fn tiled_run(&self, preference: Preference, budget_bytes: u64) -> Option<TiledRun> {
+    pub fn tiled_run(&self, target: &Target, budget_bytes: u64) -> Option<TiledRun> {
         let (network, dims) = (&self.bundle.card.network, self.input.dims);
         let tile = network.tile_dims(self.bundle.card.provenance.patch?, dims);
         // The tiles' logits are averaged, so the program must not output labels.
         let program = Program::new(network, tile).ok()?;
-        let tile_plan = Plan::preferring(preference, &program, budget_bytes).ok()?;
+        let tile_plan = RunPlan::new(target, &program, budget_bytes).ok()?;
         let tiling = Rc::new(Tiling::new(dims, tile, DEFAULT_OVERLAP));
         Some(TiledRun { tiling, tile_plan })
-    }
-
-    /// Summarizes a plan for the page.
-    pub fn summary(&self, plan: &Plan) -> PlanSummary {
-        PlanSummary {
-            dims: plan.program.buffers[plan.program.input.buffer].dims,
-            multiply_adds: plan.multiply_adds(),
-            gpu_bytes: plan.footprint.total_bytes,
-            bits: match plan.options.storage {
-                Storage::F32 => 32,
-                Storage::F16 => 16,
-            },
-        }
     }
 }

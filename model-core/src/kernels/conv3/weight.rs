@@ -4,8 +4,8 @@
 use multiversion::{multiversion, target::match_target};
 use rayon::prelude::*;
 
-use crate::cpu::channels::Channels;
-use crate::cpu::conv3::tile::{Shape, Tile};
+use cpu_kernels::channels::Channels;
+use cpu_kernels::conv3::tile::{Shape, Tile};
 
 /// Output channels that share each loaded voxel.
 const BLOCK: usize = 4;

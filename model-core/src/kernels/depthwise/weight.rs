@@ -4,8 +4,8 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::super::cpu::{LANES, sum_lanes};
-use crate::cpu::channels::Channels;
-use crate::cpu::depthwise::Padded;
+use cpu_kernels::channels::Channels;
+use cpu_kernels::depthwise::Padded;
 
 /// Voxels of a slab. Its padded copy fits a core's own cache.
 const SLAB_VOXELS: usize = 1 << 15;

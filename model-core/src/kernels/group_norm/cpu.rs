@@ -9,9 +9,10 @@ use rayon::prelude::*;
 
 use super::super::cpu::{CpuValues, CpuValuesMut, LANES, RUN, channel_affines, sum_lanes, tensor};
 use super::{Gradients, GroupNormKernels, Layout, NormAffine, add_or_subtract};
-use crate::cpu::channels::{Channels, Statistics};
-use crate::cpu::elementwise;
-use crate::cpu::moments::Moments;
+use cpu_kernels::channels::{Channels, Statistics};
+use cpu_kernels::elementwise;
+
+use crate::network::config::NORM_EPSILON;
 
 impl GroupNormKernels for Flex {
     type Statistics = Vec<Statistics>;
@@ -20,7 +21,7 @@ impl GroupNormKernels for Flex {
         let values = CpuValues::new(x);
         let groups = values.slice().len() / layout.group_size();
         let moments = elementwise::moments(values.slice(), groups, 0..layout.group_size());
-        moments.into_iter().map(Moments::statistics).collect()
+        moments.into_iter().map(|moments| moments.statistics(NORM_EPSILON)).collect()
     }
 
     fn affine(

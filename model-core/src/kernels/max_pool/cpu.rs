@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::super::cpu::{CpuValues, tensor};
 use super::MaxPoolKernels;
-use crate::cpu::channels::Channels;
-use crate::cpu::max_pool;
-use crate::cpu::slab::Slab;
+use cpu_kernels::channels::Channels;
+use cpu_kernels::max_pool;
+use cpu_kernels::slab::Slab;
 
 impl MaxPoolKernels for Flex {
     fn max_pool2(x: &Tensor<5>) -> Tensor<5> {

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 use super::super::cpu::{CpuValues, CpuValuesMut, tensor};
 use super::UpsampleKernels;
-use crate::cpu::channels::{ChannelAffine, Channels};
-use crate::cpu::slab::Slab;
-use crate::cpu::upsample;
+use cpu_kernels::channels::{ChannelAffine, Channels};
+use cpu_kernels::slab::Slab;
+use cpu_kernels::upsample;
 
 impl UpsampleKernels for Flex {
     fn upsample2(x: &Tensor<5>, skip: Option<Tensor<5>>) -> Tensor<5> {

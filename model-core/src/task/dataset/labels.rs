@@ -80,7 +80,7 @@ fn exclusive_labels(stored: &[(String, Value)]) -> Result<Vec<(u8, String)>> {
         _ => code(value).map(|code| (code, key.clone())).ok_or_else(|| not_a_label(key, value)),
     };
     let mut labels = stored.iter().map(label).collect::<Result<Vec<_>>>()?;
-    labels.sort();
+    labels.sort_unstable();
     labels.retain(|(code, _)| *code != 0);
     Ok(labels)
 }

@@ -1,7 +1,6 @@
 //! Channels of a feature map as slices, with the norm to apply while loading.
 
-use super::vector::Vector;
-use crate::network::Activation;
+use crate::vector::{Vector, vectorized};
 
 /// The affine map and activation of a norm, for one channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,10 +17,10 @@ impl ChannelAffine {
     /// Changes nothing.
     pub const IDENTITY: ChannelAffine = ChannelAffine { scale: 1.0, shift: 0.0, slope: 1.0 };
 
-    /// Returns the map of a norm with known statistics.
-    pub fn new([gamma, beta]: [f32; 2], statistics: Statistics, activation: Activation) -> Self {
+    /// Returns the map of a norm with known statistics. `slope` is the activation's factor for
+    /// negative values.
+    pub fn new([gamma, beta]: [f32; 2], statistics: Statistics, slope: f32) -> Self {
         let scale = gamma * statistics.inverse_deviation;
-        let slope = activation.negative_slope();
         ChannelAffine { scale, shift: beta - statistics.mean * scale, slope }
     }
 
@@ -34,7 +33,7 @@ impl ChannelAffine {
 
     /// Applies the map to all values of a vector.
     #[inline(always)]
-    pub(super) fn apply_vector<V: Vector>(self, x: V) -> V {
+    pub(crate) fn apply_vector<V: Vector>(self, x: V) -> V {
         let z = x.mul_add(V::splat(self.scale), V::splat(self.shift));
         z.rectified(V::splat(self.slope))
     }
@@ -90,12 +89,22 @@ pub struct Channel<'a> {
 
 impl Channel<'_> {
     /// Loads `to.len()` values from index `at` on, normalized.
-    #[inline(always)]
-    pub(super) fn load<V: Vector>(self, to: &mut [f32], at: usize) {
+    pub(crate) fn load(self, to: &mut [f32], at: usize) {
         let from = &self.values[at..][..to.len()];
-        let Some(affine) = self.affine else { return to.copy_from_slice(from) };
-        for (to, from) in to.chunks_mut(V::LANES).zip(from.chunks(V::LANES)) {
-            affine.apply_vector(V::load_some(from)).store_some(to);
+        match self.affine {
+            None => to.copy_from_slice(from),
+            Some(affine) => normalize(from, affine, to),
         }
+    }
+}
+
+vectorized! {
+    fn normalize(from: &[f32], affine: ChannelAffine, to: &mut [f32]) = normalize_by, 1
+}
+
+#[inline(always)]
+fn normalize_by<V: Vector>(from: &[f32], affine: ChannelAffine, to: &mut [f32]) {
+    for (to, from) in to.chunks_mut(V::LANES).zip(from.chunks(V::LANES)) {
+        affine.apply_vector(V::load_some(from)).store_some(to);
     }
 }

@@ -1,9 +1,9 @@
 //! Maximum over 2³ voxels.
 
-use super::channels::{Channel, Channels};
-use super::parallel;
-use super::slab::Slab;
-use super::vector::{Vector, vectorized};
+use crate::channels::{Channel, Channels};
+use crate::parallel;
+use crate::slab::Slab;
+use crate::vector::{Vector, vectorized};
 
 /// Computes the own planes of every channel.
 ///
@@ -32,9 +32,9 @@ fn pool_plane_of<V: Vector>(x: Channel, k: usize, [ni, nj, _]: [usize; 3], outpu
     let (mut largest, mut row) = (vec![0.0; ni], vec![0.0; ni]);
     for (j, output) in output.chunks_exact_mut(ni / 2).enumerate() {
         let row_at = |dk: usize, dj: usize| ((k + dk) * nj + 2 * j + dj) * ni;
-        x.load::<V>(&mut largest, row_at(0, 0));
+        x.load(&mut largest, row_at(0, 0));
         for (dk, dj) in [(0, 1), (1, 0), (1, 1)] {
-            x.load::<V>(&mut row, row_at(dk, dj));
+            x.load(&mut row, row_at(dk, dj));
             for (largest, row) in largest.chunks_mut(V::LANES).zip(row.chunks(V::LANES)) {
                 V::load_some(largest).max(V::load_some(row)).store_some(largest);
             }

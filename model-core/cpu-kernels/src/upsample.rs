@@ -1,10 +1,10 @@
 //! Trilinear up-sampling by two (`align_corners = false`), one axis after the other: planes, rows,
 //! then voxels.
 
-use super::channels::{Channel, ChannelAffine, Channels};
-use super::parallel;
-use super::slab::Slab;
-use super::vector::{Vector, vectorized};
+use crate::channels::{Channel, ChannelAffine, Channels};
+use crate::parallel;
+use crate::slab::Slab;
+use crate::vector::{Vector, vectorized};
 
 /// Writes the up-sampled own planes of every channel to `output`, or adds them to
 /// `own(output)` if `own` has affine maps.
@@ -59,10 +59,10 @@ fn upsample_plane_of<V: Vector>(
     let mut far = vec![0.0; plane];
     let mut blended = vec![0.0; ni];
     let mut row = vec![0.0; 2 * ni];
-    x.load::<V>(&mut near, k * plane);
+    x.load(&mut near, k * plane);
     let neighbors = [k.saturating_sub(1), (k + 1).min(nk - 1)];
     for (neighbor, output) in neighbors.into_iter().zip(output.chunks_exact_mut(4 * plane)) {
-        x.load::<V>(&mut far, neighbor * plane);
+        x.load(&mut far, neighbor * plane);
         for (far, near) in far.chunks_mut(V::LANES).zip(near.chunks(V::LANES)) {
             blend::<V>(near, far);
         }

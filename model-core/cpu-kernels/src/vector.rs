@@ -76,90 +76,98 @@ pub(crate) trait Vector: Copy {
 /// The most lanes of any vector.
 pub(crate) const MAX_LANES: usize = 32;
 
-/// A vector as an array. Set `FUSED` only if the machine has fused multiply-adds; otherwise each
-/// would be a function call.
-#[derive(Clone, Copy)]
-pub(crate) struct Lanes<const N: usize, const FUSED: bool>([f32; N]);
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+pub(crate) use arrays::Lanes;
 
-impl<const N: usize, const FUSED: bool> Lanes<N, FUSED> {
-    #[inline(always)]
-    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        let mut result = self;
-        for lane in 0..N {
-            result.0[lane] = f(self.0[lane], other.0[lane]);
-        }
-        result
-    }
-}
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod arrays {
+    use super::Vector;
 
-impl<const N: usize, const FUSED: bool> Vector for Lanes<N, FUSED> {
-    const LANES: usize = N;
+    /// A vector as an array. Set `FUSED` only if the machine has fused multiply-adds; otherwise each
+    /// would be a function call.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Lanes<const N: usize, const FUSED: bool>([f32; N]);
 
-    #[inline(always)]
-    fn splat(value: f32) -> Self {
-        Lanes([value; N])
-    }
-
-    #[inline(always)]
-    unsafe fn load_unchecked(from: &[f32], at: usize) -> Self {
-        debug_assert!(at + N <= from.len());
-        // SAFETY: the caller promises that N values follow. An array of f32 needs no more alignment
-        // than an f32.
-        Lanes(unsafe { from.as_ptr().add(at).cast::<[f32; N]>().read() })
-    }
-
-    #[inline(always)]
-    fn store(self, to: &mut [f32]) {
-        to[..N].copy_from_slice(&self.0);
-    }
-
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        self.zip(other, |a, b| a + b)
-    }
-
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        self.zip(other, |a, b| a - b)
-    }
-
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        self.zip(other, |a, b| a * b)
-    }
-
-    #[inline(always)]
-    fn max(self, other: Self) -> Self {
-        self.zip(other, |a, b| if b > a { b } else { a })
-    }
-
-    #[inline(always)]
-    fn mul_add(self, by: Self, plus: Self) -> Self {
-        let mut result = plus;
-        for lane in 0..N {
-            let (a, b) = (self.0[lane], by.0[lane]);
-            result.0[lane] =
-                if FUSED { a.mul_add(b, result.0[lane]) } else { a * b + result.0[lane] };
-        }
-        result
-    }
-
-    #[inline(always)]
-    fn rectified(self, slope: Self) -> Self {
-        self.zip(slope, |x, slope| if x > 0.0 { x } else { x * slope })
-    }
-
-    #[inline(always)]
-    fn sum(self) -> f32 {
-        // Halves are added, since a chain of additions would take as long as a loop.
-        let (mut lanes, mut width) = (self.0, N);
-        while width > 1 {
-            width /= 2;
-            for lane in 0..width {
-                lanes[lane] += lanes[lane + width];
+    impl<const N: usize, const FUSED: bool> Lanes<N, FUSED> {
+        #[inline(always)]
+        fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+            let mut result = self;
+            for lane in 0..N {
+                result.0[lane] = f(self.0[lane], other.0[lane]);
             }
+            result
         }
-        lanes[0]
+    }
+
+    impl<const N: usize, const FUSED: bool> Vector for Lanes<N, FUSED> {
+        const LANES: usize = N;
+
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            Lanes([value; N])
+        }
+
+        #[inline(always)]
+        unsafe fn load_unchecked(from: &[f32], at: usize) -> Self {
+            debug_assert!(at + N <= from.len());
+            // SAFETY: the caller promises that N values follow. An array of f32 needs no more alignment
+            // than an f32.
+            Lanes(unsafe { from.as_ptr().add(at).cast::<[f32; N]>().read() })
+        }
+
+        #[inline(always)]
+        fn store(self, to: &mut [f32]) {
+            to[..N].copy_from_slice(&self.0);
+        }
+
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            self.zip(other, |a, b| a + b)
+        }
+
+        #[inline(always)]
+        fn sub(self, other: Self) -> Self {
+            self.zip(other, |a, b| a - b)
+        }
+
+        #[inline(always)]
+        fn mul(self, other: Self) -> Self {
+            self.zip(other, |a, b| a * b)
+        }
+
+        #[inline(always)]
+        fn max(self, other: Self) -> Self {
+            self.zip(other, |a, b| if b > a { b } else { a })
+        }
+
+        #[inline(always)]
+        fn mul_add(self, by: Self, plus: Self) -> Self {
+            let mut result = plus;
+            for lane in 0..N {
+                let (a, b) = (self.0[lane], by.0[lane]);
+                result.0[lane] =
+                    if FUSED { a.mul_add(b, result.0[lane]) } else { a * b + result.0[lane] };
+            }
+            result
+        }
+
+        #[inline(always)]
+        fn rectified(self, slope: Self) -> Self {
+            self.zip(slope, |x, slope| if x > 0.0 { x } else { x * slope })
+        }
+
+        #[inline(always)]
+        fn sum(self) -> f32 {
+            // Halves are added, since a chain of additions would take as long as a loop.
+            let (mut lanes, mut width) = (self.0, N);
+            while width > 1 {
+                width /= 2;
+                for lane in 0..width {
+                    lanes[lane] += lanes[lane + width];
+                }
+            }
+            lanes[0]
+        }
     }
 }
 
@@ -276,7 +284,7 @@ macro_rules! vectorized {
         #[multiversion::multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma", "aarch64+neon"))]
         #[allow(clippy::too_many_arguments)]
         $vis fn $name($($arg: $type),*) $(-> $out)? {
-            use $crate::cpu::vector::Lanes;
+            use $crate::vector::Lanes;
             multiversion::target::match_target! {
                 "x86_64+avx512f" => $body::<Lanes<$w512, true>>($($arg),*),
                 "x86_64+avx2+fma" => $body::<Lanes<$w256, true>>($($arg),*),
@@ -288,7 +296,7 @@ macro_rules! vectorized {
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         #[allow(clippy::too_many_arguments)]
         $vis fn $name($($arg: $type),*) $(-> $out)? {
-            $body::<$crate::cpu::vector::Quads<$quads>>($($arg),*)
+            $body::<$crate::vector::Quads<$quads>>($($arg),*)
         }
     };
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::channels::{ChannelAffine, Channels};
-use super::moments::Moments;
-use super::parallel;
-use super::vector::{Vector, vectorized};
+use crate::channels::{ChannelAffine, Channels};
+use crate::moments::Moments;
+use crate::parallel;
+use crate::vector::{Vector, vectorized};
 
 /// Fewest voxels of a part of a channel.
 const PART_VOXELS: usize = 1 << 14;
@@ -53,7 +53,7 @@ fn add_part_of<V: Vector>(
     let mut normed = [0.0; 256];
     for (n, to) in to.chunks_mut(normed.len()).enumerate() {
         let normed = &mut normed[..to.len()];
-        x.load::<V>(normed, start + n * 256);
+        x.load(normed, start + n * 256);
         for (to, x) in to.chunks_mut(V::LANES).zip(normed.chunks(V::LANES)) {
             let before = V::load_some(to);
             let before = own.map_or(before, |own| own.apply_vector(before));
@@ -64,23 +64,8 @@ fn add_part_of<V: Vector>(
 
 /// Writes a range of voxels of x, normalized, to another map.
 pub fn normalize_into(x: Channels, to: &mut [f32], channels: usize, range: Range<usize>) {
-    for_each_part(to, channels, range, |c, start, part| copy_part(x, c, channels, start, part));
-}
-
-vectorized! {
-    fn copy_part(x: Channels, channel: usize, channels: usize, start: usize, to: &mut [f32])
-        = copy_part_of, 1
-}
-
-#[inline(always)]
-fn copy_part_of<V: Vector>(
-    x: Channels,
-    channel: usize,
-    channels: usize,
-    start: usize,
-    to: &mut [f32],
-) {
-    x.channel(channel, x.len() / channels).load::<V>(to, start);
+    let voxels = x.len() / channels;
+    for_each_part(to, channels, range, |c, start, part| x.channel(c, voxels).load(part, start));
 }
 
 /// Normalizes a range of voxels in place.
@@ -105,18 +90,9 @@ pub fn moments(x: &[f32], channels: usize, range: Range<usize>) -> Vec<Moments> 
     let ranges = parallel::parts(range.clone(), parallel::part_len(range.len(), PART_VOXELS));
     let all = (0..channels).flat_map(|c| ranges.iter().map(move |range| (c, range.clone())));
     let of_parts = parallel::map(all.collect(), |_, (c, range)| {
-        moments_of_part(&x[c * voxels..][..voxels][range])
+        Moments::of(&x[c * voxels..][..voxels][range])
     });
     of_parts.chunks(ranges.len()).map(|parts| Moments::merge_all(parts.iter().copied())).collect()
-}
-
-vectorized! {
-    fn moments_of_part(values: &[f32]) -> Moments = moments_of_part_by, 1
-}
-
-#[inline(always)]
-fn moments_of_part_by<V: Vector>(values: &[f32]) -> Moments {
-    Moments::of::<V>(values)
 }
 
 /// Returns the label code of every voxel of a range: with `exclusive` that of the largest logit,
@@ -130,25 +106,14 @@ pub fn decide(x: Channels, codes: &[u8], exclusive: bool, range: Range<usize>) -
     parts.concat()
 }
 
-vectorized! {
-    fn decide_part(x: Channels, codes: &[u8], exclusive: bool, range: Range<usize>) -> Vec<u8>
-        = decide_part_of, 1
-}
-
-#[inline(always)]
-fn decide_part_of<V: Vector>(
-    x: Channels,
-    codes: &[u8],
-    exclusive: bool,
-    range: Range<usize>,
-) -> Vec<u8> {
+fn decide_part(x: Channels, codes: &[u8], exclusive: bool, range: Range<usize>) -> Vec<u8> {
     let voxels = x.len() / codes.len();
     let (mut labels, mut logits) = (vec![0; range.len()], [0.0; 256]);
     for (n, labels) in labels.chunks_mut(logits.len()).enumerate() {
         let mut largest = [f32::NEG_INFINITY; 256];
         for (c, &code) in codes.iter().enumerate() {
             let logits = &mut logits[..labels.len()];
-            x.channel(c, voxels).load::<V>(logits, range.start + n * 256);
+            x.channel(c, voxels).load(logits, range.start + n * 256);
             for ((label, largest), &logit) in labels.iter_mut().zip(&mut largest).zip(&*logits) {
                 match exclusive {
                     true if logit > *largest => (*label, *largest) = (code, logit),

@@ -1,11 +1,11 @@
 //! Depthwise 3³ convolution with zero padding 1. Slabs of planes run in parallel on a zero-padded
 //! copy; the sums of a vector of voxels in two rows stay in registers while the taps pass.
 
-use super::channels::{Channel, Channels};
-use super::moments::Moments;
-use super::parallel;
-use super::slab::Slab;
-use super::vector::{MAX_LANES, Vector, vectorized};
+use crate::channels::{Channel, Channels};
+use crate::moments::Moments;
+use crate::parallel;
+use crate::slab::Slab;
+use crate::vector::{MAX_LANES, Vector, vectorized};
 
 /// Voxels of a part of a channel. Its padded copy fits a core's own cache.
 const PART_VOXELS: usize = 1 << 15;
@@ -87,30 +87,15 @@ impl Padded {
     }
 }
 
-vectorized! {
-    /// Loads rows from index `start` on, two zeros apart.
-    fn load_rows(rows: &mut [f32], x: Channel, start: usize, ni: usize) = load_rows_of, 1
-}
-
-#[inline(always)]
-fn load_rows_of<V: Vector>(rows: &mut [f32], x: Channel, start: usize, ni: usize) {
+/// Loads rows from index `start` on, two zeros apart.
+fn load_rows(rows: &mut [f32], x: Channel, start: usize, ni: usize) {
     for (j, row) in rows.chunks_exact_mut(ni + 2).enumerate() {
-        x.load::<V>(&mut row[1..=ni], start + j * ni);
+        x.load(&mut row[1..=ni], start + j * ni);
     }
 }
 
-vectorized! {
-    /// Convolves planes of one channel. `x` has one more plane on either side.
-    fn convolve_planes(
-        x: &Padded,
-        weight: &[f32; 27],
-        output: &mut [f32],
-        wants_moments: bool,
-    ) -> Moments = convolve_planes_of, 1
-}
-
-#[inline(always)]
-fn convolve_planes_of<V: Vector>(
+/// Convolves planes of one channel. `x` has one more plane on either side.
+fn convolve_planes(
     x: &Padded,
     weight: &[f32; 27],
     output: &mut [f32],
@@ -120,22 +105,32 @@ fn convolve_planes_of<V: Vector>(
     let mut moments = Moments::default();
     for (k, output) in output.chunks_exact_mut(ni * nj).enumerate() {
         let planes = [0, 1, 2].map(|dk| x.from_plane(k + dk));
-        convolve_rows::<V>(planes, weight, output, ni, x.stride);
+        convolve_rows(planes, weight, output, ni, x.stride);
         if wants_moments {
-            moments = moments.merge(Moments::of::<V>(output));
+            moments = moments.merge(Moments::of(output));
         }
     }
     moments
 }
 
-/// Convolves rows of one channel, two at a time.
-///
-/// # Shapes
-/// - planes: three padded planes, rows `stride` apart, from the row before the first output on; a
-///   vector of values follows the last row
-/// - output: `[row, ni]`
+vectorized! {
+    /// Convolves rows of one channel, two at a time.
+    ///
+    /// # Shapes
+    /// - planes: three padded planes, rows `stride` apart, from the row before the first output on; a
+    ///   vector of values follows the last row
+    /// - output: `[row, ni]`
+    pub(crate) fn convolve_rows(
+        planes: [&[f32]; 3],
+        weight: &[f32; 27],
+        output: &mut [f32],
+        ni: usize,
+        stride: usize,
+    ) = convolve_rows_by, 1
+}
+
 #[inline(always)]
-pub(super) fn convolve_rows<V: Vector>(
+fn convolve_rows_by<V: Vector>(
     planes: [&[f32]; 3],
     weight: &[f32; 27],
     output: &mut [f32],

@@ -5,8 +5,8 @@
 //! next. *Position* `j · (ni + 1) + i` is voxel (j, i). The taps of output plane k read the padded
 //! planes k to k + 2 at that position plus `dj · (ni + 1) + di`.
 
-use super::super::channels::Channel;
-use super::super::vector::{MAX_LANES, Vector, vectorized};
+use crate::channels::Channel;
+use crate::vector::MAX_LANES;
 
 /// Input and output channels, and the axes (i, j, k).
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ impl Shape {
         if (1..=self.dims[2]).contains(&k) {
             let plane = (k - 1) * self.plane();
             self.row_segments(first, to.len(), self.stride() + 1, |at, from, len| {
-                load(map, &mut to[at..at + len], plane + from);
+                map.load(&mut to[at..at + len], plane + from);
             });
         }
     }
@@ -99,13 +99,4 @@ impl Tile {
     pub fn padded_len(&self) -> usize {
         self.tile_len + 2 * self.stride + 2
     }
-}
-
-vectorized! {
-    fn load(map: Channel, to: &mut [f32], at: usize) = load_of, 1
-}
-
-#[inline(always)]
-fn load_of<V: Vector>(map: Channel, to: &mut [f32], at: usize) {
-    map.load::<V>(to, at);
 }

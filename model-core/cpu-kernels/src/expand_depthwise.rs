@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 
-use super::channels::{ChannelAffine, Channels};
-use super::depthwise::convolve_rows;
-use super::moments::Moments;
-use super::parallel;
-use super::pointwise::{Pointwise, convolve};
-use super::slab::Slab;
-use super::vector::{MAX_LANES, Vector, vectorized};
+use crate::channels::{ChannelAffine, Channels};
+use crate::depthwise::convolve_rows;
+use crate::moments::Moments;
+use crate::parallel;
+use crate::pointwise::{Pointwise, convolve};
+use crate::slab::Slab;
+use crate::vector::MAX_LANES;
 
 /// Bytes of the expanded rows of a thread. They stay in a core's own cache.
 const RING_BYTES: usize = 3 << 18;
@@ -81,19 +81,7 @@ fn run_len(ni: usize, rows: usize) -> usize {
     ((rows + 2) * (ni + 2)).next_multiple_of(MAX_LANES) + MAX_LANES
 }
 
-vectorized! {
-    fn part(
-        stage: &ExpandDepthwise,
-        x: Channels,
-        slab: &Slab,
-        planes: Range<usize>,
-        outputs: &mut [&mut [f32]],
-        moments: &mut [Moments],
-    ) = part_of, 1
-}
-
-#[inline(always)]
-fn part_of<V: Vector>(
+fn part(
     stage: &ExpandDepthwise,
     x: Channels,
     slab: &Slab,
@@ -121,12 +109,12 @@ fn part_of<V: Vector>(
                         let channel = x.channel(c, slab.voxels());
                         for j in inside.clone() {
                             let row = at + (j - inside.start) * stride + 1;
-                            channel.load::<V>(&mut input[row..row + ni], (k * nj + j) * ni);
+                            channel.load(&mut input[row..row + ni], (k * nj + j) * ni);
                         }
                     }
                     let mut slots: Vec<&mut [f32]> = slot.chunks_exact_mut(run).collect();
                     let all = 0..(rows.len() + 2) * stride;
-                    convolve::<V>(&stage.expansion, &input, run, &mut slots, all, false);
+                    convolve(&stage.expansion, &input, run, &mut slots, all, false);
                     let height = rows.len() + 2;
                     for slot in slots {
                         clear_border(slot, ni, height, at / stride, inside.len());
@@ -138,15 +126,14 @@ fn part_of<V: Vector>(
                 let slots = [0, 1, 2].map(|dk| &ring[((k + dk) % 3 * expanded + e) * run..][..run]);
                 let place = (k * nj + rows.start) * ni;
                 let output = &mut outputs[e][place..place + rows.len() * ni];
-                convolve_rows::<V>(slots, &stage.taps[e], output, ni, stride);
-                moments[e] = moments[e].merge(Moments::of::<V>(output));
+                convolve_rows(slots, &stage.taps[e], output, ni, stride);
+                moments[e] = moments[e].merge(Moments::of(output));
             }
         }
     }
 }
 
 /// Sets the padding of the expanded rows to zero, which the norm would have shifted.
-#[inline(always)]
 fn clear_border(slot: &mut [f32], ni: usize, height: usize, first: usize, inside: usize) {
     for (j, row) in slot.chunks_exact_mut(ni + 2).take(height).enumerate() {
         match (first..first + inside).contains(&j) {

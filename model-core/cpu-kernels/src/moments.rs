@@ -1,12 +1,11 @@
 //! Statistics of norms: mean and squared deviations of runs of values, merged in a fixed order.
 
-use super::channels::Statistics;
-use super::vector::Vector;
-use crate::network::config::NORM_EPSILON;
+use crate::channels::Statistics;
+use crate::vector::{Vector, vectorized};
 
 /// Values whose statistics are computed in f32 before they are merged in f64. Few enough that
 /// rounding is invisible, and that a second pass finds them in the cache.
-pub(super) const RUN: usize = 4096;
+const RUN: usize = 4096;
 
 /// Number, mean and sum of squared deviations of values. They merge without the loss of digits that
 /// E\[x²\] − E\[x\]² has (Chan, Golub, LeVeque 1979).
@@ -35,9 +34,9 @@ impl Moments {
         }
     }
 
-    /// Returns the statistics of the group of channels for a norm.
-    pub fn statistics(self) -> Statistics {
-        let variance = self.squares / self.count + f64::from(NORM_EPSILON);
+    /// Returns the statistics of a group of channels for a norm.
+    pub fn statistics(self, epsilon: f32) -> Statistics {
+        let variance = self.squares / self.count + f64::from(epsilon);
         Statistics { mean: self.mean as f32, inverse_deviation: (1.0 / variance.sqrt()) as f32 }
     }
 
@@ -55,15 +54,18 @@ impl Moments {
     }
 
     /// Computes the statistics of values, run by run.
-    #[inline(always)]
-    pub(super) fn of<V: Vector>(values: &[f32]) -> Moments {
-        Moments::merge_all(values.chunks(RUN).map(of_run::<V>))
+    pub fn of(values: &[f32]) -> Moments {
+        Moments::merge_all(values.chunks(RUN).map(of_run))
     }
+}
+
+vectorized! {
+    fn of_run(values: &[f32]) -> Moments = of_run_by, 1
 }
 
 /// Sums the values, then the squares of their distances from the mean.
 #[inline(always)]
-fn of_run<V: Vector>(values: &[f32]) -> Moments {
+fn of_run_by<V: Vector>(values: &[f32]) -> Moments {
     let count = values.len() as f64;
     let mean = sum_of::<V>(values, |x| x, |x| x) / count;
     let (center, centers) = (mean as f32, V::splat(mean as f32));

@@ -32,7 +32,7 @@ pub(crate) fn for_each_chunk(
 }
 
 /// Returns the number of threads.
-pub(crate) fn num_threads() -> usize {
+pub fn num_threads() -> usize {
     #[cfg(feature = "threads")]
     return rayon::current_num_threads();
     #[cfg(not(feature = "threads"))]

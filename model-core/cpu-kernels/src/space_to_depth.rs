@@ -1,9 +1,8 @@
 //! Space to depth and its inverse. Rows of the larger side are read or written as a whole.
 
-use super::channels::{Channel, Channels};
-use super::parallel;
-use super::slab::Slab;
-use super::vector::{Vector, vectorized};
+use crate::channels::Channels;
+use crate::parallel;
+use crate::slab::Slab;
 
 /// Computes the own planes of every output channel: channel 8c + 4dk + 2dj + di holds voxel (2k +
 /// dk, 2j + dj, 2i + di) of channel c.
@@ -23,7 +22,7 @@ pub fn space_to_depth(x: Channels, from: &Slab, output: &mut [f32], to: &Slab) {
         let mut row = vec![0.0; ni];
         for (n, output) in output.chunks_mut(ni / 2).enumerate() {
             let k = from.own.start + 2 * (n / (nj / 2)) + dk;
-            load_row(x, (k * nj + 2 * (n % (nj / 2)) + dj) * ni, &mut row);
+            x.load(&mut row, (k * nj + 2 * (n % (nj / 2)) + dj) * ni);
             for (output, pair) in output.iter_mut().zip(row.as_chunks::<2>().0) {
                 *output = pair[di];
             }
@@ -49,20 +48,11 @@ pub fn depth_to_space(x: Channels, from: &Slab, output: &mut [f32], to: &Slab) {
             let channel = 8 * map + k % 2 * 4 + j % 2 * 2;
             let start = ((from.own.start + k / 2) * nj + j / 2) * ni;
             for di in 0..2 {
-                load_row(x.channel(channel + di, from.voxels()), start, &mut row);
+                x.channel(channel + di, from.voxels()).load(&mut row, start);
                 for (pair, x) in output.as_chunks_mut::<2>().0.iter_mut().zip(&row) {
                     pair[di] = *x;
                 }
             }
         }
     });
-}
-
-vectorized! {
-    fn load_row(x: Channel, start: usize, row: &mut [f32]) = load_row_of, 1
-}
-
-#[inline(always)]
-fn load_row_of<V: Vector>(x: Channel, start: usize, row: &mut [f32]) {
-    x.load::<V>(row, start);
 }

@@ -3,11 +3,11 @@
 
 pub mod tile;
 
-use super::channels::Channels;
-use super::moments::Moments;
-use super::parallel;
-use super::slab::Slab;
-use super::vector::{Vector, vectorized};
+use crate::channels::Channels;
+use crate::moments::Moments;
+use crate::parallel;
+use crate::slab::Slab;
+use crate::vector::{Vector, vectorized};
 use tile::{Shape, Tile};
 
 /// Output channels that share each loaded vector.
@@ -79,7 +79,7 @@ impl Conv3 {
             let weight = &self.packed[n % groups * group * self.input * 27 * BLOCK..];
             convolve_plane(&mut planes, x, weight, self.shape(slab), k);
             match wants_moments {
-                true => planes.iter().map(|plane| moments_of_plane(plane)).collect(),
+                true => planes.iter().map(|plane| Moments::of(plane)).collect(),
                 false => Vec::new(),
             }
         });
@@ -128,15 +128,6 @@ fn convolve_plane(planes: &mut [&mut [f32]], x: Channels, weight: &[f32], shape:
             }
         }
     }
-}
-
-vectorized! {
-    fn moments_of_plane(values: &[f32]) -> Moments = moments_of_plane_by, 1
-}
-
-#[inline(always)]
-fn moments_of_plane_by<V: Vector>(values: &[f32]) -> Moments {
-    Moments::of::<V>(values)
 }
 
 vectorized! {

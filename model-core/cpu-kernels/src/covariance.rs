@@ -3,10 +3,10 @@
 
 use std::ops::Range;
 
-use super::channels::{Channels, Statistics};
-use super::moments::Moments;
-use super::parallel;
-use super::vector::{MAX_LANES, Vector, vectorized};
+use crate::channels::{Channels, Statistics};
+use crate::moments::Moments;
+use crate::parallel;
+use crate::vector::{MAX_LANES, Vector, vectorized};
 
 /// Voxels of a tile; its deviations stay in a core's own cache.
 const TILE_VOXELS: usize = 512;
@@ -88,13 +88,13 @@ impl Covariance {
     }
 
     /// Returns the statistics of each group of output channels. Rows of `weight` are outputs.
-    pub fn statistics(&self, weight: &[f32], groups: usize) -> Vec<Statistics> {
+    pub fn statistics(&self, weight: &[f32], groups: usize, epsilon: f32) -> Vec<Statistics> {
         let input = self.means.len();
         let outputs: Vec<Moments> =
             weight.chunks_exact(input).map(|weight| self.output(weight)).collect();
         let per_group = outputs.len() / groups;
         let groups = outputs.chunks_exact(per_group);
-        groups.map(|group| Moments::merge_all(group.iter().copied()).statistics()).collect()
+        groups.map(|group| Moments::merge_all(group.iter().copied()).statistics(epsilon)).collect()
     }
 
     /// Returns the bytes of a covariance, and of the tile of a thread.
@@ -126,7 +126,7 @@ fn of_part_by<V: Vector>(
         let stride = len.next_multiple_of(MAX_LANES);
         let mut means = Vec::with_capacity(channels);
         for (c, deviations) in tile.chunks_exact_mut(TILE_VOXELS).enumerate() {
-            x.channel(c, voxels).load::<V>(&mut deviations[..len], start);
+            x.channel(c, voxels).load(&mut deviations[..len], start);
             let sum: f64 = sum_of::<V>(&deviations[..len]);
             let mean = (sum / len as f64) as f32;
             for values in deviations[..len].chunks_mut(V::LANES) {

@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 
-use super::channels::Channels;
-use super::moments::Moments;
-use super::parallel;
-use super::vector::{MAX_LANES, Vector, vectorized};
+use crate::channels::Channels;
+use crate::moments::Moments;
+use crate::parallel;
+use crate::vector::{MAX_LANES, Vector, vectorized};
 
 /// Output channels that share each loaded vector.
-pub(super) const BLOCK: usize = 6;
+pub(crate) const BLOCK: usize = 6;
 
 /// Values of a tile's inputs. They stay in a core's nearest cache.
 const TILE_VALUES: usize = 1 << 13;
@@ -47,7 +47,7 @@ impl Pointwise {
     }
 
     /// Applies an activation to the sums.
-    pub(super) fn with_activation(self, slope: f32) -> Pointwise {
+    pub(crate) fn with_activation(self, slope: f32) -> Pointwise {
         Pointwise { slope: Some(slope), ..self }
     }
 
@@ -93,21 +93,8 @@ fn blocks(output: usize) -> impl Iterator<Item = Range<usize>> {
     (0..number).map(move |n| n * output / number..(n + 1) * output / number)
 }
 
-vectorized! {
-    /// Computes all outputs of a part of the voxels, tile by tile.
-    fn part(
-        convolution: &Pointwise,
-        x: Channels,
-        voxels: usize,
-        first: usize,
-        outputs: &mut [&mut [f32]],
-        adds_to_output: bool,
-        moments: &mut [Moments],
-    ) = part_of, 2
-}
-
-#[inline(always)]
-fn part_of<V: Vector>(
+/// Computes all outputs of a part of the voxels, tile by tile.
+fn part(
     convolution: &Pointwise,
     x: Channels,
     voxels: usize,
@@ -122,22 +109,33 @@ fn part_of<V: Vector>(
     for start in (0..all).step_by(stride) {
         let len = stride.min(all - start);
         for (c, tile) in tile.chunks_exact_mut(stride).enumerate() {
-            x.channel(c, voxels).load::<V>(&mut tile[..len], first + start);
+            x.channel(c, voxels).load(&mut tile[..len], first + start);
         }
-        convolve::<V>(convolution, &tile, stride, outputs, start..start + len, adds_to_output);
+        convolve(convolution, &tile, stride, outputs, start..start + len, adds_to_output);
         for (moments, output) in moments.iter_mut().zip(&mut *outputs) {
-            *moments = moments.merge(Moments::of::<V>(&output[start..start + len]));
+            *moments = moments.merge(Moments::of(&output[start..start + len]));
         }
     }
 }
 
-/// Computes a range of all outputs from a tile.
-///
-/// # Shapes
-/// - x: `[in, stride]`; the range begins at its first position
-/// - outputs: `[out][position]`
+vectorized! {
+    /// Computes a range of all outputs from a tile.
+    ///
+    /// # Shapes
+    /// - x: `[in, stride]`; the range begins at its first position
+    /// - outputs: `[out][position]`
+    pub(crate) fn convolve(
+        convolution: &Pointwise,
+        x: &[f32],
+        stride: usize,
+        outputs: &mut [&mut [f32]],
+        range: Range<usize>,
+        adds_to_output: bool,
+    ) = convolve_by, 2
+}
+
 #[inline(always)]
-pub(super) fn convolve<V: Vector>(
+fn convolve_by<V: Vector>(
     convolution: &Pointwise,
     x: &[f32],
     stride: usize,
