@@ -8,6 +8,7 @@ mod chrome;
 mod fixtures;
 mod model_identity;
 mod page;
+mod processor;
 mod tabs;
 mod tiles;
 mod untrusted_input;
@@ -25,9 +26,10 @@ use model_core::{EmptyRule, LabelMap, Region, formats::nifti, metrics, phantom};
 use serde_json::json;
 use web_viewer::share::{self, SharedResult};
 
-use chrome::Running;
+use chrome::{Gpu, Running};
 use page::{
-    click, link, open_demo, reach, screenshot, state, status, text, wait_for, wait_for_model,
+    click, link, open_demo, open_page, reach, screenshot, state, status, text, wait_for,
+    wait_for_model,
 };
 
 /// Voxels of a phantom along each axis, few because software WebGPU is slow.
@@ -124,9 +126,23 @@ impl Programs {
         (serve, address)
     }
 
-    /// Runs `work` in a new browser. Returns the lines of the page's console.
+    /// Runs `work` in a new browser with a software GPU. Returns the lines of the page's console.
     fn in_browser<F>(
         &self,
+        folder: &Path,
+        name: &str,
+        work: impl FnOnce(Client) -> F,
+    ) -> Vec<String>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.in_browser_with(Gpu::Software, folder, name, work)
+    }
+
+    /// Runs `work` in a new browser. Returns the lines of the page's console.
+    fn in_browser_with<F>(
+        &self,
+        gpu: Gpu,
         folder: &Path,
         name: &str,
         work: impl FnOnce(Client) -> F,
@@ -139,8 +155,8 @@ impl Programs {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let outcome = runtime.block_on(async {
             let profile = folder.join(format!("profile-{name}"));
-            let client =
-                chrome::open(&driver_address, &self.browser, &profile).await.expect("a browser");
+            let client = chrome::open(&driver_address, &self.browser, &profile, gpu).await;
+            let client = client.expect("a browser");
             // A separate task, so that the browser is closed in order even if `work` panics.
             let work = tokio::spawn(work(client.clone()));
             let outcome = tokio::time::timeout(Duration::from_secs(600), work).await;
@@ -184,6 +200,12 @@ fn the_page_and_the_trainer_give_the_same_result() {
     let errors = chrome::error_lines(&console);
     assert!(errors.is_empty(), "on the page's console: {errors:#?}");
 
+    let scan = processor::long_scan(&programs, folder.path());
+    let work = |client| processor::segment(client, address.clone(), predicted.clone(), scan);
+    let console = programs.in_browser_with(Gpu::None, folder.path(), "processor", work);
+    let errors = chrome::error_lines(&console);
+    assert!(errors.is_empty(), "on the page's console: {errors:#?}");
+
     let large_scan = tiles::LargeScan::new(&programs, folder.path());
     let segment_tiled = |client| tiles::segment(client, address.clone(), large_scan);
     let console = programs.in_browser(folder.path(), "tiles", segment_tiled);
@@ -193,9 +215,11 @@ fn the_page_and_the_trainer_give_the_same_result() {
     let failing = include_str!("browser/failing_gpu.js");
     let page = page_with_script(&programs.page, folder.path(), "failing-page", failing);
     let (_serve, address) = programs.serve(folder.path(), &page);
-    let fail = |client| recover_from_gpu_failures(client, address, predicted);
+    let fail = |client| recover_from_gpu_failures(client, address.clone(), predicted.clone());
     // The console holds the provoked errors, so it is not checked.
     programs.in_browser(folder.path(), "fail", fail);
+    let fail = |client| processor::take_over_from_the_gpu(client, address.clone(), predicted);
+    programs.in_browser(folder.path(), "take-over", fail);
 }
 
 /// Copies the page to `folder`, with a script before its own.
@@ -215,7 +239,7 @@ fn page_with_script(page: &Path, folder: &Path, name: &str, first_script: &str) 
 /// Segments in two tabs, shares the result, opens the link, and visits the page again.
 async fn segment_and_share(client: Client, address: String, predicted: LabelMap) {
     let regions = phantom::task().regions.clone();
-    client.goto(&address).await.unwrap();
+    open_page(&client, &address, "gpu").await;
     assert!(text(&client, "#disclaimer").await.contains(DISCLAIMER));
     let start = Instant::now();
     let [link, other_link] = tabs::segment_in_two_tabs(&client, &address).await;
@@ -245,7 +269,7 @@ async fn segment_and_share(client: Client, address: String, predicted: LabelMap)
 
 /// After a refused allocation and a lost GPU, the page reports both and gives the same result.
 async fn recover_from_gpu_failures(client: Client, address: String, predicted: LabelMap) {
-    client.goto(&address).await.unwrap();
+    open_page(&client, &address, "gpu").await;
     open_demo(&client).await;
     click(&client, "#segment").await;
     reach(&client, "done", 400).await;

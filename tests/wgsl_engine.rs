@@ -162,8 +162,8 @@ fn tiles_and_flips_agree_with_the_cpu_and_the_record_contains_the_gpu_and_the_pl
     assert!(plan.storage == "f32" && plan.peak_bytes > 0 && plan.multiply_adds > 0, "{plan}");
 
     // Results of different engines are never mixed.
-    let burn = Predictor::new(models().remove(0), &Device::flex()).unwrap();
+    let cpu = Predictor::new(models().remove(0), &Device::flex()).unwrap();
     let refused =
-        burn.write_all(&cases, &path("out"), None, false, &Silent).unwrap_err().to_string();
-    assert!(refused.contains("engine: \"wgsl\", \"burn\""), "{refused}");
+        cpu.write_all(&cases, &path("out"), None, false, &Silent).unwrap_err().to_string();
+    assert!(refused.contains("engine: \"wgsl\", \"cpu\""), "{refused}");
 }

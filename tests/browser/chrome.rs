@@ -70,16 +70,33 @@ pub fn start_driver(driver: &Path, log: &Path) -> (Running, String) {
     (running, format!("http://localhost:{port}"))
 }
 
+/// The GPU that a browser offers to pages.
+#[derive(Clone, Copy)]
+pub enum Gpu {
+    /// A program on the processor.
+    Software,
+    /// None: the browser has no WebGPU.
+    None,
+}
+
 /// Opens a browser with software rendering: these switches provide WebGPU and canvas on a machine
 /// without a GPU. Without `--use-angle` the canvas stays empty.
-pub async fn open(driver: &str, browser: &Path, profile: &Path) -> Result<Client, NewSessionError> {
+pub async fn open(
+    driver: &str,
+    browser: &Path,
+    profile: &Path,
+    gpu: Gpu,
+) -> Result<Client, NewSessionError> {
     let profile = format!("--user-data-dir={}", profile.display());
+    let webgpu: &[&str] = match gpu {
+        Gpu::Software => {
+            &["--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-vulkan=swiftshader"]
+        }
+        Gpu::None => &["--disable-gpu"],
+    };
     let switches = [
         "--headless=new",
         "--no-sandbox",
-        "--enable-unsafe-webgpu",
-        "--enable-features=Vulkan",
-        "--use-vulkan=swiftshader",
         "--use-angle=swiftshader",
         "--disable-background-networking",
         "--disable-component-update",
@@ -91,6 +108,7 @@ pub async fn open(driver: &str, browser: &Path, profile: &Path) -> Result<Client
         "--window-size=1440,960",
         &profile,
     ];
+    let switches = [webgpu, &switches].concat();
     let options = json!({ "binary": browser, "args": switches });
     let capabilities = json!({ "goog:chromeOptions": options });
     let serde_json::Value::Object(capabilities) = capabilities else { unreachable!("an object") };

@@ -15,12 +15,17 @@ if (typeof WorkerGlobalScope !== "undefined") {
         return popped.then(() => new GPUOutOfMemoryError("refused by the test"));
     };
 
+    // With `?hardware` the GPU passes for a graphics card, and every device is lost.
+    // The page's address is set after this script has run.
+    const isHardware = () => self.rewindPage?.includes("hardware") ?? false;
+    Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => !isHardware() });
+
     const { requestDevice } = GPUAdapter.prototype;
     const { submit } = GPUQueue.prototype;
     let numDevices = 0;
     GPUAdapter.prototype.requestDevice = async function (...options) {
         const device = await requestDevice.apply(this, options);
-        if (++numDevices === 1) {
+        if (++numDevices === 1 || isHardware()) {
             let numSubmitted = 0;
             device.queue.submit = function (commands) {
                 submit.call(this, commands);

@@ -2,6 +2,8 @@
 // to the worker, and end the worker.
 if (typeof window !== "undefined") {
     const options = new URLSearchParams(location.search);
+    // Its runs are long enough to observe them.
+    localStorage.setItem("rewind.engine", "gpu");
     window.workers = [];
     // The ids of the models and scans that the worker stores.
     window.resources = new Set();

@@ -62,6 +62,14 @@ pub async fn wait_for_model(client: &Client) {
     wait_for(client, ".model", 60, "to show the model", |text| text.contains("Hash")).await;
 }
 
+/// Opens the page with the engine `automatic`, `gpu` or `processor`.
+pub async fn open_page(client: &Client, address: &str, engine: &str) {
+    client.goto(address).await.unwrap();
+    let store = format!("localStorage.setItem('rewind.engine', {engine:?})");
+    client.execute(&store, Vec::new()).await.unwrap();
+    client.refresh().await.unwrap();
+}
+
 /// Opens the demonstration's case, and waits until it is planned.
 pub async fn open_demo(client: &Client) {
     wait_for_model(client).await;

@@ -15,7 +15,8 @@ use web_viewer::share;
 
 use super::tabs::REPLACE_BUDGET_SCRIPT;
 use super::{
-    Programs, click, compare, link, only_scan, reach, state, text, wait_for, wait_for_model,
+    Programs, click, compare, link, only_scan, open_page, reach, state, text, wait_for,
+    wait_for_model,
 };
 
 /// Voxels along each axis of a phantom that needs more memory in 16 bit than a tile of the training
@@ -87,7 +88,7 @@ impl LargeScan {
 
 /// Runs in tiles, cancels, runs again, and checks every place that states the tiles.
 pub async fn segment(client: Client, address: String, large_scan: LargeScan) {
-    client.goto(&address).await.unwrap();
+    open_page(&client, &address, "gpu").await;
     wait_for_model(&client).await;
     client
         .execute(

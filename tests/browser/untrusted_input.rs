@@ -226,7 +226,7 @@ async fn explain_a_missing_gpu(client: &Client, address: &str) {
     client.goto(&format!("{address}/?nogpu")).await.unwrap();
     let message = text(client, "#gpu-problem").await;
     for expected in
-        ["Use graphics acceleration when available", "chrome://flags", "Links to results"]
+        ["Use graphics acceleration when available", "chrome://flags", "choose the processor"]
     {
         assert!(message.contains(expected), "expected {expected:?} in {message:?}");
     }
@@ -237,4 +237,10 @@ async fn explain_a_missing_gpu(client: &Client, address: &str) {
     let segment = client.find(fantoccini::Locator::Css("#segment")).await.unwrap();
     assert!(!segment.is_enabled().await.unwrap(), "no run without a graphics card");
     screenshot(client, "no-gpu.png").await;
+    let select = client.find(fantoccini::Locator::Css("#engine")).await.unwrap();
+    select.select_by_value("automatic").await.unwrap();
+    reach(client, "ready", 60).await;
+    click(client, "#segment").await;
+    reach(client, "done", 60).await;
+    assert!(text(client, "#run-summary").await.contains("this computer's processor"));
 }

@@ -17,6 +17,11 @@ pub fn count(n: u64) -> String {
     }
 }
 
+/// Formats the duration of a run.
+pub fn duration(secs: f64) -> String {
+    if secs < 0.95 { format!("{:.0} ms", 1000.0 * secs) } else { format!("{secs:.1} s") }
+}
+
 /// Returns the first characters of a hash, enough to compare by eye.
 pub fn short_hash(hash: &str) -> String {
     hash.chars().take(12).collect()

@@ -260,12 +260,10 @@ pub fn segment(page: Page, tiled: bool) {
 /// Describes a completed run in one line.
 fn run_summary(summary: &RunSummary, tiles: &str) -> String {
     let RunSummary { elapsed_secs, plan, .. } = summary;
-    let engine = messages::engine(&plan.engine);
+    let (duration, engine) = (messages::duration(*elapsed_secs), messages::engine(&plan.engine));
     let extent = if tiles.is_empty() { "the whole scan at once" } else { tiles };
     let (precision, memory) = (messages::precision(plan.bits), texts::bytes_rounded_up(plan.bytes));
-    format!(
-        "Computed in {elapsed_secs:.1} s on {engine}: {extent}, {precision}, {memory} of memory."
-    )
+    format!("Computed in {duration} on {engine}: {extent}, {precision}, {memory} of memory.")
 }
 
 /// Stops the run. The page shows it at once; a worker that does not stop is replaced.

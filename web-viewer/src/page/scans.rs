@@ -30,6 +30,8 @@ pub async fn load(
     files: Vec<ScanFile>,
     slot: Option<usize>,
 ) -> Result<(), Interruption> {
+    // Another action may have begun, and filled the slots, while the files were read.
+    page.check_current(token)?;
     if page.is_from_link.get_untracked() {
         return load_for_link(page, token, files).await;
     }
