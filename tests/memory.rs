@@ -1,10 +1,15 @@
-//! The memory of a training step agrees with the memory estimate.
+//! The memory of a training step agrees with the memory estimate, and that of a run on the processor
+//! with its plan.
+
+use std::ops::ControlFlow;
 
 use burn::tensor::FloatDType;
+use model_core::cpu::{CpuPlan, Part};
 use model_core::nets::Precision;
 use model_core::network::config::Vae;
+use model_core::network::layers::parameters;
 use model_core::network::memory_estimate::{Settings, can_rewind, estimate};
-use model_core::{BackwardMode, UNetConfig};
+use model_core::{Array, BackwardMode, Program, UNetConfig};
 use trainer_bench::measure_step;
 
 /// Parses the child process's argument: preset, blocks, mode, size, variational branch, precision.
@@ -84,4 +89,41 @@ fn the_memory_of_a_step_agrees_with_the_estimate() {
         }
     }
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+}
+
+/// The peak of a run on the processor is what its plan states, with all channels of a block at once
+/// and one group after the other.
+#[test]
+fn the_memory_of_a_run_on_the_processor_is_what_the_plan_states() {
+    let name = "memory::the_memory_of_a_run_on_the_processor_is_what_the_plan_states";
+    for preset in ["demo", "mbconv-base", "brugger-1-1", "unet3d", "fully-invres"] {
+        for channel_splits in [1, usize::MAX] {
+            let argument = format!("{preset} {channel_splits}");
+            let outcome = integration_tests::in_child_process(name, &argument, |argument| {
+                let (preset, splits) = argument.split_once(' ').unwrap();
+                let config = integration_tests::narrow_network(preset);
+                let program = Program::new(&config, [64; 3]).unwrap();
+                let plan = CpuPlan::new(&program, Part::WHOLE, splits.parse().unwrap()).unwrap();
+                let zeros = parameters(&config).into_iter().map(|parameter| {
+                    let values = vec![0.5; parameter.shape.iter().product()];
+                    (parameter.name, Array { shape: parameter.shape, values })
+                });
+                let (weights, input) = (zeros.collect(), vec![1.0; 4 * 64 * 64 * 64]);
+                let run = || plan.run(&weights, &input, |_| ControlFlow::Continue(())).unwrap();
+                // The first run starts the threads.
+                drop(run());
+                let before = integration_tests::held_bytes();
+                integration_tests::take_peak_bytes();
+                let output = run();
+                let peak = integration_tests::take_peak_bytes() - before;
+                drop(output);
+                format!("{} {peak}", plan.memory.total_bytes())
+            });
+            let answer = outcome.answer.unwrap();
+            let (stated, measured) = answer.split_once(' ').unwrap();
+            let ratio = stated.parse::<f64>().unwrap() / measured.parse::<f64>().unwrap();
+            eprintln!("{argument}: {stated} stated, {measured} measured ({ratio:.4})");
+            assert!((ratio - 1.0).abs() < 0.02, "{argument}: {answer}");
+        }
+    }
 }

@@ -42,10 +42,17 @@ const engines = {
     const network = await Network.open(bundle, ...size, fused ? Number(fused) : undefined);
     return { run: (values) => network.run(values) };
   },
+  async processor() {
+    const { default: init, ProcessorNetwork } = await import("./bench_page.js");
+    await init();
+    const network = new ProcessorNetwork(await bytes("model/model.safetensors"), ...size);
+    return { run: async (values) => network.run(values), threads: 1 };
+  },
   async onnxruntime(channels) {
     const ort = await import(`./ort/${query.get("build")}.bundle.min.mjs`);
     ort.env.wasm.wasmPaths = new URL("ort/", location.href).href;
-    ort.env.wasm.numThreads = crossOriginIsolated ? navigator.hardwareConcurrency : 1;
+    const threads = Number(query.get("threads") ?? navigator.hardwareConcurrency);
+    ort.env.wasm.numThreads = crossOriginIsolated ? threads : 1;
     ort.env.logLevel = "error";
     const provider = query.get("provider");
     const layout = query.get("layout");
@@ -79,7 +86,7 @@ async function measure() {
     warm_ms.push(performance.now() - start);
   }
   await post("/logits", logits);
-  const adapter = threads ? `the CPU, ${threads} threads` : await gpuName();
+  const adapter = threads ? `the CPU, ${threads} thread${threads > 1 ? "s" : ""}` : await gpuName();
   await post("/done", JSON.stringify({ first_ms, warm_ms, adapter }));
 }
 

@@ -56,9 +56,10 @@ pub struct CpuMemory {
 }
 
 impl CpuMemory {
-    /// Returns all bytes that a run allocates.
+    /// Returns the most bytes that a run has allocated at a time. The output is made when the
+    /// scratch is free.
     pub fn total_bytes(self) -> u64 {
-        self.map_bytes + self.scratch_bytes + self.output_bytes
+        self.map_bytes + self.scratch_bytes.max(self.output_bytes)
     }
 }
 
@@ -299,5 +300,48 @@ impl Stage {
             | Stage::Upsample { from, .. } => Some(&from.view),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::UNetConfig;
+
+    fn program(preset: &str, dims: [usize; 3]) -> Program {
+        Program::new(&UNetConfig::preset(preset, 4, 3).unwrap(), dims).unwrap()
+    }
+
+    #[test]
+    fn fewer_channels_at_a_time_take_less_memory() {
+        let program = program("demo", [64; 3]);
+        let bytes =
+            |splits| CpuPlan::new(&program, Part::WHOLE, splits).unwrap().memory.total_bytes();
+        assert!(bytes(1) > bytes(2) && bytes(2) > bytes(usize::MAX));
+        let smallest = bytes(usize::MAX);
+        let within = |budget| total_bytes(&CpuPlan::within(&program, 1, budget).unwrap());
+        assert_eq!([within(u64::MAX), within(smallest), within(1)], [bytes(2), smallest, smallest]);
+    }
+
+    /// The parts of every level follow one another and are of whole planes.
+    #[test]
+    fn parts_cover_all_planes_once() {
+        let program = program("mbconv-slim", [32, 32, 7 * 16]);
+        assert_eq!(CpuPlan::max_parts(&program), 7);
+        for count in [1, 2, 3, 7] {
+            let plans = CpuPlan::within(&program, count, u64::MAX).unwrap();
+            for map in 0..program.buffers.len() {
+                let nk = program.buffers[map].dims[2];
+                let planes = plans.iter().map(|plan| planes_of(nk, &plan.maps, plan.part));
+                let end = planes.fold(0, |end, planes| {
+                    assert!(planes.start == end && !planes.is_empty());
+                    planes.end
+                });
+                assert_eq!(end, nk);
+            }
+            let work: u64 = plans.iter().map(CpuPlan::multiply_adds).sum();
+            assert_eq!(work, program.total_multiply_adds());
+        }
+        assert!(CpuPlan::within(&program, 8, u64::MAX).is_err());
     }
 }

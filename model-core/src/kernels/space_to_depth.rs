@@ -9,7 +9,7 @@ use super::profiler::{OpKind, forward_scope};
 use super::{OpMemory, OpShape, Parent, primitive, record};
 use cpu_kernels::channels::Channels;
 use cpu_kernels::slab::Slab;
-use cpu_kernels::space_to_depth;
+use cpu_kernels::space_to_depth as cpu;
 
 /// Turns every 2³ voxels into channels: output channel 8c + 4dk + 2dj + di holds voxel (2k + dk, 2j
 /// + dj, 2i + di) of channel c. All axes must be even.
@@ -64,12 +64,12 @@ fn on_cpu(x: &Tensor<5>, to_depth: bool) -> Tensor<5> {
     let shape = match to_depth {
         true => {
             let to = Slab::whole([i / 2, j / 2, k / 2]);
-            space_to_depth::space_to_depth(source, &from, &mut output, &to);
+            cpu::space_to_depth(source, &from, &mut output, &to);
             [b, 8 * c, k / 2, j / 2, i / 2]
         }
         false => {
             let to = Slab::whole([2 * i, 2 * j, 2 * k]);
-            space_to_depth::depth_to_space(source, &from, &mut output, &to);
+            cpu::depth_to_space(source, &from, &mut output, &to);
             [b, c / 8, 2 * k, 2 * j, 2 * i]
         }
     };

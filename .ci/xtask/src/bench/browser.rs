@@ -30,12 +30,14 @@ const PEER_VERSION: &str = "1.30.0";
 
 /// The name of each engine, with the page's query.
 ///
-/// The peer runs in its WebGPU build with default options and with faster ones, in its older WebGPU
-/// build (JSEP), whose other layout lacks 3D pooling, and on the CPU. The variants with the
-/// operator `GroupNormalization` are those in which it can be faster.
-const ENGINES: [(&str, &str); 7] = [
-    ("Rewind", "engine=rewind"),
-    ("Rewind, blocks fused", "engine=rewind&fused=32"),
+/// Ours on the processor runs on one thread. The peer runs in its WebGPU build with default options
+/// and with faster ones, in its older WebGPU build (JSEP), whose other layout lacks 3D pooling, and
+/// on the processor. The variants with the operator `GroupNormalization` are those in which it can be
+/// faster.
+const ENGINES: [(&str, &str); 9] = [
+    ("Rewind, processor", "engine=processor"),
+    ("Rewind, WebGPU", "engine=rewind"),
+    ("Rewind, WebGPU, blocks fused", "engine=rewind&fused=32"),
     (
         "onnxruntime-web, WebGPU",
         "engine=onnxruntime&build=ort.webgpu&provider=webgpu&model=model/means.onnx",
@@ -47,6 +49,10 @@ const ENGINES: [(&str, &str); 7] = [
     (
         "onnxruntime-web, WebGPU (JSEP), NCHW, GroupNormalization",
         "engine=onnxruntime&build=ort.all&provider=webgpu&layout=NCHW&model=model/operator.onnx",
+    ),
+    (
+        "onnxruntime-web, wasm, GroupNormalization, 1 thread",
+        "engine=onnxruntime&build=ort.wasm&provider=wasm&threads=1&model=model/operator.onnx",
     ),
     (
         "onnxruntime-web, wasm",
@@ -67,6 +73,9 @@ pub struct BrowserOptions {
     /// A bundle to measure instead of presets; can be given more than once
     #[arg(long = "model", value_name = "FILE")]
     models: Vec<PathBuf>,
+    /// Measure only the engines whose names contain this text; can be given more than once
+    #[arg(long = "engine", value_name = "TEXT")]
+    engines: Vec<String>,
     /// Voxels of the input along i, j, k
     #[arg(long, default_value = "32x32x32", value_parser = parse_size)]
     size: Size,
@@ -234,7 +243,11 @@ fn measure(
         }
         Ok((name.to_string(), measured))
     };
-    ENGINES.into_iter().map(measure_one).collect()
+    let is_wanted = |(name, _): &(&str, &str)| {
+        options.engines.is_empty()
+            || options.engines.iter().any(|text| name.contains(text.as_str()))
+    };
+    ENGINES.into_iter().filter(is_wanted).map(measure_one).collect()
 }
 
 /// Waits for the page's report and samples the browser's memory.
