@@ -23,7 +23,6 @@ mod worker_script;
 
 /// Starts the page or, in a worker's scope, the worker. Both are the same WebAssembly module.
 #[cfg(target_arch = "wasm32")]
-#[wasm_bindgen::prelude::wasm_bindgen(start)]
 pub fn start() {
     use wasm_bindgen::JsCast;
     match js_sys::global().is_instance_of::<web_sys::DedicatedWorkerGlobalScope>() {

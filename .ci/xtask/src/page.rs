@@ -21,28 +21,30 @@ pub fn build(workspace: &Workspace, out: &Path) -> Result<()> {
     add_wasm_target(sh)?;
     // Selected alone: in a build of the whole workspace the page would include burn through
     // model-core.
-    run(cmd!(sh, "cargo build -p web-viewer --lib --target {WASM} --profile page"))?;
-    let wasm = workspace.target.join(WASM).join("page/web_viewer.wasm");
+    run(cmd!(sh, "cargo build -p web-page --target {WASM} --profile page"))?;
+    let wasm = workspace.target.join(WASM).join("page/web_page.wasm");
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-    bindgen(&wasm, out).with_context(|| format!("cannot make bindings of {}", wasm.display()))?;
+    bindgen(&wasm, "web_viewer", out)
+        .with_context(|| format!("cannot make bindings of {}", wasm.display()))?;
     copy_static(&workspace.root.join("web-viewer"), out)?;
     let size = fs::metadata(out.join("web_viewer_bg.wasm"))?.len();
     println!("  the page is in {} ({} kB of WebAssembly)", out.display(), size.div_ceil(1000));
     Ok(())
 }
 
-/// Makes the JavaScript that loads a WebAssembly file, as the command `wasm-bindgen --target web`
+/// Makes the JavaScript `name`.js that loads a WebAssembly file, as the command `wasm-bindgen --target web`
 /// does, in the version of `Cargo.lock`.
 ///
 /// # Errors
 /// If the file is missing or was built with another version of wasm-bindgen.
-pub fn bindgen(wasm: &Path, out: &Path) -> Result<()> {
+pub fn bindgen(wasm: &Path, name: &str, out: &Path) -> Result<()> {
     Bindgen::new()
         .input_path(wasm)
         .web(true)?
         .typescript(false)
         // By default the library omits the path of the WebAssembly file, and `init()` throws.
         .omit_default_module_path(false)
+        .out_name(name)
         // Function names are most of what an optimizer would save.
         .remove_name_section(true)
         .generate(out)

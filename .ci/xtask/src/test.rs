@@ -19,7 +19,8 @@ use crate::workspace::{NATIVE, Workspace};
 pub fn test(workspace: &Workspace) -> Result<()> {
     let sh = &workspace.shell;
     let steps = &mut Steps::new();
-    let page = ["-p", "web-viewer", "-p", "bench-page", "--lib", "--target", WASM];
+    let page =
+        ["-p", "web-viewer", "-p", "web-page", "-p", "bench-page", "--lib", "--target", WASM];
 
     let tools = steps.run("Tools for the checks", || {
         add_wasm_target(sh)?;

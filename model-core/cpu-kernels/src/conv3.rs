@@ -53,6 +53,7 @@ impl Conv3 {
     /// # Shapes
     /// - x: `[in, k, j, i]`
     /// - output: `[out, k, j, i]`
+    #[inline(never)]
     pub fn forward(
         &self,
         x: Channels,

@@ -27,6 +27,7 @@ pub struct Covariance {
 
 impl Covariance {
     /// Computes the covariance of a range of voxels.
+    #[inline(never)]
     pub fn of(x: Channels, channels: usize, range: Range<usize>) -> Covariance {
         let voxels = x.len() / channels;
         let parts = parallel::parts(range.clone(), parallel::part_len(range.len(), PART_VOXELS));
@@ -135,12 +136,17 @@ fn of_part_by<V: Vector>(
             deviations[len..stride].fill(0.0);
             means.push((f64::from(mean), sum_of::<V>(&deviations[..len])));
         }
-        let mut products = Vec::with_capacity(num_products(channels));
-        for a in 0..channels {
-            for first in (0..=a).step_by(COLUMNS) {
-                let columns = (a + 1 - first).min(COLUMNS);
-                let sums = dots::<V>(&tile, a, first, columns, stride);
-                products.extend(&sums[..columns]);
+        let mut products = vec![0.0; num_products(channels)];
+        for first_row in (0..channels).step_by(ROWS) {
+            let last_row = (first_row + ROWS).min(channels) - 1;
+            for first in (0..=last_row).step_by(COLUMNS) {
+                let sums = dots::<V>(&tile, [first_row, first], last_row, stride);
+                for (row, sums) in (first_row..=last_row).zip(sums) {
+                    let columns = (first..(first + COLUMNS).min(row + 1)).zip(sums);
+                    for (column, sum) in columns {
+                        products[row * (row + 1) / 2 + column] = sum;
+                    }
+                }
             }
         }
         // The deviations are from rounded means.
@@ -167,28 +173,32 @@ fn sum_of<V: Vector>(values: &[f32]) -> f64 {
     f64::from(sum.sum())
 }
 
-/// Channels that share each loaded vector of another.
+/// Channels of a block of products. Their sums, and the vectors of the rows, stay in registers.
+const ROWS: usize = 2;
 const COLUMNS: usize = 4;
 
-/// Computes the products of channel `a` with up to [`COLUMNS`] channels from `first` on.
+/// Computes the products of a block of rows and columns from `first` on. Beyond `last`, the last
+/// channel that the block needs, it is repeated.
 #[inline(always)]
 fn dots<V: Vector>(
     tile: &[f32],
-    a: usize,
-    first: usize,
-    columns: usize,
+    first: [usize; 2],
+    last: usize,
     len: usize,
-) -> [f64; COLUMNS] {
-    let channel = |c: usize| &tile[c * TILE_VOXELS..][..len];
-    let row = channel(a);
-    let others: [&[f32]; COLUMNS] = std::array::from_fn(|n| channel(first + n.min(columns - 1)));
-    let mut sums = [V::splat(0.0); COLUMNS];
+) -> [[f64; COLUMNS]; ROWS] {
+    let channel = |c: usize| &tile[c.min(last) * TILE_VOXELS..][..len];
+    let rows: [&[f32]; ROWS] = std::array::from_fn(|n| channel(first[0] + n));
+    let columns: [&[f32]; COLUMNS] = std::array::from_fn(|n| channel(first[1] + n));
+    let mut sums = [[V::splat(0.0); COLUMNS]; ROWS];
     for at in (0..len).step_by(V::LANES) {
         // SAFETY: `len` is a multiple of the lanes, and the length of every slice.
-        let x = unsafe { V::load_unchecked(row, at) };
-        for n in 0..COLUMNS {
-            sums[n] = x.mul_add(unsafe { V::load_unchecked(others[n], at) }, sums[n]);
+        let x = rows.map(|row| unsafe { V::load_unchecked(row, at) });
+        for (n, column) in columns.iter().enumerate() {
+            let y = unsafe { V::load_unchecked(column, at) };
+            for row in 0..ROWS {
+                sums[row][n] = x[row].mul_add(y, sums[row][n]);
+            }
         }
     }
-    sums.map(|sum| f64::from(sum.sum()))
+    sums.map(|row| row.map(|sum| f64::from(sum.sum())))
 }

@@ -16,6 +16,7 @@ const PART_VOXELS: usize = 1 << 15;
 /// # Shapes
 /// - x, output: `[channel, k, j, i]`
 /// - weight: `[c, 3, 3, 3]`, used again for each further sample
+#[inline(never)]
 pub fn forward(
     x: Channels,
     weight: &[f32],

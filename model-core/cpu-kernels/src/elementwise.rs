@@ -14,6 +14,7 @@ const PART_VOXELS: usize = 1 << 14;
 ///
 /// # Shapes
 /// - x, to: `[channel, voxel]`
+#[inline(never)]
 pub fn add(
     x: Channels,
     to: &mut [f32],
@@ -85,6 +86,7 @@ fn normalize_part_of<V: Vector>(to: &mut [f32], own: ChannelAffine) {
 }
 
 /// Computes the statistics of a range of voxels of every channel.
+#[inline(never)]
 pub fn moments(x: &[f32], channels: usize, range: Range<usize>) -> Vec<Moments> {
     let voxels = x.len() / channels;
     let ranges = parallel::parts(range.clone(), parallel::part_len(range.len(), PART_VOXELS));
@@ -100,6 +102,7 @@ pub fn moments(x: &[f32], channels: usize, range: Range<usize>) -> Vec<Moments> 
 ///
 /// # Shapes
 /// - x: `[logit, voxel]`
+#[inline(never)]
 pub fn decide(x: Channels, codes: &[u8], exclusive: bool, range: Range<usize>) -> Vec<u8> {
     let ranges = parallel::parts(range.clone(), parallel::part_len(range.len(), PART_VOXELS));
     let parts = parallel::map(ranges, |_, range| decide_part(x, codes, exclusive, range));

@@ -48,6 +48,7 @@ impl ExpandDepthwise {
     /// # Shapes
     /// - x: `[in, k, j, i]`
     /// - output: `[expanded, k, j, i]`
+    #[inline(never)]
     pub fn forward(&self, x: Channels, slab: &Slab, output: &mut [f32]) -> Vec<Moments> {
         let len = parallel::part_len(slab.own.len(), PART_PLANES);
         let planes = parallel::parts(slab.own.clone(), len);

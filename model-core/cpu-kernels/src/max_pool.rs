@@ -10,6 +10,7 @@ use crate::vector::{Vector, vectorized};
 /// # Shapes
 /// - x: `[channel, k, j, i]`, `from` its slab; all axes are even
 /// - output: `[channel, k/2, j/2, i/2]`, `to` its slab
+#[inline(never)]
 pub fn forward(x: Channels, from: &Slab, output: &mut [f32], to: &Slab) {
     let (plane, voxels) = (to.plane(), to.voxels());
     let mut planes = Vec::new();

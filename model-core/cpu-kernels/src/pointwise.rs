@@ -8,8 +8,9 @@ use crate::moments::Moments;
 use crate::parallel;
 use crate::vector::{MAX_LANES, Vector, vectorized};
 
-/// Output channels that share each loaded vector.
-pub(crate) const BLOCK: usize = 6;
+/// Most output channels that share each loaded vector. WebAssembly's engines have 15 vector
+/// registers on x86, so that more sums would not stay in registers.
+const BLOCK: usize = if cfg!(target_arch = "wasm32") { 4 } else { 6 };
 
 /// Values of a tile's inputs. They stay in a core's nearest cache.
 const TILE_VALUES: usize = 1 << 13;
@@ -57,6 +58,7 @@ impl Pointwise {
     /// # Shapes
     /// - x: `[in, voxel]`
     /// - output: `[out, voxel]`
+    #[inline(never)]
     pub fn forward(
         &self,
         x: Channels,

@@ -10,6 +10,7 @@ use crate::slab::Slab;
 /// # Shapes
 /// - x: `[channel, k, j, i]`, `from` its slab; all axes are even
 /// - output: `[8 · channel, k/2, j/2, i/2]`, `to` its slab
+#[inline(never)]
 pub fn space_to_depth(x: Channels, from: &Slab, output: &mut [f32], to: &Slab) {
     let [ni, nj, _] = from.dims;
     let mut maps = Vec::new();
@@ -35,6 +36,7 @@ pub fn space_to_depth(x: Channels, from: &Slab, output: &mut [f32], to: &Slab) {
 /// # Shapes
 /// - x: `[8 · channel, k, j, i]`, `from` its slab
 /// - output: `[channel, 2k, 2j, 2i]`, `to` its slab
+#[inline(never)]
 pub fn depth_to_space(x: Channels, from: &Slab, output: &mut [f32], to: &Slab) {
     let [ni, nj, _] = from.dims;
     let mut planes = Vec::new();

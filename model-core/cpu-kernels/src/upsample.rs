@@ -12,6 +12,7 @@ use crate::vector::{Vector, vectorized};
 /// # Shapes
 /// - x: `[channel, k, j, i]`, `from` its slab
 /// - output: `[channel, 2k, 2j, 2i]`, `to` its slab
+#[inline(never)]
 pub fn forward(
     x: Channels,
     from: &Slab,

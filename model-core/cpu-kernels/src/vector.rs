@@ -294,6 +294,8 @@ macro_rules! vectorized {
         }
         $(#[$doc])*
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        // Inlined into code that is optimized for size, it would be optimized for size too.
+        #[inline(never)]
         #[allow(clippy::too_many_arguments)]
         $vis fn $name($($arg: $type),*) $(-> $out)? {
             $body::<$crate::vector::Quads<$quads>>($($arg),*)

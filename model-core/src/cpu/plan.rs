@@ -89,7 +89,11 @@ impl CpuPlan {
     /// # Errors
     /// [`Error::Network`] if the program is inconsistent, or has fewer planes than parts.
     pub fn new(program: &Program, part: Part, channel_splits: usize) -> Result<CpuPlan> {
-        let options = BlockOptions { channel_splits, max_fused_channels: usize::MAX };
+        let options = BlockOptions {
+            channel_splits,
+            max_fused_channels: usize::MAX,
+            min_fused_values: MIN_FUSED_VALUES,
+        };
         let lowered = Lowered::new(program, options)?;
         let slabs = slabs(&lowered.maps, part)?;
         let stages = fuse(lowered.stages);
@@ -207,6 +211,10 @@ impl CpuPlan {
 pub fn total_bytes(parts: &[CpuPlan]) -> u64 {
     parts.iter().map(|part| part.memory.total_bytes()).sum()
 }
+
+/// Fewest expanded values of fused blocks. Fewer stay in a core's own cache, and their statistics
+/// cost more when computed from those of the block's input.
+const MIN_FUSED_VALUES: usize = 1 << 18;
 
 /// Ranges of channels to try, the fastest first: two take no longer than one.
 const SPLITS: [usize; 3] = [2, 4, usize::MAX];

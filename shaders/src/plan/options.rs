@@ -23,7 +23,7 @@ impl PlanOptions {
     /// Returns the options of the lowering.
     pub(crate) fn blocks(self) -> BlockOptions {
         let PlanOptions { channel_splits, max_fused_channels, .. } = self;
-        BlockOptions { channel_splits, max_fused_channels }
+        BlockOptions { channel_splits, max_fused_channels, min_fused_values: 0 }
     }
 }
 

@@ -34,7 +34,7 @@ const PEER_VERSION: &str = "1.30.0";
 /// and with faster ones, in its older WebGPU build (JSEP), whose other layout lacks 3D pooling, and
 /// on the processor. The variants with the operator `GroupNormalization` are those in which it can be
 /// faster.
-const ENGINES: [(&str, &str); 9] = [
+const ENGINES: [(&str, &str); 10] = [
     ("Rewind, processor", "engine=processor"),
     ("Rewind, WebGPU", "engine=rewind"),
     ("Rewind, WebGPU, blocks fused", "engine=rewind&fused=32"),
@@ -53,6 +53,10 @@ const ENGINES: [(&str, &str); 9] = [
     (
         "onnxruntime-web, wasm, GroupNormalization, 1 thread",
         "engine=onnxruntime&build=ort.wasm&provider=wasm&threads=1&model=model/operator.onnx",
+    ),
+    (
+        "onnxruntime-web, wasm, 1 thread",
+        "engine=onnxruntime&build=ort.wasm&provider=wasm&threads=1&model=model/means.onnx",
     ),
     (
         "onnxruntime-web, wasm",
@@ -139,7 +143,7 @@ fn build(workspace: &Workspace, out: &Path) -> Result<()> {
     add_wasm_target(sh)?;
     run(cmd!(sh, "cargo build -p bench-page --target {WASM} --profile page"))?;
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-    bindgen(&workspace.target.join(WASM).join("page/bench_page.wasm"), out)?;
+    bindgen(&workspace.target.join(WASM).join("page/bench_page.wasm"), "bench_page", out)?;
     for file in ["index.html", "bench.js"] {
         fs::copy(workspace.root.join(".ci/bench-page").join(file), out.join(file))?;
     }

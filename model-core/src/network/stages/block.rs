@@ -11,6 +11,8 @@ pub struct BlockOptions {
     pub channel_splits: usize,
     /// Largest width of fused blocks, whose expanded channels are never stored.
     pub max_fused_channels: usize,
+    /// Fewest expanded values of fused blocks.
+    pub min_fused_values: usize,
 }
 
 /// The operations expand, norm, depthwise, norm, project, norm, add.
@@ -22,6 +24,8 @@ pub struct Block {
     pub projected: View,
     pub residual: View,
     pub groups: [usize; 2],
+    /// Channels times voxels of the expanded map.
+    pub expanded_values: usize,
 }
 
 impl Block {
@@ -56,6 +60,8 @@ impl Block {
             projected: projected.clone(),
             residual: onto.clone(),
             groups: [*first, *second],
+            expanded_values: expanded.channels.len()
+                * program.buffers[expanded.buffer].num_voxels(),
         })
     }
 
@@ -67,6 +73,7 @@ impl Block {
     /// Returns whether the fused kernel runs the block.
     pub fn is_fused(&self, options: BlockOptions) -> bool {
         self.input.channels.len() <= options.max_fused_channels
+            && self.expanded_values >= options.min_fused_values
     }
 
     /// Returns whether the block runs in another way than operation by operation.
