@@ -87,7 +87,17 @@ pub struct Channel<'a> {
     affine: Option<ChannelAffine>,
 }
 
-impl Channel<'_> {
+impl<'a> Channel<'a> {
+    /// Returns the stored values.
+    pub(crate) fn values(self) -> &'a [f32] {
+        self.values
+    }
+
+    /// Returns the map to apply.
+    pub(crate) fn affine(self) -> ChannelAffine {
+        self.affine.unwrap_or(ChannelAffine::IDENTITY)
+    }
+
     /// Loads `to.len()` values from index `at` on, normalized.
     pub(crate) fn load(self, to: &mut [f32], at: usize) {
         let from = &self.values[at..][..to.len()];

@@ -127,7 +127,7 @@ vectorized! {
         output: &mut [f32],
         ni: usize,
         stride: usize,
-    ) = convolve_rows_by, 1
+    ) = convolve_rows_by, 1, 2 in wasm
 }
 
 #[inline(always)]

@@ -51,15 +51,18 @@ fn add_part_of<V: Vector>(
     sign: f32,
 ) {
     let x = x.channel(channel, x.len() / channels);
-    let mut normed = [0.0; 256];
-    for (n, to) in to.chunks_mut(normed.len()).enumerate() {
-        let normed = &mut normed[..to.len()];
-        x.load(normed, start + n * 256);
-        for (to, x) in to.chunks_mut(V::LANES).zip(normed.chunks(V::LANES)) {
-            let before = V::load_some(to);
-            let before = own.map_or(before, |own| own.apply_vector(before));
-            V::load_some(x).mul_add(V::splat(sign), before).store_some(to);
-        }
+    let (from, sign) = (&x.values()[start..start + to.len()], V::splat(sign));
+    let of_x = x.affine();
+    let vectors = to.chunks_mut(V::LANES).zip(from.chunks(V::LANES));
+    match own {
+        None => vectors.for_each(|(to, x)| {
+            let x = of_x.apply_vector(V::load_some(x));
+            x.mul_add(sign, V::load_some(to)).store_some(to);
+        }),
+        Some(own) => vectors.for_each(|(to, x)| {
+            let x = of_x.apply_vector(V::load_some(x));
+            x.mul_add(sign, own.apply_vector(V::load_some(to))).store_some(to);
+        }),
     }
 }
 

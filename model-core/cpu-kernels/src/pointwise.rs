@@ -13,7 +13,7 @@ use crate::vector::{MAX_LANES, Vector, vectorized};
 const BLOCK: usize = if cfg!(target_arch = "wasm32") { 4 } else { 6 };
 
 /// Values of a tile's inputs. They stay in a core's nearest cache.
-const TILE_VALUES: usize = 1 << 13;
+const TILE_VALUES: usize = 1 << 12;
 
 /// Fewest voxels of a part of a map.
 const PART_VOXELS: usize = 1 << 12;

@@ -275,6 +275,9 @@ macro_rules! vectorized {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident, 1) => {
         vectorized!(@ $(#[$doc])* $vis fn $name($($arg: $type),*) $(-> $out)? = $body, 16, 8, 4, 1);
     };
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident, 1, 2 in wasm) => {
+        vectorized!(@ $(#[$doc])* $vis fn $name($($arg: $type),*) $(-> $out)? = $body, 16, 8, 4, 2);
+    };
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident, 2) => {
         vectorized!(@ $(#[$doc])* $vis fn $name($($arg: $type),*) $(-> $out)? = $body, 32, 16, 8, 2);
     };
