@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::channels::{Channels, Statistics};
+use crate::channels::{Channel, Channels, Statistics};
 use crate::moments::Moments;
 use crate::parallel;
 use crate::vector::{MAX_LANES, Vector, vectorized};
@@ -121,20 +121,21 @@ fn of_part_by<V: Vector>(
     range: Range<usize>,
 ) -> Covariance {
     let (mut total, mut tile) = (Covariance::default(), vec![0.0; channels * TILE_VOXELS]);
+    // Deviations are from the means of the voxels so far, which are near those of a tile.
+    let mut centers = vec![0.0; channels];
     for start in range.clone().step_by(TILE_VOXELS) {
         let len = TILE_VOXELS.min(range.end - start);
         // Whole vectors, of which those beyond the range stay zero.
         let stride = len.next_multiple_of(MAX_LANES);
         let mut means = Vec::with_capacity(channels);
         for (c, deviations) in tile.chunks_exact_mut(TILE_VOXELS).enumerate() {
-            x.channel(c, voxels).load(&mut deviations[..len], start);
-            let sum: f64 = sum_of::<V>(&deviations[..len]);
-            let mean = (sum / len as f64) as f32;
-            for values in deviations[..len].chunks_mut(V::LANES) {
-                V::load_some(values).sub(V::splat(mean)).store_some(values);
+            let x = x.channel(c, voxels);
+            if start == range.start {
+                centers[c] = x.affine().apply(x.values()[start]);
             }
+            let sum = deviate::<V>(x, start, centers[c], &mut deviations[..len]);
             deviations[len..stride].fill(0.0);
-            means.push((f64::from(mean), sum_of::<V>(&deviations[..len])));
+            means.push((f64::from(centers[c]), sum));
         }
         let mut products = vec![0.0; num_products(channels)];
         for first_row in (0..channels).step_by(ROWS) {
@@ -149,7 +150,7 @@ fn of_part_by<V: Vector>(
                 }
             }
         }
-        // The deviations are from rounded means.
+        // The deviations are not quite from the tile's own means.
         let count = len as f64;
         let mut at = 0;
         for a in 0..channels {
@@ -160,17 +161,26 @@ fn of_part_by<V: Vector>(
         }
         let means = means.iter().map(|(mean, rest)| mean + rest / count).collect();
         total.merge(&Covariance { count, means, products });
+        centers.iter_mut().zip(&total.means).for_each(|(center, &mean)| *center = mean as f32);
     }
     total
 }
 
+/// Stores the deviations of values from `center`, and returns their sum.
 #[inline(always)]
-fn sum_of<V: Vector>(values: &[f32]) -> f64 {
+fn deviate<V: Vector>(x: Channel, start: usize, center: f32, deviations: &mut [f32]) -> f64 {
+    let (affine, center) = (x.affine(), V::splat(center));
+    let from = &x.values()[start..start + deviations.len()];
+    let whole = deviations.len() / V::LANES * V::LANES;
+    let (vectors, rest) = deviations.split_at_mut(whole);
     let mut sum = V::splat(0.0);
-    for values in values.chunks(V::LANES) {
-        sum = sum.add(V::load_some(values));
+    for (to, from) in vectors.chunks_exact_mut(V::LANES).zip(from.chunks_exact(V::LANES)) {
+        let deviation = affine.apply_vector(V::load(from)).sub(center);
+        deviation.store(to);
+        sum = sum.add(deviation);
     }
-    f64::from(sum.sum())
+    affine.apply_vector(V::load_some(&from[whole..])).sub(center).store_some(rest);
+    f64::from(sum.sum()) + rest.iter().map(|&x| f64::from(x)).sum::<f64>()
 }
 
 /// Channels of a block of products. Their sums, and the vectors of the rows, stay in registers.

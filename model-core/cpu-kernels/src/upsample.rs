@@ -79,9 +79,9 @@ fn upsample_plane_of<V: Vector>(
                 blend::<V>(near, blended);
             }
             match own {
-                None => widen(&blended, output),
+                None => widen::<V>(&blended, output),
                 Some(own) => {
-                    widen(&blended, &mut row);
+                    widen::<V>(&blended, &mut row);
                     for (output, row) in output.chunks_mut(V::LANES).zip(row.chunks(V::LANES)) {
                         let before = own.apply_vector(V::load_some(output));
                         before.add(V::load_some(row)).store_some(output);
@@ -101,12 +101,21 @@ fn blend<V: Vector>(near: &[f32], far: &mut [f32]) {
 
 /// Doubles the voxels of a row.
 #[inline(always)]
-fn widen(row: &[f32], output: &mut [f32]) {
+fn widen<V: Vector>(row: &[f32], output: &mut [f32]) {
     let ni = row.len();
     output[0] = row[0];
     output[2 * ni - 1] = row[ni - 1];
-    let pairs = output[1..2 * ni - 1].as_chunks_mut::<2>().0;
-    for (pair, ends) in pairs.iter_mut().zip(row.windows(2)) {
+    let (near, far) = (V::splat(0.75), V::splat(0.25));
+    let ends = row.len() - 1;
+    let whole = ends / V::LANES * V::LANES;
+    let inner = &mut output[1..2 * ni - 1];
+    for at in (0..whole).step_by(V::LANES) {
+        let (a, b) = (V::load(&row[at..]), V::load(&row[at + 1..]));
+        let first = a.mul_add(near, b.mul(far));
+        first.store_pairs(b.mul_add(near, a.mul(far)), &mut inner[2 * at..]);
+    }
+    let pairs = inner[2 * whole..].as_chunks_mut::<2>().0;
+    for (pair, ends) in pairs.iter_mut().zip(row[whole..].windows(2)) {
         let [a, b] = [ends[0], ends[1]];
         *pair = [0.75 * a + 0.25 * b, 0.25 * a + 0.75 * b];
     }

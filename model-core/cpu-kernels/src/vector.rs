@@ -69,6 +69,9 @@ pub(crate) trait Vector: Copy {
     /// Returns positive values as they are and others times `slope`.
     fn rectified(self, slope: Self) -> Self;
 
+    /// Stores the lanes of two vectors in turn: the first of each, the second of each, and so on.
+    fn store_pairs(self, other: Self, to: &mut [f32]);
+
     /// Sums the lanes.
     fn sum(self) -> f32;
 }
@@ -154,6 +157,13 @@ mod arrays {
         #[inline(always)]
         fn rectified(self, slope: Self) -> Self {
             self.zip(slope, |x, slope| if x > 0.0 { x } else { x * slope })
+        }
+
+        #[inline(always)]
+        fn store_pairs(self, other: Self, to: &mut [f32]) {
+            for (lane, pair) in to[..2 * N].as_chunks_mut().0.iter_mut().enumerate() {
+                *pair = [self.0[lane], other.0[lane]];
+            }
         }
 
         #[inline(always)]
@@ -250,6 +260,15 @@ mod wasm {
         fn rectified(self, slope: Self) -> Self {
             let zero = f32x4_splat(0.0);
             self.zip(slope, |x, slope| v128_bitselect(x, f32x4_mul(x, slope), f32x4_gt(x, zero)))
+        }
+
+        #[inline(always)]
+        fn store_pairs(self, other: Self, to: &mut [f32]) {
+            let pairs = to[..8 * N].as_chunks_mut::<8>().0.iter_mut();
+            for (pairs, (a, b)) in pairs.zip(self.0.into_iter().zip(other.0)) {
+                Quads([i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b)])
+                    .store(pairs);
+            }
         }
 
         #[inline(always)]
