@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use fantoccini::{Client, Locator};
-use model_core::{LabelMap, phantom};
+use model_core::{EmptyRule, LabelMap, metrics, phantom};
 use serde_json::{Value, json};
 use web_viewer::share;
 
-use super::page::{click, link, open_demo, open_page, reach, screenshot, text, wait_for};
+use super::page::{
+    click, link, open_demo, open_page, reach, screenshot, text, wait_for, wait_for_model,
+};
 use super::{Programs, compare, only_scan};
 
 /// Returns the browser's GPU, or null.
@@ -94,6 +96,7 @@ pub async fn segment(client: Client, address: String, predicted: LabelMap, long_
     assert!(longest.as_f64().unwrap() < 1000.0, "{longest}");
     reach(&client, "done", 100).await;
     println!("{}", text(&client, "#run-summary").await);
+    segment_a_real_case(&client, &address).await;
 }
 
 /// Checks that the diagnostics describe the computer and the run, and nothing of the scan.
@@ -109,6 +112,46 @@ async fn check_diagnostics(client: &Client) {
     }
     assert!(!copied.contains(".nii"), "{copied}");
     click(client, ".notice button").await;
+}
+
+/// Segments a whole case of real scans with one worker and with two. The labels agree.
+async fn segment_a_real_case(client: &Client, address: &str) {
+    let Some(folder) = integration_tests::data("brats/BraTS-GLI-00000-000") else { return };
+    // The browser takes no path with "..".
+    let folder = folder.canonicalize().unwrap();
+    let mut maps: Vec<LabelMap> = Vec::new();
+    for num_workers in [1, 2] {
+        client.goto("about:blank").await.unwrap();
+        client.goto(&format!("{address}/?workers={num_workers}")).await.unwrap();
+        wait_for_model(client).await;
+        for (slot, channel) in ["t1n", "t1c", "t2w", "t2f"].into_iter().enumerate() {
+            let file = folder.join(format!("BraTS-GLI-00000-000-{channel}.nii.gz"));
+            let inputs = client.find_all(Locator::Css(".slot input[type=file]")).await.unwrap();
+            inputs[slot].send_keys(file.to_str().unwrap()).await.unwrap();
+            wait_for(client, ".scan", 60, "to show the file", |text| {
+                text.matches(".nii.gz").count() > slot
+            })
+            .await;
+        }
+        reach(client, "ready", 60).await;
+        // The second run has no code to compile.
+        for _ in 0..2 {
+            click(client, "#segment").await;
+            reach(client, "done", 100).await;
+            println!("{num_workers} workers: {}", text(client, "#run-summary").await);
+        }
+        if num_workers == 2 {
+            screenshot(client, "real-case.png").await;
+        }
+        click(client, "#copy-link").await;
+        let shared = share::decode(link(client).await.split_once('#').unwrap().1).unwrap();
+        maps.push(shared.labels);
+    }
+    for region in &phantom::task().regions {
+        let dice =
+            metrics::dice(maps[0].labels(), maps[1].labels(), &region.labels, EmptyRule::Brats2023);
+        assert!(dice >= super::MIN_DICE, "{}: {dice}", region.name);
+    }
 }
 
 /// A GPU that is lost twice: the processor takes over, and the page says so.

@@ -35,8 +35,15 @@ fn base_address() -> Result<String, JsValue> {
     Ok(address.split('#').next().unwrap_or_default().to_string())
 }
 
-/// Returns the number of processors that the browser reports.
+/// Returns the number of processors: that of `workers=` in the page's address, or the one that the
+/// browser reports.
 pub fn num_processors() -> usize {
+    let address = base_address().unwrap_or_default();
+    let query = address.split_once('?').map_or("", |(_, query)| query);
+    let wanted = query.split('&').find_map(|field| field.strip_prefix("workers="));
+    if let Some(count) = wanted.and_then(|count| count.parse().ok()) {
+        return count;
+    }
     let navigator = Reflect::get(&js_sys::global(), &"navigator".into());
     let count = navigator.and_then(|n| Reflect::get(&n, &"hardwareConcurrency".into()));
     count.ok().and_then(|count| count.as_f64()).map_or(1, |count| count as usize)
