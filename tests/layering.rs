@@ -61,6 +61,7 @@ fn model_core_uses_no_gpu_library_page_or_command_line() {
     check("model-core", "", "", &rules);
     check("model-core", "", WASM, &rules);
     check("model-core", "burn", "", &["wgpu*", "leptos*", "axum*", "clap*", "shaders"]);
+    check("cpu-kernels", "threads", "", &["model-core", "burn*", "cubecl*", "serde*"]);
 }
 
 #[test]
@@ -72,7 +73,8 @@ fn the_engine_uses_neither_burn_nor_the_page() {
 
 #[test]
 fn the_page_and_its_server_do_not_use_burn() {
-    check("web-viewer", "", WASM, &["burn*", "cubecl*", "trainer", "axum*", "tokio", "clap*"]);
+    let rules = ["burn*", "cubecl*", "rayon*", "trainer", "axum*", "tokio", "clap*"];
+    check("web-page", "", WASM, &rules);
     check("web-viewer", "server", "", &["burn*", "cubecl*", "trainer", "leptos*"]);
 }
 

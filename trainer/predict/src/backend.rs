@@ -16,8 +16,8 @@ use trainer_train::device::{self, DeviceId};
 pub enum EngineName {
     /// The processor, by the engine of the page.
     Cpu,
-    /// burn, as in training: on the GPUs that this build has features for. Records without an engine
-    /// are of burn, which once ran on the processor too.
+    /// burn, as in training: on the GPUs that this build has features for.
+    // Records without an engine are of burn, which once ran on the processor too.
     #[default]
     Burn,
     /// The WGSL engine of the page: on any GPU through Vulkan, Metal or DirectX 12, without CUDA.
