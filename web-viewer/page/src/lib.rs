@@ -1,4 +1,4 @@
-//! The WebAssembly file of the page. It only starts [`web_viewer`]: as the last crate it decides how
+//! The WebAssembly file of the page. It only starts the crate `web-viewer`: as the last crate it decides how
 //! all others are optimized when they are linked, for speed, while they themselves are optimized for
 //! size, except the kernels.
 #![cfg(target_arch = "wasm32")]
