@@ -113,9 +113,15 @@ fn the_program_computes_on_the_cpu_what_the_burn_module_computes() {
     for example in examples() {
         for channel_splits in [1, 2, usize::MAX] {
             let plan = CpuPlan::new(&example.program, Part::WHOLE, channel_splits).unwrap();
-            let output =
-                plan.run(&example.weights, &example.input, |_| ControlFlow::Continue(())).unwrap();
-            let CpuOutput::Logits(logits) = output else { panic!("expected logits") };
+            let run = || {
+                let go_on = |_| ControlFlow::Continue(());
+                match plan.run(&example.weights, &example.input, go_on).unwrap() {
+                    CpuOutput::Logits(logits) => logits,
+                    CpuOutput::Labels(_) => panic!("expected logits"),
+                }
+            };
+            let logits = run();
+            assert_eq!(logits, run(), "{}: the same input gives the same bits", example.name);
             example.assert_near(&format!("the CPU in {channel_splits} ranges"), &logits);
         }
         for count in [2, 3] {

@@ -1,7 +1,9 @@
 //! Inference on the processor, natively and in the browser: the engine that runs a
 //! [`Program`](crate::Program) with the kernels of [`cpu_kernels`].
 
+mod check;
 mod error;
+mod norms;
 mod peers;
 mod plan;
 mod run;

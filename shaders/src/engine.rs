@@ -34,6 +34,7 @@ pub struct Engine {
     device: Device,
     queue: Queue,
     adapter_name: String,
+    limits: String,
     is_software: bool,
     pipelines: Pipelines,
     allocated: AtomicU64,
@@ -104,21 +105,35 @@ impl Engine {
         // Browsers may hide the name.
         let named = [info.name, info.driver].into_iter().find(|name| !name.is_empty());
         let adapter_name = named.unwrap_or_else(|| "unnamed GPU".into());
+        let most = adapter.limits();
         let hardware = Hardware {
             has_f16: required_features.contains(wgpu::Features::SHADER_F16),
             has_subgroups: required_features.contains(wgpu::Features::SUBGROUP),
         };
+        let limits = format!(
+            "buffers of {} MiB, bindings of {} MiB, f16 {}, subgroups {}",
+            most.max_buffer_size >> 20,
+            most.max_storage_buffer_binding_size >> 20,
+            hardware.has_f16,
+            hardware.has_subgroups
+        );
         Ok(Engine {
             pipelines: Pipelines::new(device.clone(), hardware),
             device,
             queue,
             adapter_name,
+            limits,
             is_software,
             allocated: AtomicU64::new(0),
             health,
             is_poisoning: false,
             pace: Mutex::default(),
         })
+    }
+
+    /// Describes the GPU's limits for diagnostics.
+    pub fn limits(&self) -> &str {
+        &self.limits
     }
 
     /// Returns whether the GPU is a program on the processor.

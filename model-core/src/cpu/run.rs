@@ -5,10 +5,9 @@ use std::ops::ControlFlow;
 use super::error::CpuError;
 use super::peers::{Alone, Peers};
 use super::plan::{CpuPlan, PlannedStage};
-use crate::network::config::NORM_EPSILON;
 use crate::network::stages::{Source, Stage};
 use crate::network::{Op, View, Weights, orthogonal};
-use cpu_kernels::channels::{ChannelAffine, Channels, Statistics};
+use cpu_kernels::channels::{ChannelAffine, Channels};
 use cpu_kernels::conv3::Conv3;
 use cpu_kernels::covariance::Covariance;
 use cpu_kernels::expand_depthwise::ExpandDepthwise;
@@ -75,53 +74,14 @@ impl CpuPlan {
         }
         Ok(run.output())
     }
-
-    fn check(&self, weights: &Weights, input: &[f32]) -> Result<(), CpuError> {
-        let program = |expected: String, found: String| Err(CpuError::Program { expected, found });
-        let view = &self.program.input;
-        let values = view.channels.len() * self.slabs[view.buffer].own_voxels().len();
-        if input.len() != values {
-            return program(format!("an input of {values} values"), input.len().to_string());
-        }
-        for op in &self.program.ops {
-            let (from, to) = op.views();
-            let (input, output) = (from.channels.len(), to.channels.len());
-            let wanted: Vec<(&str, Option<usize>)> = match op {
-                Op::Pointwise { weight, bias, .. } => {
-                    let bias = bias.iter().map(|bias| (&**bias, Some(output)));
-                    std::iter::once((&**weight, Some(input * output))).chain(bias).collect()
-                }
-                Op::Conv3 { weight, .. } => vec![(weight, Some(27 * input * output))],
-                Op::Depthwise3 { weight, .. } => vec![(weight, Some(27 * output))],
-                Op::GroupNorm { gamma, beta, .. } => {
-                    vec![(gamma, Some(output)), (beta, Some(output))]
-                }
-                Op::Reflect { vectors, .. } => vec![(vectors, None)],
-                _ => Vec::new(),
-            };
-            for (name, values) in wanted {
-                let found = weights.get(name).map(|array| array.values.len());
-                let fits = values.map_or(found.is_some(), |values| found == Some(values));
-                if !fits {
-                    let expected = match values {
-                        Some(values) => format!("a parameter {name} of {values} values"),
-                        None => format!("a parameter {name}"),
-                    };
-                    let found = found.map_or("none".into(), |found| format!("{found} values"));
-                    return program(expected, found);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A run in progress.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     plan: &'a CpuPlan,
     weights: &'a Weights,
     buffers: Vec<Vec<f32>>,
-    affines: Vec<ChannelAffine>,
+    pub(super) affines: Vec<ChannelAffine>,
     labels: Vec<u8>,
 }
 
@@ -146,11 +106,11 @@ impl<'a> Run<'a> {
     }
 
     /// Returns the parameter of a name; checked before the run.
-    fn parameter(&self, name: &str) -> &'a [f32] {
+    pub(super) fn parameter(&self, name: &str) -> &'a [f32] {
         &self.weights[name].values
     }
 
-    fn op(&self, index: usize) -> &'a Op {
+    pub(super) fn op(&self, index: usize) -> &'a Op {
         &self.plan.program.ops[index]
     }
 
@@ -222,16 +182,7 @@ impl<'a> Run<'a> {
                 let range = self.slab(&from.view).own_voxels();
                 let channels = from.view.channels.len();
                 let own = Covariance::of(self.channels(from, unit), channels, range);
-                let mut total = Covariance::default();
-                for part in peers.gather(own.to_values()).await? {
-                    total.merge(&Covariance::from_values(&part, channels));
-                }
-                let Op::Pointwise { weight, .. } = self.op(*op) else { unreachable!() };
-                let Op::GroupNorm { groups, from: all, .. } = self.op(op + 1) else {
-                    unreachable!("an expansion has a norm")
-                };
-                let statistics = total.statistics(self.parameter(weight), *groups, NORM_EPSILON);
-                self.set_affines(op + 1, 0..all.channels.len(), *affine, &statistics);
+                self.expansion_norm(own, *op, *affine, peers).await?;
             }
             Stage::Moments { from, .. } => {
                 let range = self.slab(from).own_voxels();
@@ -388,51 +339,6 @@ impl<'a> Run<'a> {
                 Pointwise::new(size[0], size[1], None, at)
             }
             _ => unreachable!("a 1³ convolution"),
-        }
-    }
-
-    /// Joins the statistics of all parts, and sets the affine maps of a norm.
-    async fn norm(
-        &mut self,
-        norm: &Stage,
-        own: Vec<Moments>,
-        peers: &mut impl Peers,
-    ) -> Result<(), CpuError> {
-        let Stage::Moments { op, channels, affine, .. } = norm else { unreachable!() };
-        let values = own.iter().flat_map(|m| [m.count, m.mean, m.squares]).collect();
-        let mut total = vec![Moments::default(); own.len()];
-        for part in peers.gather(values).await? {
-            for (total, &[count, mean, squares]) in total.iter_mut().zip(part.as_chunks().0) {
-                *total = total.merge(Moments { count, mean, squares });
-            }
-        }
-        let Op::GroupNorm { groups, from, .. } = self.op(*op) else { unreachable!() };
-        let groups = total.chunks(from.channels.len() / groups);
-        let statistics: Vec<Statistics> = groups
-            .map(|group| Moments::merge_all(group.iter().copied()).statistics(NORM_EPSILON))
-            .collect();
-        self.set_affines(*op, channels.clone(), *affine, &statistics);
-        Ok(())
-    }
-
-    /// Sets the affine maps of a range of channels of a norm, from `first` on. The statistics are
-    /// those of the range's groups.
-    fn set_affines(
-        &mut self,
-        op: usize,
-        channels: std::ops::Range<usize>,
-        first: usize,
-        statistics: &[Statistics],
-    ) {
-        let Op::GroupNorm { gamma, beta, activation, groups, from, .. } = self.op(op) else {
-            unreachable!("statistics are of norms")
-        };
-        let (gamma, beta) = (self.parameter(gamma), self.parameter(beta));
-        let (per_group, slope) = (from.channels.len() / groups, activation.negative_slope());
-        for (n, channel) in channels.enumerate() {
-            let parameters = [gamma[channel], beta[channel]];
-            self.affines[first + n] =
-                ChannelAffine::new(parameters, statistics[n / per_group], slope);
         }
     }
 

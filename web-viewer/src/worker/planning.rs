@@ -14,6 +14,8 @@ use crate::protocol::{EngineChoice, PlanOutcome, RunInputs, TiledPlanSummary, Wo
 #[derive(Debug, Clone, PartialEq)]
 struct Gpu {
     name: String,
+    /// Its limits in words.
+    limits: String,
     /// Whether it is a program on the processor, which our own is faster than.
     is_software: bool,
     preference: Preference,
@@ -84,8 +86,9 @@ async fn target(choice: EngineChoice) -> (Target, String) {
     }
     let gpu = gpu().await;
     let in_words = match &gpu {
-        Ok(Gpu { name, is_software: false, .. }) => format!("GPU {name}"),
-        Ok(Gpu { name, .. }) => format!("software GPU {name}"),
+        Ok(Gpu { name, limits, is_software, .. }) => {
+            format!("{} {name} ({limits})", if *is_software { "software GPU" } else { "GPU" })
+        }
         Err(reason) => format!("no GPU ({reason})"),
     };
     match gpu {
@@ -112,6 +115,7 @@ fn gpu() -> Measurement<Result<Gpu, String>> {
         let gpu = match session.opened(Engine::new).await {
             Ok(engine) => Ok(Gpu {
                 name: engine.adapter_name().to_string(),
+                limits: engine.limits().to_string(),
                 is_software: engine.is_software(),
                 preference: match engine.is_software() {
                     // The measurement would take seconds.
