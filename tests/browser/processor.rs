@@ -10,6 +10,7 @@ use web_viewer::share;
 use super::page::{
     click, link, open_demo, open_page, reach, screenshot, text, wait_for, wait_for_model,
 };
+use super::tabs::REPLACE_BUDGET_SCRIPT;
 use super::{Programs, compare, only_scan};
 
 /// Returns the browser's GPU, or null.
@@ -96,6 +97,7 @@ pub async fn segment(client: Client, address: String, predicted: LabelMap, long_
     assert!(longest.as_f64().unwrap() < 1000.0, "{longest}");
     reach(&client, "done", 100).await;
     println!("{}", text(&client, "#run-summary").await);
+    segment_in_tiles(&client).await;
     segment_a_real_case(&client, &address).await;
 }
 
@@ -112,6 +114,24 @@ async fn check_diagnostics(client: &Client) {
     }
     assert!(!copied.contains(".nii"), "{copied}");
     click(client, ".notice button").await;
+}
+
+/// A scan that exceeds every budget is refused with the memory that it needs, and can be run in
+/// tiles.
+async fn segment_in_tiles(client: &Client) {
+    let budget = json!(16 << 20);
+    client.execute(REPLACE_BUDGET_SCRIPT, vec![budget.clone(), budget]).await.unwrap();
+    let select = client.find(Locator::Css("#budget")).await.unwrap();
+    select.select_by_value("2048").await.unwrap();
+    let refused = wait_for(client, "#exceeds", 60, "to refuse", |text| !text.is_empty()).await;
+    for expected in ["needs at least ", " of memory with this network", "16 MiB are allowed"] {
+        assert!(refused.contains(expected), "expected {expected:?} in {refused:?}");
+    }
+    click(client, "#segment-tiles").await;
+    reach(client, "done", 100).await;
+    let summary = text(client, "#run-summary").await;
+    println!("{summary}");
+    assert!(summary.contains("overlapping tiles") && summary.contains("processor"), "{summary}");
 }
 
 /// Segments a whole case of real scans with one worker and with two. The labels agree.
