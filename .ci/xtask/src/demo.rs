@@ -131,7 +131,7 @@ pub fn demo(workspace: &Workspace, options: DemoOptions) -> Result<()> {
         return Ok(());
     }
     let listen = &options.listen;
-    println!("\nOpen http://{listen}/ in a browser with WebGPU. Ctrl-C stops the server.");
+    println!("\nOpen http://{listen}/ in a browser. Ctrl-C stops the server.");
     run(serve.args(["--listen", listen]))
 }
 
