@@ -10,7 +10,7 @@ use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
-/// ScanContent the lock `name` for the lifetime of this thread, and calls `on_held` once it is held.
+/// Holds the lock `name` for the lifetime of this thread, and calls `on_held` once it is held.
 ///
 /// If the browser offers no locks, as outside of https, calls `on_held` without a lock.
 pub fn hold(name: &str, on_held: impl FnOnce() + 'static) {
