@@ -66,8 +66,8 @@ fn steps(device: &Device, precision: Float) -> (Vec<(f64, f64)>, f64) {
         held_out: 1.0,
         steps: 4.into(),
         batch: 1,
-        // With 32 voxels, the gradient of the untrained network depends on rounding: activations of
-        // the background are so near zero that their signs do.
+        // With 32 voxels, the gradient of the untrained network depends on rounding: f32 and f16 give
+        // norms of 0.963 to 0.975.
         patch: [24; 3],
         validate_every: 4.into(),
         log_every: 1.into(),
