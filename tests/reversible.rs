@@ -168,7 +168,9 @@ fn compare_in_mixed_precision() {
             from_f32.sort_by(f64::total_cmp);
             let message =
                 format!("{float:?} {activation:?}: {from_storing:?}, from f32 {from_f32:?}");
-            assert!(from_storing[2] <= from_f32[2] / 20.0, "{message}");
+            // In f16 a recovered stream crosses a rounding boundary in most draws, in bf16 in few.
+            let most = if float == FloatDType::BF16 { 2e-3 } else { from_f32[2] / 20.0 };
+            assert!(from_storing[2] <= most, "{message}");
             assert!(activation == Activation::Relu || from_f32[2] <= tolerance, "{message}");
         }
     }
