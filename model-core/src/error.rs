@@ -15,6 +15,16 @@ pub enum Error {
         /// The content of this file.
         found: String,
     },
+    /// The bytes are not a readable file of another format of scans, or of an archive.
+    #[error("cannot read this {format}: expected {expected}, found {found}")]
+    Format {
+        /// The format, such as "DICOM file".
+        format: &'static str,
+        /// The content of a valid file.
+        expected: String,
+        /// The content of this file.
+        found: String,
+    },
     /// The scan can be read but not used.
     #[error("the scan cannot be used: expected {expected}, found {found}")]
     Scan {
@@ -103,6 +113,15 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Returns the error of a file of this format; see [`Error::Format`].
+    pub(crate) fn format(
+        format: &'static str,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Self {
+        Error::Format { format, expected: expected.to_string(), found: found.to_string() }
+    }
+
     /// Returns the error with the file's name at its end. An error that already names a file is returned
     /// unchanged.
     pub fn in_file(self, file: impl Into<String>) -> Self {

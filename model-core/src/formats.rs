@@ -1,7 +1,13 @@
 //! Readers and writers of file formats, from bytes and to bytes.
 
+mod dicom;
 mod file_kind;
+mod lps;
+mod mgh;
 pub mod nifti;
+mod nrrd;
+pub mod study;
+mod summary;
 mod utf8_text;
 
 pub use file_kind::file_kind;
