@@ -7,6 +7,7 @@
 //! # Example
 //! `model-core/examples/load_bundle.rs` opens a model and prints its contents.
 
+pub mod brain;
 pub mod cpu;
 mod error;
 pub mod formats;
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod nets;
 pub mod network;
 pub mod phantom;
+pub mod prepare;
 pub mod registration;
 pub mod task;
 pub mod texts;

@@ -13,7 +13,7 @@ pub use super::summary::{AcquisitionHints, Plane, ScanFormat, SeriesSummary};
 pub use series::{Series, SeriesScan};
 pub use thumbnail::Thumbnail;
 
-use super::dicom::{Arranged, arrange, check_one_patient};
+use super::dicom::{Arranged, Identity, arrange};
 use crate::{Error, Result};
 use contents::Contents;
 
@@ -35,6 +35,7 @@ pub struct Study {
     pub notes: Vec<String>,
     /// The paths of files that could not be read, with the errors.
     pub refused: Vec<(String, Error)>,
+    identity: Identity,
 }
 
 impl Study {
@@ -46,7 +47,7 @@ impl Study {
     /// that could be one. The message holds no name, number or date of a patient.
     pub fn open(files: Vec<SourceFile>) -> Result<Study> {
         let contents = Contents::sort(files);
-        check_one_patient(contents.dicom.iter())?;
+        let identity = Identity::of(contents.dicom.iter())?;
         let Arranged { series, mut notes, mut refused } = arrange(contents.dicom);
         let mut series: Vec<Series> = series.into_iter().map(Series::from_dicom).collect();
         let scans = pairs::join(contents.scans, &mut refused);
@@ -66,6 +67,14 @@ impl Study {
             };
             return Err(Error::scan("a scan in DICOM, NIfTI, NRRD, MGH or Analyze", found));
         }
-        Ok(Study { series, notes, refused })
+        Ok(Study { series, notes, refused, identity })
+    }
+
+    /// Errors if another study is of another patient, as far as the files state it.
+    ///
+    /// # Errors
+    /// [`Error::Scan`], without names, numbers and dates.
+    pub fn check_same_patient(&self, other: &Study) -> Result<()> {
+        self.identity.check_same(&other.identity)
     }
 }

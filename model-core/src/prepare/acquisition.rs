@@ -3,7 +3,7 @@
 //! Descriptions are free text of the hospital or the manufacturer, such as "B Ax T1 +C" or "t2_tirm_tra_dark-fluid".
 //! The times of the acquisition decide if the description states no contrast.
 
-use crate::formats::AcquisitionHints;
+use crate::formats::study::AcquisitionHints;
 
 /// A recognized contrast: a name that [`is_same_channel`](crate::is_same_channel) understands, such as
 /// "T1Gd" or "ADC", and the reason in words.
@@ -18,9 +18,21 @@ pub(super) struct Contrast {
 const OTHERS: &[(&str, &[&str])] = &[
     ("localizer", &["localizer", "localiser", "loc", "scout", "survey", "plan", "calibration"]),
     ("ADC", &["adc"]),
-    ("DWI", &["dwi", "diff", "diffusion", "trace", "tracew", "b1000", "resolve", "dti", "fa", "colfa"]),
-    ("SWI", &["swi", "swan", "venbold", "mip", "minip", "phase", "pha", "t2star", "hemo", "t2gre", "gre"]),
-    ("perfusion", &["perf", "perfusion", "dsc", "dce", "asl", "pcasl", "cbv", "cbf", "mtt", "ttp", "ktrans"]),
+    (
+        "DWI",
+        &["dwi", "diff", "diffusion", "trace", "tracew", "b1000", "resolve", "dti", "fa", "colfa"],
+    ),
+    (
+        "SWI",
+        &[
+            "swi", "swan", "venbold", "mip", "minip", "phase", "pha", "t2star", "hemo", "t2gre",
+            "gre",
+        ],
+    ),
+    (
+        "perfusion",
+        &["perf", "perfusion", "dsc", "dce", "asl", "pcasl", "cbv", "cbf", "mtt", "ttp", "ktrans"],
+    ),
     ("MRA", &["tof", "mra", "mrv", "angio", "pc3d"]),
     ("subtraction", &["sub", "subtraction"]),
     ("map", &["t1map", "t2map", "qsm", "mtr"]),
@@ -29,15 +41,50 @@ const OTHERS: &[(&str, &[&str])] = &[
 ];
 
 const FLAIR: &[&str] = &["flair", "tirm", "darkfluid", "darkfl", "t2flair", "t2f"];
-const T1: &[&str] = &["t1", "t1w", "mprage", "mpr", "mp2rage", "spgr", "fspgr", "bravo", "irfspgr", "tfl", "tfe", "vibe", "t1n", "t1c", "t1ce", "t1gd", "t1post", "t1pre", "t1se", "t1tse"];
+const T1: &[&str] = &[
+    "t1", "t1w", "mprage", "mpr", "mp2rage", "spgr", "fspgr", "bravo", "irfspgr", "tfl", "tfe",
+    "vibe", "t1n", "t1c", "t1ce", "t1gd", "t1post", "t1pre", "t1se", "t1tse",
+];
 const T2: &[&str] = &["t2", "t2w", "t2tse", "t2fse"];
 const ENHANCED: &[&str] = &[
-    "post", "postcontrast", "postgd", "gd", "gad", "gado", "gadolinium", "ce", "contrast", "enhanced", "km",
-    "mitkm", "kmgabe", "t1c", "t1ce", "t1gd", "t1post", "gadovist", "dotarem", "multihance", "magnevist",
-    "prohance", "cplus",
+    "post",
+    "postcontrast",
+    "postgd",
+    "gd",
+    "gad",
+    "gado",
+    "gadolinium",
+    "ce",
+    "contrast",
+    "enhanced",
+    "km",
+    "mitkm",
+    "kmgabe",
+    "t1c",
+    "t1ce",
+    "t1gd",
+    "t1post",
+    "gadovist",
+    "dotarem",
+    "multihance",
+    "magnevist",
+    "prohance",
+    "cplus",
 ];
-const NATIVE: &[&str] =
-    &["pre", "precontrast", "native", "nativ", "noncontrast", "nocontrast", "plain", "without", "ohne", "t1pre", "t1n", "unenhanced"];
+const NATIVE: &[&str] = &[
+    "pre",
+    "precontrast",
+    "native",
+    "nativ",
+    "noncontrast",
+    "nocontrast",
+    "plain",
+    "without",
+    "ohne",
+    "t1pre",
+    "t1n",
+    "unenhanced",
+];
 
 /// Echo times up to this are short, in milliseconds: T1 and proton density.
 const SHORT_ECHO_MS: f64 = 40.0;
@@ -124,7 +171,11 @@ fn enhancement(text: &str) -> Option<bool> {
 /// Returns the words of a description in lower case: letters and digits, "+c" and "c+" as "cplus", and
 /// neighbors joined in pairs, such as "dark fluid" as "darkfluid".
 fn words(text: &str) -> Vec<String> {
-    let text = text.to_lowercase().replace("+c", " cplus ").replace("c+", " cplus ").replace("t2*", " t2star ");
+    let text = text
+        .to_lowercase()
+        .replace("+c", " cplus ")
+        .replace("c+", " cplus ")
+        .replace("t2*", " t2star ");
     let plain: Vec<String> = text
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())

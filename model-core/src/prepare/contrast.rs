@@ -10,7 +10,7 @@
 use crate::geometry::resample;
 use crate::metrics::distances_mm;
 use crate::task::is_same_channel;
-use crate::{VoxelBox, Volume};
+use crate::{Volume, VoxelBox};
 
 /// The contrasts that are recognized.
 const CONTRASTS: [&str; 4] = ["T1", "T1Gd", "T2", "FLAIR"];
@@ -56,7 +56,8 @@ impl ContrastDistances {
         Some(ContrastDistances(MEANS.map(|means| {
             let difference: [f64; NUM_FEATURES] = std::array::from_fn(|n| features[n] - means[n]);
             let rows = PRECISION.iter().zip(difference);
-            rows.map(|(row, d)| d * row.iter().zip(difference).map(|(p, d)| p * d).sum::<f64>()).sum()
+            rows.map(|(row, d)| d * row.iter().zip(difference).map(|(p, d)| p * d).sum::<f64>())
+                .sum()
         })))
     }
 
@@ -177,7 +178,8 @@ mod tests {
     #[test]
     fn scans_are_assigned_together() {
         // Both scans resemble T1 most; the second is almost as much T1Gd.
-        let scans = [ContrastDistances([1.0, 9.0, 30.0, 20.0]), ContrastDistances([2.0, 3.0, 30.0, 20.0])];
+        let scans =
+            [ContrastDistances([1.0, 9.0, 30.0, 20.0]), ContrastDistances([2.0, 3.0, 30.0, 20.0])];
         let channels = strings(&["t1ce", "ADC", "T1"]);
         assert_eq!(most_likely(&scans, &channels), [Some(2), Some(0)]);
         assert_eq!(most_likely(&scans, &channels[1..]), [None, None], "one free channel");
