@@ -14,9 +14,7 @@ mod place;
 mod record;
 
 pub use assignment::{Proposal, Role, propose};
-pub use brain_mask::{
-    BRAIN, Brain, BrainChoice, BrainNeed, apply_brain, brain_need, find_brain,
-};
+pub use brain_mask::{BRAIN, Brain, BrainChoice, BrainNeed, apply_brain, brain_need, find_brain};
 pub use contrast::{ContrastDistances, most_likely};
 pub use place::{Placed, PlacementChoice, PlacementSettings, place};
 pub use record::{BrainStep, ChannelRecord, ChannelStep, PreparationRecord};

@@ -1,7 +1,7 @@
 //! The messages between the page and its worker. Arrays of voxels and labels travel beside the messages
 //! and are transferred, not copied.
 
-use model_core::formats::study::SeriesSummary;
+use model_core::formats::study::{Identity, SeriesSummary};
 use model_core::prepare::{
     BrainChoice, BrainStep, ChannelRecord, PlacementSettings, PreparationRecord,
 };
@@ -106,8 +106,8 @@ pub enum WorkerRequest {
         resource: u32,
         /// The path of each file.
         paths: Vec<String>,
-        /// The studies that are open already, whose patient must be the same.
-        others: Vec<u32>,
+        /// The patient of the studies that are open already, which must be the same.
+        patients: Vec<Identity>,
     },
     /// Decodes a series of an open study and stores its channels.
     ReadSeries {
@@ -244,6 +244,8 @@ pub enum WorkerResponse {
     },
     /// The study is open. One array of gray pixels for each thumbnail accompanies the response.
     Study {
+        /// The patient.
+        patient: Identity,
         /// The series.
         series: Vec<SeriesSummary>,
         /// The width and the height of each series' thumbnail; zeros if there is none.

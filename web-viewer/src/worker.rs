@@ -61,8 +61,8 @@ async fn handle(request_id: u32, request: WorkerRequest, bytes: JsValue) -> Repl
         WorkerRequest::OpenBundle { resource, file } => {
             open_bundle(resource, &file, Uint8Array::new(&bytes).to_vec())
         }
-        WorkerRequest::OpenStudy { resource, paths, others } => {
-            study::open(resource, paths, &others, &Array::from(&bytes))
+        WorkerRequest::OpenStudy { resource, paths, patients } => {
+            study::open(resource, paths, &patients, &Array::from(&bytes))
         }
         WorkerRequest::ReadSeries { series, resource } => study::read(series, resource),
         WorkerRequest::RecognizeContrast { channels, network, missing } => {

@@ -19,5 +19,5 @@ mod tags;
 mod transfer_syntax;
 
 pub(super) use file::{DicomFile, is_dicom};
-pub(super) use identity::Identity;
+pub use identity::Identity;
 pub(super) use series::{Arranged, DicomSeries, arrange};

@@ -13,7 +13,8 @@ pub use super::summary::{AcquisitionHints, Plane, ScanFormat, SeriesSummary};
 pub use series::{Series, SeriesScan};
 pub use thumbnail::Thumbnail;
 
-use super::dicom::{Arranged, Identity, arrange};
+pub use super::dicom::Identity;
+use super::dicom::{Arranged, arrange};
 use crate::{Error, Result};
 use contents::Contents;
 
@@ -70,11 +71,8 @@ impl Study {
         Ok(Study { series, notes, refused, identity })
     }
 
-    /// Errors if another study is of another patient, as far as the files state it.
-    ///
-    /// # Errors
-    /// [`Error::Scan`], without names, numbers and dates.
-    pub fn check_same_patient(&self, other: &Study) -> Result<()> {
-        self.identity.check_same(&other.identity)
+    /// Returns whose files these are, without a name.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 }

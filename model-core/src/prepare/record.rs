@@ -120,6 +120,24 @@ impl PreparationRecord {
         self.channels.iter().filter_map(channel).chain(brain).collect()
     }
 
+    /// Returns the record as JSON text for a file, with the version of the code and the disclaimer.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct File<'a> {
+            disclaimer: &'static str,
+            software: &'static str,
+            steps: Vec<String>,
+            preparation: &'a PreparationRecord,
+        }
+        let file = File {
+            disclaimer: texts::DISCLAIMER,
+            software: concat!("rewind ", env!("CARGO_PKG_VERSION")),
+            steps: self.sentences(),
+            preparation: self,
+        };
+        serde_json::to_string_pretty(&file).expect("a record is plain data")
+    }
+
     /// Checks a record from outside.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use std::io::Read;
 
 use flate2::Compression;
 use flate2::read::{DeflateDecoder, DeflateEncoder};
-use model_core::texts::{MAX_NAME_CHARS, MAX_TEXT_CHARS, text_fault};
 use model_core::prepare::PreparationRecord;
+use model_core::texts::{MAX_NAME_CHARS, MAX_TEXT_CHARS, text_fault};
 use model_core::{Grid, LabelMap, VoxelBox};
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use js_sys::{Array, Float32Array, Uint8Array};
-use model_core::formats::study::{SourceFile, Study};
+use model_core::formats::study::{Identity, SourceFile, Study};
 
 use super::reply::Reply;
 use super::state::STATE;
@@ -12,23 +12,20 @@ use crate::protocol::{ChannelId, SeriesId, WorkerResponse};
 /// The longest side of a thumbnail in pixels.
 const THUMBNAIL_PIXELS: usize = 96;
 
-/// Finds the series in files and stores them. `others` are the studies that are open already.
+/// Finds the series in files and stores them. `patients` are those of the studies that are
+/// open already.
 ///
 /// # Errors
 /// A message for the user if the files are of several patients, or of another patient than the open
 /// studies.
-pub fn open(resource: u32, paths: Vec<String>, others: &[u32], buffers: &Array) -> Reply {
+pub fn open(resource: u32, paths: Vec<String>, patients: &[Identity], buffers: &Array) -> Reply {
     let bytes = buffers.iter().map(|buffer| Uint8Array::new(&buffer).to_vec());
     let files = paths.into_iter().zip(bytes).map(|(path, bytes)| SourceFile { path, bytes });
     let study = Rc::new(Study::open(files.collect()).map_err(|error| error.to_string())?);
-    STATE.with_borrow_mut(|state| {
-        let others = others.iter().filter_map(|other| state.studies.get(other));
-        for other in others {
-            study.check_same_patient(other).map_err(|error| error.to_string())?;
-        }
-        state.studies.insert(resource, study.clone());
-        Ok::<(), String>(())
-    })?;
+    for patient in patients {
+        study.identity().check_same(patient).map_err(|error| error.to_string())?;
+    }
+    STATE.with_borrow_mut(|state| state.studies.insert(resource, study.clone()));
     let series = study.series.iter().map(|series| series.summary().clone()).collect();
     let (mut thumbnails, mut arrays) = (Vec::new(), Vec::new());
     for series in &study.series {
@@ -40,6 +37,7 @@ pub fn open(resource: u32, paths: Vec<String>, others: &[u32], buffers: &Array) 
     }
     let refused = study.refused.iter().map(|(path, error)| (path.clone(), error.to_string()));
     let response = WorkerResponse::Study {
+        patient: study.identity().clone(),
         series,
         thumbnails,
         notes: study.notes.clone(),

@@ -1,6 +1,7 @@
 //! Compares whose files these are. Names, identifiers and dates stay inside this file.
 
-use std::fmt;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::file::DicomFile;
 use super::tags::{self, Tag};
@@ -13,19 +14,12 @@ const FIELDS: [(Tag, &str); 3] = [
     (tags::PATIENT_BIRTH_DATE, "dates of birth"),
 ];
 
-/// The patient of DICOM files.
+/// The patient of DICOM files, as SHA-256 digests, which show no name.
 ///
 /// Names, identifiers and dates of birth are compared. A file that lacks one of them, as after
 /// removal of the identity, fits every patient in this respect.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Identity([Option<String>; FIELDS.len()]);
-
-/// Prints none of the fields.
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Identity")
-    }
-}
 
 impl Identity {
     /// Returns the patient of the files.
@@ -45,7 +39,9 @@ impl Identity {
         let different = FIELDS.iter().zip(&found).find(|(_, values)| values.len() > 1);
         match different {
             Some(((_, what), values)) => Err(several(values.len(), what)),
-            None => Ok(Identity(found.map(|mut values| values.pop()))),
+            None => Ok(Identity(
+                found.map(|values| values.first().map(|value| hex::encode(Sha256::digest(value)))),
+            )),
         }
     }
 
