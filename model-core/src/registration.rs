@@ -4,6 +4,7 @@
 //! The method is that of Mattes et al. 2003 (PET-CT image registration in the chest using free-form
 //! deformations), for rigid and affine maps, from 8 over 4 to 2 mm.
 
+mod bias;
 mod moving;
 mod mutual_information;
 mod optimizer;
@@ -23,7 +24,7 @@ use pyramid::{FINEST_MM, Level, NUM_LEVELS, pyramid};
 use samples::Samples;
 
 /// The intensities that the joint histogram distinguishes in each scan.
-const BINS: usize = 32;
+const BINS: usize = 64;
 
 /// The maps that registration may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use glam::{DAffine3, DVec3};
 
-use super::BINS;
+use super::{BINS, bias};
 use crate::geometry::resample;
 use crate::{Error, Grid, Result, Volume};
 
@@ -11,6 +11,10 @@ pub(super) const FINEST_MM: f64 = 2.0;
 
 /// The number of resolutions: 8, 4 and 2 mm.
 pub(super) const NUM_LEVELS: usize = 3;
+
+/// The intensity between air and head, as a fraction of the robust range (BET; Smith 2002, section
+/// 2.1).
+pub(super) const HEAD_THRESHOLD: f32 = 0.1;
 
 /// The largest number of voxels of a level, which bounds its memory.
 const MAX_VOXELS: f64 = (1 << 24) as f64;
@@ -39,12 +43,26 @@ pub(super) fn pyramid(scan: &Volume) -> Result<Vec<Level>> {
     }
     levels.push(finer);
     let range = robust_range(&levels[1].1)?;
+    correct_bias(&mut levels, range);
+    let range = robust_range(&levels[1].1)?;
     let level = |(grid, values): (Grid, Vec<f32>)| Level {
         dims: grid.dims,
         world_from_voxel: grid.world_from_voxel.0,
         values: to_bins(values, range),
     };
     Ok(levels.into_iter().rev().map(level).collect())
+}
+
+/// Corrects the bias field of all levels, as it is in the coarsest.
+fn correct_bias(levels: &mut [(Grid, Vec<f32>)], [low, high]: [f32; 2]) {
+    let Some((grid, values)) = levels.last() else { return };
+    let (dims, spacing_mm) = (grid.dims, grid.world_from_voxel.spacing_mm());
+    let threshold = low + HEAD_THRESHOLD * (high - low);
+    let factors = bias::correction(values, dims, spacing_mm, [low, threshold]);
+    for (grid, values) in levels {
+        let factors = resample::image(&factors, dims, grid.dims);
+        values.iter_mut().zip(factors).for_each(|(v, factor)| *v = low + (*v - low) * factor);
+    }
 }
 
 /// Returns a grid of about `spacing_mm` over the same extent, and the anti-aliased intensities.

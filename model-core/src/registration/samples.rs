@@ -4,7 +4,7 @@ use glam::{DVec3, Vec3};
 
 use super::BINS;
 use super::moving::MovingImage;
-use super::pyramid::Level;
+use super::pyramid::{HEAD_THRESHOLD, Level};
 
 /// The largest number of places; more do not make the result better.
 const MAX_SAMPLES: usize = 120_000;
@@ -60,8 +60,7 @@ impl Samples {
 
 /// Returns which voxels belong to the head or its surroundings.
 pub(super) fn head(level: &Level) -> Vec<bool> {
-    // The threshold between air and head of BET (Smith 2002, section 2.1): a tenth of the range.
-    let threshold = 0.1 * (BINS - 1) as f32;
+    let threshold = HEAD_THRESHOLD * (BINS - 1) as f32;
     let mut head: Vec<bool> = level.values.iter().map(|&value| value > threshold).collect();
     let mut stride = 1;
     let matrix = level.world_from_voxel.matrix3;
