@@ -38,6 +38,7 @@ pub(crate) fn small_bundle() -> Bundle {
         training_cases: 9,
         steps: 100,
         patch: None,
+        channel_dropout: 0.25,
         held_out: vec![Score { region: "lesion".to_string(), dice: 0.5, n: 3 }],
         chosen_by_held_out: true,
     };
@@ -50,7 +51,7 @@ pub(crate) fn small_bundle() -> Bundle {
             spacing_mm: Some([1.0, 1.0, 2.5].try_into().unwrap()),
             foreground: Foreground::Otsu,
             crop: true,
-            size: None,
+            ..PreprocessConfig::default()
         },
         provenance,
     };

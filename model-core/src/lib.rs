@@ -7,6 +7,7 @@
 //! # Example
 //! `model-core/examples/load_bundle.rs` opens a model and prints its contents.
 
+pub mod brain;
 pub mod cpu;
 mod error;
 pub mod formats;
@@ -19,6 +20,8 @@ pub mod metrics;
 pub mod nets;
 pub mod network;
 pub mod phantom;
+pub mod prepare;
+pub mod registration;
 pub mod task;
 pub mod texts;
 pub mod transform;
@@ -27,7 +30,8 @@ pub use error::{Error, Result};
 pub use formats::{file_kind, utf8_text};
 pub use geometry::{
     Affine, Alignment, DEFAULT_OVERLAP, DEFAULT_TOLERANCE_VOXELS, Grid, LabelMap, NiftiTransforms,
-    Orientation, Placement, Tiling, Volume, VoxelBox,
+    Orientation, Placement, Resampled, Tiling, Volume, VoxelBox, resample_labels_onto,
+    resample_onto,
 };
 pub use json::from_json;
 pub use metrics::EmptyRule;
@@ -36,6 +40,7 @@ pub use network::{
     NetworkSettings, Op, Program, Provenance, Score, UNetConfig, Vae, View, Weights, check_weights,
     orthogonal,
 };
+pub use registration::{Motion, Registration, register};
 pub use task::{
     BUILTIN_TASKS, Case, Head, Label, Region, ScanContent, ScanName, Task, TaskDescription,
     are_same_channels, check_contrast, is_modality, is_same_channel, is_specific_channel,

@@ -19,6 +19,7 @@ mod surface_kind;
 
 pub use components::{Components, Connectivity, components};
 pub use dice::dice;
+pub(crate) use distance::distances_mm;
 pub use empty_rule::EmptyRule;
 pub use lesions::{
     LESION_PENALTY_MM, LesionScores, MIN_LESION_MM3, lesion_scores, missing_lesions,

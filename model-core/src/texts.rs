@@ -1,6 +1,9 @@
 //! Displayed texts: amounts of memory in words, and the limits of texts from outside (names and
 //! sentences of a bundle's card, of a task and of a share link).
 
+/// Stands on every screen, report, export and link.
+pub const DISCLAIMER: &str = "Research use only, not a medical device";
+
 /// The most characters of a name of a model, a channel, a label or a region.
 pub const MAX_NAME_CHARS: usize = 200;
 

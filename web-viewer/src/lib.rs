@@ -1,10 +1,8 @@
 //! The page that segments a scan in the browser, and the server that serves it.
 //!
-//! Everything that needs no browser is plain Rust, tested natively: share links, slices, and the guess
-//! of a file's channel. The page and its worker are compiled for wasm only, the server natively only.
+//! Everything that needs no browser is plain Rust, tested natively: share links and slices. The page and its worker are compiled for wasm only, the server natively only.
 
 pub mod budget;
-pub mod channel_guess;
 pub mod demo;
 pub mod messages;
 #[cfg(target_arch = "wasm32")]

@@ -6,13 +6,21 @@ mod browser;
 mod canvas;
 mod client;
 mod display_panel;
+mod mask_painting;
 mod model_cache;
 mod model_panel;
+mod opened;
+mod preparation;
+mod preparation_actions;
+mod preparation_panel;
 mod recovery;
 mod result_panel;
 mod run_panel;
 mod scan_panel;
 mod scans;
+mod series;
+mod series_panel;
+mod shown;
 mod state;
 mod views;
 
@@ -51,8 +59,7 @@ fn App(page: Page) -> impl IntoView {
     let on_drop = move |event: DragEvent| {
         event.prevent_default();
         is_dragging.set(false);
-        let files = event.data_transfer().and_then(|data| data.files());
-        actions::open_files(page, browser::files(files), None);
+        actions::open_drop(page, event.data_transfer(), None);
     };
     view! {
         <div
@@ -70,6 +77,8 @@ fn App(page: Page) -> impl IntoView {
                 <aside class="left">
                     <div class="scrolling">
                         <scan_panel::ScanPanel page />
+                        <series_panel::SeriesPanel page />
+                        <preparation_panel::PreparationPanel page />
                         <model_panel::ModelPanel page />
                     </div>
                     <run_panel::RunPanel page />

@@ -1,6 +1,10 @@
 //! The messages between the page and its worker. Arrays of voxels and labels travel beside the messages
 //! and are transferred, not copied.
 
+use model_core::formats::study::{Identity, SeriesSummary};
+use model_core::prepare::{
+    BrainChoice, BrainStep, ChannelRecord, PlacementSettings, PreparationRecord,
+};
 use model_core::{Card, Grid, LabelMap};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +19,15 @@ pub struct ModelId {
     pub resource: u32,
     /// SHA-256 of the model's tensors.
     pub hash: String,
+}
+
+/// Identifies a series of an open study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SeriesId {
+    /// The page's id of the worker's study.
+    pub study: u32,
+    /// The index of the series in the study.
+    pub index: usize,
 }
 
 /// Identifies a channel of an open scan.
@@ -87,12 +100,66 @@ pub enum WorkerRequest {
         /// The file's name, for error messages.
         file: String,
     },
-    /// Decodes the scan in the accompanying bytes and stores it.
-    ReadScan {
-        /// The id under which to store it.
+    /// Finds the series in the accompanying files and stores them.
+    OpenStudy {
+        /// The id under which to store the study.
         resource: u32,
-        /// The file's name, for error messages.
-        file: String,
+        /// The path of each file.
+        paths: Vec<String>,
+        /// The patient of the studies that are open already, which must be the same.
+        patients: Vec<Identity>,
+    },
+    /// Decodes a series of an open study and stores its channels.
+    ReadSeries {
+        /// The study and the series' index.
+        series: SeriesId,
+        /// The id under which to store the channels.
+        resource: u32,
+    },
+    /// Recognizes the contrast of stored channels by their intensities.
+    RecognizeContrast {
+        /// The channels.
+        channels: Vec<ChannelId>,
+        /// The network for brain extraction.
+        network: ModelId,
+        /// The names of the channels that are still missing.
+        missing: Vec<String>,
+    },
+    /// Places stored channels on one grid and stores them.
+    Place {
+        /// The id under which to store the placed channels.
+        resource: u32,
+        /// The channel for each name, if there is one.
+        channels: Vec<Option<ChannelId>>,
+        /// The names of the task's channels.
+        names: Vec<String>,
+        /// The settings.
+        settings: PlacementSettings,
+    },
+    /// Resamples a stored channel to another's grid by the positions in their headers.
+    ResampleByHeader {
+        /// The channel.
+        channel: ChannelId,
+        /// The channel with the grid.
+        reference: ChannelId,
+    },
+    /// Finds the brain in placed channels.
+    FindBrain {
+        /// The placed channels that are not missing.
+        channels: Vec<ChannelId>,
+        /// The model, which states whether it expects scans without skull.
+        model: ModelId,
+        /// The user's choice.
+        choice: BrainChoice,
+        /// The network for brain extraction, if it is open already.
+        network: Option<ModelId>,
+    },
+    /// Sets placed channels to 0 outside the accompanying mask, and stores them.
+    ApplyBrain {
+        /// The placed channels.
+        channels: Vec<ChannelId>,
+        /// The id under which to store the results.
+        resource: u32,
     },
     /// Stores the accompanying voxels of a channel, which an earlier worker decoded.
     RestoreChannel {
@@ -142,21 +209,22 @@ pub struct LinkHeader {
     grid: Grid,
     regions: Vec<SharedRegion>,
     model: SharedModel,
+    preparation: Option<PreparationRecord>,
 }
 
 impl LinkHeader {
     /// Splits a result into its header and its labels.
     pub fn split(shared: SharedResult) -> (LinkHeader, Vec<u8>) {
-        let SharedResult { convention, labels, regions, model } = shared;
+        let SharedResult { convention, labels, regions, model, preparation } = shared;
         let (grid, labels) = labels.into_parts();
-        (LinkHeader { convention, grid, regions, model }, labels)
+        (LinkHeader { convention, grid, regions, model, preparation }, labels)
     }
 
     /// Joins the header with its labels again.
     pub fn join(self, labels: Vec<u8>) -> SharedResult {
-        let LinkHeader { convention, grid, regions, model } = self;
+        let LinkHeader { convention, grid, regions, model, preparation } = self;
         let labels = LabelMap::new(grid, labels).expect("a label for each voxel of the link");
-        SharedResult { convention, labels, regions, model }
+        SharedResult { convention, labels, regions, model, preparation }
     }
 }
 
@@ -174,6 +242,36 @@ pub enum WorkerResponse {
         /// The bundle's card.
         card: Box<Card>,
     },
+    /// The study is open. One array of gray pixels for each thumbnail accompanies the response.
+    Study {
+        /// The patient.
+        patient: Identity,
+        /// The series.
+        series: Vec<SeriesSummary>,
+        /// The width and the height of each series' thumbnail; zeros if there is none.
+        thumbnails: Vec<[usize; 2]>,
+        /// Sentences for the user about the files.
+        notes: Vec<String>,
+        /// The files that cannot be read, with the error.
+        refused: Vec<(String, String)>,
+    },
+    /// The index of each channel's most likely name among the missing ones.
+    Contrasts(Vec<Option<usize>>),
+    /// The channels are placed. One array of f32 for each changed channel accompanies the response.
+    Placed {
+        /// The index of the channel on whose grid the others are.
+        reference: usize,
+        /// The step for each channel.
+        records: Vec<ChannelRecord>,
+        /// Whether each channel's voxels changed.
+        is_changed: Vec<bool>,
+    },
+    /// The channel is resampled. Its voxels accompany the response.
+    Resampled,
+    /// The network for brain extraction is needed.
+    NeedsBrainNetwork,
+    /// The brain is found. Its mask accompanies the response if it was extracted.
+    Brain(BrainStep),
     /// The scan is decoded. One array of f32 for each channel accompanies the response.
     Scan {
         /// The channels' grid.
@@ -287,6 +385,10 @@ pub struct RunProgress {
 /// A stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunStage {
+    /// Places the channels on one grid.
+    PlaceChannels,
+    /// Finds the brain.
+    FindBrain,
     /// Opens the GPU and compiles the kernels.
     OpenGpu,
     /// Starts the workers on the processor.

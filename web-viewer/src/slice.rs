@@ -1,11 +1,15 @@
 //! Slices of a volume as pictures: pure functions from voxels to pixels, tested without a screen.
 
+mod brush;
 mod central_voxel;
+mod checkerboard;
 mod overlay;
 mod ras_frame;
 mod window;
 
+pub use brush::{Brush, paint};
 pub use central_voxel::central_labeled_voxel;
-pub use overlay::{LabelColors, draw_overlay};
+pub use checkerboard::draw_checkerboard;
+pub use overlay::{LabelColors, draw_outline, draw_overlay};
 pub use ras_frame::{Convention, FittedSlice, Plane, RasFrame, SliceView};
 pub use window::{Window, draw_gray};

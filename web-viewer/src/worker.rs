@@ -3,18 +3,19 @@
 
 mod part;
 mod planning;
+mod preparation;
 mod progress_reporter;
 mod reply;
 mod run;
 mod run_plan;
 mod state;
+mod study;
 mod team;
 
 use std::rc::Rc;
 
 use futures_util::future::AbortHandle;
 use js_sys::{Array, Float32Array, Uint8Array};
-use model_core::formats::nifti::Reader;
 use model_core::{Bundle, Grid, Volume};
 use wasm_bindgen::prelude::*;
 use web_sys::MessageEvent;
@@ -60,8 +61,24 @@ async fn handle(request_id: u32, request: WorkerRequest, bytes: JsValue) -> Repl
         WorkerRequest::OpenBundle { resource, file } => {
             open_bundle(resource, &file, Uint8Array::new(&bytes).to_vec())
         }
-        WorkerRequest::ReadScan { resource, file } => {
-            read_scan(resource, &file, &Uint8Array::new(&bytes).to_vec())
+        WorkerRequest::OpenStudy { resource, paths, patients } => {
+            study::open(resource, paths, &patients, &Array::from(&bytes))
+        }
+        WorkerRequest::ReadSeries { series, resource } => study::read(series, resource),
+        WorkerRequest::RecognizeContrast { channels, network, missing } => {
+            preparation::recognize_contrast(request_id, &channels, &network, &missing)
+        }
+        WorkerRequest::Place { resource, channels, names, settings } => {
+            preparation::place(request_id, resource, &channels, &names, &settings)
+        }
+        WorkerRequest::ResampleByHeader { channel, reference } => {
+            preparation::resample_by_header(channel, reference)
+        }
+        WorkerRequest::FindBrain { channels, model, choice, network } => {
+            preparation::find_brain(request_id, &channels, &model, choice, network.as_ref())
+        }
+        WorkerRequest::ApplyBrain { channels, resource } => {
+            preparation::apply_brain(&channels, resource, Uint8Array::new(&bytes).to_vec())
         }
         WorkerRequest::RestoreChannel { resource, channel, grid } => {
             let voxels = Float32Array::new(&bytes).to_vec();
@@ -95,25 +112,9 @@ fn open_bundle(resource: u32, file: &str, bytes: Vec<u8>) -> Reply {
     Ok((WorkerResponse::Bundle { model: id, card }, Vec::new()))
 }
 
-fn read_scan(resource: u32, file: &str, bytes: &[u8]) -> Reply {
-    let in_file = |error: model_core::Error| error.in_file(file).to_string();
-    let reader = Reader::open(bytes).map_err(in_file)?;
-    let warnings = reader.warnings();
-    let volumes = reader.scan().map_err(in_file)?.volumes;
-    let grid = volumes[0].grid().clone();
-    let arrays = volumes.iter().map(|volume| Float32Array::from(volume.values()).into());
-    let arrays = arrays.collect();
-    STATE.with_borrow_mut(|state| {
-        let channels = volumes.into_iter().enumerate();
-        let channels = channels.map(|(channel, volume)| (ChannelId { resource, channel }, volume));
-        state.channels.extend(channels);
-    });
-    Ok((WorkerResponse::Scan { grid, warnings }, arrays))
-}
-
 fn restore_channel(id: ChannelId, grid: Grid, voxels: Vec<f32>) -> Reply {
     let volume = Volume::new(grid, voxels).map_err(|error| error.to_string())?;
-    STATE.with_borrow_mut(|state| state.channels.insert(id, volume));
+    STATE.with_borrow_mut(|state| state.channels.insert(id, volume.into()));
     done()
 }
 

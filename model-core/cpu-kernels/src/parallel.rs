@@ -4,10 +4,7 @@
 use rayon::prelude::*;
 
 /// Runs `task` for every item with its index, and returns the results in order.
-pub(crate) fn map<T: Send, R: Send>(
-    items: Vec<T>,
-    task: impl Fn(usize, T) -> R + Sync + Send,
-) -> Vec<R> {
+pub fn map<T: Send, R: Send>(items: Vec<T>, task: impl Fn(usize, T) -> R + Sync + Send) -> Vec<R> {
     #[cfg(feature = "threads")]
     return items.into_par_iter().enumerate().map(|(n, item)| task(n, item)).collect();
     #[cfg(not(feature = "threads"))]

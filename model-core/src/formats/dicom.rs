@@ -19,5 +19,5 @@ mod tags;
 mod transfer_syntax;
 
 pub(super) use file::{DicomFile, is_dicom};
-pub(super) use identity::check_one_patient;
+pub use identity::Identity;
 pub(super) use series::{Arranged, DicomSeries, arrange};

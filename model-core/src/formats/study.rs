@@ -13,7 +13,8 @@ pub use super::summary::{AcquisitionHints, Plane, ScanFormat, SeriesSummary};
 pub use series::{Series, SeriesScan};
 pub use thumbnail::Thumbnail;
 
-use super::dicom::{Arranged, arrange, check_one_patient};
+pub use super::dicom::Identity;
+use super::dicom::{Arranged, arrange};
 use crate::{Error, Result};
 use contents::Contents;
 
@@ -35,6 +36,7 @@ pub struct Study {
     pub notes: Vec<String>,
     /// The paths of files that could not be read, with the errors.
     pub refused: Vec<(String, Error)>,
+    identity: Identity,
 }
 
 impl Study {
@@ -46,7 +48,7 @@ impl Study {
     /// that could be one. The message holds no name, number or date of a patient.
     pub fn open(files: Vec<SourceFile>) -> Result<Study> {
         let contents = Contents::sort(files);
-        check_one_patient(contents.dicom.iter())?;
+        let identity = Identity::of(contents.dicom.iter())?;
         let Arranged { series, mut notes, mut refused } = arrange(contents.dicom);
         let mut series: Vec<Series> = series.into_iter().map(Series::from_dicom).collect();
         let scans = pairs::join(contents.scans, &mut refused);
@@ -66,6 +68,11 @@ impl Study {
             };
             return Err(Error::scan("a scan in DICOM, NIfTI, NRRD, MGH or Analyze", found));
         }
-        Ok(Study { series, notes, refused })
+        Ok(Study { series, notes, refused, identity })
+    }
+
+    /// Returns whose files these are, without a name.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 }

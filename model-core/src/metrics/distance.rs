@@ -7,14 +7,14 @@
 use crate::VoxelBox;
 
 /// The indices i, j, k of a voxel.
-pub(super) type Voxel = [u32; 3];
+pub(crate) type Voxel = [u32; 3];
 
 /// Returns for each voxel of `from` the distance to the nearest voxel of `to`, in millimeters. `to`
 /// must be ordered by k, then j, then i.
 ///
 /// # Panics
 /// If one of the sets is empty.
-pub(super) fn distances_mm(from: &[Voxel], to: &[Voxel], spacing_mm: [f64; 3]) -> Vec<f32> {
+pub(crate) fn distances_mm(from: &[Voxel], to: &[Voxel], spacing_mm: [f64; 3]) -> Vec<f32> {
     let (from_bounds, to_bounds) = (bounds(from), bounds(to));
     let [ni, nj, _] = from_bounds.dims();
     let plane = ni * nj;

@@ -73,6 +73,10 @@ pub struct Provenance {
     /// inference tile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<[usize; 3]>,
+    /// The probability with which the training left out a channel of a patch. Above 0 the network
+    /// tolerates missing channels.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub channel_dropout: f64,
     /// Scores on held-out cases, by region.
     pub held_out: Vec<Score>,
     /// Whether the best of several validations on these cases chose the weights. The scores are
@@ -84,6 +88,10 @@ pub struct Provenance {
 /// Default for bundles without the field: most of them chose weights this way.
 fn yes() -> bool {
     true
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// One region's score on held-out cases.
@@ -282,6 +290,9 @@ impl Provenance {
         }
         if let Some(score) = self.held_out.iter().find(|score| !(0.0..=1.0).contains(&score.dice)) {
             return Err(Error::bundle("a Dice from 0 to 1", score.dice));
+        }
+        if !(0.0..=1.0).contains(&self.channel_dropout) {
+            return Err(Error::bundle("a channel dropout from 0 to 1", self.channel_dropout));
         }
         match self.patch {
             Some(patch) if !patch.iter().all(|n| (1..=MAX_PATCH).contains(n)) => {

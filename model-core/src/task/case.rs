@@ -1,5 +1,7 @@
 //! A case: the channels of one subject at one time, and its reference labels.
 
+use std::borrow::Borrow;
+
 use crate::{DEFAULT_TOLERANCE_VOXELS, Error, Grid, LabelMap, Result, Task, Volume};
 
 /// The scans of one subject at one time, with the experts' labels if there are any.
@@ -98,17 +100,19 @@ pub fn check_contrast(ranges: &[[f32; 2]]) -> Result<()> {
 }
 
 /// Errors if there is no channel, if the channels' grids differ, or if every channel is constant.
-pub(crate) fn check_channels(channels: &[Volume]) -> Result<()> {
-    let Some(first) = channels.first() else {
+pub(crate) fn check_channels<V: Borrow<Volume>>(channels: &[V]) -> Result<()> {
+    let mut volumes = channels.iter().map(V::borrow);
+    let Some(first) = volumes.next() else {
         return Err(Error::scan("at least one channel", "none"));
     };
-    for volume in channels {
+    for volume in std::iter::once(first).chain(volumes) {
         first.grid().align(volume.grid(), DEFAULT_TOLERANCE_VOXELS)?;
         if volume.values().is_empty() {
             return Err(Error::scan("at least 1 voxel", 0));
         }
     }
-    check_contrast(&channels.iter().map(Volume::range).collect::<Vec<_>>())
+    let ranges: Vec<[f32; 2]> = channels.iter().map(|volume| volume.borrow().range()).collect();
+    check_contrast(&ranges)
 }
 
 #[cfg(test)]

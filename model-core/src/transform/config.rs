@@ -26,6 +26,17 @@ pub struct PreprocessConfig {
     /// scan's own size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<TargetSize>,
+    /// Whether the network expects scans without skull. `rewind prepare` and the page then extract
+    /// the brain of a scan with skull. By default so if the foreground is "nonzero".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skull_stripped: Option<bool>,
+}
+
+impl PreprocessConfig {
+    /// Returns whether the network expects scans without skull.
+    pub fn expects_skull_stripped(&self) -> bool {
+        self.skull_stripped.unwrap_or(self.foreground == Foreground::Nonzero)
+    }
 }
 
 /// The rule for the voxels that belong to the subject. Normalization takes its statistics from
@@ -49,6 +60,7 @@ impl Default for PreprocessConfig {
             foreground: Foreground::Whole,
             crop: false,
             size: None,
+            skull_stripped: None,
         }
     }
 }

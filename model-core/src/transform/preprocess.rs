@@ -1,5 +1,7 @@
 //! First shared step of training and viewing: makes the network's input from a case's channels.
 
+use std::borrow::Borrow;
+
 use crate::task::check_channels;
 use crate::transform::config::{Foreground, PreprocessConfig, TargetSize, TargetSpacing};
 use crate::transform::intensity::{foreground_mask, normalize};
@@ -41,19 +43,20 @@ pub const MAX_INPUT_BYTES: u64 = 2 << 30;
 /// # Errors
 /// [`Error::Scan`] if the channels do not fit the network, or if there is no foreground;
 /// [`Error::Geometry`]; [`Error::TooLarge`].
-pub fn preprocess(
-    channels: &[Volume],
+pub fn preprocess<V: Borrow<Volume>>(
+    channels: &[V],
     config: &PreprocessConfig,
     network: &UNetConfig,
 ) -> Result<(Input, Placement)> {
-    check_channels(channels)?;
+    let channels: Vec<&Volume> = channels.iter().map(V::borrow).collect();
+    check_channels(&channels)?;
     if channels.len() != network.in_channels() {
         let expected = format!("{} channels", network.in_channels());
         return Err(Error::scan(expected, channels.len()));
     }
     let source = channels[0].grid();
     let orientation = source.orientation();
-    let canonical = |volume: &Volume| {
+    let canonical = |volume: &&Volume| {
         let alignment = source.align(volume.grid(), DEFAULT_TOLERANCE_VOXELS)?;
         Ok(match alignment.is_same_order() {
             true => orientation.to_canonical(source.dims, volume.values()),

@@ -137,7 +137,7 @@ mod tests {
             spacing_mm: Some([12.0; 3].try_into().unwrap()),
             foreground: crate::Foreground::Nonzero,
             crop: true,
-            size: None,
+            ..PreprocessConfig::default()
         };
         let network = UNetConfig::preset("demo", 4, task.num_outputs()).unwrap();
         let (_, placement) = preprocess(case.channels(), &config, &network).unwrap();

@@ -38,7 +38,7 @@ pub(super) fn bundle() -> Make {
         spacing_mm: Some([1.0, 1.0, 2.5].try_into().expect("a legal spacing")),
         foreground: Foreground::Otsu,
         crop: true,
-        size: None,
+        ..PreprocessConfig::default()
     };
     let card = Card {
         name: "Model".into(),

@@ -48,6 +48,8 @@ pub struct IntensityChange {
     pub gain_shift: Option<GainShift>,
     /// Adds Gaussian noise.
     pub noise: Option<Noise>,
+    /// Sets every value to 0.
+    pub is_dropped: bool,
 }
 
 impl Augmentation {
@@ -64,12 +66,21 @@ impl Augmentation {
         channels: usize,
         spacing_mm: [f64; 3],
     ) -> Augmentation {
-        Augmentation {
+        let mut augmentation = Augmentation {
             flip: settings.flip.map(|flip| flip && random.random_bool(0.5)),
             scan_from_patch: affine::draw(random, settings, spacing_mm),
             elastic: Elastic::draw(random, settings),
             channels: (0..channels).map(|_| IntensityChange::draw(random, settings)).collect(),
+        };
+        // Without dropout nothing is drawn, so that runs of earlier versions continue unchanged.
+        if settings.channel_dropout > 0.0 && channels > 1 {
+            let kept = random.random_range(0..channels);
+            for (channel, change) in augmentation.channels.iter_mut().enumerate() {
+                let is_drawn = random.random_bool(settings.channel_dropout);
+                change.is_dropped = is_drawn && channel != kept;
+            }
         }
+        augmentation
     }
 
     /// Changes the intensities of a patch in place. Voxels that are 0 in every channel stay 0.
@@ -98,11 +109,15 @@ impl IntensityChange {
             gamma: Gamma::draw(random, settings),
             gain_shift: GainShift::draw(random, settings),
             noise: Noise::draw(random, settings),
+            is_dropped: false,
         }
     }
 
     /// Changes the voxels of one channel that are `inside`.
     fn apply(&self, channel: &mut [f32], inside: &[bool], patch: [usize; 3]) {
+        if self.is_dropped {
+            return channel.fill(0.0);
+        }
         if let Some(bias) = &self.bias {
             bias.apply(channel, inside, patch);
         }
@@ -173,6 +188,24 @@ mod tests {
         ] {
             assert!((found - expected).abs() < 0.035, "expected {expected}, found {found}");
         }
+    }
+
+    #[test]
+    fn channels_are_left_out_with_their_probability_and_never_all() {
+        let settings = AugmentSettings { channel_dropout: 0.5, ..AugmentSettings::none() };
+        let draws: Vec<Augmentation> = (0..2000).map(|number| draw(&settings, number)).collect();
+        let dropped = |d: &Augmentation| d.channels.iter().filter(|c| c.is_dropped).count();
+        assert!(draws.iter().all(|draw| dropped(draw) < 2));
+        let share = draws.iter().map(dropped).sum::<usize>() as f64 / 4000.0;
+        assert!((share - 0.25).abs() < 0.02, "{share}");
+        let draw = draws.iter().find(|draw| draw.channels[1].is_dropped).unwrap();
+        let mut values = vec![1.5, -2.0, 3.0, 0.25];
+        draw.change_intensities(&mut values, [2, 1, 1]);
+        assert_eq!(values, [1.5, -2.0, 0.0, 0.0]);
+        // A network of one channel needs it.
+        let one =
+            |n| Augmentation::draw(&mut generator(0, RngStream::Patch, n), &settings, 1, [1.0; 3]);
+        assert!((0..100).all(|number| !one(number).channels[0].is_dropped));
     }
 
     #[test]

@@ -15,5 +15,4 @@ pub mod run_folder;
 pub mod stop;
 pub mod suggest;
 
-/// Stands on every screen, report and export.
-pub const DISCLAIMER: &str = "Research use only, not a medical device";
+pub use model_core::texts::DISCLAIMER;

@@ -1,23 +1,27 @@
 //! The user's actions. Each action is one async function from its first to its last step. When another
 //! action begins, the earlier one ends silently.
 
-use js_sys::{Array, Uint8Array};
+use js_sys::Uint8Array;
 use leptos::prelude::*;
+use model_core::prepare::PreparationRecord;
 use model_core::{LabelMap, texts};
-use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{Blob, File};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{DataTransfer, File};
 
-use super::client::{self, ResourceHandle, request};
-use super::scans::{self, ScanFile};
-use super::state::{ActionToken, Interruption, Model, Page, Phase};
-use super::{browser, model_cache, recovery};
+use super::browser::DroppedFile;
+use super::client::{self, request};
+use super::opened::{Model, open_model, open_server_model};
+use super::scans;
+use super::series::ScanFile;
+use super::state::{ActionToken, Interruption, Page, Phase};
+use super::{browser, recovery};
 use crate::demo::Manifest;
 use crate::messages;
 use crate::protocol::{EngineChoice, PlanOutcome, RunSummary, WorkerRequest, WorkerResponse};
 use crate::share::{self, SharedModel, SharedRegion, SharedResult};
 
 /// Runs an action. Shows its error unless another action began meanwhile.
-fn run_action(
+pub fn run_action(
     page: Page,
     token: ActionToken,
     action: impl Future<Output = Result<(), Interruption>> + 'static,
@@ -43,7 +47,7 @@ pub fn open_address(page: Page) {
         page.set_status(Phase::Loading, "Loading the model");
         // A server without a demonstration is no error: the page then waits for a model.
         if let Ok(manifest) = fetch_manifest().await {
-            let model = open_server_model(&manifest.bundle).await?;
+            let model = open_server_model(&format!("demo/{}", manifest.bundle)).await?;
             // A model or a link that the user opened meanwhile takes precedence.
             if page.model.with_untracked(Option::is_none) && !page.is_from_link.get_untracked() {
                 show_model(page, model);
@@ -110,21 +114,21 @@ pub fn open_demo(page: Page) {
                  `rewind-serve --demo` serves it."
             )
         })?;
-        let model = open_server_model(&manifest.bundle).await?;
+        let model = open_server_model(&format!("demo/{}", manifest.bundle)).await?;
         page.check_current(token)?;
         page.is_from_link.set(false);
         show_model(page, model);
         let mut files = Vec::new();
         for name in &manifest.case.files {
             let bytes = browser::fetch(&format!("demo/{name}")).await?;
-            files.push(ScanFile { name: name.clone(), bytes: browser::array_buffer(&bytes) });
+            files.push(ScanFile { path: name.clone(), bytes: browser::array_buffer(&bytes) });
         }
         scans::load(page, token, files, None).await
     });
 }
 
 /// Opens a model bundle, then the scans that were chosen with it.
-pub fn open_bundle(page: Page, bundle: File, scans: Vec<File>) {
+pub fn open_bundle(page: Page, bundle: File, scans: Vec<DroppedFile>) {
     let token = page.begin_action();
     run_action(page, token, async move {
         page.set_status(Phase::Loading, format!("Opening {}", bundle.name()));
@@ -140,27 +144,6 @@ pub fn open_bundle(page: Page, bundle: File, scans: Vec<File>) {
     });
 }
 
-async fn open_server_model(name: &str) -> Result<Model, String> {
-    let bytes = model_cache::fetch(&format!("demo/{name}")).await?;
-    let blob = Blob::new_with_buffer_source_sequence(&Array::of1(&bytes));
-    open_model(name, blob.map_err(|error| browser::error_text(&error))?).await
-}
-
-/// Opens a model in the worker. The caller decides whether the page shows and runs it.
-async fn open_model(name: &str, file: Blob) -> Result<Model, String> {
-    let bytes = JsFuture::from(file.array_buffer()).await.map_err(|error| {
-        format!("cannot read {name}: {}. Was it moved or changed?", browser::error_text(&error))
-    })?;
-    let handle = ResourceHandle::new();
-    let open = WorkerRequest::OpenBundle { resource: handle.id(), file: name.to_string() };
-    match request(&open, Some(bytes)).await? {
-        (WorkerResponse::Bundle { card, model }, _) if model.resource == handle.id() => {
-            Ok(Model { handle, file, card: *card, hash: model.hash })
-        }
-        _ => Err("the worker did not return the model".into()),
-    }
-}
-
 fn show_model(page: Page, model: Model) {
     page.reset_slots(model.card.task.channels.clone());
     page.model.set(Some(model.into()));
@@ -169,20 +152,22 @@ fn show_model(page: Page, model: Model) {
 /// Opens chosen or dropped files: a model bundle, scans, or both.
 ///
 /// Scans go into `slot`, or into the slots that their names and channels determine.
-pub fn open_files(page: Page, files: Vec<File>, slot: Option<usize>) {
+pub fn open_files(page: Page, files: Vec<DroppedFile>, slot: Option<usize>) {
     if files.is_empty() || page.status.with_untracked(|s| s.phase == Phase::Running) {
         return;
     }
-    let is_bundle = |file: &File| file.name().to_ascii_lowercase().ends_with(".safetensors");
-    let (mut bundles, scans): (Vec<File>, Vec<File>) = files.into_iter().partition(is_bundle);
+    let is_bundle =
+        |dropped: &DroppedFile| dropped.path.to_ascii_lowercase().ends_with(".safetensors");
+    let (mut bundles, scans): (Vec<DroppedFile>, Vec<DroppedFile>) =
+        files.into_iter().partition(is_bundle);
     if bundles.len() > 1 {
-        let names: Vec<String> = bundles.iter().map(File::name).collect();
+        let names: Vec<String> = bundles.into_iter().map(|dropped| dropped.path).collect();
         let (count, names) = (names.len(), names.join(", "));
         return page
             .show_error(format!("expected one model bundle at a time, found {count}: {names}"));
     }
     if let Some(bundle) = bundles.pop() {
-        return open_bundle(page, bundle, scans);
+        return open_bundle(page, bundle.file, scans);
     }
     if page.slots.with_untracked(Vec::is_empty) {
         return page.show_error("open a model bundle first: it names the scans that it needs");
@@ -194,11 +179,28 @@ pub fn open_files(page: Page, files: Vec<File>, slot: Option<usize>) {
     });
 }
 
-async fn read_scan_files(files: Vec<File>) -> Result<Vec<ScanFile>, String> {
+/// Opens a drop of files and folders, as [`open_files`] does.
+pub fn open_drop(page: Page, data: Option<DataTransfer>, slot: Option<usize>) {
+    let (entries, files) = browser::dropped_entries(data);
+    if entries.is_empty() {
+        return open_files(page, files, slot);
+    }
+    spawn_local(async move {
+        match browser::entry_files(entries).await {
+            Ok(files) => {
+                let slot = slot.filter(|_| files.len() == 1);
+                open_files(page, files, slot);
+            }
+            Err(error) => page.show_error(error),
+        }
+    });
+}
+
+async fn read_scan_files(files: Vec<DroppedFile>) -> Result<Vec<ScanFile>, String> {
     let mut scan_files = Vec::new();
-    for file in files {
+    for DroppedFile { path, file } in files {
         let bytes = browser::read_file(&file).await?;
-        scan_files.push(ScanFile { name: file.name(), bytes });
+        scan_files.push(ScanFile { path, bytes });
     }
     Ok(scan_files)
 }
@@ -249,7 +251,8 @@ pub fn segment(page: Page, tiled: bool) {
             page.run_summary.set(run_summary(&summary, &tiles));
             page.fallbacks.set(summary.fallbacks);
             let labels = LabelMap::new(grid, labels).map_err(|error| error.to_string())?;
-            let result = shared_result(&model, labels, tiles);
+            let record = page.preparation.with_untracked(|p| p.as_ref().map(|p| p.record()));
+            let result = shared_result(&model, labels, tiles, record);
             page.show_result(result, central_voxel);
         }
         page.update_status();
@@ -274,7 +277,12 @@ pub fn cancel(page: Page) {
     recovery::replace_unless_stopped(page);
 }
 
-fn shared_result(model: &Model, labels: LabelMap, tiles: String) -> SharedResult {
+fn shared_result(
+    model: &Model,
+    labels: LabelMap,
+    tiles: String,
+    preparation: Option<PreparationRecord>,
+) -> SharedResult {
     let regions = model.card.task.regions.iter().map(|region| SharedRegion {
         name: region.name.clone(),
         color: region.color,
@@ -290,6 +298,7 @@ fn shared_result(model: &Model, labels: LabelMap, tiles: String) -> SharedResult
             hash: model.hash.clone(),
             tiles,
         },
+        preparation: preparation.filter(PreparationRecord::is_remarkable),
         labels,
     }
 }
@@ -302,6 +311,17 @@ pub fn save(page: Page) {
         model_core::formats::nifti::write_labels_with_description(&result.labels, &description);
     let name = "segmentation_research_use_only.nii.gz";
     if let Err(error) = browser::save(name, "application/gzip", &bytes) {
+        page.show_error(format!("cannot save {name}: {}", browser::error_text(&error)));
+    }
+}
+
+/// Saves the steps of the preparation, with their matrices, as a file.
+pub fn save_preparation(page: Page) {
+    let record = page.result.with_untracked(|result| result.as_ref()?.preparation.clone());
+    let Some(record) = record else { return };
+    let json = record.to_json();
+    let name = "preparation_research_use_only.json";
+    if let Err(error) = browser::save(name, "application/json", json.as_bytes()) {
         page.show_error(format!("cannot save {name}: {}", browser::error_text(&error)));
     }
 }

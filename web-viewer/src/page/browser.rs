@@ -4,7 +4,13 @@ use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use leptos::prelude::{document, window};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, BlobPropertyBag, File, FileList, HtmlAnchorElement, HtmlElement, Url};
+use web_sys::{
+    Blob, BlobPropertyBag, DataTransfer, File, FileList, FileSystemDirectoryEntry, FileSystemEntry,
+    FileSystemFileEntry, HtmlAnchorElement, HtmlElement, Url,
+};
+
+/// The most files of one drop. An examination has hundreds to some thousands.
+const MAX_FILES: usize = 20_000;
 
 /// Returns an element of `index.html`.
 ///
@@ -15,10 +21,91 @@ pub fn element(id: &str) -> HtmlElement {
     element.unwrap_or_else(|| panic!("index.html has an element #{id}")).unchecked_into()
 }
 
-/// Collects the files of an optional list.
-pub fn files(list: Option<FileList>) -> Vec<File> {
+/// A chosen or dropped file.
+pub struct DroppedFile {
+    /// The path within the dropped folder, or the file's name.
+    pub path: String,
+    /// The file.
+    pub file: File,
+}
+
+/// Collects the files of an optional list: chosen files, or those of a chosen folder.
+pub fn files(list: Option<FileList>) -> Vec<DroppedFile> {
     let files = list.iter().flat_map(|list| (0..list.length()).filter_map(|n| list.item(n)));
-    files.collect()
+    let dropped = |file: File| {
+        let path = Reflect::get(&file, &"webkitRelativePath".into()).ok();
+        let path = path.and_then(|path| path.as_string()).filter(|path| !path.is_empty());
+        DroppedFile { path: path.unwrap_or_else(|| file.name()), file }
+    };
+    files.map(dropped).collect()
+}
+
+/// Collects the entries of a drop, which must be done before its event ends. Their files are read
+/// later by [`entry_files`].
+pub fn dropped_entries(data: Option<DataTransfer>) -> (Vec<FileSystemEntry>, Vec<DroppedFile>) {
+    let Some(data) = data else { return (Vec::new(), Vec::new()) };
+    let items = data.items();
+    let entries = (0..items.length())
+        .filter_map(|n| items.get(n)?.webkit_get_as_entry().ok().flatten())
+        .collect::<Vec<_>>();
+    // A drop that a script made has files without entries.
+    let files = if entries.is_empty() { files(data.files()) } else { Vec::new() };
+    (entries, files)
+}
+
+/// Collects the files of dropped files and folders, with the folders in them.
+///
+/// # Errors
+/// A message for the user if a folder cannot be read, or if there are too many files.
+pub async fn entry_files(entries: Vec<FileSystemEntry>) -> Result<Vec<DroppedFile>, String> {
+    let mut remaining = entries;
+    let mut files = Vec::new();
+    while let Some(entry) = remaining.pop() {
+        let path = entry.full_path().trim_start_matches('/').to_string();
+        let failed = |error: JsValue| format!("cannot read {path}: {}", error_text(&error));
+        if entry.is_directory() {
+            let reader = entry.unchecked_into::<FileSystemDirectoryEntry>().create_reader();
+            // Each call returns a part of the entries, the last one none.
+            loop {
+                let part = promise(|resolve, reject| {
+                    reader.read_entries_with_callback_and_callback(resolve, reject)
+                });
+                let part = Array::from(&part.await.map_err(failed)?);
+                if part.length() == 0 {
+                    break;
+                }
+                remaining.extend(part.iter().map(JsCast::unchecked_into::<FileSystemEntry>));
+            }
+        } else {
+            let entry: FileSystemFileEntry = entry.unchecked_into();
+            let file = promise(|resolve, reject| {
+                entry.file_with_callback_and_callback(resolve, reject);
+                Ok(())
+            });
+            let file: File = file.await.map_err(failed)?.unchecked_into();
+            files.push(DroppedFile { path, file });
+        }
+        if files.len() + remaining.len() > MAX_FILES {
+            return Err(format!(
+                "expected at most {MAX_FILES} files, found more: choose the folder of one examination"
+            ));
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+/// Awaits a function with callbacks for its result and its error.
+async fn promise(
+    call: impl FnOnce(&Function, &Function) -> Result<(), JsValue>,
+) -> Result<JsValue, JsValue> {
+    let mut call = Some(call);
+    let promise = Promise::new(&mut |resolve, reject| {
+        if let Some(Err(error)) = call.take().map(|call| call(&resolve, &reject)) {
+            let _ = reject.call1(&JsValue::NULL, &error);
+        }
+    });
+    JsFuture::from(promise).await
 }
 
 /// Reads a file into an `ArrayBuffer`, which can be transferred to the worker.

@@ -5,8 +5,15 @@ use leptos::prelude::*;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
-use super::state::Page;
-use crate::slice::{FittedSlice, Plane, RasFrame, SliceView, draw_gray, draw_overlay};
+use super::preparation::PlacedChannel;
+use super::state::{Comparison, Page};
+use crate::slice::{
+    FittedSlice, Plane, RasFrame, SliceView, draw_checkerboard, draw_gray, draw_outline,
+    draw_overlay,
+};
+
+/// The color of the brain's outline.
+const MASK_COLOR: [u8; 3] = [94, 203, 222];
 
 /// The gap in the middle of the crosshair, in CSS pixels. It keeps the voxel visible.
 const CROSSHAIR_GAP: f64 = 9.0;
@@ -37,6 +44,7 @@ fn draw_view(
         return Ok(());
     };
     let gray = draw_gray(shown.volume.values(), view.indices(), window);
+    let gray = compared(page, view, gray);
     context.set_image_smoothing_enabled(true);
     draw_pixels(&context, view, &fitted, &gray)?;
     if let Some(result) = page.result.get()
@@ -48,8 +56,42 @@ fn draw_view(
         context.set_image_smoothing_enabled(false);
         draw_pixels(&context, view, &fitted, &overlay)?;
     }
+    let outline = page.with_shown_mask(|mask| {
+        let is_same = mask.labels().len() == shown.volume.values().len();
+        is_same.then(|| draw_outline(mask.labels(), view.indices(), view.size()[0], MASK_COLOR))
+    });
+    if let Some(outline) = outline.flatten() {
+        context.set_image_smoothing_enabled(false);
+        draw_pixels(&context, view, &fitted, &outline)?;
+    }
     draw_crosshair(&context, &fitted, fitted.pixel_center(view.crosshair_pixel()), ratio);
     draw_letters(&context, view, size, ratio)
+}
+
+/// Joins a slice of the shown channel with the reference's as a checkerboard, if the user compares them.
+fn compared(page: Page, view: &SliceView<'_>, gray: Vec<u8>) -> Vec<u8> {
+    let comparison = page.comparison.get();
+    let Some(index) = page.shown_index().filter(|_| comparison != Comparison::Off) else {
+        return gray;
+    };
+    let reference = page.preparation.with(|preparation| {
+        let preparation = preparation.as_ref().filter(|p| p.reference != index)?;
+        preparation.channels.get(preparation.reference).cloned()
+    });
+    let Some(PlacedChannel { volume, default_window }) = reference else { return gray };
+    let moving = match comparison {
+        Comparison::Before => page.before.with(|before| {
+            let (_, volume) = before.as_ref().filter(|(n, _)| *n == index)?;
+            let window = page.shown_window()?;
+            Some(draw_gray(volume.values(), view.indices(), window))
+        }),
+        _ => Some(gray.clone()),
+    };
+    let reference = draw_gray(volume.values(), view.indices(), default_window);
+    match moving {
+        Some(moving) => draw_checkerboard(moving, &reference, view.size()[0]),
+        None => gray,
+    }
 }
 
 fn context(canvas: &HtmlCanvasElement) -> Result<CanvasRenderingContext2d, JsValue> {

@@ -2,7 +2,8 @@
 
 use leptos::prelude::*;
 
-use super::state::{ChannelSlot, Page};
+use super::opened::ChannelSlot;
+use super::state::Page;
 use crate::slice::{Convention, RasFrame, Window};
 
 #[component]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use web_sys::HtmlInputElement;
 
-use super::state::{Model, Page, Phase};
+use super::opened::Model;
+use super::state::{Page, Phase};
 use super::{actions, browser};
 use crate::messages;
 
@@ -17,7 +18,7 @@ pub fn ModelPanel(page: Page) -> impl IntoView {
         let file = browser::files(input.files()).into_iter().next();
         input.set_value("");
         if let Some(file) = file {
-            actions::open_bundle(page, file, Vec::new());
+            actions::open_bundle(page, file.file, Vec::new());
         }
     };
     view! {

@@ -12,8 +12,9 @@ use leptos::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use super::client::{self, Listener, request};
+use super::opened::LoadedChannel;
 use super::scans;
-use super::state::{Interruption, LoadedChannel, Page, Phase};
+use super::state::{Interruption, Page, Phase};
 use crate::messages;
 use crate::protocol::{WorkerRequest, WorkerResponse};
 
@@ -51,6 +52,12 @@ pub fn replace_unless_stopped(page: Page) {
     });
 }
 
+/// Ends a computation that takes long, and starts a new worker with the same model and scans.
+pub fn restart_worker(page: Page) {
+    replace_worker(page, "");
+    page.notice.set(String::new());
+}
+
 /// Ends the worker, if it still runs, and starts a new one with the same model and scans.
 fn replace_worker(page: Page, reason: &str) {
     client::end();
@@ -70,7 +77,7 @@ fn replace_worker(page: Page, reason: &str) {
         let restored = restore_worker(page).await;
         let is_restored = restored.is_ok();
         let planned = match restored {
-            Ok(()) => scans::plan_run(page, token).await,
+            Ok(()) => scans::prepare_and_plan(page, token).await,
             Err(error) => Err(Interruption::Failed(error)),
         };
         IS_RECOVERING.set(false);
@@ -102,15 +109,18 @@ async fn restore_worker(page: Page) -> Result<(), String> {
     if page.is_from_link.get_untracked() {
         return Ok(());
     }
-    let channels: Vec<LoadedChannel> = page
-        .slots
-        .with_untracked(|slots| slots.iter().filter_map(|slot| slot.loaded.clone()).collect());
-    for LoadedChannel { handle, channel, volume, .. } in channels {
+    // The encoded series are lost. Those that are not decoded must be opened again.
+    page.series.update(|series| series.retain(|entry| !entry.loaded.is_empty()));
+    let series = page.series.get_untracked();
+    for LoadedChannel { handle, channel, volume, .. } in
+        series.into_iter().flat_map(|entry| entry.loaded)
+    {
         let (resource, grid) = (handle.id(), volume.grid().clone());
         let restore = WorkerRequest::RestoreChannel { resource, channel, grid };
         let voxels = Float32Array::from(volume.values()).buffer();
         request(&restore, Some(voxels.into())).await?;
     }
+    page.brain_network.set(None);
     let Some(model) = page.model.get_untracked() else { return Ok(()) };
     let bytes = JsFuture::from(model.file.array_buffer()).await;
     let bytes = bytes.map_err(|_| "the model's file was moved or changed: open it again")?;

@@ -27,6 +27,11 @@ pub fn ResultPanel(page: Page) -> impl IntoView {
                 <button id="save" on:click=move |_| actions::save(page)>
                     "Save label map"
                 </button>
+                <Show when=move || page.result.with(|r| r.as_ref().is_some_and(|r| r.preparation.is_some()))>
+                    <button id="save-preparation" on:click=move |_| actions::save_preparation(page)>
+                        "Save preparation"
+                    </button>
+                </Show>
                 <p class="hint">"NIfTI (.nii.gz) on the scan's grid. Research use only."</p>
             </section>
             <SharePanel page />
@@ -53,8 +58,13 @@ fn Regions(page: Page, result: Arc<SharedResult>) -> impl IntoView {
         nifti::warnings(&result.labels.grid().transforms).into_iter().map(|text| {
             view! { <p class="warning geometry" role="note">{text}</p> }
         });
+    let preparation = result.preparation.iter().flat_map(|record| record.sentences());
+    let preparation = preparation.collect::<Vec<_>>().join(" ");
+    let preparation = (!preparation.is_empty())
+        .then(|| view! { <p id="prepared" class="warning" role="note">{preparation}</p> });
     view! {
         {warning}
+        {preparation}
         {tiles}
         {geometry_warnings.collect_view()}
         <table id="regions">

@@ -217,6 +217,7 @@ fn BudgetExceeded(
 fn Progress(progress: RunProgress) -> impl IntoView {
     let ([done_steps, num_steps], [tile, num_tiles]) = (progress.steps, progress.tile);
     let text = match progress.stage {
+        RunStage::PlaceChannels | RunStage::FindBrain => "Preparing the scans".to_string(),
         RunStage::OpenGpu => "Opening the GPU".to_string(),
         RunStage::StartWorkers => "Starting the computation".to_string(),
         RunStage::Network if num_tiles > 1 => format!("Tile {} of {num_tiles}", tile + 1),

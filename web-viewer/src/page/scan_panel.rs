@@ -1,10 +1,16 @@
 //! The scan panel: one slot for each channel of the model.
 
+use leptos::html::Input;
 use leptos::prelude::*;
 use model_core::Grid;
-use web_sys::{DragEvent, File, HtmlInputElement};
+use model_core::prepare::Role;
+use web_sys::{DragEvent, HtmlInputElement};
 
-use super::state::{ChannelSlot, LoadedChannel, Page, Phase};
+use super::browser::DroppedFile;
+use super::opened::{ChannelSlot, LoadedChannel};
+use super::preparation_actions::choose_role;
+use super::series_panel::DRAGGED_SERIES;
+use super::state::{Page, Phase};
 use super::{actions, browser};
 use crate::messages;
 
@@ -15,8 +21,21 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
     let hint = move || match (page.is_from_link.get(), page.slots.with(Vec::len)) {
         (true, _) => "The scan must have the result's dimensions and position.",
         (false, 0) => "The model determines the scans that it needs.",
-        (false, 1) => "Choose a file, or drop it anywhere.",
-        _ => "Choose files, or drop all at once: their names give the channels. Click to change.",
+        (false, 1) => "Choose a file or a folder, or drop it anywhere.",
+        _ => "Choose files or the folder of an examination, or drop all at once.",
+    };
+    // The attribute is not standard, but all current browsers know it.
+    let folder_ref = NodeRef::<Input>::new();
+    Effect::new(move |_| {
+        if let Some(input) = folder_ref.get() {
+            let _ = input.set_attribute("webkitdirectory", "");
+        }
+    });
+    let on_folder = move |event| {
+        let input: HtmlInputElement = event_target(&event);
+        let files = browser::files(input.files());
+        input.set_value("");
+        actions::open_files(page, files, None);
     };
     view! {
         <section class="panel scan">
@@ -32,6 +51,16 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
             {move || page.slots.with(|slots| geometry_warnings(slots)).into_iter().map(|text| view! {
                 <p class="warning geometry" role="note">{text}</p>
             }).collect_view()}
+            <label class="folder" class:hidden=move || page.slots.with(Vec::is_empty)>
+                "Choose a folder"
+                <input
+                    id="folder"
+                    type="file"
+                    node_ref=folder_ref
+                    disabled=is_running
+                    on:change=on_folder
+                />
+            </label>
             <button
                 id="demo"
                 disabled=is_running
@@ -72,8 +101,12 @@ fn SlotView(page: Page, n: usize, content: ChannelSlot) -> impl IntoView {
     let on_drop = move |event: DragEvent| {
         event.prevent_default();
         event.stop_propagation();
-        let files = event.data_transfer().and_then(|data| data.files());
-        open_in_slot(page, browser::files(files), n);
+        let data = event.data_transfer();
+        let series = data.as_ref().and_then(|data| data.get_data(DRAGGED_SERIES).ok());
+        match series.and_then(|series| series.parse().ok()) {
+            Some(series) => choose_role(page, series, Role::Channel(n)),
+            None => actions::open_drop(page, data, Some(n)),
+        }
     };
     let ChannelSlot { name, loaded } = content;
     let is_loaded = loaded.is_some();
@@ -89,7 +122,6 @@ fn SlotView(page: Page, n: usize, content: ChannelSlot) -> impl IntoView {
             <input
                 type="file"
                 multiple
-                accept=".nii,.gz,.nii.gz"
                 disabled=is_running
                 on:change=on_file
             />
@@ -98,7 +130,7 @@ fn SlotView(page: Page, n: usize, content: ChannelSlot) -> impl IntoView {
 }
 
 /// Opens a single file in this slot; several files are assigned by their names.
-fn open_in_slot(page: Page, files: Vec<File>, n: usize) {
+fn open_in_slot(page: Page, files: Vec<DroppedFile>, n: usize) {
     let slot = (files.len() == 1).then_some(n);
     actions::open_files(page, files, slot);
 }

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use model_core::{Card, Volume};
-use web_sys::Blob;
+use model_core::Volume;
 
 use super::browser;
-use super::client::ResourceHandle;
+use super::mask_painting::MaskPainting;
+use super::opened::{ChannelSlot, LoadedChannel, Model};
+use super::preparation::{Preparation, PreparationChoices};
+use super::series::SeriesEntry;
 use crate::budget;
 use crate::messages;
-use crate::protocol::{
-    ChannelId, EngineChoice, ModelId, PlanOutcome, RunInputs, RunProgress, RunStage,
-};
+use crate::protocol::{EngineChoice, PlanOutcome, RunInputs, RunProgress, RunStage};
 use crate::share::SharedResult;
-use crate::slice::{Convention, LabelColors, RasFrame, Window};
+use crate::slice::{Brush, Convention, RasFrame, Window};
 
 /// The page's activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,57 +54,15 @@ pub struct Status {
     pub text: String,
 }
 
-/// An open model.
-#[derive(Debug, Clone)]
-pub struct Model {
-    /// The worker's copy.
-    pub handle: Arc<ResourceHandle>,
-    /// The bundle's file, from which a new worker reads the model again.
-    pub file: Blob,
-    /// The bundle's card.
-    pub card: Card,
-    /// SHA-256 of the model's tensors.
-    pub hash: String,
-}
-
-impl Model {
-    /// Returns the model's id in messages to the worker.
-    pub fn id(&self) -> ModelId {
-        ModelId { resource: self.handle.id(), hash: self.hash.clone() }
-    }
-}
-
-/// A slot of the scan panel, for one channel.
-#[derive(Debug, Clone)]
-pub struct ChannelSlot {
-    /// The name of the channel.
-    pub name: String,
-    /// The channel, once a file is chosen.
-    pub loaded: Option<LoadedChannel>,
-}
-
-/// A channel loaded from a file.
-#[derive(Debug, Clone)]
-pub struct LoadedChannel {
-    /// The worker's copy of the file.
-    pub handle: Arc<ResourceHandle>,
-    /// The index of the channel in the file.
-    pub channel: usize,
-    /// The file's name.
-    pub file: String,
-    /// The voxels.
-    pub volume: Arc<Volume>,
-    /// The window that is shown first.
-    pub default_window: Window,
-    /// Warnings about the file, one sentence each.
-    pub warnings: Vec<String>,
-}
-
-impl LoadedChannel {
-    /// Returns the channel's id in messages to the worker.
-    pub fn id(&self) -> ChannelId {
-        ChannelId { resource: self.handle.id(), channel: self.channel }
-    }
+/// The comparison of the shown channel with the reference, as a checkerboard of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// The channel alone.
+    Off,
+    /// The channel as its header places it.
+    Before,
+    /// The channel as it was placed.
+    After,
 }
 
 /// All signals of the page. The struct is copied into every component.
@@ -118,6 +76,26 @@ pub struct Page {
     pub gpu_problem: RwSignal<Option<&'static str>>,
     pub model: RwSignal<Option<Arc<Model>>>,
     pub slots: RwSignal<Vec<ChannelSlot>>,
+    /// The series of the opened files.
+    pub series: RwSignal<Vec<SeriesEntry>>,
+    /// Sentences about the opened files.
+    pub study_notes: RwSignal<Vec<String>>,
+    /// The user's choices for the preparation.
+    pub choices: RwSignal<PreparationChoices>,
+    /// The prepared channels, once all that are needed are there.
+    pub preparation: RwSignal<Option<Preparation>>,
+    /// The network for brain extraction, once it was needed.
+    pub brain_network: RwSignal<Option<Arc<Model>>>,
+    /// The comparison of the shown channel with the reference.
+    pub comparison: RwSignal<Comparison>,
+    /// A channel, by its index, as its header places it.
+    pub before: RwSignal<Option<(usize, Arc<Volume>)>>,
+    /// The brush that paints the brain's mask, while it is chosen.
+    pub brush: RwSignal<Option<Brush>>,
+    /// The mask during a stroke of the brush, and before earlier strokes.
+    pub painting: RwSignal<MaskPainting>,
+    /// Whether the brain's outline is shown.
+    pub shows_mask: RwSignal<bool>,
     pub plan: RwSignal<Option<PlanOutcome>>,
     /// The choice of the engine.
     pub engine: RwSignal<EngineChoice>,
@@ -183,6 +161,16 @@ impl Page {
             gpu_problem: RwSignal::new(None),
             model: RwSignal::new(None),
             slots: RwSignal::new(Vec::new()),
+            series: RwSignal::new(Vec::new()),
+            study_notes: RwSignal::new(Vec::new()),
+            choices: RwSignal::default(),
+            preparation: RwSignal::new(None),
+            brain_network: RwSignal::new(None),
+            comparison: RwSignal::new(Comparison::Off),
+            before: RwSignal::new(None),
+            brush: RwSignal::new(None),
+            painting: RwSignal::default(),
+            shows_mask: RwSignal::new(true),
             plan: RwSignal::new(None),
             engine: RwSignal::new(EngineChoice::parse(browser::stored(ENGINE_KEY).as_deref())),
             engines: RwSignal::new(String::new()),
@@ -204,14 +192,45 @@ impl Page {
         }
     }
 
-    /// Returns the inputs of a run, once a model is open and every slot has its channel.
+    /// Returns the inputs of a run, once a model is open and the channels are prepared.
     pub fn run_inputs(self) -> Option<RunInputs> {
         let model = self.model.with_untracked(|model| model.as_ref().map(|model| model.id()))?;
-        let channels = self.slots.with_untracked(|slots| {
-            let ids = slots.iter().map(|slot| slot.loaded.as_ref().map(LoadedChannel::id));
-            ids.collect::<Option<Vec<_>>>()
+        let channels = self
+            .preparation
+            .with_untracked(|preparation| preparation.as_ref().map(Preparation::run_channels));
+        Some(RunInputs { model, channels: channels? })
+    }
+
+    /// Returns the names of the channels.
+    pub fn channel_names(self) -> Vec<String> {
+        self.slots.with_untracked(|slots| slots.iter().map(|slot| slot.name.clone()).collect())
+    }
+
+    /// Returns the names of the channels without a scan.
+    pub fn missing_channels(self) -> Vec<String> {
+        self.slots.with(|slots| {
+            let missing = slots.iter().filter(|slot| slot.loaded.is_none());
+            missing.map(|slot| slot.name.clone()).collect()
+        })
+    }
+
+    /// Returns whether the model was trained to tolerate missing channels, and some are missing.
+    pub fn tolerates_missing(self) -> bool {
+        let tolerates = self.model.with(|model| {
+            model.as_ref().is_some_and(|model| model.card.provenance.channel_dropout > 0.0)
         });
-        Some(RunInputs { model, channels: channels.filter(|channels| !channels.is_empty())? })
+        let num_channels = self.slots.with(Vec::len);
+        tolerates && (1..num_channels).contains(&self.missing_channels().len())
+    }
+
+    /// Returns whether every channel has its scan, or the user accepted that some are missing.
+    pub fn has_needed_channels(self) -> bool {
+        untrack(|| {
+            let accepts = self.choices.with(|choices| choices.accepts_missing);
+            let num_missing = self.missing_channels().len();
+            let num_channels = self.slots.with(Vec::len);
+            num_channels > 0 && (num_missing == 0 || accepts && self.tolerates_missing())
+        })
     }
 
     /// Sets the engine, and stores it in the browser.
@@ -269,10 +288,7 @@ impl Page {
     /// Sets the status line to the next thing that the user can do.
     pub fn update_status(self) {
         let has_result = self.result.with_untracked(Option::is_some);
-        let missing = self.slots.with_untracked(|slots| {
-            let empty = slots.iter().filter(|slot| slot.loaded.is_none());
-            empty.map(|slot| slot.name.clone()).collect::<Vec<_>>()
-        });
+        let missing = untrack(|| self.missing_channels());
         let (phase, text) = if self.is_from_link.get_untracked() {
             let text = match missing.is_empty() {
                 true => "The linked result is shown on its scan",
@@ -301,61 +317,49 @@ impl Page {
 
     /// Shows the progress of a run.
     pub fn show_progress(self, progress: RunProgress) {
+        let phase = match progress.stage {
+            RunStage::PlaceChannels | RunStage::FindBrain => Phase::Loading,
+            _ => Phase::Running,
+        };
         let text = match progress.stage {
             _ if self.is_canceling.get_untracked() => "Canceling".to_string(),
+            RunStage::PlaceChannels => {
+                format!("Placing the scans on one grid: {:.0} %", 100.0 * progress.fraction)
+            }
+            RunStage::FindBrain => {
+                format!("Finding the brain: {:.0} %", 100.0 * progress.fraction)
+            }
             RunStage::OpenGpu => "Opening the GPU".to_string(),
             RunStage::StartWorkers => "Starting the computation".to_string(),
             RunStage::Network => format!("Segmenting: {:.0} %", 100.0 * progress.fraction),
             RunStage::PlaceLabels => "Placing the labels on the scan".to_string(),
         };
-        self.set_status(Phase::Running, text);
+        self.set_status(phase, text);
         self.progress.set(Some(progress));
     }
 
-    /// Returns the shown channel: that of the chosen slot, or the first that is loaded.
-    pub fn shown_channel(self) -> Option<LoadedChannel> {
-        let slot = self.shown_slot.get();
-        self.slots.with(|slots| {
-            let chosen = slots.get(slot).and_then(|slot| slot.loaded.clone());
-            chosen.or_else(|| slots.iter().find_map(|slot| slot.loaded.clone()))
-        })
-    }
-
-    /// Returns the window of the shown channel.
-    pub fn shown_window(self) -> Option<Window> {
-        let shown = self.shown_channel()?;
-        let slot = self.shown_slot.get();
-        let changed = self.windows.with(|windows| windows.get(slot).copied().flatten());
-        Some(changed.unwrap_or(shown.default_window))
-    }
-
-    /// Sets the window of the shown channel.
-    pub fn set_shown_window(self, window: Window) {
-        let slot = self.shown_slot.get_untracked();
-        self.windows.update(|windows| {
-            windows.resize(windows.len().max(slot + 1), None);
-            windows[slot] = Some(window);
-        });
-    }
-
-    /// Puts a channel into a slot. The first channel on a new grid centers the crosshair.
-    pub fn fill_slot(self, slot: usize, loaded: LoadedChannel) {
-        let frame = RasFrame::new(loaded.volume.grid());
-        let is_new_grid = !self.slots.with_untracked(|slots| {
-            let mut others = slots.iter().filter_map(|slot| slot.loaded.as_ref());
-            others.any(|other| RasFrame::new(other.volume.grid()) == frame)
-        });
-        if is_new_grid {
-            self.crosshair.set(frame.center());
-            self.shown_slot.set(slot);
+    /// Replaces the slots. A new grid centers the crosshair.
+    pub fn set_slots(self, slots: Vec<ChannelSlot>) {
+        let frame = |slots: &[ChannelSlot]| {
+            let first = slots.iter().find_map(|slot| slot.loaded.as_ref());
+            first.map(|loaded| RasFrame::new(loaded.volume.grid()))
+        };
+        let old = self.slots.get_untracked();
+        if let Some(new_frame) = frame(&slots)
+            && frame(&old).as_ref() != Some(&new_frame)
+        {
+            self.crosshair.set(new_frame.center());
         }
+        let id = |slot: Option<&ChannelSlot>| slot?.loaded.as_ref().map(LoadedChannel::id);
         self.windows.update(|windows| {
-            if let Some(window) = windows.get_mut(slot) {
-                *window = None;
+            windows.resize(slots.len(), None);
+            for (n, window) in windows.iter_mut().enumerate() {
+                *window = window.filter(|_| id(old.get(n)) == id(slots.get(n)));
             }
         });
-        self.slots.update(|slots| slots[slot].loaded = Some(loaded));
         self.plan.set(None);
+        self.preparation.set(None);
+        self.slots.set(slots);
     }
 
     /// Replaces all slots by empty ones, and clears the result and the plan.
@@ -364,6 +368,14 @@ impl Page {
         self.windows.set(vec![None; names.len()]);
         self.shown_slot.set(0);
         self.plan.set(None);
+        self.preparation.set(None);
+        self.series.set(Vec::new());
+        self.study_notes.set(Vec::new());
+        self.choices.set(PreparationChoices::default());
+        self.before.set(None);
+        self.brush.set(None);
+        self.painting.set(MaskPainting::default());
+        self.comparison.set(Comparison::Off);
         self.slots.set(names.into_iter().map(|name| ChannelSlot { name, loaded: None }).collect());
     }
 
@@ -378,24 +390,5 @@ impl Page {
         if !self.is_from_link.get_untracked() && !fragment.is_empty() {
             browser::set_address(&address);
         }
-    }
-
-    /// Shows a result with all of its regions, and moves the crosshair to the central voxel.
-    pub fn show_result(self, result: SharedResult, central_voxel: Option<[usize; 3]>) {
-        if let Some(voxel) = central_voxel {
-            self.crosshair.set(RasFrame::new(result.labels.grid()).ras_from_source(voxel));
-        }
-        self.visible_regions.set(vec![true; result.regions.len()]);
-        self.result.set(Some(Arc::new(result)));
-    }
-
-    /// Returns the colors of the visible regions' labels.
-    pub fn label_colors(self) -> LabelColors {
-        let visible = self.visible_regions.get();
-        self.result.with(|result| {
-            let regions = result.iter().flat_map(|result| result.regions.iter());
-            let shown = regions.zip(visible).filter(|(_, is_visible)| *is_visible);
-            LabelColors::new(shown.map(|(region, _)| (&region.codes[..], region.color)))
-        })
     }
 }

@@ -52,7 +52,10 @@ fn Welcome(page: Page) -> impl IntoView {
         false => page.model.with(|model| match model {
             Some(model) => {
                 let channels = model.card.task.channels.join(", ");
-                format!("NIfTI files (.nii or .nii.gz): {channels}, or one file with all of them.")
+                format!(
+                    "{channels}: the DICOM folder or ZIP of an examination, or files (NIfTI, NRRD, \
+                     MGZ, Analyze)."
+                )
             }
             None => "First a model bundle (.safetensors), then the scans it needs.".to_string(),
         }),
@@ -84,7 +87,8 @@ fn SliceView(
     });
     let last_pointer = StoredValue::new([0.0f64; 2]);
 
-    let move_crosshair = move |event: &MouseEvent| {
+    let is_painting = StoredValue::new(false);
+    let point_at = move |event: &MouseEvent| {
         let Some(canvas) = canvas_ref.get_untracked() else { return };
         frame.with_untracked(|frame| {
             let Some(frame) = frame else { return };
@@ -92,7 +96,11 @@ fn SliceView(
             let view = frame.view(plane, convention, page.crosshair.get_untracked());
             let size = [canvas.client_width(), canvas.client_height()].map(f64::from);
             let point = [event.offset_x(), event.offset_y()].map(f64::from);
-            page.crosshair.set(view.voxel_at(view.fit(size).pixel_at(point)));
+            let voxel = view.voxel_at(view.fit(size).pixel_at(point));
+            match is_painting.get_value() {
+                true => page.paint_at(frame, voxel),
+                false => page.crosshair.set(voxel),
+            }
         });
     };
     let change_window = move |event: &MouseEvent| {
@@ -122,11 +130,18 @@ fn SliceView(
             let _ = canvas.set_pointer_capture(event.pointer_id());
         }
         if event.button() == 0 {
-            move_crosshair(&event);
+            is_painting.set_value(page.begin_stroke());
+            point_at(&event);
+        }
+    };
+    let on_up = move |_: PointerEvent| {
+        if is_painting.get_value() {
+            is_painting.set_value(false);
+            page.end_stroke();
         }
     };
     let on_move = move |event: PointerEvent| match event.buttons() {
-        1 => move_crosshair(&event),
+        1 => point_at(&event),
         2 => change_window(&event),
         _ => {}
     };
@@ -184,6 +199,8 @@ fn SliceView(
                 aria-label=format!("{} slice: arrow keys move the crosshair, page keys the slice", plane.name())
                 on:pointerdown=on_down
                 on:pointermove=on_move
+                on:pointerup=on_up
+                on:pointercancel=on_up
                 on:wheel=on_wheel
                 on:keydown=on_key
                 on:contextmenu=|event| event.prevent_default()

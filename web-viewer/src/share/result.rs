@@ -1,6 +1,7 @@
 //! A result as a share link carries it.
 
 use model_core::LabelMap;
+use model_core::prepare::PreparationRecord;
 use serde::{Deserialize, Serialize};
 
 use crate::slice::Convention;
@@ -16,6 +17,8 @@ pub struct SharedResult {
     pub regions: Vec<SharedRegion>,
     /// The model that produced the labels.
     pub model: SharedModel,
+    /// The preparation of the scans, if it changed them.
+    pub preparation: Option<PreparationRecord>,
 }
 
 /// A region of a shared result: one line of the page's table.

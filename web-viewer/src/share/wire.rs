@@ -4,6 +4,7 @@ use std::io::Read;
 
 use flate2::Compression;
 use flate2::read::{DeflateDecoder, DeflateEncoder};
+use model_core::prepare::PreparationRecord;
 use model_core::texts::{MAX_NAME_CHARS, MAX_TEXT_CHARS, text_fault};
 use model_core::{Grid, LabelMap, VoxelBox};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ struct ShareHeader {
     codes: Vec<u8>,
     regions: Vec<SharedRegion>,
     model: SharedModel,
+    /// A reader that does not know this field refuses the link, because it would not show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preparation: Option<PreparationRecord>,
 }
 
 /// Writes the body of a result.
@@ -58,6 +62,7 @@ pub(super) fn write(shared: &SharedResult) -> Result<Vec<u8>, ShareError> {
         codes,
         regions: shared.regions.clone(),
         model: shared.model.clone(),
+        preparation: shared.preparation.clone(),
     };
     header.regions.iter_mut().for_each(|r| r.volume_ml = rounded(r.volume_ml));
     check_header(&header)?;
@@ -106,8 +111,8 @@ pub(super) fn read(body: &[u8]) -> Result<SharedResult, ShareError> {
         return Err(ShareError::content("the smallest box that holds every label", found));
     }
     check_labels(&header.codes, &header.regions, &labels)?;
-    let ShareHeader { convention, regions, model, .. } = header;
-    Ok(SharedResult { convention, labels, regions, model })
+    let ShareHeader { convention, regions, model, preparation, .. } = header;
+    Ok(SharedResult { convention, labels, regions, model, preparation })
 }
 
 /// Returns the labels of the whole grid. `indices` are the box's labels as indices of its codes.
@@ -171,6 +176,10 @@ fn check_header(header: &ShareHeader) -> Result<(), ShareError> {
     check_text("the model's name in characters", MAX_NAME_CHARS, &header.model.name)?;
     check_text("the warning in characters", MAX_TEXT_CHARS, &header.model.warning)?;
     check_text("the tiles in characters", MAX_NAME_CHARS, &header.model.tiles)?;
+    if let Some(preparation) = &header.preparation {
+        check_size("the number of channels", MAX_REGIONS, preparation.channels.len())?;
+        preparation.check().map_err(|e| ShareError::content("a preparation in words", e))?;
+    }
     let hash = &header.model.hash;
     if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
         let found = format!("{} characters", hash.len());

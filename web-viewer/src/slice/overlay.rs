@@ -55,9 +55,39 @@ pub fn draw_overlay(
     (0..pixels.len()).flat_map(rgba).collect()
 }
 
+/// Draws the outline of a mask's slice as RGBA pixels, `width` in a row, for blending over the gray
+/// slice.
+pub fn draw_outline(
+    mask: &[u8],
+    indices: impl Iterator<Item = usize>,
+    width: usize,
+    color: [u8; 3],
+) -> Vec<u8> {
+    let inside: Vec<bool> = indices.map(|n| mask[n] != 0).collect();
+    let is_at = |m: Option<usize>| m.and_then(|m| inside.get(m)).copied().unwrap_or(false);
+    let is_outline = |n: usize| {
+        let (left, right) = (n % width > 0, n % width + 1 < width);
+        let neighbors =
+            [left.then(|| n - 1), right.then(|| n + 1), n.checked_sub(width), Some(n + width)];
+        inside[n] && !neighbors.into_iter().all(is_at)
+    };
+    let [r, g, b] = color;
+    let rgba = |n: usize| if is_outline(n) { [r, g, b, 255] } else { [0; 4] };
+    (0..inside.len()).flat_map(rgba).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outline_is_the_rim_of_a_mask() {
+        let mask = [1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0];
+        let pixels = draw_outline(&mask, 0..12, 4, BLUE);
+        let alpha: Vec<bool> = pixels.chunks_exact(4).map(|pixel| pixel[3] > 0).collect();
+        let expected = [1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0].map(|x| x == 1);
+        assert_eq!(alpha, expected);
+    }
 
     const RED: [u8; 3] = [255, 0, 0];
     const BLUE: [u8; 3] = [0, 0, 255];

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use futures_util::future::AbortHandle;
+use model_core::formats::study::Study;
 use model_core::{
     Bundle, DEFAULT_OVERLAP, Error, Input, Placement, Program, Tiling, Volume, preprocess,
 };
@@ -12,7 +13,7 @@ use shaders::Session;
 
 use super::run_plan::{RunPlan, Target};
 use super::team::Team;
-use crate::protocol::{ChannelId, RunInputs};
+use crate::protocol::{ChannelId, ModelId, RunInputs};
 
 thread_local! {
     /// The worker's state.
@@ -27,7 +28,9 @@ pub struct WorkerState {
     /// The open models by the page's id.
     pub models: HashMap<u32, Model>,
     /// The open scans' channels.
-    pub channels: HashMap<ChannelId, Volume>,
+    pub channels: HashMap<ChannelId, Rc<Volume>>,
+    /// The open studies.
+    pub studies: HashMap<u32, Rc<Study>>,
     /// The prepared inputs of the next run.
     pub prepared: Option<Rc<PreparedScan>>,
     /// The plan for the prepared inputs.
@@ -81,6 +84,7 @@ impl WorkerState {
     /// Drops a model or a scan, and the run prepared from it.
     pub fn release(&mut self, resource: u32) {
         self.models.remove(&resource);
+        self.studies.remove(&resource);
         self.channels.retain(|id, _| id.resource != resource);
         let uses_resource = |inputs: &RunInputs| {
             inputs.model.resource == resource
@@ -95,6 +99,24 @@ impl WorkerState {
         self.prepared = None;
         self.plan = None;
         self.tiled_run = None;
+    }
+
+    /// Returns an open model.
+    ///
+    /// # Errors
+    /// A message for the user if it is not open.
+    pub fn model(&self, id: &ModelId) -> Result<&Model, String> {
+        let model = self.models.get(&id.resource).filter(|model| model.hash == id.hash);
+        model.ok_or("the model is no longer open: open it again".into())
+    }
+
+    /// Returns the volumes of open channels.
+    ///
+    /// # Errors
+    /// A message for the user if one is not open.
+    pub fn volumes(&self, ids: &[ChannelId]) -> Result<Vec<Rc<Volume>>, String> {
+        let volumes = ids.iter().map(|id| self.channels.get(id).cloned());
+        volumes.collect::<Option<_>>().ok_or("a scan is no longer open: choose it again".into())
     }
 
     /// Returns the prepared scan of `inputs`.
@@ -117,20 +139,11 @@ impl WorkerState {
             return Ok(prepared);
         }
         self.drop_prepared();
-        let model = self.models.get(&inputs.model.resource);
-        let model = model.filter(|model| model.hash == inputs.model.hash);
-        let model = model.ok_or("the model is no longer open: open it again")?;
+        let model = self.model(&inputs.model)?;
         let (bundle, bundle_bytes) = (model.bundle.clone(), model.bytes.clone());
-        if !inputs.channels.iter().all(|id| self.channels.contains_key(id)) {
-            return Err("a scan is no longer open: choose it again".into());
-        }
-        // The volumes are removed and inserted again: a copy would double the largest allocation.
-        let removed = inputs.channels.iter().map(|id| Some((*id, self.channels.remove(id)?)));
-        let (ids, volumes): (Vec<_>, Vec<_>) = removed.flatten().unzip();
-        let prepared =
-            PreparedScan::new(inputs, (bundle, bundle_bytes), &volumes).map_err(|e| e.to_string());
-        self.channels.extend(ids.into_iter().zip(volumes));
-        let prepared = Rc::new(prepared?);
+        let volumes = self.volumes(&inputs.channels)?;
+        let prepared = PreparedScan::new(inputs, (bundle, bundle_bytes), &volumes);
+        let prepared = Rc::new(prepared.map_err(|error| error.to_string())?);
         self.prepared = Some(prepared.clone());
         Ok(prepared)
     }
@@ -140,7 +153,7 @@ impl PreparedScan {
     fn new(
         inputs: &RunInputs,
         (bundle, bundle_bytes): (Rc<Bundle>, Rc<[u8]>),
-        volumes: &[Volume],
+        volumes: &[Rc<Volume>],
     ) -> Result<PreparedScan, Error> {
         let card = &bundle.card;
         let (input, placement) = preprocess(volumes, &card.preprocess, &card.network)?;

@@ -61,6 +61,9 @@ pub struct AugmentSettings {
     pub noise: f64,
     /// The fraction of the channels with noise.
     pub noise_fraction: f64,
+    /// The probability with which a channel of a patch is left out: all of its values become 0. At
+    /// least one channel stays. A network that was trained so can be run without some channels.
+    pub channel_dropout: f64,
 }
 
 /// The names of the presets.
@@ -99,6 +102,7 @@ impl AugmentSettings {
             shift_fraction: 1.0,
             noise: 0.0,
             noise_fraction: 1.0,
+            channel_dropout: 0.0,
         }
     }
 
@@ -156,6 +160,7 @@ impl AugmentSettings {
         ] {
             fraction(&format!("augment.{name}_fraction"), value)?;
         }
+        fraction("augment.channel_dropout", self.channel_dropout)?;
         ensure!(
             self.elastic_grid.iter().all(|n| (1..=32).contains(n)),
             "settings: expected augment.elastic_grid from 1 to 32, found {:?}",
@@ -269,6 +274,7 @@ mod tests {
             "elastic_grid = [0, 1, 1]",
             "noise = inf",
             "gain_fraction = 2",
+            "channel_dropout = 1.5",
         ] {
             assert!(parse(text).unwrap().check().is_err(), "{text}");
         }

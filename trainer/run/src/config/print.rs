@@ -105,6 +105,7 @@ fn example() -> TrainConfig {
         preprocess: PreprocessConfig {
             spacing_mm: Some(TargetSpacing::try_from([1.0; 3]).expect("a valid spacing")),
             size: Some(TargetSize::try_from([160, 192, 160]).expect("a valid size")),
+            skull_stripped: Some(true),
             ..PreprocessConfig::default()
         },
         ..TrainConfig::default()

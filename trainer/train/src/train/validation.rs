@@ -84,6 +84,7 @@ impl Trainer<'_> {
                 training_cases: run.training.len(),
                 steps: self.state.steps,
                 patch: Some(run.config.patch),
+                channel_dropout: run.config.augment.channel_dropout,
                 chosen_by_held_out: !held_out.is_empty()
                     && self.schedule.steps > self.schedule.validate_every,
                 held_out,
