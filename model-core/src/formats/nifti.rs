@@ -6,7 +6,7 @@
 //! bits. The format: <https://nifti.nimh.nih.gov/nifti-1>. The header is read first and voxels are
 //! decoded as they arrive, so no memory is allocated that the file's own bytes do not justify.
 
-mod compression;
+pub(super) mod compression;
 mod datatype;
 mod geometry;
 mod header;

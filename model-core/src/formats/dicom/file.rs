@@ -18,6 +18,9 @@ pub const FORMAT: &str = "DICOM file";
 const PREAMBLE_BYTES: usize = 128;
 const SIGNATURE: &[u8] = b"DICM";
 
+/// The class of a DICOMDIR.
+const DIRECTORY_CLASS: &str = "1.2.840.10008.1.3.10";
+
 /// The largest file after inflating.
 const MAX_INFLATED_BYTES: u64 = 1 << 30;
 
@@ -30,6 +33,8 @@ pub struct DicomFile {
     pub bytes: Vec<u8>,
     pub syntax: TransferSyntax,
     pub data_set: DataSet,
+    /// Whether the file is a directory of others (DICOMDIR).
+    pub is_directory: bool,
     /// The reason why the file cannot be used, such as a missing end. Its first attributes are
     /// readable.
     pub damage: Option<Damage>,
@@ -60,6 +65,8 @@ impl DicomFile {
         let error = |damage: Damage| Error::format(FORMAT, "its attributes", damage);
         let meta = parser.meta().map_err(error)?;
         let at = parser.at;
+        let class = meta.range(tags::MEDIA_CLASS).map(|class| text(&bytes, class));
+        let is_directory = class.as_deref() == Some(DIRECTORY_CLASS);
         let syntax = match meta.range(tags::TRANSFER_SYNTAX) {
             None => guess(bytes.get(at..).unwrap_or_default()),
             Some(uid) => {
@@ -81,7 +88,7 @@ impl DicomFile {
         if let (true, Some(damage)) = (data_set.elements.is_empty(), &damage) {
             return Err(error(damage.clone()));
         }
-        Ok(DicomFile { path, bytes, syntax, data_set, damage })
+        Ok(DicomFile { path, bytes, syntax, data_set, is_directory, damage })
     }
 
     /// Returns whether the pixels are compressed.

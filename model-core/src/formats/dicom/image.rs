@@ -71,20 +71,19 @@ const OTHER_CLASSES: [(&str, &str); 11] = [
 /// # Errors
 /// [`Error::Format`] if the file holds an image of impossible form.
 pub fn content(file: &DicomFile) -> Result<Content> {
+    let has = |tag| file.data_set.value(tag).is_some();
     let class = file.text(tags::SOP_CLASS).unwrap_or_default();
-    if class == "1.2.840.10008.1.3.10" {
-        return Ok(Content::Other("a directory (DICOMDIR)"));
-    }
     if let Some(number) = class.strip_prefix("1.2.840.10008.5.1.4.1.1.") {
         let is_of = |known: &str| {
             let rest = number.strip_prefix(known);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            let is_inside = |rest: &str| rest.is_empty() || rest.starts_with('.');
+            // A secondary capture with a position is a scan that was processed.
+            rest.is_some_and(is_inside) && !(known == "7" && has(tags::IMAGE_POSITION))
         };
         if let Some((_, name)) = OTHER_CLASSES.iter().find(|(known, _)| is_of(known)) {
             return Ok(Content::Other(name));
         }
     }
-    let has = |tag| file.data_set.value(tag).is_some();
     if !has(tags::ROWS)
         || !(has(tags::PIXELS) || has(tags::FLOAT_PIXELS) || has(tags::DOUBLE_PIXELS))
     {

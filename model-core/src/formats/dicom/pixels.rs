@@ -1,6 +1,10 @@
 //! Decodes the pixels of a frame to intensities.
 
+mod bits;
 mod fragments;
+mod jpeg;
+mod jpeg2000;
+mod jpeg_ls;
 mod rle;
 
 use super::file::{DicomFile, FORMAT};
@@ -142,6 +146,14 @@ fn compressed(frame: &Frame) -> Result<Stored> {
             let bytes = rle::decode(&bytes, num_pixels, form.pixel_type.size())?;
             Ok(Stored::Cells { bytes, big_endian: false })
         }
+        Codec::Jpeg => jpeg::decode(&bytes, form.columns, form.rows).map(Stored::Values),
+        Codec::JpegLs => jpeg_ls::decode(&bytes, form.columns, form.rows).map(Stored::Values),
+        #[cfg(feature = "htj2k")]
+        Codec::HighThroughput => {
+            let values = jpeg2000::decode_high_throughput(&bytes, form.columns, form.rows);
+            values.map(Stored::Values)
+        }
+        Codec::Jpeg2000 => jpeg2000::decode(&bytes, form.columns, form.rows).map(Stored::Values),
         _ => Err(unsupported(file)),
     }
 }

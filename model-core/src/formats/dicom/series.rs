@@ -49,7 +49,8 @@ pub fn arrange(files: Vec<DicomFile>) -> Arranged {
     let mut arranged = Arranged::default();
     let mut others: Vec<(&'static str, u64)> = Vec::new();
     let mut all: Vec<SeriesFiles> = Vec::new();
-    for file in files.into_iter().map(Arc::new) {
+    // A directory is not needed: the files are found by their contents.
+    for file in files.into_iter().filter(|file| !file.is_directory).map(Arc::new) {
         let damage =
             file.damage.as_ref().map(|damage| Error::format(FORMAT, "a whole file", damage));
         let read = content(&file).and_then(|content| match (damage, content) {
@@ -70,8 +71,7 @@ pub fn arrange(files: Vec<DicomFile>) -> Arranged {
             }
         }
     }
-    let set_aside = others.iter().filter(|(name, _)| !name.contains("DICOMDIR"));
-    arranged.notes.extend(set_aside.map(|(name, count)| {
+    arranged.notes.extend(others.iter().map(|(name, count)| {
         format!("{} set aside: {name}.", counted(*count, "file was", "files were"))
     }));
     all.retain(|series| !series.frames.is_empty());

@@ -12,6 +12,7 @@ macro_rules! tags {
 }
 
 tags! {
+    MEDIA_CLASS = 0x0002_0002,
     TRANSFER_SYNTAX = 0x0002_0010,
     FRAME_TYPE = 0x0008_9007,
     IMAGE_TYPE = 0x0008_0008,

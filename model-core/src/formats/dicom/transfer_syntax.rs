@@ -8,6 +8,7 @@ pub enum Codec {
     Jpeg,
     JpegLs,
     Jpeg2000,
+    HighThroughput,
     /// Known by name, and not readable.
     Unsupported,
 }
@@ -54,9 +55,9 @@ const COMPRESSED: [(&str, &str, Codec); 24] = [
     ("4.110", "JPEG XL Lossless", Codec::Unsupported),
     ("4.111", "JPEG XL Recompression", Codec::Unsupported),
     ("4.112", "JPEG XL", Codec::Unsupported),
-    ("4.201", "High-Throughput JPEG 2000 Lossless", Codec::Unsupported),
-    ("4.202", "High-Throughput JPEG 2000 Lossless, RPCL", Codec::Unsupported),
-    ("4.203", "High-Throughput JPEG 2000", Codec::Unsupported),
+    ("4.201", "High-Throughput JPEG 2000 Lossless", Codec::HighThroughput),
+    ("4.202", "High-Throughput JPEG 2000 Lossless, RPCL", Codec::HighThroughput),
+    ("4.203", "High-Throughput JPEG 2000", Codec::HighThroughput),
     ("5", "RLE Lossless", Codec::Rle),
     ("8.1", "Deflated Image Frame Compression", Codec::Unsupported),
 ];

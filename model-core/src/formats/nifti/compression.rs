@@ -7,12 +7,12 @@ use flate2::bufread::GzDecoder;
 use crate::Error;
 
 /// Returns whether the bytes begin with gzip's signature.
-pub(super) fn is_gzip(bytes: &[u8]) -> bool {
+pub(in crate::formats) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
 /// Returns a reader of the bytes, which decompresses them if they are a gzip stream.
-pub(super) fn decompressed(bytes: &[u8]) -> Box<dyn Read + '_> {
+pub(in crate::formats) fn decompressed(bytes: &[u8]) -> Box<dyn Read + '_> {
     match is_gzip(bytes) {
         true => Box::new(GzipMembers { current: GzDecoder::new(bytes) }),
         false => Box::new(bytes),

@@ -40,8 +40,8 @@ impl Series {
     pub(super) fn from_scan(scan: ScanFile) -> Result<Series> {
         let (grid, num_channels, format, warnings) = match scan.kind {
             ScanKind::Nrrd => {
-                let (grid, num_channels) = nrrd::read_grid(&scan.bytes)?;
-                (grid, num_channels, ScanFormat::Nrrd, Vec::new())
+                let (grid, num_channels, warnings) = nrrd::read_grid(&scan.bytes)?;
+                (grid, num_channels, ScanFormat::Nrrd, warnings)
             }
             ScanKind::Mgh => {
                 let (grid, num_channels, warnings) = mgh::read_grid(&scan.bytes)?;
