@@ -88,7 +88,8 @@ fn scans_of_other_formats_are_read_as_by_their_own_libraries() {
         let scan = series.read().unwrap_or_else(|error| panic!("{name}: {error}"));
         let rows: [[f64; 4]; 3] = serde_json::from_value(case["affine"].clone()).unwrap();
         assert_affine(name, &series.summary().world_from_voxel, rows);
-        let [channels, k, j, i]: [usize; 4] = serde_json::from_value(case["shape"].clone()).unwrap();
+        let [channels, k, j, i]: [usize; 4] =
+            serde_json::from_value(case["shape"].clone()).unwrap();
         assert_eq!((series.summary().dims, series.summary().num_channels), ([i, j, k], channels));
         assert_eq!(scan.volumes.len(), channels, "{name}");
         let voxels = bytes(&case["voxels"]);
