@@ -7,6 +7,7 @@
 //! # Example
 //! `model-core/examples/load_bundle.rs` opens a model and prints its contents.
 
+pub mod brain;
 pub mod cpu;
 mod error;
 pub mod formats;
