@@ -1,8 +1,12 @@
 //! Brain extraction: finds the brain in a scan with skull, and removes everything else.
 
+mod extract;
 mod head_box;
+mod stripped;
 
+pub use extract::{apply_mask, extract_brain};
 pub use head_box::HeadBox;
+pub use stripped::is_stripped;
 
 use crate::task::{Head, Label, Region, Task, TaskDescription};
 

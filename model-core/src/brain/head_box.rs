@@ -29,12 +29,11 @@ pub struct HeadBox {
 }
 
 impl HeadBox {
-    /// Finds the head in a scan. Returns the box's position, and the scan in it: 0 is background, 1 a
-    /// bright tissue.
+    /// Finds the head in a scan.
     ///
     /// # Errors
     /// [`Error::Scan`] if the scan is empty or constant; [`Error::Geometry`]; [`Error::TooLarge`].
-    pub fn new(volume: &Volume) -> Result<(HeadBox, Volume)> {
+    pub fn find(volume: &Volume) -> Result<HeadBox> {
         let source = volume.grid().clone();
         source.world_from_voxel.check()?;
         let orientation = source.orientation();
@@ -50,19 +49,37 @@ impl HeadBox {
             let limit_bytes = 4 * MAX_VOXELS as u64;
             return Err(Error::TooLarge { what: "the scan at 2 mm", limit_bytes, found_bytes });
         }
-        let mut values = orientation.to_canonical(source.dims, volume.values());
-        values.iter_mut().filter(|v| !v.is_finite()).for_each(|v| *v = 0.0);
-        if scaled != canonical {
-            values = resample::image(&values, canonical, scaled);
-        }
+        let mut head_box = HeadBox { source, orientation, canonical, scaled, start: [0; 3] };
+        let values = head_box.scale(volume);
         let levels = Levels::measure(&values)?;
-        let start = start(&values, scaled, levels.tissue);
-        let head_box = HeadBox { source, orientation, canonical, scaled, start };
+        head_box.start = start(&values, scaled, levels.tissue);
+        Ok(head_box)
+    }
+
+    /// Returns a scan in the box: 0 is background, 1 a bright tissue.
+    ///
+    /// # Errors
+    /// [`Error::Scan`] if the scan is constant or not of the size of the box's.
+    pub fn place(&self, volume: &Volume) -> Result<Volume> {
+        if volume.grid().dims != self.source.dims {
+            let expected = format!("channels of {:?} voxels", self.source.dims);
+            return Err(Error::scan(expected, format!("{:?}", volume.grid().dims)));
+        }
+        let mut values = self.scale(volume);
+        let levels = Levels::measure(&values)?;
         let scale = 1.0 / (levels.bright - levels.background);
         values.iter_mut().for_each(|v| *v = ((*v - levels.background) * scale).clamp(0.0, 1.5));
-        let inside = head_box.cut(&values);
-        let volume = Volume::new(head_box.grid(), inside)?;
-        Ok((head_box, volume))
+        Volume::new(self.grid(), self.cut(&values))
+    }
+
+    /// Returns a scan's values along right, front, top at the box's spacing.
+    fn scale(&self, volume: &Volume) -> Vec<f32> {
+        let mut values = self.orientation.to_canonical(self.source.dims, volume.values());
+        values.iter_mut().filter(|v| !v.is_finite()).for_each(|v| *v = 0.0);
+        match self.scaled == self.canonical {
+            true => values,
+            false => resample::image(&values, self.canonical, self.scaled),
+        }
     }
 
     /// Returns the box's grid: its own millimeters, along right, front, top.

@@ -66,8 +66,8 @@ pub fn write(out: &Path, settings: &HeadSettings, reporter: &dyn Reporter) -> Re
         let head = whole_head(brain, contrast, seed);
         let (volume, mask) = match settings.boxed {
             true => {
-                let (head_box, volume) = HeadBox::new(&head.volume)?;
-                (volume, head_box.place_labels(&head.mask))
+                let head_box = HeadBox::find(&head.volume)?;
+                (head_box.place(&head.volume)?, head_box.place_labels(&head.mask))
             }
             false => (head.volume, head.mask),
         };

@@ -155,10 +155,10 @@ impl<'a> Head<'a> {
         let (cord_mm, canal_mm) = (near(6.5, 1.5), near(10.5, 2.5));
         let (fluid_mm, dura_mm) = (near(1.0, 1.0), near(0.8, 0.6));
         let extra_fluid = if random.uniform() < 0.25 { random.between(0.0, 5.0) } else { 0.0 };
-        let cavity = (random.uniform() < 0.12).then(|| {
-            let direction: [f32; 3] = std::array::from_fn(|_| random.between(-0.8, 0.8));
+        let cavity = (random.uniform() < 0.25).then(|| {
+            let direction: [f32; 3] = std::array::from_fn(|_| random.between(-0.9, 0.9));
             let center = std::array::from_fn(|a| direction[a] * brain.half_mm[a]);
-            Ellipsoid::new(center, std::array::from_fn(|_| random.between(6.0, 22.0)))
+            Ellipsoid::new(center, std::array::from_fn(|_| random.between(6.0, 25.0)))
         });
         Head {
             cavity,
