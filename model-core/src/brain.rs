@@ -4,11 +4,16 @@ mod extract;
 mod head_box;
 mod stripped;
 
-pub use extract::{apply_mask, extract_brain};
+pub use extract::extract_brain;
 pub use head_box::HeadBox;
 pub use stripped::is_stripped;
 
 use crate::task::{Head, Label, Region, Task, TaskDescription};
+
+/// The network for brain extraction, as a bundle that [`extract_brain`] takes. The page fetches the
+/// same file when it needs it.
+#[cfg(not(target_arch = "wasm32"))]
+pub const BRAIN_NETWORK: &[u8] = include_bytes!("../models/brain-extraction.safetensors");
 
 /// Returns the task of the network for brain extraction: one channel of any contrast, and the brain as
 /// its only region.

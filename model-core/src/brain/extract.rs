@@ -48,16 +48,6 @@ pub fn extract_brain(
     LabelMap::new(first.grid().clone(), mask).map(Some)
 }
 
-/// Sets everything outside the mask to 0.
-///
-/// # Panics
-/// If the mask has another number of voxels.
-pub fn apply_mask(volume: &mut Volume, mask: &LabelMap) {
-    assert_eq!(volume.values().len(), mask.labels().len(), "a mask on the volume's grid");
-    let outside = volume.values_mut().iter_mut().zip(mask.labels()).filter(|(_, l)| **l == 0);
-    outside.for_each(|(value, _)| *value = 0.0);
-}
-
 /// Returns the logits of the brain for a scan in the box, with limited magnitude.
 fn run(
     model: &Bundle,
