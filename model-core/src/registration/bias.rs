@@ -2,7 +2,7 @@
 //! mutual information by tenths of a millimeter.
 
 /// The half width of the mean over neighbors. Three means after each other are nearly a Gaussian.
-const HALF_WIDTH_MM: f64 = 24.0;
+const HALF_WIDTH_MM: f64 = 16.0;
 const NUM_MEANS: usize = 3;
 
 /// The largest correction: more is anatomy.
