@@ -17,11 +17,12 @@ fn go(_: f32) -> ControlFlow<()> {
 /// and writes them for `model-core/tests/registration/simpleitk.py`.
 #[test]
 fn random_motions_are_undone() {
-    let tumor = (0..28).map_while(pairs::tumor_pair);
-    let skull = (0..8).map_while(|n| pairs::skull_pair(n, FieldOfView::Whole));
-    let slices = (0..4).map_while(|n| pairs::skull_pair(n, FieldOfView::ThickSlices));
+    let tumor = (0..32).map_while(pairs::tumor_pair);
+    let skull = (0..4).map_while(|n| pairs::skull_pair(n, FieldOfView::Whole));
+    let slices = (0..2).map_while(|n| pairs::skull_pair(n, FieldOfView::ThickSlices));
+    let slab = (0..2).map_while(|n| pairs::skull_pair(n, FieldOfView::Slab));
     let mut errors: Vec<(f64, String)> = Vec::new();
-    for pair in tumor.chain(skull).chain(slices) {
+    for pair in tumor.chain(skull).chain(slices).chain(slab) {
         let found =
             register(&pair.reference, &pair.moving, Motion::Rigid, Affine::IDENTITY, &mut go);
         let found = found.unwrap().expect("not canceled");

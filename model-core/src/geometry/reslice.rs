@@ -253,7 +253,7 @@ mod tests {
         let spacing_mm = [1.5, 1.0, 2.0];
         let moving = ramp(Grid::new([20, 20, 20], Affine::from_spacing(spacing_mm)));
         let motion =
-            Affine::from_rows([[0.8, -0.6, 0.0, 12.0], [0.6, 0.8, 0.0, 5.0], [0.0, 0.0, 1.0, 8.0]]);
+            Affine::from_rows([[0.8, -0.6, 0.0, 12.0], [0.6, 0.8, 0.0, 5.0], [0.0, 0.0, 1.0, 0.5]]);
         let found = resample_onto(&moving, &oblique(), &motion).unwrap();
         assert!((0.5..1.0).contains(&found.coverage), "{}", found.coverage);
         let (mut num_inner, mut worst) = (0, 0f32);
