@@ -33,6 +33,9 @@ pub fn decode(bytes: &[u8], width: usize, height: usize) -> Result<Vec<i32>> {
 }
 
 /// Decodes a picture of High-Throughput JPEG 2000, as [`decode`] does.
+///
+/// Where the compression loses, a coefficient gets the value of its quantization interval that is
+/// nearest to 0, as the standard permits. Other decoders take the middle.
 #[cfg(feature = "htj2k")]
 pub fn decode_high_throughput(bytes: &[u8], width: usize, height: usize) -> Result<Vec<i32>> {
     use dicom_toolkit_jpeg2000::{DecodeSettings, Image};
