@@ -103,7 +103,7 @@ pub async fn prepare_and_segment(client: Client, address: String, files: Vec<(St
     let link = link(&client).await;
     let (_, fragment) = link.split_once('#').expect("a link with a fragment");
     let shared = share::decode(fragment).unwrap();
-    assert_eq!(shared.labels.grid().dims, [320, 280, 22], "the scan's own grid");
+    assert_eq!(shared.labels.grid().dims, [280, 320, 22], "the scan's own grid");
     let record = shared.preparation.expect("a record of the preparation");
     assert_eq!(record.channels.len(), 4);
     let json = record.to_json();
