@@ -16,7 +16,7 @@ pub use thumbnail::Thumbnail;
 pub use super::dicom::Identity;
 use super::dicom::{Arranged, arrange};
 use crate::{Error, Result};
-use contents::Contents;
+use contents::{Contents, EXPECTED};
 
 /// A file as the user gave it.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +66,7 @@ impl Study {
                 true => "none".to_string(),
                 false => format!("none. {}", notes.join(" ")),
             };
-            return Err(Error::scan("a scan in DICOM, NIfTI, NRRD, MGH or Analyze", found));
+            return Err(Error::scan(EXPECTED, found));
         }
         Ok(Study { series, notes, refused, identity })
     }

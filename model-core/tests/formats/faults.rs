@@ -210,3 +210,25 @@ fn nrrd_that_cannot_be_read_is_told() {
         assert_has(&told, &[part, "a.nrrd"]);
     }
 }
+
+#[test]
+fn voxels_without_a_header_and_other_scans_are_told() {
+    let told = refusal(vec![file("a/scan.img", b"BZh and more".as_slice())]);
+    assert_has(&told, &["without their header (.hdr)", "a/scan.img"]);
+    let told = refusal(vec![file("scan.mha", b"ObjectType = Image\nNDims = 3\n".as_slice())]);
+    assert_has(&told, &["DICOM, NIfTI, NRRD, MGH or Analyze", "MetaImage", "scan.mha"]);
+    let cut = golden_mgh();
+    // The header, 24 voxels of two bytes, and what FreeSurfer writes behind them.
+    assert!(cut.len() > 284 + 48);
+    for length in [100, 284, 284 + 47] {
+        assert_has(&refusal(vec![file("a.mgh", &cut[..length])]), &["a.mgh", "found"]);
+    }
+}
+
+/// Returns an MGH file.
+fn golden_mgh() -> Vec<u8> {
+    let golden = super::golden::golden();
+    let cases = golden["scans"].as_array().unwrap();
+    let case = cases.iter().find(|case| case["name"] == "MGH of i2").unwrap();
+    super::golden::bytes(&case["file"])
+}

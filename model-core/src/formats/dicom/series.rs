@@ -190,8 +190,8 @@ fn difference(groups: &[Vec<Frame>], group: &[Frame]) -> String {
         ("TI", kind.inversion_time_ms, " ms"),
         ("b", kind.b_value, ""),
     ];
-    let others: [&dyn Fn(&Frame) -> Option<f64>; 3] =
-        [&|f| f.kind.echo_time_ms, &|f| f.kind.inversion_time_ms, &|f| f.kind.b_value];
+    let others: [fn(&Frame) -> Option<f64>; 3] =
+        [|f| f.kind.echo_time_ms, |f| f.kind.inversion_time_ms, |f| f.kind.b_value];
     for ((name, value, unit), other) in numbers.into_iter().zip(others) {
         if let Some(number) = value
             && differs(&|frame| other(frame) == value)
