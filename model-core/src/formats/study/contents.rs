@@ -1,7 +1,7 @@
 //! Sorts files by their kind, and opens archives.
 
-use super::SourceFile;
 use super::archive;
+use super::source_file::SourceFile;
 use crate::formats::dicom::{DicomFile, is_dicom};
 use crate::formats::{file_kind, mgh, nrrd};
 use crate::task::strip_ending;
