@@ -5,6 +5,7 @@
 //! `REWIND_PAGE`, `CHROME` and `CHROMEDRIVER`.
 
 mod chrome;
+mod examination;
 mod fixtures;
 mod model_identity;
 mod page;
@@ -206,6 +207,11 @@ fn the_page_and_the_trainer_give_the_same_result() {
     let errors = chrome::error_lines(&console);
     assert!(errors.is_empty(), "on the page's console: {errors:#?}");
 
+    if let Some(files) = examination::files() {
+        let work = |client| examination::prepare_and_segment(client, address.clone(), files);
+        programs.in_browser_with(Gpu::None, folder.path(), "examination", work);
+    }
+
     let large_scan = tiles::LargeScan::new(&programs, folder.path());
     let segment_tiled = |client| tiles::segment(client, address.clone(), large_scan);
     let console = programs.in_browser(folder.path(), "tiles", segment_tiled);
@@ -225,15 +231,24 @@ fn the_page_and_the_trainer_give_the_same_result() {
 /// Copies the page to `folder`, with a script before its own.
 fn page_with_script(page: &Path, folder: &Path, name: &str, first_script: &str) -> PathBuf {
     let copy = folder.join(name);
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(page).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
-    }
+    copy_folder(page, &copy);
     let script = copy.join("web_viewer.js");
     let both = [first_script, &fs::read_to_string(&script).unwrap()].concat();
     fs::write(script, both).unwrap();
     copy
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (source, copy) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        match source.is_dir() {
+            true => copy_folder(&source, &copy),
+            false => {
+                fs::copy(&source, &copy).unwrap();
+            },
+        }
+    }
 }
 
 /// Segments in two tabs, shares the result, opens the link, and visits the page again.

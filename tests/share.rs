@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use integration_tests::in_child_process;
+use model_core::prepare::{BrainStep, ChannelRecord, ChannelStep, PreparationRecord};
 use model_core::{Affine, Grid, LabelMap, Task, formats::nifti};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -35,6 +36,7 @@ fn shared(labels: LabelMap) -> SharedResult {
             hash: "0123456789abcdef".repeat(4),
             tiles: String::new(),
         },
+        preparation: None,
         labels,
     }
 }
@@ -80,6 +82,45 @@ fn altered(path: &str, value: Value) -> Result<SharedResult, ShareError> {
     let (mut card, coded) = opened(&share::encode(&small()).unwrap());
     *card.pointer_mut(path).unwrap_or_else(|| panic!("the card has {path}")) = value;
     share::decode(&resealed(card.to_string().as_bytes(), &coded))
+}
+
+#[test]
+fn a_link_states_the_preparation_with_its_matrices() {
+    let rows = [[0.998, -0.06, 0., 3.25], [0.06, 0.998, 0., -1.5], [0., 0., 1., 0.125]];
+    let registered = ChannelStep::Registered {
+        moving_from_reference: Affine::from_rows(rows),
+        rotation_deg: 3.44,
+        translation_mm: [3.25, -1.5, 0.125],
+        mutual_information: [0.31, 0.78],
+        coverage: 0.9,
+    };
+    let channel = |channel: &str, step| ChannelRecord { channel: channel.into(), step };
+    let record = PreparationRecord {
+        reference: "T1Gd".into(),
+        channels: vec![
+            channel("T1", registered),
+            channel("T1Gd", ChannelStep::Unchanged),
+            channel("FLAIR", ChannelStep::Missing),
+        ],
+        brain: BrainStep::Extracted { volume_ml: 1385.25, is_edited: true },
+    };
+    let shared = SharedResult { preparation: Some(record.clone()), ..small() };
+    let link = share::encode(&shared).unwrap();
+    let plain = share::encode(&small()).unwrap();
+    assert!(link.len() < plain.len() + 700, "{} and {} characters", link.len(), plain.len());
+    assert_eq!(share::decode(&link).unwrap().preparation, Some(record.clone()));
+    let text = record.sentences().join(" ");
+    for part in ["T1 was registered", "3.4°", "3.6 mm", "FLAIR is missing", "1385 ml", "edited"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    // A link from elsewhere cannot show texts or numbers without bounds.
+    let mut forged = record.clone();
+    forged.channels[0].channel = "x".repeat(300);
+    let forged = SharedResult { preparation: Some(forged), ..small() };
+    assert!(share::encode(&forged).is_err());
+    let endless = BrainStep::Extracted { volume_ml: f64::INFINITY, is_edited: false };
+    let forged = PreparationRecord { brain: endless, ..record };
+    assert!(share::encode(&SharedResult { preparation: Some(forged), ..small() }).is_err());
 }
 
 #[test]

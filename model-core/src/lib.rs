@@ -40,7 +40,7 @@ pub use network::{
     NetworkSettings, Op, Program, Provenance, Score, UNetConfig, Vae, View, Weights, check_weights,
     orthogonal,
 };
-pub use registration::{Motion, Registration, register};
+pub use registration::{AlignmentCheck, Motion, Registration, are_aligned, register};
 pub use task::{
     BUILTIN_TASKS, Case, Head, Label, Region, ScanContent, ScanName, Task, TaskDescription,
     are_same_channels, check_contrast, is_modality, is_same_channel, is_specific_channel,

@@ -6,6 +6,7 @@
 
 mod anatomy;
 mod noise;
+pub mod whole_head;
 
 use std::ops::RangeInclusive;
 

@@ -65,6 +65,7 @@ fn uniform_result(dims: [usize; 3]) -> SharedResult {
             hash: "0".repeat(64),
             tiles: String::new(),
         },
+        preparation: None,
         labels,
     }
 }

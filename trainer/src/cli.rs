@@ -15,6 +15,7 @@ mod geometry;
 mod inspect;
 mod phantom;
 mod predict;
+mod prepare;
 mod profile;
 mod report;
 mod train;
@@ -44,6 +45,7 @@ Research use only, not a medical device";
 #[allow(clippy::large_enum_variant)] // Only one value exists.
 enum Command {
     Inspect(inspect::InspectArgs),
+    Prepare(prepare::PrepareArgs),
     Train(train::TrainArgs),
     Predict(predict::PredictArgs),
     Profile(profile::ProfileArgs),
@@ -60,6 +62,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     pipes::end_with_reader();
     let result = match Cli::parse_from(args).command {
         Command::Inspect(args) => inspect::run(args),
+        Command::Prepare(args) => prepare::run(args),
         Command::Train(args) => train::run(args),
         Command::Predict(args) => predict::run(args),
         Command::Profile(args) => profile::run(args),

@@ -27,6 +27,7 @@ pub fn build(workspace: &Workspace, out: &Path) -> Result<()> {
     bindgen(&wasm, "web_viewer", out)
         .with_context(|| format!("cannot make bindings of {}", wasm.display()))?;
     copy_static(&workspace.root.join("web-viewer"), out)?;
+    copy_models(&workspace.root.join("model-core/models"), &out.join("models"))?;
     let size = fs::metadata(out.join("web_viewer_bg.wasm"))?.len();
     println!("  the page is in {} ({} kB of WebAssembly)", out.display(), size.div_ceil(1000));
     Ok(())
@@ -63,6 +64,18 @@ fn copy_static(from: &Path, out: &Path) -> Result<()> {
         for entry in fs::read_dir(&folder)? {
             copy(&entry?.path())?;
         }
+    }
+    Ok(())
+}
+
+/// Copies the networks that the page loads when it needs them.
+fn copy_models(from: &Path, out: &Path) -> Result<()> {
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let source = entry?.path();
+        let name = source.file_name().context("a file has a name")?;
+        let copied = fs::copy(&source, out.join(name));
+        copied.with_context(|| format!("cannot copy {}", source.display()))?;
     }
     Ok(())
 }

@@ -247,4 +247,73 @@ mod tests {
         let map = LabelMap::new(oblique(), labels).unwrap();
         assert_eq!(resample_labels_onto(&map, map.grid(), &Affine::IDENTITY).unwrap(), map);
     }
+
+    #[test]
+    fn a_ramp_stays_a_ramp_on_an_oblique_grid() {
+        let spacing_mm = [1.5, 1.0, 2.0];
+        let moving = ramp(Grid::new([20, 20, 20], Affine::from_spacing(spacing_mm)));
+        let motion =
+            Affine::from_rows([[0.8, -0.6, 0.0, 12.0], [0.6, 0.8, 0.0, 5.0], [0.0, 0.0, 1.0, 0.5]]);
+        let found = resample_onto(&moving, &oblique(), &motion).unwrap();
+        assert!((0.5..1.0).contains(&found.coverage), "{}", found.coverage);
+        let (mut num_inner, mut worst) = (0, 0f32);
+        for (n, &value) in found.volume.values().iter().enumerate() {
+            let voxel = [n % 9, n / 9 % 8, n / 72].map(|v| v as f64);
+            let at = motion.apply(oblique().world_from_voxel.apply(voxel));
+            // The kernel reaches two voxels.
+            if (0..3).all(|a| (1.0..18.0).contains(&(at[a] / spacing_mm[a]))) {
+                num_inner += 1;
+                worst = worst.max((value - (at[0] + 2.0 * at[1] - 0.5 * at[2]) as f32).abs());
+            }
+        }
+        assert!(num_inner > 100 && worst < 1e-4, "{num_inner} voxels, {worst}");
+    }
+
+    /// PIL 13.0: `Image.fromarray(x).resize((16, 1), Image.BICUBIC)` of x = [[1, 0, 0, 5, 0, 2, 9,
+    /// 4]], as float32, without the four voxels at each end, where PIL cuts the kernel off, and
+    /// with 0 for its negative values.
+    #[test]
+    fn refining_is_cubic_as_in_pil() {
+        let values = vec![1.0, 0.0, 0.0, 5.0, 0.0, 2.0, 9.0, 4.0];
+        let moving = Volume::new(Grid::new([8, 1, 1], Affine::IDENTITY), values).unwrap();
+        let mut world_from_voxel = Affine::from_spacing([0.5, 1.0, 1.0]);
+        world_from_voxel.0.translation.x = -0.25;
+        let grid = Grid::new([16, 1, 1], world_from_voxel);
+        let found = resample_onto(&moving, &grid, &Affine::IDENTITY).unwrap();
+        let expected =
+            [0.0, 1.132_812_5, 4.335_937_5, 4.289_062_5, 0.992_187_5, 0.0, 0.984_375, 3.679_687_5];
+        let inner = &found.volume.values()[4..12];
+        assert!(inner.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{inner:?}");
+    }
+
+    #[test]
+    fn thick_slices_are_means_of_thin_ones() {
+        let fine = Grid::new([1, 1, 20], Affine::IDENTITY);
+        let values = (0..20).map(|k| if k / 5 == 2 { 10.0 } else { 0.0 }).collect();
+        let mut world_from_voxel = Affine::from_spacing([1.0, 1.0, 5.0]);
+        world_from_voxel.0.translation.z = 2.0;
+        let slices = Grid::new([1, 1, 5], world_from_voxel);
+        let moving = Volume::new(fine.clone(), values).unwrap();
+        let found = resample_onto(&moving, &slices, &Affine::IDENTITY).unwrap();
+        assert_eq!(found.volume.values(), [0.0, 0.0, 10.0, 0.0, 0.0]);
+        assert_eq!(found.coverage, 0.8);
+        let labels = (0..20).map(|k| u8::from(k / 5 == 1 && k % 5 > 1) * 7).collect();
+        let map = LabelMap::new(fine, labels).unwrap();
+        let found = resample_labels_onto(&map, &slices, &Affine::IDENTITY).unwrap();
+        assert_eq!(found.labels(), [0, 7, 0, 0, 0]);
+    }
+
+    #[test]
+    fn impossible_grids_are_refused() {
+        let moving = ramp(oblique());
+        let flat = Affine::from_spacing([1.0, 0.0, 1.0]);
+        assert!(resample_onto(&moving, &oblique(), &flat).is_err());
+        let huge = Grid::new([usize::MAX, 3, 3], Affine::IDENTITY);
+        let result = resample_onto(&moving, &huge, &Affine::IDENTITY);
+        assert!(matches!(result, Err(Error::TooLarge { .. })));
+        let empty = Volume::new(Grid::new([0, 2, 2], Affine::IDENTITY), Vec::new()).unwrap();
+        let found = resample_onto(&empty, &oblique(), &Affine::IDENTITY).unwrap();
+        assert_eq!(found.coverage, 0.0);
+        assert!(resample_onto(&moving, empty.grid(), &Affine::IDENTITY).is_ok());
+    }
 }

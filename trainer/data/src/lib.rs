@@ -8,6 +8,7 @@
 pub mod augment;
 pub mod cases;
 pub mod data_set;
+pub mod heads;
 pub mod inspect;
 pub mod patches;
 pub mod phantom;

@@ -15,6 +15,7 @@ mod made_by;
 pub mod members;
 mod plan_summary;
 mod predictor;
+pub mod prepared;
 pub mod profile;
 pub mod profiling;
 pub mod record;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Result;
+use model_core::prepare::PreparationRecord;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -39,6 +40,9 @@ pub struct Record {
     /// Warnings about the scan's files, such as two voxel sizes in one header.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The preparation of the scan, if `rewind prepare` or `--prepare` made its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<PreparationRecord>,
     /// The selected model, if the ensemble selects one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Selection>,
@@ -76,6 +80,7 @@ impl Record {
             extents: Vec::new(),
             note: None,
             warnings: Vec::new(),
+            preparation: None,
             selection: None,
             volumes: Vec::new(),
             sha256_by_file: BTreeMap::new(),

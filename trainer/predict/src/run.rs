@@ -10,6 +10,7 @@ use model_core::formats::nifti;
 
 use super::extent::ChosenExtent;
 use super::inputs::Inputs;
+use super::prepared;
 use super::record::{MadeBy, Record, RegionVolume, sha256_of};
 use super::result_files::{ResultFiles, check_names, sources};
 use super::{Prediction, Predictor};
@@ -135,6 +136,7 @@ impl Predictor {
         let record = Record::new(&case.name, digest, made_by.clone(), started);
         let record = Record {
             sha256_by_file: files.sha256_by_file(&contents),
+            preparation: prepared::record_beside(&case.images),
             warnings: warnings.into_iter().map(|(text, _)| text).collect(),
             ..self.describe_prediction(record, &prediction)
         };

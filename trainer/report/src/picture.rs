@@ -10,10 +10,12 @@ use trainer_run::DISCLAIMER;
 
 mod canvas;
 mod gray;
+mod montage;
 mod slice;
 
 use canvas::{Canvas, TEXT_HEIGHT, text_width};
 pub use gray::GrayImage;
+pub use montage::montage;
 use slice::{Slice, slices};
 
 /// The largest width of a panel in pixels.
@@ -137,13 +139,23 @@ struct Panel<'a> {
 }
 
 impl Panel<'_> {
-    fn draw(&self, canvas: &mut Canvas, task: &Task, content: PanelContent) {
-        let Slice { reference, predicted, .. } = self.slice;
+    /// Draws the scan with the letters of the directions.
+    fn draw_scan(&self, canvas: &mut Canvas) {
+        self.draw_shades(canvas);
+        self.draw_letters(canvas);
+    }
+
+    fn draw_shades(&self, canvas: &mut Canvas) {
         for y in 0..self.height {
             for x in 0..self.width {
                 canvas.set(self.left + x, self.top + y, [self.shade(x, y); 3]);
             }
         }
+    }
+
+    fn draw(&self, canvas: &mut Canvas, task: &Task, content: PanelContent) {
+        let Slice { reference, predicted, .. } = self.slice;
+        self.draw_shades(canvas);
         match content {
             PanelContent::Scan => self.draw_letters(canvas),
             PanelContent::Reference => {

@@ -8,10 +8,12 @@ use clap::Args;
 use super::geometry::GeometryArgs;
 use trainer_data::data_set::DataSet;
 use trainer_data::inspect::Inspection;
+use trainer_prepare::listing::{self, is_examination};
+use trainer_run::DISCLAIMER;
 use trainer_run::files::outputs::{self, Output};
 use trainer_run::reporter::Terminal;
 
-/// Check and describe a data set.
+/// Check and describe a data set, or list the series of an examination (DICOM or ZIP).
 ///
 /// Reads every case and lists all faults with their files: different grids within a case, missing
 /// or unreadable files and channels, label values that the task does not have. Then prints sizes,
@@ -27,7 +29,7 @@ use trainer_run::reporter::Terminal;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct InspectArgs {
-    /// The folder of the data set, or a CSV file.
+    /// The folder of the data set, a CSV file, or the folder or ZIP archive of an examination.
     data: PathBuf,
     /// The meaning of channels and labels: brats2018 to brats2024, iseg2017, iseg2019, a
     /// dataset.json, a task as JSON or TOML, a bundle or a run folder. Required for BraTS folders
@@ -51,6 +53,7 @@ const EXAMPLES: &str = "\
 Examples:
   rewind inspect Task04_Hippocampus
   rewind inspect BraTS2021_TrainingData --task brats2021 --csv cases.csv
+  rewind inspect dicom-study.zip
   rewind inspect cases.csv --task task.toml --json > report.json
 
 A CSV has a header and one row per case. Its columns: one per channel, with the task's names (or
@@ -79,6 +82,10 @@ pub(super) fn run(args: InspectArgs) -> Result<()> {
     }
     let tolerance_voxels = args.geometry.geometry_tolerance;
     let terminal = Terminal::default();
+    if args.task.is_none() && is_examination(&args.data) {
+        println!("{}\n{DISCLAIMER}", listing::list(&[args.data], &terminal)?);
+        return Ok(());
+    }
     let data_set = DataSet::open(&args.data, args.task.as_deref(), &terminal)?;
     let inspection = Inspection::new(DataSet { tolerance_voxels, ..data_set }, &terminal);
     match args.json {

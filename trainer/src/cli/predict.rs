@@ -7,11 +7,12 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use super::geometry::GeometryArgs;
+use super::prepare::StepArgs;
 use trainer_predict::backend::{Backend, EngineName};
 use trainer_predict::inputs::{self, Split};
 use trainer_predict::profile::{MAX_BYTES, Profile};
 use trainer_predict::settings::{AXES, Ensemble, LargestComponent, Mode, Settings};
-use trainer_predict::{Predictor, members};
+use trainer_predict::{Predictor, members, prepared};
 use trainer_run::reporter::{Reporter, Terminal};
 use trainer_run::{DISCLAIMER, files};
 use trainer_train::device;
@@ -48,6 +49,12 @@ pub(super) struct PredictArgs {
     extent: ExtentArgs,
     #[command(flatten)]
     geometry: GeometryArgs,
+    /// Prepare each path as one examination first, as `rewind prepare` does: a folder or a ZIP
+    /// archive with the series of a patient. The prepared channels are kept in OUT/prepared/NAME.
+    #[arg(long)]
+    prepare: bool,
+    #[command(flatten)]
+    steps: StepArgs,
     /// The combination of several models.
     #[arg(long, value_enum, default_value = "mean")]
     ensemble: Ensemble,
@@ -132,6 +139,7 @@ Examples:
   rewind predict --model brats.safetensors --data imagesTs --out predictions --memory 8GiB
   rewind predict --model brats.safetensors --data imagesTs --out predictions --engine wgsl \
     --memory 2GiB
+  rewind predict --model brats.safetensors --data study.zip other-study --prepare --out predictions
   rewind predict --model cross-validation --data imagesTs --out predictions --tta
   rewind predict --model a b c --ensemble similarity --profile profile.json --data imagesTs \\
     --out predictions --largest-component regions
@@ -177,7 +185,14 @@ pub(super) fn run(args: PredictArgs) -> Result<()> {
     let backend = backend(args.engine, args.device.as_deref())?;
     let paths = members::expand(&args.model);
     let bundles = members::read(&paths)?;
-    let inputs = inputs::find(&args.data, args.split, &paths, &bundles[0].card.task, &terminal)?;
+    let inputs = match args.prepare {
+        true => {
+            ensure!(args.split == Split::All, "--split is for data sets, not for --prepare");
+            let settings = args.steps.settings(&args.geometry);
+            prepared::prepare_all(&args.data, &bundles[0].card, &settings, &args.out, &terminal)?
+        }
+        false => inputs::find(&args.data, args.split, &paths, &bundles[0].card.task, &terminal)?,
+    };
     inputs.notes.iter().for_each(|note| terminal.message(&format!("note: {note}")));
     let text = match &args.profile {
         None => None,
