@@ -44,7 +44,7 @@ pub use registration::{AlignmentCheck, Motion, Registration, are_aligned, regist
 pub use task::{
     BUILTIN_TASKS, Case, Head, Label, Region, ScanContent, ScanName, Task, TaskDescription,
     are_same_channels, check_contrast, is_modality, is_same_channel, is_specific_channel,
-    scan_stem, strip_ending, takes_any_contrast, usual_file_names,
+    nifti_stem, scan_stem, strip_ending, takes_any_contrast, usual_file_names,
 };
 pub use transform::{
     Foreground, Input, MAX_INPUT_BYTES, NUM_BINS, PreprocessConfig, TargetSize, TargetSpacing,

@@ -12,5 +12,5 @@ pub use case::{Case, check_contrast};
 pub use definition::{Head, Label, Region, Task, TaskDescription};
 pub use scan_name::{
     ScanContent, ScanName, are_same_channels, is_modality, is_same_channel, is_specific_channel,
-    scan_stem, strip_ending, takes_any_contrast, usual_file_names,
+    nifti_stem, scan_stem, strip_ending, takes_any_contrast, usual_file_names,
 };

@@ -3,6 +3,10 @@
 //! The format: <https://www.dicomstandard.org/current>, PS3.3 (attributes), PS3.5 (encoding). Only
 //! the attributes that a scan needs are read. Names, identifiers and dates are compared inside this
 //! module and never leave it.
+//!
+//! The parser is our own: dicom-object adds 262 kB, compressed, to a page of 576 kB. The codecs that
+//! are our own (RLE, JPEG, JPEG-LS) add 10 kB, JPEG 2000 adds 58 kB, and its High-Throughput form
+//! 46 kB (feature `htj2k`).
 
 mod data_set;
 mod file;

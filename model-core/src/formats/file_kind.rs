@@ -1,5 +1,6 @@
 //! Recognizes an unexpected file by its first bytes, so that an error can name it: for example a
-//! Git LFS pointer or a login page that was saved under a scan's name.
+//! Git LFS pointer, a login page that was saved under a scan's name, or a scan in DICOM where only
+//! NIfTI is read.
 
 /// File signatures and the kinds of file that start with them.
 const SIGNATURES: [(&[u8], &str); 27] = [
@@ -55,8 +56,8 @@ const NUM_SEARCHED: usize = 1 << 12;
 /// Returns the kind of a file as a noun, such as "a PDF": an empty file, a web page, a pointer, an
 /// archive, a picture, a scan in another format, JSON or text.
 ///
-/// Returns `None` for an unknown file, for a scan that this crate reads and for a bundle. Also
-/// returns `None` for a gzip stream: pass its decompressed contents instead.
+/// Returns `None` for an unknown file, for NIfTI and Analyze, and for a bundle. Also returns `None`
+/// for a gzip stream: pass its decompressed contents instead.
 pub fn file_kind(bytes: &[u8]) -> Option<&'static str> {
     let start = &bytes[..bytes.len().min(NUM_SEARCHED)];
     if start.is_empty() {
@@ -132,6 +133,8 @@ mod tests {
             (b"404: Not Found", "text"),
             (b"\xff\xfea\0", "UTF-16"),
             (b"NRRD0004\n", "NRRD"),
+            (b"\0\0\0\x01\0\0\0\x05", "FreeSurfer"),
+            (b"ObjectType = Image\n", "MetaImage"),
             (&[0; 400], "zeros"),
         ] {
             assert!(kind(bytes).contains(part), "{part}: {}", kind(bytes));

@@ -7,25 +7,18 @@ mod archive;
 mod contents;
 mod pairs;
 mod series;
+mod source_file;
 mod thumbnail;
 
 pub use super::summary::{AcquisitionHints, Plane, ScanFormat, SeriesSummary};
 pub use series::{Series, SeriesScan};
+pub use source_file::SourceFile;
 pub use thumbnail::Thumbnail;
 
 pub use super::dicom::Identity;
 use super::dicom::{Arranged, arrange};
 use crate::{Error, Result};
-use contents::Contents;
-
-/// A file as the user gave it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SourceFile {
-    /// The path within the dropped folder or archive.
-    pub path: String,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
+use contents::{Contents, EXPECTED};
 
 /// The series in a set of files.
 #[derive(Debug)]
@@ -66,7 +59,7 @@ impl Study {
                 true => "none".to_string(),
                 false => format!("none. {}", notes.join(" ")),
             };
-            return Err(Error::scan("a scan in DICOM, NIfTI, NRRD, MGH or Analyze", found));
+            return Err(Error::scan(EXPECTED, found));
         }
         Ok(Study { series, notes, refused, identity })
     }

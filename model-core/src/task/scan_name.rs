@@ -8,14 +8,27 @@ use vocabulary::{LABELS, MODALITIES, OTHER_CHANNELS, OTHER_MASKS, PROCESSED};
 /// The most words of a modality or of labels, such as `tumor_segmentation` and `T2-FLAIR`.
 const MAX_WORDS: usize = 4;
 
-/// The endings of scans' file names. The `.img` of a pair is found by its `.hdr`.
-const ENDINGS: [&str; 4] = [".nii.gz", ".nii", ".hdr.gz", ".hdr"];
+/// The endings of NIfTI and Analyze. The `.img` of a pair is found by its `.hdr`.
+const NIFTI_ENDINGS: [&str; 4] = [".nii.gz", ".nii", ".hdr.gz", ".hdr"];
 
-/// Returns a file name without the ending of a scan; `None` if it has another ending. The case of
-/// letters does not matter.
+/// The endings of the other formats. DICOM files often have none; Siemens writes `.ima`.
+const OTHER_ENDINGS: [&str; 5] = [".nrrd", ".mgz", ".mgh", ".dcm", ".ima"];
+
+/// Returns a file name without the ending of a scan of any format; `None` if it has another ending.
+/// The case of letters does not matter.
 pub fn scan_stem(name: &str) -> Option<&str> {
+    nifti_stem(name).or_else(|| stem(name, &OTHER_ENDINGS))
+}
+
+/// Returns a file name without the ending of NIfTI or Analyze, the formats of data sets; `None` if
+/// it has another ending. The case of letters does not matter.
+pub fn nifti_stem(name: &str) -> Option<&str> {
+    stem(name, &NIFTI_ENDINGS)
+}
+
+fn stem<'a>(name: &'a str, endings: &[&str]) -> Option<&'a str> {
     let stem = |ending: &&str| strip_ending(name, ending);
-    ENDINGS.iter().find_map(stem).filter(|stem| !stem.is_empty())
+    endings.iter().find_map(stem).filter(|stem| !stem.is_empty())
 }
 
 /// Returns a name without `ending`; `None` if it has another ending. The case of letters does not

@@ -236,12 +236,19 @@ def analyze():
     yield made
 
 
+def nifti():
+    values = volume("i2", (4, 3, 2, 2))
+    file = gzip.compress(nibabel.Nifti1Image(values, AFFINE).to_bytes(), mtime=0)
+    back = nibabel.Nifti1Image.from_bytes(gzip.decompress(file))
+    yield scan("NIfTI of two channels", file, back.affine, np.asarray(back.dataobj).T)
+
+
 if __name__ == "__main__":
     folder = os.path.dirname(os.path.abspath(__file__))
     if len(sys.argv) > 1:
         folder = os.path.join(folder, "golden_" + sys.argv[1])
         os.makedirs(folder, exist_ok=True)
-    golden = dict(dicom=list(dicom()), pixels=list(PIXELS), scans=[*mgh(), *nrrd(), *analyze()])
+    golden = dict(dicom=list(dicom()), pixels=list(PIXELS), scans=[*mgh(), *nrrd(), *analyze(), *nifti()])
     with open(os.path.join(folder, "golden.json"), "w") as file:
         lists = (f'"{key}": [\n' + ",\n".join(map(json.dumps, golden[key])) + "\n]" for key in golden)
         file.write('{"rows": %d, "columns": %d,\n%s}\n' % (ROWS, COLUMNS, ",\n".join(lists)))

@@ -9,7 +9,7 @@ use model_core::formats::study::{ScanFormat, Series, SourceFile, Study};
 use model_core::{Affine, Volume};
 use serde_json::Value;
 
-fn golden() -> Value {
+pub fn golden() -> Value {
     let text = match std::env::var("GOLDEN") {
         Ok(path) => std::fs::read_to_string(path).unwrap(),
         Err(_) => include_str!("golden.json").to_string(),
@@ -18,7 +18,7 @@ fn golden() -> Value {
 }
 
 /// Returns bytes that are stored packed, in base64.
-fn bytes(value: &Value) -> Vec<u8> {
+pub fn bytes(value: &Value) -> Vec<u8> {
     let packed = STANDARD.decode(value.as_str().unwrap()).unwrap();
     let mut out = Vec::new();
     ZlibDecoder::new(packed.as_slice()).read_to_end(&mut out).unwrap();

@@ -1,6 +1,7 @@
 //! The acquisition of a series, from the attributes that name no person, place or time.
 
 use super::frame::Frame;
+use super::identity::without_identity;
 use super::tags::{self, Tag};
 use crate::formats::summary::AcquisitionHints;
 
@@ -10,7 +11,7 @@ const NO_AGENT: [&str; 6] = ["no", "none", "n", "without", "no contrast", "nein"
 /// Returns the hints of the series of a slice.
 pub fn hints(frame: &Frame) -> AcquisitionHints {
     let file = &frame.file;
-    let text = |tag: Tag| file.text(tag);
+    let text = |tag: Tag| file.text(tag).map(|text| without_identity(file, &text));
     let in_groups = |tag: Tag| {
         let own = file.data_set.items(tags::PER_FRAME_GROUPS).get(frame.index);
         let shared = file.data_set.items(tags::SHARED_GROUPS).first();

@@ -14,6 +14,9 @@ const FIELDS: [(Tag, &str); 3] = [
     (tags::PATIENT_BIRTH_DATE, "dates of birth"),
 ];
 
+/// The shortest word of an identity that is masked in descriptions. Initials are parts of many words.
+const MIN_MASKED_LETTERS: usize = 3;
+
 /// The patient of DICOM files, as SHA-256 digests, which show no name.
 ///
 /// Names, identifiers and dates of birth are compared. A file that lacks one of them, as after
@@ -57,6 +60,30 @@ impl Identity {
             None => Ok(()),
         }
     }
+}
+
+/// Returns a text of the file with "***" for each word of the patient's name, identifier or date of
+/// birth: some sites write them into descriptions.
+pub fn without_identity(file: &DicomFile, text: &str) -> String {
+    let identity =
+        FIELDS.iter().filter_map(|(tag, _)| file.text(*tag)).collect::<Vec<_>>().join(" ");
+    let words: Vec<String> = split_words(&identity)
+        .map(comparable)
+        .filter(|word| word.chars().count() >= MIN_MASKED_LETTERS)
+        .collect();
+    let parts = text.split_inclusive(|c: char| !c.is_alphanumeric());
+    let masked = parts.map(|part| {
+        let word = part.trim_end_matches(|c: char| !c.is_alphanumeric());
+        match words.contains(&comparable(word)) {
+            true => part.replacen(word, "***", 1),
+            false => part.to_string(),
+        }
+    });
+    masked.collect()
+}
+
+fn split_words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric())
 }
 
 fn several(count: usize, what: &str) -> Error {

@@ -1,7 +1,9 @@
 //! The form of a file's pixels (PS3.3, section C.7.6.3), checked before they are decoded.
 
+use super::data_set::Value;
 use super::file::{DicomFile, FORMAT};
 use super::tags;
+use super::transfer_syntax::Codec;
 use crate::{Error, Result};
 
 /// The type of stored pixels.
@@ -88,9 +90,9 @@ pub fn content(file: &DicomFile) -> Result<Content> {
         || !(has(tags::PIXELS) || has(tags::FLOAT_PIXELS) || has(tags::DOUBLE_PIXELS))
     {
         // The pixels of a file that is cut off may lie behind its end.
-        return match (&file.damage, has(tags::ROWS)) {
-            (Some(damage), true) => Err(Error::format(FORMAT, "pixels", damage)),
-            _ => Ok(Content::Other("objects without an image")),
+        return match &file.damage {
+            Some(damage) => Err(Error::format(FORMAT, "pixels", damage)),
+            None => Ok(Content::Other("objects without an image")),
         };
     }
     if file.unsigned(tags::SAMPLES_PER_PIXEL).unwrap_or(1) != 1 {
@@ -121,7 +123,38 @@ fn form(file: &DicomFile, inverted: bool) -> Result<ImageForm> {
             (None, Some(_)) => integer_type(file)?,
             (None, None) => PixelType::F64,
         };
-    Ok(ImageForm { columns, rows, num_frames, pixel_type, inverted })
+    let form = ImageForm { columns, rows, num_frames, pixel_type, inverted };
+    // The caller states the damage of a file that is cut off.
+    if file.damage.is_none() {
+        check_length(file, &form)?;
+    }
+    Ok(form)
+}
+
+/// Errors if the file cannot hold its frames.
+fn check_length(file: &DicomFile, form: &ImageForm) -> Result<()> {
+    let tag = match form.pixel_type {
+        PixelType::F32 => tags::FLOAT_PIXELS,
+        PixelType::F64 => tags::DOUBLE_PIXELS,
+        PixelType::Integer { .. } => tags::PIXELS,
+    };
+    let length = form.rows as u64 * form.columns as u64 * form.pixel_type.size() as u64;
+    let (unit, expected, found) = match file.data_set.value(tag) {
+        // Its name is told when it is decoded.
+        _ if file.syntax.codec == Codec::Unsupported => return Ok(()),
+        // The first fragment is the table of offsets.
+        Some(Value::Fragments(all)) => ("fragments", 1, all.len().saturating_sub(1)),
+        Some(Value::Bytes(range)) if !file.is_compressed() => ("bytes", length, range.len()),
+        _ => ("fragments", 1, 0),
+    };
+    let num_frames = form.num_frames as u64;
+    match expected * num_frames > found as u64 {
+        true => {
+            let expected = format!("{} {unit} for {num_frames} frames", expected * num_frames);
+            Err(Error::format(FORMAT, expected, found))
+        }
+        false => Ok(()),
+    }
 }
 
 fn integer_type(file: &DicomFile) -> Result<PixelType> {

@@ -2,6 +2,8 @@
 
 use super::file::DicomFile;
 use super::frame::Frame;
+use super::identity::without_identity;
+use super::stack::counted;
 use super::tags;
 
 /// The most slices of one plane in a localizer.
@@ -24,7 +26,9 @@ pub fn set_localizers_aside(first: &DicomFile, groups: &[Vec<Frame>]) -> Option<
     let is_localizer = is_small && (is_stated || has_planes || is_named);
     is_localizer.then(|| {
         let count: usize = groups.iter().map(Vec::len).sum();
-        let name = if description.is_empty() { "a series" } else { &description };
-        format!("{name} was set aside: a localizer of {count} slices.")
+        let description = without_identity(first, &description);
+        let name = if description.is_empty() { "A series" } else { &description };
+        let slices = counted(count as u64, "slice", "slices");
+        format!("{name} was set aside: a localizer of {slices}.")
     })
 }

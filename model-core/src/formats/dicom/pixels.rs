@@ -15,7 +15,7 @@ use super::transfer_syntax::Codec;
 use crate::{Error, Result};
 
 /// The largest compression that is believed: pixels for each byte, beside a first megapixel.
-const MAX_PIXELS_PER_BYTE: usize = 4096;
+const MAX_PIXELS_PER_BYTE: usize = 1024;
 
 /// The pixels of a frame as they were stored.
 pub enum Stored {
@@ -135,6 +135,7 @@ fn uncompressed(frame: &Frame) -> Result<Stored> {
 /// Decodes a compressed frame.
 fn compressed(frame: &Frame) -> Result<Stored> {
     let (file, form) = (&frame.file, &frame.form);
+    check_codec(file)?;
     let bytes = fragments::frame_bytes(file, form.num_frames, frame.index)?;
     let num_pixels = form.rows * form.columns;
     if num_pixels > (1 << 20) + bytes.len().saturating_mul(MAX_PIXELS_PER_BYTE) {
@@ -158,8 +159,20 @@ fn compressed(frame: &Frame) -> Result<Stored> {
     }
 }
 
+/// Errors if a file's compression cannot be decoded.
+///
+/// # Errors
+/// [`Error::Format`] with the transfer syntax's name.
+pub fn check_codec(file: &DicomFile) -> Result<()> {
+    match file.syntax.codec {
+        Codec::Unsupported => Err(unsupported(file)),
+        Codec::HighThroughput if cfg!(not(feature = "htj2k")) => Err(unsupported(file)),
+        _ => Ok(()),
+    }
+}
+
 /// Returns the error of a compression that cannot be decoded.
-pub fn unsupported(file: &DicomFile) -> Error {
+fn unsupported(file: &DicomFile) -> Error {
     let expected = "pixels without compression, or in RLE, JPEG, JPEG-LS or JPEG 2000";
     Error::format(FORMAT, expected, format!("the transfer syntax {}", file.syntax.name))
 }

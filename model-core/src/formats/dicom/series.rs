@@ -49,6 +49,9 @@ pub fn arrange(files: Vec<DicomFile>) -> Arranged {
     let mut arranged = Arranged::default();
     let mut others: Vec<(&'static str, u64)> = Vec::new();
     let mut all: Vec<SeriesFiles> = Vec::new();
+    if !files.is_empty() && files.iter().all(|file| file.is_directory) {
+        arranged.notes.push("A directory (DICOMDIR) was given without its files.".to_string());
+    }
     // A directory is not needed: the files are found by their contents.
     for file in files.into_iter().filter(|file| !file.is_directory).map(Arc::new) {
         let damage =
@@ -187,8 +190,8 @@ fn difference(groups: &[Vec<Frame>], group: &[Frame]) -> String {
         ("TI", kind.inversion_time_ms, " ms"),
         ("b", kind.b_value, ""),
     ];
-    let others: [&dyn Fn(&Frame) -> Option<f64>; 3] =
-        [&|f| f.kind.echo_time_ms, &|f| f.kind.inversion_time_ms, &|f| f.kind.b_value];
+    let others: [fn(&Frame) -> Option<f64>; 3] =
+        [|f| f.kind.echo_time_ms, |f| f.kind.inversion_time_ms, |f| f.kind.b_value];
     for ((name, value, unit), other) in numbers.into_iter().zip(others) {
         if let Some(number) = value
             && differs(&|frame| other(frame) == value)
@@ -229,7 +232,8 @@ impl DicomSeries {
         let file_name = first.path.rsplit(['/', '\\']).next().unwrap_or_default();
         let name = hints.series_description.clone().or_else(|| hints.protocol_name.clone());
         let problem = stack.problem.clone();
-        let problem = problem.map(|[expected, found]| Error::scan(expected, found).to_string());
+        let problem = problem.map(|[expected, found]| Error::scan(expected, found));
+        let problem = problem.or_else(|| pixels::check_codec(&first).err());
         let summary = SeriesSummary {
             name: name.unwrap_or_else(|| file_name.to_string()),
             format: ScanFormat::Dicom,
@@ -244,7 +248,7 @@ impl DicomSeries {
             frame_of_reference: None,
             num_files,
             bytes,
-            problem,
+            problem: problem.map(|error| error.to_string()),
             warnings,
         };
         DicomSeries { summary, stack }

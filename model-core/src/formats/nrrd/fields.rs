@@ -16,10 +16,7 @@ impl<'a> Fields<'a> {
         loop {
             let rest = bytes.get(at..)?;
             let line_end = rest.iter().take(MAX_HEADER_BYTES).position(|&byte| byte == b'\n');
-            let Some(length) = line_end.or((rest.len() < MAX_HEADER_BYTES).then_some(rest.len()))
-            else {
-                return None;
-            };
+            let length = line_end.or((rest.len() < MAX_HEADER_BYTES).then_some(rest.len()))?;
             let line = std::str::from_utf8(&rest[..length]).ok()?.trim_end_matches('\r');
             at = (at + length + 1).min(bytes.len());
             if line.is_empty() {

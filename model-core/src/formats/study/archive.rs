@@ -4,7 +4,7 @@ use std::io::Read;
 
 use flate2::read::{DeflateDecoder, GzDecoder};
 
-use super::SourceFile;
+use super::source_file::SourceFile;
 use crate::{Error, Result};
 
 const FORMAT: &str = "ZIP archive";

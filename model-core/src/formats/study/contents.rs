@@ -1,9 +1,10 @@
 //! Sorts files by their kind, and opens archives.
 
-use super::SourceFile;
 use super::archive;
+use super::source_file::SourceFile;
 use crate::formats::dicom::{DicomFile, is_dicom};
 use crate::formats::{file_kind, mgh, nrrd};
+use crate::task::strip_ending;
 use crate::{Error, Result};
 
 /// The deepest archive within archives that is opened.
@@ -11,6 +12,9 @@ const MAX_ARCHIVE_DEPTH: usize = 2;
 
 /// The number of other files that a note names.
 const MAX_NAMED: usize = 3;
+
+/// The formats that are read, for errors.
+pub const EXPECTED: &str = "a scan in DICOM, NIfTI, NRRD, MGH or Analyze";
 
 /// A file that holds a scan of another format than DICOM, or one half of a pair.
 #[derive(Debug)]
@@ -82,6 +86,19 @@ impl Contents {
         }
         match kind(&bytes) {
             Ok(kind) => self.scans.push(ScanFile { path, bytes, voxels: None, kind }),
+            // The voxels of a pair may look like anything.
+            Err(_) if strip_ending(plain(&path), ".img").is_some() => {
+                let kind = ScanKind::Unknown;
+                self.scans.push(ScanFile { path, bytes, voxels: None, kind });
+            }
+            // The header is damaged; its reader states where.
+            Err(other) if other.contains("FreeSurfer") => {
+                self.scans.push(ScanFile { path, bytes, voxels: None, kind: ScanKind::Mgh });
+            }
+            Err(other) if other.contains(" scan") => {
+                let error = Error::scan(EXPECTED, other).in_file(&path);
+                self.refused.push((path, error));
+            }
             Err(other) => self.others.push((path, other)),
         }
     }
@@ -108,6 +125,11 @@ fn is_made_by_system(path: &str) -> bool {
     matches!(name.as_str(), "" | ".ds_store" | "thumbs.db" | "desktop.ini")
         || name.starts_with("._")
         || parts.any(|folder| folder == "__MACOSX")
+}
+
+/// Returns a path without `.gz`.
+pub fn plain(path: &str) -> &str {
+    strip_ending(path, ".gz").unwrap_or(path)
 }
 
 /// Returns the kind of a file, or the noun of a file that is no scan.

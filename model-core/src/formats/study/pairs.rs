@@ -1,6 +1,6 @@
 //! Joins the header and the voxels of `.hdr`/`.img` pairs by their names.
 
-use super::contents::{ScanFile, ScanKind};
+use super::contents::{EXPECTED, ScanFile, ScanKind, plain};
 use crate::Error;
 use crate::task::strip_ending;
 
@@ -26,8 +26,7 @@ pub fn join(files: Vec<ScanFile>, refused: &mut Vec<(String, Error)>) -> Vec<Sca
             true => "the voxels of a pair without their header (.hdr)",
             false => "bytes of no known format",
         };
-        let expected = "a scan in DICOM, NIfTI, NRRD, MGH or Analyze";
-        let error = Error::scan(expected, found).in_file(&file.path);
+        let error = Error::scan(EXPECTED, found).in_file(&file.path);
         refused.push((file.path, error));
     }
     scans
@@ -35,6 +34,5 @@ pub fn join(files: Vec<ScanFile>, refused: &mut Vec<(String, Error)>) -> Vec<Sca
 
 /// Returns a path without `.hdr` or `.img`, each compressed or not.
 fn stem<'a>(path: &'a str, ending: &str) -> Option<&'a str> {
-    let plain = strip_ending(path, ".gz").unwrap_or(path);
-    strip_ending(plain, &format!(".{ending}"))
+    strip_ending(plain(path), &format!(".{ending}"))
 }

@@ -18,7 +18,7 @@ pub struct Series {
 
 #[derive(Debug)]
 enum Source {
-    Dicom(DicomSeries),
+    Dicom(Box<DicomSeries>),
     Scan(ScanFile),
 }
 
@@ -33,7 +33,7 @@ pub struct SeriesScan {
 
 impl Series {
     pub(super) fn from_dicom(series: DicomSeries) -> Series {
-        Series { summary: series.summary.clone(), source: Source::Dicom(series) }
+        Series { summary: series.summary.clone(), source: Source::Dicom(Box::new(series)) }
     }
 
     /// Reads the header of a scan.

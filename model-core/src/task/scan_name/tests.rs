@@ -142,3 +142,13 @@ fn the_case_of_an_endings_letters_does_not_matter() {
     assert_eq!((scan_stem(".nii"), scan_stem("a.img"), scan_stem("a.gz")), (None, None, None));
     assert_eq!(strip_ending("aé", ".nii.gz"), None);
 }
+
+#[test]
+fn scans_of_every_format_have_a_stem_and_those_of_data_sets_are_told_apart() {
+    for name in ["x_t1.nrrd", "x_t1.MGZ", "x_t1.mgh", "x_t1.dcm", "x_t1.IMA"] {
+        assert_eq!((scan_stem(name), nifti_stem(name)), (Some("x_t1"), None), "{name}");
+        assert_eq!(read(name).1, ScanContent::Channel(0), "{name}");
+    }
+    assert_eq!((scan_stem("x.nii.gz"), nifti_stem("x.hdr")), (Some("x"), Some("x")));
+    assert_eq!((scan_stem("x.nhdr"), scan_stem(".dcm")), (None, None));
+}

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use super::UnusedFiles;
 use trainer_run::reporter::Reporter;
 
-pub use model_core::scan_stem as stem;
+pub use model_core::nifti_stem as stem;
 
 /// The largest number of files: 100,000 BraTS cases in the folders of 2018 are 600,000.
 const MAX_NAMES: u64 = 1_000_000;

@@ -3,13 +3,13 @@
 //! Progressive JPEG is no part of DICOM any more.
 
 mod dct;
+mod header;
 mod huffman;
 mod lossless;
 
 use super::bits::{Bits, Stuffing};
-use crate::formats::dicom::file::FORMAT;
-use crate::{Error, Result};
-use huffman::HuffmanTable;
+use crate::Result;
+use header::{Header, error, scan};
 
 /// The markers that are read.
 mod marker {
@@ -23,34 +23,6 @@ mod marker {
     pub const SOS: u8 = 0xda;
     pub const DQT: u8 = 0xdb;
     pub const DRI: u8 = 0xdd;
-}
-
-/// The tables and sizes that precede the pixels.
-#[derive(Default)]
-struct Header {
-    is_lossless: bool,
-    precision: u32,
-    width: usize,
-    height: usize,
-    quantization_table: usize,
-    quantization: [Option<[u16; 64]>; 4],
-    /// Tables by class (DC or lossless, AC) and number.
-    huffman: [[Option<HuffmanTable>; 4]; 2],
-    restart_interval: usize,
-}
-
-/// The parameters of the scan.
-struct Scan {
-    dc_table: usize,
-    ac_table: usize,
-    /// The predictor of lossless JPEG.
-    predictor: u8,
-    /// The lowest bits that were left out.
-    point_transform: u32,
-}
-
-pub(super) fn error(found: impl ToString) -> Error {
-    Error::format(FORMAT, "pixels in JPEG of one component", found)
 }
 
 /// Decodes a picture of `width` x `height` pixels, row by row.
@@ -114,56 +86,4 @@ fn segment<'a>(bytes: &'a [u8], at: &mut usize) -> Option<&'a [u8]> {
     let segment = bytes.get(*at + 2..*at + usize::from(u16::from_be_bytes([high, low])))?;
     *at += 2 + segment.len();
     Some(segment)
-}
-
-fn scan(segment: &[u8]) -> Option<Scan> {
-    let &[1, _, tables, start, _, approximation] = segment else { return None };
-    Some(Scan {
-        dc_table: usize::from(tables >> 4 & 3),
-        ac_table: usize::from(tables & 3),
-        predictor: start,
-        point_transform: u32::from(approximation & 15),
-    })
-}
-
-impl Header {
-    fn frame(&mut self, segment: &[u8], is_lossless: bool) -> Option<()> {
-        let &[precision, h1, h0, w1, w0, 1, _, _, table] = segment else { return None };
-        let precisions = if is_lossless { 2..=16 } else { 8..=12 };
-        self.is_lossless = is_lossless;
-        self.precision = Some(precision.into()).filter(|p| precisions.contains(p))?;
-        self.height = u16::from_be_bytes([h1, h0]).into();
-        self.width = u16::from_be_bytes([w1, w0]).into();
-        self.quantization_table = usize::from(table & 3);
-        Some(())
-    }
-
-    fn huffman_tables(&mut self, mut segment: &[u8]) -> Option<()> {
-        while let Some((&number, rest)) = segment.split_first() {
-            let (counts, rest) = rest.split_first_chunk::<16>()?;
-            let (values, rest) = rest.split_at_checked(counts.iter().map(|&n| n as usize).sum())?;
-            let class = self.huffman.get_mut(usize::from(number >> 4))?;
-            class[usize::from(number & 3)] = Some(HuffmanTable::new(counts, values)?);
-            segment = rest;
-        }
-        Some(())
-    }
-
-    fn quantization_tables(&mut self, mut segment: &[u8]) -> Option<()> {
-        while let Some((&number, rest)) = segment.split_first() {
-            let size = if number >> 4 == 0 { 1 } else { 2 };
-            let (values, rest) = rest.split_at_checked(64 * size)?;
-            let mut values = values
-                .chunks_exact(size)
-                .map(|bytes| bytes.iter().fold(0, |value, byte| value << 8 | u16::from(*byte)));
-            let table = std::array::from_fn(|_| values.next().unwrap_or(0));
-            self.quantization[usize::from(number & 3)] = Some(table);
-            segment = rest;
-        }
-        Some(())
-    }
-
-    fn huffman(&self, class: usize, number: usize) -> Result<&HuffmanTable> {
-        self.huffman[class][number].as_ref().ok_or_else(|| error("no Huffman table"))
-    }
 }

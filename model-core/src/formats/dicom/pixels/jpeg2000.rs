@@ -63,7 +63,9 @@ fn check_size(found: [u32; 2], expected: [usize; 2]) -> Result<()> {
 
 /// Returns the number that the decoders add to signed pixels.
 fn level(bytes: &[u8], bit_depth: u8) -> i32 {
-    let precision = bytes.get(PRECISION_OFFSET).filter(|_| bytes.starts_with(CODESTREAM));
+    // A file of boxes (JP2) may stand around the codestream.
+    let start = bytes.windows(CODESTREAM.len()).position(|bytes| bytes == CODESTREAM);
+    let precision = start.and_then(|start| bytes.get(start + PRECISION_OFFSET));
     let is_signed = precision.is_some_and(|precision| precision & 0x80 != 0);
     if is_signed { 1 << (bit_depth.clamp(1, 24) - 1) } else { 0 }
 }

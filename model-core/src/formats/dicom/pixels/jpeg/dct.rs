@@ -2,8 +2,8 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
+use super::header::{Header, Scan, error};
 use super::huffman::difference;
-use super::{Header, Scan, error};
 use crate::Result;
 use crate::formats::dicom::pixels::bits::Bits;
 

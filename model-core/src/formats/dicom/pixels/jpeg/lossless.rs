@@ -1,7 +1,7 @@
 //! Lossless JPEG (T.81, annex H): each pixel is predicted from its neighbors.
 
+use super::header::{Header, Scan, error};
 use super::huffman::difference;
-use super::{Header, Scan, error};
 use crate::Result;
 use crate::formats::dicom::pixels::bits::Bits;
 
