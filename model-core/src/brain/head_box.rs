@@ -160,10 +160,12 @@ impl Levels {
     fn measure(values: &[f32]) -> Result<Levels> {
         let mut sorted = values.to_vec();
         let percentile = |values: &mut [f32], percent: usize| {
-            let at = (values.len() - 1) * percent / 100;
-            *values.select_nth_unstable_by(at, f32::total_cmp).1
+            let Some(last) = values.len().checked_sub(1) else {
+                return Err(Error::scan("intensities that differ", "a constant scan"));
+            };
+            Ok(*values.select_nth_unstable_by(last * percent / 100, f32::total_cmp).1)
         };
-        let background = percentile(&mut sorted, 1);
+        let background = percentile(&mut sorted, 1)?;
         let mean = |values: &mut dyn Iterator<Item = f32>| {
             let (sum, count) = values.fold((0.0, 0u64), |(sum, n), v| (sum + f64::from(v), n + 1));
             (sum / count.max(1) as f64) as f32
@@ -176,12 +178,9 @@ impl Levels {
             threshold = 0.5 * (low + high);
         }
         let mut above: Vec<f32> = sorted.into_iter().filter(|v| *v > threshold).collect();
-        if above.is_empty() {
-            return Err(Error::scan("intensities that differ", "a constant scan"));
-        }
-        let tissue = background + 0.2 * (percentile(&mut above, 50) - background);
+        let tissue = background + 0.2 * (percentile(&mut above, 50)? - background);
         let mut tissues: Vec<f32> = values.iter().copied().filter(|v| *v > tissue).collect();
-        let bright = percentile(&mut tissues, 99);
+        let bright = percentile(&mut tissues, 99)?;
         if bright <= background {
             return Err(Error::scan("intensities that differ", "a constant scan"));
         }

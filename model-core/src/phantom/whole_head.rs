@@ -9,6 +9,7 @@
 
 mod anatomy;
 mod distance;
+mod face;
 mod image;
 mod real_brain;
 mod scanner;

@@ -31,6 +31,8 @@ pub struct HeadSettings {
     pub seed: u64,
     /// Whether each head is written in the box of brain extraction, as its network is trained on.
     pub boxed: bool,
+    /// The license of the brains, if the data set does not state it.
+    pub license: Option<String>,
 }
 
 /// Writes the heads into a new folder, and returns the number of brains. A head is named by its brain,
@@ -84,8 +86,8 @@ pub fn write(out: &Path, settings: &HeadSettings, reporter: &dyn Reporter) -> Re
     let training = numbers.map(pair).collect::<Result<Vec<LabeledScan>>>()?;
     drop(progress);
     let manifest = Manifest {
-        name: brain_task().name.clone(),
-        license: None,
+        name: format!("Synthetic heads around {} brains", brains.len()),
+        license: settings.license.clone().or(data_set.license),
         task: brain_task(),
         num_training: Some(training.len() as u64),
         training,
@@ -113,4 +115,51 @@ fn selected(data_set: &DataSet, settings: &HeadSettings) -> Result<Vec<CaseFiles
     let used: Vec<CaseFiles> = cases.into_iter().filter(is_used).cloned().collect();
     ensure!(!used.is_empty(), "expected at least one case to build heads around, found none");
     Ok(used)
+}
+
+#[cfg(test)]
+mod tests {
+    use trainer_run::reporter::Silent;
+
+    use super::*;
+    use crate::phantom;
+
+    #[test]
+    fn heads_around_the_brains_of_a_data_set_are_a_data_set_with_the_brain_as_label() {
+        let folder = tempfile::tempdir().unwrap();
+        let brains = folder.path().join("brains");
+        phantom::write(&brains, 3, 5, 64, &Silent).unwrap();
+        let settings = HeadSettings {
+            brains,
+            task: None,
+            only: Vec::new(),
+            without: vec!["phantom_00006".into()],
+            heads: 3,
+            seed: 40,
+            boxed: true,
+            license: Some("CC0".into()),
+        };
+        let out = folder.path().join("heads");
+        assert_eq!(write(&out, &settings, &Silent).unwrap(), 2);
+        let heads = DataSet::open(&out, None, &Silent).unwrap();
+        assert_eq!((heads.num_cases(), &heads.task), (3, &brain_task()));
+        assert_eq!(heads.license.as_deref(), Some("CC0"));
+        for number in 0..3 {
+            let loaded = heads.read(number).unwrap();
+            let labels = loaded.case.labels().unwrap().labels();
+            let brain = labels.iter().filter(|label| **label == 1).count();
+            assert!((20_000..400_000).contains(&brain), "{} voxels", brain);
+            assert!(!loaded.case.name().contains("phantom_00006"), "{}", loaded.case.name());
+        }
+        let again = folder.path().join("again");
+        write(&again, &settings, &Silent).unwrap();
+        for file in std::fs::read_dir(out.join("imagesTr")).unwrap() {
+            let name = file.unwrap().file_name();
+            let read = |folder: &Path| std::fs::read(folder.join("imagesTr").join(&name)).unwrap();
+            assert!(read(&out) == read(&again), "{name:?} differs");
+        }
+        let unknown = HeadSettings { only: vec!["other".into()], ..settings };
+        let error = write(&folder.path().join("none"), &unknown, &Silent).unwrap_err();
+        assert!(error.to_string().contains("\"other\""), "{error}");
+    }
 }

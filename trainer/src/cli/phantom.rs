@@ -59,6 +59,10 @@ struct HeadArgs {
     /// network is trained on.
     #[arg(long, requires = "heads_around")]
     boxed: bool,
+    /// The license of the brains, if the data set does not state it. It is stated in the card of a
+    /// network trained on the heads.
+    #[arg(long, value_name = "TEXT", requires = "heads_around")]
+    license: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -87,9 +91,9 @@ pub(super) fn run(args: PhantomArgs) -> Result<()> {
 /// Writes whole heads around the brains of a data set.
 fn write_heads(args: PhantomArgs, brains: PathBuf) -> Result<()> {
     ensure!(args.cases >= 1, "--cases: expected at least 1, found 0");
-    let HeadArgs { task, only, without, boxed, .. } = args.heads;
-    let settings =
-        HeadSettings { brains, task, only, without, heads: args.cases, seed: args.seed, boxed };
+    let HeadArgs { task, only, without, boxed, license, .. } = args.heads;
+    let (heads, seed) = (args.cases, args.seed);
+    let settings = HeadSettings { brains, task, only, without, heads, seed, boxed, license };
     let num_brains = heads::write(&args.out, &settings, &Terminal::default())?;
     let out = args.out.display();
     println!("wrote {} heads around {num_brains} brains to {out}\n{DISCLAIMER}", args.cases);

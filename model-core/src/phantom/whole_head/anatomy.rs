@@ -2,6 +2,7 @@
 //! of the brain's bounding box: x to the right, y to the front, z to the top. They are read from the
 //! MNI152 template, relative to its brain.
 
+use super::face::{Ellipsoid, Face};
 use super::real_brain::RealBrain;
 use super::tissue::Tissue;
 use crate::phantom::noise::{Random, SmoothNoise};
@@ -14,44 +15,10 @@ pub(super) fn in_field(point_mm: [f32; 3]) -> [f32; 3] {
     point_mm.map(|x| x / FIELD_MM)
 }
 
-/// An axis-aligned ellipsoid.
-struct Ellipsoid {
-    center: [f32; 3],
-    radii: [f32; 3],
-}
-
-impl Ellipsoid {
-    fn new(center: [f32; 3], radii: [f32; 3]) -> Ellipsoid {
-        Ellipsoid { center, radii }
-    }
-
-    /// Returns the approximate depth of a point in mm: positive inside.
-    fn depth(&self, p: [f32; 3]) -> f32 {
-        let share = |a: usize| (p[a] - self.center[a]) / self.radii[a];
-        let [x, y, z] = [share(0), share(1), share(2)];
-        let least = self.radii[0].min(self.radii[1]).min(self.radii[2]);
-        (1.0 - (x * x + y * y + z * z).sqrt()) * least
-    }
-}
-
-/// An eye with its orbit: a cone from the globe back to the apex.
-struct Eye {
-    globe: [f32; 3],
-    radius: f32,
-    apex: [f32; 3],
-    /// The direction of the pupil.
-    gaze: [f32; 3],
-}
-
 /// The shapes of one head.
 pub(super) struct Head<'a> {
     brain: &'a RealBrain,
-    eyes: [Eye; 2],
-    face: Vec<Ellipsoid>,
-    nasal_cavity: Vec<Ellipsoid>,
-    sinuses: Vec<Ellipsoid>,
-    tongue: Ellipsoid,
-    pituitary: Ellipsoid,
+    face: Face,
     neck: [f32; 3],
     cord_slope: [f32; 2],
     cord_mm: f32,
@@ -71,85 +38,11 @@ pub(super) struct Head<'a> {
     mixture: [SmoothNoise; 2],
 }
 
-fn length([x, y, z]: [f32; 3]) -> f32 {
-    (x * x + y * y + z * z).sqrt()
-}
-
-fn minus(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
-    std::array::from_fn(|n| a[n] - b[n])
-}
-
 impl<'a> Head<'a> {
     /// Draws the shapes of a head around a brain.
     pub fn draw(brain: &'a RealBrain, random: &mut Random) -> Head<'a> {
-        let [hx, hy, hz] = brain.half_mm;
+        let face = Face::draw(brain.half_mm, random);
         let mut near = |at: f32, by: f32| random.between(at - by, at + by);
-        let [eye_x, eye_y, eye_z] = [near(31.0, 3.0), near(hy - 6.0, 6.0), near(27.0 - hz, 6.0)];
-        let (radius, gaze) = (near(12.2, 0.8), [near(0.0, 0.3), 1.0, near(0.0, 0.3)]);
-        let eyes = [-1.0f32, 1.0].map(|side| Eye {
-            globe: [side * eye_x, eye_y, eye_z],
-            radius,
-            apex: [side * near(13.0, 3.0), eye_y - near(42.0, 4.0), eye_z + near(5.0, 2.0)],
-            gaze: gaze.map(|x| x / length(gaze)),
-        });
-        let base = -hz; // the lowest brain
-        let face = vec![
-            Ellipsoid::new(
-                [0.0, near(28.0, 6.0), near(base - 10.0, 8.0)],
-                [near(70.0, 5.0), near(hy, 6.0), near(85.0, 10.0)],
-            ),
-            Ellipsoid::new(
-                [0.0, near(hy + 20.0, 4.0), near(base + 4.0, 6.0)],
-                [near(15.0, 3.0), near(20.0, 5.0), near(24.0, 4.0)],
-            ),
-            Ellipsoid::new(
-                [-hx - near(9.0, 4.0), near(-6.0, 6.0), near(base + 24.0, 8.0)],
-                [near(8.0, 3.0), near(16.0, 4.0), near(30.0, 4.0)],
-            ),
-            Ellipsoid::new(
-                [hx + near(9.0, 4.0), near(-6.0, 6.0), near(base + 24.0, 8.0)],
-                [near(8.0, 3.0), near(16.0, 4.0), near(30.0, 4.0)],
-            ),
-        ];
-        let nasal_cavity = vec![
-            Ellipsoid::new(
-                [0.0, near(hy - 18.0, 5.0), near(base + 8.0, 5.0)],
-                [near(13.0, 3.0), near(30.0, 5.0), near(22.0, 4.0)],
-            ),
-            // The ethmoid cells between the eyes.
-            Ellipsoid::new(
-                [0.0, near(hy - 22.0, 4.0), near(base + 27.0, 4.0)],
-                [near(10.0, 3.0), near(20.0, 4.0), near(10.0, 3.0)],
-            ),
-        ];
-        let maxillary = near(27.0, 3.0);
-        let sinuses = vec![
-            Ellipsoid::new(
-                [-maxillary, near(hy - 22.0, 4.0), near(base + 3.0, 4.0)],
-                [near(13.0, 4.0), near(16.0, 4.0), near(16.0, 4.0)],
-            ),
-            Ellipsoid::new(
-                [maxillary, near(hy - 22.0, 4.0), near(base + 3.0, 4.0)],
-                [near(13.0, 4.0), near(16.0, 4.0), near(16.0, 4.0)],
-            ),
-            // Sphenoid and frontal sinus.
-            Ellipsoid::new(
-                [near(0.0, 3.0), near(0.42 * hy, 5.0), near(base + 22.0, 5.0)],
-                [near(12.0, 5.0), near(12.0, 4.0), near(9.0, 4.0)],
-            ),
-            Ellipsoid::new(
-                [near(0.0, 5.0), near(hy + 7.0, 3.0), near(base + 47.0, 6.0)],
-                [near(16.0, 12.0), near(7.0, 3.0), near(11.0, 7.0)],
-            ),
-        ];
-        let tongue = Ellipsoid::new(
-            [0.0, near(hy - 35.0, 5.0), near(base - 35.0, 6.0)],
-            [near(22.0, 4.0), near(30.0, 5.0), near(22.0, 5.0)],
-        );
-        let pituitary = Ellipsoid::new(
-            [0.0, near(0.22 * hy, 4.0), near(base + 34.0, 5.0)],
-            [near(10.0, 6.0), near(6.0, 2.0), near(5.0, 2.0)],
-        );
         let neck = [near(58.0, 8.0), near(64.0, 8.0), near(-18.0, 8.0)];
         let cord_slope = [near(0.0, 0.1), near(0.1, 0.25)];
         let (cord_mm, canal_mm) = (near(6.5, 1.5), near(10.5, 2.5));
@@ -163,12 +56,7 @@ impl<'a> Head<'a> {
         Head {
             cavity,
             brain,
-            eyes,
             face,
-            nasal_cavity,
-            sinuses,
-            tongue,
-            pituitary,
             neck,
             cord_slope,
             cord_mm,
@@ -180,7 +68,7 @@ impl<'a> Head<'a> {
             fat_share: random.between(0.3, 0.85),
             vein_mm: random.between(2.0, 6.0),
             has_vessels: random.uniform() < 0.7,
-            transverse_z: base + random.between(34.0, 50.0),
+            transverse_z: random.between(34.0, 50.0) - brain.half_mm[2],
             are_sinuses_filled: random.uniform() < 0.15,
             thickness: [5, 6, 7].map(|cells| SmoothNoise::draw(cells, random)),
             mixture: [19, 38].map(|cells| SmoothNoise::draw(cells, random)),
@@ -204,7 +92,7 @@ impl<'a> Head<'a> {
             return tissue;
         }
         if distance > 1.0
-            && let Some(tissue) = self.eyes.iter().find_map(|eye| self.orbit(eye, p))
+            && let Some(tissue) = self.face.orbits(p)
         {
             return tissue;
         }
@@ -223,7 +111,7 @@ impl<'a> Head<'a> {
         if distance < skull_from {
             return Tissue::Dura;
         }
-        if let Some(tissue) = self.cavities(p) {
+        if let Some(tissue) = self.cavities(p, q) {
             return tissue;
         }
         if distance < scalp_from {
@@ -243,9 +131,7 @@ impl<'a> Head<'a> {
     fn outer_depth(&self, p: [f32; 3], scalp: f32) -> f32 {
         let mut depth = scalp;
         if p[2] < 0.0 {
-            for shape in &self.face {
-                depth = depth.max(shape.depth(p));
-            }
+            depth = depth.max(self.face.depth(p));
             let [rx, ry, center] = self.neck;
             let (x, y) = (p[0] / rx, (p[1] - center) / ry);
             let neck = (1.0 - (x * x + y * y).sqrt()) * rx.min(ry);
@@ -286,46 +172,6 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// The globe, and the fat, muscles and nerve behind it.
-    fn orbit(&self, eye: &Eye, p: [f32; 3]) -> Option<Tissue> {
-        let from_globe = minus(p, eye.globe);
-        let r = length(from_globe);
-        if r > 60.0 {
-            return None;
-        }
-        if r < eye.radius {
-            let lens = eye.gaze.map(|x| x * (eye.radius - 4.0));
-            return Some(match (r < eye.radius - 1.2, length(minus(from_globe, lens)) < 4.0) {
-                (_, true) => Tissue::Lens,
-                (true, false) => Tissue::Vitreous,
-                (false, false) => Tissue::Dura,
-            });
-        }
-        let axis = minus(eye.apex, eye.globe);
-        let long = length(axis);
-        let along = (0..3).map(|a| from_globe[a] * axis[a]).sum::<f32>() / long;
-        let share = along / long;
-        if !(-0.25..=1.0).contains(&share) {
-            return None;
-        }
-        let aside = (r * r - along * along).max(0.0).sqrt();
-        let cone = (eye.radius + 6.5) * (1.0 - share.max(0.0)) + 3.5 * share.max(0.0);
-        if aside > cone + 1.5 {
-            return None;
-        }
-        if aside > cone {
-            return Some(Tissue::Cortex);
-        }
-        if aside < 2.3 && share > 0.0 {
-            return Some(Tissue::Nerve);
-        }
-        // Four straight muscles.
-        let is_ring = (0.62..0.86).contains(&(aside / cone));
-        let (x, z) = (from_globe[0].abs(), from_globe[2].abs());
-        let is_muscle = is_ring && (x > 2.2 * z || z > 2.2 * x) && share > 0.1;
-        Some(if is_muscle { Tissue::Muscle } else { Tissue::Fat })
-    }
-
     /// The large veins outside the brain, and the pituitary with the cavernous sinus.
     fn veins(&self, p: [f32; 3], distance: f32) -> Option<Tissue> {
         let [_, hy, _] = self.brain.half_mm;
@@ -341,36 +187,17 @@ impl<'a> Head<'a> {
         if sagittal || transverse {
             return Some(Tissue::Vessel);
         }
-        let depth = self.pituitary.depth(p);
-        (depth > 0.0).then(|| match p[0].abs() < 6.0 {
-            true => Tissue::Gland,
-            false => Tissue::Vessel,
-        })
+        self.face.pituitary(p)
     }
 
     /// Nose, sinuses and mouth.
-    fn cavities(&self, p: [f32; 3]) -> Option<Tissue> {
-        if p[2] > -0.1 * self.brain.half_mm[2] || p[1] < 0.0 {
-            return None;
+    fn cavities(&self, p: [f32; 3], q: [f32; 3]) -> Option<Tissue> {
+        let is_face = p[2] <= -0.1 * self.brain.half_mm[2] && p[1] >= 0.0;
+        if is_face {
+            self.face.cavities(p, self.are_sinuses_filled, || self.mixture[1].at(q))
+        } else {
+            None
         }
-        let noise = || self.mixture[1].at(in_field(p));
-        if self.nasal_cavity.iter().any(|shape| shape.depth(p) > 0.0) {
-            return Some(if noise() > 0.0 { Tissue::Air } else { Tissue::Mucosa });
-        }
-        let depth = self.sinuses.iter().map(|shape| shape.depth(p)).fold(-1.0, f32::max);
-        if depth > 0.0 {
-            let is_lining = self.are_sinuses_filled || depth < 1.5 + 1.5 * noise();
-            return Some(if is_lining { Tissue::Mucosa } else { Tissue::Air });
-        }
-        let depth = self.tongue.depth(p);
-        if depth > 0.0 {
-            return Some(if depth < 2.0 && p[2] > self.tongue.center[2] {
-                Tissue::Air
-            } else {
-                Tissue::Muscle
-            });
-        }
-        None
     }
 
     /// Bone of the skull; `share` is the share of its thickness from inside to outside. The base is

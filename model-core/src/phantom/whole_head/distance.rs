@@ -79,7 +79,7 @@ mod tests {
         let mut mask = vec![false; 210];
         inside.iter().for_each(|voxel| mask[at(*voxel)] = true);
         let found = distance_mm(&mask, dims, spacing);
-        for n in 0..210 {
+        for (n, found) in found.into_iter().enumerate() {
             let voxel = [n % 7, n / 7 % 6, n / 42];
             let distance = |other: &[usize; 3]| {
                 let square = |a: usize| {
@@ -89,7 +89,7 @@ mod tests {
                 (square(0) + square(1) + square(2)).sqrt()
             };
             let expected = inside.iter().map(distance).fold(f32::INFINITY, f32::min);
-            assert!((found[n] - expected).abs() < 1e-4, "{voxel:?}: {} {expected}", found[n]);
+            assert!((found - expected).abs() < 1e-4, "{voxel:?}: {found} {expected}");
         }
         assert!(distance_mm(&[false; 8], [2; 3], [1.0; 3]).iter().all(|d| d.is_infinite()));
     }
