@@ -16,24 +16,14 @@ use std::ops::ControlFlow;
 
 use glam::{DAffine3, DMat3, DVec3};
 
+pub use optimizer::Motion;
+
 use crate::{Affine, Result, Volume};
 use moving::MovingImage;
 use mutual_information::{MutualInformation, Similarity};
 use optimizer::{Bounds, maximize};
 use pyramid::{FINEST_MM, Level, NUM_LEVELS, pyramid};
 use samples::Samples;
-
-/// The intensities that the joint histogram distinguishes in each scan.
-const BINS: usize = 64;
-
-/// The maps that registration may choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Motion {
-    /// Rotation and translation: six parameters. One head in two scans.
-    Rigid,
-    /// Also scaling and shear: twelve parameters. Scanners whose gradients differ, or two heads.
-    Affine,
-}
 
 /// The result of a registration.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,8 +6,8 @@ use std::ops::Range;
 use cpu_kernels::parallel;
 use glam::{DAffine3, DMat3, DVec3, Mat3, Vec3};
 
-use super::BINS;
 use super::moving::MovingImage;
+use super::pyramid::BINS;
 use super::samples::Samples;
 
 /// The bins of the moving scan: a B-spline reaches one bin below and two above its own.

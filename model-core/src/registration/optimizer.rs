@@ -6,8 +6,16 @@ use std::ops::ControlFlow;
 
 use glam::{DAffine3, DMat3, DQuat, DVec3};
 
-use super::Motion;
 use super::mutual_information::{MutualInformation, Similarity};
+
+/// The maps that registration may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Motion {
+    /// Rotation and translation: six parameters. One head in two scans.
+    Rigid,
+    /// Also scaling and shear: twelve parameters. Scanners whose gradients differ, or two heads.
+    Affine,
+}
 
 /// The largest number of parameters: translation and a whole matrix.
 const MAX_PARAMETERS: usize = 12;

@@ -2,9 +2,12 @@
 
 use glam::{DAffine3, DVec3};
 
-use super::{BINS, bias};
+use super::bias;
 use crate::geometry::resample;
 use crate::{Error, Grid, Result, Volume};
+
+/// The intensities that the joint histogram distinguishes in each scan.
+pub(super) const BINS: usize = 64;
 
 /// The spacing of the finest resolution. Coarser ones double it.
 pub(super) const FINEST_MM: f64 = 2.0;

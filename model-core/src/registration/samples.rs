@@ -2,9 +2,8 @@
 
 use glam::{DVec3, Vec3};
 
-use super::BINS;
 use super::moving::MovingImage;
-use super::pyramid::{HEAD_THRESHOLD, Level};
+use super::pyramid::{BINS, HEAD_THRESHOLD, Level};
 
 /// The largest number of places; more do not make the result better.
 const MAX_SAMPLES: usize = 120_000;
