@@ -246,7 +246,7 @@ fn copy_folder(from: &Path, to: &Path) {
             true => copy_folder(&source, &copy),
             false => {
                 fs::copy(&source, &copy).unwrap();
-            },
+            }
         }
     }
 }

@@ -56,13 +56,18 @@ const DATA_EXTENSIONS: [&str; 15] = [
 
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// The folder of the networks that the programs and the page need, each with its card inside.
+const MODELS: &str = "model-core/models/";
+
 fn is_data(file: &str) -> bool {
+    let file = file.strip_prefix(MODELS).and(file.strip_suffix(".safetensors")).unwrap_or(file);
     DATA_EXTENSIONS.iter().any(|extension| file.to_lowercase().ends_with(extension))
 }
 
 #[test]
 fn no_data_is_tracked() {
     assert!(is_data("tests/T1.NII") && is_data("a/model.safetensors") && !is_data("nifti.rs"));
+    assert!(!is_data("model-core/models/a.safetensors") && is_data("model-core/models/a.onnx"));
 
     let num_bytes = |file: &String| root().join(file).metadata().map_or(0, |m| m.len());
     let is_large = |file: &String| file != "Cargo.lock" && num_bytes(file) > MAX_FILE_BYTES;
@@ -127,7 +132,7 @@ const DISCLAIMER_SOURCES: [(&str, &str); 11] = [
     ("web-viewer/index.html", DISCLAIMER),
     ("web-viewer/src/bin/rewind-serve.rs", DISCLAIMER),
     ("web-viewer/src/share/format.rs", "PREFIX: &str = \"research-use-only."),
-    ("trainer/run/src/lib.rs", DISCLAIMER),
+    ("model-core/src/texts.rs", DISCLAIMER),
     ("trainer/src/cli/evaluate.rs", "{DISCLAIMER}\", result.report()"),
     ("trainer/src/cli/export.rs", "{DISCLAIMER}\", bundle::describe"),
     ("trainer/export/src/bundle.rs", "_{DISCLAIMER}_"),

@@ -204,11 +204,7 @@ async fn press(client: &Client) {
 }
 
 /// Two patients in one archive, missing slices and a truncated file.
-async fn refuse_broken_archives(
-    client: &Client,
-    address: &str,
-    files: Vec<(String, Vec<u8>)>,
-) {
+async fn refuse_broken_archives(client: &Client, address: &str, files: Vec<(String, Vec<u8>)>) {
     let reload = async || {
         client.goto("about:blank").await.unwrap();
         client.goto(address).await.unwrap();
@@ -228,7 +224,8 @@ async fn refuse_broken_archives(
     let is_flair = |(path, _): &&(String, Vec<u8>)| path.contains("/flair/");
     let others: Vec<_> = files.iter().filter(|file| !is_flair(file)).cloned().collect();
     drop_on(client, &[&[archive(&others)]]).await;
-    wait_for(client, "#status", 120, "to ask for FLAIR", |text| text.contains("Choose FLAIR")).await;
+    wait_for(client, "#status", 120, "to ask for FLAIR", |text| text.contains("Choose FLAIR"))
+        .await;
     let mut flair: Vec<_> = files.iter().filter(is_flair).cloned().collect();
     for (_, bytes) in &mut flair {
         let id = bytes.windows(8).position(|window| window == b"PGBM-003").expect("an id");

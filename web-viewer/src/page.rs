@@ -13,6 +13,7 @@ mod opened;
 mod preparation;
 mod preparation_actions;
 mod preparation_panel;
+mod prepared;
 mod recovery;
 mod result_panel;
 mod run_panel;

@@ -27,6 +27,7 @@ pub enum BrainChoice {
 
 /// The brain of an examination.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // Only one value exists.
 pub enum Brain {
     /// The model takes scans with skull.
     NotNeeded,
@@ -55,6 +56,7 @@ impl Brain {
 
 /// The scans from which the brain must be extracted, or the reason why it need not be.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // Only one value exists.
 pub enum BrainNeed<'a> {
     /// The brain is known without the network.
     Known(Brain),

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
-use super::preparation::PlacedChannel;
+use super::prepared::PlacedChannel;
 use super::state::{Comparison, Page};
 use crate::slice::{
     FittedSlice, Plane, RasFrame, SliceView, draw_checkerboard, draw_gray, draw_outline,

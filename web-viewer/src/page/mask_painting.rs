@@ -13,15 +13,6 @@ use crate::slice::{RasFrame, paint};
 /// The most strokes that can be undone. A mask of a whole head takes 9 MB.
 const MAX_STROKES: usize = 10;
 
-/// The masks before and during a stroke.
-#[derive(Clone, Default)]
-pub struct MaskPainting {
-    /// The masks before each stroke, the last one at the end.
-    earlier: Vec<Arc<LabelMap>>,
-    /// The mask while it is painted.
-    painted: Option<LabelMap>,
-}
-
 impl Page {
     /// Calls `draw` with the mask of the brain, if it is shown.
     pub fn with_shown_mask<T>(self, draw: impl FnOnce(&LabelMap) -> T) -> Option<T> {

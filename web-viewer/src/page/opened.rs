@@ -1,8 +1,10 @@
-//! What the user opened: the model, and the channels of scans.
+//! What the user opened: the model, series, and the channels of scans.
 
 use std::sync::Arc;
 
 use js_sys::Array;
+use model_core::formats::study::{Identity, ScanFormat, SeriesSummary, Thumbnail};
+use model_core::prepare::{Proposal, Role};
 use model_core::{Card, Volume};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Blob;
@@ -62,6 +64,45 @@ impl LoadedChannel {
     /// Returns the channel's id in messages to the worker.
     pub fn id(&self) -> ChannelId {
         ChannelId { resource: self.handle.id(), channel: self.channel }
+    }
+}
+
+/// A series of the opened files.
+#[derive(Debug, Clone)]
+pub struct SeriesEntry {
+    /// The worker's copy of the study.
+    pub study: Arc<ResourceHandle>,
+    /// The patient of the study.
+    pub patient: Identity,
+    /// The index of the series in the study.
+    pub index: usize,
+    /// The description.
+    pub summary: Arc<SeriesSummary>,
+    /// A picture of its middle slice.
+    pub thumbnail: Option<Arc<Thumbnail>>,
+    /// The use of the series, and the reason.
+    pub proposal: Proposal,
+    /// The decoded channels; empty until the series is needed.
+    pub loaded: Vec<LoadedChannel>,
+}
+
+impl SeriesEntry {
+    /// Returns a name for the user: the description of a DICOM series, or the name of a file.
+    pub fn name(&self) -> String {
+        match self.summary.format {
+            ScanFormat::Dicom => self.summary.name.clone(),
+            _ => self.summary.path.rsplit(['/', '\\']).next().unwrap_or_default().to_string(),
+        }
+    }
+
+    /// Returns whether the series is used.
+    pub fn is_used(&self) -> bool {
+        matches!(self.proposal.role, Role::Channel(_) | Role::AllChannels)
+    }
+
+    /// Returns whether this is the same series of the same study.
+    pub fn is(&self, other: &SeriesEntry) -> bool {
+        self.study.id() == other.study.id() && self.index == other.index
     }
 }
 

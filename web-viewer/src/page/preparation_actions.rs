@@ -5,7 +5,8 @@ use model_core::LabelMap;
 use model_core::prepare::{BRAIN, BrainChoice, BrainStep, PlacementChoice, Role};
 
 use super::actions::run_action;
-use super::preparation::{self, PreparationChoices};
+use super::preparation;
+use super::prepared::PreparationChoices;
 use super::state::{Comparison, Interruption, Page, Phase};
 use super::{recovery, scans, series};
 

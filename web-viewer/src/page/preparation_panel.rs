@@ -4,8 +4,8 @@ use leptos::prelude::*;
 use model_core::prepare::{BrainChoice, BrainStep, ChannelRecord, ChannelStep, PlacementChoice};
 use web_sys::HtmlInputElement;
 
-use super::preparation::{Preparation, PreparationChoices, placement_choice};
 use super::preparation_actions::{change_choices, compare, skip_preparation};
+use super::prepared::{Preparation, PreparationChoices, placement_choice};
 use super::state::{Comparison, Page};
 use crate::protocol::RunStage;
 use crate::slice::Brush;

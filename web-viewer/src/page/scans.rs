@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use model_core::{DEFAULT_TOLERANCE_VOXELS, Grid, Volume};
 
 use super::client::request;
-use super::opened::{ChannelSlot, LoadedChannel};
+use super::opened::{ChannelSlot, LoadedChannel, SeriesEntry};
 use super::preparation;
 use super::series::{self, ScanFile};
 use super::state::{ActionToken, Interruption, Page, Phase};
@@ -54,7 +54,7 @@ pub async fn prepare_and_plan(page: Page, token: ActionToken) -> Result<(), Inte
 async fn load_for_link(
     page: Page,
     token: ActionToken,
-    opened: Vec<series::SeriesEntry>,
+    opened: Vec<SeriesEntry>,
 ) -> Result<(), Interruption> {
     let Some(result) = page.result.get_untracked() else { return Err(Interruption::Superseded) };
     let grid = result.labels.grid();

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use js_sys::{Array, Float32Array, Uint8Array};
 use leptos::prelude::*;
-use model_core::formats::study::{Identity, ScanFormat, SeriesSummary, Thumbnail};
+use model_core::formats::study::{Identity, SeriesSummary, Thumbnail};
 use model_core::prepare::{Proposal, Role, propose};
 use model_core::{Volume, takes_any_contrast};
 use wasm_bindgen::JsValue;
 
 use super::client::{ResourceHandle, request};
-use super::opened::{ChannelSlot, LoadedChannel};
+use super::opened::{ChannelSlot, LoadedChannel, SeriesEntry};
 use super::preparation;
 use super::state::{ActionToken, Interruption, Page, Phase};
 use crate::protocol::{ChannelId, SeriesId, WorkerRequest, WorkerResponse};
@@ -23,44 +23,6 @@ pub struct ScanFile {
     pub path: String,
     /// An `ArrayBuffer`, which is transferred to the worker.
     pub bytes: JsValue,
-}
-
-/// A series of the opened files.
-#[derive(Debug, Clone)]
-pub struct SeriesEntry {
-    /// The worker's copy of the study.
-    pub study: Arc<ResourceHandle>,
-    /// The patient of the study.
-    pub patient: Identity,
-    /// The index of the series in the study.
-    pub index: usize,
-    /// The description.
-    pub summary: Arc<SeriesSummary>,
-    /// A picture of its middle slice.
-    pub thumbnail: Option<Arc<Thumbnail>>,
-    /// The use of the series, and the reason.
-    pub proposal: Proposal,
-    /// The decoded channels; empty until the series is needed.
-    pub loaded: Vec<LoadedChannel>,
-}
-
-impl SeriesEntry {
-    /// Returns a name for the user: the description of a DICOM series, or the name of a file.
-    pub fn name(&self) -> String {
-        match self.summary.format {
-            ScanFormat::Dicom => self.summary.name.clone(),
-            _ => self.summary.path.rsplit(['/', '\\']).next().unwrap_or_default().to_string(),
-        }
-    }
-
-    /// Returns whether the series is used.
-    pub fn is_used(&self) -> bool {
-        matches!(self.proposal.role, Role::Channel(_) | Role::AllChannels)
-    }
-
-    fn is(&self, other: &SeriesEntry) -> bool {
-        self.study.id() == other.study.id() && self.index == other.index
-    }
 }
 
 /// Finds the series in files.

@@ -7,8 +7,8 @@ use model_core::prepare::Role;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, DragEvent, HtmlCanvasElement, ImageData};
 
+use super::opened::SeriesEntry;
 use super::preparation_actions::choose_role;
-use super::series::SeriesEntry;
 use super::state::{Page, Phase};
 
 /// The type of the data of a dragged series: its index.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 
 use super::opened::LoadedChannel;
-use super::preparation::{PlacedChannel, Preparation};
+use super::prepared::{PlacedChannel, Preparation};
 use super::state::Page;
 use crate::share::SharedResult;
 use crate::slice::{LabelColors, RasFrame, Window};

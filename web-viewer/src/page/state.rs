@@ -6,10 +6,8 @@ use leptos::prelude::*;
 use model_core::Volume;
 
 use super::browser;
-use super::mask_painting::MaskPainting;
-use super::opened::{ChannelSlot, LoadedChannel, Model};
-use super::preparation::{Preparation, PreparationChoices};
-use super::series::SeriesEntry;
+use super::opened::{ChannelSlot, LoadedChannel, Model, SeriesEntry};
+use super::prepared::{MaskPainting, Preparation, PreparationChoices};
 use crate::budget;
 use crate::messages;
 use crate::protocol::{EngineChoice, PlanOutcome, RunInputs, RunProgress, RunStage};

@@ -66,7 +66,7 @@ pub fn draw_outline(
     let inside: Vec<bool> = indices.map(|n| mask[n] != 0).collect();
     let is_at = |m: Option<usize>| m.and_then(|m| inside.get(m)).copied().unwrap_or(false);
     let is_outline = |n: usize| {
-        let (left, right) = (n % width > 0, n % width + 1 < width);
+        let (left, right) = (!n.is_multiple_of(width), n % width + 1 < width);
         let neighbors =
             [left.then(|| n - 1), right.then(|| n + 1), n.checked_sub(width), Some(n + width)];
         inside[n] && !neighbors.into_iter().all(is_at)

@@ -82,7 +82,7 @@ fn a_scan_without_foreground_is_refused() {
 fn channels_that_do_not_fit_the_network_or_each_other_are_refused() {
     let scan = |dims| volume(dims, &[([0; 3], 1.0)]);
     let config = config(Foreground::Nonzero, false);
-    assert!(preprocess(&[], &config, &network(1)).is_err());
+    assert!(preprocess::<Volume>(&[], &config, &network(1)).is_err());
     assert!(preprocess(&[scan([4; 3])], &config, &network(2)).is_err());
     let result = preprocess(&[scan([4; 3]), scan([4, 4, 5])], &config, &network(2));
     assert!(matches!(result, Err(Error::Geometry { .. })));
