@@ -145,6 +145,7 @@ fn fragment(dims: [usize; 3]) -> String {
         volume_ml: labels.volume_ml(codes),
     };
     let shared = SharedResult {
+        preparation: None,
         convention: Convention::Neurological,
         regions: vec![region(&[1, 2]), region(&[2])],
         model: SharedModel {
