@@ -146,7 +146,7 @@ async fn loading_leaks_no_memory(client: &Client, address: &str, scan: DroppedFi
     drop_on(client, &[&[scan]]).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     reach(client, "ready", 60).await;
-    assert_eq!(num_resources().await, json!(2), "the model and its scan");
+    assert_eq!(num_resources().await, json!(4), "the model, the file, its scan, the placed scan");
     assert_eq!(state(client).await, "ready");
     command_worker(client, "nothing").await;
     assert!(client.find(Locator::Css("#segment")).await.unwrap().is_enabled().await.unwrap());

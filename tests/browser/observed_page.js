@@ -5,7 +5,7 @@ if (typeof window !== "undefined") {
     // Its runs are long enough to observe them.
     localStorage.setItem("rewind.engine", "gpu");
     window.workers = [];
-    // The ids of the models and scans that the worker stores.
+    // The ids of the models, studies and scans that the worker stores.
     window.resources = new Set();
     window.Worker = class extends Worker {
         constructor(...args) {
@@ -15,7 +15,7 @@ if (typeof window !== "undefined") {
         }
         postMessage(message, ...rest) {
             const [kind, fields] = Object.entries(JSON.parse(message[1]))[0];
-            if (["OpenBundle", "ReadScan", "RestoreChannel"].includes(kind)) window.resources.add(fields.resource);
+            if (["OpenBundle", "OpenStudy", "ReadSeries", "RestoreChannel", "Place", "ApplyBrain"].includes(kind)) window.resources.add(fields.resource);
             if (kind === "Release") window.resources.delete(fields.resource);
             return super.postMessage(message, ...rest);
         }

@@ -79,7 +79,6 @@ fn App(page: Page) -> impl IntoView {
                     <div class="scrolling">
                         <scan_panel::ScanPanel page />
                         <series_panel::SeriesPanel page />
-                        <preparation_panel::PreparationPanel page />
                         <model_panel::ModelPanel page />
                     </div>
                     <run_panel::RunPanel page />
@@ -87,6 +86,7 @@ fn App(page: Page) -> impl IntoView {
                 <views::Views page />
                 <aside class="right">
                     <div class="scrolling">
+                        <preparation_panel::PreparationPanel page />
                         <result_panel::ResultPanel page />
                     </div>
                 </aside>

@@ -10,6 +10,6 @@ mod window;
 pub use brush::{Brush, paint};
 pub use central_voxel::central_labeled_voxel;
 pub use checkerboard::draw_checkerboard;
-pub use overlay::{LabelColors, draw_outline, draw_overlay};
+pub use overlay::{LabelColors, draw_overlay, mask_edges};
 pub use ras_frame::{Convention, FittedSlice, Plane, RasFrame, SliceView};
 pub use window::{Window, draw_gray};

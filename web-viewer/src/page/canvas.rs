@@ -8,12 +8,11 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 use super::prepared::PlacedChannel;
 use super::state::{Comparison, Page};
 use crate::slice::{
-    FittedSlice, Plane, RasFrame, SliceView, draw_checkerboard, draw_gray, draw_outline,
-    draw_overlay,
+    FittedSlice, Plane, RasFrame, SliceView, draw_checkerboard, draw_gray, draw_overlay, mask_edges,
 };
 
 /// The color of the brain's outline.
-const MASK_COLOR: [u8; 3] = [94, 203, 222];
+const MASK_COLOR: &str = "#5ecbde";
 
 /// The gap in the middle of the crosshair, in CSS pixels. It keeps the voxel visible.
 const CROSSHAIR_GAP: f64 = 9.0;
@@ -56,13 +55,12 @@ fn draw_view(
         context.set_image_smoothing_enabled(false);
         draw_pixels(&context, view, &fitted, &overlay)?;
     }
-    let outline = page.with_shown_mask(|mask| {
+    let edges = page.with_shown_mask(|mask| {
         let is_same = mask.labels().len() == shown.volume.values().len();
-        is_same.then(|| draw_outline(mask.labels(), view.indices(), view.size()[0], MASK_COLOR))
+        is_same.then(|| mask_edges(mask.labels(), view.indices(), view.size()[0]))
     });
-    if let Some(outline) = outline.flatten() {
-        context.set_image_smoothing_enabled(false);
-        draw_pixels(&context, view, &fitted, &outline)?;
+    if let Some(edges) = edges.flatten() {
+        draw_edges(&context, &fitted, &edges, ratio);
     }
     draw_crosshair(&context, &fitted, fitted.pixel_center(view.crosshair_pixel()), ratio);
     draw_letters(&context, view, size, ratio)
@@ -115,6 +113,23 @@ fn draw_pixels(
     self::context(&slice)?.put_image_data(&image, 0.0, 0.0)?;
     let ([left, top], [w, h]) = (fitted.left_top, fitted.size);
     context.draw_image_with_html_canvas_element_and_dw_and_dh(&slice, left, top, w, h)
+}
+
+/// Draws the outline of the brain's mask.
+fn draw_edges(
+    context: &CanvasRenderingContext2d,
+    fitted: &FittedSlice,
+    edges: &[[[usize; 2]; 2]],
+    ratio: f64,
+) {
+    context.set_stroke_style_str(MASK_COLOR);
+    context.set_line_width(1.5 * ratio);
+    context.begin_path();
+    for [from, to] in edges.iter().map(|edge| edge.map(|corner| fitted.pixel_corner(corner))) {
+        context.move_to(from[0], from[1]);
+        context.line_to(to[0], to[1]);
+    }
+    context.stroke();
 }
 
 fn draw_crosshair(

@@ -209,12 +209,15 @@ fn post(
 ) -> Result<(), JsValue> {
     let json = serde_json::to_string(request).expect("a request is plain data");
     let message = Array::of3(&request_id.into(), &json.into(), bytes.unwrap_or(&JsValue::NULL));
-    let transferred: Array = bytes.into_iter().collect();
+    let transferred: Array = match bytes.and_then(|bytes| bytes.dyn_ref::<Array>()) {
+        Some(buffers) => buffers.clone(),
+        None => bytes.into_iter().collect(),
+    };
     worker.post_message_with_transfer(&message, &transferred)
 }
 
 /// Sends a request, and awaits its response with the accompanying arrays. `bytes` is an
-/// `ArrayBuffer`, which is transferred to the worker.
+/// `ArrayBuffer` or an array of them, which are transferred to the worker.
 ///
 /// # Errors
 /// A message for the user if the request fails or the worker has ended.

@@ -173,11 +173,11 @@ fn ComparisonChoice(page: Page, preparation: Preparation) -> impl IntoView {
     };
     view! {
         <div class="field" class:hidden=move || !is_other()>
-            <span>"Checkerboard"</span>
+            <span>"Compare"</span>
             <div class="choices" id="comparison">
                 {button(Comparison::Off, "Off", "Shows the channel alone")}
-                {button(Comparison::Before, "Before", "With the reference, as the files place both")}
-                {button(Comparison::After, "After", "With the reference, as prepared")}
+                {button(Comparison::Before, "Before", "Checkerboard with the reference, as the files place both")}
+                {button(Comparison::After, "After", "Checkerboard with the reference, as prepared")}
             </div>
         </div>
     }

@@ -79,10 +79,17 @@ pub fn add(page: Page, mut new: Vec<SeriesEntry>, slot: Option<usize>) {
     for (entry, proposal) in new.iter_mut().zip(propose(&summaries, &channels)) {
         entry.proposal = proposal;
     }
-    if let (Some(slot), [entry]) = (slot, &mut new[..])
+    if let [entry] = &mut new[..]
         && entry.summary.num_channels == 1
     {
-        entry.proposal = chosen(Role::Channel(slot));
+        match slot {
+            Some(slot) => entry.proposal = chosen(Role::Channel(slot)),
+            // The only scan for a model that needs one.
+            None if channels.len() == 1 && entry.proposal.role == Role::Undecided => {
+                entry.proposal.role = Role::Channel(0);
+            }
+            None => {}
+        }
     }
     let has = |role| new.iter().any(|entry| entry.proposal.role == role);
     let is_complete = has(Role::AllChannels) || (0..channels.len()).all(|n| has(Role::Channel(n)));
@@ -188,7 +195,12 @@ pub async fn read(page: Page, entry: &SeriesEntry) -> Result<Vec<LoadedChannel>,
     let handle = ResourceHandle::new();
     let series = SeriesId { study: entry.study.id(), index: entry.index };
     let read = WorkerRequest::ReadSeries { series, resource: handle.id() };
-    let (WorkerResponse::Scan { grid, warnings }, arrays) = request(&read, None).await? else {
+    let response = request(&read, None).await;
+    let in_series = |error: String| match error.contains(&name) {
+        true => error,
+        false => format!("{error} (in {name})"),
+    };
+    let (WorkerResponse::Scan { grid, warnings }, arrays) = response.map_err(in_series)? else {
         return Err(format!("the worker did not return the scan (in {name})"));
     };
     let values = arrays.iter().map(|array| Float32Array::from(array).to_vec());

@@ -55,25 +55,31 @@ pub fn draw_overlay(
     (0..pixels.len()).flat_map(rgba).collect()
 }
 
-/// Draws the outline of a mask's slice as RGBA pixels, `width` in a row, for blending over the gray
-/// slice.
-pub fn draw_outline(
+/// Returns the edges between the inside and the outside of a mask's slice, each as a line between two
+/// corners of pixels. `width` pixels are in a row.
+pub fn mask_edges(
     mask: &[u8],
     indices: impl Iterator<Item = usize>,
     width: usize,
-    color: [u8; 3],
-) -> Vec<u8> {
+) -> Vec<[[usize; 2]; 2]> {
     let inside: Vec<bool> = indices.map(|n| mask[n] != 0).collect();
-    let is_at = |m: Option<usize>| m.and_then(|m| inside.get(m)).copied().unwrap_or(false);
-    let is_outline = |n: usize| {
-        let (left, right) = (!n.is_multiple_of(width), n % width + 1 < width);
-        let neighbors =
-            [left.then(|| n - 1), right.then(|| n + 1), n.checked_sub(width), Some(n + width)];
-        inside[n] && !neighbors.into_iter().all(is_at)
-    };
-    let [r, g, b] = color;
-    let rgba = |n: usize| if is_outline(n) { [r, g, b, 255] } else { [0; 4] };
-    (0..inside.len()).flat_map(rgba).collect()
+    let height = inside.len() / width.max(1);
+    let is_inside = |x: usize, y: usize| x < width && y < height && inside[x + width * y];
+    let mut edges = Vec::new();
+    for y in 0..=height {
+        for x in 0..=width {
+            // The pixels left of and above a pixel; beyond the first there are none.
+            let left = x > 0 && is_inside(x - 1, y);
+            let above = y > 0 && is_inside(x, y - 1);
+            if is_inside(x, y) != left && y < height {
+                edges.push([[x, y], [x, y + 1]]);
+            }
+            if is_inside(x, y) != above && x < width {
+                edges.push([[x, y], [x + 1, y]]);
+            }
+        }
+    }
+    edges
 }
 
 #[cfg(test)]
@@ -81,12 +87,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outline_is_the_rim_of_a_mask() {
-        let mask = [1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0];
-        let pixels = draw_outline(&mask, 0..12, 4, BLUE);
-        let alpha: Vec<bool> = pixels.chunks_exact(4).map(|pixel| pixel[3] > 0).collect();
-        let expected = [1, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 0].map(|x| x == 1);
-        assert_eq!(alpha, expected);
+    fn the_edges_of_a_mask_surround_it() {
+        // Two pixels side by side in the upper right corner of 3 × 2 pixels.
+        let mask = [0, 1, 1, 0, 0, 0];
+        let mut edges = mask_edges(&mask, 0..6, 3);
+        edges.sort_unstable();
+        let expected = [
+            [[1, 0], [1, 1]],
+            [[1, 0], [2, 0]],
+            [[1, 1], [2, 1]],
+            [[2, 0], [3, 0]],
+            [[2, 1], [3, 1]],
+            [[3, 0], [3, 1]],
+        ];
+        assert_eq!(edges, expected);
+        assert!(mask_edges(&[0; 6], 0..6, 3).is_empty());
     }
 
     const RED: [u8; 3] = [255, 0, 0];

@@ -193,6 +193,12 @@ impl FittedSlice {
         })
     }
 
+    /// Returns the canvas point of the upper left corner of a pixel, or of one beyond the last.
+    pub fn pixel_corner(&self, pixel: [usize; 2]) -> [f64; 2] {
+        [0, 1]
+            .map(|n| self.left_top[n] + pixel[n] as f64 / self.num_pixels[n] as f64 * self.size[n])
+    }
+
     /// Returns the canvas point of a pixel's center.
     pub fn pixel_center(&self, pixel: [usize; 2]) -> [f64; 2] {
         [0, 1].map(|n| {
