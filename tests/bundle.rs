@@ -38,7 +38,7 @@ pub(crate) fn small_bundle() -> Bundle {
         training_cases: 9,
         steps: 100,
         patch: None,
-        channel_dropout: 0.25,
+        channel_dropout: 0.0,
         held_out: vec![Score { region: "lesion".to_string(), dice: 0.5, n: 3 }],
         chosen_by_held_out: true,
     };

@@ -13,6 +13,8 @@ mod commands;
 mod damaged_headers;
 mod data_sets;
 mod docs;
+#[cfg(unix)]
+mod examinations;
 mod fuzzing;
 mod geometry;
 mod gpu_training;
