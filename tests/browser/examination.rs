@@ -3,11 +3,12 @@
 //! are told or refused.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use fantoccini::{Client, Locator};
 use flate2::Crc;
+use model_core::formats::nifti;
 use web_viewer::share;
 
 use super::fixtures::{DroppedFile, drop_on, script, texts};
@@ -99,6 +100,7 @@ pub async fn prepare_and_segment(client: Client, address: String, files: Vec<(St
     screenshot(&client, "examination-segmented.png").await;
     let prepared = text(&client, "#prepared").await;
     assert!(prepared.contains("The brain") && prepared.contains("edited"), "{prepared}");
+    check_saved_files(&client).await;
     click(&client, "#copy-link").await;
     let link = link(&client).await;
     let (_, fragment) = link.split_once('#').expect("a link with a fragment");
@@ -113,6 +115,34 @@ pub async fn prepare_and_segment(client: Client, address: String, files: Vec<(St
         assert!(!contains(&body, secret) && !contains(&shared_text(&body), secret), "{secret}");
     }
     refuse_broken_archives(&client, &address, files).await;
+}
+
+/// Saves the label map and the preparation. Both hold nothing of the patient.
+async fn check_saved_files(client: &Client) {
+    script(
+        client,
+        "const make = URL.createObjectURL;
+         window.saved = [];
+         URL.createObjectURL = blob => { window.saved.push(blob); return make.call(URL, blob); };",
+    )
+    .await;
+    click(client, "#save").await;
+    click(client, "#save-preparation").await;
+    const READ: &str = "const done = arguments[0];
+        Promise.all(window.saved.map(blob => blob.arrayBuffer()))
+            .then(all => done(all.map(bytes => Array.from(new Uint8Array(bytes)))));";
+    let saved = client.execute_async(READ, Vec::new()).await.unwrap();
+    let saved: Vec<Vec<u8>> = serde_json::from_value(saved).unwrap();
+    let [map, record] = &saved[..] else { panic!("expected two files, found {}", saved.len()) };
+    let labels = nifti::read_labels(map).unwrap();
+    assert_eq!(labels.grid().dims, [280, 320, 22]);
+    let mut header = Vec::new();
+    flate2::read::GzDecoder::new(&map[..]).take(400).read_to_end(&mut header).unwrap();
+    let text = String::from_utf8_lossy(record);
+    assert!(text.contains("Research use only") && text.contains("extracted"), "{text}");
+    for secret in IDENTITY {
+        assert!(!contains(&header, secret) && !contains(record, secret), "{secret}");
+    }
 }
 
 /// Returns the inflated header of a link's body.

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use model_core::brain::{BRAIN_NETWORK, extract_brain, is_stripped};
 use model_core::formats::study::{SeriesScan, SeriesSummary, Study};
 use model_core::prepare::{
-    self, Brain, BrainChoice, ContrastDistances, PlacementSettings, PreparationRecord, Proposal,
-    Role, apply_brain, find_brain, most_likely, propose,
+    self, Brain, BrainChoice, ContrastDistances, PlacementChoice, PlacementSettings,
+    PreparationRecord, Proposal, Role, apply_brain, find_brain, most_likely, propose,
 };
 use model_core::{Bundle, Card, LabelMap, Volume, is_same_channel};
 use trainer_run::reporter::Reporter;
@@ -123,7 +123,12 @@ impl Examination {
                 })?)
             }
         };
-        let placement = PlacementSettings { reference, ..settings.placement.clone() };
+        let mut placement = PlacementSettings { reference, ..settings.placement.clone() };
+        let is_one_file = self.proposals.iter().any(|p| p.role == Role::AllChannels);
+        if is_one_file && placement.choices == [PlacementChoice::Automatic] {
+            // The channels of one file are placed already.
+            placement.choices = vec![PlacementChoice::AsStored];
+        }
         let volumes: Vec<Option<&Volume>> = scans.iter().map(Option::as_ref).collect();
         let progress = reporter.start_task("placing on one grid", None);
         let control = &mut |fraction: f32| {

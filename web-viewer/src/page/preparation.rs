@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use js_sys::{Float32Array, Uint8Array};
 use leptos::prelude::*;
-use model_core::prepare::BrainStep;
+use model_core::prepare::{BrainStep, PlacementChoice};
 use model_core::{LabelMap, Volume};
 
 use super::client::{ResourceHandle, request};
-use super::opened::{Model, open_server_model};
+use super::opened::{ChannelSlot, Model, open_server_model};
 use super::prepared::{MaskPainting, PlacedChannel, Preparation};
 use super::state::{ActionToken, Interruption, Page, Phase};
 use crate::protocol::{ChannelId, ModelId, WorkerRequest, WorkerResponse};
@@ -38,11 +38,15 @@ async fn place(page: Page, token: ActionToken) -> Result<Preparation, Interrupti
     page.set_status(Phase::Loading, "Placing the scans on one grid");
     let slots = page.slots.get_untracked();
     let placed = ResourceHandle::new();
+    let mut settings = page.choices.with_untracked(|choices| choices.placement.clone());
+    if settings.choices.is_empty() && are_of_one_file(&slots) {
+        settings.choices = vec![PlacementChoice::AsStored];
+    }
     let place = WorkerRequest::Place {
         resource: placed.id(),
         channels: slots.iter().map(|slot| slot.loaded.as_ref().map(|l| l.id())).collect(),
         names: slots.iter().map(|slot| slot.name.clone()).collect(),
-        settings: page.choices.with_untracked(|choices| choices.placement.clone()),
+        settings,
     };
     let response = request(&place, None).await;
     page.check_current(token)?;
@@ -71,6 +75,13 @@ async fn place(page: Page, token: ActionToken) -> Result<Preparation, Interrupti
     }
     let brain = BrainStep::NotNeeded;
     Ok(Preparation { placed, reference, channels, records, brain, mask: None })
+}
+
+/// Returns whether all channels are of one file, which placed them already.
+fn are_of_one_file(slots: &[ChannelSlot]) -> bool {
+    let mut files = slots.iter().filter_map(|slot| Some(slot.loaded.as_ref()?.handle.id()));
+    let first = files.next();
+    files.all(|file| Some(file) == first)
 }
 
 /// Finds the brain and masks the channels, if the model expects that.

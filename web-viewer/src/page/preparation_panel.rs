@@ -110,10 +110,12 @@ fn ChannelRow(page: Page, n: usize, record: ChannelRecord, is_reference: bool) -
         }
     };
     let choice = page.choices.with_untracked(|choices| placement_choice(choices, n));
+    let num_channels = page.slots.with_untracked(Vec::len);
     let set_choice = move |choice| {
         change_choices(page, move |choices| {
             let all = &mut choices.placement.choices;
-            all.resize(all.len().max(n + 1), PlacementChoice::Automatic);
+            let others = all.last().copied().unwrap_or_default();
+            all.resize(num_channels, others);
             all[n] = choice;
         });
     };

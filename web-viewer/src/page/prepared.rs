@@ -91,5 +91,6 @@ pub struct MaskPainting {
 
 /// Returns the placement choice of the channel `n`.
 pub fn placement_choice(choices: &PreparationChoices, n: usize) -> PlacementChoice {
-    choices.placement.choices.get(n).copied().unwrap_or_default()
+    let all = &choices.placement.choices;
+    all.get(n).or(all.last()).copied().unwrap_or_default()
 }
