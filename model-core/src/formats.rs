@@ -6,6 +6,7 @@ mod lps;
 mod mgh;
 pub mod nifti;
 mod nrrd;
+mod number_type;
 mod raw_voxels;
 pub mod study;
 mod summary;

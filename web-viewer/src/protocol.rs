@@ -1,6 +1,14 @@
 //! The messages between the page and its worker. Arrays of voxels and labels travel beside the messages
 //! and are transferred, not copied.
 
+mod part;
+mod run;
+
+pub use part::{PartRequest, PartResponse};
+pub use run::{
+    PlanOutcome, PlanSummary, PlannedEngine, RunProgress, RunStage, RunSummary, TiledPlanSummary,
+};
+
 use model_core::formats::study::{Identity, SeriesSummary};
 use model_core::prepare::{
     BrainChoice, BrainStep, ChannelRecord, PlacementSettings, PreparationRecord,
@@ -79,15 +87,6 @@ impl EngineChoice {
         let found = Self::ALL.into_iter().find(|(choice, ..)| *choice == self);
         found.map_or("", |(_, name, _)| name)
     }
-}
-
-/// The engine of a planned or completed run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PlannedEngine {
-    /// The GPU, by the name that the browser reports; empty if it hides the name.
-    Gpu(String),
-    /// The processor, on so many workers.
-    Processor(usize),
 }
 
 /// A request of the page to its worker.
@@ -311,128 +310,5 @@ pub enum WorkerResponse {
     /// The run was stopped as requested.
     Canceled,
     /// The request failed, with a message for the user.
-    Failed(String),
-}
-
-/// Details of a completed run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunSummary {
-    /// The duration of the run.
-    pub elapsed_secs: f64,
-    /// The plan that ran last; in a tiled run, that of one tile.
-    pub plan: PlanSummary,
-    /// The number of tiles, or `None` if the network saw the whole scan at once.
-    pub num_tiles: Option<usize>,
-    /// The fallbacks of the run in words; empty if there were none.
-    pub fallbacks: String,
-}
-
-/// The outcome of planning a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum PlanOutcome {
-    /// The run fits the budget.
-    Fits(PlanSummary),
-    /// The run does not fit the budget in any form.
-    Exceeds {
-        /// The memory that the smallest form needs.
-        smallest_bytes: u64,
-        /// A message for the user.
-        message: String,
-        /// A tiled run instead, offered only if the run exceeds even the largest budget.
-        tiled: Option<TiledPlanSummary>,
-    },
-}
-
-/// The plan of a run on overlapping tiles.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TiledPlanSummary {
-    /// The number of tiles.
-    pub num_tiles: usize,
-    /// The plan of one tile.
-    pub tile_plan: PlanSummary,
-}
-
-/// The size and the cost of a planned run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PlanSummary {
-    /// The engine.
-    pub engine: PlannedEngine,
-    /// The size of the network's input along right, anterior, superior.
-    pub dims: [usize; 3],
-    /// The number of multiply-adds.
-    pub multiply_adds: u64,
-    /// The bytes allocated by the engine.
-    pub bytes: u64,
-    /// The bits in which each value of a feature map is stored: 32 or 16.
-    pub bits: u32,
-}
-
-/// The progress of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunProgress {
-    /// The current stage.
-    pub stage: RunStage,
-    /// The index of the current tile, and the number of tiles.
-    pub tile: [usize; 2],
-    /// The numbers of completed and of all steps on the GPU; zeros on the processor.
-    pub steps: [usize; 2],
-    /// The completed fraction of all multiply-adds, 0 to 1.
-    pub fraction: f64,
-    /// The fallbacks so far in words; empty if there were none.
-    pub fallbacks: String,
-}
-
-/// A stage of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RunStage {
-    /// Places the channels on one grid.
-    PlaceChannels,
-    /// Finds the brain.
-    FindBrain,
-    /// Opens the GPU and compiles the kernels.
-    OpenGpu,
-    /// Starts the workers on the processor.
-    StartWorkers,
-    /// Runs the network's operations.
-    Network,
-    /// Computes labels from logits on the scan's grid.
-    PlaceLabels,
-}
-
-/// A request of the page's worker to a worker that computes one part of a run.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum PartRequest {
-    /// Runs a fixed computation and responds with its duration.
-    Trial,
-    /// Runs a part of a program. The model bundle, the input's planes and a port to each other part
-    /// accompany the request.
-    Run {
-        /// The size of the network's input along right, anterior, superior.
-        dims: [usize; 3],
-        /// Whether the result is labels instead of logits.
-        decides: bool,
-        /// The index of the part, and the number of parts.
-        part: [usize; 2],
-        /// The number of ranges that the expanded channels of a block are divided into.
-        channel_splits: usize,
-    },
-}
-
-/// A response of a worker that computes one part of a run.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum PartResponse {
-    /// The worker accepts requests.
-    Ready,
-    /// The duration of the trial in milliseconds.
-    Trial(f64),
-    /// The completed fraction of the run. More responses follow.
-    Progress(f64),
-    /// The part is complete. Its logits accompany the response.
-    Logits,
-    /// The part is complete. Its labels accompany the response.
-    Labels,
-    /// The memory did not suffice for the bytes.
-    OutOfMemory(u64),
-    /// The part failed, with a message for the user.
     Failed(String),
 }

@@ -7,7 +7,8 @@ use glam::{DAffine3, DMat3, DVec3};
 
 use super::nifti::Scan;
 use super::nifti::compression::{decompressed, is_gzip};
-use super::raw_voxels::{NumberType, RawScan};
+use super::number_type::NumberType;
+use super::raw_voxels::RawScan;
 use crate::{Affine, Error, Grid, Result};
 use std::io::Read;
 

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use super::nifti::MAX_VOXEL_BYTES;
 use super::nifti::compression::{decompressed, is_gzip};
+use super::number_type::NumberType;
 use crate::{Affine, Error, Grid, Result, Volume, formats::nifti::Scan};
 
 /// The largest expansion of a deflate stream (RFC 1951: 258 bytes from two bits).
@@ -11,49 +12,6 @@ const MAX_DEFLATE_RATIO: u64 = 1032;
 
 /// The most channels of a scan.
 const MAX_CHANNELS: usize = 1024;
-
-/// The type of a stored number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NumberType {
-    I8,
-    U8,
-    I16,
-    U16,
-    I32,
-    U32,
-    I64,
-    U64,
-    F32,
-    F64,
-}
-
-impl NumberType {
-    fn size(self) -> usize {
-        match self {
-            NumberType::I8 | NumberType::U8 => 1,
-            NumberType::I16 | NumberType::U16 => 2,
-            NumberType::I32 | NumberType::U32 | NumberType::F32 => 4,
-            NumberType::I64 | NumberType::U64 | NumberType::F64 => 8,
-        }
-    }
-
-    /// Returns the number in the low bytes of a little-endian cell.
-    fn number(self, cell: [u8; 8]) -> f64 {
-        let [a, b, c, d, ..] = cell;
-        match self {
-            NumberType::I8 => i8::from_le_bytes([a]).into(),
-            NumberType::U8 => a.into(),
-            NumberType::I16 => i16::from_le_bytes([a, b]).into(),
-            NumberType::U16 => u16::from_le_bytes([a, b]).into(),
-            NumberType::I32 => i32::from_le_bytes([a, b, c, d]).into(),
-            NumberType::U32 => u32::from_le_bytes([a, b, c, d]).into(),
-            NumberType::I64 => i64::from_le_bytes(cell) as f64,
-            NumberType::U64 => u64::from_le_bytes(cell) as f64,
-            NumberType::F32 => f32::from_le_bytes([a, b, c, d]).into(),
-            NumberType::F64 => f64::from_le_bytes(cell),
-        }
-    }
-}
 
 /// A checked header.
 #[derive(Debug)]

@@ -7,10 +7,15 @@
 //! together (`tests/prepare/contrast.py`, which also prints the constants). So this is a proposal
 //! that a person must confirm.
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use crate::brain::{extract_brain, is_stripped};
 use crate::geometry::resample;
 use crate::metrics::distances_mm;
+use crate::prepare::brain_mask::apply_brain;
 use crate::task::is_same_channel;
-use crate::{Volume, VoxelBox};
+use crate::{Bundle, Result, Volume, VoxelBox};
 
 /// The contrasts that are recognized.
 const CONTRASTS: [&str; 4] = ["T1", "T1Gd", "T2", "FLAIR"];
@@ -49,6 +54,24 @@ const MAX_SCANS: usize = 6;
 pub struct ContrastDistances([f64; 4]);
 
 impl ContrastDistances {
+    /// Returns the distances for a scan, whose brain is extracted first if it has a skull. `None` also
+    /// if `control` breaks.
+    ///
+    /// # Errors
+    /// The errors of [`extract_brain`].
+    pub fn of_scan(
+        scan: &Volume,
+        network: &Bundle,
+        control: &mut dyn FnMut(f32) -> ControlFlow<()>,
+    ) -> Result<Option<ContrastDistances>> {
+        let mut brain = [Cow::Borrowed(scan)];
+        if !is_stripped(scan) {
+            let Some(mask) = extract_brain(network, &[scan], control)? else { return Ok(None) };
+            apply_brain(&mut brain, &mask);
+        }
+        Ok(ContrastDistances::of(&brain[0]))
+    }
+
     /// Returns the distances for a scan of a brain that is 0 outside the brain. `None` if it holds too
     /// little of a brain, or negative intensities.
     pub fn of(brain: &Volume) -> Option<ContrastDistances> {
@@ -68,16 +91,18 @@ impl ContrastDistances {
 }
 
 /// Assigns scans to channels, at most one scan to each channel, so that the sum of the distances is
-/// smallest. Returns the index of each scan's channel.
+/// smallest. Returns the index of each scan's channel; `None` for a scan without distances.
 ///
 /// Channels that are not one of the recognized contrasts get no scan. If there are more scans than
 /// channels, or more than six, none is assigned.
-pub fn most_likely(scans: &[ContrastDistances], channels: &[String]) -> Vec<Option<usize>> {
-    let mut best = (f64::INFINITY, vec![None; scans.len()]);
-    if scans.len() <= MAX_SCANS {
-        assign(scans, channels, &mut Vec::new(), 0.0, &mut best);
+pub fn most_likely(scans: &[Option<ContrastDistances>], channels: &[String]) -> Vec<Option<usize>> {
+    let known: Vec<ContrastDistances> = scans.iter().copied().flatten().collect();
+    let mut best = (f64::INFINITY, vec![None; known.len()]);
+    if known.len() <= MAX_SCANS {
+        assign(&known, channels, &mut Vec::new(), 0.0, &mut best);
     }
-    best.1
+    let mut found = best.1.into_iter();
+    scans.iter().map(|scan| scan.and_then(|_| found.next().flatten())).collect()
 }
 
 fn assign(
@@ -178,11 +203,14 @@ mod tests {
     #[test]
     fn scans_are_assigned_together() {
         // Both scans resemble T1 most; the second is almost as much T1Gd.
-        let scans =
-            [ContrastDistances([1.0, 9.0, 30.0, 20.0]), ContrastDistances([2.0, 3.0, 30.0, 20.0])];
+        let scans = [
+            Some(ContrastDistances([1.0, 9.0, 30.0, 20.0])),
+            None,
+            Some(ContrastDistances([2.0, 3.0, 30.0, 20.0])),
+        ];
         let channels = strings(&["t1ce", "ADC", "T1"]);
-        assert_eq!(most_likely(&scans, &channels), [Some(2), Some(0)]);
-        assert_eq!(most_likely(&scans, &channels[1..]), [None, None], "one free channel");
+        assert_eq!(most_likely(&scans, &channels), [Some(2), None, Some(0)]);
+        assert_eq!(most_likely(&scans, &channels[1..]), [None; 3], "one free channel");
         assert_eq!(most_likely(&[], &channels), []);
     }
 

@@ -9,6 +9,9 @@ use super::samples::head;
 /// The turns of the head that are tried about each axis, in degrees.
 const TURNS_DEG: [f64; 4] = [-30.0, -15.0, 15.0, 30.0];
 
+/// The shifts of the head that are tried along each axis, in millimeters.
+const SHIFTS_MM: [f64; 4] = [-20.0, -10.0, 10.0, 20.0];
+
 /// The number of starts that are kept.
 const NUM_STARTS: usize = 5;
 
@@ -32,7 +35,7 @@ pub(super) fn score(at: &Similarity) -> f64 {
 }
 
 /// Returns the maps, between the worlds, that are worth a climb: the initial one first, then the
-/// best of those that put the centers of the heads onto each other or turn the head.
+/// best of those that put the centers of the heads onto each other, turn or shift the head.
 pub(super) fn starts(
     information: &MutualInformation,
     initial: DAffine3,
@@ -47,6 +50,10 @@ pub(super) fn starts(
             candidates.extend(TURNS_DEG.map(|turn_deg| {
                 let turn = DMat3::from_quat(DQuat::from_axis_angle(axis, turn_deg.to_radians()));
                 DAffine3 { matrix3: turn * base.matrix3, ..base }
+            }));
+            candidates.extend(SHIFTS_MM.map(|shift_mm| DAffine3 {
+                translation: base.translation + axis * shift_mm,
+                ..base
             }));
         }
     }

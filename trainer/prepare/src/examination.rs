@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
-use model_core::brain::{BRAIN_NETWORK, extract_brain, is_stripped};
+use model_core::brain::BRAIN_NETWORK;
 use model_core::formats::study::{SeriesScan, SeriesSummary, Study};
 use model_core::prepare::{
     self, Brain, BrainChoice, ContrastDistances, PlacementChoice, PlacementSettings,
@@ -226,14 +226,15 @@ impl Examination {
                     reporter.start_task("recognizing series", Some(undecided.len() as u64));
                 for &series in &undecided {
                     let scan = self.study.series[series].read()?;
-                    distances.push(contrast_distances(&scan.volumes[0], network)?);
+                    let control = &mut |_: f32| ControlFlow::Continue(());
+                    let scan = &scan.volumes[0];
+                    distances.push(ContrastDistances::of_scan(scan, network, control)?);
                     progress.advance();
                 }
-                let known: Vec<ContrastDistances> = distances.iter().copied().flatten().collect();
                 let channels: Vec<String> = missing.iter().map(|&n| names[n].clone()).collect();
-                let mut found = most_likely(&known, &channels).into_iter();
-                for (&series, distance) in undecided.iter().zip(distances) {
-                    if let Some(Some(channel)) = distance.and_then(|_| found.next()) {
+                let found = most_likely(&distances, &channels);
+                for (&series, channel) in undecided.iter().zip(found) {
+                    if let Some(channel) = channel {
                         let reason = "by its intensities: please check";
                         self.assign(series, missing[channel], reason);
                     }
@@ -275,18 +276,6 @@ impl Examination {
     pub fn listing(&self, channels: &[String]) -> String {
         crate::listing::text(&self.study, Some((&self.proposals, channels)))
     }
-}
-
-/// Returns the distances of a scan's intensities in the brain to those of each contrast.
-fn contrast_distances(volume: &Volume, network: &Bundle) -> Result<Option<ContrastDistances>> {
-    let mut brain = [Cow::Borrowed(volume)];
-    if !is_stripped(volume) {
-        let control = &mut |_: f32| ControlFlow::Continue(());
-        if let Some(mask) = extract_brain(network, &[volume], control)? {
-            apply_brain(&mut brain, &mask);
-        }
-    }
-    Ok(ContrastDistances::of(&brain[0]))
 }
 
 /// Returns the index of a series by its number from 1, or by a part of its name or path.

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use js_sys::{Float32Array, Uint8Array};
-use model_core::brain::{extract_brain, is_stripped};
+use model_core::brain::extract_brain;
 use model_core::prepare::{
     Brain, BrainChoice, BrainNeed, BrainStep, ContrastDistances, PlacementSettings, brain_need,
     most_likely,
@@ -164,16 +164,8 @@ pub fn recognize_contrast(
     let mut distances = Vec::new();
     for volume in &volumes {
         let control = &mut reporter(request_id, RunStage::FindBrain);
-        let mut brain = [Cow::Borrowed(&**volume)];
-        if !is_stripped(volume) {
-            let mask = extract_brain(&network, &[volume], control);
-            let mask = mask.map_err(|error| error.to_string())?.ok_or(NOT_CANCELED)?;
-            prepare::apply_brain(&mut brain, &mask);
-        }
-        distances.push(ContrastDistances::of(&brain[0]));
+        let found = ContrastDistances::of_scan(volume, &network, control);
+        distances.push(found.map_err(|error| error.to_string())?);
     }
-    let known: Vec<ContrastDistances> = distances.iter().copied().flatten().collect();
-    let mut found = most_likely(&known, missing).into_iter();
-    let found = distances.iter().map(|distance| distance.and_then(|_| found.next().flatten()));
-    Ok((WorkerResponse::Contrasts(found.collect()), Vec::new()))
+    Ok((WorkerResponse::Contrasts(most_likely(&distances, missing)), Vec::new()))
 }

@@ -5,8 +5,9 @@ use std::io::Read;
 use nifti::NiftiHeader;
 
 use super::compression::read_error;
-use super::datatype::Datatype;
+use super::datatype::from_code;
 use super::geometry::HeaderTransforms;
+use crate::formats::number_type::NumberType;
 use crate::{Error, Grid, Result, formats::file_kind};
 
 /// A scan's file format.
@@ -26,7 +27,7 @@ pub(super) struct Header {
     pub format: Format,
     /// The number of volumes in the file, stored one after the other.
     pub num_channels: usize,
-    pub datatype: Datatype,
+    pub datatype: NumberType,
     pub big_endian: bool,
     /// The offset of the first voxel in bytes.
     pub voxel_offset: u64,
@@ -268,7 +269,7 @@ impl RawHeader {
     fn check(self, big_endian: bool, bytes_read: usize) -> Result<Header> {
         let (dims, num_channels) = self.dims()?;
         let mut warnings = Vec::new();
-        let datatype = Datatype::from_code(self.datatype)
+        let datatype = from_code(self.datatype)
             .map_err(|found| Error::nifti("integers or floats of 8 to 64 bits", found))?;
         let bits = 8 * datatype.size();
         if i64::from(self.bitpix) != bits as i64 {

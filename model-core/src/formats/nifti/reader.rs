@@ -3,10 +3,10 @@
 use std::io::Read;
 
 use super::compression::{decompressed, is_gzip, read_error};
-use super::datatype::Datatype;
 use super::geometry::warnings;
 use super::header::{self, Format, Header};
 use super::voxels;
+use crate::formats::number_type::NumberType;
 use crate::{Error, Grid, LabelMap, Result, Volume};
 
 /// The largest expansion of a deflate stream (RFC 1951: 258 bytes from two bits).
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
 
     /// Returns whether voxels are stored as floats.
     pub fn is_float(&self) -> bool {
-        matches!(self.header.datatype, Datatype::F32 | Datatype::F64)
+        matches!(self.header.datatype, NumberType::F32 | NumberType::F64)
     }
 
     /// Returns the bytes of memory that [`Reader::scan`] will take.

@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use super::compression::read_error;
-use super::datatype::Datatype;
 use super::header::Header;
+use crate::formats::number_type::NumberType;
 use crate::{Error, Result};
 
 /// The bytes that are decoded at once.
@@ -51,16 +51,16 @@ pub(super) fn decode<T>(
             };
         }
         match header.datatype {
-            Datatype::U8 => decode_as!(u8),
-            Datatype::I8 => decode_as!(i8),
-            Datatype::I16 => decode_as!(i16),
-            Datatype::U16 => decode_as!(u16),
-            Datatype::I32 => decode_as!(i32),
-            Datatype::U32 => decode_as!(u32),
-            Datatype::I64 => decode_as!(i64),
-            Datatype::U64 => decode_as!(u64),
-            Datatype::F32 => decode_as!(f32),
-            Datatype::F64 => decode_as!(f64),
+            NumberType::U8 => decode_as!(u8),
+            NumberType::I8 => decode_as!(i8),
+            NumberType::I16 => decode_as!(i16),
+            NumberType::U16 => decode_as!(u16),
+            NumberType::I32 => decode_as!(i32),
+            NumberType::U32 => decode_as!(u32),
+            NumberType::I64 => decode_as!(i64),
+            NumberType::U64 => decode_as!(u64),
+            NumberType::F32 => decode_as!(f32),
+            NumberType::F64 => decode_as!(f64),
         }?;
     }
     Ok(())
