@@ -63,6 +63,10 @@ fn main() {
             }
         }
     }
+    if still.is_empty() {
+        eprintln!("expected folders of cases with at least two scans (NIfTI), found none");
+        std::process::exit(2);
+    }
     let alarms = still.iter().filter(|found| !found.is_aligned).count();
     let mut distances: Vec<f64> = still.iter().map(|found| found.displacement_mm).collect();
     distances.sort_by(f64::total_cmp);
