@@ -1,5 +1,5 @@
 //! Depthwise 3³ convolution with zero padding 1. Slabs of planes run in parallel on a zero-padded
-//! copy; the sums of a vector of voxels in two rows stay in registers while the taps pass.
+//! copy; the sums of a vector of voxels in some rows stay in registers while the taps pass.
 
 use crate::channels::{Channel, Channels};
 use crate::moments::Moments;
@@ -9,6 +9,10 @@ use crate::vector::{MAX_LANES, Vector, vectorized};
 
 /// Voxels of a part of a channel. Its padded copy fits a core's own cache.
 const PART_VOXELS: usize = 1 << 15;
+
+/// Rows that share each loaded vector. WebAssembly's engines have 15 vector registers on x86, so that
+/// more sums would not stay in registers.
+const ROWS: usize = if cfg!(target_arch = "wasm32") { 2 } else { 4 };
 
 /// Computes `output[v] = Σ_t weight[t] · x[v + t − 1]` per channel, for the own planes of every
 /// channel. Returns the statistics of each if they are wanted.
@@ -115,7 +119,7 @@ fn convolve_planes(
 }
 
 vectorized! {
-    /// Convolves rows of one channel, two at a time.
+    /// Convolves rows of one channel, some at a time.
     ///
     /// # Shapes
     /// - planes: three padded planes, rows `stride` apart, from the row before the first output on; a
@@ -142,18 +146,20 @@ fn convolve_rows_by<V: Vector>(
     for plane in planes {
         assert!(plane.len() >= (rows + 1) * stride + ni.next_multiple_of(V::LANES) + 2);
     }
-    for (pair, output) in output.chunks_mut(2 * ni).enumerate() {
-        let start = 2 * pair * stride;
-        match output.len() == 2 * ni {
-            true => convolve_pair::<V, 2>(planes, weight, output, ni, stride, start),
-            false => convolve_pair::<V, 1>(planes, weight, output, ni, stride, start),
+    for (block, output) in output.chunks_mut(ROWS * ni).enumerate() {
+        let start = ROWS * block * stride;
+        match output.len() / ni {
+            1 => convolve_block::<V, 1>(planes, weight, output, ni, stride, start),
+            2 => convolve_block::<V, 2>(planes, weight, output, ni, stride, start),
+            3 => convolve_block::<V, 3>(planes, weight, output, ni, stride, start),
+            _ => convolve_block::<V, 4>(planes, weight, output, ni, stride, start),
         }
     }
 }
 
 /// Convolves `ROWS` rows; `start` is the first value of the row before them.
 #[inline(always)]
-fn convolve_pair<V: Vector, const ROWS: usize>(
+fn convolve_block<V: Vector, const ROWS: usize>(
     planes: [&[f32]; 3],
     weight: &[f32; 27],
     output: &mut [f32],
@@ -163,16 +169,16 @@ fn convolve_pair<V: Vector, const ROWS: usize>(
 ) {
     for i in (0..ni).step_by(V::LANES) {
         let mut sums = [V::splat(0.0); ROWS];
-        for (dk, plane) in planes.iter().enumerate() {
+        for (plane, weight) in planes.iter().zip(weight.as_chunks::<9>().0) {
+            // Plain loops of constant length, which the compiler unrolls.
             for row in 0..ROWS + 2 {
                 for di in 0..3 {
                     // SAFETY: the caller checked the length of the planes.
                     let x = unsafe { V::load_unchecked(plane, start + row * stride + i + di) };
-                    for (output, sum) in sums.iter_mut().enumerate() {
-                        if let Some(dj) = row.checked_sub(output)
-                            && dj < 3
-                        {
-                            *sum = x.mul_add(V::splat(weight[(dk * 3 + dj) * 3 + di]), *sum);
+                    for dj in 0..3 {
+                        if row >= dj && row - dj < ROWS {
+                            let sum = &mut sums[row - dj];
+                            *sum = x.mul_add(V::splat(weight[dj * 3 + di]), *sum);
                         }
                     }
                 }

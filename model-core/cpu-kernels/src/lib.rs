@@ -7,16 +7,19 @@
 //!
 //! This is a crate of its own because the page's WebAssembly is optimized for size, except for it.
 
+pub mod buffer;
 pub mod channels;
 pub mod conv3;
 pub mod covariance;
 pub mod depthwise;
+pub mod depthwise_weight;
 pub mod elementwise;
 pub mod expand_depthwise;
 pub mod max_pool;
 pub mod moments;
 pub mod parallel;
 pub mod pointwise;
+pub mod products;
 pub mod slab;
 pub mod space_to_depth;
 pub mod upsample;

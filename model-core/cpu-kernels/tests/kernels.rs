@@ -6,6 +6,7 @@ use cpu_kernels::covariance::Covariance;
 use cpu_kernels::expand_depthwise::ExpandDepthwise;
 use cpu_kernels::moments::Moments;
 use cpu_kernels::pointwise::Pointwise;
+use cpu_kernels::products::products;
 use cpu_kernels::slab::Slab;
 use cpu_kernels::{depthwise, elementwise, max_pool, upsample};
 
@@ -165,6 +166,33 @@ fn convolutions_are_those_of_plain_loops() {
             });
             assert_moments(&outputs.collect::<Vec<_>>(), &part(&points), &what);
         }
+    }
+}
+
+/// Covers blocks and tiles that are not full, several parts, and several groups of rows.
+#[test]
+fn products_of_channels_are_those_of_plain_loops() {
+    for (r, c, dims) in [(1, 1, [3, 1, 1]), (5, 7, [37, 5, 4]), (70, 300, [9, 5, 3]), (9, 4, [40, 40, 40])]
+    {
+        let (rows, columns) = (Map::random(r, dims, 1), Map::random(c, dims, 2));
+        let norms = affines(c);
+        let sums = products(
+            Channels::new(&rows.values, None),
+            Channels::new(&columns.values, Some(&norms)),
+            [r, c],
+        );
+        let voxels = dims.iter().product::<usize>();
+        let expected = |n: usize| -> f64 {
+            let (row, column) = (&rows.values[n / c * voxels..], &columns.values[n % c * voxels..]);
+            let pairs = row.iter().zip(column).take(voxels);
+            pairs.map(|(&x, &y)| f64::from(x) * f64::from(norms[n % c].apply(y))).sum()
+        };
+        for (n, sum) in sums.iter().enumerate() {
+            let expected = expected(n);
+            let allowed = 1e-6 * (voxels as f64).sqrt() * 10.0;
+            assert!((sum - expected).abs() < allowed, "{r} × {c}, {n}: {expected}, found {sum}");
+        }
+        assert_eq!(sums.len(), r * c);
     }
 }
 

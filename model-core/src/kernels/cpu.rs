@@ -3,14 +3,20 @@
 use burn::Tensor;
 use burn::backend::flex::FlexTensor;
 use burn::backend::{DispatchDevice, Flex};
-use burn::tensor::{FloatDType, TensorData};
+use burn::tensor::{DType, FloatDType, TensorData};
 
 use super::kernel_input::{KernelInput, NormAffine};
+use cpu_kernels::buffer;
 use cpu_kernels::channels::{ChannelAffine, Channels};
 
 /// Returns whether burn's CPU backend holds the tensor, with or without autodiff.
 pub(super) fn is_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     matches!(tensor.device().inner().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Returns whether the CPU holds the tensor in f32, outside of burn's autodiff.
+pub(super) fn is_plain_cpu(x: &Tensor<5>) -> bool {
+    x.dtype() == DType::F32 && is_cpu(x) && !x.device().is_autodiff()
 }
 
 /// The values of a tensor in f32, contiguous. Copied only if the tensor is not.
@@ -21,7 +27,9 @@ impl CpuValues {
     /// Panics if the tensor is not on burn's CPU backend, or is tracked by autodiff.
     pub fn new<const D: usize>(tensor: &Tensor<D>) -> Self {
         let tensor = tensor.clone().cast(FloatDType::F32).try_into_primitive::<Flex>();
-        CpuValues(tensor.expect("a CPU tensor without autodiff").to_contiguous())
+        let tensor = tensor.expect("a CPU tensor without autodiff");
+        // A view of whole channels is read where it lies.
+        CpuValues(if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() })
     }
 
     pub fn slice(&self) -> &[f32] {
@@ -40,12 +48,14 @@ impl CpuValuesMut {
     pub fn new<const D: usize>(tensor: Tensor<D>) -> Self {
         let shape = tensor.dims();
         let tensor = tensor.cast(FloatDType::F32).try_into_primitive::<Flex>();
-        let tensor = tensor.expect("a CPU tensor without autodiff").to_contiguous();
+        let tensor = tensor.expect("a CPU tensor without autodiff");
+        let tensor = if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() };
         if tensor.is_unique() && tensor.storage::<f32>().len() == tensor.layout().num_elements() {
             return CpuValuesMut(tensor);
         }
         let values = CpuValues(tensor);
-        CpuValuesMut(FlexTensor::from_data(TensorData::new(values.slice().to_vec(), shape)))
+        let copy = buffer::concat(&[values.slice()]);
+        CpuValuesMut(FlexTensor::from_data(TensorData::new(copy, shape)))
     }
 
     pub fn slice(&mut self) -> &mut [f32] {

@@ -4,7 +4,6 @@
 
 #[cfg(feature = "gpu")]
 mod cube;
-mod weight;
 
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
@@ -12,7 +11,9 @@ use burn::backend::{Backend, Flex};
 use super::cpu::{CpuInput, CpuValues, tensor};
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, KernelInput, OpMemory, OpShape, on_backend};
+use cpu_kernels::buffer;
 use cpu_kernels::depthwise::forward;
+use cpu_kernels::depthwise_weight::weight_gradient;
 use cpu_kernels::slab::Slab;
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1, without bias.
@@ -62,7 +63,7 @@ impl DepthwiseConvKernels for Flex {
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<4> {
         let [batch, channels, nk, nj, ni] = x.x.dims();
         let (source, gradient) = (CpuInput::new(x), CpuValues::new(gradient));
-        let weight_grad = weight::weight_gradient(
+        let weight_grad = weight_gradient(
             source.channels(),
             gradient.slice(),
             batch,
@@ -75,7 +76,7 @@ impl DepthwiseConvKernels for Flex {
 
 fn convolve(x: &KernelInput, weight: &[f32]) -> Tensor<5> {
     let shape @ [.., nk, nj, ni] = x.x.dims();
-    let mut output = vec![0.0; shape.iter().product()];
+    let mut output = buffer::zeros(shape.iter().product());
     let slab = Slab::whole([ni, nj, nk]);
     forward(CpuInput::new(x).channels(), weight, &slab, &mut output, false);
     tensor(output, shape, &x.x)

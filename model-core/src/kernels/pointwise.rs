@@ -9,15 +9,15 @@ mod cube;
 
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
-use burn::tensor::FloatDType;
 
 use super::cpu::{CpuInput, CpuValues, tensor};
-use super::group_norm::normalized;
 use super::memory::BUSY_CUBES;
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
-use crate::nets::cast;
+use cpu_kernels::buffer;
+use cpu_kernels::channels::Channels;
 use cpu_kernels::pointwise::Pointwise;
+use cpu_kernels::products::products;
 
 /// Computes every output channel of a voxel from the voxel's input channels, without bias. The
 /// backward pass keeps only x and the weight.
@@ -32,9 +32,11 @@ pub fn pointwise_conv(x: impl Into<ConvInput>, weight: Tensor<2>) -> Tensor<5> {
     on_backend!(x.tensor(), B => {
         let convolution = Bilinear {
             kind: OpKind::Pointwise,
-            applies_norm: false,
-            forward: |x, weight| B::product(weight.clone(), x.x.clone()),
-            input_grad: |gradient, weight| B::product(weight.clone().transpose(), gradient),
+            applies_norm: B::APPLIES_NORM,
+            forward: |x, weight| B::product(weight, x),
+            input_grad: |gradient, weight| {
+                B::product(&weight.clone().transpose(), &gradient.into())
+            },
             weight_grad: B::weight_gradient,
         };
         convolution.apply::<B>(x, weight)
@@ -43,63 +45,54 @@ pub fn pointwise_conv(x: impl Into<ConvInput>, weight: Tensor<2>) -> Tensor<5> {
 
 /// Computes `[m, n] × [b, n, voxels]` with burn, in the tensors' type.
 #[cfg(feature = "gpu")]
-fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
-    let [b, c, k, j, i] = x.dims();
+fn product(matrix: &Tensor<2>, KernelInput { x, .. }: &KernelInput) -> Tensor<5> {
+    let ([b, c, k, j, i], x) = (x.dims(), x.clone());
     let output = matrix.dims()[0];
-    let product = matrix.unsqueeze::<3>().matmul(x.reshape([b, c, k * j * i]));
+    let product = matrix.clone().unsqueeze::<3>().matmul(x.reshape([b, c, k * j * i]));
     product.reshape([b, output, k, j, i])
 }
 
 trait PointwiseConvKernels: Backend {
+    /// Whether `product` applies a norm of x while it loads x. If not, x has none.
+    const APPLIES_NORM: bool;
+
     /// Computes `[m, n] × [b, n, voxels]`, summed in f32.
-    fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5>;
+    fn product(matrix: &Tensor<2>, x: &KernelInput) -> Tensor<5>;
 
     /// Computes `Σ_v gradient[o, v] · x[c, v]`, summed over the batch too.
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<2>;
 }
 
 impl PointwiseConvKernels for Flex {
-    fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
-        let ([output, input], [batch, _, nk, nj, ni]) = (matrix.dims(), x.dims());
-        let (voxels, matrix) = (ni * nj * nk, CpuValues::new(&matrix));
+    const APPLIES_NORM: bool = true;
+
+    fn product(matrix: &Tensor<2>, x: &KernelInput) -> Tensor<5> {
+        let ([output, input], [batch, _, nk, nj, ni]) = (matrix.dims(), x.x.dims());
+        let (voxels, matrix) = (ni * nj * nk, CpuValues::new(matrix));
         let weight = matrix.slice();
         let convolution = Pointwise::new(output, input, None, |o, c| weight[o * input + c]);
-        let source = KernelInput::from(x);
-        let channels = CpuInput::new(&source);
-        let mut product = vec![0.0; batch * output * voxels];
+        let channels = CpuInput::new(x);
+        let mut product = buffer::zeros(batch * output * voxels);
         for (n, product) in product.chunks_exact_mut(output * voxels).enumerate() {
             let x = channels.channels().sample(n, input, voxels);
             convolution.forward(x, product, 0..voxels, false, false);
         }
-        tensor(product, [batch, output, nk, nj, ni], &source.x)
+        tensor(product, [batch, output, nk, nj, ni], &x.x)
     }
 
-    fn weight_gradient(KernelInput { x, norm }: &KernelInput, gradient: &Tensor<5>) -> Tensor<2> {
-        let float = FloatDType::from(x.dtype());
-        let ([batch, from, nk, nj, ni], to) = (x.dims(), gradient.dims()[1]);
-        let voxels = ni * nj * nk;
-        let x = x.clone().reshape([batch, from, 1, 1, voxels]);
-        let gradient = gradient.clone().reshape([batch, to, voxels]);
-        // One run of voxels at a time keeps the normalized or widened copy small.
-        let of_run = |start: usize| {
-            let count = CPU_RUN.min(voxels - start);
-            let x = KernelInput { x: x.clone().narrow(4, start, count), norm: norm.clone() };
-            let x = wide(normalized::<Flex>(x)).reshape([batch, from, count]);
-            // [b, out, voxels] × [b, voxels, in]
-            wide(gradient.clone().narrow(2, start, count)).matmul(x.swap_dims(1, 2)).sum_dim(0)
-        };
-        let runs = (0..voxels).step_by(CPU_RUN).map(of_run);
-        let sum = runs.reduce(|sum, run| sum + run).expect("maps of at least a voxel");
-        cast(sum.squeeze_dim(0), float)
+    fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<2> {
+        let ([batch, from, nk, nj, ni], to) = (x.x.dims(), gradient.dims()[1]);
+        let (channels, gradient) = (CpuInput::new(x), CpuValues::new(gradient));
+        let gradient = Channels::new(gradient.slice(), None);
+        let mut sums = vec![0.0; to * from];
+        for n in 0..batch {
+            let gradient = gradient.sample(n, to, ni * nj * nk);
+            let x = channels.channels().sample(n, from, ni * nj * nk);
+            let of_sample = products(gradient, x, [to, from]);
+            sums.iter_mut().zip(of_sample).for_each(|(sum, of_sample)| *sum += of_sample);
+        }
+        tensor(sums.into_iter().map(|sum| sum as f32).collect(), [to, from], &x.x)
     }
-}
-
-/// Voxels per run of the weight gradient on the CPU.
-const CPU_RUN: usize = 1 << 14;
-
-/// Converts to f32; an f32 tensor is not copied.
-fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    cast(x, FloatDType::F32)
 }
 
 /// Memory of [`pointwise_conv`]. On a GPU the backward pass holds the partial sums of the weight
@@ -122,6 +115,7 @@ pub fn memory(op_shape: &OpShape) -> OpMemory {
     );
     OpMemory {
         keeps_input: true,
+        applies_norm: op_shape.device == DeviceKind::Cpu,
         forward_bytes: widening_bytes,
         backward_bytes: partials + widening_bytes,
         ..OpMemory::default()

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::kernels::{ConvInput, DeferredGroupNorm, upsample2};
+use crate::kernels::{ConvInput, DeferredGroupNorm, concat_channels, split_channels, upsample2};
 
 /// The tensor x between two layers: whole, or as the two halves of a reversible block. A sequence
 /// of blocks is entered by one split and left by one concatenation.
@@ -33,7 +33,7 @@ impl FeatureMap {
     pub fn whole(self) -> Tensor<5> {
         match self {
             FeatureMap::Whole(x) => x,
-            FeatureMap::Halves(x1, x2) => Tensor::cat(vec![x1, x2], 1),
+            FeatureMap::Halves(x1, x2) => concat_channels(x1, x2),
             FeatureMap::Smaller(x) => upsample2(x),
             FeatureMap::DeferredGroupNorm(norm) => ConvInput::DeferredGroupNorm(norm).whole(),
         }
@@ -63,10 +63,7 @@ impl FeatureMap {
     pub(super) fn owned_halves(self) -> (Tensor<5>, Tensor<5>) {
         match self {
             FeatureMap::Halves(x1, x2) => (x1, x2),
-            parts => {
-                let (x1, x2) = parts.halves();
-                (x1.mul_scalar(1.0), x2.mul_scalar(1.0))
-            }
+            parts => split_channels(parts.whole()),
         }
     }
 }

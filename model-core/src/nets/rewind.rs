@@ -6,7 +6,9 @@ use burn::tensor::Tensor;
 
 use super::local_graph::{LocalGraph, ParamNodes};
 use super::{BottleneckHook, FeatureMap, Layer, ResidualBranch, ReversibleBlock, cast};
-use crate::kernels::{GroupNormKernels, add_kernel_input, depth_to_space, space_to_depth};
+use crate::kernels::{
+    GroupNormKernels, add_kernel_input, add_or_subtract, depth_to_space, space_to_depth,
+};
 use crate::network::layers;
 
 /// State of the rewinding backward pass: the recovered values and their gradients.
@@ -95,11 +97,11 @@ impl Walk {
         let seed = gradient2.clone();
         let (g, output) = LocalGraph::forward::<B>(block.g, forward, y1.clone(), true, seed);
         y2 = add_kernel_input::<B>(y2, output, -1.0);
-        gradient1 = gradient1 + g.backward(nodes, gradients).expect("wanted");
+        gradient1 = add_or_subtract(gradient1, g.backward(nodes, gradients).expect("wanted"), 1.0);
         let seed = gradient1.clone();
         let (f, output) = LocalGraph::forward::<B>(block.f, forward, y2.clone(), true, seed);
         y1 = add_kernel_input::<B>(y1, output, -1.0);
-        gradient2 = gradient2 + f.backward(nodes, gradients).expect("wanted");
+        gradient2 = add_or_subtract(gradient2, f.backward(nodes, gradients).expect("wanted"), 1.0);
         let (value, gradient) =
             (FeatureMap::Halves(y1, y2), FeatureMap::Halves(gradient1, gradient2));
         Walk { value, gradient, ..self }

@@ -13,6 +13,7 @@ use model_core::network::layers::parameters;
 
 use crate::adam::{Adam, StepSettings, average_towards, norm, numbers};
 use crate::checkpoint::Checkpoint;
+use crate::device::DeviceId;
 use crate::initial::initial_weights;
 use crate::loss::variational::{Terms, terms};
 use crate::loss::{Loss, Report};
@@ -124,6 +125,22 @@ impl Learner {
     /// Errors if the loss or the gradient is not finite and no smaller scale is left, or another rank
     /// has ended. The weights are then unchanged.
     pub fn step(
+        &mut self,
+        config: &TrainConfig,
+        learning_rate: f64,
+        batches: Vec<Batch>,
+    ) -> Result<StepReport> {
+        let is_alone = self.reducer.num_ranks() == 1;
+        if !(is_alone && DeviceId::of(&self.tracked).is_cpu()) {
+            return self.step_here(config, learning_rate, batches);
+        }
+        // On a thread of the kernels' pool, a kernel starts without waking another thread first.
+        // Several ranks share the pool: a rank could take up the step of another, and would wait for
+        // itself.
+        rayon::scope(|_| self.step_here(config, learning_rate, batches))
+    }
+
+    fn step_here(
         &mut self,
         config: &TrainConfig,
         learning_rate: f64,

@@ -87,6 +87,14 @@ impl GroupNormKernels for Flex {
     }
 }
 
+/// Adds tensors of f32 with all threads, or subtracts the second if `sign` is −1.
+pub(super) fn add(stream: Tensor<5>, branch: Tensor<5>, sign: f32) -> Tensor<5> {
+    let (mut sum, branch) = (CpuValuesMut::new(stream), CpuValues::new(&branch));
+    let all = branch.slice().len();
+    elementwise::add(Channels::new(branch.slice(), None), sum.slice(), 1, 0..all, None, sign);
+    sum.tensor(FloatDType::F32)
+}
+
 /// Sums over one channel of one sample. g is the gradient before the activation.
 #[derive(Clone, Copy, Default)]
 struct Sums {

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::super::cpu::{CpuValues, tensor};
 use super::MaxPoolKernels;
+use cpu_kernels::buffer;
 use cpu_kernels::channels::Channels;
 use cpu_kernels::max_pool;
 use cpu_kernels::slab::Slab;
@@ -13,7 +14,7 @@ use cpu_kernels::slab::Slab;
 impl MaxPoolKernels for Flex {
     fn max_pool2(x: &Tensor<5>) -> Tensor<5> {
         let [b, c, k, j, i] = x.dims();
-        let mut output = vec![0.0; b * c * (k * j * i / 8)];
+        let mut output = buffer::zeros(b * c * (k * j * i / 8));
         let [from, to] = [[i, j, k], [i / 2, j / 2, k / 2]].map(Slab::whole);
         let values = CpuValues::new(x);
         max_pool::forward(Channels::new(values.slice(), None), &from, &mut output, &to);
@@ -31,7 +32,7 @@ impl MaxPoolKernels for Flex {
 /// maximum.
 fn input_gradient(x: &[f32], gradient: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
     let (mi, mj, mk) = (ni / 2, nj / 2, nk / 2);
-    let mut output = vec![0.0; x.len()];
+    let mut output = buffer::zeros(x.len());
     output.par_chunks_mut(2 * ni * nj).enumerate().for_each(|(n, output)| {
         let x = &x[n * 2 * ni * nj..][..2 * ni * nj];
         let gradient = &gradient[n * mi * mj..][..mi * mj];

@@ -22,7 +22,9 @@ const BLOCK: usize = 4;
 type Block = Vector<f32, Const<BLOCK>>;
 
 impl PointwiseConvKernels for Cube {
-    fn product(matrix: Tensor<2>, x: Tensor<5>) -> Tensor<5> {
+    const APPLIES_NORM: bool = false;
+
+    fn product(matrix: &Tensor<2>, x: &KernelInput) -> Tensor<5> {
         product(matrix, x)
     }
 

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::super::cpu::{CpuValues, CpuValuesMut, tensor};
 use super::UpsampleKernels;
+use cpu_kernels::buffer;
 use cpu_kernels::channels::{ChannelAffine, Channels};
 use cpu_kernels::slab::Slab;
 use cpu_kernels::upsample;
@@ -27,7 +28,7 @@ impl UpsampleKernels for Flex {
                 output.tensor(FloatDType::F32)
             }
             skip => {
-                let mut output = vec![0.0; 8 * values.slice().len()];
+                let mut output = buffer::zeros(8 * values.slice().len());
                 upsample::forward(x_values, &from, &mut output, &to, None);
                 let output = tensor(output, doubled, x);
                 // In half precision a sum in place would need a copy of the skip in f32.
@@ -47,7 +48,7 @@ impl UpsampleKernels for Flex {
 /// Computes the gradient of the input, the transpose of the op.
 fn input_gradient(gradient: &[f32], dims: [usize; 3]) -> Vec<f32> {
     let [ni, nj, nk] = dims;
-    let mut output = vec![0.0; gradient.len() / 8];
+    let mut output = buffer::zeros(gradient.len() / 8);
     output.par_chunks_mut(ni * nj).enumerate().for_each(|(n, output)| {
         let map = 8 * ni * nj * nk;
         gather_plane(output, &gradient[n / nk * map..][..map], dims, n % nk);
