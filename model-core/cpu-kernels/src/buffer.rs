@@ -12,12 +12,31 @@ pub fn zeros(len: usize) -> Vec<f32> {
     if len <= CHUNK {
         return vec![0.0; len];
     }
+    filled((0..len).step_by(CHUNK).map(|start| CHUNK.min(len - start)).collect(), |_, _| ())
+}
+
+/// Returns values that tasks fill part by part. A task gets the number of its part, and zeros.
+pub fn filled(lens: Vec<usize>, task: impl Fn(usize, &mut [f32]) + Sync + Send) -> Vec<f32> {
+    let len = lens.iter().sum();
     let mut values = Vec::with_capacity(len);
-    let chunks = values.spare_capacity_mut()[..len].chunks_mut(CHUNK).collect();
-    parallel::for_each(chunks, |_, to: &mut [MaybeUninit<f32>]| to.fill(MaybeUninit::new(0.0)));
-    // SAFETY: the chunks cover the first `len` values, and every task filled its chunk.
+    let mut rest = &mut values.spare_capacity_mut()[..len];
+    let mut parts = Vec::with_capacity(lens.len());
+    for len in lens {
+        let (part, after) = rest.split_at_mut(len);
+        parts.push(part);
+        rest = after;
+    }
+    parallel::for_each(parts, |n, part| task(n, zeroed(part)));
+    // SAFETY: the parts cover the first `len` values, and all of them were zeroed.
     unsafe { values.set_len(len) };
     values
+}
+
+/// Fills new memory with zeros. They are still in the cache when the caller overwrites them.
+pub(crate) fn zeroed(values: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    values.fill(MaybeUninit::new(0.0));
+    // SAFETY: all values were written, and have the layout of f32.
+    unsafe { &mut *(std::ptr::from_mut(values) as *mut [f32]) }
 }
 
 /// Returns the values of several slices, one slice after the other.
@@ -51,5 +70,7 @@ mod tests {
             assert_eq!(concat(&[&x, &[], &[-1.0], &x]), [&x[..], &[-1.0], &x[..]].concat());
         }
         assert!(concat(&[]).is_empty());
+        let numbered = filled(vec![2, 0, 3], |n, part| part.iter_mut().for_each(|x| *x += n as f32));
+        assert_eq!(numbered, [0.0, 0.0, 2.0, 2.0, 2.0]);
     }
 }

@@ -1,6 +1,7 @@
 //! Depthwise 3³ convolution with zero padding 1. Slabs of planes run in parallel on a zero-padded
 //! copy; the sums of a vector of voxels in some rows stay in registers while the taps pass.
 
+use crate::buffer;
 use crate::channels::{Channel, Channels};
 use crate::moments::Moments;
 use crate::parallel;
@@ -50,6 +51,24 @@ pub fn forward(
         return Vec::new();
     }
     moments.chunks(ranges.len()).map(|parts| Moments::merge_all(parts.iter().copied())).collect()
+}
+
+/// Computes [`forward`] of a whole map into new memory.
+///
+/// # Shapes
+/// - x, returns: `[channel, k, j, i]`
+/// - weight: `[c, 3, 3, 3]`, used again for each further sample
+pub fn output(x: Channels, weight: &[f32], dims @ [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
+    let (plane, weight) = (ni * nj, weight.as_chunks::<27>().0);
+    let ranges = parallel::parts(0..nk, (PART_VOXELS / plane).max(1));
+    let channels = x.len() / (plane * nk);
+    let lens = (0..channels).flat_map(|_| ranges.iter().map(|planes| planes.len() * plane));
+    buffer::filled(lens.collect(), |part, output| {
+        let (n, planes) = (part / ranges.len(), &ranges[part % ranges.len()]);
+        let first = planes.start as isize - 1;
+        let padded = Padded::new(x.channel(n, plane * nk), dims, first, planes.len() + 2);
+        convolve_planes(&padded, &weight[n % weight.len()], output, false);
+    })
 }
 
 /// Returns the bytes that a thread needs.

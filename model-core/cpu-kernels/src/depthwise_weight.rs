@@ -3,7 +3,7 @@
 use crate::channels::Channels;
 use crate::depthwise::Padded;
 use crate::parallel;
-use crate::vector::{MAX_LANES, Vector, vectorized};
+use crate::vector::{Vector, vectorized};
 
 /// Voxels of a slab. Its padded copy fits a core's own cache.
 const SLAB_VOXELS: usize = 1 << 15;
@@ -33,17 +33,12 @@ pub fn weight_gradient(
         let planes = slab.min(nk - first);
         let x = x.channel(map, plane * nk);
         let padded = Padded::new(x, dims, first as isize - 1, planes + 2);
-        // Products with the values beyond the end of a row vanish, as the gradient is 0 there.
-        let stride = ni.next_multiple_of(MAX_LANES);
-        let mut rows = vec![0.0; nj.next_multiple_of(ROWS) * stride];
         let mut sums = [0.0f64; 27];
         for k in 0..planes {
             let gradient = &gradient[(map * nk + first + k) * plane..][..plane];
-            for (row, from) in rows.chunks_exact_mut(stride).zip(gradient.chunks_exact(ni)) {
-                row[..ni].copy_from_slice(from);
-            }
             for dk in 0..3 {
-                let of_plane = correlate(padded.from_plane(k + dk), padded.stride, &rows, [ni, nj]);
+                let x = padded.from_plane(k + dk);
+                let of_plane = correlate(x, padded.stride, gradient, ni);
                 sums[dk * 9..].iter_mut().zip(of_plane).for_each(|(sum, more)| *sum += more);
             }
         }
@@ -61,8 +56,8 @@ vectorized! {
     ///
     /// # Shapes
     /// - x: a padded plane, rows `stride` apart, followed by at least a vector of values
-    /// - gradient: rows of whole vectors, as many as whole blocks have; 0 beyond the map
-    fn correlate(x: &[f32], stride: usize, gradient: &[f32], dims: [usize; 2]) -> [f64; 9]
+    /// - gradient: `[row, ni]`
+    fn correlate(x: &[f32], stride: usize, gradient: &[f32], ni: usize) -> [f64; 9]
         = correlate_by, 1
 }
 
@@ -71,18 +66,19 @@ fn correlate_by<V: Vector>(
     x: &[f32],
     stride: usize,
     gradient: &[f32],
-    [ni, nj]: [usize; 2],
+    ni: usize,
 ) -> [f64; 9] {
-    let width = ni.next_multiple_of(MAX_LANES);
     let mut sums = [V::splat(0.0); 9];
-    for first in (0..nj).step_by(ROWS) {
-        let rows = ROWS.min(nj - first);
-        let end = (first + rows + 1) * stride + ni.next_multiple_of(V::LANES) + 2;
-        assert!(x.len() >= end && gradient.len() >= (first + rows) * width);
+    for (block, gradient) in gradient.chunks(ROWS * ni).enumerate() {
+        let (rows, x) = (gradient.len() / ni, &x[block * ROWS * stride..]);
+        assert!(x.len() >= (rows + 1) * stride + ni.next_multiple_of(V::LANES) + 2);
         match rows {
-            ROWS => add_rows::<V, ROWS>(&mut sums, x, stride, gradient, width, ni, first),
-            _ => (first..first + rows)
-                .for_each(|row| add_rows::<V, 1>(&mut sums, x, stride, gradient, width, ni, row)),
+            ROWS => add_rows::<V, ROWS>(&mut sums, x, stride, gradient, ni),
+            _ => {
+                for (row, gradient) in gradient.chunks_exact(ni).enumerate() {
+                    add_rows::<V, 1>(&mut sums, &x[row * stride..], stride, gradient, ni);
+                }
+            }
         }
     }
     let mut totals = [0.0; 9];
@@ -92,29 +88,27 @@ fn correlate_by<V: Vector>(
     totals
 }
 
-/// Adds the products of `R` rows of the gradient from `first` on.
+/// Adds the products of `R` rows of the gradient.
 #[inline(always)]
 fn add_rows<V: Vector, const R: usize>(
     all: &mut [V; 9],
     x: &[f32],
     stride: usize,
     gradient: &[f32],
-    width: usize,
     ni: usize,
-    first: usize,
 ) {
     let mut sums = *all;
     for i in (0..ni).step_by(V::LANES) {
+        // Beyond the end of a row the gradient is 0, and so are products with what follows in x.
         let mut gradients = [V::splat(0.0); R];
         for row in 0..R {
-            // SAFETY: the caller checked that the rows lie in the gradient; `width` is a multiple of
-            // the lanes.
-            gradients[row] = unsafe { V::load_unchecked(gradient, (first + row) * width + i) };
+            let end = ni.min(i + V::LANES);
+            gradients[row] = V::load_some(&gradient[row * ni + i..row * ni + end]);
         }
         for row in 0..R + 2 {
             for di in 0..3 {
                 // SAFETY: the caller checked the length of x.
-                let x = unsafe { V::load_unchecked(x, (first + row) * stride + i + di) };
+                let x = unsafe { V::load_unchecked(x, row * stride + i + di) };
                 for dj in 0..3 {
                     if row >= dj && row - dj < R {
                         sums[dj * 3 + di] = x.mul_add(gradients[row - dj], sums[dj * 3 + di]);

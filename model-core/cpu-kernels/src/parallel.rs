@@ -50,12 +50,12 @@ const PARTS: usize = 32;
 
 /// Divides each channel of `voxels` values into the given ranges. Returns, for each range, its part
 /// of every channel. The ranges must be in order and disjoint.
-pub(crate) fn split_channels<'a>(
-    values: &'a mut [f32],
+pub(crate) fn split_channels<'a, T>(
+    values: &'a mut [T],
     voxels: usize,
     ranges: &[std::ops::Range<usize>],
-) -> Vec<Vec<&'a mut [f32]>> {
-    let mut parts: Vec<Vec<&mut [f32]>> = Vec::new();
+) -> Vec<Vec<&'a mut [T]>> {
+    let mut parts: Vec<Vec<&mut [T]>> = Vec::new();
     parts.resize_with(ranges.len(), || Vec::with_capacity(values.len() / voxels));
     for channel in values.chunks_exact_mut(voxels) {
         let (mut rest, mut at) = (channel, 0);

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::buffer;
 use crate::channels::Channels;
 use crate::moments::Moments;
 use crate::parallel;
@@ -76,6 +77,25 @@ impl Pointwise {
             moments
         });
         Moments::merge_parts(&of_parts)
+    }
+
+    /// Computes all outputs of a map of `voxels` voxels into new memory.
+    ///
+    /// # Shapes
+    /// - x: `[in, voxel]`
+    /// - returns: `[out, voxel]`
+    pub fn output(&self, x: Channels, voxels: usize) -> Vec<f32> {
+        let mut output = Vec::with_capacity(self.output * voxels);
+        let new = &mut output.spare_capacity_mut()[..self.output * voxels];
+        let ranges = parallel::parts(0..voxels, parallel::part_len(voxels, PART_VOXELS));
+        let parts = parallel::split_channels(new, voxels, &ranges);
+        parallel::map(parts, |n, outputs| {
+            let mut outputs: Vec<&mut [f32]> = outputs.into_iter().map(buffer::zeroed).collect();
+            part(self, x, voxels, ranges[n].start, &mut outputs, false, &mut []);
+        });
+        // SAFETY: the parts cover all outputs of all voxels, and all of them were zeroed.
+        unsafe { output.set_len(self.output * voxels) };
+        output
     }
 
     /// Returns the bytes of the packed weights and of the tile of a thread.

@@ -11,10 +11,8 @@ use burn::backend::{Backend, Flex};
 use super::cpu::{CpuInput, CpuValues, tensor};
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, KernelInput, OpMemory, OpShape, on_backend};
-use cpu_kernels::buffer;
-use cpu_kernels::depthwise::forward;
+use cpu_kernels::depthwise::output;
 use cpu_kernels::depthwise_weight::weight_gradient;
-use cpu_kernels::slab::Slab;
 
 /// Convolves every channel with its own 3³ kernel, stride 1, zero padding 1, without bias.
 ///
@@ -76,10 +74,7 @@ impl DepthwiseConvKernels for Flex {
 
 fn convolve(x: &KernelInput, weight: &[f32]) -> Tensor<5> {
     let shape @ [.., nk, nj, ni] = x.x.dims();
-    let mut output = buffer::zeros(shape.iter().product());
-    let slab = Slab::whole([ni, nj, nk]);
-    forward(CpuInput::new(x).channels(), weight, &slab, &mut output, false);
-    tensor(output, shape, &x.x)
+    tensor(output(CpuInput::new(x).channels(), weight, [ni, nj, nk]), shape, &x.x)
 }
 
 /// Memory of [`depthwise_conv3`].

@@ -72,11 +72,12 @@ impl PointwiseConvKernels for Flex {
         let weight = matrix.slice();
         let convolution = Pointwise::new(output, input, None, |o, c| weight[o * input + c]);
         let channels = CpuInput::new(x);
-        let mut product = buffer::zeros(batch * output * voxels);
-        for (n, product) in product.chunks_exact_mut(output * voxels).enumerate() {
-            let x = channels.channels().sample(n, input, voxels);
-            convolution.forward(x, product, 0..voxels, false, false);
-        }
+        let of_sample = |n| convolution.output(channels.channels().sample(n, input, voxels), voxels);
+        let mut products: Vec<Vec<f32>> = (0..batch).map(of_sample).collect();
+        let product = match products.len() {
+            1 => products.remove(0),
+            _ => buffer::concat(&products.iter().map(|product| &product[..]).collect::<Vec<_>>()),
+        };
         tensor(product, [batch, output, nk, nj, ni], &x.x)
     }
 

@@ -2,7 +2,7 @@
 
 use burn::Tensor;
 use burn::backend::Flex;
-use rayon::prelude::*;
+use multiversion::multiversion;
 
 use super::super::cpu::{CpuValues, tensor};
 use super::MaxPoolKernels;
@@ -30,33 +30,39 @@ impl MaxPoolKernels for Flex {
 
 /// Computes the gradient of the input: that of each output goes to the first voxel that holds the
 /// maximum.
-fn input_gradient(x: &[f32], gradient: &[f32], [ni, nj, nk]: [usize; 3]) -> Vec<f32> {
-    let (mi, mj, mk) = (ni / 2, nj / 2, nk / 2);
-    let mut output = buffer::zeros(x.len());
-    output.par_chunks_mut(2 * ni * nj).enumerate().for_each(|(n, output)| {
+fn input_gradient(x: &[f32], gradient: &[f32], [ni, nj, _]: [usize; 3]) -> Vec<f32> {
+    let planes = x.len() / (2 * ni * nj);
+    buffer::filled(vec![2 * ni * nj; planes], |n, output| {
         let x = &x[n * 2 * ni * nj..][..2 * ni * nj];
-        let gradient = &gradient[n * mi * mj..][..mi * mj];
-        debug_assert!(n / mk * nk + n % mk * 2 == 2 * n);
-        for j in 0..mj {
-            let rows = four_rows(x, ni, nj, j);
-            for i in 0..mi {
-                let (mut best, mut place) = (f32::NEG_INFINITY, 0);
-                for (r, row) in rows.iter().enumerate() {
-                    for d in 0..2 {
-                        if row[2 * i + d] > best {
-                            (best, place) = (row[2 * i + d], r * 2 + d);
-                        }
-                    }
-                }
-                let (dk, dj, di) = (place / 4, place / 2 % 2, place % 2);
-                output[(dk * nj + 2 * j + dj) * ni + 2 * i + di] = gradient[j * mi + i];
-            }
-        }
-    });
-    output
+        scatter_planes(output, x, &gradient[n * ni * nj / 4..][..ni * nj / 4], ni, nj);
+    })
 }
 
-/// Returns the rows of two planes that row `j` of the output is computed from, in memory order.
-fn four_rows(x: &[f32], ni: usize, nj: usize, j: usize) -> [&[f32]; 4] {
-    [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(dk, dj)| &x[(dk * nj + 2 * j + dj) * ni..][..ni])
+/// Computes the gradient of two planes from that of one.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn scatter_planes(output: &mut [f32], x: &[f32], gradient: &[f32], ni: usize, nj: usize) {
+    // The maximum of each output, and the gradient that no voxel has taken yet.
+    let (mut largest, mut rest) = (vec![0.0; ni / 2], vec![0.0; ni / 2]);
+    for (j, gradient) in gradient.chunks_exact(ni / 2).enumerate() {
+        let rows = [0, 1, nj, nj + 1].map(|row| (2 * j + row) * ni);
+        largest.fill(f32::NEG_INFINITY);
+        for row in rows {
+            for (largest, pair) in largest.iter_mut().zip(x[row..][..ni].as_chunks::<2>().0) {
+                let pair = if pair[1] > pair[0] { pair[1] } else { pair[0] };
+                *largest = if pair > *largest { pair } else { *largest };
+            }
+        }
+        rest.copy_from_slice(gradient);
+        for row in rows {
+            let pairs = x[row..][..ni].as_chunks::<2>().0.iter();
+            let output = output[row..][..ni].as_chunks_mut::<2>().0.iter_mut();
+            for (((output, pair), largest), rest) in output.zip(pairs).zip(&largest).zip(&mut rest) {
+                for d in 0..2 {
+                    let holds = pair[d] == *largest;
+                    output[d] = if holds { *rest } else { 0.0 };
+                    *rest = if holds { 0.0 } else { *rest };
+                }
+            }
+        }
+    }
 }

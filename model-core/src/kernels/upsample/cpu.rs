@@ -4,7 +4,6 @@ use burn::Tensor;
 use burn::backend::Flex;
 use burn::tensor::{DType, FloatDType};
 use multiversion::multiversion;
-use rayon::prelude::*;
 
 use super::super::cpu::{CpuValues, CpuValuesMut, tensor};
 use super::UpsampleKernels;
@@ -48,12 +47,11 @@ impl UpsampleKernels for Flex {
 /// Computes the gradient of the input, the transpose of the op.
 fn input_gradient(gradient: &[f32], dims: [usize; 3]) -> Vec<f32> {
     let [ni, nj, nk] = dims;
-    let mut output = buffer::zeros(gradient.len() / 8);
-    output.par_chunks_mut(ni * nj).enumerate().for_each(|(n, output)| {
+    let planes = gradient.len() / (8 * ni * nj);
+    buffer::filled(vec![ni * nj; planes], |n, output| {
         let map = 8 * ni * nj * nk;
         gather_plane(output, &gradient[n / nk * map..][..map], dims, n % nk);
-    });
-    output
+    })
 }
 
 /// Returns the at most four outputs that use the input at index `place`, with their weights.
