@@ -15,12 +15,15 @@ use model_core::{
 };
 use trainer_data::patches::Batch;
 use trainer_predict::Predictor;
-use trainer_run::config::{AugmentSettings, LossKind, TrainConfig};
+use trainer_run::config::{AugmentSettings, LossKind, Optimizer, TrainConfig};
 use trainer_run::reporter::Silent;
 use trainer_run::rng::{RngStream, generator, normal};
 use trainer_run::run_folder::{BEST, Run};
+use trainer_train::adam::numbers;
 use trainer_train::checkpoint::{Checkpoint, LAST};
 use trainer_train::loss::Loss;
+use trainer_train::loss::deep::coarser;
+use trainer_train::model;
 use trainer_train::step::Learner;
 use trainer_train::train::TrainJob;
 
@@ -44,6 +47,15 @@ fn narrow(preset: &str) -> TrainConfig {
     }
 }
 
+/// Returns [`narrow`] settings with deep supervision of the lower level.
+fn supervised(preset: &str) -> TrainConfig {
+    let mut config = narrow(preset);
+    // A path of pixel shuffles is one sequence, with no end of a level to read.
+    let network = config.network.as_mut().expect("a network");
+    network.deep_supervision = usize::from(preset != "fully-invres");
+    config
+}
+
 /// Returns a batch of random values whose right half has label 1.
 fn batch(patch: [usize; 3]) -> Batch {
     let num_voxels: usize = patch.iter().product();
@@ -51,6 +63,41 @@ fn batch(patch: [usize; 3]) -> Batch {
     let labels = (0..2 * num_voxels).map(|voxel| u8::from(voxel % patch[0] >= patch[0] / 2));
     let cases = vec!["a".into(), "b".into()];
     Batch { number: 0, values, labels: labels.collect(), cases }
+}
+
+/// The loss is the weighted sum of the losses of both levels, and so is the gradient: its norm is that
+/// of finite differences along itself.
+#[test]
+fn deep_supervision_trains_with_the_loss_of_every_level() {
+    let task = Task::builtin("brats2021").unwrap();
+    let patch = [8, 12, 16];
+    let config = TrainConfig { patch, vae: None, ..supervised("demo") };
+    let network = config.network(&task).unwrap();
+    let start = Checkpoint::initial(&network, 3);
+    let Batch { values, labels, .. } = batch(patch);
+    let loss_of = |weights: &Weights| {
+        let module = model::build(&network, weights, &Device::flex()).unwrap();
+        let x = model::tensor(values.clone(), 4, patch, &Device::flex());
+        let (logits, hooks) = module.forward_with_hooks(x);
+        let deep = module.deep_logits(&hooks).remove(0);
+        assert_eq!((deep.dims(), logits.dims()), ([2, 3, 8, 6, 4], [2, 3, 16, 12, 8]));
+        let loss = Loss::new(&task, LossKind::DiceCe);
+        let of = |logits, labels: &[u8]| loss.of(&numbers::<5>(logits), labels, 2).0.loss;
+        of(logits, &labels) * 2.0 / 3.0 + of(deep, &coarser(&labels, patch, 2)) / 3.0
+    };
+    let learner_loss = Loss::new(&task, LossKind::DiceCe);
+    let mut learner = Learner::new(&network, learner_loss, start.clone(), &Device::flex()).unwrap();
+    // Adam's first step has the signs of the gradient, times the rate.
+    let rate = 1e-5;
+    let settings = TrainConfig { optimizer: Optimizer::Adam, weight_decay: 0.0, ..config };
+    let report = learner.step(&settings, rate, vec![batch(patch)]).unwrap();
+    let expected = loss_of(&start.weights);
+    assert!((report.report.loss - expected).abs() < 1e-6, "{expected}, found {report:?}");
+    let fallen = expected - loss_of(&learner.network.weights());
+    let moments = learner.adam.state()[0].clone();
+    let absolute_sum: f64 = moments.values().flatten().map(|m| f64::from(m.abs()) * 10.0).sum();
+    let predicted = rate * absolute_sum;
+    assert!((fallen / predicted - 1.0).abs() < 0.05, "{predicted}, found {fallen}");
 }
 
 /// Also compares losses and gradient norms of the three kinds of backward pass.
@@ -61,7 +108,7 @@ fn a_step_moves_every_parameter_of_every_network_in_every_mode() {
         let mut results = Vec::new();
         for backward in BackwardMode::ALL {
             let patch = [8, 12, 16];
-            let config = TrainConfig { patch, backward: Some(backward), ..narrow(preset) };
+            let config = TrainConfig { patch, backward: Some(backward), ..supervised(preset) };
             let network = config.network(&task).unwrap();
             let loss = Loss::new(&task, LossKind::DiceCe);
             let start = Checkpoint::initial(&network, 3);

@@ -5,6 +5,7 @@
 //! compiler vectorizes. The GPU kernels are written in CubeCL, one source for CUDA and wgpu.
 //! Reductions run in a fixed order, so results are reproducible bit for bit.
 
+mod add;
 mod autodiff;
 mod bilinear;
 pub mod conv3;
@@ -25,12 +26,13 @@ mod seeded_loss;
 pub mod space_to_depth;
 pub mod upsample;
 
+pub(crate) use add::add_or_subtract;
 pub(crate) use autodiff::{Parent, on_backend, primitive, record};
 pub(crate) use bilinear::Bilinear;
 pub use conv_input::{ConvInput, DeferredGroupNorm};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
-pub(crate) use group_norm::{GroupNormKernels, add_kernel_input, add_or_subtract};
+pub(crate) use group_norm::{GroupNormKernels, add_kernel_input};
 pub use group_norm::{add_branch, group_norm};
 pub(crate) use halves::{concat_channels, split_channels};
 pub(crate) use kernel_input::KernelInput;

@@ -8,8 +8,8 @@ use burn::Tensor;
 use burn::backend::autodiff::ops::NodeGuard;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
+use super::add::add_or_subtract;
 use super::autodiff::ParentGradients;
-use super::cpu::is_plain_cpu;
 use super::kernel_input::{KernelInput, NormAffine};
 use super::profiler::{OpKind, backward_scope, forward_scope};
 use super::{
@@ -86,16 +86,6 @@ pub fn add_branch(stream: Tensor<5>, branch: ConvInput, sign: f32) -> Tensor<5> 
             })
         }
     }
-}
-
-/// Adds two tensors, or subtracts the second if `sign` is −1. The sum has the type of the first and
-/// reuses its memory if nothing else holds it.
-pub(crate) fn add_or_subtract(stream: Tensor<5>, branch: Tensor<5>, sign: f32) -> Tensor<5> {
-    let branch = like(branch, &stream);
-    if is_plain_cpu(&stream) {
-        return cpu::add(stream, branch, sign);
-    }
-    if sign < 0.0 { stream - branch } else { stream + branch }
 }
 
 /// [`add_branch`] without autodiff.

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{BottleneckHook, ConvNorm, FeatureMap, Precision, Reflection, ReversibleBlock, like};
+use super::{ConvNorm, FeatureMap, Hooks, Precision, Reflection, ReversibleBlock, like};
 use crate::kernels::{ConvInput, depth_to_space, max_pool2, space_to_depth, upsample2_add};
 use crate::network::layers;
 
@@ -51,7 +51,7 @@ impl Layer {
         &self,
         x: FeatureMap,
         kept: &mut Vec<Tensor<5>>,
-        tap: Option<&BottleneckHook>,
+        hooks: Option<&Hooks>,
     ) -> FeatureMap {
         use layers::Layer as L;
         let layer = match self {
@@ -104,8 +104,16 @@ impl Layer {
                 let x = x.whole();
                 FeatureMap::Halves(like(last(), &x), x)
             }
-            L::BottleneckHook => match tap {
-                Some(tap) => FeatureMap::Whole(tap.pass(x.whole())),
+            L::BottleneckHook => match hooks {
+                Some(hooks) => FeatureMap::Whole(hooks.bottleneck.pass(x.whole())),
+                None => x,
+            },
+            L::DecoderHook => match hooks {
+                Some(hooks) => {
+                    let x = x.whole();
+                    hooks.leave_level(x.clone());
+                    FeatureMap::Whole(x)
+                }
                 None => x,
             },
             L::ConvNorm(_) | L::Block { .. } | L::Reflect { .. } => {

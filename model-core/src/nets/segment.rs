@@ -7,7 +7,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::local_graph::{LocalGraph, ParamNodes};
 use super::rewind::{rewind, undo};
-use super::{BottleneckHook, FeatureMap, Layer, Precision, cast};
+use super::{FeatureMap, Hooks, Layer, Precision, cast};
 use crate::kernels::{GroupNormKernels, Parent, on_backend, primitive, record};
 use crate::network::layers::{self, Backward};
 
@@ -30,39 +30,39 @@ impl Segment {
         Segment { layers, backward: segment.backward }
     }
 
-    /// Applies the layers. `kept` is the stack of tensors kept for the decoder. `tap` receives the
-    /// bottleneck's tensor for a branch.
+    /// Applies the layers. `kept` is the stack of tensors kept for the decoder. `hooks` receive what
+    /// training reads.
     pub fn forward(
         &self,
         x: FeatureMap,
         kept: &mut Vec<Tensor<5>>,
-        tap: Option<&BottleneckHook>,
+        hooks: Option<&Hooks>,
     ) -> FeatureMap {
         if self.backward == Backward::Stored || !x.is_autodiff() {
-            return self.run(x, kept, tap);
+            return self.run(x, kept, hooks);
         }
         let x = x.whole();
-        FeatureMap::Whole(on_backend!(x, B => self.record::<B>(x, tap)))
+        FeatureMap::Whole(on_backend!(x, B => self.record::<B>(x, hooks)))
     }
 
     fn run(
         &self,
         x: FeatureMap,
         kept: &mut Vec<Tensor<5>>,
-        tap: Option<&BottleneckHook>,
+        hooks: Option<&Hooks>,
     ) -> FeatureMap {
-        self.layers.iter().fold(x, |x, layer| layer.forward(x, kept, tap))
+        self.layers.iter().fold(x, |x, layer| layer.forward(x, kept, hooks))
     }
 
     /// Applies layers that take one tensor and return one.
-    fn through(&self, x: Tensor<5>, tap: Option<&BottleneckHook>) -> Tensor<5> {
-        self.run(FeatureMap::Whole(x), &mut Vec::new(), tap).whole()
+    fn through(&self, x: Tensor<5>, hooks: Option<&Hooks>) -> Tensor<5> {
+        self.run(FeatureMap::Whole(x), &mut Vec::new(), hooks).whole()
     }
 
     /// Records one node for the whole segment. Its parents are the input and one parameter, so that
     /// the node is recorded even if the input is a constant. The gradients of all other parameters
     /// are registered under their own nodes.
-    fn record<B: GroupNormKernels>(&self, x: Tensor<5>, tap: Option<&BottleneckHook>) -> Tensor<5>
+    fn record<B: GroupNormKernels>(&self, x: Tensor<5>, hooks: Option<&Hooks>) -> Tensor<5>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
@@ -72,19 +72,19 @@ impl Segment {
         let x = Parent::<B, 5>::new(x);
         let plain = self.valid();
         let (guard, x) = (x.guard, x.value);
-        let (tap, float) = (tap.cloned(), FloatDType::from(x.dtype()));
+        let (hooks, float) = (hooks.cloned(), FloatDType::from(x.dtype()));
         let (y, kept) = match self.backward {
             Backward::Rewound => {
-                let y = plain.through(x, tap.as_ref());
+                let y = plain.through(x, hooks.as_ref());
                 (y.clone(), y)
             }
-            _ => (plain.through(x.clone(), tap.as_ref()), x),
+            _ => (plain.through(x.clone(), hooks.as_ref()), x),
         };
         record::<B, 2, 5>([guard, anchor], y, move |gradient, wanted, gradients| {
             let gradient = Tensor::<5>::from_primitive::<B>(gradient);
             let of_x = match plain.backward {
                 Backward::Rewound => {
-                    let tap = tap.as_ref();
+                    let tap = hooks.as_ref().map(|hooks| &hooks.bottleneck);
                     Some(rewind::<B>(plain.layers, kept, gradient, tap, &nodes, gradients))
                 }
                 _ => {

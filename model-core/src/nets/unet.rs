@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor};
 
-use super::{BottleneckHook, FeatureMap, Precision, Segment, VaeBranch, cast};
+use super::{ConvNorm, FeatureMap, Hooks, Precision, Segment, VaeBranch, cast};
 use crate::kernels::{on_backend, seeded_loss};
 use crate::network::config::UNetConfig;
 use crate::network::layers::{self, segments};
@@ -15,6 +15,8 @@ pub struct UNet3d {
     pub segments: Vec<Segment>,
     /// 1³ convolution to the logits of regions or labels.
     pub head: Segment,
+    /// The heads of deep supervision, the lowest level first, during training.
+    pub deep_heads: Vec<ConvNorm>,
     /// The variational branch, during training.
     pub vae: Option<VaeBranch>,
     /// The configuration that the network was built from.
@@ -39,6 +41,10 @@ impl UNet3d {
         UNet3d {
             segments: described.iter().map(segment).collect(),
             head: segment(&head),
+            deep_heads: layers::deep_heads(config)
+                .iter()
+                .map(|head| ConvNorm::new(head, precision, device))
+                .collect(),
             vae: config.vae.as_ref().map(|vae| VaeBranch::new(config, vae, device)),
             config: config.clone(),
             precision,
@@ -53,20 +59,28 @@ impl UNet3d {
         self.run(x, None)
     }
 
-    /// Returns the logits, and the hook through which the variational branch reads the bottleneck.
+    /// Returns the logits, and what the parts that only training has read.
     ///
     /// # Shapes
     /// As [`UNet3d::forward`].
-    pub fn forward_with_tap(&self, x: Tensor<5>) -> (Tensor<5>, BottleneckHook) {
-        let tap = BottleneckHook::default();
-        (self.run(x, Some(&tap)), tap)
+    pub fn forward_with_hooks(&self, x: Tensor<5>) -> (Tensor<5>, Hooks) {
+        let hooks = Hooks::default();
+        (self.run(x, Some(&hooks)), hooks)
     }
 
-    fn run(&self, x: Tensor<5>, tap: Option<&BottleneckHook>) -> Tensor<5> {
+    /// Returns the logits of the heads of deep supervision after a forward pass, the lowest level
+    /// first. Each level has half the voxels of the next along every axis.
+    pub fn deep_logits(&self, hooks: &Hooks) -> Vec<Tensor<5>> {
+        let heads = self.deep_heads.iter().zip(hooks.take_levels());
+        let logits = |(head, x): (&ConvNorm, Tensor<5>)| head.forward(x.into()).whole();
+        heads.map(logits).map(|logits| cast(logits, FloatDType::F32)).collect()
+    }
+
+    fn run(&self, x: Tensor<5>, hooks: Option<&Hooks>) -> Tensor<5> {
         let mut kept = Vec::new();
         let x = FeatureMap::Whole(cast(x, self.precision.compute));
         let segments = self.segments.iter();
-        let x = segments.fold(x, |x, segment| segment.forward(x, &mut kept, tap));
+        let x = segments.fold(x, |x, segment| segment.forward(x, &mut kept, hooks));
         cast(self.head.forward(x, &mut kept, None).whole(), FloatDType::F32)
     }
 }

@@ -236,9 +236,9 @@ impl Card {
     pub fn check(&self) -> Result<()> {
         self.check_texts()?;
         self.provenance.check()?;
-        if self.network.vae.is_some() {
-            let expected = "a network without a variational branch, which only training has";
-            return Err(Error::network(expected, "one"));
+        if self.network != self.network.for_inference() {
+            let expected = "a network without the parts that only training has";
+            return Err(Error::network(expected, "a variational branch or deep supervision"));
         }
         let expected = (self.task.channels.len(), self.task.num_outputs());
         let found = (self.network.in_channels(), self.network.out_channels());

@@ -92,9 +92,17 @@ pub struct NetworkSettings {
     /// "checkpointed". The computed function is the same.
     #[serde(default)]
     pub backward: BackwardMode,
+    /// Deep supervision: the number of decoder levels below the top whose ends have a head and a
+    /// loss of their own, in training only (Lee et al. 2015; as nnU-Net does).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deep_supervision: usize,
     /// A variational branch that reconstructs the input from the bottleneck, in training only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vae: Option<Vae>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn one() -> usize {

@@ -91,6 +91,8 @@ pub enum Layer {
     },
     /// The position where the variational branch reads the bottleneck.
     BottleneckHook,
+    /// The position where a head of deep supervision reads the end of a decoder level.
+    DecoderHook,
 }
 
 impl Layer {
@@ -100,7 +102,7 @@ impl Layer {
             Layer::Block { .. } | Layer::Reflect { .. } | Layer::BottleneckHook => true,
             Layer::PushHalf | Layer::ConcatHalf | Layer::SpaceToDepth | Layer::DepthToSpace => true,
             Layer::ConvNorm(_) | Layer::Pool | Layer::Upsample => false,
-            Layer::PushSkip | Layer::AddSkip | Layer::ConcatSkip => false,
+            Layer::PushSkip | Layer::AddSkip | Layer::ConcatSkip | Layer::DecoderHook => false,
         }
     }
 }
@@ -182,6 +184,9 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
             list.level = level - 1;
             list.extend([Layer::DepthToSpace, Layer::ConcatHalf]);
         } else {
+            if level <= config.deep_supervision {
+                list.extend([Layer::DecoderHook]);
+            }
             list.level = level - 1;
             let join = if config.skip == Skip::Concat { Layer::ConcatSkip } else { Layer::AddSkip };
             list.extend([Layer::Upsample, join]);
@@ -190,6 +195,21 @@ pub fn steps(config: &UNetConfig) -> Vec<Step> {
     let channels = [config.widths[0], config.out_channels()];
     list.unit("head", Kernel::Pointwise, channels, true, None);
     list.steps
+}
+
+/// Returns the heads of deep supervision, the lowest level first. Each is a pointwise convolution
+/// from the end of its decoder level to logits. Only training has them.
+pub fn deep_heads(config: &UNetConfig) -> Vec<ConvNorm> {
+    let levels = (1..=config.deep_supervision).rev();
+    let head = |level: usize| ConvNorm {
+        path: format!("deep.{level}"),
+        kernel: Kernel::Pointwise,
+        from: config.widths[level - 1],
+        to: config.out_channels(),
+        bias: true,
+        norm: None,
+    };
+    levels.map(head).collect()
 }
 
 struct Steps<'a> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::kernels::DeviceKind;
 use crate::network::config::{BackwardMode, UNetConfig};
-use crate::network::layers::{Backward, parameters, segments, steps};
+use crate::network::layers::{Backward, deep_heads, parameters, segments, steps};
 use crate::{Error, Result};
 
 mod branch;
@@ -192,6 +192,9 @@ fn levels(config: &UNetConfig, dims: [usize; 3], work: &[u64]) -> Vec<Level> {
     for step in steps(config) {
         parameters[step.level] +=
             step.layer.parameters().iter().map(|p| p.len() as u64).sum::<u64>();
+    }
+    for (head, level) in deep_heads(config).iter().zip((1..=config.deep_supervision).rev()) {
+        parameters[level] += head.parameters().iter().map(|p| p.len() as u64).sum::<u64>();
     }
     let levels = config.widths.iter().zip(parameters).zip(work).enumerate();
     levels

@@ -93,6 +93,8 @@ fn transforms() -> Vec<(&'static str, AugmentSettings)> {
         ("bias field", AugmentSettings { bias: 0.3, ..none() }),
         ("gamma", AugmentSettings { gamma: 0.5, ..none() }),
         ("gain and shift", AugmentSettings { gain: 0.1, shift: 0.1, ..none() }),
+        ("blur", AugmentSettings { blur: 1.0, ..none() }),
+        ("low resolution", AugmentSettings { low_resolution: 2.0, ..none() }),
         ("noise", AugmentSettings { noise: 0.3, ..none() }),
     ]
 }

@@ -176,7 +176,8 @@ fn step(network: &UNet3d, [i, j, k]: [usize; 3], device: &Device) -> Result<Step
     let before = device_bytes(device)?;
     let x = random(config.in_channels());
     take_peak_bytes();
-    let (logits, hook) = network.forward_with_tap(x);
+    let (logits, hooks) = network.forward_with_hooks(x);
+    let hook = hooks.bottleneck;
     let stored = device_bytes(device)?;
     let gradient = random(config.out_channels());
     let branch_gradients = network.vae.as_ref().map(|vae| {

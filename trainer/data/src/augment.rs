@@ -13,15 +13,19 @@ mod control_grid;
 mod elastic;
 mod gain_shift;
 mod gamma;
+mod line_map;
 mod noise;
 mod random;
+mod resolution;
 
 pub use bias::BiasField;
 pub use control_grid::{ControlGrid, FieldRows};
 pub use elastic::Elastic;
 pub use gain_shift::GainShift;
 pub use gamma::Gamma;
+pub use line_map::LineMap;
 pub use noise::Noise;
+pub use resolution::Resolution;
 
 /// The augmentations of one patch.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +50,8 @@ pub struct IntensityChange {
     pub gamma: Option<Gamma>,
     /// Multiplies by a factor and adds a shift.
     pub gain_shift: Option<GainShift>,
+    /// Blurs, and makes voxels longer.
+    pub resolution: Option<Resolution>,
     /// Adds Gaussian noise.
     pub noise: Option<Noise>,
     /// Sets every value to 0.
@@ -108,6 +114,7 @@ impl IntensityChange {
             bias: BiasField::draw(random, settings),
             gamma: Gamma::draw(random, settings),
             gain_shift: GainShift::draw(random, settings),
+            resolution: Resolution::draw(random, settings),
             noise: Noise::draw(random, settings),
             is_dropped: false,
         }
@@ -126,6 +133,9 @@ impl IntensityChange {
         }
         if let Some(gain_shift) = &self.gain_shift {
             gain_shift.apply(channel, inside);
+        }
+        if let Some(resolution) = &self.resolution {
+            resolution.apply(channel, inside, patch);
         }
         if let Some(noise) = &self.noise {
             noise.apply(channel, inside);

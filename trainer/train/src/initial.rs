@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model_core::network::config::UNetConfig;
 use model_core::network::layers::parameters;
-use model_core::network::layers::{ConvNorm, Layer, steps};
+use model_core::network::layers::{ConvNorm, Layer, deep_heads, steps};
 use model_core::{Array, Weights};
 use rand::RngExt;
 
@@ -48,8 +48,9 @@ fn unhalved(network: &UNetConfig) -> BTreeSet<String> {
         _ => None,
     });
     let levels = (0..network.num_levels()).map(|level| format!("vae.levels.{level}.narrow.weight"));
+    let heads = deep_heads(network).into_iter().map(|head| head.weight());
     let of_branch = ["encode", "decode", "out"].map(|name| format!("vae.{name}.weight"));
-    of_network.chain(levels).chain(of_branch).collect()
+    of_network.chain(heads).chain(levels).chain(of_branch).collect()
 }
 
 #[cfg(test)]
@@ -99,9 +100,9 @@ mod tests {
             let weights = initial_weights(&network, 1);
             assert!(without.iter().all(|(name, array)| weights[name] == *array), "{preset}");
             let module = model::build(&network, &weights, &Device::flex()).unwrap();
-            let (logits, tap) = module.forward_with_tap(random([1, 2, size, size, size], 0));
+            let (logits, hooks) = module.forward_with_hooks(random([1, 2, size, size, size], 0));
             let branch = module.vae.as_ref().unwrap();
-            let branch = branch.forward(tap.take(), random([1, 128, 1, 1, 1], 1));
+            let branch = branch.forward(hooks.bottleneck.take(), random([1, 128, 1, 1, 1], 1));
             let outputs = [logits, branch.reconstruction, branch.mean, branch.log_variance];
             let found = outputs.map(deviation);
             assert!(found.iter().all(|d| (0.05..20.0).contains(d)), "{preset}: {found:?}");

@@ -5,6 +5,7 @@
 //! more than 4 million elements is not. And no tensor is stored for backward. For logits on a GPU,
 //! kernels compute the same sums and gradient there.
 
+pub mod deep;
 mod device;
 mod dice;
 mod focal;

@@ -1,5 +1,6 @@
 //! One training step: forward, losses, backward, and the update of the weights.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use trainer_data::patches::BatchShard;
 
@@ -15,6 +16,7 @@ use crate::adam::{Adam, StepSettings, average_towards, norm, numbers};
 use crate::checkpoint::Checkpoint;
 use crate::device::DeviceId;
 use crate::initial::initial_weights;
+use crate::loss::deep::{coarser, level_weights};
 use crate::loss::variational::{Terms, terms};
 use crate::loss::{Loss, Report};
 use crate::loss_scale::LossScale;
@@ -235,32 +237,50 @@ impl Learner {
         let Batch { number, values, labels, cases } = batch;
         let in_channels = self.network.config.in_channels();
         let (share, reducer) = (self.share(config), &*self.reducer);
-        let mut part = 1.0;
+        let part = Cell::new(1.0);
         let total = |sums: &mut [f64]| {
             let mut all = share.spread(sums);
             reducer.sum_numbers(&mut all)?;
             let whole = &all[share.places(sums.len())];
-            part = sums[0] / whole[0];
+            part.set(sums[0] / whole[0]);
             sums.copy_from_slice(whole);
             Ok(())
         };
+        let weights = level_weights(self.network.deep_heads.len());
         let found = |report| StepReport { report, branch: None, gradient_norm: 0.0, skipped: None };
         if cases.is_empty() {
             // Other ranks have all patches of this batch. The sums still need this rank.
-            let (report, _) = self.loss.of_part(&[], &[], 0, total)?;
+            let mut report = self.loss.of_part(&[], &[], 0, total)?.0;
+            report.loss *= weights[0];
+            for weight in &weights[1..] {
+                report.loss += weight * self.loss.of_part(&[], &[], 0, total)?.0.loss;
+            }
             let branch = self.network.vae.as_ref().map(|_| [0.0; 2]);
             let report = StepReport { branch, ..found(report) }.for_group_sum(share);
             return Ok((report, GradientsParams::new()));
         }
         let input = self.network.vae.as_ref().map(|vae| (vae, values.clone()));
         let x = model::tensor(values, in_channels, config.patch, &self.tracked);
-        let (logits, tap) = self.network.forward_with_tap(x);
-        let (report, gradient) = self.loss.of_tensor(logits.clone().inner(), &labels, total)?;
+        let (logits, hooks) = self.network.forward_with_hooks(x);
+        let (report, mut gradient) = self.loss.of_tensor(logits.clone().inner(), &labels, total)?;
         let mut report = found(report);
+        report.report.loss *= weights[0];
+        if weights.len() > 1 {
+            gradient = gradient.mul_scalar(weights[0]);
+        }
+        let mut outputs = vec![(logits.clone(), gradient)];
+        let deep = self.network.deep_logits(&hooks).into_iter().rev();
+        for (level, (deep, weight)) in deep.zip(&weights[1..]).enumerate() {
+            let labels = coarser(&labels, config.patch, 2 << level);
+            let (of_level, gradient) = self.loss.of_tensor(deep.clone().inner(), &labels, total)?;
+            report.report.loss += weight * of_level.loss;
+            outputs.push((deep, gradient.mul_scalar(*weight)));
+        }
         let branch = input.map(|(vae, input)| {
             let noise = normal(generator(config.seed, RngStream::Latent, number as u64));
             let noise = (noise, share.patches().start);
-            branch(vae, &tap, &input, noise, part, config.patch, &self.loss_scale)
+            let tap = &hooks.bottleneck;
+            branch(vae, tap, &input, noise, part.get(), config.patch, &self.loss_scale)
         });
         let loss = report.report.loss + branch.as_ref().map_or(0.0, |(terms, _)| terms.loss());
         if !loss.is_finite() {
@@ -268,8 +288,11 @@ impl Learner {
             non_finite.of_loss(&numbers(logits.clone().inner()), of_branch, cases);
         }
         report = report.for_group_sum(share);
-        let gradient = self.loss_scale.seed(gradient.autodiff());
-        let gradients = backward(vec![(logits, gradient)]);
+        let seed = |(logits, gradient): (Tensor<5>, Tensor<5>)| {
+            (logits, self.loss_scale.seed(gradient.autodiff()))
+        };
+        drop(logits);
+        let gradients = backward(outputs.into_iter().map(seed).collect());
         let mut gradients = GradientsParams::from_grads(gradients, &self.network);
         if let Some((terms, mut of_branch)) = branch {
             self.network.visit(&mut Move { from: &mut of_branch, to: &mut gradients });

@@ -7,8 +7,9 @@ use burn::tensor::{DType, FloatDType, TensorData};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::super::add::add_or_subtract;
 use super::super::cpu::{CpuValues, CpuValuesMut, LANES, RUN, channel_affines, sum_lanes, tensor};
-use super::{Gradients, GroupNormKernels, Layout, NormAffine, add_or_subtract};
+use super::{Gradients, GroupNormKernels, Layout, NormAffine};
 use cpu_kernels::channels::{Channels, Statistics};
 use cpu_kernels::elementwise;
 
@@ -85,14 +86,6 @@ impl GroupNormKernels for Flex {
         let gamma_grad = of_channels(|sums| sums.times_normalized);
         (gradient.tensor(float), gamma_grad, of_channels(|sums| sums.plain))
     }
-}
-
-/// Adds tensors of f32 with all threads, or subtracts the second if `sign` is −1.
-pub(super) fn add(stream: Tensor<5>, branch: Tensor<5>, sign: f32) -> Tensor<5> {
-    let (mut sum, branch) = (CpuValuesMut::new(stream), CpuValues::new(&branch));
-    let all = branch.slice().len();
-    elementwise::add(Channels::new(branch.slice(), None), sum.slice(), 1, 0..all, None, sign);
-    sum.tensor(FloatDType::F32)
 }
 
 /// Sums over one channel of one sample. g is the gradient before the activation.

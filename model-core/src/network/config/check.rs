@@ -28,6 +28,13 @@ impl UNetConfig {
         for &width in &self.widths {
             within("each width", width, 4096)?;
         }
+        if self.deep_supervision > 0 {
+            within("deep_supervision", self.deep_supervision, self.num_levels() - 1)?;
+            if self.resampling == Resampling::PixelShuffle {
+                let expected = "no deep_supervision beside pixel_shuffle, whose path is one sequence";
+                return Err(Error::network(expected, self.deep_supervision));
+            }
+        }
         if let Some(vae) = &self.vae {
             within("vae.units", vae.units, 4096)?;
             within("vae.channels", vae.channels, 256)?;

@@ -120,6 +120,7 @@ fn pendse(widths: &[usize], groups: usize) -> NetworkSettings {
         groups: (groups > 0).then_some(groups),
         activation: Activation::Relu,
         backward: BackwardMode::Reversible,
+        deep_supervision: 0,
         vae: None,
     }
 }

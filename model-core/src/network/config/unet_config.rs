@@ -116,6 +116,7 @@ impl UNetConfig {
     /// run it.
     pub fn for_inference(&self) -> UNetConfig {
         let mut config = self.clone();
+        config.settings.deep_supervision = 0;
         config.settings.vae = None;
         config
     }

@@ -1,6 +1,6 @@
 //! The parameters of a network: names and shapes, in the order in which data passes them.
 
-use super::{ConvNorm, Kernel, Layer, steps, units};
+use super::{ConvNorm, Kernel, Layer, deep_heads, steps, units};
 use crate::network::config::{UNetConfig, Vae};
 
 /// A parameter's name, as in the bundle, and its shape.
@@ -76,11 +76,12 @@ impl Layer {
     }
 }
 
-/// Returns all parameters of a network, in the order in which data passes them; those of the
-/// variational branch come last.
+/// Returns all parameters of a network, in the order in which data passes them; those of the heads
+/// of deep supervision and of the variational branch come last.
 pub fn parameters(config: &UNetConfig) -> Vec<Parameter> {
     let mut list: Vec<Parameter> =
         steps(config).iter().flat_map(|step| step.layer.parameters()).collect();
+    list.extend(deep_heads(config).iter().flat_map(ConvNorm::parameters));
     if let Some(vae) = &config.vae {
         list.extend(branch_parameters(config, vae));
     }

@@ -75,7 +75,8 @@ fn widens(layer: &Layer) -> bool {
 /// Returns whether a layer takes one tensor and returns one without using the skip stack.
 fn is_between_skips(layer: &Layer) -> bool {
     use Layer::*;
-    !matches!(layer, PushSkip | AddSkip | ConcatSkip | PushHalf | ConcatHalf | BottleneckHook)
+    let is_hook = matches!(layer, BottleneckHook | DecoderHook);
+    !is_hook && !matches!(layer, PushSkip | AddSkip | ConcatSkip | PushHalf | ConcatHalf)
 }
 
 #[cfg(test)]

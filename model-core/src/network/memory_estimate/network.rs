@@ -312,6 +312,8 @@ impl SimulatedDevice {
                 self.bottom.replace(Some(x.shadow.clone()));
                 x
             }
+            // The heads are small: a map of a few channels at an eighth of the size.
+            Layer::DecoderHook => self.whole(graph, x),
         })
     }
 

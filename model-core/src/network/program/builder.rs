@@ -129,7 +129,7 @@ impl Builder {
                 self.free(skip);
                 View { channels, ..x }
             }
-            Layer::BottleneckHook => x,
+            Layer::BottleneckHook | Layer::DecoderHook => x,
         }
     }
 

@@ -97,7 +97,7 @@ impl Parameters {
                 FeatureMap::Whole(x2)
             }
             Layer::ConcatHalf => FeatureMap::Halves(skips.pop(), x.whole()),
-            Layer::BottleneckHook => x,
+            Layer::BottleneckHook | Layer::DecoderHook => x,
         }
     }
 

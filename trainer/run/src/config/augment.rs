@@ -57,6 +57,15 @@ pub struct AugmentSettings {
     pub shift: f64,
     /// The fraction of the channels with a shift.
     pub shift_fraction: f64,
+    /// The largest standard deviation of a Gaussian that blurs, in voxels.
+    pub blur: f64,
+    /// The fraction of the channels that is blurred.
+    pub blur_fraction: f64,
+    /// Low resolution: voxels become longer by a factor from 1 to 1 + this, along one axis (thick
+    /// slices) or along all.
+    pub low_resolution: f64,
+    /// The fraction of the channels with longer voxels.
+    pub low_resolution_fraction: f64,
     /// The largest standard deviation of Gaussian noise, in standard deviations of the channel.
     pub noise: f64,
     /// The fraction of the channels with noise.
@@ -100,6 +109,10 @@ impl AugmentSettings {
             gain_fraction: 1.0,
             shift: 0.0,
             shift_fraction: 1.0,
+            blur: 0.0,
+            blur_fraction: 1.0,
+            low_resolution: 0.0,
+            low_resolution_fraction: 1.0,
             noise: 0.0,
             noise_fraction: 1.0,
             channel_dropout: 0.0,
@@ -142,6 +155,8 @@ impl AugmentSettings {
             ("elastic_voxels", elastic, 1000.0),
             ("bias", [self.bias; 3], 3.0),
             ("gamma", [self.gamma; 3], 9.0),
+            ("blur", [self.blur; 3], 10.0),
+            ("low_resolution", [self.low_resolution; 3], 31.0),
         ] {
             let wrong = values.into_iter().find(|value| !(0.0..=limit).contains(value));
             if let Some(wrong) = wrong {
@@ -156,6 +171,8 @@ impl AugmentSettings {
             ("gamma", self.gamma_fraction),
             ("gain", self.gain_fraction),
             ("shift", self.shift_fraction),
+            ("blur", self.blur_fraction),
+            ("low_resolution", self.low_resolution_fraction),
             ("noise", self.noise_fraction),
         ] {
             fraction(&format!("augment.{name}_fraction"), value)?;
