@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use model_core::metrics::{Calibration, RegionCalibration};
 use model_core::{
     Array, BUNDLE_VERSION, Bundle, Card, Error, Foreground, Head, PreprocessConfig, Provenance,
     Score, Task, UNetConfig, Weights, network::layers,
@@ -39,22 +40,24 @@ pub(crate) fn small_bundle() -> Bundle {
         steps: 100,
         patch: None,
         channel_dropout: 0.0,
-        held_out: vec![Score { region: "lesion".to_string(), dice: 0.5, n: 3 }],
+        folds: 0,
+        held_out: vec![Score {
+            region: "lesion".to_string(),
+            dice: 0.5,
+            dice_deviation: None,
+            hd95_mm: None,
+            n: 3,
+        }],
         chosen_by_held_out: true,
     };
-    let card = Card {
-        name: "Small \"model\"".to_string(),
-        warning: "It knows nothing.".to_string(),
-        task,
-        network: network(),
-        preprocess: PreprocessConfig {
-            spacing_mm: Some([1.0, 1.0, 2.5].try_into().unwrap()),
-            foreground: Foreground::Otsu,
-            crop: true,
-            ..PreprocessConfig::default()
-        },
-        provenance,
+    let preprocess = PreprocessConfig {
+        spacing_mm: Some([1.0, 1.0, 2.5].try_into().unwrap()),
+        foreground: Foreground::Otsu,
+        crop: true,
+        ..PreprocessConfig::default()
     };
+    let mut card = Card::new("Small \"model\"", task, network(), preprocess, provenance);
+    card.warning = "It knows nothing.".to_string();
     Bundle { card, weights }
 }
 
@@ -64,6 +67,40 @@ fn a_written_bundle_is_read_back() {
     let bytes = bundle.to_bytes().unwrap();
     assert_eq!(Bundle::from_bytes(&bytes).unwrap(), bundle);
     assert_eq!(bytes, bundle.to_bytes().unwrap(), "the same bytes each time");
+}
+
+/// Returns the small model with everything that can be known about it.
+fn measured_bundle() -> Bundle {
+    let mut bundle = small_bundle();
+    bundle.card.known_failures = vec!["It misses lesions below 1 ml.".to_string()];
+    let calibrated = RegionCalibration { temperature: 1.5, error_before: 0.125, error: 0.03 };
+    bundle.card.calibration = Some(Calibration { regions: vec![calibrated], cases: 3 });
+    let Provenance { held_out, folds, .. } = &mut bundle.card.provenance;
+    *folds = 5;
+    held_out[0].dice_deviation = Some(0.125);
+    held_out[0].hd95_mm = Some(4.5);
+    bundle
+}
+
+#[test]
+fn what_was_measured_of_a_model_is_read_back_and_checked() {
+    let bundle = measured_bundle();
+    assert_eq!(Bundle::from_bytes(&bundle.to_bytes().unwrap()).unwrap(), bundle);
+    type Change = fn(&mut Card);
+    let changes: [Change; 7] = [
+        |card| card.calibration.as_mut().unwrap().regions.clear(),
+        |card| card.calibration.as_mut().unwrap().regions[0].temperature = 0.0,
+        |card| card.calibration.as_mut().unwrap().regions[0].error = f64::NAN,
+        |card| card.provenance.held_out[0].dice_deviation = Some(-1.0),
+        |card| card.provenance.held_out[0].hd95_mm = Some(f64::INFINITY),
+        |card| card.known_failures = vec!["x".into(); 33],
+        |card| card.known_failures = vec!["\u{202e}".into()],
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        let mut bundle = measured_bundle();
+        change(&mut bundle.card);
+        assert!(matches!(bundle.to_bytes(), Err(Error::Bundle { .. })), "change {n}");
+    }
 }
 
 /// Multiples of 1/8 are exact in half precision, so the checksum is that of the same values in f32.

@@ -49,8 +49,7 @@ fn model(folder: &Path, channel_dropout: f64) -> PathBuf {
     let preprocess =
         PreprocessConfig { foreground: Foreground::Nonzero, crop: true, ..Default::default() };
     let provenance = Provenance { channel_dropout, ..Provenance::default() };
-    let card =
-        Card { name: "Test".into(), warning: String::new(), task, network, preprocess, provenance };
+    let card = Card::new("Test", task, network, preprocess, provenance);
     let file = folder.join("model.safetensors");
     fs::write(&file, Bundle { card, weights }.to_bytes().unwrap()).unwrap();
     file

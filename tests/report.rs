@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
-use model_core::metrics::Settings;
+use model_core::metrics::{OddsCounts, Settings};
 use model_core::{Bundle, LabelMap, NetworkSettings};
 use trainer_data::data_set::DataSet;
 use trainer_report::{Collector, GrayImage, HeldOut, REPORT, Report};
@@ -61,10 +61,20 @@ fn train_and_report(folder: &Path) -> Report {
         device: "cpu".into(),
         peak_bytes: Some(3 << 29),
         cases,
+        odds: odds(description.task.regions.len()),
         pictures,
     };
     held_out.save(&run).unwrap();
     Report::read(&run).unwrap()
+}
+
+/// Returns counts of overconfident probabilities.
+fn odds(num_regions: usize) -> Vec<OddsCounts> {
+    let mut counts = OddsCounts::default();
+    for (probability, inside) in [(0.02, 10), (0.3, 40), (0.7, 60), (0.98, 90)] {
+        (0..100).for_each(|n| counts.count(probability, n < inside));
+    }
+    vec![counts; num_regions]
 }
 
 fn shifted(map: &LabelMap) -> LabelMap {

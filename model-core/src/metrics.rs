@@ -5,6 +5,7 @@
 //! [`Scores`], [`Surface`], [`SurfaceDistances`], [`LesionScores`] and [`EmptyRule`]. A report repeats
 //! them ([`Surface::definitions`], [`EmptyRule::describe`]).
 
+mod calibration;
 mod components;
 mod dice;
 mod distance;
@@ -17,6 +18,9 @@ mod surface_distances;
 mod surface_elements;
 mod surface_kind;
 
+pub use calibration::{
+    Calibration, MARGIN_MM, OddsCounts, RELIABILITY_BINS, RegionCalibration, ReliabilityBin,
+};
 pub use components::{Components, Connectivity, components};
 pub use dice::dice;
 pub(crate) use distance::distances_mm;

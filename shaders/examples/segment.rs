@@ -87,13 +87,7 @@ fn random_bundle() -> Result<Bundle, Box<dyn Error>> {
         (name, Array { shape, values })
     };
     let weights = parameters(&network).into_iter().map(&mut draw).collect();
-    let card = Card {
-        name: "an untrained network".into(),
-        warning: String::new(),
-        task,
-        network,
-        preprocess: PreprocessConfig::default(),
-        provenance: Provenance::default(),
-    };
+    let (preprocess, provenance) = (PreprocessConfig::default(), Provenance::default());
+    let card = Card::new("an untrained network", task, network, preprocess, provenance);
     Ok(Bundle { card, weights })
 }

@@ -42,7 +42,13 @@ fn model_with_long_texts() -> Bundle {
     card.provenance.data = "D".repeat(2000);
     card.provenance.license = "X".repeat(2000);
     card.provenance.training_cases = u32::MAX as usize;
-    let score = model_core::Score { region: "S".repeat(200), dice: 1.0, n: u32::MAX as usize };
+    let score = model_core::Score {
+        region: "S".repeat(200),
+        dice: 1.0,
+        dice_deviation: None,
+        hd95_mm: None,
+        n: u32::MAX as usize,
+    };
     card.provenance.held_out = vec![score];
     bundle
 }

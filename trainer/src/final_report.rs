@@ -1,13 +1,15 @@
 //! Writes the scores and the report at the end of a training.
 
 use anyhow::Result;
-use model_core::metrics::Settings;
+use model_core::metrics::{Calibration, OddsCounts, Settings};
 use trainer_report::{Collector, GrayImage, HeldOut, NUM_PICTURES, REPORT, pictured_channel};
+use trainer_run::files;
+use trainer_run::run_folder::BEST;
 use trainer_train::train::FinishedRun;
 use trainer_train::validate::RULE;
 
-/// Scores the best weights on every measured case, and writes `held_out.json` and `report.html`,
-/// unless both are up to date. Returns whether they were written before the training was asked to
+/// Scores the best weights on every measured case, writes `held_out.json` and `report.html`, and
+/// stores the calibration in the bundle, unless all are up to date. Returns whether they were written before the training was asked to
 /// stop.
 ///
 /// # Errors
@@ -23,7 +25,13 @@ pub fn write(finished: &FinishedRun) -> Result<bool> {
     }
     let settings = Settings { rule: RULE, ..Settings::default() };
     let mut collector = Collector::new(task, settings, NUM_PICTURES);
+    let are_training_cases = run.held_out.is_empty();
+    let num_counted = if are_training_cases { 0 } else { task.regions.len() };
+    let mut odds = vec![OddsCounts::default(); num_counted];
     let is_complete = finished.segment(|measured| {
+        if !are_training_cases {
+            measured.count_odds(&mut odds);
+        }
         let case = &measured.case;
         let scan =
             || Ok(GrayImage::from_input(&case.input, pictured_channel(task), &case.placement));
@@ -36,15 +44,22 @@ pub fn write(finished: &FinishedRun) -> Result<bool> {
     let held_out = HeldOut {
         version: trainer_report::VERSION,
         steps: provenance.steps,
-        are_training_cases: run.held_out.is_empty(),
+        are_training_cases,
         chose_weights: provenance.chosen_by_held_out,
         empty_rule: RULE.name().into(),
         nsd_tolerance_mm: Some(settings.tolerance_mm),
         device: finished.device_name(),
         peak_bytes: finished.peak_bytes(),
         cases,
+        odds,
         pictures,
     };
+    let mut bundle = finished.bundle.clone();
+    bundle.card.calibration = match are_training_cases {
+        true => None,
+        false => Calibration::fit(&held_out.odds, held_out.cases.len()),
+    };
+    files::write(&out.join(BEST), &bundle.to_bytes()?)?;
     held_out.save(out)?;
     trainer_report::write(out, None)?;
     Ok(true)

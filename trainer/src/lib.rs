@@ -2,3 +2,4 @@
 
 pub mod cli;
 pub mod final_report;
+mod folds;

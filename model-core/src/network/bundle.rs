@@ -8,6 +8,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::metrics::Calibration;
 use crate::network::weights::{Array, Weights, check_weights};
 use crate::{Error, PreprocessConfig, Result, Task, UNetConfig, from_json, texts};
 
@@ -19,6 +20,9 @@ pub const MAX_BUNDLE_BYTES: u64 = 1 << 30;
 
 /// Upper bound of the scores of a card: one per region.
 const MAX_SCORES: usize = 255;
+
+/// Upper bound of the known failures of a card.
+const MAX_FAILURES: usize = 32;
 
 /// Upper bound of a patch's axis: the longest axis of NIfTI-1.
 const MAX_PATCH: usize = 32_767;
@@ -49,6 +53,12 @@ pub struct Card {
     pub network: UNetConfig,
     /// Preprocessing from scan to network input.
     pub preprocess: PreprocessConfig,
+    /// What the model is known to do wrong, each a sentence.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_failures: Vec<String>,
+    /// How probabilities become frequencies; `None` if that was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Origin of the model.
     pub provenance: Provenance,
 }
@@ -79,6 +89,10 @@ pub struct Provenance {
     pub channel_dropout: f64,
     /// Scores on held-out cases, by region.
     pub held_out: Vec<Score>,
+    /// The folds of a cross-validation with the same settings, whose held-out cases have these scores;
+    /// 0 if the cases were held out from the training of this model.
+    #[serde(default, skip_serializing_if = "is_no_fold")]
+    pub folds: usize,
     /// Whether the best of several validations on these cases chose the weights. The scores are
     /// then a little higher than those of new cases.
     #[serde(default = "yes")]
@@ -88,6 +102,10 @@ pub struct Provenance {
 /// Default for bundles without the field: most of them chose weights this way.
 fn yes() -> bool {
     true
+}
+
+fn is_no_fold(folds: &usize) -> bool {
+    *folds == 0
 }
 
 fn is_zero(value: &f64) -> bool {
@@ -101,6 +119,12 @@ pub struct Score {
     pub region: String,
     /// Mean Dice over the cases.
     pub dice: f64,
+    /// Standard deviation of Dice over the cases, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dice_deviation: Option<f64>,
+    /// Median HD95 over the cases, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hd95_mm: Option<f64>,
     /// Number of cases.
     pub n: usize,
 }
@@ -229,6 +253,19 @@ impl Bundle {
 }
 
 impl Card {
+    /// Returns a card without a warning, known failures or a calibration.
+    pub fn new(
+        name: impl Into<String>,
+        task: Task,
+        network: UNetConfig,
+        preprocess: PreprocessConfig,
+        provenance: Provenance,
+    ) -> Card {
+        let (warning, known_failures, calibration) = (String::new(), Vec::new(), None);
+        let name = name.into();
+        Card { name, warning, task, network, preprocess, known_failures, calibration, provenance }
+    }
+
     /// Checks that task and network fit together and that all texts can be shown.
     ///
     /// # Errors
@@ -236,6 +273,11 @@ impl Card {
     pub fn check(&self) -> Result<()> {
         self.check_texts()?;
         self.provenance.check()?;
+        let num_regions = self.task.regions.len();
+        if self.calibration.as_ref().is_some_and(|calibration| !calibration.is_valid(num_regions)) {
+            let expected = format!("a calibration of {num_regions} regions, in its range");
+            return Err(Error::bundle(expected, "another"));
+        }
         if self.network != self.network.for_inference() {
             let expected = "a network without the parts that only training has";
             return Err(Error::network(expected, "a variational branch or deep supervision"));
@@ -275,6 +317,12 @@ impl Card {
         let names = names.into_iter().chain(scored.map(|region| ("a region's name", region)));
         let faults = (names.map(|(what, name)| texts::name_fault(what, name)))
             .chain(sentences.map(|(what, text)| texts::text_fault(what, text)));
+        if self.known_failures.len() > MAX_FAILURES {
+            let expected = format!("at most {MAX_FAILURES} known failures");
+            return Err(Error::bundle(expected, self.known_failures.len()));
+        }
+        let failures = self.known_failures.iter();
+        let faults = faults.chain(failures.map(|text| texts::text_fault("a known failure", text)));
         match faults.flatten().next() {
             None => Ok(()),
             Some((expected, found)) => Err(Error::bundle(expected, found)),
@@ -290,6 +338,11 @@ impl Provenance {
         }
         if let Some(score) = self.held_out.iter().find(|score| !(0.0..=1.0).contains(&score.dice)) {
             return Err(Error::bundle("a Dice from 0 to 1", score.dice));
+        }
+        let spreads = |score: &Score| [score.dice_deviation, score.hd95_mm];
+        let spreads = self.held_out.iter().flat_map(spreads).flatten();
+        if let Some(wrong) = spreads.into_iter().find(|spread| !(0.0..=1e6).contains(spread)) {
+            return Err(Error::bundle("a deviation and a distance of at least 0", wrong));
         }
         if !(0.0..=1.0).contains(&self.channel_dropout) {
             return Err(Error::bundle("a channel dropout from 0 to 1", self.channel_dropout));

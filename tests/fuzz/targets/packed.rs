@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
+use model_core::metrics::{Calibration, RegionCalibration};
 use model_core::{
     Affine, Bundle, Card, Foreground, Grid, LabelMap, PreprocessConfig, Provenance, Task,
     UNetConfig,
@@ -40,14 +41,12 @@ pub(super) fn bundle() -> Make {
         crop: true,
         ..PreprocessConfig::default()
     };
-    let card = Card {
-        name: "Model".into(),
-        warning: "None.".into(),
-        task,
-        network: network(),
-        preprocess,
-        provenance: Provenance::default(),
-    };
+    let region = RegionCalibration { temperature: 1.5, error_before: 0.1, error: 0.05 };
+    let regions = vec![region; task.regions.len()];
+    let mut card = Card::new("Model", task, network(), preprocess, Provenance::default());
+    card.warning = "None.".into();
+    card.known_failures = vec!["It sees nothing.".into()];
+    card.calibration = Some(Calibration { regions, cases: 1 });
     let bundle = Bundle { card, weights: initial_weights(&network(), 1) };
     let f32s = bundle.to_bytes().expect("a valid bundle");
     let f16s = bundle.to_f16_bytes().expect("a valid bundle");

@@ -136,10 +136,41 @@ pub fn describe(bundle: &Bundle) -> String {
         text += "\nheld out\tno cases: there is no score on unseen cases";
     }
     for score in &provenance.held_out {
-        text += &format!("\nheld-out Dice\t{} {:.4} (n = {})", score.region, score.dice, score.n);
+        let deviation = score.dice_deviation.map(|spread| format!(" ± {spread:.4}"));
+        let hd95 = score.hd95_mm.map(|hd95_mm| format!(", median HD95 {hd95_mm:.1} mm"));
+        text += &format!(
+            "\nheld-out Dice\t{} {:.4}{}{} (n = {})",
+            score.region,
+            score.dice,
+            deviation.unwrap_or_default(),
+            hd95.unwrap_or_default(),
+            score.n
+        );
+    }
+    if provenance.folds > 0 {
+        text += &format!(
+            "\n\t(of a cross-validation with the same settings, {} folds; this model was trained on \
+             all cases)",
+            provenance.folds
+        );
     }
     if provenance.chosen_by_held_out {
         text += "\n\t(these cases also chose the weights)";
+    }
+    if let Some(calibration) = &card.calibration {
+        for (region, calibrated) in card.task.regions.iter().zip(&calibration.regions) {
+            text += &format!(
+                "\ncalibration error\t{} {:.3}, {:.3} with temperature {:.2} (n = {})",
+                region.name,
+                calibrated.error_before,
+                calibrated.error,
+                calibrated.temperature,
+                calibration.cases
+            );
+        }
+    }
+    for failure in &card.known_failures {
+        text += &format!("\nknown failure\t{failure}");
     }
     text + &format!("\nSHA-256\t{}", bundle.hash())
 }

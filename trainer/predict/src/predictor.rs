@@ -168,7 +168,14 @@ impl Predictor {
         }
         let volume = |values| Volume::new(grid.clone(), values);
         let probabilities = self.settings.probabilities.then(|| {
-            let regions = region_probabilities(&mean_probabilities, num_voxels, self.task());
+            let mut regions = region_probabilities(&mean_probabilities, num_voxels, self.task());
+            // That of one model says nothing about the mean of several.
+            if let [member] = running[..]
+                && let Some(calibration) = &member.bundle.card.calibration
+            {
+                let regions = regions.iter_mut().enumerate();
+                regions.for_each(|(region, values)| calibration.apply(region, values));
+            }
             regions.into_iter().map(volume).collect::<model_core::Result<_>>()
         });
         let probabilities = probabilities.transpose()?;

@@ -6,9 +6,11 @@ use super::escape::escape;
 
 mod boxes;
 mod lines;
+mod reliability;
 
 pub(super) use boxes::{BoxRow, boxes};
 pub(super) use lines::{LineChart, Series};
+pub(super) use reliability::ReliabilityChart;
 
 /// Maps values to positions in the drawing.
 #[derive(Debug, Clone, Copy)]

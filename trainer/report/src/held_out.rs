@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use model_core::metrics::{Settings, Summary, score};
+use model_core::metrics::{OddsCounts, Settings, Summary, score};
 use model_core::{LabelMap, Task, formats::nifti};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,10 @@ pub struct HeldOut {
     pub peak_bytes: Option<u64>,
     /// The scores of each case.
     pub cases: Vec<CaseResult>,
+    /// For each region, the voxels by their predicted probability; empty if the cases are training
+    /// cases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub odds: Vec<OddsCounts>,
     /// Pictures of the worst cases, the worst first.
     pub pictures: Vec<Picture>,
 }
@@ -122,6 +126,12 @@ impl HeldOut {
                 case.name
             );
         }
+        let are_complete = [0, task.regions.len()].contains(&held_out.odds.len());
+        ensure!(
+            are_complete && held_out.odds.iter().all(OddsCounts::is_valid),
+            "expected the counts of probabilities of {} regions",
+            task.regions.len()
+        );
         for Picture { case, png, .. } in &held_out.pictures {
             ensure!(
                 super::picture::png_size(png).is_some(),

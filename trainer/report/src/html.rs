@@ -31,6 +31,7 @@ fn page(report: &Report) -> String {
         ("result", "Result", Some(sections::result(report))),
         ("curves", "Curves", Some(sections::curves(report))),
         ("cases", "Cases", sections::cases(report)),
+        ("calibration", "Calibration", sections::calibration(report)),
         ("worst", "Worst cases", sections::worst(report)),
         ("training", "What was trained", Some(sections::training(report))),
         ("data", "Data", Some(sections::data(report))),

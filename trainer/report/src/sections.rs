@@ -4,11 +4,13 @@
 use super::escape::escape;
 use super::report::Report;
 
+mod calibration;
 mod cases;
 mod curves;
 mod result;
 mod settings;
 
+pub(super) use calibration::calibration;
 pub(super) use cases::{cases, worst};
 pub(super) use curves::curves;
 pub(super) use result::result;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use crate::folds;
 use trainer_export::bundle::{self, Storage};
 use trainer_export::onnx::{Norms, OnnxOptions};
 use trainer_run::DISCLAIMER;
@@ -39,6 +40,18 @@ pub(super) struct ExportArgs {
     /// A warning about the model's limits, shown in the viewer.
     #[arg(long)]
     warning: Option<String>,
+    /// What the model is known to do wrong, a sentence for the model card; can be given more than
+    /// once.
+    #[arg(long)]
+    known_failure: Vec<String>,
+    /// The folder of a cross-validation with the same settings (`rewind train --folds`): its scores
+    /// and calibration become those of a model that was trained on all cases.
+    #[arg(long)]
+    cross_validation: Option<PathBuf>,
+    /// With --cross-validation, score only cases whose reference has at least this volume of the
+    /// region, in ml.
+    #[arg(long, default_value_t = 0.0, requires = "cross_validation")]
+    least_ml: f64,
     /// Store the weights in half precision: half the size, with a relative error of up to 0.0005
     /// per weight. The SHA-256 is that of the rounded weights. Networks compute in f32.
     #[arg(long)]
@@ -52,6 +65,7 @@ const EXAMPLES: &str = "\
 Examples:
   rewind export --run run --out model.safetensors --name \"Hippocampus\" \\
     --warning \"Trained on 160 scans of one center\"
+  rewind export --run all-cases --cross-validation five-folds --out model.safetensors --f16
   rewind export --model model.safetensors --onnx model.onnx
 
 Research use only, not a medical device";
@@ -69,7 +83,11 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
             bundle::prepare(option, kind, file, &args.run)?;
         }
     }
-    let bundle = bundle::bundle(&args.run, name, warning, storage)?;
+    let mut bundle = bundle::bundle(&args.run, name, warning, storage)?;
+    bundle.card.known_failures.extend(args.known_failure);
+    if let Some(folder) = &args.cross_validation {
+        folds::describe(&mut bundle.card, folder, args.least_ml)?;
+    }
     if let Some(file) = &args.out {
         bundle::write(&bundle, file, storage)?;
     }

@@ -50,7 +50,15 @@ fn ModelCard(model: Arc<Model>) -> impl IntoView {
         view! {
             <tr>
                 <td>{score.region.clone()}</td>
-                <td class="number">{format!("{:.3}", score.dice)}</td>
+                <td class="number">
+                    {match score.dice_deviation {
+                        Some(deviation) => format!("{:.2} ± {deviation:.2}", score.dice),
+                        None => format!("{:.3}", score.dice),
+                    }}
+                </td>
+                <td class="number">
+                    {score.hd95_mm.map_or("–".into(), |hd95_mm| format!("{hd95_mm:.1}"))}
+                </td>
                 <td class="number">{score.n}</td>
             </tr>
         }
@@ -63,6 +71,7 @@ fn ModelCard(model: Arc<Model>) -> impl IntoView {
                     <tr>
                         <th>"Held-out Dice"</th>
                         <th class="number">"mean"</th>
+                        <th class="number">"median HD95, mm"</th>
                         <th class="number">"n"</th>
                     </tr>
                 </thead>
@@ -86,6 +95,25 @@ fn ModelCard(model: Arc<Model>) -> impl IntoView {
             <dd class="hash" title=model.hash.clone()>{messages::short_hash(&model.hash)}</dd>
         </dl>
         {scores}
+        {(provenance.folds > 0).then(|| view! {
+            <p class="hint">
+                {format!(
+                    "The scores are those of a cross-validation in {} folds with the same settings; \
+                     this model was trained on all cases.",
+                    provenance.folds,
+                )}
+            </p>
+        })}
+        {(!card.known_failures.is_empty()).then(|| view! {
+            <p>"Known failures:"</p>
+            <ul class="failures">
+                {card
+                    .known_failures
+                    .iter()
+                    .map(|failure| view! { <li>{failure.clone()}</li> })
+                    .collect_view()}
+            </ul>
+        })}
     }
 }
 

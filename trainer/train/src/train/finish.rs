@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use model_core::{Bundle, LabelMap, postprocess};
+use model_core::metrics::OddsCounts;
+use model_core::{
+    Bundle, LabelMap, Task, postprocess, probabilities, region_probabilities,
+};
 use trainer_data::cases::{CacheGuard, PreparedCase};
 use trainer_run::run_folder::{HELD_OUT, REPORT, Run, read_bundle};
 
@@ -37,6 +40,24 @@ pub struct MeasuredCase<'a> {
     pub reference: LabelMap,
     /// The segmentation by the network, on the scan's grid.
     pub predicted: LabelMap,
+    /// The network's logits, on its input's grid.
+    logits: Vec<f32>,
+    task: &'a Task,
+}
+
+impl MeasuredCase<'_> {
+    /// Counts the voxels of each region by their predicted probability, on the grid of the network's
+    /// input.
+    pub fn count_odds(&self, counts: &mut [OddsCounts]) {
+        let (case, task, mut outputs) = (&*self.case, self.task, self.logits.clone());
+        let dims = case.placement.dims();
+        probabilities(&mut outputs, dims.iter().product(), task);
+        let by_region = region_probabilities(&outputs, dims.iter().product(), task);
+        for ((region, probabilities), counts) in task.regions.iter().zip(by_region).zip(counts) {
+            let inside: Vec<bool> = case.labels.iter().map(|l| region.labels.contains(l)).collect();
+            counts.count_case(&probabilities, &inside, dims, case.placement.spacing_mm());
+        }
+    }
 }
 
 impl<'a> FinishedRun<'a> {
@@ -76,7 +97,8 @@ impl<'a> FinishedRun<'a> {
             let case = data.cases.load(number)?;
             let logits = model::logits(&network, &case.input, device);
             let predicted = postprocess(&logits, &run.task, &case.placement);
-            each(MeasuredCase { name: data.cases.name(number), case, reference, predicted })?;
+            let (name, task) = (data.cases.name(number), &run.task);
+            each(MeasuredCase { name, case, reference, predicted, logits, task })?;
         }
         Ok(true)
     }

@@ -70,13 +70,12 @@ impl Trainer<'_> {
             true => Vec::new(),
             false => validation.scores(&run.task),
         };
-        let card = Card {
-            name: run.data.clone(),
-            warning: String::new(),
-            task: run.task.clone(),
-            network: run.network.for_inference(),
-            preprocess: run.config.preprocess.clone(),
-            provenance: Provenance {
+        let card = Card::new(
+            &run.data,
+            run.task.clone(),
+            run.network.for_inference(),
+            run.config.preprocess.clone(),
+            Provenance {
                 code_version: run.code_version.clone(),
                 data: run.data.clone(),
                 license: run.license.clone(),
@@ -85,11 +84,12 @@ impl Trainer<'_> {
                 steps: self.state.steps,
                 patch: Some(run.config.patch),
                 channel_dropout: run.config.augment.channel_dropout,
+                folds: 0,
                 chosen_by_held_out: !held_out.is_empty()
                     && self.schedule.steps > self.schedule.validate_every,
                 held_out,
             },
-        };
+        );
         let bundle =
             Bundle { card: card.shortened(), weights: self.state.learner.average.weights() };
         files::write(&self.setup.out.join(BEST), &bundle.to_bytes()?)
