@@ -107,10 +107,11 @@ impl Programs {
         self.rewind(folder, "export --run run --out demo/model.safetensors --name Test");
         let name = only_scan(&folder.join("predictions"));
         fs::copy(folder.join("unseen/imagesTr").join(&name), demo.join(&name)).unwrap();
-        let manifest = json!({
+        let manifest = json!({ "models": [{
+            "name": "Test",
             "bundle": "model.safetensors",
             "case": { "name": "an unseen phantom", "files": [name] },
-        });
+        }] });
         fs::write(demo.join("manifest.json"), manifest.to_string()).unwrap();
         let predicted = fs::read(folder.join("predictions").join(&name)).unwrap();
         nifti::read_labels(&predicted).unwrap()

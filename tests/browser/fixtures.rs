@@ -40,10 +40,11 @@ pub fn make_page(programs: &Programs, folder: &Path, model: &Bundle) -> PathBuf 
     fs::create_dir_all(&demo).unwrap();
     fs::write(demo.join("model.safetensors"), model.to_bytes().unwrap()).unwrap();
     fs::write(demo.join("scan.nii.gz"), scan(grid())).unwrap();
-    let manifest = json!({
+    let manifest = json!({ "models": [{
+        "name": "A model",
         "bundle": "model.safetensors",
         "case": { "name": "a ramp", "files": ["scan.nii.gz"] },
-    });
+    }] });
     fs::write(demo.join("manifest.json"), manifest.to_string()).unwrap();
     page_with_script(&programs.page, folder, "observed-page", include_str!("observed_page.js"))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::command::{command, line, run};
-use crate::showcase::{DataSet, add_case, build, serve};
+use crate::showcase::{DataSet, Shown, add_case, build, serve, write_manifest};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 
@@ -121,7 +121,10 @@ pub fn demo(workspace: &Workspace, options: DemoOptions) -> Result<()> {
             export = export.args(["--name", NAME, "--warning", WARNING]);
         }
         run(export)?;
-        add_case(&data_set, &folders.predictions, &folders.showcase)
+        let case = Some(add_case(&data_set, &folders.predictions, &folders.showcase)?);
+        let name = if folders.unseen.is_some() { NAME.into() } else { data_set.name() };
+        let bundle = "model.safetensors".to_string();
+        write_manifest(&folders.showcase, &[Shown { name, bundle, case }])
     })?;
     steps.print_summary();
 

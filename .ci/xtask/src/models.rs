@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::command::{command, line, run};
-use crate::showcase::{DataSet, add_case, build, serve};
+use crate::showcase::{DataSet, Shown, add_case, build, serve, write_manifest};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 
@@ -96,6 +96,8 @@ fn make(workspace: &Workspace, data: &Path, model: &Model) -> Result<PathBuf> {
     let export = export.args(["--f16", "--name", model.title, "--warning", model.warning]);
     let export = export.arg("--card").arg(showcase.join("MODEL_CARD.md"));
     run(export.arg("--out").arg(showcase.join("model.safetensors")))?;
-    add_case(&DataSet::read(&data)?, &predictions, &showcase)?;
+    let case = Some(add_case(&DataSet::read(&data)?, &predictions, &showcase)?);
+    let (name, bundle) = (model.title.to_string(), "model.safetensors".to_string());
+    write_manifest(&showcase, &[Shown { name, bundle, case }])?;
     Ok(showcase)
 }

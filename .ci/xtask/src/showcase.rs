@@ -31,11 +31,40 @@ pub fn serve<'a>(workspace: &'a Workspace, showcase: &Path) -> Cmd<'a> {
     cmd!(workspace.shell, "{serve} --page {page} --demo {showcase}")
 }
 
-/// Copies a case that was not trained on beside the model, and writes the page's `manifest.json`.
+/// A model of a showcase.
+pub struct Shown {
+    /// The name in the page's list.
+    pub name: String,
+    /// The file name of the bundle, which lies in the showcase.
+    pub bundle: String,
+    /// The case and its file, which lies in the showcase.
+    pub case: Option<(String, String)>,
+}
+
+/// Writes the page's `manifest.json`. The first model is open when the page starts.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_manifest(showcase: &Path, models: &[Shown]) -> Result<()> {
+    let model = |Shown { name, bundle, case }: &Shown| match case {
+        None => json!({ "name": name, "bundle": bundle }),
+        Some((case, file)) => {
+            json!({ "name": name, "bundle": bundle, "case": { "name": case, "files": [file] } })
+        }
+    };
+    let manifest = json!({ "models": models.iter().map(model).collect::<Vec<_>>() });
+    Ok(fs::write(showcase.join("manifest.json"), format!("{manifest:#}\n"))?)
+}
+
+/// Copies a case that was not trained on beside the model. Returns the case's name and its file.
 ///
 /// # Errors
 /// If there is no prediction, or a file cannot be copied.
-pub fn add_case(data_set: &DataSet, predictions: &Path, showcase: &Path) -> Result<()> {
+pub fn add_case(
+    data_set: &DataSet,
+    predictions: &Path,
+    showcase: &Path,
+) -> Result<(String, String)> {
     let entries = fs::read_dir(predictions)?;
     let mut names = entries
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -53,11 +82,8 @@ pub fn add_case(data_set: &DataSet, predictions: &Path, showcase: &Path) -> Resu
         fs::remove_file(&copy)?;
     }
     fs::copy(&image, &copy).with_context(|| format!("cannot copy {}", image.display()))?;
-    let case = json!({ "name": name, "files": [file] });
-    let manifest = json!({ "bundle": "model.safetensors", "case": case });
-    fs::write(showcase.join("manifest.json"), format!("{manifest:#}\n"))?;
     println!("  the page shows {name}");
-    Ok(())
+    Ok((name.to_string(), file))
 }
 
 /// The scans and label maps of a data set's `dataset.json`, which `rewind` has checked before.
@@ -80,6 +106,11 @@ impl DataSet {
         let cases = json["training"].as_array().into_iter().flatten();
         let cases = cases.filter_map(|case| Some((text(case, "image")?, text(case, "label")?)));
         Ok(DataSet { folder: folder.to_path_buf(), cases: cases.collect() })
+    }
+
+    /// Returns the name of the data set's folder.
+    pub fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Returns the folder of the label maps.

@@ -24,6 +24,9 @@ pub fn ModelPanel(page: Page) -> impl IntoView {
     view! {
         <section class="panel model">
             <h2>"Model"</h2>
+            <Show when=move || page.offered.with(|models| models.len() > 1)>
+                <ModelChoice page />
+            </Show>
             {move || match page.model.get() {
                 Some(model) => view! { <ModelCard model /> }.into_any(),
                 None => view! { <p class="hint">"No model is open."</p> }.into_any(),
@@ -38,6 +41,37 @@ pub fn ModelPanel(page: Page) -> impl IntoView {
                 />
             </label>
         </section>
+    }
+}
+
+/// The choice among the models that the server offers.
+#[component]
+fn ModelChoice(page: Page) -> impl IntoView {
+    let is_busy = move || page.status.with(|status| status.phase.is_busy());
+    let option = move |(index, name): (usize, String)| {
+        let is_chosen = move || page.chosen.get() == Some(index);
+        view! { <option value=index.to_string() prop:selected=is_chosen>{name}</option> }
+    };
+    let options = move || {
+        let names = page.offered.get().into_iter().map(|model| model.name);
+        names.enumerate().map(option).collect_view()
+    };
+    let is_other = move || page.chosen.get().is_none();
+    let on_change = move |event| {
+        if let Ok(index) = event_target_value(&event).parse() {
+            actions::open_offered(page, index);
+        }
+    };
+    view! {
+        <label class="field">
+            <span>"Choose"</span>
+            <select id="model" disabled=is_busy on:change=on_change>
+                {options}
+                <option value="" disabled=true hidden=true prop:selected=is_other>
+                    "From this computer"
+                </option>
+            </select>
+        </label>
     }
 }
 

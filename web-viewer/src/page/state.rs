@@ -9,6 +9,7 @@ use super::browser;
 use super::opened::{ChannelSlot, LoadedChannel, Model, SeriesEntry};
 use super::prepared::{MaskPainting, Preparation, PreparationChoices};
 use crate::budget;
+use crate::demo::OfferedModel;
 use crate::messages;
 use crate::protocol::{EngineChoice, PlanOutcome, RunInputs, RunProgress, RunStage};
 use crate::share::SharedResult;
@@ -73,6 +74,10 @@ pub struct Page {
     /// The reason why this browser cannot run the network on a GPU, with a remedy.
     pub gpu_problem: RwSignal<Option<&'static str>>,
     pub model: RwSignal<Option<Arc<Model>>>,
+    /// The models that the server offers.
+    pub offered: RwSignal<Vec<OfferedModel>>,
+    /// The open model's index among them; `None` if it comes from elsewhere.
+    pub chosen: RwSignal<Option<usize>>,
     pub slots: RwSignal<Vec<ChannelSlot>>,
     /// The series of the opened files.
     pub series: RwSignal<Vec<SeriesEntry>>,
@@ -158,6 +163,8 @@ impl Page {
             notice: RwSignal::new(String::new()),
             gpu_problem: RwSignal::new(None),
             model: RwSignal::new(None),
+            offered: RwSignal::new(Vec::new()),
+            chosen: RwSignal::new(None),
             slots: RwSignal::new(Vec::new()),
             series: RwSignal::new(Vec::new()),
             study_notes: RwSignal::new(Vec::new()),
