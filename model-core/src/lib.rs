@@ -50,5 +50,5 @@ pub use transform::{
     Foreground, Input, MAX_INPUT_BYTES, NUM_BINS, PreprocessConfig, TargetSize, TargetSpacing,
     chi_square, histograms, keep_largest_of_foreground, keep_largest_of_regions,
     labels_from_logits, labels_from_probabilities, postprocess, preprocess, probabilities,
-    region_probabilities, restore_logits, working_bytes,
+    region_probabilities, region_probability_bytes, restore_logits, working_bytes,
 };

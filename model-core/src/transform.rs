@@ -15,5 +15,6 @@ pub use largest_component::{keep_largest_of_foreground, keep_largest_of_regions}
 pub use postprocess::{labels_from_logits, postprocess};
 pub use preprocess::{Input, MAX_INPUT_BYTES, preprocess, working_bytes};
 pub use probabilities::{
-    labels_from_probabilities, probabilities, region_probabilities, restore_logits,
+    labels_from_probabilities, probabilities, region_probabilities, region_probability_bytes,
+    restore_logits,
 };

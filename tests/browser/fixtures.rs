@@ -34,17 +34,22 @@ arguments[0].forEach(drop);
 /// The name and the bytes of a file to drop.
 pub type DroppedFile = (String, Vec<u8>);
 
-/// Makes the folder `demo` with a model and a scan. Returns the folder of an instrumented page.
+/// Makes the folder `demo` with a model and a scan, and another model. Returns the folder of an instrumented page.
 pub fn make_page(programs: &Programs, folder: &Path, model: &Bundle) -> PathBuf {
     let demo = folder.join("demo");
     fs::create_dir_all(&demo).unwrap();
     fs::write(demo.join("model.safetensors"), model.to_bytes().unwrap()).unwrap();
     fs::write(demo.join("scan.nii.gz"), scan(grid())).unwrap();
-    let manifest = json!({ "models": [{
-        "name": "A model",
-        "bundle": "model.safetensors",
-        "case": { "name": "a ramp", "files": ["scan.nii.gz"] },
-    }] });
+    fs::write(demo.join("other.safetensors"), self::model("Other", true).to_bytes().unwrap())
+        .unwrap();
+    let manifest = json!({ "models": [
+        {
+            "name": "A model",
+            "bundle": "model.safetensors",
+            "case": { "name": "a ramp", "files": ["scan.nii.gz"] },
+        },
+        { "name": "Another model", "bundle": "other.safetensors" },
+    ] });
     fs::write(demo.join("manifest.json"), manifest.to_string()).unwrap();
     page_with_script(&programs.page, folder, "observed-page", include_str!("observed_page.js"))
 }

@@ -44,6 +44,19 @@ async fn open_concurrently(client: Client, address: String) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     expect_result(&client, &scan, "Own", true).await;
 
+    // The user chooses among the server's models by name. The case is that of a model that has one.
+    let chosen = "return [...document.querySelectorAll('#model option')].map(o => o.text)";
+    let names = json!(["A model", "Another model", "From this computer"]);
+    assert_eq!(script(&client, chosen).await, names);
+    let choose = "const s = document.querySelector('#model'); s.value = '1'; \
+                  s.dispatchEvent(new Event('change', { bubbles: true }))";
+    script(&client, choose).await;
+    wait_for(&client, ".model .name", 60, "to be the other", |text| text == "Other").await;
+    expect_result(&client, &scan, "Other", true).await;
+    click(&client, "#demo").await;
+    wait_for(&client, ".model .name", 60, "to be the server's", |text| text == "Server's").await;
+    reach(&client, "ready", 60).await;
+
     // A damaged bundle opened just before or after it changes only the message.
     for (bundles, expected, finds_lesion) in [
         ([own.clone(), damaged.clone()], "Server's", false),

@@ -14,6 +14,7 @@ mod preparation;
 mod preparation_actions;
 mod preparation_panel;
 mod prepared;
+mod probabilities;
 mod recovery;
 mod result_panel;
 mod run_panel;

@@ -296,7 +296,8 @@ pub enum WorkerResponse {
     },
     /// The progress of a run. More responses follow.
     Progress(RunProgress),
-    /// The run is complete. Its labels accompany the response.
+    /// The run is complete. Its labels accompany the response, and after them each region's
+    /// probabilities in steps of 1/255, if there was memory for them.
     Segmented {
         /// The model that ran.
         model: ModelId,

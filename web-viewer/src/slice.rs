@@ -5,6 +5,7 @@ mod central_voxel;
 mod checkerboard;
 mod overlay;
 mod ras_frame;
+mod soft_outline;
 mod window;
 
 pub use brush::{Brush, paint};
@@ -12,4 +13,5 @@ pub use central_voxel::central_labeled_voxel;
 pub use checkerboard::draw_checkerboard;
 pub use overlay::{LabelColors, draw_overlay, mask_edges};
 pub use ras_frame::{Convention, FittedSlice, Plane, RasFrame, SliceView};
+pub use soft_outline::draw_soft_outlines;
 pub use window::{Window, draw_gray};

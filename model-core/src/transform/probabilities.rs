@@ -1,5 +1,6 @@
 //! Makes probabilities on the source grid from logits, so that predictions can be averaged.
 
+use crate::metrics::Calibration;
 use crate::transform::postprocess::labels_from_outputs;
 use crate::{Head, Placement, Task};
 
@@ -98,9 +99,50 @@ pub fn region_probabilities(
     regions.map(region).collect()
 }
 
+/// Returns each region's probability on the source grid in steps of 1/255: 0 outside the crop. A
+/// calibration brings the probabilities to frequencies. The log-odds are interpolated, as in
+/// [`postprocess`](fn@crate::postprocess), so that a half is where a region's label begins.
+///
+/// # Shapes
+/// - logits: `[output][k][j][i]` on the placement's network grid
+/// - output: for each region of the task `[voxel]` in the source's own order
+///
+/// # Panics
+/// If the logits have another size.
+pub fn region_probability_bytes(
+    mut logits: Vec<f32>,
+    task: &Task,
+    placement: &Placement,
+    calibration: Option<&Calibration>,
+) -> Vec<Vec<u8>> {
+    let num_voxels: usize = placement.dims().iter().product();
+    let expected = num_voxels * task.num_outputs();
+    assert_eq!(logits.len(), expected, "one logit for each output and voxel");
+    let log_odds: Vec<Vec<f32>> = match task.head {
+        Head::Sigmoid => logits.chunks_exact(num_voxels).map(<[f32]>::to_vec).collect(),
+        Head::Softmax => {
+            probabilities(&mut logits, num_voxels, task);
+            let mut regions = region_probabilities(&logits, num_voxels, task);
+            regions.iter_mut().flatten().for_each(|p| *p = (*p / (1.0 - *p)).ln());
+            regions
+        }
+    };
+    drop(logits);
+    let of_region = |(region, log_odds): (usize, Vec<f32>)| {
+        let temperature = calibration.map_or(1.0, |c| c.regions[region].temperature) as f32;
+        // The interpolation of an infinite value would be infinite far around.
+        let log_odds: Vec<f32> = log_odds.into_iter().map(|x| x.clamp(-30.0, 30.0)).collect();
+        let restored = placement.restore_image(&log_odds, f32::NEG_INFINITY);
+        let byte = |x: f32| (255.0 / (1.0 + (-x / temperature).exp())).round() as u8;
+        restored.into_iter().map(byte).collect()
+    };
+    log_odds.into_iter().enumerate().map(of_region).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::RegionCalibration;
     use crate::{PreprocessConfig, UNetConfig, phantom, postprocess, preprocess};
 
     fn two_labels() -> Task {
@@ -119,6 +161,40 @@ mod tests {
         probabilities(&mut labels, 2, &two_labels());
         let expected = [0.25, 0.5, 0.5, 0.0, 0.25, 0.5];
         assert!(labels.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{labels:?}");
+    }
+
+    /// The network's input is cropped and at half the resolution, as below.
+    #[test]
+    fn bytes_exceed_a_half_where_the_labels_are() {
+        let case = phantom::phantom(1, 32);
+        let task = phantom::task();
+        let config = PreprocessConfig {
+            spacing_mm: Some([12.0; 3].try_into().unwrap()),
+            foreground: crate::Foreground::Nonzero,
+            crop: true,
+            ..PreprocessConfig::default()
+        };
+        let network = UNetConfig::preset("demo", 4, task.num_outputs()).unwrap();
+        let (_, placement) = preprocess(case.channels(), &config, &network).unwrap();
+        let num_logits = task.num_outputs() * placement.dims().iter().product::<usize>();
+        let logits: Vec<f32> = (0..num_logits).map(|n| (n as f32 * 0.7).sin() * 9.0).collect();
+        let labels = postprocess(&logits, &task, &placement).into_labels();
+        let region = RegionCalibration { temperature: 3.0, error_before: 0.2, error: 0.1 };
+        let calibration = Calibration { regions: vec![region; task.regions.len()], cases: 1 };
+        let plain = region_probability_bytes(logits.clone(), &task, &placement, None);
+        let calibrated = region_probability_bytes(logits, &task, &placement, Some(&calibration));
+        // The last region covers the others.
+        let last = task.regions.len() - 1;
+        let writes = task.regions[last].writes;
+        for (n, label) in labels.iter().enumerate() {
+            let byte = plain[last][n];
+            assert!(byte == 127 || byte == 128 || (byte > 127) == (*label == writes), "{n}: {byte}");
+        }
+        assert!(plain[0].contains(&0) && plain[0].iter().any(|byte| *byte > 250));
+        let odds = |byte: u8| (f32::from(byte) / (255.0 - f32::from(byte))).ln();
+        let n = plain[0].iter().position(|byte| (200..240).contains(byte)).unwrap();
+        let ratio = odds(plain[0][n]) / odds(calibrated[0][n]);
+        assert!((ratio - 3.0).abs() < 0.15, "{ratio}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use web_sys::{DataTransfer, File};
 use super::browser::DroppedFile;
 use super::client::{self, request};
 use super::opened::{Model, open_model, open_server_model};
+use super::probabilities::Probabilities;
 use super::scans;
 use super::series::ScanFile;
 use super::state::{ActionToken, Interruption, Page, Phase};
@@ -280,6 +281,7 @@ pub fn segment(page: Page, tiled: bool) {
             let record = page.preparation.with_untracked(|p| p.as_ref().map(|p| p.record()));
             let result = shared_result(&model, labels, tiles, record);
             page.show_result(result, central_voxel);
+            page.probabilities.set(Probabilities::new(&model.card, &arrays));
         }
         page.update_status();
         Ok(())

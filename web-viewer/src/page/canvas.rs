@@ -8,7 +8,8 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 use super::prepared::PlacedChannel;
 use super::state::{Comparison, Page};
 use crate::slice::{
-    FittedSlice, Plane, RasFrame, SliceView, draw_checkerboard, draw_gray, draw_overlay, mask_edges,
+    FittedSlice, Plane, RasFrame, SliceView, draw_checkerboard, draw_gray, draw_overlay, draw_soft_outlines,
+    mask_edges,
 };
 
 /// The color of the brain's outline.
@@ -49,10 +50,24 @@ fn draw_view(
     if let Some(result) = page.result.get()
         && result.labels.grid().check_same(shown.volume.grid()).is_ok()
     {
-        let (colors, opacity) = (page.label_colors(), page.opacity.get());
-        let labels = result.labels.labels();
-        let overlay = draw_overlay(labels, view.indices(), view.size()[0], &colors, opacity);
-        context.set_image_smoothing_enabled(false);
+        let opacity = page.opacity.get();
+        let outlined = page.probabilities.get().filter(|_| page.is_outlined.get());
+        let overlay = match &outlined {
+            Some(probabilities) => {
+                let visible = page.visible_regions.get();
+                let regions = probabilities.regions.iter().zip(&result.regions).zip(visible);
+                let shown = regions.filter(|(_, is_visible)| *is_visible);
+                let shown: Vec<(&[u8], [u8; 3])> =
+                    shown.map(|((bytes, region), _)| (&bytes[..], region.color)).collect();
+                // Lines need more than a filled region of the same opacity.
+                draw_soft_outlines(&shown, view.indices(), (2.0 * opacity).min(1.0))
+            }
+            None => {
+                let (colors, labels) = (page.label_colors(), result.labels.labels());
+                draw_overlay(labels, view.indices(), view.size()[0], &colors, opacity)
+            }
+        };
+        context.set_image_smoothing_enabled(outlined.is_some());
         draw_pixels(&context, view, &fitted, &overlay)?;
     }
     let edges = page.with_shown_mask(|mask| {

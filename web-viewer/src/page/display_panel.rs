@@ -35,6 +35,18 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView 
             </button>
         }
     };
+    let outline_button = move |is_outlined, name: &'static str, title: &'static str| {
+        view! {
+            <button
+                class="choice"
+                class:chosen=move || page.is_outlined.get() == is_outlined
+                title=title
+                on:click=move |_| page.is_outlined.set(is_outlined)
+            >
+                {name}
+            </button>
+        }
+    };
     view! {
         <section class="panel display" class:hidden=move || frame.with(Option::is_none)>
             <h2>"Display"</h2>
@@ -54,6 +66,19 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView 
                 />
                 <output>{move || format!("{:.0} %", page.opacity.get() * 100.0)}</output>
             </label>
+            <Show when=move || page.probabilities.with(Option::is_some)>
+                <div class="field">
+                    <span>"Regions"</span>
+                    <div class="choices">
+                        {outline_button(false, "Filled", "The labels")}
+                        {outline_button(
+                            true,
+                            "Soft outline",
+                            "The line where the network is undecided: sharp where it is sure, broad where it is not",
+                        )}
+                    </div>
+                </div>
+            </Show>
             <div class="field">
                 <span>"Left side"</span>
                 <div class="choices">
@@ -65,6 +90,7 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView 
                 "Drag: crosshair. Wheel: slices. Right drag: window. Arrow and page keys work too."
             </p>
             <CrosshairInfo page frame />
+            <CrosshairProbabilities page frame />
         </section>
     }
 }
@@ -138,6 +164,37 @@ fn CrosshairInfo(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
         Some(format!("{} mm   value {value}", position.join("  ")))
     };
     view! { <p class="probe">{text}</p> }
+}
+
+/// Shows each visible region's probability under the crosshair, and what the number means.
+#[component]
+fn CrosshairProbabilities(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
+    let text = move || {
+        let (frame, probabilities) = (frame.get()?, page.probabilities.get()?);
+        let result = page.result.get()?;
+        let crosshair = page.crosshair.get();
+        let ras_voxel = std::array::from_fn(|axis| crosshair[axis].min(frame.dims[axis] - 1));
+        let index = frame.index(ras_voxel);
+        let visible = page.visible_regions.get();
+        let regions = probabilities.regions.iter().zip(&result.regions).zip(visible);
+        let shown = regions.filter(|(_, is_visible)| *is_visible);
+        let values: Option<Vec<String>> = shown
+            .map(|((bytes, region), _)| {
+                let p = f32::from(*bytes.get(index)?) / 255.0;
+                Some(match probabilities.calibration {
+                    Some(_) => format!("{} {:.0} %", region.name, 100.0 * p),
+                    None => format!("{} {p:.2}", region.name),
+                })
+            })
+            .collect();
+        Some((values?.join(", "), probabilities.meaning()))
+    };
+    view! {
+        {move || text().map(|(values, meaning)| view! {
+            <p class="probe" id="probabilities">{values}</p>
+            <p class="hint">{meaning}</p>
+        })}
+    }
 }
 
 /// Formats a number of any magnitude in a few characters.

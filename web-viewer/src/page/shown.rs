@@ -67,6 +67,7 @@ impl Page {
             self.crosshair.set(RasFrame::new(result.labels.grid()).ras_from_source(voxel));
         }
         self.visible_regions.set(vec![true; result.regions.len()]);
+        self.probabilities.set(None);
         self.result.set(Some(Arc::new(result)));
     }
 

@@ -8,6 +8,7 @@ use model_core::Volume;
 use super::browser;
 use super::opened::{ChannelSlot, LoadedChannel, Model, SeriesEntry};
 use super::prepared::{MaskPainting, Preparation, PreparationChoices};
+use super::probabilities::Probabilities;
 use crate::budget;
 use crate::demo::OfferedModel;
 use crate::messages;
@@ -110,6 +111,10 @@ pub struct Page {
     /// Whether the run was requested to stop.
     pub is_canceling: RwSignal<bool>,
     pub result: RwSignal<Option<Arc<SharedResult>>>,
+    /// The probabilities of the result's regions, if it was computed here.
+    pub probabilities: RwSignal<Option<Arc<Probabilities>>>,
+    /// Whether regions are drawn as soft outlines instead of filled.
+    pub is_outlined: RwSignal<bool>,
     /// Whether the result was opened from a link.
     pub is_from_link: RwSignal<bool>,
     /// Whether each of the result's regions is shown.
@@ -183,6 +188,8 @@ impl Page {
             progress: RwSignal::new(None),
             is_canceling: RwSignal::new(false),
             result: RwSignal::new(None),
+            probabilities: RwSignal::new(None),
+            is_outlined: RwSignal::new(false),
             is_from_link: RwSignal::new(false),
             visible_regions: RwSignal::new(Vec::new()),
             run_summary: RwSignal::new(String::new()),
@@ -387,6 +394,7 @@ impl Page {
     /// Clears the result, and the share link in the address.
     pub fn clear_result(self) {
         self.result.set(None);
+        self.probabilities.set(None);
         self.visible_regions.set(Vec::new());
         self.share_link.set(String::new());
         self.run_summary.set(String::new());

@@ -53,7 +53,13 @@ pub(super) async fn plan(
         let prepared = state.prepare(&inputs)?;
         (state.plan, state.tiled_run) = (None, None);
         state.may_change_engine = choice == EngineChoice::Automatic;
-        match RunPlan::new(&target, &prepared.program, budget_bytes) {
+        let plan = RunPlan::new(&target, &prepared.program, budget_bytes);
+        // Without probabilities, if there is no memory for them.
+        let plan = match (&prepared.deciding, plan) {
+            (Some(deciding), Err(_)) => RunPlan::new(&target, deciding, budget_bytes),
+            (_, plan) => plan,
+        };
+        match plan {
             Ok(plan) => {
                 let summary = plan.summary();
                 state.plan = Some(plan);

@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, Abortable};
 use js_sys::{Date, Uint8Array};
+use wasm_bindgen::JsValue;
 use model_core::cpu::{CpuError, CpuPlan, total_bytes};
 use model_core::texts::bytes_rounded_up;
-use model_core::{Input, LabelMap, postprocess};
+use model_core::{Input, LabelMap, postprocess, region_probability_bytes};
 use shaders::{Engine, Output, Session, SessionEvent};
 
 use super::planning::num_workers;
@@ -176,20 +177,20 @@ impl Run {
         }
     }
 
-    async fn whole_scan(&mut self, plan: RunPlan) -> Result<(LabelMap, RunPlan), Stopped> {
+    async fn whole_scan(&mut self, plan: RunPlan) -> Result<(Segmented, RunPlan), Stopped> {
         let prepared = self.prepared.clone();
         let (output, plan) = self.network(&prepared.input, plan).await?;
         self.reporter.report(RunStage::PlaceLabels, 1.0);
-        let map = match output {
-            Output::Labels(labels) => prepared.placement.restore(&labels),
-            Output::Logits(logits) => {
-                postprocess(&logits, &prepared.bundle.card.task, &prepared.placement)
+        let segmented = match output {
+            Output::Labels(labels) => {
+                Segmented { map: prepared.placement.restore(&labels), probabilities: Vec::new() }
             }
+            Output::Logits(logits) => Segmented::new(logits, &prepared),
         };
-        Ok((map, plan))
+        Ok((segmented, plan))
     }
 
-    async fn tiles(&mut self, tiled_run: TiledRun) -> Result<(LabelMap, RunPlan), Stopped> {
+    async fn tiles(&mut self, tiled_run: TiledRun) -> Result<(Segmented, RunPlan), Stopped> {
         let prepared = self.prepared.clone();
         let TiledRun { tiling, tile_plan: mut plan } = tiled_run;
         let task = &prepared.bundle.card.task;
@@ -206,23 +207,24 @@ impl Run {
             }
         }
         self.reporter.report(RunStage::PlaceLabels, 1.0);
-        Ok((postprocess(&sum, task, &prepared.placement), plan))
+        Ok((Segmented::new(sum, &prepared), plan))
     }
 
     /// Replies with the result, and stores the engines for the next run. Workers that did not
     /// finish are ended.
-    fn end(self, result: Result<(LabelMap, RunPlan), Stopped>, num_tiles: Option<usize>) -> Reply {
+    fn end(self, result: Result<(Segmented, RunPlan), Stopped>, num_tiles: Option<usize>) -> Reply {
         let Run { prepared, session, team, reporter, start_ms, .. } = self;
         STATE.with_borrow_mut(|state| {
             state.session = session;
             state.team = if result.is_ok() { team } else { Team::default() };
         });
-        let (map, plan) = match result {
+        let (Segmented { map, probabilities }, plan) = match result {
             Ok(result) => result,
             Err(Stopped::Canceled) => return Ok((WorkerResponse::Canceled, Vec::new())),
             Err(Stopped::Failed(message)) => return Err(message),
         };
-        let labels = Uint8Array::from(map.labels()).into();
+        let mut arrays = vec![Uint8Array::from(map.labels()).into()];
+        arrays.extend(probabilities.iter().map(|bytes| JsValue::from(Uint8Array::from(&bytes[..]))));
         let plan = plan.summary();
         let response = WorkerResponse::Segmented {
             model: prepared.inputs.model.clone(),
@@ -235,9 +237,37 @@ impl Run {
                 plan,
             },
         };
-        Ok((response, vec![labels]))
+        Ok((response, arrays))
     }
 }
+
+/// The result of a run.
+struct Segmented {
+    map: LabelMap,
+    /// Each region's probability in steps of 1/255; empty if there was no memory for them.
+    probabilities: Vec<Vec<u8>>,
+}
+
+impl Segmented {
+    fn new(logits: Vec<f32>, prepared: &PreparedScan) -> Segmented {
+        let (card, placement) = (&prepared.bundle.card, &prepared.placement);
+        let map = postprocess(&logits, &card.task, placement);
+        let bytes = card.task.regions.len() * placement.source().num_voxels();
+        let probabilities = match bytes <= MAX_PROBABILITY_BYTES {
+            true => region_probability_bytes(
+                logits,
+                &card.task,
+                placement,
+                card.calibration.as_ref(),
+            ),
+            false => Vec::new(),
+        };
+        Segmented { map, probabilities }
+    }
+}
+
+/// The most memory that the probabilities of a result may take.
+const MAX_PROBABILITY_BYTES: usize = 256 << 20;
 
 /// The memory that the processor may take when it takes over from the GPU, if that had less.
 const TAKEOVER_BYTES: u64 = 1 << 30;

@@ -63,8 +63,11 @@ pub struct PreparedScan {
     pub bundle: Rc<Bundle>,
     /// The bundle's file.
     pub bundle_bytes: Rc<[u8]>,
-    /// The network's program for the input's size.
+    /// The network's program for the input's size, with logits as output.
     pub program: Program,
+    /// The program with labels as output, which takes less memory; `None` for a resampled scan, whose
+    /// logits are interpolated at the source's voxels.
+    pub deciding: Option<Program>,
     /// The network's input.
     pub input: Input,
     /// The position of the input in the scan.
@@ -157,13 +160,11 @@ impl PreparedScan {
     ) -> Result<PreparedScan, Error> {
         let card = &bundle.card;
         let (input, placement) = preprocess(volumes, &card.preprocess, &card.network)?;
-        let mut program = Program::new(&card.network, input.dims)?;
-        // A resampled scan needs logits, which are interpolated at the source's voxels.
-        if !placement.is_resampled() {
-            program = program.deciding(&card.task);
-        }
+        let program = Program::new(&card.network, input.dims)?;
+        let may_decide = !placement.is_resampled();
+        let deciding = may_decide.then(|| program.clone().deciding(&card.task));
         let inputs = inputs.clone();
-        Ok(PreparedScan { inputs, bundle, bundle_bytes, program, input, placement })
+        Ok(PreparedScan { inputs, bundle, bundle_bytes, program, deciding, input, placement })
     }
 
     /// Plans a run on tiles of the training patch's size. Returns `None` if that size is unknown or does
