@@ -65,8 +65,7 @@ pub fn model(name: &str, finds_lesion: bool) -> Bundle {
     let mut weights: model_core::Weights = zeros.collect();
     let bias = weights.get_mut("head.bias").expect("the network's last parameter");
     bias.values = if finds_lesion { vec![0.0, 1.0] } else { vec![1.0, 0.0] };
-    let card =
-        Card::new(name, task, network, PreprocessConfig::default(), Provenance::default());
+    let card = Card::new(name, task, network, PreprocessConfig::default(), Provenance::default());
     Bundle { card, weights }
 }
 

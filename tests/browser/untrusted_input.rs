@@ -45,11 +45,13 @@ fn model_with_long_texts() -> Bundle {
     let score = model_core::Score {
         region: "S".repeat(200),
         dice: 1.0,
-        dice_deviation: None,
-        hd95_mm: None,
+        dice_deviation: Some(1.0),
+        hd95_mm: Some(374.1),
         n: u32::MAX as usize,
     };
     card.provenance.held_out = vec![score];
+    card.provenance.folds = usize::MAX;
+    card.known_failures = vec!["F".repeat(2000); 2];
     bundle
 }
 

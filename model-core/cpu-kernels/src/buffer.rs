@@ -70,7 +70,8 @@ mod tests {
             assert_eq!(concat(&[&x, &[], &[-1.0], &x]), [&x[..], &[-1.0], &x[..]].concat());
         }
         assert!(concat(&[]).is_empty());
-        let numbered = filled(vec![2, 0, 3], |n, part| part.iter_mut().for_each(|x| *x += n as f32));
+        let numbered =
+            filled(vec![2, 0, 3], |n, part| part.iter_mut().for_each(|x| *x += n as f32));
         assert_eq!(numbered, [0.0, 0.0, 2.0, 2.0, 2.0]);
     }
 }

@@ -62,12 +62,7 @@ vectorized! {
 }
 
 #[inline(always)]
-fn correlate_by<V: Vector>(
-    x: &[f32],
-    stride: usize,
-    gradient: &[f32],
-    ni: usize,
-) -> [f64; 9] {
+fn correlate_by<V: Vector>(x: &[f32], stride: usize, gradient: &[f32], ni: usize) -> [f64; 9] {
     let mut sums = [V::splat(0.0); 9];
     for (block, gradient) in gradient.chunks(ROWS * ni).enumerate() {
         let (rows, x) = (gradient.len() / ni, &x[block * ROWS * stride..]);

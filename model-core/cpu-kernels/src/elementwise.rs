@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::buffer;
 use crate::channels::{ChannelAffine, Channels};
 use crate::moments::Moments;
 use crate::parallel;
@@ -26,6 +27,32 @@ pub fn add(
     for_each_part(to, channels, range, |c, start, part| {
         add_part(x, c, channels, start, part, own.map(|own| own[c]), sign);
     });
+}
+
+/// Writes x, normalized, to new memory.
+///
+/// # Shapes
+/// - x, returns: `[channel, voxel]`
+pub fn normalized(x: Channels, channels: usize) -> Vec<f32> {
+    let (starts, lens) = new_parts(x.len() / channels, channels);
+    let voxels = x.len() / channels;
+    buffer::filled(lens, |part, to| {
+        x.channel(part / starts.len(), voxels).load(to, starts[part % starts.len()]);
+    })
+}
+
+/// Computes `to + sign · x` into new memory.
+///
+/// # Shapes
+/// - x, to, returns: `[channel, voxel]`
+pub fn sum(x: Channels, to: &[f32], channels: usize, sign: f32) -> Vec<f32> {
+    let voxels = to.len() / channels;
+    let (starts, lens) = new_parts(voxels, channels);
+    buffer::filled(lens, |part, sum| {
+        let (c, start) = (part / starts.len(), starts[part % starts.len()]);
+        sum.copy_from_slice(&to[c * voxels + start..][..sum.len()]);
+        add_part(x, c, channels, start, sum, None, sign);
+    })
 }
 
 vectorized! {
@@ -86,6 +113,15 @@ fn normalize_part_of<V: Vector>(to: &mut [f32], own: ChannelAffine) {
     for values in to.chunks_mut(V::LANES) {
         own.apply_vector(V::load_some(values)).store_some(values);
     }
+}
+
+/// Divides new maps into parts. Returns the first voxel of each part of a channel, and the lengths of
+/// the parts of all channels.
+fn new_parts(voxels: usize, channels: usize) -> (Vec<usize>, Vec<usize>) {
+    let starts: Vec<usize> = (0..voxels).step_by(PART_VOXELS).collect();
+    let lens = starts.iter().map(|start| PART_VOXELS.min(voxels - start));
+    let lens = lens.collect::<Vec<_>>().repeat(channels);
+    (starts, lens)
 }
 
 /// Computes the statistics of a range of voxels of every channel.

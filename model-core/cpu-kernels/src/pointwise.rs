@@ -89,11 +89,20 @@ impl Pointwise {
         let new = &mut output.spare_capacity_mut()[..self.output * voxels];
         let ranges = parallel::parts(0..voxels, parallel::part_len(voxels, PART_VOXELS));
         let parts = parallel::split_channels(new, voxels, &ranges);
-        parallel::map(parts, |n, outputs| {
-            let mut outputs: Vec<&mut [f32]> = outputs.into_iter().map(buffer::zeroed).collect();
-            part(self, x, voxels, ranges[n].start, &mut outputs, false, &mut []);
+        parallel::map(parts, |n, mut outputs| {
+            let stride = tile_len(self.input);
+            let mut tile = vec![0.0; self.input * stride];
+            for start in (0..ranges[n].len()).step_by(stride) {
+                let len = stride.min(ranges[n].len() - start);
+                load_tile(x, voxels, ranges[n].start + start, len, &mut tile, stride);
+                // Zeroed tile by tile, the memory is in the cache when the sums overwrite it.
+                let outputs = outputs.iter_mut();
+                let outputs = outputs.map(|output| buffer::zeroed(&mut output[start..][..len]));
+                let mut outputs: Vec<&mut [f32]> = outputs.collect();
+                convolve(self, &tile, stride, &mut outputs, 0..len, false);
+            }
         });
-        // SAFETY: the parts cover all outputs of all voxels, and all of them were zeroed.
+        // SAFETY: the tiles of the parts cover all outputs of all voxels, and all of them were zeroed.
         unsafe { output.set_len(self.output * voxels) };
         output
     }
@@ -101,6 +110,20 @@ impl Pointwise {
     /// Returns the bytes of the packed weights and of the tile of a thread.
     pub fn scratch_bytes(input: usize, output: usize) -> [usize; 2] {
         [4 * (input + 1) * output, 4 * input * tile_len(input)]
+    }
+}
+
+/// Loads `len` voxels of all channels from voxel `start` on.
+fn load_tile(
+    x: Channels,
+    voxels: usize,
+    start: usize,
+    len: usize,
+    tile: &mut [f32],
+    stride: usize,
+) {
+    for (c, tile) in tile.chunks_exact_mut(stride).enumerate() {
+        x.channel(c, voxels).load(&mut tile[..len], start);
     }
 }
 
@@ -130,9 +153,7 @@ fn part(
     let all = outputs[0].len();
     for start in (0..all).step_by(stride) {
         let len = stride.min(all - start);
-        for (c, tile) in tile.chunks_exact_mut(stride).enumerate() {
-            x.channel(c, voxels).load(&mut tile[..len], first + start);
-        }
+        load_tile(x, voxels, first + start, len, &mut tile, stride);
         convolve(convolution, &tile, stride, outputs, start..start + len, adds_to_output);
         for (moments, output) in moments.iter_mut().zip(&mut *outputs) {
             *moments = moments.merge(Moments::of(&output[start..start + len]));

@@ -172,7 +172,8 @@ fn convolutions_are_those_of_plain_loops() {
 /// Covers blocks and tiles that are not full, several parts, and several groups of rows.
 #[test]
 fn products_of_channels_are_those_of_plain_loops() {
-    for (r, c, dims) in [(1, 1, [3, 1, 1]), (5, 7, [37, 5, 4]), (70, 300, [9, 5, 3]), (9, 4, [40, 40, 40])]
+    for (r, c, dims) in
+        [(1, 1, [3, 1, 1]), (5, 7, [37, 5, 4]), (70, 300, [9, 5, 3]), (9, 4, [40, 40, 40])]
     {
         let (rows, columns) = (Map::random(r, dims, 1), Map::random(c, dims, 2));
         let norms = affines(c);

@@ -3,7 +3,7 @@
 use burn::Tensor;
 use burn::tensor::FloatDType;
 
-use super::cpu::{CpuValues, CpuValuesMut, is_plain_cpu};
+use super::cpu::{CpuValues, CpuValuesMut, is_plain_cpu, new_tensor};
 use crate::nets::like;
 use cpu_kernels::channels::Channels;
 use cpu_kernels::elementwise;
@@ -15,8 +15,13 @@ pub(crate) fn add_or_subtract(stream: Tensor<5>, branch: Tensor<5>, sign: f32) -
     if !is_plain_cpu(&stream) {
         return if sign < 0.0 { stream - branch } else { stream + branch };
     }
-    let (mut sum, branch) = (CpuValuesMut::new(stream), CpuValues::new(&branch));
-    let all = branch.slice().len();
-    elementwise::add(Channels::new(branch.slice(), None), sum.slice(), 1, 0..all, None, sign);
-    sum.tensor(FloatDType::F32)
+    let (shape, branch) = (stream.dims(), CpuValues::new(&branch));
+    let (all, x) = (branch.slice().len(), Channels::new(branch.slice(), None));
+    match CpuValuesMut::reusing(stream) {
+        Ok(mut sum) => {
+            elementwise::add(x, sum.slice(), 1, 0..all, None, sign);
+            sum.tensor(FloatDType::F32)
+        }
+        Err(stream) => new_tensor(elementwise::sum(x, stream.slice(), 1, sign), shape),
+    }
 }

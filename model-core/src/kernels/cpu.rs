@@ -47,15 +47,27 @@ impl CpuValuesMut {
     /// Panics in the cases of [`CpuValues::new`].
     pub fn new<const D: usize>(tensor: Tensor<D>) -> Self {
         let shape = tensor.dims();
+        CpuValuesMut::reusing(tensor).unwrap_or_else(|values| {
+            let copy = buffer::concat(&[values.slice()]);
+            CpuValuesMut(FlexTensor::from_data(TensorData::new(copy, shape)))
+        })
+    }
+
+    /// Returns the tensor's memory to be overwritten, or its values if something else holds them. An op
+    /// can then write its result to new memory, which is faster than to copy the values first.
+    ///
+    /// # Panics
+    /// Panics in the cases of [`CpuValues::new`].
+    pub fn reusing<const D: usize>(tensor: Tensor<D>) -> Result<CpuValuesMut, CpuValues> {
         let tensor = tensor.cast(FloatDType::F32).try_into_primitive::<Flex>();
         let tensor = tensor.expect("a CPU tensor without autodiff");
         let tensor = if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() };
-        if tensor.is_unique() && tensor.storage::<f32>().len() == tensor.layout().num_elements() {
-            return CpuValuesMut(tensor);
+        let is_whole = tensor.storage::<f32>().len() == tensor.layout().num_elements();
+        if is_whole && tensor.is_unique() {
+            Ok(CpuValuesMut(tensor))
+        } else {
+            Err(CpuValues(tensor))
         }
-        let values = CpuValues(tensor);
-        let copy = buffer::concat(&[values.slice()]);
-        CpuValuesMut(FlexTensor::from_data(TensorData::new(copy, shape)))
     }
 
     pub fn slice(&mut self) -> &mut [f32] {
@@ -105,9 +117,12 @@ pub(super) fn tensor<const D: usize, const E: usize>(
     shape: [usize; D],
     like: &Tensor<E>,
 ) -> Tensor<D> {
-    let tensor = FlexTensor::from_data(TensorData::new(values, shape));
-    let tensor: Tensor<D> = Tensor::from_primitive::<Flex>(tensor);
-    tensor.cast(FloatDType::from(like.dtype()))
+    new_tensor(values, shape).cast(FloatDType::from(like.dtype()))
+}
+
+/// Creates a CPU tensor of f32.
+pub(super) fn new_tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
 }
 
 /// Number of independent partial sums: as many as the widest vector register has lanes. They are

@@ -61,13 +61,8 @@ impl DepthwiseConvKernels for Flex {
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<4> {
         let [batch, channels, nk, nj, ni] = x.x.dims();
         let (source, gradient) = (CpuInput::new(x), CpuValues::new(gradient));
-        let weight_grad = weight_gradient(
-            source.channels(),
-            gradient.slice(),
-            batch,
-            channels,
-            [ni, nj, nk],
-        );
+        let weight_grad =
+            weight_gradient(source.channels(), gradient.slice(), batch, channels, [ni, nj, nk]);
         tensor(weight_grad, [channels, 3, 3, 3], &x.x)
     }
 }

@@ -72,7 +72,8 @@ impl PointwiseConvKernels for Flex {
         let weight = matrix.slice();
         let convolution = Pointwise::new(output, input, None, |o, c| weight[o * input + c]);
         let channels = CpuInput::new(x);
-        let of_sample = |n| convolution.output(channels.channels().sample(n, input, voxels), voxels);
+        let of_sample =
+            |n| convolution.output(channels.channels().sample(n, input, voxels), voxels);
         let mut products: Vec<Vec<f32>> = (0..batch).map(of_sample).collect();
         let product = match products.len() {
             1 => products.remove(0),

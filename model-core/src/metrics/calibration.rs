@@ -131,9 +131,8 @@ impl OddsCounts {
     /// the bars, by voxels. NaN without voxels.
     pub fn error(&self, temperature: f64) -> f64 {
         let bars = self.reliability(temperature);
-        let of_bar = |bar: &ReliabilityBin| {
-            bar.voxels as f64 * (bar.probability - bar.frequency).abs()
-        };
+        let of_bar =
+            |bar: &ReliabilityBin| bar.voxels as f64 * (bar.probability - bar.frequency).abs();
         bars.iter().map(of_bar).sum::<f64>() / self.voxels() as f64
     }
 

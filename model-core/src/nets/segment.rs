@@ -45,12 +45,7 @@ impl Segment {
         FeatureMap::Whole(on_backend!(x, B => self.record::<B>(x, hooks)))
     }
 
-    fn run(
-        &self,
-        x: FeatureMap,
-        kept: &mut Vec<Tensor<5>>,
-        hooks: Option<&Hooks>,
-    ) -> FeatureMap {
+    fn run(&self, x: FeatureMap, kept: &mut Vec<Tensor<5>>, hooks: Option<&Hooks>) -> FeatureMap {
         self.layers.iter().fold(x, |x, layer| layer.forward(x, kept, hooks))
     }
 

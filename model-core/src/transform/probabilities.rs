@@ -188,7 +188,10 @@ mod tests {
         let writes = task.regions[last].writes;
         for (n, label) in labels.iter().enumerate() {
             let byte = plain[last][n];
-            assert!(byte == 127 || byte == 128 || (byte > 127) == (*label == writes), "{n}: {byte}");
+            assert!(
+                byte == 127 || byte == 128 || (byte > 127) == (*label == writes),
+                "{n}: {byte}"
+            );
         }
         assert!(plain[0].contains(&0) && plain[0].iter().any(|byte| *byte > 250));
         let odds = |byte: u8| (f32::from(byte) / (255.0 - f32::from(byte))).ln();

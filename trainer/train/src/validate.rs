@@ -78,7 +78,13 @@ impl Validation {
     pub fn scores(&self, task: &Task) -> Vec<Score> {
         let scores = task.regions.iter().zip(self.means()).zip(&self.dice);
         scores
-            .map(|((region, dice), all)| Score { region: region.name.clone(), dice, dice_deviation: None, hd95_mm: None, n: all.len() })
+            .map(|((region, dice), all)| Score {
+                region: region.name.clone(),
+                dice,
+                dice_deviation: None,
+                hd95_mm: None,
+                n: all.len(),
+            })
             .collect()
     }
 }

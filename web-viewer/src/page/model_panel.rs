@@ -80,6 +80,7 @@ fn ModelCard(model: Arc<Model>) -> impl IntoView {
     let card = &model.card;
     let provenance = &card.provenance;
     let or_not_stated = |text: &str| if text.is_empty() { "not stated" } else { text }.to_string();
+    let has_hd95 = provenance.held_out.iter().any(|score| score.hd95_mm.is_some());
     let score_rows = provenance.held_out.iter().map(|score| {
         view! {
             <tr>
@@ -90,9 +91,11 @@ fn ModelCard(model: Arc<Model>) -> impl IntoView {
                         None => format!("{:.3}", score.dice),
                     }}
                 </td>
-                <td class="number">
-                    {score.hd95_mm.map_or("–".into(), |hd95_mm| format!("{hd95_mm:.1}"))}
-                </td>
+                {has_hd95.then(|| view! {
+                    <td class="number">
+                        {score.hd95_mm.map_or("–".into(), |hd95_mm| format!("{hd95_mm:.1}"))}
+                    </td>
+                })}
                 <td class="number">{score.n}</td>
             </tr>
         }
@@ -105,7 +108,9 @@ fn ModelCard(model: Arc<Model>) -> impl IntoView {
                     <tr>
                         <th>"Held-out Dice"</th>
                         <th class="number">"mean"</th>
-                        <th class="number">"median HD95, mm"</th>
+                        {has_hd95.then(|| view! {
+                            <th class="number" title="Median, in mm">"HD95"</th>
+                        })}
                         <th class="number">"n"</th>
                     </tr>
                 </thead>

@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use futures_util::future::{AbortHandle, Abortable};
 use js_sys::{Date, Uint8Array};
-use wasm_bindgen::JsValue;
 use model_core::cpu::{CpuError, CpuPlan, total_bytes};
 use model_core::texts::bytes_rounded_up;
 use model_core::{Input, LabelMap, postprocess, region_probability_bytes};
 use shaders::{Engine, Output, Session, SessionEvent};
+use wasm_bindgen::JsValue;
 
 use super::planning::num_workers;
 use super::progress_reporter::ProgressReporter;
@@ -224,7 +224,8 @@ impl Run {
             Err(Stopped::Failed(message)) => return Err(message),
         };
         let mut arrays = vec![Uint8Array::from(map.labels()).into()];
-        arrays.extend(probabilities.iter().map(|bytes| JsValue::from(Uint8Array::from(&bytes[..]))));
+        arrays
+            .extend(probabilities.iter().map(|bytes| JsValue::from(Uint8Array::from(&bytes[..]))));
         let plan = plan.summary();
         let response = WorkerResponse::Segmented {
             model: prepared.inputs.model.clone(),
@@ -254,12 +255,9 @@ impl Segmented {
         let map = postprocess(&logits, &card.task, placement);
         let bytes = card.task.regions.len() * placement.source().num_voxels();
         let probabilities = match bytes <= MAX_PROBABILITY_BYTES {
-            true => region_probability_bytes(
-                logits,
-                &card.task,
-                placement,
-                card.calibration.as_ref(),
-            ),
+            true => {
+                region_probability_bytes(logits, &card.task, placement, card.calibration.as_ref())
+            }
             false => Vec::new(),
         };
         Segmented { map, probabilities }

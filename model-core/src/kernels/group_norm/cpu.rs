@@ -8,8 +8,11 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::super::add::add_or_subtract;
-use super::super::cpu::{CpuValues, CpuValuesMut, LANES, RUN, channel_affines, sum_lanes, tensor};
+use super::super::cpu::{
+    CpuValues, CpuValuesMut, LANES, RUN, channel_affines, new_tensor, sum_lanes, tensor,
+};
 use super::{Gradients, GroupNormKernels, Layout, NormAffine};
+use cpu_kernels::buffer;
 use cpu_kernels::channels::{Channels, Statistics};
 use cpu_kernels::elementwise;
 
@@ -45,10 +48,18 @@ impl GroupNormKernels for Flex {
     }
 
     fn apply(x: Tensor<5>, norm: &NormAffine) -> Tensor<5> {
-        let ([b, c, k, j, i], float) = (x.dims(), FloatDType::from(x.dtype()));
-        let mut values = CpuValuesMut::new(x);
-        elementwise::normalize(values.slice(), b * c, 0..k * j * i, &channel_affines(norm));
-        values.tensor(float)
+        let (shape @ [b, c, k, j, i], float) = (x.dims(), FloatDType::from(x.dtype()));
+        let affines = channel_affines(norm);
+        match CpuValuesMut::reusing(x) {
+            Ok(mut values) => {
+                elementwise::normalize(values.slice(), b * c, 0..k * j * i, &affines);
+                values.tensor(float)
+            }
+            Err(values) => {
+                let x = Channels::new(values.slice(), Some(&affines));
+                new_tensor(elementwise::normalized(x, b * c), shape).cast(float)
+            }
+        }
     }
 
     fn add(stream: Tensor<5>, x: Tensor<5>, norm: &NormAffine, sign: f32) -> Tensor<5> {
@@ -56,11 +67,18 @@ impl GroupNormKernels for Flex {
         if x.dtype() != DType::F32 {
             return add_or_subtract(stream, Self::apply(x, norm), sign);
         }
-        let (mut values, x, affines) =
-            (CpuValuesMut::new(stream), CpuValues::new(&x), channel_affines(norm));
+        let (x, affines) = (CpuValues::new(&x), channel_affines(norm));
         let x = Channels::new(x.slice(), Some(&affines));
-        elementwise::add(x, values.slice(), b * c, 0..k * j * i, None, sign);
-        values.tensor(float)
+        match CpuValuesMut::reusing(stream) {
+            Ok(mut values) => {
+                elementwise::add(x, values.slice(), b * c, 0..k * j * i, None, sign);
+                values.tensor(float)
+            }
+            Err(stream) => {
+                let sum = elementwise::sum(x, stream.slice(), b * c, sign);
+                new_tensor(sum, [b, c, k, j, i]).cast(float)
+            }
+        }
     }
 
     fn gradients(
@@ -71,20 +89,52 @@ impl GroupNormKernels for Flex {
         layout: Layout,
         slope: f32,
     ) -> Gradients {
-        let float = FloatDType::from(x.dtype());
-        let (values, mut gradient) = (CpuValues::new(&x), CpuValuesMut::new(gradient));
-        let (values, gradient_values) = (values.slice(), gradient.slice());
+        let (shape, float) = (x.dims(), FloatDType::from(x.dtype()));
+        let values = CpuValues::new(&x);
+        let values = values.slice();
         let [gamma, beta] = parameters.map(CpuValues::new);
         let gamma_beta = [gamma.slice(), beta.slice()];
-        let sums = channel_sums(values, gradient_values, gamma_beta, statistics, layout, slope);
-        input_gradient(values, gradient_values, gamma_beta, statistics, &sums, layout, slope);
+        let sums = |gradient: &[f32]| {
+            channel_sums(values, gradient, gamma_beta, statistics, layout, slope)
+        };
+        let of_channel = |map: usize, sums: &[Sums]| {
+            ChannelGradient::new(map, gamma_beta, statistics, sums, layout, slope)
+        };
+        let (sums, input_grad) = match CpuValuesMut::reusing(gradient) {
+            Ok(mut gradient) => {
+                let sums = sums(gradient.slice());
+                let maps = gradient.slice().par_chunks_mut(layout.voxels).enumerate();
+                maps.for_each(|(map, gradient)| {
+                    let x = &values[map * layout.voxels..][..layout.voxels];
+                    gradient_in_place(gradient, x, of_channel(map, &sums));
+                });
+                (sums, gradient.tensor(float))
+            }
+            Err(gradient) => {
+                let gradient = gradient.slice();
+                let sums = sums(gradient);
+                let part = layout.voxels.min(GRADIENT_PART);
+                let starts: Vec<usize> = (0..layout.voxels).step_by(part).collect();
+                let lens = starts.iter().map(|start| part.min(layout.voxels - start));
+                let lens: Vec<usize> = lens.collect();
+                let maps = gradient.len() / layout.voxels;
+                let input_grad = buffer::filled(lens.repeat(maps), |n, output| {
+                    let map = n / starts.len();
+                    let start = map * layout.voxels + starts[n % starts.len()];
+                    let range = start..start + output.len();
+                    let (gradient, x) = (&gradient[range.clone()], &values[range]);
+                    gradient_into(output, gradient, x, of_channel(map, &sums));
+                });
+                (sums, new_tensor(input_grad, shape).cast(float))
+            }
+        };
         let of_channels = |sum: fn(&Sums) -> f64| {
             let of_channel = |c| sums[c..].iter().step_by(layout.channels).map(sum).sum::<f64>();
             let totals = (0..layout.channels).map(|c| of_channel(c) as f32).collect();
             tensor(totals, [layout.channels], parameters[0])
         };
         let gamma_grad = of_channels(|sums| sums.times_normalized);
-        (gradient.tensor(float), gamma_grad, of_channels(|sums| sums.plain))
+        (input_grad, gamma_grad, of_channels(|sums| sums.plain))
     }
 }
 
@@ -119,20 +169,30 @@ fn channel_sums(
     .collect()
 }
 
-/// Computes the gradient of the input, `(gamma · g − mean(gamma · g) − x̂ · mean(gamma · g · x̂)) /
-/// deviation` with means over the group. It overwrites the gradient of the output.
-fn input_gradient(
-    x: &[f32],
-    gradient: &mut [f32],
-    [gamma, beta]: [&[f32]; 2],
-    statistics: &[Statistics],
-    sums: &[Sums],
-    layout: Layout,
+/// Values of the input's gradient that a task writes to new memory.
+const GRADIENT_PART: usize = 1 << 15;
+
+/// The gradient of the input of one channel of one sample: `(gamma · g − mean(gamma · g) − x̂ ·
+/// mean(gamma · g · x̂)) / deviation` with means over the group.
+#[derive(Clone, Copy)]
+struct ChannelGradient {
+    statistics: Statistics,
+    gamma: f32,
+    beta: f32,
     slope: f32,
-) {
-    let per_group = layout.channels_per_group();
-    gradient.par_chunks_mut(layout.voxels).enumerate().for_each(|(map, gradient)| {
-        let channel = map % layout.channels;
+    means: (f32, f32),
+}
+
+impl ChannelGradient {
+    fn new(
+        map: usize,
+        [gamma, beta]: [&[f32]; 2],
+        statistics: &[Statistics],
+        sums: &[Sums],
+        layout: Layout,
+        slope: f32,
+    ) -> ChannelGradient {
+        let (per_group, channel) = (layout.channels_per_group(), map % layout.channels);
         let first = map / per_group * per_group;
         let (mut plain, mut times_normalized) = (0.0, 0.0);
         for (sums, map) in sums[first..first + per_group].iter().zip(first..) {
@@ -141,11 +201,21 @@ fn input_gradient(
             times_normalized += gamma * sums.times_normalized;
         }
         let size = layout.group_size() as f64;
-        let means = ((plain / size) as f32, (times_normalized / size) as f32);
-        let x = &x[map * layout.voxels..][..layout.voxels];
-        let statistics = statistics[map / per_group];
-        gradient_map(gradient, x, statistics, gamma[channel], beta[channel], means, slope);
-    });
+        ChannelGradient {
+            statistics: statistics[map / per_group],
+            gamma: gamma[channel],
+            beta: beta[channel],
+            slope,
+            means: ((plain / size) as f32, (times_normalized / size) as f32),
+        }
+    }
+
+    #[inline(always)]
+    fn apply(self, x: f32, gradient: f32) -> f32 {
+        let ChannelGradient { statistics, gamma, beta, slope, means } = self;
+        let (g, normalized) = before_activation(x, gradient, statistics, gamma, beta, slope);
+        (gamma * g - means.0 - normalized * means.1) * statistics.inverse_deviation
+    }
 }
 
 /// Returns the gradient before the activation, and the normalized input.
@@ -194,17 +264,15 @@ fn add_sums(
 }
 
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
-fn gradient_map(
-    gradient: &mut [f32],
-    x: &[f32],
-    statistics: Statistics,
-    gamma: f32,
-    beta: f32,
-    means: (f32, f32),
-    slope: f32,
-) {
+fn gradient_in_place(gradient: &mut [f32], x: &[f32], of_channel: ChannelGradient) {
     for (gradient, &x) in gradient.iter_mut().zip(x) {
-        let (g, normalized) = before_activation(x, *gradient, statistics, gamma, beta, slope);
-        *gradient = (gamma * g - means.0 - normalized * means.1) * statistics.inverse_deviation;
+        *gradient = of_channel.apply(x, *gradient);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn gradient_into(output: &mut [f32], gradient: &[f32], x: &[f32], of_channel: ChannelGradient) {
+    for ((output, &gradient), &x) in output.iter_mut().zip(gradient).zip(x) {
+        *output = of_channel.apply(x, gradient);
     }
 }

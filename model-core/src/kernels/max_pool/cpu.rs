@@ -56,7 +56,8 @@ fn scatter_planes(output: &mut [f32], x: &[f32], gradient: &[f32], ni: usize, nj
         for row in rows {
             let pairs = x[row..][..ni].as_chunks::<2>().0.iter();
             let output = output[row..][..ni].as_chunks_mut::<2>().0.iter_mut();
-            for (((output, pair), largest), rest) in output.zip(pairs).zip(&largest).zip(&mut rest) {
+            for (((output, pair), largest), rest) in output.zip(pairs).zip(&largest).zip(&mut rest)
+            {
                 for d in 0..2 {
                     let holds = pair[d] == *largest;
                     output[d] = if holds { *rest } else { 0.0 };

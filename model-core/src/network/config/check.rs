@@ -31,7 +31,8 @@ impl UNetConfig {
         if self.deep_supervision > 0 {
             within("deep_supervision", self.deep_supervision, self.num_levels() - 1)?;
             if self.resampling == Resampling::PixelShuffle {
-                let expected = "no deep_supervision beside pixel_shuffle, whose path is one sequence";
+                let expected =
+                    "no deep_supervision beside pixel_shuffle, whose path is one sequence";
                 return Err(Error::network(expected, self.deep_supervision));
             }
         }

@@ -47,8 +47,11 @@ impl Resolution {
                 LineMap::gaussian(patch[axis], self.blur_voxels).apply(&mut changed, patch, axis);
             }
             if self.voxel_lengths[axis] > 1.0 {
-                LineMap::low_resolution(patch[axis], self.voxel_lengths[axis])
-                    .apply(&mut changed, patch, axis);
+                LineMap::low_resolution(patch[axis], self.voxel_lengths[axis]).apply(
+                    &mut changed,
+                    patch,
+                    axis,
+                );
             }
         }
         for ((value, changed), inside) in channel.iter_mut().zip(changed).zip(inside) {

@@ -54,7 +54,8 @@ impl ReliabilityChart<'_> {
             let mut dots = String::new();
             for (n, (x, y)) in points.enumerate() {
                 d += &format!("{}{x:.1} {y:.1}", if n == 0 { 'M' } else { 'L' });
-                dots += &format!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.6\"/>");
+                dots +=
+                    &format!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.6\"/>");
             }
             format!("<path class=\"curve {class}\" d=\"{d}\"/>{dots}")
         };

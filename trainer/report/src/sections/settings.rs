@@ -55,7 +55,7 @@ pub(crate) fn training(report: &Report) -> String {
     let exported = num_parameters(&inference);
     let branch = match num_parameters(network) - exported {
         0 => String::new(),
-        more => format!(", and {} of the variational branch", grouped(more as f64, 0)),
+        more => format!(", and {} that only training has", grouped(more as f64, 0)),
     };
     let patches = match config.accumulate {
         1 => format!("{} a step", config.batch),

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use model_core::metrics::OddsCounts;
-use model_core::{
-    Bundle, LabelMap, Task, postprocess, probabilities, region_probabilities,
-};
+use model_core::{Bundle, LabelMap, Task, postprocess, probabilities, region_probabilities};
 use trainer_data::cases::{CacheGuard, PreparedCase};
 use trainer_run::run_folder::{HELD_OUT, REPORT, Run, read_bundle};
 

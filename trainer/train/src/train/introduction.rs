@@ -14,9 +14,9 @@ use crate::schedule::Schedule;
 pub(super) fn introduction(setup: &TrainSetup, schedule: &Schedule, steps: usize) -> String {
     let Run { network, config, .. } = &setup.run;
     let exported = num_parameters(&network.for_inference());
-    let of_branch = match num_parameters(network) - exported {
+    let of_training = match num_parameters(network) - exported {
         0 => String::new(),
-        count => format!(" and {count} of its variational branch, which is not exported"),
+        count => format!(" and {count} that only training has"),
     };
     let resuming = match steps {
         0 => String::new(),
@@ -24,7 +24,7 @@ pub(super) fn introduction(setup: &TrainSetup, schedule: &Schedule, steps: usize
     };
     let mut text = format!(
         "{}: {} training cases, {} held out; {} when preprocessed\n\
-         network of {exported} parameters{of_branch}, widths {:?}, on {}\n\
+         network of {exported} parameters{of_training}, widths {:?}, on {}\n\
          {} steps ({:.1} epochs) of {} patches of {:?} voxels{resuming}",
         setup.run.data,
         setup.run.training.len(),
