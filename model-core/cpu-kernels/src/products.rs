@@ -115,6 +115,7 @@ fn load(
 
 /// Adds the products of a tile to the sums of every block.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // array functions are not always inlined
 fn add_tile<V: Vector>(
     rows: &[f32],
     columns: &[f32],

@@ -89,6 +89,7 @@ fn example() -> TrainConfig {
         in_channels: Some(4),
         out_channels: Some(3),
         decoder_blocks: Some(1),
+        deep_supervision: 1,
         vae: Some(vae.clone()),
         ..NetworkSettings::preset("mbconv-slim").expect("a preset's name")
     };
