@@ -25,11 +25,9 @@ struct Walk {
 /// Peak memory, for streams of width h: both streams and both gradients (4h), plus what the current
 /// branch stores and needs for its backward pass. For an MBConv with expansion t these are the
 /// outputs of its first two convolutions (2t) and the gradients of the projection's output and
-/// input (t + 1), in units of h. On the CPU the branch first needs the norm's output before the
-/// projection, a packed copy of it made by burn's matrix product, and the projection's output (2t +
-/// 1). For a branch of one convolution: its output and the gradient of it (2). The last norm of a
-/// branch is applied in place while the branch is subtracted from a stream, before the backward
-/// pass of the branch begins.
+/// input (t + 1), in units of h. For a branch of one convolution: its output and the gradient of it
+/// (2). The last norm of a branch is applied in place while the branch is subtracted from a stream,
+/// before the backward pass of the branch begins.
 ///
 /// A sequence copies its full width only at its ends: the output and its gradient are split before
 /// the first branch, and the gradients are concatenated after the last. An orthogonal convolution
