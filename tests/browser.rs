@@ -263,6 +263,7 @@ async fn segment_and_share(client: Client, address: String, predicted: LabelMap)
     assert_eq!(link, other_link, "the tabs disturbed each other");
     screenshot(&client, "result.png").await;
     check_table(&client, &regions, &predicted).await;
+    check_probabilities(&client, &regions).await;
     println!("the link has {} characters", link.len());
     let (page, fragment) = link.split_once('#').expect("a link with a fragment");
     assert_eq!(page.trim_end_matches('/'), address);
@@ -315,6 +316,26 @@ fn compare(shared: &SharedResult, predicted: &LabelMap, regions: &[Region]) {
         num_compared += 1;
     }
     assert!(num_compared > 0, "expected a region that is not empty; the network learned nothing");
+}
+
+/// The model was calibrated at the end of its training, so the numbers under the crosshair are
+/// percentages. The crosshair is in the middle of the tumor.
+async fn check_probabilities(client: &Client, regions: &[Region]) {
+    let shown = text(client, "#probabilities").await;
+    let percent = |name: &str| -> f64 {
+        let after = shown.split(name).nth(1).unwrap_or_else(|| panic!("no {name} in {shown:?}"));
+        after.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap()
+    };
+    assert!(percent(&regions[0].name) >= 50.0, "{shown}");
+    assert!(text(client, ".display").await.contains("calibrated on 2 held-out cases"));
+    let drawn = "return document.querySelector('.views canvas').toDataURL()";
+    let filled = fixtures::script(client, drawn).await;
+    let choose = "[...document.querySelectorAll('.display button')]\
+                  .find(button => button.textContent.includes('Soft outline')).click()";
+    fixtures::script(client, choose).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    screenshot(client, "soft-outline.png").await;
+    assert_ne!(fixtures::script(client, drawn).await, filled, "the outline is drawn");
 }
 
 /// Checks that the table shows every region with its rounded volume.

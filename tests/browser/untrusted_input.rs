@@ -50,7 +50,7 @@ fn model_with_long_texts() -> Bundle {
         n: u32::MAX as usize,
     };
     card.provenance.held_out = vec![score];
-    card.provenance.folds = usize::MAX;
+    card.provenance.folds = u32::MAX as usize;
     card.known_failures = vec!["F".repeat(2000); 2];
     bundle
 }

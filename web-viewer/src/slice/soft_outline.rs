@@ -4,6 +4,9 @@
 /// The distance of a probability from one half at which the outline has 0.6 of its opacity.
 const SOFTNESS: f32 = 0.18;
 
+/// The part of the outline's opacity that is left out: that of probabilities below 0.1 and above 0.9.
+const VEIL: f32 = 0.085;
+
 /// Draws a slice of regions' probabilities as RGBA pixels for blending over the gray slice. The outline
 /// is most opaque where a probability is one half. Where several regions have one, the later, inner one
 /// covers the others.
@@ -20,8 +23,8 @@ pub fn draw_soft_outlines(
     let alpha: Vec<f32> = (0..=255u8)
         .map(|byte| {
             let apart = (f32::from(byte) / 255.0 - 0.5) / SOFTNESS;
-            // Nothing at 0 and 1, where most voxels are.
-            if byte == 0 || byte == 255 { 0.0 } else { opacity * (-0.5 * apart * apart).exp() }
+            // Nothing where the network is sure: a faint veil would lie over the whole scan.
+            opacity * ((-0.5 * apart * apart).exp() - VEIL).max(0.0) / (1.0 - VEIL)
         })
         .collect();
     let mut pixels = Vec::new();
