@@ -150,6 +150,23 @@ mod tests {
         Task::exclusive("two", vec!["x".to_string()], labels).unwrap()
     }
 
+    /// Returns a task, a placement whose network input is cropped and at half the resolution, and the
+    /// number of its logits.
+    fn half_resolution() -> (Task, Placement, usize) {
+        let task = phantom::task();
+        let config = PreprocessConfig {
+            spacing_mm: Some([12.0; 3].try_into().unwrap()),
+            foreground: crate::Foreground::Nonzero,
+            crop: true,
+            ..PreprocessConfig::default()
+        };
+        let network = UNetConfig::preset("demo", 4, task.num_outputs()).unwrap();
+        let case = phantom::phantom(1, 32);
+        let (_, placement) = preprocess(case.channels(), &config, &network).unwrap();
+        let num_logits = task.num_outputs() * placement.dims().iter().product::<usize>();
+        (task, placement, num_logits)
+    }
+
     #[test]
     fn probabilities_match_their_definition() {
         let mut regions = [0.0, 3f32.ln(), f32::NEG_INFINITY, 0.0, 0.0, 100.0];
@@ -163,20 +180,9 @@ mod tests {
         assert!(labels.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{labels:?}");
     }
 
-    /// The network's input is cropped and at half the resolution, as below.
     #[test]
     fn bytes_exceed_a_half_where_the_labels_are() {
-        let case = phantom::phantom(1, 32);
-        let task = phantom::task();
-        let config = PreprocessConfig {
-            spacing_mm: Some([12.0; 3].try_into().unwrap()),
-            foreground: crate::Foreground::Nonzero,
-            crop: true,
-            ..PreprocessConfig::default()
-        };
-        let network = UNetConfig::preset("demo", 4, task.num_outputs()).unwrap();
-        let (_, placement) = preprocess(case.channels(), &config, &network).unwrap();
-        let num_logits = task.num_outputs() * placement.dims().iter().product::<usize>();
+        let (task, placement, num_logits) = half_resolution();
         let logits: Vec<f32> = (0..num_logits).map(|n| (n as f32 * 0.7).sin() * 9.0).collect();
         let labels = postprocess(&logits, &task, &placement).into_labels();
         let region = RegionCalibration { temperature: 3.0, error_before: 0.2, error: 0.1 };
@@ -207,20 +213,9 @@ mod tests {
         assert_eq!(found, [[0.25], [0.5]]);
     }
 
-    /// The network's input is cropped and at half the resolution.
     #[test]
     fn restored_probabilities_and_logits_give_the_same_labels() {
-        let case = phantom::phantom(1, 32);
-        let task = phantom::task();
-        let config = PreprocessConfig {
-            spacing_mm: Some([12.0; 3].try_into().unwrap()),
-            foreground: crate::Foreground::Nonzero,
-            crop: true,
-            ..PreprocessConfig::default()
-        };
-        let network = UNetConfig::preset("demo", 4, task.num_outputs()).unwrap();
-        let (_, placement) = preprocess(case.channels(), &config, &network).unwrap();
-        let num_logits = task.num_outputs() * placement.dims().iter().product::<usize>();
+        let (task, placement, num_logits) = half_resolution();
         let logits: Vec<f32> = (0..num_logits).map(|n| (n as f32 * 0.7).sin() + 0.2).collect();
         let mut restored = restore_logits(&logits, &task, &placement);
         let num_voxels = placement.source().num_voxels();
