@@ -42,6 +42,7 @@ pub fn describe(card: &mut Card, folder: &Path, least_ml: f64) -> Result<()> {
     }
     let cases = || held_out.iter().flat_map(|fold| &fold.cases);
     let finite = |value: f64| value.is_finite().then_some(value);
+    // A region without a scored case has no score.
     let score = |(n, region): (usize, &model_core::Region)| {
         let scored = || {
             let results = cases().map(move |case| &case.regions[n]);
@@ -52,15 +53,15 @@ pub fn describe(card: &mut Card, folder: &Path, least_ml: f64) -> Result<()> {
             Summary::from_scores(&scores)
         };
         let dice = summary(|region| region.dice);
-        Score {
+        (dice.n > 0).then(|| Score {
             region: region.name.clone(),
-            dice: if dice.n == 0 { 0.0 } else { dice.mean },
+            dice: dice.mean,
             dice_deviation: finite(dice.deviation),
             hd95_mm: finite(summary(|region| region.hd95_mm).median),
             n: dice.n,
-        }
+        })
     };
-    let scores = card.task.regions.iter().enumerate().map(score).collect();
+    let scores = card.task.regions.iter().enumerate().filter_map(score).collect();
     let mut odds = vec![OddsCounts::default(); card.task.regions.len()];
     for fold in &held_out {
         odds.iter_mut().zip(&fold.odds).for_each(|(sum, counts)| sum.merge(counts));

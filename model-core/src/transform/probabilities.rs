@@ -123,7 +123,9 @@ pub fn region_probability_bytes(
         Head::Softmax => {
             probabilities(&mut logits, num_voxels, task);
             let mut regions = region_probabilities(&logits, num_voxels, task);
-            regions.iter_mut().flatten().for_each(|p| *p = (*p / (1.0 - *p)).ln());
+            // Rounding can bring a sum of labels beyond 1, whose log-odds would not be a number.
+            let log_odds = |p: &mut f32| *p = (p.min(1.0) / (1.0 - p.min(1.0))).ln();
+            regions.iter_mut().flatten().for_each(log_odds);
             regions
         }
     };
@@ -204,6 +206,28 @@ mod tests {
         let n = plain[0].iter().position(|byte| (200..240).contains(byte)).unwrap();
         let ratio = odds(plain[0][n]) / odds(calibrated[0][n]);
         assert!((ratio - 3.0).abs() < 0.15, "{ratio}");
+    }
+
+    /// The softmax of these logits sums to more than 1 in f32 for some of the voxels.
+    #[test]
+    fn a_region_of_all_labels_is_certain() {
+        let task = two_labels().with(|task| task.regions[1].labels = vec![3, 7]).unwrap();
+        let network = UNetConfig::preset("demo", 1, task.num_outputs()).unwrap();
+        let scan = crate::Volume::new(
+            crate::Grid::new([16; 3], crate::Affine::IDENTITY),
+            (0..4096).map(|n| (n % 97) as f32).collect(),
+        );
+        let scans = [scan.unwrap()];
+        let (_, placement) = preprocess(&scans, &PreprocessConfig::default(), &network).unwrap();
+        let voxels: usize = placement.dims().iter().product();
+        let labels = (0..2 * voxels).map(|n| (n as f32 * 0.37).sin());
+        let logits: Vec<f32> = std::iter::repeat_n(-40.0, voxels).chain(labels).collect();
+        let mut sums = logits.clone();
+        probabilities(&mut sums, voxels, &task);
+        let sums = region_probabilities(&sums, voxels, &task).remove(1);
+        assert!(sums.iter().any(|sum| *sum > 1.0), "the case that this test is for");
+        let bytes = region_probability_bytes(logits, &task, &placement, None).remove(1);
+        assert!(bytes.iter().all(|byte| *byte == 255));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub fn keep_freed_memory() {
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+        // Every arena keeps its own freed memory, and those of threads give it back all the same.
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
