@@ -5,10 +5,12 @@ mod actions;
 mod browser;
 mod canvas;
 mod client;
+mod diagnostics;
 mod display_panel;
 mod mask_painting;
 mod model_cache;
 mod model_panel;
+mod offered;
 mod opened;
 mod preparation;
 mod preparation_actions;
@@ -24,13 +26,15 @@ mod series;
 mod series_panel;
 mod shown;
 mod state;
+mod status;
 mod views;
 
 use leptos::prelude::*;
 use web_sys::DragEvent;
 
 use crate::share;
-use state::{Page, Phase};
+use state::Page;
+use status::Phase;
 
 /// Mounts the page in the document, starts its worker, and opens the shared result in the address or the
 /// server's model.

@@ -10,15 +10,15 @@ use web_sys::{DataTransfer, File};
 
 use super::browser::DroppedFile;
 use super::client::{self, request};
-use super::opened::{Model, open_model, open_server_model};
+use super::opened::{Model, open_model};
 use super::probabilities::Probabilities;
 use super::scans;
 use super::series::ScanFile;
-use super::state::{ActionToken, Interruption, Page, Phase};
-use super::{browser, recovery};
-use crate::demo::Manifest;
+use super::state::{ActionToken, Interruption, Page};
+use super::status::Phase;
+use super::{browser, offered, recovery};
 use crate::messages;
-use crate::protocol::{EngineChoice, PlanOutcome, RunSummary, WorkerRequest, WorkerResponse};
+use crate::protocol::{EngineChoice, RunSummary, WorkerRequest, WorkerResponse};
 use crate::share::{self, SharedModel, SharedRegion, SharedResult};
 
 /// Runs an action. Shows its error unless another action began meanwhile.
@@ -46,15 +46,7 @@ pub fn open_address(page: Page) {
     let token = page.begin_action();
     run_action(page, token, async move {
         page.set_status(Phase::Loading, "Loading the model");
-        // A server without a demonstration is no error: the page then waits for a model.
-        if let Ok(Manifest { models }) = fetch_manifest().await {
-            page.offered.set(models.clone());
-            let model = open_server_model(&format!("demo/{}", models[0].bundle)).await?;
-            // A model or a link that the user opened meanwhile takes precedence.
-            if page.model.with_untracked(Option::is_none) && !page.is_from_link.get_untracked() {
-                show_model(page, model, Some(0));
-            }
-        }
+        offered::open_first(page).await?;
         page.check_current(token)?;
         page.update_status();
         Ok(())
@@ -101,57 +93,6 @@ pub fn close_link(page: Page) {
     open_address(page);
 }
 
-async fn fetch_manifest() -> Result<Manifest, String> {
-    Manifest::parse(&browser::fetch("demo/manifest.json").await?)
-}
-
-/// Opens a model that the server offers.
-pub fn open_offered(page: Page, index: usize) {
-    let token = page.begin_action();
-    run_action(page, token, async move {
-        let offered = page.offered.with_untracked(|models| models.get(index).cloned());
-        let offered = offered.ok_or_else(|| "the server does not offer this model".to_string())?;
-        page.set_status(Phase::Loading, format!("Loading {}", offered.name));
-        let model = open_server_model(&format!("demo/{}", offered.bundle)).await?;
-        page.check_current(token)?;
-        page.is_from_link.set(false);
-        show_model(page, model, Some(index));
-        page.update_status();
-        Ok(())
-    });
-}
-
-/// Opens a case of the server: that of the open model if it has one, otherwise the first, with its
-/// model.
-pub fn open_demo(page: Page) {
-    let token = page.begin_action();
-    run_action(page, token, async move {
-        page.set_status(Phase::Loading, "Loading the demonstration");
-        let missing = |error: String| {
-            format!(
-                "this server has no demonstration: {error}. `cargo xtask demo` makes one; \
-                 `rewind-serve --demo` serves it."
-            )
-        };
-        let Manifest { models } = fetch_manifest().await.map_err(missing)?;
-        page.offered.set(models.clone());
-        let open = page.chosen.get_untracked();
-        let case_of = |index: usize| Some((index, models.get(index)?.case.clone()?));
-        let found = open.and_then(case_of).or_else(|| (0..models.len()).find_map(case_of));
-        let (index, case) = found.ok_or_else(|| missing("no model has a case".into()))?;
-        let model = open_server_model(&format!("demo/{}", models[index].bundle)).await?;
-        page.check_current(token)?;
-        page.is_from_link.set(false);
-        show_model(page, model, Some(index));
-        let mut files = Vec::new();
-        for name in &case.files {
-            let bytes = browser::fetch(&format!("demo/{name}")).await?;
-            files.push(ScanFile { path: name.clone(), bytes: browser::array_buffer(&bytes) });
-        }
-        scans::load(page, token, files, None).await
-    });
-}
-
 /// Opens a model bundle, then the scans that were chosen with it.
 pub fn open_bundle(page: Page, bundle: File, scans: Vec<DroppedFile>) {
     let token = page.begin_action();
@@ -170,7 +111,7 @@ pub fn open_bundle(page: Page, bundle: File, scans: Vec<DroppedFile>) {
 }
 
 /// Shows an open model; `chosen` is its index among those that the server offers.
-fn show_model(page: Page, model: Model, chosen: Option<usize>) {
+pub fn show_model(page: Page, model: Model, chosen: Option<usize>) {
     page.reset_slots(model.card.task.channels.clone());
     page.chosen.set(chosen);
     page.model.set(Some(model.into()));
@@ -371,47 +312,5 @@ pub fn copy_link(page: Page) {
         };
         page.set_status(Phase::Done, format!("{text} ({length_kb:.1} kB)"));
         Ok(())
-    });
-}
-
-/// Copies a description of the browser, the engines and the last run, for reports of faults. It
-/// contains nothing of the scan.
-pub fn copy_diagnostics(page: Page) {
-    let model = page.model.with_untracked(|model| {
-        model.as_ref().map(|model| format!("{} ({})", model.card.name, model.hash))
-    });
-    let plan = page.plan.with_untracked(|plan| match plan {
-        Some(PlanOutcome::Fits(plan)) => {
-            let [i, j, k] = plan.dims;
-            let memory = texts::bytes_rounded_up(plan.bytes);
-            let engine = messages::engine(&plan.engine);
-            format!("{i} × {j} × {k} voxels, {memory}, {} bits, {engine}", plan.bits)
-        }
-        Some(PlanOutcome::Exceeds { message, .. }) => message.clone(),
-        None => "none".into(),
-    });
-    let gpu_problem = page.gpu_problem.get_untracked().unwrap_or("none");
-    let lines = [
-        ("Rewind", env!("CARGO_PKG_VERSION").to_string()),
-        ("browser", browser::describe()),
-        ("engine chosen", page.engine.get_untracked().name().to_string()),
-        ("engines", page.engines.get_untracked()),
-        ("problem with the graphics card", gpu_problem.to_string()),
-        ("memory allowed", texts::bytes_rounded_up(page.budget_mib.get_untracked() << 20)),
-        ("model", model.unwrap_or("none".into())),
-        ("plan", plan),
-        ("last run", page.run_summary.get_untracked()),
-        ("fallbacks", page.fallbacks.get_untracked()),
-        ("status", page.status.with_untracked(|status| status.phase.name().to_string())),
-    ];
-    let text: String = lines.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
-    spawn_local(async move {
-        let copied = browser::copy(&text).await;
-        page.notice.set(match copied {
-            true => {
-                "The diagnostics are on the clipboard. They contain nothing of the scan.".into()
-            }
-            false => text,
-        });
     });
 }

@@ -6,8 +6,9 @@ use leptos::prelude::*;
 use web_sys::HtmlInputElement;
 
 use super::opened::Model;
-use super::state::{Page, Phase};
-use super::{actions, browser};
+use super::state::Page;
+use super::status::Phase;
+use super::{actions, browser, offered};
 use crate::messages;
 
 #[component]
@@ -59,7 +60,7 @@ fn ModelChoice(page: Page) -> impl IntoView {
     let is_other = move || page.chosen.get().is_none();
     let on_change = move |event| {
         if let Ok(index) = event_target_value(&event).parse() {
-            actions::open_offered(page, index);
+            offered::open_offered(page, index);
         }
     };
     view! {

@@ -11,7 +11,8 @@ use model_core::{LabelMap, Volume};
 use super::client::{ResourceHandle, request};
 use super::opened::{ChannelSlot, Model, open_server_model};
 use super::prepared::{MaskPainting, PlacedChannel, Preparation};
-use super::state::{ActionToken, Interruption, Page, Phase};
+use super::state::{ActionToken, Interruption, Page};
+use super::status::Phase;
 use crate::protocol::{ChannelId, ModelId, WorkerRequest, WorkerResponse};
 use crate::slice::Window;
 

@@ -7,7 +7,8 @@ use model_core::prepare::{BRAIN, BrainChoice, BrainStep, PlacementChoice, Role};
 use super::actions::run_action;
 use super::preparation;
 use super::prepared::PreparationChoices;
-use super::state::{Comparison, Interruption, Page, Phase};
+use super::state::{Comparison, Interruption, Page};
+use super::status::Phase;
 use super::{recovery, scans, series};
 
 /// Gives a series the role that the user chose, then prepares the channels again.

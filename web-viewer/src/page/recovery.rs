@@ -14,7 +14,8 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use super::client::{self, Listener, request};
 use super::opened::LoadedChannel;
 use super::scans;
-use super::state::{Interruption, Page, Phase};
+use super::state::{Interruption, Page};
+use super::status::Phase;
 use crate::messages;
 use crate::protocol::{WorkerRequest, WorkerResponse};
 

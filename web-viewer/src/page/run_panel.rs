@@ -3,8 +3,9 @@
 use leptos::prelude::*;
 use model_core::texts;
 
-use super::actions;
-use super::state::{Page, Phase};
+use super::state::Page;
+use super::status::Phase;
+use super::{actions, diagnostics};
 use crate::protocol::{
     EngineChoice, PlanOutcome, PlanSummary, RunProgress, RunStage, TiledPlanSummary,
 };
@@ -61,7 +62,7 @@ pub fn RunPanel(page: Page) -> impl IntoView {
                 id="copy-diagnostics"
                 class="quiet"
                 title="Copies the browser, the engine, memory, times and the model's hash; nothing of the scan"
-                on:click=move |_| actions::copy_diagnostics(page)
+                on:click=move |_| diagnostics::copy_diagnostics(page)
             >
                 "Copy diagnostics"
             </button>

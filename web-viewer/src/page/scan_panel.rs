@@ -10,8 +10,9 @@ use super::browser::DroppedFile;
 use super::opened::{ChannelSlot, LoadedChannel};
 use super::preparation_actions::choose_role;
 use super::series_panel::DRAGGED_SERIES;
-use super::state::{Page, Phase};
-use super::{actions, browser};
+use super::state::Page;
+use super::status::Phase;
+use super::{actions, browser, offered};
 use crate::messages;
 
 #[component]
@@ -65,7 +66,7 @@ pub fn ScanPanel(page: Page) -> impl IntoView {
                 id="demo"
                 disabled=is_running
                 title="Opens the server's model and an example scan"
-                on:click=move |_| actions::open_demo(page)
+                on:click=move |_| offered::open_demo(page)
             >
                 "Open the demo case"
             </button>

@@ -9,7 +9,8 @@ use super::client::request;
 use super::opened::{ChannelSlot, LoadedChannel, SeriesEntry};
 use super::preparation;
 use super::series::{self, ScanFile};
-use super::state::{ActionToken, Interruption, Page, Phase};
+use super::state::{ActionToken, Interruption, Page};
+use super::status::Phase;
 use crate::protocol::{WorkerRequest, WorkerResponse};
 use crate::{budget, messages};
 

@@ -13,7 +13,8 @@ use wasm_bindgen::JsValue;
 use super::client::{ResourceHandle, request};
 use super::opened::{ChannelSlot, LoadedChannel, SeriesEntry};
 use super::preparation;
-use super::state::{ActionToken, Interruption, Page, Phase};
+use super::state::{ActionToken, Interruption, Page};
+use super::status::Phase;
 use crate::protocol::{ChannelId, SeriesId, WorkerRequest, WorkerResponse};
 use crate::slice::Window;
 

@@ -9,7 +9,8 @@ use web_sys::{CanvasRenderingContext2d, DragEvent, HtmlCanvasElement, ImageData}
 
 use super::opened::SeriesEntry;
 use super::preparation_actions::choose_role;
-use super::state::{Page, Phase};
+use super::state::Page;
+use super::status::Phase;
 
 /// The type of the data of a dragged series: its index.
 pub const DRAGGED_SERIES: &str = "application/x-rewind-series";

@@ -6,7 +6,8 @@ use web_sys::{HtmlCanvasElement, KeyboardEvent, MouseEvent, PointerEvent, WheelE
 
 use super::canvas;
 use super::display_panel::DisplayPanel;
-use super::state::{Page, Phase};
+use super::state::Page;
+use super::status::Phase;
 use crate::slice::{Plane, RasFrame, Window};
 
 /// The wheel's pixels that move by one slice, so that one notch does, as in radiological viewers.
