@@ -14,6 +14,8 @@ use trainer_run::config::{AugmentSettings, TrainConfig};
 use trainer_run::reporter::Silent;
 use trainer_train::train::{Outcome, TrainJob};
 
+use crate::commands::{rewind, status_and_stderr};
+
 /// Returns the folder of the case cache, in cargo's target folder.
 pub(crate) fn cache() -> Option<PathBuf> {
     Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cases"))
@@ -142,4 +144,67 @@ fn the_bundle_of_a_run_predicts_with_the_dice_of_the_run() {
         assert_eq!((score.n, summary.n), (1, 1));
         assert!((score.dice - summary.mean).abs() < 1e-9, "{score:?}, {summary:?}");
     }
+}
+
+#[test]
+fn a_model_of_all_cases_is_described_by_its_folds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (data, all, folds) = (path("data"), path("all"), path("folds"));
+    trainer_data::phantom::write(&data, 4, 7, 32, &Silent).unwrap();
+    let config = TrainConfig { steps: 20.into(), validate_every: 20.into(), ..short() };
+    train(&data, &all, &TrainConfig { held_out: 0.0, ..config.clone() }).unwrap();
+    let out = path("model.safetensors");
+    let export = |least_ml: f64| {
+        let [run, folds, out] = [&all, &folds, &out].map(|path| path.to_str().unwrap());
+        let words = ["export", "--run", run, "--cross-validation", folds, "--out", out];
+        let texts = ["--data-name", "Phantoms", "--known-failure", "It knows no scans."];
+        let least = ["--least-ml", &least_ml.to_string()];
+        status_and_stderr(rewind(&[&words[..], &texts[..], &least[..]].concat()))
+    };
+    let mut cases = Vec::new();
+    for fold in 0..2 {
+        // The folds are incomplete until the second has ended.
+        let (code, stderr) = export(0.0);
+        assert!(code == Some(1) && stderr.contains("expected the folds"), "{stderr}");
+        assert!(!out.exists());
+        let run = trainer_run::cross_validation::folder(&folds, fold);
+        train(&data, &run, &TrainConfig { folds: 2, fold: Some(fold), ..config.clone() }).unwrap();
+        let task = trainer_run::run_folder::Run::read(&run).unwrap().task;
+        cases.extend(trainer_report::HeldOut::find(&run, &task).unwrap().unwrap().cases);
+    }
+    // Some tumors are smaller than this.
+    let mut references: Vec<f64> = cases.iter().map(|case| case.regions[0].reference_ml).collect();
+    references.sort_by(f64::total_cmp);
+    let least_ml = references[2];
+    let (code, stderr) = export(least_ml);
+    assert_eq!(code, Some(0), "{stderr}");
+
+    let card = Bundle::from_bytes(&fs::read(&out).unwrap()).unwrap().card;
+    assert_eq!((card.provenance.training_cases, card.provenance.folds), (4, 2));
+    assert_eq!(card.provenance.data, "Phantoms");
+    assert_eq!(card.known_failures, ["It knows no scans."]);
+    assert_eq!(card.calibration.unwrap().cases, 4);
+    assert_eq!(cases.len(), 4);
+    for (n, region) in card.task.regions.iter().enumerate() {
+        let results = cases.iter().map(|case| case.regions[n]);
+        let large = results.filter(|region| region.reference_ml >= least_ml);
+        let dice: Vec<f64> = large.map(|region| region.dice.unwrap()).collect();
+        let score = card.provenance.held_out.iter().find(|score| score.region == region.name);
+        assert_eq!(score.map_or(0, |score| score.n), dice.len(), "{}", region.name);
+        if let Some(score) = score {
+            let mean = dice.iter().sum::<f64>() / dice.len() as f64;
+            assert!((score.dice - mean).abs() < 1e-12, "{score:?}, {dice:?}");
+        }
+    }
+    // A model of another task is no model of these folds.
+    let other = path("other");
+    let task = data.join("dataset.json");
+    let text = fs::read_to_string(&task).unwrap().replace("tumor core", "core");
+    fs::write(&task, text).unwrap();
+    train(&data, &other, &TrainConfig { held_out: 0.0, ..config }).unwrap();
+    let [run, folds, out] = [&other, &folds, &out].map(|path| path.to_str().unwrap());
+    let words = ["export", "--run", run, "--cross-validation", folds, "--out", out];
+    let (code, stderr) = status_and_stderr(rewind(&words));
+    assert!(code == Some(1) && stderr.contains("of the model's task"), "{stderr}");
 }

@@ -40,6 +40,12 @@ pub(super) struct ExportArgs {
     /// A warning about the model's limits, shown in the viewer.
     #[arg(long)]
     warning: Option<String>,
+    /// The data that the model was trained on, by name; by default the data set's name.
+    #[arg(long)]
+    data_name: Option<String>,
+    /// The terms of these data; by default what the data set states.
+    #[arg(long)]
+    license: Option<String>,
     /// What the model is known to do wrong, a sentence for the model card; can be given more than
     /// once.
     #[arg(long)]
@@ -84,6 +90,14 @@ pub(super) fn run(args: ExportArgs) -> Result<()> {
         }
     }
     let mut bundle = bundle::bundle(&args.run, name, warning, storage)?;
+    let provenance = &mut bundle.card.provenance;
+    for (text, given) in
+        [(&mut provenance.data, args.data_name), (&mut provenance.license, args.license)]
+    {
+        if let Some(given) = given {
+            *text = given;
+        }
+    }
     bundle.card.known_failures.extend(args.known_failure);
     if let Some(folder) = &args.cross_validation {
         folds::describe(&mut bundle.card, folder, args.least_ml)?;
