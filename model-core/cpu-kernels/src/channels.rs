@@ -73,6 +73,11 @@ impl<'a> Channels<'a> {
         Channels { values, affines: self.affines.map(|a| &a[n * channels..][..channels]) }
     }
 
+    /// Returns the values of all channels if no norm is to be applied.
+    pub(crate) fn plain(&self) -> Option<&'a [f32]> {
+        self.affines.is_none().then_some(self.values)
+    }
+
     /// Returns the number of values of all channels.
     #[allow(clippy::len_without_is_empty)] // a map has at least one voxel
     pub fn len(&self) -> usize {
@@ -96,6 +101,11 @@ impl<'a> Channel<'a> {
     /// Returns the map to apply.
     pub(crate) fn affine(self) -> ChannelAffine {
         self.affine.unwrap_or(ChannelAffine::IDENTITY)
+    }
+
+    /// Returns the map to apply, if there is one.
+    pub(crate) fn norm(self) -> Option<ChannelAffine> {
+        self.affine
     }
 
     /// Loads `to.len()` values from index `at` on, normalized.

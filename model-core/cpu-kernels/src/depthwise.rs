@@ -2,7 +2,7 @@
 //! copy; the sums of a vector of voxels in some rows stay in registers while the taps pass.
 
 use crate::buffer;
-use crate::channels::{Channel, Channels};
+use crate::channels::{Channel, ChannelAffine, Channels};
 use crate::moments::Moments;
 use crate::parallel;
 use crate::slab::Slab;
@@ -94,14 +94,19 @@ impl Padded {
     pub fn new(x: Channel, [ni, nj, nk]: [usize; 3], first: isize, planes: usize) -> Self {
         let (stride, plane) = (ni + 2, (ni + 2) * (nj + 2));
         // A vector at the end of the last row reaches beyond its plane.
-        let mut values = vec![0.0; planes * plane + MAX_LANES];
-        for (n, padded) in values.chunks_exact_mut(plane).take(planes).enumerate() {
-            if let Some(k) = first.checked_add_unsigned(n).and_then(|k| usize::try_from(k).ok())
-                && k < nk
-            {
-                load_rows(&mut padded[stride..][..nj * stride], x, k * ni * nj, ni);
+        let len = planes * plane + MAX_LANES;
+        let mut values = Vec::with_capacity(len);
+        for (n, padded) in values.spare_capacity_mut()[..len].chunks_mut(plane).enumerate() {
+            // Zeroed plane by plane, the memory is in the cache when the rows overwrite it.
+            let padded = buffer::zeroed(padded);
+            let k = first.checked_add_unsigned(n).and_then(|k| usize::try_from(k).ok());
+            if let Some(k) = k.filter(|&k| n < planes && k < nk) {
+                let from = &x.values()[k * ni * nj..][..ni * nj];
+                load_rows(from, x.norm(), ni, &mut padded[stride..][..nj * stride]);
             }
         }
+        // SAFETY: the chunks cover the first `len` values, and all of them were zeroed.
+        unsafe { values.set_len(len) };
         Padded { values, dims: [ni, nj], stride, plane }
     }
 
@@ -111,10 +116,22 @@ impl Padded {
     }
 }
 
-/// Loads rows from index `start` on, two zeros apart.
-fn load_rows(rows: &mut [f32], x: Channel, start: usize, ni: usize) {
-    for (j, row) in rows.chunks_exact_mut(ni + 2).enumerate() {
-        x.load(&mut row[1..=ni], start + j * ni);
+vectorized! {
+    /// Loads rows of `ni` values into rows of `ni + 2`, whose first and last values stay.
+    fn load_rows(from: &[f32], affine: Option<ChannelAffine>, ni: usize, to: &mut [f32])
+        = load_rows_by, 1
+}
+
+#[inline(always)]
+fn load_rows_by<V: Vector>(from: &[f32], affine: Option<ChannelAffine>, ni: usize, to: &mut [f32]) {
+    for (from, to) in from.chunks_exact(ni).zip(to.chunks_exact_mut(ni + 2)) {
+        let pairs = from.chunks(V::LANES).zip(to[1..=ni].chunks_mut(V::LANES));
+        match affine {
+            None => pairs.for_each(|(from, to)| V::load_some(from).store_some(to)),
+            Some(affine) => {
+                pairs.for_each(|(from, to)| affine.apply_vector(V::load_some(from)).store_some(to));
+            }
+        }
     }
 }
 

@@ -16,6 +16,9 @@ const BLOCK: usize = if cfg!(target_arch = "wasm32") { 4 } else { 6 };
 /// Values of a tile's inputs. They stay in a core's nearest cache.
 const TILE_VALUES: usize = 1 << 12;
 
+/// Most channels that are read where they are, instead of from a tile.
+const DIRECT_CHANNELS: usize = 8;
+
 /// Fewest voxels of a part of a map.
 const PART_VOXELS: usize = 1 << 12;
 
@@ -94,12 +97,13 @@ impl Pointwise {
             let mut tile = vec![0.0; self.input * stride];
             for start in (0..ranges[n].len()).step_by(stride) {
                 let len = stride.min(ranges[n].len() - start);
-                load_tile(x, voxels, ranges[n].start + start, len, &mut tile, stride);
+                let first = ranges[n].start + start;
+                let (tile, stride) = inputs(x, voxels, first, len, &mut tile, stride);
                 // Zeroed tile by tile, the memory is in the cache when the sums overwrite it.
                 let outputs = outputs.iter_mut();
                 let outputs = outputs.map(|output| buffer::zeroed(&mut output[start..][..len]));
                 let mut outputs: Vec<&mut [f32]> = outputs.collect();
-                convolve(self, &tile, stride, &mut outputs, 0..len, false);
+                convolve(self, tile, stride, &mut outputs, 0..len, false);
             }
         });
         // SAFETY: the tiles of the parts cover all outputs of all voxels, and all of them were zeroed.
@@ -113,18 +117,27 @@ impl Pointwise {
     }
 }
 
-/// Loads `len` voxels of all channels from voxel `start` on.
-fn load_tile(
-    x: Channels,
+/// Returns `len` voxels of all channels from voxel `start` on, and the distance of the channels: those
+/// of the map itself, or else a tile with their copy.
+fn inputs<'a>(
+    x: Channels<'a>,
     voxels: usize,
     start: usize,
     len: usize,
-    tile: &mut [f32],
+    tile: &'a mut [f32],
     stride: usize,
-) {
+) -> (&'a [f32], usize) {
+    let channels = tile.len() / stride;
+    // The channels of a map are far apart, and share the cache's sets: only few stay in the cache.
+    if let Some(values) = x.plain().filter(|_| channels <= DIRECT_CHANNELS)
+        && values.len() >= start + (channels - 1) * voxels + len.next_multiple_of(MAX_LANES)
+    {
+        return (&values[start..], voxels);
+    }
     for (c, tile) in tile.chunks_exact_mut(stride).enumerate() {
         x.channel(c, voxels).load(&mut tile[..len], start);
     }
+    (tile, stride)
 }
 
 /// Returns the voxels of a tile.
@@ -153,8 +166,8 @@ fn part(
     let all = outputs[0].len();
     for start in (0..all).step_by(stride) {
         let len = stride.min(all - start);
-        load_tile(x, voxels, first + start, len, &mut tile, stride);
-        convolve(convolution, &tile, stride, outputs, start..start + len, adds_to_output);
+        let (tile, stride) = inputs(x, voxels, first + start, len, &mut tile, stride);
+        convolve(convolution, tile, stride, outputs, start..start + len, adds_to_output);
         for (moments, output) in moments.iter_mut().zip(&mut *outputs) {
             *moments = moments.merge(Moments::of(&output[start..start + len]));
         }
@@ -165,7 +178,8 @@ vectorized! {
     /// Computes a range of all outputs from a tile.
     ///
     /// # Shapes
-    /// - x: `[in, stride]`; the range begins at its first position
+    /// - x: channels `stride` apart, each as long as the range, rounded up to a vector; the range
+    ///   begins at its first position
     /// - outputs: `[out][position]`
     pub(crate) fn convolve(
         convolution: &Pointwise,
@@ -218,7 +232,7 @@ fn convolve_block<V: Vector, const B: usize>(
     adds_to_output: bool,
 ) {
     let weight = weight.as_chunks::<B>().0;
-    assert!(x.len() >= weight.len() * stride && stride >= range.len().next_multiple_of(V::LANES));
+    assert!(x.len() >= (weight.len() - 1) * stride + range.len().next_multiple_of(V::LANES));
     for at in (0..range.len()).step_by(V::LANES) {
         let end = range.end.min(range.start + at + V::LANES);
         let place = range.start + at..end;
@@ -234,7 +248,7 @@ fn convolve_block<V: Vector, const B: usize>(
             }
         }
         for (c, weight) in weight.iter().enumerate() {
-            // SAFETY: c · stride + at + LANES ≤ in · stride ≤ the length of x, as asserted above.
+            // SAFETY: c · stride + at + LANES is at most the length of x, as asserted above.
             let x = unsafe { V::load_unchecked(x, c * stride + at) };
             for o in 0..B {
                 sums[o] = x.mul_add(V::splat(weight[o]), sums[o]);
