@@ -16,7 +16,8 @@ pub struct PreprocessConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spacing_mm: Option<TargetSpacing>,
     /// The voxels that belong to the subject, for the normalization of intensities: "whole",
-    /// "nonzero" (skull-stripped scans) or "otsu".
+    /// "nonzero" (skull-stripped scans), "each_nonzero" (each channel by its own nonzero voxels) or
+    /// "otsu".
     pub foreground: Foreground,
     /// Whether the input is cropped to the foreground's bounding box.
     #[serde(default)]
@@ -27,7 +28,8 @@ pub struct PreprocessConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<TargetSize>,
     /// Whether the network expects scans without skull. `rewind prepare` and the page then extract
-    /// the brain of a scan with skull. By default so if the foreground is "nonzero".
+    /// the brain of a scan with skull. By default so if the foreground is "nonzero" or
+    /// "each_nonzero".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skull_stripped: Option<bool>,
 }
@@ -35,7 +37,7 @@ pub struct PreprocessConfig {
 impl PreprocessConfig {
     /// Returns whether the network expects scans without skull.
     pub fn expects_skull_stripped(&self) -> bool {
-        self.skull_stripped.unwrap_or(self.foreground == Foreground::Nonzero)
+        self.skull_stripped.unwrap_or(self.foreground.is_nonzero())
     }
 }
 
@@ -46,10 +48,20 @@ impl PreprocessConfig {
 pub enum Foreground {
     /// Voxels that are nonzero in any channel, for skull-stripped scans.
     Nonzero,
+    /// As [`Foreground::Nonzero`] for the crop; each channel is normalized by its own nonzero voxels
+    /// (Brügger et al. 2019, section 3).
+    EachNonzero,
     /// Voxels above Otsu's threshold of the channels' mean (Otsu 1979).
     Otsu,
     /// The whole volume.
     Whole,
+}
+
+impl Foreground {
+    /// Returns whether the foreground is what is nonzero, and the rest remains 0.
+    pub fn is_nonzero(self) -> bool {
+        matches!(self, Foreground::Nonzero | Foreground::EachNonzero)
+    }
 }
 
 /// The settings for any scan: every voxel is foreground and nothing is cropped.

@@ -6,7 +6,7 @@
 
 use crate::task::check_channels;
 use crate::transform::config::PreprocessConfig;
-use crate::transform::intensity::{foreground_mask, normalize};
+use crate::transform::intensity::{channel_mask, foreground_mask, normalize};
 use crate::{Error, Result, Volume};
 
 /// The bins of a channel's histogram.
@@ -29,14 +29,16 @@ pub fn histograms(channels: &[Volume], config: &PreprocessConfig) -> Result<Vec<
         .map(|volume| orientation.to_canonical(grid.dims, volume.values()))
         .collect();
     let mask = foreground_mask(&canonical, config.foreground);
-    let num_inside = mask.iter().filter(|inside| **inside).count();
-    if num_inside == 0 {
+    if !mask.contains(&true) {
         return Err(Error::scan("some foreground", "an empty scan"));
     }
     let histogram = |mut voxels: Vec<f32>| {
+        let mask = channel_mask(&voxels, config.foreground, &mask);
+        // An empty channel has no shares.
+        let num_inside = mask.iter().filter(|inside| **inside).count().max(1);
         normalize(&mut voxels, &mask, false);
         let mut shares = vec![0.0; NUM_BINS];
-        for (voxel, _) in voxels.iter().zip(&mask).filter(|(_, inside)| **inside) {
+        for (voxel, _) in voxels.iter().zip(&*mask).filter(|(_, inside)| **inside) {
             shares[bin(*voxel)] += 1.0;
         }
         shares.iter_mut().for_each(|share| *share /= num_inside as f64);

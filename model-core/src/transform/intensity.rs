@@ -1,5 +1,7 @@
 //! Finds the foreground and normalizes intensities to z-scores.
 
+use std::borrow::Cow;
+
 use crate::transform::config::Foreground;
 
 /// The bins of the histogram for Otsu's threshold.
@@ -13,7 +15,7 @@ pub(super) fn foreground_mask(channels: &[Vec<f32>], rule: Foreground) -> Vec<bo
     let num_voxels = channels[0].len();
     match rule {
         Foreground::Whole => vec![true; num_voxels],
-        Foreground::Nonzero => {
+        Foreground::Nonzero | Foreground::EachNonzero => {
             (0..num_voxels).map(|n| channels.iter().any(|channel| channel[n] != 0.0)).collect()
         }
         Foreground::Otsu => {
@@ -25,6 +27,18 @@ pub(super) fn foreground_mask(channels: &[Vec<f32>], rule: Foreground) -> Vec<bo
             let threshold = otsu(&means);
             means.into_iter().map(|value| value > threshold).collect()
         }
+    }
+}
+
+/// Returns the mask that a channel is normalized in; `mask` is that of all channels.
+pub(super) fn channel_mask<'a>(
+    channel: &[f32],
+    rule: Foreground,
+    mask: &'a [bool],
+) -> Cow<'a, [bool]> {
+    match rule {
+        Foreground::EachNonzero => channel.iter().map(|value| *value != 0.0).collect(),
+        _ => Cow::Borrowed(mask),
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use crate::task::check_channels;
 use crate::transform::config::{Foreground, PreprocessConfig, TargetSize, TargetSpacing};
-use crate::transform::intensity::{foreground_mask, normalize};
+use crate::transform::intensity::{channel_mask, foreground_mask, normalize};
 use crate::{
     DEFAULT_TOLERANCE_VOXELS, Error, Placement, Result, UNetConfig, Volume, VoxelBox,
     geometry::resample,
@@ -88,8 +88,8 @@ pub fn preprocess<V: Borrow<Volume>>(
     let num_voxels: usize = dims.iter().product();
     let mut values = vec![0.0; channels.len() * num_voxels];
     for (mut voxels, out) in canonical.into_iter().zip(values.chunks_exact_mut(num_voxels)) {
-        let zero_outside = config.foreground == Foreground::Nonzero;
-        normalize(&mut voxels, &mask, zero_outside);
+        let own_mask = channel_mask(&voxels, config.foreground, &mask);
+        normalize(&mut voxels, &own_mask, config.foreground.is_nonzero());
         let cropped = crop.crop(&voxels, whole, |voxel| voxel);
         drop(voxels);
         match placement.is_resampled() {

@@ -28,7 +28,8 @@ pub fn split_by_patient(
 ) -> Result<(Vec<usize>, Vec<usize>)> {
     let count = patients.len();
     ensure!(count > 0, "expected at least one case with labels, found none");
-    let order = permutation(&mut generator(config.seed, RngStream::Split, 0), count);
+    let seed = config.split_seed.unwrap_or(config.seed);
+    let order = permutation(&mut generator(seed, RngStream::Split, 0), count);
     let groups = group_by_patient(&order, patients);
     let mut held_out = match config.fold {
         Some(fold) => {
@@ -146,6 +147,7 @@ mod tests {
         assert!(held_out.iter().all(|number| !training.contains(number)));
         assert_eq!(split(&config("held_out = 4"), 20).unwrap().1, held_out);
         assert_ne!(split(&config("seed = 1"), 20).unwrap().1, held_out);
+        assert_eq!(split(&config("seed = 1\nsplit_seed = 0"), 20).unwrap().1, held_out);
         let paper = split(&config("recipe = \"pendse\""), 370).unwrap();
         assert_eq!((paper.0.len(), paper.1.len()), (330, 40));
     }

@@ -54,6 +54,10 @@ pub struct TrainConfig {
     pub stream: Float,
     /// The seed of the split, the initial weights and all random numbers.
     pub seed: u64,
+    /// The seed of the split alone, so that runs with different initial weights can share a split. By
+    /// default `seed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_seed: Option<u64>,
     /// The cases that are held out for validation: below 1 a fraction, from 1 on a number. With 0
     /// the training cases are measured, which says nothing about other cases.
     pub held_out: f64,
@@ -145,8 +149,8 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkSettings>,
     /// A variational branch that reconstructs the input from the bottleneck, in training only. An
-    /// empty `[vae]` is the branch of the 2022 paper.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// empty `[vae]` is the branch of the 2022 paper; `vae = false` removes that of a recipe.
+    #[serde(deserialize_with = "partial::table_or_false", skip_serializing_if = "Option::is_none")]
     pub vae: Option<Vae>,
     /// The preprocessing of scans, which is stored in the model. Skull-stripped scans (BraTS, the
     /// phantoms) need `foreground = "nonzero"` with `crop = true`. It is never derived from the
@@ -170,6 +174,7 @@ impl Default for TrainConfig {
             precision: Float::F32,
             stream: Float::F32,
             seed: 0,
+            split_seed: None,
             held_out: 0.2,
             folds: 0,
             fold: None,

@@ -118,8 +118,8 @@ struct SettingsArgs {
     #[arg(long)]
     validate_every: Option<StepsOrEpochs>,
     /// The voxels for the normalization of intensities: whole, nonzero (skull-stripped scans; also
-    /// crops to these voxels) or otsu.
-    #[arg(long, value_parser = ["whole", "nonzero", "otsu"])]
+    /// crops to these voxels), each_nonzero (the same, each channel by its own voxels) or otsu.
+    #[arg(long, value_parser = ["whole", "nonzero", "each_nonzero", "otsu"])]
     foreground: Option<String>,
     /// Write the same bytes in every run; only on the CPU.
     #[arg(long)]
@@ -292,10 +292,11 @@ impl SettingsArgs {
         if let Some(foreground) = &self.foreground {
             config.preprocess.foreground = match foreground.as_str() {
                 "nonzero" => Foreground::Nonzero,
+                "each_nonzero" => Foreground::EachNonzero,
                 "otsu" => Foreground::Otsu,
                 _ => Foreground::Whole,
             };
-            config.preprocess.crop = config.preprocess.foreground == Foreground::Nonzero;
+            config.preprocess.crop = config.preprocess.foreground.is_nonzero();
         }
         Ok(config)
     }

@@ -60,6 +60,15 @@ fn statistics_come_from_the_foreground_alone() {
     assert_eq!(input.values[..4], [0.0, z, -z, 0.0]);
     assert!(input.values[16 * 16 * 16..].iter().all(|v| *v == 0.0));
 
+    // Each channel by its own: 2 and 4 have mean 3.
+    let (input, _) =
+        preprocess(&channels, &config(Foreground::EachNonzero, false), &network(2)).unwrap();
+    assert_eq!(input.values[..4], [-1.0, 1.0, 0.0, 0.0]);
+    // The box contains c, which only the second has.
+    let (_, placement) =
+        preprocess(&channels, &config(Foreground::EachNonzero, true), &network(2)).unwrap();
+    assert_eq!(placement.crop().dims(), [3, 1, 1]);
+
     let (input, _) =
         preprocess(&channels[..1], &config(Foreground::Whole, false), &network(1)).unwrap();
     let mean: f64 = input.values.iter().map(|v| f64::from(*v)).sum::<f64>() / 4096.0;

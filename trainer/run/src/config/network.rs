@@ -92,7 +92,8 @@ mod tests {
     fn the_settings_files_describe_networks() {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
         let of = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
-        let files = of(configs.clone()).chain(of(configs.join("experiment")));
+        let folders = ["experiment", "papers"].map(|folder| of(configs.join(folder)));
+        let files = of(configs.clone()).chain(folders.into_iter().flatten());
         let mut count = 0;
         for file in files.filter(|file| file.extension().is_some_and(|end| end == "toml")) {
             let config = TrainConfig::read(&file).unwrap();

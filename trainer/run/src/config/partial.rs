@@ -2,7 +2,7 @@
 
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize};
-use toml::Table;
+use toml::{Table, Value};
 
 use super::tables::overlay;
 
@@ -19,6 +19,24 @@ where
     let mut whole = Table::try_from(T::default()).map_err(de::Error::custom)?;
     overlay(&mut whole, given);
     whole.try_into().map_err(|error: toml::de::Error| de::Error::custom(error.message()))
+}
+
+/// Reads a table, or `false` for none.
+///
+/// # Errors
+/// With the deserializer's message if the value is neither.
+pub(super) fn table_or_false<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    match Value::deserialize(from)? {
+        Value::Boolean(false) => Ok(None),
+        table @ Value::Table(_) => {
+            table.try_into().map(Some).map_err(|error| de::Error::custom(error.message()))
+        }
+        other => Err(de::Error::custom(format!("expected false or a table, found {other}"))),
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +121,14 @@ mod tests {
         assert_eq!(config.network, Some(NetworkSettings { blocks: 2, ..paper }));
         let branch = of(None, &["preset=demo", "network.vae.units=5"]).unwrap().network.unwrap();
         assert_eq!((branch.vae.unwrap().units, branch.widths), (5, demo.widths));
+        // A recipe's branch can be removed.
+        let paper = of(Some("invres"), &[]).unwrap();
+        assert!(paper.vae.is_some());
+        let without = of(Some("invres"), &["vae=false"]).unwrap();
+        assert_eq!(without, TrainConfig { vae: None, ..paper });
+        let file = "recipe = \"invres\"\nvae = false";
+        assert_eq!(TrainConfig::parse(file).unwrap(), without);
+        assert!(refusal("preset = \"demo\"\nvae = true").contains("false or a table"));
         // Without a preset, a table without widths describes no network.
         let error = format!("{:#}", of(None, &["network.groups=2"]).unwrap_err());
         assert!(error.contains("widths"), "{error}");
