@@ -9,7 +9,7 @@ use burn::tensor::Device;
 use model_core::metrics::{OddsCounts, Settings};
 use model_core::{Bundle, LabelMap, NetworkSettings};
 use trainer_data::data_set::DataSet;
-use trainer_report::{Collector, GrayImage, HeldOut, REPORT, Report};
+use trainer_report::{Collector, GrayImage, HeldOut, PicturedCase, REPORT, Report};
 use trainer_run::config::TrainConfig;
 use trainer_run::reporter::Silent;
 use trainer_run::run_folder::{BEST, Run};
@@ -60,6 +60,7 @@ fn train_and_report(folder: &Path) -> Report {
         nsd_tolerance_mm: Some(1.0),
         device: "cpu".into(),
         peak_bytes: Some(3 << 29),
+        training: Some(PicturedCase { case: cases[0].clone(), picture: pictures[0].clone() }),
         cases,
         odds: odds(description.task.regions.len()),
         pictures,
@@ -153,6 +154,7 @@ fn a_report_is_one_file_with_the_measurements_of_the_run() {
     }
     let parts = [
         "on 2 held-out cases",
+        "The network has seen this case.",
         "brats2023",
         "lean to the good side",
         "data:image/png;base64,iVBOR",
@@ -195,7 +197,9 @@ fn hostile(mut report: Report) -> Report {
     let held_out = report.held_out.as_mut().unwrap();
     (held_out.empty_rule, held_out.device) = (name(), name());
     held_out.cases.iter_mut().for_each(|case| case.name = name());
-    for picture in &mut held_out.pictures {
+    let training = held_out.training.as_mut().unwrap();
+    training.case.name = name();
+    for picture in held_out.pictures.iter_mut().chain([&mut training.picture]) {
         (picture.case, picture.caption) = (name(), name());
     }
     report

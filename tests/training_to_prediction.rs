@@ -170,8 +170,10 @@ fn a_model_of_all_cases_is_described_by_its_folds() {
         assert!(!out.exists());
         let run = trainer_run::cross_validation::folder(&folds, fold);
         train(&data, &run, &TrainConfig { folds: 2, fold: Some(fold), ..config.clone() }).unwrap();
-        let task = trainer_run::run_folder::Run::read(&run).unwrap().task;
-        cases.extend(trainer_report::HeldOut::find(&run, &task).unwrap().unwrap().cases);
+        let description = trainer_run::run_folder::Run::read(&run).unwrap();
+        let held_out = trainer_report::HeldOut::find(&run, &description.task).unwrap().unwrap();
+        assert_eq!(held_out.training.unwrap().case.name, description.training[0]);
+        cases.extend(held_out.cases);
     }
     // Some tumors are smaller than this.
     let mut references: Vec<f64> = cases.iter().map(|case| case.regions[0].reference_ml).collect();

@@ -1,16 +1,19 @@
 //! Writes the scores and the report at the end of a training.
 
 use anyhow::Result;
+use model_core::Task;
 use model_core::metrics::{Calibration, OddsCounts, Settings};
-use trainer_report::{Collector, GrayImage, HeldOut, NUM_PICTURES, REPORT, pictured_channel};
+use trainer_report::{
+    Collector, GrayImage, HeldOut, NUM_PICTURES, PicturedCase, REPORT, pictured_channel,
+};
 use trainer_run::files;
 use trainer_run::run_folder::BEST;
-use trainer_train::train::FinishedRun;
+use trainer_train::train::{FinishedRun, MeasuredCase};
 use trainer_train::validate::RULE;
 
 /// Scores the best weights on every measured case, writes `held_out.json` and `report.html`, and
-/// stores the calibration in the bundle, unless all are up to date. Returns whether they were written before the training was asked to
-/// stop.
+/// stores the calibration in the bundle, unless all are up to date. Returns whether they were written
+/// before the training was asked to stop.
 ///
 /// # Errors
 /// Errors if a case can no longer be read, or the folder cannot be written to.
@@ -32,15 +35,22 @@ pub fn write(finished: &FinishedRun) -> Result<bool> {
         if !are_training_cases {
             measured.count_odds(&mut odds);
         }
-        let case = &measured.case;
-        let scan =
-            || Ok(GrayImage::from_input(&case.input, pictured_channel(task), &case.placement));
-        collector.add(measured.name, &measured.reference, &measured.predicted, scan)
+        add(&mut collector, &measured, task)
     })?;
     if !is_complete {
         return Ok(false);
     }
     let (cases, pictures) = collector.finish();
+    let training = match are_training_cases {
+        true => None,
+        false => {
+            let mut collector = Collector::new(task, settings, 1);
+            add(&mut collector, &finished.segment_training_case()?, task)?;
+            let (mut cases, mut pictures) = collector.finish();
+            // A case without a Dice has no picture.
+            pictures.pop().zip(cases.pop()).map(|(picture, case)| PicturedCase { case, picture })
+        }
+    };
     let held_out = HeldOut {
         version: trainer_report::VERSION,
         steps: provenance.steps,
@@ -53,6 +63,7 @@ pub fn write(finished: &FinishedRun) -> Result<bool> {
         cases,
         odds,
         pictures,
+        training,
     };
     let mut bundle = finished.bundle.clone();
     bundle.card.calibration = match are_training_cases {
@@ -63,4 +74,10 @@ pub fn write(finished: &FinishedRun) -> Result<bool> {
     held_out.save(out)?;
     trainer_report::write(out, None)?;
     Ok(true)
+}
+
+fn add(collector: &mut Collector, measured: &MeasuredCase, task: &Task) -> Result<()> {
+    let MeasuredCase { name, case, reference, predicted, .. } = measured;
+    let scan = || Ok(GrayImage::from_input(&case.input, pictured_channel(task), &case.placement));
+    collector.add(name, reference, predicted, scan)
 }

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use crate::task::check_channels;
-use crate::transform::config::{Foreground, PreprocessConfig, TargetSize, TargetSpacing};
+use crate::transform::config::{PreprocessConfig, TargetSize, TargetSpacing};
 use crate::transform::intensity::{channel_mask, foreground_mask, normalize};
 use crate::{
     DEFAULT_TOLERANCE_VOXELS, Error, Placement, Result, UNetConfig, Volume, VoxelBox,

@@ -44,6 +44,18 @@ pub struct HeldOut {
     pub odds: Vec<OddsCounts>,
     /// Pictures of the worst cases, the worst first.
     pub pictures: Vec<Picture>,
+    /// A training case, to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<PicturedCase>,
+}
+
+/// A case and its picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PicturedCase {
+    /// The scores.
+    pub case: CaseResult,
+    /// The picture.
+    pub picture: Picture,
 }
 
 /// The scores of a case.
@@ -118,7 +130,8 @@ impl HeldOut {
         let Version { version } = serde_json::from_slice(bytes)?;
         ensure!(version == VERSION, "expected version {VERSION}, found {version}");
         let held_out: HeldOut = serde_json::from_slice(bytes)?;
-        for case in &held_out.cases {
+        let training = held_out.training.as_ref();
+        for case in held_out.cases.iter().chain(training.map(|training| &training.case)) {
             let (expected, found) = (task.regions.len(), case.regions.len());
             ensure!(
                 expected == found,
@@ -132,7 +145,8 @@ impl HeldOut {
             "expected the counts of probabilities of {} regions",
             task.regions.len()
         );
-        for Picture { case, png, .. } in &held_out.pictures {
+        let pictures = held_out.pictures.iter().chain(training.map(|training| &training.picture));
+        for Picture { case, png, .. } in pictures {
             ensure!(
                 super::picture::png_size(png).is_some(),
                 "expected a PNG as the picture of {case}"

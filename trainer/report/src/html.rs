@@ -33,6 +33,7 @@ fn page(report: &Report) -> String {
         ("cases", "Cases", sections::cases(report)),
         ("calibration", "Calibration", sections::calibration(report)),
         ("worst", "Worst cases", sections::worst(report)),
+        ("seen", "A training case", sections::training_case(report)),
         ("training", "What was trained", Some(sections::training(report))),
         ("data", "Data", Some(sections::data(report))),
         ("machine", "Time and machine", Some(sections::machine(report))),

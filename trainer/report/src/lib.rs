@@ -22,7 +22,7 @@ mod sections;
 
 pub use collect::{Collector, pictured_channel};
 pub use escape::escape;
-pub use held_out::{CaseResult, HeldOut, Picture, RegionResult, VERSION};
+pub use held_out::{CaseResult, HeldOut, Picture, PicturedCase, RegionResult, VERSION};
 pub use picture::{GrayImage, montage, picture};
 pub use report::Report;
 pub use trainer_run::run_folder::{HELD_OUT, REPORT};

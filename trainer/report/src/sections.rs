@@ -11,7 +11,7 @@ mod result;
 mod settings;
 
 pub(super) use calibration::calibration;
-pub(super) use cases::{cases, worst};
+pub(super) use cases::{cases, training_case, worst};
 pub(super) use curves::curves;
 pub(super) use result::result;
 pub(super) use settings::{data, machine, title, training};

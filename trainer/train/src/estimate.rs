@@ -38,7 +38,8 @@ pub struct PlanArgs {
     /// The device whose kernels run: cpu, wgpu or cuda; by default the best available one.
     #[arg(long)]
     device: Option<String>,
-    /// Also print the largest cube, depth and width that train within this memory, such as 16GiB.
+    /// Also print the largest volume, depth (levels, blocks) and width that train within this memory,
+    /// such as 16GiB.
     #[arg(long, value_name = "MEMORY")]
     fit: Option<String>,
     /// Prints JSON instead of a table.

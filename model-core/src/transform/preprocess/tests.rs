@@ -1,4 +1,5 @@
 use super::*;
+use crate::Foreground;
 use crate::{Affine, Grid, LabelMap, phantom};
 
 fn network(in_channels: usize) -> UNetConfig {

@@ -1,4 +1,4 @@
-//! The cases: box plots, a table, and pictures of the worst cases.
+//! The cases: box plots, a table, and pictures of the worst cases and of a training case.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -157,17 +157,31 @@ fn cell(value: Option<f64>, format: fn(f64) -> String, is_first: bool) -> String
 pub(crate) fn worst(report: &Report) -> Option<String> {
     let held_out = report.held_out.as_ref().filter(|h| !h.pictures.is_empty())?;
     let columns = columns(held_out);
-    let legend: String = (0..report.run.task.regions.len())
-        .map(|n| format!("<li>{}</li>", region_name(report, n)))
-        .collect();
     let articles = held_out.pictures.iter().filter_map(|picture| {
         let case = held_out.cases.iter().find(|case| case.name == picture.case)?;
         Some(article(report, &columns, case, picture))
     });
-    let articles = articles.collect::<String>();
-    Some(format!(
+    Some(gallery(report, &articles.collect::<String>()))
+}
+
+/// Returns the picture of a training case with its scores, as Pendse et al. 2020 show one (figure 4).
+pub(crate) fn training_case(report: &Report) -> Option<String> {
+    let held_out = report.held_out.as_ref()?;
+    let training = held_out.training.as_ref()?;
+    let article = article(report, &columns(held_out), &training.case, &training.picture);
+    let text = "<p class=\"muted\">The network has seen this case. What it does well here and badly \
+                above is not learned for other cases; what it does badly here is not learned at \
+                all.</p>\n";
+    Some(format!("{text}{}", gallery(report, &article)))
+}
+
+fn gallery(report: &Report, articles: &str) -> String {
+    let legend: String = (0..report.run.task.regions.len())
+        .map(|n| format!("<li>{}</li>", region_name(report, n)))
+        .collect();
+    format!(
         "<ul class=\"legend worst-legend\">{legend}</ul>\n<div class=\"worst\">\n{articles}</div>\n"
-    ))
+    )
 }
 
 fn article(report: &Report, columns: &[&Column], case: &CaseResult, picture: &Picture) -> String {

@@ -130,8 +130,8 @@ pub fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
     let mut text = format!(
         "Within {budget}, the optimizer's state included, a variational branch left out (depth and\n\
          width at {k}×{j}×{i}):\n\
-         {:>14} {:>14} {:>16} {:>14}\n",
-        "", "largest cube", "blocks a level", "widths"
+         {:>14} {:>15} {:>8} {:>16} {:>14}\n",
+        "", "largest volume", "levels", "blocks a level", "widths"
     );
     fn cell<T>(found: &Option<LargestFit<T>>, text: impl Fn(&T) -> String) -> String {
         match found {
@@ -142,9 +142,10 @@ pub fn fitting(fits: &[Fit], budget: &str, [i, j, k]: [usize; 3]) -> String {
     }
     for fit in fits {
         text += &format!(
-            "{:>14} {:>14} {:>16} {:>14}\n",
+            "{:>14} {:>15} {:>8} {:>16} {:>14}\n",
             fit.mode.name(),
-            cell(&fit.cube, |n| format!("{n}³")),
+            cell(&fit.volume, |[i, j, k]| format!("{k}×{j}×{i}")),
+            cell(&fit.levels, |n| n.to_string()),
             cell(&fit.blocks, |n| n.to_string()),
             cell(&fit.width, |n| format!("{n:.2} ×")),
         );

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use model_core::metrics::OddsCounts;
+use model_core::nets::UNet3d;
 use model_core::{Bundle, LabelMap, Task, postprocess, probabilities, region_probabilities};
 use trainer_data::cases::{CacheGuard, PreparedCase};
 use trainer_run::run_folder::{HELD_OUT, REPORT, Run, read_bundle};
@@ -83,22 +84,40 @@ impl<'a> FinishedRun<'a> {
     /// # Errors
     /// Errors if a case can no longer be read, and as `each`.
     pub fn segment(&self, mut each: impl FnMut(MeasuredCase) -> Result<()>) -> Result<bool> {
-        let TrainSetup { data, device, run, .. } = self.setup;
-        let network = model::build(&self.bundle.card.network, &self.bundle.weights, device)?;
-        let count = data.measured.len();
-        for (done, &number) in data.measured.iter().enumerate() {
+        let network = self.network()?;
+        let measured = &self.setup.data.measured;
+        let count = measured.len();
+        for (done, &number) in measured.iter().enumerate() {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(false);
             }
             self.log.set_message(format!("the best weights on case {} of {count}", done + 1));
-            let reference = data.cases.reference(number)?;
-            let case = data.cases.load(number)?;
-            let logits = model::logits(&network, &case.input, device);
-            let predicted = postprocess(&logits, &run.task, &case.placement);
-            let (name, task) = (data.cases.name(number), &run.task);
-            each(MeasuredCase { name, case, reference, predicted, logits, task })?;
+            each(self.segmented(&network, number)?)?;
         }
         Ok(true)
+    }
+
+    /// Segments the first training case with the best weights.
+    ///
+    /// # Errors
+    /// Errors if the case can no longer be read.
+    pub fn segment_training_case(&self) -> Result<MeasuredCase<'_>> {
+        let first = self.setup.data.training.first().context("a run has training cases")?;
+        self.segmented(&self.network()?, *first)
+    }
+
+    fn network(&self) -> Result<UNet3d> {
+        model::build(&self.bundle.card.network, &self.bundle.weights, &self.setup.device)
+    }
+
+    fn segmented(&self, network: &UNet3d, number: usize) -> Result<MeasuredCase<'_>> {
+        let TrainSetup { data, device, run, .. } = self.setup;
+        let reference = data.cases.reference(number)?;
+        let case = data.cases.load(number)?;
+        let logits = model::logits(network, &case.input, device);
+        let predicted = postprocess(&logits, &run.task, &case.placement);
+        let (name, task) = (data.cases.name(number), &run.task);
+        Ok(MeasuredCase { name, case, reference, predicted, logits, task })
     }
 
     /// Returns the name of the device.
