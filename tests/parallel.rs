@@ -73,7 +73,7 @@ pub(crate) fn stepped_on(
     let run = |reducer: Arc<dyn Reducer>| -> Result<()> {
         let start = Checkpoint::initial(&network, 3);
         let (loss, precision) =
-            (Loss::new(&task, config.loss), network_precision(config.precision()?));
+            (Loss::new(&task, config.loss), network_precision(config.precision(&network)?));
         let mut learner =
             Learner::in_precision(&network, precision, loss, start, &Device::flex()).unwrap();
         learner.reducer = reducer.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use burn::tensor::{Device, FloatDType};
 use model_core::nets::Precision;
-use model_core::{BackwardMode, Task, Vae};
+use model_core::{BackwardMode, Task, UNetConfig, Vae};
 use trainer_data::patches::Batch;
 use trainer_run::config::{Float, TrainConfig};
 use trainer_run::reporter::Silent;
@@ -26,7 +26,7 @@ fn learner(config: &TrainConfig) -> Learner {
     let task = Task::builtin("brats2021").unwrap();
     let network = config.network(&task).unwrap();
     let (loss, start) = (Loss::new(&task, config.loss), Checkpoint::initial(&network, 3));
-    let precision = network_precision(config.precision().unwrap());
+    let precision = network_precision(config.precision(&network).unwrap());
     Learner::in_precision(&network, precision, loss, start, &Device::flex()).unwrap()
 }
 
@@ -48,7 +48,7 @@ fn batch(number: usize, config: &TrainConfig, factor: f32) -> Batch {
 }
 
 fn in_precision(precision: Float, stream: Float) -> TrainConfig {
-    TrainConfig { precision, stream, ..short() }
+    TrainConfig { precision, stream: Some(stream), ..short() }
 }
 
 #[test]
@@ -213,6 +213,7 @@ fn a_deep_sequence_causes_a_warning_about_drift_in_bf16_and_not_in_f32() {
 
 #[test]
 fn f16_layers_with_f32_streams_are_mixed_precision() {
-    let mixed = in_precision(Float::F16, Float::F32).precision().unwrap();
+    let network = UNetConfig::preset("demo", 4, 3).unwrap();
+    let mixed = in_precision(Float::F16, Float::F32).precision(&network).unwrap();
     assert_eq!(network_precision(mixed), Precision::mixed(FloatDType::F16));
 }

@@ -9,7 +9,7 @@ mod parameters;
 mod segments;
 
 pub use parameters::{Parameter, parameters};
-pub use segments::{Backward, Segment, segments};
+pub use segments::{Backward, Segment, longest_rewound_sequence, segments};
 
 /// A convolution. None changes the size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

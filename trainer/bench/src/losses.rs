@@ -117,7 +117,7 @@ pub fn run(args: &LossesArgs) -> Result<()> {
         weights: &initial_weights(&config, training.seed),
         dims,
         batch: args.batch,
-        precision: args.network.precision()?,
+        precision: args.network.precision(&config)?,
         device: args.device.name(),
         learning_rate: Some(args.learning_rate),
     };

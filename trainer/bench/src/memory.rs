@@ -79,7 +79,7 @@ struct Comparison {
 pub fn run(args: &MemoryArgs) -> Result<()> {
     let Chosen { name, config, dims, .. } = args.network.network(32)?;
     check_num_values(&config, dims, 1)?;
-    let precision = args.network.precision()?;
+    let precision = args.network.precision(&config)?;
     if args.alone {
         let bytes =
             measure_step(&config, dims, network_precision(precision), &args.device.open()?)?;

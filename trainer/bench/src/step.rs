@@ -121,7 +121,7 @@ pub fn run(args: &StepArgs) -> Result<()> {
         "{name}, a step on {} × {k}×{j}×{i} voxels (batch, k, j, i), {}{}: forward and backward \
          pass{}\n",
         args.batch,
-        describe(args.network.precision()?),
+        describe(args.network.precision(&config)?),
         args.threads.map_or(String::new(), |threads| format!(", CPU threads: {threads}")),
         if args.optimizer { " and Adam's step" } else { "" }
     );
@@ -154,7 +154,7 @@ fn measure(
         let measurement = Measurement {
             config: &config.in_mode(mode),
             dims,
-            precision: args.network.precision()?,
+            precision: args.network.precision(config)?,
             device: args.device.name(),
             num_threads: args.threads,
         };
@@ -191,7 +191,7 @@ fn time_steps(
         weights: &initial_weights(config, 0),
         dims,
         batch: args.batch,
-        precision: args.network.precision()?,
+        precision: args.network.precision(config)?,
         device: args.device.name(),
         learning_rate: args.optimizer.then_some(args.learning_rate),
     })?;

@@ -21,7 +21,7 @@ mod tables;
 
 pub use augment::{AUGMENTATIONS, AugmentSettings};
 pub use group_by::{BY_CASE, check_group_by, patient_pattern};
-pub use precision::{Float, Precision, describe, precision};
+pub use precision::{Float, Precision, default_stream, describe, precision};
 pub use print::printed;
 pub use read::{RECIPES, Sources};
 pub use steps_or_epochs::StepsOrEpochs;
@@ -49,9 +49,11 @@ pub struct TrainConfig {
     /// are validation and export.
     pub precision: Float,
     /// The type of the residual streams of reversible blocks: "f32", or the same as `precision`,
-    /// which takes less memory but drifts when blocks are rewound, the more the more blocks a level
-    /// has.
-    pub stream: Float,
+    /// which takes less memory but drifts when blocks are rewound, the more the longer a sequence of
+    /// blocks is. By default the same as `precision` where no sequence has more than five blocks,
+    /// otherwise f32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Float>,
     /// The seed of the split, the initial weights and all random numbers.
     pub seed: u64,
     /// The seed of the split alone, so that runs with different initial weights can share a split. By
@@ -172,7 +174,7 @@ impl Default for TrainConfig {
             preset: None,
             backward: None,
             precision: Float::F32,
-            stream: Float::F32,
+            stream: None,
             seed: 0,
             split_seed: None,
             held_out: 0.2,

@@ -1,6 +1,6 @@
 //! `rewind train`: options, settings and output.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -69,9 +69,10 @@ struct SettingsArgs {
     /// The settings to start from: modern (the defaults) or those of a paper.
     #[arg(long, value_parser = RECIPES.map(|(name, _)| name))]
     recipe: Option<String>,
-    /// A file of settings (TOML).
+    /// A file of settings (TOML). It can be given more than once; a later file overrides an earlier
+    /// one.
     #[arg(long)]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Any setting by its name in the file, such as augment.noise=0.1; can be given more than once.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -258,22 +259,16 @@ impl SettingsArgs {
     /// Returns the settings of --recipe, --config and the options. Without --recipe and --config,
     /// the settings of an existing run are the base.
     fn resolve(&self, started: Option<&Run>) -> Result<TrainConfig> {
-        let base = match (&self.recipe, &self.config) {
-            (None, None) => started.map(|run| &run.config),
-            _ => None,
-        };
+        let base = started.filter(|_| self.recipe.is_none() && self.config.is_empty());
+        let base = base.map(|run| &run.config);
         // The preset comes first, because --set can change its network.
         let preset = self.preset.iter().map(|preset| format!("preset={preset}"));
         let single: Vec<String> = preset.chain(self.set.iter().cloned()).collect();
-        let sources = Sources {
-            recipe: self.recipe.as_deref(),
-            base,
-            file: self.config.as_deref().map(Path::new),
-            single: &single,
-        };
+        let sources =
+            Sources { recipe: self.recipe.as_deref(), base, files: &self.config, single: &single };
         let mut config = sources.settings()?;
         config.precision = self.precision.unwrap_or(config.precision);
-        config.stream = self.stream.unwrap_or(config.stream);
+        config.stream = self.stream.or(config.stream);
         config.steps = self.steps.unwrap_or(config.steps);
         config.seed = self.seed.unwrap_or(config.seed);
         config.batch = self.batch.unwrap_or(config.batch);

@@ -59,7 +59,7 @@ pub fn check_deterministic(config: &TrainConfig, device: &Device) -> Result<()> 
 /// Errors with the first such type.
 pub fn check_precision(config: &TrainConfig, device: &Device) -> Result<()> {
     let plain = device.clone().without_autodiff();
-    for float in [config.precision, config.stream] {
+    for float in [config.precision, config.stream.unwrap_or(config.precision)] {
         ensure!(
             plain.supports_dtype(dtype(float)),
             "settings: expected a precision that the device computes in, found {} on {}",

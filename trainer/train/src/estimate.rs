@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::device;
 use trainer_run::DISCLAIMER;
-use trainer_run::config::{Float, Precision, TrainConfig, describe, precision};
+use trainer_run::config::{Float, Precision, TrainConfig, default_stream, describe, precision};
 
 mod print;
 
@@ -70,7 +70,8 @@ pub struct NetworkArgs {
     /// The type of the layers; by default that of the settings, or f32 for a preset.
     #[arg(long)]
     precision: Option<Float>,
-    /// Type of the streams of reversible blocks: f32, or as the precision.
+    /// Type of the streams of reversible blocks: f32, or as the precision; by default as the
+    /// precision where no sequence has more than five blocks.
     #[arg(long)]
     stream: Option<Float>,
     /// With the variational branch.
@@ -140,17 +141,18 @@ impl NetworkArgs {
         Ok(Chosen { name, config, dims, batch })
     }
 
-    /// Returns the precision of the options.
+    /// Returns the precision of the options for a network.
     ///
     /// # Errors
     /// Errors for settings that cannot be read, and for streams that are neither f32 nor as the layers.
-    pub fn precision(&self) -> Result<Precision> {
+    pub fn precision(&self, network: &UNetConfig) -> Result<Precision> {
         let settings = match &self.config {
             Some(file) => TrainConfig::read(file)?,
             None => TrainConfig::default(),
         };
         let compute = self.precision.unwrap_or(settings.precision);
-        precision(compute, self.stream.unwrap_or(settings.stream))
+        let stream = self.stream.or(settings.stream);
+        precision(compute, stream.unwrap_or_else(|| default_stream(compute, network)))
     }
 }
 
@@ -194,7 +196,7 @@ pub fn memory(text: &str) -> Result<u64> {
 /// Errors for a network that cannot be built or does not take the size.
 pub fn report(args: PlanArgs) -> Result<String> {
     let Chosen { name, config, dims, batch } = args.network.network(0)?;
-    let precision = args.network.precision()?;
+    let precision = args.network.precision(&config)?;
     let batch = args.batch.unwrap_or(batch);
     ensure!(batch >= 1, "--batch: expected at least 1, found {batch}");
     let settings = Settings {

@@ -1,4 +1,4 @@
-//! The published networks, and two of this project, by name.
+//! The published networks, and three of this project, by name.
 
 use super::{
     Activation, BackwardMode, BranchKind, Decoder, EncoderBlock, LevelTransition, NetworkSettings,
@@ -7,7 +7,7 @@ use super::{
 use crate::{Error, Result};
 
 /// Names of the presets, for messages and help.
-pub const PRESETS: [&str; 14] = [
+pub const PRESETS: [&str; 15] = [
     "pendse-baseline",
     "mbconv-base",
     "mbconv-deeper",
@@ -21,6 +21,7 @@ pub const PRESETS: [&str; 14] = [
     "unet3d",
     "partially-invres",
     "fully-invres",
+    "fully-invres-slim",
     "demo",
 ];
 
@@ -72,15 +73,9 @@ impl NetworkSettings {
                 backward: BackwardMode::Reversible,
                 ..plain(&[32, 64, 128, 256], 0, Skip::Add)
             },
-            "fully-invres" => NetworkSettings {
-                first: LevelTransition::Pointwise,
-                body: EncoderBlock::Reversible,
-                half: BranchKind::Conv,
-                decoder: Decoder::Reversible,
-                resampling: Resampling::PixelShuffle,
-                backward: BackwardMode::Reversible,
-                ..plain(&[16, 64, 256, 1024], 0, Skip::Add)
-            },
+            "fully-invres" => fully_invres(&[16, 64, 256, 1024]),
+            // With as many parameters as `unet3d`, within 4 %.
+            "fully-invres-slim" => fully_invres(&[6, 24, 96, 384]),
             _ => {
                 let expected = format!("a preset, one of {}", PRESETS.join(", "));
                 return Err(Error::network(expected, format!("{name:?}")));
@@ -97,6 +92,19 @@ pub fn published_size(preset: &str) -> [usize; 3] {
         "brugger-1-1" | "brugger-2-1" | "brugger-3-1" | "brugger-4-1" => [160, 192, 160],
         "demo" => [64; 3],
         _ => [128; 3],
+    }
+}
+
+/// Yamazaki et al. 2022, section "Fully Invertible Network".
+fn fully_invres(widths: &[usize]) -> NetworkSettings {
+    NetworkSettings {
+        first: LevelTransition::Pointwise,
+        body: EncoderBlock::Reversible,
+        half: BranchKind::Conv,
+        decoder: Decoder::Reversible,
+        resampling: Resampling::PixelShuffle,
+        backward: BackwardMode::Reversible,
+        ..plain(widths, 0, Skip::Add)
     }
 }
 

@@ -161,6 +161,7 @@ mod tests {
             ("unet3d", 4_097_827),
             ("partially-invres", 3_560_963),
             ("fully-invres", 30_247_107),
+            ("fully-invres-slim", 4_264_887),
             ("demo", 61_971),
         ];
         for (preset, count) in counts {

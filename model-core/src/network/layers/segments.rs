@@ -65,6 +65,16 @@ pub fn segments(config: &UNetConfig) -> Vec<Segment> {
     list
 }
 
+/// Returns the number of blocks of the longest sequence that is rewound; 0 without reversible blocks.
+pub fn longest_rewound_sequence(config: &UNetConfig) -> usize {
+    let segments = segments(config);
+    let rewound = segments.iter().filter(|segment| segment.backward == Backward::Rewound);
+    let num_blocks = |segment: &Segment| {
+        segment.steps.iter().filter(|step| matches!(step.layer, Layer::Block { .. })).count()
+    };
+    rewound.map(num_blocks).max().unwrap_or(0)
+}
+
 /// Returns whether a layer is a pointwise convolution, with its norm, to more channels.
 fn widens(layer: &Layer) -> bool {
     let is_widening =
@@ -108,6 +118,9 @@ mod tests {
         assert_eq!(count(&preset("brugger-3-1"), Backward::Rewound), 9);
         let fully = preset("fully-invres");
         assert_eq!(count(&fully, Backward::Rewound), 1);
+        let lengths = ["brugger-4-1", "mbconv-base", "unet3d", "fully-invres"];
+        let lengths = lengths.map(|name| longest_rewound_sequence(&preset(name)));
+        assert_eq!(lengths, [5, 1, 0, 8]);
         assert_eq!(segments(&fully).len(), 3);
         let plain = fully.in_mode(BackwardMode::NonReversible);
         assert_eq!(segments(&plain).len(), 2);

@@ -69,7 +69,7 @@ pub(crate) fn training(report: &Report) -> String {
     };
     let decay = value("decay").map_or(String::new(), |decay| format!(", {decay} decay"));
     // f32 is expected, and not mentioned.
-    let precision = match config.precision() {
+    let precision = match config.precision(&report.run.network) {
         Ok(precision) if config.precision != Float::F32 => Some(describe(precision)),
         _ => None,
     };

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::group_by::check_group_by;
-use super::{Decay, StepsOrEpochs, TrainConfig};
+use super::{Decay, StepsOrEpochs, TrainConfig, precision};
 
 impl TrainConfig {
     /// Checks the values.
@@ -14,7 +14,8 @@ impl TrainConfig {
         self.check_split()?;
         self.check_lengths()?;
         self.check_rates()?;
-        self.precision().context("settings")?;
+        let stream = self.stream.unwrap_or(self.precision);
+        precision(self.precision, stream).context("settings")?;
         fraction("foreground_fraction", self.foreground_fraction)?;
         not_negative("memory_gib", self.memory_gib)?;
         let voxels = self.patch.iter().try_fold(self.batch, |product, &p| product.checked_mul(p));

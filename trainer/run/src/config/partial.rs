@@ -55,7 +55,7 @@ mod tests {
     fn tables_that_are_given_in_part_change_what_they_name() {
         let of = |recipe, single: &[&str]| {
             let single: Vec<String> = single.iter().map(|s| s.to_string()).collect();
-            let found = Sources { recipe, base: None, file: None, single: &single }.settings();
+            let found = Sources { recipe, base: None, files: &[], single: &single }.settings();
             found.unwrap_or_else(|error| panic!("{single:?}: {error:#}"))
         };
         let plain = PreprocessConfig::default();
@@ -108,7 +108,7 @@ mod tests {
         let demo = NetworkSettings::preset("demo").unwrap();
         let of = |recipe, single: &[&str]| {
             let single: Vec<String> = single.iter().map(|s| s.to_string()).collect();
-            Sources { recipe, base: None, file: None, single: &single }.settings()
+            Sources { recipe, base: None, files: &[], single: &single }.settings()
         };
         let expected = NetworkSettings { groups: Some(2), blocks: 3, ..demo.clone() };
         let single = of(None, &["preset=demo", "network.groups=2", "network.blocks=3"]).unwrap();

@@ -2,6 +2,8 @@
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
+use model_core::UNetConfig;
+use model_core::network::layers;
 use serde::{Deserialize, Serialize};
 
 use super::TrainConfig;
@@ -64,19 +66,46 @@ pub fn describe(precision: Precision) -> String {
     }
 }
 
+/// The most blocks of a sequence whose streams are in half precision by default. Up to here rewinding
+/// adds less than a third to the error of the layers' own half precision, in `fully-invres`, a
+/// sequence of eight, as much again (`trainer/docs/precision.md`).
+const MAX_HALF_BLOCKS: usize = 5;
+
+/// Returns the type of the streams of reversible blocks where none is chosen.
+pub fn default_stream(compute: Float, network: &UNetConfig) -> Float {
+    match layers::longest_rewound_sequence(network) <= MAX_HALF_BLOCKS {
+        true => compute,
+        false => Float::F32,
+    }
+}
+
 impl TrainConfig {
-    /// Returns the precision of training.
+    /// Returns the precision in which a network is trained.
     ///
     /// # Errors
     /// As [`precision`].
-    pub fn precision(&self) -> Result<Precision> {
-        precision(self.precision, self.stream)
+    pub fn precision(&self, network: &UNetConfig) -> Result<Precision> {
+        let stream = self.stream.unwrap_or_else(|| default_stream(self.precision, network));
+        precision(self.precision, stream)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_sequences_have_streams_in_f32_unless_they_are_chosen() {
+        let stream = |preset: &str, text: &str| {
+            let config = TrainConfig::parse(&format!("precision = \"f16\"\n{text}")).unwrap();
+            config.precision(&UNetConfig::preset(preset, 4, 3).unwrap()).unwrap().stream
+        };
+        let half = ["pendse-baseline", "mbconv-base", "mbconv-slim", "brugger-4-1", "unet3d"];
+        half.iter().for_each(|preset| assert_eq!(stream(preset, ""), Float::F16, "{preset}"));
+        assert_eq!(stream("fully-invres", ""), Float::F32);
+        assert_eq!(stream("fully-invres", "stream = \"f16\""), Float::F16);
+        assert_eq!(stream("mbconv-base", "stream = \"f32\""), Float::F32);
+    }
 
     #[test]
     fn streams_are_f32_or_what_the_layers_are() {

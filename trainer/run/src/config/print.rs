@@ -97,6 +97,7 @@ fn example() -> TrainConfig {
         recipe: Some("pendse".into()),
         preset: Some("mbconv-slim".into()),
         backward: Some(BackwardMode::Reversible),
+        stream: Some(super::Float::F32),
         split_seed: Some(0),
         fold: Some(0),
         group_by: Some("^(patient[0-9]+)_".into()),

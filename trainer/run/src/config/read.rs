@@ -1,6 +1,6 @@
 //! Reads settings from a recipe, a file and the command line, and compares two settings.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use model_core::network::config::PRESETS;
@@ -28,8 +28,8 @@ pub struct Sources<'a> {
     pub recipe: Option<&'a str>,
     /// The settings of a run that is resumed.
     pub base: Option<&'a TrainConfig>,
-    /// A settings file.
-    pub file: Option<&'a Path>,
+    /// Settings files. A later one overrides an earlier one.
+    pub files: &'a [PathBuf],
     /// Single settings, as `key=value` with a dotted key.
     pub single: &'a [String],
 }
@@ -40,15 +40,16 @@ impl Sources<'_> {
     /// # Errors
     /// With the place of the first error; for a misspelled key, with the key that was probably meant.
     pub fn settings(&self) -> Result<TrainConfig> {
-        let file = match self.file {
-            None => Table::new(),
-            Some(file) => {
-                let about = || format!("cannot read the settings {}", file.display());
-                let bytes = files::read(file, MAX_BYTES).with_context(about)?;
-                table(model_core::utf8_text(&bytes).with_context(about)?)
-                    .with_context(|| format!("in the settings {}", file.display()))?
-            }
-        };
+        let mut file = Table::new();
+        for path in self.files {
+            let about = || format!("cannot read the settings {}", path.display());
+            let bytes = files::read(path, MAX_BYTES).with_context(about)?;
+            let given = table(model_core::utf8_text(&bytes).with_context(about)?);
+            overlay(
+                &mut file,
+                given.with_context(|| format!("in the settings {}", path.display()))?,
+            );
+        }
         let named = |table: &Table| Some(table.get("recipe")?.as_str()?.to_string());
         let recipe = self.recipe.map(String::from).or_else(|| named(&file));
         let mut settings = match (self.base, recipe) {
@@ -94,7 +95,7 @@ impl TrainConfig {
     /// # Errors
     /// As [`TrainConfig::parse`], with the file's name.
     pub fn read(file: &Path) -> Result<TrainConfig> {
-        Sources { file: Some(file), ..Sources::default() }.settings()
+        Sources { files: &[file.to_path_buf()], ..Sources::default() }.settings()
     }
 
     /// Returns the settings whose values differ, as "name: value, value of `other`". Settings that
@@ -255,7 +256,7 @@ mod tests {
     fn later_sources_go_before_earlier_ones() {
         let settings = |recipe, base, single: &[&str]| {
             let single: Vec<String> = single.iter().map(|s| s.to_string()).collect();
-            Sources { recipe, base, file: None, single: &single }.settings()
+            Sources { recipe, base, files: &[], single: &single }.settings()
         };
         let paper = settings(Some("pendse"), None, &[]).unwrap();
         assert_eq!((paper.decay, paper.preset.as_deref()), (Decay::Steps, Some("mbconv-base")));
@@ -270,6 +271,28 @@ mod tests {
         let network = network.unwrap();
         assert!(network.preset.is_none() && network.network.is_some());
         assert_eq!(network.steps, own.steps);
+    }
+
+    #[test]
+    fn a_later_file_overrides_an_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file
+        };
+        let data =
+            write("data.toml", "recipe = \"brugger\"\nsteps = 7\nseed = 3\n[augment]\nnoise = 0.5");
+        let network = write(
+            "network.toml",
+            "seed = 4\n[network]\nwidths = [8, 16]\ngroups = 4\ndecoder = \"conv1\"",
+        );
+        let of = |files: &[PathBuf]| Sources { files, ..Sources::default() }.settings().unwrap();
+        let both = of(&[data.clone(), network.clone()]);
+        assert_eq!((both.steps, both.seed, both.augment.noise), (7.into(), 4, 0.5));
+        assert_eq!(both.recipe.as_deref(), Some("brugger"));
+        assert_eq!(both.network_settings().unwrap().widths, [8, 16]);
+        assert_eq!(of(&[network, data]).seed, 3);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Worker<'_> {
         let range = steps * config.accumulate..schedule.steps * config.accumulate;
         let mut pool = prefetch_shard(share, config, cases, training, range, self.workers);
         let (loss, precision) =
-            (Loss::new(task, config.loss), network_precision(config.precision()?));
+            (Loss::new(task, config.loss), network_precision(config.precision(self.network)?));
         let mut learner = Learner::in_precision(self.network, precision, loss, checkpoint, device)?;
         learner.reducer = reducer.clone();
         let plain = device.clone().without_autodiff();

@@ -51,7 +51,7 @@ fn num_parameters(network: &UNetConfig) -> usize {
 /// Names the device, and the precision where it is not f32.
 fn device_and_precision(setup: &TrainSetup) -> String {
     let device = DeviceId::of(&setup.device);
-    match setup.run.config.precision() {
+    match setup.run.config.precision(&setup.run.network) {
         Ok(precision) if precision.compute != Float::F32 => {
             format!("{device}; trained in {}, measured in f32", describe(precision))
         }

@@ -41,7 +41,7 @@ impl TrainState {
         let Checkpoint { steps, validation_is_due, .. } = checkpoint;
         let validations = checkpoint.validations.clone();
         let loss = Loss::new(&run.task, run.config.loss);
-        let precision = network_precision(run.config.precision()?);
+        let precision = network_precision(run.config.precision(&run.network)?);
         let mut learner = Learner::in_precision(&run.network, precision, loss, checkpoint, device)?;
         learner.reducer = reducer;
         Ok(TrainState { learner, steps, validation_is_due, validations, saved_steps: steps })
