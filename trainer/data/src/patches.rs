@@ -11,6 +11,7 @@ use trainer_run::config::TrainConfig;
 use trainer_run::rng::{RngStream, generator, permutation};
 
 mod cut;
+mod lesion_mix;
 mod prefetch;
 mod shard;
 
@@ -90,7 +91,18 @@ fn sample(config: &TrainConfig, cases: &Cases, training: &[usize], number: usize
     let case = cases.load(chosen).with_context(|| format!("in the case {name}"))?;
     let mut random = generator(config.seed, RngStream::Patch, number as u64);
     let draw = PatchDraw::draw(&mut random, config, &case);
-    let (values, labels) = cut_patch(&case, &draw, config.patch);
+    let (mut values, mut labels) = cut::cut_voxels(&case, &draw, config.patch);
+    // Without mixing nothing is drawn, so that runs of earlier versions continue unchanged.
+    if config.augment.lesion_mix > 0.0 && random.random_bool(config.augment.lesion_mix) {
+        let other = training[random.random_range(0..training.len())];
+        let case =
+            cases.load(other).with_context(|| format!("in the case {}", cases.name(other)))?;
+        let donor = PatchDraw::draw(&mut random, config, &case);
+        let donor = cut::cut_voxels(&case, &donor, config.patch);
+        let margin = random.random_range(0..=lesion_mix::MAX_MARGIN);
+        lesion_mix::paste(&mut values, &mut labels, &donor, config.patch, margin);
+    }
+    draw.augmentation.change_intensities(&mut values, config.patch);
     Ok(Patch { values, labels, case: name.to_string() })
 }
 

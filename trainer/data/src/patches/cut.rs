@@ -6,12 +6,26 @@ use crate::cases::PreparedCase;
 
 use super::PatchDraw;
 
-/// Cuts a patch and augments it. Outside the case, values are 0, the mean of the foreground, and
-/// labels are background.
+/// Cuts a patch and augments it, as [`cut_voxels`] and the changes of intensities do.
 ///
 /// # Shapes
 /// - returns: values `[channel, k, j, i]` and labels `[k, j, i]`
 pub fn cut_patch(case: &PreparedCase, draw: &PatchDraw, patch: [usize; 3]) -> (Vec<f32>, Vec<u8>) {
+    let (mut values, labels) = cut_voxels(case, draw, patch);
+    draw.augmentation.change_intensities(&mut values, patch);
+    (values, labels)
+}
+
+/// Cuts a patch with its spatial augmentations alone. Outside the case, values are 0, the mean of the
+/// foreground, and labels are background.
+///
+/// # Shapes
+/// - returns: values `[channel, k, j, i]` and labels `[k, j, i]`
+pub(super) fn cut_voxels(
+    case: &PreparedCase,
+    draw: &PatchDraw,
+    patch: [usize; 3],
+) -> (Vec<f32>, Vec<u8>) {
     let num_voxels: usize = patch.iter().product();
     let mut values = vec![0.0; case.input.channels * num_voxels];
     let mut labels = vec![0; num_voxels];
@@ -24,7 +38,6 @@ pub fn cut_patch(case: &PreparedCase, draw: &PatchDraw, patch: [usize; 3]) -> (V
         mirror(values, patch, *flip);
     }
     mirror(&mut labels, patch, *flip);
-    draw.augmentation.change_intensities(&mut values, patch);
     (values, labels)
 }
 

@@ -73,6 +73,10 @@ pub struct AugmentSettings {
     /// The probability with which a channel of a patch is left out: all of its values become 0. At
     /// least one channel stays. A network that was trained so can be run without some channels.
     pub channel_dropout: f64,
+    /// The fraction of the patches into which the foreground of another training case is pasted, with
+    /// its intensities and labels and a margin of up to 3 voxels (CarveMix, Zhang et al. 2021). For
+    /// few cases with lesions that can be anywhere.
+    pub lesion_mix: f64,
 }
 
 /// The names of the presets.
@@ -116,6 +120,7 @@ impl AugmentSettings {
             noise: 0.0,
             noise_fraction: 1.0,
             channel_dropout: 0.0,
+            lesion_mix: 0.0,
         }
     }
 
@@ -178,6 +183,7 @@ impl AugmentSettings {
             fraction(&format!("augment.{name}_fraction"), value)?;
         }
         fraction("augment.channel_dropout", self.channel_dropout)?;
+        fraction("augment.lesion_mix", self.lesion_mix)?;
         ensure!(
             self.elastic_grid.iter().all(|n| (1..=32).contains(n)),
             "settings: expected augment.elastic_grid from 1 to 32, found {:?}",
@@ -292,6 +298,7 @@ mod tests {
             "noise = inf",
             "gain_fraction = 2",
             "channel_dropout = 1.5",
+            "lesion_mix = -0.1",
         ] {
             assert!(parse(text).unwrap().check().is_err(), "{text}");
         }
