@@ -27,6 +27,7 @@ mod series_panel;
 mod shown;
 mod state;
 mod status;
+mod status_line;
 mod views;
 
 use leptos::prelude::*;

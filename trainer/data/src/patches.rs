@@ -15,7 +15,7 @@ mod lesion_mix;
 mod prefetch;
 mod shard;
 
-pub use cut::cut_patch;
+pub use cut::{cut_patch, cut_voxels};
 pub use prefetch::{BatchPrefetcher, batches, num_workers, prefetch_shard};
 pub use shard::BatchShard;
 
@@ -91,14 +91,14 @@ fn sample(config: &TrainConfig, cases: &Cases, training: &[usize], number: usize
     let case = cases.load(chosen).with_context(|| format!("in the case {name}"))?;
     let mut random = generator(config.seed, RngStream::Patch, number as u64);
     let draw = PatchDraw::draw(&mut random, config, &case);
-    let (mut values, mut labels) = cut::cut_voxels(&case, &draw, config.patch);
+    let (mut values, mut labels) = cut_voxels(&case, &draw, config.patch);
     // Without mixing nothing is drawn, so that runs of earlier versions continue unchanged.
     if config.augment.lesion_mix > 0.0 && random.random_bool(config.augment.lesion_mix) {
         let other = training[random.random_range(0..training.len())];
         let case =
             cases.load(other).with_context(|| format!("in the case {}", cases.name(other)))?;
         let donor = PatchDraw::draw(&mut random, config, &case);
-        let donor = cut::cut_voxels(&case, &donor, config.patch);
+        let donor = cut_voxels(&case, &donor, config.patch);
         let margin = random.random_range(0..=lesion_mix::MAX_MARGIN);
         lesion_mix::paste(&mut values, &mut labels, &donor, config.patch, margin);
     }

@@ -14,27 +14,12 @@ use super::opened::{Model, open_model};
 use super::probabilities::Probabilities;
 use super::scans;
 use super::series::ScanFile;
-use super::state::{ActionToken, Interruption, Page};
+use super::state::{Interruption, Page};
 use super::status::Phase;
 use super::{browser, offered, recovery};
 use crate::messages;
 use crate::protocol::{EngineChoice, RunSummary, WorkerRequest, WorkerResponse};
 use crate::share::{self, SharedModel, SharedRegion, SharedResult};
-
-/// Runs an action. Shows its error unless another action began meanwhile.
-pub fn run_action(
-    page: Page,
-    token: ActionToken,
-    action: impl Future<Output = Result<(), Interruption>> + 'static,
-) {
-    spawn_local(async move {
-        if let Err(Interruption::Failed(message)) = action.await
-            && page.is_current(token)
-        {
-            page.show_error(message);
-        }
-    });
-}
 
 /// Opens the shared result in the address, or else the server's model.
 pub fn open_address(page: Page) {
@@ -44,7 +29,7 @@ pub fn open_address(page: Page) {
         return;
     }
     let token = page.begin_action();
-    run_action(page, token, async move {
+    page.run(token, async move {
         page.set_status(Phase::Loading, "Loading the model");
         offered::open_first(page).await?;
         page.check_current(token)?;
@@ -69,7 +54,7 @@ pub fn check_gpu(page: Page) {
 
 fn open_link(page: Page, fragment: String) {
     let token = page.begin_action();
-    run_action(page, token, async move {
+    page.run(token, async move {
         page.set_status(Phase::Loading, "Reading the link");
         let response = request(&WorkerRequest::ReadLink { fragment }, None).await?;
         let (WorkerResponse::Link { header, central_voxel }, arrays) = response else {
@@ -96,25 +81,18 @@ pub fn close_link(page: Page) {
 /// Opens a model bundle, then the scans that were chosen with it.
 pub fn open_bundle(page: Page, bundle: File, scans: Vec<DroppedFile>) {
     let token = page.begin_action();
-    run_action(page, token, async move {
+    page.run(token, async move {
         page.set_status(Phase::Loading, format!("Opening {}", bundle.name()));
         let model = open_model(&bundle.name(), bundle.clone().into()).await?;
         page.check_current(token)?;
         page.is_from_link.set(false);
-        show_model(page, model, None);
+        page.show_model(model, None);
         match scans.is_empty() {
             true => page.update_status(),
             false => scans::load(page, token, read_scan_files(scans).await?, None).await?,
         }
         Ok(())
     });
-}
-
-/// Shows an open model; `chosen` is its index among those that the server offers.
-pub fn show_model(page: Page, model: Model, chosen: Option<usize>) {
-    page.reset_slots(model.card.task.channels.clone());
-    page.chosen.set(chosen);
-    page.model.set(Some(model.into()));
 }
 
 /// Opens chosen or dropped files: a model bundle, scans, or both.
@@ -141,7 +119,7 @@ pub fn open_files(page: Page, files: Vec<DroppedFile>, slot: Option<usize>) {
         return page.show_error("open a model bundle first: it names the scans that it needs");
     }
     let token = page.begin_action();
-    run_action(page, token, async move {
+    page.run(token, async move {
         page.set_status(Phase::Loading, "Reading the scan");
         scans::load(page, token, read_scan_files(scans).await?, slot).await
     });
@@ -190,7 +168,7 @@ fn plan_again(page: Page, change: impl FnOnce()) {
     let token = page.begin_action();
     change();
     page.plan.set(None);
-    run_action(page, token, async move { scans::plan_run(page, token).await });
+    page.run(token, async move { scans::plan_run(page, token).await });
 }
 
 /// Runs the network on the whole scan or, if `tiled`, on overlapping tiles.
@@ -199,7 +177,7 @@ pub fn segment(page: Page, tiled: bool) {
         return;
     };
     let token = page.begin_action();
-    run_action(page, token, async move {
+    page.run(token, async move {
         page.clear_result();
         page.is_canceling.set(false);
         page.set_status(Phase::Running, "Starting");
@@ -299,7 +277,7 @@ pub fn save_preparation(page: Page) {
 pub fn copy_link(page: Page) {
     let Some(result) = page.result.get_untracked() else { return };
     let shared = SharedResult { convention: page.convention.get_untracked(), ..(*result).clone() };
-    run_action(page, page.current_action(), async move {
+    page.run(page.current_action(), async move {
         let fragment = share::encode(&shared).map_err(|error| error.to_string())?;
         let (address, _) = browser::address();
         let link = format!("{address}#{fragment}");

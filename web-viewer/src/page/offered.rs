@@ -2,7 +2,6 @@
 
 use leptos::prelude::*;
 
-use super::actions::{run_action, show_model};
 use super::browser;
 use super::opened::open_server_model;
 use super::scans;
@@ -26,7 +25,7 @@ pub async fn open_first(page: Page) -> Result<(), Interruption> {
     let model = open_server_model(&format!("demo/{}", models[0].bundle)).await?;
     // A model or a link that the user opened meanwhile takes precedence.
     if page.model.with_untracked(Option::is_none) && !page.is_from_link.get_untracked() {
-        show_model(page, model, Some(0));
+        page.show_model(model, Some(0));
     }
     Ok(())
 }
@@ -34,14 +33,14 @@ pub async fn open_first(page: Page) -> Result<(), Interruption> {
 /// Opens a model that the server offers.
 pub fn open_offered(page: Page, index: usize) {
     let token = page.begin_action();
-    run_action(page, token, async move {
+    page.run(token, async move {
         let offered = page.offered.with_untracked(|models| models.get(index).cloned());
         let offered = offered.ok_or_else(|| "the server does not offer this model".to_string())?;
         page.set_status(Phase::Loading, format!("Loading {}", offered.name));
         let model = open_server_model(&format!("demo/{}", offered.bundle)).await?;
         page.check_current(token)?;
         page.is_from_link.set(false);
-        show_model(page, model, Some(index));
+        page.show_model(model, Some(index));
         page.update_status();
         Ok(())
     });
@@ -51,7 +50,7 @@ pub fn open_offered(page: Page, index: usize) {
 /// model.
 pub fn open_demo(page: Page) {
     let token = page.begin_action();
-    run_action(page, token, async move {
+    page.run(token, async move {
         page.set_status(Phase::Loading, "Loading the demonstration");
         let missing = |error: String| {
             format!(
@@ -68,7 +67,7 @@ pub fn open_demo(page: Page) {
         let model = open_server_model(&format!("demo/{}", models[index].bundle)).await?;
         page.check_current(token)?;
         page.is_from_link.set(false);
-        show_model(page, model, Some(index));
+        page.show_model(model, Some(index));
         let mut files = Vec::new();
         for name in &case.files {
             let bytes = browser::fetch(&format!("demo/{name}")).await?;

@@ -4,7 +4,6 @@ use leptos::prelude::*;
 use model_core::LabelMap;
 use model_core::prepare::{BRAIN, BrainChoice, BrainStep, PlacementChoice, Role};
 
-use super::actions::run_action;
 use super::preparation;
 use super::prepared::PreparationChoices;
 use super::state::{Comparison, Interruption, Page};
@@ -30,7 +29,7 @@ fn change_preparation(page: Page, change: impl FnOnce(), is_of_series: bool) {
     let token = page.begin_action();
     page.clear_result();
     change();
-    run_action(page, token, async move {
+    page.run(token, async move {
         match is_of_series {
             true => scans::use_series(page, token).await,
             false => scans::prepare_and_plan(page, token).await,
@@ -53,7 +52,7 @@ pub fn compare(page: Page, comparison: Comparison) {
     let Some(shown) = untrack(|| page.shown_index()) else { return };
     let is_loaded = page.before.with_untracked(|b| b.as_ref().is_some_and(|(n, _)| *n == shown));
     if comparison == Comparison::Before && !is_loaded {
-        run_action(page, page.current_action(), async move {
+        page.run(page.current_action(), async move {
             preparation::load_before(page, shown).await.map_err(Interruption::Failed)
         });
     }
@@ -65,7 +64,7 @@ pub fn use_painted_mask(page: Page, mask: LabelMap) {
     let token = page.begin_action();
     page.clear_result();
     page.plan.set(None);
-    run_action(page, token, async move {
+    page.run(token, async move {
         prepared.brain =
             BrainStep::Extracted { volume_ml: mask.volume_ml(&[BRAIN]), is_edited: true };
         preparation::apply_mask(&mut prepared, mask.into()).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 use model_core::Volume;
+use wasm_bindgen_futures::spawn_local;
 
 use super::browser;
 use super::opened::{ChannelSlot, LoadedChannel, Model, SeriesEntry};
@@ -235,6 +236,21 @@ impl Page {
         ActionToken(self.num_actions.get_untracked())
     }
 
+    /// Runs an action. Shows its error unless another action began meanwhile.
+    pub fn run(
+        self,
+        token: ActionToken,
+        action: impl Future<Output = Result<(), Interruption>> + 'static,
+    ) {
+        spawn_local(async move {
+            if let Err(Interruption::Failed(message)) = action.await
+                && self.is_current(token)
+            {
+                self.show_error(message);
+            }
+        });
+    }
+
     /// Returns whether no other action has begun since.
     pub fn is_current(self, token: ActionToken) -> bool {
         self.num_actions.get_untracked() == token.0
@@ -287,6 +303,13 @@ impl Page {
         self.painting.set(MaskPainting::default());
         self.comparison.set(Comparison::Off);
         self.slots.set(names.into_iter().map(|name| ChannelSlot { name, loaded: None }).collect());
+    }
+
+    /// Shows an open model; `chosen` is its index among those that the server offers.
+    pub fn show_model(self, model: Model, chosen: Option<usize>) {
+        self.reset_slots(model.card.task.channels.clone());
+        self.chosen.set(chosen);
+        self.model.set(Some(model.into()));
     }
 
     /// Clears the result, and the share link in the address.

@@ -21,11 +21,7 @@ pub fn cut_patch(case: &PreparedCase, draw: &PatchDraw, patch: [usize; 3]) -> (V
 ///
 /// # Shapes
 /// - returns: values `[channel, k, j, i]` and labels `[k, j, i]`
-pub(super) fn cut_voxels(
-    case: &PreparedCase,
-    draw: &PatchDraw,
-    patch: [usize; 3],
-) -> (Vec<f32>, Vec<u8>) {
+pub fn cut_voxels(case: &PreparedCase, draw: &PatchDraw, patch: [usize; 3]) -> (Vec<f32>, Vec<u8>) {
     let num_voxels: usize = patch.iter().product();
     let mut values = vec![0.0; case.input.channels * num_voxels];
     let mut labels = vec![0; num_voxels];
