@@ -7,6 +7,7 @@ mod demo;
 mod fuzz;
 mod models;
 mod page;
+mod papers;
 mod showcase;
 mod steps;
 mod test;
@@ -39,16 +40,19 @@ enum Command {
     },
     /// Train a small network in about two minutes, and open it in the page
     Demo(demo::DemoOptions),
-    /// Train models on real scans, and export each with a case for the page
+    /// Train the models that the page offers on real scans, and export them to web-viewer/models
     Models {
-        /// The folder with the data sets `hippocampus` (Medical Segmentation Decathlon, task 4) and
-        /// `lgg64` (TCGA lower-grade glioma at 64 × 64)
+        /// The folder with the data sets `glioma2mm` (BraTS cases at 2 mm) and `hippocampus` (Medical
+        /// Segmentation Decathlon, task 4)
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
         /// Make only this model
         #[arg(long, value_parser = models::NAMES)]
         only: Option<String>,
     },
+    /// Train the papers' comparisons at a fraction of their size, and write the tables of
+    /// trainer/docs/papers.md: a night on two cores, which can be interrupted
+    Papers(papers::PapersOptions),
     /// Run all checks: format, lints, documentation, tests, the page in a browser
     Test {
         /// Check the GPU backends instead: compile for CUDA, and run the kernels and a training on
@@ -94,6 +98,7 @@ fn run(command: Command) -> Result<()> {
         Command::Page { out } => page::build(workspace, &out.unwrap_or_else(|| workspace.page())),
         Command::Demo(options) => demo::demo(workspace, options),
         Command::Models { data, only } => models::models(workspace, &data, only.as_deref()),
+        Command::Papers(options) => papers::papers(workspace, &options),
         Command::Test { gpu: false } => test::test(workspace),
         Command::Test { gpu: true } => test::test_gpu(workspace),
         Command::Fuzz { options } => fuzz::fuzz(workspace, &options),

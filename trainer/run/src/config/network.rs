@@ -61,6 +61,7 @@ mod tests {
 
     use model_core::network::config::BackwardMode;
 
+    use super::super::Sources;
     use super::*;
 
     fn network(text: &str) -> Result<UNetConfig> {
@@ -87,22 +88,32 @@ mod tests {
         assert_eq!((vae.units, vae.channels, vae.patch), (16, 16, Some([32, 64, 96])));
     }
 
-    /// Reads the settings files of `trainer/configs`.
+    /// Reads the settings files of `trainer/configs`. Those of the comparisons describe a data set or a
+    /// network, and are read together.
     #[test]
     fn the_settings_files_describe_networks() {
         let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
-        let of = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
-        let folders = ["experiment", "papers"].map(|folder| of(configs.join(folder)));
-        let files = of(configs.clone()).chain(folders.into_iter().flatten());
+        let of = |folder: &str| -> Vec<PathBuf> {
+            let files = std::fs::read_dir(configs.join(folder)).unwrap().map(|f| f.unwrap().path());
+            files.filter(|file| file.extension().is_some_and(|end| end == "toml")).collect()
+        };
+        let data_sets = ["hippocampus", "glioma2mm"].map(|name| format!("experiment/{name}.toml"));
+        let data_sets = data_sets.map(|file| configs.join(file));
+        let networks = of("experiment/networks");
+        let pairs = data_sets
+            .iter()
+            .flat_map(|data| networks.iter().map(|network| vec![data.clone(), network.clone()]));
+        let alone = ["", "experiment", "papers"].map(of).into_iter().flatten();
+        let alone = alone.filter(|file| !data_sets.contains(file)).map(|file| vec![file]);
         let mut count = 0;
-        for file in files.filter(|file| file.extension().is_some_and(|end| end == "toml")) {
-            let config = TrainConfig::read(&file).unwrap();
+        for files in alone.chain(pairs) {
+            let config = Sources { files: &files, ..Sources::default() }.settings().unwrap();
             config.check().unwrap();
             let network = config.network(&Task::builtin("brats2021").unwrap());
-            network.unwrap_or_else(|error| panic!("{}: {error:#}", file.display()));
+            network.unwrap_or_else(|error| panic!("{files:?}: {error:#}"));
             count += 1;
         }
-        assert!(count > 0);
+        assert!(count > 30, "{count}");
     }
 
     #[test]

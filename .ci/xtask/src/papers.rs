@@ -1,0 +1,97 @@
+//! `cargo xtask papers`: the comparisons of the papers with networks at a fraction of their widths, on
+//! real scans, and the tables of `trainer/docs/papers.md`.
+
+mod ensembles;
+mod memory;
+mod runs;
+mod summary;
+mod tables;
+mod variants;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::command::run;
+use crate::steps::Steps;
+use crate::workspace::{NATIVE, Workspace};
+use runs::Results;
+use variants::{DATA_SETS, DataSet, VARIANTS};
+use xshell::cmd;
+
+/// The document with the tables.
+const DOCUMENT: &str = "trainer/docs/papers.md";
+
+/// The options of `cargo xtask papers`.
+#[derive(clap::Args)]
+pub struct PapersOptions {
+    /// The folder with the data sets `hippocampus` (Medical Segmentation Decathlon, task 4) and
+    /// `glioma2mm` (BraTS cases at 2 mm)
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Trainings of each network, which differ in their initial weights and patches
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=20))]
+    seeds: u64,
+    /// Only this data set
+    #[arg(long, value_parser = DATA_SETS.map(|data| data.name))]
+    only: Option<String>,
+    /// Only write the tables of what was measured before
+    #[arg(long)]
+    tables: bool,
+}
+
+/// Trains and measures everything that was not measured before, and writes the tables. A training that
+/// was stopped continues.
+///
+/// # Errors
+/// If a step fails. The error contains the line to run it again.
+pub fn papers(workspace: &Workspace, options: &PapersOptions) -> Result<()> {
+    let data = options.data.canonicalize();
+    let data = data.with_context(|| format!("no data sets in {}", options.data.display()))?;
+    let folder = workspace.target.join("rewind-papers");
+    let steps = &mut Steps::new();
+    let sh = &workspace.shell;
+    if !options.tables {
+        steps.run("Build the programs", || {
+            run(cmd!(sh, "cargo build {NATIVE...} --bin rewind --bin rewind-bench"))
+        })?;
+    }
+    let is_chosen = |set: &&DataSet| options.only.as_deref().is_none_or(|only| only == set.name);
+    let mut results = Results::new(workspace, &folder, &data);
+    for seed in 1..=options.seeds {
+        for set in DATA_SETS.iter().filter(is_chosen) {
+            for variant in &VARIANTS {
+                let title = format!("{}, {}, seed {seed}", set.name, variant.name);
+                match options.tables {
+                    true => results.find(set, variant, seed)?,
+                    false => results.measure(steps, &title, set, variant, seed)?,
+                }
+            }
+        }
+    }
+    let mut ensembles = Vec::new();
+    for set in DATA_SETS.iter().filter(is_chosen).filter(|_| options.seeds >= ensembles::MEMBERS) {
+        let found = match options.tables {
+            true => ensembles::find(&folder, set)?,
+            false => steps.run(&format!("{}, ensembles", set.name), || {
+                ensembles::measure(workspace, &folder, &data, set).map(Some)
+            })?,
+        };
+        ensembles.extend(found.map(|found| (set.name, found)));
+    }
+    let measured = match options.tables {
+        true => memory::find(&folder)?,
+        false => steps.run("Memory", || memory::measure(workspace, &folder))?,
+    };
+
+    let file = workspace.root.join(DOCUMENT);
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {DOCUMENT}"))?;
+    let mut all = summary::tables(&results);
+    all.extend(ensembles::table(&ensembles));
+    all.extend(memory::tables(&measured));
+    fs::write(&file, tables::replace(&text, &all)?)?;
+    steps.print_summary();
+    println!("\nwrote the tables of {DOCUMENT}");
+    Ok(())
+}
