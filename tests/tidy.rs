@@ -56,11 +56,13 @@ const DATA_EXTENSIONS: [&str; 15] = [
 
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// The folder of the networks that the programs and the page need, each with its card inside.
-const MODELS: &str = "model-core/models/";
+/// The folders of the networks that the programs and the page need or offer, each with its card
+/// inside.
+const MODELS: [&str; 2] = ["model-core/models/", "web-viewer/models/"];
 
 fn is_data(file: &str) -> bool {
-    let file = file.strip_prefix(MODELS).and(file.strip_suffix(".safetensors")).unwrap_or(file);
+    let is_model = MODELS.iter().any(|folder| file.starts_with(folder));
+    let file = file.strip_suffix(".safetensors").filter(|_| is_model).unwrap_or(file);
     DATA_EXTENSIONS.iter().any(|extension| file.to_lowercase().ends_with(extension))
 }
 

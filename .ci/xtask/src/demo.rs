@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::command::{command, line, run};
-use crate::showcase::{DataSet, Shown, add_case, build, serve, write_manifest};
+use crate::models;
+use crate::showcase::{DataSet, Shown, add_case, build, copy_models, serve, write_manifest};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 
@@ -73,6 +75,13 @@ pub fn demo(workspace: &Workspace, options: DemoOptions) -> Result<()> {
     let steps = &mut Steps::new();
 
     build(workspace, steps)?;
+    let models = copy_models(&workspace.root.join(models::FOLDER), &folders.showcase)?;
+    write_manifest(&folders.showcase, &models)?;
+    // The page opens now, with the models of real scans, and not only after the training.
+    let server = match options.no_serve {
+        true => None,
+        false => Some(Server::start(workspace, &folders.showcase, &options.listen)?),
+    };
     if let Some(unseen) = &folders.unseen {
         steps.run("Make phantoms", || {
             let size = options.size.to_string();
@@ -114,7 +123,6 @@ pub fn demo(workspace: &Workspace, options: DemoOptions) -> Result<()> {
         run(evaluate)
     })?;
     steps.run("Export the model", || {
-        fs::create_dir_all(&folders.showcase)?;
         let mut export = workspace.rewind().arg("export").arg("--run").arg(&folders.run);
         export = export.arg("--out").arg(folders.showcase.join("model.safetensors"));
         if folders.unseen.is_some() {
@@ -124,18 +132,49 @@ pub fn demo(workspace: &Workspace, options: DemoOptions) -> Result<()> {
         let case = Some(add_case(&data_set, &folders.predictions, &folders.showcase)?);
         let name = if folders.unseen.is_some() { NAME.into() } else { data_set.name() };
         let bundle = "model.safetensors".to_string();
-        write_manifest(&folders.showcase, &[Shown { name, bundle, case }])
+        write_manifest(&folders.showcase, &[models, vec![Shown { name, bundle, case }]].concat())
     })?;
     steps.print_summary();
 
-    let serve = serve(workspace, &folders.showcase);
-    if options.no_serve {
-        println!("\nto open the page:\n  {}", line(&command(serve)));
-        return Ok(());
+    match server {
+        Some(server) => {
+            println!("\nReload http://{}/ to see the trained model too.", options.listen);
+            server.wait()
+        }
+        None => {
+            let serve = serve(workspace, &folders.showcase);
+            println!("\nto open the page:\n  {}", line(&command(serve)));
+            Ok(())
+        }
     }
-    let listen = &options.listen;
-    println!("\nOpen http://{listen}/ in a browser. Ctrl-C stops the server.");
-    run(serve.args(["--listen", listen]))
+}
+
+/// The page's server, beside the training. It is stopped where the demonstration fails.
+struct Server(Child);
+
+impl Server {
+    fn start(workspace: &Workspace, showcase: &Path, listen: &str) -> Result<Server> {
+        let mut serve = command(serve(workspace, showcase).args(["--listen", listen]));
+        println!("\n  $ {}", line(&serve));
+        let server = Server(serve.spawn().context("cannot start the server")?);
+        println!("Open http://{listen}/ in a browser. Ctrl-C stops everything.");
+        Ok(server)
+    }
+
+    /// Waits until the server is stopped.
+    fn wait(mut self) -> Result<()> {
+        let status = self.0.wait()?;
+        ensure!(status.success(), "the server failed ({status})");
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
 
 fn folders(parent: &Path, options: &DemoOptions) -> Result<Folders> {

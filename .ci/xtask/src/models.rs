@@ -1,50 +1,77 @@
-//! `cargo xtask models`: trains models on real scans and exports each with a case for the page.
+//! `cargo xtask models`: trains the models that the page offers, and exports each with its card.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::command::{command, line, run};
-use crate::showcase::{DataSet, Shown, add_case, build, serve, write_manifest};
+use crate::showcase::{Shown, build, serve, write_manifest};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
 
+/// The folder of the models in the repository.
+pub const FOLDER: &str = "web-viewer/models";
+
 /// The description of a model.
 struct Model {
-    /// The name of the model, of its data set's folder and of its settings file.
+    /// The name of the bundle, of its card and of its settings file.
     name: &'static str,
+    /// The name of the folder of its data set.
+    data: &'static str,
+    /// The task, if the data set does not state it.
+    task: Option<&'static str>,
     /// The name that the page shows.
     title: &'static str,
+    /// The data by name, and their terms.
+    data_name: &'static str,
+    license: &'static str,
     /// The limits that the page shows.
     warning: &'static str,
-    /// The number of folds of a cross-validation, or 0. The exported model is that of the first
-    /// fold.
-    num_folds: usize,
+    known_failures: &'static [&'static str],
+    /// The least volume of a region in the reference of a scored case, in ml.
+    least_ml: &'static str,
 }
 
 /// The names of the models.
 pub const NAMES: [&str; 2] = [MODELS[0].name, MODELS[1].name];
 
+const NUM_FOLDS: &str = "5";
+
 const MODELS: [Model; 2] = [
     Model {
-        name: "hippocampus",
-        title: "Hippocampus, T1 (Decathlon task 4)",
-        warning: "Trained for minutes on 160 scans of one center, each cropped around one \
-                  hippocampus: it has never seen a whole head.",
-        num_folds: 5,
+        name: "glioma-2mm",
+        data: "glioma2mm",
+        task: Some("brats2021"),
+        title: "Glioma, 2 mm (BraTS)",
+        data_name: "21 cases of BraTS 2018 to 2023 at 2 mm",
+        license: "BraTS terms: research use only, cite the data sets",
+        warning: "Trained for half an hour of one processor core on 21 scans at 2 mm, all before \
+                  treatment. Check every border.",
+        known_failures: &[
+            "Tumors below 60 ml: it marks about twice their volume (whole tumor, Dice 0.61 in 6 cases).",
+            "Tumors that hardly enhance: it confuses edema and core (tumor core, Dice 0.42 in 5 cases).",
+            "Away from the tumor it marks small pieces of tissue that is bright in FLAIR.",
+            "Scans after an operation: it has seen none, and marks the cavity as core.",
+        ],
+        least_ml: "1",
     },
     Model {
-        name: "lgg64",
-        title: "Lower-grade glioma, FLAIR abnormality (TCGA, 64 × 64)",
-        warning: "Trained for minutes on 70 scans reduced to 64 × 64 voxels in-plane: it finds \
-                  large abnormalities roughly, and misses small ones.",
-        num_folds: 0,
+        name: "hippocampus",
+        data: "hippocampus",
+        task: None,
+        title: "Hippocampus, T1 (Decathlon task 4)",
+        data_name: "200 cases of Medical Segmentation Decathlon, task 4",
+        license: "CC-BY-SA 4.0",
+        warning: "Trained on scans of one center, each cropped around one hippocampus: it has \
+                  never seen a whole head.",
+        known_failures: &["In a whole head it marks much that is no hippocampus."],
+        least_ml: "0",
     },
 ];
 
-/// Makes all models, or the named one. Keeps the results of earlier runs, and continues a training
-/// that was stopped.
+/// Makes all models, or the named one. Continues a training that was stopped; with `deterministic` in
+/// their settings, the same machine makes the same bytes.
 ///
 /// # Errors
 /// If a step fails. The error contains the line to run it again.
@@ -54,50 +81,51 @@ pub fn models(workspace: &Workspace, data: &Path, only: Option<&str>) -> Result<
     let steps = &mut Steps::new();
     build(workspace, steps)?;
     let is_selected = |model: &&Model| only.is_none_or(|only| only == model.name);
-    let mut showcases = Vec::new();
     for model in MODELS.iter().filter(is_selected) {
-        showcases.push(steps.run(model.name, || make(workspace, &data, model))?);
+        steps.run(model.name, || make(workspace, &data, model))?;
     }
+    let folder = workspace.root.join(FOLDER);
+    let offered = MODELS.iter().map(|model| Shown {
+        name: model.title.to_string(),
+        bundle: bundle_name(model),
+        case: None,
+    });
+    let offered: Vec<Shown> = offered.filter(|model| folder.join(&model.bundle).exists()).collect();
+    write_manifest(&folder, &offered)?;
     steps.print_summary();
-    println!("\nto open them in the page:");
-    for showcase in showcases {
-        println!("  {}", line(&command(serve(workspace, &showcase))));
-    }
+    println!("\nto open them in the page:\n  {}", line(&command(serve(workspace, &folder))));
     Ok(())
 }
 
-/// Makes one model and returns the folder with its bundle and its case.
-fn make(workspace: &Workspace, data: &Path, model: &Model) -> Result<PathBuf> {
-    let data = data.join(model.name);
-    let folder = workspace.target.join("rewind-models").join(model.name);
-    let (showcase, predictions) = (folder.join("page"), folder.join("predictions"));
+fn bundle_name(model: &Model) -> String {
+    format!("{}.safetensors", model.name)
+}
 
+/// Measures a model by cross-validation, trains it on all cases, and exports it.
+fn make(workspace: &Workspace, data: &Path, model: &Model) -> Result<()> {
+    let runs = workspace.target.join("rewind-models").join(model.name);
+    let (folds, all) = (runs.join("folds"), runs.join("all"));
     let config = format!("trainer/configs/{}.toml", model.name);
-    let mut train = workspace.rewind().arg("train").arg("--data").arg(&data);
-    train = train.args(["--config", &config, "--device", "cpu"]);
-    let trained = match model.num_folds {
-        0 => folder.join("run"),
-        num_folds => {
-            train = train.args(["--folds", &num_folds.to_string()]);
-            folder.join("run/fold-0")
+    let train = |split: [&str; 2], out: &Path| {
+        let mut train = workspace.rewind().arg("train").arg("--data").arg(data.join(model.data));
+        train = train.args(["--config", &config, "--device", "cpu"]).args(split);
+        if let Some(task) = model.task {
+            train = train.args(["--task", task]);
         }
+        run(train.arg("--out").arg(out))
     };
-    run(train.arg("--out").arg(folder.join("run")))?;
+    train(["--folds", NUM_FOLDS], &folds)?;
+    train(["--held-out", "0"], &all)?;
 
-    if predictions.exists() {
-        fs::remove_dir_all(&predictions)?;
+    let folder = workspace.root.join(FOLDER);
+    fs::create_dir_all(&folder)?;
+    let mut export = workspace.rewind().arg("export").arg("--run").arg(&all);
+    export = export.arg("--cross-validation").arg(&folds).args(["--least-ml", model.least_ml]);
+    export = export.args(["--f16", "--name", model.title, "--warning", model.warning]);
+    export = export.args(["--data-name", model.data_name, "--license", model.license]);
+    for failure in model.known_failures {
+        export = export.args(["--known-failure", failure]);
     }
-    let predict = workspace.rewind().arg("predict").arg("--model").arg(&trained);
-    let predict = predict.arg("--data").arg(&data).args(["--split", "held-out"]);
-    run(predict.args(["--device", "cpu", "--out"]).arg(&predictions))?;
-
-    fs::create_dir_all(&showcase)?;
-    let export = workspace.rewind().arg("export").arg("--run").arg(&trained);
-    let export = export.args(["--f16", "--name", model.title, "--warning", model.warning]);
-    let export = export.arg("--card").arg(showcase.join("MODEL_CARD.md"));
-    run(export.arg("--out").arg(showcase.join("model.safetensors")))?;
-    let case = Some(add_case(&DataSet::read(&data)?, &predictions, &showcase)?);
-    let (name, bundle) = (model.title.to_string(), "model.safetensors".to_string());
-    write_manifest(&showcase, &[Shown { name, bundle, case }])?;
-    Ok(showcase)
+    export = export.arg("--card").arg(folder.join(format!("{}.md", model.name)));
+    run(export.arg("--out").arg(folder.join(bundle_name(model))))
 }

@@ -12,6 +12,8 @@ use crate::page;
 use crate::steps::Steps;
 use crate::workspace::{NATIVE, Workspace};
 
+const MANIFEST: &str = "manifest.json";
+
 /// Builds the page, and the programs that make and serve its demonstration.
 ///
 /// # Errors
@@ -32,6 +34,7 @@ pub fn serve<'a>(workspace: &'a Workspace, showcase: &Path) -> Cmd<'a> {
 }
 
 /// A model of a showcase.
+#[derive(Clone)]
 pub struct Shown {
     /// The name in the page's list.
     pub name: String,
@@ -53,7 +56,30 @@ pub fn write_manifest(showcase: &Path, models: &[Shown]) -> Result<()> {
         }
     };
     let manifest = json!({ "models": models.iter().map(model).collect::<Vec<_>>() });
-    Ok(fs::write(showcase.join("manifest.json"), format!("{manifest:#}\n"))?)
+    Ok(fs::write(showcase.join(MANIFEST), format!("{manifest:#}\n"))?)
+}
+
+/// Copies the models of a folder with a manifest to a showcase. Returns them without their cases.
+///
+/// # Errors
+/// If the folder has no manifest of this form, or a file cannot be copied.
+pub fn copy_models(folder: &Path, showcase: &Path) -> Result<Vec<Shown>> {
+    let file = folder.join(MANIFEST);
+    let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let manifest: Value = serde_json::from_slice(&text)?;
+    fs::create_dir_all(showcase)?;
+    let models = manifest["models"].as_array().into_iter().flatten();
+    models
+        .map(|model| {
+            let text = |key: &str| {
+                let text = model[key].as_str().map(str::to_string);
+                text.with_context(|| format!("expected {key} in {}, found none", file.display()))
+            };
+            let (name, bundle) = (text("name")?, text("bundle")?);
+            fs::copy(folder.join(&bundle), showcase.join(&bundle))?;
+            Ok(Shown { name, bundle, case: None })
+        })
+        .collect()
 }
 
 /// Copies a case that was not trained on beside the model. Returns the case's name and its file.
