@@ -33,7 +33,7 @@ use crate::training_to_prediction::cache;
 fn narrow(preset: &str) -> TrainConfig {
     let network = NetworkSettings::preset(preset).unwrap();
     // Space-to-depth needs four times the width.
-    let widths = if preset == "fully-invres" { vec![8, 32] } else { vec![8, 16] };
+    let widths = if preset.starts_with("fully-invres") { vec![8, 32] } else { vec![8, 16] };
     let groups = network.groups.map(|groups| groups.min(2));
     TrainConfig {
         network: Some(NetworkSettings { widths, groups, ..network }),
@@ -52,7 +52,7 @@ fn supervised(preset: &str) -> TrainConfig {
     let mut config = narrow(preset);
     // A path of pixel shuffles is one sequence, with no end of a level to read.
     let network = config.network.as_mut().expect("a network");
-    network.deep_supervision = usize::from(preset != "fully-invres");
+    network.deep_supervision = usize::from(!preset.starts_with("fully-invres"));
     config
 }
 
