@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(of_levels, exactly(5));
         // The size allows no more.
         assert_eq!(fitting([64; 3], 1 << 40).levels, Some(LargestFit { value: 6, or_more: true }));
-        assert_eq!(fitting([48; 3], 1 << 40).levels, Some(LargestFit { value: 4, or_more: true }));
+        assert_eq!(fitting([48; 3], 1 << 40).levels, Some(LargestFit { value: 5, or_more: true }));
 
         let wider = config.with(|wider| {
             (wider.widths, wider.groups) = (vec![20, 40, 60, 80], Some(2));
