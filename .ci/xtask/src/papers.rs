@@ -88,7 +88,7 @@ pub fn papers(workspace: &Workspace, options: &PapersOptions) -> Result<()> {
     let file = workspace.root.join(DOCUMENT);
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {DOCUMENT}"))?;
     let mut all = summary::tables(&results);
-    all.extend(ensembles::table(&ensembles));
+    all.push(ensembles::table(&ensembles));
     all.extend(memory::tables(&measured));
     fs::write(&file, tables::replace(&text, &all)?)?;
     steps.print_summary();

@@ -76,7 +76,7 @@ pub fn copy_models(folder: &Path, showcase: &Path) -> Result<Vec<Shown>> {
                 text.with_context(|| format!("expected {key} in {}, found none", file.display()))
             };
             let (name, bundle) = (text("name")?, text("bundle")?);
-            fs::copy(folder.join(&bundle), showcase.join(&bundle))?;
+            copy_over(&folder.join(&bundle), &showcase.join(&bundle))?;
             Ok(Shown { name, bundle, case: None })
         })
         .collect()
@@ -101,15 +101,19 @@ pub fn add_case(
     let name = first.trim_end_matches(".gz").trim_end_matches(".nii");
     let image = data_set.image(name)?;
     let file = image.file_name().context("a file has a name")?.to_string_lossy().into_owned();
-    // A copy has the permissions of its original: the copy of a read-only scan cannot be
-    // overwritten.
-    let copy = showcase.join(&file);
-    if copy.exists() {
-        fs::remove_file(&copy)?;
-    }
-    fs::copy(&image, &copy).with_context(|| format!("cannot copy {}", image.display()))?;
+    copy_over(&image, &showcase.join(&file))?;
     println!("  the page shows {name}");
     Ok((name.to_string(), file))
+}
+
+/// Copies a file over an earlier copy. A copy has the permissions of its original, and that of a
+/// read-only file cannot be overwritten.
+fn copy_over(file: &Path, copy: &Path) -> Result<()> {
+    if copy.exists() {
+        fs::remove_file(copy)?;
+    }
+    fs::copy(file, copy).with_context(|| format!("cannot copy {}", file.display()))?;
+    Ok(())
 }
 
 /// The scans and label maps of a data set's `dataset.json`, which `rewind` has checked before.

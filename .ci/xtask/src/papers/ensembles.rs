@@ -96,7 +96,7 @@ pub fn measure(workspace: &Workspace, folder: &Path, data: &Path, set: &DataSet)
 }
 
 /// Returns the table of all data sets.
-pub fn table(measured: &[(&str, Scores)]) -> Option<Table> {
+pub fn table(measured: &[(&str, Scores)]) -> Table {
     let mut table = Table::new("ensembles", &["data", "", "Dice", "HD95, mm", "HD, mm"]);
     for (set, scores) in measured {
         let (alone, ensembles): (Vec<_>, Vec<_>) =
@@ -119,5 +119,5 @@ pub fn table(measured: &[(&str, Scores)]) -> Option<Table> {
             ]);
         }
     }
-    Some(table)
+    table
 }
