@@ -46,7 +46,8 @@ fn measured_bytes(test: &str, argument: &str) -> [u64; 2] {
     [numbers[0], numbers[1]]
 }
 
-/// The stored bytes agree within a tenth, the peak bytes within a fifth.
+/// Stored and peak bytes agree within a tenth, in half precision the peak within an eighth: the CPU
+/// computes it on copies.
 #[test]
 fn the_memory_of_a_step_agrees_with_the_estimate() {
     let name = "memory::the_memory_of_a_step_agrees_with_the_estimate";
@@ -83,7 +84,8 @@ fn the_memory_of_a_step_agrees_with_the_estimate() {
                 run.stored_bytes, ratios[0], run.peak_bytes, ratios[1]
             );
             eprintln!("{text}");
-            if (ratios[0] - 1.0).abs() > 0.1 || (ratios[1] - 1.0).abs() > 0.2 {
+            let of_peak = if argument.ends_with("f32") { 0.1 } else { 0.125 };
+            if (ratios[0] - 1.0).abs() > 0.1 || (ratios[1] - 1.0).abs() > of_peak {
                 disagreements.push(text);
             }
         }

@@ -20,15 +20,16 @@ mod kernel_input;
 pub mod loss;
 pub mod max_pool;
 mod memory;
+mod place;
 pub mod pointwise;
 pub mod profiler;
 mod seeded_loss;
 pub mod space_to_depth;
 pub mod upsample;
 
-pub(crate) use add::add_or_subtract;
 pub(crate) use autodiff::{Parent, on_backend, primitive, record};
 pub(crate) use bilinear::Bilinear;
+pub(crate) use conv_input::StreamInput;
 pub use conv_input::{ConvInput, DeferredGroupNorm};
 pub use conv3::conv3;
 pub use depthwise::depthwise_conv3;
@@ -37,11 +38,14 @@ pub use group_norm::{add_branch, group_norm};
 pub(crate) use halves::{concat_channels, split_channels};
 pub(crate) use kernel_input::KernelInput;
 pub use max_pool::max_pool2;
+pub(crate) use max_pool::max_pool2_of_skip;
 pub(crate) use memory::num_elements;
 pub use memory::{DeviceKind, OpMemory, OpShape};
+pub(crate) use place::{Kept, Place};
 pub use pointwise::pointwise_conv;
 pub(crate) use seeded_loss::seeded_loss;
 pub use space_to_depth::{depth_to_space, space_to_depth};
+pub(crate) use upsample::upsample2_add_recovered;
 pub use upsample::{upsample2, upsample2_add};
 
 #[cfg(test)]

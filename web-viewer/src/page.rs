@@ -7,11 +7,13 @@ mod canvas;
 mod client;
 mod diagnostics;
 mod display_panel;
+mod keys;
 mod mask_painting;
 mod model_cache;
 mod model_panel;
 mod offered;
 mod opened;
+mod pointers;
 mod preparation;
 mod preparation_actions;
 mod preparation_panel;
@@ -68,6 +70,7 @@ fn App(page: Page) -> impl IntoView {
         is_dragging.set(false);
         actions::open_drop(page, event.data_transfer(), None);
     };
+    keys::listen(page);
     view! {
         <div
             class="page"
@@ -97,6 +100,7 @@ fn App(page: Page) -> impl IntoView {
                     </div>
                 </aside>
             </main>
+            <keys::KeyList page />
         </div>
     }
 }

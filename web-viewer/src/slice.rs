@@ -5,13 +5,17 @@ mod central_voxel;
 mod checkerboard;
 mod overlay;
 mod ras_frame;
+mod scale_bar;
 mod soft_outline;
 mod window;
+mod zoom;
 
 pub use brush::{Brush, paint};
 pub use central_voxel::central_labeled_voxel;
 pub use checkerboard::draw_checkerboard;
 pub use overlay::{LabelColors, draw_overlay, mask_edges};
 pub use ras_frame::{Convention, FittedSlice, Plane, RasFrame, SliceView};
+pub use scale_bar::bar_length_mm;
 pub use soft_outline::draw_soft_outlines;
 pub use window::{Window, draw_gray};
+pub use zoom::Zoom;

@@ -2,6 +2,7 @@
 //! real scans, and the tables of `trainer/docs/papers.md`.
 
 mod ensembles;
+mod measured;
 mod memory;
 mod runs;
 mod summary;
@@ -16,12 +17,16 @@ use anyhow::{Context, Result};
 use crate::command::run;
 use crate::steps::Steps;
 use crate::workspace::{NATIVE, Workspace};
+use measured::Measured;
 use runs::Results;
 use variants::{DATA_SETS, DataSet, VARIANTS};
 use xshell::cmd;
 
 /// The document with the tables.
 const DOCUMENT: &str = "trainer/docs/papers.md";
+
+/// What was measured.
+const MEASURED: &str = "trainer/docs/papers.json";
 
 /// The options of `cargo xtask papers`.
 #[derive(clap::Args)]
@@ -58,38 +63,36 @@ pub fn papers(workspace: &Workspace, options: &PapersOptions) -> Result<()> {
         })?;
     }
     let is_chosen = |set: &&DataSet| options.only.as_deref().is_none_or(|only| only == set.name);
+    let measured = &mut Measured::open(workspace.root.join(MEASURED))?;
     let mut results = Results::new(workspace, &folder, &data);
     for seed in 1..=options.seeds {
         for set in DATA_SETS.iter().filter(is_chosen) {
             for variant in &VARIANTS {
                 let title = format!("{}, {}, seed {seed}", set.name, variant.name);
-                match options.tables {
-                    true => results.find(set, variant, seed)?,
-                    false => results.measure(steps, &title, set, variant, seed)?,
+                if !options.tables {
+                    results.measure(measured, steps, &title, set, variant, seed)?;
                 }
+                results.find(measured, set, variant, seed)?;
             }
         }
     }
     let mut ensembles = Vec::new();
     for set in DATA_SETS.iter().filter(is_chosen).filter(|_| options.seeds >= ensembles::MEMBERS) {
-        let found = match options.tables {
-            true => ensembles::find(&folder, set)?,
-            false => steps.run(&format!("{}, ensembles", set.name), || {
-                ensembles::measure(workspace, &folder, &data, set).map(Some)
-            })?,
-        };
-        ensembles.extend(found.map(|found| (set.name, found)));
+        if !options.tables && ensembles::find(measured, set)?.is_none() {
+            let title = format!("{}, ensembles", set.name);
+            steps.run(&title, || ensembles::measure(&results, measured, set))?;
+        }
+        ensembles.extend(ensembles::find(measured, set)?.map(|found| (set.name, found)));
     }
-    let measured = match options.tables {
-        true => memory::find(&folder)?,
-        false => steps.run("Memory", || memory::measure(workspace, &folder))?,
-    };
+    if !options.tables {
+        steps.run("Memory", || memory::measure(workspace, measured))?;
+    }
 
     let file = workspace.root.join(DOCUMENT);
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {DOCUMENT}"))?;
     let mut all = summary::tables(&results);
     all.push(ensembles::table(&ensembles));
-    all.extend(memory::tables(&measured));
+    all.extend(memory::tables(measured));
     fs::write(&file, tables::replace(&text, &all)?)?;
     steps.print_summary();
     println!("\nwrote the tables of {DOCUMENT}");

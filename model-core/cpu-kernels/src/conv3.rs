@@ -47,8 +47,8 @@ impl Conv3 {
         Conv3 { input, output, packed }
     }
 
-    /// Computes `output[o, v] = Σ_c Σ_t weight[o, c, t] · x[c, v + t − 1]` for the own planes.
-    /// Returns the statistics of every output channel if they are wanted.
+    /// Computes `output[o, v] = Σ_c Σ_t weight[o, c, t] · x[c, v + t − 1]` for the own planes, or adds
+    /// it to the output. Returns the statistics of every output channel if they are wanted.
     ///
     /// # Shapes
     /// - x: `[in, k, j, i]`
@@ -59,6 +59,7 @@ impl Conv3 {
         x: Channels,
         slab: &Slab,
         output: &mut [f32],
+        adds_to_output: bool,
         wants_moments: bool,
     ) -> Vec<Moments> {
         let (blocks, num_planes) = (self.output.div_ceil(BLOCK), slab.own.len());
@@ -78,7 +79,7 @@ impl Conv3 {
         let of_tasks = parallel::map(tasks, |n, mut planes| {
             let k = slab.own.start + n / groups;
             let weight = &self.packed[n % groups * group * self.input * 27 * BLOCK..];
-            convolve_plane(&mut planes, x, weight, self.shape(slab), k);
+            convolve_plane(&mut planes, x, weight, self.shape(slab), k, adds_to_output);
             match wants_moments {
                 true => planes.iter().map(|plane| Moments::of(plane)).collect(),
                 false => Vec::new(),
@@ -109,7 +110,14 @@ fn tile_len(shape: Shape) -> usize {
 }
 
 /// Convolves plane `k` of some outputs, tile by tile.
-fn convolve_plane(planes: &mut [&mut [f32]], x: Channels, weight: &[f32], shape: Shape, k: usize) {
+fn convolve_plane(
+    planes: &mut [&mut [f32]],
+    x: Channels,
+    weight: &[f32],
+    shape: Shape,
+    k: usize,
+    adds_to_output: bool,
+) {
     let (voxels, tile_len) = (shape.plane() * shape.dims[2], tile_len(shape));
     let padded_len = shape.tile(tile_len, 0).padded_len();
     let mut padded = vec![0.0; shape.input * 3 * padded_len];
@@ -124,7 +132,11 @@ fn convolve_plane(planes: &mut [&mut [f32]], x: Channels, weight: &[f32], shape:
             convolve_tile(&mut sums, &padded, weight, tile);
             for (plane, sums) in planes.iter_mut().zip(sums.chunks_exact(tile_len)) {
                 shape.row_segments(first, tile.positions, 0, |from, at, len| {
-                    plane[at..at + len].copy_from_slice(&sums[from..from + len]);
+                    let (plane, sums) = (&mut plane[at..at + len], &sums[from..from + len]);
+                    match adds_to_output {
+                        true => plane.iter_mut().zip(sums).for_each(|(value, sum)| *value += sum),
+                        false => plane.copy_from_slice(sums),
+                    }
                 });
             }
         }

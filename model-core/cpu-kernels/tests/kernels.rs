@@ -145,7 +145,7 @@ fn convolutions_are_those_of_plain_loops() {
 
             let mut found = of(7);
             let convolution = Conv3::new(7, 5, |o, c, t| weight[(o * 5 + c) * 27 + t]);
-            let moments = convolution.forward(source, &slab, &mut found.values, true);
+            let moments = convolution.forward(source, &slab, &mut found.values, false, true);
             assert_near(&found.planes(slab.own.clone()), &part(&dense).values, &what);
             assert_moments(&moments, &part(&dense), &what);
 

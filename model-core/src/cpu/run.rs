@@ -236,6 +236,7 @@ impl<'a> Run<'a> {
                         run.channels(from, unit),
                         run.slab(to),
                         output,
+                        false,
                         wants_moments,
                     )
                 })

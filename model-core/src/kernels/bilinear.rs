@@ -3,10 +3,11 @@
 use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
+use super::add::add_or_subtract;
 use super::autodiff::{Parent, primitive, record};
 use super::group_norm::{GroupNormKernels, PreparedGroupNorm, normalized};
 use super::profiler::{self, OpKind};
-use super::{ConvInput, DeferredGroupNorm, KernelInput};
+use super::{ConvInput, DeferredGroupNorm, KernelInput, StreamInput};
 
 /// An op that is linear in its input x and in its weight: a convolution with its two gradients.
 ///
@@ -23,6 +24,8 @@ pub(crate) struct Bilinear<const W: usize> {
     pub forward: fn(&KernelInput, &Tensor<W>) -> Tensor<5>,
     pub input_grad: fn(Tensor<5>, &Tensor<W>) -> Tensor<5>,
     pub weight_grad: fn(&KernelInput, &Tensor<5>) -> Tensor<W>,
+    /// `input_grad` added to another tensor, if the backend has a kernel for it.
+    pub add_input_grad: Option<fn(Tensor<5>, &Tensor<W>, Tensor<5>) -> Tensor<5>>,
 }
 
 impl<const W: usize> Bilinear<W> {
@@ -36,6 +39,7 @@ impl<const W: usize> Bilinear<W> {
     {
         match x {
             ConvInput::Whole(x) => self.apply_to_tensor::<B>(x, weight),
+            ConvInput::Stream(x) => self.apply_to_stream::<B>(x, weight),
             ConvInput::DeferredGroupNorm(x) if x.x.device().is_autodiff() => {
                 self.apply_after_norm::<B>(x, weight)
             }
@@ -67,6 +71,29 @@ impl<const W: usize> Bilinear<W> {
                 wanted[0].then(|| primitive::<B, 5>((self.input_grad)(gradient, &weight_value))),
                 weights,
             ]
+        })
+    }
+
+    /// Adds the gradient of the stream to the one in its place.
+    fn apply_to_stream<B: Backend>(self, x: StreamInput, weight: Tensor<W>) -> Tensor<5>
+    where
+        DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
+    {
+        let StreamInput { x, gradient: place } = x;
+        let _scope = profiler::forward_scope(self.kind, &x);
+        let (x, weight) = (KernelInput::from(x.inner()), Parent::<B, W>::new(weight));
+        let (weight, guard) = (weight.value, weight.guard);
+        let output = (self.forward)(&x, &weight);
+        record::<B, 1, 5>([guard], output, move |gradient, _, _| {
+            let gradient = Tensor::from_primitive::<B>(gradient);
+            let weight_grad = primitive::<B, W>((self.weight_grad)(&x, &gradient));
+            drop(x);
+            let sum = place.take();
+            place.put(match self.add_input_grad {
+                Some(add_input_grad) => add_input_grad(gradient, &weight, sum),
+                None => add_or_subtract(sum, (self.input_grad)(gradient, &weight), 1.0),
+            });
+            [Some(weight_grad)]
         })
     }
 

@@ -11,8 +11,9 @@ mod weight;
 
 use burn::Tensor;
 use burn::backend::{Backend, Flex};
+use burn::tensor::FloatDType;
 
-use super::cpu::{CpuInput, CpuValues, tensor};
+use super::cpu::{CpuInput, CpuValues, CpuValuesMut, tensor};
 use super::profiler::OpKind;
 use super::{Bilinear, ConvInput, DeviceKind, KernelInput, OpMemory, OpShape, on_backend};
 use cpu_kernels::conv3::{Conv3, tile::Shape};
@@ -44,6 +45,7 @@ pub fn conv3(x: impl Into<ConvInput>, weight: Tensor<5>) -> Tensor<5> {
             forward: B::forward,
             input_grad: B::input_gradient,
             weight_grad: B::weight_gradient,
+            add_input_grad: B::ADD_INPUT_GRADIENT,
         };
         convolution.apply::<B>(x, weight)
     })
@@ -56,6 +58,9 @@ trait Conv3Kernels: Backend {
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<5>) -> Tensor<5>;
 
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<5>;
+
+    /// Adds the input gradient for a gradient and a weight to a tensor.
+    const ADD_INPUT_GRADIENT: Option<fn(Tensor<5>, &Tensor<5>, Tensor<5>) -> Tensor<5>> = None;
 }
 
 impl Conv3Kernels for Flex {
@@ -63,15 +68,12 @@ impl Conv3Kernels for Flex {
         let ([output, input, ..], weight) = (weight.dims(), CpuValues::new(weight));
         let values = weight.slice();
         let weight = |o: usize, c: usize, tap: usize| values[(o * input + c) * 27 + tap];
-        convolve(x, &Conv3::new(output, input, weight), [input, output])
+        convolved(x, &Conv3::new(output, input, weight), [input, output])
     }
 
-    /// The same convolution from outputs to inputs, with mirrored kernels.
     fn input_gradient(gradient: Tensor<5>, weight: &Tensor<5>) -> Tensor<5> {
-        let ([output, input, ..], weight) = (weight.dims(), CpuValues::new(weight));
-        let values = weight.slice();
-        let weight = |c: usize, o: usize, tap: usize| values[(o * input + c) * 27 + 26 - tap];
-        convolve(&gradient.into(), &Conv3::new(input, output, weight), [output, input])
+        let [output, input, ..] = weight.dims();
+        convolved(&gradient.into(), &mirrored(weight), [output, input])
     }
 
     fn weight_gradient(x: &KernelInput, gradient: &Tensor<5>) -> Tensor<5> {
@@ -81,18 +83,45 @@ impl Conv3Kernels for Flex {
         let weight_grad = weight::weight_gradient(source.channels(), gradient.channels(), shape);
         tensor(weight_grad, [output, input, 3, 3, 3], &x.x)
     }
+
+    const ADD_INPUT_GRADIENT: Option<fn(Tensor<5>, &Tensor<5>, Tensor<5>) -> Tensor<5>> =
+        Some(|gradient, weight, sum| {
+            let [output, input, ..] = weight.dims();
+            let float = FloatDType::from(sum.dtype());
+            let mut values = CpuValuesMut::new(sum);
+            convolve(&gradient.into(), &mirrored(weight), [output, input], values.slice(), true);
+            values.tensor(float)
+        });
+}
+
+/// The convolution from outputs to inputs, with mirrored kernels.
+fn mirrored(weight: &Tensor<5>) -> Conv3 {
+    let ([output, input, ..], weight) = (weight.dims(), CpuValues::new(weight));
+    let values = weight.slice();
+    Conv3::new(input, output, |c, o, tap| values[(o * input + c) * 27 + 26 - tap])
+}
+
+fn convolved(x: &KernelInput, convolution: &Conv3, [input, output]: [usize; 2]) -> Tensor<5> {
+    let [batch, _, nk, nj, ni] = x.x.dims();
+    let mut values = vec![0.0; batch * output * nk * nj * ni];
+    convolve(x, convolution, [input, output], &mut values, false);
+    tensor(values, [batch, output, nk, nj, ni], &x.x)
 }
 
 /// Convolves every sample.
-fn convolve(x: &KernelInput, convolution: &Conv3, [input, output]: [usize; 2]) -> Tensor<5> {
-    let [batch, _, nk, nj, ni] = x.x.dims();
+fn convolve(
+    x: &KernelInput,
+    convolution: &Conv3,
+    [input, output]: [usize; 2],
+    values: &mut [f32],
+    adds_to_output: bool,
+) {
+    let [.., nk, nj, ni] = x.x.dims();
     let (slab, source) = (Slab::whole([ni, nj, nk]), CpuInput::new(x));
-    let mut values = vec![0.0; batch * output * slab.voxels()];
     for (n, values) in values.chunks_exact_mut(output * slab.voxels()).enumerate() {
         let x = source.channels().sample(n, input, slab.voxels());
-        convolution.forward(x, &slab, values, false);
+        convolution.forward(x, &slab, values, adds_to_output, false);
     }
-    tensor(values, [batch, output, nk, nj, ni], &x.x)
 }
 
 /// Memory of [`conv3`].
@@ -128,6 +157,7 @@ pub fn memory(op_shape: &OpShape) -> OpMemory {
     OpMemory {
         keeps_input: true,
         applies_norm: true,
+        adds_input_gradient: op_shape.device == DeviceKind::Cpu,
         forward_bytes: forward + widening_bytes,
         backward_bytes: backward
             + widening_bytes

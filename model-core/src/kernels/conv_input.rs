@@ -3,6 +3,8 @@
 
 use burn::Tensor;
 
+use super::add::add_or_subtract;
+use super::{Parent, Place, on_backend, record};
 use crate::network::config::Activation;
 
 /// A group norm with activation that the next op applies.
@@ -20,6 +22,31 @@ pub struct DeferredGroupNorm {
     pub activation: Activation,
 }
 
+/// The stream that a residual branch reads. The gradient of x is added to the stream's own gradient,
+/// which the place has, so that it needs no memory of its own.
+#[derive(Debug, Clone)]
+pub struct StreamInput {
+    /// `[b, c, k, j, i]`, on an autodiff device and not tracked.
+    pub(crate) x: Tensor<5>,
+    /// Before the backward pass the gradient of the stream, then with that of x.
+    pub(crate) gradient: Place,
+}
+
+impl StreamInput {
+    /// Returns x as a tracked tensor, for ops that do not add their gradient themselves.
+    pub(super) fn tracked(self) -> Tensor<5> {
+        let StreamInput { x, gradient: place } = self;
+        on_backend!(x, B => {
+            let Parent { value, guard, .. } = Parent::<B, 5>::new(x.require_grad());
+            record::<B, 1, 5>([guard], value, move |gradient, _, _| {
+                let gradient = Tensor::<5>::from_primitive::<B>(gradient);
+                place.put(add_or_subtract(place.take(), gradient, 1.0));
+                [None]
+            })
+        })
+    }
+}
+
 /// The input of a convolution.
 #[allow(clippy::large_enum_variant)] // one exists at a time
 #[derive(Debug, Clone)]
@@ -29,13 +56,16 @@ pub enum ConvInput {
     /// A norm to apply while loading. The backward pass keeps the norm's input and recomputes its
     /// output.
     DeferredGroupNorm(DeferredGroupNorm),
+    /// A stored tensor whose gradient is added to another.
+    Stream(StreamInput),
 }
 
 impl ConvInput {
     /// Returns a tensor that has the shape, type and device of the input.
     pub fn tensor(&self) -> &Tensor<5> {
-        let (ConvInput::Whole(x) | ConvInput::DeferredGroupNorm(DeferredGroupNorm { x, .. })) =
-            self;
+        let (ConvInput::Whole(x)
+        | ConvInput::Stream(StreamInput { x, .. })
+        | ConvInput::DeferredGroupNorm(DeferredGroupNorm { x, .. })) = self;
         x
     }
 }

@@ -74,10 +74,21 @@ impl CpuValuesMut {
         self.0.storage_mut()
     }
 
+    /// Returns the memory.
+    pub fn into_vec(self) -> Vec<f32> {
+        self.0.into_data().try_into_vec().expect("f32")
+    }
+
     /// Converts to a tensor of type `float`.
     pub fn tensor<const D: usize>(self, float: FloatDType) -> Tensor<D> {
         let tensor: Tensor<D> = Tensor::from_primitive::<Flex>(self.0);
         tensor.cast(float)
+    }
+}
+
+impl From<CpuValuesMut> for CpuValues {
+    fn from(values: CpuValuesMut) -> CpuValues {
+        CpuValues(values.0)
     }
 }
 

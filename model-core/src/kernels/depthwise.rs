@@ -31,6 +31,7 @@ pub fn depthwise_conv3(x: impl Into<ConvInput>, weight: Tensor<4>) -> Tensor<5> 
             forward: B::forward,
             input_grad: B::input_gradient,
             weight_grad: B::weight_gradient,
+            add_input_grad: None,
         };
         convolution.apply::<B>(x, weight)
     })

@@ -57,6 +57,7 @@ impl ConvInput {
     pub fn whole(self) -> Tensor<5> {
         match self {
             ConvInput::Whole(x) => x,
+            ConvInput::Stream(stream) => stream.tracked(),
             ConvInput::DeferredGroupNorm(norm) => {
                 group_norm(norm.x, norm.gamma, norm.beta, norm.groups, norm.activation)
             }
@@ -75,7 +76,6 @@ impl ConvInput {
 /// - stream, branch, output: `[b, c, k, j, i]`
 pub fn add_branch(stream: Tensor<5>, branch: ConvInput, sign: f32) -> Tensor<5> {
     match branch {
-        ConvInput::Whole(branch) => add_or_subtract(stream, branch, sign),
         ConvInput::DeferredGroupNorm(norm) => {
             on_backend!(stream, B => {
                 if stream.device().is_autodiff() {
@@ -85,6 +85,7 @@ pub fn add_branch(stream: Tensor<5>, branch: ConvInput, sign: f32) -> Tensor<5> 
                 }
             })
         }
+        branch => add_or_subtract(stream, branch.whole(), sign),
     }
 }
 
@@ -232,8 +233,8 @@ pub(crate) trait GroupNormKernels: Backend {
     /// stream.
     fn add(stream: Tensor<5>, x: Tensor<5>, norm: &NormAffine, sign: f32) -> Tensor<5>;
 
-    /// Computes the gradients. The gradient of x overwrites that of the output if nothing else
-    /// holds it.
+    /// Computes the gradients. The gradient of x overwrites that of the output, or else x, if nothing
+    /// else holds it.
     fn gradients(
         x: Tensor<5>,
         gradient: Tensor<5>,

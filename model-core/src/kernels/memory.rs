@@ -71,6 +71,8 @@ pub struct OpMemory {
     /// Whether the output reuses the input's memory, and the gradient of the input that of the
     /// output, if nothing else holds it.
     pub is_in_place: bool,
+    /// Whether the gradient of the input can be added to another tensor without memory of its own.
+    pub adds_input_gradient: bool,
     /// Other bytes kept for the backward pass.
     pub kept_bytes: u64,
     /// Scratch bytes of the forward pass.

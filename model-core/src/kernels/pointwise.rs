@@ -38,6 +38,7 @@ pub fn pointwise_conv(x: impl Into<ConvInput>, weight: Tensor<2>) -> Tensor<5> {
                 B::product(&weight.clone().transpose(), &gradient.into())
             },
             weight_grad: B::weight_gradient,
+            add_input_grad: None,
         };
         convolution.apply::<B>(x, weight)
     })

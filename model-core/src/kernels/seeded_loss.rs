@@ -25,7 +25,8 @@ where
 {
     let zero = || Tensor::<1>::zeros([1], &seed.device());
     match output {
-        ConvInput::Whole(output) => {
+        output @ (ConvInput::Whole(_) | ConvInput::Stream(_)) => {
+            let output = output.whole();
             let Parent { value, guard, .. } = Parent::<B, 5>::new(output);
             let (loss, seed) = (zero(), like(seed, &value));
             let loss =

@@ -8,7 +8,7 @@ use burn::Tensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor};
 
 use super::profiler::{OpKind, forward_scope};
-use super::{OpMemory, OpShape, Parent, on_backend, primitive, record};
+use super::{OpMemory, OpShape, Parent, Place, on_backend, primitive, record};
 
 /// Doubles every axis. The output at 2m is ¾ of input m and ¼ of input m − 1; the output at 2m + 1
 /// is ¾ of input m and ¼ of input m + 1. Beyond the border the border value is used.
@@ -36,26 +36,46 @@ pub fn upsample2(x: Tensor<5>) -> Tensor<5> {
 /// - x: `[b, c, k, j, i]`
 /// - skip, output: `[b, c, 2k, 2j, 2i]`, with the type of x
 pub fn upsample2_add(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5> {
+    upsample2_add_recovered(x, skip, None)
+}
+
+/// [`upsample2_add`] of a skip connection that is recovered. The backward pass finds the sum in the
+/// skip's place, and leaves the skip there: the sum minus the up-sampled x, which is kept instead and
+/// has an eighth of the values.
+pub(crate) fn upsample2_add_recovered(
+    x: Tensor<5>,
+    skip: Tensor<5>,
+    recovered: Option<Place>,
+) -> Tensor<5> {
     let _scope = forward_scope(OpKind::Upsample, &x);
     let [b, c, k, j, i] = x.dims();
     assert_eq!(skip.dims(), [b, c, 2 * k, 2 * j, 2 * i], "a skip of twice the size");
     assert_eq!(skip.dtype(), x.dtype(), "a skip of the same type");
     on_backend!(x, B => {
         if x.device().is_autodiff() {
-            record_add::<B>(x, skip)
+            record_add::<B>(x, skip, recovered)
         } else {
             B::upsample2(&x, Some(skip))
         }
     })
 }
 
-fn record_add<B: UpsampleKernels>(x: Tensor<5>, skip: Tensor<5>) -> Tensor<5>
+fn record_add<B: UpsampleKernels>(
+    x: Tensor<5>,
+    skip: Tensor<5>,
+    recovered: Option<Place>,
+) -> Tensor<5>
 where
     DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
 {
     let (x, skip) = (Parent::<B, 5>::new(x), Parent::<B, 5>::new(skip));
     let output = B::upsample2(&x.value, Some(skip.value));
+    let kept = recovered.map(|place| (place, x.value));
     record::<B, 2, 5>([x.guard, skip.guard], output, move |gradient, [input_grad, skip_grad], _| {
+        if let Some((place, x)) = kept {
+            let sum = place.take();
+            place.put(B::upsample2(&x.neg(), Some(sum)));
+        }
         let skip_grad = skip_grad.then(|| gradient.clone());
         let gradient = Tensor::<5>::from_primitive::<B>(gradient);
         [input_grad.then(|| primitive::<B, 5>(B::gradient(&gradient))), skip_grad]

@@ -3,7 +3,8 @@
 use burn::module::Module;
 use burn::tensor::{FloatDType, Tensor};
 
-use super::{FeatureMap, UNet3d, cast};
+use super::{FeatureMap, Segment, Skips, UNet3d, cast};
+use crate::kernels::upsample2_add;
 use crate::network::layers::Backward;
 
 impl UNet3d {
@@ -11,8 +12,9 @@ impl UNet3d {
     ///
     /// The drift is the RMS of the difference between a sequence's input and the input that the
     /// backward pass recovers from its output, divided by the RMS of the input. It is NaN if a
-    /// value left the range of the type. The list is empty if no sequence is rewound. Runs without
-    /// autodiff.
+    /// value left the range of the type. If the output is a skip connection that is recovered from
+    /// the decoder, the rewinding begins there. The list is empty if no sequence is rewound. Runs
+    /// without autodiff.
     ///
     /// # Shapes
     /// - x: `[b, in, k, j, i]`; each axis must pass
@@ -21,16 +23,35 @@ impl UNet3d {
         let network = self.valid();
         let x = if x.device().is_autodiff() { x.inner() } else { x };
         let mut x = FeatureMap::Whole(cast(x, self.precision.compute));
-        let (mut kept, mut found) = (Vec::new(), Vec::new());
+        let mut skips = Skips::default();
+        // The map that was up-sampled and added to a skip, before the sequence that reads the sum.
+        let mut added = None;
+        // Sequences whose output is recovered further on: their place in the list, and their input.
+        let mut open: Vec<(usize, &Segment, Tensor<5>)> = Vec::new();
+        let mut found = Vec::new();
         for segment in &network.segments {
             if segment.backward != Backward::Rewound {
-                x = segment.forward(x, &mut kept, None);
+                for layer in &segment.layers {
+                    if let FeatureMap::Smaller(smaller) = &x {
+                        added = Some(smaller.clone());
+                    }
+                    x = layer.forward(x, &mut skips, None);
+                }
                 continue;
             }
+            let ends_skip = skips.has_place();
             let before = x.whole();
-            let y = segment.forward(FeatureMap::Whole(before.clone()), &mut kept, None).whole();
-            found.push(relative_rms(segment.inverse(y.clone()), before));
+            let y = segment.forward(FeatureMap::Whole(before.clone()), &mut skips, None).whole();
+            let recovered = segment.inverse(y.clone());
             x = FeatureMap::Whole(y);
+            if ends_skip && let Some(((n, encoder, input), added)) = open.pop().zip(added.take()) {
+                let skip = upsample2_add(added.neg(), recovered.clone());
+                found[n] = relative_rms(encoder.inverse(skip), input);
+            }
+            found.push(relative_rms(recovered, before.clone()));
+            if segment.is_recovered {
+                open.push((found.len() - 1, segment, before));
+            }
         }
         found
     }

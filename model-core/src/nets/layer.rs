@@ -3,8 +3,11 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{ConvNorm, FeatureMap, Hooks, Precision, Reflection, ReversibleBlock, like};
-use crate::kernels::{ConvInput, depth_to_space, max_pool2, space_to_depth, upsample2_add};
+use super::skips::Skip;
+use super::{ConvNorm, FeatureMap, Hooks, Precision, Reflection, ReversibleBlock, Skips, like};
+use crate::kernels::{
+    ConvInput, depth_to_space, max_pool2_of_skip, space_to_depth, upsample2_add_recovered,
+};
 use crate::network::layers;
 
 /// A layer, as described by [`layers::Layer`].
@@ -46,19 +49,14 @@ impl Layer {
         }
     }
 
-    /// Applies the layer. `kept` is the stack of tensors kept for the decoder.
-    pub fn forward(
-        &self,
-        x: FeatureMap,
-        kept: &mut Vec<Tensor<5>>,
-        hooks: Option<&Hooks>,
-    ) -> FeatureMap {
+    /// Applies the layer. `skips` are the tensors kept for the decoder.
+    pub fn forward(&self, x: FeatureMap, skips: &mut Skips, hooks: Option<&Hooks>) -> FeatureMap {
         use layers::Layer as L;
         let layer = match self {
             Layer::ConvNorm(unit) => {
                 return match unit.forward(x.input()) {
-                    ConvInput::Whole(x) => FeatureMap::Whole(x),
                     ConvInput::DeferredGroupNorm(norm) => FeatureMap::DeferredGroupNorm(norm),
+                    x => FeatureMap::Whole(x.whole()),
                 };
             }
             Layer::Block(block) => {
@@ -68,41 +66,44 @@ impl Layer {
             Layer::Reflect(reflection) => return FeatureMap::Whole(reflection.forward(x.whole())),
             Layer::Plain(plain) => &plain.layer,
         };
-        let mut last = || kept.pop().expect("every join has its Keep");
         match layer {
-            L::Pool => FeatureMap::Whole(max_pool2(x.whole())),
+            L::Pool => FeatureMap::Whole(max_pool2_of_skip(x.whole(), skips.last_place())),
             L::Upsample => FeatureMap::Smaller(x.whole()),
             L::SpaceToDepth => FeatureMap::Whole(space_to_depth(x.whole())),
             L::DepthToSpace => FeatureMap::Whole(depth_to_space(x.whole())),
             L::PushSkip => {
                 let x = x.whole();
-                kept.push(x.clone());
+                skips.push(x.clone());
                 FeatureMap::Whole(x)
             }
-            L::AddSkip => FeatureMap::Whole(match x {
-                FeatureMap::Smaller(x) => {
-                    let skip = like(last(), &x);
-                    upsample2_add(x, skip)
-                }
-                x => {
-                    let x = x.whole();
-                    let skip = like(last(), &x);
-                    x + skip
-                }
-            }),
+            L::AddSkip => {
+                let Skip { x: skip, place } = skips.pop();
+                skips.leave_place(place.clone());
+                FeatureMap::Whole(match x {
+                    FeatureMap::Smaller(x) => {
+                        let skip = like(skip, &x);
+                        upsample2_add_recovered(x, skip, place)
+                    }
+                    x => {
+                        let x = x.whole();
+                        let skip = like(skip, &x);
+                        x + skip
+                    }
+                })
+            }
             L::ConcatSkip => {
                 let x = x.whole();
-                let skip = like(last(), &x);
+                let skip = like(skips.pop().x, &x);
                 FeatureMap::Whole(Tensor::cat(vec![skip, x], 1))
             }
             L::PushHalf => {
                 let (x1, x2) = x.halves();
-                kept.push(x1);
+                skips.push(x1);
                 FeatureMap::Whole(x2)
             }
             L::ConcatHalf => {
                 let x = x.whole();
-                FeatureMap::Halves(like(last(), &x), x)
+                FeatureMap::Halves(like(skips.pop().x, &x), x)
             }
             L::BottleneckHook => match hooks {
                 Some(hooks) => FeatureMap::Whole(hooks.bottleneck.pass(x.whole())),

@@ -6,9 +6,9 @@ use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::local_graph::{LocalGraph, ParamNodes};
-use super::rewind::{rewind, undo};
-use super::{FeatureMap, Hooks, Layer, Precision, cast};
-use crate::kernels::{GroupNormKernels, Parent, on_backend, primitive, record};
+use super::rewind::{SequenceEnd, rewind, undo};
+use super::{FeatureMap, Hooks, Layer, Precision, Skips, cast};
+use crate::kernels::{GroupNormKernels, Kept, Parent, Place, on_backend, primitive, record};
 use crate::network::layers::{self, Backward};
 
 /// A run of layers. The backward pass keeps only the output of rewound layers, and only the input
@@ -20,6 +20,9 @@ pub struct Segment {
     /// The source of activations in the backward pass.
     #[module(skip)]
     pub backward: Backward,
+    /// Whether the backward pass recovers the output from the decoder, so that it is not kept.
+    #[module(skip)]
+    pub is_recovered: bool,
 }
 
 impl Segment {
@@ -27,37 +30,49 @@ impl Segment {
     pub fn new(segment: &layers::Segment, precision: Precision, device: &Device) -> Self {
         let steps = segment.steps.iter();
         let layers = steps.map(|step| Layer::new(&step.layer, precision, device)).collect();
-        Segment { layers, backward: segment.backward }
+        // A skip that is converted to another type is not the output.
+        let is_recovered = segment.is_recovered && precision.compute == precision.stream;
+        Segment { layers, backward: segment.backward, is_recovered }
     }
 
-    /// Applies the layers. `kept` is the stack of tensors kept for the decoder. `hooks` receive what
-    /// training reads.
-    pub fn forward(
-        &self,
-        x: FeatureMap,
-        kept: &mut Vec<Tensor<5>>,
-        hooks: Option<&Hooks>,
-    ) -> FeatureMap {
-        if self.backward == Backward::Stored || !x.is_autodiff() {
-            return self.run(x, kept, hooks);
+    /// Applies the layers. `skips` are the tensors kept for the decoder. `hooks` receive what training
+    /// reads.
+    pub fn forward(&self, x: FeatureMap, skips: &mut Skips, hooks: Option<&Hooks>) -> FeatureMap {
+        if self.backward == Backward::Stored {
+            return self.run(x, skips, hooks);
         }
-        let x = x.whole();
-        FeatureMap::Whole(on_backend!(x, B => self.record::<B>(x, hooks)))
+        let before = skips.take_place();
+        let after = self.is_recovered.then(Place::default);
+        let y = if x.is_autodiff() {
+            let x = x.whole();
+            let places = [before, after.clone()];
+            FeatureMap::Whole(on_backend!(x, B => self.record::<B>(x, places, hooks)))
+        } else {
+            self.run(x, skips, hooks)
+        };
+        skips.leave_place(after);
+        y
     }
 
-    fn run(&self, x: FeatureMap, kept: &mut Vec<Tensor<5>>, hooks: Option<&Hooks>) -> FeatureMap {
-        self.layers.iter().fold(x, |x, layer| layer.forward(x, kept, hooks))
+    fn run(&self, x: FeatureMap, skips: &mut Skips, hooks: Option<&Hooks>) -> FeatureMap {
+        self.layers.iter().fold(x, |x, layer| layer.forward(x, skips, hooks))
     }
 
     /// Applies layers that take one tensor and return one.
     fn through(&self, x: Tensor<5>, hooks: Option<&Hooks>) -> Tensor<5> {
-        self.run(FeatureMap::Whole(x), &mut Vec::new(), hooks).whole()
+        self.run(FeatureMap::Whole(x), &mut Skips::default(), hooks).whole()
     }
 
     /// Records one node for the whole segment. Its parents are the input and one parameter, so that
     /// the node is recorded even if the input is a constant. The gradients of all other parameters
-    /// are registered under their own nodes.
-    fn record<B: GroupNormKernels>(&self, x: Tensor<5>, hooks: Option<&Hooks>) -> Tensor<5>
+    /// are registered under their own nodes. The places are those of input and output: a rewound
+    /// input is left in its place, and the output is kept unless it has one.
+    fn record<B: GroupNormKernels>(
+        &self,
+        x: Tensor<5>,
+        [before, after]: [Option<Place>; 2],
+        hooks: Option<&Hooks>,
+    ) -> Tensor<5>
     where
         DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Autodiff<B>>,
     {
@@ -71,16 +86,21 @@ impl Segment {
         let (y, kept) = match self.backward {
             Backward::Rewound => {
                 let y = plain.through(x, hooks.as_ref());
-                (y.clone(), y)
+                (y.clone(), after.map_or(Kept::Tensor(y), Kept::Recovered))
             }
-            _ => (plain.through(x.clone(), hooks.as_ref()), x),
+            _ => (plain.through(x.clone(), hooks.as_ref()), Kept::Tensor(x)),
         };
         record::<B, 2, 5>([guard, anchor], y, move |gradient, wanted, gradients| {
             let gradient = Tensor::<5>::from_primitive::<B>(gradient);
+            let kept = kept.take();
             let of_x = match plain.backward {
                 Backward::Rewound => {
                     let tap = hooks.as_ref().map(|hooks| &hooks.bottleneck);
-                    Some(rewind::<B>(plain.layers, kept, gradient, tap, &nodes, gradients))
+                    let wants_input = before.is_some();
+                    let end = SequenceEnd { y: kept, gradient, wants_input };
+                    let (x, of_x) = rewind::<B>(plain.layers, end, tap, &nodes, gradients);
+                    before.zip(x).map(|(place, x)| place.put(x));
+                    Some(of_x)
                 }
                 _ => {
                     let forward = |plain: &Segment, x| plain.through(x, None).into();

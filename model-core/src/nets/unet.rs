@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor};
 
-use super::{ConvNorm, FeatureMap, Hooks, Precision, Segment, VaeBranch, cast};
+use super::{ConvNorm, FeatureMap, Hooks, Precision, Segment, Skips, VaeBranch, cast};
 use crate::kernels::{on_backend, seeded_loss};
 use crate::network::config::UNetConfig;
 use crate::network::layers::{self, segments};
@@ -77,11 +77,11 @@ impl UNet3d {
     }
 
     fn run(&self, x: Tensor<5>, hooks: Option<&Hooks>) -> Tensor<5> {
-        let mut kept = Vec::new();
+        let mut skips = Skips::default();
         let x = FeatureMap::Whole(cast(x, self.precision.compute));
         let segments = self.segments.iter();
-        let x = segments.fold(x, |x, segment| segment.forward(x, &mut kept, hooks));
-        cast(self.head.forward(x, &mut kept, None).whole(), FloatDType::F32)
+        let x = segments.fold(x, |x, segment| segment.forward(x, &mut skips, hooks));
+        cast(self.head.forward(x, &mut skips, None).whole(), FloatDType::F32)
     }
 }
 

@@ -67,6 +67,9 @@ impl ConvNorm {
     pub fn forward(&self, x: ConvInput) -> ConvInput {
         let x = match x {
             ConvInput::Whole(x) => ConvInput::Whole(cast(x, self.precision.compute)),
+            ConvInput::Stream(x) if self.precision.compute != self.precision.stream => {
+                ConvInput::Whole(cast(ConvInput::Stream(x).whole(), self.precision.compute))
+            }
             // The output of a convolution, which has the type already.
             x => x,
         };
@@ -103,7 +106,7 @@ impl ResidualBranch {
     ///
     /// # Shapes
     /// - x, output: `[b, c/2, k, j, i]`
-    pub fn forward(&self, x: Tensor<5>) -> ConvInput {
-        self.units.iter().fold(ConvInput::Whole(x), |x, unit| unit.forward(x))
+    pub fn forward(&self, x: impl Into<ConvInput>) -> ConvInput {
+        self.units.iter().fold(x.into(), |x, unit| unit.forward(x))
     }
 }

@@ -19,6 +19,7 @@ mod network;
 mod settings;
 mod simulated_graph;
 mod simulated_heap;
+mod skips;
 
 pub use fit::{Fit, LargestFit, fit};
 pub use forward::forward_peak_bytes;

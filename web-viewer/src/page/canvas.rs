@@ -8,7 +8,7 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 use super::prepared::PlacedChannel;
 use super::state::{Comparison, Page};
 use crate::slice::{
-    FittedSlice, Plane, RasFrame, SliceView, draw_checkerboard, draw_gray, draw_overlay,
+    FittedSlice, Plane, RasFrame, SliceView, bar_length_mm, draw_checkerboard, draw_gray, draw_overlay,
     draw_soft_outlines, mask_edges,
 };
 
@@ -28,26 +28,29 @@ pub fn draw(page: Page, plane: Plane, frame: Option<&RasFrame>, canvas: &HtmlCan
     let Some(frame) = frame else { return };
     let view = frame.view(plane, convention, crosshair);
     // Without memory the browser gives the canvas no context, and nothing can be drawn.
-    let _ = draw_view(page, &view, canvas, size, ratio);
+    let _ = draw_view(page, plane, &view, canvas, size, ratio);
 }
 
 fn draw_view(
     page: Page,
+    plane: Plane,
     view: &SliceView<'_>,
     canvas: &HtmlCanvasElement,
     size: [f64; 2],
     ratio: f64,
 ) -> Result<(), JsValue> {
     let context = context(canvas)?;
-    let fitted = view.fit(size);
+    let zoom = page.zooms.get()[plane as usize];
+    let fitted = zoom.apply(view.fit(size));
     let (Some(shown), Some(window)) = (page.shown_channel(), page.shown_window()) else {
         return Ok(());
     };
     let gray = draw_gray(shown.volume.values(), view.indices(), window);
     let gray = compared(page, view, gray);
-    context.set_image_smoothing_enabled(true);
+    context.set_image_smoothing_enabled(!page.shows_voxels.get());
     draw_pixels(&context, view, &fitted, &gray)?;
-    if let Some(result) = page.result.get()
+    if !page.hides_overlay.get()
+        && let Some(result) = page.result.get()
         && result.labels.grid().check_same(shown.volume.grid()).is_ok()
     {
         let opacity = page.opacity.get();
@@ -78,6 +81,7 @@ fn draw_view(
         draw_edges(&context, &fitted, &edges, ratio);
     }
     draw_crosshair(&context, &fitted, fitted.pixel_center(view.crosshair_pixel()), ratio);
+    draw_scale_bar(&context, fitted.size[0] / view.size_mm()[0], size, ratio)?;
     draw_letters(&context, view, size, ratio)
 }
 
@@ -171,6 +175,43 @@ fn draw_crosshair(
         }
     }
     context.stroke();
+}
+
+/// Draws a bar of a round length at the lower right.
+fn draw_scale_bar(
+    context: &CanvasRenderingContext2d,
+    points_per_mm: f64,
+    [width, height]: [f64; 2],
+    ratio: f64,
+) -> Result<(), JsValue> {
+    let Some(mm) = bar_length_mm(points_per_mm, (width / 4.0).min(140.0 * ratio)) else {
+        return Ok(());
+    };
+    let (right, bottom) = (width - 14.0 * ratio, height - 12.0 * ratio);
+    let (left, tick) = (right - mm * points_per_mm, 4.0 * ratio);
+    for (color, line_width) in [("rgba(0, 0, 0, 0.8)", 4.0), ("#cbd6df", 1.5)] {
+        context.set_stroke_style_str(color);
+        context.set_line_width(line_width * ratio);
+        context.begin_path();
+        context.move_to(left, bottom - tick);
+        context.line_to(left, bottom);
+        context.line_to(right, bottom);
+        context.line_to(right, bottom - tick);
+        context.stroke();
+    }
+    let length = match mm {
+        mm if mm >= 10.0 => format!("{:.0} cm", mm / 10.0),
+        mm if mm >= 1.0 => format!("{mm:.0} mm"),
+        mm => format!("{mm} mm"),
+    };
+    context.set_font(&format!("{}px system-ui, sans-serif", 11.0 * ratio));
+    context.set_text_align("right");
+    context.set_text_baseline("bottom");
+    context.set_stroke_style_str("rgba(0, 0, 0, 0.8)");
+    context.set_line_width(3.0 * ratio);
+    context.set_fill_style_str("#cbd6df");
+    context.stroke_text(&length, right, bottom - 6.0 * ratio)?;
+    context.fill_text(&length, right, bottom - 6.0 * ratio)
 }
 
 /// Draws the letters of the patient's directions at the canvas's edges.

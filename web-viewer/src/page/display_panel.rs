@@ -86,10 +86,30 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView 
                     {convention_button(Convention::Neurological, "Neurological", "The patient's left is on the left")}
                 </div>
             </div>
+            <div class="field">
+                <span>"View"</span>
+                <div class="choices">
+                    <button class="choice" title="Show all three planes as a whole (R)" on:click=move |_| page.reset_views()>
+                        "Reset"
+                    </button>
+                    <button
+                        class="choice"
+                        class:chosen=move || page.shows_voxels.get()
+                        title="Voxels as squares instead of smoothed (V)"
+                        aria-pressed=move || page.shows_voxels.get().to_string()
+                        on:click=move |_| page.shows_voxels.update(|shown| *shown = !*shown)
+                    >
+                        "Voxels"
+                    </button>
+                    <button id="keys" class="choice" title="Keys and gestures (?)" on:click=move |_| page.shows_keys.set(true)>
+                        "Keys"
+                    </button>
+                </div>
+            </div>
             <p class="hint">
-                "Drag: crosshair. Wheel: slices. Right drag: window. Arrow and page keys work too."
+                "Drag: crosshair. Wheel: slices. Ctrl + wheel: magnify. Right drag: window. Double click: enlarge."
             </p>
-            <CrosshairInfo page frame />
+            <VoxelInfo page frame />
             <CrosshairProbabilities page frame />
         </section>
     }
@@ -146,13 +166,12 @@ fn WindowSliders(page: Page) -> impl IntoView {
     }
 }
 
-/// Shows the position and the intensity of the voxel under the crosshair.
+/// Shows the position and the intensity of the voxel under the crosshair, and of that under the pointer.
 #[component]
-fn CrosshairInfo(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
-    let text = move || {
+fn VoxelInfo(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
+    let text = move |voxel: [usize; 3]| {
         let (frame, shown) = (frame.get()?, page.shown_channel()?);
-        let crosshair = page.crosshair.get();
-        let ras_voxel = std::array::from_fn(|axis| crosshair[axis].min(frame.dims[axis] - 1));
+        let ras_voxel = std::array::from_fn(|axis| voxel[axis].min(frame.dims[axis] - 1));
         let voxel = frame.source_from_ras(ras_voxel).map(|i| i as f64);
         let [x, y, z] = shown.volume.grid().world_from_voxel.apply(voxel);
         let value = short_number(*shown.volume.values().get(frame.index(ras_voxel))?);
@@ -163,7 +182,11 @@ fn CrosshairInfo(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
             [coordinate(x, ['R', 'L']), coordinate(y, ['A', 'P']), coordinate(z, ['S', 'I'])];
         Some(format!("{} mm   value {value}", position.join("  ")))
     };
-    view! { <p class="probe">{text}</p> }
+    let pointed = move || page.pointed.get().and_then(text);
+    view! {
+        <p class="probe">{move || text(page.crosshair.get())}</p>
+        <p class="probe" id="pointed" title="Under the pointer">{pointed}</p>
+    }
 }
 
 /// Shows each visible region's probability under the crosshair, and what the number means.

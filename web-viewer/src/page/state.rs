@@ -15,7 +15,7 @@ use crate::budget;
 use crate::demo::OfferedModel;
 use crate::protocol::{EngineChoice, PlanOutcome, RunInputs, RunProgress};
 use crate::share::SharedResult;
-use crate::slice::{Brush, Convention, RasFrame, Window};
+use crate::slice::{Brush, Convention, Plane, RasFrame, Window, Zoom};
 
 /// The comparison of the shown channel with the reference, as a checkerboard of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,18 @@ pub struct Page {
     /// The opacity of the overlay.
     pub opacity: RwSignal<f32>,
     pub convention: RwSignal<Convention>,
+    /// The magnification of each plane's slice.
+    pub zooms: RwSignal<[Zoom; 3]>,
+    /// The plane that is shown alone; `None` for all three.
+    pub enlarged: RwSignal<Option<Plane>>,
+    /// Whether the overlay is hidden while a key is held.
+    pub hides_overlay: RwSignal<bool>,
+    /// Whether voxels are drawn as squares instead of smoothed.
+    pub shows_voxels: RwSignal<bool>,
+    /// The RAS voxel under the pointer.
+    pub pointed: RwSignal<Option<[usize; 3]>>,
+    /// Whether the list of keys is shown.
+    pub shows_keys: RwSignal<bool>,
     /// The number of actions begun so far.
     num_actions: RwSignal<u32>,
 }
@@ -163,6 +175,12 @@ impl Page {
             windows: RwSignal::new(Vec::new()),
             opacity: RwSignal::new(0.45),
             convention: RwSignal::new(Convention::Radiological),
+            zooms: RwSignal::default(),
+            enlarged: RwSignal::new(None),
+            hides_overlay: RwSignal::new(false),
+            shows_voxels: RwSignal::new(false),
+            pointed: RwSignal::new(None),
+            shows_keys: RwSignal::new(false),
             num_actions: RwSignal::new(0),
         }
     }
@@ -275,6 +293,7 @@ impl Page {
             && frame(&old).as_ref() != Some(&new_frame)
         {
             self.crosshair.set(new_frame.center());
+            self.zooms.set(Default::default());
         }
         let id = |slot: Option<&ChannelSlot>| slot?.loaded.as_ref().map(LoadedChannel::id);
         self.windows.update(|windows| {

@@ -6,12 +6,17 @@ use web_sys::{HtmlCanvasElement, KeyboardEvent, MouseEvent, PointerEvent, WheelE
 
 use super::canvas;
 use super::display_panel::DisplayPanel;
+use super::pointers::Pointers;
 use super::state::Page;
 use super::status::Phase;
-use crate::slice::{Plane, RasFrame, Window};
+use crate::slice::{FittedSlice, Plane, RasFrame, Window, Zoom};
 
 /// The wheel's pixels that move by one slice, so that one notch does, as in radiological viewers.
 const PIXELS_PER_SLICE: f64 = 40.0;
+/// The wheel's pixels that magnify by e.
+const PIXELS_PER_E: f64 = 300.0;
+/// The magnification of a key.
+const KEY_ZOOM: f64 = 1.25;
 /// Dragging across the whole canvas multiplies the window's width by e to this power. Dragging down it
 /// lowers the level by half this number of default widths.
 const DRAG_STRENGTH: f64 = 4.0;
@@ -24,13 +29,19 @@ pub fn Views(page: Page) -> impl IntoView {
     let frame =
         Memo::new(move |_| page.shown_channel().map(|shown| RasFrame::new(shown.volume.grid())));
     let is_empty = move || frame.with(Option::is_none);
-    // On a narrow screen the first scan changes the layout, whose sizes are known one frame later.
+    // On a narrow screen the first scan changes the layout, and so does a slice that is enlarged. The
+    // sizes are known one frame later.
     Effect::new(move |_| {
         is_empty();
+        page.enlarged.track();
         request_animation_frame(move || *resized.write() += 1);
     });
     view! {
-        <section class="views" class:empty=is_empty>
+        <section
+            class="views"
+            class:empty=is_empty
+            class:enlarged=move || page.enlarged.get().is_some()
+        >
             {Plane::ALL.map(|plane| view! { <SliceView page plane frame resized /> })}
             <DisplayPanel page frame />
             <Show when=is_empty>
@@ -87,22 +98,44 @@ fn SliceView(
         canvas::draw(page, plane, frame.get().as_ref(), &canvas);
     });
     let last_pointer = StoredValue::new([0.0f64; 2]);
+    let pointers = StoredValue::new(Pointers::default());
 
     let is_painting = StoredValue::new(false);
-    let point_at = move |event: &MouseEvent| {
-        let Some(canvas) = canvas_ref.get_untracked() else { return };
+    // The whole slice on the canvas, in CSS pixels.
+    let fitted = move || -> Option<FittedSlice> {
+        let canvas = canvas_ref.get_untracked()?;
+        let size = [canvas.client_width(), canvas.client_height()].map(f64::from);
         frame.with_untracked(|frame| {
-            let Some(frame) = frame else { return };
-            let convention = page.convention.get_untracked();
-            let view = frame.view(plane, convention, page.crosshair.get_untracked());
-            let size = [canvas.client_width(), canvas.client_height()].map(f64::from);
-            let point = [event.offset_x(), event.offset_y()].map(f64::from);
-            let voxel = view.voxel_at(view.fit(size).pixel_at(point));
-            match is_painting.get_value() {
-                true => page.paint_at(frame, voxel),
-                false => page.crosshair.set(voxel),
-            }
-        });
+            let crosshair = page.crosshair.get_untracked();
+            let frame = frame.as_ref()?;
+            Some(frame.view(plane, page.convention.get_untracked(), crosshair).fit(size))
+        })
+    };
+    let zoom = move |change: &dyn Fn(Zoom, FittedSlice) -> Zoom| {
+        if let Some(fitted) = fitted() {
+            page.zooms.update(|zooms| {
+                let zoom = &mut zooms[plane as usize];
+                *zoom = change(*zoom, fitted);
+            });
+        }
+    };
+    let voxel_at = move |event: &MouseEvent| {
+        let point = [event.offset_x(), event.offset_y()].map(f64::from);
+        let pixel = page.zooms.get_untracked()[plane as usize].apply(fitted()?).pixel_at(point);
+        frame.with_untracked(|frame| {
+            let crosshair = page.crosshair.get_untracked();
+            let view = frame.as_ref()?.view(plane, page.convention.get_untracked(), crosshair);
+            Some(view.voxel_at(pixel))
+        })
+    };
+    let point_at = move |event: &MouseEvent| {
+        let Some(voxel) = voxel_at(event) else { return };
+        match is_painting.get_value() {
+            true => frame.with_untracked(|frame| {
+                frame.iter().for_each(|frame| page.paint_at(frame, voxel));
+            }),
+            false => page.crosshair.set(voxel),
+        }
     };
     let change_window = move |event: &MouseEvent| {
         let Some(canvas) = canvas_ref.get_untracked() else { return };
@@ -126,29 +159,64 @@ fn SliceView(
     };
 
     let on_down = move |event: PointerEvent| {
+        pointers.update_value(|pointers| pointers.set(&event));
         last_pointer.set_value([event.client_x(), event.client_y()].map(f64::from));
         if let Some(canvas) = canvas_ref.get_untracked() {
             let _ = canvas.set_pointer_capture(event.pointer_id());
+        }
+        if pointers.with_value(Pointers::are_two) || event.shift_key() {
+            return;
         }
         if event.button() == 0 {
             is_painting.set_value(page.begin_stroke());
             point_at(&event);
         }
     };
-    let on_up = move |_: PointerEvent| {
+    let on_up = move |event: PointerEvent| {
+        pointers.update_value(|pointers| pointers.remove(&event));
         if is_painting.get_value() {
             is_painting.set_value(false);
             page.end_stroke();
         }
     };
-    let on_move = move |event: PointerEvent| match event.buttons() {
-        1 => point_at(&event),
-        2 => change_window(&event),
-        _ => {}
+    let on_move = move |event: PointerEvent| {
+        let before = pointers.with_value(Pointers::spread);
+        pointers.update_value(|pointers| pointers.set(&event));
+        let after = pointers.with_value(Pointers::spread);
+        if let (Some(before), Some(after)) = (before, after) {
+            let times = after.distance / before.distance.max(1.0);
+            let by = [0, 1].map(|n| after.middle[n] - before.middle[n]);
+            zoom(&|zoom, fitted| zoom.about(fitted, after.middle, times).shifted(fitted, by));
+            return;
+        }
+        match event.buttons() {
+            0 => page.pointed.set(voxel_at(&event)),
+            1 if !event.shift_key() || is_painting.get_value() => point_at(&event),
+            1 | 4 => {
+                let pointer = [event.client_x(), event.client_y()].map(f64::from);
+                let last = last_pointer.get_value();
+                last_pointer.set_value(pointer);
+                zoom(&|zoom, fitted| zoom.shifted(fitted, [0, 1].map(|n| pointer[n] - last[n])));
+            }
+            2 => change_window(&event),
+            _ => {}
+        }
+    };
+    let enlarge = move || {
+        page.enlarged.update(|enlarged| {
+            *enlarged = if enlarged.is_some() { None } else { Some(plane) };
+        });
     };
     let fractional_slices = StoredValue::new(0.0f64);
     let on_wheel = move |event: WheelEvent| {
         event.prevent_default();
+        // Browsers report a touch pad's pinch as a wheel with Ctrl.
+        if event.ctrl_key() {
+            let times = (-event.delta_y().clamp(-200.0, 200.0) / PIXELS_PER_E).exp();
+            let point = [event.offset_x(), event.offset_y()].map(f64::from);
+            zoom(&|zoom, fitted| zoom.about(fitted, point, times));
+            return;
+        }
         // In the modes "line" and "page" a unit is a slice; touch pads send many small pixel deltas.
         let delta = match event.delta_mode() {
             0 => event.delta_y() / PIXELS_PER_SLICE,
@@ -158,8 +226,35 @@ fn SliceView(
         fractional_slices.set_value(slices.fract());
         scroll(-slices.trunc() as i64);
     };
+    let zoom_at_crosshair = move |times: f64| {
+        frame.with_untracked(|frame| {
+            let Some(frame) = frame else { return };
+            let crosshair = page.crosshair.get_untracked();
+            let pixel = frame
+                .view(plane, page.convention.get_untracked(), crosshair)
+                .crosshair_pixel();
+            zoom(&|zoom, fitted| {
+                zoom.about(fitted, zoom.apply(fitted).pixel_center(pixel), times)
+            });
+        });
+    };
     let on_key = move |event: KeyboardEvent| {
+        if event.ctrl_key() || event.alt_key() || event.meta_key() {
+            return;
+        }
         let pixels = match event.key().as_str() {
+            "+" | "=" => {
+                zoom_at_crosshair(KEY_ZOOM);
+                Some([0, 0])
+            }
+            "-" => {
+                zoom_at_crosshair(1.0 / KEY_ZOOM);
+                Some([0, 0])
+            }
+            "Enter" => {
+                enlarge();
+                Some([0, 0])
+            }
             "ArrowLeft" => Some([-1, 0]),
             "ArrowRight" => Some([1, 0]),
             "ArrowUp" => Some([0, -1]),
@@ -192,16 +287,25 @@ fn SliceView(
             format!("{} / {}", slice + 1, frame.dims[axis])
         })
     };
+    let magnification = move || {
+        let factor = page.zooms.get()[plane as usize].factor();
+        (factor > 1.0).then(|| format!("× {factor:.1}"))
+    };
     view! {
-        <figure class="view">
+        <figure class="view" class:alone=move || page.enlarged.get() == Some(plane)>
             <canvas
                 node_ref=canvas_ref
                 tabindex="0"
-                aria-label=format!("{} slice: arrow keys move the crosshair, page keys the slice", plane.name())
+                aria-label=format!(
+                    "{} slice: arrow keys move the crosshair, page keys the slice, plus and minus magnify, Enter enlarges",
+                    plane.name(),
+                )
                 on:pointerdown=on_down
                 on:pointermove=on_move
                 on:pointerup=on_up
                 on:pointercancel=on_up
+                on:pointerleave=move |_| page.pointed.set(None)
+                on:dblclick=move |_| enlarge()
                 on:wheel=on_wheel
                 on:keydown=on_key
                 on:contextmenu=|event| event.prevent_default()
@@ -209,6 +313,7 @@ fn SliceView(
             <figcaption>
                 <strong>{plane.name()}</strong>
                 <span>{slice_number}</span>
+                <span>{magnification}</span>
             </figcaption>
         </figure>
     }

@@ -1,16 +1,11 @@
 //! Three networks that differ in their initial weights, alone and as ensembles (Pendse et al. 2020).
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
 
-use super::runs::{evaluate, number, run_folder};
+use super::measured::Measured;
+use super::runs::Results;
 use super::tables::{Table, mean_and_deviation};
-use super::variants::DataSet;
-use crate::command::run;
-use crate::workspace::Workspace;
+use super::variants::{DataSet, VARIANTS};
 
 /// The networks of an ensemble.
 pub const MEMBERS: u64 = 3;
@@ -24,24 +19,17 @@ const KINDS: [&str; 3] = ["mean", "similarity", "literal"];
 /// Dice, HD95 and HD of every member alone, then of every kind of ensemble.
 pub type Scores = Vec<(String, [f64; 3])>;
 
-const RESULT: &str = "ensembles.json";
+/// Returns the name of a data set's ensembles among what was measured.
+fn key(set: &DataSet) -> String {
+    format!("{}, ensembles", set.name)
+}
 
 /// Returns what was measured before.
 ///
 /// # Errors
 /// If the file cannot be used.
-pub fn find(folder: &Path, set: &DataSet) -> Result<Option<Scores>> {
-    let file = folder.join(set.name).join(RESULT);
-    if !file.exists() {
-        return Ok(None);
-    }
-    let found: Value = serde_json::from_slice(&fs::read(&file)?)?;
-    let entries = found.as_array().context("expected a list of scores")?;
-    let score = |entry: &Value| -> Result<(String, [f64; 3])> {
-        let name = entry["name"].as_str().context("expected a name")?.to_string();
-        Ok((name, [number(&entry["dice"])?, number(&entry["hd95_mm"])?, number(&entry["hd_mm"])?]))
-    };
-    entries.iter().map(score).collect::<Result<Scores>>().map(Some)
+pub fn find(measured: &Measured, set: &DataSet) -> Result<Option<Scores>> {
+    measured.get(&key(set)).map(|found| Ok(serde_json::from_value(found.clone())?)).transpose()
 }
 
 /// Measures the members and the ensembles on the held-out cases. The profiles are of the training
@@ -49,50 +37,23 @@ pub fn find(folder: &Path, set: &DataSet) -> Result<Option<Scores>> {
 ///
 /// # Errors
 /// If a command fails.
-pub fn measure(workspace: &Workspace, folder: &Path, data: &Path, set: &DataSet) -> Result<Scores> {
-    if let Some(found) = find(folder, set)? {
-        return Ok(found);
-    }
-    let (own, data) = (folder.join(set.name), data.join(set.name));
-    let runs = (1..=MEMBERS).map(|seed| run_folder(folder, set, NETWORK, seed).join("run"));
-    let runs: Vec<_> = runs.collect();
-    let profile = own.join("profile.json");
-    let mut measure = workspace.rewind().arg("profile").arg("--models").args(&runs);
-    if let Some(task) = set.task {
-        measure = measure.args(["--task", task]);
-    }
-    run(measure.arg("--data").arg(&data).args(["--device", "cpu", "--out"]).arg(&profile))?;
-
+pub fn measure(results: &Results, measured: &mut Measured, set: &DataSet) -> Result<()> {
+    let network = VARIANTS.iter().find(|variant| variant.name == NETWORK).expect("a variant");
+    let runs = (1..=MEMBERS).map(|seed| results.train(set, network, seed));
+    let runs: Vec<_> = runs.collect::<Result<_>>()?;
+    let profile = results.profile(set, &runs)?;
+    let profile = profile.to_str().context("expected a path in UTF-8")?;
     let mut scores = Scores::new();
-    let predicted = own.join("predicted");
-    let mut score =
-        |name: String, models: &[std::path::PathBuf], kind: Option<&str>| -> Result<()> {
-            if predicted.exists() {
-                fs::remove_dir_all(&predicted)?;
-            }
-            let mut predict = workspace.rewind().arg("predict").arg("--model").args(models);
-            predict = predict.arg("--data").arg(&data).args(["--split", "held-out"]);
-            if let Some(kind) = kind {
-                predict = predict.args(["--ensemble", kind]);
-                if kind != "mean" {
-                    predict = predict.arg("--profile").arg(&profile);
-                }
-            }
-            run(predict.args(["--device", "cpu", "--out"]).arg(&predicted))?;
-            let found = evaluate(workspace, set, &predicted, &data, &own.join("scores.json"))?;
-            scores.push((name, found));
-            Ok(())
-        };
     for (n, model) in runs.iter().enumerate() {
-        score(format!("network {}", n + 1), std::slice::from_ref(model), None)?;
+        let alone = results.held_out_scores(set, std::slice::from_ref(model), &[])?;
+        scores.push((format!("network {}", n + 1), alone));
     }
     for kind in KINDS {
-        score(kind.into(), &runs, Some(kind))?;
+        let options = ["--ensemble", kind, "--profile", profile];
+        let options = if kind == "mean" { &options[..2] } else { &options };
+        scores.push((kind.into(), results.held_out_scores(set, &runs, options)?));
     }
-    let entry = |(name, [dice, hd95_mm, hd_mm]): &(String, [f64; 3])| json!({ "name": name, "dice": dice, "hd95_mm": hd95_mm, "hd_mm": hd_mm });
-    let json = Value::Array(scores.iter().map(entry).collect());
-    fs::write(own.join(RESULT), format!("{json:#}\n"))?;
-    Ok(scores)
+    measured.insert(key(set), serde_json::to_value(scores)?)
 }
 
 /// Returns the table of all data sets.

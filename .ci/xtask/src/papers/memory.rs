@@ -1,12 +1,9 @@
 //! The memory of a training step at a fixed size, planned and measured.
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
 use xshell::cmd;
 
+use super::measured::Measured;
 use super::runs::number;
 use super::tables::Table;
 use crate::workspace::Workspace;
@@ -28,43 +25,31 @@ const WITH_BRANCH: [&str; 3] = ["unet3d", "partially-invres", "fully-invres"];
 
 const SIZE: &str = "64";
 
-const RESULT: &str = "memory.json";
-
-/// Returns what was measured before; empty if nothing was.
-///
-/// # Errors
-/// If the file cannot be used.
-pub fn find(folder: &Path) -> Result<Value> {
-    let file = folder.join(RESULT);
-    match file.exists() {
-        true => Ok(serde_json::from_slice(&fs::read(&file)?)?),
-        false => Ok(json!({})),
-    }
+/// Returns the name of a network's peaks among what was measured.
+fn key(name: &str) -> String {
+    format!("memory, {name}")
 }
 
 /// Measures each network that was not measured before, by `rewind-bench memory`.
 ///
 /// # Errors
 /// If a measurement fails.
-pub fn measure(workspace: &Workspace, folder: &Path) -> Result<Value> {
+pub fn measure(workspace: &Workspace, measured: &mut Measured) -> Result<()> {
     let (sh, program) = (&workspace.shell, workspace.program("rewind-bench"));
-    let mut found = find(folder)?;
     let plain = REVERSIBLE.map(|name| (name, name.to_string(), None, "1,2"));
     let branch = WITH_BRANCH.map(|name| (name, format!("{name} branch"), Some("--vae"), "1"));
-    for (preset, key, vae, blocks) in plain.into_iter().chain(branch) {
-        if !found[&key].is_null() {
+    for (preset, name, vae, blocks) in plain.into_iter().chain(branch) {
+        if measured.get(&key(&name)).is_some() {
             continue;
         }
         let measure = cmd!(
             sh,
             "{program} memory --preset {preset} --size {SIZE} --blocks {blocks} --device cpu {vae...} --json"
         );
-        let text = measure.read()?;
-        found[&key] = serde_json::from_str(&text).with_context(|| format!("of {preset}"))?;
-        fs::create_dir_all(folder)?;
-        fs::write(folder.join(RESULT), format!("{found:#}\n"))?;
+        let found = serde_json::from_str(&measure.read()?);
+        measured.insert(key(&name), found.with_context(|| format!("of {preset}"))?)?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// A row of `rewind-bench memory`.
@@ -73,20 +58,20 @@ struct Peak {
     measured: f64,
 }
 
-fn peak(found: &Value, key: &str, blocks: u64, mode: &str) -> Option<Peak> {
-    let rows = found[key].as_array()?;
+fn peak(measured: &Measured, name: &str, blocks: u64, mode: &str) -> Option<Peak> {
+    let rows = measured.get(&key(name))?.as_array()?;
     let row = rows.iter().find(|row| row["blocks"] == blocks && row["mode"] == mode)?;
     let of = |kind: &str| number(&row[kind]["peak_bytes"]).ok();
     Some(Peak { planned: of("planned")?, measured: of("measured")? })
 }
 
 /// Returns the tables of peak memory.
-pub fn tables(found: &Value) -> Vec<Table> {
-    vec![ratios(found), with_branch(found)]
+pub fn tables(measured: &Measured) -> Vec<Table> {
+    vec![ratios(measured), with_branch(measured)]
 }
 
 /// The peak of the network without reversibility, over that of the reversible one.
-fn ratios(found: &Value) -> Table {
+fn ratios(measured: &Measured) -> Table {
     let headings = [
         "network",
         "blocks a level",
@@ -100,7 +85,7 @@ fn ratios(found: &Value) -> Table {
     let mut table = Table::new("peaks", &headings);
     for name in REVERSIBLE {
         for blocks in [1, 2] {
-            let of = |mode: &str| peak(found, name, blocks, mode);
+            let of = |mode: &str| peak(measured, name, blocks, mode);
             let (Some(reversible), Some(stored), Some(checkpointed)) =
                 (of("reversible"), of("non_reversible"), of("checkpointed"))
             else {
@@ -123,7 +108,7 @@ fn ratios(found: &Value) -> Table {
 }
 
 /// The networks of Yamazaki et al. 2022 with the branch.
-fn with_branch(found: &Value) -> Table {
+fn with_branch(found: &Measured) -> Table {
     let mut table = Table::new("branch", &["network", "peak, MiB", ": `unet3d`", "the paper"]);
     let modes = ["non_reversible", "reversible", "reversible"];
     let published = ["1 (4.18 GB)", "0.86 (3.60 GB)", "0.51 (2.12 GB)"];

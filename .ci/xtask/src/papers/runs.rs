@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use xshell::Cmd;
 
+use super::measured::Measured;
 use super::variants::{Changes, DataSet, VARIANTS, Variant};
 use crate::command::run;
 use crate::steps::Steps;
@@ -17,7 +19,7 @@ use crate::workspace::Workspace;
 const STEPS: f64 = 400.0;
 
 /// What one training reached.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// Dice, HD95 and HD in mm, averaged over the regions; by region and case
     /// `rewind evaluate` measured them.
@@ -57,33 +59,42 @@ impl<'a> Results<'a> {
     ///
     /// # Errors
     /// If the file cannot be used.
-    pub fn find(&mut self, set: &DataSet, variant: &Variant, seed: u64) -> Result<()> {
-        let file = run_folder(self.folder, set, variant.name, seed).join(RESULT);
-        if file.exists() {
-            let result = RunResult::read(&file)?;
+    pub fn find(
+        &mut self,
+        measured: &Measured,
+        set: &DataSet,
+        variant: &Variant,
+        seed: u64,
+    ) -> Result<()> {
+        if let Some(found) = measured.get(&key(set, variant.name, seed)) {
+            let result = serde_json::from_value(found.clone())?;
             self.found.entry((set.name, variant.name)).or_default().push(result);
         }
         Ok(())
     }
 
-    /// Adds what was measured before, or trains and measures.
+    /// Trains and measures what was not measured before.
     ///
     /// # Errors
     /// If a command fails.
     pub fn measure(
-        &mut self,
+        &self,
+        measured: &mut Measured,
         steps: &mut Steps,
         title: &str,
         set: &DataSet,
         variant: &Variant,
         seed: u64,
     ) -> Result<()> {
-        let folder = run_folder(self.folder, set, variant.name, seed);
-        if !folder.join(RESULT).exists() {
-            let settings = self.settings(set, variant)?;
-            steps.run(title, || self.train(set, variant, &settings, seed, &folder))?;
+        let key = key(set, variant.name, seed);
+        if measured.get(&key).is_some() {
+            return Ok(());
         }
-        self.find(set, variant, seed)
+        let result = steps.run(title, || {
+            self.train(set, variant, seed)?;
+            self.scores(set, variant, seed)
+        })?;
+        measured.insert(key, serde_json::to_value(result)?)
     }
 
     /// Returns the changes of the settings.
@@ -105,83 +116,100 @@ impl<'a> Results<'a> {
         })
     }
 
-    fn train(
-        &self,
-        set: &DataSet,
-        variant: &Variant,
-        settings: &[String],
-        seed: u64,
-        folder: &Path,
-    ) -> Result<()> {
-        let (out, data) = (folder.join("run"), self.data.join(set.name));
+    /// Trains a network, unless its run is complete, and returns the run.
+    ///
+    /// # Errors
+    /// If the training fails.
+    pub fn train(&self, set: &DataSet, variant: &Variant, seed: u64) -> Result<PathBuf> {
+        let out = run_folder(self.folder, set, variant.name, seed).join("run");
         let configs = "trainer/configs/experiment";
-        let mut train = self.workspace.rewind().arg("train").arg("--data").arg(&data);
+        let mut train = self.rewind("train", set).arg("--data").arg(self.data.join(set.name));
         train = train.args(["--config", &format!("{configs}/{}.toml", set.name)]);
         train = train.args(["--config", &format!("{configs}/networks/{}.toml", variant.network)]);
-        for setting in settings {
-            train = train.args(["--set", setting]);
-        }
-        if let Some(task) = set.task {
-            train = train.args(["--task", task]);
+        for setting in self.settings(set, variant)? {
+            train = train.args(["--set", &setting]);
         }
         let seed = seed.to_string();
         run(train.args(["--seed", &seed, "--device", "cpu", "--out"]).arg(&out))?;
+        Ok(out)
+    }
 
-        let predicted = folder.join("predicted");
-        if predicted.exists() {
-            fs::remove_dir_all(&predicted)?;
-        }
-        let predict = self.workspace.rewind().arg("predict").arg("--model").arg(&out);
-        let predict = predict.arg("--data").arg(&data).args(["--split", "held-out"]);
-        run(predict.args(["--device", "cpu", "--out"]).arg(&predicted))?;
-        let scores = evaluate(self.workspace, set, &predicted, &data, &folder.join("scores.json"))?;
-        fs::remove_dir_all(&predicted)?;
-
+    fn scores(&self, set: &DataSet, variant: &Variant, seed: u64) -> Result<RunResult> {
+        let out = run_folder(self.folder, set, variant.name, seed).join("run");
+        let scores = self.held_out_scores(set, std::slice::from_ref(&out), &[])?;
         let plan = self.workspace.rewind().arg("plan").arg("--config").arg(out.join("train.toml"));
         let [channels, outputs] = set.channels;
         let plan = plan.args(["--channels", channels, "--outputs", outputs, "--device", "cpu"]);
         let plan: Value = serde_json::from_str(&plan.arg("--json").quiet().read()?)?;
         let of_branch = plan["plan"]["branch"]["parameters"].as_f64().unwrap_or(0.0);
         let (curve, step_secs) = history(&out.join("metrics.csv"))?;
-        let result = RunResult {
+        Ok(RunResult {
             scores,
             curve,
             step_secs,
             parameters: number(&plan["plan"]["parameters"])? - of_branch,
             multiply_adds: number(&plan["plan"]["forward_multiply_adds"])?,
+        })
+    }
+
+    /// Segments the held-out cases, and returns Dice, HD95 and HD in mm, averaged over the regions.
+    ///
+    /// # Errors
+    /// If a command fails.
+    pub fn held_out_scores(
+        &self,
+        set: &DataSet,
+        models: &[PathBuf],
+        options: &[&str],
+    ) -> Result<[f64; 3]> {
+        let (own, data) = (self.folder.join(set.name), self.data.join(set.name));
+        let (predicted, json) = (own.join("predicted"), own.join("scores.json"));
+        if predicted.exists() {
+            fs::remove_dir_all(&predicted)?;
+        }
+        let predict = self.workspace.rewind().arg("predict").arg("--model").args(models);
+        let predict = predict.arg("--data").arg(&data).args(["--split", "held-out"]);
+        run(predict.args(options).args(["--device", "cpu", "--out"]).arg(&predicted))?;
+        let evaluate = self.rewind("evaluate", set).arg(&predicted).arg(&data);
+        run(evaluate.args(["--missing", "skip", "--json"]).arg(&json))?;
+        let found: Value = serde_json::from_slice(&fs::read(json)?)?;
+        let regions = found["regions"].as_array().context("expected regions in the scores")?;
+        let mean = |measure: &str| -> Result<f64> {
+            let means = regions.iter().map(|region| number(&region["summary"][measure]["mean"]));
+            Ok(means.sum::<Result<f64>>()? / regions.len() as f64)
         };
-        result.write(&folder.join(RESULT))
+        Ok([mean("dice")?, mean("hd95_mm")?, mean("hd_mm")?])
+    }
+
+    /// Measures what tells the networks of an ensemble apart, on the training cases.
+    ///
+    /// # Errors
+    /// If the command fails.
+    pub fn profile(&self, set: &DataSet, models: &[PathBuf]) -> Result<PathBuf> {
+        let file = self.folder.join(set.name).join("profile.json");
+        let profile = self.rewind("profile", set).arg("--models").args(models);
+        let profile = profile.arg("--data").arg(self.data.join(set.name));
+        run(profile.args(["--device", "cpu", "--out"]).arg(&file))?;
+        Ok(file)
+    }
+
+    /// A command of `rewind` on a data set, with its task.
+    fn rewind(&self, command: &str, set: &DataSet) -> Cmd<'a> {
+        let rewind = self.workspace.rewind().arg(command);
+        match set.task {
+            Some(task) => rewind.args(["--task", task]),
+            None => rewind,
+        }
     }
 }
 
-/// Scores predictions: Dice, HD95 and HD in mm, averaged over the regions.
-pub fn evaluate(
-    workspace: &Workspace,
-    set: &DataSet,
-    predicted: &Path,
-    data: &Path,
-    json: &Path,
-) -> Result<[f64; 3]> {
-    let evaluate = workspace.rewind().arg("evaluate").arg(predicted).arg(data);
-    let mut evaluate: Cmd = evaluate.args(["--missing", "skip", "--json"]).arg(json);
-    if let Some(task) = set.task {
-        evaluate = evaluate.args(["--task", task]);
-    }
-    run(evaluate)?;
-    let found: Value = serde_json::from_slice(&fs::read(json)?)?;
-    let regions = found["regions"].as_array().context("expected regions in the scores")?;
-    let mean = |measure: &str| -> Result<f64> {
-        let means = regions.iter().map(|region| number(&region["summary"][measure]["mean"]));
-        Ok(means.sum::<Result<f64>>()? / regions.len() as f64)
-    };
-    Ok([mean("dice")?, mean("hd95_mm")?, mean("hd_mm")?])
+/// Returns the name of a training among what was measured.
+fn key(set: &DataSet, variant: &str, seed: u64) -> String {
+    format!("{}, {variant}, seed {seed}", set.name)
 }
-
-/// The file with a run's result.
-const RESULT: &str = "result.json";
 
 /// Returns the folder of a training.
-pub fn run_folder(folder: &Path, set: &DataSet, variant: &str, seed: u64) -> PathBuf {
+fn run_folder(folder: &Path, set: &DataSet, variant: &str, seed: u64) -> PathBuf {
     debug_assert!(VARIANTS.iter().any(|known| known.name == variant));
     folder.join(set.name).join(variant).join(format!("seed-{seed}"))
 }
@@ -216,35 +244,6 @@ fn history(metrics: &Path) -> Result<(Vec<f64>, f64)> {
     Ok((curve, median))
 }
 
-impl RunResult {
-    fn read(file: &Path) -> Result<RunResult> {
-        let about = || format!("cannot use {}", file.display());
-        let found: Value = serde_json::from_slice(&fs::read(file)?).with_context(about)?;
-        let list = |key: &str| -> Result<Vec<f64>> {
-            found[key].as_array().into_iter().flatten().map(number).collect()
-        };
-        let scores = list("scores").with_context(about)?;
-        Ok(RunResult {
-            scores: scores.try_into().ok().with_context(about)?,
-            curve: list("curve")?,
-            step_secs: number(&found["step_secs"])?,
-            parameters: number(&found["parameters"])?,
-            multiply_adds: number(&found["multiply_adds"])?,
-        })
-    }
-
-    fn write(&self, file: &Path) -> Result<()> {
-        let json = json!({
-            "scores": self.scores,
-            "curve": self.curve,
-            "step_secs": self.step_secs,
-            "parameters": self.parameters,
-            "multiply_adds": self.multiply_adds,
-        });
-        Ok(fs::write(file, format!("{json:#}\n"))?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,14 +256,5 @@ mod tests {
         let text = "step,held_out_dice,elapsed_secs\n10,,2.0\n20,0.5,4.0\n30,,9.0\n40,0.75,11.0\n";
         fs::write(&file, text).unwrap();
         assert_eq!(history(&file).unwrap(), (vec![0.5, 0.75], 0.2));
-        let result = RunResult {
-            scores: [0.5, 4.0, 8.0],
-            curve: vec![0.25],
-            step_secs: 0.5,
-            parameters: 7.0,
-            multiply_adds: 9.0,
-        };
-        result.write(&file).unwrap();
-        assert_eq!(RunResult::read(&file).unwrap(), result);
     }
 }

@@ -90,43 +90,53 @@ impl GroupNormKernels for Flex {
         slope: f32,
     ) -> Gradients {
         let (shape, float) = (x.dims(), FloatDType::from(x.dtype()));
-        let values = CpuValues::new(&x);
-        let values = values.slice();
         let [gamma, beta] = parameters.map(CpuValues::new);
         let gamma_beta = [gamma.slice(), beta.slice()];
-        let sums = |gradient: &[f32]| {
-            channel_sums(values, gradient, gamma_beta, statistics, layout, slope)
+        let sums_of = |x: &[f32], gradient: &[f32]| {
+            channel_sums(x, gradient, gamma_beta, statistics, layout, slope)
         };
         let of_channel = |map: usize, sums: &[Sums]| {
             ChannelGradient::new(map, gamma_beta, statistics, sums, layout, slope)
         };
+        let map_range = |map: usize| map * layout.voxels..(map + 1) * layout.voxels;
         let (sums, input_grad) = match CpuValuesMut::reusing(gradient) {
             Ok(mut gradient) => {
-                let sums = sums(gradient.slice());
+                let x = CpuValues::new(&x);
+                let (x, sums) = (x.slice(), sums_of(x.slice(), gradient.slice()));
                 let maps = gradient.slice().par_chunks_mut(layout.voxels).enumerate();
                 maps.for_each(|(map, gradient)| {
-                    let x = &values[map * layout.voxels..][..layout.voxels];
-                    gradient_in_place(gradient, x, of_channel(map, &sums));
+                    gradient_in_place(gradient, &x[map_range(map)], of_channel(map, &sums));
                 });
                 (sums, gradient.tensor(float))
             }
-            Err(gradient) => {
-                let gradient = gradient.slice();
-                let sums = sums(gradient);
-                let part = layout.voxels.min(GRADIENT_PART);
-                let starts: Vec<usize> = (0..layout.voxels).step_by(part).collect();
-                let lens = starts.iter().map(|start| part.min(layout.voxels - start));
-                let lens: Vec<usize> = lens.collect();
-                let maps = gradient.len() / layout.voxels;
-                let input_grad = buffer::filled(lens.repeat(maps), |n, output| {
-                    let map = n / starts.len();
-                    let start = map * layout.voxels + starts[n % starts.len()];
-                    let range = start..start + output.len();
-                    let (gradient, x) = (&gradient[range.clone()], &values[range]);
-                    gradient_into(output, gradient, x, of_channel(map, &sums));
-                });
-                (sums, new_tensor(input_grad, shape).cast(float))
-            }
+            Err(gradient) => match CpuValuesMut::reusing(x) {
+                Ok(mut x) => {
+                    let gradient = gradient.slice();
+                    let sums = sums_of(x.slice(), gradient);
+                    let maps = x.slice().par_chunks_mut(layout.voxels).enumerate();
+                    maps.for_each(|(map, x)| {
+                        gradient_over_input(x, &gradient[map_range(map)], of_channel(map, &sums));
+                    });
+                    (sums, x.tensor(float))
+                }
+                Err(x) => {
+                    let (x, gradient) = (x.slice(), gradient.slice());
+                    let sums = sums_of(x, gradient);
+                    let part = layout.voxels.min(GRADIENT_PART);
+                    let starts: Vec<usize> = (0..layout.voxels).step_by(part).collect();
+                    let lens = starts.iter().map(|start| part.min(layout.voxels - start));
+                    let lens: Vec<usize> = lens.collect();
+                    let maps = gradient.len() / layout.voxels;
+                    let input_grad = buffer::filled(lens.repeat(maps), |n, output| {
+                        let map = n / starts.len();
+                        let start = map * layout.voxels + starts[n % starts.len()];
+                        let range = start..start + output.len();
+                        let (gradient, x) = (&gradient[range.clone()], &x[range]);
+                        gradient_into(output, gradient, x, of_channel(map, &sums));
+                    });
+                    (sums, new_tensor(input_grad, shape).cast(float))
+                }
+            },
         };
         let of_channels = |sum: fn(&Sums) -> f64| {
             let of_channel = |c| sums[c..].iter().step_by(layout.channels).map(sum).sum::<f64>();
@@ -267,6 +277,13 @@ fn add_sums(
 fn gradient_in_place(gradient: &mut [f32], x: &[f32], of_channel: ChannelGradient) {
     for (gradient, &x) in gradient.iter_mut().zip(x) {
         *gradient = of_channel.apply(x, *gradient);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn gradient_over_input(x: &mut [f32], gradient: &[f32], of_channel: ChannelGradient) {
+    for (x, &gradient) in x.iter_mut().zip(gradient) {
+        *x = of_channel.apply(*x, gradient);
     }
 }
 

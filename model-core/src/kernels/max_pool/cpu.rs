@@ -3,6 +3,7 @@
 use burn::Tensor;
 use burn::backend::Flex;
 use multiversion::multiversion;
+use rayon::prelude::*;
 
 use super::super::cpu::{CpuValues, tensor};
 use super::MaxPoolKernels;
@@ -25,6 +26,56 @@ impl MaxPoolKernels for Flex {
         let shape @ [.., k, j, i] = x.dims();
         let (values, gradient) = (CpuValues::new(x), CpuValues::new(gradient));
         tensor(input_gradient(values.slice(), gradient.slice(), [i, j, k]), shape, x)
+    }
+
+    fn choices(x: &Tensor<5>) -> Option<Vec<u8>> {
+        let [.., nj, ni] = x.dims();
+        let values = CpuValues::new(x);
+        let mut choices = vec![0; values.slice().len() / 8];
+        let planes =
+            choices.par_chunks_mut(ni * nj / 4).zip(values.slice().par_chunks(2 * ni * nj));
+        planes.for_each(|(choices, x)| choose(choices, x, ni, nj));
+        Some(choices)
+    }
+
+    fn gradient_of_choices(choices: &[u8], gradient: &Tensor<5>) -> Tensor<5> {
+        let [b, c, k, j, i] = gradient.dims();
+        let (ni, nj, values) = (2 * i, 2 * j, CpuValues::new(gradient));
+        let gradient_values = values.slice();
+        let planes = gradient_values.len() / (i * j);
+        let input_grad = buffer::filled(vec![2 * ni * nj; planes], |n, output| {
+            let plane = n * i * j..(n + 1) * i * j;
+            scatter(output, &choices[plane.clone()], &gradient_values[plane], ni, nj);
+        });
+        tensor(input_grad, [b, c, 2 * k, nj, ni], gradient)
+    }
+}
+
+/// Returns which voxel of its 2³ each output of two planes is taken from.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2", "aarch64+neon"))]
+fn choose(output: &mut [u8], x: &[f32], ni: usize, nj: usize) {
+    let mut largest = vec![0.0; ni / 2];
+    for (j, output) in output.chunks_exact_mut(ni / 2).enumerate() {
+        largest.fill(f32::NEG_INFINITY);
+        for (n, row) in [0, 1, nj, nj + 1].map(|row| (2 * j + row) * ni).into_iter().enumerate() {
+            let pairs = x[row..][..ni].as_chunks::<2>().0.iter();
+            for ((choice, largest), pair) in output.iter_mut().zip(&mut largest).zip(pairs) {
+                for d in 0..2 {
+                    let is_larger = pair[d] > *largest;
+                    *choice = if is_larger { (2 * n + d) as u8 } else { *choice };
+                    *largest = if is_larger { pair[d] } else { *largest };
+                }
+            }
+        }
+    }
+}
+
+/// Computes the gradient of two planes from that of one.
+fn scatter(output: &mut [f32], choices: &[u8], gradient: &[f32], ni: usize, nj: usize) {
+    for (n, (&choice, &gradient)) in choices.iter().zip(gradient).enumerate() {
+        let [d, row, plane] = [choice & 1, choice >> 1 & 1, choice >> 2].map(usize::from);
+        let (i, j) = (n % (ni / 2), n / (ni / 2));
+        output[(plane * nj + 2 * j + row) * ni + 2 * i + d] = gradient;
     }
 }
 

@@ -22,6 +22,9 @@ pub struct Segment {
     pub backward: Backward,
     /// Its layers.
     pub steps: Vec<Step>,
+    /// Whether the output is a skip connection that the backward pass can recover: it is added to an
+    /// up-sampled map, and the sum is the input of a sequence that is rewound.
+    pub is_recovered: bool,
 }
 
 /// Divides a network's layers into segments.
@@ -44,7 +47,7 @@ pub fn segments(config: &UNetConfig) -> Vec<Segment> {
     for run in steps.chunk_by(|a, b| kind(a) == kind(b)) {
         let has = |steps: &[Step], any: fn(&Layer) -> bool| steps.iter().any(|s| any(&s.layer));
         let mut push = |backward, steps: &[Step]| {
-            list.push(Segment { backward, steps: steps.to_vec() });
+            list.push(Segment { backward, steps: steps.to_vec(), is_recovered: false });
         };
         match kind(&run[0]) {
             Backward::Rewound if has(run, |layer| matches!(layer, Layer::Block { .. })) => {
@@ -61,8 +64,36 @@ pub fn segments(config: &UNetConfig) -> Vec<Segment> {
             _ => push(Backward::Stored, run),
         }
     }
-    list.push(Segment { backward: Backward::Stored, steps: head });
+    list.push(Segment { backward: Backward::Stored, steps: head, is_recovered: false });
+    for n in recovered(&list) {
+        list[n].is_recovered = true;
+    }
     list
+}
+
+/// Returns the segments whose output the decoder recovers.
+fn recovered(segments: &[Segment]) -> Vec<usize> {
+    let is_rewound = |n: Option<usize>| {
+        n.and_then(|n| segments.get(n)).is_some_and(|s| s.backward == Backward::Rewound)
+    };
+    let (mut open, mut found) = (Vec::new(), Vec::new());
+    for (n, segment) in segments.iter().enumerate() {
+        for (at, step) in segment.steps.iter().enumerate() {
+            match step.layer {
+                Layer::PushSkip => {
+                    let before = n.checked_sub(1);
+                    open.push(before.filter(|_| at == 0 && is_rewound(before)));
+                }
+                Layer::AddSkip | Layer::ConcatSkip => {
+                    let from = open.pop().flatten();
+                    let is_sum = step.layer == Layer::AddSkip && at + 1 == segment.steps.len();
+                    found.extend(from.filter(|_| is_sum && is_rewound(Some(n + 1))));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 /// Returns the number of blocks of the longest sequence that is rewound; 0 without reversible blocks.
@@ -107,6 +138,29 @@ mod tests {
                 let all: Vec<Step> = segments(&config).into_iter().flat_map(|s| s.steps).collect();
                 assert_eq!(all, steps(&config), "{preset}");
             }
+        }
+    }
+
+    /// All skips of a network whose decoder is reversible too and adds its skips; none is recovered
+    /// from a decoder that is not rewound or that concatenates.
+    #[test]
+    fn skips_between_rewound_sequences_are_recovered() {
+        let found = |name: &str| {
+            let config = UNetConfig::preset(name, 4, 3).unwrap();
+            let recovered = |config: &UNetConfig| {
+                let segments = segments(config).into_iter();
+                segments.filter(|segment| segment.is_recovered).count()
+            };
+            let others = [BackwardMode::NonReversible, BackwardMode::Checkpointed];
+            assert!(others.iter().all(|&mode| recovered(&config.in_mode(mode)) == 0), "{name}");
+            (recovered(&config), config.num_levels() - 1)
+        };
+        for name in ["brugger-1-1", "brugger-4-1", "mbconv-slim", "demo"] {
+            let (recovered, skips) = found(name);
+            assert_eq!(recovered, skips, "{name}");
+        }
+        for name in ["mbconv-base", "pendse-baseline", "unet3d", "fully-invres"] {
+            assert_eq!(found(name).0, 0, "{name}");
         }
     }
 

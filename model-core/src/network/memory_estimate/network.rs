@@ -3,6 +3,7 @@
 
 use super::simulated_graph::{Gradients, SimulatedDevice, SimulatedGraph, Unary, Var};
 use super::simulated_heap::Shadow;
+use super::skips::{Place, Skips, take};
 use crate::kernels::{self, depthwise, group_norm, max_pool, pointwise, space_to_depth, upsample};
 use crate::nets::reflection_memory;
 use crate::network::layers::{Backward, ConvNorm, Kernel, Layer, Segment, Step};
@@ -18,6 +19,8 @@ struct LocalGraph {
 pub enum FeatureMap {
     Whole(Var),
     Halves(Var, Var),
+    /// To be up-sampled with the addition of a skip connection that is recovered.
+    Smaller(Var),
     /// To be normalized by the next layer.
     DeferredGroupNorm(Var),
 }
@@ -26,7 +29,15 @@ impl SimulatedDevice {
     fn whole(&self, graph: &mut SimulatedGraph, x: FeatureMap) -> Var {
         match x {
             FeatureMap::Whole(x) => x,
+            FeatureMap::Halves(x1, x2) if graph.is_none => {
+                let (channels, dims, float_bytes) = x1.shadow.shape();
+                // The first half grows.
+                let _x1 = Some(x1.shadow).filter(|x1| !self.resizes(x1));
+                let shadow = self.tensor(channels + x2.shadow.channels, dims, float_bytes);
+                Var { shadow, node: None }
+            }
             FeatureMap::Halves(x1, x2) => self.join(graph, x1, x2),
+            FeatureMap::Smaller(x) => self.upsample(graph, x),
             FeatureMap::DeferredGroupNorm(x) => self.norm(graph, x),
         }
     }
@@ -44,12 +55,15 @@ impl SimulatedDevice {
     /// Splits into halves that are copies.
     fn owned_halves(&self, x: FeatureMap) -> (Shadow, Shadow) {
         match x {
-            FeatureMap::Whole(Var { shadow, .. })
-            | FeatureMap::DeferredGroupNorm(Var { shadow, .. }) => {
-                let half = || self.tensor(shadow.channels / 2, shadow.dims, shadow.float_bytes);
-                (half(), half())
-            }
             FeatureMap::Halves(x1, x2) => (x1.shadow, x2.shadow),
+            FeatureMap::Whole(x) | FeatureMap::Smaller(x) | FeatureMap::DeferredGroupNorm(x) => {
+                let x = x.shadow;
+                let (channels, dims, float_bytes) = x.shape();
+                let half = || self.tensor(channels / 2, dims, float_bytes);
+                let second = half();
+                let _x = Some(x).filter(|x| !self.resizes(x));
+                (half(), second)
+            }
         }
     }
 
@@ -60,14 +74,18 @@ impl SimulatedDevice {
         mut x: FeatureMap,
         segments: &[Segment],
     ) -> Var {
-        let mut kept = Vec::new();
+        let mut skips = Skips::default();
         for segment in segments {
             self.heap.enter(segment.steps[0].level);
             x = match segment.backward {
-                Backward::Stored => self.steps(graph, x, &segment.steps, &mut kept),
+                Backward::Stored => self.steps(graph, x, &segment.steps, &mut skips),
                 Backward::Rewound | Backward::Recomputed => {
                     let x = self.whole(graph, x);
-                    FeatureMap::Whole(self.recorded(graph, x, segment))
+                    let before = skips.place.take();
+                    let is_recovered = segment.is_recovered && self.compute == self.stream;
+                    let after = is_recovered.then(Place::default);
+                    skips.place.clone_from(&after);
+                    FeatureMap::Whole(self.recorded(graph, x, segment, [before, after]))
                 }
             };
         }
@@ -79,32 +97,46 @@ impl SimulatedDevice {
         graph: &mut SimulatedGraph,
         x: FeatureMap,
         steps: &[Step],
-        kept: &mut Vec<Var>,
+        skips: &mut Skips,
     ) -> FeatureMap {
         steps.iter().fold(x, |x, step| {
             self.heap.enter(step.level);
-            self.layer(graph, x, &step.layer, kept)
+            self.layer(graph, x, &step.layer, skips)
         })
     }
 
     fn through(&self, graph: &mut SimulatedGraph, x: Var, steps: &[Step]) -> Var {
-        let x = self.steps(graph, FeatureMap::Whole(x), steps, &mut Vec::new());
+        let x = self.steps(graph, FeatureMap::Whole(x), steps, &mut Skips::default());
         self.whole(graph, x)
     }
 
     /// Runs a segment that is one node of the graph.
-    fn recorded(&self, graph: &mut SimulatedGraph, x: Var, segment: &Segment) -> Var {
+    fn recorded(
+        &self,
+        graph: &mut SimulatedGraph,
+        x: Var,
+        segment: &Segment,
+        [before, after]: [Option<Place>; 2],
+    ) -> Var {
         let (parent, float_bytes) = (x.node, x.shadow.float_bytes);
         let x = Var { node: None, ..x };
         let mut none = SimulatedGraph::none();
         let rewound = segment.backward == Backward::Rewound;
         let kept = (!rewound).then(|| x.shadow.clone());
         let y = self.through(&mut none, x, &segment.steps).shadow;
-        let kept = kept.unwrap_or_else(|| y.clone());
+        let kept = match after {
+            Some(place) => Err(place),
+            None => Ok(kept.unwrap_or_else(|| y.clone())),
+        };
         let steps = segment.steps.clone();
         let node = graph.record(self, move |device, gradient, gradients| {
+            let kept = kept.unwrap_or_else(|place| take(&place));
             let of_x = match rewound {
-                true => Some(device.rewind(&steps, kept, gradient)),
+                true => {
+                    let (x, of_x) = device.rewind(&steps, kept, gradient, before.is_some());
+                    before.zip(x).map(|(place, x)| place.replace(Some(x)));
+                    Some(of_x)
+                }
                 false => {
                     let forward = |graph: &mut SimulatedGraph, x| device.through(graph, x, &steps);
                     let forward =
@@ -155,45 +187,52 @@ impl SimulatedDevice {
         x.node.and_then(|leaf| gradients.remove(&leaf))
     }
 
-    fn rewind(&self, steps: &[Step], y: Shadow, gradient: Shadow) -> Shadow {
+    fn rewind(
+        &self,
+        steps: &[Step],
+        y: Shadow,
+        gradient: Shadow,
+        wants_input: bool,
+    ) -> (Option<Shadow>, Shadow) {
         let none = &mut SimulatedGraph::none();
         let plain = |shadow| Var { shadow, node: None };
         let (mut value, mut gradient) =
-            (FeatureMap::Whole(plain(y)), FeatureMap::Whole(plain(gradient)));
+            (Some(FeatureMap::Whole(plain(y))), FeatureMap::Whole(plain(gradient)));
         let (mut kept_values, mut kept_gradients) = (Vec::new(), Vec::new());
-        for step in steps.iter().rev() {
+        for (n, step) in steps.iter().enumerate().rev() {
             self.heap.enter(step.level);
+            let wants_input = n > 0 || wants_input;
+            let output = value.expect("wanted by every layer but the first");
             (value, gradient) = match &step.layer {
                 Layer::Block { f, g } => {
-                    let (y1, y2) = self.owned_halves(value);
+                    let (y1, y2) = self.owned_halves(output);
                     let (g1, g2) = self.owned_halves(gradient);
                     let cast =
                         |g| self.cast(&mut SimulatedGraph::none(), plain(g), self.stream).shadow;
                     let (g1, g2) = (cast(g1), cast(g2));
                     let half = |units: &[ConvNorm], x: &Shadow| {
-                        self.local(
-                            |graph: &mut SimulatedGraph, x| self.half(graph, x, units),
-                            x.clone(),
-                            true,
-                        )
+                        let forward = |graph: &mut SimulatedGraph, x: Var| {
+                            graph.stream = x.node;
+                            self.half(graph, x, units)
+                        };
+                        self.local(forward, x.clone(), true)
                     };
                     let minus = |y, output| {
                         self.add_branch(&mut SimulatedGraph::none(), plain(y), output).shadow
                     };
                     let (local, output) = half(g, &y1);
                     let y2 = minus(y2, output);
-                    let g1 = self.sum(g1, self.finish(local, g2.clone()).expect("wanted"));
+                    self.finish(local, g2.clone());
+                    let y1 = wants_input.then_some(y1);
                     let (local, output) = half(f, &y2);
-                    let y1 = minus(y1, output);
-                    let g2 = self.sum(g2, self.finish(local, g1.clone()).expect("wanted"));
-                    (
-                        FeatureMap::Halves(plain(y1), plain(y2)),
-                        FeatureMap::Halves(plain(g1), plain(g2)),
-                    )
+                    let value =
+                        y1.map(|y1| FeatureMap::Halves(plain(minus(y1, output)), plain(y2)));
+                    self.finish(local, g1.clone());
+                    (value, FeatureMap::Halves(plain(g1), plain(g2)))
                 }
                 Layer::Reflect { reflections, channels, .. } => {
                     let (channels, reflections) = (*channels, *reflections);
-                    let (y, g) = (self.whole(none, value), self.whole(none, gradient));
+                    let (y, g) = (self.whole(none, output), self.whole(none, gradient));
                     let gradient = self.reflect(none, g, channels, reflections).shadow;
                     let back = |graph: &mut SimulatedGraph, y| {
                         FeatureMap::Whole(self.reflect(graph, y, channels, reflections))
@@ -201,7 +240,7 @@ impl SimulatedDevice {
                     let seed = self.tensor(channels, gradient.dims, gradient.float_bytes);
                     let (local, x) = self.local(back, y.shadow, false);
                     self.finish(local, seed);
-                    (x, FeatureMap::Whole(plain(gradient)))
+                    (Some(x), FeatureMap::Whole(plain(gradient)))
                 }
                 Layer::SpaceToDepth | Layer::DepthToSpace => {
                     let squeeze = step.layer == Layer::DepthToSpace;
@@ -209,20 +248,20 @@ impl SimulatedDevice {
                         let x = self.whole(none, x);
                         FeatureMap::Whole(self.shuffle(none, x, squeeze))
                     };
-                    (both(value), both(gradient))
+                    (Some(both(output)), both(gradient))
                 }
                 Layer::ConcatHalf => {
-                    let (v1, v2) = self.halves(none, value);
+                    let (v1, v2) = self.halves(none, output);
                     let (g1, g2) = self.halves(none, gradient);
                     kept_values.push(v1);
                     kept_gradients.push(g1);
-                    (FeatureMap::Whole(v2), FeatureMap::Whole(g2))
+                    (Some(FeatureMap::Whole(v2)), FeatureMap::Whole(g2))
                 }
                 Layer::PushHalf => {
                     let last = |kept: &mut Vec<Var>| kept.pop().expect("joined further on");
                     let (v1, g1) = (last(&mut kept_values), last(&mut kept_gradients));
-                    let (v2, g2) = (self.whole(none, value), self.whole(none, gradient));
-                    (FeatureMap::Halves(v1, v2), FeatureMap::Halves(g1, g2))
+                    let (v2, g2) = (self.whole(none, output), self.whole(none, gradient));
+                    (Some(FeatureMap::Halves(v1, v2)), FeatureMap::Halves(g1, g2))
                 }
                 Layer::BottleneckHook => {
                     let gradient = self.whole(none, gradient).shadow;
@@ -230,12 +269,14 @@ impl SimulatedDevice {
                         Some(given) => self.sum(gradient, given),
                         None => gradient,
                     };
-                    (value, FeatureMap::Whole(plain(gradient)))
+                    (Some(output), FeatureMap::Whole(plain(gradient)))
                 }
-                _ => (value, gradient),
+                _ => (Some(output), gradient),
             };
         }
-        self.whole(none, gradient).shadow
+        let gradient = self.whole(none, gradient).shadow;
+        let x = value.filter(|_| wants_input).map(|x| self.whole(none, x).shadow);
+        (x, gradient)
     }
 
     fn layer(
@@ -243,9 +284,8 @@ impl SimulatedDevice {
         graph: &mut SimulatedGraph,
         x: FeatureMap,
         layer: &Layer,
-        kept: &mut Vec<Var>,
+        skips: &mut Skips,
     ) -> FeatureMap {
-        let mut last = || kept.pop().expect("every join has its Keep");
         FeatureMap::Whole(match layer {
             Layer::ConvNorm(unit) => return self.unit(graph, x, unit),
             Layer::Block { f, g } => {
@@ -263,7 +303,11 @@ impl SimulatedDevice {
                 let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
                 let output =
                     (op_shape.in_channels, op_shape.dims.map(|d| d / 2), op_shape.float_bytes);
-                let memory = max_pool::memory(&op_shape);
+                let is_recovered = skips.stack.last().is_some_and(|(_, place)| place.is_some());
+                let memory = match is_recovered {
+                    true => max_pool::memory_of_skip(&op_shape),
+                    false => max_pool::memory(&op_shape),
+                };
                 self.unary(
                     graph,
                     x,
@@ -272,7 +316,10 @@ impl SimulatedDevice {
             }
             Layer::Upsample => {
                 let x = self.whole(graph, x);
-                self.upsample(graph, x)
+                match skips.stack.last() {
+                    Some((_, Some(_))) => return FeatureMap::Smaller(x),
+                    _ => self.upsample(graph, x),
+                }
             }
             Layer::SpaceToDepth | Layer::DepthToSpace => {
                 let x = self.whole(graph, x);
@@ -284,27 +331,36 @@ impl SimulatedDevice {
             }
             Layer::PushSkip => {
                 let x = self.whole(graph, x);
-                kept.push(x.clone());
+                skips.push(x.clone());
                 x
             }
             Layer::AddSkip => {
-                let x = self.whole(graph, x);
-                let skip = self.cast(graph, last(), x.shadow.float_bytes);
-                self.add(graph, x, skip)
+                let (skip, place) = skips.pop();
+                skips.place.clone_from(&place);
+                match (x, place) {
+                    (FeatureMap::Smaller(x), Some(place)) => {
+                        self.upsample_and_add(graph, x, skip, place)
+                    }
+                    (x, _) => {
+                        let x = self.whole(graph, x);
+                        let skip = self.cast(graph, skip, x.shadow.float_bytes);
+                        self.add(graph, x, skip)
+                    }
+                }
             }
             Layer::ConcatSkip => {
                 let x = self.whole(graph, x);
-                let skip = self.cast(graph, last(), x.shadow.float_bytes);
+                let skip = self.cast(graph, skips.pop().0, x.shadow.float_bytes);
                 self.join(graph, skip, x)
             }
             Layer::PushHalf => {
                 let (x1, x2) = self.halves(graph, x);
-                kept.push(x1);
+                skips.push(x1);
                 x2
             }
             Layer::ConcatHalf => {
                 let x = self.whole(graph, x);
-                let skip = self.cast(graph, last(), x.shadow.float_bytes);
+                let skip = self.cast(graph, skips.pop().0, x.shadow.float_bytes);
                 return FeatureMap::Halves(skip, x);
             }
             Layer::BottleneckHook => {

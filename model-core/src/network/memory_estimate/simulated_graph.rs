@@ -34,7 +34,10 @@ struct Step {
 pub struct SimulatedGraph {
     steps: Vec<Step>,
     num_nodes: usize,
-    is_none: bool,
+    /// The leaf whose gradient is added to that of a stream.
+    pub stream: Option<usize>,
+    /// Whether nothing is recorded.
+    pub is_none: bool,
 }
 
 /// State shared by all ops.
@@ -104,7 +107,8 @@ impl SimulatedDevice {
         OpShape { device: place, float_bytes, batch, in_channels: channels, out_channels: to, dims }
     }
 
-    fn work(&self, multiply_adds: u64) {
+    /// Counts work at the current level.
+    pub fn work(&self, multiply_adds: u64) {
         let work = &mut self.work.borrow_mut()[self.heap.level()];
         *work = work.saturating_add(multiply_adds);
     }
@@ -162,6 +166,7 @@ impl SimulatedDevice {
         let kept_bytes = memory.kept_bytes + norm.map_or(0, |norm| norm.kept_bytes);
         let extra = self.heap.take(kept_bytes);
         let kept = kept.filter(|_| memory.keeps_input);
+        let adds = memory.adds_input_gradient && parent.is_some() && parent == graph.stream;
         let node = graph.record(self, move |device, gradient, gradients| {
             device.heap.touch(memory.backward_bytes);
             if num_parameters > 0 {
@@ -171,6 +176,9 @@ impl SimulatedDevice {
             }
             if let Some(parent) = parent {
                 device.work(work);
+                if adds {
+                    return;
+                }
                 let of_x = if memory.is_in_place {
                     device.in_place(gradient)
                 } else {
@@ -193,7 +201,7 @@ impl SimulatedDevice {
     }
 
     /// Returns a tensor of the size of x: x itself if nothing else holds it.
-    fn in_place(&self, x: Shadow) -> Shadow {
+    pub fn in_place(&self, x: Shadow) -> Shadow {
         if x.is_free() { x } else { self.like(&x) }
     }
 
@@ -227,15 +235,18 @@ impl SimulatedDevice {
         move |device, gradient, gradients| {
             let Var { shadow: kept, node: parent } = branch;
             device.keep_gradient(2 * kept.channels);
+            // On the CPU, half precision is computed on copies.
+            let overwrites = device.place == DeviceKind::Gpu || kept.float_bytes == 4;
             let of_x = match gradient.float_bytes == kept.float_bytes {
-                true => device.in_place(gradient),
-                false => device.like(&kept),
+                true if gradient.is_free() => gradient,
+                true if overwrites => device.in_place(kept),
+                _ => device.like(&kept),
             };
             device.heap.touch(norm.backward_bytes);
             if let Some(parent) = parent {
                 device.register(gradients, parent, of_x);
             }
-            drop((kept, extra));
+            drop(extra);
         }
     }
 
@@ -263,6 +274,12 @@ impl SimulatedDevice {
             }
         });
         Var { shadow: sum, node: Some(node) }
+    }
+
+    /// Returns whether a tensor is split and concatenated where it lies: one volume in f32 on the CPU
+    /// that nothing else holds.
+    pub fn resizes(&self, x: &Shadow) -> bool {
+        self.place == DeviceKind::Cpu && self.batch == 1 && x.float_bytes == 4 && x.is_free()
     }
 
     /// Concatenates the channels of a and b.
