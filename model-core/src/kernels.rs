@@ -41,7 +41,7 @@ pub use max_pool::max_pool2;
 pub(crate) use max_pool::max_pool2_of_skip;
 pub(crate) use memory::num_elements;
 pub use memory::{DeviceKind, OpMemory, OpShape};
-pub(crate) use place::{Kept, Place};
+pub(crate) use place::Place;
 pub use pointwise::pointwise_conv;
 pub(crate) use seeded_loss::seeded_loss;
 pub use space_to_depth::{depth_to_space, space_to_depth};

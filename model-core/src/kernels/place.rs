@@ -10,6 +10,13 @@ use burn::Tensor;
 pub(crate) struct Place(Arc<Mutex<Option<Tensor<5>>>>);
 
 impl Place {
+    /// Makes a place that has a tensor.
+    pub fn with(x: Tensor<5>) -> Place {
+        let place = Place::default();
+        place.put(x);
+        place
+    }
+
     /// Leaves a tensor.
     pub fn put(&self, x: Tensor<5>) {
         *self.0.lock().expect("no one panics here") = Some(x);
@@ -19,23 +26,5 @@ impl Place {
     /// Panics if nothing was left, as when the backward pass did not start from the logits.
     pub fn take(&self) -> Tensor<5> {
         self.0.lock().expect("no one panics here").take().expect("left by a later op's rule")
-    }
-}
-
-/// What the backward rule of an op reads.
-pub(crate) enum Kept {
-    /// A kept tensor.
-    Tensor(Tensor<5>),
-    /// A tensor that will be recovered.
-    Recovered(Place),
-}
-
-impl Kept {
-    /// Returns the tensor; a recovered one is no longer in its place.
-    pub fn take(self) -> Tensor<5> {
-        match self {
-            Kept::Tensor(x) => x,
-            Kept::Recovered(place) => place.take(),
-        }
     }
 }

@@ -8,7 +8,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use super::local_graph::{LocalGraph, ParamNodes};
 use super::rewind::{SequenceEnd, rewind, undo};
 use super::{FeatureMap, Hooks, Layer, Precision, Skips, cast};
-use crate::kernels::{GroupNormKernels, Kept, Parent, Place, on_backend, primitive, record};
+use crate::kernels::{GroupNormKernels, Parent, Place, on_backend, primitive, record};
 use crate::network::layers::{self, Backward};
 
 /// A run of layers. The backward pass keeps only the output of rewound layers, and only the input
@@ -86,9 +86,10 @@ impl Segment {
         let (y, kept) = match self.backward {
             Backward::Rewound => {
                 let y = plain.through(x, hooks.as_ref());
-                (y.clone(), after.map_or(Kept::Tensor(y), Kept::Recovered))
+                let kept = after.unwrap_or_else(|| Place::with(y.clone()));
+                (y, kept)
             }
-            _ => (plain.through(x.clone(), hooks.as_ref()), Kept::Tensor(x)),
+            _ => (plain.through(x.clone(), hooks.as_ref()), Place::with(x)),
         };
         record::<B, 2, 5>([guard, anchor], y, move |gradient, wanted, gradients| {
             let gradient = Tensor::<5>::from_primitive::<B>(gradient);
@@ -99,7 +100,9 @@ impl Segment {
                     let wants_input = before.is_some();
                     let end = SequenceEnd { y: kept, gradient, wants_input };
                     let (x, of_x) = rewind::<B>(plain.layers, end, tap, &nodes, gradients);
-                    before.zip(x).map(|(place, x)| place.put(x));
+                    if let Some((place, x)) = before.zip(x) {
+                        place.put(x);
+                    }
                     Some(of_x)
                 }
                 _ => {

@@ -8,8 +8,8 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 use super::prepared::PlacedChannel;
 use super::state::{Comparison, Page};
 use crate::slice::{
-    FittedSlice, Plane, RasFrame, SliceView, bar_length_mm, draw_checkerboard, draw_gray, draw_overlay,
-    draw_soft_outlines, mask_edges,
+    FittedSlice, Plane, RasFrame, SliceView, bar_length_mm, draw_checkerboard, draw_gray,
+    draw_overlay, draw_soft_outlines, mask_edges,
 };
 
 /// The color of the brain's outline.

@@ -1,8 +1,8 @@
 //! The keys of the page, and their list.
 
 use leptos::prelude::*;
-use web_sys::{HtmlElement, KeyboardEvent};
 use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, KeyboardEvent};
 
 use super::state::Page;
 

@@ -18,8 +18,7 @@ pub struct Spread {
 impl Pointers {
     /// Notes where a pressed pointer is. One that only hovers is not noted.
     pub fn set(&mut self, event: &PointerEvent) {
-        let (id, point) =
-            (event.pointer_id(), [event.offset_x(), event.offset_y()].map(f64::from));
+        let (id, point) = (event.pointer_id(), [event.offset_x(), event.offset_y()].map(f64::from));
         if event.buttons() == 0 {
             return self.remove(event);
         }

@@ -230,12 +230,9 @@ fn SliceView(
         frame.with_untracked(|frame| {
             let Some(frame) = frame else { return };
             let crosshair = page.crosshair.get_untracked();
-            let pixel = frame
-                .view(plane, page.convention.get_untracked(), crosshair)
-                .crosshair_pixel();
-            zoom(&|zoom, fitted| {
-                zoom.about(fitted, zoom.apply(fitted).pixel_center(pixel), times)
-            });
+            let pixel =
+                frame.view(plane, page.convention.get_untracked(), crosshair).crosshair_pixel();
+            zoom(&|zoom, fitted| zoom.about(fitted, zoom.apply(fitted).pixel_center(pixel), times));
         });
     };
     let on_key = move |event: KeyboardEvent| {

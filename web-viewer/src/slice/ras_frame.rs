@@ -179,7 +179,7 @@ pub struct FittedSlice {
     pub left_top: [f64; 2],
     /// The size on the canvas.
     pub size: [f64; 2],
-    num_pixels: [usize; 2],
+    pub(super) num_pixels: [usize; 2],
 }
 
 impl FittedSlice {

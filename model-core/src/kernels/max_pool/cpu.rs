@@ -60,10 +60,10 @@ fn choose(output: &mut [u8], x: &[f32], ni: usize, nj: usize) {
         for (n, row) in [0, 1, nj, nj + 1].map(|row| (2 * j + row) * ni).into_iter().enumerate() {
             let pairs = x[row..][..ni].as_chunks::<2>().0.iter();
             for ((choice, largest), pair) in output.iter_mut().zip(&mut largest).zip(pairs) {
-                for d in 0..2 {
-                    let is_larger = pair[d] > *largest;
+                for (d, &value) in pair.iter().enumerate() {
+                    let is_larger = value > *largest;
                     *choice = if is_larger { (2 * n + d) as u8 } else { *choice };
-                    *largest = if is_larger { pair[d] } else { *largest };
+                    *largest = if is_larger { value } else { *largest };
                 }
             }
         }

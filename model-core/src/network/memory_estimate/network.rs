@@ -134,7 +134,9 @@ impl SimulatedDevice {
             let of_x = match rewound {
                 true => {
                     let (x, of_x) = device.rewind(&steps, kept, gradient, before.is_some());
-                    before.zip(x).map(|(place, x)| place.replace(Some(x)));
+                    if let Some((place, x)) = before.zip(x) {
+                        place.replace(Some(x));
+                    }
                     Some(of_x)
                 }
                 false => {
