@@ -54,7 +54,7 @@ impl Zoom {
         Zoom { moved, ..self }.kept_in_sight()
     }
 
-    /// Limits the movement: the middle of the view stays on the slice.
+    /// Limits the movement: the magnified slice covers the place of the whole one.
     fn kept_in_sight(self) -> Zoom {
         let most = self.factor / 2.0 - 0.5;
         Zoom { moved: self.moved.map(|x| x.clamp(-most, most)), ..self }
@@ -102,8 +102,8 @@ mod tests {
         let moved = zoom.shifted(fitted, [10.0, -20.0]);
         let (before, after) = (zoom.apply(fitted), moved.apply(fitted));
         assert!(near(after.left_top, [before.left_top[0] + 10.0, before.left_top[1] - 20.0]));
-        // The view's middle, (50, 50), is on the slice however far it is dragged.
+        // However far it is dragged, it covers the points of the whole slice: from (0, 25) to (100, 75).
         let far = moved.shifted(fitted, [1e6, -1e6]).apply(fitted);
-        assert!(near(far.left_top, [50.0, 50.0 - far.size[1]]));
+        assert!(near(far.left_top, [0.0, 75.0 - far.size[1]]));
     }
 }
