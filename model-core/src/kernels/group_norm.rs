@@ -233,8 +233,8 @@ pub(crate) trait GroupNormKernels: Backend {
     /// stream.
     fn add(stream: Tensor<5>, x: Tensor<5>, norm: &NormAffine, sign: f32) -> Tensor<5>;
 
-    /// Computes the gradients. The gradient of x overwrites that of the output, or else x, if nothing
-    /// else holds it.
+    /// Computes the gradients. The gradient of x overwrites that of the output if nothing else holds
+    /// it; on the CPU otherwise x, likewise.
     fn gradients(
         x: Tensor<5>,
         gradient: Tensor<5>,

@@ -99,10 +99,7 @@ impl GroupNormKernels for Cube {
                 1.0 / layout.group_size() as f32,
             );
         }
-        let (output, output_arg) = match gradient.can_mut() || !x.can_mut() {
-            true => in_place_output(&gradient, 1),
-            false => in_place_output(&x, 0),
-        };
+        let (output, output_arg) = in_place_output(&gradient, 1);
         // Safety: as for the sums; a unit writes only where it reads.
         unsafe {
             gradient_kernel::launch_unchecked(

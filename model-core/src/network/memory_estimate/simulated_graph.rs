@@ -235,8 +235,8 @@ impl SimulatedDevice {
         move |device, gradient, gradients| {
             let Var { shadow: kept, node: parent } = branch;
             device.keep_gradient(2 * kept.channels);
-            // On the CPU, half precision is computed on copies.
-            let overwrites = device.place == DeviceKind::Gpu || kept.float_bytes == 4;
+            // On the CPU in f32; half precision is computed on copies there.
+            let overwrites = device.place == DeviceKind::Cpu && kept.float_bytes == 4;
             let of_x = match gradient.float_bytes == kept.float_bytes {
                 true if gradient.is_free() => gradient,
                 true if overwrites => device.in_place(kept),
