@@ -16,6 +16,7 @@ mod branch;
 mod fit;
 mod forward;
 mod network;
+mod rewind;
 mod settings;
 mod simulated_graph;
 mod simulated_heap;

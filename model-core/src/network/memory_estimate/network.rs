@@ -9,7 +9,7 @@ use crate::nets::reflection_memory;
 use crate::network::layers::{Backward, ConvNorm, Kernel, Layer, Segment, Step};
 
 /// A graph before its backward pass.
-struct LocalGraph {
+pub(super) struct LocalGraph {
     graph: SimulatedGraph,
     x: Var,
     node: Option<usize>,
@@ -26,7 +26,7 @@ pub enum FeatureMap {
 }
 
 impl SimulatedDevice {
-    fn whole(&self, graph: &mut SimulatedGraph, x: FeatureMap) -> Var {
+    pub(super) fn whole(&self, graph: &mut SimulatedGraph, x: FeatureMap) -> Var {
         match x {
             FeatureMap::Whole(x) => x,
             FeatureMap::Halves(x1, x2) if graph.is_none => {
@@ -42,7 +42,7 @@ impl SimulatedDevice {
         }
     }
 
-    fn halves(&self, graph: &mut SimulatedGraph, x: FeatureMap) -> (Var, Var) {
+    pub(super) fn halves(&self, graph: &mut SimulatedGraph, x: FeatureMap) -> (Var, Var) {
         match x {
             FeatureMap::Halves(x1, x2) => (x1, x2),
             x => {
@@ -53,7 +53,7 @@ impl SimulatedDevice {
     }
 
     /// Splits into halves that are copies.
-    fn owned_halves(&self, x: FeatureMap) -> (Shadow, Shadow) {
+    pub(super) fn owned_halves(&self, x: FeatureMap) -> (Shadow, Shadow) {
         match x {
             FeatureMap::Halves(x1, x2) => (x1.shadow, x2.shadow),
             FeatureMap::Whole(x) | FeatureMap::Smaller(x) | FeatureMap::DeferredGroupNorm(x) => {
@@ -158,7 +158,7 @@ impl SimulatedDevice {
     }
 
     /// Runs a part of the network in a graph of its own. Returns the graph and the output.
-    fn local(
+    pub(super) fn local(
         &self,
         forward: impl FnOnce(&mut SimulatedGraph, Var) -> FeatureMap,
         x: Shadow,
@@ -183,102 +183,10 @@ impl SimulatedDevice {
     }
 
     /// Runs the backward pass of a local graph. Returns the gradient of its input, if wanted.
-    fn finish(&self, local: LocalGraph, seed: Shadow) -> Option<Shadow> {
+    pub(super) fn finish(&self, local: LocalGraph, seed: Shadow) -> Option<Shadow> {
         let LocalGraph { graph, x, node } = local;
         let mut gradients: Gradients = graph.backward(self, node, seed);
         x.node.and_then(|leaf| gradients.remove(&leaf))
-    }
-
-    fn rewind(
-        &self,
-        steps: &[Step],
-        y: Shadow,
-        gradient: Shadow,
-        wants_input: bool,
-    ) -> (Option<Shadow>, Shadow) {
-        let none = &mut SimulatedGraph::none();
-        let plain = |shadow| Var { shadow, node: None };
-        let (mut value, mut gradient) =
-            (Some(FeatureMap::Whole(plain(y))), FeatureMap::Whole(plain(gradient)));
-        let (mut kept_values, mut kept_gradients) = (Vec::new(), Vec::new());
-        for (n, step) in steps.iter().enumerate().rev() {
-            self.heap.enter(step.level);
-            let wants_input = n > 0 || wants_input;
-            let output = value.expect("wanted by every layer but the first");
-            (value, gradient) = match &step.layer {
-                Layer::Block { f, g } => {
-                    let (y1, y2) = self.owned_halves(output);
-                    let (g1, g2) = self.owned_halves(gradient);
-                    let cast =
-                        |g| self.cast(&mut SimulatedGraph::none(), plain(g), self.stream).shadow;
-                    let (g1, g2) = (cast(g1), cast(g2));
-                    let half = |units: &[ConvNorm], x: &Shadow| {
-                        let forward = |graph: &mut SimulatedGraph, x: Var| {
-                            graph.stream = x.node;
-                            self.half(graph, x, units)
-                        };
-                        self.local(forward, x.clone(), true)
-                    };
-                    let minus = |y, output| {
-                        self.add_branch(&mut SimulatedGraph::none(), plain(y), output).shadow
-                    };
-                    let (local, output) = half(g, &y1);
-                    let y2 = minus(y2, output);
-                    self.finish(local, g2.clone());
-                    let y1 = wants_input.then_some(y1);
-                    let (local, output) = half(f, &y2);
-                    let value =
-                        y1.map(|y1| FeatureMap::Halves(plain(minus(y1, output)), plain(y2)));
-                    self.finish(local, g1.clone());
-                    (value, FeatureMap::Halves(plain(g1), plain(g2)))
-                }
-                Layer::Reflect { reflections, channels, .. } => {
-                    let (channels, reflections) = (*channels, *reflections);
-                    let (y, g) = (self.whole(none, output), self.whole(none, gradient));
-                    let gradient = self.reflect(none, g, channels, reflections).shadow;
-                    let back = |graph: &mut SimulatedGraph, y| {
-                        FeatureMap::Whole(self.reflect(graph, y, channels, reflections))
-                    };
-                    let seed = self.tensor(channels, gradient.dims, gradient.float_bytes);
-                    let (local, x) = self.local(back, y.shadow, false);
-                    self.finish(local, seed);
-                    (Some(x), FeatureMap::Whole(plain(gradient)))
-                }
-                Layer::SpaceToDepth | Layer::DepthToSpace => {
-                    let squeeze = step.layer == Layer::DepthToSpace;
-                    let mut both = |x| {
-                        let x = self.whole(none, x);
-                        FeatureMap::Whole(self.shuffle(none, x, squeeze))
-                    };
-                    (Some(both(output)), both(gradient))
-                }
-                Layer::ConcatHalf => {
-                    let (v1, v2) = self.halves(none, output);
-                    let (g1, g2) = self.halves(none, gradient);
-                    kept_values.push(v1);
-                    kept_gradients.push(g1);
-                    (Some(FeatureMap::Whole(v2)), FeatureMap::Whole(g2))
-                }
-                Layer::PushHalf => {
-                    let last = |kept: &mut Vec<Var>| kept.pop().expect("joined further on");
-                    let (v1, g1) = (last(&mut kept_values), last(&mut kept_gradients));
-                    let (v2, g2) = (self.whole(none, output), self.whole(none, gradient));
-                    (Some(FeatureMap::Halves(v1, v2)), FeatureMap::Halves(g1, g2))
-                }
-                Layer::BottleneckHook => {
-                    let gradient = self.whole(none, gradient).shadow;
-                    let gradient = match self.bottom.take() {
-                        Some(given) => self.sum(gradient, given),
-                        None => gradient,
-                    };
-                    (Some(output), FeatureMap::Whole(plain(gradient)))
-                }
-                _ => (Some(output), gradient),
-            };
-        }
-        let gradient = self.whole(none, gradient).shadow;
-        let x = value.filter(|_| wants_input).map(|x| self.whole(none, x).shadow);
-        (x, gradient)
     }
 
     fn layer(
@@ -376,12 +284,22 @@ impl SimulatedDevice {
     }
 
     /// Runs F or G of a block.
-    fn half(&self, graph: &mut SimulatedGraph, x: Var, units: &[ConvNorm]) -> FeatureMap {
+    pub(super) fn half(
+        &self,
+        graph: &mut SimulatedGraph,
+        x: Var,
+        units: &[ConvNorm],
+    ) -> FeatureMap {
         units.iter().fold(FeatureMap::Whole(x), |x, unit| self.unit(graph, x, unit))
     }
 
     /// Adds a residual branch to a stream, or subtracts it.
-    fn add_branch(&self, graph: &mut SimulatedGraph, stream: Var, branch: FeatureMap) -> Var {
+    pub(super) fn add_branch(
+        &self,
+        graph: &mut SimulatedGraph,
+        stream: Var,
+        branch: FeatureMap,
+    ) -> Var {
         match branch {
             FeatureMap::DeferredGroupNorm(branch) => self.add_normed(graph, stream, branch),
             branch => {
@@ -449,7 +367,7 @@ impl SimulatedDevice {
         self.unary(graph, x, Unary { memory, norm: None, output, num_parameters: 0, work })
     }
 
-    fn shuffle(&self, graph: &mut SimulatedGraph, x: Var, squeeze: bool) -> Var {
+    pub(super) fn shuffle(&self, graph: &mut SimulatedGraph, x: Var, squeeze: bool) -> Var {
         let op_shape = self.op_shape(&x.shadow, x.shadow.channels);
         let output = match squeeze {
             true => (8 * op_shape.in_channels, op_shape.dims.map(|d| d / 2), op_shape.float_bytes),
@@ -459,7 +377,7 @@ impl SimulatedDevice {
         self.unary(graph, x, Unary { memory, norm: None, output, num_parameters: 0, work: 0 })
     }
 
-    fn reflect(
+    pub(super) fn reflect(
         &self,
         graph: &mut SimulatedGraph,
         x: Var,
