@@ -5,6 +5,7 @@
 //! `REWIND_PAGE`, `CHROME` and `CHROMEDRIVER`.
 
 mod chrome;
+mod correcting;
 mod examination;
 mod fixtures;
 mod model_identity;
@@ -205,6 +206,16 @@ fn the_page_and_the_trainer_give_the_same_result() {
     let scan = processor::long_scan(&programs, folder.path());
     let work = |client| processor::segment(client, address.clone(), predicted.clone(), scan);
     let console = programs.in_browser_with(Gpu::None, folder.path(), "processor", work);
+    let errors = chrome::error_lines(&console);
+    assert!(errors.is_empty(), "on the page's console: {errors:#?}");
+
+    let saved = folder.path().join("saved");
+    fs::create_dir(&saved).unwrap();
+    let correct = |client| {
+        let (address, saved) = (address.clone(), saved.clone());
+        async move { correcting::correct_and_measure(client, address, &saved).await }
+    };
+    let console = programs.in_browser_with(Gpu::None, folder.path(), "correct", correct);
     let errors = chrome::error_lines(&console);
     assert!(errors.is_empty(), "on the page's console: {errors:#?}");
 

@@ -13,6 +13,7 @@ use model_core::{Affine, Grid, LabelMap, Task, formats::nifti};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
+use web_viewer::measure::{Measurement, Shape};
 use web_viewer::share::{
     self, MAX_FRAGMENT_CHARS, PREFIX, ShareError, SharedModel, SharedRegion, SharedResult,
 };
@@ -37,6 +38,8 @@ fn shared(labels: LabelMap) -> SharedResult {
             tiles: String::new(),
         },
         preparation: None,
+        num_edited: 0,
+        measurements: Vec::new(),
         labels,
     }
 }
@@ -121,6 +124,46 @@ fn a_link_states_the_preparation_with_its_matrices() {
     let endless = BrainStep::Extracted { volume_ml: f64::INFINITY, is_edited: false };
     let forged = PreparationRecord { brain: endless, ..record };
     assert!(share::encode(&SharedResult { preparation: Some(forged), ..small() }).is_err());
+}
+
+/// A result that was edited, with a measurement of each shape.
+fn edited() -> SharedResult {
+    let shapes = [
+        Shape::Length([[0.25, 1.5, -20.0], [3.0, 4.0, 5.0]]),
+        Shape::Angle([[0.0; 3], [1.0, 2.0, 3.0], [9.0, 8.0, 7.0]]),
+        Shape::Diameters([[0.0; 3], [9.0, 0.0, 0.0], [4.0, -3.0, 0.0], [4.0, 3.0, 0.01]]),
+    ];
+    let measurements = shapes.map(|shape| Measurement { name: shape.text(), shape }).to_vec();
+    SharedResult { num_edited: 17, measurements, ..small() }
+}
+
+#[test]
+fn a_link_and_a_file_state_corrections_and_measurements() {
+    let shared = edited();
+    let link = share::encode(&shared).unwrap();
+    assert_eq!(share::decode(&link).unwrap(), shared);
+    let comment = share::file_comment(&shared).unwrap();
+    assert!(comment.starts_with("research-use-only."), "{comment}");
+    let file = nifti::write_labels_with_texts(&shared.labels, "", &comment);
+    let (labels, comment) =
+        (nifti::read_labels(&file).unwrap(), nifti::comment(&file).expect("the comment"));
+    let read = share::read_file(&comment, labels.clone()).expect("a result").unwrap();
+    assert_eq!(read, SharedResult { labels, ..shared.clone() });
+    // Labels that were changed by another program are not those of the comment.
+    let mut changed = shared.labels.clone();
+    changed.labels_mut()[0] = 3;
+    let error = share::read_file(&comment, changed).unwrap().unwrap_err().to_string();
+    assert!(error.contains("to fill the"), "{error}");
+    assert!(share::read_file("FreeSurfer", shared.labels.clone()).is_none());
+    let newer = comment.replacen("-v1 ", "-v9 ", 1);
+    assert!(matches!(
+        share::read_file(&newer, shared.labels.clone()),
+        Some(Err(ShareError::Version { .. }))
+    ));
+    // More edited voxels than voxels, and a point that no scanner reaches.
+    assert!(share::encode(&SharedResult { num_edited: 1 << 40, ..small() }).is_err());
+    let far = Measurement { name: "far".into(), shape: Shape::Length([[1e9; 3], [0.0; 3]]) };
+    assert!(share::encode(&SharedResult { measurements: vec![far], ..small() }).is_err());
 }
 
 #[test]

@@ -31,6 +31,21 @@ const drop = files => {
 arguments[0].forEach(drop);
 "#;
 
+/// Stores the file that the page saves.
+const CAPTURE_SAVED_FILE_SCRIPT: &str = r#"
+const create = URL.createObjectURL;
+URL.createObjectURL = function (blob) {
+    window.saved = blob;
+    return create.call(this, blob);
+};
+"#;
+
+/// Returns the bytes of the saved file.
+const SAVED_FILE_SCRIPT: &str = r#"
+const [done] = arguments;
+window.saved.arrayBuffer().then(bytes => done([...new Uint8Array(bytes)]));
+"#;
+
 /// The name and the bytes of a file to drop.
 pub type DroppedFile = (String, Vec<u8>);
 
@@ -111,4 +126,15 @@ pub async fn texts(client: &Client, css: &str) -> Vec<String> {
         texts.push(element.text().await.unwrap_or_default());
     }
     texts
+}
+
+/// Stores the files that the page saves from now on.
+pub async fn capture_saved_files(client: &Client) {
+    client.execute(CAPTURE_SAVED_FILE_SCRIPT, vec![]).await.unwrap();
+}
+
+/// Returns the bytes of the file that the page saved last.
+pub async fn saved_file(client: &Client) -> Vec<u8> {
+    let bytes: Value = client.execute_async(SAVED_FILE_SCRIPT, vec![]).await.unwrap();
+    serde_json::from_value(bytes).unwrap()
 }

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use fantoccini::{Client, Locator};
 use model_core::{Bundle, LabelMap, Program, formats::nifti, phantom, preprocess};
-use serde_json::{Value, json};
+use serde_json::json;
 use shaders::Plan;
 use shaders::kernels::Storage;
 use web_viewer::share;
 
+use super::fixtures::{capture_saved_files, saved_file};
 use super::tabs::REPLACE_BUDGET_SCRIPT;
 use super::{
     Programs, click, compare, link, only_scan, open_page, reach, state, text, wait_for,
@@ -22,21 +23,6 @@ use super::{
 /// Voxels along each axis of a phantom that needs more memory in 16 bit than a tile of the training
 /// patch's size in 32 bit.
 const PHANTOM_SIZE: &str = "50";
-
-/// Stores the file that the page saves.
-const CAPTURE_SAVED_FILE_SCRIPT: &str = r#"
-const create = URL.createObjectURL;
-URL.createObjectURL = function (blob) {
-    window.saved = blob;
-    return create.call(this, blob);
-};
-"#;
-
-/// Returns the bytes of the saved file.
-const SAVED_FILE_SCRIPT: &str = r#"
-const [done] = arguments;
-window.saved.arrayBuffer().then(bytes => done([...new Uint8Array(bytes)]));
-"#;
 
 /// A scan that exceeds the budget, with its expected result.
 pub struct LargeScan {
@@ -97,7 +83,7 @@ pub async fn segment(client: Client, address: String, large_scan: LargeScan) {
         )
         .await
         .unwrap();
-    client.execute(CAPTURE_SAVED_FILE_SCRIPT, vec![]).await.unwrap();
+    capture_saved_files(&client).await;
     let input = client.find(Locator::Css(".slot input[type=file]")).await.unwrap();
     input.send_keys(large_scan.scan.to_str().unwrap()).await.unwrap();
     let refused = wait_for(&client, "#exceeds", 60, "to refuse", |text| !text.is_empty()).await;
@@ -144,12 +130,6 @@ pub async fn segment(client: Client, address: String, large_scan: LargeScan) {
     client.goto(&link).await.unwrap();
     assert!(text(&client, "#tiles").await.contains(&large_scan.tiles));
     assert_eq!(state(&client).await, "done");
-}
-
-/// Returns the bytes of the saved file.
-async fn saved_file(client: &Client) -> Vec<u8> {
-    let bytes: Value = client.execute_async(SAVED_FILE_SCRIPT, vec![]).await.unwrap();
-    serde_json::from_value(bytes).unwrap()
 }
 
 /// Returns the field `descrip` of a compressed NIfTI file's header.

@@ -74,6 +74,8 @@ fn uniform_result(dims: [usize; 3]) -> SharedResult {
             tiles: String::new(),
         },
         preparation: None,
+        num_edited: 0,
+        measurements: Vec::new(),
         labels,
     }
 }

@@ -4,10 +4,14 @@
 
 pub mod budget;
 pub mod demo;
+pub mod edit;
+pub mod measure;
 pub mod messages;
+pub mod numbers;
 #[cfg(target_arch = "wasm32")]
 mod page;
 pub mod protocol;
+pub mod report;
 #[cfg(all(not(target_arch = "wasm32"), feature = "server"))]
 pub mod server;
 pub mod share;

@@ -65,13 +65,33 @@ pub fn tiles(num_tiles: usize, [i, j, k]: [usize; 3]) -> String {
     format!("{num_tiles} overlapping tiles of {i} × {j} × {k} voxels")
 }
 
+/// Two saved results were opened at once.
+pub const SEVERAL_RESULTS: &str = "expected one saved result at a time, found several";
+
+/// The sentence that stands on every screen, file and link.
+pub const DISCLAIMER: &str = "Research use only, not a medical device";
+
 /// Returns the description of a saved label map. The field of the NIfTI header holds 79 bytes.
 ///
-/// `tiles` is the text of [`tiles`], or empty.
-pub fn description(tiles: &str) -> String {
+/// `tiles` is the text of [`tiles`], or empty; `num_edited` the number of voxels that were edited by hand.
+pub fn description(tiles: &str, num_edited: u64) -> String {
+    let edited = match num_edited {
+        0 => String::new(),
+        n => format!("; {n} voxels edited"),
+    };
     match tiles {
-        "" => "Rewind; research use only".into(),
-        tiles => format!("Rewind; {}; research use only", tiles.replace('×', "x")),
+        "" => format!("Rewind; research use only{edited}"),
+        tiles => format!("Rewind; research use only{edited}; {}", tiles.replace('×', "x")),
+    }
+}
+
+/// Formats a volume with three significant digits. The error of a segmentation is larger.
+pub fn milliliters(volume_ml: f64) -> String {
+    match volume_ml {
+        v if v >= 100.0 => format!("{v:.0} ml"),
+        v if v >= 10.0 => format!("{v:.1} ml"),
+        v if v >= 1.0 || v == 0.0 => format!("{v:.2} ml"),
+        v => format!("{v:.3} ml"),
     }
 }
 

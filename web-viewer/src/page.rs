@@ -5,10 +5,16 @@ mod actions;
 mod browser;
 mod canvas;
 mod client;
+mod correct_panel;
+mod correcting;
+mod corrections;
 mod diagnostics;
 mod display_panel;
 mod keys;
+mod marks;
 mod mask_painting;
+mod measure_panel;
+mod measuring;
 mod model_cache;
 mod model_panel;
 mod offered;
@@ -22,14 +28,22 @@ mod probabilities;
 mod recovery;
 mod result_panel;
 mod run_panel;
+mod save_panel;
+mod saved_result;
+mod saving;
 mod scan_panel;
 mod scans;
 mod series;
 mod series_panel;
+mod share_panel;
 mod shown;
+mod slice_pointer;
+mod slice_view;
 mod state;
 mod status;
 mod status_line;
+mod tool_choice;
+mod tools;
 mod views;
 
 use leptos::prelude::*;
@@ -97,6 +111,10 @@ fn App(page: Page) -> impl IntoView {
                     <div class="scrolling">
                         <preparation_panel::PreparationPanel page />
                         <result_panel::ResultPanel page />
+                        <correct_panel::CorrectPanel page />
+                        <measure_panel::MeasurePanel page />
+                        <save_panel::SavePanel page />
+                        <share_panel::SharePanel page />
                     </div>
                 </aside>
             </main>

@@ -16,6 +16,7 @@ use model_core::prepare::{
 use model_core::{Card, Grid, LabelMap};
 use serde::{Deserialize, Serialize};
 
+use crate::measure::Measurement;
 use crate::share::{SharedModel, SharedRegion, SharedResult};
 use crate::slice::Convention;
 
@@ -209,21 +210,27 @@ pub struct LinkHeader {
     regions: Vec<SharedRegion>,
     model: SharedModel,
     preparation: Option<PreparationRecord>,
+    num_edited: u64,
+    measurements: Vec<Measurement>,
 }
 
 impl LinkHeader {
     /// Splits a result into its header and its labels.
     pub fn split(shared: SharedResult) -> (LinkHeader, Vec<u8>) {
-        let SharedResult { convention, labels, regions, model, preparation } = shared;
+        let SharedResult { labels, convention, regions, model, preparation, .. } = shared;
+        let SharedResult { num_edited, measurements, .. } = shared;
         let (grid, labels) = labels.into_parts();
-        (LinkHeader { convention, grid, regions, model, preparation }, labels)
+        let header =
+            LinkHeader { convention, grid, regions, model, preparation, num_edited, measurements };
+        (header, labels)
     }
 
     /// Joins the header with its labels again.
     pub fn join(self, labels: Vec<u8>) -> SharedResult {
-        let LinkHeader { convention, grid, regions, model, preparation } = self;
+        let LinkHeader { convention, grid, regions, model, preparation, .. } = self;
+        let LinkHeader { num_edited, measurements, .. } = self;
         let labels = LabelMap::new(grid, labels).expect("a label for each voxel of the link");
-        SharedResult { convention, labels, regions, model, preparation }
+        SharedResult { convention, labels, regions, model, preparation, num_edited, measurements }
     }
 }
 

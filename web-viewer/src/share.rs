@@ -13,6 +13,8 @@ mod result;
 mod saved_position;
 mod wire;
 
+use model_core::LabelMap;
+
 pub use error::ShareError;
 pub use format::{
     MAX_AXIS, MAX_BOX_VOXELS, MAX_FRAGMENT_CHARS, MAX_PADDED_VOXELS, MAX_VOXELS, PREFIX,
@@ -29,6 +31,28 @@ pub fn encode(shared: &SharedResult) -> Result<String, ShareError> {
     let fragment = fragment_from_body(&wire::write(shared)?);
     fragment::check_length(&fragment)?;
     Ok(fragment)
+}
+
+/// Returns everything about a result except its labels as a text, for the comment of the label map's file.
+///
+/// # Errors
+/// As [`encode`].
+pub fn file_comment(shared: &SharedResult) -> Result<String, ShareError> {
+    Ok(format!("{PREFIX}{SHARE_VERSION} {}", wire::describe(shared)?))
+}
+
+/// Returns the result that a label map's file holds together with its comment; `None` if the comment is not
+/// one of [`file_comment`].
+///
+/// # Errors
+/// [`ShareError::Version`], [`ShareError::TooLarge`], or [`ShareError::Content`] if the labels are not those
+/// that the comment describes.
+pub fn read_file(comment: &str, labels: LabelMap) -> Option<Result<SharedResult, ShareError>> {
+    let (version, json) = comment.strip_prefix(PREFIX)?.split_once(' ')?;
+    Some(match version == SHARE_VERSION.to_string() {
+        true => wire::with_labels(json, labels),
+        false => Err(ShareError::Version { found: version.chars().take(12).collect() }),
+    })
 }
 
 /// Decodes the result in a fragment, with or without `#`.

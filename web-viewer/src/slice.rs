@@ -1,6 +1,5 @@
 //! Slices of a volume as pictures: pure functions from voxels to pixels, tested without a screen.
 
-mod brush;
 mod central_voxel;
 mod checkerboard;
 mod overlay;
@@ -10,7 +9,6 @@ mod soft_outline;
 mod window;
 mod zoom;
 
-pub use brush::{Brush, paint};
 pub use central_voxel::central_labeled_voxel;
 pub use checkerboard::draw_checkerboard;
 pub use overlay::{LabelColors, draw_overlay, mask_edges};

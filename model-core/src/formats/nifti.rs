@@ -6,6 +6,7 @@
 //! bits. The format: <https://nifti.nimh.nih.gov/nifti-1>. The header is read first and voxels are
 //! decoded as they arrive, so no memory is allocated that the file's own bytes do not justify.
 
+mod comment;
 pub(super) mod compression;
 mod datatype;
 mod geometry;
@@ -14,10 +15,11 @@ mod reader;
 mod voxels;
 mod write;
 
+pub use comment::comment;
 pub use geometry::warnings;
 pub use header::Format;
 pub use reader::{Reader, Scan};
-pub use write::{write_labels, write_labels_with_description, write_volumes};
+pub use write::{write_labels, write_labels_with_texts, write_volumes};
 
 use crate::{Grid, LabelMap, Result, Volume};
 

@@ -145,6 +145,8 @@ fn fragment(dims: [usize; 3]) -> String {
     };
     let shared = SharedResult {
         preparation: None,
+        num_edited: 0,
+        measurements: Vec::new(),
         convention: Convention::Neurological,
         regions: vec![region(&[1, 2]), region(&[2])],
         model: SharedModel {

@@ -12,6 +12,7 @@ use super::browser::DroppedFile;
 use super::client::{self, request};
 use super::opened::{Model, open_model};
 use super::probabilities::Probabilities;
+use super::saved_result::{show_saved, take_result};
 use super::scans;
 use super::series::ScanFile;
 use super::state::{Interruption, Page};
@@ -115,13 +116,23 @@ pub fn open_files(page: Page, files: Vec<DroppedFile>, slot: Option<usize>) {
     if let Some(bundle) = bundles.pop() {
         return open_bundle(page, bundle.file, scans);
     }
-    if page.slots.with_untracked(Vec::is_empty) {
-        return page.show_error("open a model bundle first: it names the scans that it needs");
-    }
     let token = page.begin_action();
     page.run(token, async move {
         page.set_status(Phase::Loading, "Reading the scan");
-        scans::load(page, token, read_scan_files(scans).await?, slot).await
+        let (scans, saved) = take_result(read_scan_files(scans).await?)?;
+        page.check_current(token)?;
+        if !scans.is_empty() {
+            if page.slots.with_untracked(Vec::is_empty) {
+                let message = "open a model bundle first: it names the scans that it needs";
+                return Err(Interruption::Failed(message.into()));
+            }
+            scans::load(page, token, scans, slot).await?;
+            page.check_current(token)?;
+        }
+        match saved {
+            Some(saved) => show_saved(page, saved),
+            None => Ok(()),
+        }
     });
 }
 
@@ -247,36 +258,19 @@ fn shared_result(
         },
         preparation: preparation.filter(PreparationRecord::is_remarkable),
         labels,
-    }
-}
-
-/// Saves the label map as a file.
-pub fn save(page: Page) {
-    let Some(result) = page.result.get_untracked() else { return };
-    let description = messages::description(&result.model.tiles);
-    let bytes =
-        model_core::formats::nifti::write_labels_with_description(&result.labels, &description);
-    let name = "segmentation_research_use_only.nii.gz";
-    if let Err(error) = browser::save(name, "application/gzip", &bytes) {
-        page.show_error(format!("cannot save {name}: {}", browser::error_text(&error)));
-    }
-}
-
-/// Saves the steps of the preparation, with their matrices, as a file.
-pub fn save_preparation(page: Page) {
-    let record = page.result.with_untracked(|result| result.as_ref()?.preparation.clone());
-    let Some(record) = record else { return };
-    let json = record.to_json();
-    let name = "preparation_research_use_only.json";
-    if let Err(error) = browser::save(name, "application/json", json.as_bytes()) {
-        page.show_error(format!("cannot save {name}: {}", browser::error_text(&error)));
+        num_edited: 0,
+        measurements: Vec::new(),
     }
 }
 
 /// Puts the share link into the address and onto the clipboard.
 pub fn copy_link(page: Page) {
     let Some(result) = page.result.get_untracked() else { return };
-    let shared = SharedResult { convention: page.convention.get_untracked(), ..(*result).clone() };
+    let shared = SharedResult {
+        convention: page.convention.get_untracked(),
+        measurements: page.measurements.get_untracked(),
+        ..(*result).clone()
+    };
     page.run(page.current_action(), async move {
         let fragment = share::encode(&shared).map_err(|error| error.to_string())?;
         let (address, _) = browser::address();

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 
+use super::marks::{Placed, draw_marks};
 use super::prepared::PlacedChannel;
 use super::state::{Comparison, Page};
 use crate::slice::{
@@ -28,12 +29,13 @@ pub fn draw(page: Page, plane: Plane, frame: Option<&RasFrame>, canvas: &HtmlCan
     let Some(frame) = frame else { return };
     let view = frame.view(plane, convention, crosshair);
     // Without memory the browser gives the canvas no context, and nothing can be drawn.
-    let _ = draw_view(page, plane, &view, canvas, size, ratio);
+    let _ = draw_view(page, plane, frame, &view, canvas, size, ratio);
 }
 
 fn draw_view(
     page: Page,
     plane: Plane,
+    frame: &RasFrame,
     view: &SliceView<'_>,
     canvas: &HtmlCanvasElement,
     size: [f64; 2],
@@ -80,6 +82,7 @@ fn draw_view(
     if let Some(edges) = edges.flatten() {
         draw_edges(&context, &fitted, &edges, ratio);
     }
+    draw_marks(page, plane, &Placed { frame, view, fitted }, &context, ratio)?;
     draw_crosshair(&context, &fitted, fitted.pixel_center(view.crosshair_pixel()), ratio);
     draw_scale_bar(&context, fitted.size[0] / view.size_mm()[0], size, ratio)?;
     draw_letters(&context, view, size, ratio)

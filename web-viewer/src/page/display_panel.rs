@@ -182,7 +182,7 @@ fn VoxelInfo(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
             [coordinate(x, ['R', 'L']), coordinate(y, ['A', 'P']), coordinate(z, ['S', 'I'])];
         Some(format!("{} mm   value {value}", position.join("  ")))
     };
-    let pointed = move || page.pointed.get().and_then(text);
+    let pointed = move || page.pointed.get().and_then(|pointed| text(pointed.voxel));
     view! {
         <p class="probe">{move || text(page.crosshair.get())}</p>
         <p class="probe" id="pointed" title="Under the pointer">{pointed}</p>

@@ -5,9 +5,10 @@ use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, KeyboardEvent};
 
 use super::state::Page;
+use super::tools::Tool;
 
 /// The keys with what they do. Those of the slices need the focus on one of them.
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 17] = [
     ("Arrow keys", "move the crosshair by a voxel (on a slice)"),
     ("Page up, page down", "next or previous slice (on a slice)"),
     ("+ and −", "magnify, reduce (on a slice)"),
@@ -18,9 +19,17 @@ const KEYS: [(&str, &str); 12] = [
     ("1 to 9", "show or hide a region"),
     ("O", "regions filled or as soft outlines"),
     ("V", "voxels as squares or smoothed"),
+    ("B, E", "paint or erase the chosen region"),
+    ("[ and ]", "smaller or larger brush"),
+    ("L, A", "ruler, angle"),
+    ("Ctrl + Z", "undo a correction or a measurement"),
+    ("Ctrl + Y, Ctrl + Shift + Z", "do it again"),
     ("?", "this list"),
-    ("Esc", "close this list"),
+    ("Esc", "end the tool, close this list"),
 ];
+
+/// The factor by which a key changes the radius of the brush.
+const RADIUS_STEP: f64 = 1.2;
 
 /// The same for a mouse and for fingers.
 const GESTURES: [(&str, &str); 7] = [
@@ -51,12 +60,33 @@ pub fn listen(page: Page) {
 }
 
 fn on_key(page: Page, event: &KeyboardEvent) {
-    if event.ctrl_key() || event.alt_key() || event.meta_key() || takes_text(event) {
+    if event.alt_key() || takes_text(event) {
         return;
+    }
+    if event.ctrl_key() || event.meta_key() {
+        match (event.key().to_ascii_lowercase().as_str(), event.shift_key()) {
+            ("z", false) => page.undo(),
+            ("z", true) | ("y", false) => page.redo(),
+            _ => return,
+        }
+        return event.prevent_default();
     }
     match event.key().as_str() {
         "?" => page.shows_keys.update(|shown| *shown = !*shown),
-        "Escape" => page.shows_keys.set(false),
+        "Escape" => {
+            page.shows_keys.set(false);
+            page.choose_tool(Tool::Crosshair);
+        }
+        "b" | "B" if untrack(|| page.can_correct()) => {
+            page.toggle_tool(Tool::Correct { adds: true })
+        }
+        "e" | "E" if untrack(|| page.can_correct()) => {
+            page.toggle_tool(Tool::Correct { adds: false })
+        }
+        "l" | "L" if untrack(|| page.shown_channel()).is_some() => page.toggle_tool(Tool::Ruler),
+        "a" | "A" if untrack(|| page.shown_channel()).is_some() => page.toggle_tool(Tool::Angle),
+        "[" => page.set_radius(page.radius_mm.get_untracked() / RADIUS_STEP),
+        "]" => page.set_radius(page.radius_mm.get_untracked() * RADIUS_STEP),
         "h" | "H" => page.hides_overlay.set(true),
         "r" | "R" => page.reset_views(),
         "c" => page.cycle_channel(1),

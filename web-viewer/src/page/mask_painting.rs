@@ -8,7 +8,9 @@ use model_core::prepare::BRAIN;
 
 use super::preparation_actions::use_painted_mask;
 use super::state::Page;
-use crate::slice::{RasFrame, paint};
+use super::tools::Tool;
+use crate::edit::{Brush, BrushShape, Dab, Recoding, paint};
+use crate::slice::RasFrame;
 
 /// The most strokes that can be undone. A mask of a whole head takes 9 MB.
 const MAX_STROKES: usize = 10;
@@ -32,7 +34,9 @@ impl Page {
         let mask = self.preparation.with_untracked(|preparation| {
             preparation.as_ref()?.mask.as_ref().map(|(mask, _)| mask.clone())
         });
-        let (Some(mask), Some(_)) = (mask, self.brush.get_untracked()) else { return false };
+        let (Some(mask), Tool::Brain { .. }) = (mask, self.tool.get_untracked()) else {
+            return false;
+        };
         self.painting.update(|painting| {
             painting.painted = Some(LabelMap::clone(&mask));
             painting.earlier.push(mask);
@@ -45,11 +49,17 @@ impl Page {
 
     /// Paints around a RAS voxel of the shown frame, during a stroke.
     pub fn paint_at(self, frame: &RasFrame, ras_voxel: [usize; 3]) {
-        let Some(brush) = self.brush.get_untracked() else { return };
+        let Tool::Brain { adds } = self.tool.get_untracked() else { return };
         let center = frame.source_from_ras(ras_voxel);
+        let (dab, brain) = (Dab { from: center, to: center }, [&[BRAIN][..]]);
+        let brush = Brush { shape: BrushShape::Ball, radius_mm: self.radius_mm.get_untracked() };
+        let recoding = match adds {
+            true => Recoding::adding(&brain, 0),
+            false => Recoding::erasing(&brain, 0),
+        };
         self.painting.update(|painting| {
             if let Some(painted) = &mut painting.painted {
-                paint(painted, center, brush, BRAIN);
+                paint(painted, dab, brush, &recoding, |_| true);
             }
         });
     }

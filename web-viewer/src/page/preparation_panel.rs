@@ -4,14 +4,12 @@ use leptos::prelude::*;
 use model_core::prepare::{BrainChoice, BrainStep, ChannelRecord, ChannelStep, PlacementChoice};
 use web_sys::HtmlInputElement;
 
+use super::correct_panel::RadiusSlider;
 use super::preparation_actions::{change_choices, compare, skip_preparation};
 use super::prepared::{Preparation, PreparationChoices, placement_choice};
 use super::state::{Comparison, Page};
+use super::tools::Tool;
 use crate::protocol::RunStage;
-use crate::slice::Brush;
-
-/// The radius of the brush at first.
-const DEFAULT_RADIUS_MM: f64 = 6.0;
 
 #[component]
 pub fn PreparationPanel(page: Page) -> impl IntoView {
@@ -224,38 +222,31 @@ fn BrainControls(page: Page, preparation: Preparation) -> impl IntoView {
 /// The brush that paints the mask.
 #[component]
 fn BrushControls(page: Page) -> impl IntoView {
-    let radius_mm = RwSignal::new(DEFAULT_RADIUS_MM);
-    let choose = move |adds: Option<bool>| {
-        page.brush.set(adds.map(|adds| Brush { adds, radius_mm: radius_mm.get_untracked() }));
-    };
-    let button = move |adds: Option<bool>, name: &'static str, title: &'static str| {
-        let is_chosen = move || page.brush.get().map(|brush| brush.adds) == adds;
+    let button = move |tool: Tool, name: &'static str, title: &'static str| {
         view! {
-            <button class="choice" class:chosen=is_chosen title=title on:click=move |_| choose(adds)>
+            <button
+                class="choice"
+                class:chosen=move || page.tool.get() == tool
+                title=title
+                on:click=move |_| page.choose_tool(tool)
+            >
                 {name}
             </button>
         }
     };
-    let on_radius = move |event| {
-        if let Ok(mm) = event_target_value(&event).parse() {
-            radius_mm.set(mm);
-            page.brush.update(|brush| brush.iter_mut().for_each(|brush| brush.radius_mm = mm));
-        }
-    };
+    let paints = move || matches!(page.tool.get(), Tool::Brain { .. });
     view! {
         <div class="field">
             <span>"Paint"</span>
             <div class="choices" id="brush">
-                {button(None, "Off", "The pointer moves the crosshair")}
-                {button(Some(true), "Add", "Adds a ball to the brain")}
-                {button(Some(false), "Erase", "Removes a ball from the brain")}
+                {button(Tool::Crosshair, "Off", "The pointer moves the crosshair")}
+                {button(Tool::Brain { adds: true }, "Add", "Adds a ball to the brain")}
+                {button(Tool::Brain { adds: false }, "Erase", "Removes a ball from the brain")}
             </div>
         </div>
-        <label class="field" class:hidden=move || page.brush.get().is_none()>
-            <span>"Radius"</span>
-            <input type="range" min="1" max="25" prop:value=move || radius_mm.get() on:input=on_radius />
-            <output>{move || format!("{:.0} mm", radius_mm.get())}</output>
-        </label>
+        <Show when=paints>
+            <RadiusSlider page />
+        </Show>
         <Show when=move || page.can_undo_mask()>
             <button
                 class="quiet"

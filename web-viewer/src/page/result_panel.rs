@@ -1,4 +1,4 @@
-//! The result panel: the regions with their volumes, the label map's file and the share link.
+//! The result panel: the regions with their volumes, and where the result comes from.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use model_core::formats::nifti;
 use web_sys::HtmlInputElement;
 
-use super::actions;
+use super::correcting::edited_text;
 use super::state::Page;
 use crate::messages;
 use crate::share::{SharedRegion, SharedResult};
@@ -21,21 +21,6 @@ pub fn ResultPanel(page: Page) -> impl IntoView {
                 Some(result) => view! { <Regions page result /> }.into_any(),
             }}
         </section>
-        <Show when=move || page.result.with(Option::is_some)>
-            <section class="panel">
-                <h2>"Save"</h2>
-                <button id="save" on:click=move |_| actions::save(page)>
-                    "Save label map"
-                </button>
-                <Show when=move || page.result.with(|r| r.as_ref().is_some_and(|r| r.preparation.is_some()))>
-                    <button id="save-preparation" on:click=move |_| actions::save_preparation(page)>
-                        "Save preparation"
-                    </button>
-                </Show>
-                <p class="hint">"NIfTI (.nii.gz) on the scan's grid. Research use only."</p>
-            </section>
-            <SharePanel page />
-        </Show>
     }
 }
 
@@ -58,6 +43,9 @@ fn Regions(page: Page, result: Arc<SharedResult>) -> impl IntoView {
         nifti::warnings(&result.labels.grid().transforms).into_iter().map(|text| {
             view! { <p class="warning geometry" role="note">{text}</p> }
         });
+    let edited = edited_text(&result.labels, result.num_edited);
+    let edited = (!edited.is_empty())
+        .then(|| view! { <p id="edited" class="warning" role="note">{edited}</p> });
     let preparation = result.preparation.iter().flat_map(|record| record.sentences());
     let preparation = preparation.collect::<Vec<_>>().join(" ");
     let preparation = (!preparation.is_empty())
@@ -65,6 +53,7 @@ fn Regions(page: Page, result: Arc<SharedResult>) -> impl IntoView {
     view! {
         {warning}
         {preparation}
+        {edited}
         {tiles}
         {geometry_warnings.collect_view()}
         <table id="regions">
@@ -111,49 +100,7 @@ fn RegionRow(page: Page, n: usize, region: SharedRegion) -> impl IntoView {
                     <span>{region.name}</span>
                 </label>
             </td>
-            <td class="number">{milliliters(region.volume_ml)}</td>
+            <td class="number">{messages::milliliters(region.volume_ml)}</td>
         </tr>
-    }
-}
-
-/// Formats a volume with three significant digits. The error of a segmentation is larger.
-fn milliliters(volume_ml: f64) -> String {
-    match volume_ml {
-        v if v >= 100.0 => format!("{v:.0} ml"),
-        v if v >= 10.0 => format!("{v:.1} ml"),
-        v if v >= 1.0 || v == 0.0 => format!("{v:.2} ml"),
-        v => format!("{v:.3} ml"),
-    }
-}
-
-#[component]
-fn SharePanel(page: Page) -> impl IntoView {
-    let select = |event: web_sys::FocusEvent| {
-        let input: HtmlInputElement = event_target(&event);
-        input.select();
-    };
-    let has_link = move || !page.share_link.with(String::is_empty);
-    view! {
-        <section class="panel share">
-            <h2>"Share"</h2>
-            <button id="copy-link" on:click=move |_| actions::copy_link(page)>
-                "Copy link"
-            </button>
-            <Show when=has_link>
-                <input
-                    id="share-link"
-                    type="text"
-                    readonly
-                    aria-label="Link to this result"
-                    prop:value=move || page.share_link.get()
-                    on:focus=select
-                />
-            </Show>
-            <p class="hint">
-                <strong>"Anyone who has this link can read the result."</strong>
-                " The link holds the label map, its position and the volumes, but no scan and no \
-                 name of a person or a file. Nothing is uploaded: the result is in the link itself."
-            </p>
-        </section>
     }
 }

@@ -68,7 +68,11 @@ impl Page {
         }
         self.visible_regions.set(vec![true; result.regions.len()]);
         self.probabilities.set(None);
+        if !result.measurements.is_empty() {
+            self.measurements.set(result.measurements.clone());
+        }
         self.result.set(Some(Arc::new(result)));
+        self.reset_corrections();
     }
 
     /// Returns the colors of the visible regions' labels.

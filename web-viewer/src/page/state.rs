@@ -7,15 +7,18 @@ use model_core::Volume;
 use wasm_bindgen_futures::spawn_local;
 
 use super::browser;
+use super::corrections::{CorrectionSettings, Corrections};
 use super::opened::{ChannelSlot, LoadedChannel, Model, SeriesEntry};
 use super::prepared::{MaskPainting, Preparation, PreparationChoices};
 use super::probabilities::Probabilities;
 use super::status::{Phase, Status};
+use super::tools::{DEFAULT_RADIUS_MM, Pointed, Tool};
 use crate::budget;
 use crate::demo::OfferedModel;
+use crate::measure::Measurement;
 use crate::protocol::{EngineChoice, PlanOutcome, RunInputs, RunProgress};
 use crate::share::SharedResult;
-use crate::slice::{Brush, Convention, Plane, RasFrame, Window, Zoom};
+use crate::slice::{Convention, Plane, RasFrame, Window, Zoom};
 
 /// The comparison of the shown channel with the reference, as a checkerboard of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +60,18 @@ pub struct Page {
     pub comparison: RwSignal<Comparison>,
     /// A channel, by its index, as its header places it.
     pub before: RwSignal<Option<(usize, Arc<Volume>)>>,
-    /// The brush that paints the brain's mask, while it is chosen.
-    pub brush: RwSignal<Option<Brush>>,
+    /// What the main button of the mouse does on a slice.
+    pub tool: RwSignal<Tool>,
+    /// The radius of the brush.
+    pub radius_mm: RwSignal<f64>,
+    /// How the result is corrected.
+    pub correction_settings: RwSignal<CorrectionSettings>,
+    /// The steps that can be undone.
+    pub corrections: RwSignal<Corrections>,
+    /// The measurements.
+    pub measurements: RwSignal<Vec<Measurement>>,
+    /// The points of a measurement that is begun, in RAS+ millimeters.
+    pub sketch: RwSignal<Vec<[f64; 3]>>,
     /// The mask during a stroke of the brush, and before earlier strokes.
     pub painting: RwSignal<MaskPainting>,
     /// Whether the brain's outline is shown.
@@ -104,8 +117,8 @@ pub struct Page {
     pub hides_overlay: RwSignal<bool>,
     /// Whether voxels are drawn as squares instead of smoothed.
     pub shows_voxels: RwSignal<bool>,
-    /// The RAS voxel under the pointer.
-    pub pointed: RwSignal<Option<[usize; 3]>>,
+    /// The voxel under the pointer.
+    pub pointed: RwSignal<Option<Pointed>>,
     /// Whether the list of keys is shown.
     pub shows_keys: RwSignal<bool>,
     /// The number of actions begun so far.
@@ -153,7 +166,12 @@ impl Page {
             brain_network: RwSignal::new(None),
             comparison: RwSignal::new(Comparison::Off),
             before: RwSignal::new(None),
-            brush: RwSignal::new(None),
+            tool: RwSignal::new(Tool::Crosshair),
+            radius_mm: RwSignal::new(DEFAULT_RADIUS_MM),
+            correction_settings: RwSignal::default(),
+            corrections: RwSignal::default(),
+            measurements: RwSignal::default(),
+            sketch: RwSignal::default(),
             painting: RwSignal::default(),
             shows_mask: RwSignal::new(true),
             plan: RwSignal::new(None),
@@ -294,6 +312,7 @@ impl Page {
         {
             self.crosshair.set(new_frame.center());
             self.zooms.set(Default::default());
+            self.sketch.set(Vec::new());
         }
         let id = |slot: Option<&ChannelSlot>| slot?.loaded.as_ref().map(LoadedChannel::id);
         self.windows.update(|windows| {
@@ -318,7 +337,8 @@ impl Page {
         self.study_notes.set(Vec::new());
         self.choices.set(PreparationChoices::default());
         self.before.set(None);
-        self.brush.set(None);
+        self.choose_tool(Tool::Crosshair);
+        self.measurements.set(Vec::new());
         self.painting.set(MaskPainting::default());
         self.comparison.set(Comparison::Off);
         self.slots.set(names.into_iter().map(|name| ChannelSlot { name, loaded: None }).collect());
@@ -334,6 +354,7 @@ impl Page {
     /// Clears the result, and the share link in the address.
     pub fn clear_result(self) {
         self.result.set(None);
+        self.reset_corrections();
         self.probabilities.set(None);
         self.visible_regions.set(Vec::new());
         self.share_link.set(String::new());

@@ -4,6 +4,7 @@ use model_core::LabelMap;
 use model_core::prepare::PreparationRecord;
 use serde::{Deserialize, Serialize};
 
+use crate::measure::Measurement;
 use crate::slice::Convention;
 
 /// A result as a share link carries it.
@@ -19,6 +20,10 @@ pub struct SharedResult {
     pub model: SharedModel,
     /// The preparation of the scans, if it changed them.
     pub preparation: Option<PreparationRecord>,
+    /// The number of voxels whose label was edited by hand.
+    pub num_edited: u64,
+    /// The measurements.
+    pub measurements: Vec<Measurement>,
 }
 
 /// A region of a shared result: one line of the page's table.

@@ -13,11 +13,15 @@ use super::error::ShareError;
 use super::format::{MAX_AXIS, MAX_BOX_VOXELS, MAX_PADDED_VOXELS, MAX_VOXELS};
 use super::result::{SharedModel, SharedRegion, SharedResult};
 use super::{map_coder, saved_position};
+use crate::measure::Measurement;
 use crate::slice::Convention;
 
 /// The longest inflated header: enough for hundreds of named regions.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_REGIONS: usize = 255;
+const MAX_MEASUREMENTS: usize = 500;
+/// Farther than any scanner's coordinates.
+const MAX_POSITION_MM: f64 = 1e5;
 
 /// Everything except the labels.
 #[derive(Serialize, Deserialize)]
@@ -35,10 +39,20 @@ struct ShareHeader {
     /// A reader that does not know this field refuses the link, because it would not show it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     preparation: Option<PreparationRecord>,
+    /// As above.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    num_edited: u64,
+    /// As above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    measurements: Vec<Measurement>,
 }
 
-/// Writes the body of a result.
-pub(super) fn write(shared: &SharedResult) -> Result<Vec<u8>, ShareError> {
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Returns the header of a result, and the labels of their box as indices of its codes.
+fn header(shared: &SharedResult) -> Result<(ShareHeader, Vec<u8>), ShareError> {
     let (grid, labels) = (shared.labels.grid(), shared.labels.labels());
     let json_grid = without_nan(grid);
     let num_voxels = check_grid(&json_grid)?;
@@ -63,10 +77,41 @@ pub(super) fn write(shared: &SharedResult) -> Result<Vec<u8>, ShareError> {
         regions: shared.regions.clone(),
         model: shared.model.clone(),
         preparation: shared.preparation.clone(),
+        num_edited: shared.num_edited,
+        measurements: shared.measurements.iter().map(rounded_points).collect(),
     };
     header.regions.iter_mut().for_each(|r| r.volume_ml = rounded(r.volume_ml));
     check_header(&header)?;
     check_labels(&header.codes, &header.regions, &shared.labels)?;
+    Ok((header, indices))
+}
+
+/// Returns everything except the labels as JSON.
+pub(super) fn describe(shared: &SharedResult) -> Result<String, ShareError> {
+    let (header, _) = header(shared)?;
+    let json = serde_json::to_string(&header).expect("a header is plain data");
+    check_size("the header in bytes", MAX_HEADER_BYTES, json.len())?;
+    Ok(json)
+}
+
+/// Reads what [`describe`] wrote, about labels that are stored elsewhere.
+pub(super) fn with_labels(json: &str, labels: LabelMap) -> Result<SharedResult, ShareError> {
+    check_size("the header in bytes", MAX_HEADER_BYTES, json.len())?;
+    let header: ShareHeader = model_core::from_json(json)
+        .map_err(|e| ShareError::content("a header as this version writes it", e))?;
+    check_grid(labels.grid())?;
+    check_header(&header)?;
+    if header.grid.dims != labels.grid().dims {
+        let expected = format!("labels on {:?} voxels", header.grid.dims);
+        return Err(ShareError::content(expected, format!("{:?}", labels.grid().dims)));
+    }
+    check_labels(&header.codes, &header.regions, &labels)?;
+    Ok(header.join(labels))
+}
+
+/// Writes the body of a result.
+pub(super) fn write(shared: &SharedResult) -> Result<Vec<u8>, ShareError> {
+    let (header, indices) = header(shared)?;
     let json = serde_json::to_vec(&header).expect("a header is plain data");
     check_size("the header in bytes", MAX_HEADER_BYTES, json.len())?;
     let mut deflated = Vec::new();
@@ -105,14 +150,22 @@ pub(super) fn read(body: &[u8]) -> Result<SharedResult, ShareError> {
             labels_from_box(&header, num_voxels, &indices)
         }
     };
-    let labels = LabelMap::new(header.grid, labels).expect("a label for each voxel");
+    let labels = LabelMap::new(header.grid.clone(), labels).expect("a label for each voxel");
     if labeled_box(&labels) != VoxelBox::new(header.start, header.extent) {
         let found = format!("{:?} from {:?}", header.extent, header.start);
         return Err(ShareError::content("the smallest box that holds every label", found));
     }
     check_labels(&header.codes, &header.regions, &labels)?;
-    let ShareHeader { convention, regions, model, preparation, .. } = header;
-    Ok(SharedResult { convention, labels, regions, model, preparation })
+    Ok(header.join(labels))
+}
+
+impl ShareHeader {
+    /// Returns the result with its labels.
+    fn join(self, labels: LabelMap) -> SharedResult {
+        let ShareHeader { convention, regions, model, preparation, .. } = self;
+        let ShareHeader { num_edited, measurements, .. } = self;
+        SharedResult { convention, labels, regions, model, preparation, num_edited, measurements }
+    }
 }
 
 /// Returns the labels of the whole grid. `indices` are the box's labels as indices of its codes.
@@ -179,6 +232,19 @@ fn check_header(header: &ShareHeader) -> Result<(), ShareError> {
     if let Some(preparation) = &header.preparation {
         check_size("the number of channels", MAX_REGIONS, preparation.channels.len())?;
         preparation.check().map_err(|e| ShareError::content("a preparation in words", e))?;
+    }
+    if header.num_edited > header.grid.num_voxels() as u64 {
+        let expected = format!("at most {} edited voxels", header.grid.num_voxels());
+        return Err(ShareError::content(expected, header.num_edited));
+    }
+    check_size("the number of measurements", MAX_MEASUREMENTS, header.measurements.len())?;
+    for measurement in &header.measurements {
+        check_text("a measurement's name in characters", MAX_NAME_CHARS, &measurement.name)?;
+        let is_near = |x: &f64| x.abs() <= MAX_POSITION_MM;
+        if !measurement.shape.points().as_flattened().iter().all(is_near) {
+            let expected = format!("points within {MAX_POSITION_MM} mm");
+            return Err(ShareError::content(expected, measurement.shape.text()));
+        }
     }
     let hash = &header.model.hash;
     if hash.len() != 64 || !hash.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -249,6 +315,15 @@ fn without_nan(grid: &Grid) -> Grid {
         .chain([&mut transforms.qfac]);
     numbers.filter(|x| !x.is_finite()).for_each(|x| *x = 0.0);
     grid
+}
+
+/// Rounds a measurement's points to a hundredth of a millimeter.
+fn rounded_points(measurement: &Measurement) -> Measurement {
+    let mut rounded = measurement.clone();
+    for (n, point) in measurement.shape.points().iter().enumerate() {
+        rounded.shape.move_point(n, point.map(|x| (x * 100.0).round() / 100.0));
+    }
+    rounded
 }
 
 /// Rounds to a thousandth of a milliliter, less than a voxel's volume.

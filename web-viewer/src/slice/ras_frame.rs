@@ -76,6 +76,30 @@ impl RasFrame {
         })
     }
 
+    /// Returns the source position, in voxels, of a position between RAS voxels.
+    pub fn source_point_from_ras(&self, ras_point: [f64; 3]) -> [f64; 3] {
+        let mut source = [0.0; 3];
+        for (axis, &source_axis) in self.orientation.axes.iter().enumerate() {
+            source[source_axis] = self.flipped(axis, ras_point[axis]);
+        }
+        source
+    }
+
+    /// Returns the position between RAS voxels of a source position; the inverse of
+    /// [`RasFrame::source_point_from_ras`].
+    pub fn ras_point_from_source(&self, source_point: [f64; 3]) -> [f64; 3] {
+        [0, 1, 2].map(|axis| self.flipped(axis, source_point[self.orientation.axes[axis]]))
+    }
+
+    fn flipped(&self, axis: usize, at: f64) -> f64 {
+        if self.orientation.flips[axis] { self.dims[axis] as f64 - 1.0 - at } else { at }
+    }
+
+    /// Returns the source axis along a RAS axis.
+    pub fn source_axis(&self, ras_axis: usize) -> usize {
+        self.orientation.axes[ras_axis]
+    }
+
     /// Returns the index of a RAS voxel in the volume's voxels.
     pub fn index(&self, ras_voxel: [usize; 3]) -> usize {
         let [i, j, k] = self.source_from_ras(ras_voxel);
@@ -137,6 +161,25 @@ impl SliceView<'_> {
         voxel[self.axes[0]] = if self.is_mirrored { width - 1 - across } else { across };
         voxel[self.axes[1]] = height - 1 - down;
         voxel
+    }
+
+    /// Returns the position between RAS voxels of a position between pixels; the center of the first pixel is
+    /// (0, 0).
+    pub fn ras_point_at(&self, [across, down]: [f64; 2]) -> [f64; 3] {
+        let [width, height] = self.size().map(|n| n as f64);
+        let mut point = self.crosshair.map(|x| x as f64);
+        point[self.axes[0]] = if self.is_mirrored { width - 1.0 - across } else { across };
+        point[self.axes[1]] = height - 1.0 - down;
+        point
+    }
+
+    /// Returns the position between pixels of a position between RAS voxels, and how many slices it is away.
+    pub fn project(&self, ras_point: [f64; 3]) -> ([f64; 2], f64) {
+        let [width, height] = self.size().map(|n| n as f64);
+        let [x, y] = self.axes.map(|axis| ras_point[axis]);
+        let across = if self.is_mirrored { width - 1.0 - x } else { x };
+        let normal = 3 - self.axes[0] - self.axes[1];
+        ([across, height - 1.0 - y], ras_point[normal] - self.crosshair[normal] as f64)
     }
 
     /// Returns the pixel of the crosshair.
@@ -201,9 +244,22 @@ impl FittedSlice {
 
     /// Returns the canvas point of a pixel's center.
     pub fn pixel_center(&self, pixel: [usize; 2]) -> [f64; 2] {
+        self.canvas_point(pixel.map(|n| n as f64))
+    }
+
+    /// Returns the canvas point of a position between pixels; the center of the first pixel is (0, 0).
+    pub fn canvas_point(&self, position: [f64; 2]) -> [f64; 2] {
         [0, 1].map(|n| {
-            let fraction = (pixel[n] as f64 + 0.5) / self.num_pixels[n] as f64;
+            let fraction = (position[n] + 0.5) / self.num_pixels[n] as f64;
             self.left_top[n] + fraction * self.size[n]
+        })
+    }
+
+    /// Returns the position between pixels under a point of the canvas, within the slice.
+    pub fn position_at(&self, point: [f64; 2]) -> [f64; 2] {
+        [0, 1].map(|n| {
+            let fraction = (point[n] - self.left_top[n]) / self.size[n].max(1e-9);
+            fraction.clamp(0.0, 1.0) * self.num_pixels[n] as f64 - 0.5
         })
     }
 }
@@ -271,6 +327,29 @@ mod tests {
                     assert_eq!(view.voxel_at(view.crosshair_pixel()), view.crosshair);
                     assert_eq!(view.indices().count(), view.size()[0] * view.size()[1]);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn positions_between_pixels_come_back() {
+        let frame = RasFrame::new(&lps());
+        assert_eq!(frame.source_point_from_ras([0.0, 0.5, 2.0]), [1.0, 1.5, 2.0]);
+        for plane in Plane::ALL {
+            for convention in [Convention::Radiological, Convention::Neurological] {
+                let view = frame.view(plane, convention, [1, 1, 2]);
+                let point = view.ras_point_at([0.25, 1.75]);
+                let (position, num_slices) = view.project(point);
+                assert_eq!((position, num_slices), ([0.25, 1.75], 0.0));
+                let mut above = point;
+                above[plane.normal()] += 1.5;
+                assert_eq!(view.project(above), ([0.25, 1.75], 1.5));
+                let back = frame.ras_point_from_source(frame.source_point_from_ras(point));
+                assert_eq!(back, point);
+                let fitted = view.fit([200.0, 100.0]);
+                let on_canvas = fitted.canvas_point([0.25, 1.25]);
+                let again = fitted.position_at(on_canvas);
+                assert!((again[0] - 0.25).abs() < 1e-9 && (again[1] - 1.25).abs() < 1e-9);
             }
         }
     }

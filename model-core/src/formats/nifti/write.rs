@@ -9,22 +9,27 @@ use crate::{Error, Grid, LabelMap, NiftiTransforms, Result, Volume};
 /// The offset of the first voxel: the header and four bytes that state that no extension follows.
 const VOXEL_OFFSET: usize = 352;
 
+/// The code of an extension that is a text (nifti1.h: `NIFTI_ECODE_COMMENT`).
+pub(super) const COMMENT_CODE: i32 = 6;
+
 /// Writes a label map as `.nii.gz`: uint8, slope 1, with the grid's dimensions, qform, sform and
 /// their codes. Every field that can name a person or a time is empty.
 ///
 /// # Panics
 /// If an axis is longer than NIfTI-1 can state (32767).
 pub fn write_labels(map: &LabelMap) -> Vec<u8> {
-    write_labels_with_description(map, "")
+    write_labels_with_texts(map, "", "")
 }
 
-/// Writes a label map as [`write_labels`] does, with a text in the header's field `descrip`. The
-/// field takes the first 79 bytes of the text.
+/// Writes a label map as [`write_labels`] does, with a description in the header's field `descrip`, which
+/// takes the first 79 bytes, and a comment of any length in a header extension (NIfTI-1, code 6), which
+/// [`comment`](super::comment) reads. An empty comment is not written.
 ///
 /// # Panics
-/// As [`write_labels`].
-pub fn write_labels_with_description(map: &LabelMap, description: &str) -> Vec<u8> {
+/// As [`write_labels`], or if the comment is longer than 2 GiB.
+pub fn write_labels_with_texts(map: &LabelMap, description: &str, comment: &str) -> Vec<u8> {
     let mut bytes = header(map.grid(), 1, VoxelType { code: 2, bits: 8 });
+    add_comment(&mut bytes, comment);
     let description = &description.as_bytes()[..description.floor_char_boundary(79)];
     bytes[148..148 + description.len()].copy_from_slice(description);
     bytes.extend_from_slice(map.labels());
@@ -104,6 +109,21 @@ fn header(grid: &Grid, num_channels: usize, voxel_type: VoxelType) -> Vec<u8> {
     bytes
 }
 
+/// Adds a comment behind a header.
+fn add_comment(bytes: &mut Vec<u8>, comment: &str) {
+    if comment.is_empty() {
+        return;
+    }
+    // An extension is a multiple of 16 bytes long, its size and code included.
+    let size = (comment.len() + 8).next_multiple_of(16);
+    bytes[VOXEL_OFFSET - 4] = 1;
+    bytes.extend(i32::try_from(size).expect("a comment below 2 GiB").to_le_bytes());
+    bytes.extend(COMMENT_CODE.to_le_bytes());
+    bytes.extend_from_slice(comment.as_bytes());
+    bytes.resize(VOXEL_OFFSET + size, 0);
+    bytes[108..112].copy_from_slice(&((VOXEL_OFFSET + size) as f32).to_le_bytes());
+}
+
 /// Compresses with gzip, without a file name and a time.
 fn compress(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
@@ -132,7 +152,7 @@ mod tests {
         let map = LabelMap::background(grid);
         let plain = written_header(&write_labels(&map));
         for text in ["made in tiles".to_string(), "é".repeat(60)] {
-            let described = written_header(&write_labels_with_description(&map, &text));
+            let described = written_header(&write_labels_with_texts(&map, &text, ""));
             assert_eq!(described[..148], plain[..148]);
             assert_eq!(described[227..], plain[227..], "the field's last byte ends the text");
             let length = text.floor_char_boundary(79);
