@@ -3,6 +3,7 @@
 //! Everything that needs no browser is plain Rust, tested natively: share links and slices. The page and its worker are compiled for wasm only, the server natively only.
 
 pub mod budget;
+pub mod compare;
 pub mod demo;
 pub mod edit;
 pub mod measure;

@@ -4,6 +4,7 @@ use model_core::metrics::{Connectivity, components};
 use model_core::{Grid, LabelMap};
 use serde::Serialize;
 
+use crate::compare::RegionComparison;
 use crate::edit::RegionMask;
 use crate::measure::{Measurement, Shape, angle_deg, distance_mm};
 use crate::messages::DISCLAIMER;
@@ -18,6 +19,9 @@ pub struct ResultNumbers {
     pub regions: Vec<RegionNumbers>,
     /// The measurements.
     pub measurements: Vec<MeasurementNumbers>,
+    /// The comparison with another label map; empty if there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub comparison: Vec<RegionComparison>,
     /// The voxels whose label was edited by hand.
     pub num_edited_voxels: u64,
     /// The volume of those voxels.
@@ -83,6 +87,7 @@ impl ResultNumbers {
             notice: DISCLAIMER,
             regions: regions.collect(),
             measurements: measurements.iter().map(MeasurementNumbers::new).collect(),
+            comparison: Vec::new(),
             num_edited_voxels: result.num_edited,
             edited_ml: result.num_edited as f64 * affine.voxel_volume_mm3() / 1000.0,
             spacing_mm: affine.spacing_mm(),
@@ -97,6 +102,7 @@ impl ResultNumbers {
             notice: DISCLAIMER,
             regions: Vec::new(),
             measurements: measurements.iter().map(MeasurementNumbers::new).collect(),
+            comparison: Vec::new(),
             num_edited_voxels: 0,
             edited_ml: 0.0,
             spacing_mm: grid.world_from_voxel.spacing_mm(),
@@ -128,6 +134,25 @@ impl ResultNumbers {
             for Value { quantity, value, unit } in &measurement.values {
                 push("measurement", &measurement.name, quantity, format!("{value:.2}"), unit);
             }
+        }
+        for region in &self.comparison {
+            let optional =
+                |value: Option<f64>| value.map(|x| format!("{x:.4}")).unwrap_or_default();
+            push(
+                "comparison",
+                &region.name,
+                "other volume",
+                format!("{:.4}", region.other_ml),
+                "ml",
+            );
+            push("comparison", &region.name, "Dice", optional(region.dice), "");
+            push(
+                "comparison",
+                &region.name,
+                "disagreement",
+                optional(region.disagreement_ml),
+                "ml",
+            );
         }
         push("result", "", "edited voxels", self.num_edited_voxels.to_string(), "");
         if let Some(model) = &self.model {

@@ -5,6 +5,7 @@ mod actions;
 mod browser;
 mod canvas;
 mod client;
+mod compare_panel;
 mod correct_panel;
 mod correcting;
 mod corrections;
@@ -19,6 +20,7 @@ mod model_cache;
 mod model_panel;
 mod offered;
 mod opened;
+mod other_map;
 mod pointers;
 mod preparation;
 mod preparation_actions;
@@ -45,6 +47,7 @@ mod status_line;
 mod tool_choice;
 mod tools;
 mod views;
+mod window_controls;
 
 use leptos::prelude::*;
 use web_sys::DragEvent;
@@ -113,6 +116,7 @@ fn App(page: Page) -> impl IntoView {
                         <result_panel::ResultPanel page />
                         <correct_panel::CorrectPanel page />
                         <measure_panel::MeasurePanel page />
+                        <compare_panel::ComparePanel page />
                         <save_panel::SavePanel page />
                         <share_panel::SharePanel page />
                     </div>

@@ -2,7 +2,9 @@
 
 mod central_voxel;
 mod checkerboard;
+mod colormap;
 mod overlay;
+mod presets;
 mod ras_frame;
 mod scale_bar;
 mod soft_outline;
@@ -11,7 +13,9 @@ mod zoom;
 
 pub use central_voxel::central_labeled_voxel;
 pub use checkerboard::draw_checkerboard;
+pub use colormap::Colormap;
 pub use overlay::{LabelColors, draw_overlay, mask_edges};
+pub use presets::{RelativeWindow, window_presets};
 pub use ras_frame::{Convention, FittedSlice, Plane, RasFrame, SliceView};
 pub use scale_bar::bar_length_mm;
 pub use soft_outline::draw_soft_outlines;

@@ -16,6 +16,10 @@ use crate::slice::{
 /// The color of the brain's outline.
 const MASK_COLOR: &str = "#5ecbde";
 
+/// The color of the outline in another label map, and of voxels where the maps disagree.
+const OTHER_COLOR: &str = "#ffffff";
+const DISAGREEMENT: [u8; 4] = [255, 0, 200, 150];
+
 /// The gap in the middle of the crosshair, in CSS pixels. It keeps the voxel visible.
 const CROSSHAIR_GAP: f64 = 9.0;
 
@@ -48,7 +52,8 @@ fn draw_view(
         return Ok(());
     };
     let gray = draw_gray(shown.volume.values(), view.indices(), window);
-    let gray = compared(page, view, gray);
+    let mut gray = compared(page, view, gray);
+    page.colormap.get().apply(&mut gray);
     context.set_image_smoothing_enabled(!page.shows_voxels.get());
     draw_pixels(&context, view, &fitted, &gray)?;
     if !page.hides_overlay.get()
@@ -75,12 +80,15 @@ fn draw_view(
         context.set_image_smoothing_enabled(outlined.is_some());
         draw_pixels(&context, view, &fitted, &overlay)?;
     }
+    if !page.hides_overlay.get() {
+        draw_other(page, view, &context, &fitted, ratio)?;
+    }
     let edges = page.with_shown_mask(|mask| {
         let is_same = mask.labels().len() == shown.volume.values().len();
         is_same.then(|| mask_edges(mask.labels(), view.indices(), view.size()[0]))
     });
     if let Some(edges) = edges.flatten() {
-        draw_edges(&context, &fitted, &edges, ratio);
+        draw_edges(&context, &fitted, &edges, MASK_COLOR, ratio);
     }
     draw_marks(page, plane, &Placed { frame, view, fitted }, &context, ratio)?;
     draw_crosshair(&context, &fitted, fitted.pixel_center(view.crosshair_pixel()), ratio);
@@ -137,14 +145,44 @@ fn draw_pixels(
     context.draw_image_with_html_canvas_element_and_dw_and_dh(&slice, left, top, w, h)
 }
 
-/// Draws the outline of the brain's mask.
+/// Draws a region's outline in the other label map, and where the result disagrees.
+fn draw_other(
+    page: Page,
+    view: &SliceView<'_>,
+    context: &CanvasRenderingContext2d,
+    fitted: &FittedSlice,
+    ratio: f64,
+) -> Result<(), JsValue> {
+    let (Some(shown), Some(result)) = (page.other.get(), page.result.get()) else { return Ok(()) };
+    let region = shown.map.regions.get(shown.region).and_then(Option::as_ref);
+    let (Some(other), Some(region), Some(here)) =
+        (&shown.map.labels, region, result.regions.get(shown.region))
+    else {
+        return Ok(());
+    };
+    let there = |n: usize| region.codes.contains(&other.labels()[n]);
+    if shown.marks {
+        let is_marked = |n: usize| here.codes.contains(&result.labels.labels()[n]) != there(n);
+        let pixel = |n: usize| if is_marked(n) { DISAGREEMENT } else { [0; 4] };
+        let pixels: Vec<u8> = view.indices().flat_map(pixel).collect();
+        context.set_image_smoothing_enabled(false);
+        draw_pixels(context, view, fitted, &pixels)?;
+    }
+    let mask: Vec<u8> = view.indices().map(|n| u8::from(there(n))).collect();
+    let edges = mask_edges(&mask, 0..mask.len(), view.size()[0]);
+    draw_edges(context, fitted, &edges, OTHER_COLOR, ratio);
+    Ok(())
+}
+
+/// Draws the outline of a mask.
 fn draw_edges(
     context: &CanvasRenderingContext2d,
     fitted: &FittedSlice,
     edges: &[[[usize; 2]; 2]],
+    color: &str,
     ratio: f64,
 ) {
-    context.set_stroke_style_str(MASK_COLOR);
+    context.set_stroke_style_str(color);
     context.set_line_width(1.5 * ratio);
     context.begin_path();
     for [from, to] in edges.iter().map(|edge| edge.map(|corner| fitted.pixel_corner(corner))) {

@@ -4,7 +4,8 @@ use leptos::prelude::*;
 
 use super::opened::ChannelSlot;
 use super::state::Page;
-use crate::slice::{Convention, RasFrame, Window};
+use super::window_controls::{WindowControls, input_number, short_number};
+use crate::slice::{Convention, RasFrame};
 
 #[component]
 pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
@@ -54,7 +55,7 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView 
                 <span>"Channel"</span>
                 <div class="choices">{move || loaded_slots().map(channel_button).collect_view()}</div>
             </div>
-            <WindowSliders page />
+            <WindowControls page />
             <label class="field">
                 <span>"Overlay"</span>
                 <input
@@ -115,57 +116,6 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView 
     }
 }
 
-/// Sliders of the radiological window, in percent of the default window's width: the level by up to 75 %
-/// from the default level, the width up to 200 %.
-#[component]
-fn WindowSliders(page: Page) -> impl IntoView {
-    let default = move || match page.shown_channel() {
-        Some(shown) => shown.default_window,
-        None => Window { level: 0.5, width: 1.0 },
-    };
-    let window = move || page.shown_window().unwrap_or_else(default);
-    let level = move || f64::from((window().level - default().level) / default().width * 100.0);
-    let width = move || f64::from(window().width / default().width * 100.0);
-    let set_level = move |percent: f32| {
-        let level = default().level + default().width * percent / 100.0;
-        page.set_shown_window(Window { level, ..window() });
-    };
-    let set_width = move |percent: f32| {
-        let width = default().width * percent.max(1.0) / 100.0;
-        page.set_shown_window(Window { width, ..window() });
-    };
-    view! {
-        <label class="field">
-            <span>"Level"</span>
-            <input
-                type="range"
-                min="-75"
-                max="75"
-                prop:value=level
-                on:input=move |event| untrack(|| set_level(input_number(&event)))
-            />
-            <output>{move || short_number(window().level)}</output>
-        </label>
-        <label class="field">
-            <span>"Width"</span>
-            <input
-                type="range"
-                min="1"
-                max="200"
-                prop:value=width
-                on:input=move |event| untrack(|| set_width(input_number(&event)))
-            />
-            <output>{move || short_number(window().width)}</output>
-        </label>
-        <div class="field">
-            <span></span>
-            <button class="quiet" on:click=move |_| untrack(|| page.set_shown_window(default()))>
-                "Reset window"
-            </button>
-        </div>
-    }
-}
-
 /// Shows the position and the intensity of the voxel under the crosshair, and of that under the pointer.
 #[component]
 fn VoxelInfo(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView {
@@ -218,18 +168,4 @@ fn CrosshairProbabilities(page: Page, frame: Memo<Option<RasFrame>>) -> impl Int
             <p class="hint">{meaning}</p>
         })}
     }
-}
-
-/// Formats a number of any magnitude in a few characters.
-fn short_number(value: f32) -> String {
-    match value.abs() {
-        x if x >= 1e5 => format!("{value:.2e}"),
-        x if x >= 100.0 || x == 0.0 => format!("{value:.0}"),
-        x if x >= 1.0 => format!("{value:.1}"),
-        _ => format!("{value:.3}"),
-    }
-}
-
-fn input_number(event: &leptos::ev::Event) -> f32 {
-    event_target_value(event).parse().unwrap_or_default()
 }

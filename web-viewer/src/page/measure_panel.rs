@@ -107,10 +107,10 @@ fn MeasurementList(page: Page) -> impl IntoView {
                 <button class="quiet go" title="Show it" on:click=move |_| page.go_to_measurement(n)>
                     {measurement.name}
                 </button>
-                <output>{measurement.shape.text()}</output>
                 <button class="quiet" aria-label=delete title="Delete" on:click=move |_| page.delete_measurement(n)>
                     "×"
                 </button>
+                <output>{measurement.shape.text()}</output>
                 {(!note.is_empty()).then(|| view! { <span class="hint">{note}</span> })}
             </li>
         }

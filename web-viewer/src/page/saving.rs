@@ -115,7 +115,10 @@ fn label_map(page: Page) -> Option<Vec<u8>> {
 fn numbers(page: Page) -> Option<ResultNumbers> {
     let measurements = page.measurements.get_untracked();
     match page.result.get_untracked() {
-        Some(result) => Some(ResultNumbers::new(&result, &measurements, &[])),
+        Some(result) => {
+            let comparison = untrack(|| page.comparisons());
+            Some(ResultNumbers { comparison, ..ResultNumbers::new(&result, &measurements, &[]) })
+        }
         None => {
             let shown = untrack(|| page.shown_channel())?;
             Some(ResultNumbers::of_measurements(shown.volume.grid(), &measurements))

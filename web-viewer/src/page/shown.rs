@@ -8,7 +8,7 @@ use super::opened::LoadedChannel;
 use super::prepared::{PlacedChannel, Preparation};
 use super::state::Page;
 use crate::share::SharedResult;
-use crate::slice::{LabelColors, RasFrame, Window};
+use crate::slice::{LabelColors, RasFrame, RelativeWindow, Window};
 
 impl Page {
     /// Returns the index of the shown slot: the chosen one, or the first that has a scan.
@@ -39,11 +39,33 @@ impl Page {
         let shown = self.shown_channel()?;
         let slot = self.shown_slot.get();
         let changed = self.windows.with(|windows| windows.get(slot).copied().flatten());
-        Some(changed.unwrap_or(shown.default_window))
+        let remembered = || {
+            let name = self.shown_name()?;
+            let windows = self.remembered_windows.read();
+            windows.get(&name)?.beside(shown.default_window)
+        };
+        Some(changed.or_else(remembered).unwrap_or(shown.default_window))
     }
 
-    /// Sets the window of the shown channel.
+    /// Returns the name of the shown channel.
+    fn shown_name(self) -> Option<String> {
+        let index = self.shown_index()?;
+        self.slots.with(|slots| slots.get(index).map(|slot| slot.name.clone()))
+    }
+
+    /// Shows the first window again, and remembers no other.
+    pub fn reset_shown_window(self) {
+        let (Some(shown), Some(name)) = (self.shown_channel(), self.shown_name()) else { return };
+        self.set_shown_window(shown.default_window);
+        self.remember_window(&name, None);
+    }
+
+    /// Sets the window of the shown channel, and remembers it for the next scan.
     pub fn set_shown_window(self, window: Window) {
+        let shown = untrack(|| Some((self.shown_channel()?.default_window, self.shown_name()?)));
+        if let Some((first, name)) = shown {
+            self.remember_window(&name, Some(RelativeWindow::new(window, first)));
+        }
         let slot = self.shown_slot.get_untracked();
         self.windows.update(|windows| {
             windows.resize(windows.len().max(slot + 1), None);

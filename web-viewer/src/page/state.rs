@@ -1,5 +1,6 @@
 //! The page's state. Everything that the page shows follows from these signals.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leptos::prelude::*;
@@ -9,6 +10,7 @@ use wasm_bindgen_futures::spawn_local;
 use super::browser;
 use super::corrections::{CorrectionSettings, Corrections};
 use super::opened::{ChannelSlot, LoadedChannel, Model, SeriesEntry};
+use super::other_map::Shown;
 use super::prepared::{MaskPainting, Preparation, PreparationChoices};
 use super::probabilities::Probabilities;
 use super::status::{Phase, Status};
@@ -18,7 +20,7 @@ use crate::demo::OfferedModel;
 use crate::measure::Measurement;
 use crate::protocol::{EngineChoice, PlanOutcome, RunInputs, RunProgress};
 use crate::share::SharedResult;
-use crate::slice::{Convention, Plane, RasFrame, Window, Zoom};
+use crate::slice::{Colormap, Convention, Plane, RasFrame, RelativeWindow, Window, Zoom};
 
 /// The comparison of the shown channel with the reference, as a checkerboard of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub struct Page {
     pub corrections: RwSignal<Corrections>,
     /// The measurements.
     pub measurements: RwSignal<Vec<Measurement>>,
+    /// The label map with which the result is compared.
+    pub other: RwSignal<Option<Shown>>,
     /// The points of a measurement that is begun, in RAS+ millimeters.
     pub sketch: RwSignal<Vec<[f64; 3]>>,
     /// The mask during a stroke of the brush, and before earlier strokes.
@@ -106,6 +110,10 @@ pub struct Page {
     pub crosshair: RwSignal<[usize; 3]>,
     /// The radiological window of each slot, where the user changed it.
     pub windows: RwSignal<Vec<Option<Window>>>,
+    /// The windows that the user chose before, by the channel's name.
+    pub remembered_windows: RwSignal<BTreeMap<String, RelativeWindow>>,
+    /// The colors of the scan.
+    pub colormap: RwSignal<Colormap>,
     /// The opacity of the overlay.
     pub opacity: RwSignal<f32>,
     pub convention: RwSignal<Convention>,
@@ -128,6 +136,13 @@ pub struct Page {
 /// The keys under which the browser stores the budget and the engine. An open tab keeps its own.
 const BUDGET_KEY: &str = "rewind.budget_mib";
 const ENGINE_KEY: &str = "rewind.engine";
+const WINDOWS_KEY: &str = "rewind.windows";
+
+/// Returns the stored windows; none if there are none, or another version stored them.
+fn remembered_windows() -> BTreeMap<String, RelativeWindow> {
+    let stored = browser::stored(WINDOWS_KEY);
+    stored.and_then(|json| model_core::from_json(&json).ok()).unwrap_or_default()
+}
 
 /// Identifies an action. The action may change the page until another action begins.
 #[derive(Clone, Copy)]
@@ -171,6 +186,7 @@ impl Page {
             correction_settings: RwSignal::default(),
             corrections: RwSignal::default(),
             measurements: RwSignal::default(),
+            other: RwSignal::default(),
             sketch: RwSignal::default(),
             painting: RwSignal::default(),
             shows_mask: RwSignal::new(true),
@@ -191,6 +207,8 @@ impl Page {
             shown_slot: RwSignal::new(0),
             crosshair: RwSignal::new([0; 3]),
             windows: RwSignal::new(Vec::new()),
+            remembered_windows: RwSignal::new(remembered_windows()),
+            colormap: RwSignal::default(),
             opacity: RwSignal::new(0.45),
             convention: RwSignal::new(Convention::Radiological),
             zooms: RwSignal::default(),
@@ -253,6 +271,18 @@ impl Page {
     /// Returns the reason why the chosen engine cannot run, with a remedy.
     pub fn engine_problem(self) -> Option<&'static str> {
         self.gpu_problem.get().filter(|_| self.engine.get() == EngineChoice::Gpu)
+    }
+
+    /// Remembers the window of a channel for the next scan, or forgets it.
+    pub fn remember_window(self, channel: &str, window: Option<RelativeWindow>) {
+        self.remembered_windows.update(|windows| {
+            match window {
+                Some(window) => windows.insert(channel.to_string(), window),
+                None => windows.remove(channel),
+            };
+            let json = serde_json::to_string(windows).unwrap_or_default();
+            browser::store(WINDOWS_KEY, &json);
+        });
     }
 
     /// Sets the memory budget, and stores it in the browser.
@@ -355,6 +385,7 @@ impl Page {
     pub fn clear_result(self) {
         self.result.set(None);
         self.reset_corrections();
+        self.other.set(None);
         self.probabilities.set(None);
         self.visible_regions.set(Vec::new());
         self.share_link.set(String::new());
