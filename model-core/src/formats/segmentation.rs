@@ -7,7 +7,7 @@ mod terminology;
 
 use serde::{Deserialize, Serialize};
 
-//DICOM
+pub use super::dicom::{DicomSegmentation, LocalTime};
 pub use super::nrrd::write_segmentation as write_nrrd;
 pub(super) use terminology::{Code, terminology};
 
@@ -43,21 +43,21 @@ impl Segment {
 /// Errors if the segments cannot be written.
 ///
 /// # Errors
-/// [`Error::Task`] if there is none or more than 255, if a name is empty, too long or has control
+/// [`Error::Segmentation`] if there is none or more than 255, if a name is empty, too long or has control
 /// characters, or if a segment contains the background.
 pub(super) fn check(segments: &[Segment]) -> Result<()> {
     if segments.is_empty() || segments.len() > MAX_SEGMENTS {
-        return Err(Error::task(format!("1 to {MAX_SEGMENTS} regions"), segments.len()));
+        return Err(Error::segmentation(format!("1 to {MAX_SEGMENTS} regions"), segments.len()));
     }
     for segment in segments {
         if segment.name.trim().is_empty() {
-            return Err(Error::task("a region's name", "an empty one"));
+            return Err(Error::segmentation("a region's name", "an empty one"));
         }
         if let Some((expected, found)) = name_fault("a region's name", &segment.name) {
-            return Err(Error::task(expected, found));
+            return Err(Error::segmentation(expected, found));
         }
         if segment.codes.contains(&0) {
-            return Err(Error::task("regions without the background", "the label 0"));
+            return Err(Error::segmentation("regions without the background", "the label 0"));
         }
     }
     Ok(())

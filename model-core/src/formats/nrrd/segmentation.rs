@@ -22,7 +22,7 @@ const SLICER_ANATOMICAL: &str = "SCT^123037004^Anatomical Structure";
 /// axes; otherwise a first axis holds the layers.
 ///
 /// # Errors
-/// [`Error::Task`] if there is no segment, a segment contains the background, or a name cannot be
+/// [`Error::Segmentation`] if there is no segment, a segment contains the background, or a name cannot be
 /// written; [`Error::Geometry`] if the grid's affine cannot be inverted.
 pub fn write_segmentation(map: &LabelMap, segments: &[Segment]) -> Result<Vec<u8>> {
     segmentation::check(segments)?;
@@ -68,7 +68,7 @@ pub fn write_segmentation(map: &LabelMap, segments: &[Segment]) -> Result<Vec<u8
 }
 
 fn memory(error: std::io::Error) -> Error {
-    Error::format("NRRD segmentation", "memory for its voxels", error)
+    Error::segmentation("memory for its voxels", error)
 }
 
 /// Returns the first lines of the header.

@@ -64,9 +64,11 @@ const ABNORMAL_WORDS: [(&str, Code); 19] = [
 ];
 
 /// The whole names of organs.
-const ORGANS: [Code; 12] = [
+const ORGANS: [Code; 15] = [
     snomed("12738006", "Brain"),
+    snomed("65216001", "Cerebrospinal Fluid"),
     snomed("71854001", "Colon"),
+    snomed("389081007", "Gray Matter"),
     snomed("80891009", "Heart"),
     snomed("5366008", "Hippocampus"),
     snomed("64033007", "Kidney"),
@@ -77,6 +79,7 @@ const ORGANS: [Code; 12] = [
     snomed("41216001", "Prostate"),
     snomed("89546000", "Skull"),
     snomed("78961009", "Spleen"),
+    snomed("389080008", "White Matter"),
 ];
 
 /// Returns the terms for a region's name.
