@@ -73,6 +73,14 @@ pub enum Error {
         /// The content of this bundle.
         found: String,
     },
+    /// A label map cannot be written as segments.
+    #[error("the segmentation cannot be written: expected {expected}, found {found}")]
+    Segmentation {
+        /// The requirement.
+        expected: String,
+        /// The input that violates it.
+        found: String,
+    },
     /// The bytes are not text.
     #[error("cannot read this as text: expected {expected}, found {found}")]
     Text {
@@ -145,4 +153,5 @@ macro_rules! expected_found {
 expected_found! {
     nifti => Nifti, scan => Scan, geometry => Geometry, labels => Labels,
     task => Task, network => Network, bundle => Bundle, text => Text,
+    segmentation => Segmentation,
 }

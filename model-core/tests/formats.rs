@@ -17,5 +17,7 @@ mod mutations;
 mod privacy;
 #[path = "formats/real_data.rs"]
 mod real_data;
+#[path = "formats/segmentation.rs"]
+mod segmentation;
 #[path = "formats/zip.rs"]
 mod zip;

@@ -4,6 +4,7 @@
 //! refused, as are encodings that no scan uses.
 
 mod fields;
+mod segmentation;
 
 use glam::{DAffine3, DMat3, DVec3};
 
@@ -14,6 +15,8 @@ use super::number_type::NumberType;
 use super::raw_voxels::RawScan;
 use crate::{Affine, Error, Grid, Result};
 use fields::{Fields, vectors};
+
+pub use segmentation::write_segmentation;
 
 const FORMAT: &str = "NRRD scan";
 

@@ -30,8 +30,12 @@ pub const COLUMNS: usize = 4;
 pub const ROWS: usize = 3;
 
 impl Dicom {
-    pub fn text(mut self, tag: u32, vr: &'static str, text: &str) -> Dicom {
-        let mut bytes = text.as_bytes().to_vec();
+    pub fn text(self, tag: u32, vr: &'static str, text: &str) -> Dicom {
+        self.raw(tag, vr, text.as_bytes())
+    }
+
+    pub fn raw(mut self, tag: u32, vr: &'static str, bytes: &[u8]) -> Dicom {
+        let mut bytes = bytes.to_vec();
         bytes.resize(bytes.len().next_multiple_of(2), b' ');
         self.0.insert(tag, (vr, bytes));
         self

@@ -153,6 +153,12 @@ impl Frame {
         row.cross(column)
     }
 
+    /// Returns the thickness of the slice, if it is stated.
+    pub fn slice_thickness_mm(&self) -> Option<f64> {
+        let attributes = FrameAttributes { file: &self.file, index: self.index };
+        attributes.decimal(tags::SLICE_THICKNESS).filter(|mm| (1e-4..=1e4).contains(mm))
+    }
+
     /// Returns the position along the normal.
     pub fn height_mm(&self) -> f64 {
         self.position.map_or(0.0, |position| position.dot(self.normal()))

@@ -24,7 +24,7 @@ const SAME_DIRECTION: f64 = 1e-3;
 pub struct DicomSeries {
     /// The description.
     pub summary: SeriesSummary,
-    stack: Stack,
+    pub(super) stack: Stack,
 }
 
 /// Series, and what is told about the other files.

@@ -2,12 +2,12 @@
 
 use super::contents::{ScanFile, ScanKind};
 use super::thumbnail::{Thumbnail, draw_slice};
-use crate::formats::dicom::DicomSeries;
+use crate::formats::dicom::{DicomSegmentation, DicomSeries};
 use crate::formats::nifti::{self, Format};
 use crate::formats::summary::{AcquisitionHints, Plane, ScanFormat, SeriesSummary, slice_axis};
 use crate::formats::{mgh, nrrd};
 use crate::task::scan_stem;
-use crate::{Affine, Grid, Result, Volume};
+use crate::{Affine, Error, Grid, LabelMap, Result, Volume};
 
 /// A series whose voxels are not decoded yet.
 #[derive(Debug)]
@@ -103,6 +103,29 @@ impl Series {
             }
         };
         Ok(SeriesScan { volumes, warnings })
+    }
+
+    /// Writes a segmentation of one of the series' volumes as a DICOM file, which repeats the names,
+    /// identifiers and dates of the series' patient and study.
+    ///
+    /// # Errors
+    /// [`Error::Segmentation`](crate::Error::Segmentation) if the series is not DICOM or lacks an
+    /// identifier or positions, if there is no such volume, or if a segment cannot be written;
+    /// [`Error::Geometry`](crate::Error::Geometry) if the map is on another grid than the series;
+    /// [`Error::TooLarge`](crate::Error::TooLarge).
+    pub fn write_segmentation(
+        &self,
+        channel: usize,
+        map: &LabelMap,
+        segmentation: &DicomSegmentation,
+    ) -> Result<Vec<u8>> {
+        match &self.source {
+            Source::Dicom(series) => series.write_segmentation(channel, map, segmentation),
+            Source::Scan(_) => {
+                let found = format!("a scan in {}", self.summary.format.name());
+                Err(Error::segmentation("a series in DICOM", found))
+            }
+        }
     }
 
     /// Draws the middle slice of the first channel, at most `max_size` pixels wide and high, as a
