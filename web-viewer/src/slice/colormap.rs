@@ -43,7 +43,8 @@ impl Colormap {
         let table: [[u8; 3]; 256] =
             std::array::from_fn(|gray| gradient.eval_rational(gray, 256).as_array());
         for pixel in pixels.chunks_exact_mut(4) {
-            pixel[..3].copy_from_slice(&table[usize::from(pixel[0])]);
+            let color = table[usize::from(pixel[0])];
+            pixel[..3].copy_from_slice(&color);
         }
     }
 }
