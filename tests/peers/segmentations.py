@@ -49,6 +49,24 @@ def threshold(image):
     return labels
 
 
+def write_small_series(files, folder):
+    """Writes a part of a series, turned in space: its slices have an odd number of voxels."""
+    a, b = np.cos(0.4), np.sin(0.4)
+    turn = np.array([[a, -b, 0], [b, a, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, a, -b], [0, b, a]])
+    folder.mkdir()
+    for n, path in enumerate(files):
+        dataset = pydicom.dcmread(path)
+        pixels = dataset.pixel_array[100:137, 120:171]
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.PixelData = pixels.tobytes() + b"\0" * (pixels.nbytes % 2)
+        directions = np.array(dataset.ImageOrientationPatient, float).reshape(2, 3) @ turn.T
+        position = turn @ np.array(dataset.ImagePositionPatient, float)
+        dataset.ImageOrientationPatient = [f"{x:.12f}" for x in directions.flatten()]
+        dataset.ImagePositionPatient = [f"{x:.10f}" for x in position]
+        dataset.save_as(folder / f"{n}.dcm")
+    return folder
+
+
 def write_nifti(labels, image, path):
     map_image = sitk.GetImageFromArray(labels)
     map_image.CopyInformation(image)
@@ -250,7 +268,9 @@ def main():
             check(np.array_equal(sitk.GetArrayFromImage(own), labels), "the map's own NIfTI")
             check_nrrd(slicer, labels, own)
             print(f"{name}: .seg.nrrd, geometry within {check_nrrd(slicer, labels, image):.1e} mm")
-        for series in sorted(path for path in study.iterdir() if path.is_dir()):
+        all_series = sorted(path for path in study.iterdir() if path.is_dir())
+        small = write_small_series(read_series(all_series[0])[1], folder / "small and oblique")
+        for series in [*all_series, small]:
             image, files = read_series(series)
             labels = threshold(image)
             write_nifti(labels, image, nifti)
