@@ -1,7 +1,9 @@
-//! Writes the regions of a label map as a segmentation, in DICOM or for 3D Slicer.
+//! Writes the regions of a label map as a segmentation, in DICOM or for 3D Slicer; or the map itself as
+//! NIfTI.
 //!
 //! ```text
 //! cargo run -p model-core --example write_segmentation -- LABELS.nii.gz TASK OUT.seg.nrrd
+//! cargo run -p model-core --example write_segmentation -- LABELS.nii.gz TASK OUT.nii.gz
 //! cargo run -p model-core --example write_segmentation -- LABELS.nii.gz TASK OUT.dcm FOLDER
 //! ```
 //!
@@ -61,7 +63,13 @@ fn main() -> Result<()> {
         codes: region.labels.clone(),
     };
     let segments: Vec<Segment> = task.regions.iter().map(segment).collect();
-    let [folder] = folder else { return Ok(std::fs::write(out, write_nrrd(&map, &segments)?)?) };
+    let [folder] = folder else {
+        let bytes = match out.ends_with(".nrrd") {
+            true => write_nrrd(&map, &segments)?,
+            false => nifti::write_labels(&map),
+        };
+        return Ok(std::fs::write(out, bytes)?);
+    };
 
     let mut files = Vec::new();
     read(Path::new(folder), &mut files)?;

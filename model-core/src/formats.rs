@@ -8,6 +8,7 @@ pub mod nifti;
 mod nrrd;
 mod number_type;
 mod raw_voxels;
+mod segment;
 pub mod segmentation;
 pub mod study;
 mod summary;

@@ -19,5 +19,7 @@ mod privacy;
 mod real_data;
 #[path = "formats/segmentation.rs"]
 mod segmentation;
+#[path = "formats/written_dicom.rs"]
+mod written_dicom;
 #[path = "formats/zip.rs"]
 mod zip;

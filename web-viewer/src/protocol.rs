@@ -3,11 +3,13 @@
 
 mod part;
 mod run;
+mod segmentation;
 
 pub use part::{PartRequest, PartResponse};
 pub use run::{
     PlanOutcome, PlanSummary, PlannedEngine, RunProgress, RunStage, RunSummary, TiledPlanSummary,
 };
+pub use segmentation::SegmentationRequest;
 
 use model_core::formats::study::{Identity, SeriesSummary};
 use model_core::prepare::{
@@ -170,6 +172,13 @@ pub enum WorkerRequest {
         /// The voxels' grid.
         grid: Grid,
     },
+    /// Writes the accompanying labels as a segmentation of a series in DICOM.
+    WriteSegmentation {
+        /// The series and the regions.
+        request: SegmentationRequest,
+        /// The labels' grid.
+        grid: Grid,
+    },
     /// Drops a stored model or scan.
     Release {
         /// The id of the model or scan.
@@ -292,6 +301,8 @@ pub enum WorkerResponse {
         /// The central labeled voxel, if there is one.
         central_voxel: Option<[usize; 3]>,
     },
+    /// The segmentation is written. The bytes of its file accompany the response.
+    Segmentation,
     /// The run is planned, or does not fit the budget.
     Planned {
         /// The planned model.

@@ -1,6 +1,7 @@
 //! The worker: decodes, preprocesses and runs the network outside the page's thread, so that the page
 //! never freezes. It is the same WebAssembly module as the page.
 
+mod export;
 mod part;
 mod planning;
 mod preparation;
@@ -83,6 +84,9 @@ async fn handle(request_id: u32, request: WorkerRequest, bytes: JsValue) -> Repl
         WorkerRequest::RestoreChannel { resource, channel, grid } => {
             let voxels = Float32Array::new(&bytes).to_vec();
             restore_channel(ChannelId { resource, channel }, grid, voxels)
+        }
+        WorkerRequest::WriteSegmentation { request, grid } => {
+            export::write_segmentation(request, grid, Uint8Array::new(&bytes).to_vec())
         }
         WorkerRequest::Release { resource } => {
             STATE.with_borrow_mut(|state| state.release(resource));

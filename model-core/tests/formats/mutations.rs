@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use model_core::LabelMap;
 use model_core::formats::study::{SourceFile, Study};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,6 +12,7 @@ use super::arrangement::multi_frame;
 use super::counting::peak_bytes;
 use super::dicom::slice;
 use super::golden;
+use super::segmentation::segmentation;
 use super::zip::archive;
 
 /// The changed files of each kind.
@@ -50,12 +52,17 @@ fn change(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
     }
 }
 
-/// Opens files and reads all that can be read.
+/// Opens files, reads all that can be read, and writes segmentations of it.
 fn read(files: Vec<SourceFile>) -> bool {
     let Ok(study) = Study::open(files) else { return false };
     let mut is_read = false;
+    let segmentation = segmentation();
     for series in &study.series {
-        is_read |= series.read().is_ok();
+        if let Ok(scan) = series.read() {
+            is_read = true;
+            let map = LabelMap::background(scan.volumes[0].grid().clone());
+            let _ = series.write_segmentation(0, &map, &segmentation);
+        }
         let _ = series.thumbnail(24);
     }
     is_read

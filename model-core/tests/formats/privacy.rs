@@ -1,8 +1,11 @@
-//! No text that names a patient leaves the reader.
+//! No text that names a patient leaves the reader, except in a segmentation of the patient's study.
 
+use model_core::LabelMap;
 use model_core::formats::study::{SourceFile, Study};
 
 use super::dicom::*;
+use super::segmentation::segmentation;
+use super::written_dicom::Read;
 use super::zip::archive;
 
 /// Texts that name a person, a place or an examination, with their attributes.
@@ -91,5 +94,32 @@ fn summaries_warnings_notes_and_errors_name_nobody() {
     // Cut at every place: the errors of damaged attributes quote none of them.
     for kept in 132..packed.len() {
         broken(&|files| files[3].bytes = packed[..kept].to_vec());
+    }
+}
+
+#[test]
+fn only_a_segmentation_of_the_study_names_its_patient() {
+    let file = |index: usize| named(index).file(&format!("s/{index}"));
+    let study = Study::open((0..4).map(file).collect()).unwrap();
+    let grid = study.series[0].read().unwrap().volumes[0].grid().clone();
+    let map = LabelMap::background(grid);
+    let bytes = study.series[0].write_segmentation(0, &map, &segmentation()).unwrap();
+    let [_, written] = Read::file(&bytes);
+    for tag in [NAME, ID, BIRTH_DATE, 0x0008_0020, 0x0008_0050, 0x0020_000d, 0x0020_0052] {
+        let (.., secret) = SECRETS.iter().find(|(secret, ..)| *secret == tag).unwrap();
+        assert_eq!(written.text(tag), *secret);
+    }
+    // The hospital, the address and the descriptions of the series are not repeated.
+    let contains = |part: &str| bytes.windows(part.len()).any(|window| window == part.as_bytes());
+    assert!(!["Mancha", "Windmill", "QUIXOTE", "protocol"].into_iter().any(contains));
+
+    let mut segmentation = segmentation();
+    segmentation.segments.clear();
+    let refused = [
+        study.series[0].write_segmentation(0, &map, &segmentation),
+        study.series[0].write_segmentation(7, &map, &super::segmentation::segmentation()),
+    ];
+    for error in refused.into_iter().map(Result::unwrap_err) {
+        assert_private(&format!("{error} {error:?}"));
     }
 }

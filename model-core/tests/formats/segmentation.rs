@@ -1,19 +1,19 @@
-//! A written segmentation, as dicom-object reads it.
+//! A written segmentation has the voxels of the label map, and refers to the series.
 
-use dicom_object::{InMemDicomObject, Tag};
 use model_core::formats::segmentation::{DicomSegmentation, LocalTime, Segment};
 use model_core::formats::study::{SourceFile, Study};
 use model_core::{Affine, Error, Grid, LabelMap};
 
 use super::arrangement::multi_frame;
 use super::dicom::*;
+use super::written_dicom::Read;
 
 const FRAME_OF_REFERENCE: u32 = 0x0020_0052;
 const CHARACTER_SET: u32 = 0x0008_0005;
 const NUM_SLICES: usize = 4;
 
 /// Nested and separate segments of the codes 1 to 3.
-fn segmentation() -> DicomSegmentation {
+pub fn segmentation() -> DicomSegmentation {
     let segment = |name: &str, color, codes: &[u8]| {
         let (name, codes) = (name.to_string(), codes.to_vec());
         Segment { name, color, codes }
@@ -51,54 +51,32 @@ fn files() -> Vec<SourceFile> {
     (0..NUM_SLICES).map(file).collect()
 }
 
-fn written(study: &Study, map: &LabelMap) -> InMemDicomObject {
+fn written(study: &Study, map: &LabelMap) -> Read {
     let bytes = study.series[0].write_segmentation(0, map, &segmentation()).unwrap();
-    let file = dicom_object::from_reader(&bytes[..]).unwrap();
-    assert_eq!(file.meta().transfer_syntax(), "1.2.840.10008.1.2.1");
-    let text = |tag| text(&file, tag);
-    assert_eq!(file.meta().media_storage_sop_instance_uid(), text(INSTANCE));
-    assert_eq!(file.meta().media_storage_sop_class_uid(), text(CLASS));
-    file.into_inner()
-}
-
-fn tag(tag: u32) -> Tag {
-    Tag((tag >> 16) as u16, tag as u16)
-}
-
-fn text(object: &InMemDicomObject, number: u32) -> String {
-    object.element(tag(number)).unwrap().to_str().unwrap().into_owned()
-}
-
-fn items(object: &InMemDicomObject, number: u32) -> &[InMemDicomObject] {
-    object.element(tag(number)).unwrap().items().unwrap()
-}
-
-fn item(object: &InMemDicomObject, number: u32) -> &InMemDicomObject {
-    let [item] = items(object, number) else { panic!("expected one item of {number:x}") };
-    item
-}
-
-fn numbers(object: &InMemDicomObject, number: u32) -> Vec<f64> {
-    object.element(tag(number)).unwrap().to_multi_float64().unwrap()
+    let [meta, file] = Read::file(&bytes);
+    assert_eq!(meta.text(0x0002_0010), "1.2.840.10008.1.2.1");
+    assert_eq!(meta.text(0x0002_0002), file.text(CLASS));
+    assert_eq!(meta.text(0x0002_0003), file.text(INSTANCE));
+    file
 }
 
 /// Returns the segment and the position of each frame, its source's identifier, and its voxels.
-fn frames(object: &InMemDicomObject) -> Vec<(usize, Vec<f64>, String, Vec<bool>)> {
-    let pixels = object.element(tag(PIXELS)).unwrap().to_bytes().unwrap();
+fn frames(file: &Read) -> Vec<(usize, Vec<f64>, String, Vec<bool>)> {
+    let pixels = file.bytes(PIXELS);
     let bit = |n: usize| pixels[n / 8] >> (n % 8) & 1 == 1;
     let slice_voxels = ROWS * COLUMNS;
-    let groups = items(object, 0x5200_9230).iter().enumerate();
+    let groups = file.items(0x5200_9230).iter().enumerate();
     let frames = groups.map(|(n, groups)| {
-        let segment = numbers(item(groups, 0x0062_000a), 0x0062_000b)[0] as usize;
-        let position = numbers(item(groups, 0x0020_9113), POSITION);
-        let source = item(item(groups, 0x0008_9124), 0x0008_2112);
-        let indices = numbers(item(groups, 0x0020_9111), 0x0020_9157);
+        let segment = groups.item(0x0062_000a).numbers(0x0062_000b)[0] as usize;
+        let position = groups.item(0x0020_9113).numbers(POSITION);
+        let source = groups.item(0x0008_9124).item(0x0008_2112);
+        let indices = groups.item(0x0020_9111).numbers(0x0020_9157);
         assert_eq!(indices[0] as usize, segment);
         let voxels = (n * slice_voxels..(n + 1) * slice_voxels).map(bit).collect();
-        (segment, position, text(source, 0x0008_1155), voxels)
+        (segment, position, source.text(0x0008_1155), voxels)
     });
     let frames: Vec<_> = frames.collect();
-    assert_eq!(text(object, NUM_FRAMES), frames.len().to_string());
+    assert_eq!(file.text(NUM_FRAMES), frames.len().to_string());
     assert_eq!(pixels.len(), (frames.len() * slice_voxels).div_ceil(16) * 2);
     frames
 }
@@ -121,11 +99,11 @@ fn each_frame_has_the_voxels_and_the_position_of_its_slice() {
         }
     }
     assert_eq!(frames, expected);
-    let shared = item(&written, 0x5200_9229);
-    let measures = item(shared, 0x0028_9110);
-    assert_eq!(numbers(measures, SPACING), [2.0, 0.5]);
-    assert_eq!(numbers(measures, 0x0018_0088), [2.5]);
-    assert_eq!(numbers(item(shared, 0x0020_9116), ORIENTATION), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+    let shared = written.item(0x5200_9229);
+    let measures = shared.item(0x0028_9110);
+    assert_eq!(measures.numbers(SPACING), [2.0, 0.5]);
+    assert_eq!(measures.numbers(0x0018_0088), [2.5]);
+    assert_eq!(shared.item(0x0020_9116).numbers(ORIENTATION), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
 }
 
 #[test]
@@ -148,12 +126,12 @@ fn the_patient_the_study_and_the_slices_are_those_of_the_series() {
         (0x0062_0013, "YES"),
         (0x0028_2110, "00"),
     ] {
-        assert_eq!(text(&written, number), expected, "{number:x}");
+        assert_eq!(written.text(number), expected, "{number:x}");
     }
-    let series = item(&written, 0x0008_1115);
-    assert_eq!(text(series, SERIES_UID), "1.2.3.1");
-    let instances = items(series, 0x0008_114a);
-    let instances: Vec<String> = instances.iter().map(|item| text(item, 0x0008_1155)).collect();
+    let series = written.item(0x0008_1115);
+    assert_eq!(series.text(SERIES_UID), "1.2.3.1");
+    let instances = series.items(0x0008_114a);
+    let instances: Vec<String> = instances.iter().map(|item| item.text(0x0008_1155)).collect();
     assert_eq!(instances, ["1.2.3.1.1", "1.2.3.1.2", "1.2.3.1.3", "1.2.3.1.4"]);
 }
 
@@ -161,15 +139,16 @@ fn the_patient_the_study_and_the_slices_are_those_of_the_series() {
 fn segments_have_names_terms_colors_and_their_algorithm() {
     let study = Study::open(files()).unwrap();
     let written = written(&study, &labels(&study));
-    let segments: Vec<[String; 5]> = items(&written, 0x0062_0002)
+    let segments: Vec<[String; 5]> = written
+        .items(0x0062_0002)
         .iter()
         .map(|segment| {
             [
-                text(segment, 0x0062_0005),
-                text(item(segment, 0x0062_0003), 0x0008_0100),
-                text(item(segment, 0x0062_000f), 0x0008_0100),
-                text(segment, 0x0062_0008),
-                text(segment, 0x0062_0009),
+                segment.text(0x0062_0005),
+                segment.item(0x0062_0003).text(0x0008_0100),
+                segment.item(0x0062_000f).text(0x0008_0100),
+                segment.text(0x0062_0008),
+                segment.text(0x0062_0009),
             ]
         })
         .collect();
@@ -179,8 +158,8 @@ fn segments_have_names_terms_colors_and_their_algorithm() {
 
     let edited = DicomSegmentation { is_edited: true, ..segmentation() };
     let bytes = study.series[0].write_segmentation(0, &labels(&study), &edited).unwrap();
-    let edited = dicom_object::from_reader(&bytes[..]).unwrap();
-    assert_eq!(text(&items(&edited, 0x0062_0002)[0], 0x0062_0008), "SEMIAUTOMATIC");
+    let [_, edited] = Read::file(&bytes);
+    assert_eq!(edited.items(0x0062_0002)[0].text(0x0062_0008), "SEMIAUTOMATIC");
 }
 
 #[test]
@@ -188,13 +167,13 @@ fn frames_refer_to_the_frames_of_a_multi_frame_file() {
     let file = multi_frame(&[2, 0, 3, 1]).text(INSTANCE, "UI", "1.2.3.7").file("a");
     let study = Study::open(vec![file]).unwrap();
     let written = written(&study, &labels(&study));
-    let source = |groups| text(item(item(groups, 0x0008_9124), 0x0008_2112), 0x0008_1160);
-    let sources: Vec<String> = items(&written, 0x5200_9230).iter().map(source).collect();
+    let source = |groups: &Read| groups.item(0x0008_9124).item(0x0008_2112).text(0x0008_1160);
+    let sources: Vec<String> = written.items(0x5200_9230).iter().map(source).collect();
     // The slices 0, 1 and 3 of each of three segments.
     assert_eq!(sources, [["2", "4", "3"]; 3].concat());
-    assert_eq!(items(item(&written, 0x0008_1115), 0x0008_114a).len(), 1);
+    assert_eq!(written.item(0x0008_1115).items(0x0008_114a).len(), 1);
     // Without a frame of reference of the source, there is a new one.
-    assert_eq!(text(&written, FRAME_OF_REFERENCE), "2.25.302240678275694148452356");
+    assert_eq!(written.text(FRAME_OF_REFERENCE), "2.25.302240678275694148452356");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A result as a share link carries it.
 
 use model_core::LabelMap;
+use model_core::formats::segmentation::Segment;
 use model_core::prepare::PreparationRecord;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,13 @@ pub struct SharedRegion {
     pub codes: Vec<u8>,
     /// The volume of the region's voxels in the label map, within rounding.
     pub volume_ml: f64,
+}
+
+impl SharedRegion {
+    /// Returns the region as a segment of a file of another program.
+    pub fn segment(&self) -> Segment {
+        Segment { name: self.name.clone(), color: self.color, codes: self.codes.clone() }
+    }
 }
 
 /// The model that produced a shared result.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use js_sys::{Array, Float32Array, Uint8Array};
-use model_core::formats::study::{Identity, SourceFile, Study};
+use model_core::formats::study::{Identity, Series, SourceFile, Study};
 
 use super::reply::Reply;
 use super::state::STATE;
@@ -50,11 +50,8 @@ pub fn open(resource: u32, paths: Vec<String>, patients: &[Identity], buffers: &
 ///
 /// # Errors
 /// A message for the user if the study is not open or the series cannot be decoded.
-pub fn read(SeriesId { study, index }: SeriesId, resource: u32) -> Reply {
-    let study = STATE.with_borrow(|state| state.studies.get(&study).cloned());
-    let study = study.ok_or("the files are no longer open: choose them again")?;
-    let series = study.series.get(index).ok_or("the study has no such series")?;
-    let scan = series.read().map_err(|error| error.to_string())?;
+pub fn read(series: SeriesId, resource: u32) -> Reply {
+    let scan = with_series(series, |series| series.read().map_err(|error| error.to_string()))?;
     let grid = scan.volumes[0].grid().clone();
     let arrays = scan.volumes.iter().map(|volume| Float32Array::from(volume.values()).into());
     let arrays = arrays.collect();
@@ -65,4 +62,17 @@ pub fn read(SeriesId { study, index }: SeriesId, resource: u32) -> Reply {
         state.channels.extend(channels);
     });
     Ok((WorkerResponse::Scan { grid, warnings: scan.warnings }, arrays))
+}
+
+/// Calls `f` with a series of an open study.
+///
+/// # Errors
+/// A message for the user if the study is not open; the errors of `f`.
+pub fn with_series<T>(
+    SeriesId { study, index }: SeriesId,
+    f: impl FnOnce(&Series) -> Result<T, String>,
+) -> Result<T, String> {
+    let study = STATE.with_borrow(|state| state.studies.get(&study).cloned());
+    let study = study.ok_or("the files are no longer open: choose them again")?;
+    f(study.series.get(index).ok_or("the study has no such series")?)
 }

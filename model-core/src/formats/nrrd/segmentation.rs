@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::formats::lps::lps_from_ras;
-use crate::formats::segmentation::{self, Code, Segment, terminology};
+use crate::formats::segment::{self, Code, Segment, terminology};
 use crate::texts::DISCLAIMER;
 use crate::{Error, Grid, LabelMap, Result};
 
@@ -25,9 +25,9 @@ const SLICER_ANATOMICAL: &str = "SCT^123037004^Anatomical Structure";
 /// [`Error::Segmentation`] if there is no segment, a segment contains the background, or a name cannot be
 /// written; [`Error::Geometry`] if the grid's affine cannot be inverted.
 pub fn write_segmentation(map: &LabelMap, segments: &[Segment]) -> Result<Vec<u8>> {
-    segmentation::check(segments)?;
+    segment::check(segments)?;
     map.grid().world_from_voxel.check()?;
-    let layers = segmentation::layers(segments);
+    let layers = segment::layers(segments);
     let num_layers = layers.iter().max().map_or(0, |last| last + 1);
     let mut header = geometry(map.grid(), num_layers);
     for (n, (segment, layer)) in segments.iter().zip(&layers).enumerate() {
@@ -37,7 +37,7 @@ pub fn write_segmentation(map: &LabelMap, segments: &[Segment]) -> Result<Vec<u8
         for code in same_layer.flat_map(|(other, _)| &other.codes) {
             in_layer[usize::from(*code)] = true;
         }
-        let extent = segmentation::extent(map, &in_layer);
+        let extent = segment::extent(map, &in_layer);
         header += &segment_fields(n, segment, *layer, extent);
     }
     header += &segmentation_fields(map.grid());

@@ -1,6 +1,6 @@
 //! The frames of a binary segmentation: one bit for a voxel (PS3.5, section 8.1.1).
 
-use crate::formats::segmentation::Segment;
+use crate::formats::segment::Segment;
 use crate::{Error, LabelMap, Result};
 
 /// The most bytes of the frames, whose length has four bytes.

@@ -6,7 +6,7 @@ use super::modules::{code, slice_reference};
 use crate::formats::dicom::attributes::Attributes;
 use crate::formats::dicom::source::SourceSeries;
 use crate::formats::dicom::tags::{self, written};
-use crate::formats::segmentation::Code;
+use crate::formats::segment::Code;
 
 const SEGMENTATION: Code = Code { scheme: "DCM", value: "113076", meaning: "Segmentation" };
 

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
+use super::content::DicomSegmentation;
 use super::display_color::cielab;
-use super::{CLASS, DicomSegmentation, NewIdentifiers};
+use super::identifiers::{CLASS, NewIdentifiers};
 use crate::formats::dicom::attributes::Attributes;
 use crate::formats::dicom::source::{SourceSeries, SourceSlice};
 use crate::formats::dicom::tags::{self, Tag, written};
-use crate::formats::segmentation::{Code, Segment, terminology};
+use crate::formats::segment::{Code, Segment, terminology};
 use crate::texts::DISCLAIMER;
 
 /// The most characters of a long string (LO).
