@@ -8,6 +8,7 @@ pub mod messages;
 #[cfg(target_arch = "wasm32")]
 mod page;
 pub mod protocol;
+pub mod scene;
 #[cfg(all(not(target_arch = "wasm32"), feature = "server"))]
 pub mod server;
 pub mod share;

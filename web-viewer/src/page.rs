@@ -26,10 +26,15 @@ mod scan_panel;
 mod scans;
 mod series;
 mod series_panel;
+mod shapes;
+mod shapes_canvas;
+mod shapes_view;
 mod shown;
 mod state;
 mod status;
 mod status_line;
+#[allow(dead_code)]
+mod surface_files;
 mod views;
 
 use leptos::prelude::*;

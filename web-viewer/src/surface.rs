@@ -8,7 +8,7 @@ mod mesh;
 mod nets;
 mod smoothing;
 mod stl;
-mod test_balls;
+pub(crate) mod test_balls;
 
 pub use changes::changed_regions;
 pub use glb::{GlbRegion, write_glb};

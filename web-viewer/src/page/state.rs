@@ -10,6 +10,7 @@ use super::browser;
 use super::opened::{ChannelSlot, LoadedChannel, Model, SeriesEntry};
 use super::prepared::{MaskPainting, Preparation, PreparationChoices};
 use super::probabilities::Probabilities;
+use super::shapes::Shapes;
 use super::status::{Phase, Status};
 use crate::budget;
 use crate::demo::OfferedModel;
@@ -100,6 +101,8 @@ pub struct Page {
     pub zooms: RwSignal<[Zoom; 3]>,
     /// The plane that is shown alone; `None` for all three.
     pub enlarged: RwSignal<Option<Plane>>,
+    /// The 3-D view.
+    pub shapes: Shapes,
     /// Whether the overlay is hidden while a key is held.
     pub hides_overlay: RwSignal<bool>,
     /// Whether voxels are drawn as squares instead of smoothed.
@@ -177,6 +180,7 @@ impl Page {
             convention: RwSignal::new(Convention::Radiological),
             zooms: RwSignal::default(),
             enlarged: RwSignal::new(None),
+            shapes: Shapes::new(),
             hides_overlay: RwSignal::new(false),
             shows_voxels: RwSignal::new(false),
             pointed: RwSignal::new(None),
