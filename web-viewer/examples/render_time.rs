@@ -22,7 +22,7 @@ fn main() {
         Shape { mesh: &outer, normals: &normals[0], color: [242, 196, 109], is_shell: true },
         Shape { mesh: &inner, normals: &normals[1], color: [226, 85, 75], is_shell: false },
     ];
-    let frame = Frame::around(outer.bounds_mm()).expect("a surface");
+    let frame = Frame::around([&outer].into_iter()).expect("a surface");
     let num_triangles = outer.triangles.len() + inner.triangles.len();
     let mut renderer = Renderer::default();
     for quality in [Quality::Draft, Quality::Smooth] {

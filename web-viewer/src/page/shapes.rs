@@ -80,7 +80,7 @@ impl Surface {
 }
 
 fn frame(regions: &[Arc<Surface>]) -> Option<Frame> {
-    Frame::around(regions.iter().filter_map(|surface| surface.bounds_mm))
+    Frame::around(regions.iter().map(|surface| &surface.mesh))
 }
 
 impl Shapes {

@@ -2,12 +2,14 @@
 
 use glam::{Mat3, Vec3};
 
+use crate::surface::Mesh;
+
 /// The largest and the smallest magnification.
 const MOST: f32 = 24.0;
 const LEAST: f32 = 0.25;
 
 /// The part of the shorter side of the screen that the scene fills.
-const FILLED: f32 = 0.86;
+const FILLED: f32 = 0.9;
 
 /// A camera that looks at the middle of the scene, without perspective, so that a scale bar is right at
 /// every depth. The patient's head stays up.
@@ -42,16 +44,16 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Returns the smallest frame around the middle of all boxes that holds them, given their lowest
-    /// and highest coordinates. `None` without a box.
-    pub fn around(boxes: impl IntoIterator<Item = [[f32; 3]; 2]>) -> Option<Frame> {
-        let united = boxes.into_iter().fold(None, |united: Option<[Vec3; 2]>, bounds| {
-            let [low, high] = bounds.map(Vec3::from);
-            Some(united.map_or([low, high], |[l, h]| [l.min(low), h.max(high)]))
-        });
-        let [low, high] = united?;
-        let radius_mm = ((high - low).length() / 2.0).max(1e-3);
-        Some(Frame { center_mm: ((low + high) / 2.0).into(), radius_mm })
+    /// Returns the smallest frame that holds meshes, with its middle in that of their common box.
+    /// `None` without a vertex.
+    pub fn around<'a>(meshes: impl Iterator<Item = &'a Mesh> + Clone) -> Option<Frame> {
+        let boxes = meshes.clone().filter_map(Mesh::bounds_mm).map(|bounds| bounds.map(Vec3::from));
+        let [low, high] = boxes.reduce(|[l, h], [low, high]| [l.min(low), h.max(high)])?;
+        let center = (low + high) / 2.0;
+        let squares = meshes.flat_map(|mesh| &mesh.vertices);
+        let squares = squares.map(|vertex| center.distance_squared((*vertex).into()));
+        let radius_mm = squares.fold(0.0, f32::max).sqrt().max(1e-3);
+        Some(Frame { center_mm: center.into(), radius_mm })
     }
 }
 
@@ -162,7 +164,7 @@ mod tests {
         assert_eq!(at(FRONT, [0.0, 1.0, 0.0])[2], 1.0, "anterior is near");
         assert!(FRONT.view_from_world().determinant() > 0.999);
         // The ball of the frame fits the shorter side.
-        assert_eq!(at(FRONT, [0.0, 0.0, 50.0])[1], -43.0);
+        assert_eq!(at(FRONT, [0.0, 0.0, 50.0])[1], -45.0);
     }
 
     #[test]
@@ -189,10 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_holds_every_box() {
-        let frame = Frame::around([[[0.0; 3], [2.0; 3]], [[-2.0, 0.0, 0.0], [0.0; 3]]]).unwrap();
-        assert_eq!(frame.center_mm, [0.0, 1.0, 1.0]);
-        assert!((frame.radius_mm - 6.0f32.sqrt()).abs() < 1e-6);
-        assert_eq!(Frame::around([]), None);
+    fn a_frame_holds_every_vertex() {
+        let mesh = |vertices: &[[f32; 3]]| Mesh { vertices: vertices.to_vec(), triangles: vec![] };
+        let meshes = [mesh(&[[0.0; 3], [4.0, 2.0, 2.0]]), mesh(&[[-2.0, 0.0, 1.0]]), mesh(&[])];
+        let frame = Frame::around(meshes.iter()).unwrap();
+        assert_eq!(frame.center_mm, [1.0, 1.0, 1.0]);
+        assert!((frame.radius_mm - 11.0f32.sqrt()).abs() < 1e-6, "{}", frame.radius_mm);
+        assert_eq!(Frame::around(meshes[2..].iter()), None);
     }
 }

@@ -3,23 +3,31 @@
 
 /// The steps of a point of the screen in which corners are rounded. With integers, neighboring
 /// triangles leave no gaps.
-const STEPS_PER_POINT: f32 = 16.0;
-const STEP: i64 = STEPS_PER_POINT as i64;
+const STEP: i64 = 16;
 
-/// The largest coordinate of a corner. Products of two stay below 2⁶³.
-const FARTHEST: f32 = 1e6;
+/// The largest coordinate of a corner in steps. Products of two stay far below 2⁶³.
+const FARTHEST: i32 = 1 << 24;
 
 /// A projected corner of a triangle.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Corner {
-    /// The point of the screen, right and down.
-    pub point: [f32; 2],
+    /// The point of the screen, right and down, in steps.
+    steps: [i32; 2],
     /// The height toward the viewer.
     pub height: f32,
     /// The brightness.
     pub brightness: f32,
     /// The opacity.
     pub opacity: f32,
+}
+
+impl Corner {
+    /// Makes a corner at a point of the screen.
+    pub fn new(point: [f32; 2], height: f32, brightness: f32, opacity: f32) -> Corner {
+        // The conversion saturates, and maps NaN to 0.
+        let steps = point.map(|x| ((x * STEP as f32) as i32).clamp(-FARTHEST, FARTHEST));
+        Corner { steps, height, brightness, opacity }
+    }
 }
 
 /// The nearest surface at each pixel.
@@ -49,8 +57,7 @@ impl Layer {
     /// Draws a triangle where it is nearer than what is there, if it faces the viewer: if its corners
     /// are counterclockwise on the screen.
     pub fn draw(&mut self, corners: [&Corner; 3], shape: u16) {
-        let snap = |x: f32| (x.clamp(-FARTHEST, FARTHEST) * STEPS_PER_POINT).round() as i64;
-        let [a, b, c] = corners.map(|corner| corner.point.map(snap));
+        let [a, b, c] = corners.map(|corner| corner.steps.map(i64::from));
         // Twice the area, in steps; positive if counterclockwise, because the screen's y points down.
         let area = (c[0] - a[0]) * (b[1] - a[1]) - (b[0] - a[0]) * (c[1] - a[1]);
         if area <= 0 {
@@ -75,15 +82,13 @@ impl Layer {
             let at_start = (start[0] - from[0]) * dy - (start[1] - from[1]) * dx;
             [at_start, dy * STEP, -dx * STEP]
         });
+        // A value at the first corner, and the weights of its differences at the others.
         let scale = 1.0 / area as f32;
+        let [second, third] = [edges[1], edges[2]].map(|edge| edge.map(|x| x as f32 * scale));
         let mix = |value: fn(&Corner) -> f32| {
-            let values = corners.map(value);
-            let sum = |part: usize| {
-                let terms = edges.iter().zip(values);
-                // The first corner is the base: weights are small, and rounding stays small.
-                terms.map(|(edge, v)| edge[part] as f32 * scale * (v - values[0])).sum::<f32>()
-            };
-            [values[0] + sum(0), sum(1), sum(2)]
+            let [first, b, c] = corners.map(value);
+            let part = |n: usize| second[n] * (b - first) + third[n] * (c - first);
+            [first + part(0), part(1), part(2)]
         };
         let height = mix(|corner| corner.height);
         let brightness = mix(|corner| corner.brightness);
@@ -120,7 +125,7 @@ mod tests {
     use super::*;
 
     fn corner(x: f32, y: f32, height: f32) -> Corner {
-        Corner { point: [x, y], height, brightness: x, opacity: 1.0 }
+        Corner::new([x, y], height, x, 1.0)
     }
 
     fn layer() -> Layer {

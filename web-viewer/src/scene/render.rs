@@ -31,7 +31,7 @@ pub enum Quality {
 
 /// A shell is drawn over a surface inside it unless it lies farther behind than this part of the scene's
 /// radius. Where the two touch, the shell is drawn evenly.
-const TOUCHING: f32 = 0.01;
+const TOUCHING: f32 = 0.03;
 
 /// The buffers of a picture, kept for the next one.
 #[derive(Default)]
@@ -150,7 +150,7 @@ fn draw_shape(
         let [x, y, height] = projection.apply(*vertex);
         let normal = projection.view_from_world * Vec3::from(*normal);
         let opacity = if shape.is_shell { shell_opacity(normal) } else { 1.0 };
-        Corner { point: [x, y], height, brightness: brightness(normal), opacity }
+        Corner::new([x, y], height, brightness(normal), opacity)
     }));
     for triangle in triangles {
         layer.draw(triangle.map(|n| &corners[n as usize]), number);
@@ -203,8 +203,8 @@ mod tests {
         for quality in [Quality::Draft, Quality::Smooth] {
             let pixels = draw(&[ball.shape([0, 255, 0], false)], quality);
             let num_lit = pixels.chunks_exact(4).filter(|pixel| pixel[1] > 20).count() as f64;
-            // 20 points × 0.86 for 10 mm.
-            let expected = std::f64::consts::PI * (8.0f64 * 2.0 * 0.86).powi(2);
+            // 20 points × 0.9 for 10 mm.
+            let expected = std::f64::consts::PI * (8.0f64 * 2.0 * 0.9).powi(2);
             assert!((num_lit / expected - 1.0).abs() < 0.06, "{num_lit} {expected}");
             assert_eq!(pixel(&pixels, [0, 0]), [0; 3]);
             assert!(pixels.chunks_exact(4).all(|pixel| pixel[3] == 255));
