@@ -11,6 +11,7 @@ mod fixtures;
 mod model_identity;
 mod page;
 mod processor;
+mod shapes;
 mod tabs;
 mod tiles;
 mod untrusted_input;

@@ -129,10 +129,13 @@ fn every_test_file_is_run() {
 
 /// The files that must contain the disclaimer, each with the code or text that puts it there: the
 /// page, the server's first lines, every share link, and the trainer's reports and exports.
-const DISCLAIMER_SOURCES: [(&str, &str); 11] = [
+const DISCLAIMER_SOURCES: [(&str, &str); 14] = [
     ("README.md", DISCLAIMER),
     ("web-viewer/index.html", DISCLAIMER),
     ("web-viewer/src/bin/rewind-serve.rs", DISCLAIMER),
+    ("web-viewer/src/page/shapes_canvas.rs", "fill_text(DISCLAIMER"),
+    ("web-viewer/src/surface/glb.rs", "\"copyright\": DISCLAIMER"),
+    ("web-viewer/src/surface/stl.rs", "SPACE=LPS. {DISCLAIMER}"),
     ("web-viewer/src/share/format.rs", "PREFIX: &str = \"research-use-only."),
     ("model-core/src/texts.rs", DISCLAIMER),
     ("trainer/src/cli/evaluate.rs", "{DISCLAIMER}\", result.report()"),

@@ -1,6 +1,6 @@
 //! The page that segments a scan in the browser, and the server that serves it.
 //!
-//! Everything that needs no browser is plain Rust, tested natively: share links and slices. The page and its worker are compiled for wasm only, the server natively only.
+//! Everything that needs no browser is plain Rust, tested natively: share links, slices and surfaces. The page and its worker are compiled for wasm only, the server natively only.
 
 pub mod budget;
 pub mod compare;
@@ -12,11 +12,16 @@ pub mod numbers;
 #[cfg(target_arch = "wasm32")]
 mod page;
 pub mod protocol;
+<<<<<<< HEAD
 pub mod report;
+=======
+pub mod scene;
+>>>>>>> 7b42bbf890e1bd4a37a3e111a96ceb95edfc8e64
 #[cfg(all(not(target_arch = "wasm32"), feature = "server"))]
 pub mod server;
 pub mod share;
 pub mod slice;
+pub mod surface;
 #[cfg(target_arch = "wasm32")]
 mod web_lock;
 #[cfg(target_arch = "wasm32")]

@@ -37,15 +37,26 @@ mod scan_panel;
 mod scans;
 mod series;
 mod series_panel;
+<<<<<<< HEAD
 mod share_panel;
+=======
+mod shapes;
+mod shapes_canvas;
+mod shapes_view;
+>>>>>>> 7b42bbf890e1bd4a37a3e111a96ceb95edfc8e64
 mod shown;
 mod slice_pointer;
 mod slice_view;
 mod state;
 mod status;
 mod status_line;
+<<<<<<< HEAD
 mod tool_choice;
 mod tools;
+=======
+#[allow(dead_code)]
+mod surface_files;
+>>>>>>> 7b42bbf890e1bd4a37a3e111a96ceb95edfc8e64
 mod views;
 mod window_controls;
 

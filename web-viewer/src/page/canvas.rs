@@ -122,7 +122,8 @@ fn compared(page: Page, view: &SliceView<'_>, gray: Vec<u8>) -> Vec<u8> {
     }
 }
 
-fn context(canvas: &HtmlCanvasElement) -> Result<CanvasRenderingContext2d, JsValue> {
+/// Returns the canvas's context for drawing in two dimensions.
+pub(super) fn context(canvas: &HtmlCanvasElement) -> Result<CanvasRenderingContext2d, JsValue> {
     let context = canvas.get_context("2d")?.ok_or(JsValue::NULL)?;
     Ok(context.unchecked_into())
 }
@@ -219,7 +220,7 @@ fn draw_crosshair(
 }
 
 /// Draws a bar of a round length at the lower right.
-fn draw_scale_bar(
+pub(super) fn draw_scale_bar(
     context: &CanvasRenderingContext2d,
     points_per_mm: f64,
     [width, height]: [f64; 2],

@@ -102,6 +102,17 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView 
                     >
                         "Voxels"
                     </button>
+                    <button
+                        id="show-shapes"
+                        class="choice"
+                        class:chosen=move || page.shapes.is_shown.get()
+                        title="The surfaces of the regions, to be turned"
+                        aria-pressed=move || page.shapes.is_shown.get().to_string()
+                        prop:disabled=move || page.result.with(Option::is_none)
+                        on:click=move |_| page.shapes.is_shown.update(|shown| *shown = !*shown)
+                    >
+                        "3-D"
+                    </button>
                     <button id="keys" class="choice" title="Keys and gestures (?)" on:click=move |_| page.shows_keys.set(true)>
                         "Keys"
                     </button>

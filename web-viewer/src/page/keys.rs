@@ -126,6 +126,7 @@ impl Page {
     pub fn reset_views(self) {
         self.zooms.set(Default::default());
         self.enlarged.set(None);
+        self.shapes.reset();
     }
 
     /// Shows the next channel that has a scan, or the previous one.

@@ -13,6 +13,7 @@ use super::opened::{ChannelSlot, LoadedChannel, Model, SeriesEntry};
 use super::other_map::Shown;
 use super::prepared::{MaskPainting, Preparation, PreparationChoices};
 use super::probabilities::Probabilities;
+use super::shapes::Shapes;
 use super::status::{Phase, Status};
 use super::tools::{DEFAULT_RADIUS_MM, Pointed, Tool};
 use crate::budget;
@@ -121,6 +122,8 @@ pub struct Page {
     pub zooms: RwSignal<[Zoom; 3]>,
     /// The plane that is shown alone; `None` for all three.
     pub enlarged: RwSignal<Option<Plane>>,
+    /// The 3-D view.
+    pub shapes: Shapes,
     /// Whether the overlay is hidden while a key is held.
     pub hides_overlay: RwSignal<bool>,
     /// Whether voxels are drawn as squares instead of smoothed.
@@ -213,6 +216,7 @@ impl Page {
             convention: RwSignal::new(Convention::Radiological),
             zooms: RwSignal::default(),
             enlarged: RwSignal::new(None),
+            shapes: Shapes::new(),
             hides_overlay: RwSignal::new(false),
             shows_voxels: RwSignal::new(false),
             pointed: RwSignal::new(None),

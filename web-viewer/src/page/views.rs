@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::display_panel::DisplayPanel;
+use super::shapes_view::ShapesView;
 use super::slice_view::SliceView;
 use super::state::Page;
 use super::status::Phase;
@@ -21,15 +22,23 @@ pub fn Views(page: Page) -> impl IntoView {
     Effect::new(move |_| {
         is_empty();
         page.enlarged.track();
+        page.shapes.is_enlarged.track();
+        page.shows_shapes();
         request_animation_frame(move || *resized.write() += 1);
     });
+    page.shapes.follow_result(page);
+    let is_enlarged = move || page.enlarged.get().is_some() || page.shapes.is_enlarged.get();
     view! {
         <section
             class="views"
             class:empty=is_empty
-            class:enlarged=move || page.enlarged.get().is_some()
+            class:shapes=move || page.shows_shapes()
+            class:enlarged=is_enlarged
         >
             {Plane::ALL.map(|plane| view! { <SliceView page plane frame resized /> })}
+            <Show when=move || page.shows_shapes()>
+                <ShapesView page resized />
+            </Show>
             <DisplayPanel page frame />
             <Show when=is_empty>
                 <Welcome page />
