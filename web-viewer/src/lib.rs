@@ -12,11 +12,8 @@ pub mod numbers;
 #[cfg(target_arch = "wasm32")]
 mod page;
 pub mod protocol;
-<<<<<<< HEAD
 pub mod report;
-=======
 pub mod scene;
->>>>>>> 7b42bbf890e1bd4a37a3e111a96ceb95edfc8e64
 #[cfg(all(not(target_arch = "wasm32"), feature = "server"))]
 pub mod server;
 pub mod share;

@@ -10,6 +10,7 @@ mod correct_panel;
 mod correcting;
 mod corrections;
 mod diagnostics;
+mod dicom_file;
 mod display_panel;
 mod keys;
 mod marks;
@@ -37,26 +38,19 @@ mod scan_panel;
 mod scans;
 mod series;
 mod series_panel;
-<<<<<<< HEAD
-mod share_panel;
-=======
 mod shapes;
 mod shapes_canvas;
 mod shapes_view;
->>>>>>> 7b42bbf890e1bd4a37a3e111a96ceb95edfc8e64
+mod share_panel;
 mod shown;
 mod slice_pointer;
 mod slice_view;
 mod state;
 mod status;
 mod status_line;
-<<<<<<< HEAD
+mod surface_files;
 mod tool_choice;
 mod tools;
-=======
-#[allow(dead_code)]
-mod surface_files;
->>>>>>> 7b42bbf890e1bd4a37a3e111a96ceb95edfc8e64
 mod views;
 mod window_controls;
 

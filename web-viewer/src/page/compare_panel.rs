@@ -49,9 +49,7 @@ fn Comparison(page: Page, shown: Shown) -> impl IntoView {
     let file = shown.map.file.clone();
     // Not during a stroke: a step of the history ends it.
     let regions = page.comparisons();
-    let names: Vec<String> = page.result.with_untracked(|result| {
-        result.iter().flat_map(|r| &r.regions).map(|region| region.name.clone()).collect()
-    });
+    let names = untrack(|| page.region_names());
     let options = names.into_iter().enumerate().map(|(n, name)| {
         view! { <option value=n.to_string() selected=n == shown.region>{name}</option> }
     });

@@ -79,12 +79,7 @@ pub fn RadiusSlider(page: Page) -> impl IntoView {
 
 #[component]
 fn RegionChoice(page: Page) -> impl IntoView {
-    let names = Memo::new(move |_| -> Vec<String> {
-        page.result.with(|result| {
-            let regions = result.iter().flat_map(|result| &result.regions);
-            regions.map(|region| region.name.clone()).collect()
-        })
-    });
+    let names = Memo::new(move |_| page.region_names());
     let options = move |first: &'static str| {
         let names = names.get().into_iter().enumerate();
         let names = names.map(|(n, name)| view! { <option value=n.to_string()>{name}</option> });

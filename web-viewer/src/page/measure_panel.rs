@@ -60,12 +60,7 @@ pub fn MeasurePanel(page: Page) -> impl IntoView {
 /// Measures the diameters of a region's lesions.
 #[component]
 fn DiametersChoice(page: Page) -> impl IntoView {
-    let names = Memo::new(move |_| -> Vec<String> {
-        page.result.with(|result| {
-            let regions = result.iter().flat_map(|result| &result.regions);
-            regions.map(|region| region.name.clone()).collect()
-        })
-    });
+    let names = Memo::new(move |_| page.region_names());
     let region = RwSignal::new(0usize);
     // Response is measured on the enhancing part, which is the innermost region.
     Effect::new(move |_| region.set(names.with(Vec::len).saturating_sub(1)));

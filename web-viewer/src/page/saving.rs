@@ -1,16 +1,16 @@
 //! Saves the result and the measurements as files.
 
 use leptos::prelude::*;
-use model_core::formats::nifti;
+use model_core::formats::{nifti, segmentation};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement};
 
-use super::browser;
 use super::state::Page;
+use super::{browser, dicom_file, surface_files};
 use crate::messages::{self, DISCLAIMER};
 use crate::numbers::ResultNumbers;
 use crate::report::{self, Picture};
-use crate::share::{self, SharedResult};
+use crate::share::{self, SharedRegion, SharedResult};
 use crate::slice::Plane;
 
 /// A form in which something is saved.
@@ -26,6 +26,14 @@ pub enum Form {
     Json,
     /// The slices as they are shown.
     Picture,
+    /// The label map as 3D Slicer's segmentation.
+    Slicer,
+    /// The label map as a segmentation object of the DICOM study.
+    Dicom,
+    /// The surfaces of all regions.
+    Glb,
+    /// The surface of the region that is corrected.
+    Stl,
     /// The steps of the preparation, with their matrices.
     Preparation,
 }
@@ -39,6 +47,10 @@ impl Form {
             Form::Csv => "save-csv",
             Form::Json => "save-json",
             Form::Picture => "save-picture",
+            Form::Slicer => "save-slicer",
+            Form::Dicom => "save-dicom",
+            Form::Glb => "save-glb",
+            Form::Stl => "save-stl",
             Form::Preparation => "save-preparation",
         }
     }
@@ -51,6 +63,10 @@ impl Form {
             Form::Csv => "CSV",
             Form::Json => "JSON",
             Form::Picture => "Picture",
+            Form::Slicer => "Slicer",
+            Form::Dicom => "DICOM SEG",
+            Form::Glb => "Surfaces (GLB)",
+            Form::Stl => "STL",
             Form::Preparation => "Preparation",
         }
     }
@@ -65,6 +81,12 @@ impl Form {
             Form::Csv => "Volumes and measurements as a table",
             Form::Json => "Volumes and measurements with their points, for other programs",
             Form::Picture => "The slices as they are shown (PNG)",
+            Form::Slicer => "A segmentation of 3D Slicer (.seg.nrrd), with names and colors",
+            Form::Dicom => {
+                "A segmentation object that refers to the images of this study. It names the patient, as they do"
+            }
+            Form::Glb => "The surfaces of all regions with names and colors",
+            Form::Stl => "The surface of the region that is chosen here, in mm",
             Form::Preparation => "The steps of the preparation with their matrices (JSON)",
         }
     }
@@ -73,6 +95,10 @@ impl Form {
 /// Saves the result in a form. The page shows an error.
 pub fn save(page: Page, form: Form) {
     let (name, content_type) = match form {
+        Form::Dicom => return dicom_file::save(page),
+        Form::Glb => return surface_files::save_glb(page),
+        Form::Stl => return surface_files::save_stl(page, page.saved_region.get_untracked()),
+        Form::Slicer => ("segmentation_research_use_only.seg.nrrd", "application/octet-stream"),
         Form::Nifti => ("segmentation_research_use_only.nii.gz", "application/gzip"),
         Form::Report => ("report_research_use_only.html", "text/html"),
         Form::Csv => ("numbers_research_use_only.csv", "text/csv"),
@@ -81,6 +107,11 @@ pub fn save(page: Page, form: Form) {
         Form::Preparation => ("preparation_research_use_only.json", "application/json"),
     };
     let bytes = match form {
+        Form::Dicom | Form::Glb | Form::Stl => None,
+        Form::Slicer => match slicer(page) {
+            Some(Err(error)) => return page.show_error(error.to_string()),
+            other => other.and_then(Result::ok),
+        },
         Form::Nifti => label_map(page),
         Form::Report => report(page),
         Form::Csv => numbers(page).map(|numbers| numbers.to_csv().into_bytes()),
@@ -112,12 +143,23 @@ fn label_map(page: Page) -> Option<Vec<u8>> {
     Some(nifti::write_labels_with_texts(&result.labels, &description, &comment))
 }
 
+fn slicer(page: Page) -> Option<model_core::Result<Vec<u8>>> {
+    let result = page.result.get_untracked()?;
+    let segments: Vec<_> = result.regions.iter().map(SharedRegion::segment).collect();
+    Some(segmentation::write_nrrd(&result.labels, &segments))
+}
+
 fn numbers(page: Page) -> Option<ResultNumbers> {
     let measurements = page.measurements.get_untracked();
     match page.result.get_untracked() {
         Some(result) => {
             let comparison = untrack(|| page.comparisons());
-            Some(ResultNumbers { comparison, ..ResultNumbers::new(&result, &measurements, &[]) })
+            let surfaces = page.shapes.update(page);
+            let surfaces = surfaces.iter().flat_map(|surfaces| &surfaces.regions);
+            let surfaces_cm2: Vec<Option<f64>> =
+                surfaces.map(|surface| Some(surface.mesh.area_mm2() / 100.0)).collect();
+            let numbers = ResultNumbers::new(&result, &measurements, &surfaces_cm2);
+            Some(ResultNumbers { comparison, ..numbers })
         }
         None => {
             let shown = untrack(|| page.shown_channel())?;

@@ -97,6 +97,14 @@ impl Page {
         self.reset_corrections();
     }
 
+    /// Returns the names of the result's regions.
+    pub fn region_names(self) -> Vec<String> {
+        self.result.with(|result| {
+            let regions = result.iter().flat_map(|result| &result.regions);
+            regions.map(|region| region.name.clone()).collect()
+        })
+    }
+
     /// Returns the colors of the visible regions' labels.
     pub fn label_colors(self) -> LabelColors {
         let visible = self.visible_regions.get();

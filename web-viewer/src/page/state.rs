@@ -73,6 +73,8 @@ pub struct Page {
     pub corrections: RwSignal<Corrections>,
     /// The measurements.
     pub measurements: RwSignal<Vec<Measurement>>,
+    /// The index of the region whose surface is saved.
+    pub saved_region: RwSignal<usize>,
     /// The label map with which the result is compared.
     pub other: RwSignal<Option<Shown>>,
     /// The points of a measurement that is begun, in RAS+ millimeters.
@@ -189,6 +191,7 @@ impl Page {
             correction_settings: RwSignal::default(),
             corrections: RwSignal::default(),
             measurements: RwSignal::default(),
+            saved_region: RwSignal::new(0),
             other: RwSignal::default(),
             sketch: RwSignal::default(),
             painting: RwSignal::default(),
