@@ -40,6 +40,7 @@ mod series;
 mod series_panel;
 mod shapes;
 mod shapes_canvas;
+mod shapes_update;
 mod shapes_view;
 mod share_panel;
 mod shown;
