@@ -19,6 +19,7 @@ mod measure_panel;
 mod measuring;
 mod model_cache;
 mod model_panel;
+mod mosaic_view;
 mod offered;
 mod opened;
 mod other_map;

@@ -3,6 +3,7 @@
 mod central_voxel;
 mod checkerboard;
 mod colormap;
+mod mosaic;
 mod overlay;
 mod presets;
 mod ras_frame;
@@ -14,6 +15,7 @@ mod zoom;
 pub use central_voxel::central_labeled_voxel;
 pub use checkerboard::draw_checkerboard;
 pub use colormap::Colormap;
+pub use mosaic::Mosaic;
 pub use overlay::{LabelColors, draw_overlay, mask_edges};
 pub use presets::{RelativeWindow, window_presets};
 pub use ras_frame::{Convention, FittedSlice, Plane, RasFrame, SliceView};

@@ -130,7 +130,7 @@ pub(super) fn context(canvas: &HtmlCanvasElement) -> Result<CanvasRenderingConte
 
 /// Draws a slice's pixels on the canvas, scaled and blended. They pass through a second canvas, because
 /// `put_image_data` can neither scale nor blend.
-fn draw_pixels(
+pub(super) fn draw_pixels(
     context: &CanvasRenderingContext2d,
     view: &SliceView<'_>,
     fitted: &FittedSlice,

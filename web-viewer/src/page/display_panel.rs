@@ -103,6 +103,16 @@ pub fn DisplayPanel(page: Page, frame: Memo<Option<RasFrame>>) -> impl IntoView 
                         "Voxels"
                     </button>
                     <button
+                        id="mosaic"
+                        class="choice"
+                        class:chosen=move || page.shows_mosaic.get()
+                        title="Axial slices side by side (M)"
+                        aria-pressed=move || page.shows_mosaic.get().to_string()
+                        on:click=move |_| page.shows_mosaic.update(|shown| *shown = !*shown)
+                    >
+                        "Mosaic"
+                    </button>
+                    <button
                         id="show-shapes"
                         class="choice"
                         class:chosen=move || page.shapes.is_shown.get()

@@ -8,7 +8,7 @@ use super::state::Page;
 use super::tools::Tool;
 
 /// The keys with what they do. Those of the slices need the focus on one of them.
-const KEYS: [(&str, &str); 17] = [
+const KEYS: [(&str, &str); 18] = [
     ("Arrow keys", "move the crosshair by a voxel (on a slice)"),
     ("Page up, page down", "next or previous slice (on a slice)"),
     ("+ and −", "magnify, reduce (on a slice)"),
@@ -22,6 +22,7 @@ const KEYS: [(&str, &str); 17] = [
     ("B, E", "paint or erase the chosen region"),
     ("[ and ]", "smaller or larger brush"),
     ("L, A", "ruler, angle"),
+    ("M", "axial slices side by side"),
     ("Ctrl + Z", "undo a correction or a measurement"),
     ("Ctrl + Y, Ctrl + Shift + Z", "do it again"),
     ("?", "this list"),
@@ -85,6 +86,7 @@ fn on_key(page: Page, event: &KeyboardEvent) {
         }
         "l" | "L" if untrack(|| page.shown_channel()).is_some() => page.toggle_tool(Tool::Ruler),
         "a" | "A" if untrack(|| page.shown_channel()).is_some() => page.toggle_tool(Tool::Angle),
+        "m" | "M" => page.shows_mosaic.update(|shown| *shown = !*shown),
         "[" => page.set_radius(page.radius_mm.get_untracked() / RADIUS_STEP),
         "]" => page.set_radius(page.radius_mm.get_untracked() * RADIUS_STEP),
         "h" | "H" => page.hides_overlay.set(true),
@@ -126,6 +128,7 @@ impl Page {
     pub fn reset_views(self) {
         self.zooms.set(Default::default());
         self.enlarged.set(None);
+        self.shows_mosaic.set(false);
         self.shapes.reset();
     }
 

@@ -128,6 +128,8 @@ pub struct Page {
     pub shapes: Shapes,
     /// Whether the overlay is hidden while a key is held.
     pub hides_overlay: RwSignal<bool>,
+    /// Whether axial slices are shown side by side.
+    pub shows_mosaic: RwSignal<bool>,
     /// Whether voxels are drawn as squares instead of smoothed.
     pub shows_voxels: RwSignal<bool>,
     /// The voxel under the pointer.
@@ -221,6 +223,7 @@ impl Page {
             enlarged: RwSignal::new(None),
             shapes: Shapes::new(),
             hides_overlay: RwSignal::new(false),
+            shows_mosaic: RwSignal::new(false),
             shows_voxels: RwSignal::new(false),
             pointed: RwSignal::new(None),
             shows_keys: RwSignal::new(false),

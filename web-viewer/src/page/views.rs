@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::display_panel::DisplayPanel;
+use super::mosaic_view::MosaicView;
 use super::shapes_view::ShapesView;
 use super::slice_view::SliceView;
 use super::state::Page;
@@ -22,6 +23,7 @@ pub fn Views(page: Page) -> impl IntoView {
     Effect::new(move |_| {
         is_empty();
         page.enlarged.track();
+        page.shows_mosaic.track();
         page.shapes.is_enlarged.track();
         page.shows_shapes();
         request_animation_frame(move || *resized.write() += 1);
@@ -34,10 +36,14 @@ pub fn Views(page: Page) -> impl IntoView {
             class:empty=is_empty
             class:shapes=move || page.shows_shapes()
             class:enlarged=is_enlarged
+            class:with-mosaic=move || page.shows_mosaic.get() && !is_empty()
         >
             {Plane::ALL.map(|plane| view! { <SliceView page plane frame resized /> })}
             <Show when=move || page.shows_shapes()>
                 <ShapesView page resized />
+            </Show>
+            <Show when=move || page.shows_mosaic.get() && !is_empty()>
+                <MosaicView page frame resized />
             </Show>
             <DisplayPanel page frame />
             <Show when=is_empty>
