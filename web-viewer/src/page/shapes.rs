@@ -6,9 +6,9 @@ use std::time::Duration;
 use leptos::prelude::*;
 
 use super::state::Page;
-use crate::scene::{Camera, Frame};
 use crate::share::SharedResult;
-use crate::surface::{Mesh, changed_regions, region_mesh};
+use surfaces::scene::{Camera, Frame};
+use surfaces::surface::{Mesh, changed_regions, region_mesh};
 
 /// The shortest time between two updates of the surfaces, while regions change.
 const SHORTEST_WAIT_MS: f64 = 250.0;
