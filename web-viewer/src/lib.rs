@@ -1,6 +1,6 @@
 //! The page that segments a scan in the browser, and the server that serves it.
 //!
-//! Everything that needs no browser is plain Rust, tested natively: share links, slices and surfaces. The page and its worker are compiled for wasm only, the server natively only.
+//! Everything that needs no browser is plain Rust, tested natively: share links and slices. The page and its worker are compiled for wasm only, the server natively only.
 
 pub mod budget;
 pub mod compare;
@@ -13,12 +13,10 @@ pub mod numbers;
 mod page;
 pub mod protocol;
 pub mod report;
-pub mod scene;
 #[cfg(all(not(target_arch = "wasm32"), feature = "server"))]
 pub mod server;
 pub mod share;
 pub mod slice;
-pub mod surface;
 #[cfg(target_arch = "wasm32")]
 mod web_lock;
 #[cfg(target_arch = "wasm32")]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use leptos::prelude::*;
 
-use crate::scene::{Camera, Frame};
 use crate::share::SharedResult;
-use crate::surface::{Mesh, changed_regions, region_mesh};
+use surfaces::scene::{Camera, Frame};
+use surfaces::surface::{Mesh, changed_regions, region_mesh};
 
 /// The signals of the 3-D view. The struct is copied into every component.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, ImageData};
 use super::canvas::{context, draw_scale_bar};
 use super::shapes::Surfaces;
 use super::state::Page;
-use crate::scene::{Camera, Frame, Quality, Renderer, Shape, orientation_cube, outer_regions};
+use surfaces::scene::{Camera, Frame, Quality, Renderer, Shape, orientation_cube, outer_regions};
 
 /// The most pixels for each CSS pixel. More are not seen, and take time.
 const MOST_RATIO: f64 = 2.0;
@@ -18,19 +18,32 @@ const FINE_RATIO: f64 = 1.5;
 /// The half edge of the cube with the directions, in CSS pixels.
 const CUBE_SIZE: f64 = 15.0;
 
-/// Draws the visible regions. A draft has a pixel for each CSS pixel.
-pub fn draw(page: Page, canvas: &HtmlCanvasElement, renderer: &mut Renderer, is_draft: bool) {
+/// The pixels of a picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Detail {
+    /// This number of pixels for each CSS pixel, along each axis.
+    Draft(f64),
+    /// All pixels of the screen, with smooth edges.
+    Full,
+}
+
+/// Draws the visible regions.
+pub fn draw(page: Page, canvas: &HtmlCanvasElement, renderer: &mut Renderer, detail: Detail) {
     let ratio = window().device_pixel_ratio().clamp(1.0, 3.0);
     let size = [canvas.client_width(), canvas.client_height()].map(|x| f64::from(x) * ratio);
     canvas.set_width(size[0] as u32);
     canvas.set_height(size[1] as u32);
     let Some(surfaces) = page.shapes.surfaces.get_untracked() else { return };
     let Some(frame) = surfaces.frame else { return };
-    let scale = if is_draft { 1.0 } else { ratio.min(MOST_RATIO) } / ratio;
-    let quality = match is_draft || ratio * scale >= FINE_RATIO {
-        true => Quality::Draft,
-        false => Quality::Smooth,
+    let pixels_per_point = match detail {
+        Detail::Draft(pixels) => pixels.min(ratio),
+        Detail::Full => ratio.min(MOST_RATIO),
     };
+    let quality = match detail {
+        Detail::Full if pixels_per_point < FINE_RATIO => Quality::Smooth,
+        _ => Quality::Draft,
+    };
+    let scale = pixels_per_point / ratio;
     let picture = size.map(|length| (length * scale) as usize);
     let camera = page.shapes.camera.get_untracked();
     let visible = page.visible_regions.get_untracked();

@@ -7,9 +7,9 @@ use leptos::prelude::*;
 use web_sys::{KeyboardEvent, PointerEvent, WheelEvent};
 
 use super::pointers::Pointers;
-use super::shapes_canvas;
+use super::shapes_canvas::{self, Detail};
 use super::state::Page;
-use crate::scene::{Camera, Renderer};
+use surfaces::scene::{Camera, Renderer};
 
 /// A pointer that moves by this number of CSS pixels turns the regions by one radian.
 const PIXELS_PER_RADIAN: f32 = 160.0;
@@ -20,6 +20,9 @@ const KEY_ZOOM: f32 = 1.25;
 /// The wheel's pixels that magnify by e. Lines and pages of other devices count as 40 pixels.
 const PIXELS_PER_E: f64 = 400.0;
 const PIXELS_PER_LINE: f64 = 40.0;
+/// The longest time of a draft. A computer that takes longer draws the next one with half the pixels
+/// along each axis, until it takes less than a third of this time.
+const LONGEST_DRAFT_MS: f64 = 35.0;
 /// The time after the last change until the picture is drawn with smooth edges.
 const SMOOTH_AFTER: Duration = Duration::from_millis(140);
 
@@ -33,11 +36,22 @@ pub fn ShapesView(page: Page, resized: RwSignal<u32>) -> impl IntoView {
     // The number of the last change; whether a draft is due with the next frame of the screen.
     let num_changes = StoredValue::new(0u32);
     let is_due = StoredValue::new(false);
-    let draw = move |is_draft: bool| {
+    let draft_pixels = StoredValue::new(1.0f64);
+    let draw = move |detail: Detail| {
         if let Some(canvas) = canvas_ref.try_get_untracked().flatten() {
             renderer.try_update_value(|renderer| {
-                shapes_canvas::draw(page, &canvas, renderer, is_draft);
+                shapes_canvas::draw(page, &canvas, renderer, detail);
             });
+        }
+    };
+    let draw_draft = move || {
+        let Some(pixels) = draft_pixels.try_get_value() else { return };
+        let start_ms = js_sys::Date::now();
+        draw(Detail::Draft(pixels));
+        match js_sys::Date::now() - start_ms {
+            ms if ms > LONGEST_DRAFT_MS => draft_pixels.set_value(0.5),
+            ms if ms < LONGEST_DRAFT_MS / 3.0 => draft_pixels.set_value(1.0),
+            _ => {}
         }
     };
     Effect::new(move |_| {
@@ -54,12 +68,12 @@ pub fn ShapesView(page: Page, resized: RwSignal<u32>) -> impl IntoView {
             is_due.set_value(true);
             request_animation_frame(move || {
                 is_due.try_update_value(|is_due| *is_due = false);
-                draw(true);
+                draw_draft();
             });
         }
         let smooth = move || {
             if num_changes.try_get_value() == Some(change) {
-                draw(false);
+                draw(Detail::Full);
             }
         };
         set_timeout(smooth, SMOOTH_AFTER);

@@ -4,8 +4,8 @@ use leptos::prelude::Set;
 
 use super::browser;
 use super::state::Page;
-use crate::scene::outer_regions;
-use crate::surface::{GlbRegion, write_glb, write_stl};
+use surfaces::scene::outer_regions;
+use surfaces::surface::{GlbRegion, write_glb, write_stl};
 
 /// The opacity in the file of a region around another one.
 const SHELL_OPACITY: f32 = 0.35;

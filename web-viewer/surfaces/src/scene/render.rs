@@ -90,48 +90,73 @@ impl Renderer {
     /// Blends the layers, and averages the samples of each pixel.
     fn blend(&mut self, colors: &[[u8; 3]], touching: f32, size: [usize; 2], samples: usize) {
         let Renderer { solid, shells, pixels, .. } = self;
-        let width = size[0] * samples;
+        let blending = Blending { solid, shells, colors, touching };
         let share = 1.0 / (samples * samples) as f32;
         pixels.clear();
         pixels.resize(4 * size[0] * size[1], 0);
-        let mut over: Vec<(f32, usize)> = Vec::with_capacity(shells.len());
-        for (n, pixel) in pixels.chunks_exact_mut(4).enumerate() {
-            let first = n % size[0] * samples + n / size[0] * samples * width;
-            let mut sum = [0.0f32; 3];
-            for (down, right) in (0..samples * samples).map(|m| (m / samples, m % samples)) {
-                let at = first + right + down * width;
-                let height = solid.heights[at];
-                let is_solid = height > f32::NEG_INFINITY;
-                over.clear();
-                for (shell, layer) in shells.iter().enumerate() {
-                    let own = layer.heights[at];
-                    if own > f32::NEG_INFINITY && own >= height - touching {
-                        over.push((own, shell));
+        let mut over = Vec::with_capacity(shells.len());
+        for (y, row) in pixels.chunks_exact_mut((4 * size[0]).max(4)).enumerate() {
+            let first = y * samples * size[0] * samples;
+            for (x, pixel) in row.chunks_exact_mut(4).enumerate() {
+                pixel[3] = 255;
+                let mut sum = [0.0f32; 3];
+                let mut is_covered = false;
+                for line in 0..samples {
+                    let start = first + x * samples + line * size[0] * samples;
+                    for at in start..start + samples {
+                        is_covered |= blending.add(at, &mut over, &mut sum);
                     }
                 }
-                if !is_solid && over.is_empty() {
+                if !is_covered {
                     continue;
                 }
-                let mut color = match is_solid {
-                    true => lit(colors[usize::from(solid.shapes[at])], solid.looks[at][0]),
-                    false => [0.0; 3],
-                };
-                over.sort_by(|a, b| a.0.total_cmp(&b.0));
-                for (_, shell) in &over {
-                    let layer = &shells[*shell];
-                    let [brightness, opacity] = layer.looks[at];
-                    let own = lit(colors[usize::from(layer.shapes[at])], brightness);
-                    for (value, own) in color.iter_mut().zip(own) {
-                        *value += (own - *value) * opacity;
-                    }
+                for (byte, sum) in pixel.iter_mut().zip(sum) {
+                    *byte = (sum * share + 0.5) as u8;
                 }
-                sum.iter_mut().zip(color).for_each(|(sum, value)| *sum += value);
             }
-            for (byte, sum) in pixel.iter_mut().zip(sum) {
-                *byte = (sum * share + 0.5) as u8;
-            }
-            pixel[3] = 255;
         }
+    }
+}
+
+/// What the samples are blended from.
+struct Blending<'a> {
+    solid: &'a Layer,
+    shells: &'a [Layer],
+    colors: &'a [[u8; 3]],
+    touching: f32,
+}
+
+impl Blending<'_> {
+    /// Adds the color of a sample, and returns whether a shape covers it. `over` is room for the shells
+    /// over the opaque surface, by height.
+    fn add(&self, at: usize, over: &mut Vec<(f32, usize)>, sum: &mut [f32; 3]) -> bool {
+        let height = self.solid.heights[at];
+        over.clear();
+        for (shell, layer) in self.shells.iter().enumerate() {
+            let own = layer.heights[at];
+            if own > f32::NEG_INFINITY && own >= height - self.touching {
+                over.push((own, shell));
+            }
+        }
+        let mut color = [0.0; 3];
+        if height > f32::NEG_INFINITY {
+            color = lit(self.colors[usize::from(self.solid.shapes[at])], self.solid.looks[at][0]);
+        } else if over.is_empty() {
+            return false;
+        }
+        if over.len() > 1 {
+            over.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        for (_, shell) in over {
+            let layer = &self.shells[*shell];
+            let [brightness, opacity] = layer.looks[at];
+            let own = lit(self.colors[usize::from(layer.shapes[at])], brightness);
+            for (value, own) in color.iter_mut().zip(own) {
+                *value += (own - *value) * opacity;
+            }
+        }
+        sum.iter_mut().zip(color).for_each(|(sum, value)| *sum += value);
+        true
     }
 }
 

@@ -1,4 +1,4 @@
-//! Meshes regions of a label map and writes their surfaces: `surfaces LABELS.nii.gz FOLDER CODES…`,
+//! Meshes regions of a label map and writes their surfaces: `mesh_regions LABELS.nii.gz FOLDER CODES…`,
 //! each region as its codes with commas between them, such as `1,2,4`.
 //!
 //! Prints each region's volume and area, and the time. Research use only, not a medical device.
@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use model_core::formats::nifti;
-use web_viewer::surface::{GlbRegion, region_mesh, write_glb, write_stl};
+use surfaces::surface::{GlbRegion, region_mesh, write_glb, write_stl};
 
 const COLORS: [[u8; 3]; 3] = [[242, 196, 109], [226, 85, 75], [88, 150, 255]];
 

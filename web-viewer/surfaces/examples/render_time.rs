@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use model_core::{Affine, Grid, LabelMap};
-use web_viewer::scene::{Camera, Frame, Quality, Renderer, Shape};
-use web_viewer::surface::region_mesh;
+use surfaces::scene::{Camera, Frame, Quality, Renderer, Shape};
+use surfaces::surface::region_mesh;
 
 const SIDE: usize = 96;
 

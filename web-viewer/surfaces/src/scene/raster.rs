@@ -98,8 +98,10 @@ impl Layer {
             let down = (y - first[1]) as f32;
             let mut weights = row_weights;
             let row = y as usize * self.size[0];
+            let mut is_entered = false;
             for x in first[0]..=last[0] {
                 if weights[0] | weights[1] | weights[2] >= 0 {
+                    is_entered = true;
                     let right = (x - first[0]) as f32;
                     let at = |[base, dx, dy]: [f32; 3]| base + right * dx + down * dy;
                     let (pixel, height) = (row + x as usize, at(height));
@@ -108,6 +110,9 @@ impl Layer {
                         self.looks[pixel] = [at(brightness), at(opacity)];
                         self.shapes[pixel] = shape;
                     }
+                } else if is_entered {
+                    // A triangle has no gap within a row.
+                    break;
                 }
                 for (weight, edge) in weights.iter_mut().zip(&edges) {
                     *weight += edge[1];
