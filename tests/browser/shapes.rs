@@ -99,6 +99,8 @@ fn nested_balls() -> SharedResult {
             tiles: String::new(),
         },
         preparation: None,
+        num_edited: 0,
+        measurements: Vec::new(),
         labels,
     }
 }
