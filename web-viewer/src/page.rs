@@ -28,12 +28,13 @@ mod series;
 mod series_panel;
 mod shapes;
 mod shapes_canvas;
+mod shapes_update;
 mod shapes_view;
 mod shown;
 mod state;
 mod status;
 mod status_line;
-#[allow(dead_code)]
+#[expect(dead_code, reason = "the save panel will call it")]
 mod surface_files;
 mod views;
 

@@ -1,20 +1,12 @@
 //! The surfaces of the result's regions, and how they are seen.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use leptos::prelude::*;
 
-use super::state::Page;
 use crate::share::SharedResult;
 use surfaces::scene::{Camera, Frame};
 use surfaces::surface::{Mesh, changed_regions, region_mesh};
-
-/// The shortest time between two updates of the surfaces, while regions change.
-const SHORTEST_WAIT_MS: f64 = 250.0;
-/// An update waits for this number of times the duration of the last one, so that a computer that meshes
-/// slowly still has most of its time for painting.
-const WAIT_PER_DURATION: f64 = 4.0;
 
 /// The signals of the 3-D view. The struct is copied into every component.
 #[derive(Clone, Copy)]
@@ -107,54 +99,5 @@ impl Shapes {
             };
             self.surfaces.set(Some(surfaces.into()));
         }
-    }
-
-    /// Updates the surfaces soon after the result changes, while they are shown, and not more often
-    /// than a few times a second.
-    pub fn follow_result(self, page: Page) {
-        let is_waiting = StoredValue::new(false);
-        let last_duration_ms = StoredValue::new(0.0f64);
-        Effect::new(move |_| {
-            let result = page.result.get();
-            if result.is_none() {
-                self.surfaces.set(None);
-            }
-            if !page.shows_shapes() || is_waiting.get_value() {
-                return;
-            }
-            let wait_ms = match self.surfaces.with_untracked(Option::is_some) {
-                true => SHORTEST_WAIT_MS.max(WAIT_PER_DURATION * last_duration_ms.get_value()),
-                false => 0.0,
-            };
-            is_waiting.set_value(true);
-            let update = move || {
-                is_waiting.set_value(false);
-                let start_ms = js_sys::Date::now();
-                self.update(page);
-                last_duration_ms.set_value(js_sys::Date::now() - start_ms);
-            };
-            set_timeout(update, Duration::from_millis(wait_ms as u64));
-        });
-    }
-
-    /// Makes the surfaces of the current result, unless they are there.
-    pub fn update(self, page: Page) -> Option<Arc<Surfaces>> {
-        let result = page.result.get_untracked()?;
-        let before = self.surfaces.get_untracked();
-        if let Some(before) = before.as_ref().filter(|before| Arc::ptr_eq(&before.result, &result))
-        {
-            return Some(before.clone());
-        }
-        let surfaces = Arc::new(Surfaces::new(result, before.as_deref()));
-        self.surfaces.set(Some(surfaces.clone()));
-        Some(surfaces)
-    }
-}
-
-impl Page {
-    /// Returns whether the 3-D view is on the page: chosen, or without a scan that could be shown.
-    pub fn shows_shapes(self) -> bool {
-        self.result.with(Option::is_some)
-            && (self.shapes.is_shown.get() || self.shown_channel().is_none())
     }
 }
