@@ -154,7 +154,7 @@ fn numbers(page: Page) -> Option<ResultNumbers> {
     match page.result.get_untracked() {
         Some(result) => {
             let comparison = untrack(|| page.comparisons());
-            let surfaces = page.shapes.update(page);
+            let surfaces = page.update_surfaces();
             let surfaces = surfaces.iter().flat_map(|surfaces| &surfaces.regions);
             let surfaces_cm2: Vec<Option<f64>> =
                 surfaces.map(|surface| Some(surface.mesh.area_mm2() / 100.0)).collect();

@@ -88,7 +88,13 @@ pub fn ShapesView(page: Page, resized: RwSignal<u32>) -> impl IntoView {
     let change = move |change: &dyn Fn(Camera) -> Camera| {
         shapes.camera.update(|camera| *camera = change(*camera));
     };
-    let enlarge = move || shapes.is_enlarged.update(|enlarged| *enlarged = !*enlarged);
+    let has_scan = move || page.shown_channel().is_some();
+    // Without a scan the view is alone in any case.
+    let enlarge = move || {
+        if untrack(has_scan) {
+            shapes.is_enlarged.update(|enlarged| *enlarged = !*enlarged);
+        }
+    };
     let on_down = move |event: PointerEvent| {
         pointers.update_value(|pointers| pointers.set(&event));
         last_pointer.set_value([event.client_x(), event.client_y()].map(|x| x as f32));
@@ -164,7 +170,6 @@ pub fn ShapesView(page: Page, resized: RwSignal<u32>) -> impl IntoView {
         let zoom = shapes.camera.get().zoom();
         (zoom != 1.0).then(|| format!("× {zoom:.1}"))
     };
-    let has_scan = move || page.shown_channel().is_some();
     view! {
         <figure class="view shapes" class:alone=move || shapes.is_enlarged.get()>
             <canvas
@@ -176,7 +181,7 @@ pub fn ShapesView(page: Page, resized: RwSignal<u32>) -> impl IntoView {
                 on:pointermove=on_move
                 on:pointerup=on_up
                 on:pointercancel=on_up
-                on:dblclick=move |_| if has_scan() { enlarge() }
+                on:dblclick=move |_| enlarge()
                 on:wheel=on_wheel
                 on:keydown=on_key
                 on:contextmenu=|event| event.prevent_default()

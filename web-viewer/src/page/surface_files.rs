@@ -12,7 +12,7 @@ const SHELL_OPACITY: f32 = 0.35;
 
 /// Saves the surface of a region, by its index, as a binary STL file in LPS millimeters.
 pub fn save_stl(page: Page, region: usize) {
-    let Some(surfaces) = page.shapes.update(page) else { return };
+    let Some(surfaces) = page.update_surfaces() else { return };
     let Some((surface, shared)) =
         surfaces.regions.get(region).zip(surfaces.result.regions.get(region))
     else {
@@ -27,7 +27,7 @@ pub fn save_stl(page: Page, region: usize) {
 
 /// Saves the surfaces of all regions as one GLB file, with their names and colors.
 pub fn save_glb(page: Page) {
-    let Some(surfaces) = page.shapes.update(page) else { return };
+    let Some(surfaces) = page.update_surfaces() else { return };
     let boxes: Vec<_> = surfaces.regions.iter().map(|surface| surface.bounds_mm).collect();
     let regions = surfaces.result.regions.iter().zip(&surfaces.regions).zip(outer_regions(&boxes));
     let regions: Vec<GlbRegion<'_>> = regions

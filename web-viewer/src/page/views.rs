@@ -28,8 +28,8 @@ pub fn Views(page: Page) -> impl IntoView {
         page.shows_shapes();
         request_animation_frame(move || *resized.write() += 1);
     });
-    page.shapes.follow_result(page);
-    let is_enlarged = move || page.enlarged.get().is_some() || page.shapes.is_enlarged.get();
+    page.keep_surfaces();
+    let is_enlarged = move || page.enlarged.get().is_some() || page.shows_shapes_alone();
     view! {
         <section
             class="views"

@@ -14,8 +14,8 @@ const SHININESS: i32 = 24;
 const HIGHLIGHT: f32 = 0.3;
 
 /// The opacity of a shell that faces the viewer, and at its rim.
-const SHELL_OPACITY: f32 = 0.2;
-const RIM_OPACITY: f32 = 0.85;
+const SHELL_OPACITY: f32 = 0.3;
+const RIM_OPACITY: f32 = 0.95;
 
 /// Returns the brightness of a unit normal that is given as right, up and toward the viewer. 1 is the
 /// surface's color, 2 is white.
@@ -28,7 +28,7 @@ pub fn brightness(normal: Vec3) -> f32 {
 /// Returns the opacity of a shell: more at its rim, as the sight passes along it.
 pub fn shell_opacity(normal: Vec3) -> f32 {
     let away = 1.0 - normal.z.clamp(0.0, 1.0);
-    SHELL_OPACITY + (RIM_OPACITY - SHELL_OPACITY) * away * away * away
+    SHELL_OPACITY + (RIM_OPACITY - SHELL_OPACITY) * away * away
 }
 
 /// Returns a color in a brightness.

@@ -6,6 +6,8 @@
 //! sheets: Nielson, "Dual marching cubes", IEEE Visualization 2004; the rule for ambiguous faces after
 //! Wenger, "Isosurfaces", 2013, section 5.4.
 
+use glam::Vec3;
+
 /// The sheet of an edge that the surface does not cross.
 const NO_SHEET: u8 = u8::MAX;
 
@@ -125,7 +127,7 @@ impl Sheets {
     }
 
     /// Returns the mean of the middles of the edges that each sheet crosses, in the unit cube.
-    pub fn middles(&self) -> impl Iterator<Item = [f32; 3]> + use<> {
+    pub fn middles(&self) -> impl Iterator<Item = Vec3> + use<> {
         let of_edge = self.of_edge;
         (0..self.count).map(move |sheet| {
             let (mut sum, mut count) = ([0.0f32; 3], 0.0f32);
@@ -136,7 +138,7 @@ impl Sheets {
                 sum[(axis + 2) % 3] += c as f32;
                 count += 1.0;
             }
-            sum.map(|x| x / count)
+            Vec3::from(sum) / count
         })
     }
 
@@ -158,7 +160,7 @@ mod tests {
         assert_eq!(sheets.count, 1);
         assert_eq!([0, 1, 2].map(|axis| sheets.at(axis, [0, 0])), [0; 3]);
         let middle = sheets.middles().next().unwrap();
-        assert!(middle.iter().all(|x| (x - 1.0 / 6.0).abs() < 1e-6), "{middle:?}");
+        assert!(middle.abs_diff_eq(Vec3::splat(1.0 / 6.0), 1e-6), "{middle:?}");
         assert_eq!((Sheets::new(0, 0).count, Sheets::new(255, 0).count), (0, 0));
     }
 

@@ -3,6 +3,7 @@
 //! Gibson, "Constrained elastic surface nets", MICCAI 1998. A cell with several sheets of surface has a
 //! vertex for each, so the mesh is a manifold ([`super::cell`]).
 
+use glam::Vec3;
 use model_core::{LabelMap, VoxelBox};
 
 use super::cell::{Sheets, crossing, face_bit, is_ambiguous};
@@ -23,7 +24,7 @@ pub fn region_mesh(labels: &LabelMap, codes: &[u8]) -> Mesh {
     codes.iter().for_each(|&code| is_in_region[usize::from(code)] = true);
     let dims = labels.grid().dims;
     let inside = |label: &u8| is_in_region[usize::from(*label)];
-    let bounds = VoxelBox::bounding(labels.labels(), dims, inside);
+    let bounds = bounding_box(labels.labels(), dims, &is_in_region);
     if bounds.is_empty() {
         return Mesh::default();
     }
@@ -32,12 +33,32 @@ pub fn region_mesh(labels: &LabelMap, codes: &[u8]) -> Mesh {
     let world_from_voxel = labels.grid().world_from_voxel;
     let start = bounds.start.map(|first| first as f64);
     // A cell begins at the middle of the voxel before it; the first one is a voxel before the box.
-    let to_world = |vertex: &[f32; 3]| {
-        let voxel = std::array::from_fn(|axis| start[axis] + f64::from(vertex[axis]) - 1.0);
+    let to_world = |vertex: &Vec3| {
+        let vertex = vertex.as_dvec3().to_array();
+        let voxel = std::array::from_fn(|axis| start[axis] + vertex[axis] - 1.0);
         world_from_voxel.apply(voxel).map(|mm| mm as f32)
     };
     let is_mirrored = world_from_voxel.0.matrix3.determinant() < 0.0;
     Mesh::from_quads(net.vertices.iter().map(to_world).collect(), net.quads, is_mirrored)
+}
+
+/// Returns the smallest box that contains a region.
+fn bounding_box(labels: &[u8], dims: [usize; 3], is_in_region: &[bool; 256]) -> VoxelBox {
+    let mut bounds = VoxelBox::EMPTY;
+    for (n, row) in labels.chunks_exact(dims[0].max(1)).enumerate() {
+        // Most rows are background alone, which this finds for many voxels at once.
+        if !is_in_region[0] && row.iter().fold(0, |all, label| all | label) == 0 {
+            continue;
+        }
+        let row_box =
+            VoxelBox::bounding(row, [dims[0], 1, 1], |label| is_in_region[usize::from(*label)]);
+        if !row_box.is_empty() {
+            let (j, k) = (n % dims[1], n / dims[1]);
+            bounds.include([row_box.start[0], j, k]);
+            bounds.include([row_box.end[0] - 1, j, k]);
+        }
+    }
+    bounds
 }
 
 /// The inside of a box of voxels, with a border of one voxel outside.
@@ -178,8 +199,9 @@ impl Cells {
         for (n, row) in self.with_rows() {
             let Cell { i, corners, .. } = self.cells[n];
             let first = [i as usize, row % self.num_j, row / self.num_j].map(|at| at as f32);
+            let first = Vec3::from(first);
             for middle in self.sheets(n).middles() {
-                net.vertices.push(std::array::from_fn(|axis| first[axis] + middle[axis]));
+                net.vertices.push(first + middle);
                 net.cells.push(first);
             }
             for axis in 0..3 {

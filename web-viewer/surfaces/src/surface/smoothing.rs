@@ -1,12 +1,14 @@
 //! Relaxes a surface net within its cells.
 
+use glam::{Vec3, Vec4};
+
 /// The vertices of a surface and the quads between them.
 #[derive(Debug, Default)]
 pub struct Net {
     /// The vertices, in voxels.
-    pub vertices: Vec<[f32; 3]>,
+    pub vertices: Vec<Vec3>,
     /// The corner of each vertex's cell with the lowest coordinates. A cell has the side 1.
-    pub cells: Vec<[f32; 3]>,
+    pub cells: Vec<Vec3>,
     /// Four vertices around an edge between two voxels, counterclockwise seen from outside.
     pub quads: Vec<[u32; 4]>,
 }
@@ -21,28 +23,27 @@ const NUM_PAIRS: usize = 12;
 
 /// Smooths a net. Each vertex stays within its cell, so a voxel never changes its side.
 pub fn smooth(mut net: Net) -> Net {
-    let mut sums = vec![[0.0f32; 4]; net.vertices.len()];
+    // With 1 as the fourth coordinate, a sum of vertices also counts them.
+    let mut vertices: Vec<Vec4> = net.vertices.iter().map(|vertex| vertex.extend(1.0)).collect();
+    let mut sums = vec![Vec4::ZERO; vertices.len()];
     for step in STEPS.repeat(NUM_PAIRS) {
-        sums.fill([0.0; 4]);
+        sums.fill(Vec4::ZERO);
         // Every edge belongs to two quads, so each neighbor counts twice.
         for quad in &net.quads {
-            for n in 0..4 {
-                let [from, to] = [quad[n] as usize, quad[(n + 1) % 4] as usize];
-                let [a, b] = [net.vertices[from], net.vertices[to]];
-                for axis in 0..3 {
-                    sums[from][axis] += b[axis];
-                    sums[to][axis] += a[axis];
-                }
-                sums[from][3] += 1.0;
-                sums[to][3] += 1.0;
-            }
+            let [a, b, c, d] = quad.map(|n| n as usize);
+            let (neighbors_of_a, neighbors_of_b) =
+                (vertices[b] + vertices[d], vertices[a] + vertices[c]);
+            sums[a] += neighbors_of_a;
+            sums[c] += neighbors_of_a;
+            sums[b] += neighbors_of_b;
+            sums[d] += neighbors_of_b;
         }
-        for ((vertex, cell), sum) in net.vertices.iter_mut().zip(&net.cells).zip(&sums) {
-            for axis in 0..3 {
-                let moved = vertex[axis] + step * (sum[axis] / sum[3] - vertex[axis]);
-                vertex[axis] = moved.clamp(cell[axis], cell[axis] + 1.0);
-            }
+        for ((vertex, cell), sum) in vertices.iter_mut().zip(&net.cells).zip(&sums) {
+            let moved = *vertex + step * (*sum / sum.w - *vertex);
+            let low = cell.extend(1.0);
+            *vertex = moved.clamp(low, low + Vec3::ONE.extend(0.0));
         }
     }
+    net.vertices = vertices.into_iter().map(Vec4::truncate).collect();
     net
 }
