@@ -81,7 +81,8 @@ pub fn description(tiles: &str, num_edited: u64) -> String {
     };
     match tiles {
         "" => format!("Rewind; research use only{edited}"),
-        tiles => format!("Rewind; research use only{edited}; {}", tiles.replace('×', "x")),
+        // Where all does not fit, the file's comment states the edited voxels.
+        tiles => format!("Rewind; {}; research use only{edited}", tiles.replace('×', "x")),
     }
 }
 
@@ -222,8 +223,9 @@ mod tests {
 
     #[test]
     fn the_description_of_a_tiled_result_fits_the_header() {
-        assert_eq!(description(""), "Rewind; research use only");
-        let text = description(&tiles(1000, [128, 128, 128]));
+        assert_eq!(description("", 0), "Rewind; research use only");
+        assert_eq!(description("", 7), "Rewind; research use only; 7 voxels edited");
+        let text = description(&tiles(1000, [128, 128, 128]), 0);
         assert!(text.contains("overlapping tiles of 128 x 128 x 128") && text.len() < 80, "{text}");
     }
 
