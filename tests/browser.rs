@@ -9,6 +9,7 @@ mod correcting;
 mod examination;
 mod fixtures;
 mod model_identity;
+mod offline;
 mod page;
 mod processor;
 mod shapes;
@@ -219,6 +220,13 @@ fn the_page_and_the_trainer_give_the_same_result() {
     let console = programs.in_browser_with(Gpu::None, folder.path(), "correct", correct);
     let errors = chrome::error_lines(&console);
     assert!(errors.is_empty(), "on the page's console: {errors:#?}");
+
+    let (serve, local) = programs.serve(folder.path(), &programs.page);
+    let demo = folder.path().join("demo");
+    let scan = demo.join(only_scan(&demo));
+    let visit = |client| offline::segment_without_server(client, serve, local, scan);
+    // The console holds the refused requests, so it is not checked.
+    programs.in_browser_with(Gpu::None, folder.path(), "offline", visit);
 
     if let Some(files) = examination::files() {
         let work = |client| examination::prepare_and_segment(client, address.clone(), files);

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 use xshell::cmd;
 
@@ -28,6 +29,7 @@ pub fn build(workspace: &Workspace, out: &Path) -> Result<()> {
         .with_context(|| format!("cannot make bindings of {}", wasm.display()))?;
     copy_static(&workspace.root.join("web-viewer"), out)?;
     copy_models(&workspace.root.join("model-core/models"), &out.join("models"))?;
+    complete_service_worker(out)?;
     let size = fs::metadata(out.join("web_viewer_bg.wasm"))?.len();
     println!("  the page is in {} ({} kB of WebAssembly)", out.display(), size.div_ceil(1000));
     Ok(())
@@ -49,6 +51,37 @@ pub fn bindgen(wasm: &Path, name: &str, out: &Path) -> Result<()> {
         // Function names are most of what an optimizer would save.
         .remove_name_section(true)
         .generate(out)
+}
+
+/// Writes the page's files and their version into its service worker, `sw.js`, which keeps them in the browser.
+fn complete_service_worker(out: &Path) -> Result<()> {
+    const SCRIPT: &str = "sw.js";
+    let mut files = Vec::new();
+    for folder in ["", "models/"] {
+        for entry in fs::read_dir(out.join(folder))? {
+            let entry = entry?;
+            let name = format!("{folder}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_file() && name != SCRIPT {
+                files.push(name);
+            }
+        }
+    }
+    files.sort();
+    let mut digest = Sha256::new();
+    for file in &files {
+        digest.update(fs::read(out.join(file))?);
+    }
+    let version: String = digest.finalize()[..8].iter().map(|b| format!("{b:02x}")).collect();
+    let script = fs::read_to_string(out.join(SCRIPT))?;
+    let list = format!("const FILES = {files:?};");
+    let completed = script
+        .replace("const VERSION = \"VERSION\";", &format!("const VERSION = {version:?};"))
+        .replace("const FILES = [];", &list);
+    ensure!(
+        completed.contains(&list) && completed.contains(&version),
+        "{SCRIPT} has no place for the files"
+    );
+    Ok(fs::write(out.join(SCRIPT), completed)?)
 }
 
 /// Copies `index.html`, and the folder `static` if it exists.

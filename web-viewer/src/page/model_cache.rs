@@ -1,5 +1,5 @@
-//! Caches the server's model in the browser. A cached copy is used only if the server confirms that its
-//! file is unchanged and the copy's checksum matches.
+//! Caches the server's model in the browser. A cached copy is used only if its checksum matches and the
+//! server confirms that its file is unchanged, or does not respond at all.
 
 use js_sys::{Array, ArrayBuffer, Uint8Array};
 use leptos::prelude::window;
@@ -41,9 +41,15 @@ pub async fn fetch(path: &str) -> Result<JsValue, String> {
     let options = RequestInit::new();
     options.set_headers(&headers);
     let response = JsFuture::from(window().fetch_with_str_and_init(path, &options)).await;
-    let response: Response = response
-        .map_err(|e| format!("the server does not respond for {path}: {}", error_text(&e)))?
-        .unchecked_into();
+    let response: Response = match (response, cached.as_ref()) {
+        (Ok(response), _) => response.unchecked_into(),
+        // Without a network the page runs what it has.
+        (Err(_), Some(cached)) => return Ok(cached.buffer.clone().into()),
+        (Err(error), None) => {
+            let error = error_text(&error);
+            return Err(format!("the server does not respond for {path}: {error}"));
+        }
+    };
     match cached {
         Some(cached) if response.status() == 304 => return Ok(cached.buffer.into()),
         _ if response.ok() => {}
