@@ -1,6 +1,6 @@
 //! The report of a result: one page that prints on a sheet.
 
-use html_escape::encode_safe;
+use html_escape::{encode_double_quoted_attribute, encode_safe};
 use model_core::Card;
 
 use crate::messages::{self, DISCLAIMER};
@@ -39,7 +39,8 @@ pub fn html(content: &Content<'_>) -> String {
     let mut body = String::new();
     let figures = pictures.iter().filter(|picture| picture.url.starts_with("data:image/"));
     let figures = figures.map(|picture| {
-        let (title, url) = (encode_safe(&picture.title), encode_safe(&picture.url));
+        let title = encode_safe(&picture.title);
+        let url = encode_double_quoted_attribute(&picture.url);
         format!("<figure><img src=\"{url}\" alt=\"{title} slice with the regions\"><figcaption>{title}</figcaption></figure>\n")
     });
     body += &format!("<div class=\"pictures\">\n{}</div>\n", figures.collect::<String>());

@@ -64,8 +64,14 @@ impl Slice {
         let to_outside = squared_distances(&outside, size, spacing_mm);
         // Half a pixel is between the centers on both sides of the border.
         let half = (spacing_mm[0].min(spacing_mm[1]) / 2.0) as f32;
+        // Beyond the edge there is no shape either.
+        let to_edge = |n: usize| {
+            let at = [n % size[0], n / size[0]];
+            let steps = |axis: usize| (at[axis] + 1).min(size[axis] - at[axis]) as f64;
+            (steps(0) * spacing_mm[0]).min(steps(1) * spacing_mm[1]) as f32
+        };
         let signed = |(n, inside): (usize, &bool)| match inside {
-            true => half - to_outside[n].sqrt(),
+            true => half - to_outside[n].sqrt().min(to_edge(n)),
             false => to_inside[n].sqrt() - half,
         };
         let distances_mm = inside.iter().enumerate().map(signed).collect();

@@ -75,7 +75,7 @@ mod tests {
             [100.0, 500.0, 900.0].map(|v| window.gray(v))
         };
         assert_eq!(grays("Full range"), [26, 128, 230]);
-        assert_eq!(grays("High contrast"), [0, 128, 255]);
+        assert_eq!(grays("High contrast"), [0, 127, 255]);
         assert_eq!(grays("Bright parts")[1], 0);
         assert_eq!(grays("Dark parts")[1..], [255, 255]);
         assert_eq!(named("CT brain"), None);
