@@ -134,7 +134,7 @@ async fn num_colored(client: &Client) -> u64 {
         let count = 0;
         for (let n = 0; n < data.length; n += 4) {
             const [r, g, b] = [data[n], data[n + 1], data[n + 2]];
-            if (Math.max(r, g, b) - Math.min(r, g, b) > 40) count += 1;
+            if (Math.max(r, g, b) - Math.min(r, g, b) > 12) count += 1;
         }
         return count;
     ";
