@@ -68,7 +68,7 @@ pub async fn segment(client: Client, address: String, predicted: LabelMap, long_
     let mut maps = Vec::new();
     for _ in 0..2 {
         click(&client, "#segment").await;
-        reach(&client, "done", 100).await;
+        reach(&client, "done", 400).await;
         click(&client, "#copy-link").await;
         let shared = share::decode(link(&client).await.split_once('#').unwrap().1).unwrap();
         compare(&shared, &predicted, &phantom::task().regions);
@@ -95,7 +95,7 @@ pub async fn segment(client: Client, address: String, predicted: LabelMap, long_
     let longest = client.execute_async(LONGEST_FRAME_SCRIPT, vec![]).await.unwrap();
     println!("the page's longest pause in a run: {longest} ms");
     assert!(longest.as_f64().unwrap() < 1000.0, "{longest}");
-    reach(&client, "done", 100).await;
+    reach(&client, "done", 400).await;
     println!("{}", text(&client, "#run-summary").await);
     segment_in_tiles(&client).await;
     segment_a_real_case(&client, &address).await;

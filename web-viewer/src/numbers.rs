@@ -207,14 +207,14 @@ pub fn num_parts(labels: &LabelMap, codes: &[u8]) -> usize {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use model_core::Affine;
 
     use super::*;
     use crate::share::SharedRegion;
 
     /// Two parts of region "core", named so that a spreadsheet would take it for a formula.
-    pub fn result() -> SharedResult {
+    pub(crate) fn result() -> SharedResult {
         let grid = Grid::new([8, 4, 4], Affine::from_spacing([2.0; 3]));
         let mut labels = LabelMap::background(grid);
         for index in [0, 1, 6] {
@@ -243,7 +243,7 @@ pub mod tests {
         }
     }
 
-    pub fn measurements() -> Vec<Measurement> {
+    pub(crate) fn measurements() -> Vec<Measurement> {
         let cross = [[0.0; 3], [12.0, 0.0, 0.0], [6.0, -5.0, 0.0], [6.0, 5.0, 0.0]];
         vec![
             Measurement {
