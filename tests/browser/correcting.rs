@@ -88,9 +88,9 @@ async fn measure(client: &Client) {
     let lines = texts(client, "#measurements output").await;
     let [line] = &lines[..] else { panic!("expected one line, found {lines:?}") };
     let mm: f64 = line.split_whitespace().next().unwrap().parse().unwrap();
-    // The slice of the phantom fills the shorter side of its canvas.
+    // The slice of the phantom, 32 voxels of 6 mm, fills the shorter side of its canvas.
     let mm_per_pixel = "const canvas = document.querySelector('.view canvas');\
-                        return 32 / Math.min(canvas.clientWidth, canvas.clientHeight)";
+                        return 32 * 6 / Math.min(canvas.clientWidth, canvas.clientHeight)";
     let scale = script(client, mm_per_pixel).await.as_f64().unwrap();
     assert!((mm - 100.0 * scale).abs() < 1.5 * scale + 0.06, "{mm} mm, {scale} mm a pixel");
 
