@@ -8,6 +8,7 @@ mod chrome;
 mod correcting;
 mod examination;
 mod fixtures;
+mod looking;
 mod model_identity;
 mod offline;
 mod page;

@@ -12,6 +12,7 @@ use web_viewer::measure::Shape;
 use web_viewer::share;
 
 use super::fixtures::{capture_saved_files, saved_file, script, texts};
+use super::looking::look_around;
 use super::page::{click, open_demo, open_page, reach, screenshot, text, wait_for};
 
 /// Segments, corrects and measures. `folder` takes the saved file.
@@ -22,6 +23,7 @@ pub async fn correct_and_measure(client: Client, address: String, folder: &Path)
     reach(&client, "done", 400).await;
     let volumes = texts(&client, "#regions td.number").await;
 
+    look_around(&client).await;
     paint_and_undo(&client, &volumes).await;
     measure(&client).await;
     check_operations(&client, &volumes).await;

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fantoccini::{Client, Locator};
 use flate2::Crc;
@@ -128,12 +129,27 @@ async fn check_saved_files(client: &Client) {
     .await;
     click(client, "#save").await;
     click(client, "#save-preparation").await;
+    click(client, "#save-dicom").await;
+    let num_saved = "return window.saved.length";
+    for _ in 0..100 {
+        if script(client, num_saved).await == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     const READ: &str = "const done = arguments[0];
         Promise.all(window.saved.map(blob => blob.arrayBuffer()))
             .then(all => done(all.map(bytes => Array.from(new Uint8Array(bytes)))));";
     let saved = client.execute_async(READ, Vec::new()).await.unwrap();
     let saved: Vec<Vec<u8>> = serde_json::from_value(saved).unwrap();
-    let [map, record] = &saved[..] else { panic!("expected two files, found {}", saved.len()) };
+    let [map, record, segmentation] = &saved[..] else {
+        panic!("expected three files, found {}", saved.len())
+    };
+    // The preamble, then a segmentation object of the study.
+    assert_eq!(segmentation[128..132], *b"DICM");
+    for expected in ["1.2.840.10008.5.1.4.1.1.66.4", "Research use only", "whole tumor"] {
+        assert!(contains(segmentation, expected), "{expected}");
+    }
     let labels = nifti::read_labels(map).unwrap();
     assert_eq!(labels.grid().dims, [280, 320, 22]);
     let mut header = Vec::new();
@@ -197,7 +213,7 @@ async fn compare_with_the_reference(client: &Client) {
 
 /// Returns the first view's pixels as text.
 async fn picture(client: &Client) -> String {
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let data = script(client, "return document.querySelector('.view canvas').toDataURL()").await;
     data.as_str().unwrap().to_string()
 }

@@ -108,7 +108,7 @@ fn App(page: Page) -> impl IntoView {
         >
             <Header page />
             <main>
-                <aside class="left">
+                <aside class="left" aria-label="Scans, model and segmentation">
                     <div class="scrolling">
                         <scan_panel::ScanPanel page />
                         <series_panel::SeriesPanel page />
@@ -117,7 +117,7 @@ fn App(page: Page) -> impl IntoView {
                     <run_panel::RunPanel page />
                 </aside>
                 <views::Views page />
-                <aside class="right">
+                <aside class="right" aria-label="Preparation and result">
                     <div class="scrolling">
                         <preparation_panel::PreparationPanel page />
                         <result_panel::ResultPanel page />

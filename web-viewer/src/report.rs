@@ -102,7 +102,7 @@ fn model(numbers: &ResultNumbers, card: Option<&Card>) -> String {
         let provenance = &card.provenance;
         lines.push((
             "Trained on",
-            format!("{}, {} cases", provenance.data, provenance.training_cases),
+            format!("{} ({} training cases)", provenance.data, provenance.training_cases),
         ));
         if !card.known_failures.is_empty() {
             lines.push(("Known failures", card.known_failures.join(" ")));

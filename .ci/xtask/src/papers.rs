@@ -76,13 +76,11 @@ pub fn papers(workspace: &Workspace, options: &PapersOptions) -> Result<()> {
             }
         }
     }
-    let mut ensembles = Vec::new();
     for set in DATA_SETS.iter().filter(is_chosen).filter(|_| options.seeds >= ensembles::MEMBERS) {
         if !options.tables && ensembles::find(measured, set)?.is_none() {
             let title = format!("{}, ensembles", set.name);
             steps.run(&title, || ensembles::measure(&results, measured, set))?;
         }
-        ensembles.extend(ensembles::find(measured, set)?.map(|found| (set.name, found)));
     }
     if !options.tables {
         steps.run("Memory", || memory::measure(workspace, measured))?;
@@ -90,11 +88,48 @@ pub fn papers(workspace: &Workspace, options: &PapersOptions) -> Result<()> {
 
     let file = workspace.root.join(DOCUMENT);
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {DOCUMENT}"))?;
-    let mut all = summary::tables(&results);
-    all.push(ensembles::table(&ensembles));
-    all.extend(memory::tables(measured));
-    fs::write(&file, tables::replace(&text, &all)?)?;
+    fs::write(&file, with_tables(&text, &results, measured)?)?;
     steps.print_summary();
     println!("\nwrote the tables of {DOCUMENT}");
     Ok(())
+}
+
+/// Returns the document with the tables of what was measured.
+fn with_tables(document: &str, results: &Results<'_>, measured: &Measured) -> Result<String> {
+    let mut ensembles = Vec::new();
+    for set in &DATA_SETS {
+        ensembles.extend(ensembles::find(measured, set)?.map(|found| (set.name, found)));
+    }
+    let mut tables = summary::tables(results);
+    tables.push(ensembles::table(&ensembles));
+    tables.extend(memory::tables(measured));
+    tables::replace(document, &tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Run `cargo xtask papers --data DIR --tables` after a change of the tables or the measurements.
+    #[test]
+    fn the_documents_tables_are_those_of_what_was_measured() {
+        let workspace = Workspace::find().unwrap();
+        let measured = Measured::open(workspace.root.join(MEASURED)).unwrap();
+        let unused = Path::new("unused");
+        let mut results = Results::new(&workspace, unused, unused);
+        for seed in 1..=20 {
+            for (set, variant) in
+                DATA_SETS.iter().flat_map(|set| VARIANTS.iter().map(move |v| (set, v)))
+            {
+                results.find(&measured, set, variant, seed).unwrap();
+            }
+        }
+        let document = fs::read_to_string(workspace.root.join(DOCUMENT)).unwrap();
+        let expected = with_tables(&document, &results, &measured).unwrap();
+        let differing = document.lines().zip(expected.lines()).find(|(a, b)| a != b);
+        assert_eq!(differing, None, "the document's line and the one that was measured");
+        assert_eq!(document, expected);
+    }
 }
