@@ -15,6 +15,8 @@ const COLOR: &str = "#ffe08a";
 const ERASER_COLOR: &str = "#ff8f7d";
 /// The distance from a point, in CSS pixels, within which it can be taken.
 const REACH: f64 = 10.0;
+/// The width of a character of the values, in CSS pixels, rather too large than too small.
+const CHARACTER_WIDTH: f64 = 7.5;
 /// A point is shown in the slices up to half a slice away; rounding must not hide it.
 const SAME_SLICE: f64 = 0.5 + 1e-6;
 
@@ -150,6 +152,9 @@ fn text(
     ratio: f64,
 ) -> Result<(), JsValue> {
     context.set_font(&format!("600 {}px system-ui, sans-serif", 12.0 * ratio));
+    // The values stay on the canvas.
+    let width = context.canvas().map_or(f64::INFINITY, |canvas| canvas.width().into());
+    let x = x.min(width - text.chars().count() as f64 * CHARACTER_WIDTH * ratio).max(0.0);
     context.set_text_align("left");
     context.set_text_baseline("middle");
     context.set_line_width(3.5 * ratio);
